@@ -1,0 +1,1 @@
+"""anydet: one predictions contract, any detector."""

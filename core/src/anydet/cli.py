@@ -1,0 +1,76 @@
+"""The ``anydet`` command: a group that imports each command when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from anydet.errors import AnydetError
+
+COMMANDS = {
+    "adapters": "anydet.commands.adapters",
+    "demo": "anydet.commands.demo",
+    "eval-coco": "anydet.commands.eval_coco",
+    "export-predictions": "anydet.commands.export_predictions",
+    "synth": "anydet.commands.synth",
+    "validate-predictions": "anydet.commands.validate_predictions",
+}
+"""Command name -> module that holds it as ``command``."""
+
+
+class Group(click.Group):
+    """Finds commands by name, core's own first, then those of plugins, and prints errors without traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Core's commands, then plugins'."""
+        return [*COMMANDS, *_plugins(ctx).specs("commands")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name in COMMANDS:
+            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+            return command
+        plugins = _plugins(ctx)
+        if cmd_name in plugins.specs("commands"):
+            plugged: click.Command = plugins.load("commands", cmd_name)
+            return plugged
+        return None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, turning every ``AnydetError`` into a message and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except AnydetError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+def _plugins(ctx: click.Context) -> Any:
+    """The plugins of this process, found once; commands get them as ``ctx.obj``."""
+    root = ctx.find_root()
+    if root.obj is None:
+        from anydet.plugins.manager import Plugins
+
+        root.obj = Plugins.from_env()
+    return root.obj
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="anydet")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """One predictions contract, any detector: export, validate and evaluate.
+
+    \b
+    Example:
+      anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
+      anydet validate-predictions predictions.json
+      anydet eval-coco --dataset data/scenes --predictions predictions.json
+    """
+    _plugins(ctx)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

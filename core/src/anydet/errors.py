@@ -1,0 +1,77 @@
+"""Every error a user can meet: what happened, where, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class AnydetError(Exception):
+    """Base class. The command line prints these without a traceback and exits 1.
+
+    Attributes:
+        problem: what happened and where (file, image, detection index).
+        fix: what to type or change next, or an empty string.
+    """
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)
+        self.problem = problem
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str]]:
+        """Pickle by parts: exceptions cross process borders in loaders and tests."""
+        return _rebuild, (type(self), self.problem, self.fix)
+
+
+def _rebuild(kind: type[AnydetError], problem: str, fix: str) -> AnydetError:
+    error = kind.__new__(kind)
+    AnydetError.__init__(error, problem, fix=fix)
+    return error
+
+
+class PluginError(AnydetError):
+    """A plugin is missing, broken, of another API version, or takes a name twice."""
+
+
+class OptionError(AnydetError):
+    """An option or setting is unknown or has the wrong type or value."""
+
+
+class DatasetError(AnydetError):
+    """A data set, label file, sidecar or image cannot be read as what it claims to be."""
+
+
+class ImageError(DatasetError):
+    """One image cannot be found or decoded."""
+
+
+class ContractError(AnydetError):
+    """A predictions file breaks the contract.
+
+    Attributes:
+        issues: every finding as text, the first of which also stand in the message.
+    """
+
+    def __init__(self, problem: str, *, fix: str = "", issues: Sequence[str] = ()) -> None:
+        super().__init__(problem, fix=fix)
+        self.issues = tuple(issues)
+
+
+class EvaluationError(AnydetError):
+    """Predictions and ground truth do not fit each other, or the request makes no sense for them."""
+
+
+class UnsupportedError(AnydetError):
+    """An adapter was asked for something it does not implement."""
+
+    def __init__(self, adapter: str, capability: str, *, others: Sequence[str] = ()) -> None:
+        known = f"adapters that have it: {', '.join(others)}" if others else "no installed adapter has it"
+        super().__init__(f"adapter {adapter!r} does not implement {capability!r} ({known})")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,74 @@
+"""The two small interfaces of evaluation: evaluators (metrics) and engines (who matches boxes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
+
+IouType = Literal["bbox", "segm", "keypoints"]
+
+
+class Evaluator(Protocol):
+    """A metric over images. ``add`` takes whole images; parts may be added in any order and merged."""
+
+    def reset(self) -> None:
+        """Forget everything added."""
+
+    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+        """Add images. Both arguments share one ``images`` table and the class ids of ``ground_truth``."""
+
+    def merge(self, other: Any) -> None:
+        """Add what another evaluator of the same kind has seen, on other images."""
+
+    def result(self) -> Any:
+        """The numbers; calling it twice gives the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineParams:
+    """What is counted.
+
+    Attributes:
+        iou_type: what overlaps are measured on.
+        iou_thresholds: (T,).
+        recall_thresholds: (R,).
+        area_ranges_px: (A, 2) square pixels, both ends included.
+        max_detections: (M,) ascending.
+        keypoint_sigmas: (K,) of OKS, for ``keypoints``.
+    """
+
+    iou_type: IouType
+    iou_thresholds: FloatArray
+    recall_thresholds: FloatArray
+    area_ranges_px: FloatArray
+    max_detections: tuple[int, ...]
+    keypoint_sigmas: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineArrays:
+    """What an engine gives, laid out as in pycocotools; -1 where there is no ground truth.
+
+    Attributes:
+        precision: (T, R, C, A, M).
+        recall: (T, C, A, M).
+        scores: (T, R, C, A, M) score at each precision.
+    """
+
+    precision: FloatArray
+    recall: FloatArray
+    scores: FloatArray
+
+
+class Engine(Protocol):
+    """Matches detections to ground truth and accumulates precision and recall."""
+
+    name: str
+    version: str
+
+    def evaluate(
+        self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
+    ) -> EngineArrays:
+        """Arrays over all images and classes; both arguments share images and class ids."""

@@ -1,0 +1,1 @@
+"""Boxes, masks, rotations and cameras: pure functions on numpy arrays."""

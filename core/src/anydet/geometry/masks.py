@@ -1,0 +1,60 @@
+"""Binary masks as COCO run-length codes, through pycocotools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from anydet.types import RLE, BoolArray, FloatArray, Polygons, Segmentation, Size
+
+
+def encode(mask: BoolArray) -> RLE:
+    """(H, W) boolean mask to RLE."""
+    return _from_coco(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
+
+
+def decode(rle: RLE) -> BoolArray:
+    """RLE to (H, W) boolean mask."""
+    mask: BoolArray = coco_mask.decode(to_coco(rle)).astype(np.bool_)
+    return mask
+
+
+def area(rle: RLE) -> float:
+    """Number of pixels inside."""
+    return float(coco_mask.area(to_coco(rle)))
+
+
+def bounds_xywh(rle: RLE) -> FloatArray:
+    """(4,) x, y, width, height of the smallest box around the mask, pixels."""
+    return np.asarray(coco_mask.toBbox(to_coco(rle)), np.float64)
+
+
+def as_rle(segmentation: Segmentation, size_wh: Size) -> RLE | None:
+    """A segmentation of any kind as one RLE; polygons of one object are united."""
+    if segmentation is None or isinstance(segmentation, RLE):
+        return segmentation
+    return from_polygons(segmentation, size_wh)
+
+
+def from_polygons(polygons: Polygons, size_wh: Size) -> RLE:
+    """Union of polygons, rasterised as COCO does."""
+    width, height = size_wh
+    parts = coco_mask.frPyObjects([list(p) for p in polygons], height, width)
+    return _from_coco(coco_mask.merge(parts))
+
+
+def from_uncompressed(counts: list[int], size_hw: tuple[int, int]) -> RLE:
+    """COCO's uncompressed counts (crowd annotations) to RLE."""
+    return _from_coco(coco_mask.frPyObjects({"size": list(size_hw), "counts": counts}, *size_hw))
+
+
+def to_coco(rle: RLE) -> dict[str, Any]:
+    """The dictionary that pycocotools takes."""
+    return {"size": list(rle.size_hw), "counts": rle.counts.encode("ascii")}
+
+
+def _from_coco(coded: dict[str, Any]) -> RLE:
+    height, width = coded["size"]
+    return RLE((int(height), int(width)), coded["counts"].decode("ascii"))

@@ -1,0 +1,30 @@
+"""Rotations: the 6-D representation of Zhou et al. 2019 and its two storage orders."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anydet.types import FloatArray
+
+
+def rot6d_to_matrix(rot6d: FloatArray) -> FloatArray:
+    """(N, 6) first two COLUMNS of R to (N, 3, 3) by Gram-Schmidt.
+
+    Source: Zhou et al. 2019, "On the Continuity of Rotation Representations in Neural Networks", eq. 15.
+    """
+    a, b = rot6d[:, :3], rot6d[:, 3:]
+    x = a / np.linalg.norm(a, axis=1, keepdims=True)
+    b = b - (x * b).sum(axis=1, keepdims=True) * x
+    y = b / np.linalg.norm(b, axis=1, keepdims=True)
+    return np.stack([x, y, np.cross(x, y)], axis=2)
+
+
+def matrix_to_rot6d(rotations: FloatArray) -> FloatArray:
+    """(N, 3, 3) to the (N, 6) first two columns."""
+    rot6d: FloatArray = np.concatenate([rotations[:, :, 0], rotations[:, :, 1]], axis=1)
+    return rot6d
+
+
+def rot6d_rows_to_columns(rot6d: FloatArray) -> FloatArray:
+    """(N, 6) of tools that store the first two ROWS of R, to the first two columns of the same R."""
+    return matrix_to_rot6d(rot6d_to_matrix(rot6d).transpose(0, 2, 1))

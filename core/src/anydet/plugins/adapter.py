@@ -1,0 +1,157 @@
+"""``Adapter``: what a model family or runtime implements. One required method, the rest by capability."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from anydet.data.record import Record
+from anydet.errors import UnsupportedError
+from anydet.plugins.specs import CAPABILITIES, AdapterSpec
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassLogits:
+    """Class logits of a batch, differentiable in the model's parameters.
+
+    Attributes:
+        logits: (B, N, C) tensor.
+        valid: (B, N) boolean tensor, false where a row is padding.
+        activation: how logits become probabilities.
+        background: index of the background class, or ``None``.
+        boxes: (B, N, 4) tensor, ``xyxy`` in model input pixels; ``None`` in image classification.
+    """
+
+    logits: Any
+    valid: Any
+    activation: Literal["sigmoid", "softmax"]
+    background: int | None = None
+    boxes: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportSpec:
+    """What ONNX export needs to know.
+
+    Attributes:
+        example_inputs: tensors to trace the model with.
+        input_names: one name an input.
+        output_names: one name an output.
+        layout: name of the outputs' layout, as the ``onnxruntime`` adapter's ``layout`` option knows it.
+        preprocess: how images become inputs.
+        dynamic_axes: input or output name -> axis -> name.
+    """
+
+    example_inputs: tuple[Any, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    layout: str
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training run left behind.
+
+    Attributes:
+        checkpoint: path of weights that ``predict`` can load as ``AdapterSettings.checkpoint``.
+        metrics: final numbers by name.
+    """
+
+    checkpoint: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Adapter(ABC):
+    """A model family or runtime. Set-up happens once, in ``__init__``; ``predict`` is called on many chunks.
+
+    Attributes:
+        settings: what the run asked for.
+        spec: the description it was registered with (set by the plugin manager).
+        peers: capability -> names of installed adapters that have it (set by the plugin manager).
+        stage_seconds: time spent in each stage so far.
+    """
+
+    spec: AdapterSpec | None = None
+    peers: Mapping[str, Sequence[str]] = {}
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        self.settings = settings
+        self.stage_seconds: dict[str, float] = defaultdict(float)
+
+    @property
+    def name(self) -> str:
+        """The registered name, or the class's where the adapter was built by hand."""
+        return self.spec.name if self.spec else type(self).__name__
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Names of what it predicts, or ``None`` where it does not know."""
+        return None
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What ``meta`` should say of this adapter: preprocessing, warnings, resolved defaults."""
+        return {}
+
+    @abstractmethod
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, in their order, empty ones too; boxes in pixels of ``record.image()``.
+
+        Returns every detection above ``settings.score_floor``; the caller applies thresholds.
+        """
+
+    def train(self, dataset: Any, run: Any) -> TrainResult:
+        """Train on a data set; whatever it saves, ``predict`` can load."""
+        self._unsupported("train")
+
+    def get_model(self) -> Any:
+        """The live ``torch.nn.Module`` that ``predict`` uses."""
+        self._unsupported("get_model")
+
+    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterable[Any]:
+        """Model-ready batches (B, 3, H, W), with the very preprocessing of ``predict``."""
+        self._unsupported("build_loader")
+
+    def class_logits(self, batch: Any) -> ClassLogits:
+        """Class logits of one batch of ``build_loader``."""
+        self._unsupported("class_logits")
+
+    def export_spec(self) -> ExportSpec:
+        """Inputs, names and layout for ONNX export."""
+        self._unsupported("export_spec")
+
+    def close(self) -> None:
+        """Free sessions and devices. Safe to call twice."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Mark a stage (decode, preprocess, model, postprocess), so that any adapter can be profiled."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds[name] += time.perf_counter() - start
+
+    def _unsupported(self, method: str) -> NoReturn:
+        wanted = next(name for name, methods in CAPABILITIES.items() if method in methods)
+        raise UnsupportedError(
+            self.name, f"{method} (capability {wanted})", others=self.peers.get(wanted, ())
+        )

@@ -1,0 +1,27 @@
+"""What core itself registers, through the same hooks as everyone else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec
+
+
+@hookimpl
+def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
+    """The formats of ``anydet.data``, in the order in which they are tried."""
+    register(DatasetSpec("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"))
+    register(DatasetSpec("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"))
+
+
+@hookimpl
+def register_engines(register: Callable[[EngineSpec], None]) -> None:
+    """The reference engine."""
+    register(EngineSpec("pycocotools", "anydet.evaluation.pycocotools_engine:PycocotoolsEngine", priority=0))
+
+
+@hookimpl
+def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
+    """The evaluators of ``anydet.evaluation``."""
+    register(EvaluatorSpec("coco", "anydet.evaluation.coco:CocoEvaluator", "the 12 COCO numbers"))

@@ -1,0 +1,97 @@
+"""The hooks a plugin may implement. Adding one is cheap; changing one is a major release.
+
+Every argument is opt-in: an implementation names only those it wants. The ``register_*`` hooks take a
+function to call once per thing offered and must not import anything heavy. The others only observe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from anydet.plugins.specs import (
+    AdapterSpec,
+    CommandSpec,
+    DatasetSpec,
+    EngineSpec,
+    EvaluatorSpec,
+    TTTMethodSpec,
+    ViewSpec,
+)
+
+if TYPE_CHECKING:
+    from anydet.data.record import Record
+    from anydet.plugins.adapter import Adapter
+    from anydet.types import ImagePredictions
+
+PROJECT = "anydet"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
+    """Call ``register(AdapterSpec(...))`` once per adapter."""
+
+
+@hookspec
+def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
+    """Call ``register(DatasetSpec(...))`` once per data set format."""
+
+
+@hookspec
+def register_engines(register: Callable[[EngineSpec], None]) -> None:
+    """Call ``register(EngineSpec(...))`` once per COCO engine."""
+
+
+@hookspec
+def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
+    """Call ``register(EvaluatorSpec(...))`` once per evaluator."""
+
+
+@hookspec
+def register_views(register: Callable[[ViewSpec], None]) -> None:
+    """Call ``register(ViewSpec(...))`` once per test-time augmentation view."""
+
+
+@hookspec
+def register_ttt_methods(register: Callable[[TTTMethodSpec], None]) -> None:
+    """Call ``register(TTTMethodSpec(...))`` once per test-time training method."""
+
+
+@hookspec
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Call ``register(CommandSpec(...))`` once per command or group, under the plugin's own name."""
+
+
+@hookspec
+def before_predict(adapter: Adapter, records: Sequence[Record], context: Any) -> None:
+    """Fires before the adapter sees a chunk of records."""
+
+
+@hookspec
+def after_predict(predictions: Sequence[ImagePredictions], context: Any) -> None:
+    """Fires with the finished predictions of a chunk: views undone and fused, thresholds applied."""
+
+
+@hookspec
+def on_train_start(run: Any) -> None:
+    """Fires once, before the first step."""
+
+
+@hookspec
+def on_train_step(run: Any) -> None:
+    """Fires after each optimiser step."""
+
+
+@hookspec
+def on_train_epoch(run: Any) -> None:
+    """Fires after each epoch, validation included."""
+
+
+@hookspec
+def on_train_end(run: Any) -> None:
+    """Fires once, after the last step."""

@@ -1,0 +1,86 @@
+"""What plugins register: names and import paths as data, so that listing imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+API_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Cheap description of something a plugin offers.
+
+    Attributes:
+        name: what people type; unique among all plugins.
+        factory: ``package.module:attribute``, imported only when it is used.
+        summary: one line for listings.
+        api: version of this border that the plugin was written for.
+    """
+
+    name: str
+    factory: str
+    summary: str = ""
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec(Spec):
+    """An adapter: ``factory(settings: AdapterSettings) -> Adapter``.
+
+    Attributes:
+        tasks: what it predicts ("detect", "segment", "pose", ...).
+        capabilities: any of ``CAPABILITIES``; ``anydet adapters check`` holds the adapter to them.
+        options_schema: ``package:file`` of the JSON Schema of what ``--option key=value`` accepts.
+        training_schema: ``package:file`` of the JSON Schema of its own training keys.
+    """
+
+    tasks: tuple[str, ...] = ("detect",)
+    capabilities: tuple[str, ...] = ("predict",)
+    options_schema: str | None = None
+    training_schema: str | None = None
+
+
+CAPABILITIES = {
+    "predict": ("predict",),
+    "train": ("train",),
+    "ttt": ("get_model", "build_loader", "class_logits"),
+    "export-onnx": ("get_model", "export_spec"),
+}
+"""Capability -> methods of ``Adapter`` that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec(Spec):
+    """A data set format: ``factory`` names a ``data.DatasetFormat``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec(Spec):
+    """A COCO engine: ``factory()`` gives a ``evaluation.Engine``.
+
+    Attributes:
+        priority: the highest of the installed engines is the default; pycocotools has 0.
+    """
+
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorSpec(Spec):
+    """An evaluator: ``factory(ground_truth)`` gives an ``evaluation.Evaluator``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSpec(Spec):
+    """A test-time augmentation view: ``factory()`` gives a ``prediction.View``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TTTMethodSpec(Spec):
+    """A test-time training method: ``factory()`` gives a ``prediction.TTTMethod``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec(Spec):
+    """A click command or group that appears as ``anydet NAME``; ``factory`` names it."""
