@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 class Group(click.Group):
-    """Finds commands by name, core's own first, then those of plugins, and prints errors without traceback."""
+    """Finds commands by name, core's own first, and prints errors without traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Core's commands, then plugins'."""
@@ -61,7 +61,7 @@ def _plugins(ctx: click.Context) -> Any:
 @click.version_option(package_name="anydet")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """One predictions contract, any detector: export, validate and evaluate.
+    r"""One predictions contract, any detector: export, validate and evaluate.
 
     \b
     Example:
