@@ -1,0 +1,63 @@
+# Two commands do all the set-up on a machine that has Python >= 3.10 and make:  make demo  ·  make test
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt
+LIGHT  := -e core -e plugins/toy
+ALL    := $(LIGHT) -e plugins/onnxruntime -r requirements-dev.txt
+PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types imports fast bench docs new-plugin clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: $(VENV)/.light  ## synthetic scenes -> export -> validate -> evaluate, with a picture
+	$(BIN)/anydet demo --out demo
+
+test: $(VENV)/.all  ## everything CI runs
+	$(MAKE) --no-print-directory lint types imports
+	$(BIN)/pytest -q -n 2
+
+check: $(VENV)/.all  ## format, lint, types, import rules, fast tests: under two minutes
+	$(MAKE) --no-print-directory lint types imports fast
+
+format: $(VENV)/.all  ## rewrite files in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+
+fast:
+	$(BIN)/pytest -q -n 2 -m "not slow"
+
+bench: $(VENV)/.all  ## ratios against named peers, in one run
+	$(BIN)/python benchmarks/validate.py
+	$(BIN)/python benchmarks/eval_coco.py
+
+docs: $(VENV)/.all  ## write the generated reference pages
+	$(BIN)/python tools/make_reference.py
+
+clean:  ## remove the environment and what the demo made
+	rm -rf $(VENV) demo
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+$(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)
+	$(UV) $(LIGHT)
+	touch $@
+
+$(VENV)/.all: $(BIN)/python constraints.txt requirements-dev.txt $(PYPROJECTS)
+	$(UV) $(ALL)
+	touch $@
