@@ -35,7 +35,7 @@ types:
 	$(BIN)/mypy
 
 imports:
-	$(BIN)/lint-imports --no-timings 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 fast:
 	$(BIN)/pytest -q -n 2 -m "not slow"

@@ -44,7 +44,9 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except AnydetError as exc:
-            raise click.ClickException(str(exc)) from exc
+            failure = click.ClickException(str(exc))
+            failure.exit_code = exc.exit_code
+            raise failure from exc
 
 
 def _plugins(ctx: click.Context) -> Any:

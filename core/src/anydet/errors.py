@@ -11,7 +11,10 @@ class AnydetError(Exception):
     Attributes:
         problem: what happened and where (file, image, detection index).
         fix: what to type or change next, or an empty string.
+        exit_code: what the command line exits with.
     """
+
+    exit_code = 1
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)

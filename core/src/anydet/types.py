@@ -317,7 +317,7 @@ class AdapterSettings:
         checkpoint: weights to load, or ``None``.
         device: "cpu", "cuda", "cuda:0", or what the adapter documents.
         batch_size: records a chunk; the adapter may batch less where its model must.
-        score_floor: detections at or below it need not be returned.
+        score_floor: detections below it need not be returned.
         max_detections: a hint; the pipeline alone cuts.
         seed: owner of every random choice.
         options: the adapter's own options, already checked against its schema.

@@ -1,1 +1,1 @@
-"""adaptation."""
+"""Test-time augmentation (numpy) and test-time training (torch)."""

@@ -73,12 +73,12 @@ class EvaluatorSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec(Spec):
-    """A test-time augmentation view: ``factory()`` gives a ``prediction.View``."""
+    """A test-time augmentation view: ``factory(settings: TTASettings)`` gives a ``prediction.View``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TTTMethodSpec(Spec):
-    """A test-time training method: ``factory()`` gives a ``prediction.TTTMethod``."""
+    """A test-time training method: ``factory(settings: TTTSettings)`` gives a ``prediction.TTTMethod``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""prediction."""
+"""The export pipeline: records -> adapter -> stream of predictions -> file."""

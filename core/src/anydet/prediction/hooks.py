@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from anydet.data.record import Record
@@ -10,11 +11,47 @@ from anydet.plugins.adapter import Adapter
 from anydet.types import ImagePredictions
 
 
+@dataclass(frozen=True, slots=True)
+class TTASettings:
+    """What a run asks of its views; each view takes from it what it knows.
+
+    Attributes:
+        seed: owner of the views' random choices, beside each record's key.
+        flip_prob: probability with which ``random_hflip`` mirrors an image.
+    """
+
+    seed: int = 0
+    flip_prob: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TTTSettings:
+    """What a run asks of its test-time training method; ``None`` means the method's own default.
+
+    Attributes:
+        preset: named bundle of the method's settings ("safe", ...).
+        reset: "sample" restores the model before each chunk, "stream" lets changes add up.
+        steps: optimiser steps a chunk.
+        batch_size: images a step.
+        lr: learning rate.
+        max_batches: bound on adaptation batches of the whole run.
+        seed: owner of its random choices.
+    """
+
+    preset: str | None = None
+    reset: str = "sample"
+    steps: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    max_batches: int | None = None
+    seed: int = 0
+
+
 class View(Protocol):
     """One way of looking at an image. Registered by name through ``register_views``."""
 
     def apply(self, record: Record) -> Record:
-        """The record that the adapter shall see; usually ``record.derive(...)``."""
+        """The record that the adapter shall see: ``record.derive(...)``, or ``record`` itself unchanged."""
 
     def undo(self, predictions: ImagePredictions) -> ImagePredictions:
         """Results on the view, mapped back to the original image."""
@@ -31,3 +68,18 @@ class TTTMethod(Protocol):
 
     def restore(self) -> None:
         """Once, at the end, also after an error: put the model back."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictContext:
+    """What the events ``before_predict`` and ``after_predict`` get beside their data.
+
+    Attributes:
+        adapter: registered name.
+        first: position of the chunk's first record in the run.
+        total: number of records in the run.
+    """
+
+    adapter: str
+    first: int
+    total: int

@@ -1,1 +1,1 @@
-"""adaptation/tta."""
+"""Test-time augmentation: ways of looking at an image, and how their results become one."""

@@ -1,0 +1,158 @@
+"""``anydet export-predictions``: a data set through an adapter into a predictions file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+    from anydet.prediction.export import ExportSummary
+
+
+@click.command("export-predictions")
+@click.option("--adapter", required=True, metavar="NAME", help="Who predicts; see 'anydet adapters list'.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    default=Path("data/coco128"),
+    show_default=True,
+    help="YOLO or COCO folder, data.yaml, dataset.json, instances JSON, or a folder of images.",
+)
+@click.option(
+    "--images", type=click.Path(path_type=Path), help="Image folder, where the data set does not say."
+)
+@click.option(
+    "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
+)
+@click.option("--max-images", type=click.IntRange(min=1), help="Only the first so many images.")
+@click.option("--config", help="The adapter's configuration; its base one by default.")
+@click.option("--checkpoint", help="Weights.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or what the adapter knows."
+)
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the adapter; repeatable."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.001, show_default=True)
+@click.option(
+    "--max-detections", type=click.IntRange(min=1), default=100, show_default=True, help="Per image."
+)
+@click.option("--no-clip", is_flag=True, help="Keep boxes that leave the image.")
+@click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them.")
+@click.option("--tta-view", "views", multiple=True, metavar="NAME", help="A view; repeatable; implies --tta.")
+@click.option("--tta-seed", type=int, default=0, show_default=True)
+@click.option("--tta-flip-prob", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--ttt", is_flag=True, help="Test-time training before each chunk is predicted.")
+@click.option("--ttt-method", metavar="NAME", help="Its method; implies --ttt.  [default: tent]")
+@click.option("--ttt-preset", metavar="NAME", help="Bundle of the method's settings.")
+@click.option("--ttt-reset", type=click.Choice(["sample", "stream"]), default="sample", show_default=True)
+@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimiser steps a chunk.")
+@click.option("--ttt-batch-size", type=click.IntRange(min=1), help="Images a step.")
+@click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate.")
+@click.option("--ttt-max-batches", type=click.IntRange(min=1), help="Bound on batches of the whole run.")
+@click.option("--ttt-seed", type=int, default=0, show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help=".json, .jsonl, .parquet"
+)
+@click.pass_obj
+def command(plugins: Plugins, **flags: Any) -> None:
+    r"""Predict every image of a data set and write the predictions file.
+
+    The file appears when it is complete. An interrupted run leaves OUTPUT.partial; --resume goes on with it.
+
+    \b
+    Example:
+      anydet synth --out data/scenes --images 16
+      anydet export-predictions --adapter toy --dataset data/scenes --wrap --output predictions.json
+    """
+    _print_summary(_export(plugins, flags))
+
+
+def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
+    from anydet.commands.progress import progress
+    from anydet.data.dataset import open_dataset
+    from anydet.prediction.export import export_predictions
+    from anydet.prediction.pipeline import Limits, Pipeline
+
+    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    settings = plugins.settings(
+        flags["adapter"],
+        **{
+            k: flags[k]
+            for k in ("options", "config", "checkpoint", "device", "batch_size", "seed", "max_detections")
+        },
+        score_floor=flags["score_threshold"],
+    )
+    adaptation = _adaptation(flags)
+    dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
+    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
+    with plugins.adapter(flags["adapter"], settings) as adapter:
+        for warning in adapter.notes.get("warnings", ()):
+            click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+        pipeline = Pipeline(
+            adapter,
+            Limits(flags["score_threshold"], flags["max_detections"], clip=not flags["no_clip"]),
+            on_error=flags["on_error"],
+            workers=flags["workers"],
+            hook=plugins.hook,
+            **_adapt(plugins, adaptation),
+        )
+        with progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance:
+            return export_predictions(
+                pipeline,
+                dataset,
+                flags["output"],
+                adaptation=adaptation,
+                progress=advance,
+                **{k: flags[k] for k in ("max_images", "wrap", "resume")},
+            )
+
+
+def _adaptation(flags: dict[str, Any]) -> Any:
+    """Which views and method the flags name, with their settings."""
+    from anydet.prediction.hooks import TTASettings, TTTSettings
+    from anydet.prediction.meta import Adaptation
+
+    views = flags["views"] or (("original", "random_hflip") if flags["tta"] else ())
+    ttt_names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
+    return Adaptation(
+        views=tuple(views),
+        tta=TTASettings(flags["tta_seed"], flags["tta_flip_prob"]),
+        ttt_method=flags["ttt_method"] or ("tent" if flags["ttt"] else None),
+        ttt=TTTSettings(**{name: flags[f"ttt_{name}"] for name in ttt_names}),
+    )
+
+
+def _adapt(plugins: Plugins, adaptation: Any) -> dict[str, Any]:
+    """The pipeline's arguments for an adaptation: views, fusion and method, built."""
+    if not adaptation.views and not adaptation.ttt_method:
+        return {}
+    from anydet.adaptation.tta.fusion import fuse_nms
+
+    method = adaptation.ttt_method
+    return {
+        "views": tuple(plugins.load("views", name)(adaptation.tta) for name in adaptation.views),
+        "fuse": fuse_nms,
+        "ttt": plugins.load("ttt_methods", method)(adaptation.ttt) if method else None,
+    }
+
+
+def _print_summary(summary: ExportSummary) -> None:
+    resumed = f" ({summary.resumed} from the earlier run)" if summary.resumed else ""
+    fresh = summary.images - summary.resumed
+    click.echo(
+        f"{summary.output}: {summary.images} images{resumed}, {summary.detections} detections, "
+        f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s",
+        err=True,
+    )
+    for image, reason in summary.skipped:
+        click.echo(f"skipped {image}: {reason}", err=True)

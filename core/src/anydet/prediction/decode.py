@@ -1,0 +1,51 @@
+"""Decode images ahead of the adapter, in worker threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from anydet.data.images import ImageArray
+from anydet.data.record import Record
+from anydet.errors import ImageError
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A record whose image cannot be had, and why."""
+
+    record: Record
+    error: ImageError
+
+
+def decode_ahead(records: Iterable[Record], *, workers: int, ahead: int) -> Generator[Record | Undecodable]:
+    """The records in order, their pixels in memory; at most ``ahead`` images are held.
+
+    Pillow and libjpeg release the GIL while they decode, so threads are enough and nothing is pickled.
+
+    Args:
+        records: what to decode; taken lazily.
+        workers: threads.
+        ahead: images decoded or being decoded before they are asked for.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[Record | Undecodable]] = deque()
+        try:
+            for record in records:
+                waiting.append(pool.submit(_decode, record))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _decode(record: Record) -> Record | Undecodable:
+    try:
+        return record.with_pixels(ImageArray(record.pixels.read()))
+    except ImageError as exc:
+        return Undecodable(record, exc)

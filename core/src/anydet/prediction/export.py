@@ -1,0 +1,143 @@
+"""The main job: a data set through an adapter into a predictions file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anydet.contract.encode import encode_entry
+from anydet.contract.write import check_output, write_predictions
+from anydet.data.dataset import Dataset
+from anydet.data.record import Record
+from anydet.errors import AnydetError, OptionError
+from anydet.prediction.meta import Adaptation, build_meta, identity
+from anydet.prediction.pipeline import Pipeline
+from anydet.prediction.spool import Spool
+
+
+class InterruptedRunError(AnydetError):
+    """The user stopped the run; what was done is kept."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What an export did.
+
+    Attributes:
+        output: the finished file.
+        images: entries in it.
+        detections: detections in it.
+        resumed: entries that an earlier, interrupted run had left.
+        skipped: (image, reason) of images that could not be decoded.
+        wall_s: seconds of this run.
+    """
+
+    output: Path
+    images: int
+    detections: int
+    resumed: int
+    skipped: tuple[tuple[str, str], ...]
+    wall_s: float
+
+
+def export_predictions(
+    pipeline: Pipeline,
+    dataset: Dataset,
+    output: Path,
+    *,
+    max_images: int | None = None,
+    wrap: bool = False,
+    resume: bool = False,
+    adaptation: Adaptation | None = None,
+    progress: Callable[[int], None] = lambda _images: None,
+) -> ExportSummary:
+    """Predict a data set and write a file that ``validate`` accepts.
+
+    Entries are on disk chunk by chunk; memory does not grow with the number of images. The file appears
+    under its name only when it is complete.
+
+    Args:
+        pipeline: adapter, views, limits.
+        dataset: what to predict.
+        output: ``.json``, ``.jsonl`` or ``.parquet``.
+        max_images: only the first so many.
+        wrap: write ``.json`` with ``meta`` (the other kinds always have it).
+        resume: go on with what an interrupted run left.
+        adaptation: names of the pipeline's views and TTT method, for ``meta``.
+        progress: called with the number of images of each finished chunk.
+
+    Raises:
+        ImageError: an image cannot be decoded and the pipeline stops on errors.
+        OptionError: an unfinished run is in the way, or is not the one to resume.
+        InterruptedRunError: Ctrl-C.
+    """
+    start = time.perf_counter()
+    adapter, adaptation = pipeline.adapter, adaptation or Adaptation()
+    check_output(output)
+    if resume and pipeline.ttt:
+        raise OptionError(
+            "a run with test-time training cannot be resumed: its model depends on all images before"
+        )
+    total = len(dataset) if max_images is None else min(max_images, len(dataset))
+    run = identity(pipeline, dataset, total, adaptation)
+    with closing(Spool.open(output, run, chunk=adapter.settings.batch_size, resume=resume)) as spool:
+        resumed = spool.count
+        progress(resumed)
+        try:
+            for chunk in pipeline.run(_records(dataset, resumed, total), first=resumed, total=total):
+                spool.append([encode_entry(p) for p in chunk])
+                progress(len(chunk))
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted after {spool.count} of {total} images; they are kept in {spool.entries}",
+                fix="add --resume to the same command to go on",
+            ) from None
+        counted = _Counted(spool.lines())
+        meta = build_meta(
+            adapter,
+            dataset,
+            run,
+            limits=pipeline.limits,
+            adaptation=adaptation,
+            wall_s=time.perf_counter() - start,
+        )
+        write_predictions(counted, output, meta=meta, wrap=wrap)
+        spool.remove()
+    wall = time.perf_counter() - start
+    return ExportSummary(output, total, counted.detections, resumed, tuple(counted.skipped), wall)
+
+
+def _records(dataset: Dataset, first: int, total: int) -> Iterator[Record]:
+    return (dataset[i] for i in range(first, total))
+
+
+class _Counted:
+    """Encoded entries on their way to the file, counted as they pass."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self.detections = 0
+        self.skipped: list[tuple[str, str]] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        decode = msgspec.json.Decoder(_Entry).decode
+        for line in self._lines:
+            entry = decode(line)
+            self.detections += len(entry.detections)
+            if "error" in entry.extra:
+                self.skipped.append((entry.image, str(entry.extra["error"])))
+            yield line
+
+
+class _Entry(msgspec.Struct):
+    image: str
+    detections: list[msgspec.Raw]
+    extra: dict[str, Any] = {}

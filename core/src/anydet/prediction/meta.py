@@ -1,0 +1,168 @@
+"""``meta``: what a predictions file says of the run that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from anydet.data.dataset import Dataset
+from anydet.plugins.adapter import Adapter
+from anydet.prediction.hooks import TTASettings, TTTSettings
+from anydet.prediction.pipeline import Limits, Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """Which views and which test-time training a run used, by name.
+
+    Attributes:
+        views: registered names, in the order in which they are predicted.
+        fusion: how their results were joined.
+        tta: settings of the views.
+        ttt_method: registered name, or ``None``.
+        ttt: settings of the method.
+    """
+
+    views: tuple[str, ...] = ()
+    fusion: str = "nms"
+    tta: TTASettings = field(default_factory=TTASettings)
+    ttt_method: str | None = None
+    ttt: TTTSettings = field(default_factory=TTTSettings)
+
+
+def identity(pipeline: Pipeline, dataset: Dataset, images: int, adaptation: Adaptation) -> dict[str, Any]:
+    """Everything that decides what the entries of a run are; equal for a run and its resumption."""
+    adapter, settings = pipeline.adapter, pipeline.adapter.settings
+    return {
+        "anydet": _version("anydet"),
+        "adapter": adapter.name,
+        "adapter_version": adapter_version(adapter),
+        "config": settings.config,
+        "checkpoint_sha256": checkpoint_sha256(settings.checkpoint),
+        "device": settings.device,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "options": dict(settings.options),
+        "dataset": dataset.fingerprint(),
+        "images": images,
+        "limits": asdict(pipeline.limits),
+        "adaptation": asdict(adaptation),
+        "on_error": pipeline.on_error,
+    }
+
+
+def build_meta(
+    adapter: Adapter,
+    dataset: Dataset,
+    run: Mapping[str, Any],
+    *,
+    limits: Limits,
+    adaptation: Adaptation,
+    wall_s: float,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The ``meta`` block of the contract, complete; ``run`` is the run's ``identity``."""
+    settings, notes = adapter.settings, dict(adapter.notes)
+    images = run["images"]
+    meta: dict[str, Any] = {
+        "timestamp": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "adapter": adapter.name,
+        "adapter_version": run["adapter_version"],
+        "anydet_version": run["anydet"],
+        "config": settings.config or "",
+        "checkpoint": settings.checkpoint,
+        "checkpoint_sha256": run["checkpoint_sha256"],
+        "dataset": {"root": str(dataset.root), "split": dataset.split, "fingerprint": run["dataset"]},
+        "images": images,
+        "export_settings": _export_settings(notes, limits),
+        "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},
+        "tta": _tta(adaptation),
+        "ttt": _ttt(adaptation, settings.batch_size),
+        "runtime": {
+            "device": settings.device,
+            "torch": getattr(sys.modules.get("torch"), "__version__", None),
+            "python": platform.python_version(),
+            "wall_s": round(wall_s, 3),
+            "images_per_s": round(images / wall_s, 3) if wall_s > 0 else None,
+        },
+    }
+    if adapter.classes is not None:
+        meta["classes"] = list(adapter.classes.names)
+    if settings.options or warnings:
+        meta["extra"] = {"options": dict(settings.options), "warnings": list(warnings)}
+    return meta
+
+
+def checkpoint_sha256(path: str | None) -> str | None:
+    """Hex digest of the weights, ``None`` where there are none or they are no file."""
+    if path is None or not Path(path).is_file():
+        return None
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def adapter_version(adapter: Adapter) -> str | None:
+    """Version of the distribution that the adapter's class comes from."""
+    package = type(adapter).__module__.partition(".")[0]
+    distributions = packages_distributions().get(package)
+    return _version(distributions[0]) if distributions else None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _export_settings(notes: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    return {
+        "image_size": notes.get("image_size"),
+        "score_threshold": limits.score_threshold,
+        "max_detections": limits.max_detections,
+        "nms_iou": notes.get("nms_iou"),
+        "preprocess": notes.get("preprocess"),
+    }
+
+
+def _tta(adaptation: Adaptation) -> dict[str, Any]:
+    enabled = bool(adaptation.views)
+    return {
+        "enabled": enabled,
+        "mode": "views" if enabled else "none",
+        "views": list(adaptation.views),
+        "seed": adaptation.tta.seed,
+        "flip_prob": adaptation.tta.flip_prob,
+        "norm_only": False,
+        "fusion": adaptation.fusion if len(adaptation.views) > 1 else None,
+        "warnings": [],
+        "summary": None,
+    }
+
+
+def _ttt(adaptation: Adaptation, batch_size: int) -> dict[str, Any]:
+    ttt, method = adaptation.ttt, adaptation.ttt_method
+    return {
+        "enabled": method is not None,
+        "method": method or "none",
+        "steps": ttt.steps or 0,
+        "batch_size": ttt.batch_size or batch_size,
+        "lr": ttt.lr or 0.0,
+        "update_filter": "none",
+        "include": None,
+        "exclude": None,
+        "max_batches": ttt.max_batches or 0,
+        "seed": ttt.seed,
+        "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0},
+        "report": None,
+    }
