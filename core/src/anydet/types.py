@@ -5,16 +5,19 @@ views work. ``DetectionColumns`` and ``GroundTruthColumns`` are arrays over all 
 reading, evaluation, fusion and reports work; nothing there holds a Python object per detection.
 
 A value missing in an optional column is NaN, or -1 for integers; a column nobody has is ``None``.
+``anydet.columns`` takes and joins rows of all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from anydet.columns import Columns
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,31 +78,6 @@ class RLE:
 Polygons: TypeAlias = tuple[tuple[float, ...], ...]
 """COCO polygons: each ring is x1, y1, x2, y2, ... in pixels; their union is the mask."""
 Segmentation: TypeAlias = RLE | Polygons | None
-
-
-class Columns:
-    """Base of dataclasses that hold columns of equal length (arrays, tuples or nested columns)."""
-
-    __slots__ = ()
-    ROWS: ClassVar[tuple[str, ...] | None] = None
-    """Fields with one entry a row; ``None`` means all of them."""
-
-    def take(self, index: IntArray | BoolArray) -> Self:
-        """Rows at ``index`` (integer positions or a boolean mask), in that order."""
-        rows = np.flatnonzero(index) if index.dtype == np.bool_ else np.asarray(index, np.int64)
-        names = self.ROWS or tuple(f.name for f in fields(self))  # type: ignore[arg-type]
-        return replace(self, **{name: take_rows(getattr(self, name), rows) for name in names})  # type: ignore[type-var]
-
-
-def take_rows(column: Any, rows: IntArray) -> Any:
-    """Rows of one column, whatever it is made of; ``None`` stays ``None``."""
-    if column is None:
-        return None
-    if isinstance(column, tuple):
-        return tuple(column[i] for i in rows.tolist())
-    if isinstance(column, Columns):
-        return column.take(rows)
-    return column[rows]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,23 +10,33 @@ from dataclasses import dataclass
 from anydet.data.images import ImageArray
 from anydet.data.record import Record
 from anydet.errors import ImageError
+from anydet.types import Size
 
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record whose image cannot be had, and why."""
+    """An image that cannot be had, and why.
 
-    record: Record
+    Attributes:
+        key: key of its record.
+        stated_wh: size that the data set states, or ``None``.
+        error: what was found.
+    """
+
+    key: str
+    stated_wh: Size | None
     error: ImageError
 
 
-def decode_ahead(records: Iterable[Record], *, workers: int, ahead: int) -> Generator[Record | Undecodable]:
+def decode_ahead(
+    records: Iterable[Record | Undecodable], *, workers: int, ahead: int
+) -> Generator[Record | Undecodable]:
     """The records in order, their pixels in memory; at most ``ahead`` images are held.
 
     Pillow and libjpeg release the GIL while they decode, so threads are enough and nothing is pickled.
 
     Args:
-        records: what to decode; taken lazily.
+        records: what to decode, taken lazily; what is already known to be undecodable passes through.
         workers: threads.
         ahead: images decoded or being decoded before they are asked for.
     """
@@ -44,8 +54,10 @@ def decode_ahead(records: Iterable[Record], *, workers: int, ahead: int) -> Gene
                 future.cancel()
 
 
-def _decode(record: Record) -> Record | Undecodable:
+def _decode(record: Record | Undecodable) -> Record | Undecodable:
+    if isinstance(record, Undecodable):
+        return record
     try:
         return record.with_pixels(ImageArray(record.pixels.read()))
     except ImageError as exc:
-        return Undecodable(record, exc)
+        return Undecodable(record.key, record.stated_wh, exc)

@@ -15,7 +15,8 @@ from anydet.contract.encode import encode_entry
 from anydet.contract.write import check_output, write_predictions
 from anydet.data.dataset import Dataset
 from anydet.data.record import Record
-from anydet.errors import AnydetError, OptionError
+from anydet.errors import AnydetError, ImageError, OptionError
+from anydet.prediction.decode import Undecodable
 from anydet.prediction.meta import Adaptation, build_meta, identity
 from anydet.prediction.pipeline import Pipeline
 from anydet.prediction.spool import Spool
@@ -115,8 +116,12 @@ def export_predictions(
     return ExportSummary(output, total, counted.detections, resumed, tuple(counted.skipped), wall)
 
 
-def _records(dataset: Dataset, first: int, total: int) -> Iterator[Record]:
-    return (dataset[i] for i in range(first, total))
+def _records(dataset: Dataset, first: int, total: int) -> Iterator[Record | Undecodable]:
+    for i in range(first, total):
+        try:
+            yield dataset[i]
+        except ImageError as exc:  # labels in fractions of an image that cannot be measured
+            yield Undecodable(dataset.keys[i], None, exc)
 
 
 class _Counted:

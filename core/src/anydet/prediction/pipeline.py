@@ -76,7 +76,7 @@ class Pipeline:
     hook: Any = None
 
     def run(
-        self, records: Iterable[Record], *, first: int = 0, total: int = 0
+        self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
     ) -> Iterator[list[ImagePredictions]]:
         """Finished predictions, a list per chunk of ``adapter.settings.batch_size`` records.
 
@@ -162,5 +162,6 @@ class Pipeline:
 
 
 def _skipped(failed: Undecodable) -> ImagePredictions:
-    size = failed.record.stated_wh or (0, 0)
-    return ImagePredictions.empty(failed.record.key, size, extra={"error": failed.error.problem})
+    return ImagePredictions.empty(
+        failed.key, failed.stated_wh or (0, 0), extra={"error": failed.error.problem}
+    )

@@ -1,0 +1,105 @@
+"""Columns: arrays, tuples or nested columns of equal length, taken and put together by row.
+
+A value missing in an optional column is NaN, or -1 for integers, or ``None`` in a tuple; a column nobody has
+is ``None`` as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Columns:
+    """Base of dataclasses that hold columns."""
+
+    __slots__ = ()
+    ROWS: ClassVar[tuple[str, ...] | None] = None
+    """Fields with one entry a row; ``None`` means all of them."""
+
+    def take(self, index: NDArray[Any]) -> Self:
+        """Rows at ``index`` (integer positions or a boolean mask), in that order."""
+        rows = np.flatnonzero(index) if index.dtype == np.bool_ else np.asarray(index, np.int64)
+        return replace(self, **{name: _take(getattr(self, name), rows) for name in _rows(self)})  # type: ignore[type-var]
+
+
+_C = TypeVar("_C", bound=Columns)
+
+
+def concatenate(parts: Sequence[_C]) -> _C:
+    """Rows of all parts, one after the other; fields that are not rows come from the first part.
+
+    A column that only some parts have is filled up with missing values; columns of different width (numbers
+    of keypoints, of state scores) are widened with them.
+    """
+    columns = {name: _stack([getattr(p, name) for p in parts], parts) for name in _rows(parts[0])}
+    return replace(parts[0], **columns)  # type: ignore[type-var]
+
+
+def row_count(columns: Columns) -> int:
+    """Number of rows; 0 where no column is there to tell."""
+    for name in _rows(columns):
+        column = getattr(columns, name)
+        if column is not None:
+            return row_count(column) if isinstance(column, Columns) else len(column)
+    return 0
+
+
+def _rows(columns: Columns) -> tuple[str, ...]:
+    return columns.ROWS or tuple(f.name for f in fields(columns))  # type: ignore[arg-type]
+
+
+def _take(column: Any, rows: NDArray[np.int64]) -> Any:
+    if column is None:
+        return None
+    if isinstance(column, tuple):
+        return tuple(column[i] for i in rows.tolist())
+    if isinstance(column, Columns):
+        return column.take(rows)
+    return column[rows]
+
+
+def _stack(columns: Sequence[Any], parts: Sequence[Columns]) -> Any:
+    known = [column for column in columns if column is not None]
+    if not known:
+        return None
+    if len(known) < len(columns):
+        columns = [
+            _missing(known[0], row_count(p)) if c is None else c for c, p in zip(columns, parts, strict=True)
+        ]
+    if isinstance(known[0], tuple):
+        return tuple(chain.from_iterable(columns))
+    if isinstance(known[0], Columns):
+        return concatenate(columns)
+    widest = tuple(max(column.shape[axis] for column in known) for axis in range(1, known[0].ndim))
+    return np.concatenate([_widen(column, widest) for column in columns])
+
+
+def _missing(like: Any, count: int) -> Any:
+    if isinstance(like, tuple):
+        return (None,) * count
+    if isinstance(like, Columns):
+        names = [name for name in _rows(like) if getattr(like, name) is not None]
+        return replace(like, **{name: _missing(getattr(like, name), count) for name in names})  # type: ignore[type-var]
+    return np.full((count, *like.shape[1:]), _blank(like), like.dtype)
+
+
+def _widen(column: NDArray[Any], widest: tuple[int, ...]) -> NDArray[Any]:
+    if column.shape[1:] == widest:
+        return column
+    wide = np.full((len(column), *widest), _blank(column), column.dtype)
+    inner = (slice(None), *(slice(0, size) for size in column.shape[1:]))
+    wide[inner] = column
+    return wide
+
+
+def _blank(column: NDArray[Any]) -> float | int:
+    return np.nan if column.dtype.kind == "f" else -1

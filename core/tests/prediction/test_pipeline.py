@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from anydet.adaptation.tta.fusion import fuse_nms
+from anydet.adaptation.tta.views import Original, RandomHorizontalFlip
+from anydet.errors import ImageError, PluginError
+from anydet.prediction.hooks import TTASettings
+from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.types import ImagePredictions
+
+
+def flat(pipeline, records):
+    return [p for chunk in pipeline.run(records) for p in chunk]
+
+
+def same(left, right):
+    return (
+        [p.image for p in left] == [p.image for p in right]
+        and all(np.array_equal(a.boxes_xyxy_px, b.boxes_xyxy_px) for a, b in zip(left, right, strict=True))
+        and all(np.array_equal(a.scores, b.scores) for a, b in zip(left, right, strict=True))
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
+def test_chunk_boundaries_change_no_result(make_adapter, spots, batch_size):
+    one = flat(Pipeline(make_adapter(1)), spots(10))
+    many = flat(Pipeline(make_adapter(batch_size)), spots(10))
+    assert same(one, many)
+    assert [p.image for p in one] == list(spots(10).keys)
+
+
+def test_the_adapter_sees_chunks_of_its_batch_size(make_adapter, spots):
+    adapter = make_adapter(4)
+    flat(Pipeline(adapter), spots(10))
+    assert [len(c) for c in adapter.calls] == [4, 4, 2]
+
+
+def test_detections_below_the_threshold_go_and_the_best_stay_in_order(make_adapter, spots):
+    (result,) = flat(Pipeline(make_adapter(), Limits(score_threshold=0.9)), [spots(1)[0]])
+    assert result.scores.tolist() == [1.0]
+    (cut,) = flat(Pipeline(make_adapter(), Limits(max_detections=1)), [spots(1)[0]])
+    assert cut.scores.tolist() == [1.0]
+    (both,) = flat(Pipeline(make_adapter()), [spots(1)[0]])
+    assert both.scores.tolist() == sorted(both.scores.tolist(), reverse=True)
+    assert len(both) == 2
+
+
+def test_clipping_moves_boxes_into_the_image_and_drops_what_is_outside():
+    boxes = np.array([[-5.0, -5, 3, 3], [20, 20, 30, 30], [1, 1, 1, 4]])
+    found = ImagePredictions("a", (10, 8), boxes, np.array([0.5, 0.6, 0.7]), np.zeros(3, np.int64))
+    assert Limits().apply(found).boxes_xyxy_px.tolist() == [[0, 0, 3, 3]]
+    assert len(Limits(clip=False).apply(found)) == 3
+
+
+def test_an_undecodable_image_stops_the_run_with_its_name(make_adapter, spots):
+    with pytest.raises(ImageError, match=r"nowhere/005\.png"):
+        flat(Pipeline(make_adapter()), spots(10, frozenset({5})))
+
+
+def test_skipped_images_say_why_and_the_rest_is_unchanged(make_adapter, spots):
+    whole = flat(Pipeline(make_adapter()), spots(10))
+    got = flat(Pipeline(make_adapter(), on_error="skip"), spots(10, frozenset({0, 5})))
+    assert [p.image for p in got] == [p.image for p in whole]
+    assert "005.png" in got[5].extra["error"]
+    assert len(got[5]) == 0
+    kept = [i for i in range(10) if i not in {0, 5}]
+    assert same([got[i] for i in kept], [whole[i] for i in kept])
+
+
+def test_an_adapter_that_loses_a_record_is_named(make_adapter, spots):
+    adapter = make_adapter()
+    predict = adapter.predict
+    adapter.predict = lambda records: list(predict(records))[1:]
+    with pytest.raises(PluginError, match=r"'Brightest' gave results for .* \(3\) where .* \(4\)"):
+        flat(Pipeline(adapter), spots(4))
+
+
+class AlwaysMirrored(RandomHorizontalFlip):
+    def __init__(self):
+        super().__init__(TTASettings(flip_prob=1.0))
+
+
+def test_a_mirrored_view_comes_back_in_the_original_frame(make_adapter, spots):
+    plain = flat(Pipeline(make_adapter()), spots(10))
+    mirrored = flat(Pipeline(make_adapter(), views=(AlwaysMirrored(),)), spots(10))
+    assert same(plain, mirrored)
+
+
+def test_views_are_fused_and_agreeing_boxes_are_counted_once(make_adapter, spots):
+    plain = flat(Pipeline(make_adapter()), spots(10))
+    views = (Original(TTASettings()), AlwaysMirrored())
+    fused = flat(Pipeline(make_adapter(), views=views, fuse=fuse_nms), spots(10))
+    assert same(plain, fused)
+
+
+def test_a_view_that_leaves_an_image_alone_costs_no_second_prediction(make_adapter, spots):
+    adapter = make_adapter(10)
+    views = (Original(TTASettings()), RandomHorizontalFlip(TTASettings(seed=3, flip_prob=0.5)))
+    fused = flat(Pipeline(adapter, views=views, fuse=fuse_nms), spots(10))
+    assert same(fused, flat(Pipeline(make_adapter()), spots(10)))
+    assert len(adapter.calls[0]) == 10
+    assert 0 < len(adapter.calls[1]) < 10
+
+
+def test_random_flips_depend_on_seed_and_key_alone(spots):
+    def flipped(seed, records):
+        view = RandomHorizontalFlip(TTASettings(seed=seed))
+        return [bool(view.apply(r).transforms) for r in records]
+
+    records = list(spots(32))
+    assert flipped(0, records) == flipped(0, records)
+    assert flipped(0, records[10:]) == flipped(0, records)[10:]
+    assert flipped(0, records) != flipped(1, records)
+
+
+class Biased:
+    """Test-time training stand-in with a model to change: the adapter's bias."""
+
+    def __init__(self):
+        self.log = []
+
+    def prepare(self, adapter):
+        self.adapter, self.before = adapter, adapter.bias
+        self.log.append("prepare")
+
+    def adapt(self, records):
+        self.adapter.bias = -0.5
+        self.log.append(len(records))
+
+    def restore(self):
+        self.adapter.bias = self.before
+        self.log.append("restore")
+
+
+def test_a_ttt_method_changes_the_model_before_it_predicts_and_restores_it(make_adapter, spots):
+    adapter, method = make_adapter(), Biased()
+    changed = flat(Pipeline(adapter, ttt=method), spots(6))
+    assert max(p.scores.max() for p in changed) <= 0.5
+    assert method.log == ["prepare", 4, 2, "restore"]
+    assert adapter.bias == 0.0
+
+
+def test_the_model_is_restored_after_an_error_too(make_adapter, spots):
+    adapter, method = make_adapter(), Biased()
+    with pytest.raises(ImageError):
+        flat(Pipeline(adapter, ttt=method), spots(10, frozenset({7})))
+    assert method.log[-1] == "restore"
+    assert adapter.bias == 0.0
+
+
+class Listener:
+    def __init__(self):
+        self.events = []
+
+    def before_predict(self, adapter, records, context):
+        self.events.append(("before", len(records), context.first))
+
+    def after_predict(self, predictions, context):
+        self.events.append(("after", len(predictions), context.first))
+
+
+def test_events_fire_once_a_chunk(make_adapter, spots):
+    listener = Listener()
+    flat(Pipeline(make_adapter(), hook=listener), spots(6))
+    assert listener.events == [("before", 4, 0), ("after", 4, 0), ("before", 2, 4), ("after", 2, 4)]
+
+
+def test_memory_does_not_grow_with_the_number_of_images(make_adapter, spots):
+    def peak(count):
+        adapter = make_adapter()
+        adapter.predict = lambda records: (ImagePredictions.empty(r.key, r.size_wh) for r in records)
+        tracemalloc.start()
+        for _ in Pipeline(adapter).run(iter(spots(count))):
+            pass
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    peak(50)
+    assert peak(2000) < 1.5 * peak(200) + 50_000
