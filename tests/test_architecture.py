@@ -1,0 +1,98 @@
+"""Rules about the repository itself. They need no GPU, no torch and no network."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
+TRACKED = subprocess.run(
+    ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+).stdout.splitlines()
+HEAVY = {"torch", "torchvision", "cv2", "onnxruntime", "tensorflow"}
+
+
+def top_level_imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {a.name.split(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_folder_distribution_import_and_adapter_have_one_name(plugin):
+    text = (plugin / "pyproject.toml").read_text("utf-8")
+    assert f'name = "anydet-{plugin.name.replace("_", "-")}"' in text
+    assert (plugin / "src" / f"anydet_{plugin.name}" / "__init__.py").exists()
+    assert f'{plugin.name} = "anydet_{plugin.name}"' in text
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_a_plugin_registers_without_importing_anything_heavy(plugin):
+    code = f"import sys, anydet_{plugin.name}; print(sorted(set(sys.modules) & {HEAVY | {'numpy'}!r}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_the_command_line_starts_without_numpy_rich_or_torch():
+    code = f"import sys, anydet.cli; print(sorted(set(sys.modules) & {HEAVY | {'numpy', 'rich', 'PIL'}!r}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "core/src/anydet/commands").glob("*.py")), ids=lambda p: p.stem
+)
+def test_command_modules_import_heavy_things_only_in_their_bodies(path):
+    assert not top_level_imports(path) & {"numpy", "rich", "torch", "PIL", "msgspec", "pycocotools"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "schemas").glob("*.json")), ids=lambda p: p.name)
+def test_the_shipped_schema_is_the_one_in_schemas(path):
+    shipped = files("anydet") / "schemas" / path.name
+    assert shipped.read_text("utf-8") == path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("*.py")), ids=lambda p: p.name)
+def test_tools_are_names_for_commands(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 15
+
+
+def test_ci_runs_what_people_run():
+    assert "make test" in (ROOT / ".ci/run").read_text("utf-8")
+
+
+def test_no_lock_file_with_index_addresses_is_committed():
+    assert not [p for p in TRACKED if p.endswith(("uv.lock", "poetry.lock", "Pipfile.lock"))]
+    assert "://" not in (ROOT / "constraints.txt").read_text("utf-8")
+
+
+def test_nothing_committed_names_a_folder_of_somebodys_machine():
+    here = re.compile(r"/(?:home|root|work)/\w")
+    for name in TRACKED:
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".json", ".yaml", ""} and path.is_file():
+            assert not here.search(path.read_text("utf-8", "ignore").replace(here.pattern, "")), name
+
+
+def test_every_relative_link_in_the_docs_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_the_workspace_lists_every_package():
+    assert 'members = ["core", "plugins/*"]' in (ROOT / "pyproject.toml").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for plugin in PLUGINS:
+        assert f"-e plugins/{plugin.name}" in makefile
