@@ -1,0 +1,90 @@
+"""An export that is killed goes on where it was, and nobody can tell from the file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ANYDET = [sys.executable, "-m", "anydet.cli"]
+COUNT = 400
+
+
+def anydet(*arguments, cwd, expect=0):
+    done = subprocess.run(
+        [*ANYDET, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def export(output, *more):
+    return ["export-predictions", "--adapter", "toy", "--dataset", "scenes", "--output", output, *more]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    here = tmp_path_factory.mktemp("resume")
+    anydet("synth", "--out", "scenes", "--images", COUNT, "--size", "160x120", cwd=here)
+    for output in ("whole.jsonl", "whole.json"):
+        anydet(*export(output, "--wrap"), cwd=here)
+    return here
+
+
+def stop_midway(folder, output, sign):
+    """Start an export and send it ``sign`` once a few chunks are on disk; how it ended."""
+    process = subprocess.Popen(
+        [*ANYDET, *export(output, "--wrap")], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+    partial = folder / f"{output}.partial"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.read_bytes().count(b"\n") >= 20):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+    os.kill(process.pid, sign)
+    _, said = process.communicate()
+    assert not (folder / output).exists()
+    assert 20 <= partial.read_bytes().count(b"\n") < COUNT
+    return process.returncode, said
+
+
+def without_clock(meta):
+    return {k: v for k, v in meta.items() if k not in {"timestamp", "runtime"}}
+
+
+def test_a_killed_jsonl_export_resumes_to_the_same_bytes(folder):
+    code, _ = stop_midway(folder, "killed.jsonl", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert "--resume" in anydet(*export("killed.jsonl", "--wrap"), cwd=folder, expect=1).stderr
+    said = anydet(*export("killed.jsonl", "--wrap", "--resume"), cwd=folder).stderr
+    assert "from the earlier run" in said
+    whole = (folder / "whole.jsonl").read_bytes().splitlines()
+    resumed = (folder / "killed.jsonl").read_bytes().splitlines()
+    assert resumed[:-1] == whole[:-1]
+    assert without_clock(json.loads(resumed[-1])["meta"]) == without_clock(json.loads(whole[-1])["meta"])
+    assert not list(folder.glob("killed.jsonl.*"))
+
+
+def test_an_interrupted_json_export_says_how_to_go_on(folder):
+    code, said = stop_midway(folder, "stopped.json", signal.SIGINT)
+    assert code == 130
+    assert "Traceback" not in said
+    assert "--resume" in said
+    anydet(*export("stopped.json", "--wrap", "--resume"), cwd=folder)
+    whole = json.loads((folder / "whole.json").read_text("utf-8"))
+    resumed = json.loads((folder / "stopped.json").read_text("utf-8"))
+    assert resumed["predictions"] == whole["predictions"]
+    assert without_clock(resumed["meta"]) == without_clock(whole["meta"])
+
+
+def test_a_resumed_run_with_other_options_is_refused(folder):
+    stop_midway(folder, "other.jsonl", signal.SIGKILL)
+    command = export("other.jsonl", "--wrap", "--resume", "--score-threshold", "0.3")
+    assert "another run" in anydet(*command, cwd=folder, expect=1).stderr
