@@ -1,0 +1,158 @@
+"""Write any ``Dataset`` to disk as YOLO or COCO; images as PNG, so that their pixels stay what they are.
+
+The folder appears whole or not at all: it is filled under a temporary name beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from anydet.data.dataset import Dataset
+from anydet.data.record import Record
+from anydet.errors import DatasetError
+from anydet.types import RLE, ClassTable, Labels, Polygons
+
+Report = Callable[[int], None]
+"""Called with 1 after each image."""
+
+
+def write_yolo(dataset: Dataset, root: Path, split: str = "val", *, report: Report | None = None) -> None:
+    """``images/<split>``, ``labels/<split>/*.txt`` and ``data.yaml``.
+
+    Boxes only, crowds left out: the format has no place for more. Raises ``DatasetError`` where ``root``
+    exists and is not an empty folder.
+    """
+    classes = _classes(dataset)
+    with _folder(root) as folder:
+        for record in _write_images(dataset, folder / "images" / split, report):
+            target = (folder / "labels" / split / record.key).with_suffix(".txt")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_yolo_lines(record), "utf-8")
+        layout = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
+        (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
+
+
+def write_coco(
+    dataset: Dataset,
+    root: Path,
+    split: str = "val",
+    *,
+    keypoint_names: Sequence[str] = (),
+    report: Report | None = None,
+) -> None:
+    """``images/<split>`` and ``annotations/instances_<split>.json``.
+
+    Args:
+        dataset: what to write: boxes, areas, crowd flags, masks and keypoints.
+        root: new or empty folder.
+        split: name of the split.
+        keypoint_names: names for the categories, where the labels have keypoints.
+        report: called with 1 after each image.
+
+    Raises:
+        DatasetError: where ``root`` exists and is not an empty folder.
+    """
+    classes = _classes(dataset)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    with _folder(root) as folder:
+        for number, record in enumerate(_write_images(dataset, folder / "images" / split, report), start=1):
+            width, height = record.size_wh
+            images.append({"id": number, "file_name": record.key, "width": width, "height": height})
+            for annotation in _annotations(record.labels, classes):
+                annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
+        points = {"keypoints": list(keypoint_names), "skeleton": []} if keypoint_names else {}
+        categories = [
+            {"id": source_id, "name": name, **points}
+            for name, source_id in zip(classes.names, classes.source_ids, strict=True)
+        ]
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        (folder / "annotations").mkdir()
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
+
+
+@contextmanager
+def _folder(root: Path) -> Iterator[Path]:
+    """A folder beside ``root`` that takes its place when all went well, and goes when not."""
+    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        raise DatasetError(f"{root}: already there and not an empty folder", fix="remove it or name another")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
+    partial.mkdir()
+    try:
+        yield partial
+        if root.exists():
+            root.rmdir()
+        partial.rename(root)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+
+
+def _write_images(dataset: Dataset, folder: Path, report: Report | None) -> Iterator[Record]:
+    """Write each record's pixels under its key, then hand the record on."""
+    folder.mkdir(parents=True)
+    for record in dataset:
+        target = folder / record.key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(record.image()).save(target, format="PNG", compress_level=1)
+        yield record
+        if report is not None:
+            report(1)
+
+
+def _classes(dataset: Dataset) -> ClassTable:
+    if dataset.classes is None:
+        raise DatasetError(f"{dataset.root}: has no class names", fix="give it a data.yaml or classes.txt")
+    return dataset.classes
+
+
+def _yolo_lines(record: Record) -> str:
+    """``class cx cy w h`` a line, the box in shares of the image's size."""
+    if record.labels is None:
+        return ""
+    scale = np.array([*record.size_wh, *record.size_wh], np.float64)
+    labels = record.labels.take(~record.labels.iscrowd)
+    corner, size = labels.boxes_xywh_px[:, :2], labels.boxes_xywh_px[:, 2:]
+    boxes = np.concatenate([corner + size / 2, size], axis=1) / scale
+    rows = zip(labels.class_ids.tolist(), boxes.tolist(), strict=True)
+    return "".join(f"{class_id} {' '.join(f'{v:.10g}' for v in box)}\n" for class_id, box in rows)
+
+
+def _annotations(labels: Labels | None, classes: ClassTable) -> Iterator[dict[str, Any]]:
+    if labels is not None:
+        yield from (_annotation(labels, row, classes) for row in range(len(labels)))
+
+
+def _annotation(labels: Labels, row: int, classes: ClassTable) -> dict[str, Any]:
+    """One row as COCO has it, but for its ids."""
+    segmentation = None if labels.segmentations is None else labels.segmentations[row]
+    points = None if labels.keypoints is None else labels.keypoints[row]
+    annotation: dict[str, Any] = {
+        "category_id": classes.source_ids[labels.class_ids[row]],
+        "bbox": labels.boxes_xywh_px[row].tolist(),
+        "area": float(labels.areas[row]),
+        "iscrowd": int(labels.iscrowd[row]),
+    }
+    if segmentation is not None:
+        annotation["segmentation"] = _segmentation(segmentation)
+    if points is not None and np.isfinite(points).all():
+        flat = [int(v) if i % 3 == 2 else v for i, v in enumerate(points.ravel().tolist())]
+        annotation |= {"keypoints": flat, "num_keypoints": int((points[:, 2] > 0).sum())}
+    return annotation
+
+
+def _segmentation(segmentation: RLE | Polygons) -> Any:
+    if isinstance(segmentation, RLE):
+        return {"size": list(segmentation.size_hw), "counts": segmentation.counts}
+    return [list(ring) for ring in segmentation]
