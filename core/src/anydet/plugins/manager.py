@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
-from anydet.errors import PluginError, did_you_mean
+from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
 from anydet.plugins.specs import (
     API_VERSION,
@@ -46,7 +48,16 @@ KINDS: dict[str, type[Spec]] = {
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """How loading one plugin went; one row of ``anydet adapters list``."""
+    """How loading one plugin went; one row of ``anydet adapters list``.
+
+    Attributes:
+        name: the entry point's name.
+        distribution: the installed package it comes from, "?" where unknown.
+        version: the package's version, "?" where unknown.
+        state: "skipped" means that ``ANYDET_PLUGINS`` leaves it out.
+        provides: what it registered, each as kind and name ("adapter toy", "view mirror").
+        reason: why it failed or was skipped.
+    """
 
     name: str
     distribution: str
@@ -62,8 +73,9 @@ class Plugins:
     Args:
         points: entry points to load; those of the group ``anydet`` by default. Tests and embedders pass
             their own instead of patching a global.
-        only: names to load, or ``None`` for all.
-        strict: raise at the first plugin that fails instead of reporting it.
+        only: names of entry points to load, or ``None`` for all.
+        strict: raise what a plugin raised instead of reporting it.
+        trace: print every hook call and what it gave to stderr.
     """
 
     def __init__(
@@ -72,6 +84,7 @@ class Plugins:
         *,
         only: Iterable[str] | None = None,
         strict: bool = False,
+        trace: bool = False,
     ) -> None:
         self._points = list(entry_points(group=hookspecs.PROJECT) if points is None else points)
         self._only = None if only is None else frozenset(only)
@@ -80,23 +93,24 @@ class Plugins:
         self._owners: dict[tuple[str, str], str] = {}
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
-        self._register(builtin, "anydet")
+        if trace:
+            self.manager.trace.root.setwriter(_write_to_stderr)
+            self.manager.enable_tracing()
+        self._register(builtin, hookspecs.PROJECT)
 
     @classmethod
     def from_env(cls) -> Plugins:
         """As the environment says: ``ANYDET_PLUGINS=a,b``, ``ANYDET_STRICT=1``, ``ANYDET_TRACE=1``."""
         names = os.environ.get("ANYDET_PLUGINS")
         only = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
-        plugins = cls(only=only, strict=_flag("ANYDET_STRICT"))
-        if _flag("ANYDET_TRACE"):
-            plugins.manager.trace.root.setwriter(sys.stderr.write)
-            plugins.manager.enable_tracing()
-        return plugins
+        return cls(only=only, strict=_flag("ANYDET_STRICT"), trace=_flag("ANYDET_TRACE"))
 
     @cached_property
     def status(self) -> tuple[PluginStatus, ...]:
         """Load everything once and say how it went, a row per plugin."""
-        return tuple(self._load(point) for point in sorted(self._points, key=lambda p: p.name))
+        rows = [self._load(point) for point in sorted(self._points, key=lambda p: (p.name, p.value))]
+        absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
+        return (*rows, *map(self._report_absent, absent))
 
     @property
     def hook(self) -> Any:
@@ -114,10 +128,9 @@ class Plugins:
         known = self.specs(kind)
         if name in known:
             return known[name]
-        noun = kind.removesuffix("s").replace("_", " ").replace("ttt", "TTT")
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         raise PluginError(
-            f"no {noun} called {name!r} (known: {', '.join(known) or 'none'})"
+            f"no {_noun(kind)} called {name!r} (known: {', '.join(known) or 'none'})"
             + did_you_mean(name, list(known))
             + (f"; failed to load: {broken}" if broken else ""),
             fix=f"pip install anydet-{name.replace('_', '-')}, then run 'anydet adapters list'",
@@ -126,16 +139,57 @@ class Plugins:
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
         plugin = self._owners.get((kind, name))
-        return next((row for row in self.status if row.name == plugin), None)
+        return next((row for row in self.status if row.name == plugin and row.state == "ok"), None)
 
     def load(self, kind: str, name: str) -> Any:
         """Import what a spec's ``factory`` names; raises ``PluginError`` with what the import said."""
         return self._import(self.spec(kind, name))
 
+    def settings(
+        self,
+        name: str,
+        *,
+        options: Iterable[str] = (),
+        config: str | None = None,
+        checkpoint: str | None = None,
+        device: str = "cpu",
+        batch_size: int = 1,
+        score_floor: float = 0.0,
+        max_detections: int = 100,
+        seed: int = 0,
+    ) -> AdapterSettings:
+        """Settings for the adapter called ``name``, its options checked against its own schema.
+
+        ``options`` are ``key=value`` pairs as typed, completed by the schema's defaults; the rest is as in
+        ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong type or value,
+        ``PluginError`` where there is no such adapter or its schema cannot be read.
+        """
+        from anydet.plugins.options import check_options, load_schema, parse_options
+        from anydet.types import AdapterSettings
+
+        schema = load_schema(self.spec("adapters", name).options_schema)
+        return AdapterSettings(
+            config=config,
+            checkpoint=checkpoint,
+            device=device,
+            batch_size=batch_size,
+            score_floor=score_floor,
+            max_detections=max_detections,
+            seed=seed,
+            options=check_options(parse_options(options), schema, owner=name),
+        )
+
     def adapter(self, name: str, settings: AdapterSettings) -> Adapter:
-        """Import and build the adapter called ``name``."""
+        """Import and build the adapter called ``name``; whatever goes wrong there is an ``AnydetError``."""
+        from anydet.plugins.adapter import Adapter
+
         factory = self.load("adapters", name)
-        adapter: Adapter = factory(settings)
+        with self._foreign(f"adapter {name!r} cannot be set up"):
+            adapter = factory(settings)
+        if not isinstance(adapter, Adapter):
+            raise PluginError(
+                f"the factory of adapter {name!r} gave {type(adapter).__name__}, not an Adapter"
+            )
         adapter.spec = self.spec("adapters", name)
         adapter.peers = {
             capability: [n for n, spec in self.specs("adapters").items() if capability in spec.capabilities]
@@ -144,46 +198,78 @@ class Plugins:
         return adapter
 
     def _load(self, point: EntryPoint) -> PluginStatus:
-        dist, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
+        distribution, version = _origin(point)
+        row = partial(PluginStatus, point.name, distribution, version)
         if self._only is not None and point.name not in self._only:
-            return PluginStatus(point.name, dist, version, "skipped", reason="not in ANYDET_PLUGINS")
+            return row("skipped", reason="not in ANYDET_PLUGINS")
         try:
-            provides = self._register(point.load(), point.name)
-        except Exception as exc:
+            with redirect_stdout(sys.stderr):
+                return row("ok", provides=self._register(point.load(), point.name))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # foreign code: SystemExit and the like too
             if self._strict:
                 raise
-            return PluginStatus(point.name, dist, version, "failed", reason=_reason(exc))
-        return PluginStatus(point.name, dist, version, "ok", provides=provides)
+            return row("failed", reason=_reason(exc))
+
+    def _report_absent(self, name: str) -> PluginStatus:
+        reason = "named in ANYDET_PLUGINS but not installed" + did_you_mean(
+            name, [point.name for point in self._points]
+        )
+        if self._strict:
+            raise PluginError(f"plugin {name!r}: {reason}", fix="pip list shows what is installed")
+        return PluginStatus(name, "?", "?", "failed", reason=reason)
 
     def _register(self, module: object, name: str) -> tuple[str, ...]:
-        found: list[tuple[str, Spec]] = []
+        if self.manager.has_plugin(name):
+            raise PluginError(f"another installed package already registers a plugin called {name!r}")
         self.manager.register(module, name=name)
         try:
-            self.manager.check_pending()
-            others = [p for p in self.manager.get_plugins() if p is not module]
-            for kind, spec_type in KINDS.items():
-                specs: list[Spec] = []
-                self.manager.subset_hook_caller(f"register_{kind}", others)(register=specs.append)
-                for spec in specs:
-                    self._check(kind, spec_type, spec, [s for k, s in found if k == kind])
-                    found.append((kind, spec))
+            self._check_hooks(module)
+            found = self._collect(module)
         except BaseException:
             self.manager.unregister(name=name)
             raise
         for kind, spec in found:
             self._specs[kind][spec.name] = spec
             self._owners[kind, spec.name] = name
-        return tuple(spec.name for _, spec in found)
+        return tuple(f"{_noun(kind)} {spec.name}" for kind, spec in found)
+
+    def _check_hooks(self, module: object) -> None:
+        """Refuse misspelled hooks, and modules that forgot to mark theirs."""
+        callers = self.manager.get_hookcallers(module) or []
+        if not callers:
+            raise PluginError("it implements no hook; mark them with @anydet.plugins.hookimpl")
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as exc:
+            unknown = next(caller.name for caller in callers if not caller.has_spec())
+            known = [name for name, caller in vars(self.manager.hook).items() if caller.has_spec()]
+            raise PluginError(f"unknown hook {unknown!r}{did_you_mean(unknown, known)}") from exc
+
+    def _collect(self, module: object) -> list[tuple[str, Spec]]:
+        """What one plugin registers, checked, as (kind, spec)."""
+        found: list[tuple[str, Spec]] = []
+        others = [p for p in self.manager.get_plugins() if p is not module]
+        for kind, spec_type in KINDS.items():
+            specs: list[Spec] = []
+            self.manager.subset_hook_caller(f"register_{kind}", others)(register=specs.append)
+            for spec in specs:
+                self._check(kind, spec_type, spec, [s for k, s in found if k == kind])
+                found.append((kind, spec))
+        return found
 
     def _check(self, kind: str, spec_type: type[Spec], spec: Spec, found: list[Spec]) -> None:
         if not isinstance(spec, spec_type):
             raise PluginError(f"register_{kind} takes {spec_type.__name__}, got {type(spec).__name__}")
         if spec.api != API_VERSION:
             raise PluginError(f"{spec.name!r} speaks API {spec.api}, this anydet speaks {API_VERSION}")
+        if not re.fullmatch(r"[\w.]+:\w+", spec.factory):
+            raise PluginError(f"factory of {spec.name!r} is not 'package.module:attribute': {spec.factory!r}")
         taken = {**self._specs[kind], **{s.name: s for s in found}}
         if spec.name in taken:
             owner = self._owners.get((kind, spec.name), "the same plugin")
-            raise PluginError(f"the name {spec.name!r} is already taken in {kind} by {owner!r}")
+            raise PluginError(f"{_noun(kind)} {spec.name!r} is already registered by {owner!r}")
         unknown = sorted(set(getattr(spec, "capabilities", ())) - set(CAPABILITIES))
         if unknown:
             raise PluginError(
@@ -192,13 +278,43 @@ class Plugins:
 
     def _import(self, spec: Spec) -> Any:
         module, _, attribute = spec.factory.partition(":")
-        try:
+        with self._foreign(f"{spec.name!r} cannot be imported from {spec.factory}"):
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as exc:
+
+    @contextmanager
+    def _foreign(self, problem: str) -> Iterator[None]:
+        """Run a plugin's code: its prints go to stderr, what it raises becomes a ``PluginError``."""
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        except (AnydetError, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # foreign code: SystemExit and the like too
+            if self._strict:
+                raise
             raise PluginError(
-                f"{spec.name!r} cannot be imported from {spec.factory}: {_reason(exc)}",
-                fix="install what it needs, then run 'anydet adapters list'",
+                f"{problem}: {_reason(exc)}",
+                fix="install what it needs; ANYDET_STRICT=1 shows where it happened",
             ) from exc
+
+
+def _origin(point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the package an entry point comes from, "?" where its metadata does not say."""
+    dist = point.dist
+    if dist is None:
+        return "?", "?"
+    metadata = dist.metadata  # parsed at each access
+    name = metadata["Name"] if "Name" in metadata else "?"  # noqa: SIM401 (it is no mapping)
+    version = metadata["Version"] if "Version" in metadata else "?"  # noqa: SIM401
+    return name, version
+
+
+def _noun(kind: str) -> str:
+    return kind.removesuffix("s").replace("_", " ").replace("ttt", "TTT")
+
+
+def _write_to_stderr(text: str) -> None:
+    sys.stderr.write(text)
 
 
 def _flag(name: str) -> bool:
@@ -206,4 +322,6 @@ def _flag(name: str) -> bool:
 
 
 def _reason(exc: BaseException) -> str:
-    return exc.problem if isinstance(exc, PluginError) else f"{type(exc).__name__}: {exc}"
+    """One line that says what was raised."""
+    text = exc.problem if isinstance(exc, AnydetError) else f"{type(exc).__name__}: {exc}"
+    return " ".join(text.split())

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
 
 from anydet.errors import OptionError, PluginError, did_you_mean
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 
 def load_schema(reference: str | None) -> dict[str, Any]:
-    """The JSON Schema at ``package:file``; one that allows no keys where there is none."""
+    """The JSON Schema at ``package:file``; one that allows no keys where there is none.
+
+    Raises ``PluginError`` where it is missing, not JSON, or not a schema.
+    """
     if reference is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
     package, _, name = reference.partition(":")
     try:
         schema: dict[str, Any] = json.loads((files(package) / name).read_text("utf-8"))
+        Draft202012Validator.check_schema(schema)
     except (OSError, ValueError, ModuleNotFoundError) as exc:
         raise PluginError(f"options schema {reference} cannot be read: {exc}") from exc
+    except SchemaError as exc:
+        raise PluginError(f"options schema {reference} is not a JSON Schema: {exc.message}") from exc
     return schema
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, str]:
-    """``["key=value", ...]`` to a dictionary; the last of a repeated key wins."""
+    """``["key=value", ...]`` to a dictionary; the last of a repeated key wins, ``nms-iou`` is ``nms_iou``."""
     options = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise OptionError(f"--option {pair!r} is not key=value")
+            raise OptionError(f"--option {pair!r} is not key=value", fix="write --option key=value")
         options[key.strip().replace("-", "_")] = value
     return options
 
@@ -39,9 +50,10 @@ def parse_options(pairs: Iterable[str]) -> dict[str, str]:
 def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
     """Options with text turned into what the schema asks for, defaults filled in.
 
-    Text is read as YAML (``0.65``, ``true``, ``[1, 2]``) where the schema does not take it as a string.
-    Raises ``OptionError`` naming the key, what it takes and the key that was probably meant.
+    Text is read as JSON, then as YAML (``1e-3``, ``true``, ``[1, 2]``), where the schema does not take it as
+    a string. Raises ``OptionError`` naming the key, what it takes and the key that was probably meant.
     """
+    validator = Draft202012Validator(schema)
     properties: Mapping[str, Any] = schema.get("properties", {})
     fix = f"see 'anydet adapters show {owner}'"
     checked: dict[str, Any] = {k: p["default"] for k, p in properties.items() if "default" in p}
@@ -50,17 +62,28 @@ def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owne
             known = ", ".join(sorted(properties)) or "none"
             hint = did_you_mean(key, list(properties))
             raise OptionError(f"{owner} has no option {key!r} (known: {known}){hint}", fix=fix)
-        checked[key] = _typed(value, properties.get(key, {}))
-    for error in Draft202012Validator(schema).iter_errors(checked):
+        checked[key] = _typed(value, validator.evolve(schema=properties.get(key, {})))
+        if isinstance(checked[key], float) and not math.isfinite(checked[key]):
+            raise OptionError(f"{owner} option {key}: {value} is not a finite number", fix=fix)
+    for error in validator.iter_errors(checked):
         where = ".".join(map(str, error.absolute_path)) or "options"
-        raise OptionError(f"{owner} option {where}: {error.message}", fix=fix)
+        raise OptionError(f"{owner} option {where}: {error.message}{_nearest(error)}", fix=fix)
     return checked
 
 
-def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, str) or Draft202012Validator(schema).is_valid(value):
+def _typed(value: Any, validator: Validator) -> Any:
+    if not isinstance(value, str) or validator.is_valid(value):
         return value
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError:
-        return value
+    for read in (json.loads, yaml.safe_load):  # YAML alone would read 1e-3 as text
+        try:
+            return read(value)
+        except (ValueError, yaml.YAMLError):
+            continue
+    return value
+
+
+def _nearest(error: ValidationError) -> str:
+    if error.validator != "enum" or not isinstance(error.instance, str):
+        return ""
+    known: Any = error.validator_value
+    return did_you_mean(error.instance, [value for value in known if isinstance(value, str)])
