@@ -1,0 +1,23 @@
+"""ONNX detectors of several families behind one anydet adapter. Importing this imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.specs import AdapterSpec
+
+
+@hookimpl
+def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
+    """The ``onnxruntime`` adapter."""
+    register(
+        AdapterSpec(
+            name="onnxruntime",
+            factory="anydet_onnxruntime.adapter:OnnxRuntimeAdapter",
+            summary="ONNX detectors: YOLOX, NanoDet, FastestDet, Ultralytics, YOLOv5, DETR, RT-DETR",
+            tasks=("detect",),
+            capabilities=("predict",),
+            options_schema="anydet_onnxruntime:options.schema.json",
+        )
+    )

@@ -1,0 +1,146 @@
+"""The ``onnxruntime`` adapter: an ONNX file and a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from anydet.data.record import Record
+from anydet.errors import OptionError
+from anydet.geometry.boxes import clip_xyxy, nms_by_class
+from anydet.plugins.adapter import Adapter
+from anydet.types import AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
+from anydet_onnxruntime.classes import model_classes
+from anydet_onnxruntime.errors import ModelError
+from anydet_onnxruntime.fit import bind_layout, require_options
+from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Outputs, select
+from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.model import Model
+from anydet_onnxruntime.options import build_recipe
+from anydet_onnxruntime.preprocess import Placement, Preprocessor
+
+_MAX_CANDIDATES = 3000
+
+
+class OnnxRuntimeAdapter(Adapter):
+    """Any ONNX detector of a known family.
+
+    Args:
+        settings: ``checkpoint`` is the ``.onnx`` file; ``device`` is ``cpu``, ``cuda``, ``cuda:N``,
+            ``tensorrt`` or ``tensorrt:N``; options are those of ``options.schema.json``.
+
+    Raises:
+        OptionError: an option, or the lack of one, makes no sense for this model.
+        ModelError: the file is no model that runs here, or not of the family it is said to be.
+    """
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        options = settings.options
+        self._model = Model(_checkpoint(settings), device=settings.device, threads=options.get("threads"))
+        require_options(options, self._model)
+        self._recipe = build_recipe(options, self._model.size_wh)
+        self._preset: str | None = options.get("preset")
+        self._preprocessor = Preprocessor(self._recipe, self._model.dtype)
+        shapes = self._model.probe(self._recipe.size_wh, self._batch_wanted())
+        decoder = self._decoder(shapes, self._recipe.size_wh)
+        self._classes = model_classes(
+            decoder.class_count, names=options.get("names"), metadata=self._model.metadata
+        )
+        self._limit: int = options.get("max_candidates", _MAX_CANDIDATES)
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Names from the ``names`` option, the model file, or COCO's where there are as many classes."""
+        return self._classes.table
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Preprocessing and NMS as they are used, for ``meta``."""
+        recipe = self._recipe
+        return {
+            "image_size": list(recipe.size_wh),
+            "nms_iou": recipe.nms_iou,
+            "preprocess": {
+                "preset": self._preset,
+                "layout": recipe.layout,
+                "resize": recipe.resize,
+                "pad": recipe.pad,
+                "channels": recipe.channels,
+                "mean": list(recipe.mean),
+                "std": list(recipe.std),
+            },
+            "providers": list(self._model.providers),
+        }
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, in their order, in batches as large as the model takes."""
+        for start in range(0, len(records), self._model.batch):
+            yield from self._predict_batch(records[start : start + self._model.batch])
+
+    def close(self) -> None:
+        """Free the session."""
+        self._model.close()
+
+    def _predict_batch(self, records: Sequence[Record]) -> list[ImagePredictions]:
+        with self.stage("decode"):
+            images = [record.image() for record in records]
+        with self.stage("preprocess"):
+            inputs, placements = self._preprocessor.batch(images, self._recipe.size_wh)
+        with self.stage("model"):
+            outputs = self._model.run(inputs)
+        with self.stage("postprocess"):
+            results = zip(records, outputs, placements, strict=True)
+            return [self._finish(record.key, out, placement) for record, out, placement in results]
+
+    def _finish(self, key: str, outputs: Outputs, placement: Placement) -> ImagePredictions:
+        try:
+            found = self._select(outputs, placement)
+        except ModelError as exc:
+            raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
+        boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
+        keep = self._suppress(boxes, found)
+        return ImagePredictions(
+            key, placement.image_wh, boxes[keep], found.scores[keep], found.class_ids[keep]
+        )
+
+    def _select(self, outputs: Outputs, placement: Placement) -> Candidates:
+        decoder = self._decoder(tuple(o.shape for o in outputs), placement.input_wh)
+        return select(
+            decoder,
+            outputs,
+            floor=self.settings.score_floor,
+            limit=self._limit,
+            input_wh=placement.input_wh,
+            columns=self._classes.columns,
+        )
+
+    def _suppress(self, boxes: FloatArray, found: Candidates) -> IntArray:
+        if self._recipe.nms_iou is None:
+            return np.argsort(-found.scores, kind="stable")
+        return nms_by_class(boxes, found.scores, found.class_ids, self._recipe.nms_iou)
+
+    def _decoder(self, shapes: Shapes, input_wh: Size) -> Decoder:
+        layout = self._recipe.layout
+        asked = f"layout={layout}" if "layout" in self.settings.options else f"preset={self._preset}"
+        return bind_layout(self._model, shapes, layout, input_wh, asked=asked)
+
+    def _batch_wanted(self) -> int:
+        """Images of ``shortest`` differ in size, so they cannot share a batch."""
+        return 1 if self._recipe.resize == "shortest" else self.settings.batch_size
+
+
+def _checkpoint(settings: AdapterSettings) -> str:
+    if settings.config is not None:
+        raise OptionError(
+            f"the onnxruntime adapter has no configurations (got {settings.config!r})",
+            fix="leave --config out; --option preset=NAME says how the model is used",
+        )
+    if not settings.checkpoint:
+        raise OptionError(
+            "the onnxruntime adapter needs a model file",
+            fix="add --checkpoint MODEL.onnx --option preset=NAME",
+        )
+    return settings.checkpoint

@@ -1,0 +1,39 @@
+"""Layouts: how families lay out their outputs. A model is recognised by shapes, never by output names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from anydet.types import Size
+from anydet_onnxruntime.layouts.candidates import Decoder
+from anydet_onnxruntime.layouts.detr import bind_detr, bind_detr_sigmoid
+from anydet_onnxruntime.layouts.fastestdet import bind_fastestdet
+from anydet_onnxruntime.layouts.nanodet import bind_nanodet
+from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.yolo import bind_ultralytics, bind_yolov5, bind_yolox, bind_yolox_decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way of laying out outputs.
+
+    Attributes:
+        bind: a decoder for outputs of these shapes and this input size, or ``None`` where they don't fit.
+        expects: what the outputs must look like, for messages; B is the batch axis, which may be missing.
+    """
+
+    bind: Callable[[Shapes, Size], Decoder | None]
+    expects: str
+
+
+LAYOUTS = {
+    "yolox": Layout(bind_yolox, "one output (B, cells of strides 8, 16, 32; 5 + C)"),
+    "yolox-decoded": Layout(bind_yolox_decoded, "one output (B, cells of strides 8, 16, 32; 5 + C)"),
+    "yolov5": Layout(bind_yolov5, "one output (B, 3 x cells of strides 8, 16, 32; 5 + C)"),
+    "ultralytics": Layout(bind_ultralytics, "one output (B, 4 + C, cells of strides 8, 16, 32)"),
+    "nanodet": Layout(bind_nanodet, "for each of strides 8, 16, 32 a (B, cells, C) and a (B, cells, 32)"),
+    "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
+    "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),
+    "detr-sigmoid": Layout(bind_detr_sigmoid, "two outputs (B, Q, C) and (B, Q, 4)"),
+}

@@ -1,0 +1,124 @@
+"""Detections before NMS, and what every layout shares in finding them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anydet.types import BoolArray, FloatArray, IntArray, Size
+from anydet_onnxruntime.errors import ModelError
+
+Array = NDArray[Any]
+Outputs = Sequence[Array]
+"""Outputs of one image, without batch axis."""
+
+_SCORE_SLACK = 1e-2
+"""How far half precision may leave [0, 1]."""
+_BOX_LIMIT = 1e3
+"""Corners further out than so many input sizes are not boxes."""
+_INVERSION_PX = 1.0
+"""Right edges further left of their left edge than this are not boxes."""
+
+
+class Decoder(Protocol):
+    """A layout bound to the shapes of a model's outputs.
+
+    Scores and boxes are separate steps, so that boxes are decoded only where something scored.
+    """
+
+    @property
+    def class_count(self) -> int:
+        """C."""
+
+    def scores(self, outputs: Outputs) -> Array:
+        """(N, C) probabilities: N anchors, cells or queries."""
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """(len(rows), 4) float64 ``xyxy`` in input pixels, of those rows of ``scores``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Detections of one image before NMS.
+
+    Attributes:
+        boxes_xyxy_px: (K, 4) float64, pixels of the model's input.
+        scores: (K,) float64 in [0, 1].
+        class_ids: (K,) int64 columns of the scores.
+        rows: (K,) int64 rows of the scores, where masks or landmarks of a detection stand.
+    """
+
+    boxes_xyxy_px: FloatArray
+    scores: FloatArray
+    class_ids: IntArray
+    rows: IntArray
+
+
+def select(
+    decoder: Decoder,
+    outputs: Outputs,
+    *,
+    floor: float,
+    limit: int,
+    input_wh: Size,
+    columns: IntArray | None = None,
+) -> Candidates:
+    """Every class that scores at least ``floor`` at each row; the ``limit`` best, in the order of rows.
+
+    Args:
+        decoder: how to read the outputs.
+        outputs: of one image.
+        floor: lowest score.
+        limit: most candidates.
+        input_wh: input size in pixels.
+        columns: columns of the scores that are classes, in the order of class ids; all by default.
+
+    Raises:
+        ModelError: scores are no probabilities or boxes no boxes, as a wrong layout makes them.
+    """
+    scores = decoder.scores(outputs)
+    _check_scores(scores)
+    scores = scores if columns is None else scores[:, columns]
+    flat = scores.ravel()
+    found = np.flatnonzero(flat >= floor)
+    found = found[_best(flat[found], limit)]
+    rows, class_ids = np.divmod(found, scores.shape[1])
+    boxes = decoder.boxes(outputs, rows)
+    _check_boxes(boxes, input_wh)
+    return Candidates(boxes, np.clip(flat[found].astype(np.float64), 0.0, 1.0), class_ids, rows)
+
+
+def _best(scores: Array, limit: int) -> BoolArray:
+    """Which scores are among the ``limit`` best, of equal ones the first."""
+    if len(scores) <= limit:
+        return np.ones(len(scores), np.bool_)
+    cut = np.partition(scores, -limit)[-limit]
+    best: BoolArray = scores > cut
+    level = np.flatnonzero(scores == cut)
+    best[level[: limit - np.count_nonzero(best)]] = True
+    return best
+
+
+def _check_scores(scores: Array) -> None:
+    low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
+    if not (low >= -_SCORE_SLACK and high <= 1 + _SCORE_SLACK):
+        raise ModelError(
+            f"scores run from {low:.4g} to {high:.4g} where probabilities in [0, 1] were expected: "
+            "the outputs are not what this layout says, or the export leaves out the sigmoid",
+            fix="check preset= and layout=, or export the model with its sigmoid",
+        )
+
+
+def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
+    furthest = float(np.abs(boxes).max(initial=0.0))
+    narrowest = float((boxes[:, 2:] - boxes[:, :2]).min(initial=0.0))
+    if not (furthest <= _BOX_LIMIT * max(input_wh) and narrowest >= -_INVERSION_PX):
+        raise ModelError(
+            f"boxes reach {furthest:.4g} pixels and sides are as small as {narrowest:.4g} in an input of "
+            f"{input_wh[0]}x{input_wh[1]}: the outputs are not what this layout says",
+            fix="check preset= and layout=; for YOLOX with decoded boxes use --option layout=yolox-decoded",
+        )

@@ -1,0 +1,50 @@
+"""FastestDet: one map of objectness, box and classes at stride 16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.types import FloatArray, IntArray, Size
+from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
+from anydet_onnxruntime.layouts.shapes import Shapes
+
+_STRIDE = 16
+_OBJECTNESS_POWER, _CLASS_POWER = 0.6, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Fastestdet:
+    """(5 + C, H/16, W/16): objectness, x, y, w, h, class probabilities.
+
+    Centre = (cell + tanh(xy)) * stride, size = sigmoid(wh) * input size, score = objectness^0.6 * class^0.4
+    (dog-qiuqiu/FastestDet, ``handle_preds``).
+    """
+
+    input_wh: Size
+    columns: int
+    class_count: int
+
+    def scores(self, outputs: Outputs) -> Array:
+        """Weighted geometric mean of objectness and class; a row a cell."""
+        cells = outputs[0].reshape(len(outputs[0]), -1)
+        scores: Array = (cells[:1] ** _OBJECTNESS_POWER * cells[5:] ** _CLASS_POWER).T
+        return scores
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Offsets from the cell, sizes as parts of the input."""
+        raw = outputs[0].reshape(len(outputs[0]), -1)[1:5, rows].T.astype(np.float64)
+        y, x = np.divmod(rows, self.columns)
+        centre = (np.stack([x, y], axis=1) + np.tanh(raw[:, :2])) * _STRIDE
+        size = np.array(self.input_wh, np.float64) / (1 + np.exp(-raw[:, 2:]))
+        return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+
+
+def bind_fastestdet(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """One output of (5 + C, H/16, W/16)."""
+    columns, rows = input_wh[0] // _STRIDE, input_wh[1] // _STRIDE
+    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][1:] != (rows, columns) or shapes[0][0] <= 5:
+        return None
+    return Fastestdet(input_wh, columns, shapes[0][0] - 5)

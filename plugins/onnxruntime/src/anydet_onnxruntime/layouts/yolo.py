@@ -1,0 +1,111 @@
+"""YOLO layouts: one output, a row an anchor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.types import FloatArray, IntArray, Size
+from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
+from anydet_onnxruntime.layouts.grids import cell_counts, grid
+from anydet_onnxruntime.layouts.shapes import Shapes
+
+_STRIDES = (8, 16, 32)
+_PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))
+"""Usual exports, those with a P6 level, those with a P2 level."""
+_YOLOV5_ANCHORS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Yolox:
+    """(N, 5 + C): x, y, w, h as the head gives them, objectness, class probabilities.
+
+    Centre = (xy + cell) * stride, size = exp(wh) * stride, score = objectness * class
+    (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"; exports without ``decode_in_inference``).
+    """
+
+    input_wh: Size
+    class_count: int
+
+    def scores(self, outputs: Outputs) -> Array:
+        """Objectness times class."""
+        return outputs[0][:, 4:5] * outputs[0][:, 5:]
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Offsets from the cell, sizes in strides."""
+        raw = outputs[0][rows, :4].astype(np.float64)
+        cells = grid(self.input_wh, _STRIDES)
+        strides = cells.strides[rows]
+        centre = (raw[:, :2] + cells.cells_xy[rows]) * strides
+        with np.errstate(over="ignore"):  # infinite sizes are refused where candidates are selected
+            size = np.exp(raw[:, 2:]) * strides
+        return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """(N, 5 + C): centre and size in input pixels, objectness, class probabilities (YOLOv5)."""
+
+    class_count: int
+
+    def scores(self, outputs: Outputs) -> Array:
+        """Objectness times class."""
+        return outputs[0][:, 4:5] * outputs[0][:, 5:]
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Already decoded."""
+        return cxcywh_to_xyxy(outputs[0][rows, :4].astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Ultralytics:
+    """(4 + C, N): centre and size in input pixels, class probabilities (YOLOv8, v9, v11, v12 exports)."""
+
+    class_count: int
+
+    def scores(self, outputs: Outputs) -> Array:
+        """A row an anchor."""
+        scores: Array = outputs[0][4:].T
+        return scores
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Already decoded."""
+        return cxcywh_to_xyxy(outputs[0][:4, rows].T.astype(np.float64))
+
+
+def bind_yolox(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """One output of (cells, 5 + C)."""
+    count = _class_count(shapes, {sum(cell_counts(input_wh, _STRIDES))})
+    return Yolox(input_wh, count) if count else None
+
+
+def bind_yolox_decoded(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """One output of (cells, 5 + C), from exports with ``decode_in_inference``."""
+    count = _class_count(shapes, {sum(cell_counts(input_wh, _STRIDES))})
+    return Decoded(count) if count else None
+
+
+def bind_yolov5(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """One output of (3 anchors x cells, 5 + C)."""
+    anchors = {_YOLOV5_ANCHORS * sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
+    count = _class_count(shapes, anchors)
+    return Decoded(count) if count else None
+
+
+def bind_ultralytics(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """One output of (4 + C, cells)."""
+    if not _one_matrix(shapes) or shapes[0][0] <= 4:
+        return None
+    known = {sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
+    return Ultralytics(shapes[0][0] - 4) if shapes[0][1] in known else None
+
+
+def _class_count(shapes: Shapes, rows: set[int]) -> int:
+    """C of one output (N, 5 + C) with N among ``rows``; 0 where it is something else."""
+    return max(0, shapes[0][1] - 5) if _one_matrix(shapes) and shapes[0][0] in rows else 0
+
+
+def _one_matrix(shapes: Shapes) -> bool:
+    return len(shapes) == 1 and len(shapes[0]) == 2

@@ -1,0 +1,118 @@
+"""Options, preset and the model's input size to one recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from anydet.errors import OptionError
+from anydet.types import Size
+from anydet_onnxruntime.presets import PRESETS, Recipe, Triple
+
+OpenSize = tuple[int | None, int | None]
+"""(width, height) of a model's input, ``None`` where it is open."""
+
+_NEEDED = ("layout", "resize", "channels", "mean", "std", "nms_iou")
+"""What has to be said where no preset says it."""
+_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
+
+
+def missing_options(options: Mapping[str, Any], model_wh: OpenSize) -> list[str]:
+    """Options that are needed because there is no preset, and are not there."""
+    if options.get("preset") is not None:
+        return []
+    needed = _NEEDED if None not in model_wh else (*_NEEDED, "size")
+    return [name for name in needed if name not in options]
+
+
+def build_recipe(options: Mapping[str, Any], model_wh: OpenSize) -> Recipe:
+    """The preset, with every option that is set in place of its own.
+
+    Args:
+        options: checked against the adapter's schema, and without ``missing_options``.
+        model_wh: the model's input size.
+
+    Raises:
+        OptionError: an option makes no sense, or contradicts the model.
+    """
+    given = {_FIELDS[key][0]: _FIELDS[key][1](value) for key, value in options.items() if key in _FIELDS}
+    preset = options.get("preset")
+    recipe = replace(PRESETS[preset], **given) if preset else Recipe(**{"size_wh": (0, 0), **given})
+    if None not in model_wh and recipe.resize == "shortest":
+        recipe = _fixed_shortest(recipe, asked="resize" in given)
+    _check_std(recipe.std)
+    return replace(recipe, size_wh=_agreed_size(recipe.size_wh, model_wh, asked="size_wh" in given))
+
+
+def parse_size(value: str | int) -> Size:
+    """``416`` or ``640x480`` (width x height) in pixels."""
+    match = _SIZE.fullmatch(str(value).strip().lower())
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (width and height):
+        raise OptionError(
+            f"size={value} is no input size", fix="use size=416 or size=640x480 (width x height)"
+        )
+    return width, height
+
+
+def parse_triple(value: Any) -> Triple:
+    """One number for all channels, or three: a number, a list, or text with commas."""
+    parts = value.strip("[] ").split(",") if isinstance(value, str) else value
+    parts = parts if isinstance(parts, (list, tuple)) else [parts]
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 3):
+        raise OptionError(
+            f"mean and std are one number or three, not {value}", fix="use mean=123.675,116.28,103.53"
+        )
+    first, second, third = numbers if len(numbers) == 3 else numbers * 3
+    return first, second, third
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "layout": ("layout", _same),
+    "size": ("size_wh", parse_size),
+    "resize": ("resize", _same),
+    "channels": ("channels", _same),
+    "mean": ("mean", parse_triple),
+    "std": ("std", parse_triple),
+    "pad": ("pad", float),
+    "nms_iou": ("nms_iou", _same),
+}
+"""Option -> field of ``Recipe`` and how it is read."""
+
+
+def _fixed_shortest(recipe: Recipe, *, asked: bool) -> Recipe:
+    """``shortest`` where the input cannot follow the image: stretched, unless it was asked for by name."""
+    if asked:
+        raise OptionError(
+            "resize=shortest needs a model whose input size is open; this one's is fixed",
+            fix="use resize=stretch or resize=letterbox",
+        )
+    return replace(recipe, resize="stretch")
+
+
+def _check_std(std: Triple) -> None:
+    if min(std) < 1:
+        raise OptionError(
+            f"std={','.join(f'{s:g}' for s in std)} is for pixels of 0..1; here they are 0..255",
+            fix=f"multiply mean and std by 255: std={','.join(f'{255 * s:g}' for s in std)}",
+        )
+
+
+def _agreed_size(wanted: Size, model_wh: OpenSize, *, asked: bool) -> Size:
+    size = (model_wh[0] or wanted[0], model_wh[1] or wanted[1])
+    if asked and size != wanted:
+        raise OptionError(
+            f"size={wanted[0]}x{wanted[1]} contradicts the model, whose input is {size[0]}x{size[1]}",
+            fix="leave size= out: the model's own is used",
+        )
+    return size

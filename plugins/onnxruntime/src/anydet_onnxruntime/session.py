@@ -1,0 +1,89 @@
+"""onnxruntime sessions: devices, threads, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from anydet.errors import OptionError
+from anydet_onnxruntime.errors import ModelError
+
+_PROVIDERS = {
+    "cpu": (),
+    "cuda": ("CUDAExecutionProvider",),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+}
+_ERRORS_ONLY = 3
+
+
+def providers(device: str, available: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Execution providers for ``cpu``, ``cuda``, ``cuda:1``, ``tensorrt`` or ``tensorrt:1``, best first.
+
+    Raises ``OptionError`` naming the missing provider, those there are and the package that brings it.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in _PROVIDERS or (index and (kind == "cpu" or not index.isdecimal())):
+        raise OptionError(
+            f"--device {device!r} is not known to the onnxruntime adapter",
+            fix="use cpu, cuda, cuda:N, tensorrt or tensorrt:N",
+        )
+    wanted = _PROVIDERS[kind]
+    if wanted and wanted[0] not in available:
+        raise OptionError(
+            f"--device {device} needs the {wanted[0]}, which this onnxruntime does not have "
+            f"(it has {', '.join(available)})",
+            fix="pip uninstall onnxruntime, then pip install onnxruntime-gpu; or use --device cpu",
+        )
+    chosen = [(name, {"device_id": index or "0"}) for name in wanted if name in available]
+    return [*chosen, ("CPUExecutionProvider", {})]
+
+
+def open_session(path: str, *, device: str = "cpu", threads: int | None = None) -> Any:
+    """An ``onnxruntime.InferenceSession``.
+
+    Args:
+        path: the ``.onnx`` file.
+        device: see ``providers``.
+        threads: threads within an operator; the number of processors by default.
+
+    Raises:
+        ModelError: the file is missing, or no ONNX model that this onnxruntime can read.
+        OptionError: the device is not there.
+    """
+    chosen = providers(device, ort.get_available_providers())
+    if not Path(path).is_file():
+        raise ModelError(f"{path}: no such file", fix="give --checkpoint an .onnx file")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        session = ort.InferenceSession(path, options, providers=chosen)
+    except Exception as exc:  # onnxruntime's errors have no base class of their own
+        raise ModelError(f"{path} cannot be opened as an ONNX model: {reason(exc)}", fix=_hint(exc)) from exc
+    if session.get_providers()[0] != chosen[0][0]:
+        raise OptionError(
+            f"--device {device}: the {chosen[0][0]} did not start (onnxruntime fell back to "
+            f"{', '.join(session.get_providers())})",
+            fix="install the CUDA, cuDNN and TensorRT versions that this onnxruntime-gpu was built for",
+        )
+    return session
+
+
+def reason(exc: BaseException) -> str:
+    """First line of what onnxruntime said, without its prefix of codes between colons."""
+    lines = str(exc).strip().splitlines() or [type(exc).__name__]
+    return lines[0].rpartition(" : ")[2].strip() or type(exc).__name__
+
+
+def _hint(exc: BaseException) -> str:
+    text = str(exc).lower()
+    if "external" in text or ".data" in text:
+        return "put the model's external data file (often MODEL.onnx.data) beside it"
+    if "ir version" in text or "opset" in text:
+        return "update onnxruntime, or export the model with an older opset"
+    return "give --checkpoint a complete .onnx file; download or export it again"
