@@ -1,0 +1,30 @@
+"""The contract's JSON Schema, which is the normative text."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+VERSION = 1
+"""The newest version of the contract that this program knows."""
+
+
+@cache
+def load_schema() -> dict[str, Any]:
+    """``schemas/predictions.schema.json``, as it travels with the package."""
+    text = (files("anydet") / "schemas" / "predictions.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@cache
+def validator(part: str | None = None) -> Draft202012Validator:
+    """A validator of whole documents, or of one part of them (a name in ``$defs``, such as "entry")."""
+    schema = load_schema()
+    if part is not None:
+        schema = {"$schema": schema["$schema"], "$ref": f"#/$defs/{part}", "$defs": schema["$defs"]}
+    return Draft202012Validator(schema)
