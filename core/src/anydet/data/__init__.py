@@ -1,1 +1,1 @@
-"""data."""
+"""Data sets on disk as records and ground truth columns."""

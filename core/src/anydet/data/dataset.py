@@ -6,28 +6,38 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from anydet.data.formats import BUILTIN, builtin_formats
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.types import ClassTable, GroundTruthColumns
 
-SPLITS = ("val2017", "val", "valid", "validation", "train2017", "train")
-"""Splits in the order in which they are looked for when none is asked for."""
-
 
 class Dataset(Protocol):
-    """One split of a data set. Records are made when asked for; implementations are picklable.
+    """One split of a data set. Records are made when asked for; implementations are picklable."""
 
-    Attributes:
-        root: the folder or file that was opened.
-        split: name of the split; "" where the source has no splits.
-        classes: class table, or ``None`` where the source does not say.
-        source: where the ground truth comes from, for the protocol of a result, or "none".
-    """
+    @property
+    def root(self) -> Path:
+        """The folder or file that was opened."""
 
-    root: Path
-    split: str
-    classes: ClassTable | None
-    source: str
+    @property
+    def split(self) -> str:
+        """Name of the split; "" where the source has no splits."""
+
+    @property
+    def note(self) -> str:
+        """What was chosen, for people: ``split val2017 (of train2017, val2017)``."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all images in their fixed order; nothing is opened."""
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Class table, or ``None`` where the source does not say."""
+
+    @property
+    def source(self) -> str:
+        """Where the ground truth comes from, for the protocol of a result, or "none"."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -58,7 +68,7 @@ class DatasetFormat(Protocol):
 
         Args:
             path: file or folder.
-            split: the split wanted, or ``None`` for the first of ``SPLITS`` that exists.
+            split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
             images: image folder, where the user named one.
         """
 
@@ -68,13 +78,22 @@ def open_dataset(
     split: str | None = None,
     *,
     images: Path | None = None,
-    formats: Sequence[DatasetFormat],
+    formats: Sequence[DatasetFormat] | None = None,
 ) -> Dataset:
     """The data set at ``path``, in the first of ``formats`` that knows it.
 
-    Raises ``DatasetError`` that says what is there and which formats were tried.
+    Args:
+        path: file or folder.
+        split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
+        images: image folder, where it does not lie where the format expects it.
+        formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
+            more special layouts; the built-in ones keep the order of ``formats.BUILTIN``.
+
+    Raises:
+        DatasetError: that says what is there and which formats were tried.
     """
     path = Path(path)
+    formats = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
     for known in formats:
@@ -86,3 +105,9 @@ def open_dataset(
         f"found {', '.join(found) or 'an empty folder'}",
         fix="see 'anydet export-predictions --help' for the layouts it reads",
     )
+
+
+def in_order(formats: Sequence[DatasetFormat]) -> list[DatasetFormat]:
+    """Formats of plugins as given, then the built-in ones in the order in which they must be tried."""
+    rank = {name: position for position, (name, _, _) in enumerate(BUILTIN)}
+    return sorted(formats, key=lambda known: rank.get(known.name, -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from anydet.data.formats import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec
 
@@ -11,8 +12,8 @@ from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The formats of ``anydet.data``, in the order in which they are tried."""
-    register(DatasetSpec("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"))
-    register(DatasetSpec("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"))
+    for name, factory, summary in BUILTIN:
+        register(DatasetSpec(name, factory, summary))
 
 
 @hookimpl

@@ -1,0 +1,191 @@
+"""COCO instances (and person keypoints) JSON, bare or in a root with its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anydet.data.cocofile import CocoColumns, read_coco
+from anydet.data.containment import ContainedImage
+from anydet.data.fingerprint import Fingerprint
+from anydet.data.folder import FolderDataset
+from anydet.data.record import Record
+from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
+from anydet.data.yolo import YoloDataset, labelled_splits, open_layout
+from anydet.errors import DatasetError
+from anydet.types import ClassTable, GroundTruthColumns, Size
+
+_PREFIXES = ("instances_", "person_keypoints_")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoDataset:
+    """One annotations file; the other attributes are those of ``Dataset``.
+
+    Attributes:
+        annotations: the JSON file.
+        images_dir: where the images lie; only pixels need it to exist.
+        columns: what the file says.
+    """
+
+    root: Path
+    split: str
+    note: str
+    source: str
+    annotations: Path
+    images_dir: Path
+    columns: CocoColumns
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """``file_name`` of all images, unix slashes, in the order of the file."""
+        return self.columns.keys
+
+    @property
+    def classes(self) -> ClassTable:
+        """Categories sorted by id; ``source_ids`` are COCO's."""
+        return self.columns.classes
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Record:
+        columns, row = self.columns, range(len(self))[index]
+        key, size = columns.keys[row], self._stated_wh(row)
+        return Record(
+            key,
+            ContainedImage(self.images_dir, key, size),
+            path=self.images_dir / key,
+            stated_wh=size,
+            labels=columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1])),
+            extra={"image_id": int(columns.image_ids[row])},
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[i] for i in range(len(self)))
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` over keys in order and the annotations file."""
+        mark = Fingerprint()
+        for key in self.keys:
+            mark.add(key)
+        mark.add(self.annotations.read_bytes())
+        return str(mark)
+
+    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
+        """Annotations of the first ``max_images`` images, in the order of the file; opens no image."""
+        columns = self.columns
+        count = len(range(len(self))[:max_images])
+        offsets = columns.offsets[: count + 1]
+        return GroundTruthColumns(
+            images=columns.keys[:count],
+            sizes_wh=columns.sizes_wh[:count],
+            image_index=np.repeat(np.arange(count), np.diff(offsets)),
+            labels=columns.labels.take(np.arange(offsets[-1])),
+            classes=columns.classes,
+            source=self.source,
+            image_ids=columns.image_ids[:count],
+        )
+
+    def _stated_wh(self, row: int) -> Size | None:
+        width, height = self.columns.sizes_wh[row].tolist()
+        return (width, height) if width > 0 else None
+
+
+class CocoFormat:
+    """A JSON file, or a folder with ``annotations/instances_<split>.json``."""
+
+    name = "coco"
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is a JSON file or a folder with such annotations."""
+        return bool(_annotation_files(path)) if path.is_dir() else path.suffix.lower() == ".json"
+
+    def open(
+        self, path: Path, split: str | None, images: Path | None
+    ) -> CocoDataset | YoloDataset | FolderDataset:
+        """Open one split; in a root, a split that has only label files opens as YOLO."""
+        if path.is_file():
+            return _open_bare(path, split, images)
+        files = _annotation_files(path)
+        chosen = choose_split(path, {*files, *labelled_splits(path)}, split)
+        if chosen.name not in files:
+            return open_layout(path, chosen, images)
+        unused = f"labels/{chosen.name} not used" if (path / "labels" / chosen.name).is_dir() else ""
+        return open_file(
+            files[chosen.name], root=path, split=chosen, images_dir=images, unused=unused, base=path
+        )
+
+
+FORMAT = CocoFormat()
+
+
+def open_file(
+    annotations: Path,
+    *,
+    root: Path,
+    split: Split,
+    images_dir: Path | None,
+    unused: str = "",
+    base: Path | None = None,
+) -> CocoDataset:
+    """Open an annotations file.
+
+    Args:
+        annotations: the JSON file.
+        root: what the user named.
+        split: the split it stands for.
+        images_dir: image folder, or ``None`` to look for it below ``base``.
+        unused: other annotations that lie there, for the protocol of results.
+        base: folder of the data set; that of the file where ``None``.
+    """
+    columns = read_coco(annotations)
+    base = base or annotations.parent
+    inside = annotations.is_relative_to(base)
+    source = annotations.relative_to(base).as_posix() if inside else str(annotations)
+    return CocoDataset(
+        root,
+        split.name,
+        split.note,
+        source + (f" ({unused})" if unused else ""),
+        annotations,
+        images_dir or _find_images_dir(annotations, base, split.name, columns.keys),
+        columns,
+    )
+
+
+def _open_bare(file: Path, wanted: str | None, images: Path | None) -> CocoDataset:
+    name = split_of(file)
+    if name:
+        split = choose_split(file, [name], wanted)
+    elif wanted is not None:
+        raise DatasetError(f"{file}: the file has no split in its name", fix="leave out --split")
+    else:
+        split = UNSPLIT
+    base = file.parent.parent if file.parent.name == "annotations" else file.parent
+    unused = f"labels/{name} not used" if name and (base / "labels" / name).is_dir() else ""
+    return open_file(file, root=file, split=split, images_dir=images, unused=unused, base=base)
+
+
+def split_of(annotations: Path) -> str:
+    """The split that a file's name says: ``instances_val2017.json``, ``val.json``; "" for other names."""
+    stem = annotations.stem
+    for prefix in _PREFIXES:
+        if stem.startswith(prefix):
+            return stem[len(prefix) :]
+    return stem if stem in SPLITS else ""
+
+
+def _annotation_files(root: Path) -> dict[str, Path]:
+    found = sorted((root / "annotations").glob("instances_*.json"))
+    return {split_of(file): file for file in found if split_of(file)}
+
+
+def _find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, ...]) -> Path:
+    """The first of the usual folders that holds the first image, else the first that exists."""
+    usual = [base / "images" / split, base / split, base / "images", annotations.parent]
+    folders = [folder for folder in usual if folder.is_dir()]
+    return next((folder for folder in folders if keys and (folder / keys[0]).is_file()), folders[0])

@@ -1,0 +1,255 @@
+"""Files that describe a data set lying elsewhere: Ultralytics' ``data.yaml`` and ``dataset.json``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anydet.data import coco
+from anydet.data.dataset import Dataset
+from anydet.data.datayaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
+from anydet.data.folder import image_splits, is_image, list_keys, open_folder, subfolders
+from anydet.data.splits import Split, choose_split
+from anydet.data.yolo import YoloDataset, open_folders
+from anydet.errors import DatasetError
+
+_DESCRIPTOR_BYTES = 1_000_000  # a JSON file above this holds annotations, not a description
+
+
+class UltralyticsFormat:
+    """``data.yaml`` with ``path``, ``train``, ``val``, ``test`` and ``names``."""
+
+    name = "ultralytics"
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is such a file, or a folder with one that names splits and no ``images/<split>``."""
+        if path.suffix.lower() in {".yaml", ".yml"}:
+            return path.is_file()
+        file = _yaml_in(path)
+        if file is None or ((path / "images").is_dir() and image_splits(path / "images")):
+            return False
+        try:
+            return bool(read_data_yaml(file).splits)
+        except DatasetError:
+            return True  # opening it says what is wrong
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
+        """Open one split, which is a folder, a list file, or several of those."""
+        file = path if path.is_file() else _yaml_in(path)
+        if file is None:
+            raise DatasetError(f"{path}: no {' or '.join(NAMES)}", fix="give the file itself")
+        data = read_data_yaml(file)
+        if images is not None:
+            raise DatasetError(f"{file}: names its own image folders", fix="leave out --images")
+        if not data.splits:
+            raise DatasetError(f"{file}: no train, val or test", fix="add 'val: <folder of images>'")
+        chosen = choose_split(file, data.splits, split)
+        root = _root(data)
+        places = [_place(data, root, chosen.name, place) for place in data.splits[chosen.name]]
+        if len(places) == 1 and places[0].is_dir():
+            return _open_one(path, root, chosen, places[0], data)
+        return _open_listed(path, root, chosen, places, data)
+
+
+class DatasetJsonFormat:
+    """``dataset.json`` with ``images_dir``, ``labels_dir``, ``split`` and perhaps ``annotations``."""
+
+    name = "dataset.json"
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is such a file, or a folder with one."""
+        file = path / "dataset.json" if path.is_dir() else path
+        if file.suffix.lower() != ".json" or not file.is_file() or file.stat().st_size > _DESCRIPTOR_BYTES:
+            return False
+        try:
+            data = msgspec.json.decode(file.read_bytes())
+        except (OSError, msgspec.DecodeError, RecursionError):
+            return file.name == "dataset.json"  # opening it says what is wrong
+        return isinstance(data, dict) and "images_dir" in data
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
+        """Open the split it describes, or another that lies beside it."""
+        file = path / "dataset.json" if path.is_dir() else path
+        described = _read_descriptor(file)
+        chosen, described = _choose(file, described, split)
+        if images is not None:
+            described = replace(described, images_dir=images)
+        if described.annotations is not None:
+            unused = f"{described.labels_dir} not used" if described.labels_dir else ""
+            return coco.open_file(
+                described.annotations, root=path, split=chosen, images_dir=described.images_dir, unused=unused
+            )
+        if described.labels_dir is None:
+            return open_folder(path, chosen, described.images_dir)
+        return open_folders(path, chosen, described.images_dir, described.labels_dir, names=described.names)
+
+
+ULTRALYTICS = UltralyticsFormat()
+DATASET_JSON = DatasetJsonFormat()
+
+
+def _yaml_in(folder: Path) -> Path | None:
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def _root(data: DataYaml) -> Path:
+    """``path`` as it is, beside the file, or in the working folder; the file's folder without ``path``."""
+    folder = data.file.parent.absolute()
+    if data.path is None:
+        return folder
+    tried = [folder / data.path, folder.parent / data.path, Path(data.path).absolute()]
+    for root in tried:
+        if root.is_dir():
+            return Path(os.path.normpath(root))
+    raise DatasetError(
+        f"{data.file}: path: no folder {data.path!r} (tried {', '.join(dict.fromkeys(map(str, tried)))})",
+        fix="correct 'path' in it, or remove it where the images lie beside the file",
+    )
+
+
+def _place(data: DataYaml, root: Path, split: str, place: str) -> Path:
+    """A folder or list file of a split; ``../x`` is also looked for as ``x``, as Roboflow writes it."""
+    tried = [root / place, *([root / place[3:]] if place.startswith("../") else [])]
+    for path in tried:
+        if path.is_dir() or (path.is_file() and path.suffix == ".txt"):
+            return Path(os.path.normpath(path))
+    raise DatasetError(
+        f"{data.file}: {split}: no folder or .txt list {place!r} (tried {', '.join(map(str, tried))})",
+        fix="correct it, or 'path'",
+    )
+
+
+def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYaml) -> Dataset:
+    """A split that is one folder of images; an annotations JSON of it wins over its label files."""
+    annotations = root / "annotations" / f"instances_{folder.name}.json"
+    if annotations.is_file():
+        return coco.open_file(
+            annotations,
+            root=opened,
+            split=split,
+            images_dir=folder,
+            unused=f"label files of {data.file.name}",
+        )
+    return _dataset(opened, root, split, data, images_dir=folder, keys=list_keys(folder))
+
+
+def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], data: DataYaml) -> YoloDataset:
+    """A split of several folders and list files; keys are relative to the folder that holds them all."""
+    images: dict[Path, None] = {}
+    for place in places:
+        found = [place / key for key in list_keys(place)] if place.is_dir() else _listed(place)
+        images.update(dict.fromkeys(found))
+    base = Path(os.path.commonpath([image.parent for image in images]))
+    keys = tuple(sorted(image.relative_to(base).as_posix() for image in images))
+    return _dataset(opened, root, split, data, images_dir=base, keys=keys)
+
+
+def _dataset(
+    opened: Path, root: Path, split: Split, data: DataYaml, *, images_dir: Path, keys: tuple[str, ...]
+) -> YoloDataset:
+    places = ", ".join(data.splits[split.name])
+    return YoloDataset(
+        opened,
+        split.name,
+        split.note,
+        images_dir,
+        None,
+        home=root,
+        keys=keys,
+        names=data,
+        source=f"label files of {data.file.name} ({split.name}: {places})",
+    )
+
+
+def _listed(file: Path) -> list[Path]:
+    """The images of a list file, one a line; relative ones start at the file's folder."""
+    images = []
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DatasetError(f"{file}: cannot be read: {exc}", fix="write one image path a line") from exc
+    for number, line in enumerate(lines, 1):
+        name = line.strip().replace("\\", "/")
+        if not name:
+            continue
+        if not is_image(name.rpartition("/")[2]):
+            raise DatasetError(
+                f"{file}:{number}: {name!r} is not the path of an image", fix="remove the line"
+            )
+        images.append(Path(os.path.normpath(file.parent.absolute() / name)))
+    if not images:
+        raise DatasetError(f"{file}: lists no images", fix="write one image path a line")
+    return images
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What a ``dataset.json`` says, paths resolved."""
+
+    images_dir: Path
+    labels_dir: Path | None
+    annotations: Path | None
+    split: str
+    names: DataYaml
+
+
+def _read_descriptor(file: Path) -> _Described:
+    try:
+        data = msgspec.json.decode(file.read_bytes())
+    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+        raise DatasetError(f"{file}: cannot be read as JSON: {exc}", fix="correct it") from exc
+    if not isinstance(data, dict):
+        raise DatasetError(f"{file}: expected an object, got {type(data).__name__}", fix="write {...}")
+    images_dir = _path(file, data, "images_dir")
+    if images_dir is None:
+        raise DatasetError(f"{file}: images_dir: missing", fix="add the path of the image folder")
+    split = data.get("split") or images_dir.name
+    if not isinstance(split, str):
+        raise DatasetError(f"{file}: split: expected text, got {split!r}", fix="correct it")
+    classes = table_of_names(file, data.get("names") or data.get("classes"))
+    labels_dir = _path(file, data, "labels_dir")
+    return _Described(
+        _below(images_dir, split),
+        _below(labels_dir, split) if labels_dir else None,
+        _path(file, data, "annotations") or _path(file, data, "instances_json"),
+        split,
+        DataYaml(file, classes=classes) if classes else read_names(file.parent),
+    )
+
+
+def _path(file: Path, data: dict[str, Any], key: str) -> Path | None:
+    value = data.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise DatasetError(f"{file}: {key}: expected a path, got {value!r}", fix="correct it")
+    return file.parent / value
+
+
+def _below(folder: Path, split: str) -> Path:
+    """``folder/split`` where that is a folder, as some writers name the folder of all splits."""
+    return folder / split if folder.name != split and (folder / split).is_dir() else folder
+
+
+def _choose(file: Path, described: _Described, wanted: str | None) -> tuple[Split, _Described]:
+    """The split described, or a sibling of that name."""
+    siblings = subfolders(described.images_dir.parent) if described.images_dir.name == described.split else []
+    available = {described.split, *siblings}
+    if wanted in {None, described.split}:
+        return choose_split(file, available, described.split), described
+    chosen = choose_split(file, available, wanted)
+    labels, annotations = described.labels_dir, described.annotations
+    if annotations is not None:
+        sibling = annotations.with_name(annotations.name.replace(described.split, chosen.name))
+        annotations = sibling if sibling != annotations and sibling.is_file() else None
+    return chosen, replace(
+        described,
+        images_dir=described.images_dir.with_name(chosen.name),
+        labels_dir=labels.with_name(chosen.name) if labels else None,
+        annotations=annotations,
+        split=chosen.name,
+    )

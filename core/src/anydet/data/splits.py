@@ -1,0 +1,50 @@
+"""Which split of a data set to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from anydet.errors import DatasetError, did_you_mean
+
+SPLITS = ("val2017", "val", "valid", "validation", "train2017", "train")
+"""Splits in the order in which they are looked for when none is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A choice.
+
+    Attributes:
+        name: the split; "" where there are none.
+        note: the choice for people: ``split val2017 (of train2017, val2017)``.
+    """
+
+    name: str
+    note: str
+
+
+UNSPLIT = Split("", "no splits")
+
+
+def choose_split(root: Path, available: Iterable[str], wanted: str | None) -> Split:
+    """The split wanted, else the first of ``SPLITS`` that exists, else the only one there.
+
+    Raises ``DatasetError`` listing what is there where that decides nothing.
+    """
+    names = sorted(set(available))
+    listed = ", ".join(names) or "none"
+    if wanted is not None and wanted not in names:
+        hint = did_you_mean(wanted, names)
+        raise DatasetError(
+            f"{root}: no split {wanted!r} (there are: {listed}){hint}", fix="choose with --split"
+        )
+    known = [name for name in SPLITS if name in names]
+    name = wanted or next(iter(known), names[0] if len(names) == 1 else "")
+    if not name:
+        raise DatasetError(
+            f"{root}: which split? (there are: {listed})",
+            fix=f"add --split {names[0]}" if names else "check that the folder holds a data set",
+        )
+    return Split(name, f"split {name}" + (f" (of {listed})" if len(names) > 1 else ""))
