@@ -9,7 +9,7 @@ import numpy as np
 
 from anydet.data.record import Record
 from anydet.errors import OptionError
-from anydet.geometry.boxes import clip_xyxy, nms_by_class
+from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
 from anydet.plugins.adapter import Adapter
 from anydet.types import AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
 from anydet_onnxruntime.classes import model_classes
@@ -101,10 +101,10 @@ class OnnxRuntimeAdapter(Adapter):
         except ModelError as exc:
             raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
         boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
-        keep = self._suppress(boxes, found)
-        return ImagePredictions(
-            key, placement.image_wh, boxes[keep], found.scores[keep], found.class_ids[keep]
-        )
+        inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
+        boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
+        keep = self._suppress(boxes, scores, class_ids)
+        return ImagePredictions(key, placement.image_wh, boxes[keep], scores[keep], class_ids[keep])
 
     def _select(self, outputs: Outputs, placement: Placement) -> Candidates:
         decoder = self._decoder(tuple(o.shape for o in outputs), placement.input_wh)
@@ -117,10 +117,10 @@ class OnnxRuntimeAdapter(Adapter):
             columns=self._classes.columns,
         )
 
-    def _suppress(self, boxes: FloatArray, found: Candidates) -> IntArray:
+    def _suppress(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> IntArray:
         if self._recipe.nms_iou is None:
-            return np.argsort(-found.scores, kind="stable")
-        return nms_by_class(boxes, found.scores, found.class_ids, self._recipe.nms_iou)
+            return np.argsort(-scores, kind="stable")
+        return nms_by_class(boxes, scores, class_ids, self._recipe.nms_iou)
 
     def _decoder(self, shapes: Shapes, input_wh: Size) -> Decoder:
         layout = self._recipe.layout

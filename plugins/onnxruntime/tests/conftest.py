@@ -1,0 +1,143 @@
+"""ONNX models built for one test each: constants that a layout must decode, and small networks that see."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from anydet.plugins.manager import Plugins
+from anydet_onnxruntime.adapter import OnnxRuntimeAdapter
+
+STRIDES = (8, 16, 32)
+_TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}
+_OPSET = [helper.make_opsetid("", 17)]
+
+
+def save_graph(path: Path, nodes, *, inputs, outputs, initializers, metadata=None) -> Path:
+    graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=_OPSET, ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def constant_model(
+    path: Path,
+    outputs: Sequence[np.ndarray],
+    *,
+    input_wh: tuple[int, int] = (64, 64),
+    input_shape: Sequence[int | str | None] | None = None,
+    metadata: dict[str, str] | None = None,
+    extra_inputs: Sequence[Any] = (),
+) -> Path:
+    """A model that gives these arrays whatever it sees, under names that say nothing."""
+    shape = input_shape or (1, 3, input_wh[1], input_wh[0])
+    image = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)
+    weights = [numpy_helper.from_array(o.astype(np.float32), f"w{i}") for i, o in enumerate(outputs)]
+    nodes = [helper.make_node("Identity", [f"w{i}"], [f"{700 + i}"]) for i in range(len(outputs))]
+    declared = [
+        helper.make_tensor_value_info(f"{700 + i}", TensorProto.FLOAT, o.shape) for i, o in enumerate(outputs)
+    ]
+    return save_graph(
+        path,
+        nodes,
+        inputs=[image, *extra_inputs],
+        outputs=declared,
+        initializers=weights,
+        metadata=metadata,
+    )
+
+
+def seeing_model(
+    path: Path,
+    *,
+    batch: int | str = 1,
+    size_hw: tuple[int | str, int | str] = (64, 64),
+    classes: int = 3,
+    dtype: type = np.float32,
+) -> Path:
+    """A one-layer network in the ``ultralytics`` layout: boxes and scores follow the colours of each cell."""
+    rng = np.random.default_rng(7)
+    kind = _TYPES[dtype]
+    weights: list[Any] = []
+
+    def constant(name: str, array: np.ndarray) -> str:
+        weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    tastes = rng.normal(0, 9, (classes, 3))
+    tastes -= tastes.mean(axis=1, keepdims=True)  # grey is to no class's taste
+    sizes = rng.dirichlet([1, 1, 1], 4) * [[60], [60], [30], [30]]
+    colours = np.concatenate([sizes, tastes])
+    bias = constant("bias", np.array([2, 2, 5, 5] + [-3] * classes, dtype))
+    nodes = []
+    for stride in STRIDES:
+        mean = np.full((stride, stride), 1 / stride**2)
+        kernel = constant(f"k{stride}", (colours[:, :, None, None] * mean).astype(dtype))
+        shape = constant(f"s{stride}", np.array([0, 4 + classes, -1]))
+        nodes += [
+            helper.make_node("Conv", ["pixels", kernel, bias], [f"c{stride}"], strides=[stride, stride]),
+            helper.make_node("Reshape", [f"c{stride}", shape], [f"r{stride}"]),
+        ]
+    parts = constant("parts", np.array([4, classes]))
+    nodes += [
+        helper.make_node("Concat", [f"r{stride}" for stride in STRIDES], ["all"], axis=2),
+        helper.make_node("Split", ["all", parts], ["boxes", "logits"], axis=1),
+        helper.make_node("Sigmoid", ["logits"], ["scores"]),
+        helper.make_node("Concat", ["boxes", "scores"], ["out"], axis=1),
+    ]
+    image = helper.make_tensor_value_info("pixels", kind, [batch, 3, *size_hw])
+    output = helper.make_tensor_value_info("out", kind, [batch, 4 + classes, "N"])
+    return save_graph(path, nodes, inputs=[image], outputs=[output], initializers=weights)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Path]:
+    """``constant_model`` in an empty folder."""
+    return lambda outputs, **kwargs: constant_model(tmp_path / "model.onnx", outputs, **kwargs)
+
+
+@pytest.fixture
+def build_seeing(tmp_path: Path) -> Callable[..., Path]:
+    """``seeing_model``, each in a file of its own."""
+    numbers = itertools.count()
+    return lambda **kwargs: seeing_model(tmp_path / f"seeing{next(numbers)}.onnx", **kwargs)
+
+
+@pytest.fixture
+def load() -> Callable[..., OnnxRuntimeAdapter]:
+    """An adapter as the command line makes it: options typed as text, checked against the schema."""
+    plugins = Plugins(only=["onnxruntime"])
+
+    def load(path, *, device="cpu", batch_size=1, score_floor=0.05, config=None, **options):
+        settings = plugins.settings(
+            "onnxruntime",
+            options=[f"{key}={value}" for key, value in options.items()],
+            checkpoint=None if path is None else str(path),
+            config=config,
+            device=device,
+            batch_size=batch_size,
+            score_floor=score_floor,
+        )
+        return plugins.adapter("onnxruntime", settings)
+
+    return load
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real models and images, beside the repository or where ``ANYDET_SHARED_DATA`` says."""
+    default = Path(__file__).resolve().parents[4] / "shared" / "data"
+    folder = Path(os.environ.get("ANYDET_SHARED_DATA", default))
+    if not (folder / "models").is_dir():
+        pytest.skip(f"no shared data at {folder} (set ANYDET_SHARED_DATA)")
+    return folder

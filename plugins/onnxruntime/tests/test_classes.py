@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from anydet_onnxruntime.classes import COCO80, model_classes
+from anydet_onnxruntime.errors import ModelError
+
+
+def test_coco_names_and_ids_are_those_of_the_annotations(shared_data):
+    path = shared_data / "coco128" / "annotations" / "instances_train2017.json"
+    categories = json.loads(path.read_text("utf-8"))["categories"]
+    expected = sorted((c["id"], c["name"]) for c in categories)
+    assert list(zip(COCO80.source_ids, COCO80.names, strict=True)) == expected
+
+
+def test_eighty_classes_are_cocos():
+    assert len(COCO80) == 80
+    assert model_classes(80, names=None, metadata={}).table is COCO80
+
+
+def test_another_count_has_no_names():
+    assert model_classes(3, names=None, metadata={}).table is None
+
+
+def test_ninety_one_columns_are_cocos_own_ids():
+    classes = model_classes(91, names=None, metadata={})
+    np.testing.assert_array_equal(classes.columns, COCO80.source_ids)
+    assert classes.table is COCO80
+
+
+def test_names_come_from_the_option_as_text_or_file(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("cat\nfire hydrant\n\n", "utf-8")
+    for names in ("cat, fire hydrant", str(path)):
+        assert model_classes(2, names=names, metadata={}).table.names == ("cat", "fire hydrant")
+
+
+@pytest.mark.parametrize("names", ["{0: 'cat', 1: 'dog'}", '{"1": "dog", "0": "cat"}', "['cat', 'dog']"])
+def test_names_come_from_the_files_metadata(names):
+    assert model_classes(2, names=None, metadata={"names": names}).table.names == ("cat", "dog")
+
+
+def test_the_option_wins_over_the_metadata():
+    assert model_classes(1, names="x", metadata={"names": "{0: 'y'}"}).table.names == ("x",)
+
+
+def test_coco_names_in_the_metadata_bring_cocos_ids():
+    stored = str(dict(enumerate(COCO80.names)))
+    assert model_classes(80, names=None, metadata={"names": stored}).table is COCO80
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"names": "{0: 'person'}", "task": "pose"}, {"names": "{0: 'a', 1: 'b'}"}]
+)
+def test_a_pose_model_in_a_detectors_layout_is_refused(metadata, build, load):
+    path = build([np.zeros((1, 4 + 1 + 51, 84))], metadata=metadata)
+    with pytest.raises(ModelError, match="room for 52 classes"):
+        load(path, preset="ultralytics")
+
+
+def test_metadata_reaches_the_adapter(build, load):
+    path = build([np.zeros((1, 6, 84))], metadata={"names": "{0: 'cat', 1: 'dog'}", "task": "detect"})
+    assert load(path, preset="ultralytics").classes.names == ("cat", "dog")

@@ -1,0 +1,171 @@
+"""A wrong guess is an error that says what is there and what would fit, never silent nonsense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anydet.data.images import ImageArray
+from anydet.data.record import Record
+from anydet.errors import AnydetError, OptionError
+from anydet_onnxruntime.errors import ModelError
+
+CELLS = 84  # of a 64x64 input at strides 8, 16, 32
+RECORD = Record("street/a.png", ImageArray(np.zeros((64, 64, 3), np.uint8)))
+
+SHAPES = {
+    "yolox": [(1, CELLS, 8)],
+    "yolov5": [(1, 3 * CELLS, 8)],
+    "ultralytics": [(1, 7, CELLS)],
+    "nanodet": [(64, 3), (16, 3), (4, 3), (64, 32), (16, 32), (4, 32)],
+    "fastestdet": [(1, 8, 4, 4)],
+    "detr": [(1, 9, 6), (1, 9, 4)],
+}
+
+
+@pytest.mark.parametrize("family", SHAPES)
+@pytest.mark.parametrize("preset", SHAPES)
+def test_a_preset_fits_its_own_family_and_no_other(family, preset, build, load):
+    path = build([np.zeros(shape) for shape in SHAPES[family]])
+    if family == preset:
+        assert load(path, preset=preset).notes["preprocess"]["preset"] == preset
+        return
+    with pytest.raises(ModelError) as error:
+        load(path, preset=preset)
+    text = str(error.value)
+    assert f"preset={preset} does not fit" in text
+    fitting = text.split("Presets that fit: ")[1].splitlines()[0].split(", ")
+    assert family in fitting
+    assert preset not in fitting
+    for shape in SHAPES[family]:
+        assert str(tuple(shape)) in text
+
+
+def test_without_a_preset_the_error_says_which_would_fit(build, load):
+    path = build([np.zeros((1, CELLS, 8))])
+    with pytest.raises(OptionError) as error:
+        load(path)
+    assert "pixels tensor(float) (1, 3, 64, 64)" in error.value.problem
+    assert "700 tensor(float) (1, 84, 8)" in error.value.problem
+    assert error.value.problem.endswith("Presets that fit: yolox")
+    assert "preset=yolox" in error.value.fix
+
+
+def test_a_model_of_no_known_family_names_the_families(build, load):
+    with pytest.raises(OptionError, match="None of the presets fits \\(known: yolox, nanodet"):
+        load(build([np.zeros((1, 1000))]))
+
+
+def test_all_parts_together_replace_a_preset(build, load):
+    path = build([np.zeros((1, CELLS, 8))])
+    parts = {"layout": "yolox", "resize": "stretch", "channels": "rgb", "mean": "1,2,3", "std": 4}
+    with pytest.raises(OptionError, match="nms_iou"):
+        load(path, **parts)
+    notes = load(path, **parts, nms_iou=0.5).notes
+    assert notes["nms_iou"] == 0.5
+    assert notes["image_size"] == [64, 64]
+    assert notes["preprocess"] == {
+        "preset": None,
+        "layout": "yolox",
+        "resize": "stretch",
+        "pad": 114.0,
+        "channels": "rgb",
+        "mean": [1.0, 2.0, 3.0],
+        "std": [4.0, 4.0, 4.0],
+    }
+
+
+def test_each_part_wins_over_the_preset(build, load):
+    path = build([np.zeros((1, CELLS, 8))])
+    base = load(path, preset="yolox").notes
+    assert base["nms_iou"] == 0.65
+    for option, value, where in (
+        ("resize", "stretch", "stretch"),
+        ("channels", "rgb", "rgb"),
+        ("mean", "[1, 2, 3]", [1.0, 2.0, 3.0]),
+        ("std", "58.4", [58.4] * 3),
+        ("pad", "7", 7.0),
+        ("layout", "yolox-decoded", "yolox-decoded"),
+    ):
+        notes = load(path, preset="yolox", **{option: value}).notes
+        assert notes["preprocess"] == {**base["preprocess"], option: where}
+
+
+def test_logits_in_place_of_probabilities_are_refused(build, load):
+    out = np.random.default_rng(0).normal(0, 3, (1, 7, CELLS))
+    out[:, 2:4] = 10
+    with pytest.raises(ModelError) as error, load(build([out]), preset="ultralytics") as adapter:
+        list(adapter.predict([RECORD]))
+    assert "image street/a.png: scores run from -" in error.value.problem
+    assert "sigmoid" in error.value.problem
+
+
+def test_boxes_that_are_decoded_already_are_refused(build, load):
+    rng = np.random.default_rng(0)
+    out = np.concatenate([rng.random((CELLS, 4)) * 60, rng.random((CELLS, 4))], axis=1)[None]
+    path = build([out])
+    with (
+        pytest.raises(ModelError, match=r"(?s)boxes reach .* layout=yolox-decoded"),
+        load(path, preset="yolox") as adapter,
+    ):
+        list(adapter.predict([RECORD]))
+    assert len(next(load(path, preset="yolox", layout="yolox-decoded").predict([RECORD])))
+
+
+def test_boxes_that_are_not_decoded_are_refused(build, load):
+    rng = np.random.default_rng(0)
+    out = np.concatenate([rng.normal(0, 2, (CELLS, 4)), rng.random((CELLS, 4))], axis=1)[None]
+    adapter = load(build([out]), preset="yolox", layout="yolox-decoded")
+    with pytest.raises(ModelError, match="sides are as small as -"):
+        list(adapter.predict([RECORD]))
+
+
+def test_boxes_of_detr_in_pixels_are_refused(build, load):
+    logits, boxes = np.zeros((1, 9, 6)), np.full((1, 9, 4), 30.0)
+    with pytest.raises(ModelError, match="boxes run from 0 to 30"):
+        list(load(build([logits, boxes]), preset="detr").predict([RECORD]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none_are_refused(bad, build, load):
+    out = np.full((1, 7, CELLS), 0.5)
+    out[0, 5, 3] = bad
+    with pytest.raises(ModelError, match="scores run"):
+        list(load(build([out]), preset="ultralytics").predict([RECORD]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "yolo"}, "'yolo' is not one of"),
+        ({"preset": "yolox", "layuot": "yolox"}, "did you mean 'layout'"),
+        ({"preset": "yolox", "size": "128"}, "size=128x128 contradicts the model, whose input is 64x64"),
+        ({"preset": "yolox", "size": "big"}, "size=big is no input size"),
+        ({"preset": "yolox", "size": "0x64"}, "no input size"),
+        ({"preset": "yolox", "mean": "1,2"}, "one number or three"),
+        ({"preset": "yolox", "mean": "a,b,c"}, "one number or three"),
+        ({"preset": "yolox", "std": "0.229,0.224,0.225"}, "std=58.395,57.12,57.375"),
+        ({"preset": "yolox", "nms_iou": "1.5"}, "1.5 is greater than the maximum of 1"),
+        ({"preset": "yolox", "resize": "shortest"}, "input size is open"),
+        ({"preset": "yolox", "channels": "grb"}, "'grb' is not one of"),
+        ({"preset": "yolox", "threads": "0"}, "0 is less than the minimum"),
+        ({"preset": "yolox", "names": "a,b"}, "names= gives 2 names, and the model has 3 classes"),
+        ({"preset": "yolox", "names": "missing.txt"}, "no such file"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_an_error_that_says_why(options, message, build, load):
+    with pytest.raises(AnydetError) as error:
+        load(build([np.zeros((1, CELLS, 8))]), **options)
+    assert message in str(error.value)
+
+
+def test_a_size_that_the_model_has_anyway_may_be_said(build, load):
+    assert load(build([np.zeros((1, CELLS, 8))]), preset="yolox", size="64x64").notes["image_size"] == [
+        64,
+        64,
+    ]
+
+
+def test_there_are_no_configurations(build, load):
+    with pytest.raises(OptionError, match="no configurations"):
+        load(build([np.zeros((1, CELLS, 8))]), preset="yolox", config="base.yaml")

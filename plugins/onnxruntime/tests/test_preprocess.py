@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anydet_onnxruntime.preprocess import RESIZES, Preprocessor, place
+from anydet_onnxruntime.presets import PRESETS
+
+sides = st.integers(1, 2000)
+sizes = st.tuples(sides, sides)
+
+
+@given(
+    image_wh=sizes,
+    size_wh=st.tuples(st.integers(32, 800), st.integers(32, 800)),
+    resize=st.sampled_from(RESIZES),
+)
+def test_boxes_come_back_from_the_input_exactly(image_wh, size_wh, resize):
+    placement = place(image_wh, size_wh, resize)
+    boxes = np.random.default_rng(0).random((20, 4)) * [*image_wh, *image_wh]
+    np.testing.assert_allclose(placement.to_image(placement.to_input(boxes)), boxes, rtol=0, atol=1e-9)
+    whole = placement.to_input(np.array([[0.0, 0.0, *image_wh]]))[0]
+    x, y = placement.offset_xy
+    width, height = placement.content_wh
+    np.testing.assert_allclose(whole, [x, y, x + width, y + height], atol=1e-9)
+
+
+@given(image_wh=sizes, size_wh=st.tuples(st.integers(32, 800), st.integers(32, 800)))
+def test_a_letterbox_keeps_the_aspect_ratio_and_fills_one_side(image_wh, size_wh):
+    corner, centre = place(image_wh, size_wh, "letterbox"), place(image_wh, size_wh, "letterbox-centre")
+    assert corner.content_wh == centre.content_wh
+    assert corner.offset_xy == (0, 0)
+    width, height = corner.content_wh
+    assert width <= size_wh[0]
+    assert height <= size_wh[1]
+    assert (width, height)[0] == size_wh[0] or height == size_wh[1]
+    ratio = min(size_wh[0] / image_wh[0], size_wh[1] / image_wh[1])
+    assert abs(width - image_wh[0] * ratio) < 1
+    assert abs(height - image_wh[1] * ratio) < 1
+    for offset, content, side in zip(centre.offset_xy, centre.content_wh, size_wh, strict=True):
+        assert 0 <= side - content - 2 * offset <= 1
+
+
+@pytest.mark.parametrize(
+    ("image_wh", "expected"),
+    [((640, 480), (1067, 800)), ((480, 640), (800, 1067)), ((2000, 500), (1333, 333))],
+)
+def test_shortest_is_detrs_resize(image_wh, expected):
+    placement = place(image_wh, (1333, 800), "shortest")
+    assert placement.content_wh == placement.input_wh == expected
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_inputs_are_what_opencv_and_arithmetic_give(preset, dtype):
+    recipe = PRESETS[preset]
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    (inputs, (placement,)) = Preprocessor(recipe, dtype).batch([image], (96, 64))
+    width, height = placement.content_wh
+    x, y = placement.offset_xy
+
+    canvas = np.full((placement.input_wh[1], placement.input_wh[0], 3), recipe.pad, np.float64)
+    canvas[y : y + height, x : x + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    if recipe.channels == "bgr":  # the border is grey, so turning all of it is the same
+        canvas = canvas[:, :, ::-1]
+    expected = ((canvas - np.array(recipe.mean)) / np.array(recipe.std)).transpose(2, 0, 1)
+    assert inputs.dtype == dtype
+    np.testing.assert_allclose(
+        inputs[0],
+        expected,
+        rtol=2e-3 if dtype == np.float16 else 1e-6,
+        atol=1e-3 if dtype == np.float16 else 1e-5,
+    )
+
+
+def test_images_of_one_batch_do_not_touch_each_other():
+    rng = np.random.default_rng(1)
+    images = [
+        rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in ((20, 64), (64, 20), (64, 64), (1, 1))
+    ]
+    preprocessor = Preprocessor(PRESETS["nanodet"], np.float32)
+    together, _ = preprocessor.batch(images, (64, 64))
+    for image, row in zip(images, together, strict=True):
+        np.testing.assert_array_equal(preprocessor.batch([image], (64, 64))[0][0], row)
+
+
+def test_the_border_has_the_pad_value_after_normalisation():
+    recipe = replace(PRESETS["ultralytics"], pad=114.0)
+    inputs, _ = Preprocessor(recipe, np.float32).batch([np.zeros((10, 64, 3), np.uint8)], (64, 64))
+    assert np.unique(inputs[0, :, :27]).tolist() == [np.float32(114) / np.float32(255)]
+    assert not inputs[0, :, 27:37].any()
