@@ -1,0 +1,143 @@
+"""How an adapter behaves: repeatable, independent of chunks, without side effects."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import numpy as np
+
+from anydet.testing.comparison import first_difference
+from anydet.testing.pictures import LazyRecords
+from anydet.testing.subject import Subject, require_findings
+from anydet.types import ImagePredictions
+
+
+def prediction_is_repeatable(subject: Subject) -> None:
+    """The same records give the same results: again, and from a new adapter of the same settings."""
+    with subject.adapter() as adapter:
+        first = list(adapter.predict(subject.records()))
+        require_findings(first)
+        again = list(adapter.predict(subject.records()))
+    for results, who in ((again, "the same adapter"), (subject.predict(subject.records()), "a new adapter")):
+        difference = _difference(subject, first, results)
+        assert not difference, f"{who} gave others: {difference}; draw random choices from settings.seed"
+
+
+def chunks_do_not_change_results(subject: Subject) -> None:
+    """Chunks of one, two and all records give the same results."""
+    records = subject.records()
+    whole = subject.predict(records, batch_size=len(records))
+    require_findings(whole)
+    for size in (1, 2):
+        with subject.adapter(batch_size=size) as adapter:
+            parts = [p for i in range(0, len(records), size) for p in adapter.predict(records[i : i + size])]
+        difference = _difference(subject, whole, parts)
+        assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbours"
+
+
+def any_sequence_of_records_works(subject: Subject) -> None:
+    """Records may be a tuple, or a sequence that makes them when asked."""
+    expected = subject.predict(subject.records())
+    for records in (tuple(subject.records()), LazyRecords(subject.pictures)):
+        difference = _difference(subject, expected, subject.predict(records))
+        assert not difference, f"{type(records).__name__}: {difference}; ask for no more than a Sequence"
+
+
+def records_are_left_alone(subject: Subject) -> None:
+    """Pixels and data of the records are the same afterwards."""
+    records = subject.records()
+    subject.predict(records)
+    for record, before in zip(records, subject.records(), strict=True):
+        assert np.array_equal(record.image(), before.image()), (
+            f"{record.key}: its pixels were changed; copy record.image() before you write to it"
+        )
+        assert record.extra == before.extra, f"{record.key}: record.extra was changed; copy it"
+
+
+def nothing_is_printed(subject: Subject) -> None:
+    """Nothing is written to stdout, which belongs to the command's data."""
+    with _captured_stdout() as written:
+        subject.predict(subject.records())
+    text = "".join(written).strip()
+    assert not text, f"stdout got {text[:80]!r}; print to stderr, or use logging"
+
+
+def global_randomness_is_left_alone(subject: Subject) -> None:
+    """The states of ``random`` and ``numpy.random`` are the same afterwards."""
+    before = pickle.dumps((random.getstate(), np.random.get_state()))
+    subject.predict(subject.records())
+    after = pickle.dumps((random.getstate(), np.random.get_state()))
+    assert before == after, "global random state moved; use numpy.random.default_rng(settings.seed)"
+
+
+def closing_twice_is_harmless(subject: Subject) -> None:
+    """The adapter is its own context manager, and ``close`` may be called again."""
+    with subject.adapter() as adapter:
+        list(adapter.predict(subject.records()[:1]))
+        entered = adapter.__enter__()
+        assert entered is adapter, f"'with' gave {type(entered).__name__}; __enter__ returns self"
+    try:
+        adapter.close()
+    except Exception as exc:
+        raise AssertionError(f"a second close() raised {exc!r}; let it do nothing") from exc
+
+
+def settings_and_spec_are_picklable(subject: Subject) -> None:
+    """The adapter keeps its settings as given, and they and its spec survive pickling."""
+    with subject.adapter() as adapter:
+        list(adapter.predict(subject.records()[:1]))
+        kept = getattr(adapter, "settings", None)
+        assert kept == subject.settings, (
+            f"settings are {kept} after predict, were {subject.settings}; call super().__init__(settings) "
+            "and keep what is derived from them elsewhere"
+        )
+    for what in (kept, subject.spec):
+        try:
+            copy = pickle.loads(pickle.dumps(what))
+        except Exception as exc:
+            raise AssertionError(
+                f"{type(what).__name__} cannot be pickled: {exc}; keep plain data in it"
+            ) from exc
+        assert copy == what, f"{type(what).__name__} changes in pickling; keep plain data in it"
+
+
+def _difference(subject: Subject, a: list[ImagePredictions], b: list[ImagePredictions]) -> str:
+    return first_difference(a, b, subject.tolerance, floor=subject.settings.score_floor)
+
+
+@contextmanager
+def _captured_stdout() -> Iterator[list[str]]:
+    """What Python code and C libraries write to stdout; the list is filled at the end."""
+    written: list[str] = []
+    text = io.StringIO()
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as file:
+        real = os.dup(1)
+        os.dup2(file.fileno(), 1)
+        try:
+            with redirect_stdout(text):
+                yield written
+        finally:
+            os.dup2(real, 1)
+            os.close(real)
+            file.seek(0)
+            written += [text.getvalue(), file.read().decode(errors="replace")]
+
+
+CHECKS = (
+    prediction_is_repeatable,
+    chunks_do_not_change_results,
+    any_sequence_of_records_works,
+    records_are_left_alone,
+    nothing_is_printed,
+    global_randomness_is_left_alone,
+    closing_twice_is_harmless,
+    settings_and_spec_are_picklable,
+)

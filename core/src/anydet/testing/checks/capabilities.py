@@ -1,0 +1,70 @@
+"""Honesty: what the spec says is what the class does, both ways."""
+
+from __future__ import annotations
+
+from jsonschema import Draft202012Validator
+
+from anydet.errors import AnydetError, UnsupportedError
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.options import load_schema
+from anydet.plugins.specs import CAPABILITIES
+from anydet.testing.subject import Subject
+
+
+def declared_capabilities_are_implemented(subject: Subject) -> None:
+    """Every method that a declared capability stands for is overridden, and does not refuse to work."""
+    with subject.adapter() as adapter:
+        for capability in subject.spec.capabilities:
+            for method in CAPABILITIES[capability]:
+                assert _overrides(adapter, method), (
+                    f"it declares {capability!r} without {method}(); implement it, or take {capability!r} "
+                    "out of the AdapterSpec"
+                )
+        for method in ("get_model", "export_spec"):  # those that need no input
+            if any(method in CAPABILITIES[c] for c in subject.spec.capabilities):
+                try:
+                    getattr(adapter, method)()
+                except UnsupportedError as exc:
+                    raise AssertionError(
+                        f"{method}() refuses: {exc.problem}; take it out of the spec"
+                    ) from exc
+
+
+def implemented_capabilities_are_declared(subject: Subject) -> None:
+    """Every method that is overridden belongs to a declared capability."""
+    with subject.adapter() as adapter:
+        methods = {method for methods in CAPABILITIES.values() for method in methods}
+        for method in sorted(methods):
+            owners = [c for c, needed in CAPABILITIES.items() if method in needed]
+            assert not _overrides(adapter, method) or set(owners) & set(subject.spec.capabilities), (
+                f"it implements {method}() without declaring {' or '.join(map(repr, owners))}; add it to the "
+                "AdapterSpec, so that commands can find it"
+            )
+
+
+def schemas_describe_the_options(subject: Subject) -> None:
+    """The option schemas can be read, refuse unknown keys, describe each key, and allow their defaults."""
+    for reference in (subject.spec.options_schema, subject.spec.training_schema):
+        try:
+            schema = load_schema(reference)
+        except AnydetError as exc:
+            raise AssertionError(f"{exc.problem}; ship it inside the package") from exc
+        assert schema.get("additionalProperties") is False, (
+            f"{reference} lets misspelled keys pass; set additionalProperties to false"
+        )
+        validator = Draft202012Validator(schema)
+        for key, part in schema.get("properties", {}).items():
+            assert part.get("description"), f"{reference}: {key} has no description; say what it does"
+            fits = "default" not in part or validator.evolve(schema=part).is_valid(part["default"])
+            assert fits, f"{reference}: the default of {key} breaks its own schema: {part.get('default')!r}"
+
+
+def _overrides(adapter: Adapter, method: str) -> bool:
+    return getattr(type(adapter), method) is not getattr(Adapter, method)
+
+
+CHECKS = (
+    declared_capabilities_are_implemented,
+    implemented_capabilities_are_declared,
+    schemas_describe_the_options,
+)

@@ -1,0 +1,120 @@
+"""Pixels: where they come from, and images of awkward kinds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from anydet.data.images import ImageArray
+from anydet.data.record import Record
+from anydet.data.transforms import Crop, HorizontalFlip
+from anydet.errors import ImageError
+from anydet.plugins.adapter import Adapter
+from anydet.testing.comparison import first_difference
+from anydet.testing.pictures import on_disk, write_corrupt, write_greyscale, write_rotated
+from anydet.testing.subject import Subject, require_findings
+from anydet.types import ByteImage, ImagePredictions
+
+
+def tiny_images_work(subject: Subject) -> None:
+    """Images of one pixel, one row and one column get a result of their size."""
+    for width, height in ((1, 1), (64, 1), (1, 64)):
+        picture = np.full((height, width, 3), 128, np.uint8)
+        results = subject.predict([Record(f"{width}x{height}.png", ImageArray(picture))])
+        assert [tuple(p.size_wh) for p in results] == [(width, height)], (
+            f"a {width}x{height} image gave {[p.size_wh for p in results]}; let no side become 0 on resizing"
+        )
+        for p in results:
+            assert np.isfinite(p.boxes_xyxy_px).all(), (
+                f"a {width}x{height} image gave boxes that are not finite"
+            )
+
+
+def greyscale_files_work(subject: Subject) -> None:
+    """A file with one channel gives the results of its RGB picture."""
+    path = write_greyscale(subject.pictures[0], subject.folder / "grey.png")
+    _assert_seen_as_decoded(subject, on_disk(path))
+
+
+def exif_rotation_is_applied(subject: Subject) -> None:
+    """A photo that lies on its side is seen upright."""
+    path = write_rotated(subject.pictures[0], subject.folder / "turned.jpg")
+    _assert_seen_as_decoded(subject, on_disk(path))
+
+
+def a_corrupt_image_is_an_error(subject: Subject) -> None:
+    """A corrupt image raises ``ImageError`` that names the file, and the adapter works on afterwards."""
+    path = write_corrupt(subject.folder / "corrupt.png")
+    good = subject.records()[0]
+    with subject.adapter() as adapter:
+        before = list(adapter.predict([good]))
+        error = _error_of(adapter, [good, replace(on_disk(path), stated_wh=(64, 48))])
+        after = list(adapter.predict([good]))
+    got = "a result" if error is None else repr(error)
+    assert isinstance(error, ImageError) and path.name in str(error), (  # noqa: PT018
+        f"a corrupt image gave {got}; let the ImageError of record.image() pass, which names {path.name}"
+    )
+    difference = first_difference(before, after, subject.tolerance, floor=subject.settings.score_floor)
+    assert not difference, f"after a corrupt image: {difference}; keep no half-done chunk"
+
+
+def pixels_come_from_the_record(subject: Subject) -> None:
+    """Only ``record.image()`` is looked at: the path may lead nowhere, or to another picture."""
+    plain = subject.records()
+    expected = subject.predict(plain)
+    require_findings(expected)
+    absent = [replace(r, path=subject.folder / "absent" / f"{i}.png") for i, r in enumerate(plain)]
+    others = [
+        replace(r, path=_save(subject.pictures[i - 1], subject.folder / f"{i}.png"))
+        for i, r in enumerate(plain)
+    ]
+    for records in (absent, others):
+        difference = _difference(subject, records, expected)
+        assert not difference, f"{difference}; take pixels from record.image(), never open record.path"
+
+
+def derived_records_are_seen_transformed(subject: Subject) -> None:
+    """A mirrored and cropped record gives the results of the mirrored and cropped picture."""
+    for record in subject.records():
+        width, height = record.size_wh
+        window = Crop(width // 8, height // 8, (width - width // 4, height - height // 4))
+        _assert_seen_as_decoded(subject, record.derive(HorizontalFlip()).derive(window))
+
+
+def _error_of(adapter: Adapter, records: list[Record]) -> Exception | None:
+    try:
+        list(adapter.predict(records))
+    except Exception as exc:  # foreign code: which kind it raises is what is checked
+        return exc
+    return None
+
+
+def _assert_seen_as_decoded(subject: Subject, record: Record) -> None:
+    picture = record.image()
+    expected = subject.predict([Record(record.key, ImageArray(picture))])
+    difference = _difference(subject, [record], expected)
+    assert not difference, f"{difference}; predict what record.image() shows, {picture.shape} uint8 RGB"
+
+
+def _difference(subject: Subject, records: list[Record], expected: list[ImagePredictions]) -> str:
+    return first_difference(
+        expected, subject.predict(records), subject.tolerance, floor=subject.settings.score_floor
+    )
+
+
+def _save(picture: ByteImage, path: Path) -> Path:
+    Image.fromarray(picture).save(path)
+    return path
+
+
+CHECKS = (
+    tiny_images_work,
+    greyscale_files_work,
+    exif_rotation_is_applied,
+    a_corrupt_image_is_an_error,
+    pixels_come_from_the_record,
+    derived_records_are_seen_transformed,
+)

@@ -1,0 +1,147 @@
+"""The live model behind an adapter: test-time training, distillation and export stand on it.
+
+Core does not import torch; where an adapter gives a torch model, torch has been imported by the adapter.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from anydet.plugins.adapter import Adapter
+from anydet.testing.comparison import first_difference
+from anydet.testing.subject import Subject, require_findings
+
+
+def get_model_is_the_model_that_predicts(subject: Subject) -> None:
+    """``get_model`` gives one ``torch.nn.Module``, and changing its parameters changes what is predicted."""
+    _require_model(subject)
+    with subject.adapter() as adapter:
+        torch, model = _model(adapter)
+        assert adapter.get_model() is model, "get_model() gives another object each time; keep one"
+        before = list(adapter.predict(subject.records()))
+        require_findings(before)
+        kept = [parameter.detach().clone() for parameter in model.parameters()]
+        assert kept, "the model has no parameters; nothing can be adapted"
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(0.5)
+        changed = list(adapter.predict(subject.records()))
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), kept, strict=True):
+                parameter.copy_(value)
+        restored = list(adapter.predict(subject.records()))
+    assert first_difference(before, changed, subject.tolerance), (
+        "halving all parameters of get_model() changes no result; predict with that very module"
+    )
+    difference = first_difference(before, restored, subject.tolerance)
+    assert not difference, f"with its parameters put back: {difference}; keep no copy of them"
+
+
+def build_loader_gives_model_inputs(subject: Subject) -> None:
+    """``build_loader`` gives finite float batches (B, 3, H, W) of all records, B at most ``batch_size``."""
+    subject.require("ttt")
+    with subject.adapter() as adapter:
+        torch, _ = _model(adapter)
+        batches = list(adapter.build_loader(subject.records(), batch_size=2))
+    for batch in batches:
+        assert isinstance(batch, torch.Tensor), f"a batch is a {type(batch).__name__}; give a tensor"
+        assert batch.ndim == 4 and batch.shape[1] == 3 and batch.shape[0] <= 2, (  # noqa: PT018
+            f"a batch has shape {tuple(batch.shape)}; give (B, 3, H, W) with B <= batch_size"
+        )
+        assert batch.is_floating_point() and bool(torch.isfinite(batch).all()), (  # noqa: PT018
+            f"a batch is {batch.dtype}, or not finite; give what the model takes"
+        )
+    got = sum(len(batch) for batch in batches)
+    assert got == len(subject.pictures), f"{len(subject.pictures)} records, {got} images in batches"
+
+
+def class_logits_have_contract_shapes(subject: Subject) -> None:
+    """``class_logits`` gives logits (B, N, C), valid (B, N) bool, boxes (B, N, 4) or none."""
+    subject.require("ttt")
+    with subject.adapter() as adapter:
+        torch, _ = _model(adapter)
+        for batch in adapter.build_loader(subject.records(), batch_size=2):
+            found = adapter.class_logits(batch)
+            assert found.logits.ndim == 3 and len(found.logits) == len(batch), (  # noqa: PT018
+                f"logits have shape {tuple(found.logits.shape)}; give (B, N, C) with B = {len(batch)}"
+            )
+            rows, classes = tuple(found.logits.shape[:2]), found.logits.shape[2]
+            assert found.valid.dtype == torch.bool and tuple(found.valid.shape) == rows, (  # noqa: PT018
+                f"valid is {found.valid.dtype} {tuple(found.valid.shape)}; give bool {rows}"
+            )
+            assert found.boxes is None or tuple(found.boxes.shape) == (*rows, 4), (
+                f"boxes have shape {tuple(found.boxes.shape)}; give {(*rows, 4)}"
+            )
+            assert found.activation in {"sigmoid", "softmax"}, (
+                f"activation is {found.activation!r}; give 'sigmoid' or 'softmax'"
+            )
+            assert found.background is None or 0 <= found.background < classes, (
+                f"background {found.background} is none of the {classes} classes"
+            )
+            _assert_classes_fit(adapter, classes - (found.background is not None))
+
+
+def class_logits_are_differentiable(subject: Subject) -> None:
+    """Gradients of ``class_logits`` reach parameters of ``get_model``."""
+    subject.require("ttt")
+    with subject.adapter() as adapter:
+        _, model = _model(adapter)
+        list(adapter.predict(subject.records()[:1]))  # what predict switches off must be on again
+        batch = next(iter(adapter.build_loader(subject.records(), batch_size=2)))
+        logits = adapter.class_logits(batch).logits
+        assert logits.requires_grad, "logits carry no gradient; compute them outside torch.no_grad()"
+        logits.sum().backward()
+        reached = any(parameter.grad is not None for parameter in model.parameters())
+        model.zero_grad(set_to_none=True)
+    assert reached, "no parameter of get_model() got a gradient; compute logits with that very module"
+
+
+def export_spec_fits_the_model(subject: Subject) -> None:
+    """The model takes ``example_inputs`` and gives as many outputs as ``export_spec`` has names."""
+    subject.require("export-onnx")
+    with subject.adapter() as adapter:
+        torch, model = _model(adapter)
+        spec = adapter.export_spec()
+        names = [*spec.input_names, *spec.output_names]
+        assert len(set(names)) == len(names), f"names are used twice: {names}; give each its own"
+        assert len(spec.example_inputs) == len(spec.input_names), (
+            f"{len(spec.example_inputs)} example inputs, {len(spec.input_names)} input_names; give as many"
+        )
+        unknown = sorted(set(spec.dynamic_axes) - set(names))
+        assert not unknown, f"dynamic_axes speaks of {unknown}, which are no inputs or outputs"
+        with torch.no_grad():
+            outputs = model(*spec.example_inputs)
+    count = 1 if isinstance(outputs, torch.Tensor) else len(outputs)
+    assert count == len(spec.output_names), (
+        f"the model gives {count} outputs, output_names has {len(spec.output_names)}; give one name an output"
+    )
+
+
+def _require_model(subject: Subject) -> None:
+    if "export-onnx" not in subject.spec.capabilities:
+        subject.require("ttt")
+
+
+def _model(adapter: Adapter) -> tuple[Any, Any]:
+    """torch, as the adapter has imported it, and its model."""
+    model = adapter.get_model()
+    torch: Any = sys.modules.get("torch")
+    assert torch is not None and isinstance(model, torch.nn.Module), (  # noqa: PT018
+        f"get_model() gave {type(model).__name__}; give a torch.nn.Module"
+    )
+    return torch, model
+
+
+def _assert_classes_fit(adapter: Adapter, classes: int) -> None:
+    known = classes if adapter.classes is None else len(adapter.classes)
+    assert known == classes, f"logits have {classes} classes beside the background, the table has {known}"
+
+
+CHECKS = (
+    get_model_is_the_model_that_predicts,
+    build_loader_gives_model_inputs,
+    class_logits_have_contract_shapes,
+    class_logits_are_differentiable,
+    export_spec_fits_the_model,
+)

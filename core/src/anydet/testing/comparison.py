@@ -1,0 +1,91 @@
+"""When two results of one image count as the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from anydet.columns import Columns
+from anydet.types import ImagePredictions, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far two runs of one adapter may lie apart.
+
+    Keys, sizes and class ids are exact; the order of detections is free, because batched arithmetic may swap
+    near-equal scores.
+
+    Attributes:
+        box_px: largest difference of a coordinate, in pixels of the image.
+        score: largest difference of a score.
+    """
+
+    box_px: float = 1e-4
+    score: float = 1e-5
+
+
+def first_difference(
+    left: Sequence[ImagePredictions],
+    right: Sequence[ImagePredictions],
+    tolerance: Tolerance,
+    *,
+    floor: float = 0.0,
+) -> str:
+    """A sentence on the first image whose results differ, or an empty string.
+
+    Detections whose score is within the tolerance of ``floor`` (``score_floor``) may be there or not.
+    """
+    if len(left) != len(right):
+        return f"{len(left)} results against {len(right)}"
+    for a, b in zip(left, right, strict=True):
+        for name in ("image", "size_wh", "classification", "semantic_mask"):
+            if getattr(a, name) != getattr(b, name):
+                return f"{a.image}: {name} {getattr(a, name)} against {getattr(b, name)}"
+        difference = _difference(a, b, tolerance, floor) or _difference(b, a, tolerance, floor)
+        if difference:
+            return f"{a.image}: {difference}"
+    return ""
+
+
+def _difference(a: ImagePredictions, b: ImagePredictions, tolerance: Tolerance, floor: float) -> str:
+    """What ``a`` has that ``b`` does not."""
+    a = a.take(a.scores > floor + tolerance.score)
+    partner = _partners(a, b, tolerance)
+    alone = np.flatnonzero(partner < 0)
+    if len(alone):
+        row = int(alone[0])
+        return (
+            f"{len(alone)} of {len(a)} detections have no equal, the first is class {a.class_ids[row]} "
+            f"score {a.scores[row]:.6g} box {np.round(a.boxes_xyxy_px[row], 4).tolist()}"
+        )
+    paired = b.take(partner)
+    for name in ImagePredictions.ROWS[3:]:
+        if not _same(getattr(a, name), getattr(paired, name), tolerance.box_px):
+            return f"{name} differ"
+    return ""
+
+
+def _partners(a: ImagePredictions, b: ImagePredictions, tolerance: Tolerance) -> IntArray:
+    """(N,) row of ``b`` that equals each row of ``a``, each used once; -1 where there is none."""
+    partner = np.full(len(a), -1, np.int64)
+    free = np.ones(len(b), np.bool_)
+    for row in range(len(a)):
+        near = free & (b.class_ids == a.class_ids[row])
+        near &= np.abs(b.scores - a.scores[row]) <= tolerance.score
+        near &= (np.abs(b.boxes_xyxy_px - a.boxes_xyxy_px[row]) <= tolerance.box_px).all(axis=1)
+        if near.any():
+            partner[row] = np.flatnonzero(near)[0]
+            free[partner[row]] = False
+    return partner
+
+
+def _same(a: Any, b: Any, atol: float) -> bool:
+    if isinstance(a, Columns) and isinstance(b, Columns):
+        return all(_same(getattr(a, f.name), getattr(b, f.name), atol) for f in fields(a))  # type: ignore[arg-type]
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=atol, equal_nan=True))
+    return bool(a == b)

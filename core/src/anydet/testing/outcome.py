@@ -1,0 +1,52 @@
+"""Run checks outside pytest and say how each went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from anydet.testing.checks import CHECKS
+from anydet.testing.subject import NotApplicable, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one check went.
+
+    Attributes:
+        check: its name in ``CHECKS``.
+        state: "skip" means that it does not apply or could not tell.
+        holds: the sentence that the check holds the adapter to.
+        reason: what to change, or why it was skipped.
+    """
+
+    check: str
+    state: Literal["ok", "FAIL", "skip"]
+    holds: str
+    reason: str = ""
+
+
+def run_check(name: str, subject: Subject) -> Outcome:
+    """Run one check; whatever the adapter raises is a failure with its reason."""
+    check = CHECKS[name]
+    holds = (check.__doc__ or "").strip().splitlines()[0]
+    try:
+        check(subject)
+    except NotApplicable as exc:
+        return Outcome(name, "skip", holds, str(exc))
+    except AssertionError as exc:
+        return Outcome(name, "FAIL", holds, str(exc) or "an assertion in the adapter failed")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # foreign code: SystemExit and the like too
+        return Outcome(name, "FAIL", holds, f"{type(exc).__name__}: {' '.join(str(exc).split())}")
+    return Outcome(name, "ok", holds)
+
+
+def run_checks(subject: Subject) -> Iterator[Outcome]:
+    """Run all checks, each in a folder of its own inside ``subject.folder``."""
+    for name in CHECKS:
+        folder = subject.folder / name
+        folder.mkdir()
+        yield run_check(name, replace(subject, folder=folder))

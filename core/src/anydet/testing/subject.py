@@ -1,0 +1,67 @@
+"""``Subject``: the adapter under test, how to build it, and what to show it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from anydet.data.record import Record
+from anydet.plugins.adapter import Adapter, TrainResult
+from anydet.plugins.specs import AdapterSpec
+from anydet.testing.comparison import Tolerance
+from anydet.testing.pictures import default_pictures, in_memory
+from anydet.types import AdapterSettings, ByteImage, ImagePredictions
+
+
+class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
+    """A check does not apply to an adapter, or could not tell; says why."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An adapter under test. Checks build as many instances as they need.
+
+    Attributes:
+        spec: what the plugin registered.
+        build: gives a new adapter.
+        settings: what it is built with.
+        folder: an empty folder for the files of one check.
+        pictures: (H, W, 3) uint8 RGB each; give those in which the adapter finds something.
+        train: trains an adapter on a tiny data set of the author's, writing into the folder; ``None`` leaves
+            training unchecked.
+        tolerance: what counts as the same result.
+    """
+
+    spec: AdapterSpec
+    build: Callable[[AdapterSettings], Adapter]
+    settings: AdapterSettings
+    folder: Path
+    pictures: tuple[ByteImage, ...] = field(default_factory=default_pictures)
+    train: Callable[[Adapter, Path], TrainResult] | None = None
+    tolerance: Tolerance = field(default_factory=Tolerance)
+
+    def adapter(self, **changes: Any) -> Adapter:
+        """A new adapter, with some settings changed."""
+        return self.build(replace(self.settings, **changes))
+
+    def records(self) -> list[Record]:
+        """The pictures as records in memory; new ones at each call."""
+        return in_memory(self.pictures)
+
+    def predict(self, records: Sequence[Record], **changes: Any) -> list[ImagePredictions]:
+        """What a new adapter says to one chunk of records."""
+        with self.adapter(**changes) as adapter:
+            return list(adapter.predict(records))
+
+    def require(self, capability: str) -> None:
+        """Leave the check unless the adapter declares a capability."""
+        if capability not in self.spec.capabilities:
+            raise NotApplicable(f"it does not declare the capability {capability!r}")
+
+
+def require_findings(results: Sequence[ImagePredictions]) -> None:
+    """Leave a check that compares results when there is nothing to compare."""
+    if not any(len(r) or r.classification or r.semantic_mask for r in results):
+        raise NotApplicable("it finds nothing in the kit's pictures; give it pictures of its own")
