@@ -119,9 +119,9 @@ class Plugins:
         return self.manager.hook
 
     def specs(self, kind: str) -> dict[str, Any]:
-        """Everything registered of a kind (a key of ``KINDS``), by name."""
+        """Everything registered of a kind (a key of ``KINDS``): core's own first, then plugin by plugin."""
         _ = self.status
-        return dict(sorted(self._specs[kind].items()))
+        return dict(self._specs[kind])
 
     def spec(self, kind: str, name: str) -> Any:
         """One registered spec; raises ``PluginError`` that lists what is known and what failed to load."""
@@ -130,7 +130,7 @@ class Plugins:
             return known[name]
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         raise PluginError(
-            f"no {_noun(kind)} called {name!r} (known: {', '.join(known) or 'none'})"
+            f"no {_noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
             + did_you_mean(name, list(known))
             + (f"; failed to load: {broken}" if broken else ""),
             fix=f"pip install anydet-{name.replace('_', '-')}, then run 'anydet adapters list'",

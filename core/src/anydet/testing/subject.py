@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anydet.data.record import Record
 from anydet.plugins.adapter import Adapter, TrainResult
+from anydet.plugins.manager import Plugins
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing.comparison import Tolerance
 from anydet.testing.pictures import default_pictures, in_memory
@@ -41,6 +43,14 @@ class Subject:
     pictures: tuple[ByteImage, ...] = field(default_factory=default_pictures)
     train: Callable[[Adapter, Path], TrainResult] | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
+
+    @classmethod
+    def installed(
+        cls, plugins: Plugins, name: str, settings: AdapterSettings, folder: Path, **kit: Any
+    ) -> Subject:
+        """The installed adapter called ``name``; ``kit`` are further attributes."""
+        build = partial(plugins.adapter, name)
+        return cls(plugins.spec("adapters", name), build, settings, folder, **kit)
 
     def adapter(self, **changes: Any) -> Adapter:
         """A new adapter, with some settings changed."""

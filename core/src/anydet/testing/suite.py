@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,16 +48,8 @@ class AdapterConformance:
     @pytest.fixture
     def subject(self, settings: AdapterSettings, pictures: tuple[ByteImage, ...], tmp_path: Path) -> Subject:
         """What the checks get."""
-        plugins = Plugins()
-        return Subject(
-            plugins.spec("adapters", self.adapter),
-            partial(plugins.adapter, self.adapter),
-            settings,
-            tmp_path,
-            pictures=pictures,
-            train=type(self).train,
-            tolerance=self.tolerance,
-        )
+        kit = {"pictures": pictures, "train": type(self).train, "tolerance": self.tolerance}
+        return Subject.installed(Plugins(), self.adapter, settings, tmp_path, **kit)
 
     @pytest.mark.parametrize("check", CHECKS)
     def test_adapter_conforms(self, check: str, subject: Subject, request: pytest.FixtureRequest) -> None:

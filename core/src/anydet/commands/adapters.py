@@ -1,0 +1,126 @@
+"""``anydet adapters``: what is installed, what its options are, and whether it keeps its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("adapters")
+def command() -> None:
+    """List, describe and check the installed adapters.
+
+    \b
+    Example:
+      anydet adapters list
+    """  # noqa: D301 - click wants the control character
+
+
+@command.command("list")
+@_json_option
+@click.pass_obj
+def list_(plugins: Plugins, as_json: bool) -> None:
+    """List adapters, and plugins that failed to load, with the reason.
+
+    A broken plugin does not change the exit code; ANYDET_STRICT=1 raises what it raised.
+
+    \b
+    Example:
+      anydet adapters list
+      ANYDET_PLUGINS=toy anydet adapters list --json
+    """  # noqa: D301 - click wants the control character
+    from anydet.plugins.catalogue import adapter_rows
+
+    rows = adapter_rows(plugins)
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+        return
+    cells = [
+        (r.name, ",".join(r.tasks), ",".join(r.capabilities), f"{r.package} {r.version}", r.state, r.note)
+        for r in rows
+    ]
+    _print_table(("name", "tasks", "capabilities", "package", "state", ""), cells)
+
+
+@command.command()
+@click.argument("name")
+@_json_option
+@click.pass_obj
+def show(plugins: Plugins, name: str, as_json: bool) -> None:
+    """Describe one adapter: what it can do and the options it takes.
+
+    \b
+    Example:
+      anydet adapters show toy
+    """  # noqa: D301 - click wants the control character
+    from anydet.plugins.catalogue import option_rows
+    from anydet.plugins.options import load_schema
+
+    spec = plugins.spec("adapters", name)
+    options = option_rows(load_schema(spec.options_schema))
+    if as_json:
+        _print_json({**asdict(spec), "options": [asdict(option) for option in options]})
+        return
+    click.echo(f"{spec.name}: {spec.summary}")
+    click.echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
+    if not options:
+        click.echo("It takes no --option.")
+        return
+    cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in options]
+    _print_table(("option", "takes", "default", ""), cells)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--checkpoint", help="Weights.")
+@click.option("--config", help="The adapter's configuration; its base one by default.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the adapter; repeatable."
+)
+@_json_option
+@click.pass_obj
+def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> None:
+    """Hold one adapter to the conformance kit; exit 1 where it breaks a promise.
+
+    \b
+    Example:
+      anydet adapters check toy
+    """  # noqa: D301 - click wants the control character
+    from tempfile import TemporaryDirectory
+
+    from anydet.testing import Subject, run_checks
+
+    with TemporaryDirectory() as folder:
+        checked = plugins.settings(name, batch_size=2, score_floor=0.001, **settings)
+        subject = Subject.installed(plugins, name, checked, Path(folder))
+        subject.adapter().close()  # what cannot be built is one error, not one failure a check
+        outcomes = list(run_checks(subject))
+    if as_json:
+        _print_json([asdict(outcome) for outcome in outcomes])
+    else:
+        _print_table(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
+    raise SystemExit(any(outcome.state == "FAIL" for outcome in outcomes))
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the last one runs free."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
+    for row in (header, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())

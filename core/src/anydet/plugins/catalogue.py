@@ -1,0 +1,88 @@
+"""What is installed, as rows for listings. Imports no adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anydet.plugins.manager import Plugins, PluginStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRow:
+    """One adapter, or one plugin that brings none.
+
+    Attributes:
+        name: of the adapter; of the plugin where it brings none.
+        tasks: what it predicts.
+        capabilities: what it can do.
+        package: installed distribution it comes from.
+        version: the distribution's.
+        state: of the plugin: "ok", "failed" or "skipped".
+        note: the adapter's summary, why the plugin is not there, or what else it brings.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    package: str
+    version: str
+    state: str
+    note: str
+
+
+def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
+    """All adapters by name, then the plugins that bring none, with the reason."""
+    rows = []
+    owners = set()
+    for name, spec in sorted(plugins.specs("adapters").items()):
+        owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", "", "ok")
+        owners.add(owner)
+        rows.append(
+            AdapterRow(
+                name, spec.tasks, spec.capabilities, owner.distribution, owner.version, "ok", spec.summary
+            )
+        )
+    for row in plugins.status:
+        if row not in owners:
+            note = row.reason or f"brings {', '.join(row.provides) or 'events only'}"
+            rows.append(AdapterRow(row.name, (), (), row.distribution, row.version, row.state, note))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class OptionRow:
+    """One option of an adapter.
+
+    Attributes:
+        name: what stands before "=" in ``--option key=value``.
+        type: what it takes.
+        default: as JSON knows it; ``None`` where there is none.
+        description: what it does.
+    """
+
+    name: str
+    type: str
+    default: Any
+    description: str
+
+
+def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
+    """The options that an adapter's JSON Schema allows, in its order."""
+    return [
+        OptionRow(name, _type(part), part.get("default"), part.get("description", ""))
+        for name, part in schema.get("properties", {}).items()
+    ]
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    for joint in ("anyOf", "oneOf"):
+        if joint in schema:
+            return " or ".join(map(_type, schema[joint]))
+    kind = schema.get("type", "any")
+    if kind == "array" and "items" in schema:
+        return f"list of {_type(schema['items'])}"
+    return kind if isinstance(kind, str) else " or ".join(kind)
