@@ -108,6 +108,7 @@ def export_predictions(
             run,
             limits=pipeline.limits,
             adaptation=adaptation,
+            fresh=total - resumed,
             wall_s=time.perf_counter() - start,
         )
         write_predictions(counted, output, meta=meta, wrap=wrap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -65,10 +65,20 @@ def build_meta(
     *,
     limits: Limits,
     adaptation: Adaptation,
+    fresh: int,
     wall_s: float,
-    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The ``meta`` block of the contract, complete; ``run`` is the run's ``identity``."""
+    """The ``meta`` block of the contract, complete.
+
+    Args:
+        adapter: who predicted.
+        dataset: what was predicted.
+        run: the run's ``identity``.
+        limits: what was kept.
+        adaptation: views and test-time training.
+        fresh: images that this process predicted; a resumed run had others already.
+        wall_s: seconds that took.
+    """
     settings, notes = adapter.settings, dict(adapter.notes)
     images = run["images"]
     meta: dict[str, Any] = {
@@ -90,13 +100,13 @@ def build_meta(
             "torch": getattr(sys.modules.get("torch"), "__version__", None),
             "python": platform.python_version(),
             "wall_s": round(wall_s, 3),
-            "images_per_s": round(images / wall_s, 3) if wall_s > 0 else None,
+            "images_per_s": round(fresh / wall_s, 3) if wall_s > 0 else None,
         },
     }
     if adapter.classes is not None:
         meta["classes"] = list(adapter.classes.names)
-    if settings.options or warnings:
-        meta["extra"] = {"options": dict(settings.options), "warnings": list(warnings)}
+    extra = {"options": dict(settings.options), "warnings": list(notes.get("warnings", ()))}
+    meta["extra"] = {name: value for name, value in extra.items() if value}
     return meta
 
 

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import pytest
+
+from anydet.contract.schema import validator
+from anydet.errors import ImageError, OptionError
+from anydet.prediction.export import InterruptedRunError, export_predictions
+from anydet.prediction.pipeline import Limits, Pipeline
+
+
+def test_the_file_holds_one_entry_an_image_in_order(make_adapter, spots, tmp_path):
+    summary = export_predictions(Pipeline(make_adapter()), spots(10), tmp_path / "p.json")
+    entries = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    assert [e["image"] for e in entries] == list(spots(10).keys)
+    assert summary.images == 10
+    assert summary.detections == sum(len(e["detections"]) for e in entries) == 20
+
+
+def test_every_shape_holds_the_same_entries(make_adapter, spots, tmp_path):
+    for name, wrap in (("list.json", False), ("wrapped.json", True), ("lines.jsonl", False)):
+        export_predictions(Pipeline(make_adapter()), spots(6), tmp_path / name, wrap=wrap)
+    plain = json.loads((tmp_path / "list.json").read_text("utf-8"))
+    assert json.loads((tmp_path / "wrapped.json").read_text("utf-8"))["predictions"] == plain
+    first, *entries, last = (tmp_path / "lines.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(first) == {"schema_version": 1}
+    assert [json.loads(e) for e in entries] == plain
+    assert json.loads(last)["meta"]["images"] == 6
+
+
+def test_what_is_written_is_valid_by_the_schema(make_adapter, spots, tmp_path):
+    export_predictions(Pipeline(make_adapter()), spots(6), tmp_path / "p.json", wrap=True)
+    document = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    assert [e.message for e in validator().iter_errors(document)] == []
+    assert document["meta"]["classes"] == ["spot", "other"]
+    assert document["meta"]["export_settings"]["score_threshold"] == 0.001
+
+
+def test_max_images_takes_the_first_ones(make_adapter, spots, tmp_path):
+    export_predictions(Pipeline(make_adapter()), spots(10), tmp_path / "p.json", max_images=3)
+    assert [e["image"] for e in json.loads((tmp_path / "p.json").read_text("utf-8"))] == list(spots(3).keys)
+
+
+def test_skipped_images_are_in_the_summary_and_in_their_entry(make_adapter, spots, tmp_path):
+    pipeline = Pipeline(make_adapter(), on_error="skip")
+    summary = export_predictions(pipeline, spots(6, frozenset({1})), tmp_path / "p.json", wrap=True)
+    document = json.loads((tmp_path / "p.json").read_text("utf-8"))
+    assert summary.skipped[0][0] == "001.png"
+    assert "001.png" in document["predictions"][1]["extra"]["error"]
+    assert "image_size" not in document["predictions"][1]
+    assert [e.message for e in validator().iter_errors(document)] == []
+
+
+def test_an_error_leaves_the_old_file_and_the_chunks_before_it(make_adapter, spots, tmp_path):
+    (tmp_path / "p.json").write_text("old", "utf-8")
+    with pytest.raises(ImageError, match=r"009\.png"):
+        export_predictions(Pipeline(make_adapter()), spots(12, frozenset({9})), tmp_path / "p.json")
+    assert (tmp_path / "p.json").read_text("utf-8") == "old"
+    assert (tmp_path / "p.json.partial").read_bytes().count(b"\n") == 8
+
+
+def test_resuming_asks_the_adapter_only_for_what_is_missing(make_adapter, spots, tmp_path):
+    broken, whole = spots(12, frozenset({9})), spots(12)
+    with pytest.raises(ImageError):
+        export_predictions(Pipeline(make_adapter()), broken, tmp_path / "p.json")
+    adapter = make_adapter()
+    summary = export_predictions(Pipeline(adapter), whole, tmp_path / "p.json", resume=True)
+    assert [key for call in adapter.calls for key in call] == list(whole.keys[8:])
+    assert summary.resumed == 8
+    export_predictions(Pipeline(make_adapter()), whole, tmp_path / "q.json")
+    assert (tmp_path / "p.json").read_bytes() == (tmp_path / "q.json").read_bytes()
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(make_adapter, spots, tmp_path):
+    adapter = make_adapter()
+    predict = adapter.predict
+
+    def interrupted(records):
+        if len(adapter.calls) == 2:
+            raise KeyboardInterrupt
+        return predict(records)
+
+    adapter.predict = interrupted
+    with pytest.raises(InterruptedRunError, match=r"8 of 12 images.*\n.*--resume"):
+        export_predictions(Pipeline(adapter), spots(12), tmp_path / "p.jsonl")
+    assert (tmp_path / "p.jsonl.partial").read_bytes().count(b"\n") == 8
+
+
+def test_a_run_with_other_thresholds_is_not_the_run_to_resume(make_adapter, spots, tmp_path):
+    with pytest.raises(ImageError):
+        export_predictions(Pipeline(make_adapter()), spots(12, frozenset({9})), tmp_path / "p.json")
+    other = Pipeline(make_adapter(), Limits(score_threshold=0.3))
+    with pytest.raises(OptionError, match="another run"):
+        export_predictions(other, spots(12), tmp_path / "p.json", resume=True)
+
+
+def test_an_output_of_an_unknown_kind_is_refused_before_anything_runs(make_adapter, spots, tmp_path):
+    adapter = make_adapter()
+    with pytest.raises(OptionError, match=r"\.txt"):
+        export_predictions(Pipeline(adapter), spots(3), tmp_path / "p.txt")
+    assert adapter.calls == []
+
+
+def test_progress_hears_of_every_image(make_adapter, spots, tmp_path):
+    heard = []
+    with closing(make_adapter()) as adapter:
+        export_predictions(Pipeline(adapter), spots(10), tmp_path / "p.json", progress=heard.append)
+    assert heard == [0, 4, 4, 2]
