@@ -44,9 +44,13 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except AnydetError as exc:
-            failure = click.ClickException(str(exc))
-            failure.exit_code = exc.exit_code
-            raise failure from exc
+            raise _Failure(exc) from exc
+
+
+class _Failure(click.ClickException):
+    def __init__(self, error: AnydetError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click declares it for the class
 
 
 def _plugins(ctx: click.Context) -> Any:

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help=".json, .jsonl, .parquet"
 )
 @click.pass_obj
-def command(plugins: Plugins, **flags: Any) -> None:
+def command(plugins: Plugins, /, **flags: Any) -> None:
     r"""Predict every image of a data set and write the predictions file.
 
     The file appears when it is complete. An interrupted run leaves OUTPUT.partial; --resume goes on with it.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from anydet.data.formats import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec
+from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
 
 
 @hookimpl
@@ -26,3 +26,11 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
     register(EvaluatorSpec("coco", "anydet.evaluation.coco:CocoEvaluator", "the 12 COCO numbers"))
+
+
+@hookimpl
+def register_views(register: Callable[[ViewSpec], None]) -> None:
+    """The views of ``anydet.adaptation.tta``."""
+    views = "anydet.adaptation.tta.views"
+    register(ViewSpec("original", f"{views}:Original", "the image as it is"))
+    register(ViewSpec("random_hflip", f"{views}:RandomHorizontalFlip", "mirrored, with --tta-flip-prob"))

@@ -1,0 +1,57 @@
+"""``anydet demo``: the main job on scenes made on the spot."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+
+@click.command("demo")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.pass_context
+def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
+    r"""Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture.
+
+    \b
+    Example:
+      anydet demo --out demo
+    """
+    scenes, predictions = out / "scenes", out / "predictions.json"
+    if scenes.exists():
+        shutil.rmtree(scenes)
+    for arguments in (
+        ["synth", "--out", scenes, "--images", images, "--seed", seed, "--format", "coco"],
+        ["export-predictions", "--adapter", "toy", "--dataset", scenes, "--wrap", "--output", predictions],
+        ["validate-predictions", predictions, "--dataset", scenes],
+        ["eval-coco", "--dataset", scenes, "--predictions", predictions, "--per-class"],
+    ):
+        _run(ctx, [str(a) for a in arguments])
+    _draw(scenes, predictions, out / "overlay.png")
+    click.echo(f"\n{out / 'overlay.png'}: ground truth (left) and predictions (right) of the first scenes")
+
+
+def _run(ctx: click.Context, arguments: list[str]) -> None:
+    """One command, shown as a person would type it."""
+    group = ctx.find_root().command
+    click.secho(f"\n$ anydet {' '.join(arguments)}", bold=True)
+    group.main(arguments, prog_name="anydet", standalone_mode=False, obj=ctx.obj)
+
+
+def _draw(scenes: Path, predictions: Path, picture: Path, count: int = 3) -> None:
+    """Ground truth beside predictions for the first scenes."""
+    from itertools import islice
+
+    from anydet.contract.decode import read_images
+    from anydet.data.dataset import open_dataset
+    from anydet.report.overlay import contact_sheet, draw, save_png
+
+    dataset = open_dataset(scenes)
+    panels = []
+    for record, found in zip(dataset, islice(read_images(predictions), count), strict=False):
+        panels += [draw(record.image(), labels=record.labels, classes=dataset.classes)]
+        panels += [draw(record.image(), found, classes=dataset.classes)]
+    save_png(contact_sheet(panels, columns=2), picture)
