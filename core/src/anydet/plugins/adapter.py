@@ -78,11 +78,13 @@ class Adapter(ABC):
     Attributes:
         settings: what the run asked for.
         spec: the description it was registered with (set by the plugin manager).
+        version: version of the distribution that registered it (set by the plugin manager).
         peers: capability -> names of installed adapters that have it (set by the plugin manager).
         stage_seconds: time spent in each stage so far.
     """
 
     spec: AdapterSpec | None = None
+    version: str | None = None
     peers: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, settings: AdapterSettings) -> None:

@@ -191,6 +191,8 @@ class Plugins:
                 f"the factory of adapter {name!r} gave {type(adapter).__name__}, not an Adapter"
             )
         adapter.spec = self.spec("adapters", name)
+        owner = self.owner("adapters", name)
+        adapter.version = owner.version if owner else None
         adapter.peers = {
             capability: [n for n, spec in self.specs("adapters").items() if capability in spec.capabilities]
             for capability in CAPABILITIES

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def identity(pipeline: Pipeline, dataset: Dataset, images: int, adaptation: Adap
     return {
         "anydet": _version("anydet"),
         "adapter": adapter.name,
-        "adapter_version": adapter_version(adapter),
+        "adapter_version": adapter.version,
         "config": settings.config,
         "checkpoint_sha256": checkpoint_sha256(settings.checkpoint),
         "device": settings.device,
@@ -119,13 +119,6 @@ def checkpoint_sha256(path: str | None) -> str | None:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def adapter_version(adapter: Adapter) -> str | None:
-    """Version of the distribution that the adapter's class comes from."""
-    package = type(adapter).__module__.partition(".")[0]
-    distributions = packages_distributions().get(package)
-    return _version(distributions[0]) if distributions else None
 
 
 def _version(distribution: str) -> str | None:
