@@ -1,0 +1,260 @@
+"""Checks of the live model and of training, on a tiny torch adapter that has every capability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anydet.data.record import Record
+from anydet.errors import OptionError
+from anydet.plugins.adapter import Adapter, ClassLogits, ExportSpec, TrainResult
+from anydet.plugins.specs import AdapterSpec
+from anydet.testing import CHECKS, NotApplicable, Subject
+from anydet.testing.checks import training, ttt
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+
+torch = pytest.importorskip("torch")
+
+SIDE = 32
+CELLS = 4
+
+
+class Grid(torch.nn.Module):
+    """Logits of two classes in each of 4x4 cells of a 32x32 input."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.head = torch.nn.Conv2d(3, 2, SIDE // CELLS, stride=SIDE // CELLS)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+    def forward(self, images):
+        return self.head(images).flatten(2).transpose(1, 2)
+
+
+class GridAdapter(Adapter):
+    """The whole contract in a few lines: predict, train, ttt, export-onnx."""
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        self.model = Grid(settings.seed)
+        if settings.checkpoint:
+            try:
+                self.model.load_state_dict(torch.load(settings.checkpoint, weights_only=True))
+            except Exception as exc:
+                raise OptionError(f"{settings.checkpoint} holds no weights: {exc}") from exc
+
+    @property
+    def classes(self) -> ClassTable:
+        return ClassTable(("cat", "dog"))
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        for record in records:
+            with torch.no_grad():
+                logits = self.class_logits(self._input(record)[None]).logits[0]
+            yield self._result(record, logits.sigmoid().double().numpy())
+
+    def _result(self, record: Record, scores: np.ndarray) -> ImagePredictions:
+        cells, class_ids = np.nonzero(scores > self.settings.score_floor)
+        corner = np.stack([cells % CELLS, cells // CELLS], axis=1) / CELLS
+        boxes = np.concatenate([corner, corner + 1 / CELLS], axis=1) * [*record.size_wh, *record.size_wh]
+        return ImagePredictions(
+            record.key, record.size_wh, boxes, scores[cells, class_ids], class_ids.astype(np.int64)
+        )
+
+    def _input(self, record: Record):
+        image = torch.from_numpy(record.image().copy()).permute(2, 0, 1)[None].float() / 255
+        return torch.nn.functional.interpolate(image, (SIDE, SIDE))[0]
+
+    def train(self, dataset, run) -> TrainResult:
+        with torch.no_grad():
+            self.model.head.bias += 1.0
+        path = Path(run) / "grid.pt"
+        torch.save(self.model.state_dict(), path)
+        return TrainResult(str(path))
+
+    def get_model(self):
+        return self.model
+
+    def build_loader(self, records, *, batch_size):
+        for i in range(0, len(records), batch_size):
+            yield torch.stack([self._input(record) for record in records[i : i + batch_size]])
+
+    def class_logits(self, batch) -> ClassLogits:
+        logits = self.model(batch)
+        return ClassLogits(logits, torch.ones(logits.shape[:2], dtype=torch.bool), "sigmoid")
+
+    def export_spec(self) -> ExportSpec:
+        return ExportSpec((torch.zeros(1, 3, SIDE, SIDE),), ("images",), ("logits",), "grid")
+
+
+def logits_changed(**changes):
+    class Changed(GridAdapter):
+        def class_logits(self, batch):
+            found = super().class_logits(batch)
+            return replace(found, **{name: change(found) for name, change in changes.items()})
+
+    return Changed
+
+
+def batches_changed(change):
+    class Changed(GridAdapter):
+        def build_loader(self, records, *, batch_size):
+            return map(change, super().build_loader(records, batch_size=batch_size))
+
+    return Changed
+
+
+def export_changed(**changes):
+    class Changed(GridAdapter):
+        def export_spec(self):
+            return replace(super().export_spec(), **changes)
+
+    return Changed
+
+
+class GivesACopy(GridAdapter):
+    def get_model(self):
+        return Grid(self.settings.seed)
+
+
+class PredictsWithAnother(GridAdapter):
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.shown = Grid(settings.seed)
+
+    def get_model(self):
+        return self.shown
+
+
+class GivesNoModule(GridAdapter):
+    def get_model(self):
+        return {"weights": 1}
+
+
+class NeverComesBack(GridAdapter):
+    """Halves its own copy of the bias at each call, whatever the model's parameters are."""
+
+    calls = 0
+
+    def predict(self, records):
+        self.calls += 1
+        return (replace(p, scores=p.scores / self.calls) for p in super().predict(records))
+
+
+class ServesOneBatch(GridAdapter):
+    def build_loader(self, records, *, batch_size):
+        yield next(iter(super().build_loader(records, batch_size=batch_size)))
+
+
+class FreezesItsModel(GridAdapter):
+    def predict(self, records):
+        self.model.requires_grad_(False)
+        return super().predict(records)
+
+
+class AsksAnotherModel(GridAdapter):
+    def class_logits(self, batch):
+        logits = Grid(self.settings.seed)(batch)
+        return ClassLogits(logits, torch.ones(logits.shape[:2], dtype=torch.bool), "sigmoid")
+
+
+class IgnoresItsCheckpoint(GridAdapter):
+    def __init__(self, settings):
+        super().__init__(replace(settings, checkpoint=None))
+
+
+class TakesNoiseForWeights(GridAdapter):
+    def __init__(self, settings):
+        try:
+            super().__init__(settings)
+        except OptionError:
+            super().__init__(replace(settings, checkpoint=None))
+
+
+class SavesNothing(GridAdapter):
+    def train(self, dataset, run):
+        return TrainResult(str(Path(run) / "nowhere.pt"))
+
+
+class GivesAPath(GridAdapter):
+    def train(self, dataset, run):
+        return Path(super().train(dataset, run).checkpoint)
+
+
+BAD = [
+    ("get_model_is_the_model_that_predicts", GivesACopy, "another object"),
+    ("get_model_is_the_model_that_predicts", PredictsWithAnother, "changes no result"),
+    ("get_model_is_the_model_that_predicts", GivesNoModule, r"give a torch\.nn\.Module"),
+    ("get_model_is_the_model_that_predicts", NeverComesBack, "put back"),
+    ("build_loader_gives_model_inputs", ServesOneBatch, "5 records, 2 images"),
+    ("build_loader_gives_model_inputs", batches_changed(lambda b: b.numpy()), "give a tensor"),
+    ("build_loader_gives_model_inputs", batches_changed(lambda b: b.permute(0, 2, 3, 1)), "B, 3, H, W"),
+    ("build_loader_gives_model_inputs", batches_changed(lambda b: b.byte()), "not finite"),
+    ("build_loader_gives_model_inputs", batches_changed(lambda b: b / 0 * 0), "not finite"),
+    ("class_logits_have_contract_shapes", logits_changed(logits=lambda f: f.logits[0]), "B, N, C"),
+    ("class_logits_have_contract_shapes", logits_changed(valid=lambda f: f.valid.float()), "give bool"),
+    ("class_logits_have_contract_shapes", logits_changed(boxes=lambda f: f.logits), "boxes have shape"),
+    ("class_logits_have_contract_shapes", logits_changed(activation=lambda f: "relu"), "activation"),
+    ("class_logits_have_contract_shapes", logits_changed(background=lambda f: 2), "background 2"),
+    ("class_logits_have_contract_shapes", logits_changed(background=lambda f: 0), "the table has 2"),
+    ("class_logits_are_differentiable", FreezesItsModel, "carry no gradient"),
+    ("class_logits_are_differentiable", AsksAnotherModel, "no parameter of get_model"),
+    (
+        "export_spec_fits_the_model",
+        export_changed(output_names=("logits", "boxes")),
+        "gives 1 outputs",
+    ),
+    ("export_spec_fits_the_model", export_changed(output_names=("images",)), "used twice"),
+    ("export_spec_fits_the_model", export_changed(input_names=("a", "b")), "give as many"),
+    ("export_spec_fits_the_model", export_changed(dynamic_axes={"imags": {0: "batch"}}), "imags"),
+    ("predict_loads_what_train_saved", IgnoresItsCheckpoint, "load all weights"),
+    ("predict_loads_what_train_saved", TakesNoiseForWeights, "holds no weights and was taken"),
+    ("predict_loads_what_train_saved", SavesNothing, "does not exist"),
+    ("predict_loads_what_train_saved", GivesAPath, "give a TrainResult"),
+]
+SPEC = AdapterSpec("grid", "nowhere:Grid", capabilities=("predict", "train", "ttt", "export-onnx"))
+MODEL_CHECKS = [check.__name__ for module in (ttt, training) for check in module.CHECKS]
+
+
+def subject(adapter, folder, **changes):
+    settings = AdapterSettings(batch_size=2, score_floor=0.001)
+    return replace(
+        Subject(SPEC, adapter, settings, folder, train=lambda adapter, run: adapter.train(None, run)),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_torch_adapter_with_every_capability_passes(name, tmp_path):
+    CHECKS[name](subject(GridAdapter, tmp_path))
+
+
+def test_every_model_check_has_a_bad_adapter():
+    assert {name for name, *_ in BAD} == set(MODEL_CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "adapter", "message"), BAD, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_check_catches_its_bad_adapter(name, adapter, message, tmp_path):
+    with pytest.raises(AssertionError, match=message):
+        CHECKS[name](subject(adapter, tmp_path))
+
+
+@pytest.mark.parametrize("name", MODEL_CHECKS)
+def test_checks_of_undeclared_capabilities_are_skipped_with_a_reason(name, tmp_path):
+    plain = subject(GridAdapter, tmp_path, spec=replace(SPEC, capabilities=("predict",)))
+    with pytest.raises(NotApplicable, match="does not declare the capability"):
+        CHECKS[name](plain)
+
+
+def test_training_without_a_tiny_run_is_skipped_with_a_reason(tmp_path):
+    with pytest.raises(NotApplicable, match="no tiny training run"):
+        CHECKS["predict_loads_what_train_saved"](subject(GridAdapter, tmp_path, train=None))
