@@ -120,7 +120,7 @@ def _items(rng: np.random.Generator, size_wh: Size) -> list[_Item]:
 def _shape(rng: np.random.Generator, size_wh: Size) -> _Item:
     class_id = int(rng.integers(len(CLASSES)))
     name = CLASSES.names[class_id]
-    radius = min(size_wh) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.22))))
+    radius = min(size_wh) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.3))))
     place = _placement(rng, size_wh, radius * np.array([rng.uniform(0.8, 1.0), 1.0]))
     hue = (HUES_DEG[name] + rng.uniform(-HUE_JITTER_DEG, HUE_JITTER_DEG)) % 360.0 / 360.0
     hsv = (hue, float(rng.uniform(0.65, 0.95)), float(rng.uniform(0.65, 0.9)))

@@ -1,0 +1,22 @@
+"""What this plugin offers, as data: importing it imports neither NumPy nor the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anydet.plugins import AdapterSpec, hookimpl
+
+
+@hookimpl
+def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
+    """The ``toy`` adapter."""
+    register(
+        AdapterSpec(
+            name="toy",
+            factory="anydet_toy.adapter:ToyAdapter",
+            summary="Coloured shapes of 'anydet synth' by colour and connected components",
+            tasks=("detect", "segment"),
+            capabilities=("predict",),
+            options_schema="anydet_toy:options.schema.json",
+        )
+    )

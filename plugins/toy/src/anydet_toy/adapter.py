@@ -1,0 +1,89 @@
+"""The detector: smooth, give each pixel a class by its colour, and take connected regions as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from anydet.data.record import Record
+from anydet.geometry import masks
+from anydet.plugins import Adapter
+from anydet.plugins.options import check_options, load_schema
+from anydet.types import RLE, AdapterSettings, ByteImage, ClassTable, FloatArray, ImagePredictions, IntArray
+from anydet_toy.colours import PROTOTYPES, ColourTable, smooth
+from anydet_toy.components import Regions, find_regions
+
+SURE_AREA_PX = 30.0
+"""Evidence is 1 - exp(-area / this): 63 % at this many pixels, 95 % at three times as many."""
+
+
+class ToyAdapter(Adapter):
+    """Finds the shapes of ``anydet synth`` with NumPy alone."""
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        schema = load_schema("anydet_toy:options.schema.json")
+        self.options = check_options(settings.options, schema, owner="toy")
+        self.table = ColourTable.build(self.options["hue_tolerance_deg"], self.options["min_saturation"])
+
+    @property
+    def classes(self) -> ClassTable:
+        """The shapes, in the order of ``PROTOTYPES``."""
+        return ClassTable(tuple(prototype.name for prototype in PROTOTYPES))
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """The options in use."""
+        return {"preprocess": {"smoothing_px": self.options["smoothing_px"]}}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record; boxes in pixels of ``record.image()``."""
+        for record in records:
+            with self.stage("decode"):
+                image = record.image()
+            yield self._detect(record.key, image)
+
+    def _detect(self, key: str, image: ByteImage) -> ImagePredictions:
+        with self.stage("preprocess"):
+            colours = self.table.index(smooth(image, self.options["smoothing_px"]))
+        with self.stage("model"):
+            regions = find_regions(self.table.class_ids[colours])
+            scores = score(regions, self.table.fits[colours])
+        with self.stage("postprocess"):
+            big = regions.areas_px >= self.options["min_area_px"]
+            keep = np.flatnonzero(big & (scores >= self.settings.score_floor))
+            return ImagePredictions(
+                image=key,
+                size_wh=(image.shape[1], image.shape[0]),
+                boxes_xyxy_px=regions.boxes_xyxy_px[keep],
+                scores=scores[keep],
+                class_ids=regions.values[keep],
+                masks=_encode(regions, keep) if self.options["masks"] else None,
+            )
+
+
+def score(regions: Regions, fits: FloatArray) -> FloatArray:
+    """(N,) confidence in [0, 1]: colour fit x shape fit x evidence.
+
+    Colour fit is the mean over a region's pixels. Shape fit falls as the region covers less or more of its
+    box than whole shapes of its class do. Evidence grows with the number of pixels.
+
+    Args:
+        regions: N regions of an image.
+        fits: (H, W) how well each pixel has its class's colour, in [0, 1].
+    """
+    inside = regions.index_map >= 0
+    colour = np.bincount(regions.index_map[inside], fits[inside], len(regions)) / regions.areas_px
+    least, greatest = np.array([prototype.fill for prototype in PROTOTYPES])[regions.values].T
+    sides = regions.boxes_xyxy_px[:, 2:] - regions.boxes_xyxy_px[:, :2]
+    fill = regions.areas_px / sides.prod(axis=1)
+    shape = np.exp(-4.0 * np.maximum(0.0, np.maximum(least - fill, fill - greatest)))
+    evidence = 1.0 - np.exp(-regions.areas_px / SURE_AREA_PX)
+    confidence: FloatArray = np.clip(colour * shape * evidence, 0.0, 1.0)
+    return confidence
+
+
+def _encode(regions: Regions, keep: IntArray) -> tuple[RLE, ...]:
+    return tuple(masks.encode(regions.index_map == region) for region in keep)
