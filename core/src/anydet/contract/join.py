@@ -1,0 +1,85 @@
+"""Image keys of a predictions file onto those of a data set."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from anydet.errors import ContractError, did_you_mean
+from anydet.types import IntArray
+
+_NAMED = 5
+
+
+def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predictions") -> IntArray:
+    """Position in ``known`` of each key: exactly, else by unix-slash path, else by unique basename.
+
+    Args:
+        keys: image keys of a file, each once.
+        known: image keys of a data set, each once.
+        source: what the keys come from, for messages.
+
+    Raises:
+        ContractError: a key that is not known (``issues`` has all), a basename of several known images, or
+            two keys for one image.
+    """
+    at, problems = match_keys(keys, known)
+    if problems:
+        named = "; ".join(problems[:_NAMED]) + (
+            f"; ... and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        )
+        raise ContractError(
+            f"{source}: {len(problems)} of {len(keys)} images do not join the data set: {named}",
+            fix="check --dataset and --split; keys are paths relative to the split's image folder",
+            issues=problems,
+        )
+    return at
+
+
+def match_keys(keys: Sequence[str], known: Sequence[str]) -> tuple[IntArray, list[str]]:
+    """As ``join_keys``, with -1 and a line of text for each key that does not join."""
+    exact = {key: i for i, key in enumerate(known)}
+    at = np.array([exact.get(key, -1) for key in keys], np.int64)
+    problems: list[str] = []
+    if (at < 0).any():
+        paths, names = _index(known, unix_path), _index(known, _basename)
+        for i in np.flatnonzero(at < 0).tolist():
+            found = paths.get(unix_path(keys[i])) or names.get(_basename(keys[i]), [])
+            if len(found) == 1:
+                at[i] = found[0]
+            else:
+                problems.append(_unknown(keys[i], [known[j] for j in found], known))
+    return at, problems + _shared(keys, known, at)
+
+
+def unix_path(key: str) -> str:
+    """The key with unix slashes and without a leading ``./``."""
+    return key.replace("\\", "/").removeprefix("./")
+
+
+def _basename(key: str) -> str:
+    return unix_path(key).rpartition("/")[2]
+
+
+def _index(known: Sequence[str], name: Callable[[str], str]) -> dict[str, list[int]]:
+    index: dict[str, list[int]] = defaultdict(list)
+    for i, key in enumerate(known):
+        index[name(key)].append(i)
+    return index
+
+
+def _unknown(key: str, candidates: list[str], known: Sequence[str]) -> str:
+    if candidates:
+        return f"{key!r} may be any of {', '.join(map(repr, candidates[:_NAMED]))} ({len(candidates)} images)"
+    return f"{key!r} is not in the data set{did_you_mean(key, known[:1000])}"
+
+
+def _shared(keys: Sequence[str], known: Sequence[str], at: IntArray) -> list[str]:
+    """Lines for images that more than one key joined."""
+    rows, counts = np.unique(at[at >= 0], return_counts=True)
+    return [
+        f"{', '.join(repr(keys[i]) for i in np.flatnonzero(at == row))} are all {known[row]!r}"
+        for row in rows[counts > 1]
+    ]

@@ -1,0 +1,155 @@
+"""Read a predictions file into columns; a file that breaks the contract is refused with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anydet.contract.documents import Detection, Entry, decode_detections, decode_entry
+from anydet.contract.explain import Finding, findings, normalised, parse, violations
+from anydet.contract.masks import mask_findings
+from anydet.contract.places import Place, listed, path_text
+from anydet.contract.raw import RawPredictions
+from anydet.contract.source import UNREADABLE, Source, open_source
+from anydet.contract.table import Table
+from anydet.errors import ContractError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A file read once.
+
+    Attributes:
+        predictions: everything in it that is valid.
+        errors: everything in it that is not, as text with file, place and image.
+    """
+
+    predictions: RawPredictions
+    errors: tuple[str, ...]
+
+
+def load(path: Path | str) -> RawPredictions:
+    """The columns of a predictions file of any shape.
+
+    Raises:
+        ContractError: the file cannot be read, is a COCO results file, or breaks the contract; ``issues``
+            has every finding.
+    """
+    source = open_source(path)
+    if source.shape == "coco":
+        raise ContractError(
+            f"{path}: a COCO results file: its image and category ids mean nothing without their data set",
+            fix="give the data set: anydet.contract.coco_results.load_coco_results",
+        )
+    found = scan(source)
+    if found.errors:
+        raise ContractError(
+            "\n".join(listed(found.errors)),
+            fix=f"see all with 'anydet validate-predictions {path} --json', mend with '--repair OUT'",
+            issues=found.errors,
+        )
+    return found.predictions
+
+
+def scan(source: Source) -> Scan:
+    """Read what is valid and say what is not, in one pass."""
+    table, errors = Table(), []
+    for place, raw in source.entries:
+        try:
+            entry = _decode(place, raw)
+        except UNREADABLE:
+            explained, found = judge(place, raw)
+            errors += [f"{source.path}: {line}" for line in found]
+            if explained is None:
+                continue
+            entry = explained
+        table.add(entry, place.number)
+    meta, found = _meta(source)
+    predictions = table.finish(str(source.path), source.shape, meta)
+    errors = [
+        *source.problems,
+        *errors,
+        *(f"{source.path}: {line}" for line in found),
+        *(f"{source.path}: {line}" for line in _duplicates(predictions)),
+        *(f"{source.path}: {line}" for line in mask_findings(predictions)),
+    ]
+    return Scan(predictions, tuple(errors))
+
+
+def entries(source: Source) -> Iterator[Entry]:
+    """The entries of a file one at a time; raises ``ContractError`` at the first that breaks the contract."""
+    for place, raw in source.entries:
+        try:
+            yield _decode(place, raw)
+        except UNREADABLE:
+            entry, found = judge(place, raw)
+            if entry is None:
+                raise ContractError(
+                    f"{source.path}: {found[0]}", fix=f"run 'anydet validate-predictions {source.path}'"
+                ) from None
+            yield entry
+
+
+def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, list[str]]:
+    """An entry that the fast path refused, by the schema: the entry if it is valid, else what is wrong."""
+    value, found = _judge_entry(place, bytes(raw))
+    image = place.key or (value.get("image") if isinstance(value, dict) else None)
+    if not found:
+        try:
+            return normalised(value, Entry), []
+        except (msgspec.ValidationError, RecursionError) as exc:
+            found = [((), f"cannot be read: {exc}")]
+    suffix = f" (image {image})" if isinstance(image, str) else ""
+    return None, [f"{place.at(path)}: {text}{suffix}" for path, text in found]
+
+
+def _decode(place: Place, raw: Any) -> Entry:
+    if place.shape == "map":
+        return Entry(place.key or "", decode_detections(raw))
+    return decode_entry(raw)
+
+
+def _judge_entry(place: Place, text: bytes) -> tuple[Any, list[Finding]]:
+    value, unreadable = parse(text)
+    if value is None and unreadable:
+        return None, unreadable
+    if place.shape == "map":
+        value = {"image": place.key, "detections": value}
+        unreadable = [(("detections", *path), text) for path, text in unreadable]
+    known = {tuple(path) for path, _ in unreadable}
+    return value, [*unreadable, *(f for f in _entry_violations(value) if tuple(f[0]) not in known)]
+
+
+def _entry_violations(value: Any) -> Iterator[Finding]:
+    """The schema's findings; a detection that the fast path takes is valid and not looked at again."""
+    if not isinstance(value, dict) or not isinstance(value.get("detections"), list):
+        yield from violations(value, "entry")
+        return
+    yield from violations({**value, "detections": []}, "entry")
+    for i, detection in enumerate(value["detections"]):
+        try:
+            msgspec.convert(detection, Detection)
+        except (msgspec.ValidationError, RecursionError):
+            for path, text in violations(detection, "detection"):
+                yield ("detections", i, *path), text
+
+
+def _meta(source: Source) -> tuple[Any, list[str]]:
+    if source.meta is None:
+        return None, []
+    meta, found = findings(source.meta, "meta")
+    return (None if found else meta), [f"{path_text(('meta', *path))}: {text}" for path, text in found]
+
+
+def _duplicates(predictions: RawPredictions) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for i, image in enumerate(predictions.images):
+        key = image.replace("\\", "/")
+        if key in first:
+            here, there = predictions.place(i).at(), predictions.place(first[key]).at()
+            yield f"{here}: a second entry for one image; the first is {there} (image {image})"
+        first.setdefault(key, i)

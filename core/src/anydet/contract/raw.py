@@ -1,0 +1,168 @@
+"""Predictions as a file has them: columns in the file's own units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anydet.contract.places import Place, Shape
+from anydet.errors import ContractError
+from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
+from anydet.types import (
+    RLE,
+    Classification,
+    DetectionColumns,
+    FloatArray,
+    IntArray,
+    Intrinsics,
+    Poses,
+    Size,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDetails:
+    """What an entry says of its image beside the detections; as in ``ImagePredictions``."""
+
+    classification: Classification | None = None
+    semantic_mask: Mapping[int, RLE] | None = None
+    intrinsics: Intrinsics | None = None
+    preprocess: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawPredictions:
+    """What a predictions file says, one row a detection. Optional columns are ``None`` when nobody has them.
+
+    Attributes:
+        path: the file.
+        shape: which of the contract's shapes it has.
+        images: (I) keys, in the order of the file.
+        places: (I) number of each image's entry in the file: a line in JSON Lines, else a position.
+        sizes_wh: (I, 2) int64 original sizes in pixels, -1 where the file does not say.
+        details: what entries say of their image beside the detections, by image index; sparse.
+        image_index: (N,) int64 into ``images``; ascending.
+        class_ids: (N,) int64.
+        boxes: (N, 4) float64 as written, in the order of the file's four numbers.
+        scores: (N,) float64.
+        states: (N,) int64, -1 where unknown.
+        state_scores: (N, S) float64, NaN where unknown.
+        masks: RLE or ``None`` a row.
+        keypoints: (N, K, 3) x, y as fractions of the image (in pixels for COCO results), and score; NaN
+            where missing.
+        keypoint_visibility: (N, K) int64, -1 where unknown.
+        poses: 6-DoF poses; ``rot6d`` holds columns whatever the file stacks.
+        detection_extra: free data a row, or ``None``.
+        meta: the file's ``meta``, or ``None``.
+        classes: names that ``meta`` states, or ``None``.
+        box_format: what the file's conventions say of ``boxes``, or the contract's default.
+        keypoints_in_pixels: true for COCO results.
+    """
+
+    path: str
+    shape: Shape
+    images: tuple[str, ...]
+    places: IntArray
+    sizes_wh: IntArray
+    details: Mapping[int, ImageDetails]
+    image_index: IntArray
+    class_ids: IntArray
+    boxes: FloatArray
+    scores: FloatArray
+    states: IntArray | None = None
+    state_scores: FloatArray | None = None
+    masks: tuple[RLE | None, ...] | None = None
+    keypoints: FloatArray | None = None
+    keypoint_visibility: IntArray | None = None
+    poses: Poses | None = None
+    detection_extra: tuple[Mapping[str, Any] | None, ...] | None = None
+    meta: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] | None = None
+    box_format: str = "cxcywh_norm"
+    keypoints_in_pixels: bool = False
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def place(self, image: int) -> Place:
+        """Where the entry of an image stands in the file."""
+        return Place(self.shape, int(self.places[image]), self.images[image])
+
+    def describe(self, row: int, field: str) -> str:
+        """Where a field of a detection stands: ``predictions[17].detections[3].score``."""
+        image = int(self.image_index[row])
+        first = int(np.searchsorted(self.image_index, image))
+        return self.place(image).at(("detections", row - first, field))
+
+    def columns(self, box_format: str | None = None, sizes_wh: IntArray | None = None) -> DetectionColumns:
+        """The same detections in pixels of the original images.
+
+        Args:
+            box_format: one of ``BOX_FORMATS``; what the file says of itself by default.
+            sizes_wh: (I, 2) sizes that win over the file's; -1 where unknown.
+
+        Raises:
+            ContractError: a size is needed and nobody knows it, or a box has a negative size in this
+                format; names the image.
+        """
+        box_format = box_format or self.box_format
+        if box_format not in BOX_FORMATS:
+            raise ContractError(f"unknown box format {box_format!r}; known: {', '.join(BOX_FORMATS)}")
+        sizes = self.sizes_wh if sizes_wh is None else np.where(sizes_wh > 0, sizes_wh, self.sizes_wh)
+        if box_format == "cxcywh_norm" or (self.keypoints is not None and not self.keypoints_in_pixels):
+            self._need_sizes(sizes)
+        row_sizes = sizes[self.image_index]
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes = to_xywh_px(self.boxes, box_format, row_sizes)
+            areas = boxes[:, 2] * boxes[:, 3]
+        self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
+        self._refuse((boxes[:, 2:] < 0).any(axis=1), f"has a negative size as {box_format}")
+        keypoints = self.keypoints
+        if keypoints is not None and not self.keypoints_in_pixels:
+            scale = np.concatenate([row_sizes, np.ones((len(self), 1))], axis=1)
+            keypoints = keypoints * scale[:, None, :]
+        return DetectionColumns(
+            images=self.images,
+            sizes_wh=sizes,
+            image_index=self.image_index,
+            class_ids=self.class_ids,
+            boxes_xywh_px=boxes,
+            scores=self.scores,
+            areas=areas,
+            classes=self.classes,
+            states=self.states,
+            state_scores=self.state_scores,
+            masks=self.masks,
+            keypoints=keypoints,
+            poses=self.poses,
+        )
+
+    def _need_sizes(self, sizes: IntArray) -> None:
+        rows = (sizes[self.image_index] <= 0).any(axis=1)
+        if rows.any():
+            image = self.images[int(self.image_index[np.argmax(rows)])]
+            raise ContractError(
+                f"{self.path}: image {image}: its size is needed to turn fractions into pixels, and neither "
+                "the file nor the data set states it",
+                fix="write image_size into the entries, or use absolute boxes and --bbox-format",
+            )
+
+    def _refuse(self, wrong: Any, what: str) -> None:
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            image = self.images[int(self.image_index[row])]
+            where, box = self.describe(row, "bbox"), self.boxes[row].tolist()
+            raise ContractError(
+                f"{self.path}: {where}: {box} {what} (image {image})",
+                fix=f"say which format the boxes have: --bbox-format {', '.join(BOX_FORMATS)}",
+            )
+
+
+def size_of(raw: RawPredictions, image: int) -> Size:
+    """(width, height) of one image as the file states it, (0, 0) where it does not."""
+    width, height = np.maximum(raw.sizes_wh[image], 0).tolist()
+    return width, height
