@@ -70,10 +70,13 @@ class OptionRow:
 
 def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
     """The options that an adapter's JSON Schema allows, in its order."""
-    return [
-        OptionRow(name, _type(part), part.get("default"), part.get("description", ""))
-        for name, part in schema.get("properties", {}).items()
-    ]
+    definitions = schema.get("$defs", {})
+    rows = []
+    for name, part in schema.get("properties", {}).items():
+        resolved = {**definitions.get(part.get("$ref", "").removeprefix("#/$defs/"), {}), **part}
+        row = OptionRow(name, _type(resolved), resolved.get("default"), resolved.get("description", ""))
+        rows.append(row)
+    return rows
 
 
 def _type(schema: Mapping[str, Any]) -> str:

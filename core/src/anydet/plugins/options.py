@@ -63,8 +63,8 @@ def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owne
             hint = did_you_mean(key, list(properties))
             raise OptionError(f"{owner} has no option {key!r} (known: {known}){hint}", fix=fix)
         checked[key] = _typed(value, validator.evolve(schema=properties.get(key, {})))
-        if isinstance(checked[key], float) and not math.isfinite(checked[key]):
-            raise OptionError(f"{owner} option {key}: {value} is not a finite number", fix=fix)
+        if not _is_finite(checked[key]):
+            raise OptionError(f"{owner} option {key}: {value} is not finite", fix=fix)
     for error in validator.iter_errors(checked):
         where = ".".join(map(str, error.absolute_path)) or "options"
         raise OptionError(f"{owner} option {where}: {error.message}{_nearest(error)}", fix=fix)
@@ -80,6 +80,12 @@ def _typed(value: Any, validator: Validator) -> Any:
         except (ValueError, yaml.YAMLError):
             continue
     return value
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list | dict):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _nearest(error: ValidationError) -> str:

@@ -1,0 +1,364 @@
+"""Finding, guarding and reporting plugins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import types
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from anydet.errors import PluginError, UnsupportedError
+from anydet.plugins import AdapterSpec, CommandSpec, EngineSpec, ViewSpec, hookimpl
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.manager import Plugins
+from anydet.plugins.specs import API_VERSION
+from anydet.types import AdapterSettings
+
+
+class Silent(Adapter):
+    """Finds nothing; the adapter of the plugins below."""
+
+    def predict(self, records):
+        return iter(())
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Make a plugin module of functions, importable under its name; gives its entry point."""
+
+    def make(name: str, *, point: str | None = None, **hooks) -> EntryPoint:
+        module = types.ModuleType(f"plugin_{name}")
+        module.Silent = Silent
+        for hook, function in hooks.items():
+            setattr(module, hook, function)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return EntryPoint(point or name, module.__name__, "anydet")
+
+    return make
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """Write a plugin module as text; gives its entry point."""
+
+    def make(name: str, text: str) -> EntryPoint:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        return EntryPoint(name, name, "anydet")
+
+    return make
+
+
+def registers(*specs, kind: str = "adapters"):
+    """A hook that registers specs."""
+
+    def hook(register):
+        for spec in specs:
+            register(spec)
+
+    return {f"register_{kind}": hookimpl(hook)}
+
+
+def adapter_spec(name: str, **changes) -> AdapterSpec:
+    return AdapterSpec(name, "plugin_good:Silent", **changes)
+
+
+def only_row(*points, **options):
+    (row,) = Plugins(points, **options).status
+    return row
+
+
+def test_a_broken_plugin_is_reported_and_the_rest_still_load(plugin):
+    broken = EntryPoint("broken", "a_library_that_is_not_here", "anydet")
+    plugins = Plugins([broken, plugin("good", **registers(adapter_spec("good")))])
+    assert [(row.name, row.state) for row in plugins.status] == [("broken", "failed"), ("good", "ok")]
+    assert plugins.status[0].reason == "ModuleNotFoundError: No module named 'a_library_that_is_not_here'"
+    assert plugins.status[1].provides == ("adapter good",)
+    assert isinstance(plugins.adapter("good", AdapterSettings()), Silent)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise SystemExit('no licence')", "SystemExit: no licence"),
+        ("raise GeneratorExit", "GeneratorExit:"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
+    ],
+)
+def test_whatever_an_import_raises_becomes_a_reason_of_one_line(source, text, reason):
+    row = only_row(source("raises_on_import", text))
+    sys.modules.pop("raises_on_import", None)
+    assert row.state == "failed"
+    assert row.reason.startswith(reason)
+    assert "\n" not in row.reason
+
+
+def test_ctrl_c_during_an_import_is_not_a_plugins_failure(source):
+    with pytest.raises(KeyboardInterrupt):
+        _ = Plugins([source("interrupted", "raise KeyboardInterrupt")]).status
+
+
+def test_what_a_plugin_prints_at_import_does_not_reach_stdout(source, capsys):
+    point = source("chatty", "print('hello')\nfrom anydet.plugins import hookimpl\n"
+                   "@hookimpl\ndef on_train_end(): ...")  # fmt: skip
+    assert only_row(point).state == "ok"
+    sys.modules.pop("chatty")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")
+
+
+def test_strict_mode_raises_what_the_plugin_raised(source):
+    with pytest.raises(ZeroDivisionError):
+        _ = Plugins([source("divides", "1 / 0")], strict=True).status
+
+
+def test_a_misspelled_hook_is_an_error_that_says_what_was_meant(plugin):
+    typo = plugin("typo", register_adaptors=hookimpl(lambda register: None))
+    row = only_row(typo)
+    assert row.state == "failed"
+    assert row.reason == "unknown hook 'register_adaptors'; did you mean 'register_adapters'?"
+
+
+def test_an_unknown_hook_marked_optional_is_for_another_version_and_fine(plugin):
+    later = plugin(
+        "later",
+        **registers(adapter_spec("later")),
+        on_something_new=hookimpl(lambda run: None, optionalhook=True),
+    )
+    assert only_row(later).state == "ok"
+
+
+def test_a_hook_with_an_argument_that_does_not_exist_is_an_error(plugin):
+    row = only_row(plugin("args", register_adapters=hookimpl(lambda registry: None)))
+    assert row.state == "failed"
+    assert "registry" in row.reason
+    assert "register_adapters" in row.reason
+
+
+def test_a_module_that_forgot_to_mark_its_hooks_is_an_error(plugin):
+    row = only_row(plugin("unmarked", register_adapters=lambda register: None))
+    assert row.state == "failed"
+    assert "@anydet.plugins.hookimpl" in row.reason
+
+
+def test_a_failed_plugin_leaves_nothing_behind(plugin):
+    def half(register):
+        register(adapter_spec("half"))
+        raise RuntimeError("in the middle")
+
+    fired = []
+    bad = plugin(
+        "bad", register_adapters=hookimpl(half), on_train_end=hookimpl(lambda run: fired.append("bad"))
+    )
+    good = plugin("good", on_train_end=hookimpl(lambda run: fired.append("good")))
+    plugins = Plugins([bad, good])
+    plugins.hook.on_train_end(run=None)
+    assert fired == ["good"]
+    assert plugins.specs("adapters") == {}
+    assert not plugins.manager.has_plugin("bad")
+
+
+@pytest.mark.parametrize("version", [API_VERSION + 1, 0])
+def test_another_api_version_is_refused(plugin, version):
+    row = only_row(plugin("future", **registers(adapter_spec("future", api=version))))
+    assert row.state == "failed"
+    assert row.reason == f"'future' speaks API {version}, this anydet speaks {API_VERSION}"
+
+
+def test_a_name_taken_by_another_plugin_is_refused_and_the_first_keeps_it(plugin):
+    plugins = Plugins(
+        [plugin("b", **registers(adapter_spec("same"))), plugin("a", **registers(adapter_spec("same")))]
+    )
+    assert [(row.name, row.state) for row in plugins.status] == [("a", "ok"), ("b", "failed")]
+    assert plugins.status[1].reason == "adapter 'same' is already registered by 'a'"
+    assert plugins.owner("adapters", "same").name == "a"
+
+
+def test_a_name_registered_twice_by_one_plugin_is_refused(plugin):
+    row = only_row(plugin("twice", **registers(adapter_spec("same"), adapter_spec("same"))))
+    assert row.reason == "adapter 'same' is already registered by 'the same plugin'"
+
+
+def test_one_name_may_stand_for_things_of_two_kinds(plugin):
+    both = plugin(
+        "both",
+        **registers(adapter_spec("tent")),
+        **registers(ViewSpec("tent", "plugin_both:Silent"), kind="views"),
+    )
+    assert only_row(both).provides == ("adapter tent", "view tent")
+
+
+def test_two_entry_points_of_one_name_do_not_hide_each_other(plugin):
+    first = plugin("first", point="same", **registers(adapter_spec("first")))
+    second = plugin("second", point="same", **registers(adapter_spec("second")))
+    plugins = Plugins([second, first])
+    assert [(row.name, row.state) for row in plugins.status] == [("same", "ok"), ("same", "failed")]
+    assert "another installed package already registers a plugin called 'same'" in plugins.status[1].reason
+    assert list(plugins.specs("adapters")) == ["first"]
+    assert plugins.owner("adapters", "first").state == "ok"
+
+
+def test_the_name_of_core_itself_cannot_be_taken(plugin):
+    row = only_row(plugin("impostor", point="anydet", **registers(adapter_spec("impostor"))))
+    assert row.state == "failed"
+
+
+def test_names_of_core_cannot_be_taken(plugin):
+    row = only_row(plugin("rival", **registers(EngineSpec("pycocotools", "rival:Engine"), kind="engines")))
+    assert row.reason == "engine 'pycocotools' is already registered by 'anydet'"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (ViewSpec("flip", "a.b:C"), "register_adapters takes AdapterSpec, got ViewSpec"),
+        (AdapterSpec("wild", "a.b:C", capabilities=("fly",)), "unknown capabilities"),
+        (AdapterSpec("wild", "a.b.C"), "is not 'package.module:attribute'"),
+    ],
+)
+def test_a_malformed_spec_is_refused(plugin, spec, reason):
+    row = only_row(plugin("odd", **registers(spec)))
+    assert row.state == "failed"
+    assert reason in row.reason
+
+
+def test_anydet_plugins_loads_only_those_and_names_what_is_absent(plugin, monkeypatch):
+    points = [plugin(n, **registers(adapter_spec(n))) for n in ("toy", "slow")]
+    plugins = Plugins(points, only=["toy", "tyo"])
+    assert [(r.name, r.state) for r in plugins.status] == [
+        ("slow", "skipped"),
+        ("toy", "ok"),
+        ("tyo", "failed"),
+    ]
+    assert plugins.status[0].reason == "not in ANYDET_PLUGINS"
+    assert plugins.status[2].reason == "named in ANYDET_PLUGINS but not installed; did you mean 'toy'?"
+    with pytest.raises(PluginError, match="did you mean 'toy'"):
+        _ = Plugins(points, only=["tyo"], strict=True).status
+
+
+def test_the_environment_sets_the_same_switches(monkeypatch):
+    monkeypatch.setenv("ANYDET_PLUGINS", " ,nothing_of_this_name")
+    (row,) = [r for r in Plugins.from_env().status if r.state != "skipped"]
+    assert (row.name, row.state) == ("nothing_of_this_name", "failed")
+    monkeypatch.setenv("ANYDET_STRICT", "1")
+    with pytest.raises(PluginError):
+        _ = Plugins.from_env().status
+    monkeypatch.setenv("ANYDET_STRICT", "0")
+    monkeypatch.setenv("ANYDET_PLUGINS", "")
+    assert {r.state for r in Plugins.from_env().status} <= {"skipped"}
+
+
+def test_trace_prints_every_hook_call_to_stderr(plugin, capsys):
+    quiet = Plugins([plugin("good", **registers(adapter_spec("good")))])
+    quiet.hook.on_train_end(run="the run")
+    assert capsys.readouterr().err == ""
+    loud = Plugins([plugin("good", **registers(adapter_spec("good")))], trace=True)
+    loud.hook.on_train_end(run="the run")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "register_adapters [hook]" in captured.err
+    assert re.search(r"on_train_end \[hook\]\n +run: '?the run", captured.err)
+    assert "finish on_train_end" in captured.err
+
+
+def test_anydet_trace_switches_tracing_on(monkeypatch, capsys):
+    monkeypatch.setenv("ANYDET_TRACE", "1")
+    monkeypatch.setenv("ANYDET_PLUGINS", "")
+    Plugins.from_env().hook.on_train_end(run=1)
+    assert "on_train_end [hook]" in capsys.readouterr().err
+
+
+def test_an_unknown_adapter_names_the_known_ones_and_the_plugins_that_failed(plugin):
+    broken = EntryPoint("broken", "a_library_that_is_not_here", "anydet")
+    plugins = Plugins([plugin("good", **registers(adapter_spec("toy"), adapter_spec("ball"))), broken])
+    with pytest.raises(PluginError) as caught:
+        plugins.adapter("tyo", AdapterSettings())
+    assert caught.value.problem == (
+        "no adapter called 'tyo' (known: ball, toy); did you mean 'toy'?; failed to load: "
+        "broken: ModuleNotFoundError: No module named 'a_library_that_is_not_here'"
+    )
+    assert caught.value.fix == "pip install anydet-tyo, then run 'anydet adapters list'"
+
+
+def test_core_comes_first_in_its_own_order(plugin):
+    plugins = Plugins([plugin("aaa", **registers(EngineSpec("aaa", "a:B"), kind="engines"))])
+    assert list(plugins.specs("engines")) == ["pycocotools", "aaa"]
+    assert plugins.owner("engines", "pycocotools") is None
+    assert plugins.owner("engines", "aaa").name == "aaa"
+
+
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        ("not_installed_anywhere.adapter:X", "ModuleNotFoundError"),
+        ("plugin_lazy:Missing", "AttributeError"),
+        ("exits_on_import:X", "SystemExit: 3"),
+    ],
+)
+def test_an_adapter_module_that_cannot_be_imported_is_an_error_with_its_reason(
+    plugin, source, factory, reason
+):
+    source("exits_on_import", "raise SystemExit(3)")
+    lazy = plugin("lazy", **registers(AdapterSpec("lazy", factory)))
+    with pytest.raises(PluginError, match=f"'lazy' cannot be imported from {factory}: {reason}"):
+        Plugins([lazy]).adapter("lazy", AdapterSettings())
+    with pytest.raises((ImportError, AttributeError, SystemExit)):
+        Plugins([lazy], strict=True).adapter("lazy", AdapterSettings())
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("fails", "adapter 'odd' cannot be set up: RuntimeError: out of memory"),
+        ("number", "gave int, not an Adapter"),
+        ("refuses", "^the weights are missing$"),
+    ],
+)
+def test_a_factory_that_fails_is_an_error_and_anydets_own_errors_pass(plugin, attribute, message):
+    def fails(settings):
+        raise RuntimeError("out of memory")
+
+    def refuses(settings):
+        raise PluginError("the weights are missing")
+
+    point = plugin(
+        "odd",
+        fails=fails,
+        refuses=refuses,
+        number=lambda settings: 3,
+        **registers(AdapterSpec("odd", f"plugin_odd:{attribute}")),
+    )
+    with pytest.raises(PluginError, match=message):
+        Plugins([point]).adapter("odd", AdapterSettings())
+
+
+def test_what_an_adapter_lacks_is_an_error_that_names_adapters_that_have_it(plugin):
+    can = adapter_spec("teacher", capabilities=("predict", "train", "ttt"))
+    plugins = Plugins([plugin("good", **registers(adapter_spec("pupil"), can))])
+    adapter = plugins.adapter("pupil", AdapterSettings())
+    assert adapter.name == "pupil"
+    with pytest.raises(UnsupportedError, match=r"'pupil' does not implement 'class_logits.*: teacher\)"):
+        adapter.class_logits(None)
+    with pytest.raises(UnsupportedError, match=r"'train \(capability train\)' \(.*: teacher\)"):
+        adapter.train(None, None)
+    with pytest.raises(UnsupportedError, match="no installed adapter has it"):
+        adapter.export_spec()
+
+
+def test_a_command_is_found_and_loaded_by_name(plugin):
+    point = plugin("good", **registers(CommandSpec("shout", "plugin_good:Silent"), kind="commands"))
+    assert Plugins([point]).load("commands", "shout") is Silent
+
+
+def test_finding_plugins_imports_nothing_heavy():
+    code = (
+        "import sys, anydet.plugins, anydet.plugins.manager as m; _ = m.Plugins().status;"
+        "print(sorted({'numpy', 'torch', 'PIL', 'jsonschema', 'yaml', 'rich', 'click'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -1,0 +1,202 @@
+"""Plugins that live outside the tree: found by their metadata, used by the pipeline, reported when broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anydet.data.images import ImageArray
+from anydet.data.record import Record
+from anydet.errors import UnsupportedError
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.manager import Plugins
+from anydet.prediction.hooks import TTASettings, TTTSettings
+from anydet.prediction.pipeline import Pipeline
+from anydet.testing import AdapterConformance, Subject
+from anydet.types import ByteImage, ImagePredictions
+
+HERE = Path(__file__).parent
+DIST_INFO = {"mirror": "0.3.0", "broken": "6.6.6"}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """A folder as an installer leaves it: packages and the metadata that finds them."""
+    folder = tmp_path_factory.mktemp("site")
+    for name, version in DIST_INFO.items():
+        (folder / f"anydet_{name}").symlink_to(HERE / name / "src" / f"anydet_{name}")
+        info = folder / f"anydet_{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: anydet-{name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[anydet]\n{name} = anydet_{name}\n")
+    return folder
+
+
+@pytest.fixture
+def plugins(site, monkeypatch) -> Plugins:
+    monkeypatch.syspath_prepend(site)
+    return Plugins(only=["mirror"])
+
+
+def anydet(*arguments: str, site: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "anydet.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(site), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def spot(x: int, level: int = 250, background: int = 0) -> ByteImage:
+    """A 40x30 image with one bright 6x5 rectangle whose left edge is at ``x``."""
+    image = np.full((30, 40, 3), background, np.uint8)
+    image[10:15, x : x + 6] = level
+    return image
+
+
+def run(plugins: Plugins, images: list[ByteImage], **pipeline) -> tuple[Adapter, list[ImagePredictions]]:
+    adapter = plugins.adapter("bright", plugins.settings("bright", batch_size=2))
+    records = [Record(f"{i}.png", ImageArray(image)) for i, image in enumerate(images)]
+    chunks = Pipeline(adapter, **pipeline).run(records)
+    return adapter, [p for chunk in chunks for p in chunk]
+
+
+def test_the_mirrored_view_gives_the_boxes_of_the_image_itself(plugins):
+    images = [spot(3), spot(20), spot(34)]
+    view = plugins.load("views", "mirror")(TTASettings())
+    _, plain = run(plugins, images)
+    _, mirrored = run(plugins, images, views=(view,))
+    boxes = [p.boxes_xyxy_px.tolist() for p in mirrored]
+    assert boxes == [[[3, 10, 9, 15]], [[20, 10, 26, 15]], [[34, 10, 40, 15]]]
+    assert boxes == [p.boxes_xyxy_px.tolist() for p in plain]
+
+
+def test_the_view_really_shows_the_adapter_a_mirrored_image(plugins):
+    view = plugins.load("views", "mirror")(TTASettings())
+    seen = view.apply(Record("a.png", ImageArray(spot(3))))
+    assert np.array_equal(seen.image(), spot(40 - 3 - 6))
+
+
+def test_the_ttt_method_changes_what_is_predicted_and_puts_the_model_back(plugins):
+    dim = [spot(5, level=90), spot(15, level=120)]
+    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
+    _, without = run(plugins, dim)
+    adapter, adapted = run(plugins, dim, ttt=method)
+    assert [len(p) for p in without] == [0, 0]
+    assert [p.boxes_xyxy_px.tolist() for p in adapted] == [[[5, 10, 11, 15]], [[15, 10, 21, 15]]]
+    assert adapter.model.threshold == 200
+
+
+def test_the_model_is_put_back_after_an_error_too(plugins):
+    thresholds = []
+
+    class Observer:
+        """Stops the run while the model is adapted."""
+
+        def before_predict(self, **_event: object) -> None: ...
+
+        def after_predict(self, **_event: object) -> None:
+            thresholds.append(adapter.model.threshold)
+            raise RuntimeError("stop here")
+
+    adapter = plugins.adapter("bright", plugins.settings("bright"))
+    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
+    records = [Record("a.png", ImageArray(spot(5, level=90)))]
+    with pytest.raises(RuntimeError, match="stop here"):
+        list(Pipeline(adapter, ttt=method, hook=Observer()).run(records))
+    assert thresholds == [45]
+    assert adapter.model.threshold == 200
+
+
+def test_the_model_is_put_back_when_the_run_is_left_early(plugins):
+    adapter = plugins.adapter("bright", plugins.settings("bright"))
+    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
+    chunks: Iterator[object] = Pipeline(adapter, ttt=method).run(
+        [Record(f"{i}.png", ImageArray(spot(i, level=90))) for i in range(4)]
+    )
+    next(chunks)
+    assert adapter.model.threshold == 45
+    chunks.close()  # type: ignore[attr-defined]
+    assert adapter.model.threshold == 200
+
+
+def test_the_ttt_method_refuses_other_adapters_by_name(plugins):
+    class Other(Adapter):
+        def predict(self, records):
+            return iter(())
+
+    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
+    with pytest.raises(UnsupportedError, match=r"'Other' does not implement 'brightness' .*: bright\)"):
+        list(Pipeline(Other(plugins.settings("bright")), ttt=method).run([]))
+
+
+def test_the_list_shows_a_broken_plugin_with_its_reason_and_the_others_work(site):
+    listed = anydet("adapters", "list", "--json", site=site, ANYDET_PLUGINS="broken,mirror")
+    rows = {row["name"]: row for row in json.loads(listed.stdout)}
+    assert listed.returncode == 0
+    assert rows["broken"]["state"] == "failed"
+    assert rows["broken"]["note"] == "ModuleNotFoundError: No module named 'a_library_that_nobody_has'"
+    assert (rows["broken"]["package"], rows["broken"]["version"]) == ("anydet-broken", "6.6.6")
+    assert rows["bright"]["state"] == "ok"
+    assert (rows["bright"]["package"], rows["bright"]["version"]) == ("anydet-mirror", "0.3.0")
+
+
+def test_strict_mode_shows_where_the_broken_plugin_broke(site):
+    listed = anydet("adapters", "list", site=site, ANYDET_PLUGINS="broken,mirror", ANYDET_STRICT="1")
+    assert listed.returncode == 1
+    assert "a_library_that_nobody_has" in listed.stderr
+    assert "Traceback" in listed.stderr
+
+
+def test_the_installed_plugin_passes_the_kit_from_the_command_line(site):
+    checked = anydet("adapters", "check", "bright", "--json", site=site, ANYDET_PLUGINS="mirror")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    states = {row["check"]: row["state"] for row in json.loads(checked.stdout)}
+    assert states["pixels_come_from_the_record"] == "ok"
+    assert set(states.values()) == {"ok", "skip"}
+
+
+class TestBright(AdapterConformance):
+    adapter = "bright"
+
+    @pytest.fixture
+    def settings(self, plugins):
+        return plugins.settings("bright", batch_size=2, score_floor=0.001)
+
+    @pytest.fixture
+    def subject(self, plugins, settings, tmp_path):
+        return Subject.installed(plugins, "bright", settings, tmp_path)
+
+
+@pytest.mark.slow
+def test_pip_installs_the_plugin_into_an_empty_environment(tmp_path):
+    """Built and installed for real, beside the core and libraries of this environment."""
+    pytest.importorskip("hatchling", reason="builds the plugin without network")
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    target = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    install = "pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check --target"
+    subprocess.run([sys.executable, "-m", *install.split(), target, HERE / "mirror"], check=True)
+    here = os.pathsep.join(path for path in sys.path if path)
+    shown = subprocess.run(
+        [python, "-m", "anydet.cli", "adapters", "show", "bright", "--json"],
+        env={**os.environ, "PYTHONPATH": here, "ANYDET_PLUGINS": "mirror"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(shown.stdout)["options"][0]["name"] == "threshold"
