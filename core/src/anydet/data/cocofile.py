@@ -23,6 +23,7 @@ from anydet.types import (
     Labels,
     Polygons,
     Segmentation,
+    Size,
 )
 
 _Box = tuple[float, float, float, float]
@@ -100,13 +101,14 @@ def read_coco(path: Path) -> CocoColumns:
     image_of = _unique(path, "image id", [image.id for image in file.images])
     check = _Check(path, file.annotations)
     image_index = check.references("image_id", image_of)
+    labels = _labels(check, check.references("category_id", class_of), sizes[image_index])
     order = np.argsort(image_index, kind="stable")
     return CocoColumns(
         keys=keys,
         sizes_wh=sizes,
         image_ids=np.array(list(image_of), np.int64),
         classes=ClassTable(tuple(c.name for c in categories), tuple(class_of)),
-        labels=_labels(check, check.references("category_id", class_of)).take(order),
+        labels=labels.take(order),
         offsets=np.searchsorted(image_index[order], np.arange(len(keys) + 1)),
     )
 
@@ -255,14 +257,16 @@ class _Check:
             column[row, : len(values) // 3] = np.array(values, np.float64).reshape(-1, 3)
         return column
 
-    def segmentations(self) -> tuple[Segmentation, ...] | None:
-        """One a row; ``None`` where all are missing."""
-        column = tuple(self._segmentation(i, a.segmentation) for i, a in enumerate(self.annotations))
+    def segmentations(self, sizes_wh: IntArray) -> tuple[Segmentation, ...] | None:
+        """One a row; ``None`` where all are missing. ``sizes_wh`` (N, 2) are those of their images."""
+        sizes = map(tuple, sizes_wh.tolist())
+        rows = zip(self.annotations, sizes, strict=True)
+        column = tuple(self._segmentation(i, a.segmentation, size) for i, (a, size) in enumerate(rows))
         return None if all(segmentation is None for segmentation in column) else column
 
-    def _segmentation(self, index: int, given: Polygons | _Mask | None) -> Segmentation:
+    def _segmentation(self, index: int, given: Polygons | _Mask | None, size_wh: Size) -> Segmentation:
         if isinstance(given, _Mask):
-            return self._rle(index, given)
+            return self._rle(index, given, size_wh)
         rings = tuple(ring for ring in given or () if ring)
         for ring in rings:
             if len(ring) < 6 or len(ring) % 2:
@@ -273,18 +277,22 @@ class _Check:
                 )
         return rings or None
 
-    def _rle(self, index: int, mask: _Mask) -> RLE:
+    def _rle(self, index: int, mask: _Mask, size_wh: Size) -> RLE:
         height, width = mask.size
-        if height <= 0 or width <= 0:
-            self.fail(index, f"segmentation size {[height, width]} is not [height, width] in pixels")
-        if isinstance(mask.counts, str):
-            return RLE((height, width), mask.counts)
-        if sum(mask.counts) != height * width or min(mask.counts, default=0) < 0:
-            self.fail(index, f"segmentation counts do not add up to {height} x {width} pixels")
-        return masks.from_uncompressed(mask.counts, (height, width))
+        if height <= 0 or width <= 0 or (size_wh[0] > 0 and size_wh != (width, height)):
+            stated = f", but the image has {list(size_wh[::-1])}" if size_wh[0] > 0 else ""
+            self.fail(index, f"segmentation size [height, width] is {[height, width]}{stated}")
+        counts = mask.counts
+        if isinstance(counts, str):
+            rle = RLE((height, width), counts)
+            if masks.is_whole(rle):
+                return rle
+        elif min(counts, default=-1) >= 0 and sum(counts) == height * width:
+            return masks.from_uncompressed(counts, (height, width))
+        self.fail(index, f"segmentation counts are not runs that add up to {height} x {width} pixels")
 
 
-def _labels(check: _Check, class_ids: IntArray) -> Labels:
+def _labels(check: _Check, class_ids: IntArray, sizes_wh: IntArray) -> Labels:
     boxes = check.boxes()
     return Labels(
         class_ids=class_ids,
@@ -292,7 +300,7 @@ def _labels(check: _Check, class_ids: IntArray) -> Labels:
         areas=check.areas(boxes),
         iscrowd=np.array([bool(a.iscrowd) for a in check.annotations], np.bool_),
         annotation_ids=check.integers(lambda a: a.id),
-        segmentations=check.segmentations(),
+        segmentations=check.segmentations(sizes_wh),
         keypoints=check.keypoints(),
         states=check.integers(lambda a: a.state),
     )

@@ -50,6 +50,28 @@ def from_uncompressed(counts: list[int], size_hw: tuple[int, int]) -> RLE:
     return _from_coco(coco_mask.frPyObjects({"size": list(size_hw), "counts": counts}, *size_hw))
 
 
+def is_whole(rle: RLE) -> bool:
+    """Whether ``counts`` is a run-length code whose runs add up to the mask's height x width.
+
+    Source of the code: ``rleFrString`` of pycocotools' ``maskApi.c``. Each run is a little-endian number of
+    5-bit digits, with sign, and from the fourth on the difference to the run two before.
+    """
+    digits = np.frombuffer(rle.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((digits & 0x20) == 0)
+    if not len(ends) or ends[-1] != len(digits) - 1 or digits.min() < 0 or digits.max() > 63:
+        return False
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > 7:  # above 32 bits
+        return False
+    starts = ends - lengths + 1
+    places = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((digits & 0x1F) << places, starts)
+    runs -= np.where(digits[ends] & 0x10, 1 << 5 * lengths, 0)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return bool((runs >= 0).all() and runs.sum() == rle.size_hw[0] * rle.size_hw[1])
+
+
 def to_coco(rle: RLE) -> dict[str, Any]:
     """The dictionary that pycocotools takes."""
     return {"size": list(rle.size_hw), "counts": rle.counts.encode("ascii")}
