@@ -12,7 +12,7 @@ import msgspec
 from anydet.data import coco
 from anydet.data.dataset import Dataset
 from anydet.data.datayaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
-from anydet.data.folder import image_splits, is_image, list_keys, open_folder, subfolders
+from anydet.data.folder import find_images, image_splits, is_image, list_keys, open_folder, subfolders
 from anydet.data.splits import Split, choose_split
 from anydet.data.yolo import YoloDataset, open_folders
 from anydet.errors import DatasetError
@@ -237,8 +237,9 @@ def _below(folder: Path, split: str) -> Path:
 
 def _choose(file: Path, described: _Described, wanted: str | None) -> tuple[Split, _Described]:
     """The split described, or a sibling of that name."""
-    siblings = subfolders(described.images_dir.parent) if described.images_dir.name == described.split else []
-    available = {described.split, *siblings}
+    parent = described.images_dir.parent
+    siblings = subfolders(parent) if described.images_dir.name == described.split else []
+    available = {described.split, *(name for name in siblings if any(find_images(parent / name)))}
     if wanted in {None, described.split}:
         return choose_split(file, available, described.split), described
     chosen = choose_split(file, available, wanted)
