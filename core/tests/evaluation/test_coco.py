@@ -158,7 +158,7 @@ def test_evaluators_of_different_kinds_do_not_merge(columns):
 def test_class_ids_beyond_the_table_are_errors_that_name_them(columns):
     detections, ground_truth = two_images(columns)
     off = replace(detections, class_ids=detections.class_ids + 2)
-    with pytest.raises(EvaluationError, match=r"class ids that the data set does not have: 3;.*image 3.jpg"):
+    with pytest.raises(EvaluationError, match=r"class ids that the data set does not have: 3 .*image 3.jpg"):
         result_of(off, ground_truth)
 
 

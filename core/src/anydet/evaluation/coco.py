@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anydet.data.dataset import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
+from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams, IouType
+from anydet.evaluation.inputs import Inputs, read_inputs
 from anydet.evaluation.parts import Part, join_parts
 from anydet.evaluation.protocol import area_names, coco_params, summarize
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
@@ -103,19 +107,29 @@ class CocoEvaluator:
         self._parts.extend(other._parts)
 
     def result(self) -> CocoResult:
-        """The numbers; calling it twice gives the same. Raises ``EvaluationError`` where no image was added."""
-        if not self._parts:
-            raise EvaluationError("nothing to evaluate: no image was added")
-        detections, ground_truth = join_parts(self._parts)
+        """The numbers; calling it twice gives the same.
+
+        Raises ``EvaluationError`` where no image was added.
+        """
+        detections, ground_truth = self._joined()
         arrays = self.engine.evaluate(detections, ground_truth, self.params)
         # Means are summed in the order of the source's ids, as pycocotools does, to agree in the last bit.
         order = np.argsort(self.classes.source_ids, kind="stable")
         return CocoResult(
             metrics=summarize(arrays, self.params, order),
             per_class=_per_class(arrays, self.params, detections, ground_truth),
-            protocol={**self._protocol(detections, ground_truth), **self.context},
+            protocol=self._protocol(detections, ground_truth),
             arrays=arrays,
         )
+
+    def protocol(self) -> dict[str, Any]:
+        """What ``result`` would count, without counting it."""
+        return self._protocol(*self._joined())
+
+    def _joined(self) -> Part:
+        if not self._parts:
+            raise EvaluationError("nothing to evaluate: no image was added")
+        return join_parts(self._parts)
 
     def _kind(self) -> tuple[object, ...]:
         return self.classes, self.iou_type, self.max_detections, self.keypoint_sigmas
@@ -141,6 +155,7 @@ class CocoEvaluator:
             "detections": len(detections),
             "engine": {"name": self.engine.name, "version": self.engine.version},
             "versions": {name: version(name) for name in ("anydet", "numpy", "pycocotools")},
+            **self.context,
         }
 
 
@@ -169,3 +184,52 @@ def _per_class(
         }
         for i in range(count)
     ]
+
+
+def prepare_coco(
+    inputs: Inputs,
+    *,
+    iou_type: IouType = "bbox",
+    keypoint_sigmas: tuple[float, ...] | None = None,
+    engine: Engine | None = None,
+) -> CocoEvaluator:
+    """An evaluator that holds the inputs, checked; ``result()`` is all that is left to do."""
+    evaluator = CocoEvaluator(
+        inputs.ground_truth.classes,
+        engine=engine or choose_engine(),
+        iou_type=iou_type,
+        keypoint_sigmas=keypoint_sigmas,
+        context=inputs.context,
+    )
+    evaluator.add(inputs.detections, inputs.ground_truth)
+    return evaluator
+
+
+def evaluate_coco(
+    dataset: Dataset | Path | str,
+    predictions: Path | str,
+    *,
+    iou_type: IouType = "bbox",
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+    keypoint_sigmas: tuple[float, ...] | None = None,
+    engine: Engine | None = None,
+) -> CocoResult:
+    """COCO's numbers of a predictions file on a data set; what ``anydet eval-coco`` prints.
+
+    Args:
+        dataset: an open data set, or its path; a COCO annotations file will do.
+        predictions: a file of the contract, or COCO results.
+        iou_type: what overlaps are measured on.
+        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        split: the split, where ``dataset`` is a path.
+        max_images: only the first so many images of the data set, on both sides.
+        keypoint_sigmas: of OKS; COCO's 17 by default.
+        engine: who matches boxes; the best installed one by default.
+
+    Raises:
+        AnydetError: as ``inputs.read_inputs`` and ``CocoEvaluator.add``.
+    """
+    inputs = read_inputs(dataset, predictions, box_format=box_format, split=split, max_images=max_images)
+    return prepare_coco(inputs, iou_type=iou_type, keypoint_sigmas=keypoint_sigmas, engine=engine).result()

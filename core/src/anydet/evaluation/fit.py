@@ -9,7 +9,7 @@ import numpy as np
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
 from anydet.geometry import masks
-from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray, Labels
+from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, Labels
 
 
 def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
@@ -20,24 +20,22 @@ def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns)
             f"{len(ground_truth.images)}: they must share one table",
             fix="use anydet.evaluation.align.align_detections first",
         )
-    check_class_ids(detections.class_ids, detections.image_index, detections.images, ground_truth.classes)
+    check_class_ids(detections, len(ground_truth.classes))
 
 
-def check_class_ids(
-    class_ids: IntArray, image_index: IntArray, images: tuple[str, ...], classes: ClassTable
-) -> None:
-    """Raise ``EvaluationError`` naming class ids that the table does not have, and an image with one."""
-    wrong = (class_ids < 0) | (class_ids >= len(classes))
+def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "the data set") -> None:
+    """Raise ``EvaluationError`` naming class ids that are not 0 to ``classes`` - 1, and an image with one."""
+    ids = detections.class_ids
+    wrong = (ids < 0) | (ids >= classes)
     if not wrong.any():
         return
-    unknown = np.unique(class_ids[wrong]).tolist()
+    unknown = np.unique(ids[wrong]).tolist()
     shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+    first = detections.images[detections.image_index[np.argmax(wrong)]]
     raise EvaluationError(
-        f"{np.count_nonzero(wrong)} detections have class ids that the data set does not have: {shown}; "
-        f"its {len(classes)} classes are 0 to {len(classes) - 1} "
-        f"(first in image {images[image_index[np.argmax(wrong)]]})",
-        fix="export with the data set's class ids (contiguous from 0, not COCO's 1 to 90), "
-        "or state the names in meta.classes",
+        f"class ids that {owner} does not have: {shown} ({wrong.sum()} detections, first in image "
+        f"{first}); its {classes} classes are 0 to {classes - 1}",
+        fix="export with contiguous class ids from 0 (not COCO's 1 to 90) in the order of meta.classes",
     )
 
 

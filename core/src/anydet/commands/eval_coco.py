@@ -1,0 +1,175 @@
+"""``anydet eval-coco``: the 12 COCO numbers of a predictions file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from anydet.evaluation.coco import CocoEvaluator, CocoResult
+    from anydet.plugins.manager import Plugins
+
+BOX_FORMATS = ("cxcywh_norm", "cxcywh_abs", "xywh_abs", "xyxy_abs")
+
+
+def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    """``0.05,0.1`` to numbers."""
+    if text is None:
+        return None
+    try:
+        sigmas = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        sigmas = ()
+    if not sigmas or not all(0 < sigma < float("inf") for sigma in sigmas):
+        raise click.BadParameter(f"{text!r} is not a list of positive numbers like 0.05,0.1")
+    return sigmas
+
+
+@click.command("eval-coco")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    default=Path("data/coco128"),
+    show_default=True,
+    help="YOLO or COCO folder, data.yaml, dataset.json, or a COCO annotations JSON alone.",
+)
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Predictions file, or COCO results JSON.",
+)
+@click.option(
+    "--iou-type", type=click.Choice(["bbox", "segm", "keypoints"]), default="bbox", show_default=True
+)
+@click.option(
+    "--bbox-format",
+    "box_format",
+    type=click.Choice(BOX_FORMATS),
+    help="What the file's boxes are in.  [default: what its meta says, else cxcywh_norm]",
+)
+@click.option(
+    "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
+)
+@click.option(
+    "--max-images", type=click.IntRange(min=1), help="Only the first so many images, on both sides."
+)
+@click.option("--dry-run", is_flag=True, help="Read, check and join everything, but evaluate nothing.")
+@click.option("--per-class", is_flag=True, help="Print a table of the classes, too.")
+@click.option("--engine", metavar="NAME", help="Who matches boxes; the fastest installed one by default.")
+@click.option(
+    "--keypoint-sigmas",
+    callback=read_sigmas,
+    metavar="S,S,...",
+    help="One a keypoint; COCO's 17 of a person by default.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - is stdout."
+)
+@click.pass_obj
+def command(plugins: Plugins, /, **flags: Any) -> None:
+    r"""Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints).
+
+    No image file is needed where sizes are stated.
+
+    \b
+    Example:
+      anydet synth --out data/scenes --images 16
+      anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
+      anydet eval-coco --dataset data/scenes --predictions predictions.json --per-class
+    """
+    evaluator = _prepare(plugins, flags)
+    if flags["dry_run"]:
+        protocol = evaluator.protocol()
+        _write_json({"protocol": protocol}, flags["json_path"])
+        if flags["json_path"] != Path("-"):
+            _print_protocol(protocol)
+        click.echo("dry run: everything fits, nothing was evaluated", err=True)
+        return
+    result = evaluator.result()
+    _write_json(result.as_dict(), flags["json_path"])
+    if flags["json_path"] != Path("-"):
+        _print_result(result, per_class=flags["per_class"])
+        _print_protocol(result.protocol)
+
+
+def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
+    from anydet.data.dataset import open_dataset
+    from anydet.evaluation.coco import prepare_coco
+    from anydet.evaluation.engines import choose_engine
+    from anydet.evaluation.inputs import read_inputs
+
+    engine = choose_engine(plugins, flags["engine"])
+    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats)
+    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
+    limits = {name: flags[name] for name in ("box_format", "max_images")}
+    inputs = read_inputs(dataset, flags["predictions"], **limits)
+    for warning in inputs.warnings:
+        click.secho(f"warning: {warning}", err=True, fg="yellow")
+    return prepare_coco(
+        inputs, engine=engine, **{name: flags[name] for name in ("iou_type", "keypoint_sigmas")}
+    )
+
+
+def _print_result(result: CocoResult, *, per_class: bool) -> None:
+    _print_table(("metric", "value"), [(name, _number(value)) for name, value in result.metrics.items()])
+    if per_class:
+        recall = [name for name in result.metrics if name[2:].isdecimal() or name == "AR"][-1]
+        names = [name for name in result.metrics if name.startswith("AP")]
+        names += [recall, "images", "annotations", "detections"]
+        rows = [(row["name"], *(_number(row[name]) for name in names)) for row in result.per_class]
+        _print_table(("class", *names), rows)
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Names to the left, numbers to the right, never cut to the terminal's width."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
+
+
+def _number(value: float | None) -> str:
+    """COCO's -1 is "n/a": there is no ground truth to measure on."""
+    if value is None:
+        return "n/a"
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _print_protocol(protocol: Mapping[str, Any]) -> None:
+    ious, engine = protocol["iou_thresholds"], protocol["engine"]
+    limits = ", ".join(map(str, protocol["max_detections"]))
+    click.echo(
+        f"{protocol['iou_type']}, IoU {ious[0]:.2f}:{ious[-1]:.2f}, max detections {limits}, "
+        f"crowd ignored; engine {engine['name']} {engine['version']}"
+    )
+    click.echo(
+        f"{protocol['images']} images ({protocol['images_without_predictions']} without predictions), "
+        f"{protocol['annotations']} annotations, {protocol['detections']} detections"
+    )
+    click.echo(f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}")
+
+
+def _write_json(value: Mapping[str, Any], path: Path | None) -> None:
+    import json
+
+    from anydet.contract.write import new_file
+
+    if path is None:
+        return
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if path == Path("-"):
+        click.echo(text, nl=False)
+        return
+    with new_file(path) as file:
+        file.write(text.encode())
+    click.echo(f"wrote {path}", err=True)

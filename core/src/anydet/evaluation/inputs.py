@@ -1,0 +1,109 @@
+"""A data set and a predictions file, read and laid over each other, ready for any evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anydet.contract.load import load
+from anydet.contract.raw import RawPredictions
+from anydet.contract.source import open_source
+from anydet.data.dataset import Dataset, open_dataset
+from anydet.errors import EvaluationError
+from anydet.evaluation.align import align
+from anydet.types import DetectionColumns, GroundTruthColumns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What evaluators take, and where it came from.
+
+    Attributes:
+        detections: over ``ground_truth.images``.
+        ground_truth: of the images that are evaluated.
+        context: data set, split, limits and counts, for the protocol of results.
+        warnings: what lowers the numbers without being an error.
+    """
+
+    detections: DetectionColumns
+    ground_truth: GroundTruthColumns
+    context: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def read_inputs(
+    dataset: Dataset | Path | str,
+    predictions: Path | str,
+    *,
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+) -> Inputs:
+    """Read both sides and join images and classes; no image file is opened where sizes are stated.
+
+    Args:
+        dataset: an open data set, or its path; a COCO annotations file will do.
+        predictions: a file of the contract, or COCO results (whose boxes are always ``xywh_abs``).
+        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        split: the split, where ``dataset`` is a path.
+        max_images: only the first so many images of the data set, on both sides.
+
+    Raises:
+        DatasetError: the data set cannot be read.
+        ContractError: the predictions break the contract or name images that the data set does not have.
+        EvaluationError: the two do not fit each other.
+    """
+    opened = open_dataset(dataset, split) if isinstance(dataset, str | Path) else dataset
+    if opened.source == "none":
+        raise EvaluationError(
+            f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labelled data set"
+        )
+    path = Path(predictions)
+    raw = _load(path, opened)
+    box_format = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    aligned = align(
+        raw,
+        opened.ground_truth(max_images),
+        opened.keys,
+        box_format=box_format,
+        named_classes=opened.classes is not None,
+    )
+    context = {
+        "dataset": str(opened.root),
+        "split": opened.split,
+        "max_images": max_images,
+        "predictions": str(path),
+        "box_format": box_format,
+        "images_without_predictions": len(aligned.missing),
+        "predicted_images_left_out": aligned.surplus,
+    }
+    return Inputs(aligned.detections, aligned.ground_truth, context, _warnings(aligned.missing, path))
+
+
+def _load(path: Path, dataset: Dataset) -> RawPredictions:
+    """Predictions of any shape; those of COCO results are joined through the data set's own ids."""
+    if open_source(path).shape != "coco":
+        return load(path)
+    truth = dataset.ground_truth()
+    if truth.image_ids is None:
+        raise EvaluationError(
+            f"{path}: COCO results name images by id, and {dataset.root} has no image ids",
+            fix="give --dataset the COCO annotations JSON that the ids come from",
+        )
+    from anydet.contract.coco_results import load_coco_results
+
+    images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
+    classes = {source_id: i for i, source_id in enumerate(truth.classes.source_ids)}
+    return load_coco_results(path, images, classes)
+
+
+def _warnings(missing: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    if not missing:
+        return ()
+    first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return (
+        f"{path} does not mention {len(missing)} images of the data set ({first}); "
+        "they count as images without detections, which lowers AP",
+    )
