@@ -81,6 +81,22 @@ def test_a_list_file_that_leads_outside_is_refused_when_images_are_opened(paint,
     assert dataset[1 - index].image().shape == (20, 40, 3)
 
 
+def test_folders_outside_the_root_and_linked_ones_are_the_users_choice(paint, put, tmp_path):
+    paint("far/images/val/a.jpg")
+    put("far/labels/val/a.txt", BOX)
+    put("far/masks/a.png")
+    put("far/labels/val/a.json", {"mask_path": "../../masks/a.png"})
+    (tmp_path / "set/images").mkdir(parents=True)
+    (tmp_path / "set/images/val").symlink_to(tmp_path / "far/images/val")
+    put("set/labels/val/a.txt", BOX)
+    for place in (tmp_path / "far/images/val", "images/val", f"[images/val, {tmp_path}/far/images]"):
+        dataset = open_dataset(put("set/data.yaml", yaml_of(val=place)))
+        assert [len(record.labels) for record in dataset] == [1] * len(dataset)
+    record = open_dataset(put("set/data.yaml", yaml_of(val=tmp_path / "far/images/val")))[0]
+    assert record.image().shape == (20, 40, 3)
+    assert record.mask_path == (tmp_path / "far/masks/a.png").resolve()
+
+
 def test_labels_lie_beside_images_where_no_folder_is_called_images(paint, put, tmp_path):
     paint("pics/a.jpg")
     put("pics/a.txt", BOX)

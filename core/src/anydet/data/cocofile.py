@@ -203,9 +203,11 @@ class _Check:
     path: Path
     annotations: Sequence[_Annotation]
 
-    def fail(self, index: int, what: str, fix: str = "correct the file") -> NoReturn:
+    def error(self, index: int, what: str, fix: str = "correct the file") -> DatasetError:
         annotation = self.annotations[index]
-        raise DatasetError(f"{self.path}: annotation {annotation.id} (annotations[{index}]): {what}", fix=fix)
+        return DatasetError(
+            f"{self.path}: annotation {annotation.id} (annotations[{index}]): {what}", fix=fix
+        )
 
     def references(self, field: str, known: dict[int, int]) -> IntArray:
         """(N,) positions of the ids in ``field``."""
@@ -213,18 +215,18 @@ class _Check:
         found = np.array([known.get(one, -1) for one in ids], np.int64)
         for index in np.flatnonzero(found < 0)[:1].tolist():
             kind = "images" if field == "image_id" else "categories"
-            self.fail(index, f"{field} {ids[index]} is not among the {kind}")
+            raise self.error(index, f"{field} {ids[index]} is not among the {kind}")
         return found
 
     def boxes(self) -> FloatArray:
         """(N, 4) x, y, width, height."""
         for index, annotation in enumerate(self.annotations):
             if annotation.bbox is None:
-                self.fail(index, "no bbox", "write bbox as [x, y, width, height] in pixels")
+                raise self.error(index, "no bbox", "write bbox as [x, y, width, height] in pixels")
         boxes = np.array([a.bbox for a in self.annotations], np.float64).reshape(-1, 4)
         bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
         for index in np.flatnonzero(bad)[:1].tolist():
-            self.fail(index, f"bbox {boxes[index].tolist()} has a negative size or is not finite")
+            raise self.error(index, f"bbox {boxes[index].tolist()} has a negative size or is not finite")
         return boxes
 
     def areas(self, boxes: FloatArray) -> FloatArray:
@@ -233,7 +235,7 @@ class _Check:
         areas = np.array([np.nan if area is None else area for area in own], np.float64)
         areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
         for index in np.flatnonzero(~np.isfinite(areas) | (areas < 0))[:1].tolist():
-            self.fail(index, f"area {own[index]} is negative or not finite")
+            raise self.error(index, f"area {own[index]} is negative or not finite")
         return areas
 
     def integers(self, get: Callable[[_Annotation], int | None]) -> IntArray | None:
@@ -249,7 +251,7 @@ class _Check:
         points = max(map(len, flat), default=0) // 3
         for index, values in enumerate(flat):
             if len(values) % 3 or not all(v in {0, 1, 2} for v in values[2::3]):
-                self.fail(index, "keypoints are not x, y, visibility (0, 1 or 2) for each point")
+                raise self.error(index, "keypoints are not x, y, visibility (0, 1 or 2) for each point")
         if not points:
             return None
         column = np.full((len(flat), points, 3), np.nan)
@@ -270,7 +272,7 @@ class _Check:
         rings = tuple(ring for ring in given or () if ring)
         for ring in rings:
             if len(ring) < 6 or len(ring) % 2:
-                self.fail(
+                raise self.error(
                     index,
                     f"segmentation has a polygon of {len(ring)} numbers",
                     "write x1, y1, x2, y2, ... of at least 3 points",
@@ -281,7 +283,7 @@ class _Check:
         height, width = mask.size
         if height <= 0 or width <= 0 or (size_wh[0] > 0 and size_wh != (width, height)):
             stated = f", but the image has {list(size_wh[::-1])}" if size_wh[0] > 0 else ""
-            self.fail(index, f"segmentation size [height, width] is {[height, width]}{stated}")
+            raise self.error(index, f"segmentation size [height, width] is {[height, width]}{stated}")
         counts = mask.counts
         if isinstance(counts, str):
             rle = RLE((height, width), counts)
@@ -289,7 +291,7 @@ class _Check:
                 return rle
         elif min(counts, default=-1) >= 0 and sum(counts) == height * width:
             return masks.from_uncompressed(counts, (height, width))
-        self.fail(index, f"segmentation counts are not runs that add up to {height} x {width} pixels")
+        raise self.error(index, f"segmentation counts are not runs that add up to {height} x {width} pixels")
 
 
 def _labels(check: _Check, class_ids: IntArray, sizes_wh: IntArray) -> Labels:

@@ -14,7 +14,7 @@ from anydet.data.dataset import Dataset
 from anydet.data.datayaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
 from anydet.data.folder import find_images, image_splits, is_image, list_keys, open_folder, subfolders
 from anydet.data.splits import Split, choose_split
-from anydet.data.yolo import YoloDataset, open_folders
+from anydet.data.yolo import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
 
 _DESCRIPTOR_BYTES = 1_000_000  # a JSON file above this holds annotations, not a description
@@ -132,9 +132,10 @@ def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYa
             root=opened,
             split=split,
             images_dir=folder,
-            unused=f"label files of {data.file.name}",
+            unused=f"label files of {data.file.name} not used",
+            base=root,
         )
-    return _dataset(opened, root, split, data, images_dir=folder, keys=list_keys(folder))
+    return _dataset(opened, root, split, data, images_dir=folder, keys=list_keys(folder), limit=folder)
 
 
 def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], data: DataYaml) -> YoloDataset:
@@ -145,20 +146,31 @@ def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], dat
         images.update(dict.fromkeys(found))
     base = Path(os.path.commonpath([image.parent for image in images]))
     keys = tuple(sorted(image.relative_to(base).as_posix() for image in images))
-    return _dataset(opened, root, split, data, images_dir=base, keys=keys)
+    trusted = base.is_relative_to(root) or all(place.is_dir() for place in places)
+    limit = base if trusted else root  # a list file may name anything, so its images must lie in the root
+    return _dataset(opened, root, split, data, images_dir=base, keys=keys, limit=limit)
 
 
 def _dataset(
-    opened: Path, root: Path, split: Split, data: DataYaml, *, images_dir: Path, keys: tuple[str, ...]
+    opened: Path,
+    root: Path,
+    split: Split,
+    data: DataYaml,
+    *,
+    images_dir: Path,
+    keys: tuple[str, ...],
+    limit: Path,
 ) -> YoloDataset:
     places = ", ".join(data.splits[split.name])
+    beside = Path(os.path.commonpath([images_dir, label_beside(images_dir)]))
     return YoloDataset(
         opened,
         split.name,
         split.note,
         images_dir,
         None,
-        home=root,
+        limit=limit,
+        home=root if images_dir.is_relative_to(root) else beside,
         keys=keys,
         names=data,
         source=f"label files of {data.file.name} ({split.name}: {places})",

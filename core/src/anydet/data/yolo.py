@@ -28,8 +28,8 @@ class YoloDataset:
         images_dir: folder that the keys are relative to.
         labels_dir: folder of the label files, or ``None`` where each lies at the image's path with the last
             ``images`` replaced by ``labels`` (Ultralytics' rule).
-        home: folder that side files, and images where ``labels_dir`` is ``None``, must lie in; both this and
-            ``images_dir`` are absolute in that case.
+        limit: folder that images must lie in, links followed: ``images_dir`` or one above it.
+        home: folder that side files must lie in.
         names: classes and keypoint shape.
     """
 
@@ -38,6 +38,7 @@ class YoloDataset:
     note: str
     images_dir: Path
     labels_dir: Path | None
+    limit: Path
     home: Path
     keys: tuple[str, ...]
     names: DataYaml
@@ -61,9 +62,7 @@ class YoloDataset:
         """Where the labels of an image lie, whether or not the file exists."""
         if self.labels_dir is not None:
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
-        image = self.images_dir / key
-        contained(self.home, image)
-        return label_beside(image).with_suffix(".txt")
+        return label_beside(self.images_dir / key).with_suffix(".txt")
 
     def fingerprint(self) -> str:
         """``sha256:...`` over keys in order, label files and sidecars."""
@@ -83,12 +82,13 @@ class YoloDataset:
 
     def _read(self, key: str) -> tuple[Record, Size | None]:
         """The record, and the image's size where its labels made it necessary to look."""
-        label = self.label_file(key)
+        label, path = self.label_file(key), self.images_dir / key
+        if self.limit != self.images_dir:
+            contained(self.limit, path.absolute())  # before its label is opened
         lines = parse_labels(_text(label), label, self.names.grammar)
         sidecar = load_sidecar(label.with_suffix(".json"), root=self.home, objects=len(lines))
-        path = self.images_dir / key
-        limit, name = (self.images_dir, key) if self.labels_dir else (self.home, str(path))
-        pixels = ContainedImage(limit, name, sidecar.stated_wh)
+        name = key if self.limit == self.images_dir else str(path.absolute())
+        pixels = ContainedImage(self.limit, name, sidecar.stated_wh)
         size = pixels.size_wh() if len(lines) or sidecar.stated_wh else None
         if size and sidecar.stated_wh and size != sidecar.stated_wh:
             raise DatasetError(
@@ -157,6 +157,7 @@ def open_folders(
         split.note,
         images_dir,
         labels_dir,
+        limit=images_dir,
         home=base if inside else _above_labels(labels_dir),
         keys=list_keys(images_dir),
         names=names,
