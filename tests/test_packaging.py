@@ -83,5 +83,5 @@ def test_every_plugin_loads_from_its_wheel(environment, wheels, tmp_path):
     rest = [wheels[p.name][1] for p in PACKAGES[1:] if p.name != "toy"]
     run(*UV, "pip", "install", "-q", "--python", environment, "-c", ROOT / "constraints.txt", *rest)
     listed = json.loads(run(environment / "bin" / "anydet", "adapters", "list", "--json", cwd=tmp_path))
-    states = {row["name"]: row["state"] for row in listed["plugins"]}
+    states = {row["name"]: row["state"] for row in listed}
     assert states == {p.name: "ok" for p in PACKAGES[1:]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import Any
 
@@ -10,34 +9,21 @@ import click
 
 from anydet.errors import AnydetError
 
-COMMANDS = {
-    "adapters": "anydet.commands.adapters",
-    "demo": "anydet.commands.demo",
-    "eval-coco": "anydet.commands.eval_coco",
-    "export-predictions": "anydet.commands.export_predictions",
-    "synth": "anydet.commands.synth",
-    "validate-predictions": "anydet.commands.validate_predictions",
-}
-"""Command name -> module that holds it as ``command``."""
-
 
 class Group(click.Group):
-    """Finds commands by name, core's own first, and prints errors without traceback."""
+    """Finds commands by their registered names, and prints errors without traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Core's commands, then plugins'."""
-        return [*COMMANDS, *_plugins(ctx).specs("commands")]
+        return list(_plugins(ctx).specs("commands"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name in COMMANDS:
-            command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-            return command
         plugins = _plugins(ctx)
-        if cmd_name in plugins.specs("commands"):
-            plugged: click.Command = plugins.load("commands", cmd_name)
-            return plugged
-        return None
+        if cmd_name not in plugins.specs("commands"):
+            return None
+        command: click.Command = plugins.load("commands", cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, turning every ``AnydetError`` into a message and exit code 1."""
@@ -67,7 +53,7 @@ def _plugins(ctx: click.Context) -> Any:
 @click.version_option(package_name="anydet")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    r"""One predictions contract, any detector: export, validate and evaluate.
+    """One predictions contract, any detector: export, validate and evaluate.
 
     \b
     Example:

@@ -169,6 +169,17 @@ def test_events_fire_once_a_chunk(make_adapter, spots):
     assert listener.events == [("before", 4, 0), ("after", 4, 0), ("before", 2, 4), ("after", 2, 4)]
 
 
+def test_an_observer_that_fails_is_an_error_that_says_how_to_leave_it_out(make_adapter, spots):
+    class Broken(Listener):
+        def after_predict(self, predictions, context):
+            raise ZeroDivisionError("mean of nothing")
+
+    with pytest.raises(
+        PluginError, match=r"after_predict hook: ZeroDivisionError: mean of nothing\n.*ANYDET_PLUGINS"
+    ):
+        flat(Pipeline(make_adapter(), hook=Broken()), spots(1))
+
+
 def test_memory_does_not_grow_with_the_number_of_images(make_adapter, spots):
     def peak(count):
         adapter = make_adapter()

@@ -22,7 +22,7 @@ def command() -> None:
     \b
     Example:
       anydet adapters list
-    """  # noqa: D301 - click wants the control character
+    """
 
 
 @command.command("list")
@@ -37,7 +37,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     Example:
       anydet adapters list
       ANYDET_PLUGINS=toy anydet adapters list --json
-    """  # noqa: D301 - click wants the control character
+    """
     from anydet.plugins.catalogue import adapter_rows
 
     rows = adapter_rows(plugins)
@@ -61,7 +61,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     \b
     Example:
       anydet adapters show toy
-    """  # noqa: D301 - click wants the control character
+    """
     from anydet.plugins.catalogue import option_rows
     from anydet.plugins.options import load_schema
 
@@ -95,7 +95,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
     \b
     Example:
       anydet adapters check toy
-    """  # noqa: D301 - click wants the control character
+    """
     from tempfile import TemporaryDirectory
 
     from anydet.testing import Subject, run_checks

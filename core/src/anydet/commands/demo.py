@@ -14,7 +14,7 @@ import click
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.pass_context
 def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
-    r"""Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture.
+    """Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture.
 
     \b
     Example:

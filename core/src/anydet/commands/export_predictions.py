@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    r"""Predict every image of a data set and write the predictions file.
+    """Predict every image of a data set and write the predictions file.
 
     The file appears when it is complete. An interrupted run leaves OUTPUT.partial; --resume goes on with it.
 

@@ -39,7 +39,7 @@ def command(*, out: Path, images: int, size: tuple[int, int], seed: int, layout:
     Example:
       anydet synth --out data/scenes --images 64
       anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
-    """  # noqa: D301 - click wants the control character
+    """
     from anydet.commands.progress import progress
     from anydet.data.shapes import KEYPOINTS
     from anydet.data.synthetic import SyntheticDataset

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from anydet.data.formats import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
+from anydet.plugins.specs import CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
 
 
 @hookimpl
@@ -34,3 +34,10 @@ def register_views(register: Callable[[ViewSpec], None]) -> None:
     views = "anydet.adaptation.tta.views"
     register(ViewSpec("original", f"{views}:Original", "the image as it is"))
     register(ViewSpec("random_hflip", f"{views}:RandomHorizontalFlip", "mirrored, with --tta-flip-prob"))
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """One module a command in ``anydet.commands``."""
+    for name in ("adapters", "demo", "eval-coco", "export-predictions", "synth", "validate-predictions"):
+        register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command"))

@@ -114,20 +114,30 @@ class Pipeline:
         results = [
             _skipped(r) if isinstance(r, Undecodable) else self.limits.apply(next(found)) for r in chunk
         ]
-        if self.hook:
-            self.hook.after_predict(predictions=results, context=context)
+        self._notify("after_predict", predictions=results, context=context)
         return results
 
     def _predict(self, records: Sequence[Record], context: PredictContext) -> list[ImagePredictions]:
         if not records:
             return []
-        if self.hook:
-            self.hook.before_predict(adapter=self.adapter, records=records, context=context)
+        self._notify("before_predict", adapter=self.adapter, records=records, context=context)
         if self.ttt:
             self.ttt.adapt(records)
         if not self.views:
             return self._ask(records)
         return self._look(records)
+
+    def _notify(self, event: str, **what: Any) -> None:
+        """Fire an event; what an observer raises is an error that says how to leave it out."""
+        if not self.hook:
+            return
+        try:
+            getattr(self.hook, event)(**what)
+        except Exception as exc:  # foreign code
+            raise PluginError(
+                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
+                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
+            ) from exc
 
     def _look(self, records: Sequence[Record]) -> list[ImagePredictions]:
         """Predict every view of every record; a view that left a record alone is predicted once."""
