@@ -26,7 +26,8 @@ class ToyAdapter(Adapter):
         super().__init__(settings)
         schema = load_schema("anydet_toy:options.schema.json")
         self.options = check_options(settings.options, schema, owner="toy")
-        self.table = ColourTable.build(self.options["hue_tolerance_deg"], self.options["min_saturation"])
+        limits = {key: self.options[key] for key in ("hue_tolerance_deg", "min_saturation", "min_chroma")}
+        self.table = ColourTable.build(**limits)
 
     @property
     def classes(self) -> ClassTable:

@@ -51,15 +51,16 @@ class ColourTable:
     fits: FloatArray
 
     @classmethod
-    def build(cls, hue_tolerance_deg: float, min_saturation: float) -> ColourTable:
+    def build(cls, hue_tolerance_deg: float, min_saturation: float, min_chroma: float) -> ColourTable:
         """Nearest prototype by hue, with rejection of far hues and of dull colours."""
         levels = (np.arange(2**_BITS) + 0.5) * 2 ** (8 - _BITS)
         rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
-        hue, saturation = _hue_deg(rgb), 1.0 - rgb.min(axis=1) / rgb.max(axis=1)
+        chroma = rgb.max(axis=1) - rgb.min(axis=1)
         prototypes = np.array([prototype.hue_deg for prototype in PROTOTYPES])
-        away = np.abs((hue[:, None] - prototypes + 180.0) % 360.0 - 180.0)
+        away = np.abs((_hue_deg(rgb)[:, None] - prototypes + 180.0) % 360.0 - 180.0)
         fits = 1.0 - away.min(axis=1) / hue_tolerance_deg
-        known = (fits >= 0) & (saturation >= min_saturation)
+        colourful = (chroma >= min_chroma) & (chroma >= min_saturation * rgb.max(axis=1))
+        known = (fits >= 0) & colourful
         nearest = away.argmin(axis=1).astype(np.uint8)
         return cls(np.where(known, nearest, np.uint8(BACKGROUND)), fits)
 
