@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anydet.contract.coco_results import load_coco_results
 from anydet.contract.load import load
 from anydet.contract.raw import RawPredictions
 from anydet.contract.source import open_source
@@ -92,8 +93,6 @@ def _load(path: Path, dataset: Dataset) -> RawPredictions:
             f"{path}: COCO results name images by id, and {dataset.root} has no image ids",
             fix="give --dataset the COCO annotations JSON that the ids come from",
         )
-    from anydet.contract.coco_results import load_coco_results
-
     images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
     classes = {source_id: i for i, source_id in enumerate(truth.classes.source_ids)}
     return load_coco_results(path, images, classes)
