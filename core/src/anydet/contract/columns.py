@@ -1,16 +1,112 @@
-"""Images and columns: one function each way."""
+"""Images into columns and columns into images: one function each way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from anydet.contract.load import scan_entry
-from anydet.contract.raw import RawPredictions, size_of
+from anydet.columns import concatenate
+from anydet.contract.load import entries, read_meta
+from anydet.contract.raw import RawPredictions
 from anydet.contract.source import open_source
+from anydet.contract.table import Table
 from anydet.errors import ContractError
-from anydet.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from anydet.types import DetectionColumns, ImagePredictions, concatenate
+from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh
+from anydet.types import DetectionColumns, ImagePredictions, Size
+
+_SHARED = ("class_ids", "scores", "states", "state_scores", "masks", "keypoints", "poses")
+
+
+def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None = None) -> DetectionColumns:
+    """Columns over images; what a row lacks is filled with missing values.
+
+    Args:
+        images: results, each image once; a size of (0, 0) means unknown.
+        classes: names of the class ids.
+    """
+    parts = list(images)
+    sizes = np.array([p.size_wh for p in parts], np.int64).reshape(-1, 2)
+    none = np.zeros(0)
+    empty = ImagePredictions("", (0, 0), np.zeros((0, 4)), none, none.astype(np.int64))
+    columns = concatenate([_rows(p, i) for i, p in enumerate(parts)] or [_rows(empty, 0)])
+    return replace(
+        columns,
+        images=tuple(p.image for p in parts),
+        sizes_wh=np.where(sizes > 0, sizes, -1),
+        classes=None if classes is None else tuple(classes),
+    )
+
+
+def to_images(columns: DetectionColumns) -> Iterator[ImagePredictions]:
+    """One result an image, in the order of ``columns.images``, empty ones too."""
+    order = np.argsort(columns.image_index, kind="stable")
+    stops = np.cumsum(np.bincount(columns.image_index, minlength=len(columns.images))).tolist()
+    sizes = np.maximum(columns.sizes_wh, 0).tolist()
+    start = 0
+    for image, size, stop in zip(columns.images, sizes, stops, strict=True):
+        part = columns.take(order[start:stop])
+        yield ImagePredictions(
+            image=image,
+            size_wh=(size[0], size[1]),
+            boxes_xyxy_px=xywh_to_xyxy(part.boxes_xywh_px),
+            **{name: getattr(part, name) for name in _SHARED},
+        )
+        start = stop
+
+
+def read_images(
+    path: Path | str, box_format: str | None = None, sizes_wh: Mapping[str, Size] | None = None
+) -> Iterator[ImagePredictions]:
+    """The images of a predictions file one at a time, complete: the inverse of ``encode_entry``.
+
+    Memory holds the file's text and one image; of JSON Lines, one line.
+
+    Args:
+        path: a file of any shape but COCO results.
+        box_format: one of ``BOX_FORMATS``, or ``None`` for what the file says of itself.
+        sizes_wh: (width, height) by image key, where entries do not state it.
+
+    Raises:
+        ContractError: at the first entry that breaks the contract, or whose size is needed and unknown.
+    """
+    source = open_source(path)
+    meta, problems = read_meta(source)
+    if problems:
+        raise ContractError(f"{path}: {problems[0]}", fix=f"run 'anydet validate-predictions {path}'")
+    for entry in entries(source):
+        table = Table()
+        table.add(entry, 0)
+        raw = table.finish(str(source.path), source.shape, meta)
+        yield _image(raw, box_format, (sizes_wh or {}).get(entry.image))
+
+
+def _image(raw: RawPredictions, box_format: str | None, known_wh: Size | None) -> ImagePredictions:
+    sizes = np.array([known_wh], np.int64) if known_wh else raw.sizes_wh
+    columns = raw.columns(box_format, sizes)
+    details = raw.details.get(0)
+    (image,) = to_images(columns)
+    image = replace(image, keypoint_visibility=raw.keypoint_visibility, detection_extra=raw.detection_extra)
+    if details is None:
+        return image
+    return replace(
+        image,
+        classification=details.classification,
+        semantic_mask=details.semantic_mask,
+        intrinsics=details.intrinsics,
+        preprocess=details.preprocess,
+        extra=details.extra,
+    )
+
+
+def _rows(p: ImagePredictions, index: int) -> DetectionColumns:
+    return DetectionColumns(
+        images=(),
+        sizes_wh=np.zeros((0, 2), np.int64),
+        image_index=np.full(len(p), index, np.int64),
+        boxes_xywh_px=xyxy_to_xywh(p.boxes_xyxy_px),
+        areas=area_xyxy(p.boxes_xyxy_px),
+        **{name: getattr(p, name) for name in _SHARED},
+    )

@@ -81,5 +81,5 @@ def _shared(keys: Sequence[str], known: Sequence[str], at: IntArray) -> list[str
     rows, counts = np.unique(at[at >= 0], return_counts=True)
     return [
         f"{', '.join(repr(keys[i]) for i in np.flatnonzero(at == row))} are all {known[row]!r}"
-        for row in rows[counts > 1]
+        for row in rows[counts > 1].tolist()
     ]

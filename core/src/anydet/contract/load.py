@@ -18,6 +18,8 @@ from anydet.contract.source import UNREADABLE, Source, open_source
 from anydet.contract.table import Table
 from anydet.errors import ContractError
 
+__all__ = ["RawPredictions", "Scan", "entries", "judge", "load", "read_meta", "scan"]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scan:
@@ -68,7 +70,7 @@ def scan(source: Source) -> Scan:
                 continue
             entry = explained
         table.add(entry, place.number)
-    meta, found = _meta(source)
+    meta, found = read_meta(source)
     predictions = table.finish(str(source.path), source.shape, meta)
     errors = [
         *source.problems,
@@ -138,7 +140,8 @@ def _entry_violations(value: Any) -> Iterator[Finding]:
                 yield ("detections", i, *path), text
 
 
-def _meta(source: Source) -> tuple[Any, list[str]]:
+def read_meta(source: Source) -> tuple[dict[str, Any] | None, list[str]]:
+    """The file's ``meta`` if it has a valid one, and what is wrong with it."""
     if source.meta is None:
         return None, []
     meta, found = findings(source.meta, "meta")

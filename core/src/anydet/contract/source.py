@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ RawEntry = tuple[Place, bytes | Raw]
 Parts = list[Any] | dict[str, Any]
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TAIL = 1 << 16
 _START = re.compile(rb"\s*\[")
 _SPECIAL = re.compile(rb'\{\s*"(?:schema_version|meta)"')
 _MAP_KEY = re.compile(rb'\s*[{,]\s*"(?:[^"\\]|\\.)*"\s*:\s*', re.DOTALL)
@@ -35,8 +37,8 @@ class Source:
         path: the file.
         shape: which of the contract's shapes it has.
         entries: places and raw JSON; in the legacy map, the JSON of the detections alone. Taken once.
-        meta: raw JSON of ``meta``, or ``None``; in JSON Lines known when the entries are taken.
-        problems: what is wrong with the file around its entries.
+        meta: raw JSON of ``meta``, or ``None``.
+        problems: what is wrong with the file around its entries; in JSON Lines known when they are taken.
     """
 
     path: Path
@@ -171,26 +173,39 @@ def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
 
 
 def _lines(path: Path) -> Source:
-    source = Source(path, "jsonl", iter(()))
+    source = Source(path, "jsonl", iter(()), _footer(path))
     source.entries = _line_entries(source)
     return source
 
 
+def _footer(path: Path) -> bytes | None:
+    """``meta`` of the last line that is not blank, found from the end."""
+    with path.open("rb") as file:
+        size, back = file.seek(0, SEEK_END), _TAIL
+        while True:
+            file.seek(max(0, size - back))
+            *before, last = file.read().rstrip().rsplit(b"\n", 1)
+            if before or back >= size:
+                keys = _special(last.strip()) or {}
+                return bytes(keys["meta"]) if "meta" in keys else None
+            back *= 8
+
+
 def _line_entries(source: Source) -> Iterator[RawEntry]:
     """The lines that are entries; the header and the footer are looked at on the way."""
-    first = True
+    first, footer = True, False
     with source.path.open("rb") as file:
         for number, line in enumerate(file, 1):
             text = line.strip()
             if not text:
                 continue
+            if footer:
+                source.problems.append(f"{source.path}: line {number}: nothing may follow the line with meta")
             keys = _special(text)
-            if source.meta is not None:
-                source.problems.append(f"{source.path}: line {number}: the line with meta must be the last")
-            elif keys is None:
+            if keys is None:
                 yield Place("jsonl", number), text
             elif "meta" in keys:
-                source.meta = bytes(keys.pop("meta"))
+                footer = True
                 _judge(source, number, {**keys, "meta": b"{}"}, "lines_footer")
             else:
                 _judge(source, number, keys, "lines_header")
