@@ -116,11 +116,13 @@ class Resize:
         return cameras.scaled(camera, source_wh, self.size_wh)
 
     def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
-        """Scale back; poses stay, being in camera coordinates, their pixel offsets scale."""
+        """Scale back; poses, being in camera coordinates, stay, but for what they hold in pixels."""
         scale = np.array(source_wh, np.float64) / np.array(self.size_wh, np.float64)
         poses = predictions.poses
         if poses is not None and poses.offsets_px is not None:
             poses = replace(poses, offsets_px=poses.offsets_px * scale)
+        if poses is not None and poses.k_delta is not None:  # dfx, dfy are ratios, dcx, dcy pixels
+            poses = replace(poses, k_delta=poses.k_delta * np.concatenate([[1.0, 1.0], scale]))
         return replace(
             _map_points_and_masks(
                 predictions,

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from anydet.geometry import boxes
+
+SIZE = (200, 100)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_xyxy(seed, count=7):
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 80, (count, 2))
+    return np.concatenate([corner, corner + rng.uniform(0.1, 60, (count, 2))], axis=1)
+
+
+@given(seeds)
+def test_formats_are_inverses(seed):
+    xyxy = random_xyxy(seed)
+    np.testing.assert_allclose(boxes.xywh_to_xyxy(boxes.xyxy_to_xywh(xyxy)), xyxy)
+    norm = boxes.xyxy_to_cxcywh_norm(xyxy, SIZE)
+    back = boxes.to_xywh_px(norm, "cxcywh_norm", np.array(SIZE))
+    np.testing.assert_allclose(boxes.xywh_to_xyxy(back), xyxy, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("box_format", "box"),
+    [
+        ("cxcywh_norm", [0.15, 0.4, 0.1, 0.4]),
+        ("cxcywh_abs", [30, 40, 20, 40]),
+        ("xywh_abs", [20, 20, 20, 40]),
+        ("xyxy_abs", [20, 20, 40, 60]),
+    ],
+)
+def test_every_format_becomes_the_same_pixels(box_format, box):
+    assert box_format in boxes.BOX_FORMATS
+    found = boxes.to_xywh_px(np.array([box, box], np.float64), box_format, np.array([SIZE, SIZE]))
+    np.testing.assert_allclose(found, [[20, 20, 20, 40]] * 2)
+
+
+def test_each_box_has_the_size_of_its_own_image():
+    sizes = np.array([[100, 100], [10, 20]])
+    found = boxes.to_xywh_px(np.full((2, 4), 0.5), "cxcywh_norm", sizes)
+    assert found.tolist() == [[25, 25, 50, 50], [2.5, 5, 5, 10]]
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(ValueError, match="unknown box format 'yxyx'"):
+        boxes.to_xywh_px(np.zeros((1, 4)), "yxyx", np.array(SIZE))
+
+
+@given(seeds, seeds)
+def test_iou_is_that_of_pycocotools(left_seed, right_seed):
+    left, right = random_xyxy(left_seed), random_xyxy(right_seed, 5)
+    expected = coco_mask.iou(boxes.xyxy_to_xywh(left), boxes.xyxy_to_xywh(right), [0] * 5)
+    np.testing.assert_allclose(boxes.iou_xyxy(left, right), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_iou_of_empty_and_inverted_boxes_is_zero():
+    strange = np.array([[5, 5, 5, 5], [9, 9, 3, 3.0]])
+    assert boxes.iou_xyxy(strange, strange).tolist() == [[0, 0], [0, 0]]
+    assert boxes.iou_xyxy(np.zeros((0, 4)), strange).shape == (0, 2)
+
+
+@given(seeds)
+def test_clipping_is_the_overlap_with_the_image(seed):
+    xyxy = random_xyxy(seed) * 3 - 60
+    clipped = boxes.clip_xyxy(xyxy, SIZE)
+    image = np.array([[0.0, 0, *SIZE]])
+    union = boxes.area_xyxy(xyxy) + boxes.area_xyxy(image)
+    iou = boxes.iou_xyxy(xyxy, image)[:, 0]
+    np.testing.assert_allclose(boxes.area_xyxy(clipped), iou * union / (1 + iou), atol=1e-6)
+    assert (clipped >= 0).all()
+    assert (clipped[:, [0, 2]] <= SIZE[0]).all()
+    assert (clipped[:, [1, 3]] <= SIZE[1]).all()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from anydet.geometry import masks
+from anydet.types import RLE
+
+
+@st.composite
+def bitmaps(draw):
+    height, width = draw(st.integers(1, 25)), draw(st.integers(1, 25))
+    density = draw(st.sampled_from([0.0, 0.05, 0.5, 1.0]))
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random((height, width)) < density
+
+
+def runs(mask):
+    """Uncompressed counts from the definition: column by column, zeros first."""
+    counts, value = [0], False
+    for pixel in mask.ravel(order="F").tolist():
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts
+
+
+@given(bitmaps())
+def test_decoding_undoes_encoding(mask):
+    rle = masks.encode(mask)
+    assert rle.size_hw == mask.shape
+    assert np.array_equal(masks.decode(rle), mask)
+
+
+@given(bitmaps())
+def test_area_and_bounds_are_those_of_the_pixels(mask):
+    rle = masks.encode(mask)
+    assert masks.area(rle) == mask.sum()
+    ys, xs = np.nonzero(mask)
+    tight = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1] if len(xs) else [0, 0, 0, 0]
+    assert masks.bounds_xywh(rle).tolist() == tight
+
+
+@given(bitmaps())
+def test_uncompressed_counts_give_the_same_code(mask):
+    assert masks.from_uncompressed(runs(mask), mask.shape) == masks.encode(mask)
+
+
+def test_polygons_are_rasterised_as_coco_does_and_united():
+    left, right = (1.0, 1.0, 6.0, 1.0, 6.0, 5.0, 1.0, 5.0), (10.0, 2.0, 14.0, 2.0, 12.0, 8.0)
+    both = masks.from_polygons((left, right), (20, 10))
+    parts = coco_mask.frPyObjects([list(left), list(right)], 10, 20)
+    assert np.array_equal(masks.decode(both), coco_mask.decode(parts).any(axis=2))
+    assert masks.area(masks.from_polygons((left,), (20, 10))) == 20
+
+
+def test_any_segmentation_becomes_one_code():
+    rle = masks.encode(np.eye(5, dtype=np.bool_))
+    square = ((0.0, 0.0, 5.0, 0.0, 5.0, 5.0, 0.0, 5.0),)
+    assert masks.as_rle(None, (5, 5)) is None
+    assert masks.as_rle(rle, (5, 5)) is rle
+    assert masks.area(masks.as_rle(square, (5, 5))) == 25
+
+
+@given(bitmaps())
+def test_whole_codes_are_whole_and_of_one_size_only(mask):
+    rle = masks.encode(mask)
+    height, width = mask.shape
+    assert masks.is_whole(rle)
+    assert not masks.is_whole(RLE((height + 1, width), rle.counts))
+    assert not masks.is_whole(RLE((height, width), rle.counts[:-1]))
+
+
+def test_masks_of_photographs_are_whole():
+    mask = np.random.default_rng(0).random((480, 640)) < 0.001
+    mask[100:300, 50:600] = True
+    assert masks.is_whole(masks.encode(mask))
+    assert masks.is_whole(masks.encode(np.zeros((4000, 6000), np.bool_)))
+
+
+@pytest.mark.parametrize("counts", ["", "a", "zzzz", "é", "PPPPPPPPPPPPPPPPPP1", "00", "/1", "0\x00"])
+def test_broken_codes_are_not_whole(counts):
+    assert not masks.is_whole(RLE((4, 5), counts))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anydet.geometry.rotations import matrix_to_rot6d, rot6d_rows_to_columns, rot6d_to_matrix
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_rot6d(seed):
+    return np.random.default_rng(seed).normal(size=(5, 6)) * 3
+
+
+def quaternion_matrices(seed):
+    """Rotations by the textbook formula, an oracle that knows nothing of six dimensions."""
+    q = np.random.default_rng(seed).normal(size=(5, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.array(rows).transpose(2, 0, 1)
+
+
+@given(seeds)
+def test_any_six_numbers_make_a_rotation(seed):
+    rotations = rot6d_to_matrix(random_rot6d(seed))
+    np.testing.assert_allclose(
+        rotations @ rotations.transpose(0, 2, 1), np.eye(3)[None].repeat(5, 0), atol=1e-9
+    )
+    np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-9)
+
+
+@given(seeds)
+def test_the_first_column_keeps_its_direction_and_the_second_its_plane(seed):
+    rot6d = random_rot6d(seed)
+    rotations = rot6d_to_matrix(rot6d)
+    length = np.linalg.norm(rot6d[:, :3], axis=1, keepdims=True)
+    np.testing.assert_allclose(rotations[:, :, 0] * length, rot6d[:, :3], atol=1e-9)
+    np.testing.assert_allclose((rotations[:, :, 2] * rot6d[:, 3:]).sum(axis=1), 0, atol=1e-9)
+    assert ((rotations[:, :, 1] * rot6d[:, 3:]).sum(axis=1) > 0).all()
+
+
+@given(seeds)
+def test_rotations_survive_the_round_trip(seed):
+    rotations = quaternion_matrices(seed)
+    np.testing.assert_allclose(rot6d_to_matrix(matrix_to_rot6d(rotations)), rotations, atol=1e-9)
+
+
+@given(seeds)
+def test_rows_and_columns_of_one_rotation_meet(seed):
+    rotations = quaternion_matrices(seed)
+    rows = rotations[:, :2, :].reshape(5, 6)
+    np.testing.assert_allclose(rot6d_rows_to_columns(rows), matrix_to_rot6d(rotations), atol=1e-9)
+
+
+def test_a_quarter_turn_is_stored_by_columns():
+    quarter = np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
+    assert matrix_to_rot6d(quarter).tolist() == [[0, 1, 0, -1, 0, 0]]
