@@ -1,4 +1,4 @@
-"""The real run: trained ONNX models on real COCO images, from pixels to AP, through the command line alone."""
+"""Trained ONNX models on real COCO images, from pixels to AP, through the command line alone."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _draw(scenes: Path, predictions: Path, picture: Path, count: int = 3) -> Non
     """Ground truth beside predictions for the first scenes."""
     from itertools import islice
 
-    from anydet.contract.decode import read_images
+    from anydet.contract.columns import read_images
     from anydet.data.dataset import open_dataset
     from anydet.report.overlay import contact_sheet, draw, save_png
 
