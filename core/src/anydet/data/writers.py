@@ -33,6 +33,7 @@ def write_yolo(dataset: Dataset, root: Path, split: str = "val", *, report: Repo
     exists and is not an empty folder.
     """
     classes = _classes(dataset)
+    _check_split(split)
     with _folder(root) as folder:
         for record in _write_images(dataset, folder / "images" / split, report):
             target = (folder / "labels" / split / record.key).with_suffix(".txt")
@@ -65,6 +66,7 @@ def write_coco(
     classes = _classes(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    _check_split(split)
     with _folder(root) as folder:
         for number, record in enumerate(_write_images(dataset, folder / "images" / split, report), start=1):
             width, height = record.size_wh
@@ -109,6 +111,11 @@ def _write_images(dataset: Dataset, folder: Path, report: Report | None) -> Iter
         yield record
         if report is not None:
             report(1)
+
+
+def _check_split(split: str) -> None:
+    if split in {"", ".", ".."} or set(split) & set("/\\"):
+        raise DatasetError(f"split {split!r} is not a plain name", fix="name it like val or train")
 
 
 def _classes(dataset: Dataset) -> ClassTable:

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from anydet.data.dataset import open_dataset
+from anydet.data.synthetic import render_scene
+from anydet.errors import ContractError
+from anydet.geometry import masks
+from anydet.report.overlay import PALETTE, caption, colour_of, contact_sheet, draw, save_png
+from anydet.types import ClassTable, ImagePredictions, Labels
+
+GREY = np.full((240, 320, 3), 128, np.uint8)
+CLASSES = ClassTable(("cat", "dog"))
+
+
+def predict(*boxes, size_wh=(320, 240), **columns):
+    count = len(boxes)
+    return ImagePredictions(
+        "a.png",
+        size_wh,
+        np.array(boxes, np.float64).reshape(-1, 4),
+        np.linspace(0.9, 0.1, count),
+        np.arange(count),
+        **columns,
+    )
+
+
+def label(*boxes_xywh, **columns):
+    count, boxes = len(boxes_xywh), np.array(boxes_xywh, np.float64).reshape(-1, 4)
+    return Labels(np.arange(count), boxes, boxes[:, 2] * boxes[:, 3], np.zeros(count, bool), **columns)
+
+
+def changed(picture, image=GREY):
+    return (picture != image).any(axis=2)
+
+
+def count_of(picture, colour):
+    return int((picture == np.array(colour, np.uint8)).all(axis=2).sum())
+
+
+def test_nothing_to_draw_gives_a_copy():
+    for picture in (draw(GREY), draw(GREY, predict()), draw(GREY, labels=label())):
+        assert picture is not GREY
+        assert np.array_equal(picture, GREY)
+
+
+def test_the_given_image_stays_as_it_was():
+    image = GREY.copy()
+    draw(image, predict((10, 10, 100, 100), masks=(masks.encode(np.ones((240, 320), bool)),)))
+    assert np.array_equal(image, GREY)
+
+
+def test_the_outline_lies_on_the_box_and_its_inside_is_left_alone():
+    picture = draw(GREY, predict((100, 100, 200, 180)))
+    assert (picture[100, 100:200] == colour_of(0)).all()
+    assert (picture[179, 100:200] == colour_of(0)).all()
+    assert (picture[100:180, 100] == colour_of(0)).all()
+    assert (picture[100:180, 199] == colour_of(0)).all()
+    assert (picture[100:180, [99, 200]] == 0).all()
+    assert (picture[[99, 180], 170:200] == 0).all()
+    assert not changed(picture)[104:176, 104:196].any()
+    assert not changed(picture)[185:].any()
+
+
+def test_ground_truth_and_predictions_of_the_same_boxes_differ_in_the_score_only():
+    truth, found = draw(GREY, labels=label((100, 100, 50, 60))), draw(GREY, predict((100, 100, 150, 160)))
+    assert np.array_equal(truth[100:160, 100:150], found[100:160, 100:150])
+    assert not np.array_equal(truth, found)
+
+
+def test_beside_predictions_ground_truth_is_white_dashes():
+    both = draw(GREY, predict((100, 100, 200, 180)), labels=label((100, 100, 100, 80)))
+    top = both[100, 100:200]
+    white, own = (top == 255).all(axis=1), (top == colour_of(0)).all(axis=1)
+    assert white[0]
+    assert white[-1]
+    assert white.sum() > 30
+    assert own.sum() > 10
+
+
+def test_names_are_on_tags_and_ids_where_names_are_unknown():
+    named, numbered = (
+        draw(GREY, predict((100, 100, 200, 180)), CLASSES),
+        draw(GREY, predict((100, 100, 200, 180))),
+    )
+    assert count_of(named, colour_of(0)) > count_of(numbered, colour_of(0)) + 100
+    beyond = replace(predict((100, 100, 200, 180)), class_ids=np.array([80]))
+    assert draw(GREY, beyond, CLASSES).shape == GREY.shape
+
+
+def test_masks_tint_their_pixels_and_no_others():
+    mask = np.zeros((240, 320), bool)
+    mask[130:150, 130:150] = True
+    picture = draw(GREY, predict((100, 100, 200, 180), masks=(masks.encode(mask),)))
+    inside = changed(picture)[104:176, 104:196]
+    assert np.array_equal(inside, mask[104:176, 104:196])
+    expected = 0.55 * 128 + 0.45 * np.array(colour_of(0))
+    assert np.abs(picture[140, 140] - expected).max() <= 1
+
+
+def test_polygons_and_missing_masks_are_drawn_as_they_are():
+    labels = label(
+        (100, 100, 60, 60), (10, 150, 40, 40), segmentations=(((110, 110, 150, 110, 150, 150),), None)
+    )
+    picture = draw(GREY, labels=labels)
+    assert changed(picture)[115, 140]
+    assert not changed(picture)[140, 115]
+    assert not changed(picture)[170, 30]
+
+
+def test_a_mask_of_another_size_is_an_error():
+    with pytest.raises(ContractError, match="5x4 on an image of 320x240"):
+        draw(GREY, predict((0, 0, 5, 4), masks=(masks.encode(np.ones((4, 5), bool)),)))
+
+
+def test_keypoints_show_as_discs_rings_or_not_at_all():
+    points = np.array([[[120, 120, 2], [160, 160, 1], [180, 140, 0], [np.nan, np.nan, 2]]], np.float64)
+    picture = draw(GREY, labels=label((100, 100, 100, 80), keypoints=points))
+    assert picture[120, 120].tolist() == list(colour_of(0))
+    assert picture[160, 160].tolist() == [0, 0, 0]
+    assert not changed(picture)[140, 180]
+
+
+def test_predicted_keypoints_are_visible_unless_said_otherwise():
+    points = np.array([[[120, 120, 0.2], [160, 160, 0.9]]])
+    shown = draw(GREY, predict((100, 100, 200, 180), keypoints=points))
+    assert shown[120, 120].tolist() == list(colour_of(0))
+    stated = predict((100, 100, 200, 180), keypoints=points, keypoint_visibility=np.array([[0, -1]]))
+    assert not changed(draw(GREY, stated))[120, 120]
+    assert changed(draw(GREY, stated))[160, 160]
+
+
+@pytest.mark.parametrize(
+    "box", [(-50, -50, -10, -10), (400, 10, 500, 50), (320, 0, 330, 9), (np.nan, 0, 9, 9), (0, 0, np.inf, 9)]
+)
+def test_boxes_outside_the_image_are_not_drawn(box):
+    assert not changed(draw(GREY, predict(box))).any()
+
+
+def test_a_box_that_leaves_the_image_ends_at_its_border():
+    picture = draw(GREY, predict((-1e9, 100, 1e9, 180)))
+    assert (picture[100] == colour_of(0)).all()
+    assert (picture[100:180, [0, -1]] == colour_of(0)).all()
+
+
+@pytest.mark.parametrize(
+    "corner", [(0, 0, 30, 30), (290, 0, 320, 30), (0, 210, 30, 240), (290, 210, 320, 240)]
+)
+def test_tags_stay_whole_inside_the_image(corner):
+    middle, edge = (
+        count_of(draw(GREY, predict(b), CLASSES), (0, 0, 0)) for b in ((150, 100, 180, 130), corner)
+    )
+    assert edge > 0.3 * middle
+    filled = count_of(draw(GREY, predict(corner), CLASSES), colour_of(0))
+    assert filled > 0.8 * count_of(draw(GREY, predict((150, 100, 180, 130)), CLASSES), colour_of(0))
+
+
+def test_tags_of_neighbours_do_not_hide_each_other():
+    one = count_of(draw(GREY, predict((100, 100, 200, 180)), CLASSES), colour_of(0))
+    twice = replace(predict((100, 100, 200, 180), (100, 100, 200, 180)), class_ids=np.array([0, 0]))
+    assert count_of(draw(GREY, twice, CLASSES), colour_of(0)) > 1.2 * one
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (3, 500), (500, 3), (4000, 3000)])
+def test_every_size_of_image_can_be_drawn_on(size_wh):
+    width, height = size_wh
+    image = np.full((height, width, 3), 60, np.uint8)
+    found = predict((0, 0, width, height), size_wh=size_wh)
+    picture = draw(image, found, CLASSES, label((0, 0, width, height)))
+    assert picture.shape == image.shape
+    assert changed(picture, image).any()
+
+
+def test_lines_grow_with_the_image():
+    thick = []
+    for scale in (1, 8):
+        image = np.full((240 * scale, 320 * scale, 3), 128, np.uint8)
+        box = tuple(np.array([100, 100, 200, 180]) * scale)
+        picture = draw(image, predict(box, size_wh=(320 * scale, 240 * scale)))
+        thick.append(int((picture[140 * scale, : 150 * scale] == colour_of(0)).all(axis=1).sum()))
+    assert thick[1] > 3 * thick[0] > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    boxes=st.lists(st.tuples(*[st.floats(-200, 200)] * 4), max_size=6),
+    width=st.integers(1, 90),
+    height=st.integers(1, 90),
+)
+def test_no_boxes_crash_it(boxes, width, height):
+    image = np.zeros((height, width, 3), np.uint8)
+    labels = label(*[(x, y, w, h) for x, y, w, h in boxes])
+    for picture in (
+        draw(image, predict(*boxes, size_wh=(width, height)), CLASSES, labels),
+        draw(image, labels=labels),
+    ):
+        assert picture.shape == image.shape
+
+
+def test_scenes_and_real_images_are_drawn_with_all_they_have():
+    scene = render_scene(0, 1)
+    assert changed(draw(scene.image, labels=scene.labels), scene.image).mean() > 0.05
+
+
+def test_real_ground_truth_is_drawn():
+    root = (
+        Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[3] / "../shared/data")) / "coco128"
+    )
+    if not root.exists():
+        pytest.skip(f"no real images: {root} is absent (set ANYDET_SHARED_DATA)")
+    dataset = open_dataset(root)
+    record = max(list(dataset)[:20], key=lambda record: len(record.labels))
+    picture = draw(record.image(), labels=record.labels, classes=dataset.classes)
+    assert picture.shape == record.image().shape
+    assert changed(picture, record.image()).mean() > 0.02
+
+
+def test_the_palette_repeats_and_has_no_twins():
+    assert len(set(PALETTE)) == len(PALETTE)
+    assert colour_of(len(PALETTE) + 2) == PALETTE[2]
+
+
+def test_a_contact_sheet_holds_every_image_in_rows():
+    images = [np.full((20, 30, 3), value, np.uint8) for value in (10, 20, 30)] + [
+        np.full((10, 10, 3), 40, np.uint8)
+    ]
+    sheet = contact_sheet(images, columns=3, gap_px=2)
+    assert sheet.shape == (2 + 2 * 22, 2 + 3 * 32, 3)
+    for value, pixels in ((10, 600), (20, 600), (30, 600), (40, 100)):
+        assert count_of(sheet, (value, value, value)) == pixels
+    assert contact_sheet(images[:1], columns=5, gap_px=0).shape == (20, 30, 3)
+
+
+def test_a_contact_sheet_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one image"):
+        contact_sheet([], columns=2)
+
+
+def test_a_caption_stands_above_the_image():
+    picture = caption(GREY, "ground truth")
+    assert np.array_equal(picture[-240:], GREY)
+    assert count_of(picture[:-240], (0, 0, 0)) > 10
+
+
+def test_a_saved_picture_is_read_back(tmp_path):
+    path = tmp_path / "new" / "picture.png"
+    save_png(GREY, path)
+    save_png(GREY[:10], path)
+    assert np.array_equal(np.asarray(Image.open(path)), GREY[:10])
+    assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
+
+
+def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
+    def fill_the_disk(_image, path, **_options):
+        path.write_bytes(b"half a picture")
+        raise OSError("no space left on device")
+
+    path = tmp_path / "picture.png"
+    save_png(GREY, path)
+    monkeypatch.setattr(Image.Image, "save", fill_the_disk)
+    with pytest.raises(OSError, match="no space"):
+        save_png(GREY[:10], path)
+    assert np.array_equal(np.asarray(Image.open(path)), GREY)
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
