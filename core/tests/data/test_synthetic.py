@@ -40,8 +40,8 @@ def test_seeds_and_indices_give_different_scenes():
 
 def test_scenes_without_shapes_differ_by_their_background():
     empty = [index for index in range(60) if not len(label_scene(5, index))]
-    assert len(empty) > 1
-    assert len({digest((5, index)) for index in empty}) == len(empty)
+    one, other = (render_scene(5, index).image for index in empty[:2])
+    assert (one != other).any(axis=2).mean() > 0.9
 
 
 def test_boxes_are_the_smallest_around_masks_and_areas_count_their_pixels():
