@@ -14,6 +14,9 @@ from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.parts import take_images
 from anydet.evaluation.protocol import coco_params, metrics
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.geometry.masks import encode
+from anydet.plugins.manager import Plugins
+from anydet.types import ClassTable
 
 BOX_NAMES = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]
 POINT_NAMES = ["AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"]
@@ -160,6 +163,29 @@ def test_class_ids_beyond_the_table_are_errors_that_name_them(columns):
     off = replace(detections, class_ids=detections.class_ids + 2)
     with pytest.raises(EvaluationError, match=r"class ids that the data set does not have: 3 .*image 3.jpg"):
         result_of(off, ground_truth)
+
+
+def test_the_registered_evaluator_is_built_from_ground_truth(columns):
+    detections, ground_truth = two_images(columns)
+    evaluator = Plugins(()).load("evaluators", "coco")(ground_truth)
+    evaluator.add(detections, ground_truth)
+    assert evaluator.result().as_dict() == result_of(detections, ground_truth).as_dict()
+
+
+def test_ground_truth_of_other_classes_is_an_error(columns):
+    detections, ground_truth = two_images(columns)
+    other = replace(ground_truth, classes=ClassTable(("cat",)))
+    with pytest.raises(EvaluationError, match="of 1 classes added to an evaluator of 3 others"):
+        evaluator_of(ground_truth).add(detections, other)
+
+
+def test_masks_of_another_size_than_their_image_are_named(columns):
+    detections, ground_truth = two_images(columns)
+    ring = ((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),)
+    truth = replace(ground_truth, labels=replace(ground_truth.labels, segmentations=(ring,) * 3))
+    small = encode(np.ones((32, 64), np.bool_))
+    with pytest.raises(EvaluationError, match=r"2 of 2 detections have a mask of another size .*5.jpg"):
+        result_of(replace(detections, masks=(small, small)), truth, iou_type="segm")
 
 
 def test_tables_that_differ_are_errors(columns):

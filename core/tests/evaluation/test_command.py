@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from anydet.cli import main
+from anydet.commands import eval_coco
 from anydet.evaluation.coco import evaluate_coco
 from anydet.evaluation.inputs import read_inputs
+from anydet.geometry.boxes import BOX_FORMATS
 from anydet.plugins.manager import Plugins
 
 AP = {"bbox": 0.504581, "segm": 0.319545, "keypoints": 0.504884}
@@ -88,7 +90,7 @@ def test_the_table_says_na_where_coco_says_minus_one_and_json_null(run, scene):
 def test_the_split_and_missing_images_are_told_on_stderr_and_in_the_protocol(run, scene):
     done = run(*scene(), "--json", "-")
     assert "3 images, split val2017" in done.stderr
-    assert "does not mention 1 images of the data set (2.jpg)" in done.stderr
+    assert "does not mention 1 of the images (2.jpg)" in done.stderr
     protocol = json.loads(done.stdout)["protocol"]
     assert protocol["images_without_predictions"] == 1
     assert (protocol["split"], protocol["max_images"], protocol["images"]) == ("val2017", None, 3)
@@ -200,6 +202,31 @@ def test_boxes_are_read_in_the_format_named(run, scene):
     assert (
         json.loads(run(*arguments, "--bbox-format", "xywh_abs", "--json", "-").stdout)["metrics"]["AP"] == 0
     )
+
+
+def test_the_formats_offered_are_those_that_can_be_read():
+    assert eval_coco.BOX_FORMATS == BOX_FORMATS
+
+
+def test_a_format_other_than_the_file_says_is_used_with_a_warning(run, scene):
+    _, _, _, predictions = arguments = scene(bbox=[40, 15, 60, 35])
+    document = json.loads(predictions.read_text())
+    document["meta"]["conventions"] = {"bbox_format": "xyxy_abs"}
+    predictions.write_text(json.dumps(document))
+    said = run(*arguments, "--json", "-")
+    assert json.loads(said.stdout)["protocol"]["box_format"] == "xyxy_abs"
+    assert "warning: " + str(predictions) + " says" not in said.stderr
+    asked = run(*arguments, "--bbox-format", "xywh_abs", "--json", "-")
+    assert json.loads(asked.stdout)["protocol"]["box_format"] == "xywh_abs"
+    assert "says that its boxes are xyxy_abs; they are read as xywh_abs" in asked.stderr
+
+
+def test_importing_the_command_imports_nothing_heavy():
+    code = (
+        "import sys, anydet.commands.eval_coco; print(*sorted({'numpy', 'rich', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
 def test_json_output_appears_whole_or_not_at_all(run, scene, tmp_path):

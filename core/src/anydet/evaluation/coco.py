@@ -93,7 +93,11 @@ class CocoEvaluator:
         Raises ``EvaluationError`` where they do not, or where they lack what ``iou_type`` is measured on.
         """
         if ground_truth.classes != self.classes:
-            raise EvaluationError(fit.differing_classes(self.classes.names, ground_truth.classes.names))
+            raise EvaluationError(
+                f"ground truth of {len(ground_truth.classes)} classes added to an evaluator of "
+                f"{len(self.classes)} others",
+                fix="build the evaluator with the class table of the ground truth",
+            )
         fit.check_tables(detections, ground_truth)
         self._parts.append(fit.comparable(detections, ground_truth, self.params))
 
@@ -184,6 +188,11 @@ def _per_class(
         }
         for i in range(count)
     ]
+
+
+def default_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+    """The evaluator of boxes with the best installed engine; what is registered as ``coco``."""
+    return CocoEvaluator(ground_truth.classes, engine=choose_engine())
 
 
 def prepare_coco(

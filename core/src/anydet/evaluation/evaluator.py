@@ -71,4 +71,8 @@ class Engine(Protocol):
     def evaluate(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> EngineArrays:
-        """Arrays over all images and classes; both arguments share images and class ids."""
+        """Arrays over all images and classes; both arguments share images and class ids.
+
+        Of equal scores, the detection whose image comes first in the table ranks first, and on one image the
+        row that comes first.
+        """

@@ -18,7 +18,7 @@ def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         raise EvaluationError(
             f"detections are over {len(detections.images)} images, ground truth over "
             f"{len(ground_truth.images)}: they must share one table",
-            fix="use anydet.evaluation.align.align_detections first",
+            fix="use anydet.evaluation.align.align first",
         )
     check_class_ids(detections, len(ground_truth.classes))
 
@@ -80,6 +80,12 @@ def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         "annotations have no segmentation",
         "use a data set with masks, or --iou-type bbox",
     )
+    _refuse(
+        ground_truth.sizes_wh[ground_truth.image_index, 0] < 0,
+        ground_truth,
+        "annotations are in images of unknown size",
+        "write width and height into the data set, or image_size into the predictions",
+    )
     found = detections.masks or (None,) * len(detections)
     _refuse(
         np.array([mask is None for mask in found], np.bool_),
@@ -88,8 +94,9 @@ def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         "export with an adapter that predicts masks, or use --iou-type bbox",
     )
     sizes_hw = np.array([mask.size_hw for mask in found if mask], np.int64).reshape(-1, 2)
+    sizes_wh = ground_truth.sizes_wh[detections.image_index]
     _refuse(
-        (sizes_hw[:, ::-1] != ground_truth.sizes_wh[detections.image_index]).any(axis=1),
+        ((sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1),
         detections,
         "detections have a mask of another size than their image",
         "masks must be of the original image's size",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.source import open_source
 from anydet.data.dataset import Dataset, open_dataset
 from anydet.errors import EvaluationError
-from anydet.evaluation.align import align
+from anydet.evaluation.align import Aligned, align
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 
@@ -63,12 +63,12 @@ def read_inputs(
         )
     path = Path(predictions)
     raw = _load(path, opened)
-    box_format = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(
         raw,
         opened.ground_truth(max_images),
         opened.keys,
-        box_format=box_format,
+        box_format=used,
         named_classes=opened.classes is not None,
     )
     context = {
@@ -76,11 +76,12 @@ def read_inputs(
         "split": opened.split,
         "max_images": max_images,
         "predictions": str(path),
-        "box_format": box_format,
+        "box_format": used,
         "images_without_predictions": len(aligned.missing),
         "predicted_images_left_out": aligned.surplus,
     }
-    return Inputs(aligned.detections, aligned.ground_truth, context, _warnings(aligned.missing, path))
+    warnings = (*_format_warnings(raw, box_format), *_coverage_warnings(aligned, path))
+    return Inputs(aligned.detections, aligned.ground_truth, context, warnings)
 
 
 def _load(path: Path, dataset: Dataset) -> RawPredictions:
@@ -98,11 +99,23 @@ def _load(path: Path, dataset: Dataset) -> RawPredictions:
     return load_coco_results(path, images, classes)
 
 
-def _warnings(missing: tuple[str, ...], path: Path) -> tuple[str, ...]:
-    if not missing:
-        return ()
-    first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    return (
-        f"{path} does not mention {len(missing)} images of the data set ({first}); "
-        "they count as images without detections, which lowers AP",
-    )
+def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
+    conventions = (raw.meta or {}).get("conventions", {})
+    if asked in (None, raw.box_format):
+        return
+    if raw.shape == "coco":
+        yield f"{raw.path}: boxes of COCO results are {raw.box_format}; {asked} was not used"
+    elif "bbox_format" in conventions:
+        yield f"{raw.path} says that its boxes are {raw.box_format}; they are read as {asked}, as asked"
+
+
+def _coverage_warnings(aligned: Aligned, path: Path) -> Iterator[str]:
+    missing = aligned.missing
+    if missing:
+        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        yield (
+            f"{path} does not mention {len(missing)} of the images ({first}); "
+            "they count as images without detections, which lowers AP"
+        )
+    if not len(aligned.ground_truth):
+        yield "the images have no annotations at all: there is nothing to measure on"

@@ -25,7 +25,7 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 @hookimpl
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
-    register(EvaluatorSpec("coco", "anydet.evaluation.coco:CocoEvaluator", "the 12 COCO numbers"))
+    register(EvaluatorSpec("coco", "anydet.evaluation.coco:default_evaluator", "the 12 COCO numbers"))
 
 
 @hookimpl
