@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 @click.command("demo")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.pass_context
 def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
     """Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture.
@@ -41,17 +42,17 @@ def _run(ctx: click.Context, arguments: list[str]) -> None:
     group.main(arguments, prog_name="anydet", standalone_mode=False, obj=ctx.obj)
 
 
-def _draw(scenes: Path, predictions: Path, picture: Path, count: int = 3) -> None:
-    """Ground truth beside predictions for the first scenes."""
-    from itertools import islice
-
+def _draw(scenes: Path, predictions: Path, picture: Path, *, count: int = 3, score: float = 0.3) -> None:
+    """Ground truth beside confident predictions for the first scenes that show something."""
     from anydet.contract.columns import read_images
     from anydet.data.dataset import open_dataset
-    from anydet.report.overlay import contact_sheet, draw, save_png
+    from anydet.report.overlay import caption, contact_sheet, draw, save_png
 
     dataset = open_dataset(scenes)
     panels = []
-    for record, found in zip(dataset, islice(read_images(predictions), count), strict=False):
-        panels += [draw(record.image(), labels=record.labels, classes=dataset.classes)]
-        panels += [draw(record.image(), found, classes=dataset.classes)]
+    pairs = zip(dataset, read_images(predictions), strict=True)
+    for record, found in islice((pair for pair in pairs if pair[0].labels), count):
+        image, confident = record.image(), found.take(found.scores >= score)
+        panels.append(caption(draw(image, labels=record.labels, classes=dataset.classes), "ground truth"))
+        panels.append(caption(draw(image, confident, dataset.classes), f"toy, score {score} and more"))
     save_png(contact_sheet(panels, columns=2), picture)
