@@ -41,11 +41,16 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
         return None, [((), f"not UTF-8: byte 0x{text[exc.start]:02x} at {position(text, exc.start)}")]
     except json.JSONDecodeError as exc:
         start = len(exc.doc[: exc.pos].encode("utf-8", "replace"))
-        return None, [((), f"not JSON: {exc.msg[0].lower()}{exc.msg[1:]} at {position(text, start)}")]
+        return None, [
+            (
+                (),
+                f"not JSON: {exc.msg[0].lower()}{exc.msg[1:].removesuffix(' starting at')} at {position(text, start)}",
+            )
+        ]
     except RecursionError:
         return None, [((), "nested too deeply to be read")]
     try:
-        return value, list(_unspeakable(value, ()))
+        return value, list(unspeakable(value))
     except RecursionError:
         return None, [((), "nested too deeply to be read")]
 
@@ -53,8 +58,7 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
 def violations(value: Any, part: str | None) -> list[Finding]:
     """What the schema says against a value as a part of a document (a name in ``$defs``; None: all of it)."""
     found = sorted(validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    lines = [(tuple(error.absolute_path), text) for error in found for text in _words(error)]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(finding for error in found for finding in _words(error)))
 
 
 def findings(text: bytes, part: str) -> tuple[Any, list[Finding]]:
@@ -67,7 +71,9 @@ def findings(text: bytes, part: str) -> tuple[Any, list[Finding]]:
 
 
 def position(data: bytes, start: int) -> str:
-    """``line 3, byte 17`` for an offset into a file."""
+    """``line 3, byte 17`` for an offset into a file; of a single line, the byte alone."""
+    if NEWLINE not in data:
+        return f"byte {start + 1}"
     line = data.count(NEWLINE, 0, start) + 1
     return f"line {line}, byte {start - data.rfind(NEWLINE, 0, start)}"
 
@@ -94,7 +100,8 @@ def _int(digits: str) -> int | float:
     return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
 
 
-def _unspeakable(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
+def unspeakable(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[Finding]:
+    """What Python's reader lets through and JSON cannot say: NaN, infinity, half surrogate pairs."""
     if isinstance(value, float):
         if not math.isfinite(value):
             yield path, f"{'NaN' if math.isnan(value) else 'infinity'} is not a finite number"
@@ -103,13 +110,13 @@ def _unspeakable(value: Any, path: tuple[str | int, ...]) -> Iterator[Finding]:
             yield path, "half a surrogate pair is not Unicode text"
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            yield from _unspeakable(item, (*path, i))
+            yield from unspeakable(item, (*path, i))
     elif isinstance(value, dict):
         for key, item in value.items():
             if not _is_unicode(key):
                 yield path, "a key with half a surrogate pair is not Unicode text"
             else:
-                yield from _unspeakable(item, (*path, key))
+                yield from unspeakable(item, (*path, key))
 
 
 def _is_unicode(text: str) -> bool:
@@ -120,22 +127,27 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _words(error: Any) -> Iterator[str]:
-    """A schema error in our words; unknown keys give one line each."""
+def _words(error: Any) -> Iterator[Finding]:
+    """A schema error in our words; unknown keys give one finding each, at the key."""
+    path = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
         for key in error.instance:
             if key not in known:
                 hint = did_you_mean(key, known)
                 free = (
-                    "; free data may go into 'extra'" if "extra" in known else f" (known: {', '.join(known)})"
+                    "; free data may go into 'extra'" if "extra" in known else f"; known: {', '.join(known)}"
                 )
-                yield f"unknown key {show(key)}{hint or free}"
-    elif error.validator == "maximum" and "schema_version" in error.absolute_path:
-        yield f"version {show(error.instance)} is newer than {VERSION}, the latest that this program knows"
+                yield (*path, key), f"unknown key{hint or free}"
+    elif error.validator == "maximum" and "schema_version" in path:
+        text = f"version {show(error.instance)} is newer than {VERSION}, the latest that this program knows"
+        yield path, text
     else:
         words = _WORDS.get(str(error.validator))
-        yield words(error.instance, error.validator_value, error.schema) if words else error.message
+        yield (
+            path,
+            words(error.instance, error.validator_value, error.schema) if words else error.message,
+        )
 
 
 def _type(value: Any, wanted: Any, _schema: Any) -> str:
@@ -169,7 +181,7 @@ _WORDS: dict[str, Callable[[Any, Any, Any], str]] = {
     "minItems": _count,
     "maxItems": _count,
     "minLength": lambda _value, _limit, _: "an empty text where a name belongs",
-    "pattern": lambda value, pattern, _: f"{show(value)} does not match {pattern}",
+    "pattern": lambda value, pattern, schema: f"{show(value)} is not {schema.get('description', pattern)}",
     "enum": _choice,
 }
 

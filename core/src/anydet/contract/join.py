@@ -79,7 +79,7 @@ def _unknown(key: str, candidates: list[str], known: Sequence[str]) -> str:
 def _shared(keys: Sequence[str], known: Sequence[str], at: IntArray) -> list[str]:
     """Lines for images that more than one key joined."""
     rows, counts = np.unique(at[at >= 0], return_counts=True)
+    shared = {row: np.flatnonzero(at == row).tolist() for row in rows[counts > 1].tolist()}
     return [
-        f"{', '.join(repr(keys[i]) for i in np.flatnonzero(at == row))} are all {known[row]!r}"
-        for row in rows[counts > 1].tolist()
+        f"{' and '.join(repr(keys[i]) for i in same)} are all {known[row]!r}" for row, same in shared.items()
     ]

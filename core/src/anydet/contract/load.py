@@ -11,8 +11,9 @@ import msgspec
 
 from anydet.contract.documents import Detection, Entry, decode_detections, decode_entry
 from anydet.contract.explain import Finding, findings, normalised, parse, violations
+from anydet.contract.join import unix_path
 from anydet.contract.masks import mask_findings
-from anydet.contract.places import Place, listed, path_text
+from anydet.contract.places import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
 from anydet.contract.source import UNREADABLE, Source, open_source
 from anydet.contract.table import Table
@@ -59,27 +60,26 @@ def load(path: Path | str) -> RawPredictions:
 
 def scan(source: Source) -> Scan:
     """Read what is valid and say what is not, in one pass."""
-    table, errors = Table(), []
+    table, errors, first = Table(), [], dict[str, Place]()
     for place, raw in source.entries:
         try:
-            entry = _decode(place, raw)
+            entry: Entry | None = _decode(place, raw)
+            image: Any = entry.image if entry else None
         except UNREADABLE:
-            explained, found = judge(place, raw)
-            errors += [f"{source.path}: {line}" for line in found]
-            if explained is None:
-                continue
-            entry = explained
-        table.add(entry, place.number)
+            entry, image, found = judge(place, raw)
+            errors += found
+        if isinstance(image, str):
+            there = first.setdefault(unix_path(image), place)
+            if there is not place:
+                errors.append(
+                    f"{place.at()}: a second entry for one image, the first is {there.at()}{_of(image)}"
+                )
+        if entry is not None:
+            table.add(entry, place.number)
     meta, found = read_meta(source)
     predictions = table.finish(str(source.path), source.shape, meta)
-    errors = [
-        *source.problems,
-        *errors,
-        *(f"{source.path}: {line}" for line in found),
-        *(f"{source.path}: {line}" for line in _duplicates(predictions)),
-        *(f"{source.path}: {line}" for line in mask_findings(predictions)),
-    ]
-    return Scan(predictions, tuple(errors))
+    errors += [*found, *mask_findings(predictions)]
+    return Scan(predictions, (*source.problems, *(printable(f"{source.path}: {line}") for line in errors)))
 
 
 def entries(source: Source) -> Iterator[Entry]:
@@ -88,25 +88,33 @@ def entries(source: Source) -> Iterator[Entry]:
         try:
             yield _decode(place, raw)
         except UNREADABLE:
-            entry, found = judge(place, raw)
+            entry, _, found = judge(place, raw)
             if entry is None:
                 raise ContractError(
-                    f"{source.path}: {found[0]}", fix=f"run 'anydet validate-predictions {source.path}'"
+                    printable(f"{source.path}: {found[0]}"),
+                    fix=f"run 'anydet validate-predictions {source.path}'",
                 ) from None
             yield entry
 
 
-def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, list[str]]:
-    """An entry that the fast path refused, by the schema: the entry if it is valid, else what is wrong."""
+def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, Any, list[str]]:
+    """An entry that the fast path refused, by the schema.
+
+    Returns:
+        The entry if it is valid after all, its image key if it has one, and what is wrong with it.
+    """
     value, found = _judge_entry(place, bytes(raw))
-    image = place.key or (value.get("image") if isinstance(value, dict) else None)
+    image = value.get("image") if isinstance(value, dict) else place.key
     if not found:
         try:
-            return normalised(value, Entry), []
+            return normalised(value, Entry), image, []
         except (msgspec.ValidationError, RecursionError) as exc:
             found = [((), f"cannot be read: {exc}")]
-    suffix = f" (image {image})" if isinstance(image, str) else ""
-    return None, [f"{place.at(path)}: {text}{suffix}" for path, text in found]
+    return None, image, [f"{place.at(path)}: {text}{_of(image)}" for path, text in found]
+
+
+def _of(image: Any) -> str:
+    return f" (image {image})" if image and isinstance(image, str) else ""
 
 
 def _decode(place: Place, raw: Any) -> Entry:
@@ -123,7 +131,8 @@ def _judge_entry(place: Place, text: bytes) -> tuple[Any, list[Finding]]:
         value = {"image": place.key, "detections": value}
         unreadable = [(("detections", *path), text) for path, text in unreadable]
     known = {tuple(path) for path, _ in unreadable}
-    return value, [*unreadable, *(f for f in _entry_violations(value) if tuple(f[0]) not in known)]
+    found = [*unreadable, *(f for f in _entry_violations(value) if tuple(f[0]) not in known)]
+    return value, sorted(found, key=lambda finding: [(isinstance(p, str), p) for p in finding[0]])
 
 
 def _entry_violations(value: Any) -> Iterator[Finding]:
@@ -146,13 +155,3 @@ def read_meta(source: Source) -> tuple[dict[str, Any] | None, list[str]]:
         return None, []
     meta, found = findings(source.meta, "meta")
     return (None if found else meta), [f"{path_text(('meta', *path))}: {text}" for path, text in found]
-
-
-def _duplicates(predictions: RawPredictions) -> Iterator[str]:
-    first: dict[str, int] = {}
-    for i, image in enumerate(predictions.images):
-        key = image.replace("\\", "/")
-        if key in first:
-            here, there = predictions.place(i).at(), predictions.place(first[key]).at()
-            yield f"{here}: a second entry for one image; the first is {there} (image {image})"
-        first.setdefault(key, i)

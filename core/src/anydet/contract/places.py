@@ -56,6 +56,13 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def printable(text: str) -> str:
+    """The text with control characters and other unprintables escaped, safe for any terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def listed(findings: Sequence[str]) -> Iterable[str]:
     """The first findings, then how many more there are."""
     yield from findings[:SHOWN]

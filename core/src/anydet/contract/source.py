@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Raw
 
 from anydet.contract.explain import parse, syntax, violations
-from anydet.contract.places import Place, Shape, path_text
+from anydet.contract.places import Place, Shape, path_text, show
 from anydet.errors import ContractError
 
 RawEntry = tuple[Place, bytes | Raw]
@@ -80,7 +80,9 @@ def _document(path: Path, data: bytes) -> Source:
     except UNREADABLE as exc:
         if "trailing characters" in str(exc) and data.lstrip()[:1] == b"{":
             return _lines(path)
-        raise ContractError(f"{path}: {syntax(data, exc)}", fix="write the file again") from exc
+        value, problems = parse(data)
+        why = syntax(data, exc) if problems else f"{show(value)} where a list or an object belongs"
+        raise ContractError(f"{path}: {why}", fix="write the file again") from exc
     if isinstance(parts, list):
         shape: Shape = "coco" if parts and is_coco_result(parts[0]) else "list"
         return Source(path, shape, _places(shape, parts))
@@ -212,6 +214,8 @@ def _line_entries(source: Source) -> Iterator[RawEntry]:
                 if not first:
                     source.problems.append(f"{source.path}: line {number}: schema_version belongs on line 1")
             first = False
+    if first:
+        source.problems.append(f"{source.path}: the file is empty")
 
 
 def _special(text: bytes) -> dict[str, Any] | None:
