@@ -221,6 +221,12 @@ def test_a_format_other_than_the_file_says_is_used_with_a_warning(run, scene):
     assert "says that its boxes are xyxy_abs; they are read as xywh_abs" in asked.stderr
 
 
+def test_the_help_shows_an_example_line_by_line(run):
+    assert "\n    anydet eval-coco --dataset data/scenes --predictions predictions.json --per-class\n" in (
+        run("--help").stdout
+    )
+
+
 def test_importing_the_command_imports_nothing_heavy():
     code = (
         "import sys, anydet.commands.eval_coco; print(*sorted({'numpy', 'rich', 'torch'} & set(sys.modules)))"

@@ -71,7 +71,7 @@ def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 )
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    r"""Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints).
+    """Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints).
 
     No image file is needed where sizes are stated.
 
