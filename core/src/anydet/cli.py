@@ -49,18 +49,21 @@ def _plugins(ctx: click.Context) -> Any:
     return root.obj
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
+        "  anydet validate-predictions predictions.json\n"
+        "  anydet eval-coco --dataset data/scenes --predictions predictions.json"
+    ),
+)
 @click.version_option(package_name="anydet")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """One predictions contract, any detector: export, validate and evaluate.
-
-    \b
-    Example:
-      anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
-      anydet validate-predictions predictions.json
-      anydet eval-coco --dataset data/scenes --predictions predictions.json
-    """
+    """One predictions contract, any detector: export, validate and evaluate."""
     _plugins(ctx)
 
 

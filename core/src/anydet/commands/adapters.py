@@ -15,28 +15,20 @@ if TYPE_CHECKING:
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group("adapters")
+@click.group("adapters", epilog=("\b\nExample:\n  anydet adapters list"))
 def command() -> None:
-    """List, describe and check the installed adapters.
-
-    \b
-    Example:
-      anydet adapters list
-    """
+    """List, describe and check the installed adapters."""
 
 
-@command.command("list")
+@command.command(
+    "list", epilog=("\b\nExample:\n  anydet adapters list\n  ANYDET_PLUGINS=toy anydet adapters list --json")
+)
 @_json_option
 @click.pass_obj
 def list_(plugins: Plugins, as_json: bool) -> None:
     """List adapters, and plugins that failed to load, with the reason.
 
     A broken plugin does not change the exit code; ANYDET_STRICT=1 raises what it raised.
-
-    \b
-    Example:
-      anydet adapters list
-      ANYDET_PLUGINS=toy anydet adapters list --json
     """
     from anydet.plugins.catalogue import adapter_rows
 
@@ -51,17 +43,12 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     _print_table(("name", "tasks", "capabilities", "package", "state", ""), cells)
 
 
-@command.command()
+@command.command(epilog=("\b\nExample:\n  anydet adapters show toy"))
 @click.argument("name")
 @_json_option
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
-    """Describe one adapter: what it can do and the options it takes.
-
-    \b
-    Example:
-      anydet adapters show toy
-    """
+    """Describe one adapter: what it can do and the options it takes."""
     from anydet.plugins.catalogue import option_rows
     from anydet.plugins.options import load_schema
 
@@ -79,7 +66,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     _print_table(("option", "takes", "default", ""), cells)
 
 
-@command.command()
+@command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))
 @click.argument("name")
 @click.option("--checkpoint", help="Weights.")
 @click.option("--config", help="The adapter's configuration; its base one by default.")
@@ -90,12 +77,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 @_json_option
 @click.pass_obj
 def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> None:
-    """Hold one adapter to the conformance kit; exit 1 where it breaks a promise.
-
-    \b
-    Example:
-      anydet adapters check toy
-    """
+    """Hold one adapter to the conformance kit; exit 1 where it breaks a promise."""
     from tempfile import TemporaryDirectory
 
     from anydet.testing import Subject, run_checks
@@ -109,7 +91,8 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
         _print_json([asdict(outcome) for outcome in outcomes])
     else:
         _print_table(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
-    raise SystemExit(any(outcome.state == "FAIL" for outcome in outcomes))
+    if any(outcome.state == "FAIL" for outcome in outcomes):
+        raise SystemExit(1)
 
 
 def _print_json(value: Any) -> None:

@@ -9,18 +9,13 @@ from pathlib import Path
 import click
 
 
-@click.command("demo")
+@click.command("demo", epilog=("\b\nExample:\n  anydet demo --out demo"))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.pass_context
 def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
-    """Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture.
-
-    \b
-    Example:
-      anydet demo --out demo
-    """
+    """Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture."""
     scenes, predictions = out / "scenes", out / "predictions.json"
     if scenes.exists():
         shutil.rmtree(scenes)

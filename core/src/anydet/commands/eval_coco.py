@@ -28,7 +28,16 @@ def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) 
     return sigmas
 
 
-@click.command("eval-coco")
+@click.command(
+    "eval-coco",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
+        "  anydet eval-coco --dataset data/scenes --predictions predictions.json --per-class"
+    ),
+)
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
@@ -74,12 +83,6 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints).
 
     No image file is needed where sizes are stated.
-
-    \b
-    Example:
-      anydet synth --out data/scenes --images 16
-      anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
-      anydet eval-coco --dataset data/scenes --predictions predictions.json --per-class
     """
     evaluator = _prepare(plugins, flags)
     if flags["dry_run"]:

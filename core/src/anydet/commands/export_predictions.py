@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from anydet.prediction.export import ExportSummary
 
 
-@click.command("export-predictions")
+@click.command(
+    "export-predictions",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output predictions.json"
+    ),
+)
 @click.option("--adapter", required=True, metavar="NAME", help="Who predicts; see 'anydet adapters list'.")
 @click.option(
     "--dataset",
@@ -68,11 +76,6 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """Predict every image of a data set and write the predictions file.
 
     The file appears when it is complete. An interrupted run leaves OUTPUT.partial; --resume goes on with it.
-
-    \b
-    Example:
-      anydet synth --out data/scenes --images 16
-      anydet export-predictions --adapter toy --dataset data/scenes --wrap --output predictions.json
     """
     _print_summary(_export(plugins, flags))
 

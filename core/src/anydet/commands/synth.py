@@ -15,7 +15,15 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     return int(width), int(height)
 
 
-@click.command(short_help="Write synthetic scenes as a data set.")
+@click.command(
+    short_help="Write synthetic scenes as a data set.",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 64\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json"
+    ),
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number of scenes.")
 @click.option(
@@ -34,11 +42,6 @@ def command(*, out: Path, images: int, size: tuple[int, int], seed: int, layout:
 
     Scene i of a seed is the same whatever the number of scenes. COCO holds boxes, masks and keypoints, YOLO
     boxes. The folder appears whole or not at all.
-
-    \b
-    Example:
-      anydet synth --out data/scenes --images 64
-      anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json
     """
     from anydet.commands.progress import progress
     from anydet.data.shapes import KEYPOINTS

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
 
 
-@click.command("validate-predictions")
+@click.command(
+    "validate-predictions",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet validate-predictions predictions.json\n"
+        "  anydet validate-predictions predictions.json --dataset data/scenes\n"
+        "  anydet validate-predictions broken.json --repair repaired.json"
+    ),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--dataset", type=click.Path(path_type=Path), help="Also check that the file fits this data set."
@@ -38,15 +47,9 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Check a predictions file: .json, .jsonl, .parquet, or COCO results (with --dataset).
+    """Check a predictions file: .json, .jsonl, .parquet, or COCO results (with --dataset).
 
     Exits 0 when it keeps the contract, 1 when it does not. With --repair, the report is on the new file.
-
-    \b
-    Example:
-      anydet validate-predictions predictions.json
-      anydet validate-predictions predictions.json --dataset data/scenes
-      anydet validate-predictions broken.json --repair repaired.json
     """
     from anydet.contract.repair import repair
     from anydet.contract.validate import validate
@@ -59,7 +62,8 @@ def command(
         click.echo(json.dumps({**report.to_json(), "repairs": repairs}, indent=1))
     else:
         _print(report, repairs)
-    raise SystemExit(0 if report.ok else 1)
+    if not report.ok:
+        raise SystemExit(1)
 
 
 def _formats(plugins: Plugins) -> list[DatasetFormat]:
