@@ -222,6 +222,15 @@ def test_a_file_name_that_leads_outside_is_refused_when_it_is_opened(put, paint,
         dataset[0].pixels.size_wh()
 
 
+@pytest.mark.parametrize("name", ["x" * 5000 + ".jpg", "a\0.jpg"])
+def test_a_file_name_that_no_file_can_have_is_refused_when_it_is_opened(put, instances, name):
+    instances["images"][0]["file_name"] = name
+    dataset = open_dataset(put("instances.json", instances))
+    assert len(dataset.ground_truth()) == 3
+    with pytest.raises(DatasetError):
+        dataset[0].image()
+
+
 def test_backslashes_in_file_names_are_folders(put, paint, instances):
     instances["images"][0]["file_name"] = "sub\\b.jpg"
     paint("images/sub/b.jpg")

@@ -188,4 +188,11 @@ def _find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str,
     """The first of the usual folders that holds the first image, else the first that exists."""
     usual = [base / "images" / split, base / split, base / "images", annotations.parent]
     folders = [folder for folder in usual if folder.is_dir()]
-    return next((folder for folder in folders if keys and (folder / keys[0]).is_file()), folders[0])
+    return next((folder for folder in folders if keys and _holds(folder, keys[0])), folders[0])
+
+
+def _holds(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have; reading the image says so
+        return False
