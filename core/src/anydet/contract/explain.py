@@ -26,7 +26,7 @@ _KINDS = {
     "boolean": "true or false",
     "null": "null",
 }
-_EXACT_DIGITS = 308
+_EXACT_DIGITS = 4300
 NEWLINE = b"\n"
 
 
@@ -41,12 +41,8 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
         return None, [((), f"not UTF-8: byte 0x{text[exc.start]:02x} at {position(text, exc.start)}")]
     except json.JSONDecodeError as exc:
         start = len(exc.doc[: exc.pos].encode("utf-8", "replace"))
-        return None, [
-            (
-                (),
-                f"not JSON: {exc.msg[0].lower()}{exc.msg[1:].removesuffix(' starting at')} at {position(text, start)}",
-            )
-        ]
+        what = exc.msg[0].lower() + exc.msg[1:].removesuffix(" starting at")
+        return None, [((), f"not JSON: {what} at {position(text, start)}")]
     except RecursionError:
         return None, [((), "nested too deeply to be read")]
     try:
@@ -96,7 +92,7 @@ def syntax(data: bytes, error: Exception) -> str:
 
 
 def _int(digits: str) -> int | float:
-    """Integers that no float can hold become infinity; Python itself refuses the longest ones."""
+    """Python refuses to read integers of more digits; they are as good as infinite."""
     return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
 
 
@@ -134,11 +130,9 @@ def _words(error: Any) -> Iterator[Finding]:
         known = list(error.schema["properties"])
         for key in error.instance:
             if key not in known:
-                hint = did_you_mean(key, known)
-                free = (
-                    "; free data may go into 'extra'" if "extra" in known else f"; known: {', '.join(known)}"
-                )
-                yield (*path, key), f"unknown key{hint or free}"
+                hint = did_you_mean(key, [name for name in known if name != "extra"])
+                extra = "free data may go into 'extra'" if "extra" in known else f"known: {', '.join(known)}"
+                yield (*path, key), f"unknown key{hint or f'; {extra}'}"
     elif error.validator == "maximum" and "schema_version" in path:
         text = f"version {show(error.instance)} is newer than {VERSION}, the latest that this program knows"
         yield path, text

@@ -108,7 +108,7 @@ def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, Any, li
     if not found:
         try:
             return normalised(value, Entry), image, []
-        except (msgspec.ValidationError, RecursionError) as exc:
+        except UNREADABLE as exc:
             found = [((), f"cannot be read: {exc}")]
     return None, image, [f"{place.at(path)}: {text}{_of(image)}" for path, text in found]
 
@@ -144,7 +144,7 @@ def _entry_violations(value: Any) -> Iterator[Finding]:
     for i, detection in enumerate(value["detections"]):
         try:
             msgspec.convert(detection, Detection)
-        except (msgspec.ValidationError, RecursionError):
+        except UNREADABLE:
             for path, text in violations(detection, "detection"):
                 yield ("detections", i, *path), text
 

@@ -22,7 +22,7 @@ from anydet.errors import ContractError
 RawEntry = tuple[Place, bytes | Raw]
 Parts = list[Any] | dict[str, Any]
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _TAIL = 1 << 16
 _START = re.compile(rb"\s*\[")
 _SPECIAL = re.compile(rb'\{\s*"(?:schema_version|meta)"')
