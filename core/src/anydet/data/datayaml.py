@@ -98,7 +98,7 @@ def table_of_names(file: Path, names: Any) -> ClassTable | None:
                 f"{file}: names: keys are not 0..{len(names) - 1}: {keys}", fix="number from 0"
             )
         names = [by_id[i] for i in range(len(names))]
-    if names is None or names in _NOTHING if isinstance(names, str) else not names:
+    if not names or (isinstance(names, str) and names in _NOTHING):
         return None
     if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
         raise DatasetError(
