@@ -87,7 +87,8 @@ def syntax(data: bytes, error: Exception) -> str:
         return "the file is empty"
     where = re.search(r"^(?:JSON is malformed: )?(.*?) \(byte (\d+)\)", str(error))
     if where:
-        return f"not JSON: {where[1]} at {position(data, int(where[2]))}"
+        after = "trailing characters" in where[1]  # there the byte counted is the next one
+        return f"not JSON: {where[1]} at {position(data, int(where[2]) - after)}"
     return f"not JSON: it ends in the middle of a value, at {position(data, len(data))}"
 
 

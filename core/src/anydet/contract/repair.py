@@ -15,7 +15,6 @@ from anydet.contract.join import unix_path
 from anydet.contract.masks import rle_problem
 from anydet.contract.places import Path as Where
 from anydet.contract.places import Place, path_text, printable, show
-from anydet.contract.schema import VERSION
 from anydet.contract.source import Source, open_source
 from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
@@ -40,7 +39,7 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
         out: another file; its suffix says how it is written.
 
     Raises:
-        ContractError: the file cannot be read at all, or is of a later version.
+        ContractError: the file cannot be read at all, is of a later version, or has no list of entries.
         OptionError: ``out`` is ``path``, or has a suffix that cannot be written.
     """
     path, out = Path(path), Path(out)
@@ -50,9 +49,6 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
     source = open_source(path)
     if source.shape == "coco":
         raise ContractError(f"{path}: a COCO results file cannot be repaired")
-    newer = [line for line in source.problems if f"newer than {VERSION}" in line]
-    if newer:
-        raise ContractError(newer[0], fix="update anydet")
     changes: list[str] = []
     meta = _meta(source, changes)
     lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
@@ -82,6 +78,8 @@ def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[di
         else:
             seen.add(unix_path(value["image"]))
             yield fixer.entry(value)
+    if source.fatal:
+        raise ContractError(f"{source.fatal}, so that nothing can be repaired")
 
 
 class _Fixer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import SEEK_END
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Raw
 
-from anydet.contract.explain import parse, syntax, violations
+from anydet.contract.explain import Finding, parse, syntax, violations
 from anydet.contract.places import Place, Shape, path_text, show
 from anydet.errors import ContractError
 
@@ -39,6 +39,7 @@ class Source:
         entries: places and raw JSON; in the legacy map, the JSON of the detections alone. Taken once.
         meta: raw JSON of ``meta``, or ``None``.
         problems: what is wrong with the file around its entries; in JSON Lines known when they are taken.
+        fatal: the one of them that leaves nothing to repair: a later version, or no list of entries.
     """
 
     path: Path
@@ -46,6 +47,15 @@ class Source:
     entries: Iterator[RawEntry]
     meta: bytes | None = None
     problems: list[str] = field(default_factory=list)
+    fatal: str | None = None
+
+    def blame(self, findings: Iterable[Finding], place: Place | None = None) -> None:
+        """Note what the schema says of what is around the entries."""
+        for where, text in findings:
+            line = _line(self.path, place.at(where) if place else path_text(where), text)
+            self.problems.append(line)
+            if "is newer than" in text or where[:1] == ("predictions",) or (not where and place is None):
+                self.fatal = self.fatal or line
 
 
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
@@ -121,13 +131,13 @@ def _wrapped(path: Path, parts: Mapping[str, bytes | Raw]) -> Source:
         elif key != "meta":
             around[key] = parse(bytes(raw))[0]
     source = Source(path, "wrapped", _places("wrapped", list(entries)))
-    source.problems += [_line(path, where, text) for where, text in violations(around, None)]
+    source.blame(violations(around, None))
     source.meta = bytes(parts["meta"]) if "meta" in parts else None
     return source
 
 
-def _line(path: Path, where: Sequence[str | int], text: str) -> str:
-    return f"{path}: {path_text(where)}: {text}" if where else f"{path}: {text}"
+def _line(path: Path, where: str, text: str) -> str:
+    return f"{path}: {where}: {text}" if where else f"{path}: {text}"
 
 
 def is_coco_result(raw: Raw | bytes) -> bool:
@@ -154,7 +164,11 @@ def _twice(path: Path, data: bytes, parts: Mapping[str, bytes | Raw]) -> list[st
     if not _has_gaps(data, parts):
         return []
     keys = Counter(key for key, _ in json.loads(data, object_pairs_hook=list))
-    return [_line(path, (key,), f"{count} entries for one image") for key, count in keys.items() if count > 1]
+    return [
+        _line(path, path_text((key,)), f"{count} entries for one image")
+        for key, count in keys.items()
+        if count > 1
+    ]
 
 
 def _has_gaps(data: bytes, parts: Mapping[str, bytes | Raw]) -> bool:
@@ -231,5 +245,4 @@ def _special(text: bytes) -> dict[str, Any] | None:
 
 def _judge(source: Source, number: int, parts: Mapping[str, bytes | Raw], part: str) -> None:
     value = {key: parse(bytes(raw))[0] for key, raw in parts.items()}
-    for where, text in violations(value, part):
-        source.problems.append(f"{source.path}: {Place('jsonl', number).at(where)}: {text}")
+    source.blame(violations(value, part), Place("jsonl", number))

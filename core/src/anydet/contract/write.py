@@ -93,4 +93,4 @@ def _json_lines(lines: Iterable[bytes], meta: Mapping[str, Any] | None, _wrap: b
     for line in lines:
         yield line + b"\n"
     if meta is not None:
-        yield encode_json({"meta": meta}, where="meta") + b"\n"
+        yield b'{"meta":' + encode_json(meta, where="meta") + b"}\n"
