@@ -15,7 +15,7 @@ import pytest
 
 from anydet.data.images import ImageArray
 from anydet.data.record import Record
-from anydet.errors import UnsupportedError
+from anydet.errors import PluginError, UnsupportedError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
 from anydet.prediction.hooks import TTASettings, TTTSettings
@@ -111,7 +111,7 @@ def test_the_model_is_put_back_after_an_error_too(plugins):
     adapter = plugins.adapter("bright", plugins.settings("bright"))
     method = plugins.load("ttt_methods", "brightness")(TTTSettings())
     records = [Record("a.png", ImageArray(spot(5, level=90)))]
-    with pytest.raises(RuntimeError, match="stop here"):
+    with pytest.raises(PluginError, match="stop here"):
         list(Pipeline(adapter, ttt=method, hook=Observer()).run(records))
     assert thresholds == [45]
     assert adapter.model.threshold == 200
