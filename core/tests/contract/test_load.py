@@ -203,3 +203,14 @@ def test_one_bad_entry_of_many_is_explained_alone(tmp_path: Path, monkeypatch: p
     with pytest.raises(ContractError):
         load(path)
     assert judged == [17]
+
+
+def test_a_file_that_is_wrong_all_over_is_explained_in_part_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anydet.contract.load.EXPLAINED", 10)
+    path = save(tmp_path / "p.json", [entry(str(i), {"score": 50}, {"score": 60}) for i in range(30)])
+    with pytest.raises(ContractError) as caught:
+        load(path)
+    assert len(caught.value.issues) == 11
+    assert caught.value.issues[-1] == f"{path}: 25 more entries were refused and not looked at further"

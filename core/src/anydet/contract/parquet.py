@@ -20,7 +20,7 @@ import msgspec
 
 from anydet.contract.encode import encode_json
 from anydet.contract.explain import parse, violations
-from anydet.contract.places import Place, path_text
+from anydet.contract.places import Place
 from anydet.contract.schema import VERSION
 from anydet.contract.source import RawEntry, Source
 from anydet.errors import AnydetError, ContractError, did_you_mean
@@ -75,8 +75,7 @@ def open_parquet(path: Path) -> Source:
         value, _ = parse(about)
         if isinstance(value, dict) and "meta" in value:
             source.meta = json.dumps(value.pop("meta")).encode()
-        for where, text in violations(value, "lines_header"):
-            source.problems.append(f"{path}: metadata 'anydet': {path_text(where)}: {text}")
+        source.blame(violations(value, "lines_header"))
     return source
 
 

@@ -68,7 +68,7 @@ class Table:
         first = len(self._scores)
         self._class_ids.extend(class_ids)
         self._scores.extend(scores)
-        if all(type(box) is Box for box in boxes):
+        if set(map(type, boxes)) == {Box}:
             self._boxes.extend(chain.from_iterable(map(_sides, boxes)))
         else:
             self._boxes.extend(chain.from_iterable(_sides(b) if type(b) is Box else b for b in boxes))
