@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +38,27 @@ def test_what_is_written_is_valid_by_the_schema(make_adapter, spots, tmp_path):
     assert [e.message for e in validator().iter_errors(document)] == []
     assert document["meta"]["classes"] == ["spot", "other"]
     assert document["meta"]["export_settings"]["score_threshold"] == 0.001
+
+
+def test_meta_says_which_torch_was_in_use_whatever_type_its_version_has(
+    make_adapter, spots, tmp_path, monkeypatch
+):
+    class TorchVersion(str):
+        """As torch has it."""
+
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__version__=TorchVersion("2.15.0")))
+    export_predictions(Pipeline(make_adapter()), spots(1), tmp_path / "p.json", wrap=True)
+    assert json.loads((tmp_path / "p.json").read_text("utf-8"))["meta"]["runtime"]["torch"] == "2.15.0"
+
+
+def test_warnings_of_the_adapter_are_recorded(make_adapter, spots, tmp_path):
+    class Untrained(type(make_adapter())):
+        notes = {"warnings": ["no checkpoint: the weights are random"]}
+
+    adapter = Untrained(make_adapter().settings)
+    export_predictions(Pipeline(adapter), spots(1), tmp_path / "p.json", wrap=True)
+    meta = json.loads((tmp_path / "p.json").read_text("utf-8"))["meta"]
+    assert meta["extra"]["warnings"] == ["no checkpoint: the weights are random"]
 
 
 def test_max_images_takes_the_first_ones(make_adapter, spots, tmp_path):

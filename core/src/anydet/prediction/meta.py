@@ -97,7 +97,7 @@ def build_meta(
         "ttt": _ttt(adaptation, settings.batch_size),
         "runtime": {
             "device": settings.device,
-            "torch": getattr(sys.modules.get("torch"), "__version__", None),
+            "torch": _loaded_version("torch"),
             "python": platform.python_version(),
             "wall_s": round(wall_s, 3),
             "images_per_s": round(fresh / wall_s, 3) if wall_s > 0 else None,
@@ -119,6 +119,12 @@ def checkpoint_sha256(path: str | None) -> str | None:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _loaded_version(module: str) -> str | None:
+    """Version of a module that is in use, as plain text: torch's own is a class of its own."""
+    found = getattr(sys.modules.get(module), "__version__", None)
+    return None if found is None else str(found)
 
 
 def _version(distribution: str) -> str | None:
