@@ -4,6 +4,7 @@ import json
 import sys
 from contextlib import closing
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_meta_says_which_torch_was_in_use_whatever_type_its_version_has(
 
 def test_warnings_of_the_adapter_are_recorded(make_adapter, spots, tmp_path):
     class Untrained(type(make_adapter())):
-        notes = {"warnings": ["no checkpoint: the weights are random"]}
+        notes: ClassVar = {"warnings": ["no checkpoint: the weights are random"]}
 
     adapter = Untrained(make_adapter().settings)
     export_predictions(Pipeline(adapter), spots(1), tmp_path / "p.json", wrap=True)
