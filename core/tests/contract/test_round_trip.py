@@ -135,6 +135,21 @@ def test_detections_without_an_image_size_are_refused_and_an_empty_image_is_not(
     }
 
 
+def test_free_data_may_hold_numpy_values_paths_and_kinds_of_text(full: ImagePredictions) -> None:
+    class Version(str):
+        __slots__ = ()
+
+    extra = {
+        "a": np.int64(1),
+        "b": np.array([0.5]),
+        "c": Path("d"),
+        "e": Version("2.4"),
+        "f": (np.bool_(True),),
+    }
+    entry = json.loads(encode_entry(replace(full, extra=extra)))
+    assert entry["extra"] == {"a": 1, "b": [0.5], "c": "d", "e": "2.4", "f": [True]}
+
+
 sizes = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
 
 

@@ -182,12 +182,12 @@ def _rle(mask: RLE) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What msgspec doesn't know: numpy's scalars and arrays, and paths."""
+    """What msgspec doesn't know: numpy's scalars and arrays, kinds of ``str`` and mappings, paths."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
-    if hasattr(value, "__fspath__"):
+    if isinstance(value, str) or hasattr(value, "__fspath__"):
         return str(value)
     raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
 
