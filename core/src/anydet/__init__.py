@@ -1,1 +1,40 @@
-"""anydet: one predictions contract, any detector."""
+"""anydet: one predictions contract, any detector.
+
+``load_adapter``, ``open_dataset``, ``export_predictions``, ``read_predictions``, ``validate`` and
+``evaluate`` do what the commands do. They are imported on first use, so that ``import anydet`` stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anydet.api import (
+        evaluate,
+        export_predictions,
+        load_adapter,
+        open_dataset,
+        read_predictions,
+        validate,
+    )
+
+__all__ = [
+    "evaluate",
+    "export_predictions",
+    "load_adapter",
+    "open_dataset",
+    "read_predictions",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from anydet import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

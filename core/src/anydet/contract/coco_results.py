@@ -18,7 +18,7 @@ from anydet.contract.source import UNREADABLE, open_source
 from anydet.contract.table import rle
 from anydet.errors import ContractError
 from anydet.geometry.masks import bounds_xywh
-from anydet.types import RLE, FloatArray, IntArray
+from anydet.types import RLE, FloatArray, GroundTruthColumns, IntArray
 
 _NAMED = 10
 
@@ -84,6 +84,21 @@ def load_coco_results(
         box_format="xywh_abs",
         keypoints_in_pixels=True,
     )
+
+
+def coco_ids(truth: GroundTruthColumns) -> tuple[dict[int, str], dict[int, int]]:
+    """Image id -> key and category id -> class id of a COCO data set.
+
+    Raises:
+        ContractError: the data set has no image ids of its own.
+    """
+    if truth.image_ids is None:
+        raise ContractError(
+            f"COCO results name images by id, and this data set ({truth.source}) has no image ids",
+            fix="give --dataset the COCO annotations JSON that the ids come from",
+        )
+    images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
+    return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
 
 
 def _read(path: Path) -> list[Result]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anydet.contract.coco_results import load_coco_results
+from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.join import match_keys
 from anydet.contract.load import scan
 from anydet.contract.places import Shape, printable, show
@@ -120,21 +120,6 @@ def _read(path: Path | str, dataset: Known | None) -> tuple[RawPredictions, tupl
         raise ContractError(f"{path}: a COCO results file, which needs its data set: add --dataset")
     truth = dataset.ground_truth()
     return load_coco_results(path, *coco_ids(truth)), ()
-
-
-def coco_ids(truth: GroundTruthColumns) -> tuple[dict[int, str], dict[int, int]]:
-    """Image id -> key and category id -> class id of a COCO data set.
-
-    Raises:
-        ContractError: the data set has no image ids of its own.
-    """
-    if truth.image_ids is None:
-        raise ContractError(
-            f"a COCO results file needs a COCO data set; this one is {truth.source}",
-            fix="give --dataset the annotations JSON",
-        )
-    images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
-    return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
 
 
 def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:

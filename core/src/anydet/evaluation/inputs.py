@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anydet.contract.coco_results import load_coco_results
+from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.load import load
 from anydet.contract.raw import RawPredictions
 from anydet.contract.source import open_source
@@ -88,15 +88,7 @@ def _load(path: Path, dataset: Dataset) -> RawPredictions:
     """Predictions of any shape; those of COCO results are joined through the data set's own ids."""
     if open_source(path).shape != "coco":
         return load(path)
-    truth = dataset.ground_truth()
-    if truth.image_ids is None:
-        raise EvaluationError(
-            f"{path}: COCO results name images by id, and {dataset.root} has no image ids",
-            fix="give --dataset the COCO annotations JSON that the ids come from",
-        )
-    images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
-    classes = {source_id: i for i, source_id in enumerate(truth.classes.source_ids)}
-    return load_coco_results(path, images, classes)
+    return load_coco_results(path, *coco_ids(dataset.ground_truth()))
 
 
 def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -149,7 +149,7 @@ class Plugins:
         self,
         name: str,
         *,
-        options: Iterable[str] = (),
+        options: Iterable[str] | Mapping[str, Any] = (),
         config: str | None = None,
         checkpoint: str | None = None,
         device: str = "cpu",
@@ -160,14 +160,15 @@ class Plugins:
     ) -> AdapterSettings:
         """Settings for the adapter called ``name``, its options checked against its own schema.
 
-        ``options`` are ``key=value`` pairs as typed, completed by the schema's defaults; the rest is as in
-        ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong type or value,
-        ``PluginError`` where there is no such adapter or its schema cannot be read.
+        ``options`` are ``key=value`` pairs as typed, or a mapping, completed by the schema's defaults; the
+        rest is as in ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong
+        type or value, ``PluginError`` where there is no such adapter or its schema cannot be read.
         """
         from anydet.plugins.options import check_options, load_schema, parse_options
         from anydet.types import AdapterSettings
 
         schema = load_schema(self.spec("adapters", name).options_schema)
+        given = options if isinstance(options, Mapping) else parse_options(options)
         return AdapterSettings(
             config=config,
             checkpoint=checkpoint,
@@ -176,7 +177,7 @@ class Plugins:
             score_floor=score_floor,
             max_detections=max_detections,
             seed=seed,
-            options=check_options(parse_options(options), schema, owner=name),
+            options=check_options(given, schema, owner=name),
         )
 
     def adapter(self, name: str, settings: AdapterSettings) -> Adapter:

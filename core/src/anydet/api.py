@@ -1,0 +1,174 @@
+"""The main job as six functions; the commands do the same things.
+
+>>> import anydet
+>>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
+>>> with anydet.load_adapter("toy") as adapter:                                      # doctest: +SKIP
+...     anydet.export_predictions(adapter, dataset, "predictions.json", wrap=True)
+>>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
+>>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from anydet.contract.load import load
+from anydet.contract.validate import Report
+from anydet.contract.validate import validate as validate_file
+from anydet.data.dataset import Dataset
+from anydet.data.dataset import open_dataset as open_with
+from anydet.evaluation.coco import CocoResult, evaluate_coco
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.evaluator import IouType
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.manager import Plugins
+from anydet.prediction.export import ExportSummary
+from anydet.prediction.export import export_predictions as export
+from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.types import DetectionColumns
+
+
+def load_adapter(
+    name: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    plugins: Plugins | None = None,
+    batch_size: int = 4,
+    score_floor: float = 0.001,
+    **settings: Any,
+) -> Adapter:
+    """Build an installed adapter; use it as a context manager, or call ``close``.
+
+    Args:
+        name: registered name, as ``anydet adapters list`` shows it.
+        options: the adapter's own options, checked against its schema.
+        plugins: where to look; the installed ones by default.
+        batch_size: records a chunk.
+        score_floor: detections below it need not be returned.
+        **settings: further fields of ``AdapterSettings``: config, checkpoint, device, max_detections, seed.
+
+    Raises:
+        PluginError: there is no such adapter, or it cannot be set up.
+        OptionError: an option is unknown or has the wrong type or value.
+    """
+    plugins = plugins or Plugins.from_env()
+    checked = plugins.settings(
+        name, options=options or {}, batch_size=batch_size, score_floor=score_floor, **settings
+    )
+    return plugins.adapter(name, checked)
+
+
+def open_dataset(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    images: Path | str | None = None,
+    plugins: Plugins | None = None,
+) -> Dataset:
+    """Open what lies on disk, in any installed format.
+
+    Args:
+        path: YOLO or COCO folder, ``data.yaml``, ``dataset.json``, instances JSON, or a folder of images.
+        split: the split, or ``None`` for the first usual one that exists.
+        images: image folder, where the data set does not say.
+        plugins: whose formats to try; the installed ones by default.
+
+    Raises:
+        DatasetError: it is not there, or not what it claims to be.
+    """
+    plugins = plugins or Plugins.from_env()
+    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    return open_with(path, split, images=None if images is None else Path(images), formats=formats)
+
+
+def export_predictions(
+    adapter: Adapter,
+    dataset: Dataset,
+    output: Path | str,
+    *,
+    limits: Limits | None = None,
+    max_images: int | None = None,
+    wrap: bool = False,
+    resume: bool = False,
+    on_error: Literal["stop", "skip"] = "stop",
+    progress: Callable[[int], None] = lambda _images: None,
+) -> ExportSummary:
+    """Predict a data set and write the predictions file.
+
+    For views and test-time training build a ``prediction.pipeline.Pipeline`` and give it to
+    ``prediction.export.export_predictions``.
+
+    Args:
+        adapter: who predicts.
+        dataset: what.
+        output: ``.json``, ``.jsonl`` or ``.parquet``.
+        limits: score threshold, detections an image, clipping.
+        max_images: only the first so many.
+        wrap: write ``.json`` with ``meta``.
+        resume: go on with what an interrupted run left.
+        on_error: "skip" notes undecodable images in their entry instead of stopping.
+        progress: called with the number of images of each finished chunk.
+
+    Raises:
+        AnydetError: as ``prediction.export.export_predictions``.
+    """
+    pipeline = Pipeline(adapter, limits or Limits(), on_error=on_error)
+    return export(
+        pipeline, dataset, Path(output), max_images=max_images, wrap=wrap, resume=resume, progress=progress
+    )
+
+
+def read_predictions(path: Path | str, *, box_format: str | None = None) -> DetectionColumns:
+    """The detections of a predictions file as columns, boxes in pixels of the original images.
+
+    Args:
+        path: a file of any shape but COCO results.
+        box_format: what its boxes are in; by default what the file says, else ``cxcywh_norm``.
+
+    Raises:
+        ContractError: the file breaks the contract, or an image's size is needed and not stated.
+    """
+    return load(path).columns(box_format)
+
+
+def validate(path: Path | str, dataset: Dataset | None = None) -> Report:
+    """Check a predictions file against the contract, and against a data set where one is given."""
+    return validate_file(path, dataset)
+
+
+def evaluate(
+    dataset: Dataset | Path | str,
+    predictions: Path | str,
+    *,
+    iou_type: IouType = "bbox",
+    box_format: str | None = None,
+    max_images: int | None = None,
+    engine: str | None = None,
+    plugins: Plugins | None = None,
+) -> CocoResult:
+    """COCO's numbers of a predictions file on a data set.
+
+    Args:
+        dataset: an open data set, or a path; a COCO annotations file will do.
+        predictions: a predictions file or COCO results.
+        iou_type: what overlaps are measured on.
+        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        max_images: only the first so many images, on both sides.
+        engine: registered name; the best installed one by default.
+        plugins: where engines and formats come from; the installed ones by default.
+
+    Raises:
+        AnydetError: either side cannot be read, or they do not fit each other.
+    """
+    plugins = plugins or Plugins.from_env()
+    opened = open_dataset(dataset, plugins=plugins) if isinstance(dataset, str | Path) else dataset
+    return evaluate_coco(
+        opened,
+        predictions,
+        iou_type=iou_type,
+        box_format=box_format,
+        max_images=max_images,
+        engine=choose_engine(plugins, engine),
+    )
