@@ -143,7 +143,7 @@ def test_coco_results_are_read_with_their_data_set_and_exempt_from_the_score_ran
     (error,) = findings(tmp_path, results, Scenes())[0]
     assert error.startswith("1 values of category_id that the data set does not have: 2 ")
     (error,) = findings(tmp_path, results, Scenes(image_ids=False))[0]
-    assert "needs a COCO data set" in error
+    assert "name images by id" in error
 
 
 def test_one_pass_says_everything_about_a_broken_file(tmp_path: Path) -> None:
