@@ -45,7 +45,7 @@ bench: $(VENV)/.all  ## ratios against named peers, in one run
 	$(BIN)/python benchmarks/eval_coco.py
 
 docs: $(VENV)/.all  ## write the generated reference pages
-	$(BIN)/python tools/make_reference.py
+	$(BIN)/python docs/make_reference.py
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) demo

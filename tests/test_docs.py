@@ -1,0 +1,143 @@
+"""The pages of docs/tutorial and docs/how-to do what they say: their blocks run in order in an empty folder.
+
+- A block with ``title=PATH`` behind its language is written to that file.
+- A ``bash`` block runs and must exit with 0, or with what ``exit=1`` behind its language says.
+- A ``text`` block after a ``bash`` block is all that its commands print, stdout and stderr. Spaces do not
+  count, ``...`` stands for any text within a line, a line of ``...`` for any lines.
+- Everything else is for the reader's eyes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
+SLOW = {"compare-pytorch-with-onnx", "write-an-adapter"}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    attributes: dict[str, str]
+    text: str
+    expected: str | None = None
+    """What the page shows as the output of a bash block."""
+
+
+def read_blocks(page: str) -> list[Block]:
+    found: list[Block] = []
+    for language, info, text in re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        if language == "text" and found and found[-1].language == "bash" and found[-1].expected is None:
+            found[-1] = Block("bash", found[-1].attributes, found[-1].text, text)
+        else:
+            found.append(Block(language, dict(re.findall(r"(\w+)=(\S+)", info)), text))
+    return found
+
+
+def tidy(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip()) + "\n"
+
+
+def shows(expected: str, output: str) -> bool:
+    """Whether an output is what a page shows of it."""
+    lines = []
+    for line in tidy(expected).splitlines():
+        words = re.escape(line).replace(r"\.\.\.", r"[^\n]*")
+        lines.append(r"(?:[^\n]*\n)*" if line == "..." else f"{words}\n")
+    return re.fullmatch("".join(lines), tidy(output)) is not None
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Variables of an environment that sees this one's packages; what a page installs lands in it alone."""
+    folder = tmp_path / "venv"
+    venv.create(folder, symlinks=True)
+    commands = Path(sysconfig.get_path("scripts", vars={"base": str(folder)}))
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    (site / "parent.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    script = commands / "anydet"
+    script.write_text(f"#!{commands / 'python'}\nfrom anydet.cli import main\nmain(prog_name='anydet')\n")
+    script.chmod(0o755)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ANYDET_")},
+        "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "COLUMNS": "200",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",  # everything is there already
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads its negated flags so: 0 is "no isolation"
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+
+
+def run(block: Block, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in PAGES]
+)
+def test_a_page_does_what_it_says(page, tmp_path, environment):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for block in read_blocks(page.read_text("utf-8")):
+        if title := block.attributes.get("title"):
+            path = folder / title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, "utf-8")
+        elif block.language == "bash":
+            done = run(block, folder, environment)
+            said = f"$ {block.text}{done.stdout}"
+            assert done.returncode == int(block.attributes.get("exit", 0)), said
+            if block.expected is not None:
+                assert shows(block.expected, done.stdout), f"{said}\n--- the page shows\n{block.expected}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_every_block_of_a_page_is_run_written_or_compared(page):
+    """A block that a test skips is one that can rot: Python without a title, text without a command."""
+    for block in read_blocks(page.read_text("utf-8")):
+        assert "title" in block.attributes or block.language == "bash", block.text
+
+
+def test_an_output_must_be_what_the_page_shows():
+    printed = "AP   0.1234\nfive  images, 0.1 s\nlast\n"
+    assert shows("AP 0.1234\nfive images, ... s\nlast", printed)
+    assert shows("...\nlast", printed)
+    assert not shows("AP 0.1235\nfive images, ... s\nlast", printed)
+    assert not shows("AP 0.1234\nlast", printed)
+    assert not shows("AP 0.1234\nfive images, ... s", printed)
+
+
+def test_blocks_are_read_with_their_attributes_and_outputs():
+    blocks = read_blocks(
+        "# t\n```python title=a/b.py\nx = 1\n```\n```bash exit=1\nfalse\n```\n\n```text\nno\n```\n"
+    )
+    assert [(b.language, b.attributes, b.text, b.expected) for b in blocks] == [
+        ("python", {"title": "a/b.py"}, "x = 1\n", None),
+        ("bash", {"exit": "1"}, "false\n", "no\n"),
+    ]
+
+
+def test_the_pages_run_with_this_python(environment, tmp_path):
+    block = Block("bash", {}, "python -c 'import sys, anydet; print(sys.version_info[:2])'")
+    assert run(block, tmp_path, environment).stdout.strip() == str(sys.version_info[:2])

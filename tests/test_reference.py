@@ -1,0 +1,74 @@
+"""The generated reference is what ``make docs`` would write now, and shell completion answers."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs/reference"
+
+
+@pytest.fixture(scope="module")
+def pages():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANYDET_PLUGINS", "")  # the generator sets its own
+        return runpy.run_path(str(ROOT / "docs/make_reference.py"))["pages"]()
+
+
+@pytest.mark.parametrize("name", ["commands", "hooks", "predictions-schema", "adapters-options"])
+def test_a_generated_page_is_fresh(pages, name):
+    assert (REFERENCE / f"{name}.md").read_text("utf-8") == pages[f"{name}.md"], "run 'make docs' and commit"
+
+
+def test_every_generated_page_is_held_to_its_source(pages):
+    made = {p.name for p in REFERENCE.glob("*.md") if "Made by `make docs`" in p.read_text("utf-8")}
+    assert made == set(pages)
+
+
+def test_links_within_the_schemas_page_have_their_section(pages):
+    import re
+
+    page = pages["predictions-schema.md"]
+    assert set(re.findall(r"\(#(\w+)\)", page)) <= set(re.findall(r"^## (\w+)$", page, re.MULTILINE))
+
+
+def complete(*words: str, variables: dict[str, str] | None = None) -> list[str]:
+    """What bash would offer for the last word."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from anydet.cli import main; main(prog_name='anydet')"],
+        env={
+            **os.environ,
+            "COMP_WORDS": " ".join(["anydet", *words]),
+            "COMP_CWORD": str(len(words)),
+            "_ANYDET_COMPLETE": "bash_complete",
+            **(variables or {}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_commands_complete():
+    assert complete("exp") == ["export-predictions"]
+
+
+def test_options_complete():
+    assert complete("eval-coco", "--pred") == ["--predictions"]
+
+
+def test_adapter_names_complete_behind_adapter():
+    assert "toy" in complete("export-predictions", "--adapter", "to")
+    assert complete("export-predictions", "--adapter", "nobody-has-this") == []
+
+
+def test_completion_is_quiet_where_a_plugin_is_missing():
+    assert complete("exp", variables={"ANYDET_PLUGINS": "toy,absent"}) == ["export-predictions"]
