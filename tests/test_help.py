@@ -1,0 +1,186 @@
+"""Commands explain themselves: help ends with an example that runs, results come as JSON, errors have a fix.
+
+Commands are found through click, so that a new one is held to this without a line here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.plugins.manager import Plugins
+
+ROOT = Path(__file__).parents[1]
+OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
+WRITERS = {"demo", "synth", "export-predictions"}
+"""Commands that print no result: what they make is a file."""
+SLOW = {"demo", "adapters check"}
+
+
+def walk(command: click.Command, ctx: click.Context, name: str = ""):
+    """(name as typed, command) of a command and of all below it."""
+    yield name, command
+    if isinstance(command, click.Group):
+        for part in command.list_commands(ctx):
+            below = command.get_command(ctx, part)
+            assert below is not None
+            yield from walk(below, click.Context(below, ctx, part), f"{name} {part}".strip())
+
+
+def find_commands() -> dict[str, click.Command]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANYDET_PLUGINS", OURS)
+        plugins = Plugins.from_env()
+    return dict(walk(main, click.Context(main, info_name="anydet", obj=plugins)))
+
+
+COMMANDS = find_commands()
+LEAVES = [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)]
+
+
+def named(names, *, slow=SLOW):
+    return [
+        pytest.param(name, id=name or "anydet", marks=pytest.mark.slow if name in slow else ())
+        for name in names
+    ]
+
+
+def run(line: str):
+    """What one line of an example does; ``VARIABLE=value`` may stand before ``anydet``."""
+    words = shlex.split(line)
+    at = words.index("anydet")
+    variables = dict(word.split("=", 1) for word in words[:at])
+    return CliRunner(env=variables).invoke(main, words[at + 1 :], prog_name="anydet")
+
+
+def example(name: str) -> list[str]:
+    """The lines of a command's example, those ended by a backslash joined."""
+    shown = run(f"anydet {name} --help")
+    assert shown.exit_code == 0, shown.output
+    lines = [line.strip() for line in shown.stdout.rstrip().splitlines()]
+    assert "Example:" in lines, f"'anydet {name} --help' shows no example"
+    return "\n".join(lines[lines.index("Example:") + 1 :]).replace("\\\n", " ").splitlines()
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory):
+    """What examples take as given, by its path."""
+    folder = tmp_path_factory.mktemp("given")
+    scenes, predictions, broken = folder / "data/scenes", folder / "predictions.json", folder / "broken.json"
+    for line in (
+        f"anydet synth --out {scenes} --images 3",
+        f"anydet export-predictions --adapter toy --dataset {scenes} --output {predictions} --wrap",
+    ):
+        assert run(line).exit_code == 0, line
+    detection = {"class_id": 0, "score": 2, "bbox": [0.5, 0.5, 0.1, 0.1]}
+    broken.write_text(json.dumps([{"image": "a.png", "detections": [detection]}]))
+    return folder
+
+
+GIVEN = ("data/scenes", "predictions.json", "broken.json")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ANYDET_PLUGINS", OURS)
+    return tmp_path
+
+
+def provide(lines: list[str], given: Path, folder: Path) -> None:
+    """Copy what an example uses and does not make itself."""
+    made = {
+        word
+        for line in lines
+        for before, word in zip(line.split(), line.split()[1:], strict=False)
+        if before in {"--out", "--output"}
+    }
+    for name in GIVEN:
+        if name in made or name not in " ".join(lines):
+            continue
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (given / name).is_dir() else shutil.copy
+        copy(given / name, folder / name)
+
+
+@pytest.mark.parametrize("name", named(COMMANDS, slow=()))
+def test_help_ends_with_an_example_of_the_command_itself(name):
+    lines = example(name)
+    assert any(f"anydet {name}".strip() in line for line in lines)
+    assert all("anydet " in line for line in lines)
+
+
+@pytest.mark.parametrize("name", named(COMMANDS))
+def test_the_example_runs(name, given, folder):
+    lines = example(name)
+    provide(lines, given, folder)
+    for line in lines:
+        done = run(line)
+        assert done.exit_code == 0, f"$ {line}\n{done.output}"
+
+
+@pytest.mark.parametrize("name", named(sorted(set(LEAVES) - WRITERS)))
+def test_results_come_as_json(name, given, folder):
+    lines = example(name)
+    provide(lines, given, folder)
+    option = next((o for o in COMMANDS[name].params if "--json" in o.opts), None)
+    assert option is not None, f"'anydet {name}' has no --json"
+    for line in lines[:-1]:
+        run(line)
+    line = f"{lines[-1].replace(' --json', '')} --json{'' if option.is_flag else ' -'}"
+    json.loads(run(line).stdout)
+
+
+@pytest.mark.parametrize("name", named(LEAVES, slow=()))
+def test_a_missing_file_and_an_unknown_name_are_errors_that_say_what_to_do(name, given, folder):
+    lines = example(name)
+    provide(lines, given, folder)
+    words = lines[-1].split()
+    for i, word in enumerate(words):
+        if (folder / word).exists() or word in {"toy", "onnxruntime"}:
+            line = " ".join([*words[:i], "missing", *words[i + 1 :]])
+            done = run(line)
+            assert done.exit_code in {1, 2}, f"$ {line}\n{done.output}"
+            assert isinstance(done.exception, SystemExit), f"$ {line}\n{done.exception!r}"
+            assert done.exit_code == 2 or "\n  fix: " in done.output, f"$ {line}\n{done.output}"
+
+
+@pytest.mark.parametrize("name", named(LEAVES, slow=()))
+def test_an_unknown_option_is_wrong_usage(name):
+    assert run(f"anydet {name} --no-such-option").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "anydet export-predictions --adapter toy --dataset data/scenes --output p.txt",
+        "anydet export-predictions --adapter toy --option mask=1 --dataset data/scenes --output p.json",
+        "anydet export-predictions --adapter toy --option masks=7 --dataset data/scenes --output p.json",
+        "anydet export-predictions --adapter toy --option masks --dataset data/scenes --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --split none --output p.json",
+        "anydet export-predictions --adapter toy --dataset broken.json --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --tta-view none --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --ttt --output p.json",
+        "anydet export-predictions --adapter onnxruntime --dataset data/scenes --output p.json",
+        "anydet eval-coco --dataset data/scenes --predictions broken.json",
+        "anydet eval-coco --dataset data/scenes --predictions predictions.json --engine none",
+        "anydet eval-coco --dataset data/scenes --predictions predictions.json --iou-type keypoints",
+        "anydet synth --out data/scenes",
+        "anydet adapters show none",
+        "anydet adapters check onnxruntime",
+    ],
+)
+def test_simple_wrong_uses_say_what_to_do(line, given, folder):
+    provide(list(GIVEN), given, folder)
+    done = run(line)
+    assert done.exit_code == 1, done.output
+    assert "Error: " in done.output
+    assert "\n  fix: " in done.output
