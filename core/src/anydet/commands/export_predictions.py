@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
+
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
     from anydet.prediction.export import ExportSummary
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output predictions.json"
     ),
 )
-@click.option("--adapter", required=True, metavar="NAME", help="Who predicts; see 'anydet adapters list'.")
+@adapter_options
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
@@ -36,15 +38,6 @@ if TYPE_CHECKING:
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
 @click.option("--max-images", type=click.IntRange(min=1), help="Only the first so many images.")
-@click.option("--config", help="The adapter's configuration; its base one by default.")
-@click.option("--checkpoint", help="Weights.")
-@click.option(
-    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or what the adapter knows."
-)
-@click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the adapter; repeatable."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.001, show_default=True)
 @click.option(
     "--max-detections", type=click.IntRange(min=1), default=100, show_default=True, help="Per image."
@@ -87,20 +80,11 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     from anydet.prediction.pipeline import Limits, Pipeline
 
     formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
-    settings = plugins.settings(
-        flags["adapter"],
-        **{
-            k: flags[k]
-            for k in ("options", "config", "checkpoint", "device", "batch_size", "seed", "max_detections")
-        },
-        score_floor=flags["score_threshold"],
-    )
+    settings = adapter_settings(plugins, flags)
     adaptation = _adaptation(flags)
     dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
-    with plugins.adapter(flags["adapter"], settings) as adapter:
-        for warning in adapter.notes.get("warnings", ()):
-            click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+    with open_adapter(plugins, flags["adapter"], settings) as adapter:
         pipeline = Pipeline(
             adapter,
             Limits(flags["score_threshold"], flags["max_detections"], clip=not flags["no_clip"]),

@@ -39,5 +39,13 @@ def register_views(register: Callable[[ViewSpec], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """One module a command in ``anydet.commands``."""
-    for name in ("adapters", "demo", "eval-coco", "export-predictions", "synth", "validate-predictions"):
+    for name in (
+        "adapters",
+        "demo",
+        "eval-coco",
+        "export-predictions",
+        "predict",
+        "synth",
+        "validate-predictions",
+    ):
         register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command"))

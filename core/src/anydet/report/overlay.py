@@ -94,7 +94,7 @@ def mark_predictions(predictions: ImagePredictions, classes: ClassTable | None =
         Mark(
             box_xyxy_px=predictions.boxes_xyxy_px[row],
             colour=colour_of(int(predictions.class_ids[row])),
-            text=f"{_name(int(predictions.class_ids[row]), classes)} {predictions.scores[row]:.2f}",
+            text=f"{class_name(int(predictions.class_ids[row]), classes)} {predictions.scores[row]:.2f}",
             mask=None if predictions.masks is None else predictions.masks[row],
             keypoints=None if points is None else points[row],
         )
@@ -109,7 +109,7 @@ def mark_labels(labels: Labels, classes: ClassTable | None, size_hw: tuple[int, 
         Mark(
             box_xyxy_px=boxes[row],
             colour=colour_of(int(labels.class_ids[row])),
-            text=_name(int(labels.class_ids[row]), classes) + " (crowd)" * bool(labels.iscrowd[row]),
+            text=class_name(int(labels.class_ids[row]), classes) + " (crowd)" * bool(labels.iscrowd[row]),
             mask=masks.as_rle(labels.segmentations[row], (size_hw[1], size_hw[0]))
             if labels.segmentations
             else None,
@@ -141,6 +141,13 @@ def draw_marks(image: ByteImage, marks: Sequence[Mark]) -> ByteImage:
 def colour_of(class_id: int) -> Colour:
     """The colour of a class."""
     return PALETTE[class_id % len(PALETTE)]
+
+
+def class_name(class_id: int, classes: ClassTable | None) -> str:
+    """The name of a class, or its number where the table does not have it."""
+    if classes is None or not 0 <= class_id < len(classes):
+        return str(class_id)
+    return classes.names[class_id]
 
 
 def caption(image: ByteImage, text: str) -> ByteImage:
@@ -191,12 +198,6 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     return cast(
         "ImageFont.FreeTypeFont", ImageFont.load_default(size=size_px)
     )  # scalable, since it has a size
-
-
-def _name(class_id: int, classes: ClassTable | None) -> str:
-    if classes is None or not 0 <= class_id < len(classes):
-        return str(class_id)
-    return classes.names[class_id]
 
 
 def _predicted_points(predictions: ImagePredictions) -> FloatArray | None:

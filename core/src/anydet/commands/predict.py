@@ -1,0 +1,171 @@
+"""``anydet predict``: pictures without labels through an adapter, onto the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
+
+if TYPE_CHECKING:
+    from anydet.data.pictures import PicturesDataset
+    from anydet.plugins.manager import Plugins
+    from anydet.prediction.pipeline import Pipeline
+    from anydet.types import ClassTable, ImagePredictions
+
+
+@click.command(
+    "predict",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 4\n"
+        "  anydet predict data/scenes/images/val --adapter toy --save-overlays overlays"
+    ),
+)
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB...")
+@adapter_options
+@click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.25, show_default=True)
+@click.option(
+    "--max-detections", type=click.IntRange(min=1), default=100, show_default=True, help="Per image."
+)
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option(
+    "--save-overlays",
+    "overlays",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write one PNG an image.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Predictions file: .json, .jsonl, .parquet",
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run that has an --output.")
+@click.option(
+    "--max-rows", type=click.IntRange(min=0), default=50, show_default=True, help="Rows of the table."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a predictions document instead of the table.")
+@click.pass_obj
+def command(plugins: Plugins, /, **flags: Any) -> None:
+    """Predict pictures that have no labels: files, folders (searched through), quoted patterns (** too).
+
+    Boxes are left, top, right, bottom in pixels. Images are named relative to the folder they share.
+    """
+    from anydet.commands.progress import progress
+    from anydet.data.pictures import open_pictures
+    from anydet.prediction.pipeline import Limits, Pipeline
+    from anydet.report.files import picture_paths
+
+    if flags["resume"] and not flags["output"]:
+        raise click.UsageError("--resume goes on with an --output; name it")
+    settings = adapter_settings(plugins, flags)
+    pictures = open_pictures(flags["pictures"])
+    if flags["overlays"]:
+        picture_paths(flags["overlays"], pictures.keys, (record.path for record in pictures))
+    with open_adapter(plugins, flags["adapter"], settings) as adapter:
+        limits = Limits(flags["score_threshold"], flags["max_detections"])
+        pipeline = Pipeline(adapter, limits, on_error=flags["on_error"], hook=plugins.hook)
+        with progress("predict", len(pictures)) as advance:
+            _show(_predict(pipeline, pictures, flags, advance), pictures, adapter.classes, flags)
+
+
+def _predict(
+    pipeline: Pipeline, pictures: PicturesDataset, flags: dict[str, Any], advance: Callable[[int], None]
+) -> Iterator[ImagePredictions]:
+    """Results one at a time; with ``--output`` they are read back from the finished file."""
+    from anydet.contract.columns import read_images
+    from anydet.prediction.export import export_predictions
+
+    output = flags["output"]
+    if output is None:
+        for chunk in pipeline.run(pictures, total=len(pictures)):
+            advance(len(chunk))
+            yield from chunk
+        return
+    export_predictions(pipeline, pictures, output, wrap=True, resume=flags["resume"], progress=advance)
+    click.echo(f"wrote {output}", err=True)
+    yield from read_images(output)
+
+
+def _show(
+    results: Iterator[ImagePredictions],
+    pictures: PicturesDataset,
+    classes: ClassTable | None,
+    flags: dict[str, Any],
+) -> None:
+    """Each result as it comes: its overlay, and its rows or its JSON."""
+    if flags["overlays"]:
+        results = _save_overlays(results, pictures, classes, flags["overlays"])
+    results = _name_skipped(results)
+    if flags["as_json"]:
+        _print_document(results, classes)
+    else:
+        _print_rows(results, classes, flags["max_rows"])
+    if flags["overlays"]:
+        click.echo(f"overlays are in {flags['overlays']}", err=True)
+
+
+def _save_overlays(
+    results: Iterator[ImagePredictions], pictures: PicturesDataset, classes: ClassTable | None, folder: Path
+) -> Iterator[ImagePredictions]:
+    from anydet.report.files import picture_paths
+    from anydet.report.overlay import draw, save_png
+
+    paths = picture_paths(folder, pictures.keys)
+    for record, path, found in zip(pictures, paths, results, strict=True):
+        if "error" not in found.extra:
+            save_png(draw(record.image(), found, classes), path)
+        yield found
+
+
+def _name_skipped(results: Iterator[ImagePredictions]) -> Iterator[ImagePredictions]:
+    for found in results:
+        if "error" in found.extra:
+            click.echo(f"skipped {found.image}: {found.extra['error']}", err=True)
+        yield found
+
+
+def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None, limit: int) -> None:
+    """The first ``limit`` detections by image, and how many there are."""
+    from anydet.commands.tables import print_table
+    from anydet.report.overlay import class_name
+
+    rows: list[tuple[str, ...]] = []
+    starts: list[int] = []
+    images = detections = shown = 0
+    for found in results:
+        images, detections = images + 1, detections + len(found)
+        if len(rows) >= limit:
+            continue
+        starts.append(len(rows))
+        if not len(found):
+            rows.append((found.image, "(nothing)", "", *[""] * 4))
+        for row in range(min(len(found), limit - len(rows))):
+            box = [f"{edge:.1f}" for edge in found.boxes_xyxy_px[row].tolist()]
+            name = class_name(int(found.class_ids[row]), classes)
+            rows.append(("" if row else found.image, name, f"{found.scores[row]:.2f}", *box))
+            shown += 1
+    if rows:
+        print_table(
+            ("image", "class", "score", "left", "top", "right", "bottom"), rows, left=2, starts=starts
+        )
+    rest = f"; {detections - shown} not shown, see --max-rows and --json" if shown < detections else ""
+    click.echo(f"{images} image{'s' * (images != 1)}, {detections} detection{'s' * (detections != 1)}{rest}")
+
+
+def _print_document(results: Iterator[ImagePredictions], classes: ClassTable | None) -> None:
+    """A wrapped predictions document, entry by entry."""
+    from anydet.contract.encode import encode_entry, encode_json
+    from anydet.contract.schema import VERSION
+
+    between = f'{{"schema_version":{VERSION},"predictions":[\n'
+    for found in results:
+        click.echo(between + encode_entry(found).decode(), nl=False)
+        between = ",\n"
+    meta = {} if classes is None else {"classes": list(classes.names)}
+    click.echo(f'\n],"meta":{encode_json(meta, where="meta").decode()}}}')

@@ -1,0 +1,34 @@
+"""Where pictures of images are written: one PNG an image, never over a source image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from anydet.data.containment import contained
+from anydet.errors import OptionError
+
+
+def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | None] = ()) -> tuple[Path, ...]:
+    """The PNG of each image, below ``folder`` as its key is below the image folder.
+
+    ``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` for all images where two would share a name.
+
+    Args:
+        folder: where they go.
+        keys: of the images, each once.
+        sources: files that must stay as they are.
+
+    Raises:
+        DatasetError: a key leads outside ``folder``.
+        OptionError: a picture would overwrite one of ``sources``.
+    """
+    names = [str(PurePosixPath(key).with_suffix(".png")) for key in keys]
+    if len({name.lower() for name in names}) < len(names):
+        names = [f"{key}.png" for key in keys]
+    paths = [contained(folder, name) for name in names]
+    kept = {source.resolve() for source in sources if source is not None}
+    for path in paths:
+        if path in kept:
+            raise OptionError(f"{path}: the overlay would overwrite the picture", fix="name another folder")
+    return tuple(folder / name for name in names)
