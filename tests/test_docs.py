@@ -22,7 +22,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
-SLOW = {"compare-pytorch-with-onnx", "write-an-adapter"}
+SLOW = {
+    "compare-pytorch-with-onnx",
+    "evaluate-somebody-elses-predictions",
+    "which-preset-for-my-model",
+    "write-an-adapter",
+}
 
 
 @dataclass(frozen=True)
