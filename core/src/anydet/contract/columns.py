@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.contract.documents import Entry
 from anydet.contract.load import entries, read_meta
 from anydet.contract.raw import RawPredictions
 from anydet.contract.source import open_source
@@ -77,10 +79,20 @@ def read_images(
     if problems:
         raise ContractError(f"{path}: {problems[0]}", fix=f"run 'anydet validate-predictions {path}'")
     for entry in entries(source):
-        table = Table()
-        table.add(entry, 0)
-        raw = table.finish(str(source.path), source.shape, meta)
-        yield _image(raw, box_format, (sizes_wh or {}).get(entry.image))
+        yield image_of_entry(entry, str(source.path), meta, box_format, (sizes_wh or {}).get(entry.image))
+
+
+def image_of_entry(
+    entry: Entry,
+    path: str,
+    meta: Mapping[str, Any] | None,
+    box_format: str | None = None,
+    known_wh: Size | None = None,
+) -> ImagePredictions:
+    """One entry as a result; arguments as in ``read_images``, ``known_wh`` wins over the entry's size."""
+    table = Table()
+    table.add(entry, 0)
+    return _image(table.finish(path, "list", meta), box_format, known_wh)
 
 
 def _image(raw: RawPredictions, box_format: str | None, known_wh: Size | None) -> ImagePredictions:

@@ -1,0 +1,1 @@
+"""Predictions from one kind of file into another, with a list of what got lost."""

@@ -1,0 +1,98 @@
+"""Results written as COCO has them, under a data set's own image and category ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anydet.contract.coco_results import coco_ids, load_coco_results
+from anydet.contract.columns import to_images
+from anydet.contract.join import join_keys
+from anydet.errors import ContractError
+from anydet.geometry.boxes import xyxy_to_xywh
+from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions, IntArray
+
+
+def read_coco_results(path: Path, truth: GroundTruthColumns) -> Iterator[ImagePredictions]:
+    """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones."""
+    raw = load_coco_results(path, *coco_ids(truth))
+    sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
+    columns = raw.columns(sizes_wh=sizes)
+    if columns.keypoints is not None:
+        missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
+        columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))
+    return to_images(columns)
+
+
+def coco_results(
+    images: Sequence[ImagePredictions], truth: GroundTruthColumns, names: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """Results as COCO's list; the bbox is x, y, width, height.
+
+    Args:
+        images: results whose keys join those of the data set.
+        truth: the data set.
+        names: class names of the results; classes join by name where both sides have them.
+
+    Raises:
+        ContractError: the data set has no image ids, or does not know an image or a class.
+    """
+    coco_ids(truth)  # a data set without ids of its own is refused here
+    assert truth.image_ids is not None
+    ids = truth.image_ids[join_keys([p.image for p in images], truth.images)].tolist()
+    categories = category_ids(truth.classes, names)
+    return [
+        result
+        for image_id, image in zip(ids, images, strict=True)
+        for result in _results(image_id, image, categories)
+    ]
+
+
+def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
+    """The data set's category id of each class id; raises ``ContractError`` for names it does not have."""
+    source = np.array(classes.source_ids, np.int64)
+    if names is None or tuple(names) == classes.names:
+        return source
+    position = {name: i for i, name in enumerate(classes.names)}
+    unknown = [name for name in names if name not in position]
+    if unknown:
+        raise ContractError(
+            f"the predictions have classes that the data set does not: {', '.join(map(repr, unknown[:5]))} "
+            f"(of {len(names)} there, {len(classes)} here)",
+            fix="give the data set that the predictions were made for, or correct meta.classes",
+        )
+    return source[[position[name] for name in names]]
+
+
+def _results(image_id: int, p: ImagePredictions, categories: IntArray) -> Iterator[dict[str, Any]]:
+    beyond = np.flatnonzero(p.class_ids >= len(categories))
+    if len(beyond):
+        row = int(beyond[0])
+        raise ContractError(
+            f"{p.image}: detections[{row}]: class_id {p.class_ids[row]} where the data set has "
+            f"{len(categories)} classes",
+            fix="give the data set that the predictions were made for",
+        )
+    boxes = xyxy_to_xywh(p.boxes_xyxy_px).tolist()
+    for row, (category, score) in enumerate(
+        zip(categories[p.class_ids].tolist(), p.scores.tolist(), strict=True)
+    ):
+        result = {"image_id": image_id, "category_id": category, "bbox": boxes[row], "score": score}
+        mask = p.masks[row] if p.masks else None
+        if mask is not None:
+            result["segmentation"] = {"size": list(mask.size_hw), "counts": mask.counts}
+        if p.keypoints is not None and not np.isnan(p.keypoints[row]).all():
+            result["keypoints"] = _keypoints(p.keypoints[row])
+        yield result
+
+
+def _keypoints(points: Any) -> list[float]:
+    """x, y, score of each point; all 0 where it is missing, score 1 where nobody gave one."""
+    missing = np.isnan(points[:, :2]).any(axis=1)
+    scored = np.where(np.isnan(points), [0.0, 0.0, 1.0], points)
+    flat: list[float] = np.where(missing[:, None], 0.0, scored).reshape(-1).tolist()
+    return flat

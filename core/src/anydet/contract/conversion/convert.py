@@ -1,0 +1,287 @@
+"""One kind of predictions file into another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anydet.contract.columns import image_of_entry, read_images
+from anydet.contract.conversion.cocofile import coco_results, read_coco_results
+from anydet.contract.conversion.csvfile import read_csv, write_csv
+from anydet.contract.conversion.losses import tally
+from anydet.contract.documents import Box, Entry
+from anydet.contract.encode import encode_entry, encode_json
+from anydet.contract.join import match_keys
+from anydet.contract.load import entries, load
+from anydet.contract.raw import RawPredictions
+from anydet.contract.source import open_source
+from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions
+from anydet.errors import ContractError, OptionError
+from anydet.types import GroundTruthColumns, ImagePredictions
+
+CONVENTIONS = {"bbox_format": "cxcywh_norm", "rot6d": "columns"}
+SOURCES = ("contract", "coco", "csv", "yolozu")
+TARGETS = ("contract", "coco", "csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What was converted.
+
+    Attributes:
+        source, output: the files.
+        made_of, made_into: their kinds: contract, coco, csv, yolozu.
+        images, detections: how many were written.
+        lost: what the output has no place for -> how many detections (or images) had it.
+        notes: what else a person should know.
+    """
+
+    source: str
+    output: str
+    made_of: str
+    made_into: str
+    images: int
+    detections: int
+    lost: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+    def loss_lines(self) -> list[str]:
+        """``CSV cannot hold masks: 120 lost``, one a field."""
+        names = {"csv": "CSV", "coco": "COCO results", "contract": "a plain list"}
+        return [
+            f"{names[self.made_into]} cannot hold {name}: {count} lost" for name, count in self.lost.items()
+        ]
+
+
+@dataclass(slots=True)
+class Reading:
+    """A file opened for conversion: results, or entries that can be passed on as they are."""
+
+    images: Iterator[ImagePredictions]
+    entries: Iterator[Entry] | None = None
+    meta: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    made_of: str | None = None,
+    made_into: str | None = None,
+    truth: GroundTruthColumns | None = None,
+    wrap: bool = False,
+    box_format: str | None = None,
+    class_map: Mapping[int, int] | None = None,
+) -> Conversion:
+    """Convert a predictions file.
+
+    Between the contract's own shapes entries pass unchanged, unless boxes or rotations have to be brought to
+    the contract's defaults.
+
+    Args:
+        source: a file of the contract, COCO results, CSV, or one of the package yolozu.
+        output: ``.json``, ``.jsonl``, ``.parquet`` or ``.csv``.
+        made_of: one of ``SOURCES``; found out where ``None``, but for yolozu.
+        made_into: one of ``TARGETS``; by the output's suffix where ``None``.
+        truth: the data set: ids for COCO results, and sizes that files do not state.
+        wrap: write ``.json`` with its meta.
+        box_format: what boxes are in, where the file does not say or says it wrongly.
+        class_map: class id of the contract by the file's id; yolozu only.
+
+    Raises:
+        ContractError: the file breaks its format, or lacks what the other needs.
+        OptionError: options that do not fit each other.
+    """
+    made_of = made_of or ("csv" if source.suffix.lower() == ".csv" else _shape(source))
+    made_into = made_into or ("csv" if output.suffix.lower() == ".csv" else "contract")
+    _check(output, made_of, made_into, truth, class_map)
+    reading = _open(source, made_of, truth, box_format, class_map)
+    counts, lost = Counter[str](), Counter[str]()
+    classes = (reading.meta or {}).get("classes")
+    if made_into == "contract":
+        if reading.entries is not None:
+            lines = map(_line, _counted_entries(reading.entries, counts))
+        else:
+            lines = map(encode_entry, _counted(_sized(reading.images, source, truth), counts))
+        write_predictions(lines, output, meta=reading.meta, wrap=wrap)
+        held = {"meta"} if wrap or output.suffix.lower() != ".json" else set[str]()
+    else:
+        kind = "CSV" if made_into == "csv" else "COCO results"
+        images = _counted(tally(_known_sizes(reading.images, truth), kind, lost), counts)
+        with new_file(output) as file:
+            if made_into == "csv":
+                write_csv(images, file, classes or (truth.classes.names if truth else None))
+            else:
+                assert truth is not None
+                results = coco_results(list(images), truth, classes)
+                file.write(encode_json(results, where=str(output)) + b"\n")
+        held = set()
+    if reading.meta and not held:
+        lost["meta"] = 1
+    return Conversion(
+        str(source),
+        str(output),
+        made_of,
+        made_into,
+        counts["images"],
+        counts["detections"],
+        dict(lost),
+        reading.notes,
+    )
+
+
+def _shape(source: Path) -> str:
+    return "coco" if open_source(source).shape == "coco" else "contract"
+
+
+def _check(
+    output: Path,
+    made_of: str,
+    made_into: str,
+    truth: GroundTruthColumns | None,
+    class_map: Mapping[int, int] | None,
+) -> None:
+    """Refuse what cannot work before anything is read."""
+    if made_of not in SOURCES or made_into not in TARGETS:
+        raise OptionError(
+            f"cannot convert from {made_of!r} to {made_into!r}",
+            fix=f"from one of {', '.join(SOURCES)}, to one of {', '.join(TARGETS)}",
+        )
+    if "coco" in (made_of, made_into) and truth is None:
+        raise OptionError(
+            "COCO results name images and categories by the ids of their data set",
+            fix="give it: --dataset annotations/instances_val2017.json",
+        )
+    if class_map is not None and made_of != "yolozu":
+        raise OptionError("a class map is for files of yolozu", fix="add --from yolozu")
+    suffix = output.suffix.lower()
+    if made_into == "contract":
+        check_output(output)
+    elif suffix != {"csv": ".csv", "coco": ".json"}[made_into]:
+        raise OptionError(
+            f"{output}: {made_into} is not written as {suffix or 'a file without suffix'}",
+            fix=f"name the output {output.stem}{'.csv' if made_into == 'csv' else SUFFIXES[0]}",
+        )
+
+
+def _open(
+    source: Path,
+    made_of: str,
+    truth: GroundTruthColumns | None,
+    box_format: str | None,
+    class_map: Mapping[int, int] | None,
+) -> Reading:
+    meta: Mapping[str, Any] | None
+    if made_of == "yolozu":
+        from anydet.contract.conversion.yolozu import read_yolozu
+
+        found, meta = read_yolozu(source, class_map)
+        return _of_entries(found, source, meta, box_format, truth)
+    if made_of == "coco":
+        assert truth is not None
+        meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
+        return Reading(read_coco_results(source, truth), meta=meta)
+    if made_of == "csv":
+        return _open_csv(source, truth)
+    raw = load(source)
+    asked = box_format or raw.box_format
+    rows = (raw.meta or {}).get("conventions", {}).get("rot6d") == "rows"
+    images = read_images(source, asked, _sizes(raw, truth))
+    if asked == CONVENTIONS["bbox_format"] and not rows:
+        meta = raw.meta if asked == raw.box_format else {**(raw.meta or {}), "conventions": CONVENTIONS}
+        return Reading(images, entries(open_source(source)), meta)
+    return Reading(images, meta={**raw.meta, "conventions": CONVENTIONS} if raw.meta else None)
+
+
+def _of_entries(
+    found: list[Entry],
+    source: Path,
+    meta: Mapping[str, Any] | None,
+    box_format: str | None,
+    truth: GroundTruthColumns | None,
+) -> Reading:
+    """Entries in memory, as if they stood in a file of the contract."""
+    known = _size_table([entry.image for entry in found], truth)
+    images = (image_of_entry(e, str(source), meta, box_format, known.get(e.image)) for e in found)
+    plain = box_format in (None, CONVENTIONS["bbox_format"])
+    return Reading(images, iter(found) if plain else None, meta)
+
+
+def _open_csv(source: Path, truth: GroundTruthColumns | None) -> Reading:
+    """Names become ``meta.classes`` where every id up to the highest has one."""
+    table = read_csv(source)
+    names = [table.names.get(i) for i in range(max(table.names, default=-1) + 1)]
+    if truth is not None and set(table.names.values()) <= set(truth.classes.names):
+        return Reading(iter(table.images), meta={"classes": list(truth.classes.names)})
+    gaps = [i for i, name in enumerate(names) if name is None]
+    if gaps:
+        note = f"class names are left out: ids {', '.join(map(str, gaps[:5]))} have none; give --dataset"
+        return Reading(iter(table.images), notes=(note,))
+    return Reading(iter(table.images), meta={"classes": names} if names else None)
+
+
+def _line(entry: Entry) -> bytes:
+    """An entry as it is, its boxes under the names of the default format."""
+    for detection in entry.detections:
+        if not isinstance(detection.bbox, Box):
+            detection.bbox = Box(*detection.bbox)
+    return msgspec.json.encode(entry)
+
+
+def _sizes(raw: RawPredictions, truth: GroundTruthColumns | None) -> dict[str, tuple[int, int]]:
+    """Sizes of the data set for images whose entry states none."""
+    unknown = [key for key, (width, _) in zip(raw.images, raw.sizes_wh.tolist(), strict=True) if width < 0]
+    return _size_table(unknown, truth)
+
+
+def _size_table(keys: list[str], truth: GroundTruthColumns | None) -> dict[str, tuple[int, int]]:
+    if truth is None or not keys:
+        return {}
+    at, _ = match_keys(keys, truth.images)
+    sizes = truth.sizes_wh.tolist()
+    found = {key: tuple(sizes[i]) for key, i in zip(keys, at.tolist(), strict=True) if i >= 0}
+    return {key: (width, height) for key, (width, height) in found.items() if width > 0}
+
+
+def _known_sizes(
+    images: Iterator[ImagePredictions], truth: GroundTruthColumns | None
+) -> Iterator[ImagePredictions]:
+    """The images, with the data set's size where they have none."""
+    for image in images:
+        size = None if image.size_wh[0] > 0 else _size_table([image.image], truth).get(image.image)
+        yield replace(image, size_wh=size) if size else image
+
+
+def _sized(
+    images: Iterator[ImagePredictions], source: Path, truth: GroundTruthColumns | None
+) -> Iterator[ImagePredictions]:
+    for image in _known_sizes(images, truth):
+        if len(image) and image.size_wh[0] <= 0:
+            raise ContractError(
+                f"{source}: image {image.image}: its size is needed to write boxes as fractions, and the "
+                "file does not state it",
+                fix="give the data set: --dataset",
+            )
+        yield image
+
+
+def _counted(images: Iterator[ImagePredictions], counts: Counter[str]) -> Iterator[ImagePredictions]:
+    for image in images:
+        counts.update(images=1, detections=len(image))
+        yield image
+
+
+def _counted_entries(found: Iterator[Entry], counts: Counter[str]) -> Iterator[Entry]:
+    for entry in found:
+        counts.update(images=1, detections=len(entry.detections))
+        yield entry

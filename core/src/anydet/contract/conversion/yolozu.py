@@ -1,0 +1,222 @@
+"""Files of the package yolozu (entry schema 1 and 2) as entries of the contract.
+
+What differs there: entries carry their own ``schema_version``; ``image_size`` is that of the model's input
+and ``orig_w``, ``orig_h`` that of the image; ``rot6d`` stacks the first two ROWS of the rotation; keypoints
+may be a flat list; a class may be a ``category_id``. Keys that the contract does not know go to ``extra``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from anydet.contract.documents import Detection, Entry
+from anydet.contract.explain import findings
+from anydet.contract.load import judge
+from anydet.contract.masks import rle_problem
+from anydet.contract.places import Place, listed
+from anydet.errors import ContractError, OptionError
+from anydet.geometry.rotations import rot6d_rows_to_columns
+from anydet.types import RLE
+
+ENTRY_VERSIONS = (1, 2)
+ONE_BASED = {i + 1: i for i in range(80)}
+"""Class ids 1..80 -> 0..79."""
+_KEPT = frozenset({"image", "detections", "image_size", "intrinsics", "preprocess"})
+_READ = _KEPT | {"schema_version", "orig_w", "orig_h"}
+_NUMBERS = frozenset(Detection.__struct_fields__)
+
+
+def read_yolozu(
+    path: Path, class_map: Mapping[int, int] | None = None
+) -> tuple[list[Entry], dict[str, Any] | None]:
+    """The entries of a file of yolozu, and its meta as far as the contract knows it.
+
+    Args:
+        path: a list, a wrapped object or a map.
+        class_map: contiguous class id by the file's ``class_id`` (``category_id`` where it has none).
+
+    Raises:
+        ContractError: it is not such a file; ``issues`` has every finding.
+    """
+    items, meta = _items(path)
+    found: list[Entry] = []
+    problems: list[str] = []
+    for number, item in enumerate(items):
+        place = Place("list", number)
+        try:
+            raw = json.dumps(_entry(item, class_map)).encode()
+        except (TypeError, ValueError, KeyError, AttributeError) as exc:
+            problems.append(f"{path}: {place.at()}: {exc}")
+            continue
+        entry, _, wrong = judge(place, raw)
+        problems += [f"{path}: {line}" for line in wrong]
+        if entry is not None:
+            found.append(entry)
+    images = [entry.image for entry in found]
+    problems += [f"{path}: two entries for {i}" for i in dict.fromkeys(images) if images.count(i) > 1][:20]
+    if problems:
+        raise ContractError(
+            "\n".join(listed(problems)), fix="correct the file, or write it again", issues=problems
+        )
+    return found, _meta(meta)
+
+
+def read_class_map(text: str) -> dict[int, int]:
+    """``one-based``, or a ``classes.json`` with ``category_id_to_class_id``.
+
+    Raises:
+        OptionError: neither of them.
+    """
+    if text == "one-based":
+        return dict(ONE_BASED)
+    try:
+        table = json.loads(Path(text).read_text("utf-8"))["category_id_to_class_id"]
+        return {int(category): int(class_id) for category, class_id in table.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise OptionError(
+            f"class map {text!r}: neither 'one-based' nor a JSON file with category_id_to_class_id ({exc})",
+            fix="give --class-map one-based for ids 1..80, or the classes.json that yolozu wrote",
+        ) from exc
+
+
+def _items(path: Path) -> tuple[list[Any], Any]:
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        raise ContractError(f"{path}: cannot be read as JSON: {exc}") from exc
+    if isinstance(data, list):
+        return data, None
+    if isinstance(data, dict) and isinstance(data.get("predictions"), list):
+        if data.get("schema_version", 1) != 1:
+            raise ContractError(f"{path}: schema_version {data['schema_version']!r}; only 1 is known")
+        return data["predictions"], data.get("meta")
+    if isinstance(data, dict) and all(isinstance(value, list) for value in data.values()):
+        return [{"image": key, "detections": value} for key, value in data.items()], None
+    raise ContractError(f"{path}: neither a list, a map of lists, nor an object with predictions")
+
+
+def _entry(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise TypeError("an entry must be an object")
+    version = item.get("schema_version", 1)
+    if version not in ENTRY_VERSIONS:
+        raise ValueError(f"schema_version: {version!r}; known: 1, 2")
+    entry: dict[str, Any] = {"image": item.get("image"), "detections": []}
+    extra = {key: value for key, value in item.items() if key not in _READ}
+    if extra.get("preproc") == item.get("preprocess"):
+        extra.pop("preproc", None)  # the same under two names
+    size = _size(item)
+    if size:
+        entry["image_size"] = size
+    if size != item.get("image_size") and item.get("image_size") is not None:
+        extra["image_size"] = item["image_size"]
+    for key, value in (("preprocess", item.get("preprocess")), ("intrinsics", _camera(item))):
+        if isinstance(value, dict):
+            entry[key] = value
+        elif item.get(key) is not None:
+            extra[key] = item[key]
+    for number, detection in enumerate(item.get("detections") or []):
+        try:
+            entry["detections"].append(_detection(detection, class_map))
+        except (TypeError, ValueError, KeyError) as exc:
+            raise ValueError(f"detections[{number}]: {exc}") from exc
+    return entry | ({"extra": extra} if extra else {})
+
+
+def _size(item: Mapping[str, Any]) -> dict[str, int] | None:
+    """Of the original image; ``image_size`` only where nothing says that it is the model's input."""
+    if item.get("orig_w") and item.get("orig_h"):
+        return {"width": item["orig_w"], "height": item["orig_h"]}
+    if any(key.startswith("model_input") for key in item):
+        return None
+    stated = item.get("image_size")
+    if isinstance(stated, dict) and stated.keys() == {"width", "height"}:
+        return dict(stated)
+    if item.get("image_w") and item.get("image_h"):
+        return {"width": item["image_w"], "height": item["image_h"]}
+    return None
+
+
+def _camera(item: Mapping[str, Any]) -> dict[str, float] | None:
+    """Intrinsics as names, from names or a 3x3 matrix."""
+    value = item.get("intrinsics")
+    if isinstance(value, dict) and value.keys() == {"fx", "fy", "cx", "cy"}:
+        return value
+    if (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(r, list) and len(r) == 3 for r in value)
+    ):
+        return {"fx": value[0][0], "fy": value[1][1], "cx": value[0][2], "cy": value[1][2]}
+    return None
+
+
+def _detection(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise TypeError("a detection must be an object")
+    detection = {key: value for key, value in item.items() if key in _NUMBERS and value is not None}
+    extra = {key: value for key, value in item.items() if key not in _NUMBERS and value is not None}
+    stated = detection.pop("extra", None)
+    if isinstance(stated, dict):
+        extra = {**stated, **extra}
+    if "class_id" not in detection and class_map is not None and "category_id" in extra:
+        detection["class_id"] = extra.pop("category_id")
+    if class_map is not None and "class_id" in detection:
+        detection["class_id"] = _mapped(detection["class_id"], class_map)
+    if "bbox" in detection and isinstance(detection["bbox"], dict):
+        detection["bbox"] = {side: detection["bbox"][side] for side in ("cx", "cy", "w", "h")}
+    if "rot6d" in detection:
+        columns = rot6d_rows_to_columns(np.array([detection["rot6d"]], np.float64))[0]
+        if np.isfinite(columns).all():
+            detection["rot6d"] = columns.tolist()
+        else:
+            extra["rot6d"] = detection.pop("rot6d")
+    if "keypoints" in detection:
+        detection["keypoints"] = list(_keypoints(detection["keypoints"]))
+    if "mask" in detection and not _is_rle(detection["mask"]):
+        extra["mask"] = detection.pop("mask")
+    return detection | ({"extra": extra} if extra else {})
+
+
+def _mapped(class_id: Any, class_map: Mapping[int, int]) -> int:
+    if class_id not in class_map:
+        raise ValueError(f"class_id {class_id!r} is not in the class map ({len(class_map)} ids)")
+    return class_map[class_id]
+
+
+def _keypoints(value: Any) -> Iterator[dict[str, Any]]:
+    """Points as the contract has them; flat lists are x, y, v where they divide by three."""
+    if value and all(isinstance(v, int | float) for v in value):
+        step = 3 if len(value) % 3 == 0 else 2
+        value = [dict(zip("xyv", value[i : i + step], strict=False)) for i in range(0, len(value), step)]
+    for point in value:
+        yield {key: point[key] for key in ("x", "y", "score", "v") if point.get(key) is not None}
+
+
+def _is_rle(mask: Any) -> bool:
+    if not isinstance(mask, dict) or mask.keys() != {"size", "counts"} or not isinstance(mask["counts"], str):
+        return False
+    height, width = mask["size"]
+    return rle_problem(RLE((height, width), mask["counts"])) is None
+
+
+def _meta(meta: Any) -> dict[str, Any] | None:
+    """Blocks that the contract accepts; the others under ``extra.yolozu``. Conventions are now ours."""
+    if not isinstance(meta, dict):
+        return None
+    known: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for key, value in meta.items():
+        _, wrong = findings(json.dumps({key: value}).encode(), "meta")
+        (others if wrong else known)[key] = value
+    if others:
+        known["extra"] = {**known.get("extra", {}), "yolozu": others}
+    return {**known, "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"}}
