@@ -83,7 +83,7 @@ def test_list_shows_adapters_then_plugins_without_any_with_their_reason(plugins)
     result = run(plugins, "list")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[0] for line in lines] == ["name", "liar", "quiet", "sad", "views"]
+    assert [line[0] for line in lines] == ["name", "liar", "precomputed", "quiet", "sad", "views"]
     assert lines[1][:3] == ["liar", "detect", "predict,train"]
     assert "failed  ModuleNotFoundError: No module named 'a_library_that_is_not_here'" in result.stdout
     assert "brings view upside_down" in result.stdout
@@ -93,11 +93,12 @@ def test_list_as_json_has_the_same_rows(plugins):
     rows = json.loads(run(plugins, "list", "--json").stdout)
     assert [(row["name"], row["state"]) for row in rows] == [
         ("liar", "ok"),
+        ("precomputed", "ok"),
         ("quiet", "ok"),
         ("sad", "failed"),
         ("views", "ok"),
     ]
-    assert rows[1] == {
+    assert rows[2] == {
         "name": "quiet",
         "tasks": ["detect"],
         "capabilities": ["predict"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -40,18 +41,39 @@ def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predi
 
 def match_keys(keys: Sequence[str], known: Sequence[str]) -> tuple[IntArray, list[str]]:
     """As ``join_keys``, with -1 and a line of text for each key that does not join."""
-    exact = {key: i for i, key in enumerate(known)}
-    at = np.array([exact.get(key, -1) for key in keys], np.int64)
+    index = KeyIndex(known)
+    at = np.full(len(keys), -1, np.int64)
     problems: list[str] = []
-    if (at < 0).any():
-        paths, names = _index(known, unix_path), _index(known, _basename)
-        for i in np.flatnonzero(at < 0).tolist():
-            found = paths.get(unix_path(keys[i])) or names.get(_basename(keys[i]), [])
-            if len(found) == 1:
-                at[i] = found[0]
-            else:
-                problems.append(_unknown(keys[i], [known[j] for j in found], known))
+    for i, key in enumerate(keys):
+        found = index.find(key)
+        if len(found) == 1:
+            at[i] = found[0]
+        else:
+            problems.append(_unknown(key, [known[j] for j in found], known))
     return at, problems + _shared(keys, known, at)
+
+
+class KeyIndex:
+    """Finds image keys among known ones, each of which is there once."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = known
+        self._exact = {key: i for i, key in enumerate(known)}
+
+    def find(self, key: str) -> Sequence[int]:
+        """Positions of a key: exactly, else by unix-slash path, else by basename; several are ambiguous."""
+        exact = self._exact.get(key)
+        if exact is not None:
+            return (exact,)
+        return self._paths.get(unix_path(key)) or self._names.get(_basename(key), ())
+
+    @cached_property
+    def _paths(self) -> dict[str, list[int]]:
+        return _index(self._known, unix_path)
+
+    @cached_property
+    def _names(self) -> dict[str, list[int]]:
+        return _index(self._known, _basename)
 
 
 def unix_path(key: str) -> str:

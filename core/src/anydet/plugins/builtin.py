@@ -6,7 +6,21 @@ from collections.abc import Callable
 
 from anydet.data.formats import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
+from anydet.plugins.specs import AdapterSpec, CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
+
+
+@hookimpl
+def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
+    """Predictions that are there already."""
+    register(
+        AdapterSpec(
+            "precomputed",
+            "anydet.prediction.precomputed:Precomputed",
+            "Serves an existing predictions file",
+            tasks=("detect", "segment", "pose", "classify"),
+            options_schema="anydet.prediction:precomputed.schema.json",
+        )
+    )
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from anydet.plugins.manager import Plugins, PluginStatus
@@ -37,7 +38,7 @@ def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
     rows = []
     owners = set()
     for name, spec in sorted(plugins.specs("adapters").items()):
-        owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", "", "ok")
+        owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", version("anydet"), "ok")
         owners.add(owner)
         rows.append(
             AdapterRow(
