@@ -76,6 +76,7 @@ def given(tmp_path_factory):
     scenes, predictions, broken = folder / "data/scenes", folder / "predictions.json", folder / "broken.json"
     for line in (
         f"anydet synth --out {scenes} --images 3",
+        f"anydet synth --out {folder / 'data/coco'} --images 3 --format coco --split val2017",
         f"anydet export-predictions --adapter toy --dataset {scenes} --output {predictions} --wrap",
     ):
         assert run(line).exit_code == 0, line
@@ -84,7 +85,7 @@ def given(tmp_path_factory):
     return folder
 
 
-GIVEN = ("data/scenes", "predictions.json", "broken.json")
+GIVEN = ("data/scenes", "data/coco", "predictions.json", "broken.json")
 
 
 @pytest.fixture
