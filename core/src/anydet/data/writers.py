@@ -38,7 +38,7 @@ def write_yolo(dataset: Dataset, root: Path, split: str = "val", *, report: Repo
         for record in _write_images(dataset, folder / "images" / split, report):
             target = (folder / "labels" / split / record.key).with_suffix(".txt")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_yolo_lines(record), "utf-8")
+            target.write_text(yolo_lines(record), "utf-8")
         layout = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
         (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
 
@@ -124,7 +124,7 @@ def _classes(dataset: Dataset) -> ClassTable:
     return dataset.classes
 
 
-def _yolo_lines(record: Record) -> str:
+def yolo_lines(record: Record) -> str:
     """``class cx cy w h`` a line, the box in shares of the image's size."""
     if record.labels is None:
         return ""

@@ -1,0 +1,31 @@
+"""``anydet prepare-coco-yolo``: COCO as it is downloaded, made ready as YOLO."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    "prepare-coco-yolo",
+    epilog=(
+        "\b\nExample:\n  anydet prepare-coco-yolo --coco-root data/coco --split val2017 --out data/coco-yolo"
+    ),
+)
+@click.option("--coco-root", required=True, type=click.Path(path_type=Path), help="Folder of annotations/.")
+@click.option("--split", required=True, help="Such as val2017.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write into.")
+@click.option("--copy-images", is_flag=True, help="Copy the images too; slower, larger.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
+    """Write YOLO labels, and a dataset.json with absolute paths that every command opens."""
+    from anydet.data.prepare import prepare_coco_yolo
+
+    done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)
+    if as_json:
+        summary = {"dataset": str(done.dataset_json), "images": done.images, "labels": done.labels}
+        click.echo(json.dumps(summary, indent=1))
+    else:
+        click.echo(f"{done.dataset_json}: {done.images} images, {done.labels} label files")
