@@ -55,10 +55,12 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """One module a command in ``anydet.commands``."""
     for name in (
         "adapters",
+        "convert",
         "demo",
         "eval-coco",
         "export-predictions",
         "predict",
+        "prepare-coco-yolo",
         "synth",
         "validate-predictions",
     ):
