@@ -63,5 +63,6 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "prepare-coco-yolo",
         "synth",
         "validate-predictions",
+        "view",
     ):
         register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command"))

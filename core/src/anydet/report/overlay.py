@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,19 @@ from PIL import Image, ImageDraw, ImageFont
 from anydet.errors import ContractError
 from anydet.geometry import masks
 from anydet.geometry.boxes import xywh_to_xyxy
-from anydet.types import RLE, ByteImage, ClassTable, FloatArray, ImagePredictions, Labels
+from anydet.geometry.poses import axes_px
+from anydet.types import (
+    RLE,
+    ByteImage,
+    ClassTable,
+    FloatArray,
+    ImagePredictions,
+    IntArray,
+    Intrinsics,
+    Labels,
+    Poses,
+    Size,
+)
 
 Colour = tuple[int, int, int]
 Corners = tuple[int, int, int, int]
@@ -34,6 +46,9 @@ PALETTE: tuple[Colour, ...] = (
 """Colours that colour-blind people can tell apart (Okabe and Ito 2008, "Color Universal Design"), without
 black; class i has colour i modulo their number."""
 
+AXIS_COLOURS: tuple[Colour, ...] = ((213, 94, 0), (0, 158, 115), (86, 180, 233))
+"""x reddish, y green, z bluish, of the same set; letters at the tips say it again."""
+
 MASK_OPACITY = 0.45
 _DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
 
@@ -49,6 +64,7 @@ class Mark:
         mask: its pixels, or ``None``.
         keypoints: (K, 3) x, y and visibility as in ``Labels``; ``None`` for none.
         dashed: whether the outline is dashed.
+        axes_px: (4, 2) origin and tips of the x, y and z axes of its pose, or ``None``.
     """
 
     box_xyxy_px: FloatArray
@@ -57,6 +73,7 @@ class Mark:
     mask: RLE | None = None
     keypoints: FloatArray | None = None
     dashed: bool = False
+    axes_px: FloatArray | None = None
 
 
 def draw(
@@ -87,33 +104,54 @@ def draw(
     return draw_marks(image, marks)
 
 
-def mark_predictions(predictions: ImagePredictions, classes: ClassTable | None = None) -> list[Mark]:
-    """A mark for each detection, the least sure first, so that the surest end on top."""
+def mark_predictions(
+    predictions: ImagePredictions, classes: ClassTable | None = None, states: Sequence[str] = ()
+) -> list[Mark]:
+    """A mark for each detection, the least sure first, so that the surest end on top.
+
+    Args:
+        predictions: with ``intrinsics`` where pose axes are wanted.
+        classes: names; without them tags show class ids.
+        states: names of states; without them tags show numbers.
+    """
     points = _predicted_points(predictions)
+    axes = _axes(predictions.poses, predictions.boxes_xyxy_px, predictions.intrinsics)
     return [
         Mark(
             box_xyxy_px=predictions.boxes_xyxy_px[row],
             colour=colour_of(int(predictions.class_ids[row])),
-            text=f"{class_name(int(predictions.class_ids[row]), classes)} {predictions.scores[row]:.2f}",
+            text=class_name(int(predictions.class_ids[row]), classes)
+            + f"{_state(predictions.states, row, states)} {predictions.scores[row]:.2f}",
             mask=None if predictions.masks is None else predictions.masks[row],
             keypoints=None if points is None else points[row],
+            axes_px=None if axes is None else axes[row],
         )
         for row in np.argsort(predictions.scores, kind="stable").tolist()
     ]
 
 
-def mark_labels(labels: Labels, classes: ClassTable | None, size_hw: tuple[int, int]) -> list[Mark]:
+def mark_labels(
+    labels: Labels,
+    classes: ClassTable | None,
+    size_hw: tuple[int, int],
+    states: Sequence[str] = (),
+    camera: Intrinsics | None = None,
+) -> list[Mark]:
     """A mark for each annotation, the largest first, so that the smallest end on top."""
     boxes = xywh_to_xyxy(labels.boxes_xywh_px)
+    axes = _axes(labels.poses, boxes, camera)
     return [
         Mark(
             box_xyxy_px=boxes[row],
             colour=colour_of(int(labels.class_ids[row])),
-            text=class_name(int(labels.class_ids[row]), classes) + " (crowd)" * bool(labels.iscrowd[row]),
+            text=class_name(int(labels.class_ids[row]), classes)
+            + _state(labels.states, row, states)
+            + " (crowd)" * bool(labels.iscrowd[row]),
             mask=masks.as_rle(labels.segmentations[row], (size_hw[1], size_hw[0]))
             if labels.segmentations
             else None,
             keypoints=None if labels.keypoints is None else labels.keypoints[row],
+            axes_px=None if axes is None else axes[row],
         )
         for row in np.argsort(-labels.areas, kind="stable").tolist()
     ]
@@ -132,10 +170,24 @@ def draw_marks(image: ByteImage, marks: Sequence[Mark]) -> ByteImage:
             _draw_box(pen, mark, corners, line_px)
     for mark in marks:
         _draw_keypoints(pen, mark, radius_px=round(1.5 * line_px))
+        _draw_axes(pen, mark, line_px, _font(font_px))
     _draw_tags(
         pen, [(m.text, m.colour, c) for m, c in shown if m.text and c], _font(font_px), (width, height)
     )
     return np.array(picture)
+
+
+def draw_scaled(image: ByteImage, marks: Sequence[Mark], size_wh: Size) -> ByteImage:
+    """The image at another size, its lines and text drawn at that size, so that they stay legible.
+
+    Raises:
+        ContractError: where a mask is not of the image's size.
+    """
+    scale = np.array(size_wh, np.float64) / (image.shape[1], image.shape[0])
+    if (scale == 1).all():
+        return draw_marks(image, marks)
+    picture = Image.fromarray(_blend_masks(image, marks)).resize(size_wh, Image.Resampling.BILINEAR)
+    return draw_marks(np.array(picture), [_scaled(mark, scale) for mark in marks])
 
 
 def colour_of(class_id: int) -> Colour:
@@ -210,6 +262,29 @@ def _predicted_points(predictions: ImagePredictions) -> FloatArray | None:
     return points
 
 
+def _axes(poses: Poses | None, boxes: FloatArray, camera: Intrinsics | None) -> FloatArray | None:
+    return None if poses is None or camera is None else axes_px(poses, boxes, camera)
+
+
+def _state(column: IntArray | None, row: int, names: Sequence[str]) -> str:
+    """What a tag says of the state: its name, its number, or nothing where it is unknown."""
+    state = -1 if column is None else int(column[row])
+    if state < 0:
+        return ""
+    return f" {names[state]}" if state < len(names) else f" state {state}"
+
+
+def _scaled(mark: Mark, scale: FloatArray) -> Mark:
+    """The mark of a resized image, without its mask, which is in the picture already."""
+    return replace(
+        mark,
+        box_xyxy_px=mark.box_xyxy_px * np.concatenate([scale, scale]),
+        mask=None,
+        keypoints=None if mark.keypoints is None else mark.keypoints * np.array([*scale, 1.0]),
+        axes_px=None if mark.axes_px is None else mark.axes_px * scale,
+    )
+
+
 def _corners(box_xyxy_px: FloatArray, width: int, height: int) -> Corners | None:
     """The box's pixels inside the image, at least one; ``None`` where it lies outside or is not finite."""
     left, top, right, bottom = box_xyxy_px.tolist()
@@ -265,6 +340,18 @@ def _draw_keypoints(pen: ImageDraw.ImageDraw, mark: Mark, radius_px: int) -> Non
             ring = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
             fill, outline = (mark.colour, _DARK) if visibility > 1 else (_DARK, mark.colour)
             pen.ellipse(ring, fill=fill, outline=outline, width=max(1, radius_px // 2))
+
+
+def _draw_axes(pen: ImageDraw.ImageDraw, mark: Mark, line_px: int, font: ImageFont.FreeTypeFont) -> None:
+    """The pose's axes with their letters, dark-edged; far away tips are left out."""
+    if mark.axes_px is None:
+        return
+    origin, *tips = mark.axes_px.tolist()
+    for tip, colour, letter in zip(tips, AXIS_COLOURS, "xyz", strict=True):
+        if np.isfinite([origin, tip]).all() and np.abs([origin, tip]).max() < 1e6:
+            pen.line([*origin, *tip], fill=_DARK, width=2 * line_px + 2)
+            pen.line([*origin, *tip], fill=colour, width=2 * line_px)
+            pen.text(tip, letter, _LIGHT, font, anchor="mm", stroke_width=2, stroke_fill=_DARK)
 
 
 def _draw_tags(
