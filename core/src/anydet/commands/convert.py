@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from anydet.data.dataset import Dataset
     from anydet.plugins.manager import Plugins
 
 SOURCES = ("contract", "coco", "csv", "yolozu")
-TARGETS = ("contract", "coco", "csv")
+TARGETS = ("contract", "coco", "csv", "yolo")
 
 
 @click.command(
@@ -57,6 +58,8 @@ def command(
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with --dataset).
 
+    A folder IN is a data set: --to yolo or --to coco writes its split into the folder OUT.
+
     What OUT has no place for is listed on stderr.
     """
     from anydet.contract.conversion.convert import convert
@@ -64,6 +67,9 @@ def command(
     from anydet.data.dataset import open_dataset
 
     formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    if source.is_dir():
+        _convert_dataset(open_dataset(source, split, formats=formats), output, made_into, as_json)
+        return
     opened = open_dataset(dataset, split, formats=formats) if dataset else None
     done = convert(
         source,
@@ -81,3 +87,15 @@ def command(
         click.echo(json.dumps(done.to_json(), indent=1))
     else:
         click.echo(f"{done.output}: {done.images} images, {done.detections} detections")
+
+
+def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
+    from anydet.data.conversion import convert_dataset
+
+    if layout not in ("yolo", "coco"):
+        raise click.UsageError("a data set is converted with --to yolo or --to coco")
+    lost = convert_dataset(dataset, out, layout)
+    for name, count in lost.items():
+        click.echo(f"{layout} cannot hold {name}: {count} lost", err=True)
+    done = {"output": str(out), "images": len(dataset), "lost": lost}
+    click.echo(json.dumps(done, indent=1) if as_json else f"{out}: {len(dataset)} images")

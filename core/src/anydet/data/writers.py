@@ -26,16 +26,18 @@ Report = Callable[[int], None]
 """Called with 1 after each image."""
 
 
-def write_yolo(dataset: Dataset, root: Path, split: str = "val", *, report: Report | None = None) -> None:
+def write_yolo(
+    dataset: Dataset, root: Path, split: str = "val", *, copy: bool = False, report: Report | None = None
+) -> None:
     """``images/<split>``, ``labels/<split>/*.txt`` and ``data.yaml``.
 
-    Boxes only, crowds left out: the format has no place for more. Raises ``DatasetError`` where ``root``
-    exists and is not an empty folder.
+    Boxes only, crowds left out: the format has no place for more. With ``copy``, image files are copied
+    byte for byte. Raises ``DatasetError`` where ``root`` exists and is not an empty folder.
     """
     classes = _classes(dataset)
     _check_split(split)
     with _folder(root) as folder:
-        for record in _write_images(dataset, folder / "images" / split, report):
+        for record in _write_images(dataset, folder / "images" / split, report, copy):
             target = (folder / "labels" / split / record.key).with_suffix(".txt")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(yolo_lines(record), "utf-8")
@@ -49,6 +51,7 @@ def write_coco(
     split: str = "val",
     *,
     keypoint_names: Sequence[str] = (),
+    copy: bool = False,
     report: Report | None = None,
 ) -> None:
     """``images/<split>`` and ``annotations/instances_<split>.json``.
@@ -58,6 +61,7 @@ def write_coco(
         root: new or empty folder.
         split: name of the split.
         keypoint_names: names for the categories, where the labels have keypoints.
+        copy: copy image files byte for byte instead of writing pixels as PNG.
         report: called with 1 after each image.
 
     Raises:
@@ -68,7 +72,9 @@ def write_coco(
     annotations: list[dict[str, Any]] = []
     _check_split(split)
     with _folder(root) as folder:
-        for number, record in enumerate(_write_images(dataset, folder / "images" / split, report), start=1):
+        for number, record in enumerate(
+            _write_images(dataset, folder / "images" / split, report, copy), start=1
+        ):
             width, height = record.size_wh
             images.append({"id": number, "file_name": record.key, "width": width, "height": height})
             for annotation in _annotations(record.labels, classes):
@@ -101,16 +107,27 @@ def _folder(root: Path) -> Iterator[Path]:
         raise
 
 
-def _write_images(dataset: Dataset, folder: Path, report: Report | None) -> Iterator[Record]:
+def _write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
     """Write each record's pixels under its key, then hand the record on."""
     folder.mkdir(parents=True)
     for record in dataset:
         target = folder / record.key
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(record.image()).save(target, format="PNG", compress_level=1)
+        if copy and record.path is not None:
+            _copy_image(record, record.path, target)
+        else:
+            Image.fromarray(record.image()).save(target, format="PNG", compress_level=1)
         yield record
         if report is not None:
             report(1)
+
+
+def _copy_image(record: Record, path: Path, target: Path) -> None:
+    record.pixels.size_wh()  # refuses a name that leads outside the data set
+    try:
+        shutil.copyfile(path, target)
+    except OSError as exc:
+        raise DatasetError(f"{path}: cannot be copied: {exc.strerror}", fix="put the image there") from exc
 
 
 def _check_split(split: str) -> None:
