@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,26 +119,15 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:
-    _print_table(("metric", "value"), [(name, _number(value)) for name, value in result.metrics.items()])
+    from anydet.commands.tables import print_table
+
+    print_table(("metric", "value"), [(name, _number(value)) for name, value in result.metrics.items()])
     if per_class:
         recall = [name for name in result.metrics if name[2:].isdecimal() or name == "AR"][-1]
         names = [name for name in result.metrics if name.startswith("AP")]
         names += [recall, "images", "annotations", "detections"]
         rows = [(row["name"], *(_number(row[name]) for name in names)) for row in result.per_class]
-        _print_table(("class", *names), rows)
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Names to the left, numbers to the right, never cut to the terminal's width."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
+        print_table(("class", *names), rows)
 
 
 def _number(value: float | None) -> str:
