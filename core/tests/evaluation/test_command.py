@@ -204,6 +204,12 @@ def test_boxes_are_read_in_the_format_named(run, scene):
     )
 
 
+def test_pixels_that_are_read_as_fractions_get_a_warning(run, scene):
+    said = run(*scene(bbox=[40, 15, 60, 35]))
+    assert "look like pixels; say --bbox-format" in said.stderr
+    assert "look like pixels" not in run(*scene(bbox=[0.5, 0.5, 0.2, 0.4])).stderr
+
+
 def test_the_formats_offered_are_those_that_can_be_read():
     assert eval_coco.BOX_FORMATS == BOX_FORMATS
 

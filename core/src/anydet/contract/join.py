@@ -65,7 +65,8 @@ class KeyIndex:
         exact = self._exact.get(key)
         if exact is not None:
             return (exact,)
-        return self._paths.get(unix_path(key)) or self._names.get(_basename(key), ())
+        by_path = self._paths.get(unix_path(key))
+        return self._names.get(_basename(key), ()) if by_path is None else by_path
 
     @cached_property
     def _paths(self) -> dict[str, list[int]]:

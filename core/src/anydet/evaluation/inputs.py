@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.load import load
 from anydet.contract.raw import RawPredictions
@@ -15,6 +17,9 @@ from anydet.data.dataset import Dataset, open_dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation.align import Aligned, align
 from anydet.types import DetectionColumns, GroundTruthColumns
+
+_FRACTION = 2.0
+"""A box with a number above this is hardly one in fractions of its image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +98,12 @@ def _load(path: Path, dataset: Dataset) -> RawPredictions:
 
 def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
     conventions = (raw.meta or {}).get("conventions", {})
+    used = raw.box_format if asked is None or raw.shape == "coco" else asked
+    if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
+        yield (
+            f"{raw.path}: boxes are read as fractions of the image (cxcywh_norm), but most of them look like "
+            "pixels; say --bbox-format xyxy_abs, xywh_abs or cxcywh_abs"
+        )
     if asked in (None, raw.box_format):
         return
     if raw.shape == "coco":
