@@ -57,6 +57,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "adapters",
         "convert",
         "demo",
+        "doctor",
         "eval-coco",
         "export-predictions",
         "predict",
