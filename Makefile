@@ -8,7 +8,7 @@ ALL    := $(LIGHT) -e plugins/onnxruntime -r requirements-dev.txt
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports fast bench docs new-plugin clean
+.PHONY: help demo test check format lint types imports fast bench docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
