@@ -69,6 +69,25 @@ def ultralytics():
     return [out.T[None]], rows
 
 
+def ultralytics_segment():
+    (rows_first,), rows = ultralytics()
+    rng, count = np.random.default_rng(8), len(cells())
+    prototypes = rng.normal(0, 1, (1, 6, INPUT_WH[1] // 4, INPUT_WH[0] // 4))
+    return [prototypes, np.concatenate([rows_first, rng.normal(0, 1, (1, 6, count))], 1)], rows
+
+
+def end2end():
+    rng = np.random.default_rng(9)
+    low = rng.random((30, 2)) * 40
+    out = np.concatenate([low, low + 3 + 20 * rng.random((30, 2)), rng.random((30, 1))], 1)
+    labels = rng.integers(0, CLASSES, (30, 1))
+    rows = [
+        (row[:4], [row[4] if c == label else 0.0 for c in range(CLASSES)])
+        for row, (label,) in zip(out.astype(np.float32).tolist(), labels.tolist(), strict=True)
+    ]
+    return [np.concatenate([out, labels], 1)[None]], rows
+
+
 def nanodet():
     """Outputs shuffled, and without batch axis, as the real export has them."""
     rng = np.random.default_rng(4)
@@ -117,6 +136,8 @@ FAMILIES = {
     "yolox-decoded": ({"preset": "yolox", "layout": "yolox-decoded"}, lambda: decoded(len(cells()))),
     "yolov5": ({"preset": "yolov5"}, lambda: decoded(3 * len(cells()))),
     "ultralytics": ({"preset": "ultralytics"}, ultralytics),
+    "ultralytics-segment": ({"preset": "ultralytics-segment"}, ultralytics_segment),
+    "end2end": ({"preset": "ultralytics-end2end"}, end2end),
     "nanodet": ({"preset": "nanodet"}, nanodet),
     "fastestdet": ({"preset": "fastestdet"}, fastestdet),
     "detr": ({"preset": "detr"}, lambda: detr(softmax)),

@@ -16,7 +16,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             name="onnxruntime",
             factory="anydet_onnxruntime.adapter:OnnxRuntimeAdapter",
             summary="ONNX detectors: YOLOX, NanoDet, FastestDet, Ultralytics, YOLOv5, DETR, RT-DETR",
-            tasks=("detect",),
+            tasks=("detect", "segment"),
             capabilities=("predict",),
             options_schema="anydet_onnxruntime:options.schema.json",
         )

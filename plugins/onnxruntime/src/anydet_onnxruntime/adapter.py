@@ -11,15 +11,17 @@ from anydet.data.record import Record
 from anydet.errors import OptionError
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
 from anydet.plugins.adapter import Adapter
-from anydet.types import AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
+from anydet.types import RLE, AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
 from anydet_onnxruntime.classes import model_classes
 from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.fit import bind_layout, require_options
-from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Outputs, select
+from anydet_onnxruntime.fit import bind_layout, require_options, with_stated_preset
+from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
 from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.masks import mask_codes
 from anydet_onnxruntime.model import Model
 from anydet_onnxruntime.options import build_recipe
 from anydet_onnxruntime.preprocess import Placement, Preprocessor
+from anydet_onnxruntime.stated import stated_size
 
 _MAX_CANDIDATES = 3000
 
@@ -38,10 +40,12 @@ class OnnxRuntimeAdapter(Adapter):
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
-        options = settings.options
-        self._model = Model(_checkpoint(settings), device=settings.device, threads=options.get("threads"))
+        threads = settings.options.get("threads")
+        self._model = Model(_checkpoint(settings), device=settings.device, threads=threads)
+        options = with_stated_preset(settings.options, self._model)
         require_options(options, self._model)
-        self._recipe = build_recipe(options, self._model.size_wh)
+        stated_wh = stated_size(self._model.metadata)
+        self._recipe = build_recipe(options, self._model.size_wh, stated_wh=stated_wh)
         self._preset: str | None = options.get("preset")
         self._preprocessor = Preprocessor(self._recipe, self._model.dtype)
         shapes = self._model.probe(self._recipe.size_wh, self._batch_wanted())
@@ -97,17 +101,26 @@ class OnnxRuntimeAdapter(Adapter):
 
     def _finish(self, key: str, outputs: Outputs, placement: Placement) -> ImagePredictions:
         try:
-            found = self._select(outputs, placement)
+            decoder = self._decoder(tuple(o.shape for o in outputs), placement.input_wh)
+            found = self._select(decoder, outputs, placement)
         except ModelError as exc:
             raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
         boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
         inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
-        boxes, scores, class_ids = boxes[inside], found.scores[inside], found.class_ids[inside]
-        keep = self._suppress(boxes, scores, class_ids)
-        return ImagePredictions(key, placement.image_wh, boxes[keep], scores[keep], class_ids[keep])
+        keep = inside[self._suppress(boxes[inside], found.scores[inside], found.class_ids[inside])]
+        found = found.take(keep)
+        return ImagePredictions(
+            key,
+            placement.image_wh,
+            boxes[keep],
+            found.scores,
+            found.class_ids,
+            masks=_masks(decoder, outputs, found, placement),
+            keypoints=_keypoints(decoder, outputs, found, placement),
+        )
 
-    def _select(self, outputs: Outputs, placement: Placement) -> Candidates:
-        decoder = self._decoder(tuple(o.shape for o in outputs), placement.input_wh)
+    def _select(self, decoder: Decoder, outputs: Outputs, placement: Placement) -> Candidates:
+        table = self._classes.table
         return select(
             decoder,
             outputs,
@@ -115,6 +128,7 @@ class OnnxRuntimeAdapter(Adapter):
             limit=self._limit,
             input_wh=placement.input_wh,
             columns=self._classes.columns,
+            class_count=None if table is None else len(table),
         )
 
     def _suppress(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> IntArray:
@@ -130,6 +144,28 @@ class OnnxRuntimeAdapter(Adapter):
     def _batch_wanted(self) -> int:
         """Images of ``shortest`` differ in size, so they cannot share a batch."""
         return 1 if self._recipe.resize == "shortest" else self.settings.batch_size
+
+
+def _masks(
+    decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
+) -> tuple[RLE, ...] | None:
+    prototypes = decoder.prototypes(outputs) if isinstance(decoder, Masked) else None
+    if prototypes is None or not isinstance(decoder, Masked):
+        return None
+    return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
+
+
+def _keypoints(
+    decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
+) -> FloatArray | None:
+    """Landmarks in the image, each with its detection's score: these families give none a landmark."""
+    if not isinstance(decoder, Landmarked):
+        return None
+    points = decoder.landmarks(outputs, found.rows)
+    corners = np.concatenate([points, points], axis=-1).reshape(-1, 4)
+    xy = placement.to_image(corners)[:, :2].reshape(points.shape)
+    scores = np.broadcast_to(found.scores[:, None, None], (*points.shape[:2], 1))
+    return np.concatenate([xy, scores], axis=-1)
 
 
 def _checkpoint(settings: AdapterSettings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from anydet.errors import OptionError
 from anydet.types import ClassTable, IntArray
 from anydet_onnxruntime.errors import ModelError
+from anydet_onnxruntime.stated import stated_names
 
 _COCO = """1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 boat,
 10 traffic light, 11 fire hydrant, 13 stop sign, 14 parking meter, 15 bench, 16 bird, 17 cat, 18 dog,
@@ -45,26 +45,26 @@ class ModelClasses:
     columns: IntArray | None = None
 
 
-def model_classes(count: int, *, names: str | None, metadata: Mapping[str, str]) -> ModelClasses:
+def model_classes(count: int | None, *, names: str | None, metadata: Mapping[str, str]) -> ModelClasses:
     """Classes of a model with ``count`` score columns.
 
     Args:
-        count: score columns.
+        count: score columns; ``None`` where the model does not tell, which is no claim about the names.
         names: the option: a file with a name a line, or names with commas.
         metadata: of the model file; Ultralytics writes ``names`` into it.
 
     Raises:
         OptionError: the option's names are not as many as the model's classes.
-        ModelError: the file's names are not; it is a segmentation, pose or oriented-box model, say.
+        ModelError: the file's names are not; it is a pose or oriented-box model, say.
     """
     if names is not None:
         given = _read_names(names)
-        if len(given) != count:
+        if count not in (None, len(given)):
             raise OptionError(f"names= gives {len(given)} names, and the model has {count} classes")
         return ModelClasses(ClassTable(given))
-    stored = _stored_names(metadata)
+    stored = stated_names(metadata)
     if stored is not None:
-        _check_stored(stored, count, metadata.get("task", "detect"))
+        _check_stored(stored, count)
         return ModelClasses(COCO80 if stored == COCO80.names else ClassTable(stored))
     if count == len(COCO80):
         return ModelClasses(COCO80)
@@ -86,21 +86,10 @@ def _read_names(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _stored_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Ultralytics' ``names``: a dictionary written as Python or JSON, id to name."""
-    try:
-        names = ast.literal_eval(metadata.get("names", ""))
-    except (ValueError, SyntaxError):
-        return None
-    if isinstance(names, dict):
-        names = [names[key] for key in sorted(names, key=int)]
-    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
-
-
-def _check_stored(stored: tuple[str, ...], count: int, task: str) -> None:
-    if task != "detect" or len(stored) != count:
+def _check_stored(stored: tuple[str, ...], count: int | None) -> None:
+    if count not in (None, len(stored)):
         raise ModelError(
-            f"the model file says that it is for task {task!r} with {len(stored)} class names, and its "
-            f"outputs have room for {count} classes: it is no plain detector of this layout",
-            fix="export a detection model, or check preset= and layout=",
+            f"the model file has {len(stored)} class names, and its outputs have room for {count} classes: "
+            "it is no model of this layout",
+            fix="check preset= and layout=",
         )

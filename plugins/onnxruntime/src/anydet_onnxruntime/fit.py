@@ -14,6 +14,7 @@ from anydet_onnxruntime.layouts.shapes import Shapes, describe
 from anydet_onnxruntime.model import Model
 from anydet_onnxruntime.options import missing_options
 from anydet_onnxruntime.presets import PRESETS
+from anydet_onnxruntime.stated import stated_presets, stated_size
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
@@ -28,6 +29,18 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
         fix=f"add --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}, "
         f"or set all of these too: {', '.join(missing)}",
     )
+
+
+def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """The options, with the preset that the file's own metadata and outputs say where no preset is given.
+
+    Single options that together replace a preset are left as they are.
+    """
+    if options.get("preset") is not None or not missing_options(options, model.size_wh):
+        return dict(options)
+    stated = stated_presets(model.metadata)
+    fitting = [name for name in _fitting_presets(model, stated_size(model.metadata)) if name in stated]
+    return {**options, "preset": fitting[0]} if fitting else dict(options)
 
 
 def bind_layout(model: Model, shapes: Shapes, layout: str, input_wh: Size, *, asked: str) -> Decoder:
@@ -52,12 +65,13 @@ def bind_layout(model: Model, shapes: Shapes, layout: str, input_wh: Size, *, as
     )
 
 
-def _fitting_presets(model: Model) -> list[str]:
-    """Presets whose layout fits what the model gives at its own or the preset's size."""
+def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:
+    """Presets whose layout fits what the model gives at its own, the stated or the preset's size."""
     shapes: dict[Size, Shapes] = {}
     names = []
     for name, recipe in PRESETS.items():
-        size_wh = (model.size_wh[0] or recipe.size_wh[0], model.size_wh[1] or recipe.size_wh[1])
+        usual = stated_wh or recipe.size_wh
+        size_wh = (model.size_wh[0] or usual[0], model.size_wh[1] or usual[1])
         if size_wh not in shapes:
             shapes[size_wh] = _probe(model, size_wh)
         if LAYOUTS[recipe.layout].bind(shapes[size_wh], size_wh):

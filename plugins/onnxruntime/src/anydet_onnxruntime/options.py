@@ -27,12 +27,13 @@ def missing_options(options: Mapping[str, Any], model_wh: OpenSize) -> list[str]
     return [name for name in needed if name not in options]
 
 
-def build_recipe(options: Mapping[str, Any], model_wh: OpenSize) -> Recipe:
+def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: Size | None = None) -> Recipe:
     """The preset, with every option that is set in place of its own.
 
     Args:
         options: checked against the adapter's schema, and without ``missing_options``.
         model_wh: the model's input size.
+        stated_wh: size that the file was exported for, used where its input and the options leave it open.
 
     Raises:
         OptionError: an option makes no sense, or contradicts the model.
@@ -42,6 +43,8 @@ def build_recipe(options: Mapping[str, Any], model_wh: OpenSize) -> Recipe:
     recipe = replace(PRESETS[preset], **given) if preset else Recipe(**{"size_wh": (0, 0), **given})
     if None not in model_wh and recipe.resize == "shortest":
         recipe = _fixed_shortest(recipe, asked="resize" in given)
+    if stated_wh is not None and "size_wh" not in given:
+        recipe = replace(recipe, size_wh=stated_wh)
     _check_std(recipe.std)
     return replace(recipe, size_wh=_agreed_size(recipe.size_wh, model_wh, asked="size_wh" in given))
 

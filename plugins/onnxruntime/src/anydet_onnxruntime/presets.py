@@ -59,6 +59,10 @@ PRESETS = {
     ),
     "fastestdet": Recipe("fastestdet", (352, 352), "stretch", "bgr", _ZERO, _UNIT, 0.45),
     "ultralytics": Recipe("ultralytics", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.7),
+    "ultralytics-segment": Recipe(
+        "ultralytics-segment", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.7
+    ),
+    "ultralytics-end2end": Recipe("end2end", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
     "yolov5": Recipe("yolov5", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.6),
     "detr": Recipe("detr", (1333, 800), "shortest", "rgb", _IMAGENET_MEAN, _IMAGENET_STD, None),
     "rtdetr": Recipe("detr-sigmoid", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),

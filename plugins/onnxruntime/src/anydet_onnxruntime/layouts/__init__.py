@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from anydet.types import Size
 from anydet_onnxruntime.layouts.candidates import Decoder
 from anydet_onnxruntime.layouts.detr import bind_detr, bind_detr_sigmoid
+from anydet_onnxruntime.layouts.end2end import bind_end2end
 from anydet_onnxruntime.layouts.fastestdet import bind_fastestdet
 from anydet_onnxruntime.layouts.nanodet import bind_nanodet
 from anydet_onnxruntime.layouts.shapes import Shapes
-from anydet_onnxruntime.layouts.yolo import bind_ultralytics, bind_yolov5, bind_yolox, bind_yolox_decoded
+from anydet_onnxruntime.layouts.yolo import (
+    bind_ultralytics,
+    bind_ultralytics_segment,
+    bind_yolov5,
+    bind_yolox,
+    bind_yolox_decoded,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,11 @@ LAYOUTS = {
     "yolox-decoded": Layout(bind_yolox_decoded, "one output (B, cells of strides 8, 16, 32; 5 + C)"),
     "yolov5": Layout(bind_yolov5, "one output (B, 3 x cells of strides 8, 16, 32; 5 + C)"),
     "ultralytics": Layout(bind_ultralytics, "one output (B, 4 + C, cells of strides 8, 16, 32)"),
+    "ultralytics-segment": Layout(
+        bind_ultralytics_segment,
+        "two outputs (B, 4 + C + M, cells of strides 8, 16, 32) and (B, M, H/4, W/4)",
+    ),
+    "end2end": Layout(bind_end2end, "one output (B, N, 6), or (B, N, 6 + M) and (B, M, H/4, W/4)"),
     "nanodet": Layout(bind_nanodet, "for each of strides 8, 16, 32 a (B, cells, C) and a (B, cells, 32)"),
     "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
     "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),

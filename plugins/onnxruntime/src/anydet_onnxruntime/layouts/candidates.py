@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.columns import Columns
 from anydet.types import BoolArray, FloatArray, IntArray, Size
 from anydet_onnxruntime.errors import ModelError
 
@@ -31,18 +32,45 @@ class Decoder(Protocol):
     """
 
     @property
-    def class_count(self) -> int:
-        """C."""
+    def class_count(self) -> int | None:
+        """C; ``None`` where the outputs do not tell."""
 
     def scores(self, outputs: Outputs) -> Array:
-        """(N, C) probabilities: N anchors, cells or queries."""
+        """(N, C) probabilities: N anchors, cells or queries; (N, 1) where ``Labelled``."""
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """(len(rows), 4) float64 ``xyxy`` in input pixels, of those rows of ``scores``."""
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """A decoder of rows that have one class each, already chosen."""
+
+    def labels(self, outputs: Outputs, rows: IntArray) -> Array:
+        """(len(rows),) class ids."""
+
+
+@runtime_checkable
+class Masked(Protocol):
+    """A decoder of rows that have mask coefficients."""
+
+    def coefficients(self, outputs: Outputs, rows: IntArray) -> Array:
+        """(len(rows), M)."""
+
+    def prototypes(self, outputs: Outputs) -> Array | None:
+        """(M, h, w) logits over the whole input; ``None`` where this model has no masks."""
+
+
+@runtime_checkable
+class Landmarked(Protocol):
+    """A decoder of rows that have landmarks."""
+
+    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """(len(rows), K, 2) x and y in input pixels."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
+class Candidates(Columns):
     """Detections of one image before NMS.
 
     Attributes:
@@ -66,6 +94,7 @@ def select(
     limit: int,
     input_wh: Size,
     columns: IntArray | None = None,
+    class_count: int | None = None,
 ) -> Candidates:
     """Every class that scores at least ``floor`` at each row; the ``limit`` best, in the order of rows.
 
@@ -76,9 +105,11 @@ def select(
         limit: most candidates.
         input_wh: input size in pixels.
         columns: columns of the scores that are classes, in the order of class ids; all by default.
+        class_count: classes that have names, where the decoder does not know how many there are.
 
     Raises:
-        ModelError: scores are no probabilities or boxes no boxes, as a wrong layout makes them.
+        ModelError: scores are no probabilities, boxes no boxes or labels no classes, as a wrong layout makes
+            them.
     """
     scores = decoder.scores(outputs)
     _check_scores(scores)
@@ -87,6 +118,8 @@ def select(
     found = np.flatnonzero(flat >= floor)
     found = found[_best(flat[found], limit)]
     rows, class_ids = np.divmod(found, scores.shape[1])
+    if isinstance(decoder, Labelled):
+        class_ids = _checked_labels(decoder.labels(outputs, rows), class_count)
     boxes = decoder.boxes(outputs, rows)
     _check_boxes(boxes, input_wh)
     return Candidates(boxes, np.clip(flat[found].astype(np.float64), 0.0, 1.0), class_ids, rows)
@@ -122,3 +155,16 @@ def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
             f"{input_wh[0]}x{input_wh[1]}: the outputs are not what this layout says",
             fix="check preset= and layout=; for YOLOX with decoded boxes use --option layout=yolox-decoded",
         )
+
+
+def _checked_labels(labels: Array, class_count: int | None) -> IntArray:
+    values = labels.astype(np.float64)
+    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    last = np.inf if class_count is None else class_count - 1
+    if not (low >= 0 and high <= last and (values == np.round(values)).all()):
+        classes = "whole numbers from 0 on" if class_count is None else f"one of the {class_count} classes"
+        raise ModelError(
+            f"labels run from {low:.4g} to {high:.4g} where {classes} were expected",
+            fix="check preset= and layout=, and names= where it is given",
+        )
+    return values.astype(np.int64)

@@ -16,6 +16,8 @@ _STRIDES = (8, 16, 32)
 _PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))
 """Usual exports, those with a P6 level, those with a P2 level."""
 _YOLOV5_ANCHORS = 3
+_MAP_STRIDE = 4
+"""Mask prototypes are a quarter of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,37 @@ class Ultralytics:
         return cxcywh_to_xyxy(outputs[0][:4, rows].T.astype(np.float64))
 
 
+@dataclass(frozen=True, slots=True)
+class UltralyticsSegment:
+    """(4 + C + M, N) as ``Ultralytics`` with mask coefficients below, and (M, H/4, W/4) prototypes.
+
+    Attributes:
+        class_count: C.
+        rows_output: position of the boxes, scores and coefficients; the prototypes are the other output.
+    """
+
+    class_count: int
+    rows_output: int
+
+    def scores(self, outputs: Outputs) -> Array:
+        """A row an anchor."""
+        scores: Array = outputs[self.rows_output][4 : 4 + self.class_count].T
+        return scores
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Already decoded."""
+        return cxcywh_to_xyxy(outputs[self.rows_output][:4, rows].T.astype(np.float64))
+
+    def coefficients(self, outputs: Outputs, rows: IntArray) -> Array:
+        """What stands below the scores."""
+        coefficients: Array = outputs[self.rows_output][4 + self.class_count :, rows].T
+        return coefficients
+
+    def prototypes(self, outputs: Outputs) -> Array:
+        """The other output."""
+        return outputs[1 - self.rows_output]
+
+
 def bind_yolox(shapes: Shapes, input_wh: Size) -> Decoder | None:
     """One output of (cells, 5 + C)."""
     count = _class_count(shapes, {sum(cell_counts(input_wh, _STRIDES))})
@@ -100,6 +133,18 @@ def bind_ultralytics(shapes: Shapes, input_wh: Size) -> Decoder | None:
         return None
     known = {sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
     return Ultralytics(shapes[0][0] - 4) if shapes[0][1] in known else None
+
+
+def bind_ultralytics_segment(shapes: Shapes, input_wh: Size) -> Decoder | None:
+    """(4 + C + M, cells) and (M, H/4, W/4)."""
+    if sorted(map(len, shapes)) != [2, 3]:
+        return None
+    rows_output = 0 if len(shapes[0]) == 2 else 1
+    (columns, cells), (depth, *map_hw) = shapes[rows_output], shapes[1 - rows_output]
+    known = {sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
+    is_map = map_hw == [input_wh[1] // _MAP_STRIDE, input_wh[0] // _MAP_STRIDE]
+    count = columns - 4 - depth
+    return UltralyticsSegment(count, rows_output) if count > 0 and cells in known and is_map else None
 
 
 def _class_count(shapes: Shapes, rows: set[int]) -> int:

@@ -1,0 +1,43 @@
+"""Masks of detections: prototypes weighted by coefficients, as run-length codes of the original image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from anydet.geometry import masks
+from anydet.types import RLE, FloatArray
+from anydet_onnxruntime.layouts.candidates import Array
+from anydet_onnxruntime.preprocess import Placement
+
+
+def mask_codes(
+    coefficients: Array, prototypes: Array, boxes_xyxy_px: FloatArray, placement: Placement
+) -> tuple[RLE, ...]:
+    """One mask a detection, of the original image's size.
+
+    Sigmoid of the weighted sum of prototypes (Bolya et al. 2019, "YOLACT"), scaled bilinearly to the input,
+    cropped to the box, cut out of the border, scaled bilinearly to the image, and above one half.
+
+    Args:
+        coefficients: (K, M).
+        prototypes: (M, H/4, W/4).
+        boxes_xyxy_px: (K, 4) pixels of the model's input.
+        placement: where the image stands in the input.
+    """
+    depth, height, width = prototypes.shape
+    logits = coefficients.astype(np.float32) @ prototypes.reshape(depth, -1).astype(np.float32)
+    soft = (0.5 * (1 + np.tanh(0.5 * logits))).reshape(-1, height, width)
+    return tuple(_code(mask, box, placement) for mask, box in zip(soft, boxes_xyxy_px, strict=True))
+
+
+def _code(soft: Array, box: FloatArray, placement: Placement) -> RLE:
+    whole = cv2.resize(soft, placement.input_wh, interpolation=cv2.INTER_LINEAR)
+    width, height = placement.input_wh
+    x1, x2 = np.clip(np.ceil(box[[0, 2]]), 0, width).astype(np.int64)  # pixels x with x1 <= x < x2
+    y1, y2 = np.clip(np.ceil(box[[1, 3]]), 0, height).astype(np.int64)
+    cropped = np.zeros_like(whole)
+    cropped[y1:y2, x1:x2] = whole[y1:y2, x1:x2]
+    (x, y), (columns, rows) = placement.offset_xy, placement.content_wh
+    content = np.ascontiguousarray(cropped[y : y + rows, x : x + columns])
+    return masks.encode(cv2.resize(content, placement.image_wh, interpolation=cv2.INTER_LINEAR) > 0.5)

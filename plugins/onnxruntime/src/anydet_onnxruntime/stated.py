@@ -1,0 +1,59 @@
+"""What a model file says of itself: Ultralytics writes task, input size and names into its exports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any
+
+from anydet.types import Size
+from anydet_onnxruntime.errors import ModelError
+
+_PRESETS = {
+    "detect": ("ultralytics", "ultralytics-end2end"),
+    "segment": ("ultralytics-segment", "ultralytics-end2end"),
+}
+
+
+def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Presets that an Ultralytics export may be of, the usual one first; none for files of others.
+
+    Raises ``ModelError`` where the file is for a task that no preset decodes.
+    """
+    if not {"task", "stride", "names"} <= metadata.keys():
+        return ()
+    task = metadata["task"]
+    if task not in _PRESETS:
+        raise ModelError(
+            f"the model file says that it is for task {task!r}; this adapter decodes Ultralytics exports for "
+            f"{' and '.join(_PRESETS)}",
+            fix="export a detection or segmentation model",
+        )
+    return _PRESETS[task]
+
+
+def stated_size(metadata: Mapping[str, str]) -> Size | None:
+    """Ultralytics' ``imgsz``, a list of height and width, as (width, height) in pixels."""
+    value = _literal(metadata.get("imgsz", ""))
+    value = [value, value] if isinstance(value, int) else value
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None
+    height, width = value
+    sides_are_pixels = all(isinstance(side, int) and side > 0 for side in (width, height))
+    return (width, height) if sides_are_pixels else None
+
+
+def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Ultralytics' ``names``: a dictionary written as Python or JSON, id to name."""
+    names = _literal(metadata.get("names", ""))
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names, key=int)]
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
+
+
+def _literal(text: str) -> Any:
+    """A number, list or dictionary from its Python text; ``None`` where it is something else."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
