@@ -15,7 +15,7 @@ from anydet.types import RLE, AdapterSettings, ClassTable, FloatArray, ImagePred
 from anydet_onnxruntime.classes import model_classes
 from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.fit import bind_layout, require_options, with_stated_preset
-from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
+from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Masked, Outputs, select
 from anydet_onnxruntime.layouts.shapes import Shapes
 from anydet_onnxruntime.masks import mask_codes
 from anydet_onnxruntime.model import Model
@@ -116,7 +116,6 @@ class OnnxRuntimeAdapter(Adapter):
             found.scores,
             found.class_ids,
             masks=_masks(decoder, outputs, found, placement),
-            keypoints=_keypoints(decoder, outputs, found, placement),
         )
 
     def _select(self, decoder: Decoder, outputs: Outputs, placement: Placement) -> Candidates:
@@ -153,19 +152,6 @@ def _masks(
     if prototypes is None or not isinstance(decoder, Masked):
         return None
     return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
-
-
-def _keypoints(
-    decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
-) -> FloatArray | None:
-    """Landmarks in the image, each with its detection's score: these families give none a landmark."""
-    if not isinstance(decoder, Landmarked):
-        return None
-    points = decoder.landmarks(outputs, found.rows)
-    corners = np.concatenate([points, points], axis=-1).reshape(-1, 4)
-    xy = placement.to_image(corners)[:, :2].reshape(points.shape)
-    scores = np.broadcast_to(found.scores[:, None, None], (*points.shape[:2], 1))
-    return np.concatenate([xy, scores], axis=-1)
 
 
 def _checkpoint(settings: AdapterSettings) -> str:

@@ -61,14 +61,6 @@ class Masked(Protocol):
         """(M, h, w) logits over the whole input; ``None`` where this model has no masks."""
 
 
-@runtime_checkable
-class Landmarked(Protocol):
-    """A decoder of rows that have landmarks."""
-
-    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
-        """(len(rows), K, 2) x and y in input pixels."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates(Columns):
     """Detections of one image before NMS.
@@ -77,7 +69,7 @@ class Candidates(Columns):
         boxes_xyxy_px: (K, 4) float64, pixels of the model's input.
         scores: (K,) float64 in [0, 1].
         class_ids: (K,) int64 columns of the scores.
-        rows: (K,) int64 rows of the scores, where masks or landmarks of a detection stand.
+        rows: (K,) int64 rows of the scores, where what belongs to a detection stands.
     """
 
     boxes_xyxy_px: FloatArray
