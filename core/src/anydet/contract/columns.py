@@ -12,7 +12,7 @@ import numpy as np
 from anydet.columns import concatenate
 from anydet.contract.documents import Entry
 from anydet.contract.load import entries, read_meta
-from anydet.contract.raw import RawPredictions
+from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.source import open_source
 from anydet.contract.table import Table
 from anydet.errors import ContractError
@@ -98,13 +98,22 @@ def image_of_entry(
 def _image(raw: RawPredictions, box_format: str | None, known_wh: Size | None) -> ImagePredictions:
     sizes = np.array([known_wh], np.int64) if known_wh else raw.sizes_wh
     columns = raw.columns(box_format, sizes)
-    details = raw.details.get(0)
     (image,) = to_images(columns)
-    image = replace(image, keypoint_visibility=raw.keypoint_visibility, detection_extra=raw.detection_extra)
-    if details is None:
-        return image
+    return with_details(image, raw, raw.details.get(0, ImageDetails()))
+
+
+def with_details(image: ImagePredictions, raw: RawPredictions, details: ImageDetails) -> ImagePredictions:
+    """One image with what columns do not hold: its rows' free data, and what its entry says beside them.
+
+    Args:
+        image: made of the columns of ``raw``.
+        raw: that image alone.
+        details: of its entry.
+    """
     return replace(
         image,
+        keypoint_visibility=raw.keypoint_visibility,
+        detection_extra=raw.detection_extra,
         classification=details.classification,
         semantic_mask=details.semantic_mask,
         intrinsics=details.intrinsics,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anydet.contract.columns import to_images
+from anydet.contract.columns import to_images, with_details
 from anydet.contract.join import KeyIndex
 from anydet.contract.load import load
 from anydet.contract.raw import ImageDetails, RawPredictions
@@ -129,16 +129,7 @@ def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None
         **cut,
     )
     (image,) = to_images(part.columns(box_format))
-    return replace(
-        image,
-        keypoint_visibility=part.keypoint_visibility,
-        detection_extra=part.detection_extra,
-        classification=details.classification,
-        semantic_mask=details.semantic_mask,
-        intrinsics=details.intrinsics,
-        preprocess=details.preprocess,
-        extra=details.extra,
-    )
+    return with_details(image, part, details)
 
 
 def _refuse_transformed(record: Record) -> None:
