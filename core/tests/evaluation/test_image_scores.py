@@ -42,3 +42,12 @@ def test_a_crowd_excuses_what_lies_in_it_and_is_never_missed():
     found = [(0, 0, 0.9, (10, 10, 10, 10)), (0, 1, 0.9, (10, 10, 10, 10))]
     scores = score_images(*case(found, [(0, 0, (0, 0, 100, 100), "crowd")]))
     assert (scores.right[0], scores.wrong[0], scores.missed[0]) == (0, 1, 0)
+
+
+def test_rows_of_images_may_stand_in_any_order():
+    found = [(0, 0, 0.9, BOX), (1, 0, 0.9, FAR), (1, 0, 0.8, BOX), (2, 1, 0.9, BOX)]
+    true = [(0, 0, BOX), (1, 0, BOX), (2, 0, BOX), (3, 0, BOX), (3, 0, FAR), (3, 1, FAR)]
+    mixed = score_images(*case([found[i] for i in (2, 0, 3, 1)], [true[i] for i in (5, 1, 3, 0, 4, 2)]))
+    sorted_ = score_images(*case(found, true))
+    for name in ("right", "wrong", "missed"):
+        assert getattr(mixed, name).tolist() == getattr(sorted_, name).tolist()

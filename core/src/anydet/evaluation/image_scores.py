@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,19 +57,28 @@ def score_images(
         iou_threshold: lowest IoU of a match.
     """
     counts = np.zeros((3, len(ground_truth.images)), np.int64)
-    labels = ground_truth.labels
     kept = np.flatnonzero(detections.scores >= score_threshold)
-    kept = kept[np.argsort(-detections.scores[kept], kind="stable")]
-    found = detections.take(kept)
-    found_boxes, true_boxes = xywh_to_xyxy(found.boxes_xywh_px), xywh_to_xyxy(labels.boxes_xywh_px)
-    for i in range(counts.shape[1]):
-        rows, true = found.image_index == i, ground_truth.image_index == i
-        same = found.class_ids[rows][:, None] == labels.class_ids[true][None, :]
-        crowd = labels.iscrowd[true]
+    kept = kept[np.lexsort((-detections.scores[kept], detections.image_index[kept]))]
+    found_in = _slices(detections.image_index[kept], counts.shape[1])
+    order = np.argsort(ground_truth.image_index, kind="stable")
+    true_in = _slices(ground_truth.image_index[order], counts.shape[1])
+    labels = ground_truth.labels
+    found_boxes = xywh_to_xyxy(detections.boxes_xywh_px[kept])
+    true_boxes, crowds = xywh_to_xyxy(labels.boxes_xywh_px[order]), labels.iscrowd[order]
+    found_ids, true_ids = detections.class_ids[kept], labels.class_ids[order]
+    for i, (rows, true) in enumerate(zip(found_in, true_in, strict=True)):
+        same = found_ids[rows][:, None] == true_ids[true][None, :]
+        crowd = crowds[true]
         matched = _match(iou_xyxy(found_boxes[rows], true_boxes[true]) * (same & ~crowd), iou_threshold)
         excused = _inside(found_boxes[rows], true_boxes[true], same & crowd)
         counts[:, i] = matched.sum(), (~matched & ~excused).sum(), (~crowd).sum() - matched.sum()
     return ImageScores(*counts)
+
+
+def _slices(image_index: IntArray, count: int) -> list[slice]:
+    """Where the rows of each image stand in an ascending index."""
+    edges = np.searchsorted(image_index, np.arange(count + 1)).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _match(iou: FloatArray, threshold: float) -> BoolArray:
