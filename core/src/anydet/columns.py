@@ -6,6 +6,7 @@ is ``None`` as a whole.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import chain
@@ -29,6 +30,24 @@ class Columns:
         """Rows at ``index`` (integer positions or a boolean mask), in that order."""
         rows = np.flatnonzero(index) if index.dtype == np.bool_ else np.asarray(index, np.int64)
         return replace(self, **{name: _take(getattr(self, name), rows) for name in _rows(self)})  # type: ignore[type-var]
+
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class LazyColumn(Sequence[_T_co]):
+    """Base of columns that make the object of a row only when it is asked for."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Rows at these positions, in that order."""
+
+    @classmethod
+    @abstractmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """All rows, one part after the other."""
 
 
 _C = TypeVar("_C", bound=Columns)
@@ -62,7 +81,7 @@ def _take(column: Any, rows: NDArray[np.int64]) -> Any:
         return None
     if isinstance(column, tuple):
         return tuple(column[i] for i in rows.tolist())
-    if isinstance(column, Columns):
+    if isinstance(column, Columns | LazyColumn):
         return column.take(rows)
     return column[rows]
 
@@ -75,7 +94,9 @@ def _stack(columns: Sequence[Any], parts: Sequence[Columns]) -> Any:
         columns = [
             _missing(known[0], row_count(p)) if c is None else c for c, p in zip(columns, parts, strict=True)
         ]
-    if isinstance(known[0], tuple):
+    if all(isinstance(column, LazyColumn) and type(column) is type(known[0]) for column in columns):
+        return type(known[0]).join(columns)
+    if isinstance(known[0], tuple | LazyColumn):
         return tuple(chain.from_iterable(columns))
     if isinstance(known[0], Columns):
         return concatenate(columns)
@@ -84,7 +105,7 @@ def _stack(columns: Sequence[Any], parts: Sequence[Columns]) -> Any:
 
 
 def _missing(like: Any, count: int) -> Any:
-    if isinstance(like, tuple):
+    if isinstance(like, tuple | LazyColumn):
         return (None,) * count
     if isinstance(like, Columns):
         names = [name for name in _rows(like) if getattr(like, name) is not None]

@@ -10,7 +10,7 @@ A value missing in an optional column is NaN, or -1 for integers; a column nobod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -127,7 +127,8 @@ class ImagePredictions(Columns):
         class_ids: (N,) int64, contiguous 0..C-1.
         states: (N,) int64, -1 where unknown.
         state_scores: (N, S) float64, NaN where unknown.
-        masks: one RLE (or ``None``) a detection, of the original image's size.
+        masks: one RLE (or ``None``) a detection, of the original image's size; a tuple, or a column that
+            makes them when asked (``maskcolumns.MaskColumn``).
         keypoints: (N, K, 3) x, y in pixels of the original image, and score; NaN where missing.
         keypoint_visibility: (N, K) int64 0 unlabelled, 1 hidden, 2 visible; -1 where unknown.
         poses: 6-DoF poses.
@@ -146,7 +147,7 @@ class ImagePredictions(Columns):
     class_ids: IntArray
     states: IntArray | None = None
     state_scores: FloatArray | None = None
-    masks: tuple[RLE | None, ...] | None = None
+    masks: Sequence[RLE | None] | None = None
     keypoints: FloatArray | None = None
     keypoint_visibility: IntArray | None = None
     poses: Poses | None = None
@@ -203,7 +204,7 @@ class Labels(Columns):
     areas: FloatArray
     iscrowd: BoolArray
     annotation_ids: IntArray | None = None
-    segmentations: tuple[Segmentation, ...] | None = None
+    segmentations: Sequence[Segmentation] | None = None
     keypoints: FloatArray | None = None
     states: IntArray | None = None
     poses: Poses | None = None
@@ -239,7 +240,7 @@ class DetectionColumns(Columns):
     classes: tuple[str, ...] | None = None
     states: IntArray | None = None
     state_scores: FloatArray | None = None
-    masks: tuple[RLE | None, ...] | None = None
+    masks: Sequence[RLE | None] | None = None
     keypoints: FloatArray | None = None
     poses: Poses | None = None
 

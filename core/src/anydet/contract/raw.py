@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +75,7 @@ class RawPredictions:
     scores: FloatArray
     states: IntArray | None = None
     state_scores: FloatArray | None = None
-    masks: tuple[RLE | None, ...] | None = None
+    masks: Sequence[RLE | None] | None = None
     keypoints: FloatArray | None = None
     keypoint_visibility: IntArray | None = None
     poses: Poses | None = None

@@ -1,0 +1,166 @@
+"""Masks of many rows as bytes and offsets; an object is made only for the row that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from anydet.columns import LazyColumn
+from anydet.types import RLE, BoolArray, ByteImage, FloatArray, IntArray, Polygons, Segmentation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskColumn(LazyColumn[RLE | None]):
+    """One RLE or ``None`` a row.
+
+    Attributes:
+        sizes_hw: (N, 2) int64 height and width of each mask, -1 where the row has none.
+        starts: (N,) int64 where a row's compressed counts begin in ``text``.
+        ends: (N,) int64 where they end.
+        text: (B,) uint8, ASCII counts of all rows.
+    """
+
+    sizes_hw: IntArray
+    starts: IntArray
+    ends: IntArray
+    text: ByteImage
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> RLE | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[RLE | None, ...]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        height, width = self.sizes_hw[index].tolist()
+        if height < 0:
+            return None
+        return RLE(
+            (height, width), self.text[self.starts[index] : self.ends[index]].tobytes().decode("ascii")
+        )
+
+    @property
+    def missing(self) -> BoolArray:
+        """(N,) which rows have no mask."""
+        missing: BoolArray = self.sizes_hw[:, 0] < 0
+        return missing
+
+    def take(self, rows: IntArray) -> Self:
+        """Rows at these positions; the text is shared."""
+        return replace(self, sizes_hw=self.sizes_hw[rows], starts=self.starts[rows], ends=self.ends[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """All rows, one part after the other."""
+        shifts = np.cumsum([0, *(len(part.text) for part in parts[:-1])])
+        return cls(
+            np.concatenate([part.sizes_hw for part in parts]),
+            np.concatenate([part.starts + shift for part, shift in zip(parts, shifts, strict=True)]),
+            np.concatenate([part.ends + shift for part, shift in zip(parts, shifts, strict=True)]),
+            np.concatenate([part.text for part in parts]),
+        )
+
+    @classmethod
+    def of(cls, masks: Sequence[RLE | None]) -> MaskColumn:
+        """The column of these masks; one that is a column already is given back."""
+        if isinstance(masks, MaskColumn):
+            return masks
+        texts = [b"" if mask is None else mask.counts.encode("ascii") for mask in masks]
+        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        sizes = [(-1, -1) if mask is None else mask.size_hw for mask in masks]
+        return cls(
+            np.array(sizes, np.int64).reshape(-1, 2),
+            np.concatenate([np.zeros(1, np.int64), ends])[: len(texts)],
+            ends,
+            np.frombuffer(b"".join(texts), np.uint8),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentationColumn(LazyColumn[Segmentation]):
+    """RLE, polygons or ``None`` a row.
+
+    Attributes:
+        masks: N rows, empty where a row has polygons or nothing.
+        ring_starts: (N,) int64 a row's first ring; equal to ``ring_ends`` where it has no polygons.
+        ring_ends: (N,) int64 behind its last ring.
+        offsets: (R + 1,) int64 ring r is ``points[offsets[r]:offsets[r + 1]]``.
+        points: float64 x1, y1, x2, y2, ... of all rings, pixels.
+    """
+
+    masks: MaskColumn
+    ring_starts: IntArray
+    ring_ends: IntArray
+    offsets: IntArray
+    points: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    @overload
+    def __getitem__(self, index: int) -> Segmentation: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segmentation, ...]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        rings = range(int(self.ring_starts[index]), int(self.ring_ends[index]))
+        polygons: Polygons = tuple(
+            tuple(self.points[self.offsets[r] : self.offsets[r + 1]].tolist()) for r in rings
+        )
+        return polygons or self.masks[index]
+
+    @property
+    def missing(self) -> BoolArray:
+        """(N,) which rows have neither mask nor polygons."""
+        missing: BoolArray = self.masks.missing & (self.ring_starts == self.ring_ends)
+        return missing
+
+    def take(self, rows: IntArray) -> Self:
+        """Rows at these positions; text and points are shared."""
+        return replace(
+            self,
+            masks=self.masks.take(rows),
+            ring_starts=self.ring_starts[rows],
+            ring_ends=self.ring_ends[rows],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """All rows, one part after the other."""
+        rings = np.cumsum([0, *(len(part.offsets) - 1 for part in parts[:-1])])
+        points = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+        shifted = [part.offsets[:-1] + shift for part, shift in zip(parts, points, strict=True)]
+        return cls(
+            MaskColumn.join([part.masks for part in parts]),
+            np.concatenate([part.ring_starts + shift for part, shift in zip(parts, rings, strict=True)]),
+            np.concatenate([part.ring_ends + shift for part, shift in zip(parts, rings, strict=True)]),
+            np.concatenate([*shifted, [sum(len(part.points) for part in parts)]]).astype(np.int64),
+            np.concatenate([part.points for part in parts]),
+        )
+
+    @classmethod
+    def of(cls, segmentations: Sequence[Segmentation]) -> SegmentationColumn:
+        """The column of these segmentations; one that is a column already is given back."""
+        if isinstance(segmentations, SegmentationColumn):
+            return segmentations
+        codes = [one if isinstance(one, RLE) else None for one in segmentations]
+        polygons = [one if one and not isinstance(one, RLE) else () for one in segmentations]
+        ends = np.cumsum([len(rings) for rings in polygons], dtype=np.int64)
+        flat = [np.asarray(ring, np.float64) for rings in polygons for ring in rings]
+        return cls(
+            MaskColumn.of(codes),
+            np.concatenate([np.zeros(1, np.int64), ends])[: len(polygons)],
+            ends,
+            np.cumsum([0, *map(len, flat)], dtype=np.int64),
+            np.concatenate(flat) if flat else np.zeros(0),
+        )
