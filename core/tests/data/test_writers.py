@@ -10,7 +10,7 @@ from anydet.data.dataset import open_dataset
 from anydet.data.shapes import KEYPOINTS
 from anydet.data.synthetic import SyntheticDataset
 from anydet.data.writers import write_coco, write_yolo
-from anydet.errors import DatasetError
+from anydet.errors import DatasetError, OptionError
 
 SCENES = SyntheticDataset(8, seed=5, image_wh=(96, 72))
 WRITERS = {"coco": write_coco, "yolo": write_yolo}
@@ -70,7 +70,7 @@ def test_pycocotools_reads_the_annotations(tmp_path):
 @pytest.mark.parametrize("layout", WRITERS)
 def test_a_folder_with_something_in_it_is_left_alone(layout, tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(DatasetError, match="not an empty folder"):
+    with pytest.raises(OptionError, match="not an empty folder"):
         WRITERS[layout](SCENES, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 

@@ -6,10 +6,8 @@ The folder appears whole or not at all: it is filled under a temporary name besi
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import yaml
 from PIL import Image
 
 from anydet.data.dataset import Dataset
+from anydet.data.newfolder import new_folder
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.types import RLE, ClassTable, Labels, Polygons
@@ -32,11 +31,11 @@ def write_yolo(
     """``images/<split>``, ``labels/<split>/*.txt`` and ``data.yaml``.
 
     Boxes only, crowds left out: the format has no place for more. With ``copy``, image files are copied
-    byte for byte. Raises ``DatasetError`` where ``root`` exists and is not an empty folder.
+    byte for byte. Raises ``OptionError`` where ``root`` exists and is not an empty folder.
     """
     classes = _classes(dataset)
     _check_split(split)
-    with _folder(root) as folder:
+    with new_folder(root) as folder:
         for record in _write_images(dataset, folder / "images" / split, report, copy):
             target = (folder / "labels" / split / record.key).with_suffix(".txt")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,13 +64,13 @@ def write_coco(
         report: called with 1 after each image.
 
     Raises:
-        DatasetError: where ``root`` exists and is not an empty folder.
+        OptionError: ``root`` exists and is not an empty folder.
     """
     classes = _classes(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     _check_split(split)
-    with _folder(root) as folder:
+    with new_folder(root) as folder:
         for number, record in enumerate(
             _write_images(dataset, folder / "images" / split, report, copy), start=1
         ):
@@ -87,24 +86,6 @@ def write_coco(
         document = {"images": images, "annotations": annotations, "categories": categories}
         (folder / "annotations").mkdir()
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
-
-
-@contextmanager
-def _folder(root: Path) -> Iterator[Path]:
-    """A folder beside ``root`` that takes its place when all went well, and goes when not."""
-    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        raise DatasetError(f"{root}: already there and not an empty folder", fix="remove it or name another")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
-    partial.mkdir()
-    try:
-        yield partial
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
 
 
 def _write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
