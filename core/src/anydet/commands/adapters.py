@@ -1,4 +1,4 @@
-"""``anydet adapters``: what is installed, what its options are, and whether it keeps its promises."""
+"""``anydet adapters``: what is installed, what its options are, whether it keeps its promises; new ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 @click.group("adapters", epilog=("\b\nExample:\n  anydet adapters list"))
 def command() -> None:
-    """List, describe and check the installed adapters."""
+    """List, describe and check the installed adapters, and begin new ones."""
 
 
 @command.command(
@@ -95,6 +95,45 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
         _print_table(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
     if any(outcome.state == "FAIL" for outcome in outcomes):
         raise SystemExit(1)
+
+
+@command.command(epilog="\b\nExample:\n  anydet adapters new my_detector")
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="New or empty folder; ./NAME by default."
+)
+@_json_option
+@click.pass_obj
+def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
+    """Write a plugin package with a small adapter that works, to put your own model into.
+
+    NAME is lower-case words joined by underscores: my_detector gives the package anydet-my-detector. The
+    folder appears whole or not at all.
+    """
+    from anydet.plugins.scaffold import write_plugin
+
+    written = write_plugin(name, out, plugins=plugins)
+    steps = _next_steps(written.name, written.folder)
+    if as_json:
+        _print_json({**asdict(written), "folder": str(written.folder), "next": steps})
+        return
+    click.echo(written.folder)
+    click.echo(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:", err=True)
+    click.echo("\n".join(f"  {step}" for step in steps), err=True)
+    click.echo(f"then put your model into {written.adapter_file}", err=True)
+
+
+def _next_steps(name: str, folder: Path) -> list[str]:
+    """What to type after a package was written; pip takes a word without a slash for a name on its index."""
+    import os
+    import shlex
+
+    path = str(folder) if folder.is_absolute() else os.path.join(os.curdir, folder)  # noqa: PTH118
+    return [
+        f"python -m pip install -e {shlex.quote(f'{path}[test]')}",
+        f"anydet adapters check {name}",
+        f"python -m pytest {shlex.quote(path)}",
+    ]
 
 
 def _print_json(value: Any) -> None:
