@@ -8,7 +8,7 @@ ALL    := $(LIGHT) -e plugins/onnxruntime -r requirements-dev.txt
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports fast bench docs clean
+.PHONY: help demo test check format lint types imports fast bench docs new-plugin clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -46,6 +46,12 @@ bench: $(VENV)/.all  ## ratios against named peers, in one run
 
 docs: $(VENV)/.all  ## write the generated reference pages
 	$(BIN)/python docs/make_reference.py
+
+new-plugin: $(VENV)/.light  ## plugins/NAME, a small adapter that works: make new-plugin NAME=foo
+	@$(BIN)/anydet adapters new "$(NAME)" --out "plugins/$(NAME)" --json > /dev/null
+	@cp core/LICENSE plugins/$(NAME)/
+	@$(BIN)/python tools/join_workspace.py $(NAME)
+	@echo "plugins/$(NAME): written; put your model into src/anydet_$(NAME)/adapter.py, then: make docs check"
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) demo

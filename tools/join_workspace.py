@@ -1,0 +1,15 @@
+"""``make new-plugin``: names a new plugin wherever this workspace lists its packages, beside the others."""
+
+import sys
+from pathlib import Path
+
+NAME = sys.argv[1]
+DIST = f"anydet-{NAME.replace('_', '-')}"
+for file, neighbour, more in (
+    ("Makefile", "-e plugins/onnxruntime", f" -e plugins/{NAME}"),
+    ("pyproject.toml", '"anydet_toy"', f', "anydet_{NAME}"'),  # the import rules
+    ("pyproject.toml", "anydet-toy = { workspace = true }\n", f"{DIST} = {{ workspace = true }}\n"),
+):
+    text = Path(file).read_text("utf-8")
+    Path(file).write_text(text.replace(neighbour, neighbour + more), "utf-8")
+    print(f"{file}: {'added' if neighbour in text else 'add by hand:'} {more.strip(', ')}".rstrip())
