@@ -227,7 +227,7 @@ class DetectionColumns(Columns):
         scores: (N,) float64.
         areas: (N,) float64 square pixels: width x height, or the mask's area where masks are scored.
         classes: names that the file states, or ``None``.
-        states, state_scores, masks, keypoints, poses: as in ``ImagePredictions``.
+        states, state_scores, masks, keypoints, keypoint_visibility, poses: as in ``ImagePredictions``.
     """
 
     images: tuple[str, ...]
@@ -243,6 +243,7 @@ class DetectionColumns(Columns):
     masks: Sequence[RLE | None] | None = None
     keypoints: FloatArray | None = None
     poses: Poses | None = None
+    keypoint_visibility: IntArray | None = None
 
     ROWS = (
         "image_index",
@@ -255,6 +256,7 @@ class DetectionColumns(Columns):
         "masks",
         "keypoints",
         "poses",
+        "keypoint_visibility",
     )
 
     def __len__(self) -> int:

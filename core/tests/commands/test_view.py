@@ -9,6 +9,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from anydet.cli import main
+from anydet.data.synthetic import SyntheticDataset
+from anydet.data.writers import write_coco
+from anydet.geometry import masks
 
 COMMANDS = CliRunner()
 
@@ -102,12 +105,148 @@ def test_errors_say_what_is_missing(scenes, tmp_path):
     unlabelled = run("view", scenes / "p.json", "--images", scenes / "s", "--worst", "--out", tmp_path / "v")
     assert unlabelled.exit_code == 1
     assert "has no labels" in unlabelled.stderr
-    assert run("view", scenes / "p.json").exit_code == 2
+    unnamed = run("view", scenes / "p.json")
+    assert unnamed.exit_code == 2
+    assert "--images DIR" in unnamed.stderr
     (tmp_path / "gone.png").write_text("no picture")
     broken = run("view", tmp_path / "p.json", "--images", tmp_path, "--out", tmp_path / "v")
     assert broken.exit_code == 1
     assert "cannot be decoded" in broken.stderr
     assert not (tmp_path / "v").exists() or not list((tmp_path / "v").rglob("*.png"))
+
+
+def write(path, entries, **meta):
+    whole = {"schema_version": 1, "predictions": entries, "meta": meta}
+    path.write_text(json.dumps(whole if meta else entries))
+    return path
+
+
+def picture(path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def count(image, colour):
+    return int((image == np.array(colour)).all(axis=2).sum())
+
+
+@pytest.fixture
+def grey(tmp_path):
+    Image.fromarray(np.full((400, 600, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    return tmp_path
+
+
+def entry(detections=(), **fields):
+    size = {"width": 600, "height": 400}
+    return {"image": "a.png", "image_size": size, "detections": list(detections), **fields}
+
+
+BOX = {"class_id": 0, "score": 0.9, "bbox": {"cx": 0.5, "cy": 0.5, "w": 0.3, "h": 0.3}}
+
+
+def test_the_data_set_that_the_file_names_is_used_where_it_is_still_there(scenes, tmp_path):
+    entries = json.loads((scenes / "p.json").read_text())
+    named = write(tmp_path / "p.json", entries, dataset={"root": str(scenes / "s"), "split": "val"})
+    shown = run("view", named, "--out", tmp_path / "v", "--json")
+    assert shown.exit_code == 0, shown.output
+    assert "which the file names" in shown.stderr
+    given = run("view", named, "--dataset", scenes / "s", "--out", tmp_path / "w", "--json")
+    assert [r["f1"] for r in json.loads(shown.stdout)["images"]] == [
+        r["f1"] for r in json.loads(given.stdout)["images"]
+    ]
+    gone = run("view", write(tmp_path / "q.json", entries, dataset={"root": "/nowhere/at/all"}))
+    assert gone.exit_code == 2
+    assert "/nowhere/at/all, which the file names, is not there" in gone.stderr
+
+
+def test_what_reading_warns_of_is_printed(scenes, tmp_path):
+    fewer = write(tmp_path / "p.json", json.loads((scenes / "p.json").read_text())[:2])
+    shown = run("view", fewer, "--dataset", scenes / "s", "--out", tmp_path / "v")
+    assert shown.exit_code == 0, shown.output
+    assert "does not mention 2 of the images" in " ".join(shown.stderr.split())
+
+
+def test_poses_without_a_camera_are_named_and_one_can_be_passed(grey):
+    posed = {**BOX, "R": np.eye(3).tolist(), "t": [0, 0, 1.0]}
+    arguments = [
+        "view",
+        write(grey / "p.json", [entry([posed])]),
+        "--images",
+        grey / "a.png",
+        "--out",
+        grey / "v",
+    ]
+    blind = run(*arguments)
+    assert blind.exit_code == 0, blind.output
+    assert "1 images have poses but no intrinsics (a.png)" in " ".join(blind.stderr.split())
+    assert "--intrinsics FX,FY,CX,CY" in " ".join(blind.stderr.split())
+    assert count(picture(grey / "v/overlays/a.png"), (213, 94, 0)) < 10
+    seeing = run(*arguments, "--intrinsics", "500,500,300,200")
+    assert "intrinsics" not in seeing.stderr
+    assert count(picture(grey / "v/overlays/a.png"), (213, 94, 0)) > 100
+    assert run(*arguments, "--intrinsics", "500,500").exit_code == 2
+
+
+def test_states_are_named_by_the_files_meta_unless_the_command_says_otherwise(grey):
+    found = [entry([{**BOX, "state": 1}])]
+
+    def shown(path, *more):
+        done = run("view", path, "--images", grey / "a.png", "--out", grey / "v", *more)
+        assert done.exit_code == 0, done.output
+        return picture(grey / "v/overlays/a.png")
+
+    plain, named = write(grey / "p.json", found), write(grey / "q.json", found, states=["intact", "bent"])
+    assert not np.array_equal(shown(plain), shown(named))
+    assert np.array_equal(shown(named), shown(plain, "--states", "intact,bent"))
+    assert np.array_equal(shown(named, "--states", "x,y"), shown(plain, "--states", "x,y"))
+
+
+def test_hidden_keypoints_semantic_classes_and_the_class_of_the_image_are_shown(grey):
+    points = [{"x": 0.45, "y": 0.5, "v": 2}, {"x": 0.55, "y": 0.5, "v": 1}, {"x": 0.5, "y": 0.45, "v": 0}]
+    sky = np.zeros((400, 600), bool)
+    sky[:100] = True
+    whole = {
+        "semantic_mask": {"2": {"size": [400, 600], "counts": masks.encode(sky).counts}},
+        "classification": {"class_id": 1, "score": 0.8},
+    }
+
+    def shown(*detections, **fields):
+        path = write(grey / "p.json", [entry(detections, **fields)])
+        done = run("view", path, "--images", grey / "a.png", "--out", grey / "v")
+        assert done.exit_code == 0, done.output
+        return picture(grey / "v/overlays/a.png")
+
+    plain, pointed = shown(BOX), shown({**BOX, "keypoints": points})
+    top = int(np.argmax((plain == 90).all(axis=2).sum(axis=1) > 300))
+    assert pointed[top + 200, 270].tolist() == [230, 159, 0]
+    assert pointed[top + 200, 330].tolist() == [0, 0, 0]
+    assert pointed[top + 180, 300].tolist() == [90, 90, 90]
+    assert shown(BOX, semantic_mask=whole["semantic_mask"]).shape[0] > plain.shape[0]
+    assert not np.array_equal(shown(BOX, classification=whole["classification"])[:top], plain[:top])
+
+
+def test_an_image_that_cannot_be_read_is_skipped_on_request(scenes, tmp_path):
+    write_coco(SyntheticDataset(3, 0, (64, 48)), tmp_path / "s")
+    entries = [{"image": p.name, "detections": []} for p in sorted((tmp_path / "s/images/val").iterdir())]
+    (tmp_path / "s/images/val" / entries[1]["image"]).write_text("no picture")
+    arguments = [
+        "view",
+        write(tmp_path / "p.json", entries),
+        "--dataset",
+        tmp_path / "s",
+        "--out",
+        tmp_path / "v",
+    ]
+    stopped = run(*arguments)
+    assert stopped.exit_code == 1
+    assert "--on-error skip" in stopped.stderr
+    skipped = run(*arguments, "--on-error", "skip", "--json")
+    assert skipped.exit_code == 0, skipped.output
+    assert f"skipped {entries[1]['image']}" in skipped.stderr
+    assert [r["image"] for r in json.loads(skipped.stdout)["images"]] == [
+        entries[0]["image"],
+        entries[2]["image"],
+    ]
 
 
 def test_the_example_of_the_help_works(tmp_path, monkeypatch):

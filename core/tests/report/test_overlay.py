@@ -14,7 +14,11 @@ from anydet.data.dataset import open_dataset
 from anydet.data.synthetic import render_scene
 from anydet.errors import ContractError
 from anydet.geometry import masks
-from anydet.report.overlay import PALETTE, caption, colour_of, contact_sheet, draw, save_png
+from anydet.report.files import save_png
+from anydet.report.lettering import caption
+from anydet.report.overlay import draw
+from anydet.report.palette import PALETTE, colour_of
+from anydet.report.sheet import contact_sheet
 from anydet.types import ClassTable, ImagePredictions, Labels
 
 GREY = np.full((240, 320, 3), 128, np.uint8)
@@ -129,13 +133,15 @@ def test_keypoints_show_as_discs_rings_or_not_at_all():
     assert not changed(picture)[140, 180]
 
 
-def test_predicted_keypoints_are_visible_unless_said_otherwise():
-    points = np.array([[[120, 120, 0.2], [160, 160, 0.9]]])
+def test_predicted_keypoints_are_discs_where_sure_and_rings_where_not_unless_said_otherwise():
+    points = np.array([[[120, 120, 0.2], [160, 160, 0.9], [180, 140, np.nan]]])
     shown = draw(GREY, predict((100, 100, 200, 180), keypoints=points))
-    assert shown[120, 120].tolist() == list(colour_of(0))
-    stated = predict((100, 100, 200, 180), keypoints=points, keypoint_visibility=np.array([[0, -1]]))
+    assert shown[120, 120].tolist() == [0, 0, 0]
+    assert shown[160, 160].tolist() == shown[140, 180].tolist() == list(colour_of(0))
+    stated = predict((100, 100, 200, 180), keypoints=points, keypoint_visibility=np.array([[0, -1, 1]]))
     assert not changed(draw(GREY, stated))[120, 120]
-    assert changed(draw(GREY, stated))[160, 160]
+    assert draw(GREY, stated)[160, 160].tolist() == list(colour_of(0))
+    assert draw(GREY, stated)[140, 180].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

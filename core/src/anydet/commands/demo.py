@@ -41,7 +41,10 @@ def _draw(scenes: Path, predictions: Path, picture: Path, *, count: int = 3, sco
     """Ground truth beside confident predictions for the first scenes that show something."""
     from anydet.contract.columns import read_images
     from anydet.data.dataset import open_dataset
-    from anydet.report.overlay import caption, contact_sheet, draw, save_png
+    from anydet.report.files import save_png
+    from anydet.report.lettering import caption
+    from anydet.report.overlay import draw
+    from anydet.report.sheet import contact_sheet
 
     dataset = open_dataset(scenes)
     panels = []

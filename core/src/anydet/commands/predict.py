@@ -113,13 +113,13 @@ def _show(
 def _save_overlays(
     results: Iterator[ImagePredictions], pictures: PicturesDataset, classes: ClassTable | None, folder: Path
 ) -> Iterator[ImagePredictions]:
-    from anydet.report.files import picture_paths
-    from anydet.report.overlay import draw, save_png
+    from anydet.report.files import picture_paths, save_png
+    from anydet.report.sheet import draw_panel
 
     paths = picture_paths(folder, pictures.keys)
     for record, path, found in zip(pictures, paths, results, strict=True):
         if "error" not in found.extra:
-            save_png(draw(record.image(), found, classes), path)
+            save_png(draw_panel(record.image(), found, classes), path)
         yield found
 
 
@@ -133,7 +133,7 @@ def _name_skipped(results: Iterator[ImagePredictions]) -> Iterator[ImagePredicti
 def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None, limit: int) -> None:
     """The first ``limit`` detections by image, and how many there are."""
     from anydet.commands.tables import print_table
-    from anydet.report.overlay import class_name
+    from anydet.report.marks import class_name
 
     rows: list[tuple[str, ...]] = []
     starts: list[int] = []

@@ -19,7 +19,16 @@ from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh
 from anydet.types import DetectionColumns, ImagePredictions, Size
 
-_SHARED = ("class_ids", "scores", "states", "state_scores", "masks", "keypoints", "poses")
+_SHARED = (
+    "class_ids",
+    "scores",
+    "states",
+    "state_scores",
+    "masks",
+    "keypoints",
+    "keypoint_visibility",
+    "poses",
+)
 
 
 def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None = None) -> DetectionColumns:
@@ -112,7 +121,6 @@ def with_details(image: ImagePredictions, raw: RawPredictions, details: ImageDet
     """
     return replace(
         image,
-        keypoint_visibility=raw.keypoint_visibility,
         detection_extra=raw.detection_extra,
         classification=details.classification,
         semantic_mask=details.semantic_mask,

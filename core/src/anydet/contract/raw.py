@@ -139,6 +139,7 @@ class RawPredictions:
             masks=self.masks,
             keypoints=keypoints,
             poses=self.poses,
+            keypoint_visibility=self.keypoint_visibility,
         )
 
     def _need_sizes(self, sizes: IntArray) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from anydet.data.containment import contained
 from anydet.errors import OptionError
+from anydet.types import ByteImage
 
 
 def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | None] = ()) -> tuple[Path, ...]:
@@ -32,3 +36,14 @@ def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | No
         if path in kept:
             raise OptionError(f"{path}: the overlay would overwrite the picture", fix="name another folder")
     return tuple(folder / name for name in names)
+
+
+def save_png(array: ByteImage, path: Path) -> None:
+    """Write (H, W, 3) uint8 as PNG; the file is there whole or as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        Image.fromarray(array).save(partial, format="PNG")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -16,64 +12,30 @@ from PIL import Image, ImageDraw, ImageFont
 from anydet.errors import ContractError
 from anydet.geometry import masks
 from anydet.geometry.boxes import xywh_to_xyxy
-from anydet.geometry.poses import axes_px
-from anydet.types import (
-    RLE,
-    ByteImage,
-    ClassTable,
-    FloatArray,
-    ImagePredictions,
-    IntArray,
-    Intrinsics,
-    Labels,
-    Poses,
-    Size,
-)
-
-Colour = tuple[int, int, int]
-Corners = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels, right and bottom inclusive as Pillow draws them."""
-
-PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""Colours that colour-blind people can tell apart (Okabe and Ito 2008, "Color Universal Design"), without
-black; class i has colour i modulo their number."""
-
-AXIS_COLOURS: tuple[Colour, ...] = ((213, 94, 0), (0, 158, 115), (86, 180, 233))
-"""x reddish, y green, z bluish, of the same set; letters at the tips say it again."""
+from anydet.report.lettering import font_of
+from anydet.report.marks import Mark, Region, mark_labels, mark_predictions, regions_of
+from anydet.report.palette import AXIS_COLOURS, DARK, LIGHT, Colour, ink_on
+from anydet.report.tags import Corners, LegendLine, PlacedTag, Tag, legend_lines, padding_px, place_tags
+from anydet.types import RLE, ByteImage, ClassTable, FloatArray, ImagePredictions, Labels, Size
 
 MASK_OPACITY = 0.45
-_DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
+SMALL_BOX = 8
+"""Widths of a line below which a box's shorter side gets a thinner line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mark:
-    """One object to draw.
+class Drawing:
+    """A picture, and what has to be said beside it.
 
     Attributes:
-        box_xyxy_px: (4,) corners.
-        colour: of box, mask and keypoints.
-        text: on its tag; "" for no tag.
-        mask: its pixels, or ``None``.
-        keypoints: (K, 3) x, y and visibility as in ``Labels``; ``None`` for none.
-        dashed: whether the outline is dashed.
-        axes_px: (4, 2) origin and tips of the x, y and z axes of its pose, or ``None``.
+        picture: (H, W, 3) uint8 RGB.
+        untagged: names of objects for whose tags there was no room, with their counts.
+        regions: names of the regions of a semantic mask, with their share of the pixels.
     """
 
-    box_xyxy_px: FloatArray
-    colour: Colour
-    text: str = ""
-    mask: RLE | None = None
-    keypoints: FloatArray | None = None
-    dashed: bool = False
-    axes_px: FloatArray | None = None
+    picture: ByteImage
+    untagged: tuple[LegendLine, ...] = ()
+    regions: tuple[LegendLine, ...] = ()
 
 
 def draw(
@@ -100,189 +62,76 @@ def draw(
     if labels is not None and predictions is None:
         marks = mark_labels(labels, classes, image.shape[:2])
     elif labels is not None:
-        marks += [Mark(box, _LIGHT, dashed=True) for box in xywh_to_xyxy(labels.boxes_xywh_px)]
-    return draw_marks(image, marks)
+        marks += [Mark(box, LIGHT, dashed=True) for box in xywh_to_xyxy(labels.boxes_xywh_px)]
+    regions = [] if predictions is None else regions_of(predictions, classes)
+    return draw_marks(image, marks, regions).picture
 
 
-def mark_predictions(
-    predictions: ImagePredictions, classes: ClassTable | None = None, states: Sequence[str] = ()
-) -> list[Mark]:
-    """A mark for each detection, the least sure first, so that the surest end on top.
+def draw_marks(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Region] = ()) -> Drawing:
+    """A copy of the image with marks, later ones on top; all masks below all lines below all tags.
 
-    Args:
-        predictions: with ``intrinsics`` where pose axes are wanted.
-        classes: names; without them tags show class ids.
-        states: names of states; without them tags show numbers.
+    A tag goes where it hides neither another tag nor small boxes; where there is no such place, it is left
+    out and counted.
+
+    Raises:
+        ContractError: where a mask is not of the image's size.
     """
-    points = _predicted_points(predictions)
-    axes = _axes(predictions.poses, predictions.boxes_xyxy_px, predictions.intrinsics)
-    return [
-        Mark(
-            box_xyxy_px=predictions.boxes_xyxy_px[row],
-            colour=colour_of(int(predictions.class_ids[row])),
-            text=class_name(int(predictions.class_ids[row]), classes)
-            + f"{_state(predictions.states, row, states)} {predictions.scores[row]:.2f}",
-            mask=None if predictions.masks is None else predictions.masks[row],
-            keypoints=None if points is None else points[row],
-            axes_px=None if axes is None else axes[row],
-        )
-        for row in np.argsort(predictions.scores, kind="stable").tolist()
-    ]
+    return _draw_lines(_blend_masks(image, marks, regions), marks, regions)
 
 
-def mark_labels(
-    labels: Labels,
-    classes: ClassTable | None,
-    size_hw: tuple[int, int],
-    states: Sequence[str] = (),
-    camera: Intrinsics | None = None,
-) -> list[Mark]:
-    """A mark for each annotation, the largest first, so that the smallest end on top."""
-    boxes = xywh_to_xyxy(labels.boxes_xywh_px)
-    axes = _axes(labels.poses, boxes, camera)
-    return [
-        Mark(
-            box_xyxy_px=boxes[row],
-            colour=colour_of(int(labels.class_ids[row])),
-            text=class_name(int(labels.class_ids[row]), classes)
-            + _state(labels.states, row, states)
-            + " (crowd)" * bool(labels.iscrowd[row]),
-            mask=masks.as_rle(labels.segmentations[row], (size_hw[1], size_hw[0]))
-            if labels.segmentations
-            else None,
-            keypoints=None if labels.keypoints is None else labels.keypoints[row],
-            axes_px=None if axes is None else axes[row],
-        )
-        for row in np.argsort(-labels.areas, kind="stable").tolist()
-    ]
-
-
-def draw_marks(image: ByteImage, marks: Sequence[Mark]) -> ByteImage:
-    """(H, W, 3) copy of the image with marks, later ones on top; all masks below all lines below all tags."""
-    height, width = image.shape[:2]
-    side = float(np.sqrt(height * width))
-    line_px, font_px = max(2, round(0.004 * side)), max(11, round(6 + 0.02 * side))
-    shown = [(mark, _corners(mark.box_xyxy_px, width, height)) for mark in marks]
-    picture = Image.fromarray(_blend_masks(image, marks))
-    pen = ImageDraw.Draw(picture)
-    for mark, corners in shown:
-        if corners is not None:
-            _draw_box(pen, mark, corners, line_px)
-    for mark in marks:
-        _draw_keypoints(pen, mark, radius_px=round(1.5 * line_px))
-        _draw_axes(pen, mark, line_px, _font(font_px))
-    _draw_tags(
-        pen, [(m.text, m.colour, c) for m, c in shown if m.text and c], _font(font_px), (width, height)
-    )
-    return np.array(picture)
-
-
-def draw_scaled(image: ByteImage, marks: Sequence[Mark], size_wh: Size) -> ByteImage:
+def draw_scaled(
+    image: ByteImage, marks: Sequence[Mark], size_wh: Size, regions: Sequence[Region] = ()
+) -> Drawing:
     """The image at another size, its lines and text drawn at that size, so that they stay legible.
 
     Raises:
         ContractError: where a mask is not of the image's size.
     """
     scale = np.array(size_wh, np.float64) / (image.shape[1], image.shape[0])
-    if (scale == 1).all():
-        return draw_marks(image, marks)
-    picture = Image.fromarray(_blend_masks(image, marks)).resize(size_wh, Image.Resampling.BILINEAR)
-    return draw_marks(np.array(picture), [_scaled(mark, scale) for mark in marks])
+    picture = _blend_masks(image, marks, regions)
+    if (scale != 1).any():
+        picture = np.array(Image.fromarray(picture).resize(size_wh, Image.Resampling.BILINEAR))
+        marks = [mark.scaled(scale) for mark in marks]
+    return _draw_lines(picture, marks, regions)
 
 
-def colour_of(class_id: int) -> Colour:
-    """The colour of a class."""
-    return PALETTE[class_id % len(PALETTE)]
-
-
-def class_name(class_id: int, classes: ClassTable | None) -> str:
-    """The name of a class, or its number where the table does not have it."""
-    if classes is None or not 0 <= class_id < len(classes):
-        return str(class_id)
-    return classes.names[class_id]
-
-
-def caption(image: ByteImage, text: str) -> ByteImage:
-    """The image under a strip with a line of text."""
+def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Region]) -> Drawing:
+    """Everything but masks."""
     height, width = image.shape[:2]
-    font = _font(max(13, round(8 + 0.02 * float(np.sqrt(height * width)))))
-    strip_px = round(font.size * 1.7)
-    picture = Image.new("RGB", (width, height + strip_px), _LIGHT)
-    picture.paste(Image.fromarray(image), (0, strip_px))
-    ImageDraw.Draw(picture).text((width / 2, strip_px / 2), text, _DARK, font, anchor="mm")
-    return np.array(picture)
+    side = float(np.sqrt(height * width))
+    line_px, font_px = max(2, round(0.004 * side)), max(11, round(6 + 0.02 * side))
+    shown = [(mark, _corners(mark.box_xyxy_px, width, height)) for mark in marks]
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    for mark, corners in shown:
+        if corners is not None:
+            _draw_box(pen, mark, corners, _thin(corners, line_px))
+    for mark, corners in shown:
+        _draw_keypoints(pen, mark, round(1.5 * (_thin(corners, line_px) if corners else line_px)))
+        _draw_axes(pen, mark, line_px, font_of(font_px))
+    tags = [Tag(mark.text, mark.name, mark.colour, c) for mark, c in reversed(shown) if mark.text and c]
+    boxes = [corners for mark, corners in shown if corners and not mark.dashed]
+    placed, left_over = place_tags(tags, boxes, (width, height), font_px, _text_px)
+    for tag in placed:
+        _draw_tag(pen, tag)
+    shares = [
+        masks.area(region.mask) / (region.mask.size_hw[0] * region.mask.size_hw[1]) for region in regions
+    ]
+    lines = [
+        LegendLine(f"{region.name} {share:.0%}", region.colour)
+        for region, share in zip(regions, shares, strict=True)
+    ]
+    return Drawing(np.array(picture), tuple(legend_lines(left_over)), tuple(lines))
 
 
-def contact_sheet(images: Sequence[ByteImage], columns: int, gap_px: int = 8) -> ByteImage:
-    """One picture of many, row by row, each centred in a cell of the largest one's size, on white.
-
-    Raises:
-        ValueError: without images or columns.
-    """
-    if not images or columns < 1:
-        raise ValueError("a contact sheet needs at least one image and one column")
-    columns = min(columns, len(images))
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    rows = -(-len(images) // columns)
-    size_hw = rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px
-    sheet = np.full((*size_hw, 3), 255, np.uint8)
-    for position, image in enumerate(images):
-        row, column = divmod(position, columns)
-        top = gap_px + row * (height + gap_px) + (height - image.shape[0]) // 2
-        left = gap_px + column * (width + gap_px) + (width - image.shape[1]) // 2
-        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return sheet
+def _text_px(text: str, font_px: int) -> int:
+    return round(font_of(font_px).getlength(text))
 
 
-def save_png(array: ByteImage, path: Path) -> None:
-    """Write (H, W, 3) uint8 as PNG; the file is there whole or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        Image.fromarray(array).save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@lru_cache
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    return cast(
-        "ImageFont.FreeTypeFont", ImageFont.load_default(size=size_px)
-    )  # scalable, since it has a size
-
-
-def _predicted_points(predictions: ImagePredictions) -> FloatArray | None:
-    """Keypoints with visibility in the place of scores; all visible where nobody says."""
-    if predictions.keypoints is None:
-        return None
-    points: FloatArray = predictions.keypoints.copy()
-    stated = predictions.keypoint_visibility
-    points[..., 2] = 2.0 if stated is None else np.where(stated < 0, 2, stated)
-    return points
-
-
-def _axes(poses: Poses | None, boxes: FloatArray, camera: Intrinsics | None) -> FloatArray | None:
-    return None if poses is None or camera is None else axes_px(poses, boxes, camera)
-
-
-def _state(column: IntArray | None, row: int, names: Sequence[str]) -> str:
-    """What a tag says of the state: its name, its number, or nothing where it is unknown."""
-    state = -1 if column is None else int(column[row])
-    if state < 0:
-        return ""
-    return f" {names[state]}" if state < len(names) else f" state {state}"
-
-
-def _scaled(mark: Mark, scale: FloatArray) -> Mark:
-    """The mark of a resized image, without its mask, which is in the picture already."""
-    return replace(
-        mark,
-        box_xyxy_px=mark.box_xyxy_px * np.concatenate([scale, scale]),
-        mask=None,
-        keypoints=None if mark.keypoints is None else mark.keypoints * np.array([*scale, 1.0]),
-        axes_px=None if mark.axes_px is None else mark.axes_px * scale,
-    )
+def _thin(corners: Corners, line_px: int) -> int:
+    """The width of a box's line: less for small boxes, so that something of the object is seen."""
+    side = min(corners[2] - corners[0], corners[3] - corners[1]) + 1
+    return max(1, min(line_px, side // SMALL_BOX))
 
 
 def _corners(box_xyxy_px: FloatArray, width: int, height: int) -> Corners | None:
@@ -294,22 +143,27 @@ def _corners(box_xyxy_px: FloatArray, width: int, height: int) -> Corners | None
     return x1, y1, max(x1, min(round(right), width) - 1), max(y1, min(round(bottom), height) - 1)
 
 
-def _blend_masks(image: ByteImage, marks: Sequence[Mark]) -> ByteImage:
-    """A copy of the image with each mask laid over it, half transparent."""
+def _blend_masks(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Region]) -> ByteImage:
+    """A copy of the image with each region and then each mask laid over it, half transparent."""
     picture: ByteImage = image.copy()
+    for region in regions:
+        _blend(picture, region.mask, region.colour, region.name)
     for mark in marks:
-        if mark.mask is None:
-            continue
-        if mark.mask.size_hw != image.shape[:2]:
-            raise ContractError(
-                f"a mask is {mark.mask.size_hw[1]}x{mark.mask.size_hw[0]} on an image of "
-                f"{image.shape[1]}x{image.shape[0]}: {mark.text or 'no name'}",
-                fix="run 'anydet validate-predictions' on the file, with --dataset",
-            )
-        inside = masks.decode(mark.mask)
-        ink = MASK_OPACITY * np.array(mark.colour)
-        picture[inside] = (picture[inside] * (1 - MASK_OPACITY) + ink).astype(np.uint8)
+        if mark.mask is not None:
+            _blend(picture, mark.mask, mark.colour, mark.text)
     return picture
+
+
+def _blend(picture: ByteImage, mask: RLE, colour: Colour, name: str) -> None:
+    if mask.size_hw != picture.shape[:2]:
+        raise ContractError(
+            f"a mask is {mask.size_hw[1]}x{mask.size_hw[0]} on an image of "
+            f"{picture.shape[1]}x{picture.shape[0]}: {name or 'no name'}",
+            fix="run 'anydet validate-predictions' on the file, with --dataset",
+        )
+    inside = masks.decode(mask)
+    ink = MASK_OPACITY * np.array(colour)
+    picture[inside] = (picture[inside] * (1 - MASK_OPACITY) + ink).astype(np.uint8)
 
 
 def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: int) -> None:
@@ -320,8 +174,9 @@ def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: i
         across, down = _dashes(left, right, 6 * line_px), _dashes(top, bottom, 6 * line_px)
         strokes = [(a, y, b, y) for a, b in across for y in (top, bottom)]
         strokes += [(x, a, x, b) for a, b in down for x in (left, right)]
+    edge_px = 1 if line_px == 1 else line_px + 2  # a thin line gets its dark edge outside only
     for x1, y1, x2, y2 in strokes:
-        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=_DARK, width=line_px + 2)
+        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=DARK, width=edge_px)
     for stroke in strokes:
         pen.rectangle(stroke, outline=mark.colour, width=line_px)
 
@@ -334,11 +189,11 @@ def _dashes(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def _draw_keypoints(pen: ImageDraw.ImageDraw, mark: Mark, radius_px: int) -> None:
-    """A disc for a visible point, a ring for a hidden one."""
+    """A disc for a visible point, a ring for a hidden or unsure one."""
     for x, y, visibility in [] if mark.keypoints is None else mark.keypoints.tolist():
         if visibility > 0 and np.isfinite([x, y]).all():
             ring = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
-            fill, outline = (mark.colour, _DARK) if visibility > 1 else (_DARK, mark.colour)
+            fill, outline = (mark.colour, DARK) if visibility > 1 else (DARK, mark.colour)
             pen.ellipse(ring, fill=fill, outline=outline, width=max(1, radius_px // 2))
 
 
@@ -349,49 +204,13 @@ def _draw_axes(pen: ImageDraw.ImageDraw, mark: Mark, line_px: int, font: ImageFo
     origin, *tips = mark.axes_px.tolist()
     for tip, colour, letter in zip(tips, AXIS_COLOURS, "xyz", strict=True):
         if np.isfinite([origin, tip]).all() and np.abs([origin, tip]).max() < 1e6:
-            pen.line([*origin, *tip], fill=_DARK, width=2 * line_px + 2)
+            pen.line([*origin, *tip], fill=DARK, width=2 * line_px + 2)
             pen.line([*origin, *tip], fill=colour, width=2 * line_px)
-            pen.text(tip, letter, _LIGHT, font, anchor="mm", stroke_width=2, stroke_fill=_DARK)
+            pen.text(tip, letter, LIGHT, font, anchor="mm", stroke_width=2, stroke_fill=DARK)
 
 
-def _draw_tags(
-    pen: ImageDraw.ImageDraw,
-    tags: Sequence[tuple[str, Colour, Corners]],
-    font: ImageFont.FreeTypeFont,
-    size_wh: tuple[int, int],
-) -> None:
-    """Names on their colour, inside the image; the last tag chooses its place first and is on top."""
-    placed: list[tuple[Corners, str, Colour]] = []
-    font_px = round(font.size)
-    pad = max(1, font_px // 6)
-    for text, colour, corners in reversed(tags):
-        tag_wh = round(font.getlength(text)) + 2 * pad, font_px + 2 * pad
-        place = _place(corners, tag_wh, size_wh, [taken for taken, _, _ in placed])
-        placed.append((place, text, colour))
-    for place, text, colour in reversed(placed):
-        pen.rectangle(place, fill=colour)
-        ink = _DARK if np.dot(colour, (0.299, 0.587, 0.114)) > 110 else _LIGHT
-        pen.text((place[0] + pad, (place[1] + place[3] + 1) / 2), text, ink, font, anchor="lm")
-
-
-def _place(
-    corners: Corners, tag_wh: tuple[int, int], size_wh: tuple[int, int], taken: Sequence[Corners]
-) -> Corners:
-    """Where a tag hides least of other tags: above the box, below it, or in it; at its left or its right."""
-    (left, top, right, bottom), (width, height) = corners, tag_wh
-    places = [
-        _keep_inside(x, y, tag_wh, size_wh)
-        for y in (top - height, bottom + 1, top, bottom + 1 - height)
-        for x in (left, right + 1 - width)
-    ]
-    return min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
-
-
-def _keep_inside(x: int, y: int, tag_wh: tuple[int, int], size_wh: tuple[int, int]) -> Corners:
-    left, top = (max(0, min(at, size - tag)) for at, size, tag in zip((x, y), size_wh, tag_wh, strict=True))
-    return left, top, left + tag_wh[0] - 1, top + tag_wh[1] - 1
-
-
-def _overlap(a: Corners, b: Corners) -> int:
-    """Shared pixels."""
-    return max(0, min(a[2], b[2]) - max(a[0], b[0]) + 1) * max(0, min(a[3], b[3]) - max(a[1], b[1]) + 1)
+def _draw_tag(pen: ImageDraw.ImageDraw, placed: PlacedTag) -> None:
+    left, top, _, bottom = placed.place
+    pen.rectangle(placed.place, fill=placed.tag.colour)
+    at = left + padding_px(placed.font_px), (top + bottom + 1) / 2
+    pen.text(at, placed.tag.text, ink_on(placed.tag.colour), font_of(placed.font_px), anchor="lm")

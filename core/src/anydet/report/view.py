@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
-from anydet.contract.load import load
-from anydet.contract.raw import RawPredictions
+from anydet.contract.load import load, read_meta
+from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.source import open_source
 from anydet.data.dataset import Dataset
 from anydet.data.record import Record
 from anydet.errors import OptionError
 from anydet.evaluation.image_scores import ImageScores, score_images
 from anydet.evaluation.inputs import read_inputs
-from anydet.report.overlay import Mark, caption, contact_sheet, draw_scaled, mark_labels, mark_predictions
-from anydet.types import ByteImage, ClassTable, DetectionColumns, ImagePredictions, Intrinsics
+from anydet.report.lettering import caption
+from anydet.report.marks import Mark, Region, image_class, mark_labels, mark_predictions, regions_of
+from anydet.report.overlay import draw_scaled
+from anydet.report.sheet import Panel, contact_sheet, put_beside
+from anydet.types import (
+    ByteImage,
+    ClassTable,
+    DetectionColumns,
+    ImagePredictions,
+    IntArray,
+    Intrinsics,
+    Poses,
+)
 
 SMALLEST_PX = 480
 """Longer side below which overlays are enlarged, so that tags leave something to see."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,71 +47,90 @@ class Scenes:
         order: positions in ``dataset``.
         found: detections at or above the score threshold.
         rows: image index of ``found`` for each position of ``order``.
-        cameras: intrinsics that the predictions state, by position in ``dataset``.
+        details: what the file says of images beside detections, by position in ``dataset``.
         classes: names, or ``None``.
         scores: per image of ``found``, where the data set has labels.
         states: names of states.
+        camera: of images whose own camera nobody states, or ``None``.
+        warnings: what a person should know of the input.
     """
 
     dataset: Dataset
     order: tuple[int, ...]
     found: DetectionColumns
     rows: tuple[int, ...]
-    cameras: dict[int, Intrinsics]
+    details: Mapping[int, ImageDetails]
     classes: ClassTable | None
     scores: ImageScores | None
     states: tuple[str, ...]
+    camera: Intrinsics | None = None
+    warnings: tuple[str, ...] = ()
+
+    def key(self, shown: int) -> str:
+        """The key of the image shown at a place."""
+        return self.dataset.keys[self.order[shown]]
 
     def predictions(self, shown: int) -> ImagePredictions:
-        """The detections of the image shown at a place."""
+        """The detections of the image shown at a place, and what the file says of it beside them."""
         at, row = self.order[shown], self.rows[shown]
         part = self.found.take(self.found.image_index == row)
-        key, size = self.dataset.keys[at], self.found.sizes_wh[row : row + 1]
-        part = replace(part, images=(key,), sizes_wh=size, image_index=np.zeros(len(part), np.int64))
+        size = self.found.sizes_wh[row : row + 1]
+        part = replace(
+            part, images=(self.key(shown),), sizes_wh=size, image_index=np.zeros(len(part), np.int64)
+        )
         (image,) = to_images(part)
-        return replace(image, intrinsics=self.cameras.get(at))
+        details = self.details.get(at, ImageDetails())
+        return replace(
+            image,
+            intrinsics=details.intrinsics,
+            classification=details.classification,
+            semantic_mask=details.semantic_mask,
+        )
 
     def summary(self, shown: int) -> dict[str, str | int | float]:
         """The image's key and counts: right, wrong, missed and F1 where there are labels."""
         row = self.rows[shown]
         found = int(np.count_nonzero(self.found.image_index == row))
-        counts: dict[str, str | int | float] = {"image": self.dataset.keys[self.order[shown]], "found": found}
+        counts: dict[str, str | int | float] = {"image": self.key(shown), "found": found}
         if self.scores is not None:
             for name in ("right", "wrong", "missed"):
                 counts[name] = int(getattr(self.scores, name)[row])
             counts["f1"] = round(float(self.scores.f1[row]), 4)
         return counts
 
-    def panels(self, shown: int, longest_px: int | None = None) -> list[ByteImage]:
+    def panels(self, shown: int, longest_px: int | None = None) -> list[Panel]:
         """Ground truth, where there are labels, and predictions, under captions.
 
         Args:
             shown: place in ``order``.
             longest_px: longer side of a panel; by default the image's own, small ones enlarged.
+
+        Raises:
+            ImageError: the image cannot be read.
         """
         record, found = self.dataset[self.order[shown]], self.predictions(shown)
         image = record.image()
-        camera = found.intrinsics or record.intrinsics
-        counts = self.summary(shown)
+        camera = found.intrinsics or record.intrinsics or self.camera
         marks = mark_predictions(replace(found, intrinsics=camera), self.classes, self.states)
-        panels = [_panel(image, marks, f"{len(found)} predicted" + _counts(counts), longest_px)]
+        text = f"{len(found)} predicted" + _counts(self.summary(shown))
+        whole = image_class(found, self.classes)
+        text = f"{whole}; {text}" if whole else text
+        panels = [_panel(image, marks, regions_of(found, self.classes), text, longest_px)]
         if record.labels is not None:
             truth = mark_labels(record.labels, self.classes, image.shape[:2], self.states, camera)
-            panels.insert(0, _panel(image, truth, f"{len(record.labels)} in the ground truth", longest_px))
+            text = f"{len(record.labels)} in the ground truth"
+            panels.insert(0, _panel(image, truth, [], text, longest_px))
         return panels
 
     def overlay(self, shown: int) -> ByteImage:
         """One picture of the image: ground truth, if any, beside predictions."""
-        panels = self.panels(shown)
-        return caption(contact_sheet(panels, len(panels)), self.dataset.keys[self.order[shown]])
+        return caption(put_beside(self.panels(shown)), self.key(shown))
 
     def sheet(self, places: Sequence[int], columns: int, longest_px: int = 400) -> ByteImage:
         """A contact sheet of the images shown at some places."""
-        cells = []
-        for shown in places:
-            panels = self.panels(shown, longest_px)
-            cell = contact_sheet(panels, len(panels), gap_px=2)
-            cells.append(caption(cell, self.dataset.keys[self.order[shown]]))
+        cells = [
+            caption(put_beside(self.panels(shown, longest_px), gap_px=2), self.key(shown)) for shown in places
+        ]
         return contact_sheet(cells, columns)
 
 
@@ -110,6 +142,7 @@ def open_scenes(
     worst: bool = False,
     max_images: int | None = None,
     states: Sequence[str] = (),
+    camera: Intrinsics | None = None,
 ) -> Scenes:
     """A predictions file over the images of a data set; no image is decoded yet.
 
@@ -119,7 +152,8 @@ def open_scenes(
         score_threshold: lowest score that is shown and counted.
         worst: lowest F1 at IoU 0.5 first (``evaluation.image_scores``).
         max_images: only the first so many in that order.
-        states: names of states.
+        states: names of states; by default those of ``meta.states``.
+        camera: for poses of images whose intrinsics neither the file nor the data set states.
 
     Raises:
         ContractError: the file breaks the contract, or names images that the data set does not have.
@@ -133,10 +167,10 @@ def open_scenes(
         )
     raw = None if labelled and open_source(path).shape == "coco" else load(path)
     places = np.zeros(0, np.int64) if raw is None else join_keys(raw.images, dataset.keys, source=raw.path)
-    scores, classes = None, dataset.classes
+    scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
     if labelled:
         inputs = read_inputs(dataset, path)
-        columns, classes = inputs.detections, inputs.ground_truth.classes
+        columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
         order = np.unique(columns.image_index if raw is None else places)
         order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
@@ -147,24 +181,63 @@ def open_scenes(
         classes = classes or (None if raw.classes is None else ClassTable(raw.classes))
         rows = np.argsort(places, kind="stable")
         order = places[rows]
-    cameras = {
-        int(places[i]): details.intrinsics
-        for i, details in (raw.details.items() if raw else ())
-        if details.intrinsics is not None
-    }
-    return Scenes(
+    scenes = Scenes(
         dataset,
         tuple(order[:max_images].tolist()),
         columns.take(columns.scores >= score_threshold),
         tuple(rows[:max_images].tolist()),
-        cameras,
+        {int(places[i]): details for i, details in (raw.details.items() if raw else ())},
         classes,
         scores,
-        tuple(states),
+        tuple(states) or _states(raw),
+        camera,
+    )
+    return replace(scenes, warnings=(*warnings, *_camera_warnings(scenes)))
+
+
+def dataset_of(path: Path) -> tuple[str, str | None] | None:
+    """Root and split of the data set that a file's ``meta`` names; ``None`` where it names none."""
+    source = open_source(path)
+    meta: Mapping[str, Any] = {} if source.shape == "coco" else read_meta(source)[0] or {}
+    stated = meta.get("dataset", {})
+    return (stated["root"], stated.get("split")) if stated.get("root") else None
+
+
+def _states(raw: RawPredictions | None) -> tuple[str, ...]:
+    return tuple(((raw.meta if raw else None) or {}).get("states", ()))
+
+
+def _camera_warnings(scenes: Scenes) -> list[str]:
+    """The shown images whose poses cannot be drawn, as nobody states a camera."""
+    if scenes.camera is not None or scenes.found.poses is None:
+        return []
+    posed = np.unique(scenes.found.image_index[_has_pose(scenes.found.poses, len(scenes.found))])
+    blind = [
+        scenes.key(shown)
+        for shown in np.flatnonzero(np.isin(scenes.rows, posed)).tolist()
+        if scenes.details.get(scenes.order[shown], ImageDetails()).intrinsics is None
+        and scenes.dataset[scenes.order[shown]].intrinsics is None
+    ]
+    if not blind:
+        return []
+    first = ", ".join(blind[:_NAMED]) + ", ..." * (len(blind) > _NAMED)
+    return [
+        f"{len(blind)} images have poses but no intrinsics ({first}), so that no axes are drawn; "
+        "pass --intrinsics FX,FY,CX,CY, or write intrinsics into the entries or the data set"
+    ]
+
+
+def _has_pose(poses: Poses, count: int) -> IntArray:
+    """(P,) rows with a rotation."""
+    known = [c.reshape(count, -1) for c in (poses.rot6d, poses.rotations) if c is not None]
+    return (
+        np.flatnonzero(np.any([np.isfinite(c).all(axis=1) for c in known], axis=0))
+        if known
+        else np.zeros(0, np.int64)
     )
 
 
-def _sizes(raw: RawPredictions, records: Sequence[Record]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _sizes(raw: RawPredictions, records: Sequence[Record]) -> IntArray:
     """(I, 2) sizes as the file states them, else of the images."""
     sizes = np.array(raw.sizes_wh, np.int64).reshape(-1, 2)
     for i in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
@@ -172,12 +245,13 @@ def _sizes(raw: RawPredictions, records: Sequence[Record]) -> np.ndarray[tuple[i
     return sizes
 
 
-def _panel(image: ByteImage, marks: Sequence[Mark], text: str, longest_px: int | None) -> ByteImage:
+def _panel(
+    image: ByteImage, marks: Sequence[Mark], regions: Sequence[Region], text: str, longest_px: int | None
+) -> Panel:
     height, width = image.shape[:2]
     scale = (longest_px or max(SMALLEST_PX, width, height)) / max(width, height)
-    return caption(
-        draw_scaled(image, marks, (max(1, round(width * scale)), max(1, round(height * scale)))), text
-    )
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    return Panel(draw_scaled(image, marks, size_wh, regions), text)
 
 
 def _counts(counts: dict[str, str | int | float]) -> str:

@@ -1,0 +1,155 @@
+"""Where names of objects go in a picture, so that they hide neither each other nor small objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anydet.report.palette import Colour
+from anydet.types import FloatArray
+
+Corners = tuple[int, int, int, int]
+"""left, top, right, bottom in pixels, right and bottom inclusive as Pillow draws them."""
+
+FONT_SHARES = (1.0, 0.75)
+"""Sizes of type that are tried, as shares of the usual one."""
+SMALLEST_FONT_PX = 10
+HIDDEN_SHARE = 0.3
+"""Largest share of another box that a tag may hide."""
+OWN_SHARE = 0.25
+"""The same of its own box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A name that wants a place at its box.
+
+    Attributes:
+        text: with score and the like.
+        name: what a legend says of it.
+        colour: behind the text.
+        box: what it belongs to.
+    """
+
+    text: str
+    name: str
+    colour: Colour
+    box: Corners
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTag:
+    """A tag, where it goes, and how high its type is."""
+
+    tag: Tag
+    place: Corners
+    font_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegendLine:
+    """What all untagged objects of one name and colour have in a legend."""
+
+    text: str
+    colour: Colour
+
+
+def place_tags(
+    tags: Sequence[Tag],
+    boxes: Sequence[Corners],
+    size_wh: tuple[int, int],
+    font_px: int,
+    text_px: Callable[[str, int], int],
+) -> tuple[list[PlacedTag], list[Tag]]:
+    """Places at which tags hide nothing that matters, and the tags that have none.
+
+    A tag stays inside the picture, off all other tags, and off most of any box. It goes outside its box
+    where that is possible, else inside a box that is large enough, else in smaller type.
+
+    Args:
+        tags: the first one chooses first.
+        boxes: of all objects, with or without a tag.
+        size_wh: of the picture in pixels.
+        font_px: usual height of type.
+        text_px: width of a text in type of a height.
+    """
+    shown = np.array(boxes, np.float64).reshape(-1, 4)
+    taken, placed, left_over = np.zeros((0, 4)), list[PlacedTag](), list[Tag]()
+    sizes = list(dict.fromkeys(max(min(font_px, SMALLEST_FONT_PX), round(s * font_px)) for s in FONT_SHARES))
+    for tag in tags:
+        for height in sizes:
+            pad = padding_px(height)
+            tag_wh = text_px(tag.text, height) + 2 * pad, height + 2 * pad
+            place = _place(tag.box, tag_wh, size_wh, taken, shown)
+            if place is not None:
+                taken = np.concatenate([taken, np.array([place], np.float64)])
+                placed.append(PlacedTag(tag, place, height))
+                break
+        else:
+            left_over.append(tag)
+    return placed, left_over
+
+
+def padding_px(font_px: int) -> int:
+    """Pixels around the text of a tag."""
+    return max(1, font_px // 6)
+
+
+def legend_lines(tags: Sequence[Tag]) -> list[LegendLine]:
+    """``9 wine glass``, one line a name, most frequent first."""
+    counts = Counter((tag.name, tag.colour) for tag in tags)
+    return [LegendLine(f"{count} {name}", colour) for (name, colour), count in counts.most_common()]
+
+
+def _place(
+    box: Corners,
+    tag_wh: tuple[int, int],
+    size_wh: tuple[int, int],
+    taken: FloatArray,
+    shown: FloatArray,
+) -> Corners | None:
+    """The first of the places around and in the box that hides least; ``None`` where all hide too much."""
+    if tag_wh[0] > size_wh[0] or tag_wh[1] > size_wh[1]:
+        return None
+    places = np.array([_keep_inside(x, y, tag_wh, size_wh) for x, y in _corners_around(box, tag_wh)])
+    own = (shown == np.array(box)).all(axis=1)
+    hidden = _overlaps(places, shown) / np.maximum(_areas(shown), 1)
+    worst = np.maximum(
+        hidden[:, ~own].max(axis=1, initial=0) / HIDDEN_SHARE,
+        _overlaps(places, np.array([box], np.float64))[:, 0] / max(_areas(np.array([box]))[0], 1) / OWN_SHARE,
+    )
+    free = (_overlaps(places, taken) == 0).all(axis=1) & (worst <= 1)
+    if not free.any():
+        return None
+    best = int(np.argmin(np.where(free, hidden.sum(axis=1).round(3), np.inf)))
+    left, top, right, bottom = places[best].tolist()
+    return left, top, right, bottom
+
+
+def _corners_around(box: Corners, tag_wh: tuple[int, int]) -> list[tuple[int, int]]:
+    """Left upper corners of tags: above the box, below it, beside it, and in it."""
+    (left, top, right, bottom), (width, height) = box, tag_wh
+    aligned = [(x, y) for y in (top - height, bottom + 1) for x in (left, right + 1 - width)]
+    beside = [(x, y) for x in (right + 1, left - width) for y in (top, bottom + 1 - height)]
+    inside = [(x, y) for y in (top, bottom + 1 - height) for x in (left, right + 1 - width)]
+    return aligned + beside + inside
+
+
+def _keep_inside(x: int, y: int, tag_wh: tuple[int, int], size_wh: tuple[int, int]) -> Corners:
+    left, top = (max(0, min(at, size - tag)) for at, size, tag in zip((x, y), size_wh, tag_wh, strict=True))
+    return left, top, left + tag_wh[0] - 1, top + tag_wh[1] - 1
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    areas: FloatArray = (boxes[:, 2] - boxes[:, 0] + 1.0) * (boxes[:, 3] - boxes[:, 1] + 1.0)
+    return areas
+
+
+def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(A, B) shared pixels."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared: FloatArray = np.clip(high - low + 1.0, 0, None).prod(axis=2)
+    return shared
