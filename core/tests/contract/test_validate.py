@@ -138,7 +138,9 @@ def test_a_data_set_without_labels_still_knows_its_images(tmp_path: Path) -> Non
 def test_coco_results_are_read_with_their_data_set_and_exempt_from_the_score_range(tmp_path: Path) -> None:
     results = [{"image_id": i, "category_id": 18, "bbox": [1, 1, 2, 2], "score": 7.5} for i in range(3)]
     assert findings(tmp_path, results, Scenes()) == ([], [])
-    assert findings(tmp_path, results)[0] == ["a COCO results file, which needs its data set: add --dataset"]
+    assert findings(tmp_path, results)[0] == [
+        "a COCO results file, whose image and class ids are those of its data set"
+    ]
     results[1]["category_id"] = 2
     (error,) = findings(tmp_path, results, Scenes())[0]
     assert error.startswith("1 values of category_id that the data set does not have: 2 ")

@@ -80,6 +80,8 @@ def _print(report: Report, repairs: list[str]) -> None:
         click.echo(f"warning: {line}")
     for line in listed(report.errors):
         click.echo(line)
+    if report.fix:
+        click.echo(f"  fix: {report.fix}")
     counts = f"{report.images} images, {report.detections} detections"
     verdict = "valid" if report.ok else f"{len(report.errors)} errors"
     click.echo(f"{report.path}: {verdict}, {len(report.warnings)} warnings; {counts}")

@@ -35,6 +35,7 @@ class Report:
         detections: detections in them.
         errors: what breaks the contract, with file, place and image.
         warnings: what is legal and probably not meant.
+        fix: what to type next where there are errors, or an empty string.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Report:
     detections: int
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+    fix: str = ""
 
     @property
     def ok(self) -> bool:
@@ -59,6 +61,7 @@ class Report:
             "detections": self.detections,
             "errors": list(self.errors),
             "warnings": list(self.warnings),
+            "fix": self.fix,
         }
 
 
@@ -94,12 +97,15 @@ def validate(path: Path | str, dataset: Known | None = None, *, box_format: str 
     try:
         predictions, errors = _read(path, dataset)
     except ContractError as exc:
-        return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), ())
+        return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
+    fix = "write the file again, or mend it with '--repair OUT'" if errors else ""
     warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
     if dataset is not None:
         at, problems = match_keys(predictions.images, dataset.keys)
         errors += tuple(f"{path}: image {problem}" for problem in problems)
         errors += tuple(f"{path}: {line}" for line in _misfits(predictions, dataset, at))
+        if errors and not fix:
+            fix = "give the data set that was predicted: --dataset and --split"
         warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
     return Report(
         path=str(path),
@@ -108,6 +114,7 @@ def validate(path: Path | str, dataset: Known | None = None, *, box_format: str 
         detections=len(predictions),
         errors=tuple(map(printable, errors)),
         warnings=tuple(map(printable, warnings)),
+        fix=fix,
     )
 
 
@@ -117,7 +124,10 @@ def _read(path: Path | str, dataset: Known | None) -> tuple[RawPredictions, tupl
         found = scan(source)
         return found.predictions, found.errors
     if dataset is None:
-        raise ContractError(f"{path}: a COCO results file, which needs its data set: add --dataset")
+        raise ContractError(
+            f"{path}: a COCO results file, whose image and class ids are those of its data set",
+            fix="add --dataset: the data set that was predicted",
+        )
     truth = dataset.ground_truth()
     return load_coco_results(path, *coco_ids(truth)), ()
 
