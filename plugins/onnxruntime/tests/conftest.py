@@ -21,9 +21,9 @@ _TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}
 _OPSET = [helper.make_opsetid("", 17)]
 
 
-def save_graph(path: Path, nodes, *, inputs, outputs, initializers, metadata=None) -> Path:
+def save_graph(path: Path, nodes, *, inputs, outputs, initializers, metadata=None, ir_version=9) -> Path:
     graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
-    model = helper.make_model(graph, opset_imports=_OPSET, ir_version=9)
+    model = helper.make_model(graph, opset_imports=_OPSET, ir_version=ir_version)
     helper.set_model_props(model, metadata or {})
     onnx.checker.check_model(model)
     onnx.save(model, path)
@@ -38,22 +38,34 @@ def constant_model(
     input_shape: Sequence[int | str | None] | None = None,
     metadata: dict[str, str] | None = None,
     extra_inputs: Sequence[Any] = (),
+    names: Sequence[str] = (),
+    dtype: type = np.float32,
+    open_outputs: bool = False,
+    weights_are_inputs: bool = False,
 ) -> Path:
-    """A model that gives these arrays whatever it sees, under names that say nothing."""
+    """A model that gives these arrays whatever it sees, under names that say nothing unless they are given.
+
+    Whole numbers stay such; the rest, and the image, are of ``dtype``.
+    """
     shape = input_shape or (1, 3, input_wh[1], input_wh[0])
-    image = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)
-    weights = [numpy_helper.from_array(o.astype(np.float32), f"w{i}") for i, o in enumerate(outputs)]
-    nodes = [helper.make_node("Identity", [f"w{i}"], [f"{700 + i}"]) for i in range(len(outputs))]
+    image = helper.make_tensor_value_info("pixels", _TYPES[dtype], shape)
+    typed = [o if o.dtype.kind in "iu" else o.astype(dtype) for o in map(np.asarray, outputs)]
+    weights = [numpy_helper.from_array(o, f"w{i}") for i, o in enumerate(typed)]
+    names = names or [f"{700 + i}" for i in range(len(outputs))]
+    nodes = [helper.make_node("Identity", [w.name], [name]) for w, name in zip(weights, names, strict=True)]
     declared = [
-        helper.make_tensor_value_info(f"{700 + i}", TensorProto.FLOAT, o.shape) for i, o in enumerate(outputs)
+        helper.make_tensor_value_info(name, w.data_type, [None] * o.ndim if open_outputs else o.shape)
+        for name, w, o in zip(names, weights, typed, strict=True)
     ]
+    as_inputs = [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights]
     return save_graph(
         path,
         nodes,
-        inputs=[image, *extra_inputs],
+        inputs=[image, *extra_inputs, *(as_inputs if weights_are_inputs else [])],
         outputs=declared,
         initializers=weights,
         metadata=metadata,
+        ir_version=3 if weights_are_inputs else 9,
     )
 
 
@@ -64,6 +76,7 @@ def seeing_model(
     size_hw: tuple[int | str, int | str] = (64, 64),
     classes: int = 3,
     dtype: type = np.float32,
+    channels_last: bool = False,
 ) -> Path:
     """A one-layer network in the ``ultralytics`` layout: boxes and scores follow the colours of each cell."""
     rng = np.random.default_rng(7)
@@ -88,6 +101,8 @@ def seeing_model(
             helper.make_node("Conv", ["pixels", kernel, bias], [f"c{stride}"], strides=[stride, stride]),
             helper.make_node("Reshape", [f"c{stride}", shape], [f"r{stride}"]),
         ]
+    if channels_last:
+        nodes.insert(0, helper.make_node("Transpose", ["image"], ["pixels"], perm=[0, 3, 1, 2]))
     parts = constant("parts", np.array([4, classes]))
     nodes += [
         helper.make_node("Concat", [f"r{stride}" for stride in STRIDES], ["all"], axis=2),
@@ -95,7 +110,8 @@ def seeing_model(
         helper.make_node("Sigmoid", ["logits"], ["scores"]),
         helper.make_node("Concat", ["boxes", "scores"], ["out"], axis=1),
     ]
-    image = helper.make_tensor_value_info("pixels", kind, [batch, 3, *size_hw])
+    axes = [batch, *size_hw, 3] if channels_last else [batch, 3, *size_hw]
+    image = helper.make_tensor_value_info("image" if channels_last else "pixels", kind, axes)
     output = helper.make_tensor_value_info("out", kind, [batch, 4 + classes, "N"])
     return save_graph(path, nodes, inputs=[image], outputs=[output], initializers=weights)
 

@@ -22,9 +22,9 @@ FLOOR = 0.3
 QUERIES = 20
 
 
-def cells(strides=STRIDES):
-    width, height = INPUT_WH
-    return [(x, y, s) for s in strides for y in range(height // s) for x in range(width // s)]
+def cells(input_wh, strides=STRIDES):
+    width, height = input_wh
+    return [(x, y, s) for s in strides for y in range(-(-height // s)) for x in range(-(-width // s))]
 
 
 def corners(cx, cy, w, h):
@@ -40,87 +40,116 @@ def sigmoid(value):
     return 1 / (1 + math.exp(-value))
 
 
-def yolox():
-    rng, count = np.random.default_rng(1), len(cells())
-    out = np.concatenate([rng.normal(0, 0.7, (count, 4)), rng.random((count, 1 + CLASSES))], 1)
+def some_boxes(rng, count):
+    """Centre and size in pixels."""
+    return np.concatenate([rng.random((count, 2)) * 60, 2 + rng.random((count, 2)) * 30], 1)
+
+
+def half(values):
+    """What half precision holds too, so that a model of either is the same model."""
+    return values.astype(np.float16).astype(np.float64)
+
+
+# Each family: what a model gives for one image, and by rows box (x1, y1, x2, y2) and a score a class.
+
+
+def yolox(input_wh):
+    rng, count = np.random.default_rng(1), len(cells(input_wh))
+    out = half(np.concatenate([rng.normal(0, 0.7, (count, 4)), rng.random((count, 1 + CLASSES))], 1))
     rows = [
         (corners((x + tx) * s, (y + ty) * s, math.exp(tw) * s, math.exp(th) * s), [o * c for c in cls])
-        for (x, y, s), (tx, ty, tw, th, o, *cls) in zip(cells(), out.astype(np.float32).tolist(), strict=True)
+        for (x, y, s), (tx, ty, tw, th, o, *cls) in zip(cells(input_wh), out.tolist(), strict=True)
     ]
-    return [out[None]], rows
+    return [out], rows
 
 
 def decoded(count):
     rng = np.random.default_rng(2)
-    boxes = np.concatenate([rng.random((count, 2)) * 60, 2 + rng.random((count, 2)) * 30], 1)
-    out = np.concatenate([boxes, rng.random((count, 1 + CLASSES))], 1)
-    rows = [
-        (corners(cx, cy, w, h), [o * c for c in cls])
-        for cx, cy, w, h, o, *cls in out.astype(np.float32).tolist()
-    ]
-    return [out[None]], rows
+    out = half(np.concatenate([some_boxes(rng, count), rng.random((count, 1 + CLASSES))], 1))
+    rows = [(corners(cx, cy, w, h), [o * c for c in cls]) for cx, cy, w, h, o, *cls in out.tolist()]
+    return [out], rows
 
 
-def ultralytics():
-    rng, count = np.random.default_rng(3), len(cells())
-    boxes = np.concatenate([rng.random((count, 2)) * 60, 2 + rng.random((count, 2)) * 30], 1)
-    out = np.concatenate([boxes, rng.random((count, CLASSES)) ** 4], 1)
-    rows = [(corners(*row[:4]), row[4:]) for row in out.astype(np.float32).tolist()]
-    return [out.T[None]], rows
+def ultralytics(input_wh):
+    rng, count = np.random.default_rng(3), len(cells(input_wh))
+    out = half(np.concatenate([some_boxes(rng, count), rng.random((count, CLASSES)) ** 4], 1))
+    return [out.T], [(corners(*row[:4]), row[4:]) for row in out.tolist()]
 
 
-def ultralytics_segment():
-    (rows_first,), rows = ultralytics()
-    rng, count = np.random.default_rng(8), len(cells())
-    prototypes = rng.normal(0, 1, (1, 6, INPUT_WH[1] // 4, INPUT_WH[0] // 4))
-    return [prototypes, np.concatenate([rows_first, rng.normal(0, 1, (1, 6, count))], 1)], rows
+def ultralytics_segment(input_wh):
+    (rows_first,), rows = ultralytics(input_wh)
+    rng, count = np.random.default_rng(8), rows_first.shape[1]
+    prototypes = half(rng.normal(0, 1, (6, input_wh[1] // 4, input_wh[0] // 4)))
+    return [prototypes, np.concatenate([rows_first, half(rng.normal(0, 1, (6, count)))])], rows
 
 
-def end2end():
+def detections(count=30):
+    """Boxes, scores and labels as they come out of NMS inside, and the same as rows."""
     rng = np.random.default_rng(9)
-    low = rng.random((30, 2)) * 40
-    out = np.concatenate([low, low + 3 + 20 * rng.random((30, 2)), rng.random((30, 1))], 1)
-    labels = rng.integers(0, CLASSES, (30, 1))
+    low = rng.random((count, 2)) * 40
+    boxes, scores = (
+        half(np.concatenate([low, low + 3 + 20 * rng.random((count, 2))], 1)),
+        half(rng.random(count)),
+    )
+    labels = rng.integers(0, CLASSES, count)
     rows = [
-        (row[:4], [row[4] if c == label else 0.0 for c in range(CLASSES)])
-        for row, (label,) in zip(out.astype(np.float32).tolist(), labels.tolist(), strict=True)
+        (box, [score if c == label else 0.0 for c in range(CLASSES)])
+        for box, score, label in zip(boxes.tolist(), scores.tolist(), labels.tolist(), strict=True)
     ]
-    return [np.concatenate([out, labels], 1)[None]], rows
+    return boxes, scores, labels, rows
 
 
-def nanodet():
-    """Outputs shuffled, and without batch axis, as the real export has them."""
+def end2end(input_wh):
+    boxes, scores, labels, rows = detections()
+    return [np.concatenate([boxes, scores[:, None], labels[:, None]], 1)], rows
+
+
+def separate(input_wh):
+    boxes, scores, labels, rows = detections()
+    return [labels, boxes, scores], rows
+
+
+def counted(input_wh):
+    """Ten rows of padding, which would score."""
+    boxes, scores, labels, rows = detections(40)
+    return [np.array([30]), boxes, scores, labels.astype(np.int32)], rows[:30]
+
+
+def nanodet(input_wh):
+    """Outputs shuffled, as the real export has them."""
     rng = np.random.default_rng(4)
-    scores = {s: rng.random((len(cells([s])), CLASSES)) ** 4 for s in STRIDES}
-    logits = {s: rng.normal(0, 2, (len(cells([s])), 32)) for s in STRIDES}
+    scores = {s: half(rng.random((len(cells(input_wh, [s])), CLASSES)) ** 4) for s in STRIDES}
+    logits = {s: half(rng.normal(0, 2, (len(cells(input_wh, [s])), 32))) for s in STRIDES}
     rows = []
     for s in STRIDES:
-        for (x, y, _), score, logit in zip(cells([s]), scores[s], logits[s].reshape(-1, 4, 8), strict=True):
-            left, top, right, bottom = (sum(i * p for i, p in enumerate(softmax(side))) * s for side in logit)
+        sides_of_cells = logits[s].reshape(-1, 4, 8)
+        for (x, y, _), score, sides in zip(cells(input_wh, [s]), scores[s], sides_of_cells, strict=True):
+            left, top, right, bottom = (sum(i * p for i, p in enumerate(softmax(side))) * s for side in sides)
             cx, cy = (x + 0.5) * s - 0.5, (y + 0.5) * s - 0.5
             rows.append(([cx - left, cy - top, cx + right, cy + bottom], score.tolist()))
     return [scores[8], logits[16], logits[8], scores[32], logits[32], scores[16]], rows
 
 
-def fastestdet():
-    rng, (width, height) = np.random.default_rng(5), (INPUT_WH[0] // 16, INPUT_WH[1] // 16)
+def fastestdet(input_wh):
+    rng, (width, height) = np.random.default_rng(5), (input_wh[0] // 16, input_wh[1] // 16)
     objectness, classes = rng.random((1, height, width)), rng.random((CLASSES, height, width))
-    out = np.concatenate([objectness, rng.normal(0, 1, (4, height, width)), classes])
+    out = half(np.concatenate([objectness, rng.normal(0, 1, (4, height, width)), classes]))
     rows = []
     for y in range(height):
         for x in range(width):
             o, tx, ty, tw, th, *cls = out[:, y, x].tolist()
             cx, cy = (x + math.tanh(tx)) * 16, (y + math.tanh(ty)) * 16
-            box = corners(cx, cy, sigmoid(tw) * INPUT_WH[0], sigmoid(th) * INPUT_WH[1])
+            box = corners(cx, cy, sigmoid(tw) * input_wh[0], sigmoid(th) * input_wh[1])
             rows.append((box, [o**0.6 * c**0.4 for c in cls]))
-    return [out[None]], rows
+    return [out], rows
 
 
-def detr(activation):
+def detr(input_wh, activation):
     rng, background = np.random.default_rng(6), activation is softmax
-    logits = rng.normal(0, 2, (QUERIES, CLASSES + background))
-    boxes = np.concatenate([0.3 + 0.4 * rng.random((QUERIES, 2)), 0.05 + 0.4 * rng.random((QUERIES, 2))], 1)
-    width, height = INPUT_WH
+    logits = half(rng.normal(0, 2, (QUERIES, CLASSES + background)))
+    boxes = [0.3 + 0.4 * rng.random((QUERIES, 2)), 0.05 + 0.4 * rng.random((QUERIES, 2))]
+    boxes = half(np.concatenate(boxes, 1))
+    width, height = input_wh
     rows = [
         (
             corners(cx * width, cy * height, w * width, h * height),
@@ -128,28 +157,68 @@ def detr(activation):
         )
         for (cx, cy, w, h), logit in zip(boxes.tolist(), logits.tolist(), strict=True)
     ]
-    return [boxes[None], logits[None]], rows  # the boxes first, unlike the usual export
+    return [boxes, logits], rows  # the boxes first, unlike the usual export
+
+
+def scrfd(input_wh):
+    rng, outputs, rows = np.random.default_rng(10), {}, []
+    for s in STRIDES:
+        anchors = [(x, y) for x, y, _ in cells(input_wh, [s]) for _ in range(2)]
+        score, box = half(rng.random((len(anchors), 1)) ** 2), half(rng.random((len(anchors), 4)) * 2)
+        outputs[s] = score, box, half(rng.normal(0, 1, (len(anchors), 10)))
+        for (x, y), (p,), (left, top, right, bottom) in zip(anchors, score, box, strict=True):
+            rows.append(([(x - left) * s, (y - top) * s, (x + right) * s, (y + bottom) * s], [p]))
+    return [outputs[s][part] for part in range(3) for s in STRIDES], rows
+
+
+def yunet(input_wh):
+    rng, outputs, rows = np.random.default_rng(11), {}, []
+    for s in STRIDES:
+        here = cells(input_wh, [s])
+        cls, obj = half(rng.random((len(here), 1))), half(rng.random((len(here), 1)))
+        box = half(rng.normal(0, 0.5, (len(here), 4)))
+        outputs[s] = cls, obj, box, half(rng.normal(0, 1, (len(here), 10)))
+        for (x, y, _), (c,), (o,), (tx, ty, tw, th) in zip(here, cls, obj, box, strict=True):
+            rows.append(
+                (corners((x + tx) * s, (y + ty) * s, math.exp(tw) * s, math.exp(th) * s), [(c * o) ** 0.5])
+            )
+    return [outputs[s][part] for part in range(4) for s in STRIDES], rows
 
 
 FAMILIES = {
     "yolox": ({"preset": "yolox"}, yolox),
-    "yolox-decoded": ({"preset": "yolox", "layout": "yolox-decoded"}, lambda: decoded(len(cells()))),
-    "yolov5": ({"preset": "yolov5"}, lambda: decoded(3 * len(cells()))),
+    "yolox-decoded": ({"preset": "yolox", "layout": "yolox-decoded"}, lambda wh: decoded(len(cells(wh)))),
+    "yolov5": ({"preset": "yolov5"}, lambda wh: decoded(3 * len(cells(wh)))),
     "ultralytics": ({"preset": "ultralytics"}, ultralytics),
     "ultralytics-segment": ({"preset": "ultralytics-segment"}, ultralytics_segment),
     "end2end": ({"preset": "ultralytics-end2end"}, end2end),
     "nanodet": ({"preset": "nanodet"}, nanodet),
     "fastestdet": ({"preset": "fastestdet"}, fastestdet),
-    "detr": ({"preset": "detr"}, lambda: detr(softmax)),
-    "detr-sigmoid": ({"preset": "rtdetr"}, lambda: detr(sigmoid)),
+    "detr": ({"preset": "detr"}, lambda wh: detr(wh, softmax)),
+    "detr-sigmoid": ({"preset": "rtdetr"}, lambda wh: detr(wh, sigmoid)),
+    "separate": ({"preset": "yolo-nms"}, separate),
+    "counted": ({"preset": "efficient-nms"}, counted),
+    "scrfd": ({"preset": "scrfd"}, scrfd),
+    "yunet": ({"preset": "yunet"}, yunet),
+}
+VARIATIONS = {
+    "as it is": {},
+    "without batch axis": {},
+    "half precision": {"dtype": np.float16},
+    "weights listed as inputs": {"weights_are_inputs": True},
+    "the last axis is the channels": {"input_shape": (1, 64, 96, 3)},
+    "no batch axis at all": {"input_shape": (3, 64, 96)},
+    "an open batch axis that is a constant inside": {"input_shape": ("n", 3, 64, 96)},
+    "everything open": {"input_shape": ("n", "c", "h", "w"), "open_outputs": True},
+    "nothing declared": {"input_shape": (None, None, None, None), "open_outputs": True},
 }
 
 
-def by_the_book(rows, nms_iou):
+def by_the_book(rows, nms_iou, input_wh):
     """Every class of every row above the floor, clipped, then class-wise NMS."""
-    width, height = INPUT_WH
+    limits = [*input_wh, *input_wh]
     found = [
-        ([min(max(v, 0), limit) for v, limit in zip(box, [width, height] * 2, strict=True)], score, class_id)
+        ([min(max(v, 0), limit) for v, limit in zip(box, limits, strict=True)], score, class_id)
         for box, scores in rows
         for class_id, score in enumerate(scores)
         if score >= FLOOR
@@ -160,21 +229,40 @@ def by_the_book(rows, nms_iou):
     return found if nms_iou is None else [found[i] for i in nms_by_class(boxes, scores, class_ids, nms_iou)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_layout_decodes_to_what_the_plainest_reading_gives(family, build, load):
-    options, make = FAMILIES[family]
-    outputs, rows = make()
-    adapter = load(build(outputs, input_wh=INPUT_WH), score_floor=FLOOR, **options)
-    image = np.zeros((INPUT_WH[1], INPUT_WH[0], 3), np.uint8)
-
-    (result,) = adapter.predict([Record("a.png", ImageArray(image))])
-
-    expected = by_the_book(rows, PRESETS[options["preset"]].nms_iou)
-    assert len(expected) > 15, "too few detections to show anything"
-    assert result.size_wh == INPUT_WH
+def assert_by_the_book(result, rows, nms_iou, input_wh):
+    expected = by_the_book(rows, nms_iou, input_wh)
+    assert len(expected) > 10, "too few detections to show anything"
+    assert result.size_wh == input_wh
     assert result.class_ids.tolist() == [class_id for _, _, class_id in expected]
     np.testing.assert_allclose(result.scores, [score for _, score, _ in expected], rtol=1e-5)
     np.testing.assert_allclose(result.boxes_xyxy_px, [box for box, _, _ in expected], atol=2e-4)
+
+
+def black(input_wh):
+    return Record("a.png", ImageArray(np.zeros((input_wh[1], input_wh[0], 3), np.uint8)))
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_layout_decodes_to_what_the_plainest_reading_gives(family, variation, build, load):
+    options, make = FAMILIES[family]
+    outputs, rows = make(INPUT_WH)
+    bare = variation in ("without batch axis", "no batch axis at all")
+    outputs = outputs if bare else [o[None] for o in outputs]
+    path = build(outputs, **{"input_wh": INPUT_WH, **VARIATIONS[variation]})
+    adapter = load(path, score_floor=FLOOR, batch_size=3, size="96x64", **options)
+    for result in adapter.predict([black(INPUT_WH)] * 2):
+        assert_by_the_book(result, rows, PRESETS[options["preset"]].nms_iou, INPUT_WH)
+
+
+@pytest.mark.parametrize("input_wh", [(64, 96), (160, 160)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_layout_is_decoded_at_other_sizes(family, input_wh, build, load):
+    options, make = FAMILIES[family]
+    outputs, rows = make(input_wh)
+    path = build([o[None] for o in outputs], input_wh=input_wh)
+    (result,) = load(path, score_floor=FLOOR, **options).predict([black(input_wh)])
+    assert_by_the_book(result, rows, PRESETS[options["preset"]].nms_iou, input_wh)
 
 
 def test_every_layout_has_its_test_and_its_schema_entry():
@@ -185,8 +273,8 @@ def test_every_layout_has_its_test_and_its_schema_entry():
 
 
 def test_boxes_come_back_to_the_pixels_of_an_image_of_another_size(build, load):
-    outputs, _ = ultralytics()
-    path = build(outputs, input_wh=INPUT_WH)
+    outputs, _ = ultralytics(INPUT_WH)
+    path = build([outputs[0][None]], input_wh=INPUT_WH)
     with load(path, preset="ultralytics", nms_iou="null") as adapter:
         (same,) = adapter.predict([Record("a", ImageArray(np.zeros((64, 96, 3), np.uint8)))])
         (wide,) = adapter.predict([Record("a", ImageArray(np.zeros((64, 192, 3), np.uint8)))])
@@ -199,8 +287,8 @@ def test_boxes_come_back_to_the_pixels_of_an_image_of_another_size(build, load):
 
 
 def test_only_the_best_candidates_go_on(build, load):
-    outputs, _ = ultralytics()
-    path = build(outputs, input_wh=INPUT_WH)
+    outputs, _ = ultralytics(INPUT_WH)
+    path = build([outputs[0][None]], input_wh=INPUT_WH)
     record = Record("a", ImageArray(np.zeros((64, 96, 3), np.uint8)))
     (everything,) = load(path, preset="ultralytics", nms_iou="null").predict([record])
     (best,) = load(path, preset="ultralytics", nms_iou="null", max_candidates=7).predict([record])

@@ -133,7 +133,7 @@ def test_missing_external_data_is_an_error_that_names_it(build, load):
     assert "external data" in error.value.fix
 
 
-@pytest.mark.parametrize("shape", [(1, 64, 64, 3), (1, 1, 64, 64), (3, 64, 64), (1, 3, 8)])
+@pytest.mark.parametrize("shape", [(1, 64, 64, 4), (1, 1, 64, 64), (64, 64), (1, 3, 8)])
 def test_an_input_that_is_no_image_is_an_error_that_shows_it(shape, build, load):
     with pytest.raises(ModelError) as error:
         load(build([OUTPUT], input_shape=shape), preset="yolox")
@@ -141,8 +141,8 @@ def test_an_input_that_is_no_image_is_an_error_that_shows_it(shape, build, load)
 
 
 def test_an_input_that_nobody_can_feed_is_an_error_that_shows_it(build, load):
-    extra = helper.make_tensor_value_info("orig_target_sizes", TensorProto.INT64, [1, 2])
-    with pytest.raises(ModelError, match=r"orig_target_sizes tensor\(int64\) \(1, 2\)"):
+    extra = helper.make_tensor_value_info("scale_factor", TensorProto.FLOAT, [1, 2])
+    with pytest.raises(ModelError, match=r"scale_factor tensor\(float\) \(1, 2\)"):
         load(build([OUTPUT], extra_inputs=[extra]), preset="yolox")
 
 

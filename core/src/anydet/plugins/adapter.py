@@ -103,7 +103,7 @@ class Adapter(ABC):
 
     @property
     def notes(self) -> Mapping[str, Any]:
-        """What ``meta`` should say of this adapter: preprocessing, warnings, resolved defaults."""
+        """What ``meta`` should say of this adapter: preprocessing, warnings, names of keypoints."""
         return {}
 
     @abstractmethod

@@ -105,7 +105,11 @@ def build_meta(
     }
     if adapter.classes is not None:
         meta["classes"] = list(adapter.classes.names)
-    extra = {"options": dict(settings.options), "warnings": list(notes.get("warnings", ()))}
+    extra = {
+        "options": dict(settings.options),
+        "keypoint_names": list(notes.get("keypoint_names", ())),
+        "warnings": list(notes.get("warnings", ())),
+    }
     meta["extra"] = {name: value for name, value in extra.items() if value}
     return meta
 

@@ -15,8 +15,8 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="onnxruntime",
             factory="anydet_onnxruntime.adapter:OnnxRuntimeAdapter",
-            summary="ONNX detectors: YOLOX, NanoDet, FastestDet, Ultralytics, YOLOv5, DETR, RT-DETR",
-            tasks=("detect", "segment"),
+            summary="ONNX detectors: YOLO, NanoDet, FastestDet, DETR and their kin, torchvision, faces",
+            tasks=("detect", "segment", "keypoints"),
             capabilities=("predict",),
             options_schema="anydet_onnxruntime:options.schema.json",
         )

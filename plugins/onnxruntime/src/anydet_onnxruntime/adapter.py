@@ -14,9 +14,9 @@ from anydet.plugins.adapter import Adapter
 from anydet.types import RLE, AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
 from anydet_onnxruntime.classes import model_classes
 from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.fit import bind_layout, require_options, with_stated_preset
-from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Masked, Outputs, select
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.fit import bind_layout, fit_reading, require_options, with_stated_preset
+from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
+from anydet_onnxruntime.layouts.shapes import Signature
 from anydet_onnxruntime.masks import mask_codes
 from anydet_onnxruntime.model import Model
 from anydet_onnxruntime.options import build_recipe
@@ -24,6 +24,10 @@ from anydet_onnxruntime.preprocess import Placement, Preprocessor
 from anydet_onnxruntime.stated import stated_size
 
 _MAX_CANDIDATES = 3000
+_NAMELESS = (
+    "neither the model file nor its outputs say what its classes are, so predictions carry numbers alone; "
+    "add --option names=FILE, or names=coco for a model trained on COCO"
+)
 
 
 class OnnxRuntimeAdapter(Adapter):
@@ -45,14 +49,19 @@ class OnnxRuntimeAdapter(Adapter):
         options = with_stated_preset(settings.options, self._model)
         require_options(options, self._model)
         stated_wh = stated_size(self._model.metadata)
-        self._recipe = build_recipe(options, self._model.size_wh, stated_wh=stated_wh)
+        self._recipe = build_recipe(options, self._model.inputs.size_wh, stated_wh=stated_wh)
         self._preset: str | None = options.get("preset")
-        self._preprocessor = Preprocessor(self._recipe, self._model.dtype)
-        shapes = self._model.probe(self._recipe.size_wh, self._batch_wanted())
-        decoder = self._decoder(shapes, self._recipe.size_wh)
+        self._preprocessor = Preprocessor(self._recipe, self._model.inputs.dtype)
+        decoder = self._settled_decoder()
         self._classes = model_classes(
-            decoder.class_count, names=options.get("names"), metadata=self._model.metadata
+            decoder.class_count,
+            names=options.get("names"),
+            metadata=self._model.metadata,
+            usual=self._recipe.names,
+            first_label=self._recipe.first_label,
         )
+        self._landmark_names = decoder.landmark_names if isinstance(decoder, Landmarked) else ()
+        self._countless = decoder.class_count is None
         self._limit: int = options.get("max_candidates", _MAX_CANDIDATES)
 
     @property
@@ -62,7 +71,7 @@ class OnnxRuntimeAdapter(Adapter):
 
     @property
     def notes(self) -> Mapping[str, Any]:
-        """Preprocessing and NMS as they are used, for ``meta``."""
+        """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
         recipe = self._recipe
         return {
             "image_size": list(recipe.size_wh),
@@ -77,6 +86,8 @@ class OnnxRuntimeAdapter(Adapter):
                 "std": list(recipe.std),
             },
             "providers": list(self._model.providers),
+            "keypoint_names": list(self._landmark_names),
+            "warnings": [_NAMELESS] if self._countless and self._classes.table is None else [],
         }
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
@@ -101,7 +112,8 @@ class OnnxRuntimeAdapter(Adapter):
 
     def _finish(self, key: str, outputs: Outputs, placement: Placement) -> ImagePredictions:
         try:
-            decoder = self._decoder(tuple(o.shape for o in outputs), placement.input_wh)
+            shapes = tuple(o.shape for o in outputs)
+            decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
             found = self._select(decoder, outputs, placement)
         except ModelError as exc:
             raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
@@ -116,18 +128,17 @@ class OnnxRuntimeAdapter(Adapter):
             found.scores,
             found.class_ids,
             masks=_masks(decoder, outputs, found, placement),
+            keypoints=_keypoints(decoder, outputs, found, placement),
         )
 
     def _select(self, decoder: Decoder, outputs: Outputs, placement: Placement) -> Candidates:
-        table = self._classes.table
         return select(
             decoder,
             outputs,
+            self._classes,
             floor=self.settings.score_floor,
             limit=self._limit,
             input_wh=placement.input_wh,
-            columns=self._classes.columns,
-            class_count=None if table is None else len(table),
         )
 
     def _suppress(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> IntArray:
@@ -135,10 +146,20 @@ class OnnxRuntimeAdapter(Adapter):
             return np.argsort(-scores, kind="stable")
         return nms_by_class(boxes, scores, class_ids, self._recipe.nms_iou)
 
-    def _decoder(self, shapes: Shapes, input_wh: Size) -> Decoder:
-        layout = self._recipe.layout
-        asked = f"layout={layout}" if "layout" in self.settings.options else f"preset={self._preset}"
-        return bind_layout(self._model, shapes, layout, input_wh, asked=asked)
+    def _settled_decoder(self) -> Decoder:
+        """Of a run on zeros, which settles how outputs are read."""
+        size_wh = self._recipe.size_wh
+        readings = self._model.readings(size_wh, self._batch_wanted())
+        reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, asked=self._asked)
+        return self._decoder(reading.signature, size_wh)
+
+    def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder:
+        return bind_layout(self._model, outputs, self._recipe.layout, input_wh, asked=self._asked)
+
+    @property
+    def _asked(self) -> str:
+        own = "layout" in self.settings.options
+        return f"layout={self._recipe.layout}" if own else f"preset={self._preset}"
 
     def _batch_wanted(self) -> int:
         """Images of ``shortest`` differ in size, so they cannot share a batch."""
@@ -152,6 +173,16 @@ def _masks(
     if prototypes is None or not isinstance(decoder, Masked):
         return None
     return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
+
+
+def _keypoints(
+    decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
+) -> FloatArray | None:
+    """Landmarks in the image; their scores are NaN, for these families give none."""
+    if not isinstance(decoder, Landmarked) or not decoder.landmark_names:
+        return None
+    points = placement.points_to_image(decoder.landmarks(outputs, found.rows))
+    return np.concatenate([points, np.full((*points.shape[:2], 1), np.nan)], axis=-1)
 
 
 def _checkpoint(settings: AdapterSettings) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anydet.errors import OptionError
 from anydet.types import ClassTable, IntArray
@@ -30,47 +32,106 @@ COCO80 = ClassTable(
 )
 _COCO_COLUMNS = 91
 """Models trained on COCO's own ids 0..90 have so many columns, some of which no class uses."""
+_COCO_WORD = "coco"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelClasses:
-    """What the columns of a model's scores mean.
+    """What the columns of a model's scores, or the labels of its detections, mean.
 
     Attributes:
         table: names, or ``None`` where nobody knows them.
-        columns: columns that are classes, in the order of the table; ``None`` means all.
+        columns: columns or labels that are classes, ascending, in the order of the table; ``None`` where they
+            are simply counted.
+        first_label: label of the first class where they are counted.
     """
 
     table: ClassTable | None
     columns: IntArray | None = None
+    first_label: int = 0
+
+    def class_ids(self, labels: NDArray[Any]) -> IntArray:
+        """Class ids of (N,) labels; raises ``ModelError`` where one is of no class."""
+        values = labels.astype(np.float64)
+        known = self._labels()
+        if known is None:
+            ids, right = values - self.first_label, values >= self.first_label
+        else:
+            ids = np.minimum(np.searchsorted(known, values), len(known) - 1)
+            right = known[ids] == values
+        if not (right & (values == np.round(values))).all():
+            raise ModelError(
+                f"labels run from {values.min():.4g} to {values.max():.4g} where {self._expected()} were "
+                "expected",
+                fix="check preset=, layout= and first_label=, and names= where it is given",
+            )
+        return ids.astype(np.int64)
+
+    def _labels(self) -> IntArray | None:
+        """Labels of all classes, where it is known how many there are."""
+        if self.columns is not None or self.table is None:
+            return self.columns
+        return np.arange(len(self.table)) + self.first_label
+
+    def _expected(self) -> str:
+        known = self._labels()
+        if known is None:
+            return f"whole numbers from {self.first_label} on"
+        return f"labels of one of the {len(known)} classes ({known[0]} to {known[-1]})"
 
 
-def model_classes(count: int | None, *, names: str | None, metadata: Mapping[str, str]) -> ModelClasses:
+def model_classes(
+    count: int | None,
+    *,
+    names: str | None,
+    metadata: Mapping[str, str],
+    usual: Sequence[str] = (),
+    first_label: int = 0,
+) -> ModelClasses:
     """Classes of a model with ``count`` score columns.
 
     Args:
         count: score columns; ``None`` where the model does not tell, which is no claim about the names.
-        names: the option: a file with a name a line, or names with commas.
+        names: the option: a file with a name a line, names with commas, or ``coco``.
         metadata: of the model file; Ultralytics writes ``names`` into it.
+        usual: names of the family's classes, where all its models have the same.
+        first_label: label of the first class where the model gives labels; 1 where 0 is background, which
+            COCO's own ids 1..90 begin with too.
 
     Raises:
         OptionError: the option's names are not as many as the model's classes.
         ModelError: the file's names are not; it is a pose or oriented-box model, say.
     """
+    table = _table(count, names, stated_names(metadata), usual)
+    own_ids = count == _COCO_COLUMNS or (count is None and first_label == 1)
+    if own_ids and table is not None and table.names == COCO80.names:
+        return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64))
+    return ModelClasses(table, first_label=first_label)
+
+
+def _table(
+    count: int | None, names: str | None, stored: tuple[str, ...] | None, usual: Sequence[str]
+) -> ClassTable | None:
+    """From the option, else the file, else the family, else COCO's where there are as many classes."""
+    if names == _COCO_WORD:
+        return _coco(count)
     if names is not None:
         given = _read_names(names)
         if count not in (None, len(given)):
             raise OptionError(f"names= gives {len(given)} names, and the model has {count} classes")
-        return ModelClasses(ClassTable(given))
-    stored = stated_names(metadata)
+        return ClassTable(given)
     if stored is not None:
         _check_stored(stored, count)
-        return ModelClasses(COCO80 if stored == COCO80.names else ClassTable(stored))
-    if count == len(COCO80):
-        return ModelClasses(COCO80)
-    if count == _COCO_COLUMNS:
-        return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64))
-    return ModelClasses(None)
+        return COCO80 if stored == COCO80.names else ClassTable(stored)
+    if usual and count in (None, len(usual)):
+        return ClassTable(tuple(usual))
+    return COCO80 if count in (len(COCO80), _COCO_COLUMNS) else None
+
+
+def _coco(count: int | None) -> ClassTable:
+    if count not in (None, len(COCO80), _COCO_COLUMNS):
+        raise OptionError(f"names=coco gives {len(COCO80)} names, and the model has {count} classes")
+    return COCO80
 
 
 def _read_names(text: str) -> tuple[str, ...]:

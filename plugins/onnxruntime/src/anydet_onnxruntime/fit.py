@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anydet.errors import OptionError
@@ -10,16 +10,16 @@ from anydet.types import Size
 from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.layouts import LAYOUTS
 from anydet_onnxruntime.layouts.candidates import Decoder
-from anydet_onnxruntime.layouts.shapes import Shapes, describe
-from anydet_onnxruntime.model import Model
+from anydet_onnxruntime.layouts.shapes import Signature, describe
+from anydet_onnxruntime.model import Model, Reading
 from anydet_onnxruntime.options import missing_options
 from anydet_onnxruntime.presets import PRESETS
-from anydet_onnxruntime.stated import stated_presets, stated_size
+from anydet_onnxruntime.stated import named_presets, stated_presets, stated_size
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
     """Raise ``OptionError`` where neither a preset nor single options say how to use the model."""
-    missing = missing_options(options, model.size_wh)
+    missing = missing_options(options, model.inputs.size_wh)
     if not missing:
         return
     fitting = _fitting_presets(model)
@@ -32,60 +32,97 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
 
 
 def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """The options, with the preset that the file's own metadata and outputs say where no preset is given.
+    """The options, with the preset that the file's own metadata, names and outputs tell where none is given.
 
     Single options that together replace a preset are left as they are.
     """
-    if options.get("preset") is not None or not missing_options(options, model.size_wh):
+    if options.get("preset") is not None or not missing_options(options, model.inputs.size_wh):
         return dict(options)
-    stated = stated_presets(model.metadata)
+    named = named_presets((t.name for t in model.outputs), wants_sizes=model.inputs.sizes is not None)
+    stated = (*stated_presets(model.metadata), *named)
     fitting = [name for name in _fitting_presets(model, stated_size(model.metadata)) if name in stated]
     return {**options, "preset": fitting[0]} if fitting else dict(options)
 
 
-def bind_layout(model: Model, shapes: Shapes, layout: str, input_wh: Size, *, asked: str) -> Decoder:
-    """The decoder of a layout for outputs of these shapes; ``ModelError`` where it does not fit them.
+def fit_reading(
+    model: Model, readings: Sequence[Reading], layout: str, input_wh: Size, *, asked: str
+) -> Reading:
+    """The way to read the model's outputs that the layout fits, settled; ``ModelError`` where none does.
 
     Args:
-        model: for the message.
-        shapes: what a run gave for one image.
+        model: whose ``reading`` is set.
+        readings: what a run gave.
         layout: name in ``LAYOUTS``.
         input_wh: input size in pixels.
         asked: what the user said, for the message ("preset=yolox").
     """
-    decoder = LAYOUTS[layout].bind(shapes, input_wh)
-    if decoder is not None:
-        return decoder
-    fitting = [name for name, recipe in PRESETS.items() if LAYOUTS[recipe.layout].bind(shapes, input_wh)]
-    raise ModelError(
+    fitting = [r for r in readings if LAYOUTS[layout].bind(r.signature, input_wh)]
+    if not fitting:
+        raise _misfit(model, [r.signature for r in readings], layout, input_wh, asked=asked)
+    model.reading = fitting[0]
+    return fitting[0]
+
+
+def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *, asked: str) -> Decoder:
+    """The decoder of a layout for one image's outputs; ``ModelError`` where it does not fit them.
+
+    Args:
+        model: for the message.
+        outputs: what a run gave for one image.
+        layout: name in ``LAYOUTS``.
+        input_wh: input size in pixels.
+        asked: what the user said, for the message ("preset=yolox").
+    """
+    decoder = LAYOUTS[layout].bind(outputs, input_wh)
+    if decoder is None:
+        raise _misfit(model, [outputs], layout, input_wh, asked=asked)
+    return decoder
+
+
+def _misfit(
+    model: Model, found: Sequence[Signature], layout: str, input_wh: Size, *, asked: str
+) -> ModelError:
+    fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
+    return ModelError(
         f"{asked} does not fit: layout {layout} expects {LAYOUTS[layout].expects} for an input of "
         f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image "
-        f"{', '.join(map(describe, shapes))}. {_presets_that_fit(fitting)}",
+        f"{', '.join(map(describe, found[-1].shapes))}. {_presets_that_fit(fitting)}",
         fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",
     )
 
 
+def _fits(layout: str, found: Sequence[Signature], input_wh: Size) -> bool:
+    return any(LAYOUTS[layout].bind(outputs, input_wh) for outputs in found)
+
+
 def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:
     """Presets whose layout fits what the model gives at its own, the stated or the preset's size."""
-    shapes: dict[Size, Shapes] = {}
+    found: dict[Size, list[Signature]] = {}
     names = []
     for name, recipe in PRESETS.items():
         usual = stated_wh or recipe.size_wh
-        size_wh = (model.size_wh[0] or usual[0], model.size_wh[1] or usual[1])
-        if size_wh not in shapes:
-            shapes[size_wh] = _probe(model, size_wh)
-        if LAYOUTS[recipe.layout].bind(shapes[size_wh], size_wh):
+        size_wh = (model.inputs.size_wh[0] or usual[0], model.inputs.size_wh[1] or usual[1])
+        if size_wh not in found:
+            found[size_wh] = _probe(model, size_wh)
+        if _fits(recipe.layout, found[size_wh], size_wh):
             names.append(name)
     return names
 
 
-def _probe(model: Model, size_wh: Size) -> Shapes:
+def _probe(model: Model, size_wh: Size) -> list[Signature]:
     try:
-        return model.probe(size_wh, 1)
+        return [reading.signature for reading in model.readings(size_wh, 1)]
     except ModelError:  # a size that the model does not take fits nothing
-        return ()
+        return []
 
 
 def _presets_that_fit(names: list[str]) -> str:
-    known = ", ".join(PRESETS)
-    return f"Presets that fit: {', '.join(names)}" if names else f"None of the presets fits (known: {known})"
+    """The one, or all that may be meant with what they expect."""
+    if len(names) == 1:
+        return f"Presets that fit: {names[0]}"
+    shown = names or list(PRESETS)
+    rows = [
+        f"  {name}: {LAYOUTS[PRESETS[name].layout].expects}; images {PRESETS[name].images}" for name in shown
+    ]
+    title = f"Presets that fit: {', '.join(names)}" if names else "None of the presets fits; they expect"
+    return "\n".join([title, *rows])

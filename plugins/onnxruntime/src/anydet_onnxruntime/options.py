@@ -89,6 +89,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "std": ("std", parse_triple),
     "pad": ("pad", float),
     "nms_iou": ("nms_iou", _same),
+    "first_label": ("first_label", _same),
 }
 """Option -> field of ``Recipe`` and how it is read."""
 

@@ -43,6 +43,11 @@ class Placement:
         shift, scale = self._map()
         return (boxes_xyxy_px - shift) * scale
 
+    def points_to_image(self, points_px: FloatArray) -> FloatArray:
+        """(..., 2) points in the input to the image's pixels."""
+        shift, scale = self._map()
+        return (points_px - shift[:2]) * scale[:2]
+
     def _map(self) -> tuple[FloatArray, FloatArray]:
         """Shift and scale by the size the image really got, which rounding makes differ between x and y."""
         scale = np.array(self.image_wh, np.float64) / np.array(self.content_wh, np.float64)

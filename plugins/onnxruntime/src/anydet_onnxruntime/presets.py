@@ -27,6 +27,8 @@ class Recipe:
         std: divides what is left, so that 255 gives inputs of 0..1.
         pad: pixel value of the letterbox's border, 0..255, before ``mean`` and ``std``.
         nms_iou: IoU above which class-wise NMS drops the lesser box; ``None`` for families without NMS.
+        first_label: label of the first class, for layouts with labels: 1 where 0 is background.
+        names: of the classes, where all models of the family have the same.
     """
 
     layout: str
@@ -37,11 +39,20 @@ class Recipe:
     std: Triple
     nms_iou: float | None
     pad: float = 114.0
+    first_label: int = 0
+    names: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> str:
+        """How images are prepared, in a few words: ``letterbox, RGB 0..1``."""
+        plain = {_ONE: "0..255", _UNIT: "0..1"}.get(self.std) if self.mean == _ZERO else None
+        return f"{self.resize}, {self.channels.upper()} {plain or 'normalised'}"
 
 
 _ZERO: Triple = (0.0, 0.0, 0.0)
 _ONE: Triple = (1.0, 1.0, 1.0)
 _UNIT: Triple = (255.0, 255.0, 255.0)
+_HALF: Triple = (127.5, 127.5, 127.5)
 _IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 _IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
 
@@ -66,5 +77,13 @@ PRESETS = {
     "yolov5": Recipe("yolov5", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.6),
     "detr": Recipe("detr", (1333, 800), "shortest", "rgb", _IMAGENET_MEAN, _IMAGENET_STD, None),
     "rtdetr": Recipe("detr-sigmoid", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
+    "rtdetr-deploy": Recipe("separate", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
+    "torchvision": Recipe("separate", (1333, 800), "shortest", "rgb", _ZERO, _UNIT, None, first_label=1),
+    "yolo-nms": Recipe("separate", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
+    "efficient-nms": Recipe("counted", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
+    "scrfd": Recipe(
+        "scrfd", (640, 640), "letterbox", "rgb", _HALF, (128.0, 128.0, 128.0), 0.4, pad=0.0, names=("face",)
+    ),
+    "yunet": Recipe("yunet", (640, 640), "letterbox", "bgr", _ZERO, _ONE, 0.3, pad=0.0, names=("face",)),
 }
 """What each family's own reference code does; sources in ``layouts``."""

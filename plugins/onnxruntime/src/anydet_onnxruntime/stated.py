@@ -1,9 +1,12 @@
-"""What a model file says of itself: Ultralytics writes task, input size and names into its exports."""
+"""What a model file says of itself.
+
+Ultralytics writes task, input size and names into its exports; others name outputs as no other family does.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anydet.types import Size
@@ -13,6 +16,12 @@ _PRESETS = {
     "detect": ("ultralytics", "ultralytics-end2end"),
     "segment": ("ultralytics-segment", "ultralytics-end2end"),
 }
+_NAMED = {
+    "efficient-nms": {"num_dets", "det_boxes", "det_scores", "det_classes"},
+    "scrfd": {f"{what}_{stride}" for what in ("score", "bbox") for stride in (8, 16, 32)},
+    "yunet": {f"{what}_{stride}" for what in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)},
+}
+"""Preset -> outputs that only its family has."""
 
 
 def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
@@ -30,6 +39,19 @@ def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
             fix="export a detection or segmentation model",
         )
     return _PRESETS[task]
+
+
+def named_presets(outputs: Iterable[str], *, wants_sizes: bool) -> tuple[str, ...]:
+    """Presets that the names of the outputs and an input for image sizes tell of.
+
+    Args:
+        outputs: names.
+        wants_sizes: whether the model has an input for the size of the image.
+    """
+    if wants_sizes:
+        return ("rtdetr-deploy",)
+    there = set(outputs)
+    return tuple(preset for preset, names in _NAMED.items() if names <= there)
 
 
 def stated_size(metadata: Mapping[str, str]) -> Size | None:

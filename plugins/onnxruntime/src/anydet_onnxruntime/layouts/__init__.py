@@ -1,4 +1,7 @@
-"""Layouts: how families lay out their outputs. A model is recognised by shapes, never by output names."""
+"""Layouts: how families lay out their outputs.
+
+Shapes and types tell outputs apart; names only where those do not, for many exporters number them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from anydet.types import Size
 from anydet_onnxruntime.layouts.candidates import Decoder
 from anydet_onnxruntime.layouts.detr import bind_detr, bind_detr_sigmoid
 from anydet_onnxruntime.layouts.end2end import bind_end2end
+from anydet_onnxruntime.layouts.faces import bind_scrfd, bind_yunet
 from anydet_onnxruntime.layouts.fastestdet import bind_fastestdet
 from anydet_onnxruntime.layouts.nanodet import bind_nanodet
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.separate import bind_counted, bind_separate
+from anydet_onnxruntime.layouts.shapes import Signature
 from anydet_onnxruntime.layouts.yolo import (
     bind_ultralytics,
     bind_ultralytics_segment,
@@ -26,11 +31,11 @@ class Layout:
     """One way of laying out outputs.
 
     Attributes:
-        bind: a decoder for outputs of these shapes and this input size, or ``None`` where they don't fit.
+        bind: a decoder for outputs of this signature and this input size, or ``None`` where they don't fit.
         expects: what the outputs must look like, for messages; B is the batch axis, which may be missing.
     """
 
-    bind: Callable[[Shapes, Size], Decoder | None]
+    bind: Callable[[Signature, Size], Decoder | None]
     expects: str
 
 
@@ -48,4 +53,16 @@ LAYOUTS = {
     "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
     "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),
     "detr-sigmoid": Layout(bind_detr_sigmoid, "two outputs (B, Q, C) and (B, Q, 4)"),
+    "separate": Layout(bind_separate, "boxes (B, N, 4), scores (B, N) and labels (B, N)"),
+    "counted": Layout(
+        bind_counted, "a count of detections (B, 1), boxes (B, N, 4), scores (B, N) and labels (B, N)"
+    ),
+    "scrfd": Layout(
+        bind_scrfd,
+        "for each of strides 8, 16, 32 a (B, 2 x cells, 1), a (B, 2 x cells, 4) and, with landmarks, "
+        "a (B, 2 x cells, 10)",
+    ),
+    "yunet": Layout(
+        bind_yunet, "for each of strides 8, 16, 32 two (B, cells, 1), a (B, cells, 4) and a (B, cells, 10)"
+    ),
 }

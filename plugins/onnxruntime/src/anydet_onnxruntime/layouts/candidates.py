@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from anydet.columns import Columns
 from anydet.types import BoolArray, FloatArray, IntArray, Size
+from anydet_onnxruntime.classes import ModelClasses
 from anydet_onnxruntime.errors import ModelError
 
 Array = NDArray[Any]
@@ -47,7 +48,7 @@ class Labelled(Protocol):
     """A decoder of rows that have one class each, already chosen."""
 
     def labels(self, outputs: Outputs, rows: IntArray) -> Array:
-        """(len(rows),) class ids."""
+        """(len(rows),) labels, as the model numbers its classes."""
 
 
 @runtime_checkable
@@ -59,6 +60,18 @@ class Masked(Protocol):
 
     def prototypes(self, outputs: Outputs) -> Array | None:
         """(M, h, w) logits over the whole input; ``None`` where this model has no masks."""
+
+
+@runtime_checkable
+class Landmarked(Protocol):
+    """A decoder of rows that have landmarks."""
+
+    @property
+    def landmark_names(self) -> tuple[str, ...]:
+        """K names; none where this model has no landmarks."""
+
+    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """(len(rows), K, 2) float64 x and y in input pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,42 +92,46 @@ class Candidates(Columns):
 
 
 def select(
-    decoder: Decoder,
-    outputs: Outputs,
-    *,
-    floor: float,
-    limit: int,
-    input_wh: Size,
-    columns: IntArray | None = None,
-    class_count: int | None = None,
+    decoder: Decoder, outputs: Outputs, classes: ModelClasses, *, floor: float, limit: int, input_wh: Size
 ) -> Candidates:
     """Every class that scores at least ``floor`` at each row; the ``limit`` best, in the order of rows.
 
     Args:
         decoder: how to read the outputs.
         outputs: of one image.
+        classes: what columns or labels mean.
         floor: lowest score.
         limit: most candidates.
         input_wh: input size in pixels.
-        columns: columns of the scores that are classes, in the order of class ids; all by default.
-        class_count: classes that have names, where the decoder does not know how many there are.
 
     Raises:
         ModelError: scores are no probabilities, boxes no boxes or labels no classes, as a wrong layout makes
             them.
     """
     scores = decoder.scores(outputs)
-    _check_scores(scores)
-    scores = scores if columns is None else scores[:, columns]
+    check_probabilities(scores)
+    if classes.columns is not None and not isinstance(decoder, Labelled):
+        scores = scores[:, classes.columns]
     flat = scores.ravel()
     found = np.flatnonzero(flat >= floor)
     found = found[_best(flat[found], limit)]
     rows, class_ids = np.divmod(found, scores.shape[1])
     if isinstance(decoder, Labelled):
-        class_ids = _checked_labels(decoder.labels(outputs, rows), class_count)
+        class_ids = classes.class_ids(decoder.labels(outputs, rows))
     boxes = decoder.boxes(outputs, rows)
     _check_boxes(boxes, input_wh)
     return Candidates(boxes, np.clip(flat[found].astype(np.float64), 0.0, 1.0), class_ids, rows)
+
+
+def check_probabilities(scores: Array) -> None:
+    """Raise ``ModelError`` where scores are outside [0, 1] by more than half precision explains."""
+    low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
+    if not (low >= -_SCORE_SLACK and high <= 1 + _SCORE_SLACK):
+        raise ModelError(
+            f"scores run from {low:.4g} to {high:.4g} where probabilities in [0, 1] were expected: "
+            "the outputs are not what this layout says, or the export leaves out the sigmoid",
+            fix="check preset= and layout=, or export the model with its sigmoid",
+        )
 
 
 def _best(scores: Array, limit: int) -> BoolArray:
@@ -128,16 +145,6 @@ def _best(scores: Array, limit: int) -> BoolArray:
     return best
 
 
-def _check_scores(scores: Array) -> None:
-    low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
-    if not (low >= -_SCORE_SLACK and high <= 1 + _SCORE_SLACK):
-        raise ModelError(
-            f"scores run from {low:.4g} to {high:.4g} where probabilities in [0, 1] were expected: "
-            "the outputs are not what this layout says, or the export leaves out the sigmoid",
-            fix="check preset= and layout=, or export the model with its sigmoid",
-        )
-
-
 def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
     furthest = float(np.abs(boxes).max(initial=0.0))
     narrowest = float((boxes[:, 2:] - boxes[:, :2]).min(initial=0.0))
@@ -147,16 +154,3 @@ def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
             f"{input_wh[0]}x{input_wh[1]}: the outputs are not what this layout says",
             fix="check preset= and layout=; for YOLOX with decoded boxes use --option layout=yolox-decoded",
         )
-
-
-def _checked_labels(labels: Array, class_count: int | None) -> IntArray:
-    values = labels.astype(np.float64)
-    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-    last = np.inf if class_count is None else class_count - 1
-    if not (low >= 0 and high <= last and (values == np.round(values)).all()):
-        classes = "whole numbers from 0 on" if class_count is None else f"one of the {class_count} classes"
-        raise ModelError(
-            f"labels run from {low:.4g} to {high:.4g} where {classes} were expected",
-            fix="check preset= and layout=, and names= where it is given",
-        )
-    return values.astype(np.int64)

@@ -10,7 +10,7 @@ from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.shapes import Signature
 
 _SLACK = 1e-2
 """How far half precision may leave [0, 1]."""
@@ -57,17 +57,18 @@ class Detr:
         return cxcywh_to_xyxy(boxes[rows].astype(np.float64) * np.array(self.input_wh * 2, np.float64))
 
 
-def bind_detr(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_detr(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(Q, C + 1) logits with background and (Q, 4) boxes."""
-    return _bind(shapes, input_wh, background=True)
+    return _bind(outputs, input_wh, background=True)
 
 
-def bind_detr_sigmoid(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_detr_sigmoid(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(Q, C) logits and (Q, 4) boxes."""
-    return _bind(shapes, input_wh, background=False)
+    return _bind(outputs, input_wh, background=False)
 
 
-def _bind(shapes: Shapes, input_wh: Size, *, background: bool) -> Decoder | None:
+def _bind(outputs: Signature, input_wh: Size, *, background: bool) -> Decoder | None:
+    shapes = outputs.shapes
     if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes) or shapes[0][0] != shapes[1][0]:
         return None
     boxes = [i for i, shape in enumerate(shapes) if shape[1] == 4]

@@ -8,7 +8,7 @@ import numpy as np
 
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.shapes import Signature
 
 _COLUMNS = 6
 
@@ -61,8 +61,9 @@ class End2end:
         return rows
 
 
-def bind_end2end(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_end2end(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(N, 6), or (N, 6 + M) and (M, H/4, W/4); a single detection may come without its axis."""
+    shapes = outputs.shapes
     if len(shapes) == 1 and len(shapes[0]) in (1, 2) and shapes[0][-1] == _COLUMNS:
         return End2end(0, masked=False)
     if len(shapes) != 2 or {len(shape) for shape in shapes} not in ({2, 3}, {1, 3}):

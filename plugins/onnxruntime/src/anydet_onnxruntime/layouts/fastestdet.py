@@ -9,7 +9,7 @@ import numpy as np
 from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDE = 16
 _OBJECTNESS_POWER, _CLASS_POWER = 0.6, 0.4
@@ -42,8 +42,9 @@ class Fastestdet:
         return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
 
 
-def bind_fastestdet(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_fastestdet(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (5 + C, H/16, W/16)."""
+    shapes = outputs.shapes
     columns, rows = input_wh[0] // _STRIDE, input_wh[1] // _STRIDE
     if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][1:] != (rows, columns) or shapes[0][0] <= 5:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
 from anydet_onnxruntime.layouts.grids import cell_counts, grid
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDES = (8, 16, 32)
 _BINS = 8
@@ -49,8 +49,9 @@ class Nanodet:
         return np.concatenate([centre - distances[:, :2], centre + distances[:, 2:]], axis=1)
 
 
-def bind_nanodet(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_nanodet(outputs: Signature, input_wh: Size) -> Decoder | None:
     """A (cells, 32) and a (cells, C) output for each stride; C = 32 cannot be told apart."""
+    shapes = outputs.shapes
     class_outputs, box_outputs, classes = [], [], set()
     for count in cell_counts(input_wh, _STRIDES):
         at = [i for i, shape in enumerate(shapes) if len(shape) == 2 and shape[0] == count]

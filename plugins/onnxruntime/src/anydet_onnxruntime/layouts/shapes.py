@@ -1,11 +1,35 @@
-"""Shapes of a model's outputs for one image."""
+"""What a model gives for one image, before any number of it is looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-Shapes = tuple[tuple[int, ...], ...]
-"""One tuple an output, without batch axis, in the model's order."""
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, ...]
+"""One tuple an output, in the model's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Outputs for one image, in the model's order.
+
+    Attributes:
+        shapes: without batch axis.
+        names: in the graph; many exporters number them.
+        integer: whether an output holds whole numbers.
+    """
+
+    shapes: Shapes
+    names: tuple[str, ...]
+    integer: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def positions(self, *shape: int) -> tuple[int, ...]:
+        """Outputs of exactly this shape."""
+        return tuple(i for i, other in enumerate(self.shapes) if other == shape)
 
 
 def describe(shape: Iterable[int | str | None]) -> str:

@@ -10,7 +10,7 @@ from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
 from anydet_onnxruntime.layouts.grids import cell_counts, grid
-from anydet_onnxruntime.layouts.shapes import Shapes
+from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDES = (8, 16, 32)
 _PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))
@@ -108,35 +108,37 @@ class UltralyticsSegment:
         return outputs[1 - self.rows_output]
 
 
-def bind_yolox(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_yolox(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (cells, 5 + C)."""
-    count = _class_count(shapes, {sum(cell_counts(input_wh, _STRIDES))})
+    count = _class_count(outputs, {sum(cell_counts(input_wh, _STRIDES))})
     return Yolox(input_wh, count) if count else None
 
 
-def bind_yolox_decoded(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_yolox_decoded(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (cells, 5 + C), from exports with ``decode_in_inference``."""
-    count = _class_count(shapes, {sum(cell_counts(input_wh, _STRIDES))})
+    count = _class_count(outputs, {sum(cell_counts(input_wh, _STRIDES))})
     return Decoded(count) if count else None
 
 
-def bind_yolov5(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_yolov5(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (3 anchors x cells, 5 + C)."""
     anchors = {_YOLOV5_ANCHORS * sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
-    count = _class_count(shapes, anchors)
+    count = _class_count(outputs, anchors)
     return Decoded(count) if count else None
 
 
-def bind_ultralytics(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_ultralytics(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (4 + C, cells)."""
-    if not _one_matrix(shapes) or shapes[0][0] <= 4:
+    shapes = outputs.shapes
+    if not _one_matrix(outputs) or shapes[0][0] <= 4:
         return None
     known = {sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
     return Ultralytics(shapes[0][0] - 4) if shapes[0][1] in known else None
 
 
-def bind_ultralytics_segment(shapes: Shapes, input_wh: Size) -> Decoder | None:
+def bind_ultralytics_segment(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(4 + C + M, cells) and (M, H/4, W/4)."""
+    shapes = outputs.shapes
     if sorted(map(len, shapes)) != [2, 3]:
         return None
     rows_output = 0 if len(shapes[0]) == 2 else 1
@@ -147,10 +149,12 @@ def bind_ultralytics_segment(shapes: Shapes, input_wh: Size) -> Decoder | None:
     return UltralyticsSegment(count, rows_output) if count > 0 and cells in known and is_map else None
 
 
-def _class_count(shapes: Shapes, rows: set[int]) -> int:
+def _class_count(outputs: Signature, rows: set[int]) -> int:
     """C of one output (N, 5 + C) with N among ``rows``; 0 where it is something else."""
-    return max(0, shapes[0][1] - 5) if _one_matrix(shapes) and shapes[0][0] in rows else 0
+    if not _one_matrix(outputs) or outputs.shapes[0][0] not in rows:
+        return 0
+    return max(0, outputs.shapes[0][1] - 5)
 
 
-def _one_matrix(shapes: Shapes) -> bool:
-    return len(shapes) == 1 and len(shapes[0]) == 2
+def _one_matrix(outputs: Signature) -> bool:
+    return len(outputs) == 1 and len(outputs.shapes[0]) == 2

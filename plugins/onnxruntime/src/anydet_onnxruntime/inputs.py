@@ -1,0 +1,150 @@
+"""What a model wants to be fed: the image in its own order of axes, and what some exports want beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anydet_onnxruntime.errors import ModelError
+from anydet_onnxruntime.layouts.shapes import describe
+
+_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_MASKS = {**_INTEGERS, "tensor(bool)": np.bool_}
+_SIZES = {**_INTEGERS, "tensor(float)": np.float32}
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output as the file declares it.
+
+    Attributes:
+        name: its name in the graph.
+        shape: sizes; text or ``None`` where the file leaves them open.
+        kind: onnxruntime's type, ``tensor(float)``.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    kind: str
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds whole numbers."""
+        return "int" in self.kind
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind} {describe(self.shape)}"
+
+
+def tensors(declared: Iterable[Any]) -> tuple[Tensor, ...]:
+    """Of onnxruntime's ``NodeArg``; weights that a graph lists as inputs are not among them."""
+    return tuple(Tensor(t.name, tuple(t.shape), t.type) for t in declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A model's inputs.
+
+    Attributes:
+        image: (B, 3, H, W) or, where the last axis is 3 and the channels' is not, (B, H, W, 3); both also
+            without batch axis.
+        sizes: (B, 2) size of the image, or ``None``.
+        mask: (B, H, W) pixel mask, or ``None``.
+    """
+
+    image: Tensor
+    sizes: Tensor | None = None
+    mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, path: str, given: Sequence[Tensor]) -> Inputs:
+        """The inputs by their types and shapes; ``ModelError`` where one has no place here."""
+        image = _image(path, given)
+        others = [t for t in given if t is not image]
+        sizes = next((t for t in others if _is_sizes(t)), None)
+        mask = next((t for t in others if len(t.shape) == 3 and t.kind in _MASKS), None)
+        for tensor in others:
+            if tensor not in (sizes, mask):
+                raise ModelError(
+                    f"{path} wants an input {tensor} beside the image, which this adapter has nothing for",
+                    fix="export the model with the image (and at most its size or a pixel mask) as input",
+                )
+        return cls(image, sizes, mask)
+
+    def __str__(self) -> str:
+        return "; ".join(str(t) for t in (self.image, self.sizes, self.mask) if t is not None)
+
+    @property
+    def dtype(self) -> Any:
+        """Data type of the image."""
+        return _FLOATS[self.image.kind]
+
+    @property
+    def size_wh(self) -> tuple[int | None, int | None]:
+        """(width, height) of the image, ``None`` where it is open."""
+        height, width = self.image.shape[-3:-1] if self._channels_last else self.image.shape[-2:]
+        return (width if isinstance(width, int) else None, height if isinstance(height, int) else None)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """Images every run takes, or ``None`` where that is open."""
+        first = self.image.shape[0] if len(self.image.shape) == 4 else 1
+        return first if isinstance(first, int) else None
+
+    def feeds(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """What a run on (B, 3, H, W) images is fed.
+
+        The size that is fed is the input's own, as (width, height), so that boxes come back in its pixels.
+        The mask says that every pixel is image: no border is ever fed to models that have a mask.
+        """
+        count, _, height, width = images.shape
+        feeds = {self.image.name: self._arranged(images)}
+        if self.sizes is not None:
+            feeds[self.sizes.name] = np.tile(np.array([width, height], _SIZES[self.sizes.kind]), (count, 1))
+        if self.mask is not None:
+            sides = zip(self.mask.shape[1:], (height, width), strict=True)
+            hw = [declared if isinstance(declared, int) else actual for declared, actual in sides]
+            feeds[self.mask.name] = np.ones((count, *hw), _MASKS[self.mask.kind])
+        return feeds
+
+    @property
+    def _channels_last(self) -> bool:
+        return _is_channels_last(self.image)
+
+    def _arranged(self, images: NDArray[Any]) -> NDArray[Any]:
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if self._channels_last else images
+        return images if len(self.image.shape) == 4 else images[0]
+
+
+def _image(path: str, given: Sequence[Tensor]) -> Tensor:
+    floats = [t for t in given if t.kind in _FLOATS]
+    images = [t for t in floats if len(t.shape) == 4] or [t for t in floats if len(t.shape) == 3]
+    if len(images) != 1:
+        raise ModelError(
+            f"{path} is no detector that this adapter knows: it needs one float input of (B, 3, H, W) or "
+            f"(B, H, W, 3), and the inputs are: {'; '.join(map(str, given)) or 'none'}",
+            fix="export the network from normalised images on",
+        )
+    channels = images[0].shape[-1 if _is_channels_last(images[0]) else -3]
+    if isinstance(channels, int) and channels != _CHANNELS:
+        raise ModelError(
+            f"{path}: the image input {images[0]} is neither (B, 3, H, W) nor (B, H, W, 3)",
+            fix="export it for colour images",
+        )
+    return images[0]
+
+
+def _is_channels_last(image: Tensor) -> bool:
+    return image.shape[-1] == _CHANNELS and image.shape[-3] != _CHANNELS
+
+
+def _is_sizes(tensor: Tensor) -> bool:
+    """(B, 2) whole numbers, or floats whose name says so."""
+    pairs = len(tensor.shape) == 2 and (tensor.shape[1] == 2 or not isinstance(tensor.shape[1], int))
+    return pairs and (tensor.kind in _INTEGERS or (tensor.kind in _SIZES and "size" in tensor.name))
