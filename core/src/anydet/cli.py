@@ -26,17 +26,27 @@ class Group(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run, turning every ``AnydetError`` into a message and exit code 1."""
+        """Run; every ``AnydetError``, and what the file system refuses, is a message and exit code 1."""
         try:
             return super().invoke(ctx)
         except AnydetError as exc:
             raise _Failure(exc) from exc
+        except OSError as exc:
+            if exc.filename is None:  # a closed pipe, which click knows, or no file at all
+                raise
+            raise _Failure(_refused(exc)) from exc
 
 
 class _Failure(click.ClickException):
     def __init__(self, error: AnydetError) -> None:
         super().__init__(str(error))
         self.exit_code = error.exit_code  # type: ignore[misc]  # click declares it for the class
+
+
+def _refused(exc: OSError) -> AnydetError:
+    """What the file system said of which file."""
+    path = exc.filename2 or exc.filename
+    return AnydetError(f"{path}: {exc.strerror}", fix="name another place, or change its permissions")
 
 
 def _plugins(ctx: click.Context) -> Any:

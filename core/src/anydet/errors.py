@@ -69,7 +69,10 @@ class UnsupportedError(AnydetError):
 
     def __init__(self, adapter: str, capability: str, *, others: Sequence[str] = ()) -> None:
         known = f"adapters that have it: {', '.join(others)}" if others else "no installed adapter has it"
-        super().__init__(f"adapter {adapter!r} does not implement {capability!r} ({known})")
+        super().__init__(
+            f"adapter {adapter!r} does not implement {capability!r} ({known})",
+            fix="see 'anydet adapters list' for what each can do",
+        )
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -105,7 +105,10 @@ def _read(path: Path) -> list[Result]:
     """Typed, at once where all is well; else result by result, to name the wrong ones."""
     source = open_source(path)
     if source.shape not in ("coco", "list"):
-        raise ContractError(f"{path}: not a COCO results file, which is a list of results")
+        raise ContractError(
+            f"{path}: not a COCO results file, which is a list of results",
+            fix="give a list of objects with image_id, category_id, score and bbox",
+        )
     try:
         results = _decode(path.read_bytes())
         problems: list[str] = []
@@ -118,7 +121,9 @@ def _read(path: Path) -> list[Result]:
                 problems.append(f"{path}: {place.at()}: {exc}")
     problems += list(_mask_problems(path, results))
     if problems:
-        raise ContractError("\n".join(listed(problems)), issues=problems)
+        raise ContractError(
+            "\n".join(listed(problems)), fix="correct the file, or write it again", issues=problems
+        )
     return results
 
 
@@ -158,7 +163,8 @@ def _boxes(
             boxes[i] = np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
         else:
             raise ContractError(
-                f"{path}: a result of image {result.image_id} has no bbox, segmentation or keypoints"
+                f"{path}: a result of image {result.image_id} has no bbox, segmentation or keypoints",
+                fix="give each result one of them",
             )
     return boxes
 
@@ -174,7 +180,8 @@ def _keypoints(path: Path | str, results: Sequence[Result]) -> FloatArray | None
         if len(numbers) % 3:
             raise ContractError(
                 f"{path}: keypoints of a result of image {results[i].image_id}: "
-                f"{len(numbers)} numbers, where x, y and score of each belong"
+                f"{len(numbers)} numbers, where x, y and score of each belong",
+                fix="write three numbers a keypoint",
             )
         column[i, : len(numbers)] = numbers
     return column.reshape(len(lists), -1, 3)

@@ -41,9 +41,14 @@ def encode_entry(predictions: ImagePredictions) -> bytes:
     if width > 0 and height > 0:
         entry["image_size"] = {"width": int(width), "height": int(height)}
     elif len(predictions):
-        raise ContractError(f"{predictions.image}: detections, but no image size to divide them by")
+        raise ContractError(
+            f"{predictions.image}: detections, but no image size to divide them by",
+            fix="give the result its size_wh, as record.image() has it",
+        )
     if not predictions.image:
-        raise ContractError("a result without an image key cannot be written")
+        raise ContractError(
+            "a result without an image key cannot be written", fix="give it the key of its record"
+        )
     _check(predictions)
     entry["detections"] = _detections(predictions)
     entry.update(_image_fields(predictions))
@@ -57,11 +62,15 @@ def encode_json(value: Any, *, where: str) -> bytes:
         ContractError: something in it is not finite or has no JSON form, naming ``where`` and the path.
     """
     for path in _not_finite(value, ()):
-        raise ContractError(f"{where}: {'.'.join(path) or 'value'} is not a finite number")
+        raise ContractError(
+            f"{where}: {'.'.join(path) or 'value'} is not a finite number", fix="leave it out, or correct it"
+        )
     try:
         return msgspec.json.encode(value, enc_hook=_plain)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise ContractError(f"{where}: cannot be written as JSON: {exc}") from exc
+        raise ContractError(
+            f"{where}: cannot be written as JSON: {exc}", fix="use numbers, text, lists and objects"
+        ) from exc
 
 
 def _check(predictions: ImagePredictions) -> None:
@@ -86,7 +95,10 @@ def _check(predictions: ImagePredictions) -> None:
 def _refuse(predictions: ImagePredictions, wrong: Any, what: str, column: Any) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise ContractError(f"{predictions.image}: detections[{row}]: {what}: {column[row].tolist()}")
+        raise ContractError(
+            f"{predictions.image}: detections[{row}]: {what}: {column[row].tolist()}",
+            fix="correct the adapter that gave it",
+        )
 
 
 def _detections(predictions: ImagePredictions) -> list[dict[str, Any]]:

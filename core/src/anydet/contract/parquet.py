@@ -67,7 +67,9 @@ def open_parquet(path: Path) -> Source:
     try:
         file = pa.parquet.ParquetFile(path)
     except pa.ArrowException as exc:
-        raise ContractError(f"{path}: not a Parquet file: {exc}") from exc
+        raise ContractError(
+            f"{path}: not a Parquet file: {exc}", fix="write it again, or name it by what it is"
+        ) from exc
     _check_columns(path, file.schema_arrow.names, _schema(pa).names)
     source = Source(path, "parquet", _entries(file))
     about = (file.schema_arrow.metadata or {}).get(KEY)
@@ -129,7 +131,9 @@ def _check_columns(path: Path, names: list[str], known: list[str]) -> None:
     if missing:
         problems.append(f"{path}: missing columns: {', '.join(missing)}")
     if problems:
-        raise ContractError("\n".join(problems), issues=problems)
+        raise ContractError(
+            "\n".join(problems), fix="write it with 'anydet convert IN OUT.parquet'", issues=problems
+        )
 
 
 def _entries(file: Any) -> Iterator[RawEntry]:

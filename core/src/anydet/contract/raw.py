@@ -111,7 +111,9 @@ class RawPredictions:
         """
         box_format = box_format or self.box_format
         if box_format not in BOX_FORMATS:
-            raise ContractError(f"unknown box format {box_format!r}; known: {', '.join(BOX_FORMATS)}")
+            raise ContractError(
+                f"unknown box format {box_format!r}", fix=f"use one of {', '.join(BOX_FORMATS)}"
+            )
         sizes = self.sizes_wh if sizes_wh is None else np.where(sizes_wh > 0, sizes_wh, self.sizes_wh)
         if box_format == "cxcywh_norm" or (self.keypoints is not None and not self.keypoints_in_pixels):
             self._need_sizes(sizes)

@@ -48,7 +48,10 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
     source = open_source(path)
     if source.shape == "coco":
-        raise ContractError(f"{path}: a COCO results file cannot be repaired")
+        raise ContractError(
+            f"{path}: a COCO results file cannot be repaired",
+            fix="convert it first: anydet convert IN OUT.json --dataset ...",
+        )
     changes: list[str] = []
     meta = _meta(source, changes)
     lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
@@ -79,7 +82,9 @@ def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[di
             seen.add(unix_path(value["image"]))
             yield fixer.entry(value)
     if source.fatal:
-        raise ContractError(f"{source.fatal}, so that nothing can be repaired")
+        raise ContractError(
+            f"{source.fatal}, so that nothing can be repaired", fix="write the file again with this anydet"
+        )
 
 
 class _Fixer:

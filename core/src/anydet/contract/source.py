@@ -78,10 +78,10 @@ def open_source(path: Path | str) -> Source:
         if path.suffix.lower() in _LINE_SUFFIXES:
             return _lines(path)
         return _document(path, path.read_bytes())
-    except FileNotFoundError as exc:
-        raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
     except OSError as exc:
-        raise ContractError(f"{path}: cannot be read: {exc.strerror}") from exc
+        absent = isinstance(exc, FileNotFoundError)
+        problem = "no such file" if absent else f"cannot be read: {exc.strerror}"
+        raise ContractError(f"{path}: {problem}", fix="give the path of a predictions file") from exc
 
 
 def _document(path: Path, data: bytes) -> Source:

@@ -16,7 +16,9 @@ def contained(folder: Path, name: Path | str) -> Path:
         path = (folder / name).resolve()
         inside = path.is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a zero byte in the name
-        raise DatasetError(f"{str(name)!r} in {folder} cannot be opened: {exc}") from exc
+        raise DatasetError(
+            f"{str(name)!r} in {folder} cannot be opened: {exc}", fix="correct the name in the data set"
+        ) from exc
     if not inside:
         raise DatasetError(
             f"{str(name)!r} leads outside the data set's folder {folder}",

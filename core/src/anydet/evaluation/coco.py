@@ -132,7 +132,7 @@ class CocoEvaluator:
 
     def _joined(self) -> Part:
         if not self._parts:
-            raise EvaluationError("nothing to evaluate: no image was added")
+            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
         return join_parts(self._parts)
 
     def _kind(self) -> tuple[object, ...]:

@@ -189,7 +189,8 @@ class Plugins:
             adapter = factory(settings)
         if not isinstance(adapter, Adapter):
             raise PluginError(
-                f"the factory of adapter {name!r} gave {type(adapter).__name__}, not an Adapter"
+                f"the factory of adapter {name!r} gave {type(adapter).__name__}, not an Adapter",
+                fix="derive its class from anydet.plugins.Adapter",
             )
         adapter.spec = self.spec("adapters", name)
         owner = self.owner("adapters", name)

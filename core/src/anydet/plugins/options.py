@@ -17,6 +17,8 @@ from anydet.errors import OptionError, PluginError, did_you_mean
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
+_BROKEN = "correct the package that ships it, or install it again"
+
 
 def load_schema(reference: str | None) -> dict[str, Any]:
     """The JSON Schema at ``package:file``; one that allows no keys where there is none.
@@ -30,9 +32,11 @@ def load_schema(reference: str | None) -> dict[str, Any]:
         schema: dict[str, Any] = json.loads((files(package) / name).read_text("utf-8"))
         Draft202012Validator.check_schema(schema)
     except (OSError, ValueError, ModuleNotFoundError) as exc:
-        raise PluginError(f"options schema {reference} cannot be read: {exc}") from exc
+        raise PluginError(f"options schema {reference} cannot be read: {exc}", fix=_BROKEN) from exc
     except SchemaError as exc:
-        raise PluginError(f"options schema {reference} is not a JSON Schema: {exc.message}") from exc
+        raise PluginError(
+            f"options schema {reference} is not a JSON Schema: {exc.message}", fix=_BROKEN
+        ) from exc
     return schema
 
 

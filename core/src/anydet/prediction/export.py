@@ -85,7 +85,8 @@ def export_predictions(
     check_output(output)
     if resume and pipeline.ttt:
         raise OptionError(
-            "a run with test-time training cannot be resumed: its model depends on all images before"
+            "a run with test-time training cannot be resumed: its model depends on all images before",
+            fix="leave out --resume",
         )
     total = len(dataset) if max_images is None else min(max_images, len(dataset))
     run = identity(pipeline, dataset, total, adaptation)

@@ -65,12 +65,16 @@ def read_csv(path: Path) -> CsvPredictions:
         found = rows.setdefault(image, [])
         size = _size(path, line, row)
         if size and sizes.setdefault(image, size) != size:
-            raise ContractError(f"{path}:{line}: {image} has another width and height than before")
+            raise ContractError(
+                f"{path}:{line}: {image} has another width and height than before",
+                fix="give all rows of an image the same",
+            )
         if any(row[name] for name in _DETECTION):
             class_id = _number(path, line, row, "class_id")
             if class_id < 0 or class_id != int(class_id):
                 raise ContractError(
-                    f"{path}:{line}: class_id: {row['class_id']!r} is not a whole number >= 0"
+                    f"{path}:{line}: class_id: {row['class_id']!r} is not a whole number >= 0",
+                    fix="correct the row",
                 )
             found.append((class_id, *(_number(path, line, row, name) for name in _DETECTION[1:])))
             _name(path, line, names, int(class_id), row.get("class_name") or "")
@@ -103,7 +107,9 @@ def _number(path: Path, line: int, row: dict[str, str], name: str) -> float:
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
-        raise ContractError(f"{path}:{line}: {name}: {row[name]!r} is not a finite number")
+        raise ContractError(
+            f"{path}:{line}: {name}: {row[name]!r} is not a finite number", fix="correct the row"
+        )
     return value
 
 
@@ -112,14 +118,17 @@ def _size(path: Path, line: int, row: dict[str, str]) -> Size | None:
         return None
     width, height = (_number(path, line, {n: row.get(n, "") for n in COLUMNS}, n) for n in COLUMNS[8:])
     if min(width, height) < 1 or (width, height) != (int(width), int(height)):
-        raise ContractError(f"{path}:{line}: width and height are not whole numbers above 0")
+        raise ContractError(
+            f"{path}:{line}: width and height are not whole numbers above 0", fix="correct the row"
+        )
     return int(width), int(height)
 
 
 def _name(path: Path, line: int, names: dict[int, str], class_id: int, name: str) -> None:
     if name and names.setdefault(class_id, name) != name:
         raise ContractError(
-            f"{path}:{line}: class {class_id} is called {name!r} here and {names[class_id]!r} before"
+            f"{path}:{line}: class {class_id} is called {name!r} here and {names[class_id]!r} before",
+            fix="give each class one name",
         )
 
 

@@ -91,16 +91,24 @@ def _items(path: Path) -> tuple[list[Any], Any]:
     except FileNotFoundError as exc:
         raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
     except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        raise ContractError(f"{path}: cannot be read as JSON: {exc}") from exc
+        raise ContractError(
+            f"{path}: cannot be read as JSON: {exc}", fix="give the predictions file that yolozu wrote"
+        ) from exc
     if isinstance(data, list):
         return data, None
     if isinstance(data, dict) and isinstance(data.get("predictions"), list):
         if data.get("schema_version", 1) != 1:
-            raise ContractError(f"{path}: schema_version {data['schema_version']!r}; only 1 is known")
+            raise ContractError(
+                f"{path}: schema_version {data['schema_version']!r}; only 1 is known",
+                fix="write the file again with a yolozu that writes version 1",
+            )
         return data["predictions"], data.get("meta")
     if isinstance(data, dict) and all(isinstance(value, list) for value in data.values()):
         return [{"image": key, "detections": value} for key, value in data.items()], None
-    raise ContractError(f"{path}: neither a list, a map of lists, nor an object with predictions")
+    raise ContractError(
+        f"{path}: neither a list, a map of lists, nor an object with predictions",
+        fix="give the predictions file that yolozu wrote",
+    )
 
 
 def _entry(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]:

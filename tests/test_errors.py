@@ -1,0 +1,173 @@
+"""Wrong input of every kind into every place that takes one: a message, a fix, an exit code, no traceback.
+
+``DATASET`` and the like in a line stand for an argument of that kind, which is given everything it is not.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from anydet import errors
+from anydet.cli import main
+from anydet.plugins.manager import Plugins
+
+ROOT = Path(__file__).parents[1]
+OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
+
+LINES = (
+    "adapters check ADAPTER",
+    "adapters show ADAPTER",
+    "adapters new NAME",
+    "adapters new my_detector --out NEW_FOLDER",
+    "convert PREDICTIONS out.jsonl",
+    "convert PREDICTIONS out.csv --dataset scenes",
+    "convert predictions.json out.json --to coco --dataset DATASET",
+    "convert predictions.json OUTPUT.jsonl",
+    "convert DATASET out --to coco",
+    "convert scenes NEW_FOLDER --to coco",
+    "convert PREDICTIONS out.json --from yolozu --dataset scenes",
+    "demo --images 1 --out FOLDER",
+    "eval-coco --dataset scenes --predictions PREDICTIONS",
+    "eval-coco --dataset DATASET --predictions predictions.json",
+    "eval-coco --dataset scenes --split SPLIT --predictions predictions.json",
+    "eval-coco --dataset scenes --predictions predictions.json --engine ENGINE",
+    "eval-coco --dataset scenes --predictions predictions.json --json OUTPUT.json",
+    "export-predictions --adapter ADAPTER --dataset scenes --output out.json",
+    "export-predictions --adapter toy --dataset DATASET --output out.json",
+    "export-predictions --adapter toy --dataset scenes --split SPLIT --output out.json",
+    "export-predictions --adapter toy --dataset scenes --output OUTPUT.json",
+    "export-predictions --adapter toy --dataset scenes --output out.json --option OPTION",
+    "export-predictions --adapter toy --dataset scenes --output out.json --tta-view VIEW",
+    "export-predictions --adapter toy --dataset scenes --output out.json --ttt-method METHOD",
+    "predict picture.png --adapter precomputed --option predictions=PREDICTIONS",
+    "export-predictions --adapter onnxruntime --checkpoint CHECKPOINT --dataset scenes --output out.json",
+    "predict picture.png --adapter ADAPTER",
+    "predict picture.png --adapter toy --option OPTION",
+    "predict PICTURE --adapter toy",
+    "predict picture.png --adapter toy --output OUTPUT.json",
+    "predict picture.png --adapter toy --save-overlays FOLDER",
+    "prepare-coco-yolo --coco-root DATASET --split val --out out",
+    "prepare-coco-yolo --coco-root coco --split SPLIT --out out",
+    "prepare-coco-yolo --coco-root coco --split val --out FOLDER",
+    "synth --images 1 --out NEW_FOLDER",
+    "validate-predictions PREDICTIONS",
+    "validate-predictions PREDICTIONS --repair out.json",
+    "validate-predictions predictions.json --dataset DATASET",
+    "validate-predictions predictions.json --dataset scenes --split SPLIT",
+    "validate-predictions broken.json --repair OUTPUT.json",
+    "view PREDICTIONS --dataset scenes",
+    "view predictions.json --dataset DATASET",
+    "view predictions.json --dataset scenes --out FOLDER",
+)
+NOT_FILES = (
+    "missing",
+    "empty.json",
+    "garbage.json",
+    "letter.txt",
+    "picture.png",
+    "empty",
+    "letter.txt/under",
+)
+WRONG = {
+    "PREDICTIONS": (*NOT_FILES, "scenes", "number.json", "nested.json"),
+    "DATASET": (*NOT_FILES, "predictions.json", "number.json", "nested.json"),
+    "PICTURE": ("missing", "empty.json", "letter.txt", "empty", "letter.txt/under", "*.nothing"),
+    "CHECKPOINT": ("missing", "empty.json", "garbage.json", "scenes"),
+    "OUTPUT": ("letter.txt/under", "folder"),
+    "FOLDER": ("letter.txt", "letter.txt/under"),
+    "NEW_FOLDER": ("letter.txt", "letter.txt/under", "scenes"),
+    "NAME": ("My-Det", "toy", "class"),
+    "OPTION": ("masks", "masks=7", "mask=1", "=1"),
+    "ADAPTER": ("nobody", "toyy"),
+    "SPLIT": ("nothing", "../val"),
+    "ENGINE": ("nobody",),
+    "VIEW": ("nobody",),
+    "METHOD": ("nobody",),
+}
+"""What each kind of argument is not, but could be given."""
+REPORTED = "plugins/manager.py"
+"""Where errors are caught again and become rows of 'anydet adapters list'."""
+FAULTLESS = {"adapters", "adapters list", "doctor"}
+"""Commands that take nothing that can be wrong."""
+
+
+def cases() -> list[str]:
+    """Every line with every wrong thing in it."""
+    kinds = [(line, re.search(r"\b[A-Z_]{4,}\b", line)) for line in LINES]
+    return [
+        line.replace(kind.group(), wrong) for line, kind in kinds if kind for wrong in WRONG[kind.group()]
+    ]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A folder with a data set, its predictions, and files that are neither."""
+    folder = tmp_path_factory.mktemp("given")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in (
+            "synth --images 2 --out scenes",
+            "synth --images 1 --out coco --format coco",
+            "export-predictions --adapter toy --dataset scenes --output predictions.json",
+        ):
+            assert CliRunner().invoke(main, line.split()).exit_code == 0, line
+        for name in ("empty", "folder.json", "folder.jsonl"):
+            Path(name).mkdir()
+        Path("empty.json").touch()
+        Path("garbage.json").write_bytes(bytes(range(256)))
+        Path("letter.txt").write_text("Dear reader,\n")
+        Path("number.json").write_text("17")
+        Path("nested.json").write_text('{"predictions": ' + "[" * 5000 + "]" * 5000 + "}")
+        Path("broken.json").write_text('[{"image": "a.png", "detections": [{"class_id": 0, "score": 2}]}]')
+        Path("picture.png").write_bytes(next(Path("scenes/images/val").iterdir()).read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("line", cases())
+def test_wrong_input_is_a_message_with_a_fix(line, given, monkeypatch):
+    monkeypatch.chdir(given)
+    monkeypatch.setenv("ANYDET_PLUGINS", OURS)
+    before = sorted(given.rglob("*"))
+    done = CliRunner().invoke(main, shlex.split(line))
+    assert isinstance(done.exception, SystemExit), f"{done.output}\n{done.exception!r}"
+    assert "Traceback" not in done.output
+    assert done.exit_code in {1, 2}
+    assert ("Usage: " if done.exit_code == 2 else "\n  fix: ") in done.output, done.output
+    assert sorted(given.rglob("*")) == before, "nothing half-written is left"
+
+
+def test_every_command_is_met():
+    ctx = click.Context(main, info_name="anydet", obj=Plugins(only=OURS.split(",")))
+    names = set()
+    for name in main.list_commands(ctx):
+        command = main.get_command(ctx, name)
+        below = command.list_commands(ctx) if isinstance(command, click.Group) else ()
+        names |= {name, *(f"{name} {part}" for part in below)}
+    met = {name for name in names if any(line.startswith(f"{name} ") for line in LINES)}
+    assert names - met <= FAULTLESS
+
+
+def raised_without_fix(path: Path) -> list[str]:
+    """Each place that raises one of our errors and does not say what to do."""
+    ours = {name for name, kind in vars(errors).items() if isinstance(kind, type)} - {"UnsupportedError"}
+    return [
+        f"{path.name}:{node.lineno}: {ast.unparse(node.exc)}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+        if getattr(node.exc.func, "id", "") in ours
+        if not {"fix", None} & {keyword.arg for keyword in node.exc.keywords}
+    ]
+
+
+def test_every_error_of_core_says_what_to_do():
+    source = ROOT / "core/src/anydet"
+    for path in source.rglob("*.py"):
+        if path.relative_to(source).as_posix() != REPORTED:
+            assert not raised_without_fix(path)
