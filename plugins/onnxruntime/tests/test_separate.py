@@ -1,0 +1,213 @@
+"""Boxes, scores and labels in outputs of their own: sizes that are fed, labels that are classes, padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from anydet.data.images import ImageArray
+from anydet.data.record import Record
+from anydet_onnxruntime.classes import COCO80
+from anydet_onnxruntime.errors import ModelError
+
+BOXES = np.array([[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.9, 0.8], [0.0, 0.5, 0.2, 1.0]])
+SCORES = np.array([0.9, 0.6, 0.001])
+LABELS = np.array([2, 0, 1])
+EFFICIENT = ("num_dets", "det_boxes", "det_scores", "det_classes")
+
+
+def black(width=64, height=64, key="a"):
+    return Record(key, ImageArray(np.zeros((height, width, 3), np.uint8)))
+
+
+def deployed(path, save, *, batch=1, size_hw=(64, 64), numbered=False, kind=TensorProto.INT64):
+    """RT-DETR's deployment export: parts of the image times the size that is fed, which comes as (w, h)."""
+    names = ["701", "702", "703"] if numbered else ["labels", "boxes", "scores"]
+    weights = {"parts": BOXES.astype(np.float32), "l": LABELS, "s": SCORES.astype(np.float32)}
+    weights |= {"one": np.array([1]), "all": np.array([-1])}
+    nodes = [
+        helper.make_node("Cast", ["sizes"], ["wh"], to=TensorProto.FLOAT),
+        helper.make_node("Concat", ["wh", "wh"], ["whwh"], axis=1),
+        helper.make_node("Unsqueeze", ["whwh", "one"], ["scale"]),
+        helper.make_node("Mul", ["parts", "scale"], [names[1]]),
+        helper.make_node("Shape", ["images"], ["count"], start=0, end=1),
+        helper.make_node("Concat", ["count", "three"], ["rows"], axis=0),
+        helper.make_node("Expand", ["l", "rows"], [names[0]]),
+        helper.make_node("Expand", ["s", "rows"], [names[2]]),
+    ]
+    weights["three"] = np.array([3])
+    kinds = [TensorProto.INT64, TensorProto.FLOAT, TensorProto.FLOAT]
+    shapes = [[batch, 3], [batch, 3, 4], [batch, 3]]
+    return save(
+        path,
+        nodes,
+        inputs=[
+            helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, *size_hw]),
+            helper.make_tensor_value_info("sizes", kind, [batch, 2]),
+        ],
+        outputs=[helper.make_tensor_value_info(*o) for o in zip(names, kinds, shapes, strict=True)],
+        initializers=[numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+
+
+@pytest.fixture
+def deploy(tmp_path, save):
+    return lambda **kwargs: deployed(tmp_path / "m.onnx", save, **kwargs)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize(("batch", "batch_size"), [(1, 1), ("N", 1), ("N", 4), (3, 4)])
+def test_sizes_that_a_model_wants_are_its_inputs_and_boxes_come_back_to_the_image(
+    batch, batch_size, numbered, deploy, load
+):
+    path = deploy(batch=batch, size_hw=(64, 96), numbered=numbered)
+    adapter = load(path, batch_size=batch_size, names="x,y,z")
+    assert adapter.notes["preprocess"]["preset"] == "rtdetr-deploy"
+    sizes = [(200, 100), (30, 70), (96, 64), (64, 64)]
+    results = adapter.predict([black(*wh, key=str(wh)) for wh in sizes])
+    for (width, height), result in zip(sizes, results, strict=True):
+        assert result.class_ids.tolist() == [2, 0]
+        np.testing.assert_allclose(result.scores, SCORES[:2], atol=1e-6)
+        expected = BOXES[:2] * [width, height, width, height]
+        np.testing.assert_allclose(result.boxes_xyxy_px, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.FLOAT])
+def test_sizes_are_fed_in_the_type_that_the_model_wants(kind, deploy, load):
+    adapter = load(deploy(kind=kind))
+    (result,) = adapter.predict([black(10, 20)])
+    np.testing.assert_allclose(result.boxes_xyxy_px, BOXES[:2] * [10, 20, 10, 20], atol=1e-4)
+
+
+def test_only_rows_below_the_score_floor_are_left_out(deploy, load):
+    path = deploy()
+    (result,) = load(path, score_floor=0.0005).predict([black()])
+    assert result.class_ids.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("shape", [("N", 3, "h", "w"), (1, 3, "h", "w")])
+def test_an_open_input_of_a_deployment_export_has_the_presets_size(shape, deploy, load):
+    path = deploy(batch=shape[0], size_hw=shape[2:])
+    assert load(path).notes["image_size"] == [640, 640]
+
+
+def torchvision_like(labels, boxes=BOXES * 64):
+    return [boxes, np.array(labels), SCORES]
+
+
+def test_the_background_of_torchvision_is_no_class(build, load):
+    outputs = torchvision_like([1, 3, 2])
+    for names, expected in (("a,b,c", ["a", "c"]), ("coco", ["person", "car"])):
+        adapter = load(build(outputs), preset="torchvision", names=names)
+        (result,) = adapter.predict([black()])
+        assert [adapter.classes.names[i] for i in result.class_ids] == expected
+        assert adapter.notes["warnings"] == []
+
+
+def test_cocos_own_ids_have_gaps(build, load):
+    adapter = load(build(torchvision_like([90, 13, 1])), preset="torchvision", names="coco")
+    (result,) = adapter.predict([black()])
+    assert [COCO80.source_ids[i] for i in result.class_ids] == [90, 13]
+    for label in (12, 91, 0):
+        with pytest.raises(ModelError, match=r"one of the 80 classes \(1 to 90\)"):
+            list(
+                load(build(torchvision_like([label, 1, 1])), preset="torchvision", names="coco").predict(
+                    [black()]
+                )
+            )
+
+
+def test_labels_without_names_are_counted_and_said_to_be_nameless(build, load):
+    adapter = load(build(torchvision_like([1, 3, 2])), preset="torchvision")
+    (result,) = adapter.predict([black()])
+    assert result.class_ids.tolist() == [0, 2]
+    assert "names=coco" in adapter.notes["warnings"][0]
+    (zero_based,) = load(build(torchvision_like([1, 3, 2])), preset="yolo-nms").predict([black()])
+    assert zero_based.class_ids.tolist() == [1, 3]
+    (shifted,) = load(build(torchvision_like([1, 3, 2])), preset="yolo-nms", first_label=1).predict([black()])
+    assert shifted.class_ids.tolist() == [0, 2]
+
+
+def test_labels_that_are_floats_are_told_from_scores_by_name(build, load):
+    outputs = [SCORES, BOXES * 64, LABELS.astype(float)]
+    (result,) = load(build(outputs, names=("conf", "bbox", "class")), preset="yolo-nms").predict([black()])
+    assert result.class_ids.tolist() == [2, 0]
+    with pytest.raises(ModelError, match="preset=yolo-nms does not fit"):
+        load(build(outputs), preset="yolo-nms")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_rows_behind_the_count_are_padding(count, shape, build, load):
+    outputs = [np.full(shape, count, np.int32), BOXES[:2] * 64, np.array([0.9, 7.0]), np.array([1, -1])]
+    if shape == (1, 1):
+        outputs = [outputs[0], *(o[None] for o in outputs[1:])]
+    adapter = load(build(outputs, names=EFFICIENT), names="x,y")
+    assert adapter.notes["preprocess"]["preset"] == "efficient-nms"
+    if count < 2:
+        (result,) = adapter.predict([black()])
+        assert result.class_ids.tolist() == [1] * count
+        return
+    with pytest.raises(ModelError, match="scores run from 0 to 7"):
+        list(adapter.predict([black()]))
+
+
+def test_a_count_that_is_none_is_refused(build, load):
+    outputs = [np.array([[5]]), BOXES[None] * 64, SCORES[None], LABELS[None]]
+    with pytest.raises(ModelError, match="count 5 detections and have room for 3"):
+        list(load(build(outputs, names=EFFICIENT)).predict([black()]))
+
+
+def ragged(path, save, *, rows_shape, declared):
+    """One detection more than the upper left pixel is bright, in rows of a shape or squeezed of all ones."""
+    nodes = [
+        helper.make_node("Slice", ["pixels", "zeros", "ones"], ["corner"]),
+        helper.make_node("ReduceMax", ["corner"], ["brightness"], keepdims=0),
+        helper.make_node("Cast", ["brightness"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Unsqueeze", ["whole", "zero"], ["extra"]),
+        helper.make_node("Add", ["extra", "one"], ["count"]),
+        helper.make_node("Slice", ["all", "zero", "count"], ["found"]),
+        helper.make_node("Reshape", ["found", "shape"], ["rows"])
+        if rows_shape
+        else helper.make_node("Squeeze", ["found"], ["rows"]),
+    ]
+    table = np.concatenate(
+        [10.0 * np.arange(4)[:, None] + [0, 0, 8, 8], np.full((4, 1), 0.9), [[0], [1], [2], [3]]], 1
+    )
+    weights = {
+        "zeros": np.zeros(4, np.int64),
+        "ones": np.ones(4, np.int64),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "all": table.astype(np.float32),
+        "shape": np.array(rows_shape or [0]),
+    }
+    return save(
+        path,
+        nodes,
+        inputs=[helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 64, 64])],
+        outputs=[helper.make_tensor_value_info("rows", TensorProto.FLOAT, declared)],
+        initializers=[numpy_helper.from_array(array, name) for name, array in weights.items()],
+        check=declared is not None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows_shape", "declared"),
+    [([-1, 6], ["n", 6]), ([-1, 6], None), ([1, -1, 6], [1, "n", 6]), ([1, -1, 6], None), (None, None)],
+)
+def test_one_detection_in_the_first_run_is_no_batch_axis(rows_shape, declared, tmp_path, save, load):
+    path = ragged(tmp_path / "m.onnx", save, rows_shape=rows_shape, declared=declared)
+    adapter = load(path, preset="ultralytics-end2end", std=1)
+    for brightness in (0, 1, 3, 0):
+        image = np.full((64, 64, 3), brightness, np.uint8)
+        (result,) = adapter.predict([Record("a", ImageArray(image))])
+        assert sorted(result.class_ids.tolist()) == list(range(brightness + 1))
+
+
+def test_no_detections_at_all_are_none(build, load):
+    adapter = load(build([np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)]), preset="yolo-nms")
+    (result,) = adapter.predict([black()])
+    assert len(result) == 0
+    assert len(next(load(build([np.zeros((1, 0, 6))]), preset="ultralytics-end2end").predict([black()]))) == 0
