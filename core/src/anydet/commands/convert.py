@@ -76,7 +76,7 @@ def command(
         output,
         made_of=made_of,
         made_into=made_into,
-        truth=opened.ground_truth() if opened else None,
+        truth=None if opened is None else opened.ground_truth(),
         wrap=wrap,
         box_format=bbox_format,
         class_map=read_class_map(class_map) if class_map else None,

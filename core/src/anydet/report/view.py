@@ -186,7 +186,7 @@ def open_scenes(
         tuple(order[:max_images].tolist()),
         columns.take(columns.scores >= score_threshold),
         tuple(rows[:max_images].tolist()),
-        {int(places[i]): details for i, details in (raw.details.items() if raw else ())},
+        {} if raw is None else {int(places[i]): details for i, details in raw.details.items()},
         classes,
         scores,
         tuple(states) or _states(raw),
@@ -204,7 +204,7 @@ def dataset_of(path: Path) -> tuple[str, str | None] | None:
 
 
 def _states(raw: RawPredictions | None) -> tuple[str, ...]:
-    return tuple(((raw.meta if raw else None) or {}).get("states", ()))
+    return () if raw is None else tuple((raw.meta or {}).get("states", ()))
 
 
 def _camera_warnings(scenes: Scenes) -> list[str]:

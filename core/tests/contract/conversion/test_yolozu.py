@@ -84,6 +84,44 @@ def test_sizes_cameras_keypoints_and_foreign_keys_find_their_place(tmp_path: Pat
     load(tmp_path / "out.json")
 
 
+def test_nothing_of_a_file_is_dropped(tmp_path: Path) -> None:
+    """Each value of the file is in the entry, or under its own key in an ``extra``."""
+    whole = entry(
+        orig_w=640,
+        orig_h=None,
+        image_size=None,
+        intrinsics=[[500, 2, 320], [0, 501, 240], [0, 0, 1]],
+        note="n",
+    )
+    box = {"cx": 0.5, "cy": 0.5, "w": 0.2, "h": 0.1, "angle": 0.3}
+    points = [{"x": 0.1, "y": 0.2, "v": 2, "name": "eye"}]
+    whole["detections"][0] |= {"bbox": box, "keypoints": points, "extra": "free", "mask": "mask.png"}
+    data = {"schema_version": 1, "predictions": [whole], "meta": {"adapter": "a"}, "notes": [1]}
+    convert(save(tmp_path / "y.json", data), tmp_path / "out.json", made_of="yolozu", wrap=True)
+    out = json.loads((tmp_path / "out.json").read_bytes())
+    (image,) = out["predictions"]
+    assert image["intrinsics"] == {"fx": 500, "fy": 501, "cx": 320, "cy": 240}
+    kept = {"orig_w": 640, "model_input_w": 320, "note": "n", "intrinsics": whole["intrinsics"]}
+    assert image["extra"] == kept
+    (row,) = image["detections"]
+    assert row["bbox"] == {"cx": 0.5, "cy": 0.5, "w": 0.2, "h": 0.1}
+    assert row["keypoints"] == [{"x": 0.1, "y": 0.2, "v": 2}]
+    assert row["extra"] == {
+        "bbox": box, "keypoints": points, "extra": "free", "mask": "mask.png",
+        "sigma_z": 0.36, "t_xyz": [0.1, 0.2, 1.3], "k_prime": [500, 500, 320, 240],
+    }  # fmt: skip
+    assert out["meta"]["extra"]["yolozu"] == {"notes": [1]}
+
+
+def test_flat_keypoints_with_scores_are_told_from_those_with_visibilities(tmp_path: Path) -> None:
+    data = entry()
+    data["detections"][0]["keypoints"] = [0.1, 0.2, 0.9, 0.3, 0.4, 1]
+    convert(save(tmp_path / "y.json", [data]), tmp_path / "out.json", made_of="yolozu")
+    (row,) = json.loads((tmp_path / "out.json").read_bytes())[0]["detections"]
+    assert row["keypoints"] == [{"x": 0.1, "y": 0.2, "score": 0.9}, {"x": 0.3, "y": 0.4, "score": 1}]
+    assert "keypoints" not in row["extra"]
+
+
 def test_a_file_of_its_own_exporter_is_read_and_its_validator_takes_what_we_write(tmp_path: Path) -> None:
     from yolozu.inference.adapter import DummyAdapter
     from yolozu.predictions.predictions import validate_predictions_payload

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from anydet.contract.coco_results import coco_ids, load_coco_results
+from anydet.contract.coco_results import Result, coco_ids, load_coco_results
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh
 from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions, IntArray
 
+_KNOWN = frozenset(Result.__struct_fields__)
+
 
 def read_coco_results(path: Path, truth: GroundTruthColumns) -> Iterator[ImagePredictions]:
-    """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones."""
-    raw = load_coco_results(path, *coco_ids(truth))
+    """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones.
+
+    Keys that COCO does not know become ``detection_extra``.
+    """
+    images, classes = coco_ids(truth)
+    raw = load_coco_results(path, images, classes)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
     columns = raw.columns(sizes_wh=sizes)
     if columns.keypoints is not None:
         missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
         columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))
-    return to_images(columns)
+    extras = _extras(path, {image_id: place for place, image_id in enumerate(images)})
+    start = 0
+    for image in to_images(columns):
+        own = extras[start : start + len(image)]
+        start += len(image)
+        yield replace(image, detection_extra=own) if any(own) else image
 
 
 def coco_results(
@@ -88,6 +100,16 @@ def _results(image_id: int, p: ImagePredictions, categories: IntArray) -> Iterat
         if p.keypoints is not None and not np.isnan(p.keypoints[row]).all():
             result["keypoints"] = _keypoints(p.keypoints[row])
         yield result
+
+
+def _extras(path: Path, place: Mapping[int, int]) -> tuple[dict[str, Any] | None, ...]:
+    """Unknown keys of each result, in the order of ``load_coco_results``: by image, then as in the file."""
+    results = msgspec.json.decode(path.read_bytes(), type=list[dict[str, msgspec.Raw]])
+    order = sorted(range(len(results)), key=lambda i: place[msgspec.json.decode(results[i]["image_id"])])
+    return tuple(
+        {key: msgspec.json.decode(value) for key, value in results[i].items() if key not in _KNOWN} or None
+        for i in order
+    )
 
 
 def _keypoints(points: Any) -> list[float]:

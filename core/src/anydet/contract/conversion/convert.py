@@ -37,7 +37,7 @@ class Conversion:
         source, output: the files.
         made_of, made_into: their kinds: contract, coco, csv, yolozu.
         images, detections: how many were written.
-        lost: what the output has no place for -> how many detections (or images) had it.
+        lost: what the output has no place for -> how many detections (or images, or fields of meta) had it.
         notes: what else a person should know.
     """
 
@@ -70,6 +70,8 @@ class Reading:
     entries: Iterator[Entry] | None = None
     meta: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
+    """Fields of meta that come from the data set, so that no file can lose them."""
 
 
 def convert(
@@ -114,20 +116,21 @@ def convert(
         else:
             lines = map(encode_entry, _counted(_sized(reading.images, source, truth), counts))
         write_predictions(lines, output, meta=reading.meta, wrap=wrap)
-        held = {"meta"} if wrap or output.suffix.lower() != ".json" else set[str]()
+        plain = output.suffix.lower() == ".json" and not wrap
+        held = set[str]() if plain else set(reading.meta or {})
     else:
         kind = "CSV" if made_into == "csv" else "COCO results"
         images = _counted(tally(_known_sizes(reading.images, truth), kind, lost), counts)
         with new_file(output) as file:
             if made_into == "csv":
-                write_csv(images, file, classes or (truth.classes.names if truth else None))
+                used = write_csv(images, file, classes or (None if truth is None else truth.classes.names))
+                held = {"classes"} if classes and used >= set(range(len(classes))) else set()
             else:
                 assert truth is not None
                 results = coco_results(list(images), truth, classes)
                 file.write(encode_json(results, where=str(output)) + b"\n")
-        held = set()
-    if reading.meta and not held:
-        lost["meta"] = 1
+                held = {"classes"}  # the data set's
+    lost.update({"meta": len(_telling(reading.meta) - held - reading.given)})
     return Conversion(
         str(source),
         str(output),
@@ -135,9 +138,15 @@ def convert(
         made_into,
         counts["images"],
         counts["detections"],
-        dict(lost),
+        {name: count for name, count in lost.items() if count},
         reading.notes,
     )
+
+
+def _telling(meta: Mapping[str, Any] | None) -> set[str]:
+    """The fields of meta that say something: conventions do not where they are the contract's own."""
+    default = (meta or {}).get("conventions", {}).items() <= CONVENTIONS.items()
+    return {key for key in meta or {} if key != "conventions" or not default}
 
 
 def _shape(source: Path) -> str:
@@ -190,7 +199,7 @@ def _open(
     if made_of == "coco":
         assert truth is not None
         meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
-        return Reading(read_coco_results(source, truth), meta=meta)
+        return Reading(read_coco_results(source, truth), meta=meta, given=frozenset({"classes"}))
     if made_of == "csv":
         return _open_csv(source, truth)
     raw = load(source)
@@ -221,8 +230,9 @@ def _open_csv(source: Path, truth: GroundTruthColumns | None) -> Reading:
     """Names become ``meta.classes`` where every id up to the highest has one."""
     table = read_csv(source)
     names = [table.names.get(i) for i in range(max(table.names, default=-1) + 1)]
-    if truth is not None and set(table.names.values()) <= set(truth.classes.names):
-        return Reading(iter(table.images), meta={"classes": list(truth.classes.names)})
+    if truth is not None and table.names.items() <= dict(enumerate(truth.classes.names)).items():
+        meta = {"classes": list(truth.classes.names)}
+        return Reading(iter(table.images), meta=meta, given=frozenset(meta))
     gaps = [i for i, name in enumerate(names) if name is None]
     if gaps:
         note = f"class names are left out: ids {', '.join(map(str, gaps[:5]))} have none; give --dataset"

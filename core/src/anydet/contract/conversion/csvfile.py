@@ -3,7 +3,7 @@
 Columns: ``image``; ``class_id``, ``class_name``, ``score``; the box as ``x1``, ``y1``, ``x2``, ``y2`` in
 pixels of the original image; ``width``, ``height`` of that image, empty where unknown. An image without
 detections has one row in which all of a detection's columns are empty. Numbers are written so that reading
-gives the same bits.
+gives the same bits. Other columns are read as text into the ``extra`` of their detection.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class CsvPredictions:
     names: dict[int, str]
 
 
-def write_csv(images: Iterable[ImagePredictions], file: IO[bytes], names: Sequence[str] | None) -> None:
-    """Write results as they come; a class without a name has an empty ``class_name``."""
+def write_csv(images: Iterable[ImagePredictions], file: IO[bytes], names: Sequence[str] | None) -> set[int]:
+    """Write results as they come and give the class ids that occur; unnamed ones get no ``class_name``."""
+    used: set[int] = set()
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -42,11 +43,13 @@ def write_csv(images: Iterable[ImagePredictions], file: IO[bytes], names: Sequen
         size = image.size_wh if image.size_wh[0] > 0 else ("", "")
         if not len(image):
             writer.writerow([image.image, *[""] * 7, *size])
+        used.update(image.class_ids.tolist())
         boxes = image.boxes_xyxy_px.tolist()
         for class_id, score, box in zip(image.class_ids.tolist(), image.scores.tolist(), boxes, strict=True):
             name = names[class_id] if names and class_id < len(names) else ""
             writer.writerow([image.image, class_id, name, score, *box, *size])
     text.detach()
+    return used
 
 
 def read_csv(path: Path) -> CsvPredictions:
@@ -56,6 +59,7 @@ def read_csv(path: Path) -> CsvPredictions:
         ContractError: a column is missing, or a cell is not the number that belongs there, with its line.
     """
     rows: dict[str, list[tuple[float, ...]]] = {}
+    extras: dict[str, list[dict[str, str] | None]] = {}
     sizes: dict[str, Size] = {}
     names: dict[int, str] = {}
     for line, row in _lines(path):
@@ -77,9 +81,15 @@ def read_csv(path: Path) -> CsvPredictions:
                     fix="correct the row",
                 )
             found.append((class_id, *(_number(path, line, row, name) for name in _DETECTION[1:])))
+            others = {key: value for key, value in row.items() if key not in COLUMNS and value}
+            extras.setdefault(image, []).append(others or None)
             _name(path, line, names, int(class_id), row.get("class_name") or "")
     return CsvPredictions(
-        tuple(_image(image, sizes.get(image, (0, 0)), found) for image, found in rows.items()), names
+        tuple(
+            _image(image, sizes.get(image, (0, 0)), found, extras.get(image, []))
+            for image, found in rows.items()
+        ),
+        names,
     )
 
 
@@ -94,6 +104,11 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     fix=f"give it the header {','.join(COLUMNS)}",
                 )
             for row in reader:
+                if None in row:
+                    raise ContractError(
+                        f"{path}:{reader.line_num}: more cells than the header has columns",
+                        fix="quote cells that contain commas",
+                    )
                 yield reader.line_num, row
     except FileNotFoundError as exc:
         raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
@@ -132,6 +147,15 @@ def _name(path: Path, line: int, names: dict[int, str], class_id: int, name: str
         )
 
 
-def _image(image: str, size: Size, rows: list[tuple[float, ...]]) -> ImagePredictions:
+def _image(
+    image: str, size: Size, rows: list[tuple[float, ...]], extras: list[dict[str, str] | None]
+) -> ImagePredictions:
     table = np.array(rows, np.float64).reshape(-1, 6)
-    return ImagePredictions(image, size, table[:, 2:], table[:, 1], table[:, 0].astype(np.int64))
+    return ImagePredictions(
+        image,
+        size,
+        table[:, 2:],
+        table[:, 1],
+        table[:, 0].astype(np.int64),
+        detection_extra=tuple(extras) if any(extras) else None,
+    )

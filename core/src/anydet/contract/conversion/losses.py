@@ -17,7 +17,9 @@ HOLDS: Mapping[str, frozenset[str]] = {
 }
 """Fields beside image, class, score and box that a kind of file has a place for; the contract has all.
 
-Of COCO results, the data set they belong to holds the sizes."""
+Of COCO results, the data set they belong to holds the sizes and the names of classes."""
+
+UNSCORED = "keypoints without score (written with score 1)"
 
 
 def _rows(column: Any) -> int:
@@ -34,14 +36,29 @@ def _poses(p: ImagePredictions) -> int:
     return int(np.any(known, axis=0).sum()) if known else 0
 
 
+def _visibilities(p: ImagePredictions) -> int:
+    """Detections with a visibility that says more than that an unlabelled point is missing."""
+    if p.keypoint_visibility is None or p.keypoints is None:
+        return 0
+    missing = np.isnan(p.keypoints[..., :2]).any(axis=2)
+    stated = (p.keypoint_visibility > 0) | ((p.keypoint_visibility == 0) & ~missing)
+    return int(stated.any(axis=1).sum())
+
+
+def _unscored(p: ImagePredictions) -> int:
+    """Detections with a point that has a place but no score."""
+    if p.keypoints is None:
+        return 0
+    lacks = np.isnan(p.keypoints[..., 2]) & ~np.isnan(p.keypoints[..., :2]).any(axis=2)
+    return int(lacks.any(axis=1).sum())
+
+
 COUNTS: Mapping[str, Callable[[ImagePredictions], int]] = {
     "states": lambda p: 0 if p.states is None else int((p.states >= 0).sum()),
     "state scores": lambda p: _rows(p.state_scores),
     "masks": lambda p: sum(mask is not None for mask in p.masks or ()),
     "keypoints": lambda p: _rows(p.keypoints),
-    "keypoint visibilities": lambda p: (
-        0 if p.keypoint_visibility is None else int((p.keypoint_visibility >= 0).any(axis=1).sum())
-    ),
+    "keypoint visibilities": _visibilities,
     "poses": _poses,
     "extras of detections": lambda p: sum(bool(extra) for extra in p.detection_extra or ()),
     "classifications": lambda p: int(p.classification is not None),
@@ -54,12 +71,19 @@ COUNTS: Mapping[str, Callable[[ImagePredictions], int]] = {
 }
 """Field -> how many detections (or images) of one result have it."""
 
+CHANGES: Mapping[str, Mapping[str, Callable[[ImagePredictions], int]]] = {
+    "CSV": {},
+    "COCO results": {UNSCORED: _unscored},
+}
+"""What a kind of file has a place for, but not as it is: counted like what it cannot hold."""
+
 
 def tally(images: Iterable[ImagePredictions], kind: str, lost: Counter[str]) -> Iterator[ImagePredictions]:
     """The images unchanged; what ``kind`` has no place for is counted in ``lost`` on the way."""
-    unheld = [name for name in COUNTS if name not in HOLDS[kind]]
+    counts = {name: count for name, count in COUNTS.items() if name not in HOLDS[kind]}
+    counts.update(CHANGES[kind])
     for image in images:
-        lost.update({name: count for name in unheld if (count := COUNTS[name](image))})
+        lost.update({name: found for name, count in counts.items() if (found := count(image))})
         yield image
 
 

@@ -2,13 +2,14 @@
 
 What differs there: entries carry their own ``schema_version``; ``image_size`` is that of the model's input
 and ``orig_w``, ``orig_h`` that of the image; ``rot6d`` stacks the first two ROWS of the rotation; keypoints
-may be a flat list; a class may be a ``category_id``. Keys that the contract does not know go to ``extra``.
+may be a flat list; a class may be a ``category_id``. What the contract does not know goes to ``extra``, under
+the key it has in the file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ ENTRY_VERSIONS = (1, 2)
 ONE_BASED = {i + 1: i for i in range(80)}
 """Class ids 1..80 -> 0..79."""
 _KEPT = frozenset({"image", "detections", "image_size", "intrinsics", "preprocess"})
-_READ = _KEPT | {"schema_version", "orig_w", "orig_h"}
+_SIDES = ("cx", "cy", "w", "h")
+_POINT = ("x", "y", "score", "v")
 _NUMBERS = frozenset(Detection.__struct_fields__)
 
 
@@ -102,7 +104,11 @@ def _items(path: Path) -> tuple[list[Any], Any]:
                 f"{path}: schema_version {data['schema_version']!r}; only 1 is known",
                 fix="write the file again with a yolozu that writes version 1",
             )
-        return data["predictions"], data.get("meta")
+        others = {
+            key: value for key, value in data.items() if key not in ("schema_version", "predictions", "meta")
+        }
+        meta = data.get("meta")
+        return data["predictions"], {**meta, **others} if isinstance(meta, dict) else others or None
     if isinstance(data, dict) and all(isinstance(value, list) for value in data.values()):
         return [{"image": key, "detections": value} for key, value in data.items()], None
     raise ContractError(
@@ -118,18 +124,21 @@ def _entry(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]:
     if version not in ENTRY_VERSIONS:
         raise ValueError(f"schema_version: {version!r}; known: 1, 2")
     entry: dict[str, Any] = {"image": item.get("image"), "detections": []}
-    extra = {key: value for key, value in item.items() if key not in _READ}
+    known = _KEPT | {"schema_version"}
+    extra = {key: value for key, value in item.items() if key not in known and value is not None}
     if extra.get("preproc") == item.get("preprocess"):
         extra.pop("preproc", None)  # the same under two names
     size = _size(item)
     if size:
         entry["image_size"] = size
+        if (extra.get("orig_w"), extra.get("orig_h")) == (size["width"], size["height"]):
+            del extra["orig_w"], extra["orig_h"]
     if size != item.get("image_size") and item.get("image_size") is not None:
         extra["image_size"] = item["image_size"]
     for key, value in (("preprocess", item.get("preprocess")), ("intrinsics", _camera(item))):
         if isinstance(value, dict):
             entry[key] = value
-        elif item.get(key) is not None:
+        if item.get(key) is not None and not (isinstance(value, dict) and _says_all(value, item[key])):
             extra[key] = item[key]
     for number, detection in enumerate(item.get("detections") or []):
         try:
@@ -167,6 +176,14 @@ def _camera(item: Mapping[str, Any]) -> dict[str, float] | None:
     return None
 
 
+def _says_all(camera: Mapping[str, Any], stated: Any) -> bool:
+    """Whether nothing of what the file states is missing: a matrix may have a skew."""
+    if isinstance(stated, dict):
+        return camera == stated
+    plain = [[camera["fx"], 0, camera["cx"]], [0, camera["fy"], camera["cy"]], [0, 0, 1]]
+    return bool(stated == plain)
+
+
 def _detection(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise TypeError("a detection must be an object")
@@ -175,12 +192,14 @@ def _detection(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]
     stated = detection.pop("extra", None)
     if isinstance(stated, dict):
         extra = {**stated, **extra}
+    elif stated is not None:
+        extra["extra"] = stated
     if "class_id" not in detection and class_map is not None and "category_id" in extra:
         detection["class_id"] = extra.pop("category_id")
     if class_map is not None and "class_id" in detection:
         detection["class_id"] = _mapped(detection["class_id"], class_map)
     if "bbox" in detection and isinstance(detection["bbox"], dict):
-        detection["bbox"] = {side: detection["bbox"][side] for side in ("cx", "cy", "w", "h")}
+        _put(detection, extra, "bbox", {side: detection["bbox"][side] for side in _SIDES})
     if "rot6d" in detection:
         columns = rot6d_rows_to_columns(np.array([detection["rot6d"]], np.float64))[0]
         if np.isfinite(columns).all():
@@ -188,7 +207,9 @@ def _detection(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]
         else:
             extra["rot6d"] = detection.pop("rot6d")
     if "keypoints" in detection:
-        detection["keypoints"] = list(_keypoints(detection["keypoints"]))
+        points = detection["keypoints"] = _points(detection["keypoints"])
+        known = [{key: point[key] for key in _POINT if point.get(key) is not None} for point in points]
+        _put(detection, extra, "keypoints", known)
     if "mask" in detection and not _is_rle(detection["mask"]):
         extra["mask"] = detection.pop("mask")
     return detection | ({"extra": extra} if extra else {})
@@ -200,13 +221,23 @@ def _mapped(class_id: Any, class_map: Mapping[int, int]) -> int:
     return class_map[class_id]
 
 
-def _keypoints(value: Any) -> Iterator[dict[str, Any]]:
-    """Points as the contract has them; flat lists are x, y, v where they divide by three."""
-    if value and all(isinstance(v, int | float) for v in value):
-        step = 3 if len(value) % 3 == 0 else 2
-        value = [dict(zip("xyv", value[i : i + step], strict=False)) for i in range(0, len(value), step)]
-    for point in value:
-        yield {key: point[key] for key in ("x", "y", "score", "v") if point.get(key) is not None}
+def _put(detection: dict[str, Any], extra: dict[str, Any], key: str, kept: Any) -> None:
+    """Keep what the contract knows; where that is not all, the whole goes to ``extra``."""
+    if kept != detection[key]:
+        extra[key] = detection[key]
+    detection[key] = kept
+
+
+def _points(value: Any) -> list[dict[str, Any]]:
+    """Points by name. Flat ones that divide by three are x, y, v, or x, y, score where a v is not 0, 1, 2."""
+    if not value or not all(isinstance(v, int | float) for v in value):
+        return list(value)
+    step = 3 if len(value) % 3 == 0 else 2
+    third = "v" if step == 3 and set(value[2::3]) <= {0, 1, 2} else "score"
+    points = [
+        dict(zip(("x", "y", third), value[i : i + step], strict=False)) for i in range(0, len(value), step)
+    ]
+    return [point | ({"v": int(point["v"])} if "v" in point else {}) for point in points]
 
 
 def _is_rle(mask: Any) -> bool:
