@@ -70,6 +70,17 @@ def test_half_precision_is_close_to_single(records, build_seeing, load):
         np.testing.assert_allclose(a.scores[:20], b.scores[:20], atol=0.02)
 
 
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+def test_channels_last_see_what_channels_first_see(batch, records, build_seeing, load):
+    first = list(load(build_seeing(size_hw=(64, 96)), preset="ultralytics").predict(records))
+    path = build_seeing(size_hw=(64, 96), channels_last=True, batch=batch)
+    adapter = load(path, preset="ultralytics", batch_size=2)
+    assert adapter.notes["image_size"] == [96, 64]
+    assert_same(list(adapter.predict(records)), first)
+    opened = build_seeing(size_hw=("h", "w"), channels_last=True, batch=batch)
+    assert_same(list(load(opened, preset="ultralytics", size="96x64").predict(records)), first)
+
+
 def test_an_open_input_size_is_the_presets_or_the_options(records, build_seeing, load):
     path = build_seeing(batch="N", size_hw=("h", "w"))
     assert load(path, preset="ultralytics").notes["image_size"] == [640, 640]

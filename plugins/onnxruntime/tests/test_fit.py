@@ -21,6 +21,10 @@ SHAPES = {
     "nanodet": [(64, 3), (16, 3), (4, 3), (64, 32), (16, 32), (4, 32)],
     "fastestdet": [(1, 8, 4, 4)],
     "detr": [(1, 9, 6), (1, 9, 4)],
+    "ultralytics-end2end": [(1, 9, 6)],
+    "ultralytics-segment": [(1, 9, CELLS), (1, 2, 16, 16)],
+    "scrfd": [(1, 128, 1), (1, 32, 1), (1, 8, 1), (1, 128, 4), (1, 32, 4), (1, 8, 4)],
+    "yunet": [(1, count, width) for width in (1, 1, 4, 10) for count in (64, 16, 4)],
 }
 
 
@@ -36,6 +40,7 @@ def test_a_preset_fits_its_own_family_and_no_other(family, preset, build, load):
     text = str(error.value)
     assert f"preset={preset} does not fit" in text
     fitting = text.split("Presets that fit: ")[1].splitlines()[0].split(", ")
+    assert "--option preset=" in error.value.fix
     assert family in fitting
     assert preset not in fitting
     for shape in SHAPES[family]:
