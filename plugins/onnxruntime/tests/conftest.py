@@ -43,6 +43,7 @@ def constant_model(
     dtype: type = np.float32,
     open_outputs: bool = False,
     weights_are_inputs: bool = False,
+    ir_version: int = 9,
 ) -> Path:
     """A model that gives these arrays whatever it sees, under names that say nothing unless they are given.
 
@@ -66,7 +67,7 @@ def constant_model(
         outputs=declared,
         initializers=weights,
         metadata=metadata,
-        ir_version=3 if weights_are_inputs else 9,
+        ir_version=ir_version,
     )
 
 
@@ -136,10 +137,14 @@ def build_seeing(tmp_path: Path) -> Callable[..., Path]:
     return lambda **kwargs: seeing_model(tmp_path / f"seeing{next(numbers)}.onnx", **kwargs)
 
 
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    return Plugins(only=["onnxruntime"])
+
+
 @pytest.fixture
-def load() -> Callable[..., OnnxRuntimeAdapter]:
+def load(plugins: Plugins) -> Callable[..., OnnxRuntimeAdapter]:
     """An adapter as the command line makes it: options typed as text, checked against the schema."""
-    plugins = Plugins(only=["onnxruntime"])
 
     def load(path, *, device="cpu", batch_size=1, score_floor=0.05, config=None, **options):
         settings = plugins.settings(

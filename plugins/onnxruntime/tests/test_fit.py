@@ -77,6 +77,11 @@ def test_presets_that_the_shapes_do_not_tell_apart_are_all_described(build, load
         "  detr: two outputs (B, Q, C + 1) and (B, Q, 4); images shortest, RGB normalised",
         "  rtdetr: two outputs (B, Q, C) and (B, Q, 4); images stretch, RGB 0..1",
     ]
+    with pytest.raises(OptionError) as error:
+        load(build([np.zeros((1, 9, 4)), np.zeros((1, 9)), np.zeros((1, 9), np.int64)]))
+    title, _, torchvision, _ = error.value.problem.splitlines()
+    assert title.endswith("Presets that fit: rtdetr-deploy, torchvision, yolo-nms")
+    assert torchvision.endswith("images shortest, RGB 0..1; labels from 1")
 
 
 def test_all_parts_together_replace_a_preset(build, load):

@@ -206,6 +206,7 @@ VARIATIONS = {
     "without batch axis": {},
     "half precision": {"dtype": np.float16},
     "weights listed as inputs": {"weights_are_inputs": True},
+    "weights listed as inputs, as they all had to be once": {"weights_are_inputs": True, "ir_version": 3},
     "the last axis is the channels": {"input_shape": (1, 64, 96, 3)},
     "no batch axis at all": {"input_shape": (3, 64, 96)},
     "an open batch axis that is a constant inside": {"input_shape": ("n", 3, 64, 96)},

@@ -120,9 +120,11 @@ def _presets_that_fit(names: list[str]) -> str:
     """The one, or all that may be meant with what they expect."""
     if len(names) == 1:
         return f"Presets that fit: {names[0]}"
-    shown = names or list(PRESETS)
-    rows = [
-        f"  {name}: {LAYOUTS[PRESETS[name].layout].expects}; images {PRESETS[name].images}" for name in shown
-    ]
     title = f"Presets that fit: {', '.join(names)}" if names else "None of the presets fits; they expect"
-    return "\n".join([title, *rows])
+    return "\n".join([title, *map(_expected, names or PRESETS)])
+
+
+def _expected(name: str) -> str:
+    recipe = PRESETS[name]
+    labels = f"; labels from {recipe.first_label}" if recipe.first_label else ""
+    return f"  {name}: {LAYOUTS[recipe.layout].expects}; images {recipe.images}{labels}"

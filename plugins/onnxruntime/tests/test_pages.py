@@ -1,0 +1,34 @@
+"""The tables of presets, in the README and in the how-to, say what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anydet_onnxruntime.layouts import LAYOUTS
+from anydet_onnxruntime.presets import PRESETS
+
+PLUGIN = Path(__file__).parents[1]
+PAGES = [PLUGIN / "README.md", PLUGIN.parents[1] / "docs" / "how-to" / "which-preset-for-my-model.md"]
+
+
+def rows(page):
+    cells = [line.strip("|").split("|") for line in page.read_text("utf-8").splitlines() if line[:3] == "| `"]
+    return {name.strip(" `"): [cell.strip() for cell in rest] for name, *rest in cells}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_table_of_presets_is_what_the_code_does(page):
+    table = rows(page)
+    assert list(table) == list(PRESETS)
+    for name, recipe in PRESETS.items():
+        _family, _recognised, outputs, images, nms = table[name]
+        width, height = recipe.size_wh
+        assert outputs == LAYOUTS[recipe.layout].expects
+        assert images == f"{recipe.images}, {width}x{height}"
+        assert nms == ("none" if recipe.nms_iou is None else f"{recipe.nms_iou:g}")
+
+
+def test_both_pages_have_the_same_table():
+    assert rows(PAGES[0]) == rows(PAGES[1])
