@@ -8,8 +8,6 @@ import pytest
 from anydet.data.images import ImageArray
 from anydet.data.record import Record
 
-torch = pytest.importorskip("torch")
-detection = pytest.importorskip("torchvision.models.detection")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # what tracing has to say
@@ -17,7 +15,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def network():
+def torch():
+    return pytest.importorskip("torch")  # heavy, so not before a test needs it
+
+
+@pytest.fixture(scope="module")
+def network(torch):
+    detection = pytest.importorskip("torchvision.models.detection")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return detection.fasterrcnn_mobilenet_v3_large_320_fpn(
@@ -31,7 +35,7 @@ def network():
         ).eval()
 
 
-def test_an_export_finds_what_the_model_finds(network, tmp_path, load):
+def test_an_export_finds_what_the_model_finds(torch, network, tmp_path, load):
     path = tmp_path / "fasterrcnn.onnx"
     torch.onnx.export(
         network,
