@@ -68,6 +68,17 @@ def test_options_complete():
 def test_adapter_names_complete_behind_adapter():
     assert "toy" in complete("export-predictions", "--adapter", "to")
     assert complete("export-predictions", "--adapter", "nobody-has-this") == []
+    assert complete("adapters", "check", "precomp") == ["precomputed"]
+
+
+def test_what_adapters_can_do_completes():
+    assert complete("adapters", "n") == ["new"]
+    assert complete("adapters", "new", "my_detector", "--o") == ["--out"]
+
+
+def test_names_of_engines_and_views_complete():
+    assert complete("eval-coco", "--engine", "pyc") == ["pycocotools"]
+    assert complete("export-predictions", "--tta-view", "orig") == ["original"]
 
 
 def test_completion_is_quiet_where_a_plugin_is_missing():

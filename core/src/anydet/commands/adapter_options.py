@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.completion import complete_adapters
+from anydet.commands.completion import complete_names
 
 if TYPE_CHECKING:
     from anydet.plugins.adapter import Adapter
@@ -19,7 +19,7 @@ _OPTIONS = (
         "--adapter",
         required=True,
         metavar="NAME",
-        shell_complete=complete_adapters,
+        shell_complete=complete_names("adapters"),
         help="Who predicts; see 'anydet adapters list'.",
     ),
     click.option("--config", help="The adapter's configuration; its base one by default."),

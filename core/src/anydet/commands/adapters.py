@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.completion import complete_adapters
+from anydet.commands.completion import complete_names
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -46,7 +46,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters show toy"))
-@click.argument("name", shell_complete=complete_adapters)
+@click.argument("name", shell_complete=complete_names("adapters"))
 @_json_option
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
@@ -69,7 +69,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))
-@click.argument("name", shell_complete=complete_adapters)
+@click.argument("name", shell_complete=complete_names("adapters"))
 @click.option("--checkpoint", help="Weights.")
 @click.option("--config", help="The adapter's configuration; its base one by default.")
 @click.option("--device", default="cpu", show_default=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.completion import complete_names
+
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
     from anydet.plugins.manager import Plugins
@@ -68,7 +70,12 @@ def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 )
 @click.option("--dry-run", is_flag=True, help="Read, check and join everything, but evaluate nothing.")
 @click.option("--per-class", is_flag=True, help="Print a table of the classes, too.")
-@click.option("--engine", metavar="NAME", help="Who matches boxes; the fastest installed one by default.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    shell_complete=complete_names("engines"),
+    help="Who matches boxes; the fastest installed one by default.",
+)
 @click.option(
     "--keypoint-sigmas",
     callback=read_sigmas,

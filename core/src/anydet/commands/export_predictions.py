@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
+from anydet.commands.completion import complete_names
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -49,11 +50,23 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
 @click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them.")
-@click.option("--tta-view", "views", multiple=True, metavar="NAME", help="A view; repeatable; implies --tta.")
+@click.option(
+    "--tta-view",
+    "views",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_names("views"),
+    help="A view; repeatable; implies --tta.",
+)
 @click.option("--tta-seed", type=int, default=0, show_default=True)
 @click.option("--tta-flip-prob", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--ttt", is_flag=True, help="Test-time training before each chunk is predicted.")
-@click.option("--ttt-method", metavar="NAME", help="Its method; implies --ttt.  [default: tent]")
+@click.option(
+    "--ttt-method",
+    metavar="NAME",
+    shell_complete=complete_names("ttt_methods"),
+    help="Its method; implies --ttt.  [default: tent]",
+)
 @click.option("--ttt-preset", metavar="NAME", help="Bundle of the method's settings.")
 @click.option("--ttt-reset", type=click.Choice(["sample", "stream"]), default="sample", show_default=True)
 @click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimiser steps a chunk.")
