@@ -21,6 +21,8 @@ HIDDEN_SHARE = 0.3
 """Largest share of another box that a tag may hide."""
 OWN_SHARE = 0.25
 """The same of its own box."""
+CUSTOM = 0.02
+"""Share of a box that may be hidden for a place one nearer to the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _place(
     taken: FloatArray,
     shown: FloatArray,
 ) -> Corners | None:
-    """The first of the places around and in the box that hides least; ``None`` where all hide too much."""
+    """A usual place that hides little; ``None`` where all places hide too much."""
     if tag_wh[0] > size_wh[0] or tag_wh[1] > size_wh[1]:
         return None
     places = np.array([_keep_inside(x, y, tag_wh, size_wh) for x, y in _corners_around(box, tag_wh)])
@@ -124,18 +126,19 @@ def _place(
     free = (_overlaps(places, taken) == 0).all(axis=1) & (worst <= 1)
     if not free.any():
         return None
-    best = int(np.argmin(np.where(free, hidden.sum(axis=1).round(3), np.inf)))
+    costs = hidden.sum(axis=1) + CUSTOM * np.arange(len(places))
+    best = int(np.argmin(np.where(free, costs, np.inf)))
     left, top, right, bottom = places[best].tolist()
     return left, top, right, bottom
 
 
 def _corners_around(box: Corners, tag_wh: tuple[int, int]) -> list[tuple[int, int]]:
-    """Left upper corners of tags: above the box, below it, beside it, and in it."""
+    """Left upper corners of tags, the usual first: above the box, in its top, below it, beside it, in it."""
     (left, top, right, bottom), (width, height) = box, tag_wh
-    aligned = [(x, y) for y in (top - height, bottom + 1) for x in (left, right + 1 - width)]
+    columns = left, right + 1 - width
+    rows = top - height, top, bottom + 1
     beside = [(x, y) for x in (right + 1, left - width) for y in (top, bottom + 1 - height)]
-    inside = [(x, y) for y in (top, bottom + 1 - height) for x in (left, right + 1 - width)]
-    return aligned + beside + inside
+    return [*((x, y) for y in rows for x in columns), *beside, *((x, bottom + 1 - height) for x in columns)]
 
 
 def _keep_inside(x: int, y: int, tag_wh: tuple[int, int], size_wh: tuple[int, int]) -> Corners:
