@@ -22,7 +22,8 @@ TARGETS = ("contract", "coco", "csv", "yolo")
         "\b\n"
         "Example:\n"
         "  anydet convert predictions.json predictions.csv\n"
-        "  anydet convert predictions.json wrapped.json --wrap"
+        "  anydet convert predictions.json wrapped.json --wrap\n"
+        "  anydet convert data/scenes data/scenes-coco --to coco"
     ),
 )
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
@@ -96,6 +97,6 @@ def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: b
         raise click.UsageError("a data set is converted with --to yolo or --to coco")
     lost = convert_dataset(dataset, out, layout)
     for name, count in lost.items():
-        click.echo(f"{layout} cannot hold {name}: {count} lost", err=True)
+        click.echo(f"{layout.upper()} cannot hold {name}: {count} lost", err=True)
     done = {"output": str(out), "images": len(dataset), "lost": lost}
     click.echo(json.dumps(done, indent=1) if as_json else f"{out}: {len(dataset)} images")

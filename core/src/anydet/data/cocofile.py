@@ -64,6 +64,13 @@ class _File(msgspec.Struct):
     categories: list[_Category] = []
 
 
+KNOWN_KEYS = {
+    kind: frozenset(entry.__struct_fields__)
+    for kind, entry in (("images", _Image), ("annotations", _Annotation), ("categories", _Category))
+}
+"""What is read of a file: keys of its entries by their kind."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoColumns:
     """One annotations file; annotations are grouped by image, in the order of the file within each.

@@ -56,7 +56,8 @@ def write_coco(
     """``images/<split>`` and ``annotations/instances_<split>.json``.
 
     Args:
-        dataset: what to write: boxes, areas, crowd flags, masks and keypoints.
+        dataset: what to write: boxes, areas, crowd flags, masks, keypoints and states; ids of images and
+            annotations where all have one of their own.
         root: new or empty folder.
         split: name of the split.
         keypoint_names: names for the categories, where the labels have keypoints.
@@ -71,13 +72,15 @@ def write_coco(
     annotations: list[dict[str, Any]] = []
     _check_split(split)
     with new_folder(root) as folder:
-        for number, record in enumerate(
-            _write_images(dataset, folder / "images" / split, report, copy), start=1
-        ):
-            width, height = record.size_wh
-            images.append({"id": number, "file_name": record.key, "width": width, "height": height})
+        for record in _write_images(dataset, folder / "images" / split, report, copy):
+            (width, height), own_id = record.size_wh, record.extra.get("image_id")
+            images.append({"id": own_id, "file_name": record.key, "width": width, "height": height})
             for annotation in _annotations(record.labels, classes):
-                annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
+                annotations.append({"id": annotation.pop("id"), "image_id": len(images) - 1, **annotation})
+        for entries in (images, annotations):
+            _number(entries)
+        for annotation in annotations:
+            annotation["image_id"] = images[annotation["image_id"]]["id"]
         points = {"keypoints": list(keypoint_names), "skeleton": []} if keypoint_names else {}
         categories = [
             {"id": source_id, "name": name, **points}
@@ -134,16 +137,26 @@ def yolo_lines(record: Record) -> str:
     return "".join(f"{class_id} {' '.join(f'{v:.10g}' for v in box)}\n" for class_id, box in rows)
 
 
+def _number(entries: list[dict[str, Any]]) -> None:
+    """Ids 1, 2, ... unless all have one of their own."""
+    ids = {entry["id"] for entry in entries}
+    if len(ids) < len(entries) or None in ids:
+        for number, entry in enumerate(entries, start=1):
+            entry["id"] = number
+
+
 def _annotations(labels: Labels | None, classes: ClassTable) -> Iterator[dict[str, Any]]:
     if labels is not None:
         yield from (_annotation(labels, row, classes) for row in range(len(labels)))
 
 
 def _annotation(labels: Labels, row: int, classes: ClassTable) -> dict[str, Any]:
-    """One row as COCO has it, but for its ids."""
+    """One row as COCO has it, but for the id of its image."""
     segmentation = None if labels.segmentations is None else labels.segmentations[row]
     points = None if labels.keypoints is None else labels.keypoints[row]
+    own_id = -1 if labels.annotation_ids is None else int(labels.annotation_ids[row])
     annotation: dict[str, Any] = {
+        "id": own_id if own_id >= 0 else None,
         "category_id": classes.source_ids[labels.class_ids[row]],
         "bbox": labels.boxes_xywh_px[row].tolist(),
         "area": float(labels.areas[row]),
@@ -151,7 +164,13 @@ def _annotation(labels: Labels, row: int, classes: ClassTable) -> dict[str, Any]
     }
     if segmentation is not None:
         annotation["segmentation"] = _segmentation(segmentation)
-    if points is not None and np.isfinite(points).all():
+    if labels.states is not None and labels.states[row] >= 0:
+        annotation["state"] = int(labels.states[row])
+    if (
+        points is not None
+        and np.isfinite(points := points[~np.isnan(points).all(axis=1)]).all()
+        and len(points)
+    ):
         flat = [int(v) if i % 3 == 2 else v for i, v in enumerate(points.ravel().tolist())]
         annotation |= {"keypoints": flat, "num_keypoints": int((points[:, 2] > 0).sum())}
     return annotation

@@ -9,6 +9,7 @@ the key it has in the file.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def read_yolozu(
         problems += [f"{path}: {line}" for line in wrong]
         if entry is not None:
             found.append(entry)
-    images = [entry.image for entry in found]
-    problems += [f"{path}: two entries for {i}" for i in dict.fromkeys(images) if images.count(i) > 1][:20]
+    counts = Counter(entry.image for entry in found)
+    problems += [f"{path}: two entries for {image}" for image, count in counts.items() if count > 1][:20]
     if problems:
         raise ContractError(
             "\n".join(listed(problems)), fix="correct the file, or write it again", issues=problems

@@ -1,0 +1,70 @@
+"""COCO's own example results, there and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+
+SHARED = (
+    Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data")) / "coco_results"
+)
+VAL = SHARED / "val2014_100"
+pytestmark = pytest.mark.skipif(
+    not SHARED.exists(), reason=f"no real results: {SHARED} is absent (set ANYDET_SHARED_DATA)"
+)
+CASES = {
+    "boxes": (VAL / "instances_val2014_100.json", VAL / "instances_val2014_fakebbox100_results.json", "bbox"),
+    "masks": (VAL / "instances_val2014_100.json", VAL / "instances_val2014_fakesegm100_results.json", "segm"),
+    "keypoints": (SHARED / "keypoints/gt_dataset.json", SHARED / "keypoints/dt_dataset.json", "keypoints"),
+}
+
+
+def run(*arguments: Any) -> Any:
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_results_come_back_from_every_shape_as_they_were_and_score_the_same(
+    case: str, tmp_path: Path
+) -> None:
+    truth, results, task = CASES[case]
+
+    def numbers(path: Path) -> Any:
+        arguments = ("--dataset", truth, "--predictions", path, "--iou-type", task, "--json", "-")
+        return run("eval-coco", *arguments)["metrics"]
+
+    before, wanted = json.loads(results.read_text()), numbers(results)
+    for name in ("p.json", "p.jsonl", "p.parquet"):
+        if name.endswith("parquet"):
+            pytest.importorskip("pyarrow")
+        there = run("convert", results, tmp_path / name, "--wrap", "--dataset", truth, "--json")
+        assert there["lost"] == {}
+        back = run(
+            "convert", tmp_path / name, tmp_path / "r.json", "--to", "coco", "--dataset", truth, "--json"
+        )
+        assert back["lost"] == ({} if case == "boxes" else back["lost"])
+        after = json.loads((tmp_path / "r.json").read_text())
+        assert len(after) == len(before)
+        by_id = sorted(
+            before,
+            key=lambda r: [i["id"] for i in json.loads(truth.read_text())["images"]].index(r["image_id"]),
+        )
+        for ours, theirs in zip(after, by_id, strict=True):
+            assert {k: ours[k] for k in ("image_id", "category_id", "score")} == {
+                k: theirs[k] for k in ("image_id", "category_id", "score")
+            }
+            for key in ("bbox", "keypoints"):
+                if key in theirs:
+                    assert ours[key] == pytest.approx(theirs[key], rel=1e-12, abs=1e-9)
+            assert ours.get("segmentation") == theirs.get("segmentation")
+        assert numbers(tmp_path / name) == pytest.approx(wanted, abs=1e-9)
+        assert numbers(tmp_path / "r.json") == pytest.approx(wanted, abs=1e-9)
