@@ -93,6 +93,7 @@ def test_every_relative_link_in_the_docs_leads_somewhere():
 
 def test_the_workspace_lists_every_package():
     assert 'members = ["core", "plugins/*"]' in (ROOT / "pyproject.toml").read_text("utf-8")
-    makefile = (ROOT / "Makefile").read_text("utf-8")
+    makefile, settings = ((ROOT / name).read_text("utf-8") for name in ("Makefile", "pyproject.toml"))
     for plugin in PLUGINS:
         assert f"-e plugins/{plugin.name}" in makefile
+        assert settings.count(f'"anydet_{plugin.name}"') >= 3, f"the import rules do not name {plugin.name}"

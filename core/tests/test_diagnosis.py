@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, version
@@ -66,7 +67,14 @@ def sad(tmp_path, monkeypatch):
     ("code", "detail"),
     [
         ("print('hello')\nraise OSError('no such library')", "OSError: no such library"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "its process died (SIGSEGV)"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
+            f"its process died ({signal.strsignal(signal.SIGSEGV)})",
+        ),
+        (
+            "import os, sys\nsys.stderr.write('oh no\\n')\nos._exit(3)",
+            "its process died (exit code 3): oh no",
+        ),
         ("import sys\nsys.exit('not today')", "SystemExit: not today"),
     ],
 )

@@ -84,9 +84,9 @@ def run_trial(trial: Trial) -> Verdict:
     lines = done.stdout.splitlines()
     if done.returncode == 0 and lines:
         return Verdict(*json.loads(lines[-1]))
-    died = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit {done.returncode}"
-    last = done.stderr.strip().splitlines()[-1:] or [""]
-    return Verdict(f"its process died ({died}) {last[0]}".rstrip())
+    died = signal.strsignal(-done.returncode) if done.returncode < 0 else f"exit code {done.returncode}"
+    said = done.stderr.strip().splitlines()[-1:]
+    return Verdict(": ".join([f"its process died ({died})", *said]))
 
 
 def answer(module: str, attribute: str, question: str) -> None:
