@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs, check_probabilities
-from anydet_onnxruntime.layouts.grids import cell_counts, grid
+from anydet_onnxruntime.layouts.grids import cell_boxes, cell_counts, grid
 from anydet_onnxruntime.layouts.shapes import Signature
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
@@ -117,13 +116,7 @@ class Yunet:
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """Offsets from the cell, sizes in strides."""
-        raw = _concatenated(outputs, self.box_outputs)[rows].astype(np.float64)
-        cells = grid(self.input_wh, _STRIDES)
-        strides = cells.strides[rows]
-        centre = (raw[:, :2] + cells.cells_xy[rows]) * strides
-        with np.errstate(over="ignore"):  # infinite sizes are refused where candidates are selected
-            size = np.exp(raw[:, 2:]) * strides
-        return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+        return cell_boxes(_concatenated(outputs, self.box_outputs)[rows], rows, self.input_wh, _STRIDES)
 
     def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """Offsets from the cell."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from anydet.types import FloatArray, Size
+from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.types import FloatArray, IntArray, Size
 
 
 def cell_counts(input_wh: Size, strides: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,6 +39,25 @@ def grid(input_wh: Size, strides: tuple[int, ...]) -> Grid:
     cells = [_level(-(-width // stride), -(-height // stride)) for stride in strides]
     repeats = cell_counts(input_wh, strides)
     return Grid(np.concatenate(cells), np.repeat(np.array(strides, np.float64), repeats)[:, None])
+
+
+def cell_boxes(raw: NDArray[Any], rows: IntArray, input_wh: Size, strides: tuple[int, ...]) -> FloatArray:
+    """(K, 4) ``xyxy`` of offsets from the cell and logarithms of sizes, all in strides.
+
+    Centre = (xy + cell) * stride, size = exp(wh) * stride.
+
+    Args:
+        raw: (K, 4) x, y, w, h.
+        rows: (K,) cells they belong to.
+        input_wh: input size in pixels.
+        strides: of the grid.
+    """
+    cells = grid(input_wh, strides)
+    offsets = raw.astype(np.float64)
+    centre = (offsets[:, :2] + cells.cells_xy[rows]) * cells.strides[rows]
+    with np.errstate(over="ignore"):  # infinite sizes are refused where candidates are selected
+        size = np.exp(offsets[:, 2:]) * cells.strides[rows]
+    return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
 
 
 def _level(columns: int, rows: int) -> FloatArray:

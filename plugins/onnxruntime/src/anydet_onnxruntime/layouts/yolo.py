@@ -9,7 +9,7 @@ import numpy as np
 from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.types import FloatArray, IntArray, Size
 from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.grids import cell_counts, grid
+from anydet_onnxruntime.layouts.grids import cell_boxes, cell_counts
 from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDES = (8, 16, 32)
@@ -37,13 +37,7 @@ class Yolox:
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """Offsets from the cell, sizes in strides."""
-        raw = outputs[0][rows, :4].astype(np.float64)
-        cells = grid(self.input_wh, _STRIDES)
-        strides = cells.strides[rows]
-        centre = (raw[:, :2] + cells.cells_xy[rows]) * strides
-        with np.errstate(over="ignore"):  # infinite sizes are refused where candidates are selected
-            size = np.exp(raw[:, 2:]) * strides
-        return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+        return cell_boxes(outputs[0][rows, :4], rows, self.input_wh, _STRIDES)
 
 
 @dataclass(frozen=True, slots=True)
