@@ -16,8 +16,8 @@ import click
 @click.pass_context
 def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
     """Make scenes, predict them with the toy adapter, validate, evaluate, and draw a picture."""
-    scenes, predictions = out / "scenes", out / "predictions.json"
-    if scenes.exists():
+    scenes, predictions, picture = out / "scenes", out / "predictions.json", out / "overlay.png"
+    if picture.exists() and scenes.exists():  # an earlier demo's; scenes alone may be somebody's own
         shutil.rmtree(scenes)
     for arguments in (
         ["synth", "--out", scenes, "--images", images, "--seed", seed, "--format", "coco"],
@@ -26,8 +26,8 @@ def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
         ["eval-coco", "--dataset", scenes, "--predictions", predictions, "--per-class"],
     ):
         _run(ctx, [str(a) for a in arguments])
-    _draw(scenes, predictions, out / "overlay.png")
-    click.echo(f"\n{out / 'overlay.png'}: ground truth (left) and predictions (right) of the first scenes")
+    _draw(scenes, predictions, picture)
+    click.echo(f"\n{picture}: ground truth (left) and predictions (right) of the first scenes")
 
 
 def _run(ctx: click.Context, arguments: list[str]) -> None:
