@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from anydet.errors import OptionError
 from anydet_onnxruntime.classes import COCO80, model_classes
 from anydet_onnxruntime.errors import ModelError
 
@@ -50,6 +51,27 @@ def test_the_option_wins_over_the_metadata():
 def test_coco_names_in_the_metadata_bring_cocos_ids():
     stored = str(dict(enumerate(COCO80.names)))
     assert model_classes(80, names=None, metadata={"names": stored}).table is COCO80
+
+
+def test_coco_is_a_word_for_its_names():
+    for count in (None, 80, 91):
+        assert model_classes(count, names="coco", metadata={}).table is COCO80
+    with pytest.raises(OptionError, match="names=coco gives 80 names, and the model has 3 classes"):
+        model_classes(3, names="coco", metadata={})
+
+
+def test_names_of_the_family_are_used_where_nothing_else_says_them():
+    assert model_classes(1, names=None, metadata={}, usual=("face",)).table.names == ("face",)
+    assert model_classes(1, names="head", metadata={}, usual=("face",)).table.names == ("head",)
+    assert model_classes(2, names=None, metadata={}, usual=("face",)).table is None
+
+
+@pytest.mark.parametrize("label", [-1, 2, 0.5, np.nan])
+def test_labels_of_no_class_are_refused(label):
+    classes = model_classes(None, names="a,b", metadata={})
+    assert classes.class_ids(np.array([1.0, 0.0])).tolist() == [1, 0]
+    with pytest.raises(ModelError, match=r"one of the 2 classes \(0 to 1\)"):
+        classes.class_ids(np.array([1.0, label]))
 
 
 def test_names_that_are_not_as_many_as_the_classes_are_refused(build, load):

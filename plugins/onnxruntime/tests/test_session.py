@@ -141,9 +141,14 @@ def test_an_input_that_is_no_image_is_an_error_that_shows_it(shape, build, load)
 
 
 def test_an_input_that_nobody_can_feed_is_an_error_that_shows_it(build, load):
-    extra = helper.make_tensor_value_info("scale_factor", TensorProto.FLOAT, [1, 2])
-    with pytest.raises(ModelError, match=r"scale_factor tensor\(float\) \(1, 2\)"):
-        load(build([OUTPUT], extra_inputs=[extra]), preset="yolox")
+    for name, kind, shape in (
+        ("scale_factor", TensorProto.FLOAT, (1, 2)),
+        ("input_ids", TensorProto.INT64, (1, "length")),
+        ("sizes", TensorProto.INT64, (1, 3)),
+    ):
+        extra = helper.make_tensor_value_info(name, kind, shape)
+        with pytest.raises(ModelError, match=f"wants an input {name} .* beside the image"):
+            load(build([OUTPUT], extra_inputs=[extra]), preset="yolox")
 
 
 def test_a_pixel_mask_is_fed(build, load):

@@ -145,6 +145,9 @@ def _is_channels_last(image: Tensor) -> bool:
 
 
 def _is_sizes(tensor: Tensor) -> bool:
-    """(B, 2) whole numbers, or floats whose name says so."""
-    pairs = len(tensor.shape) == 2 and (tensor.shape[1] == 2 or not isinstance(tensor.shape[1], int))
-    return pairs and (tensor.kind in _INTEGERS or (tensor.kind in _SIZES and "size" in tensor.name))
+    """(B, 2) whole numbers; where the 2 is left open or they are floats the name has to say so."""
+    if len(tensor.shape) != 2 or tensor.kind not in _SIZES:
+        return False
+    if tensor.shape[1] == 2 and tensor.kind in _INTEGERS:
+        return True
+    return not (isinstance(tensor.shape[1], int) and tensor.shape[1] != 2) and "size" in tensor.name.lower()
