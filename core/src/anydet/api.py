@@ -22,6 +22,8 @@ from anydet.data.dataset import open_dataset as open_with
 from anydet.evaluation.coco import CocoResult, evaluate_coco
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import IouType
+from anydet.evaluation.inputs import PredictionPaths
+from anydet.evaluation.protocol import CocoSettings
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
 from anydet.prediction.export import ExportSummary
@@ -140,23 +142,28 @@ def validate(path: Path | str, dataset: Dataset | None = None) -> Report:
 
 def evaluate(
     dataset: Dataset | Path | str,
-    predictions: Path | str,
+    predictions: PredictionPaths,
+    settings: CocoSettings | None = None,
     *,
     iou_type: IouType = "bbox",
     box_format: str | None = None,
     max_images: int | None = None,
     engine: str | None = None,
+    threads: int | None = None,
     plugins: Plugins | None = None,
 ) -> CocoResult:
-    """COCO's numbers of a predictions file on a data set.
+    """COCO's numbers of predictions on a data set.
 
     Args:
         dataset: an open data set, or a path; a COCO annotations file will do.
-        predictions: a predictions file or COCO results.
-        iou_type: what overlaps are measured on.
+        predictions: a predictions file or COCO results; or several that share no image, as a folder, a
+            pattern or a list.
+        settings: what is counted; COCO's own for ``iou_type`` by default.
+        iou_type: what overlaps are measured on, where there are no ``settings``.
         box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
         max_images: only the first so many images, on both sides.
         engine: registered name; the best installed one by default.
+        threads: how many an engine may use; as many as there are cores by default.
         plugins: where engines and formats come from; the installed ones by default.
 
     Raises:
@@ -167,8 +174,8 @@ def evaluate(
     return evaluate_coco(
         opened,
         predictions,
-        iou_type=iou_type,
+        settings or CocoSettings(iou_type),
         box_format=box_format,
         max_images=max_images,
-        engine=choose_engine(plugins, engine),
+        engine=choose_engine(plugins, engine, threads),
     )

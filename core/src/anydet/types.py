@@ -37,10 +37,12 @@ class ClassTable:
     Attributes:
         names: name of class i.
         source_ids: id of class i in the source (COCO's 1..90); 0..N-1 where the source has no other.
+        frequencies: "r", "c" or "f" (rare, common, frequent) a class, where the source says (LVIS); else ().
     """
 
     names: tuple[str, ...]
     source_ids: tuple[int, ...] = ()
+    frequencies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.source_ids:
@@ -225,9 +227,11 @@ class DetectionColumns(Columns):
         boxes_xywh_px: (N, 4) float64, pixels of the original image; x, y, width, height, because that is
             what COCO's arithmetic is exact in.
         scores: (N,) float64.
-        areas: (N,) float64 square pixels: width x height, or the mask's area where masks are scored.
+        areas: (N,) float64 square pixels, width x height; engines that score masks measure those instead.
         classes: names that the file states, or ``None``.
         states, state_scores, masks, keypoints, keypoint_visibility, poses: as in ``ImagePredictions``.
+        lenient: (N,) bool, detections that are not counted where they match nothing, because nobody looked
+            for all objects of their class on their image.
     """
 
     images: tuple[str, ...]
@@ -244,6 +248,7 @@ class DetectionColumns(Columns):
     keypoints: FloatArray | None = None
     poses: Poses | None = None
     keypoint_visibility: IntArray | None = None
+    lenient: BoolArray | None = None
 
     ROWS = (
         "image_index",
@@ -257,10 +262,24 @@ class DetectionColumns(Columns):
         "keypoints",
         "poses",
         "keypoint_visibility",
+        "lenient",
     )
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Federation:
+    """What was looked for on each image of a federated data set (Gupta et al. 2019, "LVIS").
+
+    Attributes:
+        absent: (P, 2) int64 image index and class id: the image was searched and has none of the class.
+        incomplete: (Q, 2) int64 image index and class id: not every object of the class is annotated.
+    """
+
+    absent: IntArray
+    incomplete: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,6 +294,7 @@ class GroundTruthColumns:
         classes: the class table.
         source: where the boxes come from, for the protocol ("COCO JSON annotations/...", "YOLO labels/...").
         image_ids: (I,) int64 the source's own ids (COCO), or ``None``.
+        federation: what was looked for, where not all classes were on all images (LVIS).
     """
 
     images: tuple[str, ...]
@@ -284,6 +304,7 @@ class GroundTruthColumns:
     classes: ClassTable
     source: str
     image_ids: IntArray | None = None
+    federation: Federation | None = None
 
     def __len__(self) -> int:
         return len(self.image_index)

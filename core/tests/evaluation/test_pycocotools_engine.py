@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.fit import comparable
-from anydet.evaluation.protocol import coco_params
+from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 
 SIGMAS = (0.1, 0.05, 0.2)
@@ -33,9 +33,8 @@ def test_random_problems_give_the_bits_of_pycocotools(data, iou_type, random_pro
     sigmas = SIGMAS if iou_type == "keypoints" else None
     run = reference(problem, iou_type, sigmas)
     detections, ground_truth = columns(problem)
-    evaluator = CocoEvaluator(
-        ground_truth.classes, engine=PycocotoolsEngine(), iou_type=iou_type, keypoint_sigmas=sigmas
-    )
+    settings = CocoSettings(iou_type, keypoint_sigmas=sigmas)
+    evaluator = CocoEvaluator(ground_truth.classes, engine=PycocotoolsEngine(), settings=settings)
     evaluator.add(detections, ground_truth)
     result = evaluator.result()
     assert_same_arrays(result.arrays, run)
@@ -47,7 +46,9 @@ def test_real_result_files_give_the_bits_of_pycocotools(iou_type, read_problem, 
     problem, _, _ = read_problem(iou_type)
     run = reference(problem, iou_type)
     detections, ground_truth = columns(problem)
-    evaluator = CocoEvaluator(ground_truth.classes, engine=PycocotoolsEngine(), iou_type=iou_type)
+    evaluator = CocoEvaluator(
+        ground_truth.classes, engine=PycocotoolsEngine(), settings=CocoSettings(iou_type)
+    )
     evaluator.add(detections, ground_truth)
     result = evaluator.result()
     assert_same_arrays(result.arrays, run)
@@ -58,8 +59,9 @@ def test_real_result_files_give_the_bits_of_pycocotools(iou_type, read_problem, 
 def test_nothing_is_printed(capsys, columns):
     truth = {"images": [], "categories": [], "annotations": []}
     detections, ground_truth = columns((truth, []))
-    params = coco_params("bbox")
-    PycocotoolsEngine().evaluate(*comparable(detections, ground_truth, params), params)
+    params = CocoSettings().params(0)
+    compared = comparable(detections, ground_truth, CocoSettings(), params)
+    PycocotoolsEngine().match(*compared, params)
     assert capsys.readouterr() == ("", "")
 
 
@@ -89,9 +91,8 @@ def test_a_keypoint_that_was_not_predicted_matches_nothing(columns):
     missing[0, 1:] = np.nan
 
     def ap(found):
-        evaluator = CocoEvaluator(
-            truth.classes, engine=PycocotoolsEngine(), iou_type="keypoints", keypoint_sigmas=SIGMAS
-        )
+        settings = CocoSettings("keypoints", keypoint_sigmas=SIGMAS)
+        evaluator = CocoEvaluator(truth.classes, engine=PycocotoolsEngine(), settings=settings)
         evaluator.add(replace(detections, keypoints=found), truth)
         return evaluator.result().metrics["AP"]
 

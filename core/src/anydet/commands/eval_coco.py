@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.completion import complete_names
+from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
+    from anydet.evaluation.inputs import Inputs
     from anydet.plugins.manager import Plugins
-
-BOX_FORMATS = ("cxcywh_norm", "cxcywh_abs", "xywh_abs", "xyxy_abs")
-
-
-def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    """``0.05,0.1`` to numbers."""
-    if text is None:
-        return None
-    try:
-        sigmas = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        sigmas = ()
-    if not sigmas or not all(0 < sigma < float("inf") for sigma in sigmas):
-        raise click.BadParameter(f"{text!r} is not a list of positive numbers like 0.05,0.1")
-    return sigmas
 
 
 @click.command(
@@ -51,10 +37,7 @@ def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) 
     "--predictions",
     type=click.Path(path_type=Path),
     required=True,
-    help="Predictions file, or COCO results JSON.",
-)
-@click.option(
-    "--iou-type", type=click.Choice(["bbox", "segm", "keypoints"]), default="bbox", show_default=True
+    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files that share no image.",
 )
 @click.option(
     "--bbox-format",
@@ -70,24 +53,13 @@ def read_sigmas(_ctx: click.Context, _param: click.Parameter, text: str | None) 
 )
 @click.option("--dry-run", is_flag=True, help="Read, check and join everything, but evaluate nothing.")
 @click.option("--per-class", is_flag=True, help="Print a table of the classes, too.")
-@click.option(
-    "--engine",
-    metavar="NAME",
-    shell_complete=complete_names("engines"),
-    help="Who matches boxes; the fastest installed one by default.",
-)
-@click.option(
-    "--keypoint-sigmas",
-    callback=read_sigmas,
-    metavar="S,S,...",
-    help="One a keypoint; COCO's 17 of a person by default.",
-)
+@coco_options
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - is stdout."
 )
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    """Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints).
+    """Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints, 13 for LVIS).
 
     No image file is needed where sizes are stated.
     """
@@ -110,19 +82,24 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
     from anydet.data.dataset import open_dataset
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.engines import choose_engine
-    from anydet.evaluation.inputs import read_inputs
+    from anydet.evaluation.inputs import read_parts
 
-    engine = choose_engine(plugins, flags["engine"])
+    settings = read_settings(flags)
+    engine = choose_engine(plugins, flags["engine"], flags["workers"])
     formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
     dataset = open_dataset(flags["dataset"], flags["split"], formats=formats)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    inputs = read_inputs(dataset, flags["predictions"], **limits)
-    for warning in inputs.warnings:
-        click.secho(f"warning: {warning}", err=True, fg="yellow")
-    return prepare_coco(
-        inputs, engine=engine, **{name: flags[name] for name in ("iou_type", "keypoint_sigmas")}
-    )
+    parts = _warned(read_parts(dataset, flags["predictions"], **limits))
+    return prepare_coco(parts, settings, engine=engine, dry=flags["dry_run"])
+
+
+def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
+    """The same, with warnings printed on the way."""
+    for part in parts:
+        for warning in part.warnings:
+            click.secho(f"warning: {warning}", err=True, fg="yellow")
+        yield part
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:

@@ -21,12 +21,14 @@ class Aligned:
     Attributes:
         detections: over ``ground_truth.images``.
         ground_truth: sizes that only the predictions state are filled in.
-        missing: images of the table that the predictions do not mention.
+        mentioned: (I,) whether the predictions mention an image of the table.
+        missing: images of the table that they do not mention.
         surplus: predicted images of the data set that are not in the table; their detections are dropped.
     """
 
     detections: DetectionColumns
     ground_truth: GroundTruthColumns
+    mentioned: BoolArray
     missing: tuple[str, ...]
     surplus: int
 
@@ -74,14 +76,20 @@ def align(
         class_ids=class_ids,
         classes=classes.names,
     )
-    unseen = np.ones(count, np.bool_)
-    unseen[place[inside]] = False
+    mentioned = np.zeros(count, np.bool_)
+    mentioned[place[inside]] = True
     return Aligned(
         detections,
         replace(ground_truth, sizes_wh=table, classes=classes),
-        missing=tuple(ground_truth.images[i] for i in np.flatnonzero(unseen).tolist()),
+        mentioned=mentioned,
+        missing=named(ground_truth.images, ~mentioned),
         surplus=int(np.count_nonzero(~inside)),
     )
+
+
+def named(images: Sequence[str], which: BoolArray) -> tuple[str, ...]:
+    """The keys of the images that are marked."""
+    return tuple(images[i] for i in np.flatnonzero(which).tolist())
 
 
 def _sizes(

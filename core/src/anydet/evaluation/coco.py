@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +14,10 @@ from anydet.data.dataset import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams, IouType
-from anydet.evaluation.inputs import Inputs, read_inputs
-from anydet.evaluation.parts import Part, join_parts
-from anydet.evaluation.protocol import area_names, coco_params, summarize
+from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
+from anydet.evaluation.inputs import Inputs, PredictionPaths, read_parts
+from anydet.evaluation.parts import Counts, Part, join_parts
+from anydet.evaluation.protocol import CocoSettings, summarize
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 
 if TYPE_CHECKING:
@@ -56,32 +56,31 @@ class CocoResult:
 
 @dataclass(slots=True)
 class CocoEvaluator:
-    """Collects images and computes COCO's numbers over all of them.
+    """Matches images as they come and computes COCO's numbers over all of them.
 
-    The result does not depend on how the images were split into parts or on the parts' order.
+    The result does not depend on how the images were split into parts or on the parts' order. Nothing of an
+    image is kept but what curves are made of (``matches.Matches``).
 
     Attributes:
         classes: the classes that are scored; one without ground truth has no number and no part in means.
-        engine: who matches boxes.
-        iou_type: what overlaps are measured on.
-        max_detections: detections counted per image and class; COCO's by default.
-        keypoint_sigmas: of OKS; COCO's 17 by default.
+        engine: who matches.
+        settings: what is counted.
         context: what the protocol shall say beside what is known here (split, data set, ...).
+        dry: check and count, but match nothing; ``protocol`` is all that can be asked for then.
     """
 
     classes: ClassTable
     _: KW_ONLY
     engine: Engine
-    iou_type: IouType = "bbox"
-    max_detections: tuple[int, ...] | None = None
-    keypoint_sigmas: tuple[float, ...] | None = None
+    settings: CocoSettings = field(default_factory=CocoSettings)
     context: Mapping[str, Any] = field(default_factory=dict)
+    dry: bool = False
     _parts: list[Part] = field(default_factory=list, init=False, repr=False)
 
     @property
     def params(self) -> EngineParams:
-        """What is counted."""
-        return coco_params(self.iou_type, self.max_detections, self.keypoint_sigmas)
+        """What is counted, as engines take it."""
+        return self.settings.params(len(self.classes))
 
     def reset(self) -> None:
         """Forget everything added."""
@@ -90,7 +89,7 @@ class CocoEvaluator:
     def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
         """Add images. Both arguments share one ``images`` table and the class ids of ``ground_truth``.
 
-        Raises ``EvaluationError`` where they do not, or where they lack what ``iou_type`` is measured on.
+        Raises ``EvaluationError`` where they do not, or where they lack what is measured.
         """
         if ground_truth.classes != self.classes:
             raise EvaluationError(
@@ -99,13 +98,18 @@ class CocoEvaluator:
                 fix="build the evaluator with the class table of the ground truth",
             )
         fit.check_tables(detections, ground_truth)
-        self._parts.append(fit.comparable(detections, ground_truth, self.params))
+        counts = Counts.of(detections, ground_truth)
+        compared = fit.comparable(detections, ground_truth, self.settings, self.params)
+        matches = None if self.dry else self.engine.match(*compared, self.params)
+        self._parts.append(
+            Part(ground_truth.images, ground_truth.image_ids, ground_truth.source, counts, matches)
+        )
 
     def merge(self, other: Self) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
-        if other._kind() != self._kind():
+        if (other.classes, other.settings) != (self.classes, self.settings):
             raise EvaluationError(
-                "evaluators of different classes, IoU types, limits or sigmas cannot be merged",
+                "evaluators of different classes or settings cannot be merged",
                 fix="build all of them with the same arguments",
             )
         self._parts.extend(other._parts)
@@ -115,79 +119,73 @@ class CocoEvaluator:
 
         Raises ``EvaluationError`` where no image was added.
         """
-        detections, ground_truth = self._joined()
-        arrays = self.engine.evaluate(detections, ground_truth, self.params)
+        joint = self._joint()
+        if joint.matches is None:
+            raise EvaluationError("a dry evaluator counts, it does not match")
+        params = self.params
+        arrays = self.engine.accumulate(joint.matches, params)
         # Means are summed in the order of the source's ids, as pycocotools does, to agree in the last bit.
-        order = np.argsort(self.classes.source_ids, kind="stable")
+        order = (
+            np.argsort(self.classes.source_ids, kind="stable") if not self.settings.class_agnostic else None
+        )
         return CocoResult(
-            metrics=summarize(arrays, self.params, order),
-            per_class=_per_class(arrays, self.params, detections, ground_truth),
-            protocol=self._protocol(detections, ground_truth),
+            metrics=summarize(arrays, params, self.settings, order, self.classes.frequencies),
+            per_class=() if self.settings.class_agnostic else self._per_class(arrays, joint.counts),
+            protocol=self._protocol(joint),
             arrays=arrays,
         )
 
     def protocol(self) -> dict[str, Any]:
         """What ``result`` would count, without counting it."""
-        return self._protocol(*self._joined())
+        return self._protocol(self._joint())
 
-    def _joined(self) -> Part:
+    def _joint(self) -> Part:
         if not self._parts:
-            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
-        return join_parts(self._parts)
+            raise EvaluationError("nothing to evaluate: no image was added")
+        self._parts = [join_parts(self._parts)]
+        return self._parts[0]
 
-    def _kind(self) -> tuple[object, ...]:
-        return self.classes, self.iou_type, self.max_detections, self.keypoint_sigmas
-
-    def _protocol(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> dict[str, Any]:
-        params = self.params
+    def _protocol(self, joint: Part) -> dict[str, Any]:
+        params, counts = self.params, joint.counts
+        areas = zip(self.settings.areas, params.area_ranges_px.tolist(), strict=True)
         return {
-            "iou_type": self.iou_type,
+            "protocol": self.settings.protocol,
+            "iou_type": self.settings.iou_type,
             "iou_thresholds": params.iou_thresholds.tolist(),
             "recall_thresholds": params.recall_thresholds.tolist(),
-            "area_ranges_px": dict(
-                zip(area_names(self.iou_type), params.area_ranges_px.tolist(), strict=True)
-            ),
+            "area_ranges_px": dict(areas),
             "max_detections": list(params.max_detections),
             "keypoint_sigmas": None if params.keypoint_sigmas is None else params.keypoint_sigmas.tolist(),
+            "class_agnostic": self.settings.class_agnostic,
+            "pycocotools_quirks": params.pycocotools_quirks,
             "crowd": CROWD,
-            "detection_area": "mask" if self.iou_type == "segm" else "box",
-            "ground_truth": ground_truth.source,
+            "detection_area": "mask" if self.settings.iou_type in {"segm", "boundary"} else "box",
+            "ground_truth": joint.source,
             "classes": len(self.classes),
-            "images": len(ground_truth.images),
-            "annotations": len(ground_truth),
-            "crowd_annotations": int(np.count_nonzero(ground_truth.labels.iscrowd)),
-            "detections": len(detections),
+            "images": len(joint.images),
+            "annotations": int(counts.annotations.sum()),
+            "crowd_annotations": counts.crowds,
+            "detections": int(counts.detections.sum()),
             "engine": {"name": self.engine.name, "version": self.engine.version},
-            "versions": {name: version(name) for name in ("anydet", "numpy", "pycocotools")},
+            "versions": {"anydet": version("anydet"), "numpy": np.__version__},
             **self.context,
         }
 
-
-def _per_class(
-    arrays: EngineArrays,
-    params: EngineParams,
-    detections: DetectionColumns,
-    ground_truth: GroundTruthColumns,
-) -> list[dict[str, Any]]:
-    classes, labels = ground_truth.classes, ground_truth.labels
-    count = len(classes)
-    annotated = np.unique(np.stack([labels.class_ids, ground_truth.image_index]), axis=1)[0]
-    images, annotations, found = (
-        np.bincount(ids, minlength=count).tolist()
-        for ids in (annotated, labels.class_ids, detections.class_ids)
-    )
-    return [
-        {
-            "class_id": i,
-            "name": classes.names[i],
-            "source_id": classes.source_ids[i],
-            **summarize(arrays, params, np.array([i])),
-            "images": images[i],
-            "annotations": annotations[i],
-            "detections": found[i],
-        }
-        for i in range(count)
-    ]
+    def _per_class(self, arrays: EngineArrays, counts: Counts) -> list[dict[str, Any]]:
+        columns = (counts.annotated_images, counts.annotations, counts.detections)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [
+            {
+                "class_id": i,
+                "name": self.classes.names[i],
+                "source_id": self.classes.source_ids[i],
+                **summarize(arrays, self.params, self.settings, np.array([i])),
+                "images": images,
+                "annotations": annotations,
+                "detections": detections,
+            }
+            for i, (images, annotations, detections) in enumerate(rows)
+        ]
 
 
 def default_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
@@ -196,49 +194,58 @@ def default_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
 
 
 def prepare_coco(
-    inputs: Inputs,
+    inputs: Iterable[Inputs],
+    settings: CocoSettings | None = None,
     *,
-    iou_type: IouType = "bbox",
-    keypoint_sigmas: tuple[float, ...] | None = None,
     engine: Engine | None = None,
+    dry: bool = False,
 ) -> CocoEvaluator:
-    """An evaluator that holds the inputs, checked; ``result()`` is all that is left to do."""
-    evaluator = CocoEvaluator(
-        inputs.ground_truth.classes,
-        engine=engine or choose_engine(),
-        iou_type=iou_type,
-        keypoint_sigmas=keypoint_sigmas,
-        context=inputs.context,
-    )
-    evaluator.add(inputs.detections, inputs.ground_truth)
+    """An evaluator that has seen all inputs; ``result()``, or ``protocol()`` of a dry one, is left to do.
+
+    Raises:
+        AnydetError: as ``inputs.read_parts`` and ``CocoEvaluator.add``.
+    """
+    evaluator: CocoEvaluator | None = None
+    for part in inputs:
+        if evaluator is None:
+            evaluator = CocoEvaluator(
+                part.ground_truth.classes,
+                engine=engine or choose_engine(),
+                settings=settings or CocoSettings(),
+                dry=dry,
+            )
+        evaluator.add(part.detections, part.ground_truth)
+        evaluator.context = part.context
+    if evaluator is None:
+        raise EvaluationError("nothing to evaluate: no image was added")
     return evaluator
 
 
 def evaluate_coco(
     dataset: Dataset | Path | str,
-    predictions: Path | str,
+    predictions: PredictionPaths,
+    settings: CocoSettings | None = None,
     *,
-    iou_type: IouType = "bbox",
     box_format: str | None = None,
     split: str | None = None,
     max_images: int | None = None,
-    keypoint_sigmas: tuple[float, ...] | None = None,
     engine: Engine | None = None,
 ) -> CocoResult:
-    """COCO's numbers of a predictions file on a data set; what ``anydet eval-coco`` prints.
+    """COCO's numbers of predictions on a data set; what ``anydet eval-coco`` prints.
 
     Args:
         dataset: an open data set, or its path; a COCO annotations file will do.
-        predictions: a file of the contract, or COCO results.
-        iou_type: what overlaps are measured on.
+        predictions: a file of the contract, or COCO results; or several that share no image, as a folder, a
+            pattern or a list.
+        settings: what is counted; COCO's boxes by default.
         box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
-        keypoint_sigmas: of OKS; COCO's 17 by default.
-        engine: who matches boxes; the best installed one by default.
+        engine: who matches; the best installed one by default.
 
     Raises:
-        AnydetError: as ``inputs.read_inputs`` and ``CocoEvaluator.add``.
+        AnydetError: as ``inputs.read_parts`` and ``CocoEvaluator.add``.
     """
-    inputs = read_inputs(dataset, predictions, box_format=box_format, split=split, max_images=max_images)
-    return prepare_coco(inputs, iou_type=iou_type, keypoint_sigmas=keypoint_sigmas, engine=engine).result()
+    engine = engine or choose_engine()
+    parts = read_parts(dataset, predictions, box_format=box_format, split=split, max_images=max_images)
+    return prepare_coco(parts, settings, engine=engine).result()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from anydet.evaluation.matches import Matches
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
 
-IouType = Literal["bbox", "segm", "keypoints"]
+IouType = Literal["bbox", "segm", "keypoints", "boundary"]
 
 
 class Evaluator(Protocol):
@@ -36,7 +37,9 @@ class EngineParams:
         recall_thresholds: (R,).
         area_ranges_px: (A, 2) square pixels, both ends included.
         max_detections: (M,) ascending.
-        keypoint_sigmas: (K,) of OKS, for ``keypoints``.
+        keypoint_sigmas: (K,) or (C, K) of OKS, for ``keypoints``.
+        dilation_ratio: width of the boundary as a part of the image's diagonal, for ``boundary``.
+        pycocotools_quirks: take a match to an annotation with id 0 for no match, as pycocotools does.
     """
 
     iou_type: IouType
@@ -45,6 +48,8 @@ class EngineParams:
     area_ranges_px: FloatArray
     max_detections: tuple[int, ...]
     keypoint_sigmas: FloatArray | None = None
+    dilation_ratio: float = 0.02
+    pycocotools_quirks: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,15 +68,28 @@ class EngineArrays:
 
 
 class Engine(Protocol):
-    """Matches detections to ground truth and accumulates precision and recall."""
+    """Matches detections to ground truth and accumulates precision and recall.
+
+    Attributes:
+        name: as it is registered.
+        version: of its package.
+        threads: how many it may use; results do not depend on it.
+    """
 
     name: str
     version: str
+    threads: int
 
-    def evaluate(
+    def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
-    ) -> EngineArrays:
-        """Arrays over all images and classes; both arguments share images and class ids.
+    ) -> Matches:
+        """What came of the detections; both arguments share images and class ids.
+
+        Where masks are scored, the area of a detection is that of its mask.
+        """
+
+    def accumulate(self, matches: Matches, params: EngineParams) -> EngineArrays:
+        """Arrays over all images and classes.
 
         Of equal scores, the detection whose image comes first in the table ranks first, and on one image the
         row that comes first.

@@ -8,8 +8,9 @@ import numpy as np
 
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
-from anydet.geometry import masks
-from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, Labels
+from anydet.evaluation.protocol import CocoSettings
+from anydet.maskcolumns import MaskColumn, SegmentationColumn
+from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, Labels
 
 
 def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
@@ -40,42 +41,92 @@ def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "th
 
 
 def comparable(
-    detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
+    detections: DetectionColumns,
+    ground_truth: GroundTruthColumns,
+    settings: CocoSettings,
+    params: EngineParams,
 ) -> tuple[DetectionColumns, GroundTruthColumns]:
-    """Only the columns that the IoU type is measured on, checked; the rest is let go.
+    """Only the columns that are measured, checked, with classes joined or images federated as asked.
 
-    The area of a detection is that of its mask for ``segm``, else its box's width x height.
     Raises ``EvaluationError`` that names what is missing and the first image where.
     """
-    boxes = detections.boxes_xywh_px
+    old = ground_truth.labels
     found = DetectionColumns(
         detections.images,
         detections.sizes_wh,
         detections.image_index,
         detections.class_ids,
-        boxes,
+        detections.boxes_xywh_px,
         detections.scores,
-        areas=boxes[:, 2] * boxes[:, 3],
+        detections.areas,
     )
-    old = ground_truth.labels
-    labels = Labels(old.class_ids, old.boxes_xywh_px, old.areas, old.iscrowd)
-    if params.iou_type == "segm":
+    labels = Labels(old.class_ids, old.boxes_xywh_px, old.areas, old.iscrowd, old.annotation_ids)
+    if settings.iou_type in {"segm", "boundary"}:
         _check_masks(detections, ground_truth)
-        areas = np.array([masks.area(mask) for mask in detections.masks or () if mask], np.float64)
-        found = replace(found, masks=detections.masks, areas=areas)
-        labels = replace(labels, segmentations=old.segmentations)
-    elif params.iou_type == "keypoints":
-        count = 0 if params.keypoint_sigmas is None else len(params.keypoint_sigmas)
+        found = replace(found, masks=MaskColumn.of(detections.masks or ()))
+        labels = replace(labels, segmentations=SegmentationColumn.of(old.segmentations or ()))
+    elif settings.iou_type == "keypoints":
+        count = 0 if params.keypoint_sigmas is None else params.keypoint_sigmas.shape[-1]
         _check_keypoints(detections, ground_truth, count)
         found = replace(found, keypoints=detections.keypoints)
         labels = replace(labels, keypoints=old.keypoints)
-    return found, replace(ground_truth, labels=labels)
+    truth = replace(ground_truth, labels=labels)
+    if settings.protocol == "lvis":
+        found = federate(found, truth, params.max_detections[-1])
+    return class_agnostic(found, truth) if settings.class_agnostic else (found, truth)
+
+
+def class_agnostic(
+    detections: DetectionColumns, ground_truth: GroundTruthColumns
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """All classes as one; of equal scores, those of the first class lead, as with ``useCats = 0``."""
+    rank = np.argsort(np.argsort(ground_truth.classes.source_ids, kind="stable"))
+    rows = np.argsort(rank[detections.class_ids], kind="stable")
+    found = detections.take(rows)
+    order = np.argsort(rank[ground_truth.labels.class_ids], kind="stable")
+    labels = ground_truth.labels.take(order)
+    return (
+        replace(found, class_ids=np.zeros_like(found.class_ids)),
+        replace(
+            ground_truth,
+            image_index=ground_truth.image_index[order],
+            labels=replace(labels, class_ids=np.zeros_like(labels.class_ids)),
+            classes=ClassTable(("object",)),
+        ),
+    )
+
+
+def federate(detections: DetectionColumns, ground_truth: GroundTruthColumns, limit: int) -> DetectionColumns:
+    """What LVIS counts: the best detections of each image, of classes that the image was searched for.
+
+    Detections of classes that are not annotated exhaustively on their image are ``lenient``.
+
+    Source: ``LVISResults.limit_dets_per_image`` and ``LVISEval._prepare`` of the package ``lvis``.
+    """
+    federation = ground_truth.federation
+    if federation is None:
+        raise EvaluationError(
+            "the data set does not say which classes were looked for on which images",
+            fix="give LVIS annotations (neg_category_ids, not_exhaustive_category_ids), or --protocol coco",
+        )
+    classes = len(ground_truth.classes)
+    index = detections.image_index
+    order = np.lexsort((-detections.scores, index))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(index[order], index[order])
+    key = index * classes + detections.class_ids
+    present = ground_truth.image_index * classes + ground_truth.labels.class_ids
+    absent, incomplete = (
+        pairs[:, 0] * classes + pairs[:, 1] for pairs in (federation.absent, federation.incomplete)
+    )
+    kept = (rank < limit) & np.isin(key, np.concatenate([present, absent]))
+    return replace(detections, lenient=np.isin(key, incomplete)).take(kept)
 
 
 def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-    truth = ground_truth.labels.segmentations or (None,) * len(ground_truth)
+    truth = SegmentationColumn.of(ground_truth.labels.segmentations or (None,) * len(ground_truth))
     _refuse(
-        np.array([not segmentation for segmentation in truth], np.bool_),
+        truth.missing,
         ground_truth,
         "annotations have no segmentation",
         "use a data set with masks, or --iou-type bbox",
@@ -86,17 +137,16 @@ def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         "annotations are in images of unknown size",
         "write width and height into the data set, or image_size into the predictions",
     )
-    found = detections.masks or (None,) * len(detections)
+    found = MaskColumn.of(detections.masks or (None,) * len(detections))
     _refuse(
-        np.array([mask is None for mask in found], np.bool_),
+        found.missing,
         detections,
         "detections have no mask",
         "export with an adapter that predicts masks, or use --iou-type bbox",
     )
-    sizes_hw = np.array([mask.size_hw for mask in found if mask], np.int64).reshape(-1, 2)
     sizes_wh = ground_truth.sizes_wh[detections.image_index]
     _refuse(
-        ((sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1),
+        ((found.sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1),
         detections,
         "detections have a mask of another size than their image",
         "masks must be of the original image's size",

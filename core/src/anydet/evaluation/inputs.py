@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.load import load
 from anydet.contract.raw import RawPredictions
+from anydet.contract.scanned import scan_predictions
 from anydet.contract.source import open_source
 from anydet.data.dataset import Dataset, open_dataset
-from anydet.errors import EvaluationError
-from anydet.evaluation.align import Aligned, align
+from anydet.errors import ContractError, EvaluationError
+from anydet.evaluation.align import Aligned, align, named
+from anydet.evaluation.parts import take_images
+from anydet.scanner import COCO_RESULTS, Scanner
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 _FRACTION = 2.0
@@ -39,6 +43,11 @@ class Inputs:
     warnings: tuple[str, ...]
 
 
+PredictionPaths: TypeAlias = Path | str | Sequence[Path | str]
+"""A file, a folder of files, a pattern like ``parts/*.jsonl``, or a list of files."""
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+
+
 def read_inputs(
     dataset: Dataset | Path | str,
     predictions: Path | str,
@@ -46,6 +55,7 @@ def read_inputs(
     box_format: str | None = None,
     split: str | None = None,
     max_images: int | None = None,
+    scanner: Scanner | None = None,
 ) -> Inputs:
     """Read both sides and join images and classes; no image file is opened where sizes are stated.
 
@@ -55,45 +65,125 @@ def read_inputs(
         box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
+        scanner: reads JSON files faster, with the same result.
 
     Raises:
         DatasetError: the data set cannot be read.
         ContractError: the predictions break the contract or name images that the data set does not have.
         EvaluationError: the two do not fit each other.
     """
-    opened = open_dataset(dataset, split) if isinstance(dataset, str | Path) else dataset
+    opened = _open(dataset, split)
+    inputs, _ = _read(opened, opened.ground_truth(max_images), Path(predictions), box_format, max_images)
+    return inputs
+
+
+def read_parts(
+    dataset: Dataset | Path | str,
+    predictions: PredictionPaths,
+    *,
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+) -> Iterator[Inputs]:
+    """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
+
+    Each part has the images that its file mentions; a last one has those that no file does.
+
+    Raises:
+        AnydetError: as ``read_inputs``; ``EvaluationError`` where two files mention one image.
+    """
+    opened = _open(dataset, split)
+    paths = prediction_files(predictions)
+    truth = opened.ground_truth(max_images)
+    if len(paths) == 1:
+        yield _read(opened, truth, paths[0], box_format, max_images)[0]
+        return
+    owner = np.full(len(truth.images), -1, np.int64)
+    for number, path in enumerate(paths):
+        inputs, aligned = _read(opened, truth, path, box_format, max_images, part=True)
+        for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
+            raise EvaluationError(
+                f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
+                fix="give files that share no image",
+            )
+        owner[aligned.mentioned] = number
+        found, labelled = take_images(
+            inputs.detections, inputs.ground_truth, np.flatnonzero(aligned.mentioned)
+        )
+        yield replace(inputs, detections=found, ground_truth=labelled)
+    last, aligned = inputs, replace(aligned, missing=named(truth.images, owner < 0))
+    found, labelled = take_images(
+        last.detections.take(np.zeros(0, np.int64)), last.ground_truth, np.flatnonzero(owner < 0)
+    )
+    context = {**last.context, "predictions": ", ".join(map(str, paths))}
+    context["images_without_predictions"] = len(aligned.missing)
+    yield Inputs(found, labelled, context, tuple(_coverage_warnings(aligned, "the files")))
+
+
+def prediction_files(predictions: PredictionPaths) -> list[Path]:
+    """The files that are meant; raises ``ContractError`` where there are none."""
+    if not isinstance(predictions, str | Path):
+        return [Path(path) for path in predictions]
+    path = Path(predictions)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    elif not path.exists() and any(mark in str(path) for mark in "*?["):
+        found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (an absolute pattern too)
+    else:
+        return [path]
+    if not found:
+        raise ContractError(
+            f"{path}: no predictions files there", fix=f"give files that end in {', '.join(_SUFFIXES)}"
+        )
+    return found
+
+
+def _open(dataset: Dataset | Path | str, split: str | None) -> Dataset:
+    opened = (
+        open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
+    )
     if opened.source == "none":
         raise EvaluationError(
             f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labelled data set"
         )
-    path = Path(predictions)
-    raw = _load(path, opened)
+    return opened
+
+
+def _read(
+    dataset: Dataset,
+    truth: GroundTruthColumns,
+    path: Path,
+    box_format: str | None,
+    max_images: int | None,
+    *,
+    part: bool = False,
+) -> tuple[Inputs, Aligned]:
+    raw = _load(path, dataset)
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
-    aligned = align(
-        raw,
-        opened.ground_truth(max_images),
-        opened.keys,
-        box_format=used,
-        named_classes=opened.classes is not None,
-    )
+    aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
-        "dataset": str(opened.root),
-        "split": opened.split,
+        "dataset": str(dataset.root),
+        "split": dataset.split,
         "max_images": max_images,
         "predictions": str(path),
         "box_format": used,
         "images_without_predictions": len(aligned.missing),
         "predicted_images_left_out": aligned.surplus,
     }
-    warnings = (*_format_warnings(raw, box_format), *_coverage_warnings(aligned, path))
-    return Inputs(aligned.detections, aligned.ground_truth, context, warnings)
+    warnings = [*_format_warnings(raw, box_format)]
+    if not part:
+        warnings += _coverage_warnings(aligned, str(path))
+    return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
 
 
-def _load(path: Path, dataset: Dataset) -> RawPredictions:
+def _load(path: Path, dataset: Dataset, scanner: Scanner | None) -> RawPredictions:
     """Predictions of any shape; those of COCO results are joined through the data set's own ids."""
-    if open_source(path).shape != "coco":
-        return load(path)
-    return load_coco_results(path, *coco_ids(dataset.ground_truth()))
+    quick = scan_predictions(path, scanner)
+    if isinstance(quick, RawPredictions):
+        return quick
+    if quick.reason == COCO_RESULTS or open_source(path).shape == "coco":
+        return load_coco_results(path, *coco_ids(dataset.ground_truth()), scanner=scanner)
+    return load(path)
 
 
 def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
@@ -112,13 +202,19 @@ def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
         yield f"{raw.path} says that its boxes are {raw.box_format}; they are read as {asked}, as asked"
 
 
-def _coverage_warnings(aligned: Aligned, path: Path) -> Iterator[str]:
+def _coverage_warnings(aligned: Aligned, path: str) -> Iterator[str]:
     missing = aligned.missing
     if missing:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         yield (
             f"{path} does not mention {len(missing)} of the images ({first}); "
             "they count as images without detections, which lowers AP"
+        )
+    ids = aligned.ground_truth.labels.annotation_ids
+    if ids is not None and (ids == 0).any():
+        yield (
+            "an annotation has id 0: pycocotools takes a match to it for a false positive, here it counts "
+            "as a match (--pycocotools-quirks does as pycocotools does)"
         )
     if not len(aligned.ground_truth):
         yield "the images have no annotations at all: there is nothing to measure on"

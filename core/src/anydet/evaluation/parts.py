@@ -4,17 +4,75 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anydet.columns import concatenate
 from anydet.errors import EvaluationError
-from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
+from anydet.evaluation.matches import Matches, join_matches
+from anydet.types import DetectionColumns, Federation, GroundTruthColumns, IntArray
 
-Part: TypeAlias = tuple[DetectionColumns, GroundTruthColumns]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """How much there is, for protocols; each is added up over parts.
+
+    Attributes:
+        annotations: (C,) of each class.
+        annotated_images: (C,) images with annotations of each class.
+        detections: (C,) of each class.
+        crowds: annotations of crowds.
+    """
+
+    annotations: IntArray
+    annotated_images: IntArray
+    detections: IntArray
+    crowds: int
+
+    @classmethod
+    def of(cls, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Self:
+        """What these columns hold."""
+        classes, labels = len(ground_truth.classes), ground_truth.labels
+        annotated = np.unique(labels.class_ids * max(1, len(ground_truth.images)) + ground_truth.image_index)
+        return cls(
+            np.bincount(labels.class_ids, minlength=classes),
+            np.bincount(annotated // max(1, len(ground_truth.images)), minlength=classes),
+            np.bincount(detections.class_ids, minlength=classes),
+            int(np.count_nonzero(labels.iscrowd)),
+        )
+
+    def plus(self, other: Self) -> Self:
+        """The sums."""
+        return type(self)(
+            self.annotations + other.annotations,
+            self.annotated_images + other.annotated_images,
+            self.detections + other.detections,
+            self.crowds + other.crowds,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What an evaluator remembers of the images it has seen; no box, no mask.
+
+    Attributes:
+        images: their keys.
+        image_ids: their ids in the source, or ``None``.
+        source: where the ground truth comes from.
+        counts: how much there was.
+        matches: what came of the detections, or ``None`` where nothing was matched.
+    """
+
+    images: tuple[str, ...]
+    image_ids: IntArray | None
+    source: str
+    counts: Counts
+    matches: Matches | None
 
 
 def join_parts(parts: Sequence[Part]) -> Part:
@@ -23,32 +81,30 @@ def join_parts(parts: Sequence[Part]) -> Part:
     Images are ordered by the source's image ids where all parts have them, as pycocotools orders them, else
     by key; rows of one image keep their order. Raises ``EvaluationError`` for an image seen twice.
     """
-    truths = [truth for _, truth in parts]
-    images = tuple(chain.from_iterable(truth.images for truth in truths))
+    images = tuple(chain.from_iterable(part.images for part in parts))
     _refuse_duplicates(images)
-    starts = np.cumsum([0, *(len(truth.images) for truth in truths)])
-    ids = None
-    if all(truth.image_ids is not None for truth in truths):
-        ids = np.concatenate([truth.image_ids for truth in truths if truth.image_ids is not None])
-    truth = replace(
-        truths[0],
-        images=images,
-        sizes_wh=np.concatenate([truth.sizes_wh for truth in truths]),
-        image_index=np.concatenate([t.image_index + s for t, s in zip(truths, starts, strict=False)]),
-        labels=concatenate([truth.labels for truth in truths]),
-        source="; ".join(dict.fromkeys(truth.source for truth in truths)),
-        image_ids=ids,
+    ids = [part.image_ids for part in parts if part.image_ids is not None]
+    joint = np.concatenate(ids) if len(ids) == len(parts) else None
+    order = np.argsort(joint, kind="stable") if joint is not None else _by_key(images)
+    place = np.empty(len(images), np.int64)
+    place[order] = np.arange(len(images))
+    counts = parts[0].counts
+    for part in parts[1:]:
+        counts = counts.plus(part.counts)
+    matches = [part.matches for part in parts if part.matches is not None]
+    places = np.split(place, np.cumsum([len(part.images) for part in parts])[:-1])
+    return Part(
+        images=images if len(parts) == 1 and _ascending(order) else tuple(images[i] for i in order.tolist()),
+        image_ids=None if joint is None else joint[order],
+        source="; ".join(dict.fromkeys(part.source for part in parts)),
+        counts=counts,
+        matches=join_matches(matches, places) if len(matches) == len(parts) else None,
     )
-    shifted = [
-        replace(found, image_index=found.image_index + start)
-        for (found, _), start in zip(parts, starts, strict=False)
-    ]
-    found = replace(concatenate(shifted), images=images, sizes_wh=truth.sizes_wh)
-    order = np.argsort(ids, kind="stable") if ids is not None else _by_key(images)
-    return take_images(found, truth, order)
 
 
-def take_images(found: DetectionColumns, truth: GroundTruthColumns, order: IntArray) -> Part:
+def take_images(
+    found: DetectionColumns, truth: GroundTruthColumns, order: IntArray
+) -> tuple[DetectionColumns, GroundTruthColumns]:
     """Only the images at ``order``, in that order, with their rows; all others are dropped."""
     images = tuple(truth.images[i] for i in order.tolist())
     place = np.full(len(truth.images), -1, np.int64)
@@ -57,11 +113,24 @@ def take_images(found: DetectionColumns, truth: GroundTruthColumns, order: IntAr
     rows, index = _sorted_rows(place[found.image_index])
     found = replace(found.take(rows), images=images, sizes_wh=sizes, image_index=index)
     rows, index = _sorted_rows(place[truth.image_index])
-    ids = None if truth.image_ids is None else truth.image_ids[order]
-    labels = truth.labels.take(rows)
     return found, replace(
-        truth, images=images, sizes_wh=sizes, image_index=index, labels=labels, image_ids=ids
+        truth,
+        images=images,
+        sizes_wh=sizes,
+        image_index=index,
+        labels=truth.labels.take(rows),
+        image_ids=None if truth.image_ids is None else truth.image_ids[order],
+        federation=None if truth.federation is None else _taken(truth.federation, place),
     )
+
+
+def _taken(federation: Federation, place: IntArray) -> Federation:
+    """The pairs whose images have a place."""
+    absent, incomplete = (
+        np.stack([place[pairs[:, 0]], pairs[:, 1]], axis=1)[place[pairs[:, 0]] >= 0]
+        for pairs in (federation.absent, federation.incomplete)
+    )
+    return replace(federation, absent=absent, incomplete=incomplete)
 
 
 def _sorted_rows(index: IntArray) -> tuple[IntArray, IntArray]:
@@ -71,14 +140,20 @@ def _sorted_rows(index: IntArray) -> tuple[IntArray, IntArray]:
     return order, index[order]
 
 
+def _ascending(order: IntArray) -> bool:
+    return bool((np.diff(order) > 0).all())
+
+
 def _by_key(images: Sequence[str]) -> IntArray:
     return np.array(sorted(range(len(images)), key=images.__getitem__), np.int64)
 
 
 def _refuse_duplicates(images: Sequence[str]) -> None:
-    twice = [image for image, count in Counter(images).items() if count > 1]
-    if twice:
-        raise EvaluationError(
-            f"image {twice[0]!r} was added {Counter(images)[twice[0]]} times ({len(twice)} such images)",
-            fix="add every image once; parts that are merged must not share images",
-        )
+    if len(set(images)) == len(images):
+        return
+    counts = Counter(images)
+    twice = [image for image, count in counts.items() if count > 1]
+    raise EvaluationError(
+        f"image {twice[0]!r} was added {counts[twice[0]]} times ({len(twice)} such images)",
+        fix="add every image once; parts that are merged must not share images",
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams, IouType
+from anydet.evaluation.matches import MOST_AREAS
 from anydet.types import FloatArray, IntArray
 
 AREAS = {"all": (0.0, 1e10), "small": (0.0, 1024.0), "medium": (1024.0, 9216.0), "large": (9216.0, 1e10)}
@@ -36,35 +38,80 @@ _SIGMA_TENTHS = [
 KEYPOINT_SIGMAS: tuple[float, ...] = tuple((np.array(_SIGMA_TENTHS) / 10.0).tolist())
 """Standard deviation of each of the 17 COCO person keypoints, relative to the object's scale."""
 
-_MAX_DETECTIONS = {"bbox": (1, 10, 100), "segm": (1, 10, 100), "keypoints": (20,)}
+Protocol = Literal["coco", "lvis"]
+
+_MAX_DETECTIONS = {"bbox": (1, 10, 100), "segm": (1, 10, 100), "boundary": (1, 10, 100), "keypoints": (20,)}
+_LVIS_DETECTIONS = (300,)
+FREQUENCIES = ("r", "c", "f")
+"""LVIS's groups of classes: rare, common, frequent."""
 
 
-def area_names(iou_type: IouType) -> tuple[str, ...]:
-    """Names of the area ranges in the order of ``EngineParams.area_ranges_px``."""
-    return tuple(name for name in AREAS if not (iou_type == "keypoints" and name == "small"))
+@dataclass(frozen=True, slots=True)
+class CocoSettings:
+    """What is counted; the defaults are COCO's own, equal to ``pycocotools.cocoeval.Params``.
 
-
-def coco_params(
-    iou_type: IouType,
-    max_detections: tuple[int, ...] | None = None,
-    keypoint_sigmas: tuple[float, ...] | None = None,
-) -> EngineParams:
-    """COCO's own parameters, equal to those of ``pycocotools.cocoeval.Params``.
-
-    Args:
+    Attributes:
         iou_type: what overlaps are measured on.
-        max_detections: detections counted per image and class; 1, 10, 100 by default, 20 for keypoints.
-        keypoint_sigmas: of OKS; the 17 of COCO persons by default.
+        protocol: "lvis" looks only for what each image was searched for, and takes 300 detections an image.
+        iou_thresholds: 0.50, 0.55, ..., 0.95 by default.
+        area_ranges_px: name -> smallest and largest area in square pixels; the first one is the main one.
+        max_detections: counted per image and class; 1, 10, 100 by default, 20 for keypoints.
+        keypoint_sigmas: of OKS, one a keypoint, or a row of them a class; the 17 of COCO persons by default.
+        class_agnostic: all classes as one, as ``useCats = 0`` of pycocotools.
+        dilation_ratio: width of the boundary as a part of the image's diagonal.
+        pycocotools_quirks: take a match to an annotation with id 0 for no match, as pycocotools does.
     """
-    sigmas = np.array(keypoint_sigmas or KEYPOINT_SIGMAS) if iou_type == "keypoints" else None
-    return EngineParams(
-        iou_type=iou_type,
-        iou_thresholds=np.linspace(0.5, 0.95, 10),
-        recall_thresholds=np.linspace(0.0, 1.0, 101),
-        area_ranges_px=np.array([AREAS[name] for name in area_names(iou_type)]),
-        max_detections=tuple(sorted(max_detections or _MAX_DETECTIONS[iou_type])),
-        keypoint_sigmas=sigmas,
-    )
+
+    iou_type: IouType = "bbox"
+    protocol: Protocol = "coco"
+    iou_thresholds: tuple[float, ...] | None = None
+    area_ranges_px: Mapping[str, tuple[float, float]] | None = None
+    max_detections: tuple[int, ...] | None = None
+    keypoint_sigmas: tuple[float, ...] | tuple[tuple[float, ...], ...] | None = None
+    class_agnostic: bool = False
+    dilation_ratio: float = 0.02
+    pycocotools_quirks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.protocol == "lvis" and (self.iou_type not in {"bbox", "segm"} or self.class_agnostic):
+            raise EvaluationError(
+                f"LVIS scores boxes or masks of its classes, not {self.iou_type}"
+                + " of all classes as one" * self.class_agnostic,
+                fix="use --iou-type bbox or segm, or --protocol coco",
+            )
+        if len(self.areas) > MOST_AREAS:
+            raise EvaluationError(
+                f"{len(self.areas)} area ranges, where at most {MOST_AREAS} fit",
+                fix="evaluate some of them at a time",
+            )
+
+    @property
+    def areas(self) -> Mapping[str, tuple[float, float]]:
+        """Area ranges by name."""
+        if self.area_ranges_px is not None:
+            return self.area_ranges_px
+        return {k: v for k, v in AREAS.items() if not (self.iou_type == "keypoints" and k == "small")}
+
+    def params(self, classes: int) -> EngineParams:
+        """The same as engines take it, for a number of classes."""
+        default = _LVIS_DETECTIONS if self.protocol == "lvis" else _MAX_DETECTIONS[self.iou_type]
+        sigmas = None
+        if self.iou_type == "keypoints":
+            sigmas = np.array(self.keypoint_sigmas or KEYPOINT_SIGMAS)
+            if sigmas.ndim > 1 and len(sigmas) != classes:
+                raise EvaluationError(
+                    f"sigmas for {len(sigmas)} classes, but there are {classes}", fix="give one row a class"
+                )
+        return EngineParams(
+            iou_type=self.iou_type,
+            iou_thresholds=np.array(self.iou_thresholds or np.linspace(0.5, 0.95, 10), np.float64),
+            recall_thresholds=np.linspace(0.0, 1.0, 101),
+            area_ranges_px=np.array(list(self.areas.values()), np.float64),
+            max_detections=tuple(sorted(self.max_detections or default)),
+            keypoint_sigmas=sigmas,
+            dilation_ratio=self.dilation_ratio,
+            pycocotools_quirks=self.pycocotools_quirks,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,55 +122,76 @@ class Metric:
         name: "AP50", "ARs", ...
         of: which array.
         iou: the one IoU threshold, or ``None`` for the mean over all.
-        area: name of the area range.
+        area: position of the area range.
         rank: position in ``max_detections``.
+        frequency: only classes of this group of LVIS.
     """
 
     name: str
     of: Literal["precision", "recall"]
     iou: float | None = None
-    area: str = "all"
+    area: int = 0
     rank: int = -1
+    frequency: str | None = None
 
-    def value(self, arrays: EngineArrays, params: EngineParams) -> float | None:
+    def value(
+        self, arrays: EngineArrays, params: EngineParams, frequencies: Sequence[str] = ()
+    ) -> float | None:
         """The mean over what has ground truth, in the order in which pycocotools adds; else ``None``."""
-        values: FloatArray = getattr(arrays, self.of)
+        values: FloatArray = getattr(arrays, self.of)[..., self.area, self.rank]
         if self.iou is not None:
             values = values[np.flatnonzero(params.iou_thresholds == self.iou)]
-        values = values[..., area_names(params.iou_type).index(self.area), self.rank]
+        if self.frequency is not None:
+            values = values[..., [i for i, group in enumerate(frequencies) if group == self.frequency]]
         known = values[values > -1]
         return float(np.mean(known)) if len(known) else None
 
 
-def metrics(params: EngineParams) -> tuple[Metric, ...]:
-    """COCO's numbers in their usual order: 12 for boxes and masks, 10 for keypoints.
+def metrics(params: EngineParams, settings: CocoSettings) -> tuple[Metric, ...]:
+    """COCO's numbers in their usual order: 12 for boxes and masks, 10 for keypoints, 13 for LVIS.
 
     AP counts the last of ``max_detections``; with other limits than COCO's, AR is named after them.
     """
-    keypoints = params.iou_type == "keypoints"
+    keypoints, lvis = settings.iou_type == "keypoints", settings.protocol == "lvis"
     limits = enumerate(params.max_detections)
     total = [Metric("AR", "recall")] if keypoints else [Metric(f"AR{m}", "recall", rank=i) for i, m in limits]
     strict = [Metric("AR50", "recall", 0.5), Metric("AR75", "recall", 0.75)] if keypoints else []
+    groups = [Metric(f"AP{group}", "precision", frequency=group) for group in FREQUENCIES] if lvis else []
     return (
         *(Metric("AP", "precision"), Metric("AP50", "precision", 0.5), Metric("AP75", "precision", 0.75)),
-        *_by_area("AP", "precision", params),
+        *_by_area("AP", "precision", settings),
+        *groups,
         *total,
         *strict,
-        *_by_area("AR", "recall", params),
+        *_by_area("AR", "recall", settings),
     )
 
 
-def _by_area(name: str, of: Literal["precision", "recall"], params: EngineParams) -> Iterator[Metric]:
-    for area in area_names(params.iou_type)[1:]:
-        yield Metric(name + area[0], of, area=area)
+def _by_area(name: str, of: Literal["precision", "recall"], settings: CocoSettings) -> Iterator[Metric]:
+    for position, area in enumerate(settings.areas):
+        if position:
+            yield Metric(name + (area[0] if area in AREAS else f"_{area}"), of, area=position)
 
 
 def summarize(
-    arrays: EngineArrays, params: EngineParams, classes: IntArray | None = None
+    arrays: EngineArrays,
+    params: EngineParams,
+    settings: CocoSettings,
+    classes: IntArray | None = None,
+    frequencies: Sequence[str] = (),
 ) -> dict[str, float | None]:
-    """COCO's numbers by name, over the classes given (in that order) or all; ``None`` where COCO says -1."""
+    """COCO's numbers by name, over the classes given (in that order) or all; ``None`` where COCO says -1.
+
+    Args:
+        arrays: what an engine gave.
+        params: what it counted.
+        settings: the same, as the user said it.
+        classes: class ids, or ``None`` for all.
+        frequencies: of all classes of the table, for LVIS.
+    """
     if classes is not None:
         arrays = EngineArrays(
             arrays.precision[:, :, classes], arrays.recall[:, classes], arrays.scores[:, :, classes]
         )
-    return {metric.name: metric.value(arrays, params) for metric in metrics(params)}
+        frequencies = [frequencies[i] for i in classes.tolist()] if frequencies else ()
+    return {m.name: m.value(arrays, params, frequencies) for m in metrics(params, settings)}

@@ -1,0 +1,140 @@
+"""Flags that say what COCO's numbers count; shared by the commands that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.completion import complete_names
+
+if TYPE_CHECKING:
+    from anydet.evaluation.protocol import CocoSettings
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+BOX_FORMATS = ("cxcywh_norm", "cxcywh_abs", "xywh_abs", "xyxy_abs")
+SETTINGS = (
+    "iou_type",
+    "protocol",
+    "iou_thresholds",
+    "area_ranges_px",
+    "max_detections",
+    "keypoint_sigmas",
+    "class_agnostic",
+    "dilation_ratio",
+    "pycocotools_quirks",
+)
+"""Names of the flags that are fields of ``CocoSettings``."""
+
+
+def read_numbers(_ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    """``0.05,0.1`` to numbers above zero; whole ones for limits of detections."""
+    if text is None:
+        return None
+    whole = param.name == "max_detections"
+    try:
+        numbers = tuple((int if whole else float)(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(0 < number < float("inf") for number in numbers):
+        example = "1,10,300" if whole else "0.05,0.1"
+        raise click.BadParameter(f"{text!r} is not a list of positive numbers like {example}")
+    return numbers
+
+
+def read_areas(
+    _ctx: click.Context, _param: click.Parameter, text: str | None
+) -> dict[str, tuple[float, float]] | None:
+    """``all=0:1e10,tiny=0:256`` to ranges by name."""
+    if text is None:
+        return None
+    ranges = {}
+    for part in text.split(","):
+        name, _, limits = part.partition("=")
+        low, _, high = limits.partition(":")
+        try:
+            ranges[name] = (float(low), float(high))
+        except ValueError:
+            ranges[name] = (1.0, 0.0)
+        if not name or not 0 <= ranges[name][0] <= ranges[name][1]:
+            raise click.BadParameter(f"{part!r} is not a range of areas like tiny=0:256")
+    return ranges
+
+
+_OPTIONS = (
+    click.option(
+        "--iou-type",
+        type=click.Choice(["bbox", "segm", "keypoints", "boundary"]),
+        default="bbox",
+        show_default=True,
+        help="What overlaps; boundary is the smaller IoU of masks and of their boundaries.",
+    ),
+    click.option(
+        "--protocol",
+        type=click.Choice(["coco", "lvis"]),
+        default="coco",
+        show_default=True,
+        help="lvis: federated, 300 detections an image, AP of rare, common and frequent classes.",
+    ),
+    click.option(
+        "--engine",
+        metavar="NAME",
+        shell_complete=complete_names("engines"),
+        help="Who matches boxes; the fastest installed one by default.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
+    ),
+    click.option(
+        "--max-dets",
+        "max_detections",
+        callback=read_numbers,
+        metavar="N,N,...",
+        help="Detections counted per image and class.  [default: 1,10,100; keypoints 20; lvis 300]",
+    ),
+    click.option(
+        "--iou-thresholds", callback=read_numbers, metavar="T,T,...", help="[default: 0.50,0.55,...,0.95]"
+    ),
+    click.option(
+        "--area-ranges",
+        "area_ranges_px",
+        callback=read_areas,
+        metavar="NAME=LOW:HIGH,...",
+        help="Square pixels; the first range is the main one.  [default: COCO's all, small, medium, large]",
+    ),
+    click.option("--class-agnostic", is_flag=True, help="Score all classes as one."),
+    click.option(
+        "--dilation-ratio",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=0.02,
+        show_default=True,
+        help="Width of the boundary as a part of the image's diagonal.",
+    ),
+    click.option(
+        "--keypoint-sigmas",
+        callback=read_numbers,
+        metavar="S,S,...",
+        help="One a keypoint; COCO's 17 of a person by default.",
+    ),
+    click.option(
+        "--pycocotools-quirks",
+        is_flag=True,
+        help="Count a match to an annotation with id 0 as a false positive, as pycocotools does.",
+    ),
+)
+
+
+def coco_options(function: _F) -> _F:
+    """Decorator: the flags that ``read_settings`` reads, and ``--engine`` and ``--workers``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def read_settings(flags: Mapping[str, Any]) -> CocoSettings:
+    """What the flags of ``coco_options`` ask for."""
+    from anydet.evaluation.protocol import CocoSettings
+
+    return CocoSettings(**{name: flags[name] for name in SETTINGS})
