@@ -121,7 +121,7 @@ class CocoEvaluator:
         """
         joint = self._joint()
         if joint.matches is None:
-            raise EvaluationError("a dry evaluator counts, it does not match")
+            raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
         params = self.params
         arrays = self.engine.accumulate(joint.matches, params)
         # Means are summed in the order of the source's ids, as pycocotools does, to agree in the last bit.
@@ -141,7 +141,7 @@ class CocoEvaluator:
 
     def _joint(self) -> Part:
         if not self._parts:
-            raise EvaluationError("nothing to evaluate: no image was added")
+            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
         self._parts = [join_parts(self._parts)]
         return self._parts[0]
 
@@ -217,7 +217,7 @@ def prepare_coco(
         evaluator.add(part.detections, part.ground_truth)
         evaluator.context = part.context
     if evaluator is None:
-        raise EvaluationError("nothing to evaluate: no image was added")
+        raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
     return evaluator
 
 
