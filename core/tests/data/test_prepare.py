@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,29 @@ def test_the_labels_alone_hold_the_same_boxes(coco: Path) -> None:
     assert len(kept) > 0
     np.testing.assert_array_equal(labels.class_ids, kept.class_ids)
     np.testing.assert_allclose(labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+
+
+def test_real_annotations_become_labels_that_say_the_same(tmp_path: Path) -> None:
+    root = (
+        Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[3] / "../shared/data")) / "coco128"
+    )
+    if not root.exists():
+        pytest.skip(f"no real images: {root} is absent (set ANYDET_SHARED_DATA)")
+    done = prepare_coco_yolo(root, "train2017", tmp_path / "out")
+    assert (done.images, done.labels) == (128, 128)
+    truth = open_dataset(root).ground_truth()
+    assert len(truth) == 939
+    np.testing.assert_array_equal(
+        open_dataset(done.dataset_json).ground_truth().labels.boxes_xywh_px, truth.labels.boxes_xywh_px
+    )
+    described = json.loads(done.dataset_json.read_bytes())
+    del described["annotations"]
+    done.dataset_json.write_text(json.dumps(described))
+    labels, kept = open_dataset(done.dataset_json).ground_truth(), truth.labels.take(~truth.labels.iscrowd)
+    assert labels.images == truth.images
+    assert len(labels) == 929
+    np.testing.assert_array_equal(labels.labels.class_ids, kept.class_ids)
+    np.testing.assert_allclose(labels.labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
 
 
 def test_what_is_missing_is_named_and_nothing_half_written_stays(coco: Path) -> None:

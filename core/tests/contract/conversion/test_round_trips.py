@@ -272,7 +272,7 @@ def through(images: tuple[ImagePredictions, ...], kinds: list[str]) -> dict[str,
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(images=tables, kinds=st.lists(st.sampled_from([*FORMATS][:4]), min_size=1, max_size=4))
 def test_any_way_through_the_contracts_own_formats_keeps_every_field(
@@ -285,7 +285,7 @@ def test_any_way_through_the_contracts_own_formats_keeps_every_field(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 @given(images=tables, kinds=st.lists(st.sampled_from([*FORMATS]), min_size=1, max_size=4))
 def test_any_way_through_all_formats_keeps_boxes_scores_and_classes(
