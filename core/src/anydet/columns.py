@@ -36,9 +36,18 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class LazyColumn(Sequence[_T_co]):
-    """Base of columns that make the object of a row only when it is asked for."""
+    """Base of columns that make the object of a row only when it is asked for.
+
+    Equal to any sequence of equal objects, as it stands for a tuple of them.
+    """
 
     __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Self:

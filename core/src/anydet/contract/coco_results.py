@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from anydet.columns import Columns
 from anydet.contract.documents import Mask
 from anydet.contract.masks import rle_problem
 from anydet.contract.places import Place, listed
@@ -18,6 +20,9 @@ from anydet.contract.source import UNREADABLE, open_source
 from anydet.contract.table import rle
 from anydet.errors import ContractError
 from anydet.geometry.masks import bounds_xywh
+from anydet.ids import positions
+from anydet.maskcolumns import MaskColumn
+from anydet.scanner import Scanner, Stop
 from anydet.types import RLE, FloatArray, GroundTruthColumns, IntArray
 
 _NAMED = 10
@@ -39,7 +44,10 @@ _decode_one = msgspec.json.Decoder(Result).decode
 
 
 def load_coco_results(
-    path: Path | str, image_keys: Mapping[int, str], class_ids: Mapping[int, int]
+    path: Path | str,
+    image_keys: Mapping[int, str],
+    class_ids: Mapping[int, int],
+    scanner: Scanner | None = None,
 ) -> RawPredictions:
     """The columns of a COCO results file, boxes and scores bit for bit as written.
 
@@ -51,36 +59,33 @@ def load_coco_results(
         path: the file.
         image_keys: the data set's image id -> image key.
         class_ids: the data set's category id -> contiguous class id.
+        scanner: reads what it can, faster; the result is the same.
 
     Raises:
         ContractError: not a results file, or ids that the data set does not have, which it names.
     """
-    results = _read(Path(path))
-    image_ids = np.array([r.image_id for r in results], np.int64)
-    category_ids = np.array([r.category_id for r in results], np.int64)
-    _refuse_unknown(path, "image_id", image_ids, image_keys)
-    _refuse_unknown(path, "category_id", category_ids, class_ids)
-    place = {image_id: i for i, image_id in enumerate(image_keys)}
-    at = np.array([place[i] for i in image_ids.tolist()], np.int64)
-    order = np.argsort(at, kind="stable")
-    present, image_index = np.unique(at[order], return_inverse=True)
-    keys = list(image_keys.values())
-    results = [results[i] for i in order.tolist()]
-    masks = [None if r.segmentation is UNSET else rle(r.segmentation) for r in results]
-    keypoints = _keypoints(path, results)
+    found = _scan(Path(path), scanner) or _columns(path, _read(Path(path)))
+    at = _positions(path, "image_id", found.image_ids, image_keys)
+    classes = _positions(path, "category_id", found.category_ids, class_ids)
+    order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
+    if order is not None:
+        found, at, classes = found.take(order), at[order], classes[order]
+    first = np.flatnonzero(np.diff(at, prepend=-1))
+    keys, rows = list(image_keys.values()), np.diff(first, append=len(at))
+    known = np.fromiter(class_ids.values(), np.int64, len(class_ids))
     return RawPredictions(
         path=str(path),
         shape="coco",
-        images=tuple(keys[i] for i in present.tolist()),
-        places=np.searchsorted(at[order], present),
-        sizes_wh=np.full((len(present), 2), -1, np.int64),
+        images=tuple(keys[i] for i in at[first].tolist()),
+        places=first,
+        sizes_wh=np.full((len(first), 2), -1, np.int64),
         details={},
-        image_index=image_index.reshape(-1).astype(np.int64),
-        class_ids=np.array([class_ids[i] for i in category_ids[order].tolist()], np.int64),
-        boxes=_boxes(path, results, masks, keypoints),
-        scores=np.array([r.score for r in results], np.float64),
-        masks=tuple(masks) if any(masks) else None,
-        keypoints=keypoints,
+        image_index=np.repeat(np.arange(len(first)), rows),
+        class_ids=known[classes],
+        boxes=found.boxes,
+        scores=found.scores,
+        masks=found.masks,
+        keypoints=found.keypoints,
         box_format="xywh_abs",
         keypoints_in_pixels=True,
     )
@@ -135,9 +140,55 @@ def _mask_problems(path: Path, results: Sequence[Result]) -> Iterator[str]:
                 yield f"{path}: {Place('coco', i).at(('segmentation',))}: {problem}"
 
 
-def _refuse_unknown(path: Path | str, name: str, ids: IntArray, known: Mapping[int, Any]) -> None:
-    unknown = [i for i in np.unique(ids).tolist() if i not in known]
-    if unknown:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns(Columns):
+    """Results, one row each; boxes are filled in where the file has none."""
+
+    image_ids: IntArray
+    category_ids: IntArray
+    scores: FloatArray
+    boxes: FloatArray
+    masks: MaskColumn | None
+    keypoints: FloatArray | None
+
+
+def _scan(path: Path, scanner: Scanner | None) -> _Columns | None:
+    """The columns of a file with which all is well; ``None`` where the slow path must look at it."""
+    found = scanner.coco_results(path) if scanner else None
+    if scanner is None or found is None or isinstance(found, Stop):
+        return None
+    keypoints = found.keypoints.over(len(found.scores)) if found.keypoints else None
+    boxes = found.boxes
+    if found.masks is not None:
+        facts = scanner.masks(found.masks)
+        if not facts.whole.all():
+            return None
+        lacking = np.isnan(boxes[:, 0]) & ~found.masks.missing
+        boxes = np.where(lacking[:, None], facts.boxes, boxes)
+    if keypoints is not None:
+        keypoints = keypoints.reshape(len(keypoints), -1, 3)
+        boxes = _around(boxes, keypoints)
+    return _Columns(found.image_ids, found.category_ids, found.scores, boxes, found.masks, keypoints)
+
+
+def _columns(path: Path | str, results: Sequence[Result]) -> _Columns:
+    masks = [None if r.segmentation is UNSET else rle(r.segmentation) for r in results]
+    keypoints = _keypoints(path, results)
+    return _Columns(
+        image_ids=np.array([r.image_id for r in results], np.int64),
+        category_ids=np.array([r.category_id for r in results], np.int64),
+        scores=np.array([r.score for r in results], np.float64),
+        boxes=_boxes(path, results, masks, keypoints),
+        masks=MaskColumn.of(masks) if any(masks) else None,
+        keypoints=keypoints,
+    )
+
+
+def _positions(path: Path | str, name: str, ids: IntArray, known: Mapping[int, Any]) -> IntArray:
+    """(N,) where the ids stand in the data set's table; raises for unknown ones, with the first result."""
+    at = positions(ids, np.fromiter(known, np.int64, len(known)))
+    if (at < 0).any():
+        unknown = np.unique(ids[at < 0]).tolist()
         shown = ", ".join(map(str, unknown[:_NAMED])) + (", ..." if len(unknown) > _NAMED else "")
         row = int(np.argmax(ids == unknown[0]))
         raise ContractError(
@@ -145,6 +196,7 @@ def _refuse_unknown(path: Path | str, name: str, ids: IntArray, known: Mapping[i
             f"(first at {Place('coco', row).at((name,))})",
             fix="give the data set that the results were made on: --dataset and --split",
         )
+    return at
 
 
 def _boxes(
@@ -159,14 +211,25 @@ def _boxes(
         elif mask is not None:
             boxes[i] = bounds_xywh(mask)
         elif keypoints is not None and result.keypoints is not UNSET:
-            points = np.array(result.keypoints).reshape(-1, 3)[:, :2]
-            boxes[i] = np.concatenate([points.min(axis=0), np.ptp(points, axis=0)])
+            boxes[i] = np.nan
         else:
             raise ContractError(
                 f"{path}: a result of image {result.image_id} has no bbox, segmentation or keypoints",
                 fix="give each result one of them",
             )
-    return boxes
+    return boxes if keypoints is None else _around(boxes, keypoints)
+
+
+def _around(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:
+    """The boxes, those that are NaN around the keypoints of their row."""
+    lacking = np.flatnonzero(np.isnan(boxes[:, 0]))
+    if not len(lacking):
+        return boxes
+    points = keypoints[lacking, :, :2]
+    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+    whole = boxes.copy()
+    whole[lacking] = np.concatenate([low, high - low], axis=1)
+    return np.asarray(column.reshape(len(lists), -1, 3), np.float64)
 
 
 def _keypoints(path: Path | str, results: Sequence[Result]) -> FloatArray | None:

@@ -93,6 +93,9 @@ class Camera(Struct, forbid_unknown_fields=True, gc=False):
     cy: float
 
 
+SemanticMask: TypeAlias = dict[Annotated[str, Meta(pattern="^(0|[1-9][0-9]{0,8})$")], Mask]
+
+
 class Entry(Struct, forbid_unknown_fields=True):
     """One image."""
 
@@ -100,7 +103,7 @@ class Entry(Struct, forbid_unknown_fields=True):
     detections: list[Detection]
     image_size: ImageSize | UnsetType = UNSET
     classification: ImageClass | UnsetType = UNSET
-    semantic_mask: dict[Annotated[str, Meta(pattern="^(0|[1-9][0-9]{0,8})$")], Mask] | UnsetType = UNSET
+    semantic_mask: SemanticMask | UnsetType = UNSET
     intrinsics: Camera | UnsetType = UNSET
     preprocess: Free | UnsetType = UNSET
     extra: Free | UnsetType = UNSET

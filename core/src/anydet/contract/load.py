@@ -15,9 +15,11 @@ from anydet.contract.join import unix_path
 from anydet.contract.masks import mask_findings
 from anydet.contract.places import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
+from anydet.contract.scanned import scan_predictions
 from anydet.contract.source import UNREADABLE, Source, open_source
 from anydet.contract.table import Table
 from anydet.errors import ContractError
+from anydet.scanner import Scanner
 
 __all__ = ["RawPredictions", "Scan", "entries", "judge", "load", "read_meta", "scan"]
 
@@ -38,13 +40,20 @@ class Scan:
     errors: tuple[str, ...]
 
 
-def load(path: Path | str) -> RawPredictions:
+def load(path: Path | str, scanner: Scanner | None = None) -> RawPredictions:
     """The columns of a predictions file of any shape.
+
+    Args:
+        path: the file.
+        scanner: reads what it can, faster; the result is the same.
 
     Raises:
         ContractError: the file cannot be read, is a COCO results file, or breaks the contract; ``issues``
             has every finding.
     """
+    quick = scan_predictions(Path(path), scanner)
+    if isinstance(quick, RawPredictions):
+        return quick
     source = open_source(path)
     if source.shape == "coco":
         raise ContractError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 VERSION = 1
 """The newest version of the contract that this program knows."""
@@ -24,6 +25,8 @@ def load_schema() -> dict[str, Any]:
 @cache
 def validator(part: str | None = None) -> Draft202012Validator:
     """A validator of whole documents, or of one part of them (a name in ``$defs``, such as "entry")."""
+    from jsonschema import Draft202012Validator  # takes longer to import than most files take to read
+
     schema = load_schema()
     if part is not None:
         schema = {"$schema": schema["$schema"], "$ref": f"#/$defs/{part}", "$defs": schema["$defs"]}

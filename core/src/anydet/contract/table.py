@@ -13,24 +13,16 @@ import numpy as np
 from msgspec import UNSET
 from msgspec.structs import astuple
 
-from anydet.contract.documents import Box, Detection, Entry, Mask
-from anydet.contract.encode import POSE_FIELDS
+from anydet.contract.assemble import POSE_SHAPES, assemble
+from anydet.contract.documents import Box, Detection, Entry, Keypoint, Mask
 from anydet.contract.places import Shape
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.geometry.rotations import rot6d_rows_to_columns
-from anydet.types import RLE, Classification, FloatArray, IntArray, Intrinsics, Poses
+from anydet.maskcolumns import MaskColumn
+from anydet.scanner import Ragged, RawTexts, ScannedPredictions, Sparse
+from anydet.types import RLE, Classification, Intrinsics
 
 _OPTIONAL = Detection.__struct_fields__[3:]
-_POSE_SHAPES: dict[str, tuple[int, ...]] = {
-    "log_z": (),
-    "rot6d": (6,),
-    "R": (3, 3),
-    "t": (3,),
-    "offsets": (2,),
-    "k_delta": (4,),
-    "log_sigma_z": (),
-    "log_sigma_rot": (),
-}
+_NO_TEXTS = RawTexts(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint8))
 _sides = attrgetter("cx", "cy", "w", "h")
 
 
@@ -53,7 +45,7 @@ class Table:
     def add(self, entry: Entry, place: int) -> None:
         """Add an image; ``place`` is the number of its entry in the file."""
         size = entry.image_size
-        details = _details(entry)
+        details = image_details(entry)
         if details is not None:
             self._details[len(self._images)] = details
         self._images.append(entry.image)
@@ -82,64 +74,50 @@ class Table:
 
     def finish(self, path: str, shape: Shape, meta: Mapping[str, Any] | None) -> RawPredictions:
         """All that was added."""
-        count = len(self._scores)
-        meta = meta or None
-        conventions = (meta or {}).get("conventions", {})
-        classes = (meta or {}).get("classes")
-        keypoints, visibility = self._keypoints(count)
-        return RawPredictions(
-            path=path,
-            shape=shape,
+        masks = self._by_row("mask")
+        found = ScannedPredictions(
+            shape="list",
+            meta=b"",
             images=tuple(self._images),
             places=_array(self._places, np.int64),
+            counts=_array(self._counts, np.int64),
             sizes_wh=_array(self._sizes, np.int64).reshape(-1, 2),
-            details=self._details,
-            image_index=np.repeat(np.arange(len(self._images)), _array(self._counts, np.int64)),
             class_ids=_array(self._class_ids, np.int64),
-            boxes=_array(self._boxes, np.float64).reshape(-1, 4),
             scores=_array(self._scores, np.float64),
-            states=self._column("state", lambda rows, values: _integers(count, rows, values)),
-            state_scores=self._column("state_scores", lambda rows, values: _ragged(count, rows, values)),
-            masks=self._column("mask", lambda rows, values: _objects(count, rows, map(rle, values))),
-            keypoints=keypoints,
-            keypoint_visibility=visibility,
-            poses=self._poses(count, rows_stacked=conventions.get("rot6d") == "rows"),
-            detection_extra=self._column("extra", lambda rows, values: _objects(count, rows, values)),
-            meta=meta,
-            classes=None if classes is None else tuple(classes),
-            box_format=conventions.get("bbox_format", "cxcywh_norm"),
+            boxes=_array(self._boxes, np.float64).reshape(-1, 4),
+            states=self._sparse("state", np.int64),
+            state_scores=self._ragged("state_scores", float, ()),
+            keypoints=self._ragged("keypoints", _point, (4,)),
+            masks=MaskColumn.of([masks.get(row) for row in range(len(self._scores))]) if masks else None,
+            poses={name: self._sparse(name, np.float64) for name in POSE_SHAPES},
+            extra=_NO_TEXTS,
+            about={},
         )
+        return assemble(path, shape, found, meta=meta, details=self._details, extra=self._by_row("extra"))
 
-    def _column(self, name: str, build: Callable[[IntArray, list[Any]], Any]) -> Any:
+    def _sparse(self, name: str, kind: Any) -> Sparse:
         rows, values = self._optional[name]
-        return build(_array(rows, np.int64), values) if values else None
+        return Sparse(_array(rows, np.int64), np.array(values, kind))
 
-    def _poses(self, count: int, *, rows_stacked: bool) -> Poses | None:
-        columns = {}
-        for name, shape in _POSE_SHAPES.items():
-            rows, values = self._optional[name]
-            if values:
-                columns[POSE_FIELDS[name]] = _numbers(count, shape, _array(rows, np.int64), values)
-        if rows_stacked and "rot6d" in columns:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                columns["rot6d"] = rot6d_rows_to_columns(columns["rot6d"])
-        return Poses(**columns) if columns else None
+    def _ragged(self, name: str, item: Callable[[Any], Any], shape: tuple[int, ...]) -> Ragged:
+        rows, values = self._optional[name]
+        flat = np.array([item(value) for row in values for value in row], np.float64)
+        ends = np.cumsum([len(row) for row in values], dtype=np.int64)
+        return Ragged(_array(rows, np.int64), ends, flat.reshape(-1, *shape))
 
-    def _keypoints(self, count: int) -> tuple[FloatArray | None, IntArray | None]:
-        rows, values = self._optional["keypoints"]
-        if not values:
-            return None, None
-        points = [(p.x, p.y, _known(p.score, math.nan), _known(p.v, -1)) for row in values for p in row]
-        flat = np.array(points, np.float64).reshape(-1, 4)
-        missing = (flat[:, 0] == 0) & (flat[:, 1] == 0) & (flat[:, 3] == 0)
-        flat[missing, :3] = np.nan
-        lengths = np.array([len(row) for row in values], np.int64)
-        at = _slots(_array(rows, np.int64), lengths)
-        keypoints = np.full((count, int(lengths.max()), 3), np.nan)
-        keypoints[at] = flat[:, :3]
-        visibility = np.full(keypoints.shape[:2], -1, np.int64)
-        visibility[at] = flat[:, 3].astype(np.int64)
-        return keypoints, visibility if (flat[:, 3] >= 0).any() else None
+    def _by_row(self, name: str) -> dict[int, Any]:
+        rows, values = self._optional[name]
+        items = map(rle, values) if name == "mask" else values
+        return dict(zip(rows.tolist(), items, strict=True))
+
+
+def _point(point: Keypoint) -> tuple[float, ...]:
+    return (
+        point.x,
+        point.y,
+        math.nan if point.score is UNSET else point.score,
+        -1 if point.v is UNSET else point.v,
+    )
 
 
 def rle(mask: Mask) -> RLE:
@@ -147,7 +125,8 @@ def rle(mask: Mask) -> RLE:
     return RLE(mask.size, mask.counts)
 
 
-def _details(entry: Entry) -> ImageDetails | None:
+def image_details(entry: Entry) -> ImageDetails | None:
+    """What an entry says beside its detections and size; ``None`` where that is nothing."""
     optional = (
         entry.classification,
         entry.semantic_mask,
@@ -169,42 +148,6 @@ def _details(entry: Entry) -> ImageDetails | None:
     )
 
 
-def _known(value: Any, missing: float) -> Any:
-    return missing if value is UNSET else value
-
-
 def _array(values: array[Any], kind: Any) -> Any:
     """The buffer of an ``array`` as numpy sees it, without a copy."""
     return np.frombuffer(values, kind) if len(values) else np.zeros(0, kind)
-
-
-def _integers(count: int, rows: IntArray, values: list[int]) -> IntArray:
-    column = np.full(count, -1, np.int64)
-    column[rows] = values
-    return column
-
-
-def _numbers(count: int, shape: tuple[int, ...], rows: IntArray, values: list[Any]) -> FloatArray:
-    column = np.full((count, *shape), np.nan)
-    column[rows] = values
-    return column
-
-
-def _ragged(count: int, rows: IntArray, values: list[list[float]]) -> FloatArray:
-    lengths = np.array([len(row) for row in values], np.int64)
-    column = np.full((count, int(lengths.max())), np.nan)
-    column[_slots(rows, lengths)] = list(chain.from_iterable(values))
-    return column
-
-
-def _slots(rows: IntArray, lengths: IntArray) -> tuple[IntArray, IntArray]:
-    """(row, position) of each item of lists of such lengths, one after the other."""
-    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(rows, lengths), np.arange(len(starts)) - starts
-
-
-def _objects(count: int, rows: IntArray, values: Any) -> tuple[Any, ...]:
-    column: list[Any] = [None] * count
-    for row, value in zip(rows.tolist(), values, strict=True):
-        column[row] = value
-    return tuple(column)

@@ -14,9 +14,11 @@ from anydet.contract.join import match_keys
 from anydet.contract.load import scan
 from anydet.contract.places import Shape, printable, show
 from anydet.contract.raw import RawPredictions
+from anydet.contract.scanned import scan_predictions
 from anydet.contract.source import open_source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
+from anydet.scanner import Scanner
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray
 
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -84,7 +86,13 @@ class Known(Protocol):
         """Annotations; asked for only where ``source`` is not "none"."""
 
 
-def validate(path: Path | str, dataset: Known | None = None, *, box_format: str | None = None) -> Report:
+def validate(
+    path: Path | str,
+    dataset: Known | None = None,
+    *,
+    box_format: str | None = None,
+    scanner: Scanner | None = None,
+) -> Report:
     """Check a predictions file of any shape; never raises for what is in the file.
 
     Args:
@@ -93,9 +101,10 @@ def validate(path: Path | str, dataset: Known | None = None, *, box_format: str 
             be read with it.
         box_format: what the boxes are in, for the warning of boxes outside the image; by default what the
             file says of itself.
+        scanner: reads what it can, faster; the report is the same.
     """
     try:
-        predictions, errors = _read(path, dataset)
+        predictions, errors = _read(path, dataset, scanner)
     except ContractError as exc:
         return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     fix = "write the file again, or mend it with '--repair OUT'" if errors else ""
@@ -118,7 +127,12 @@ def validate(path: Path | str, dataset: Known | None = None, *, box_format: str 
     )
 
 
-def _read(path: Path | str, dataset: Known | None) -> tuple[RawPredictions, tuple[str, ...]]:
+def _read(
+    path: Path | str, dataset: Known | None, scanner: Scanner | None
+) -> tuple[RawPredictions, tuple[str, ...]]:
+    quick = scan_predictions(Path(path), scanner)
+    if isinstance(quick, RawPredictions):
+        return quick, ()
     source = open_source(path)
     if source.shape != "coco":
         found = scan(source)
@@ -129,7 +143,7 @@ def _read(path: Path | str, dataset: Known | None) -> tuple[RawPredictions, tupl
             fix="add --dataset: the data set that was predicted",
         )
     truth = dataset.ground_truth()
-    return load_coco_results(path, *coco_ids(truth)), ()
+    return load_coco_results(path, *coco_ids(truth), scanner=scanner), ()
 
 
 def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:

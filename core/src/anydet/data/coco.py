@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from anydet.data.cocofile import CocoColumns, read_coco
+from anydet.data.cococolumns import CocoColumns
+from anydet.data.cocofile import read_coco
 from anydet.data.containment import ContainedImage
 from anydet.data.fingerprint import Fingerprint
 from anydet.data.folder import FolderDataset
@@ -16,6 +17,7 @@ from anydet.data.record import Record
 from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.yolo import YoloDataset, labelled_splits, open_layout
 from anydet.errors import DatasetError
+from anydet.scanner import Scanner
 from anydet.types import ClassTable, GroundTruthColumns, Size
 
 _PREFIXES = ("instances_", "person_keypoints_")
@@ -95,10 +97,16 @@ class CocoDataset:
         return (width, height) if width > 0 else None
 
 
+@dataclass(frozen=True, slots=True)
 class CocoFormat:
     """A JSON file, or a folder with ``annotations/instances_<split>.json``."""
 
-    name = "coco"
+    name: str = "coco"
+    scanner: Scanner | None = None
+
+    def with_scanner(self, scanner: Scanner | None) -> CocoFormat:
+        """The same format, reading with this scanner."""
+        return replace(self, scanner=scanner)
 
     def matches(self, path: Path) -> bool:
         """Whether it is a JSON file or a folder with such annotations."""
@@ -109,14 +117,20 @@ class CocoFormat:
     ) -> CocoDataset | YoloDataset | FolderDataset:
         """Open one split; in a root, a split that has only label files opens as YOLO."""
         if path.is_file():
-            return _open_bare(path, split, images)
+            return _open_bare(path, split, images, self.scanner)
         files = _annotation_files(path)
         chosen = choose_split(path, {*files, *labelled_splits(path)}, split)
         if chosen.name not in files:
             return open_layout(path, chosen, images)
         unused = f"labels/{chosen.name} not used" if (path / "labels" / chosen.name).is_dir() else ""
         return open_file(
-            files[chosen.name], root=path, split=chosen, images_dir=images, unused=unused, base=path
+            files[chosen.name],
+            root=path,
+            split=chosen,
+            images_dir=images,
+            unused=unused,
+            base=path,
+            scanner=self.scanner,
         )
 
 
@@ -131,6 +145,7 @@ def open_file(
     images_dir: Path | None,
     unused: str = "",
     base: Path | None = None,
+    scanner: Scanner | None = None,
 ) -> CocoDataset:
     """Open an annotations file.
 
@@ -141,8 +156,9 @@ def open_file(
         images_dir: image folder, or ``None`` to look for it below ``base``.
         unused: other annotations that lie there, for the protocol of results.
         base: folder of the data set; that of the file where ``None``.
+        scanner: reads the file faster, with the same result.
     """
-    columns = read_coco(annotations)
+    columns = read_coco(annotations, scanner)
     base = base or annotations.parent
     inside = annotations.is_relative_to(base)
     source = annotations.relative_to(base).as_posix() if inside else str(annotations)
@@ -157,7 +173,7 @@ def open_file(
     )
 
 
-def _open_bare(file: Path, wanted: str | None, images: Path | None) -> CocoDataset:
+def _open_bare(file: Path, wanted: str | None, images: Path | None, scanner: Scanner | None) -> CocoDataset:
     name = split_of(file)
     if name:
         split = choose_split(file, [name], wanted)
@@ -167,7 +183,9 @@ def _open_bare(file: Path, wanted: str | None, images: Path | None) -> CocoDatas
         split = UNSPLIT
     base = file.parent.parent if file.parent.name == "annotations" else file.parent
     unused = f"labels/{name} not used" if name and (base / "labels" / name).is_dir() else ""
-    return open_file(file, root=file, split=split, images_dir=images, unused=unused, base=base)
+    return open_file(
+        file, root=file, split=split, images_dir=images, unused=unused, base=base, scanner=scanner
+    )
 
 
 def split_of(annotations: Path) -> str:

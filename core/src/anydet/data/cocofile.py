@@ -13,8 +13,10 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
+from anydet.data.cococolumns import CocoColumns, of_scan
 from anydet.errors import DatasetError
 from anydet.geometry import masks
+from anydet.scanner import ScannedAnnotations, Scanner
 from anydet.types import (
     RLE,
     ClassTable,
@@ -71,36 +73,23 @@ KNOWN_KEYS = {
 """What is read of a file: keys of its entries by their kind."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CocoColumns:
-    """One annotations file; annotations are grouped by image, in the order of the file within each.
-
-    Attributes:
-        keys: ``file_name`` of I images, unix slashes, in the order of the file.
-        sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where the file has none.
-        image_ids: (I,) int64 COCO ids.
-        classes: categories sorted by id.
-        labels: (N,) annotations.
-        offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
-    """
-
-    keys: tuple[str, ...]
-    sizes_wh: IntArray
-    image_ids: IntArray
-    classes: ClassTable
-    labels: Labels
-    offsets: IntArray
-
-
-def read_coco(path: Path) -> CocoColumns:
+def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:
     """Read and check an annotations file.
 
     COCO's own ``area``, ``iscrowd``, ``segmentation``, ``keypoints`` and ``id`` are kept, and ``state`` where
     annotations have it.
 
+    Args:
+        path: the file.
+        scanner: reads what it can, faster; the result is the same.
+
     Raises:
         DatasetError: that names the file and the annotation, image or category that is malformed.
     """
+    found = scanner.annotations(path) if scanner else None
+    quick = of_scan(found) if isinstance(found, ScannedAnnotations) else None
+    if quick is not None:
+        return quick
     file = _decode(path)
     keys, sizes = _images(path, file.images)
     categories = sorted(file.categories, key=lambda category: category.id)

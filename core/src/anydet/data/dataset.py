@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from anydet.data.formats import BUILTIN, builtin_formats
 from anydet.data.record import Record
 from anydet.errors import DatasetError
+from anydet.scanner import Scanner
 from anydet.types import ClassTable, GroundTruthColumns
 
 
@@ -73,12 +74,21 @@ class DatasetFormat(Protocol):
         """
 
 
+@runtime_checkable
+class ScannableFormat(DatasetFormat, Protocol):
+    """A format whose annotations a scanner may read."""
+
+    def with_scanner(self, scanner: Scanner | None) -> DatasetFormat:
+        """The same format, reading with this scanner."""
+
+
 def open_dataset(
     path: Path | str,
     split: str | None = None,
     *,
     images: Path | None = None,
     formats: Sequence[DatasetFormat] | None = None,
+    scanner: Scanner | None = None,
 ) -> Dataset:
     """The data set at ``path``, in the first of ``formats`` that knows it.
 
@@ -88,6 +98,7 @@ def open_dataset(
         images: image folder, where it does not lie where the format expects it.
         formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
             more special layouts; the built-in ones keep the order of ``formats.BUILTIN``.
+        scanner: reads annotations faster where the format can use it; the result is the same.
 
     Raises:
         DatasetError: that says what is there and which formats were tried.
@@ -98,7 +109,8 @@ def open_dataset(
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
     for known in formats:
         if known.matches(path):
-            return known.open(path, split, images)
+            fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
+            return fast.open(path, split, images)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(
         f"{path}: not a data set of a known format ({', '.join(f.name for f in formats)}); "

@@ -72,8 +72,9 @@ def read_inputs(
         ContractError: the predictions break the contract or name images that the data set does not have.
         EvaluationError: the two do not fit each other.
     """
-    opened = _open(dataset, split)
-    inputs, _ = _read(opened, opened.ground_truth(max_images), Path(predictions), box_format, max_images)
+    opened = _open(dataset, split, scanner)
+    truth = opened.ground_truth(max_images)
+    inputs, _ = _read(opened, truth, Path(predictions), box_format, max_images, scanner=scanner)
     return inputs
 
 
@@ -84,6 +85,7 @@ def read_parts(
     box_format: str | None = None,
     split: str | None = None,
     max_images: int | None = None,
+    scanner: Scanner | None = None,
 ) -> Iterator[Inputs]:
     """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
 
@@ -92,15 +94,15 @@ def read_parts(
     Raises:
         AnydetError: as ``read_inputs``; ``EvaluationError`` where two files mention one image.
     """
-    opened = _open(dataset, split)
+    opened = _open(dataset, split, scanner)
     paths = prediction_files(predictions)
     truth = opened.ground_truth(max_images)
     if len(paths) == 1:
-        yield _read(opened, truth, paths[0], box_format, max_images)[0]
+        yield _read(opened, truth, paths[0], box_format, max_images, scanner=scanner)[0]
         return
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
-        inputs, aligned = _read(opened, truth, path, box_format, max_images, part=True)
+        inputs, aligned = _read(opened, truth, path, box_format, max_images, scanner=scanner, part=True)
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(
                 f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
@@ -138,10 +140,8 @@ def prediction_files(predictions: PredictionPaths) -> list[Path]:
     return found
 
 
-def _open(dataset: Dataset | Path | str, split: str | None) -> Dataset:
-    opened = (
-        open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
-    )
+def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | None) -> Dataset:
+    opened = open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
     if opened.source == "none":
         raise EvaluationError(
             f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labelled data set"
@@ -156,9 +156,10 @@ def _read(
     box_format: str | None,
     max_images: int | None,
     *,
+    scanner: Scanner | None,
     part: bool = False,
 ) -> tuple[Inputs, Aligned]:
-    raw = _load(path, dataset)
+    raw = _load(path, dataset, scanner)
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {

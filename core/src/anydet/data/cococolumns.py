@@ -1,0 +1,107 @@
+"""A COCO annotations file as columns, and what a scanner found as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anydet.ids import all_differ, positions
+from anydet.maskcolumns import MaskColumn, SegmentationColumn
+from anydet.scanner import ScannedAnnotations
+from anydet.types import ClassTable, FloatArray, IntArray, Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoColumns:
+    """One annotations file; annotations are grouped by image, in the order of the file within each.
+
+    Attributes:
+        keys: ``file_name`` of I images, unix slashes, in the order of the file.
+        sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where the file has none.
+        image_ids: (I,) int64 COCO ids.
+        classes: categories sorted by id.
+        labels: (N,) annotations.
+        offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
+    """
+
+    keys: tuple[str, ...]
+    sizes_wh: IntArray
+    image_ids: IntArray
+    classes: ClassTable
+    labels: Labels
+    offsets: IntArray
+
+
+def of_scan(found: ScannedAnnotations) -> CocoColumns | None:
+    """The columns; ``None`` where ids or sizes do not fit each other, which reading slowly explains."""
+    by_id = np.argsort(found.category_ids, kind="stable")
+    unique = all_differ(found.category_ids) and all_differ(found.image_ids)
+    if not unique or len(set(found.keys)) < len(found.keys):
+        return None
+    image_index = positions(found.annotation_images, found.image_ids)
+    class_ids = positions(found.annotation_categories, found.category_ids[by_id])
+    if (image_index < 0).any() or (class_ids < 0).any() or not _masks_fit(found, image_index):
+        return None
+    labels = _labels(found, class_ids)
+    if (image_index[1:] < image_index[:-1]).any():
+        order = np.argsort(image_index, kind="stable")
+        labels, image_index = labels.take(order), image_index[order]
+    names = tuple(found.names[i] for i in by_id.tolist())
+    return CocoColumns(
+        keys=found.keys,
+        sizes_wh=found.sizes_wh,
+        image_ids=found.image_ids,
+        classes=ClassTable(names, tuple(found.category_ids[by_id].tolist())),
+        labels=labels,
+        offsets=np.searchsorted(image_index, np.arange(len(found.keys) + 1)),
+    )
+
+
+def _masks_fit(found: ScannedAnnotations, image_index: IntArray) -> bool:
+    """Whether masks have the sizes of their images, where those are stated."""
+    if found.masks is None:
+        return True
+    sizes_wh = found.sizes_wh[image_index]
+    known = (sizes_wh[:, 0] > 0) & ~found.masks.missing
+    return not (found.masks.sizes_hw[:, ::-1] != sizes_wh)[known].any()
+
+
+def _labels(found: ScannedAnnotations, class_ids: IntArray) -> Labels:
+    count = len(found.areas)
+    return Labels(
+        class_ids=class_ids,
+        boxes_xywh_px=found.boxes,
+        areas=found.areas,
+        iscrowd=found.iscrowd,
+        annotation_ids=found.annotation_ids,
+        segmentations=_segmentations(found, count),
+        keypoints=_keypoints(found, count),
+        states=found.states.over(count) if found.states else None,
+    )
+
+
+def _keypoints(found: ScannedAnnotations, count: int) -> FloatArray | None:
+    """(N, K, 3) with NaN where missing; ``None`` where all are."""
+    if not found.keypoints:
+        return None
+    flat: FloatArray = found.keypoints.over(count)
+    return flat.reshape(count, -1, 3)
+
+
+def _segmentations(found: ScannedAnnotations, count: int) -> SegmentationColumn | None:
+    """One a row; ``None`` where all are missing."""
+    if found.masks is None and not found.rings:
+        return None
+    starts, ends = np.zeros((2, count), np.int64)
+    starts[found.rings.rows] = np.concatenate([np.zeros(1, np.int64), found.rings.ends[:-1]])[
+        : len(found.rings.rows)
+    ]
+    ends[found.rings.rows] = found.rings.ends
+    return SegmentationColumn(
+        masks=found.masks or MaskColumn.of((None,) * count),
+        ring_starts=starts,
+        ring_ends=ends,
+        offsets=np.concatenate([np.zeros(1, np.int64), found.rings.values]),
+        points=found.points,
+    )

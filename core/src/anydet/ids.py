@@ -1,0 +1,32 @@
+"""Where ids stand among known ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anydet.types import IntArray
+
+_TABLE = 1 << 22
+"""Span of ids up to which a table is made of them."""
+
+
+def positions(ids: IntArray, known: IntArray) -> IntArray:
+    """(N,) position in ``known`` (K,), whose ids are unique, of each id; -1 where it is not there."""
+    if not len(known) or not len(ids):
+        return np.full(len(ids), -1, np.int64)
+    low, high = int(known.min()), int(known.max())
+    if high - low < _TABLE:
+        table = np.full(high - low + 2, -1, np.int64)
+        table[known - low] = np.arange(len(known))
+        inside = (ids >= low) & (ids <= high)
+        found: IntArray = table[ids - low] if inside.all() else table[np.where(inside, ids - low, -1)]
+        return found
+    order = np.argsort(known)
+    at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
+    return np.where(known[order[at]] == ids, order[at], -1)
+
+
+def all_differ(ids: IntArray) -> bool:
+    """Whether no id occurs twice."""
+    ordered = np.sort(ids)
+    return not (ordered[1:] == ordered[:-1]).any()

@@ -1,0 +1,72 @@
+// Eight bytes at a time in one 64-bit word, and the few facts about ASCII that JSON needs.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+
+namespace scan {
+
+constexpr size_t PADDING = 64;  // zero bytes behind every buffer: words may be read past its end
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+constexpr bool LITTLE_ENDIAN_WORDS = false;
+#else
+constexpr bool LITTLE_ENDIAN_WORDS = true;
+#endif
+
+inline uint64_t load8(const char* p) {
+  uint64_t word;
+  std::memcpy(&word, p, 8);
+  return word;
+}
+
+constexpr uint64_t repeated(unsigned char byte) { return 0x0101010101010101u * byte; }
+
+inline unsigned trailing_zeros(uint64_t word) {
+#if defined(_MSC_VER)
+  unsigned long at;
+  _BitScanForward64(&at, word);
+  return at;
+#else
+  return static_cast<unsigned>(__builtin_ctzll(word));
+#endif
+}
+
+inline unsigned leading_zeros(uint64_t word) {
+#if defined(_MSC_VER)
+  unsigned long at;
+  _BitScanReverse64(&at, word);
+  return 63 - at;
+#else
+  return static_cast<unsigned>(__builtin_clzll(word));
+#endif
+}
+
+struct Product {
+  uint64_t low, high;
+};
+
+inline Product multiply(uint64_t a, uint64_t b) {
+#if defined(_MSC_VER) && defined(_M_X64)
+  Product product;
+  product.low = _umul128(a, b, &product.high);
+  return product;
+#elif defined(__SIZEOF_INT128__)
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return {static_cast<uint64_t>(product), static_cast<uint64_t>(product >> 64)};
+#else
+  const uint64_t a0 = a & 0xFFFFFFFFu, a1 = a >> 32, b0 = b & 0xFFFFFFFFu, b1 = b >> 32;
+  const uint64_t middle = a1 * b0 + ((a0 * b0) >> 32), cross = a0 * b1 + (middle & 0xFFFFFFFFu);
+  return {(cross << 32) | ((a0 * b0) & 0xFFFFFFFFu), a1 * b1 + (middle >> 32) + (cross >> 32)};
+#endif
+}
+
+inline bool is_digit(char c) { return static_cast<unsigned char>(c - '0') <= 9; }
+inline bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+}  // namespace scan
