@@ -229,7 +229,7 @@ def _around(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:
     low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
     whole = boxes.copy()
     whole[lacking] = np.concatenate([low, high - low], axis=1)
-    return np.asarray(column.reshape(len(lists), -1, 3), np.float64)
+    return whole
 
 
 def _keypoints(path: Path | str, results: Sequence[Result]) -> FloatArray | None:
@@ -247,4 +247,4 @@ def _keypoints(path: Path | str, results: Sequence[Result]) -> FloatArray | None
                 fix="write three numbers a keypoint",
             )
         column[i, : len(numbers)] = numbers
-    return column.reshape(len(lists), -1, 3)
+    return np.asarray(column.reshape(len(lists), -1, 3), np.float64)
