@@ -227,7 +227,7 @@ def _around(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:
         return boxes
     points = keypoints[lacking, :, :2]
     low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-    whole = boxes.copy()
+    whole: FloatArray = boxes.copy()
     whole[lacking] = np.concatenate([low, high - low], axis=1)
     return whole
 
