@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
+from anydet.plugins.manager import Plugins
 from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, Labels
 
 Problem = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -25,8 +27,8 @@ SIDE = 64
 KEYPOINTS = 3
 
 
-def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None) -> Any:
-    """``COCOeval`` on dictionaries, by the book; ids of annotations count from 1."""
+def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None, **params: Any) -> Any:
+    """``COCOeval`` on dictionaries, by the book; ``params`` are set as attributes of its ``Params``."""
     truth, results = copy.deepcopy(problem)
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -41,9 +43,12 @@ def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None) -> Any:
         run = COCOeval(coco, found, iou_type)
         if sigmas is not None:
             run.params.kpt_oks_sigmas = np.array(sigmas)
+        for name, value in params.items():
+            setattr(run.params, name, value)
         run.evaluate()
         run.accumulate()
-        run.summarize()
+        if not params:
+            run.summarize()
     return run
 
 
@@ -64,6 +69,7 @@ def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
         if all("segmentation" in row for row in rows)
         else None,
         keypoints=_keypoints(rows),
+        annotation_ids=_integers(row["id"] for row in rows),
     )
     table = ClassTable(tuple(c["name"] for c in truth["categories"]), tuple(classes))
     ground_truth = GroundTruthColumns(
@@ -173,6 +179,12 @@ def _shape(draw: Any, row: dict[str, Any], iou_type: str, *, truth: bool) -> Non
         row["keypoints"] = [v for k in range(KEYPOINTS) for v in (x + k * w // 2, y + k, visible[k])]
         if truth:
             row["num_keypoints"] = sum(v > 0 for v in visible)
+
+
+@pytest.fixture(scope="session", params=sorted(Plugins.from_env().specs("engines")))
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Each installed engine."""
+    return choose_engine(name=request.param)
 
 
 @pytest.fixture(scope="session")

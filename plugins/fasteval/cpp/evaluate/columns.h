@@ -1,0 +1,73 @@
+// Columns as the engine sees them: borrowed pointers, one entry a row.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace fasteval {
+
+constexpr std::size_t kMostAreas = 16;  // bits of a mask of area ranges
+
+struct Detections {
+    std::size_t count = 0;
+    const std::int64_t* images = nullptr;
+    const std::int64_t* classes = nullptr;
+    const double* scores = nullptr;
+    const double* areas = nullptr;
+    // 1 where a detection that matches nothing counts neither way (LVIS); may be null.
+    const std::uint8_t* lenient = nullptr;
+};
+
+struct Truth {
+    std::size_t count = 0;
+    const std::int64_t* images = nullptr;
+    const std::int64_t* classes = nullptr;
+    const double* areas = nullptr;
+    const std::uint8_t* crowd = nullptr;    // may match any number of detections
+    const std::uint8_t* ignored = nullptr;  // a match counts neither way
+    // Row whose matches pycocotools takes for no match, because its annotation id is 0; -1 for none.
+    std::int64_t unseen = -1;
+};
+
+struct Limits {
+    std::size_t images = 0;
+    std::size_t classes = 0;
+    std::vector<double> thresholds;   // T
+    std::vector<double> area_ranges;  // A pairs, both ends included
+    std::size_t max_detections = 100;
+
+    std::size_t areas() const { return area_ranges.size() / 2; }
+    std::size_t bits() const { return areas() * thresholds.size(); }
+    std::size_t words() const { return (bits() + 63) / 64; }
+
+    // Bit a is set where an area lies outside range a.
+    std::uint16_t outside(double area) const {
+        std::uint16_t mask = 0;
+        for (std::size_t a = 0; a < areas(); ++a)
+            if (area < area_ranges[2 * a] || area > area_ranges[2 * a + 1]) mask |= std::uint16_t(1u << a);
+        return mask;
+    }
+};
+
+// An array that is not cleared when it is made.
+template <class T>
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(std::size_t size) : data_(new T[size]), size_(size) {}
+    T* data() { return data_.get(); }
+    const T* data() const { return data_.get(); }
+    T& operator[](std::size_t i) { return data_[i]; }
+    const T& operator[](std::size_t i) const { return data_[i]; }
+    std::size_t size() const { return size_; }
+    void shrink(std::size_t size) { size_ = size; }  // forgets the end; the memory stays
+    T* release() { return data_.release(); }
+
+  private:
+    std::unique_ptr<T[]> data_;
+    std::size_t size_ = 0;
+};
+
+}  // namespace fasteval
