@@ -84,6 +84,27 @@ def test_the_table_counts_what_it_leaves_out(photos):
     assert len(short.splitlines()) < len(every.stdout.splitlines())
 
 
+def test_the_class_of_a_whole_image_is_in_the_table_and_above_the_overlay(tmp_path):
+    Image.new("RGB", (320, 200)).save(tmp_path / "a.png")
+    box = {"cx": 0.5, "cy": 0.5, "w": 0.3, "h": 0.3}
+    entry = {
+        "image": "a.png", "image_size": {"width": 320, "height": 200},
+        "detections": [{"class_id": 0, "score": 0.5, "bbox": box}],
+        "classification": {"class_id": 1, "score": 0.75},
+    }  # fmt: skip
+    document = {"schema_version": 1, "predictions": [entry], "meta": {"classes": ["cup", "kitchen"]}}
+    (tmp_path / "p.json").write_text(json.dumps(document))
+    given = ["--adapter", "precomputed", "--option", f"predictions={tmp_path / 'p.json'}"]
+    run = predict(tmp_path / "a.png", *given, "--save-overlays", tmp_path / "o")
+    assert run.exit_code == 0, run.output
+    lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in run.stdout.splitlines()]
+    assert ["a.png", "kitchen (the image)", "0.75", "", "", "", ""] in lines
+    assert ["", "cup", "0.50", "112.0", "70.0", "208.0", "130.0"] in lines
+    assert "1 image, 1 detection" in run.stdout
+    with Image.open(tmp_path / "o" / "a.png") as overlay:
+        assert overlay.height > 200
+
+
 def test_overlays_mirror_the_folders_and_leave_the_pictures_alone(photos, tmp_path):
     before = {p: p.read_bytes() for p in photos.rglob("*.png")}
     run = predict(photos, "--save-overlays", tmp_path / "over", "--score-threshold", 0)

@@ -143,12 +143,17 @@ def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None,
         if len(rows) >= limit:
             continue
         starts.append(len(rows))
-        if not len(found):
+        whole = found.classification
+        if whole is not None:
+            name = f"{class_name(whole.class_id, classes)} (the image)"
+            rows.append((found.image, name, f"{whole.score:.2f}", *[""] * 4))
+        elif not len(found):
             rows.append((found.image, "(nothing)", "", *[""] * 4))
         for row in range(min(len(found), limit - len(rows))):
             box = [f"{edge:.1f}" for edge in found.boxes_xyxy_px[row].tolist()]
             name = class_name(int(found.class_ids[row]), classes)
-            rows.append(("" if row else found.image, name, f"{found.scores[row]:.2f}", *box))
+            image = found.image if len(rows) == starts[-1] else ""
+            rows.append((image, name, f"{found.scores[row]:.2f}", *box))
             shown += 1
     if rows:
         print_table(

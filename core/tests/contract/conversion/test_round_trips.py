@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -19,6 +20,8 @@ from anydet.contract.conversion.cocofile import read_coco_results
 from anydet.contract.conversion.convert import Conversion, convert
 from anydet.contract.conversion.csvfile import read_csv
 from anydet.contract.conversion.losses import CHANGES, COUNTS, HOLDS, UNSCORED, round_trip_table
+from anydet.contract.conversion.supervision import from_supervision, to_supervision
+from anydet.contract.conversion.yolozu import ONE_BASED
 from anydet.contract.encode import encode_entry
 from anydet.contract.load import read_meta
 from anydet.contract.source import open_source
@@ -108,7 +111,7 @@ VALUES: Mapping[str, Callable[[ImagePredictions], Any]] = {
     "boxes, scores, classes": lambda p: (p.boxes_xyxy_px, p.scores, p.class_ids),
     "states": lambda p: known(p.states, lambda c: c < 0),
     "state scores": lambda p: known(p.state_scores, np.isnan),
-    "masks": lambda p: p.masks if any(p.masks or ()) else None,
+    "masks": lambda p: tuple(p.masks) if any(p.masks or ()) else None,
     "keypoints": points_of,
     UNSCORED: scored,
     "keypoint visibilities": visibility,
@@ -225,6 +228,8 @@ def results(draw: Any, image: str) -> ImagePredictions:
     if points is not None and draw(st.booleans()):
         visible = np.array(draw(st.lists(st.integers(-1, 2), min_size=3 * count, max_size=3 * count)))
         visible = np.where(np.isnan(points[..., 0]), -1, visible.reshape(count, 3))
+        at_origin = (points[..., :2] == 0).all(axis=2)  # unlabelled ones there are how files say "missing"
+        visible = np.where(at_origin & (visible == 0), 1, visible)
         visible = visible if (visible >= 0).any() else None
     states = column((), st.integers(0, 9))
     shapes = {"log_z": (), "rot6d": (6,), "rotations": (3, 3), "translations_m": (3,), "offsets_px": (2,)}
@@ -296,3 +301,37 @@ def test_any_way_through_all_formats_keeps_boxes_scores_and_classes(
     after = through(tuple(plain), kinds)
     assert before.keys() == after.keys()
     assert "boxes, scores, classes" not in set(differences(before, after))
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(images=tables)
+def test_supervision_keeps_every_field(images: tuple[ImagePredictions, ...]) -> None:
+    pytest.importorskip("supervision")
+    for before in images:
+        assert encode_entry(from_supervision(to_supervision(before))) == encode_entry(before)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(images=tables)
+def test_files_of_yolozu_keep_boxes_scores_and_classes(images: tuple[ImagePredictions, ...]) -> None:
+    """Written as that package has them: its own versions, classes from 1, rotations stacked as rows."""
+    items = [json.loads(encode_entry(p)) | {"schema_version": 2} for p in images]
+    for item in items:
+        item |= {"orig_w": WIDTH, "orig_h": HEIGHT, "image_size": {"width": 320, "height": 320}}
+        for detection in item["detections"]:
+            detection["class_id"] += 1
+            if "rot6d" in detection:
+                detection["rot6d"] = [detection["rot6d"][i] for i in (0, 3, 1, 4, 2, 5)]
+    with tempfile.TemporaryDirectory() as folder:
+        start, end = Path(folder) / "y.json", Path(folder) / "x.json"
+        start.write_text(json.dumps(items))
+        assert convert(start, end, made_of="yolozu", class_map=ONE_BASED).lost == {}
+        after = {p.image: p for p in read_images(end)}
+    before = {p.image: p for p in images}
+    # what that package does not have, and six numbers that are no rotation, go to extra
+    moved = {"poses", "classifications", "semantic masks", "extras of detections", "extras of images"}
+    assert set(differences(before, after)) <= moved

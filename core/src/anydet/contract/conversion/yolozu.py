@@ -202,7 +202,8 @@ def _detection(item: Any, class_map: Mapping[int, int] | None) -> dict[str, Any]
     if "bbox" in detection and isinstance(detection["bbox"], dict):
         _put(detection, extra, "bbox", {side: detection["bbox"][side] for side in _SIDES})
     if "rot6d" in detection:
-        columns = rot6d_rows_to_columns(np.array([detection["rot6d"]], np.float64))[0]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns = rot6d_rows_to_columns(np.array([detection["rot6d"]], np.float64))[0]
         if np.isfinite(columns).all():
             detection["rot6d"] = columns.tolist()
         else:
@@ -245,7 +246,7 @@ def _is_rle(mask: Any) -> bool:
     if not isinstance(mask, dict) or mask.keys() != {"size", "counts"} or not isinstance(mask["counts"], str):
         return False
     height, width = mask["size"]
-    return rle_problem(RLE((height, width), mask["counts"])) is None
+    return not rle_problem(RLE((height, width), mask["counts"]))
 
 
 def _meta(meta: Any) -> dict[str, Any] | None:
