@@ -82,7 +82,9 @@ def open_dataset(
     """
     plugins = plugins or Plugins.from_env()
     formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
-    return open_with(path, split, images=None if images is None else Path(images), formats=formats)
+    scanner = choose_engine(plugins).scanner
+    folder = None if images is None else Path(images)
+    return open_with(path, split, images=folder, formats=formats, scanner=scanner)
 
 
 def export_predictions(
@@ -122,22 +124,31 @@ def export_predictions(
     )
 
 
-def read_predictions(path: Path | str, *, box_format: str | None = None) -> DetectionColumns:
+def read_predictions(
+    path: Path | str, *, box_format: str | None = None, plugins: Plugins | None = None
+) -> DetectionColumns:
     """The detections of a predictions file as columns, boxes in pixels of the original images.
 
     Args:
         path: a file of any shape but COCO results.
         box_format: what its boxes are in; by default what the file says, else ``cxcywh_norm``.
+        plugins: whose engine brings the scanner that reads it; the installed ones by default.
 
     Raises:
         ContractError: the file breaks the contract, or an image's size is needed and not stated.
     """
-    return load(path).columns(box_format)
+    return load(path, choose_engine(plugins).scanner).columns(box_format)
 
 
-def validate(path: Path | str, dataset: Dataset | None = None) -> Report:
-    """Check a predictions file against the contract, and against a data set where one is given."""
-    return validate_file(path, dataset)
+def validate(path: Path | str, dataset: Dataset | None = None, *, plugins: Plugins | None = None) -> Report:
+    """Check a predictions file against the contract, and against a data set where one is given.
+
+    Args:
+        path: the file.
+        dataset: what it was made on.
+        plugins: whose engine brings the scanner that reads it; the installed ones by default.
+    """
+    return validate_file(path, dataset, scanner=choose_engine(plugins).scanner)
 
 
 def evaluate(

@@ -87,10 +87,10 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
     settings = read_settings(flags)
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
     formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
-    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats)
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=engine.scanner)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    parts = _warned(read_parts(dataset, flags["predictions"], **limits))
+    parts = _warned(read_parts(dataset, flags["predictions"], **limits, scanner=engine.scanner))
     return prepare_coco(parts, settings, engine=engine, dry=flags["dry_run"])
 
 

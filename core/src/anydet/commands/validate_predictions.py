@@ -54,10 +54,12 @@ def command(
     from anydet.contract.repair import repair
     from anydet.contract.validate import validate
     from anydet.data.dataset import open_dataset
+    from anydet.evaluation.engines import choose_engine
 
-    known = open_dataset(dataset, split, formats=_formats(plugins)) if dataset else None
+    scanner = choose_engine(plugins).scanner
+    known = open_dataset(dataset, split, formats=_formats(plugins), scanner=scanner) if dataset else None
     repairs = repair(file, out) if out else []
-    report = validate(out or file, known, box_format=bbox_format)
+    report = validate(out or file, known, box_format=bbox_format, scanner=scanner)
     if as_json:
         click.echo(json.dumps({**report.to_json(), "repairs": repairs}, indent=1))
     else:

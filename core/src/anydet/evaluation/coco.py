@@ -247,5 +247,6 @@ def evaluate_coco(
         AnydetError: as ``inputs.read_parts`` and ``CocoEvaluator.add``.
     """
     engine = engine or choose_engine()
-    parts = read_parts(dataset, predictions, box_format=box_format, split=split, max_images=max_images)
+    limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
+    parts = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
     return prepare_coco(parts, settings, engine=engine).result()

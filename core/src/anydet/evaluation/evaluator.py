@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from anydet.evaluation.matches import Matches
+from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
 
 IouType = Literal["bbox", "segm", "keypoints", "boundary"]
@@ -79,6 +80,10 @@ class Engine(Protocol):
     name: str
     version: str
     threads: int
+
+    @property
+    def scanner(self) -> Scanner | None:
+        """What it brings to read JSON files with."""
 
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams

@@ -31,6 +31,7 @@ class PycocotoolsEngine:
     name = "pycocotools"
     version = version("pycocotools")
     threads = 1
+    scanner = None
 
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
