@@ -12,6 +12,7 @@ from anydet.evaluation.matches import Matches, count_positives, ignored_annotati
 from anydet.maskcolumns import MaskColumn, SegmentationColumn
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray, Labels
 from anydet_fasteval import _engine
+from anydet_fasteval.scanner import CompiledScanner
 
 _ROWS_PER_THREAD = 5_000
 _KEYPOINT_ROWS = 20_000
@@ -29,6 +30,11 @@ class FastEngine:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or available_cores()
+
+    @property
+    def scanner(self) -> CompiledScanner:
+        """The scanner that reads with as many threads."""
+        return CompiledScanner(self.threads)
 
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
