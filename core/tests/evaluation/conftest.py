@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
-from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, Labels
+from anydet.types import RLE, ClassTable, DetectionColumns, Federation, GroundTruthColumns, Labels
 
 Problem = tuple[dict[str, Any], list[dict[str, Any]]]
 SIDE = 64
@@ -71,7 +71,8 @@ def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
         keypoints=_keypoints(rows),
         annotation_ids=_integers(row["id"] for row in rows),
     )
-    table = ClassTable(tuple(c["name"] for c in truth["categories"]), tuple(classes))
+    frequencies = tuple(c["frequency"] for c in truth["categories"] if "frequency" in c)
+    table = ClassTable(tuple(c["name"] for c in truth["categories"]), tuple(classes), frequencies)
     ground_truth = GroundTruthColumns(
         keys,
         sizes,
@@ -80,6 +81,7 @@ def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
         table,
         "test",
         _integers(images),
+        _federation(truth, classes) if frequencies else None,
     )
     boxes = _floats((row.get("bbox", [0, 0, 0, 0]) for row in results), (-1, 4))
     detections = DetectionColumns(
@@ -96,6 +98,17 @@ def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
         keypoints=_keypoints(results),
     )
     return detections, ground_truth
+
+
+def _federation(truth: dict[str, Any], classes: dict[int, int]) -> Federation:
+    fields = ("neg_category_ids", "not_exhaustive_category_ids")
+    pairs = [
+        _integers(
+            number for i, m in enumerate(truth["images"]) for c in m[field] for number in (i, classes[c])
+        ).reshape(-1, 2)
+        for field in fields
+    ]
+    return Federation(*pairs)
 
 
 def _integers(values: Any) -> Any:

@@ -72,7 +72,7 @@ def comparable(
         labels = replace(labels, keypoints=old.keypoints)
     truth = replace(ground_truth, labels=labels)
     if settings.protocol == "lvis":
-        found = federate(found, truth, params.max_detections[-1])
+        found, truth = federate(found, truth, params.max_detections[-1])
     return class_agnostic(found, truth) if settings.class_agnostic else (found, truth)
 
 
@@ -96,10 +96,13 @@ def class_agnostic(
     )
 
 
-def federate(detections: DetectionColumns, ground_truth: GroundTruthColumns, limit: int) -> DetectionColumns:
+def federate(
+    detections: DetectionColumns, ground_truth: GroundTruthColumns, limit: int
+) -> tuple[DetectionColumns, GroundTruthColumns]:
     """What LVIS counts: the best detections of each image, of classes that the image was searched for.
 
-    Detections of classes that are not annotated exhaustively on their image are ``lenient``.
+    Detections of classes that are not annotated exhaustively on their image are ``lenient``. There are
+    no crowds.
 
     Source: ``LVISResults.limit_dets_per_image`` and ``LVISEval._prepare`` of the package ``lvis``.
     """
@@ -120,7 +123,9 @@ def federate(detections: DetectionColumns, ground_truth: GroundTruthColumns, lim
         pairs[:, 0] * classes + pairs[:, 1] for pairs in (federation.absent, federation.incomplete)
     )
     kept = (rank < limit) & np.isin(key, np.concatenate([present, absent]))
-    return replace(detections, lenient=np.isin(key, incomplete)).take(kept)
+    labels = replace(ground_truth.labels, iscrowd=np.zeros(len(ground_truth), np.bool_))
+    found = replace(detections, lenient=np.isin(key, incomplete)).take(kept)
+    return found, replace(ground_truth, labels=labels)
 
 
 def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:

@@ -20,8 +20,8 @@ class Matches:
     """The detections within the largest of ``max_detections``, image by image.
 
     For ``A`` area ranges and ``T`` IoU thresholds, bit ``a * T + t`` of a row of words stands for range
-    ``a`` and threshold ``t``; bits fill 64-bit words from the lowest. A detection that is not in ``matched`` matched
-    nothing at all: it is a false positive in the area ranges that it does not lie ``outside`` of.
+    ``a`` and threshold ``t``; bits fill 64-bit words from the lowest. A detection that is not in ``matched``
+    matched nothing at all: it is a false positive in the area ranges that it does not lie ``outside`` of.
 
     Attributes:
         image_index: (N,) int32, ascending.
