@@ -171,8 +171,25 @@ def test_class_ids_beyond_the_table_are_errors_that_name_them(columns):
 def test_the_registered_evaluator_is_built_from_ground_truth(columns):
     detections, ground_truth = two_images(columns)
     evaluator = Plugins(()).load("evaluators", "coco")(ground_truth)
+    assert evaluator.name == "coco"
+    assert evaluator.applies(detections, ground_truth) is None
     evaluator.add(detections, ground_truth)
-    assert evaluator.result().as_dict() == result_of(detections, ground_truth).as_dict()
+    assert evaluator.result().metrics == result_of(detections, ground_truth).metrics
+
+
+def test_an_evaluator_says_why_it_does_not_apply(columns):
+    detections, ground_truth = two_images(columns)
+    masks, points = (
+        Plugins(()).load("evaluators", f"coco-{name}")(ground_truth) for name in ("segm", "keypoints")
+    )
+    assert "annotations have no segmentation" in masks.applies(detections, ground_truth)
+    assert "annotations have no keypoints" in points.applies(detections, ground_truth)
+
+
+def test_the_table_of_a_result_has_a_row_a_class(columns):
+    (table,) = result_of(*two_images(columns)).tables
+    assert table.header[:2] == ("class", "AP")
+    assert len(table.rows) == len(two_images(columns)[1].classes)
 
 
 def test_ground_truth_of_other_classes_is_an_error(columns):

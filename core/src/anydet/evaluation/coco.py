@@ -18,6 +18,7 @@ from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.inputs import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.parts import Counts, Part, join_parts
 from anydet.evaluation.protocol import CocoSettings, summarize
+from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class CocoResult:
     per_class: Sequence[Mapping[str, Any]]
     protocol: Mapping[str, Any]
     arrays: EngineArrays
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every class with the same numbers and what they rest on."""
+        names = ("name", *self.metrics, "images", "annotations", "detections")
+        rows = tuple(tuple(row[name] for name in names) for row in self.per_class)
+        return (Table("classes", ("class", *names[1:]), rows),) if rows else ()
 
     def as_dict(self) -> dict[str, Any]:
         """What ``eval-coco --json`` writes."""
@@ -76,6 +84,21 @@ class CocoEvaluator:
     context: Mapping[str, Any] = field(default_factory=dict)
     dry: bool = False
     _parts: list[Part] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """``coco`` for boxes, ``coco-segm``, ``coco-keypoints``, ``coco-boundary``."""
+        return "coco" if self.settings.iou_type == "bbox" else f"coco-{self.settings.iou_type}"
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """The reason why there is nothing to measure, or ``None``."""
+        if not len(ground_truth):
+            return "the images have no annotations"
+        try:
+            fit.comparable(detections, ground_truth, self.settings, self.params)
+        except EvaluationError as error:
+            return error.problem
+        return None
 
     @property
     def params(self) -> EngineParams:
@@ -188,9 +211,21 @@ class CocoEvaluator:
         ]
 
 
-def default_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+def evaluate_boxes(ground_truth: GroundTruthColumns) -> CocoEvaluator:
     """The evaluator of boxes with the best installed engine; what is registered as ``coco``."""
     return CocoEvaluator(ground_truth.classes, engine=choose_engine())
+
+
+def evaluate_masks(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+    """The same of masks; what is registered as ``coco-segm``."""
+    settings = CocoSettings(iou_type="segm")
+    return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
+
+
+def evaluate_keypoints(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+    """The same of the 17 keypoints of COCO's persons; what is registered as ``coco-keypoints``."""
+    settings = CocoSettings(iou_type="keypoints")
+    return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
 
 
 def prepare_coco(

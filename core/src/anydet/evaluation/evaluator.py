@@ -1,19 +1,46 @@
-"""The two small interfaces of evaluation: evaluators (metrics) and engines (who matches boxes)."""
+"""The small interfaces of evaluation: metrics, what they find, and engines (who matches boxes)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from anydet.evaluation.matches import Matches
+from anydet.evaluation.tables import Table
 from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
 
 IouType = Literal["bbox", "segm", "keypoints", "boundary"]
 
 
+class Result(Protocol):
+    """What an evaluator found."""
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """Numbers by name, flat, as trackers take them; ``None`` where there is nothing to measure on."""
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """What is too much for a number: classes, confusions, thresholds."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON; ``metrics`` is one of the keys."""
+
+
 class Evaluator(Protocol):
-    """A metric over images. ``add`` takes whole images; parts may be added in any order and merged."""
+    """A metric over images. ``add`` takes whole images; parts may be added in any order and merged.
+
+    The result depends on the images alone, never on how they were split or ordered.
+    """
+
+    @property
+    def name(self) -> str:
+        """As it is registered; what its numbers are found under."""
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """``None`` where it has something to measure, else the reason why not ("no ground truth masks")."""
 
     def reset(self) -> None:
         """Forget everything added."""
@@ -24,7 +51,7 @@ class Evaluator(Protocol):
     def merge(self, other: Any) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
 
-    def result(self) -> Any:
+    def result(self) -> Result:
         """The numbers; calling it twice gives the same."""
 
 

@@ -39,7 +39,12 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 @hookimpl
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
-    register(EvaluatorSpec("coco", "anydet.evaluation.coco:default_evaluator", "the 12 COCO numbers"))
+    coco = "anydet.evaluation.coco"
+    register(EvaluatorSpec("coco", f"{coco}:evaluate_boxes", "the 12 COCO numbers of boxes"))
+    register(EvaluatorSpec("coco-segm", f"{coco}:evaluate_masks", "the 12 COCO numbers of masks"))
+    register(
+        EvaluatorSpec("coco-keypoints", f"{coco}:evaluate_keypoints", "the 10 COCO numbers of keypoints")
+    )
 
 
 @hookimpl

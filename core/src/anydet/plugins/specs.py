@@ -68,7 +68,16 @@ class EngineSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class EvaluatorSpec(Spec):
-    """An evaluator: ``factory(ground_truth)`` gives an ``evaluation.Evaluator``."""
+    """An evaluator: ``factory(ground_truth: GroundTruthColumns)`` gives an ``evaluation.Evaluator``.
+
+    ``anydet eval`` runs all that apply, or those that are named. ``ground_truth`` says what the
+    evaluator needs to know beforehand, as the class table; the images come with ``add``.
+
+    Attributes:
+        default: whether it runs without being named.
+    """
+
+    default: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,39 @@
+"""Tables as data: what results print, write and plot from, without knowing where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Cell: TypeAlias = str | int | float | None
+"""``None`` is a number that cannot be told ("n/a")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a result; its first column names the row.
+
+    Attributes:
+        title: what it shows, as a short phrase.
+        header: names of the columns.
+        rows: as many cells each as there are columns.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.header) for row in self.rows):
+            raise ValueError(f"{self.title}: rows of other lengths than the header's {len(self.header)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {"title": self.title, "header": list(self.header), "rows": [list(row) for row in self.rows]}
+
+
+def format_cell(value: Cell) -> str:
+    """A cell as text: four decimals, "n/a" for ``None``."""
+    if value is None:
+        return "n/a"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
