@@ -25,6 +25,7 @@ from anydet.evaluation.evaluator import IouType
 from anydet.evaluation.inputs import PredictionPaths
 from anydet.evaluation.protocol import CocoSettings
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.prediction.export import ExportSummary
 from anydet.prediction.export import export_predictions as export
@@ -81,7 +82,7 @@ def open_dataset(
         DatasetError: it is not there, or not what it claims to be.
     """
     plugins = plugins or Plugins.from_env()
-    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    formats = installed_formats(plugins)
     scanner = choose_engine(plugins).scanner
     folder = None if images is None else Path(images)
     return open_with(path, split, images=folder, formats=formats, scanner=scanner)

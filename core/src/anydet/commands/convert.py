@@ -66,8 +66,9 @@ def command(
     from anydet.contract.conversion.convert import convert
     from anydet.contract.conversion.yolozu import read_class_map
     from anydet.data.dataset import open_dataset
+    from anydet.plugins.formats import installed_formats
 
-    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    formats = installed_formats(plugins)
     if source.is_dir():
         _convert_dataset(open_dataset(source, split, formats=formats), output, made_into, as_json)
         return

@@ -83,10 +83,11 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.engines import choose_engine
     from anydet.evaluation.inputs import read_parts
+    from anydet.plugins.formats import installed_formats
 
     settings = read_settings(flags)
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
-    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=engine.scanner)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
     limits = {name: flags[name] for name in ("box_format", "max_images")}
@@ -103,10 +104,11 @@ def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:
-    from anydet.commands.tables import print_table
-
-    print_table(("metric", "value"), [(name, _number(value)) for name, value in result.metrics.items()])
+    for name, value in result.metrics.items():
+        click.echo(f"{name:<6} {_number(value):>7}")
     if per_class:
+        from anydet.commands.tables import print_table
+
         recall = [name for name in result.metrics if name[2:].isdecimal() or name == "AR"][-1]
         names = [name for name in result.metrics if name.startswith("AP")]
         names += [recall, "images", "annotations", "detections"]

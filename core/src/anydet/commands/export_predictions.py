@@ -89,10 +89,11 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     from anydet.commands.progress import progress
     from anydet.data.dataset import open_dataset
+    from anydet.plugins.formats import installed_formats
     from anydet.prediction.export import export_predictions
     from anydet.prediction.pipeline import Limits, Pipeline
 
-    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    formats = installed_formats(plugins)
     settings = adapter_settings(plugins, flags)
     adaptation = _adaptation(flags)
     dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)

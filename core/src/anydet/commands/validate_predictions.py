@@ -10,7 +10,6 @@ import click
 
 if TYPE_CHECKING:
     from anydet.contract.validate import Report
-    from anydet.data.dataset import DatasetFormat
     from anydet.plugins.manager import Plugins
 
 
@@ -55,9 +54,12 @@ def command(
     from anydet.contract.validate import validate
     from anydet.data.dataset import open_dataset
     from anydet.evaluation.engines import choose_engine
+    from anydet.plugins.formats import installed_formats
 
     scanner = choose_engine(plugins).scanner
-    known = open_dataset(dataset, split, formats=_formats(plugins), scanner=scanner) if dataset else None
+    known = (
+        open_dataset(dataset, split, formats=installed_formats(plugins), scanner=scanner) if dataset else None
+    )
     repairs = repair(file, out) if out else []
     report = validate(out or file, known, box_format=bbox_format, scanner=scanner)
     if as_json:
@@ -66,10 +68,6 @@ def command(
         _print(report, repairs)
     if not report.ok:
         raise SystemExit(1)
-
-
-def _formats(plugins: Plugins) -> list[DatasetFormat]:
-    return [plugins.load("datasets", name) for name in plugins.specs("datasets")]
 
 
 def _print(report: Report, repairs: list[str]) -> None:

@@ -84,13 +84,14 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
     from anydet.data.dataset import open_dataset
     from anydet.data.pictures import open_pictures
+    from anydet.plugins.formats import installed_formats
 
     root, split = flags["dataset"], flags["split"]
     if root is None and flags["images"] is not None:
         return open_pictures([flags["images"]])
     if root is None:
         root, split = _dataset_of(flags["predictions"], split)
-    formats = [plugins.load("datasets", name) for name in plugins.specs("datasets")]
+    formats = installed_formats(plugins)
     return open_dataset(root, split, images=flags["images"], formats=formats)
 
 

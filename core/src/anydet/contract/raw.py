@@ -117,12 +117,16 @@ class RawPredictions:
         sizes = self.sizes_wh if sizes_wh is None else np.where(sizes_wh > 0, sizes_wh, self.sizes_wh)
         if box_format == "cxcywh_norm" or (self.keypoints is not None and not self.keypoints_in_pixels):
             self._need_sizes(sizes)
-        row_sizes = sizes[self.image_index]
+        absolute = box_format != "cxcywh_norm" and (self.keypoints is None or self.keypoints_in_pixels)
+        row_sizes = np.zeros(2, np.int64) if absolute else sizes[self.image_index]
         with np.errstate(over="ignore", invalid="ignore"):
             boxes = to_xywh_px(self.boxes, box_format, row_sizes)
             areas = boxes[:, 2] * boxes[:, 3]
-        self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
-        self._refuse((boxes[:, 2:] < 0).any(axis=1), f"has a negative size as {box_format}")
+            within = np.isfinite(boxes.sum())
+        if not within:
+            self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
+        if boxes[:, 2:].min(initial=0) < 0:
+            self._refuse((boxes[:, 2:] < 0).any(axis=1), f"has a negative size as {box_format}")
         keypoints = self.keypoints
         if keypoints is not None and not self.keypoints_in_pixels:
             scale = np.concatenate([row_sizes, np.ones((len(self), 1))], axis=1)

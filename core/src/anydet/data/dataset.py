@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from anydet.data.formats import BUILTIN, builtin_formats
+from anydet.data.formats import BUILTIN, DeferredFormat, builtin_formats
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
@@ -87,7 +87,7 @@ def open_dataset(
     split: str | None = None,
     *,
     images: Path | None = None,
-    formats: Sequence[DatasetFormat] | None = None,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
     scanner: Scanner | None = None,
 ) -> Dataset:
     """The data set at ``path``, in the first of ``formats`` that knows it.
@@ -107,7 +107,8 @@ def open_dataset(
     formats = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
-    for known in formats:
+    for listed in formats:
+        known = listed.load() if isinstance(listed, DeferredFormat) else listed
         if known.matches(path):
             fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
             return fast.open(path, split, images)
@@ -119,7 +120,9 @@ def open_dataset(
     )
 
 
-def in_order(formats: Sequence[DatasetFormat]) -> list[DatasetFormat]:
+def in_order(
+    formats: Sequence[DatasetFormat | DeferredFormat],
+) -> list[DatasetFormat | DeferredFormat]:
     """Formats of plugins as given, then the built-in ones in the order in which they must be tried."""
     rank = {name: position for position, (name, _, _) in enumerate(BUILTIN)}
     return sorted(formats, key=lambda known: rank.get(known.name, -1))

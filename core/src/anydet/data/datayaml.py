@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from anydet.data.labelfile import LabelGrammar
 from anydet.errors import DatasetError
 from anydet.types import ClassTable
@@ -44,6 +42,8 @@ class DataYaml:
 
 def read_data_yaml(file: Path) -> DataYaml:
     """Read a ``data.yaml``; raises ``DatasetError`` with file and key or line where it is malformed."""
+    import yaml
+
     try:
         data = yaml.load(file.read_text("utf-8-sig"), Loader=yaml.BaseLoader)  # all scalars stay text
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,10 +21,25 @@ BUILTIN = (
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
 
 
-def builtin_formats() -> list[DatasetFormat]:
-    """The built-in formats, imported, in the order in which they are tried."""
-    formats: list[DatasetFormat] = []
-    for _, factory, _ in BUILTIN:
-        module, _, attribute = factory.partition(":")
-        formats.append(getattr(import_module(module), attribute))
-    return formats
+@dataclass(frozen=True, slots=True)
+class DeferredFormat:
+    """A format that is imported when its turn comes.
+
+    Attributes:
+        name: as it is registered.
+        load: imports it.
+    """
+
+    name: str
+    load: Callable[[], DatasetFormat]
+
+
+def builtin_formats() -> list[DeferredFormat]:
+    """The built-in formats, in the order in which they are tried."""
+    return [DeferredFormat(name, partial(_import, factory)) for name, factory, _ in BUILTIN]
+
+
+def _import(factory: str) -> DatasetFormat:
+    module, _, attribute = factory.partition(":")
+    known: DatasetFormat = getattr(import_module(module), attribute)
+    return known

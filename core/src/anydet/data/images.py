@@ -6,15 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from anydet.errors import ImageError
 from anydet.types import ByteImage, Size
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-_EXIF_ORIENTATION = 0x0112
-_TRANSPOSED = frozenset({5, 6, 7, 8})
 
 
 class Pixels(Protocol):
@@ -43,43 +37,15 @@ class ImageFile:
 
     def read(self) -> ByteImage:
         """Decode to (H, W, 3) uint8 RGB; raises ``ImageError`` naming the file."""
-        try:
-            with Image.open(self.path) as image:
-                upright = ImageOps.exif_transpose(image) if self._turns(image) else image
-                return np.array(_to_rgb(upright))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-            raise _unreadable(self.path, exc) from exc
+        from anydet.data.decoding import decode
+
+        return decode(self.path, self.stated_wh)
 
     def size_wh(self) -> Size:
-        """Size after orientation, from the file's header."""
-        try:
-            with Image.open(self.path) as image:
-                width, height = image.size
-                swaps = image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED
-                return (height, width) if swaps and self._turns(image) else (width, height)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-            raise _unreadable(self.path, exc) from exc
+        """Size after orientation, from the file's header; raises ``ImageError`` naming the file."""
+        from anydet.data.decoding import read_size
 
-    def _turns(self, image: Image.Image) -> bool:
-        if self.stated_wh is None or image.getexif().get(_EXIF_ORIENTATION, 1) not in _TRANSPOSED:
-            return True
-        width, height = image.size
-        return self.stated_wh != (width, height) or width == height
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I", "I;16", "I;16B", "F"}:  # Pillow would clip 16-bit greyscale to white
-        deep = np.asarray(image, np.float64)
-        top = 65535.0 if deep.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((np.clip(deep, 0, top) * (255.0 / top)).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def _unreadable(path: Path, exc: Exception) -> ImageError:
-    if isinstance(exc, FileNotFoundError):
-        return ImageError(f"{path}: no such image", fix="check the data set's image folder")
-    why = "not an image of a known kind" if isinstance(exc, UnidentifiedImageError) else str(exc)
-    return ImageError(f"{path}: cannot be decoded: {why}", fix="repair or remove it, or use --on-error skip")
+        return read_size(self.path, self.stated_wh)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from anydet.geometry import cameras, masks
 from anydet.types import (
@@ -105,6 +104,8 @@ class Resize:
 
     def image(self, image: ByteImage) -> ByteImage:
         """Pillow's bilinear filter (antialiased where it shrinks)."""
+        from PIL import Image
+
         return np.array(Image.fromarray(image).resize(self.size_wh, Image.Resampling.BILINEAR))
 
     def size(self, source_wh: Size) -> Size:
@@ -207,6 +208,8 @@ def _map_points_and_masks(
 
 
 def _resize_mask(mask: BoolArray, size_wh: Size) -> BoolArray:
+    from PIL import Image
+
     resized = Image.fromarray(mask.astype(np.uint8)).resize(size_wh, Image.Resampling.NEAREST)
     return np.asarray(resized).astype(np.bool_)
 

@@ -63,7 +63,8 @@ def align(
     table[place[inside]] = sizes[inside]
     sizes[~inside] = 1  # these rows are dropped, so that any size will do
     columns = predictions.columns(box_format, sizes_wh=sizes)
-    columns = columns.take(inside[columns.image_index])
+    if not inside.all():
+        columns = columns.take(inside[columns.image_index])
     if named_classes:
         classes, class_ids = ground_truth.classes, _join_classes(columns, ground_truth.classes)
     else:

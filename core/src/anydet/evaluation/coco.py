@@ -17,7 +17,7 @@ from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.inputs import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.parts import Counts, Part, join_parts
-from anydet.evaluation.protocol import CocoSettings, summarize
+from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 
@@ -195,19 +195,18 @@ class CocoEvaluator:
         }
 
     def _per_class(self, arrays: EngineArrays, counts: Counts) -> list[dict[str, Any]]:
-        columns = (counts.annotated_images, counts.annotations, counts.detections)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
+        numbers = summarize_each(arrays, self.params, self.settings)
         return [
             {
                 "class_id": i,
                 "name": self.classes.names[i],
                 "source_id": self.classes.source_ids[i],
-                **summarize(arrays, self.params, self.settings, np.array([i])),
-                "images": images,
-                "annotations": annotations,
-                "detections": detections,
+                **{name: values[i] for name, values in numbers.items()},
+                "images": int(counts.annotated_images[i]),
+                "annotations": int(counts.annotations[i]),
+                "detections": int(counts.detections[i]),
             }
-            for i, (images, annotations, detections) in enumerate(rows)
+            for i in range(len(self.classes))
         ]
 
 

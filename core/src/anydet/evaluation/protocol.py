@@ -138,13 +138,25 @@ class Metric:
         self, arrays: EngineArrays, params: EngineParams, frequencies: Sequence[str] = ()
     ) -> float | None:
         """The mean over what has ground truth, in the order in which pycocotools adds; else ``None``."""
-        values: FloatArray = getattr(arrays, self.of)[..., self.area, self.rank]
-        if self.iou is not None:
-            values = values[np.flatnonzero(params.iou_thresholds == self.iou)]
+        values = self._values(arrays, params)
         if self.frequency is not None:
             values = values[..., [i for i, group in enumerate(frequencies) if group == self.frequency]]
         known = values[values > -1]
         return float(np.mean(known)) if len(known) else None
+
+    def of_each(self, arrays: EngineArrays, params: EngineParams) -> list[float | None]:
+        """The same of each class alone."""
+        values = np.moveaxis(self._values(arrays, params), -1, 0)
+        if not values.size:
+            return [None] * len(values)
+        flat = np.ascontiguousarray(values).reshape(len(values), -1)
+        # A class has ground truth in an area range or has none: its values are all known or all -1.
+        return [value if value > -1 else None for value in flat.mean(axis=1).tolist()]
+
+    def _values(self, arrays: EngineArrays, params: EngineParams) -> FloatArray:
+        """The part of the array that is meant, classes last."""
+        values: FloatArray = getattr(arrays, self.of)[..., self.area, self.rank]
+        return values if self.iou is None else values[np.flatnonzero(params.iou_thresholds == self.iou)]
 
 
 def metrics(params: EngineParams, settings: CocoSettings) -> tuple[Metric, ...]:
@@ -195,3 +207,11 @@ def summarize(
         )
         frequencies = [frequencies[i] for i in classes.tolist()] if frequencies else ()
     return {m.name: m.value(arrays, params, frequencies) for m in metrics(params, settings)}
+
+
+def summarize_each(
+    arrays: EngineArrays, params: EngineParams, settings: CocoSettings
+) -> Mapping[str, list[float | None]]:
+    """COCO's numbers by name, a list over the classes each; as ``summarize`` of each class alone."""
+    known = [metric for metric in metrics(params, settings) if metric.frequency is None]
+    return {metric.name: metric.of_each(arrays, params) for metric in known}
