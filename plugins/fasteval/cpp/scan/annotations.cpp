@@ -32,6 +32,7 @@ bool Annotations::scan(Cursor& c) {
   bool is_crowd = false, has_id = false, has_box = false, has_area = false, has_state = false, has_points = false;
   Kind kind = Kind::none;
   const char* begin = c.p;
+  image_id_.reset();
   keys_.start();
   object(c, [&] {
     const size_t key = keys_.next(c);
@@ -80,7 +81,7 @@ bool Annotations::scan(Cursor& c) {
   const auto row = static_cast<int64_t>(areas.size());
   any_ids |= has_id;
   ids.push(id);
-  image_ids.push(image_id_);
+  image_ids.push(*image_id_);
   category_ids.push(category_id);
   boxes.append(box, 4);
   areas.push(area);
@@ -171,7 +172,7 @@ void Annotations::discard() {
 }
 
 void Annotations::where(Refusal& refusal) const {
-  if (keys_.has(IMAGE_ID)) refusal.image = std::to_string(image_id_);
+  if (image_id_) refusal.image = std::to_string(*image_id_);
   refusal.field = keys_.current();
 }
 

@@ -9,7 +9,7 @@ bool CocoResults::scan(Cursor& c) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   double score = 0, box[4] = {nan, nan, nan, nan};
   int64_t category_id = 0, size_hw[2];
-  image_id_ = -1;
+  image_id_.reset();
   keys_.start();
   object(c, [&] {
     switch (keys_.next(c)) {
@@ -46,7 +46,7 @@ bool CocoResults::scan(Cursor& c) {
   if (!keys_.has(BBOX) && !keys_.has(SEGMENTATION) && !keys_.has(KEYPOINTS)) refuse(c.p, "no bbox, segmentation or keypoints");
   const bool further = next_element(c, ']');
   const auto row = static_cast<int64_t>(scores.size());
-  image_ids.push(image_id_);
+  image_ids.push(*image_id_);
   category_ids.push(category_id);
   scores.push(score);
   boxes.append(box, 4);
@@ -61,7 +61,7 @@ void CocoResults::discard() {
 }
 
 void CocoResults::where(Refusal& refusal) const {
-  if (keys_.has(0)) refusal.image = std::to_string(image_id_);
+  if (image_id_) refusal.image = std::to_string(*image_id_);
   refusal.field = keys_.current();
 }
 

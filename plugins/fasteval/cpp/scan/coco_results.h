@@ -20,7 +20,7 @@ struct CocoResults {
  private:
   Keys<7> keys_{{"image_id", "category_id", "bbox", "score", "segmentation", "keypoints", "detections"}};
   MaskReader mask_;
-  int64_t image_id_ = -1;
+  std::optional<int64_t> image_id_;
 };
 
 void scan_coco_results(const Input& input, const Options& options, CocoResults& results);

@@ -68,7 +68,7 @@ class Annotations {
   Keys<9> keys_{{"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "state"}};
   Keys<2> mask_keys_{{"size", "counts"}};
   Integers runs_;
-  int64_t image_id_ = 0;
+  std::optional<int64_t> image_id_;
 };
 
 struct CocoTruth {

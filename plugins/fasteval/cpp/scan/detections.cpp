@@ -71,6 +71,7 @@ DetectionReader::DetectionReader()
              "offsets", "k_delta", "log_sigma_z", "log_sigma_rot", "extra"}) {}
 
 void DetectionReader::read_list(Cursor& c, Detections& rows) {
+  keys_.start();
   list(c, [&] { read(c, rows); });
 }
 

@@ -50,9 +50,11 @@ Mark first_key(Window& window) {
     mark.text.clear();
     if (c.take('{')) {
       c.space();
-      if (*c.p == '"') skip_text(c);
-      else return void(c.p = begin);
-      mark.text.assign(begin, static_cast<size_t>(c.p - begin));
+      c.settle();
+      if (*c.p == '"') {
+        skip_text(c);
+        mark.text.assign(begin, static_cast<size_t>(c.p - begin));
+      }
     }
     c.p = begin;
   });

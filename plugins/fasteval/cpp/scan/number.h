@@ -62,6 +62,7 @@ inline double number(Cursor& c) {
     exponent += down ? -static_cast<int>(tens) : static_cast<int>(tens);
   }
   c.p = p;
+  c.settle();
   if (count > 19) {
     for (const char* zero = first; *zero == '0' || *zero == '.'; ++zero) count -= *zero == '0';
   }
@@ -84,11 +85,11 @@ inline int64_t integer(Cursor& c) {
   const char* first = begin + negative;
   if (!is_digit(*first)) refuse(first, "an integer belongs here");
   uint64_t digits = 0;
-  const char* p = read_digits(first, digits);
+  const char* p = c.p = read_digits(first, digits);
+  c.settle();
   if (*first == '0' && p - first > 1) refuse(first, "a number with a leading zero");
   if (p - first > 18) hand_over(begin, "an integer of more than 18 digits");
   if (*p == '.' || *p == 'e' || *p == 'E') hand_over(p, "an integer written as a fraction");
-  c.p = p;
   return negative ? -static_cast<int64_t>(digits) : static_cast<int64_t>(digits);
 }
 

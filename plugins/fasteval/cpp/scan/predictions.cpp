@@ -45,6 +45,7 @@ void EntryRows::begin() {
   rows_ = entries.places.size();
   first_detection_ = entries.detections.size();
   in_detections_ = false;
+  keys_.start();
 }
 
 void EntryRows::discard() {

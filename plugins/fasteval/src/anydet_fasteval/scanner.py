@@ -89,12 +89,13 @@ class CompiledScanner:
 
 def _predictions(found: Mapping[str, Any]) -> ScannedPredictions:
     about = {name: RawTexts(*found[name]) for name in _ABOUT}
+    rows, ends, points = found["keypoints"]
     return ScannedPredictions(
         **{name: found[name] for name in ("shape", "meta", "images", "places", "counts", "sizes_wh")},
         **{name: found[name] for name in ("class_ids", "scores", "boxes")},
         states=Sparse(*found["state"]),
         state_scores=Ragged(*found["state_scores"]),
-        keypoints=Ragged(*found["keypoints"]),
+        keypoints=Ragged(rows, ends // 4, points),
         masks=_masks(len(found["scores"]), *found["masks"]),
         poses={name: Sparse(*found[name]) for name in _POSES},
         extra=RawTexts(*found["extra"]),
