@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +13,15 @@ from anydet.data.cococolumns import CocoColumns
 from anydet.data.cocofile import read_coco
 from anydet.data.containment import ContainedImage
 from anydet.data.fingerprint import Fingerprint
-from anydet.data.folder import FolderDataset
 from anydet.data.record import Record
 from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
-from anydet.data.yolo import YoloDataset, labelled_splits, open_layout
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
-from anydet.types import ClassTable, GroundTruthColumns, Size
+from anydet.types import ClassTable, Federation, GroundTruthColumns, Size
+
+if TYPE_CHECKING:
+    from anydet.data.folder import FolderDataset
+    from anydet.data.yolo import YoloDataset
 
 _PREFIXES = ("instances_", "person_keypoints_")
 
@@ -90,6 +93,7 @@ class CocoDataset:
             classes=columns.classes,
             source=self.source,
             image_ids=columns.image_ids[:count],
+            federation=_first(columns.federation, count),
         )
 
     def _stated_wh(self, row: int) -> Size | None:
@@ -118,6 +122,8 @@ class CocoFormat:
         """Open one split; in a root, a split that has only label files opens as YOLO."""
         if path.is_file():
             return _open_bare(path, split, images, self.scanner)
+        from anydet.data.yolo import labelled_splits, open_layout
+
         files = _annotation_files(path)
         chosen = choose_split(path, {*files, *labelled_splits(path)}, split)
         if chosen.name not in files:
@@ -171,6 +177,13 @@ def open_file(
         images_dir or _find_images_dir(annotations, base, split.name, columns.keys),
         columns,
     )
+
+
+def _first(federation: Federation | None, count: int) -> Federation | None:
+    """What was looked for on the first ``count`` images."""
+    if federation is None:
+        return None
+    return Federation(*(pairs[pairs[:, 0] < count] for pairs in (federation.absent, federation.incomplete)))
 
 
 def _open_bare(file: Path, wanted: str | None, images: Path | None, scanner: Scanner | None) -> CocoDataset:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anydet.data.images import Pixels
-from anydet.data.transforms import Transform
 from anydet.types import ByteImage, ImagePredictions, Intrinsics, Labels, Size
+
+if TYPE_CHECKING:
+    from anydet.data.images import Pixels
+    from anydet.data.transforms import Transform
 
 
 @dataclass(frozen=True, slots=True, eq=False)
