@@ -8,8 +8,8 @@ import numpy as np
 
 from anydet.ids import all_differ, positions
 from anydet.maskcolumns import MaskColumn, SegmentationColumn
-from anydet.scanner import ScannedAnnotations
-from anydet.types import ClassTable, FloatArray, IntArray, Labels
+from anydet.scanner import Ragged, ScannedAnnotations
+from anydet.types import ClassTable, Federation, FloatArray, IntArray, Labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +23,7 @@ class CocoColumns:
         classes: categories sorted by id.
         labels: (N,) annotations.
         offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
+        federation: what was looked for on each image (LVIS), or ``None``.
     """
 
     keys: tuple[str, ...]
@@ -31,6 +32,14 @@ class CocoColumns:
     classes: ClassTable
     labels: Labels
     offsets: IntArray
+    federation: Federation | None = None
+
+
+def class_table(
+    names: tuple[str, ...], source_ids: tuple[int, ...], frequencies: tuple[str, ...]
+) -> ClassTable:
+    """The classes; frequencies only where some class has one."""
+    return ClassTable(names, source_ids, frequencies if any(frequencies) else ())
 
 
 def of_scan(found: ScannedAnnotations) -> CocoColumns | None:
@@ -43,19 +52,31 @@ def of_scan(found: ScannedAnnotations) -> CocoColumns | None:
     class_ids = positions(found.annotation_categories, found.category_ids[by_id])
     if (image_index < 0).any() or (class_ids < 0).any() or not _masks_fit(found, image_index):
         return None
+    pairs = [_pairs(lists, found.category_ids[by_id]) for lists in (found.negative, found.not_exhaustive)]
+    if any((part < 0).any() for part in pairs):
+        return None
     labels = _labels(found, class_ids)
     if (image_index[1:] < image_index[:-1]).any():
         order = np.argsort(image_index, kind="stable")
         labels, image_index = labels.take(order), image_index[order]
-    names = tuple(found.names[i] for i in by_id.tolist())
+    names, frequencies = (
+        tuple(texts[i] for i in by_id.tolist()) for texts in (found.names, found.frequencies)
+    )
     return CocoColumns(
         keys=found.keys,
         sizes_wh=found.sizes_wh,
         image_ids=found.image_ids,
-        classes=ClassTable(names, tuple(found.category_ids[by_id].tolist())),
+        classes=class_table(names, tuple(found.category_ids[by_id].tolist()), frequencies),
         labels=labels,
         offsets=np.searchsorted(image_index, np.arange(len(found.keys) + 1)),
+        federation=Federation(*pairs) if found.negative or found.not_exhaustive else None,
     )
+
+
+def _pairs(lists: Ragged, category_ids: IntArray) -> IntArray:
+    """(P, 2) image index and class id, -1 for a category that is not there, of lists of category ids."""
+    images = np.repeat(lists.rows, np.diff(lists.ends, prepend=0))
+    return np.stack([images, positions(lists.values.astype(np.int64), category_ids)], axis=1)
 
 
 def _masks_fit(found: ScannedAnnotations, image_index: IntArray) -> bool:

@@ -13,13 +13,13 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from anydet.data.cococolumns import CocoColumns, of_scan
+from anydet.data.cococolumns import CocoColumns, class_table, of_scan
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.scanner import ScannedAnnotations, Scanner
 from anydet.types import (
     RLE,
-    ClassTable,
+    Federation,
     FloatArray,
     IntArray,
     Labels,
@@ -41,11 +41,14 @@ class _Image(msgspec.Struct, gc=False):
     file_name: str
     width: int | None = None
     height: int | None = None
+    neg_category_ids: list[int] | None = None
+    not_exhaustive_category_ids: list[int] | None = None
 
 
 class _Category(msgspec.Struct, gc=False):
     id: int
     name: str
+    frequency: str | None = None
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -103,9 +106,12 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:
         keys=keys,
         sizes_wh=sizes,
         image_ids=np.array(list(image_of), np.int64),
-        classes=ClassTable(tuple(c.name for c in categories), tuple(class_of)),
+        classes=class_table(
+            tuple(c.name for c in categories), tuple(class_of), tuple(c.frequency or "" for c in categories)
+        ),
         labels=labels.take(order),
         offsets=np.searchsorted(image_index[order], np.arange(len(keys) + 1)),
+        federation=_federation(path, file.images, class_of),
     )
 
 
@@ -138,7 +144,8 @@ def _explain(path: Path, raw: bytes, exc: Exception) -> NoReturn:
 
 def _find_nonfinite(data: dict[str, Any]) -> tuple[str, str] | None:
     for kind in ("images", "annotations", "categories"):
-        for index, entry in enumerate(data.get(kind) or []):
+        entries = data.get(kind)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             for key, value in entry.items() if isinstance(entry, dict) else ():
                 if not _is_finite(value):
                     return f"$.{kind}[{index}].{key}", "has a number that is not finite"
@@ -181,6 +188,23 @@ def _images(path: Path, images: Sequence[_Image]) -> tuple[tuple[str, ...], IntA
     _unique(path, "file_name", keys)
     sizes = [(image.width or -1, image.height or -1) for image in images]
     return tuple(keys), np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def _federation(path: Path, images: Sequence[_Image], class_of: dict[int, int]) -> Federation | None:
+    """What was looked for on each image; ``None`` where no image says."""
+    names = ("neg_category_ids", "not_exhaustive_category_ids")
+    if all(getattr(image, name) is None for image in images for name in names):
+        return None
+    pairs: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
+    for name, place, image in ((name, place, image) for name in names for place, image in enumerate(images)):
+        for category in getattr(image, name) or ():
+            if category not in class_of:
+                raise DatasetError(
+                    f"{path}: image {image.id}: {name}: {category} is not among the categories",
+                    fix="correct the file",
+                )
+            pairs[name].append((place, class_of[category]))
+    return Federation(*(np.array(pairs[name], np.int64).reshape(-1, 2) for name in names))
 
 
 def _unique(path: Path, what: str, values: Sequence[Any]) -> dict[Any, int]:

@@ -17,8 +17,6 @@ from anydet.data.splits import Split, choose_split
 from anydet.data.yolo import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
 
-_DESCRIPTOR_BYTES = 1_000_000  # a JSON file above this holds annotations, not a description
-
 
 class UltralyticsFormat:
     """``data.yaml`` with ``path``, ``train``, ``val``, ``test`` and ``names``."""
@@ -55,41 +53,7 @@ class UltralyticsFormat:
         return _open_listed(path, root, chosen, places, data)
 
 
-class DatasetJsonFormat:
-    """``dataset.json`` with ``images_dir``, ``labels_dir``, ``split`` and perhaps ``annotations``."""
-
-    name = "dataset.json"
-
-    def matches(self, path: Path) -> bool:
-        """Whether it is such a file, or a folder with one."""
-        file = path / "dataset.json" if path.is_dir() else path
-        if file.suffix.lower() != ".json" or not file.is_file() or file.stat().st_size > _DESCRIPTOR_BYTES:
-            return False
-        try:
-            data = msgspec.json.decode(file.read_bytes())
-        except (OSError, msgspec.DecodeError, RecursionError):
-            return file.name == "dataset.json"  # opening it says what is wrong
-        return isinstance(data, dict) and "images_dir" in data
-
-    def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
-        """Open the split it describes, or another that lies beside it."""
-        file = path / "dataset.json" if path.is_dir() else path
-        described = _read_descriptor(file)
-        chosen, described = _choose(file, described, split)
-        if images is not None:
-            described = replace(described, images_dir=images)
-        if described.annotations is not None:
-            unused = f"{described.labels_dir} not used" if described.labels_dir else ""
-            return coco.open_file(
-                described.annotations, root=path, split=chosen, images_dir=described.images_dir, unused=unused
-            )
-        if described.labels_dir is None:
-            return open_folder(path, chosen, described.images_dir)
-        return open_folders(path, chosen, described.images_dir, described.labels_dir, names=described.names)
-
-
 ULTRALYTICS = UltralyticsFormat()
-DATASET_JSON = DatasetJsonFormat()
 
 
 def _yaml_in(folder: Path) -> Path | None:
@@ -196,6 +160,23 @@ def _listed(file: Path) -> list[Path]:
     if not images:
         raise DatasetError(f"{file}: lists no images", fix="write one image path a line")
     return images
+
+
+def open_described(path: Path, split: str | None, images: Path | None) -> Dataset:
+    """Open the split that a ``dataset.json`` describes, or another that lies beside it."""
+    file = path / "dataset.json" if path.is_dir() else path
+    described = _read_descriptor(file)
+    chosen, described = _choose(file, described, split)
+    if images is not None:
+        described = replace(described, images_dir=images)
+    if described.annotations is not None:
+        unused = f"{described.labels_dir} not used" if described.labels_dir else ""
+        return coco.open_file(
+            described.annotations, root=path, split=chosen, images_dir=described.images_dir, unused=unused
+        )
+    if described.labels_dir is None:
+        return open_folder(path, chosen, described.images_dir)
+    return open_folders(path, chosen, described.images_dir, described.labels_dir, names=described.names)
 
 
 @dataclass(frozen=True, slots=True)

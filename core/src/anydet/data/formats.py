@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anydet.data.dataset import DatasetFormat
 
 BUILTIN = (
-    ("dataset.json", "anydet.data.descriptor:DATASET_JSON", "dataset.json as prepare_coco_yolo writes it"),
+    ("dataset.json", "anydet.data.datasetjson:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
     ("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),
