@@ -216,6 +216,24 @@ class Labels(Columns):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ImageColumns(Columns):
+    """What is predicted or known of images as wholes, one row an image.
+
+    Attributes:
+        class_ids: (I,) int64 what the image shows, -1 where unknown.
+        class_scores: (I, C) float64 of all classes, NaN where unknown.
+        semantic_masks: class id -> mask of all pixels of that class, or ``None`` where unknown; pixels in no
+            mask are of no class, or not labelled.
+        cameras: (I, 4) float64 fx, fy, cx, cy in pixels of the original image, NaN where unknown.
+    """
+
+    class_ids: IntArray | None = None
+    class_scores: FloatArray | None = None
+    semantic_masks: Sequence[Mapping[int, RLE] | None] | None = None
+    cameras: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectionColumns(Columns):
     """Detections of many images as arrays.
 
@@ -232,6 +250,7 @@ class DetectionColumns(Columns):
         states, state_scores, masks, keypoints, keypoint_visibility, poses: as in ``ImagePredictions``.
         lenient: (N,) bool, detections that are not counted where they match nothing, because nobody looked
             for all objects of their class on their image.
+        about: what is predicted of the images as wholes, one row for each of ``images``.
     """
 
     images: tuple[str, ...]
@@ -249,6 +268,7 @@ class DetectionColumns(Columns):
     poses: Poses | None = None
     keypoint_visibility: IntArray | None = None
     lenient: BoolArray | None = None
+    about: ImageColumns | None = None
 
     ROWS = (
         "image_index",
@@ -282,6 +302,43 @@ class Federation:
     incomplete: IntArray
 
 
+@dataclass(frozen=True, slots=True)
+class SymmetryAxis:
+    """An axis around which an object looks the same at every angle.
+
+    Attributes:
+        direction: unit vector in the model's frame.
+        point_m: a point on the axis, metres.
+    """
+
+    direction: tuple[float, float, float]
+    point_m: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectModel:
+    """The shape of an object, in its own frame, and how it looks the same.
+
+    Attributes:
+        name: as it is called where it comes from.
+        points_m: (P, 3) vertices in metres.
+        diameter_m: largest distance between two vertices.
+        symmetries: (D, 4, 4) rigid motions that change nothing; the first is the identity.
+        axes: axes of continuous symmetry.
+    """
+
+    name: str
+    points_m: FloatArray
+    diameter_m: float
+    symmetries: FloatArray
+    axes: tuple[SymmetryAxis, ...] = ()
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether it looks the same in more than one pose."""
+        return len(self.symmetries) > 1 or bool(self.axes)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundTruthColumns:
     """Ground truth of many images as arrays.
@@ -295,6 +352,9 @@ class GroundTruthColumns:
         source: where the boxes come from, for the protocol ("COCO JSON annotations/...", "YOLO labels/...").
         image_ids: (I,) int64 the source's own ids (COCO), or ``None``.
         federation: what was looked for, where not all classes were on all images (LVIS).
+        about: what is known of the images as wholes, one row for each of ``images``.
+        state_names: names of the states 0, 1, ... of annotations; () where the source has none.
+        objects: the three-dimensional model of each class whose pose is evaluated, by class id.
     """
 
     images: tuple[str, ...]
@@ -305,6 +365,9 @@ class GroundTruthColumns:
     source: str
     image_ids: IntArray | None = None
     federation: Federation | None = None
+    about: ImageColumns | None = None
+    state_names: tuple[str, ...] = ()
+    objects: Mapping[int, ObjectModel] | None = None
 
     def __len__(self) -> int:
         return len(self.image_index)

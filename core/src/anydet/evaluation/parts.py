@@ -38,10 +38,12 @@ class Counts:
     def of(cls, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Self:
         """What these columns hold."""
         classes, labels = len(ground_truth.classes), ground_truth.labels
-        annotated = np.unique(labels.class_ids * max(1, len(ground_truth.images)) + ground_truth.image_index)
+        # By hand what np.unique does, because that imports numpy.ma, which takes as long as many evaluations.
+        pairs = np.sort(labels.class_ids * max(1, len(ground_truth.images)) + ground_truth.image_index)
+        annotated = pairs[np.diff(pairs, prepend=-1) > 0] // max(1, len(ground_truth.images))
         return cls(
             np.bincount(labels.class_ids, minlength=classes),
-            np.bincount(annotated // max(1, len(ground_truth.images)), minlength=classes),
+            np.bincount(annotated, minlength=classes),
             np.bincount(detections.class_ids, minlength=classes),
             int(np.count_nonzero(labels.iscrowd)),
         )
@@ -82,24 +84,43 @@ def join_parts(parts: Sequence[Part]) -> Part:
     by key; rows of one image keep their order. Raises ``EvaluationError`` for an image seen twice.
     """
     images = tuple(chain.from_iterable(part.images for part in parts))
-    _refuse_duplicates(images)
-    ids = [part.image_ids for part in parts if part.image_ids is not None]
-    joint = np.concatenate(ids) if len(ids) == len(parts) else None
-    order = np.argsort(joint, kind="stable") if joint is not None else _by_key(images)
-    place = np.empty(len(images), np.int64)
-    place[order] = np.arange(len(images))
+    ids = [part.image_ids for part in parts]
+    order, places = place_images(images, ids, [len(part.images) for part in parts])
+    known = [one for one in ids if one is not None]
     counts = parts[0].counts
     for part in parts[1:]:
         counts = counts.plus(part.counts)
     matches = [part.matches for part in parts if part.matches is not None]
-    places = np.split(place, np.cumsum([len(part.images) for part in parts])[:-1])
     return Part(
         images=images if len(parts) == 1 and _ascending(order) else tuple(images[i] for i in order.tolist()),
-        image_ids=None if joint is None else joint[order],
+        image_ids=np.concatenate(known)[order] if len(known) == len(parts) else None,
         source="; ".join(dict.fromkeys(part.source for part in parts)),
         counts=counts,
         matches=join_matches(matches, places) if len(matches) == len(parts) else None,
     )
+
+
+def place_images(
+    images: Sequence[str], ids: Sequence[IntArray | None], sizes: Sequence[int]
+) -> tuple[IntArray, list[IntArray]]:
+    """The order that does not depend on parts.
+
+    Args:
+        images: keys of the images of all parts, one part after the other.
+        ids: their ids in the source, a part; or ``None``.
+        sizes: number of images of each part.
+
+    Returns:
+        (I,) positions in ``images`` in their order, and the place of each image of each part in it. Raises
+        ``EvaluationError`` for an image seen twice.
+    """
+    refuse_duplicates(images)
+    known = [one for one in ids if one is not None]
+    by_id = len(known) == len(ids)
+    order = np.argsort(np.concatenate(known), kind="stable") if by_id else _by_key(images)
+    place = np.empty(len(images), np.int64)
+    place[order] = np.arange(len(images))
+    return order, np.split(place, np.cumsum(sizes)[:-1])
 
 
 def take_images(
@@ -111,7 +132,8 @@ def take_images(
     place[order] = np.arange(len(order))
     sizes = truth.sizes_wh[order]
     rows, index = _sorted_rows(place[found.image_index])
-    found = replace(found.take(rows), images=images, sizes_wh=sizes, image_index=index)
+    about = None if found.about is None else found.about.take(order)
+    found = replace(found.take(rows), images=images, sizes_wh=sizes, image_index=index, about=about)
     rows, index = _sorted_rows(place[truth.image_index])
     return found, replace(
         truth,
@@ -121,6 +143,7 @@ def take_images(
         labels=truth.labels.take(rows),
         image_ids=None if truth.image_ids is None else truth.image_ids[order],
         federation=None if truth.federation is None else _taken(truth.federation, place),
+        about=None if truth.about is None else truth.about.take(order),
     )
 
 
@@ -148,7 +171,8 @@ def _by_key(images: Sequence[str]) -> IntArray:
     return np.array(sorted(range(len(images)), key=images.__getitem__), np.int64)
 
 
-def _refuse_duplicates(images: Sequence[str]) -> None:
+def refuse_duplicates(images: Sequence[str]) -> None:
+    """Raise ``EvaluationError`` where an image was added twice."""
     if len(set(images)) == len(images):
         return
     counts = Counter(images)

@@ -45,6 +45,11 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     register(
         EvaluatorSpec("coco-keypoints", f"{coco}:evaluate_keypoints", "the 10 COCO numbers of keypoints")
     )
+    for name, module, summary in (
+        ("states", "states", "states of parts: accuracy, macro-F1, confusion, AP of a part in a state"),
+        ("delftbikes", "delftbikes", "COCO's numbers of boxes without absent parts"),
+    ):
+        register(EvaluatorSpec(name, f"anydet.evaluation.{module}:evaluate_{module}", summary))
 
 
 @hookimpl

@@ -1,0 +1,230 @@
+"""How well the states of detected parts are told: on matched detections, and as AP of a part in a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anydet.errors import EvaluationError
+from anydet.evaluation import fit
+from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.confusion import Confusion, cells, mean
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.evaluator import Engine, EngineArrays
+from anydet.evaluation.pairs import pair
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
+from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_UNNAMED_STATES = 4
+
+
+@dataclass(slots=True)
+class StateEvaluator:
+    """Accuracy, macro-F1 and confusion of states, in all and of each part, and AP of each part in each state.
+
+    A detection is matched by its part alone (COCO's greedy order at one IoU); it then has the right state or
+    not. For AP a part in a state is a class of its own, so that a wrong state is a miss and a false alarm.
+    Annotations whose state nobody knows are left out, with the detections that match them.
+
+    Attributes:
+        classes: the parts.
+        states: names of the states 0, 1, ...
+        engine: who matches for AP.
+        iou_threshold: lowest IoU of a match that states are compared on.
+        score_threshold: detections below are not matched; AP takes all.
+    """
+
+    classes: ClassTable
+    states: tuple[str, ...]
+    _: KW_ONLY
+    engine: Engine
+    iou_threshold: float = 0.5
+    score_threshold: float = 0.0
+    name: str = "states"
+    _counts: IntArray = field(init=False, repr=False)
+    _labelled: IntArray = field(init=False, repr=False)
+    _parts: CocoEvaluator = field(init=False, repr=False)
+    _joint: CocoEvaluator = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(f"{part} {state}" for state in self.states for part in self.classes.names)
+        self._parts = CocoEvaluator(self.classes, engine=self.engine)
+        self._joint = CocoEvaluator(ClassTable(names), engine=self.engine)
+        self.reset()
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """The reason why there is nothing to measure, or ``None``."""
+        if ground_truth.labels.states is None or not (ground_truth.labels.states >= 0).any():
+            return "the data set has no states"
+        if detections.states is None or not (detections.states >= 0).any():
+            return "the predictions have no states"
+        return None
+
+    def reset(self) -> None:
+        """Forget everything added."""
+        parts, states = len(self.classes), len(self.states)
+        self._counts = np.zeros((parts, states, states + 1), np.int64)
+        self._labelled = np.zeros(parts, np.int64)
+        self._parts.reset()
+        self._joint.reset()
+
+    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+        """Add images.
+
+        Raises ``EvaluationError`` for a state that the data set does not have.
+        """
+        fit.check_tables(detections, ground_truth)
+        found, true = _states(detections.states, len(detections)), _true_states(ground_truth)
+        _check(found, len(self.states), "detections", detections)
+        _check(true, len(self.states), "annotations", ground_truth)
+        pairs = pair(detections, ground_truth, iou_threshold=self.iou_threshold)
+        certain = np.ones(len(detections), np.bool_)
+        certain[pairs.hits] = true[pairs.annotations[pairs.hits]] >= 0
+        hits = pairs.hits[certain[pairs.hits] & (detections.scores[pairs.hits] >= self.score_threshold)]
+        self._count(ground_truth, pairs.annotations[hits], found[hits])
+        self._parts.add(detections, ground_truth)
+        self._joint.add(*self._by_state(detections.take(certain & (found >= 0)), ground_truth))
+
+    def merge(self, other: Self) -> None:
+        """Add what another evaluator of the same kind has seen, on other images."""
+        if (other.states, other.iou_threshold) != (self.states, self.iou_threshold):
+            raise EvaluationError(
+                "evaluators of different states or thresholds cannot be merged",
+                fix="build all of them with the same arguments",
+            )
+        self._parts.merge(other._parts)
+        self._joint.merge(other._joint)
+        self._counts = self._counts + other._counts
+        self._labelled = self._labelled + other._labelled
+
+    def result(self) -> Measured:
+        """The numbers; calling it twice gives the same."""
+        parts, joint = self._parts.result(), self._joint.result()
+        every = Confusion(self._counts.sum(axis=0))
+        precision = _mean_precision(joint.arrays).reshape(len(self.states), len(self.classes))
+        matched, labelled = int(every.true.sum()), int(self._labelled.sum())
+        metrics = {
+            "accuracy": every.accuracy,
+            "balanced_accuracy": every.balanced_accuracy,
+            "macro_f1": every.macro_f1,
+            "majority_accuracy": every.majority,
+            "matched": matched / labelled if labelled else None,
+            "AP": joint.metrics["AP"],
+            "AP50": joint.metrics["AP50"],
+            **{f"AP_{state}": mean(row) for state, row in zip(self.states, precision, strict=True)},
+        }
+        tables = (
+            every.rates("states", self.states, "state"),
+            every.table("confusion of states", self.states),
+            self._part_rates(),
+            self._part_confusions(),
+            self._part_precision(_mean_precision(parts.arrays), precision),
+        )
+        return Measured(metrics, tables, self._protocol(joint.protocol, matched, labelled))
+
+    def _count(self, ground_truth: GroundTruthColumns, matched: IntArray, found: IntArray) -> None:
+        """Count the states of matched annotations and those found of them."""
+        parts, true, states = ground_truth.labels.class_ids, _true_states(ground_truth), len(self.states)
+        column = np.where(found < 0, states, found)
+        flat = (parts[matched] * states + true[matched]) * (states + 1) + column
+        self._counts = self._counts + np.bincount(flat, minlength=self._counts.size).reshape(
+            self._counts.shape
+        )
+        counted = (true >= 0) & ~ground_truth.labels.iscrowd
+        self._labelled = self._labelled + np.bincount(parts[counted], minlength=len(self.classes))
+
+    def _by_state(
+        self, detections: DetectionColumns, ground_truth: GroundTruthColumns
+    ) -> tuple[DetectionColumns, GroundTruthColumns]:
+        """Both with a class for each part in each state; annotations of unknown state are dropped."""
+        count = len(self.classes)
+        found = _states(detections.states, len(detections))
+        kept = _true_states(ground_truth) >= 0
+        labels = ground_truth.labels.take(kept)
+        true = _states(labels.states, len(labels))
+        return (
+            replace(detections, class_ids=found * count + detections.class_ids),
+            replace(
+                ground_truth,
+                image_index=ground_truth.image_index[kept],
+                labels=replace(labels, class_ids=true * count + labels.class_ids),
+                classes=self._joint.classes,
+            ),
+        )
+
+    def _part_rates(self) -> Table:
+        rows = []
+        for part, counts, labelled in zip(
+            self.classes.names, self._counts, self._labelled.tolist(), strict=True
+        ):
+            one = Confusion(counts)
+            rates = one.accuracy, one.balanced_accuracy, one.macro_f1, one.majority
+            rows.append((part, labelled, int(one.true.sum()), *rates))
+        header = ("part", "annotations", "matched", "accuracy", "balanced accuracy", "macro-F1", "majority")
+        return Table("states of each part", header, tuple(rows))
+
+    def _part_confusions(self) -> Table:
+        rows = [
+            (f"{part}: {state}", *counts)
+            for part, table in zip(self.classes.names, self._counts.tolist(), strict=True)
+            for state, counts in zip(self.states, table, strict=True)
+            if sum(counts)
+        ]
+        return Table("confusion of each part", ("part: true state", *self.states, "nothing"), tuple(rows))
+
+    def _part_precision(self, parts: FloatArray, precision: FloatArray) -> Table:
+        rows = zip(self.classes.names, cells(parts), *map(cells, precision), strict=True)
+        return Table("AP of each part", ("part", "in any state", *self.states), tuple(rows))
+
+    def _protocol(self, joint: Mapping[str, Any], matched: int, labelled: int) -> dict[str, Any]:
+        return {
+            "iou_threshold": self.iou_threshold,
+            "score_threshold": self.score_threshold,
+            "states": list(self.states),
+            "annotations_with_state": labelled,
+            "matched": matched,
+            "AP": {name: joint[name] for name in ("iou_thresholds", "max_detections", "crowd", "engine")},
+        }
+
+
+def evaluate_states(ground_truth: GroundTruthColumns) -> StateEvaluator:
+    """The evaluator of states with the best installed engine; what is registered as ``states``."""
+    return StateEvaluator(ground_truth.classes, state_names(ground_truth), engine=choose_engine())
+
+
+def state_names(ground_truth: GroundTruthColumns) -> tuple[str, ...]:
+    """The data set's names of states; "0", "1", ... (four at least) where it has none."""
+    most = int(_true_states(ground_truth).max(initial=-1)) + 1
+    return ground_truth.state_names or tuple(map(str, range(max(_UNNAMED_STATES, most))))
+
+
+def _true_states(ground_truth: GroundTruthColumns) -> IntArray:
+    return _states(ground_truth.labels.states, len(ground_truth))
+
+
+def _states(states: IntArray | None, count: int) -> IntArray:
+    return np.full(count, -1, np.int64) if states is None else states
+
+
+def _check(states: IntArray, count: int, what: str, columns: DetectionColumns | GroundTruthColumns) -> None:
+    wrong = states >= count
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise EvaluationError(
+            f"{np.count_nonzero(wrong)} {what} have states that the data set does not have, as {states[row]} "
+            f"in image {columns.images[columns.image_index[row]]}; its {count} states are 0 to {count - 1}",
+            fix="export with the states of the data set, or name all of them in it",
+        )
+
+
+def _mean_precision(arrays: EngineArrays) -> FloatArray:
+    """(C,) AP of each class over all areas; NaN where it has no ground truth."""
+    precision = arrays.precision[:, :, :, 0, -1]
+    return np.where(precision[0, 0] > -1, precision.mean(axis=(0, 1)), np.nan)

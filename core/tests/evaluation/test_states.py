@@ -1,0 +1,211 @@
+"""States of parts and the protocol of DelftBikes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anydet.errors import EvaluationError
+from anydet.evaluation.delftbikes import DelftBikesEvaluator, evaluate_delftbikes
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.parts import take_images
+from anydet.evaluation.states import StateEvaluator, evaluate_states, state_names
+
+STATES = ("intact", "damaged", "absent", "occluded")
+SIDE = 100
+
+
+@pytest.fixture(scope="module")
+def reference_engine():
+    return choose_engine(name="pycocotools")
+
+
+def box(row, column):
+    return [10.0 * column, 10.0 * row, 8.0, 8.0]
+
+
+def scene(annotations, detections, images=1, parts=2):
+    """A problem of (image, part, place, state) and (image, part, place, state, score); places are apart."""
+    truth = {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in range(1, images + 1)
+        ],
+        "categories": [{"id": i + 1, "name": f"part{i}"} for i in range(parts)],
+        "annotations": [
+            {"id": i, "image_id": m, "category_id": p + 1, "bbox": box(0, x), "area": 64.0, "iscrowd": 0}
+            | {"state": s}
+            for i, (m, p, x, s) in enumerate(annotations, start=1)
+        ],
+    }
+    found = [
+        {"image_id": m, "category_id": p + 1, "bbox": box(0, x), "score": score, "state": s}
+        for m, p, x, s, score in detections
+    ]
+    return truth, found
+
+
+def with_states(problem, columns):
+    detections, truth = columns(problem)
+    found = np.array([row["state"] for row in problem[1]], np.int64)
+    states = np.array([row["state"] for row in problem[0]["annotations"]], np.int64)
+    labels = replace(truth.labels, states=states)
+    return replace(detections, states=found), replace(truth, labels=labels, state_names=STATES)
+
+
+def random_scene(rng, images=6, parts=3):
+    """Boxes beside each other; some missed, moved, doubled, of the wrong part or state, or without state."""
+    annotations, detections = [], []
+    for image in range(1, images + 1):
+        for place in range(8):
+            part, state = rng.integers(parts), rng.integers(-1, 4)
+            annotations.append((image, int(part), place, int(state)))
+            for _ in range(rng.integers(3)):
+                part = part if rng.random() < 0.8 else rng.integers(parts)
+                state = max(state, 0) if rng.random() < 0.7 else rng.integers(-1, 4)
+                detections.append((image, int(part), place, int(state), float(rng.integers(1, 20) / 20)))
+    return scene(annotations, detections, images, parts)
+
+
+def joint_classes(problem):
+    """The same with a category for each part in each state; what has no state is left out."""
+    truth, found = copy.deepcopy(problem)
+    parts = len(truth["categories"])
+    truth["categories"] = [{"id": i + 1, "name": str(i)} for i in range(parts * len(STATES))]
+    for rows in (truth["annotations"], found):
+        for row in rows:
+            row["category_id"] += parts * row["state"]
+    truth["annotations"] = [row for row in truth["annotations"] if row["state"] >= 0]
+    return truth, [row for row in found if row["state"] >= 0]
+
+
+def test_states_are_compared_on_matched_detections_only(columns, engine):
+    problem = scene(
+        [(1, 0, 0, 0), (1, 0, 1, 1), (1, 0, 2, 2), (1, 1, 3, 3), (1, 1, 4, 0), (1, 1, 5, -1)],
+        [
+            (1, 0, 0, 0, 0.9),  # right
+            (1, 0, 1, 0, 0.8),  # damaged taken for intact
+            (1, 1, 2, 2, 0.8),  # of another part: no match
+            (1, 1, 3, -1, 0.7),  # says no state
+            (1, 1, 4, 0, 0.6),  # right
+            (1, 1, 5, 1, 0.5),  # matches an annotation without state: left out
+            (1, 0, 8, 0, 0.9),  # where nothing is
+        ],
+    )
+    evaluator = evaluate_states(with_states(problem, columns)[1])
+    evaluator.engine = engine
+    evaluator.add(*with_states(problem, columns))
+    result = evaluator.result()
+    assert result.metrics["accuracy"] == pytest.approx(2 / 4)
+    assert result.metrics["balanced_accuracy"] == pytest.approx((2 / 2 + 0 / 1 + 0 / 1) / 3)
+    assert result.metrics["macro_f1"] == pytest.approx((2 * 2 / (2 + 3) + 0 + 0) / 3)
+    assert result.metrics["majority_accuracy"] == pytest.approx(2 / 4)
+    assert result.metrics["matched"] == pytest.approx(4 / 5)
+    tables = {table.title: table for table in result.tables}
+    assert tables["confusion of states"].header == ("true", *STATES, "nothing")
+    assert tables["confusion of states"].rows[1] == ("damaged", 1, 0, 0, 0, 0)
+    assert tables["states of each part"].rows[1][:4] == ("part1", 2, 2, 0.5)
+    assert tables["confusion of each part"].rows[-1] == ("part1: occluded", 0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ap_of_a_part_in_a_state_is_that_of_pycocotools_with_a_category_for_each(
+    seed, columns, reference, engine
+):
+    problem = random_scene(np.random.default_rng(seed))
+    for row in problem[0]["annotations"]:
+        row["state"] = max(row["state"], 0)
+    detections, truth = with_states(problem, columns)
+    evaluator = StateEvaluator(truth.classes, STATES, engine=engine)
+    evaluator.add(detections, truth)
+    result = evaluator.result()
+    run = reference(joint_classes(problem), "bbox")
+    assert result.metrics["AP"] == pytest.approx(run.stats[0], abs=1e-12)
+    assert result.metrics["AP50"] == pytest.approx(run.stats[1], abs=1e-12)
+    precision = run.eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1)).reshape(len(STATES), -1)
+    for state, expected in zip(STATES, precision, strict=True):
+        known = expected[expected > -1]
+        assert result.metrics[f"AP_{state}"] == pytest.approx(known.mean() if len(known) else None)
+    plain = reference(problem, "bbox").eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1))
+    assert [row[1] for row in result.tables[-1].rows] == pytest.approx(plain.tolist())
+
+
+@pytest.mark.parametrize("build", [evaluate_states, evaluate_delftbikes])
+def test_how_images_are_split_changes_nothing(columns, build):
+    detections, truth = with_states(random_scene(np.random.default_rng(5)), columns)
+    whole = build(truth)
+    whole.add(detections, truth)
+    parts = [build(truth) for _ in range(2)]
+    for image in (4, 0, 2, 5, 1, 3):
+        parts[image % 2].add(*take_images(detections, truth, np.array([image])))
+    parts[1].merge(parts[0])
+    assert parts[1].result().as_dict() == whole.result().as_dict()
+    whole.reset()
+    with pytest.raises(EvaluationError, match="no image was added"):
+        whole.result()
+
+
+def test_low_scores_can_be_left_out(columns, reference_engine):
+    problem = scene([(1, 0, 0, 1), (1, 0, 1, 1)], [(1, 0, 0, 1, 0.9), (1, 0, 1, 0, 0.2)])
+    detections, truth = with_states(problem, columns)
+    evaluator = StateEvaluator(truth.classes, STATES, engine=reference_engine, score_threshold=0.5)
+    evaluator.add(detections, truth)
+    assert evaluator.result().metrics["accuracy"] == 1.0
+    assert evaluator.result().metrics["matched"] == 0.5
+
+
+def test_a_state_that_the_data_set_does_not_have_is_refused(columns):
+    detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 4, 0.9)]), columns)
+    with pytest.raises(EvaluationError, match=r"as 4 in image 1\.jpg; its 4 states are 0 to 3"):
+        evaluate_states(truth).add(detections, truth)
+
+
+def test_states_without_names_are_called_by_number(columns):
+    _, truth = with_states(scene([(1, 0, 0, 5)], []), columns)
+    assert state_names(replace(truth, state_names=())) == ("0", "1", "2", "3", "4", "5")
+    assert state_names(truth) == STATES
+
+
+def test_without_states_the_reason_is_told(columns):
+    detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]), columns)
+    evaluator = evaluate_states(truth)
+    assert evaluator.applies(detections, truth) is None
+    assert evaluator.applies(replace(detections, states=None), truth) == "the predictions have no states"
+    stateless = replace(truth, labels=replace(truth.labels, states=None))
+    assert evaluator.applies(detections, stateless) == "the data set has no states"
+    assert "absent" in evaluate_delftbikes(truth).applies(detections, truth)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_delftbikes_is_pycocotools_without_absent_parts(seed, columns, reference, engine):
+    problem = random_scene(np.random.default_rng(seed))
+    detections, truth = with_states(problem, columns)
+    evaluator = DelftBikesEvaluator(truth.classes, engine=engine)
+    assert evaluator.applies(detections, truth) is None
+    evaluator.add(detections, truth)
+    result = evaluator.result()
+    annotations = [row for row in problem[0]["annotations"] if row["state"] != 2]
+    found = [row for row in problem[1] if row["state"] != 2]
+    run = reference(({**problem[0], "annotations": annotations}, found), "bbox")
+    every = reference(problem, "bbox")
+    names = [name for name in result.metrics if not name.startswith("all_states_")]
+    got = [-1 if result.metrics[name] is None else result.metrics[name] for name in names]
+    assert got == pytest.approx(run.stats.tolist())
+    assert result.metrics["all_states_AP"] == pytest.approx(every.stats[0])
+    assert result.metrics["AP"] != result.metrics["all_states_AP"]
+
+
+def test_an_image_without_detections_lowers_recall(columns):
+    annotations = [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 1, 2)]
+    detections, truth = with_states(scene(annotations, [(1, 0, 0, 0, 0.9)], images=2), columns)
+    evaluator = evaluate_delftbikes(truth)
+    evaluator.add(detections, truth)
+    assert evaluator.result().metrics["AR100"] == pytest.approx(0.5)
+
+
+def test_the_state_of_absent_parts_is_found_by_name(columns):
+    _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
+    assert evaluate_delftbikes(replace(truth, state_names=("absent", "there"))).absent == 0
+    assert evaluate_delftbikes(replace(truth, state_names=())).absent == 2
