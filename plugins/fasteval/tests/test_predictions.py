@@ -148,8 +148,8 @@ def test_a_stop_names_byte_image_and_field(tmp_path: Path, scanner: CompiledScan
     ("text", "reason"),
     [
         ('[{"image": "a", "image": "b", "detections": []}]', "a key that is there twice"),
-        ('[{"image": "a", "detections": [], "extra": {"x": %s1%s}}]' % ("[" * 300, "]" * 300), "nested"),
-        ('[{"image": "a", "detections": [], "extra": {"x": 0%s}}]' % ("0" * 300), "leading zero"),
+        ('[{"image": "a", "detections": [], "extra": {"x": ' + "[" * 300 + "]" * 300 + "}}]", "nested"),
+        ('[{"image": "a", "detections": [], "extra": {"x": 00}}]', "leading zero"),
     ],
 )
 def test_rare_constructs_are_left_to_the_slow_path(

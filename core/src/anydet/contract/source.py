@@ -92,6 +92,7 @@ def _document(path: Path, data: bytes) -> Source:
             return _lines(path)
         value, problems = parse(data)
         why = syntax(data, exc) if problems else f"{show(value)} where a list or an object belongs"
+        why = next((text for where, text in problems if not where and value is not None), why)
         raise ContractError(f"{path}: {why}", fix="write the file again") from exc
     if isinstance(parts, list):
         shape: Shape = "coco" if parts and is_coco_result(parts[0]) else "list"
@@ -115,7 +116,8 @@ def split(data: bytes | Raw) -> Parts:
         return _decode_parts(data)
     except UNREADABLE:
         value, problems = parse(bytes(data))
-        if not problems or not isinstance(value, list | dict):
+        in_keys = any(not where for where, _ in problems)
+        if not problems or in_keys or not isinstance(value, list | dict):
             raise
     if isinstance(value, list):
         return [json.dumps(item).encode() for item in value]

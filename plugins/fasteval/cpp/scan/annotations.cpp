@@ -36,7 +36,7 @@ bool Annotations::scan(Cursor& c) {
   keys_.start();
   object(c, [&] {
     const size_t key = keys_.next(c);
-    if (key != IMAGE_ID && key != CATEGORY_ID && *c.p == 'n' && take_word(c, "null")) return;
+    if (key != IMAGE_ID && key != CATEGORY_ID && take_null(c)) return;
     switch (key) {
       case ID:
         id = integer(c);

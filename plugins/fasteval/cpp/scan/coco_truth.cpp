@@ -8,7 +8,7 @@ bool Images::scan(Cursor& c) {
   enum { ID, FILE_NAME, WIDTH, HEIGHT, NEGATIVE, NOT_EXHAUSTIVE };
   const char* begin = c.p;
   int64_t id = 0, size[2] = {0, 0};
-  bool stated[2] = {false, false};
+  bool stated[2] = {false, false}, lists[2] = {false, false};
   names_.start();
   object(c, [&] {
     const size_t key = names_.next(c);
@@ -21,15 +21,17 @@ bool Images::scan(Cursor& c) {
         break;
       case WIDTH:
       case HEIGHT:
-        if (*c.p == 'n' && take_word(c, "null")) break;
+        if (take_null(c)) break;
         size[key - WIDTH] = integer(c);
         stated[key - WIDTH] = true;
         break;
       case NEGATIVE:
-        list(c, [&] { negative.values.push(integer(c)); });
+        lists[0] = !take_null(c);
+        if (lists[0]) list(c, [&] { negative.values.push(integer(c)); });
         break;
       case NOT_EXHAUSTIVE:
-        list(c, [&] { not_exhaustive.values.push(integer(c)); });
+        lists[1] = !take_null(c);
+        if (lists[1]) list(c, [&] { not_exhaustive.values.push(integer(c)); });
         break;
       default:
         skip_value(c);
@@ -46,8 +48,8 @@ bool Images::scan(Cursor& c) {
   ids.push(id);
   sizes_wh.append(size, 2);
   keys.commit(row);
-  if (names_.has(NEGATIVE)) negative.commit(row);
-  if (names_.has(NOT_EXHAUSTIVE)) not_exhaustive.commit(row);
+  if (lists[0]) negative.commit(row);
+  if (lists[1]) not_exhaustive.commit(row);
   return further;
 }
 
@@ -71,6 +73,7 @@ void Images::append(Images&& other) {
 bool Categories::scan(Cursor& c) {
   enum { ID, NAME, FREQUENCY };
   int64_t id = 0;
+  bool has_frequency = false;
   keys_.start();
   object(c, [&] {
     switch (keys_.next(c)) {
@@ -81,7 +84,8 @@ bool Categories::scan(Cursor& c) {
         text(c, &names.values);
         break;
       case FREQUENCY:
-        text(c, &frequencies.values);
+        has_frequency = !take_null(c);
+        if (has_frequency) text(c, &frequencies.values);
         break;
       default:
         skip_value(c);
@@ -92,7 +96,7 @@ bool Categories::scan(Cursor& c) {
   const auto row = static_cast<int64_t>(ids.size());
   ids.push(id);
   names.commit(row);
-  if (keys_.has(FREQUENCY)) frequencies.commit(row);
+  if (has_frequency) frequencies.commit(row);
   return further;
 }
 

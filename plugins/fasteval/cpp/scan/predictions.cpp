@@ -243,6 +243,7 @@ void scan_wrapped(Window& window, const Options& options, Predictions& predictio
     } else if (key == "meta" && predictions.meta.empty()) {
       window.unit([&](Cursor& c) {
         Column<char> raw;
+        if (*c.p != '{') hand_over(c.p, "an image that is called meta");
         read_object_as_text(c, raw);
         predictions.meta.assign(raw.data(), raw.size());
       });

@@ -9,19 +9,15 @@ class Bounds {
   Bounds(int64_t height, int64_t width)
       : height_(static_cast<uint32_t>(height)), left_(static_cast<uint32_t>(width)), top_(height_) {}
 
-  // The border behind a run of zeros, or behind a run of ones.
-  void add(uint32_t border, bool behind_ones) {
-    const uint32_t t = border - behind_ones, y = t % height_, x = (t - y) / height_;
-    if (!behind_ones) {
-      before_ = x;
-    } else if (before_ < x) {
-      top_ = 0;
-      bottom_ = height_ - 1;
-    }
-    left_ = std::min(left_, x);
-    right_ = std::max(right_, x);
-    top_ = std::min(top_, y);
-    bottom_ = std::max(bottom_, y);
+  // A run of ones from `start` to before `end`.
+  void add(uint32_t start, uint32_t end) {
+    const uint32_t first_y = start % height_, first_x = start / height_;
+    const uint32_t last_y = (end - 1) % height_, last_x = (end - 1) / height_;
+    left_ = std::min(left_, first_x);
+    right_ = std::max(right_, last_x);
+    const bool crosses = first_x < last_x;
+    top_ = std::min(top_, crosses ? 0 : first_y);
+    bottom_ = std::max(bottom_, crosses ? height_ - 1 : last_y);
   }
 
   void write(double (&box)[4]) const {
@@ -32,7 +28,7 @@ class Bounds {
   }
 
  private:
-  uint32_t height_, left_, top_, right_ = 0, bottom_ = 0, before_ = 0;
+  uint32_t height_, left_, top_, right_ = 0, bottom_ = 0;
 };
 
 constexpr int MOST_BITS = 60;
@@ -44,7 +40,7 @@ Runs read_runs(std::string_view text, int64_t height, int64_t width) {
   Runs found{false, 0, 0, {0, 0, 0, 0}};
   Bounds bounds(height, width);
   const int64_t pixels = height * width;
-  int64_t before[2] = {0, 0}, total = 0, zeros_end = 0, area = 0;
+  int64_t before[2] = {0, 0}, total = 0, area = 0;
   size_t count = 0;
   for (size_t at = 0; at < text.size(); ++count) {
     int64_t run = 0;
@@ -62,12 +58,9 @@ Runs read_runs(std::string_view text, int64_t height, int64_t width) {
     before[1] = before[0];
     before[0] = run;
     total += run;
-    if (count % 2) {  // a last run of zeros has no run of ones behind it and does not count
+    if (count % 2 && run > 0) {
       area += run;
-      bounds.add(static_cast<uint32_t>(zeros_end), false);
-      bounds.add(static_cast<uint32_t>(total), true);
-    } else {
-      zeros_end = total;
+      bounds.add(static_cast<uint32_t>(total - run), static_cast<uint32_t>(total));
     }
   }
   found.whole = count > 0 && total == pixels;
