@@ -7,7 +7,7 @@ after all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -38,6 +38,22 @@ class Stop:
     image: str = ""
     field: str = ""
     unusual: bool = True
+
+    def locate(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """The lines, of which the first that is about this image and field says the byte, too."""
+        if self.unusual or not self.field:
+            return tuple(lines)
+        image = f" (image {self.image})"
+        for i, line in enumerate(lines):
+            if self.field in line and (line.endswith(image) or "(image " not in line):
+                start = line.removesuffix(image)
+                where = (
+                    f"byte {self.offset + 1}"
+                    if start == line
+                    else f"image {self.image}, byte {self.offset + 1}"
+                )
+                return (*lines[:i], f"{start} ({where})", *lines[i + 1 :])
+        return tuple(lines)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -239,9 +239,9 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
         read_coco(path)
     with pytest.raises(DatasetError) as found:
         read_coco(path, scanner)
-    assert found.value.problem == without.value.problem
     stop = scanner.annotations(path)
     assert isinstance(stop, Stop)
+    assert found.value.problem == f"{without.value.problem} (byte {stop.offset + 1})"
     assert (stop.image, stop.field) == ("1", "bbox")
     assert path.read_bytes()[stop.offset :].startswith(b"-1, 2]")
 

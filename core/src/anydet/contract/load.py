@@ -61,11 +61,12 @@ def load(path: Path | str, scanner: Scanner | None = None) -> RawPredictions:
             fix="give the data set: anydet.contract.coco_results.load_coco_results",
         )
     found = scan(source)
-    if found.errors:
+    errors = quick.locate(found.errors)
+    if errors:
         raise ContractError(
-            "\n".join(listed(found.errors)),
+            "\n".join(listed(errors)),
             fix=f"see all with 'anydet validate-predictions {path} --json', mend with '--repair OUT'",
-            issues=found.errors,
+            issues=errors,
         )
     return found.predictions
 

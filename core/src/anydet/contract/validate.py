@@ -136,7 +136,7 @@ def _read(
     source = open_source(path)
     if source.shape != "coco":
         found = scan(source)
-        return found.predictions, found.errors
+        return found.predictions, quick.locate(found.errors)
     if dataset is None:
         raise ContractError(
             f"{path}: a COCO results file, whose image and class ids are those of its data set",

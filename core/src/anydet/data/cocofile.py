@@ -16,7 +16,7 @@ import numpy as np
 from anydet.data.cococolumns import CocoColumns, class_table, of_scan
 from anydet.errors import DatasetError
 from anydet.geometry import masks
-from anydet.scanner import ScannedAnnotations, Scanner
+from anydet.scanner import ScannedAnnotations, Scanner, Stop
 from anydet.types import (
     RLE,
     Federation,
@@ -93,6 +93,16 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:
     quick = of_scan(found) if isinstance(found, ScannedAnnotations) else None
     if quick is not None:
         return quick
+    try:
+        return _read_slowly(path)
+    except DatasetError as exc:
+        if isinstance(found, Stop):
+            (problem,) = found.locate([exc.problem])
+            raise DatasetError(problem, fix=exc.fix) from exc
+        raise
+
+
+def _read_slowly(path: Path) -> CocoColumns:
     file = _decode(path)
     keys, sizes = _images(path, file.images)
     categories = sorted(file.categories, key=lambda category: category.id)
