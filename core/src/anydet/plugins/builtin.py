@@ -45,6 +45,19 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     register(
         EvaluatorSpec("coco-keypoints", f"{coco}:evaluate_keypoints", "the 10 COCO numbers of keypoints")
     )
+    for name, factory, summary, default in (
+        ("tide", "tide:evaluate_errors", "what kinds of errors cost how much AP", True),
+        ("confusion", "confusion:evaluate_confusions", "which class is taken for which, or for none", True),
+        (
+            "thresholds",
+            "thresholds:evaluate_thresholds",
+            "the score threshold of the best F1, by class",
+            True,
+        ),
+        ("calibration", "calibration:evaluate_calibration", "scores against precision: D-ECE, LaECE", True),
+        ("label-errors", "label_errors:find_label_errors", "annotations that look wrong or missing", False),
+    ):
+        register(EvaluatorSpec(name, f"anydet.evaluation.analysis.{factory}", summary, default=default))
     for name, module, summary in (
         ("states", "states", "states of parts: accuracy, macro-F1, confusion, AP of a part in a state"),
         ("delftbikes", "delftbikes", "COCO's numbers of boxes without absent parts"),

@@ -1,0 +1,1 @@
+"""What stands behind the averages: errors, confusions, thresholds, calibration, intervals."""

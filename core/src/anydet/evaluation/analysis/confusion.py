@@ -1,0 +1,125 @@
+"""Confusion matrix of detections: which class is taken for which, with a row and a column of background.
+
+The definition is that of ``supervision.ConfusionMatrix``, which differs from that of ultralytics' only in the
+defaults (score 0.25 and IoU 0.45 there) and in taking pairs of one class first: of all pairs of a detection
+and an annotation on one image whose IoU is above the threshold, those of one class come first, then those of
+the highest IoU; each detection and each annotation is taken once. A detection that is left over is background
+taken for an object, an annotation that is left over was missed. A detection that lies in a crowd of its class
+is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
+from anydet.evaluation.pairs import Overlaps, overlaps
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
+from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
+
+BACKGROUND = "background"
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells(ImageRows):
+    """What fell on which cell: (N,) classes; the number of classes stands for background."""
+
+    true: IntArray
+    predicted: IntArray
+
+
+class ConfusionEvaluator(PooledEvaluator):
+    """Counts of (true class, predicted class); rows are true, columns predicted, background is last.
+
+    Args:
+        classes: the class table of the ground truth.
+        score_threshold: detections below are left out.
+        iou_threshold: pairs must overlap more than this.
+    """
+
+    name = "confusion"
+
+    def __init__(self, classes: ClassTable, score_threshold: float = 0.3, iou_threshold: float = 0.5) -> None:
+        super().__init__(classes)
+        self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
+
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+        """The cell of every detection, and of every annotation that was missed."""
+        found = detections.take(detections.scores >= self.score_threshold)
+        labels, background = ground_truth.labels, len(self.classes)
+        pairs = overlaps(found, ground_truth, least=self.iou_threshold, class_agnostic=True)
+        same = found.class_ids[pairs.detections] == labels.class_ids[pairs.annotations]
+        crowd = labels.iscrowd[pairs.annotations]
+        rows, targets = _match(pairs, same, ~crowd & (pairs.iou > self.iou_threshold))
+        free, missed = np.ones(len(found), np.bool_), ~labels.iscrowd
+        free[pairs.detections[same & crowd]] = False
+        free[rows] = missed[targets] = False
+        true = [
+            labels.class_ids[targets],
+            np.full(np.count_nonzero(free), background),
+            labels.class_ids[missed],
+        ]
+        predicted = [
+            found.class_ids[rows],
+            found.class_ids[free],
+            np.full(np.count_nonzero(missed), background),
+        ]
+        images = [found.image_index[rows], found.image_index[free], ground_truth.image_index[missed]]
+        return (_Cells(np.concatenate(images), np.concatenate(true), np.concatenate(predicted)),)
+
+    def count(self, images: tuple[str, ...], cells: _Cells) -> Measured:
+        """The matrix, precision and recall at the threshold, and the confusions that happen most."""
+        del images
+        size = len(self.classes) + 1
+        matrix = np.bincount(cells.true * size + cells.predicted, minlength=size * size).reshape(size, size)
+        right = int(np.trace(matrix))
+        precision, recall = _ratio(right, int(matrix[:, :-1].sum())), _ratio(right, int(matrix[:-1].sum()))
+        f1 = _ratio(2 * right, int(matrix[:, :-1].sum() + matrix[:-1].sum()))
+        names = (*self.classes.names, BACKGROUND)
+        return Measured(
+            {"precision": precision, "recall": recall, "F1": f1},
+            (
+                _most_common(matrix, names),
+                Table(
+                    "confusion matrix",
+                    ("true", *names),
+                    tuple((name, *row) for name, row in zip(names, matrix.tolist(), strict=True)),
+                ),
+            ),
+            {"score_threshold": self.score_threshold, "iou_threshold": self.iou_threshold},
+        )
+
+
+def evaluate_confusions(ground_truth: GroundTruthColumns) -> ConfusionEvaluator:
+    """The evaluator that is registered as ``confusion``."""
+    return ConfusionEvaluator(ground_truth.classes)
+
+
+def _match(pairs: Overlaps, same: BoolArray, wanted: BoolArray) -> tuple[IntArray, IntArray]:
+    """Rows of detections and of the annotations that they are matched to."""
+    order = np.lexsort((pairs.detections, pairs.annotations, -pairs.iou, ~same))
+    order = order[wanted[order]]
+    matched: dict[int, int] = {}
+    used = set()
+    for row, target in zip(pairs.detections[order].tolist(), pairs.annotations[order].tolist(), strict=True):
+        if row not in matched and target not in used:
+            matched[row] = target
+            used.add(target)
+    return np.array(list(matched), np.int64), np.array(list(matched.values()), np.int64)
+
+
+def _most_common(matrix: IntArray, names: Sequence[str]) -> Table:
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=np.int64))
+    cells = np.argsort(-wrong, axis=None, kind="stable")[:_SHOWN]
+    places = [divmod(cell, len(matrix)) for cell in cells.tolist() if wrong.flat[cell]]
+    rows = tuple((names[true], names[found], int(matrix[true, found])) for true, found in places)
+    return Table("most common confusions", ("true", "predicted", "count"), rows)
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
