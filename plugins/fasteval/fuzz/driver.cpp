@@ -135,7 +135,7 @@ int main(int count, char** arguments) {
     const bool good = fuzz::scan(static_cast<fuzz::Kind>(kind), text.data(), text.size(), 1, 1 << 16).accepted;
     accepted += good;
     if (good && pool.size() < 4 * seeds + 400) pool.push_back(text);
-    if (count > 4 && (good ? accepted % 20 == 1 : runs % 500 == 0)) dump(arguments[4], kind, runs, text);
+    if (count > 4 && (good ? accepted % 5 == 1 : runs % 501 == 0)) dump(arguments[4], kind, runs, text);
   }
   std::printf("%zu inputs, %zu accepted\n", runs, accepted);
   return 0;

@@ -46,15 +46,15 @@ def write_parquet(lines: Iterable[bytes], file: IO[bytes], *, meta: Mapping[str,
     """Encoded entries as row groups of some 50,000 detections; memory holds one of them."""
     pa = import_pyarrow()
     about = {"schema_version": VERSION} | ({} if meta is None else {"meta": meta})
-    schema = _schema(pa).with_metadata({KEY: encode_json(about, where="meta")})
-    with pa.parquet.ParquetWriter(file, schema) as writer:
+    columns = schema(pa).with_metadata({KEY: encode_json(about, where="meta")})
+    with pa.parquet.ParquetWriter(file, columns) as writer:
         rows: list[dict[str, Any]] = []
         for line in lines:
             rows += _rows(msgspec.json.decode(line))
             if len(rows) >= _ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
+                writer.write_table(pa.Table.from_pylist(rows, columns))
                 rows = []
-        writer.write_table(pa.Table.from_pylist(rows, schema))
+        writer.write_table(pa.Table.from_pylist(rows, columns))
 
 
 def open_parquet(path: Path) -> Source:
@@ -70,7 +70,7 @@ def open_parquet(path: Path) -> Source:
         raise ContractError(
             f"{path}: not a Parquet file: {exc}", fix="write it again, or name it by what it is"
         ) from exc
-    _check_columns(path, file.schema_arrow.names, _schema(pa).names)
+    _check_columns(path, file.schema_arrow.names, schema(pa).names)
     source = Source(path, "parquet", _entries(file))
     about = (file.schema_arrow.metadata or {}).get(KEY)
     if about is not None:
@@ -81,7 +81,8 @@ def open_parquet(path: Path) -> Source:
     return source
 
 
-def _schema(pa: Any) -> Any:
+def schema(pa: Any) -> Any:
+    """The columns that are written; files of others may lack optional ones."""
     number, numbers = pa.float64(), pa.list_(pa.float64())
     keypoint = pa.struct([("x", number), ("y", number), ("score", number), ("v", pa.int32())])
     return pa.schema(

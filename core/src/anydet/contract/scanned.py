@@ -14,6 +14,7 @@ from anydet.contract.documents import Camera, Entry, Free, ImageClass, SemanticM
 from anydet.contract.explain import findings
 from anydet.contract.join import unix_path
 from anydet.contract.masks import mask_findings
+from anydet.contract.places import Shape
 from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.source import UNREADABLE
 from anydet.contract.table import image_details
@@ -36,13 +37,12 @@ def scan_predictions(path: Path, scanner: Scanner | None) -> RawPredictions | St
     A ``Stop`` with the reason ``COCO_RESULTS`` says that the file is one of those; any other, that the slow
     path must read it.
     """
-    if scanner is None or path.suffix.lower() == ".parquet":
-        return Stop(0, "nothing to scan it with")
-    found = scanner.predictions(path)
+    shape: Shape | None = "parquet" if path.suffix.lower() == ".parquet" else None
+    found = _read(path, scanner, shape)
     if isinstance(found, Stop):
         return found
     try:
-        raw = _judged(path, found)
+        raw = _judged(path, found, shape or found.shape)
     except UNREADABLE as exc:
         return Stop(0, str(exc))
     if raw is None or not _masks_fit(raw, scanner):
@@ -50,14 +50,22 @@ def scan_predictions(path: Path, scanner: Scanner | None) -> RawPredictions | St
     return raw
 
 
-def _judged(path: Path, found: ScannedPredictions) -> RawPredictions | None:
+def _read(path: Path, scanner: Scanner | None, shape: Shape | None) -> ScannedPredictions | Stop:
+    if shape == "parquet":
+        from anydet.contract.parquetcolumns import read_columns
+
+        return read_columns(path) or Stop(0, "not as this program writes Parquet")
+    return scanner.predictions(path) if scanner else Stop(0, "nothing to scan it with")
+
+
+def _judged(path: Path, found: ScannedPredictions, shape: Shape) -> RawPredictions | None:
     """Everything put together; ``None`` where an image or the meta is not right."""
     keys = set(map(unix_path, found.images))
     meta, wrong = findings(found.meta, "meta") if found.meta else (None, [])
     if len(keys) < len(found.images) or wrong:
         return None
     extra = {row: _decode_free(text) for row, text in found.extra.items()}
-    return assemble(str(path), found.shape, found, meta=meta, details=dict(_details(found)), extra=extra)
+    return assemble(str(path), shape, found, meta=meta, details=dict(_details(found)), extra=extra)
 
 
 def _details(found: ScannedPredictions) -> Iterator[tuple[int, ImageDetails]]:
@@ -71,8 +79,10 @@ def _details(found: ScannedPredictions) -> Iterator[tuple[int, ImageDetails]]:
             yield row, details
 
 
-def _masks_fit(raw: RawPredictions, scanner: Scanner) -> bool:
+def _masks_fit(raw: RawPredictions, scanner: Scanner | None) -> bool:
     """Whether all masks decode to their size, and that is the image's."""
+    if scanner is None:
+        return next(mask_findings(raw), None) is None
     if isinstance(raw.masks, MaskColumn):
         sizes_wh = raw.sizes_wh[raw.image_index]
         known = (sizes_wh[:, 0] > 0) & ~raw.masks.missing
