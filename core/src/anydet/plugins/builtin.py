@@ -81,6 +81,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "convert",
         "demo",
         "doctor",
+        "eval",
         "eval-coco",
         "export-predictions",
         "predict",

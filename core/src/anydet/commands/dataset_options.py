@@ -1,0 +1,111 @@
+"""Flags that say which predictions are held against which data set; shared by commands that evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.completion import complete_names
+
+if TYPE_CHECKING:
+    from anydet.data.dataset import Dataset
+    from anydet.evaluation.evaluator import Engine
+    from anydet.evaluation.inputs import Inputs
+    from anydet.plugins.manager import Plugins
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--dataset",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="YOLO or COCO folder, data.yaml, dataset.json, or a COCO annotations JSON alone.",
+    ),
+    click.option(
+        "--bbox-format",
+        "box_format",
+        type=click.Choice(BOX_FORMATS),
+        help="What the file's boxes are in.  [default: what its meta says, else cxcywh_norm]",
+    ),
+    click.option(
+        "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
+    ),
+    click.option(
+        "--max-images", type=click.IntRange(min=1), help="Only the first so many images, on both sides."
+    ),
+    click.option(
+        "--engine",
+        metavar="NAME",
+        shell_complete=complete_names("engines"),
+        help="Who matches boxes; the fastest installed one by default.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
+    ),
+    click.option(
+        "--json",
+        "json_path",
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="Write JSON; - is stdout.",
+    ),
+)
+
+
+def dataset_options(function: _F) -> _F:
+    """Decorator: the flags that ``open_data`` and ``read_predictions`` read, and ``--json``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def open_data(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[Engine, Dataset]:
+    """The engine and the data set that the flags name."""
+    from anydet.data.dataset import open_dataset
+    from anydet.evaluation.engines import choose_engine
+    from anydet.plugins.formats import installed_formats
+
+    engine = choose_engine(plugins, flags["engine"], flags["workers"])
+    formats = installed_formats(plugins)
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=engine.scanner)
+    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
+    return engine, dataset
+
+
+def read_predictions(
+    dataset: Dataset, predictions: Path, flags: Mapping[str, Any], engine: Engine
+) -> Iterator[Inputs]:
+    """Predictions over the data set's images, as the flags say; warnings go to stderr on the way."""
+    from anydet.evaluation.inputs import read_parts
+
+    limits = {name: flags[name] for name in ("box_format", "max_images")}
+    return _warned(read_parts(dataset, predictions, **limits, scanner=engine.scanner))
+
+
+def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
+    """The same, with warnings printed on the way."""
+    for part in parts:
+        for warning in part.warnings:
+            click.secho(f"warning: {warning}", err=True, fg="yellow")
+        yield part
+
+
+def write_json(value: Mapping[str, Any], path: Path | None) -> None:
+    """Write a result to a file or, for ``-``, to stdout; nothing for ``None``."""
+    import json
+
+    from anydet.contract.write import new_file
+
+    if path is None:
+        return
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if path == Path("-"):
+        click.echo(text, nl=False)
+        return
+    with new_file(path) as file:
+        file.write(text.encode())
+    click.echo(f"wrote {path}", err=True)
