@@ -1,0 +1,1 @@
+"""explanation: why AP is low."""
