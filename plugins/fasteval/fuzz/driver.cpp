@@ -29,6 +29,8 @@ const std::vector<string> TOKENS = {
     "\xF0\x9F\x98\x80", "\xC0\x80", "\xEF\xBB\xBF", string(300, '['), string(300, '{'), "[[[[]]]]", ",", ":", "\"", "\\",
     "{", "}", "[", "]", "\n", "\r\n", " "};
 
+constexpr size_t KEPT = 300;  // accepted inputs that go to DUMP
+
 class Mutator {
  public:
   explicit Mutator(uint64_t seed) : random_(seed) {}
@@ -135,7 +137,7 @@ int main(int count, char** arguments) {
     const bool good = fuzz::scan(static_cast<fuzz::Kind>(kind), text.data(), text.size(), 1, 1 << 16).accepted;
     accepted += good;
     if (good && pool.size() < 4 * seeds + 400) pool.push_back(text);
-    if (count > 4 && (good ? accepted % 5 == 1 : runs % 501 == 0)) dump(arguments[4], kind, runs, text);
+    if (count > 4 && (good ? accepted <= KEPT : runs % 101 == 0)) dump(arguments[4], kind, runs, text);
   }
   std::printf("%zu inputs, %zu accepted\n", runs, accepted);
   return 0;

@@ -1,0 +1,16 @@
+from pathlib import Path
+from typing import Any
+
+from anydet.types import BoolArray, ByteImage, FloatArray, IntArray
+
+class Refused(ValueError):
+    """Offset, reason, image, field, and whether it is only unusual."""
+
+def read_coco_results(path: Path, threads: int = ..., block: int = ..., share: int = ...) -> dict[str, Any]: ...
+def read_coco_truth(path: Path, threads: int = ..., block: int = ..., share: int = ...) -> dict[str, Any]: ...
+def read_predictions(
+    path: Path, lines: bool, threads: int = ..., block: int = ..., share: int = ...
+) -> dict[str, Any]: ...
+def read_masks(
+    sizes_hw: IntArray, starts: IntArray, ends: IntArray, text: ByteImage
+) -> tuple[BoolArray, FloatArray, FloatArray]: ...
