@@ -1,4 +1,4 @@
-// Python's view of the scanner: each function gives a dictionary of columns, or raises Refused.
+// Python's view of the scanner: each function gives a dictionary of columns, or raises RefusedError.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/filesystem.h>
@@ -181,8 +181,8 @@ nb::tuple read_masks(nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::d
 
 NB_MODULE(_scanner, m) {
   m.doc() = "JSON straight to columns.";
-  static PyObject* refused = PyErr_NewException("anydet_fasteval._scanner.Refused", PyExc_ValueError, nullptr);
-  m.attr("Refused") = nb::borrow(refused);
+  static PyObject* refused = PyErr_NewException("anydet_fasteval._scanner.RefusedError", PyExc_ValueError, nullptr);
+  m.attr("RefusedError") = nb::borrow(refused);
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {
       std::rethrow_exception(p);

@@ -81,7 +81,7 @@ class CompiledScanner:
         threads = self.threads or os.cpu_count() or 1
         try:
             return read(path, threads=threads, block=self.block, share=self.smallest_share, **how)
-        except _scanner.Refused as exc:
+        except _scanner.RefusedError as exc:
             return Stop(*exc.args)
         except OSError as exc:
             return Stop(0, exc.strerror or "cannot be read")
