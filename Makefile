@@ -41,9 +41,9 @@ imports:
 fast:
 	$(BIN)/pytest -q -n 2 -m "not slow"
 
-bench: $(VENV)/.all  ## ratios against named peers, in one run
-	$(BIN)/python benchmarks/validate.py
-	$(BIN)/python benchmarks/eval_coco.py
+bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
+	$(VENV)-bench/bin/python benchmarks/validate.py
+	$(VENV)-bench/bin/python benchmarks/eval_coco.py
 
 docs: $(VENV)/.all  ## write the generated reference pages
 	$(BIN)/python docs/make_reference.py
@@ -60,6 +60,13 @@ clean:  ## remove the environment and what the demo made
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+$(VENV)-bench/.done: $(BIN)/python benchmarks/requirements.txt $(PYPROJECTS)
+	$(BIN)/python -m uv venv --quiet --allow-existing $(VENV)-bench
+	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --compile-bytecode \
+	  --reinstall-package anydet --reinstall-package anydet-fasteval --build-constraint constraints.txt \
+	  ./core ./plugins/fasteval pyarrow -r benchmarks/requirements.txt
+	touch $@
 
 $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)
 	$(UV) $(LIGHT)

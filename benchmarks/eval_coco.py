@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Time and memory of `anydet eval-coco` beside pycocotools itself, on made-up work of val2017's size.
+"""Time and memory of COCO evaluation beside every peer that is installed, on made-up work, in one run.
 
-    python benchmarks/eval_coco.py --runs 1
+    python benchmarks/eval_coco.py                                                # val2017's size
+    python benchmarks/eval_coco.py --images 50000 --annotations 360000 --detections 5000000
+    python benchmarks/eval_coco.py --iou-type segm --detections 90000
+    python benchmarks/eval_coco.py --iou-type keypoints --annotations 11000 --detections 72000
 
-Both are whole processes from JSON files to the 12 numbers, run in turn; the numbers must agree in every bit.
-The predictions are the same boxes twice: a file of the contract for anydet, COCO results for pycocotools.
+"whole" is a process from two JSON files to the numbers, start-up included: ``anydet eval-coco`` for us, a
+script of four lines for the others. "load" and "evaluate" are what the library calls take inside. All take
+turns, round by round. Before that each one's numbers and arrays are compared with pycocotools'.
 """
 
 from __future__ import annotations
@@ -18,24 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from contestants import installed
 
-CLASSES = 80
-WIDTH, HEIGHT = 640, 480
-
-PYCOCOTOOLS = """
-import json, sys
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-truth = COCO(sys.argv[1])
-run = COCOeval(truth, truth.loadRes(sys.argv[2]), "bbox")
-run.evaluate(); run.accumulate(); run.summarize()
-json.dump(run.stats.tolist(), open(sys.argv[3], "w"))
-"""
+HERE = Path(__file__).parent
+REFERENCE = "pycocotools"
 
 
 @dataclass(frozen=True)
@@ -44,129 +37,122 @@ class Work:
 
     truth: Path
     results: Path
-    predictions: Path
 
 
-def make_work(folder: Path, images: int, annotations: int, detections: int, seed: int = 0) -> Work:
-    """Ground truth, COCO results and a predictions file with the same boxes.
+@dataclass
+class Measured:
+    """What the rounds gave for one contestant: seconds and MB."""
 
-    Half of the detections lie around an annotation of their image, of its class more often than not.
-    """
-    rng = np.random.default_rng(seed)
-    truth_image = np.sort(rng.integers(0, images, annotations))
-    truth_class = (CLASSES * rng.random(annotations) ** 2).astype(np.int64)
-    truth_boxes = _boxes(rng, annotations)
-    image = np.repeat(np.arange(images), detections // images)
-    first = np.searchsorted(truth_image, np.arange(images + 1))
-    count = np.diff(first)[image]
-    near = (rng.random(len(image)) < 0.5) & (count > 0)
-    target = first[image] + (rng.random(len(image)) * np.maximum(count, 1)).astype(np.int64)
-    target = np.minimum(target, annotations - 1)
-    jitter = truth_boxes[target] + rng.normal(0, 0.1, (len(image), 4)) * truth_boxes[target][:, [2, 3, 2, 3]]
-    boxes = np.where(near[:, None], jitter, _boxes(rng, len(image)))
-    boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
-    same = near & (rng.random(len(image)) < 0.8)
-    classes = np.where(same, truth_class[target], rng.integers(0, CLASSES, len(image)))
-    scores = np.round(np.where(same, rng.beta(2, 2, len(image)), rng.beta(1, 6, len(image))), 4)
-    boxes, truth_boxes = np.round(boxes, 2), np.round(truth_boxes, 2)
-    return Work(
-        _write(folder / "instances_val.json", _truth(images, truth_image, truth_class, truth_boxes, rng)),
-        _write(folder / "results.json", _results(image, classes, boxes, scores)),
-        _write(folder / "predictions.json", _predictions(images, image, classes, boxes, scores)),
-    )
-
-
-def _boxes(rng: np.random.Generator, count: int) -> Any:
-    """(N, 4) x, y, width, height; sizes log-uniform from 8 to 400 pixels."""
-    size = np.exp(rng.uniform(np.log(8), np.log(400), (count, 2)))
-    return np.concatenate([rng.random((count, 2)) * np.maximum([WIDTH, HEIGHT] - size, 1), size], axis=1)
-
-
-def _truth(images: int, image: Any, classes: Any, boxes: Any, rng: np.random.Generator) -> dict[str, Any]:
-    areas = np.round(boxes[:, 2] * boxes[:, 3] * rng.uniform(0.4, 1, len(boxes)), 2).tolist()
-    crowd = (rng.random(len(boxes)) < 0.01).astype(int).tolist()
-    rows = zip(image.tolist(), classes.tolist(), boxes.tolist(), areas, crowd, strict=True)
-    return {
-        "images": [
-            {"id": i + 1, "file_name": f"{i:012}.jpg", "width": WIDTH, "height": HEIGHT}
-            for i in range(images)
-        ],
-        "categories": [{"id": i + 1, "name": f"class {i}"} for i in range(CLASSES)],
-        "annotations": [
-            {"id": i, "image_id": m + 1, "category_id": c + 1, "bbox": b, "area": a, "iscrowd": k}
-            for i, (m, c, b, a, k) in enumerate(rows, start=1)
-        ],
-    }
-
-
-def _results(image: Any, classes: Any, boxes: Any, scores: Any) -> list[dict[str, Any]]:
-    rows = zip(image.tolist(), classes.tolist(), boxes.tolist(), scores.tolist(), strict=True)
-    return [{"image_id": m + 1, "category_id": c + 1, "bbox": b, "score": s} for m, c, b, s in rows]
-
-
-def _predictions(images: int, image: Any, classes: Any, boxes: Any, scores: Any) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = [{"image": f"{i:012}.jpg", "detections": []} for i in range(images)]
-    rows = zip(image.tolist(), classes.tolist(), boxes.tolist(), scores.tolist(), strict=True)
-    for m, c, b, s in rows:
-        entries[m]["detections"].append({"class_id": c, "score": s, "bbox": b})
-    return entries
-
-
-def _write(path: Path, value: Any) -> Path:
-    path.write_text(json.dumps(value))
-    return path
+    whole: list[float] = field(default_factory=list)
+    load: list[float] = field(default_factory=list)
+    evaluate: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
 
 
 def measure(command: Sequence[str | Path]) -> tuple[float, float]:
     """Wall seconds and peak resident MB of one process; raises where it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    errors = process.stderr.read() if process.stderr else ""
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"exit code {process.returncode}: {' '.join(map(str, command))}")
+        raise SystemExit(f"exit code {process.returncode}: {' '.join(map(str, command))}\n{errors[-2000:]}")
     return seconds, usage.ru_maxrss / 1024
 
 
+def library(name: str, work: Work, iou_type: str, out: Path) -> list[str | Path]:
+    """The command that runs a contestant's library calls."""
+    return [sys.executable, HERE / "contestants.py", name, work.truth, work.results, iou_type, out]
+
+
+def command_line(work: Work, iou_type: str) -> list[str | Path]:
+    """Ours, as people type it."""
+    files = ["--dataset", work.truth, "--predictions", work.results]
+    return [sys.executable, "-m", "anydet.cli", "eval-coco", *files, "--iou-type", iou_type]
+
+
+def compare(names: Sequence[str], work: Work, iou_type: str, folder: Path) -> dict[str, str]:
+    """How each one's numbers and arrays differ from the reference's."""
+    if REFERENCE not in names:
+        return dict.fromkeys(names, "not compared")
+    for name in names:
+        measure([*library(name, work, iou_type, folder / f"{name}.json"), folder / f"{name}.npz"])
+    lines = subprocess.run(
+        [sys.executable, HERE / "differences.py", folder, REFERENCE, *names],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    return dict(zip(names, lines, strict=True))
+
+
+def race(names: Sequence[str], work: Work, iou_type: str, rounds: int, folder: Path) -> dict[str, Measured]:
+    """All in turn, round by round."""
+    found = {name: Measured() for name in names}
+    for _ in range(rounds):
+        for name, one in found.items():
+            out = folder / "round.json"
+            seconds, memory = measure(library(name, work, iou_type, out))
+            if name == "anydet":
+                seconds, memory = measure(command_line(work, iou_type))
+            inside = json.loads(out.read_text())
+            one.whole.append(seconds)
+            one.memory.append(memory)
+            one.load.append(inside["load"])
+            one.evaluate.append(inside["evaluate"])
+    return found
+
+
+def show(found: dict[str, Measured], differences: dict[str, str]) -> None:
+    """Medians with the range of the whole, and our ratio to each peer."""
+    head = f"{'':22} {'whole s':>20} {'load s':>7} {'eval. s':>7} {'MB':>6}"
+    print(f"{head}   anydet's ratio to it: whole  call  eval.    MB")
+    ours = _medians(found["anydet"])
+    for name, one in found.items():
+        theirs = _medians(one)
+        spread = f"({min(one.whole):.2f}-{max(one.whole):.2f})"
+        values = f"{theirs[0]:6.3f} {spread:>13} {theirs[1]:7.3f} {theirs[2]:7.3f} {theirs[4]:6.0f}"
+        ratios = " ".join(f"{ours[i] / theirs[i]:6.2f}" for i in (0, 3, 2, 4))
+        print(f"{name:22} {values}   {'':19} {ratios}  {differences.get(name, '')}")
+
+
+def _medians(one: Measured) -> list[float]:
+    """Seconds of the whole, of loading, of evaluating and of both; MB."""
+    calls = [load + evaluate for load, evaluate in zip(one.load, one.evaluate, strict=True)]
+    return [statistics.median(column) for column in (one.whole, one.load, one.evaluate, calls, one.memory)]
+
+
 def main() -> None:
-    """Make the work, run everything in turn, print a table."""
+    """Make the work, compare everyone, race, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--annotations", type=int, default=36_000)
     parser.add_argument("--detections", type=int, default=500_000)
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--iou-type", choices=["bbox", "segm", "keypoints"], default="bbox")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="leave these peers out")
     arguments = parser.parse_args()
+    names = [name for name in installed() if name not in arguments.without]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        work = make_work(folder, arguments.images, arguments.annotations, arguments.detections)
-        ours, theirs = folder / "ours.json", folder / "theirs.json"
-        anydet = [sys.executable, "-m", "anydet.cli", "eval-coco", "--dataset", work.truth]
-        anydet += ["--predictions", work.predictions, "--bbox-format", "xywh_abs"]
-        contestants = {
-            "pycocotools": [sys.executable, "-c", PYCOCOTOOLS, work.truth, work.results, theirs],
-            "anydet eval-coco": [*anydet, "--json", ours],
-            "anydet eval-coco --dry-run": [*anydet, "--dry-run"],
-        }
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-        for _ in range(arguments.runs):
-            for name, command in contestants.items():
-                found[name].append(measure(command))
-        metrics = [-1 if v is None else v for v in json.loads(ours.read_text())["metrics"].values()]
-        equal = metrics == json.loads(theirs.read_text())
-        megabytes = work.predictions.stat().st_size / 1e6
-    print(
-        f"{arguments.images} images, {arguments.annotations} annotations, {arguments.detections} detections "
-        f"({megabytes:.0f} MB), {arguments.runs} runs in turn"
-    )
-    base = statistics.median(seconds for seconds, _ in found["pycocotools"])
-    for name, runs in found.items():
-        seconds, memory = (statistics.median(column) for column in zip(*runs, strict=True))
-        print(f"{name:28} {seconds:7.2f} s  {seconds / base:5.2f}x  {memory:6.0f} MB")
-    print(f"AP {metrics[0]:.6f}; all 12 numbers {'equal in every bit' if equal else 'DIFFER'}")
-    raise SystemExit(not equal)
+        sizes = arguments.images, arguments.annotations, arguments.detections
+        # In a process of its own, as the peak memory of a child counts what its parent had when it forked.
+        made = [HERE / "work.py", folder, *sizes, arguments.iou_type, 1]
+        subprocess.run([sys.executable, *map(str, made)], check=True)
+        work = Work(folder / "instances_val.json", folder / "results.json")
+        megabytes = work.results.stat().st_size / 1e6
+        print(f"{sizes[0]} images, {sizes[1]} annotations, {sizes[2]} detections ({megabytes:.0f} MB)")
+        differences = compare(names, work, arguments.iou_type, folder)
+        # pycocotools takes a minute: once, in the comparison, unless it is alone
+        racers = [name for name in names if name != REFERENCE] or names
+        show(race(racers, work, arguments.iou_type, arguments.rounds, folder), differences)
+        ours = differences.get("anydet", "")
+        print(f"anydet: {ours}")
+    raise SystemExit("off" in ours)
 
 
 if __name__ == "__main__":
