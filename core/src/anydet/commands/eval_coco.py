@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
+from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
+    from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.inputs import Inputs
     from anydet.plugins.manager import Plugins
 
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
 @click.option("--per-class", is_flag=True, help="Print a table of the classes, too.")
 @coco_options
 @click.option(
+    "--explain", is_flag=True, help="Try the usual mistakes that make AP low, and name those that do."
+)
+@click.option(
     "--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - is stdout."
 )
 @click.pass_obj
@@ -63,7 +68,10 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
     No image file is needed where sizes are stated.
     """
-    evaluator = _prepare(plugins, flags)
+    from anydet.evaluation.explanation.gather import Gathered
+
+    seen = Gathered()
+    evaluator = _prepare(plugins, flags, seen)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
         _write_json({"protocol": protocol}, flags["json_path"])
@@ -72,13 +80,19 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         click.echo("dry run: everything fits, nothing was evaluated", err=True)
         return
     result = evaluator.result()
-    _write_json(result.as_dict(), flags["json_path"])
+    diagnosis = seen.explain(evaluator.engine) if flags["explain"] else None
+    explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
+    _write_json({**result.as_dict(), **explained}, flags["json_path"])
     if flags["json_path"] != Path("-"):
         _print_result(result, per_class=flags["per_class"])
         _print_protocol(result.protocol)
+        if diagnosis:
+            print_diagnosis(diagnosis)
+    if not diagnosis:
+        print_hint(result, seen, evaluator.engine)
 
 
-def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
+def _prepare(plugins: Plugins, flags: Mapping[str, Any], seen: Gathered) -> CocoEvaluator:
     from anydet.data.dataset import open_dataset
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.engines import choose_engine
@@ -92,7 +106,7 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> CocoEvaluator:
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
     limits = {name: flags[name] for name in ("box_format", "max_images")}
     parts = _warned(read_parts(dataset, flags["predictions"], **limits, scanner=engine.scanner))
-    return prepare_coco(parts, settings, engine=engine, dry=flags["dry_run"])
+    return prepare_coco(seen.watch(parts), settings, engine=engine, dry=flags["dry_run"])
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:

@@ -1,0 +1,86 @@
+"""Columns remembered on their way to an evaluator, so that a low AP can be explained afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from anydet.columns import concatenate
+from anydet.evaluation.evaluator import Engine
+from anydet.evaluation.explanation.cause import Diagnosis
+from anydet.evaluation.inputs import Inputs
+from anydet.evaluation.parts import take_images
+from anydet.types import DetectionColumns, GroundTruthColumns
+
+MOST_DETECTIONS = 1_000_000
+"""Detections that are remembered, some 64 MB."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The first images of all parts, with boxes alone."""
+
+    _found: list[DetectionColumns] = field(default_factory=list)
+    _truth: list[GroundTruthColumns] = field(default_factory=list)
+    _box_format: str | None = None
+
+    def watch(self, parts: Iterable[Inputs]) -> Iterator[Inputs]:
+        """The same parts, remembered on the way."""
+        for part in parts:
+            self._remember(part)
+            yield part
+
+    def explain(self, engine: Engine, **options: int) -> Diagnosis:
+        """What explains a low AP of the parts seen; options are those of ``explain.explain``."""
+        from anydet.evaluation.explanation.explain import explain  # its causes are needed only here
+
+        if not self._truth:
+            return Diagnosis(None, 0, 0, 0, ())
+        found, truth = _joined(self._found, self._truth)
+        return explain(found, truth, engine, box_format=self._box_format, **options)
+
+    def _remember(self, part: Inputs) -> None:
+        room = MOST_DETECTIONS - sum(map(len, self._found))
+        counts = np.bincount(part.detections.image_index, minlength=len(part.ground_truth.images))
+        images = int(np.searchsorted(np.cumsum(counts), room, side="right"))
+        found, truth = _boxes_only(part.detections, part.ground_truth)
+        if images < len(counts):
+            found, truth = take_images(found, truth, np.arange(images))
+        if images:
+            self._found.append(found)
+            self._truth.append(truth)
+        self._box_format = part.context.get("box_format")
+
+
+def _joined(
+    found: list[DetectionColumns], truth: list[GroundTruthColumns]
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """One table of all images, by their ids in the source where it has them, else by key."""
+    if len(truth) == 1:
+        return found[0], truth[0]
+    starts = np.cumsum([0, *(len(part.images) for part in truth)]).tolist()
+    images = tuple(image for part in truth for image in part.images)
+    sizes = np.concatenate([part.sizes_wh for part in truth])
+    moved = [replace(f, image_index=f.image_index + s) for f, s in zip(found, starts[:-1], strict=True)]
+    index = np.concatenate([t.image_index + s for t, s in zip(truth, starts[:-1], strict=True)])
+    labels = concatenate([part.labels for part in truth])
+    ids = [part.image_ids for part in truth if part.image_ids is not None]
+    order = np.argsort(np.concatenate(ids) if len(ids) == len(truth) else np.array(images), kind="stable")
+    return take_images(
+        replace(concatenate(moved), images=images, sizes_wh=sizes),
+        replace(truth[0], images=images, sizes_wh=sizes, image_index=index, labels=labels, image_ids=None),
+        order,
+    )
+
+
+def _boxes_only(
+    detections: DetectionColumns, truth: GroundTruthColumns
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """Without the columns that take most memory."""
+    labels = replace(truth.labels, segmentations=None, keypoints=None, poses=None)
+    found = replace(
+        detections, masks=None, keypoints=None, keypoint_visibility=None, poses=None, state_scores=None
+    )
+    return found, replace(truth, labels=labels)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.data.synthetic import SyntheticDataset
+from anydet.data.writers import write_coco
+from anydet.geometry.boxes import xywh_to_xyxy
+
+IMAGES = 8
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A data set, and its boxes as corners in pixels in a file that does not say so."""
+    dataset = SyntheticDataset(IMAGES, 0, (320, 240))
+    write_coco(dataset, tmp_path / "scenes", "val")
+    return tmp_path / "scenes", write_entries(dataset, tmp_path / "predictions.json", range(IMAGES))
+
+
+def write_entries(dataset, path, images):
+    entries = []
+    for i in images:
+        labels = dataset[i].labels
+        rows = zip(labels.class_ids.tolist(), xywh_to_xyxy(labels.boxes_xywh_px).tolist(), strict=True)
+        found = [{"class_id": class_id, "score": 0.9, "bbox": box} for class_id, box in rows]
+        entries.append({"image": dataset.keys[i], "detections": found})
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def evaluate(dataset, predictions, *options):
+    arguments = ["eval-coco", "--dataset", str(dataset), "--predictions", str(predictions), *options]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_a_hopeless_file_gets_one_line_that_names_the_cause(files):
+    hints = [line for line in evaluate(*files).stderr.splitlines() if line.startswith("hint: ")]
+    assert len(hints) == 1
+    assert "AP50 of 0.000" in hints[0]
+    assert "boxes are corners (left, top, right, bottom), taken for centre" in hints[0]
+    assert "--explain" in hints[0]
+
+
+def test_a_good_file_gets_no_hint(files):
+    assert "hint: " not in evaluate(*files, "--bbox-format", "xyxy_abs").stderr
+
+
+def test_explain_prints_the_gain_and_what_to_do(files):
+    result = evaluate(*files, "--explain")
+    assert "why AP is low" in result.stdout
+    assert "+1.000  boxes are corners" in result.stdout
+    assert "fix: say --bbox-format xyxy_abs" in result.stdout
+    assert "hint: " not in result.stderr
+
+
+def test_what_to_do_does_it(files):
+    best = json.loads(evaluate(*files, "--explain", "--json", "-").stdout)["explanation"]["explanations"][0]
+    option, value = best["what_to_do"].removeprefix("say ").split()
+    after = json.loads(evaluate(*files, option, value, "--json", "-").stdout)
+    before = json.loads(evaluate(*files, "--json", "-").stdout)
+    assert "explanation" not in before
+    assert after["metrics"]["AP"] - before["metrics"]["AP"] == pytest.approx(best["gain"])
+
+
+def test_explain_says_so_where_it_finds_nothing(files):
+    text = evaluate(*files, "--bbox-format", "xyxy_abs", "--explain").stdout
+    assert "nothing explains the AP" in text
+
+
+def test_predictions_in_several_files_are_explained_as_one(files, tmp_path):
+    dataset, whole = files
+    source = SyntheticDataset(IMAGES, 0, (320, 240))
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    write_entries(source, parts / "a.json", range(0, IMAGES, 2))
+    write_entries(source, parts / "b.json", range(1, IMAGES, 2))
+    one, two = (
+        json.loads(evaluate(dataset, path, "--explain", "--json", "-").stdout)["explanation"]
+        for path in (whole, parts)
+    )
+    assert one == two
