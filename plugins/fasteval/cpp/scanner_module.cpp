@@ -153,26 +153,29 @@ nb::dict read_predictions(const std::filesystem::path& path, bool lines, unsigne
   return columns;
 }
 
+using Rows = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
 // Which codes are whole, their areas, and the boxes around them.
-nb::tuple read_masks(nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> sizes_hw,
-                     nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> starts,
-                     nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> ends,
-                     nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> text) {
-  if (sizes_hw.shape(1) != 2 || sizes_hw.shape(0) != starts.shape(0) || ends.shape(0) != starts.shape(0))
+nb::tuple read_masks(nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> sizes_hw, Rows starts,
+                     Rows ends, nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> text,
+                     unsigned threads) {
+  const size_t count = starts.shape(0);
+  if (sizes_hw.shape(1) != 2 || sizes_hw.shape(0) != count || ends.shape(0) != count)
     throw nb::value_error("sizes, starts and ends of different length");
+  for (size_t i = 0; i < count; ++i)
+    if (starts(i) < 0 || ends(i) < starts(i) || static_cast<uint64_t>(ends(i)) > text.shape(0))
+      throw nb::index_error("a code outside the text");
   scan::Column<uint8_t> whole;
   scan::Numbers areas, boxes;
-  const char* letters = reinterpret_cast<const char*>(text.data());
-  for (size_t i = 0; i < starts.shape(0); ++i) {
-    const int64_t height = sizes_hw.data()[2 * i], width = sizes_hw.data()[2 * i + 1];
-    const int64_t begin = starts.data()[i], end = ends.data()[i];
-    if (begin < 0 || end < begin || static_cast<uint64_t>(end) > text.shape(0)) throw nb::index_error("a code outside the text");
-    scan::Runs runs{false, 0, 0, {0, 0, 0, 0}};
-    if (height > 0 && width > 0 && height <= scan::INT_MAX_32 && width <= scan::INT_MAX_32)
-      runs = scan::read_runs({letters + begin, static_cast<size_t>(end - begin)}, height, width);
-    whole.push(runs.whole);
-    areas.push(runs.area);
-    boxes.append(runs.bounds, 4);
+  {
+    nb::gil_scoped_release released;
+    const auto* letters = reinterpret_cast<const char*>(text.data());
+    const auto runs = scan::read_codes({sizes_hw.data(), starts.data(), ends.data(), letters, count}, threads);
+    for (size_t i = 0; i < count; ++i) {
+      whole.push(runs[i].whole);
+      areas.push(runs[i].area);
+      boxes.append(runs[i].bounds, 4);
+    }
   }
   return nb::make_tuple(array(whole), array(areas), array(boxes, 4));
 }
@@ -198,5 +201,5 @@ NB_MODULE(_scanner, m) {
   m.def("read_coco_results", &read_coco_results, "path"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
   m.def("read_coco_truth", &read_coco_truth, "path"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
   m.def("read_predictions", &read_predictions, "path"_a, "lines"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
-  m.def("read_masks", &read_masks, "sizes_hw"_a, "starts"_a, "ends"_a, "text"_a);
+  m.def("read_masks", &read_masks, "sizes_hw"_a, "starts"_a, "ends"_a, "text"_a, "threads"_a = 1);
 }

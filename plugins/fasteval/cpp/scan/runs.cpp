@@ -1,5 +1,9 @@
 #include "runs.h"
 
+#include <system_error>
+#include <thread>
+#include <vector>
+
 namespace scan {
 namespace {
 
@@ -32,6 +36,17 @@ class Bounds {
 };
 
 constexpr int MOST_BITS = 60;
+constexpr int64_t LONGEST_SIDE = 2147483647;
+constexpr size_t FEWEST_CODES = 2000;  // for which a further thread is worth its start
+
+void read_range(const Codes& codes, size_t begin, size_t end, Runs* to) {
+  for (size_t i = begin; i < end; ++i) {
+    const int64_t height = codes.sizes_hw[2 * i], width = codes.sizes_hw[2 * i + 1];
+    const bool sized = 0 < height && height <= LONGEST_SIDE && 0 < width && width <= LONGEST_SIDE;
+    const auto length = static_cast<size_t>(codes.ends[i] - codes.starts[i]);
+    to[i] = sized ? read_runs({codes.text + codes.starts[i], length}, height, width) : Runs{};
+  }
+}
 
 }  // namespace
 
@@ -66,6 +81,25 @@ Runs read_runs(std::string_view text, int64_t height, int64_t width) {
   found.whole = count > 0 && total == pixels;
   found.area = static_cast<double>(area);
   if (count > 1) bounds.write(found.bounds);
+  return found;
+}
+
+std::unique_ptr<Runs[]> read_codes(const Codes& codes, unsigned threads) {
+  std::unique_ptr<Runs[]> found(new Runs[codes.count]);
+  const size_t shares = std::max<size_t>(1, std::min<size_t>(threads, codes.count / FEWEST_CODES));
+  std::vector<std::thread> helpers;
+  helpers.reserve(shares);
+  size_t begin = 0;
+  try {
+    for (size_t k = 1; k < shares; ++k) {
+      const size_t end = codes.count * k / shares;
+      helpers.emplace_back([&codes, begin, end, to = found.get()] { read_range(codes, begin, end, to); });
+      begin = end;
+    }
+  } catch (const std::system_error&) {  // no thread to be had: the rest is read here
+  }
+  read_range(codes, begin, codes.count, found.get());
+  for (std::thread& helper : helpers) helper.join();
   return found;
 }
 

@@ -1,6 +1,7 @@
 // COCO's run-length codes: the compressed text, and what it says.
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "column.h"
@@ -16,6 +17,15 @@ struct Runs {
 
 // Decodes the text of a code; area and bounds are those that pycocotools gives for whole codes.
 Runs read_runs(std::string_view text, int64_t height, int64_t width);
+
+// Many codes at once: code i is text[starts[i]:ends[i]] of a mask of sizes_hw[2 * i], sizes_hw[2 * i + 1]. Sizes that
+// are no sizes give what a code that is not whole gives.
+struct Codes {
+  const int64_t *sizes_hw, *starts, *ends;
+  const char* text;
+  size_t count;
+};
+std::unique_ptr<Runs[]> read_codes(const Codes& codes, unsigned threads);
 
 // Appends the compressed text of one run after the other. Source: pycocotools, maskApi.c, rleToString.
 class RunWriter {

@@ -74,13 +74,16 @@ class CompiledScanner:
     def masks(self, masks: MaskColumn) -> MaskFacts:
         """Look into masks."""
         columns = (masks.sizes_hw, masks.starts, masks.ends, masks.text)
-        whole, areas, boxes = _scanner.read_masks(*map(np.ascontiguousarray, columns))
+        whole, areas, boxes = _scanner.read_masks(*map(np.ascontiguousarray, columns), threads=self._threads)
         return MaskFacts(whole.astype(np.bool_) | masks.missing, areas, boxes)
 
+    @property
+    def _threads(self) -> int:
+        return self.threads or os.cpu_count() or 1
+
     def _read(self, read: Callable[..., dict[str, Any]], path: Path, **how: Any) -> dict[str, Any] | Stop:
-        threads = self.threads or os.cpu_count() or 1
         try:
-            return read(path, threads=threads, block=self.block, share=self.smallest_share, **how)
+            return read(path, threads=self._threads, block=self.block, share=self.smallest_share, **how)
         except _scanner.RefusedError as exc:
             return Stop(*exc.args)
         except OSError as exc:
