@@ -1,0 +1,257 @@
+"""How well 6-DoF poses are told: of detections matched by box, and by pose as the BOP Challenge does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anydet.columns import concatenate
+from anydet.errors import EvaluationError
+from anydet.evaluation import bop, fit
+from anydet.evaluation.pairs import pair
+from anydet.evaluation.parts import refuse_duplicates
+from anydet.evaluation.posematches import PoseMatches, camera_table, is_known, measure, poses_of
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
+from anydet.geometry import pose_errors
+from anydet.geometry.pose_errors import Shape
+from anydet.types import (
+    BoolArray,
+    ClassTable,
+    DetectionColumns,
+    FloatArray,
+    GroundTruthColumns,
+    IntArray,
+    Intrinsics,
+    ObjectModel,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+AUC_LIMIT_M = 0.1
+"""Where the area under the curve of ADD ends (Xiang et al. 2018, "PoseCNN")."""
+_ANY, _SHAPED, _SEEN = 0, 1, 2
+"""Rows of targets: all, those with a model, those of them on an image whose camera is known."""
+
+
+@dataclass(slots=True)
+class PoseEvaluator:
+    """Rotation, translation, depth, ADD, ADD-S, 5 degrees 5 cm and projection of matches; BOP's recalls.
+
+    A detection is matched by its box (COCO's greedy order at one IoU). Shares ("ADD_0.1d", "5deg_5cm", ...)
+    and areas under curves are of all true poses, one that is not matched counting as wrong; means and medians
+    are of the matches. Rotation, translation and projection are measured to the nearest pose in which the
+    object looks the same. What needs a model is of the objects that have one.
+
+    Attributes:
+        classes: the objects.
+        models: their shapes by class id.
+        iou_threshold: lowest IoU of a match.
+    """
+
+    classes: ClassTable
+    models: Mapping[int, ObjectModel] = field(default_factory=dict)
+    _: KW_ONLY
+    iou_threshold: float = 0.5
+    name: str = "pose"
+    _shapes: dict[int, Shape] = field(default_factory=dict, init=False, repr=False)
+    _images: list[str] = field(default_factory=list, init=False, repr=False)
+    _matches: list[PoseMatches] = field(default_factory=list, init=False, repr=False)
+    _targets: IntArray = field(init=False, repr=False)
+    _correct: IntArray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """The reason why there is nothing to measure, or ``None``."""
+        poses = ground_truth.labels.poses
+        if poses is None:
+            return "the data set has no poses"
+        if detections.poses is None:
+            return "the predictions have no poses"
+        return None
+
+    def reset(self) -> None:
+        """Forget everything added."""
+        self._images.clear()
+        self._matches.clear()
+        self._targets = np.zeros((3, len(self.classes)), np.int64)
+        self._correct = np.zeros((2, len(bop.MSSD_THRESHOLDS), len(self.classes)), np.int64)
+
+    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+        """Add images; both arguments share one ``images`` table.
+
+        Raises ``EvaluationError`` where a model is too large to do without scipy and that is missing.
+        """
+        fit.check_tables(detections, ground_truth)
+        labels, index = ground_truth.labels, ground_truth.image_index
+        ours, theirs = camera_table(detections, ground_truth)
+        found = poses_of(detections.poses, detections.boxes_xywh_px, detections.image_index, ours)
+        true = poses_of(labels.poses, labels.boxes_xywh_px, index, theirs)
+        targets = is_known(true) & ~labels.iscrowd
+        self._prepare(np.unique(labels.class_ids[targets]))
+        shaped = targets & np.isin(labels.class_ids, list(self.models))
+        seen = shaped & (np.isfinite(theirs).all(axis=1) & (ground_truth.sizes_wh[:, 0] > 0))[index]
+        for kind, rows in enumerate((targets, shaped, seen)):
+            self._targets[kind] += np.bincount(labels.class_ids[rows], minlength=len(self.classes))
+        pairs = pair(detections, ground_truth, iou_threshold=self.iou_threshold)
+        hits = pairs.hits[targets[pairs.annotations[pairs.hits]]]
+        to = pairs.annotations[hits]
+        self._matches.append(
+            measure(found[hits], true[to], labels.class_ids[to], theirs[index[to]], self._shapes)
+        )
+        self._recall(detections, found, ground_truth, np.where(shaped[:, None, None], true, np.nan), theirs)
+        self._images.extend(ground_truth.images)
+
+    def merge(self, other: Self) -> None:
+        """Add what another evaluator of the same kind has seen, on other images."""
+        mine = self.classes, self.iou_threshold, set(self.models)
+        if (other.classes, other.iou_threshold, set(other.models)) != mine:
+            raise EvaluationError(
+                "evaluators of different classes, models or thresholds cannot be merged",
+                fix="build all of them with the same arguments",
+            )
+        self._images.extend(other._images)
+        self._matches.extend(other._matches)
+        self._targets = self._targets + other._targets
+        self._correct = self._correct + other._correct
+
+    def result(self) -> Measured:
+        """The numbers; calling it twice gives the same.
+
+        Raises ``EvaluationError`` where no image was added, or one twice.
+        """
+        if not self._images:
+            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
+        refuse_duplicates(self._images)
+        self._matches = [concatenate(self._matches)]
+        rows = []
+        for class_id in np.flatnonzero(self._targets[_ANY]).tolist():
+            one = self._summarise(np.arange(len(self.classes)) == class_id)
+            rows.append((self.classes.names[class_id], int(self._targets[_ANY, class_id]), *one.values()))
+        metrics = self._summarise(np.ones(len(self.classes), np.bool_))
+        table = Table("objects", ("object", "poses", *metrics), tuple(rows))
+        return Measured(metrics, (table,), self._protocol())
+
+    def _prepare(self, class_ids: IntArray) -> None:
+        """Make the shapes of these classes, where they have a model."""
+        for class_id in class_ids.tolist():
+            if class_id in self.models and class_id not in self._shapes:
+                self._shapes[class_id] = Shape.of(self.models[class_id])
+
+    def _recall(
+        self,
+        detections: DetectionColumns,
+        found: FloatArray,
+        ground_truth: GroundTruthColumns,
+        true: FloatArray,
+        cameras: FloatArray,
+    ) -> None:
+        """Count what BOP takes for correct, object by object and image by image."""
+        labels, classes = ground_truth.labels, len(self.classes)
+        key = detections.image_index * classes + detections.class_ids
+        true_key = ground_truth.image_index * classes + labels.class_ids
+        ours, theirs = _rows_by(key, is_known(found)), _rows_by(true_key, is_known(true))
+        for both in ours.keys() & theirs.keys():
+            image, class_id = divmod(both, classes)
+            shape = self._shapes[class_id]
+            best = bop.most_likely(detections.scores[ours[both]], len(theirs[both]))
+            estimates, poses = found[ours[both]][best], true[theirs[both]]
+            mssd = _table(partial(pose_errors.mssd_m, shape=shape), estimates, poses)
+            mssd /= shape.model.diameter_m
+            self._correct[0, :, class_id] += bop.count_correct(mssd, bop.MSSD_THRESHOLDS)
+            width = int(ground_truth.sizes_wh[image, 0])
+            if np.isfinite(cameras[image]).all() and width > 0:
+                camera = Intrinsics(*cameras[image].tolist())
+                view = partial(pose_errors.mspd_px, shape=shape, camera=camera)
+                mspd = _table(view, estimates, poses)
+                mspd *= bop.REFERENCE_WIDTH_PX / width
+                self._correct[1, :, class_id] += bop.count_correct(mspd, bop.MSPD_THRESHOLDS_PX)
+
+    def _summarise(self, which: BoolArray) -> dict[str, float | None]:
+        """The numbers of the classes that are marked."""
+        matches = self._matches[0].take(which[self._matches[0].class_ids])
+        every, shaped, seen = self._targets[:, which].sum(axis=1).tolist()
+        near = 0.1 * matches.diameter_m
+        metrics = {
+            "match_rate": len(matches) / every if every else None,
+            **_centre("rotation_deg", matches.rotation_deg),
+            **_centre("rotation_without_symmetry_deg", matches.plain_rotation_deg),
+            **_centre("translation_m", matches.translation_m),
+            **_centre("depth_m", matches.depth_m),
+            **_centre("relative_depth", matches.relative_depth),
+            "5deg_5cm": _share((matches.rotation_deg < 5) & (matches.translation_m < 0.05), every),
+        }
+        for name, error in (
+            ("ADD", matches.add_m),
+            ("ADD-S", matches.adds_m),
+            ("ADD-or-S", matches.expected_m),
+        ):
+            metrics[f"{name}_0.1d"] = _share(error < near, shaped)
+            metrics[f"{name}_AUC"] = _area(error, shaped)
+        metrics["projection_5px"] = _share(matches.projection_px < 5, seen)
+        correct = self._correct[:, :, which].sum(axis=2)
+        metrics["AR_MSSD"] = bop.average_recall(correct[0], shaped)
+        metrics["AR_MSPD"] = bop.average_recall(correct[1], seen)
+        return metrics
+
+    def _protocol(self) -> dict[str, Any]:
+        return {
+            "iou_threshold": self.iou_threshold,
+            "images": len(self._images),
+            "poses": int(self._targets[_ANY].sum()),
+            "poses_with_model": int(self._targets[_SHAPED].sum()),
+            "poses_with_model_and_camera": int(self._targets[_SEEN].sum()),
+            "models": {self.classes.names[i]: model.name for i, model in self.models.items()},
+            "symmetric": [self.classes.names[i] for i, model in self.models.items() if model.symmetric],
+            "AUC_limit_m": AUC_LIMIT_M,
+            "MSSD_thresholds": bop.MSSD_THRESHOLDS.tolist(),
+            "MSPD_thresholds_px": bop.MSPD_THRESHOLDS_PX.tolist(),
+            "symmetry_step": pose_errors.STEP,
+        }
+
+
+def evaluate_pose(ground_truth: GroundTruthColumns) -> PoseEvaluator:
+    """The evaluator with the models that the ground truth has; what is registered as ``pose``."""
+    return PoseEvaluator(ground_truth.classes, ground_truth.objects or {})
+
+
+def _rows_by(keys: IntArray, wanted: BoolArray) -> dict[int, IntArray]:
+    """The wanted rows of each key."""
+    rows = np.flatnonzero(wanted)
+    rows = rows[np.argsort(keys[rows], kind="stable")]
+    present, first = np.unique(keys[rows], return_index=True)
+    return dict(zip(present.tolist(), np.split(rows, first[1:]), strict=False))
+
+
+def _table(
+    error: Callable[[FloatArray, FloatArray], float], estimates: FloatArray, poses: FloatArray
+) -> FloatArray:
+    """(E, G) error of each estimate to each true pose."""
+    return np.array([[error(one, other) for other in poses] for one in estimates], np.float64)
+
+
+def _centre(name: str, errors: FloatArray) -> dict[str, float | None]:
+    """Mean and median of what is known; the sum is exact, so that no order of images changes it."""
+    known = errors[np.isfinite(errors)]
+    if not len(known):
+        return {f"{name}_mean": None, f"{name}_median": None}
+    return {f"{name}_mean": math.fsum(known.tolist()) / len(known), f"{name}_median": float(np.median(known))}
+
+
+def _share(right: BoolArray, targets: int) -> float | None:
+    return np.count_nonzero(right) / targets if targets else None
+
+
+def _area(errors: FloatArray, targets: int) -> float | None:
+    """Area under the share of targets below a threshold, from 0 to the limit, as a part of the whole."""
+    known = errors[np.isfinite(errors)]
+    left = np.maximum(0.0, 1.0 - known / AUC_LIMIT_M)
+    return math.fsum(left.tolist()) / targets if targets else None
