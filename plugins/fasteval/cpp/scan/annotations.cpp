@@ -83,7 +83,7 @@ bool Annotations::scan(Cursor& c) {
   ids.push(id);
   image_ids.push(*image_id_);
   category_ids.push(category_id);
-  boxes.append(box, 4);
+  boxes.append(box);
   areas.push(area);
   crowd.push(is_crowd);
   if (kind == Kind::mask) masks.commit(row, size_hw);

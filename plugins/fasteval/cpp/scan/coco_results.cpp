@@ -49,7 +49,7 @@ bool CocoResults::scan(Cursor& c) {
   image_ids.push(*image_id_);
   category_ids.push(category_id);
   scores.push(score);
-  boxes.append(box, 4);
+  boxes.append(box);
   if (keys_.has(SEGMENTATION)) masks.commit(row, size_hw);
   if (keys_.has(KEYPOINTS)) keypoints.commit(row);
   return further;

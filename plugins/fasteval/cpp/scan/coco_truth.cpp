@@ -46,7 +46,7 @@ bool Images::scan(Cursor& c) {
   const auto row = static_cast<int64_t>(ids.size());
   if (!stated[0]) size[0] = size[1] = -1;
   ids.push(id);
-  sizes_wh.append(size, 2);
+  sizes_wh.append(size);
   keys.commit(row);
   if (lists[0]) negative.commit(row);
   if (lists[1]) not_exhaustive.commit(row);

@@ -39,6 +39,12 @@ class Column {
     if (count) std::memcpy(data_ + size_, values, count * sizeof(T));
     size_ += count;
   }
+  template <size_t N>
+  void append(const T (&values)[N]) {
+    if (capacity_ - size_ < N) grow(N);
+    std::memcpy(data_ + size_, values, sizeof values);
+    size_ += N;
+  }
   void append(Column&& other) {
     if (!size_) return swap(other);
     append(other.data_, other.size_);

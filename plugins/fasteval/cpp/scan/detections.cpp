@@ -125,7 +125,7 @@ void DetectionReader::read(Cursor& c, Detections& rows) {
         double values[9];
         list_of(c, 3, [&](int i) { numbers(c, 3, values + 3 * i); });
         rows.rotations.rows.push(row);
-        rows.rotations.values.append(values, 9);
+        rows.rotations.values.append(values);
         break;
       }
       case TRANSLATION:
@@ -146,7 +146,7 @@ void DetectionReader::read(Cursor& c, Detections& rows) {
   need(c, keys_, {CLASS_ID, SCORE, BBOX});
   rows.class_ids.push(class_id);
   rows.scores.push(score);
-  rows.boxes.append(box, 4);
+  rows.boxes.append(box);
 }
 
 void DetectionReader::read_box(Cursor& c, double (&box)[4]) {
@@ -166,7 +166,7 @@ void DetectionReader::read_keypoints(Cursor& c, Ragged<double>& keypoints) {
       point[key] = key < 2 ? number(c) : key == 2 ? unit(c) : static_cast<double>(between(c, 0, 2));
     });
     need(c, keypoint_keys_, {0, 1});
-    keypoints.values.append(point, 4);
+    keypoints.values.append(point);
   });
 }
 

@@ -77,7 +77,7 @@ struct Masks {
 
   void commit(int64_t row, const int64_t (&size)[2]) {
     counts.commit(row);
-    sizes_hw.append(size, 2);
+    sizes_hw.append(size);
   }
   void truncate(size_t masks) {
     counts.truncate(masks);

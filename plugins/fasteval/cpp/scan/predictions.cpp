@@ -111,7 +111,7 @@ void EntryRows::read_entry(Cursor& c, int64_t place) {
   });
   need(c, keys_, {IMAGE, DETECTIONS});
   entries.places.push(place);
-  entries.sizes_wh.append(size, 2);
+  entries.sizes_wh.append(size);
   entries.counts.push(static_cast<int64_t>(entries.detections.size() - first_detection_));
 }
 
@@ -130,7 +130,7 @@ void EntryRows::read_map_entry(Cursor& c, int64_t place) {
   in_detections_ = true;
   reader_.read_list(c, entries.detections);
   entries.places.push(place);
-  entries.sizes_wh.append(unknown, 2);
+  entries.sizes_wh.append(unknown);
   entries.counts.push(static_cast<int64_t>(entries.detections.size() - first_detection_));
 }
 
