@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from anydet.columns import Columns
 from anydet.contract.documents import Mask
 from anydet.contract.masks import rle_problem
+from anydet.contract.mistakes import hint_category_ids
 from anydet.contract.places import Place, listed
 from anydet.contract.raw import RawPredictions
 from anydet.contract.source import UNREADABLE, open_source
@@ -191,10 +192,11 @@ def _positions(path: Path | str, name: str, ids: IntArray, known: Mapping[int, A
         unknown = np.unique(ids[at < 0]).tolist()
         shown = ", ".join(map(str, unknown[:_NAMED])) + (", ..." if len(unknown) > _NAMED else "")
         row = int(np.argmax(ids == unknown[0]))
+        hint = hint_category_ids(np.unique(ids).tolist(), known) if name == "category_id" else ""
         raise ContractError(
             f"{path}: {len(unknown)} values of {name} that the data set does not have: {shown} "
             f"(first at {Place('coco', row).at((name,))})",
-            fix="give the data set that the results were made on: --dataset and --split",
+            fix=f"{hint}give the data set that the results were made on: --dataset and --split",
         )
     return at
 

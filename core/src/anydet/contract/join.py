@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from anydet.contract.mistakes import hint_keys
 from anydet.errors import ContractError, did_you_mean
 from anydet.types import IntArray
 
@@ -28,12 +29,13 @@ def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predi
     """
     at, problems = match_keys(keys, known)
     if problems:
+        hint = hint_keys([keys[i] for i in np.flatnonzero(at < 0).tolist()], known)
         named = "; ".join(problems[:_NAMED]) + (
             f"; ... and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         )
         raise ContractError(
             f"{source}: {len(problems)} of {len(keys)} images do not join the data set: {named}",
-            fix="check --dataset and --split; keys are paths relative to the split's image folder",
+            fix=f"{hint}check --dataset and --split; keys are paths relative to the split's image folder",
             issues=problems,
         )
     return at

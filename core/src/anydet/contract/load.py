@@ -13,6 +13,7 @@ from anydet.contract.documents import Detection, Entry, decode_detections, decod
 from anydet.contract.explain import Finding, findings, normalised, parse, violations
 from anydet.contract.join import unix_path
 from anydet.contract.masks import mask_findings
+from anydet.contract.mistakes import hint_scores
 from anydet.contract.places import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
@@ -65,7 +66,8 @@ def load(path: Path | str, scanner: Scanner | None = None) -> RawPredictions:
     if errors:
         raise ContractError(
             "\n".join(listed(errors)),
-            fix=f"see all with 'anydet validate-predictions {path} --json', mend with '--repair OUT'",
+            fix=f"{hint_scores(errors)}see all with 'anydet validate-predictions {path} --json', "
+            "mend with '--repair OUT'",
             issues=errors,
         )
     return found.predictions

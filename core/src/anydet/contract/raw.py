@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anydet.contract.mistakes import hint_formats
 from anydet.contract.places import Place, Shape
 from anydet.errors import ContractError
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
@@ -161,11 +162,12 @@ class RawPredictions:
     def _refuse(self, wrong: Any, what: str) -> None:
         if wrong.any():
             row = int(np.argmax(wrong))
+            hint = hint_formats(self.boxes, self.sizes_wh[self.image_index])
             image = self.images[int(self.image_index[row])]
             where, box = self.describe(row, "bbox"), self.boxes[row].tolist()
             raise ContractError(
                 f"{self.path}: {where}: {box} {what} (image {image})",
-                fix=f"say which format the boxes have: --bbox-format {', '.join(BOX_FORMATS)}",
+                fix=f"{hint}say which format the boxes have: --bbox-format {', '.join(BOX_FORMATS)}",
             )
 
 

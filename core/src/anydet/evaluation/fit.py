@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from anydet.contract.mistakes import hint_class_ids
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
 from anydet.evaluation.protocol import CocoSettings
@@ -36,7 +37,8 @@ def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "th
     raise EvaluationError(
         f"class ids that {owner} does not have: {shown} ({wrong.sum()} detections, first in image "
         f"{first}); its {classes} classes are 0 to {classes - 1}",
-        fix="export with contiguous class ids from 0 (not COCO's 1 to 90) in the order of meta.classes",
+        fix=hint_class_ids(ids, classes)
+        + "export with contiguous class ids from 0 (not COCO's 1 to 90) in the order of meta.classes",
     )
 
 

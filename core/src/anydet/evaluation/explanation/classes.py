@@ -8,14 +8,11 @@ from functools import partial
 
 import numpy as np
 
+from anydet.contract.mistakes import COCO_IDS, COCO_NUMBERING, COUNT_FROM_ONE, POSITIONS
 from anydet.evaluation.explanation.cause import Cause
 from anydet.evaluation.explanation.overlap import best_pairs
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, IntArray
 
-COCO_IDS: tuple[int, ...] = tuple(
-    i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-)
-"""COCO's own ids of its 80 classes: 1 to 90, ten of which are not used."""
 _FROM_ZERO = "write class ids that count from 0 without gaps, in the order of the data set's classes"
 _OWN_IDS = "write the data set's own category_id (COCO's 1 to 90), not the position of the class"
 
@@ -23,7 +20,7 @@ _OWN_IDS = "write the data set's own category_id (COCO's 1 to 90), not the posit
 def class_causes(classes: ClassTable) -> Iterator[Cause]:
     """What may have happened to ids of this class table."""
     count = len(classes)
-    yield _cause("class ids are one too high: they count from 1", _FROM_ZERO, np.arange(count) - 1)
+    yield _cause(COUNT_FROM_ONE, _FROM_ZERO, np.arange(count) - 1)
     yield _cause(
         "class ids are one too low: a background class is taken away that was not there",
         _FROM_ZERO,
@@ -35,11 +32,11 @@ def class_causes(classes: ClassTable) -> Iterator[Cause]:
             mapping = np.full(count, -1, np.int64)
             known = own - offset < count
             mapping[(own - offset)[known]] = np.flatnonzero(known)
-            yield _cause(f"class ids are in COCO's 91-id numbering{name}", _FROM_ZERO, mapping)
+            yield _cause(f"{COCO_NUMBERING}{name}", _FROM_ZERO, mapping)
     if _has_gaps(classes):
         for name, offset in (("0", 0), ("1", 1)):
             mapping = np.where(own - offset < count, own - offset, -1)
-            yield _cause(f"category_id is the position of the class, from {name}", _OWN_IDS, mapping)
+            yield _cause(f"{POSITIONS}{name}", _OWN_IDS, mapping)
     by_name = sorted(range(count), key=lambda i: classes.names[i])
     if by_name != list(range(count)):
         yield _cause(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anydet.contract.mistakes import RAW_SCORES
 from anydet.evaluation.explanation.cause import Explanation
 from anydet.evaluation.matches import Matches
 from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
@@ -53,7 +54,7 @@ def _score_range(evidence: Evidence) -> Iterator[Explanation]:
     low, high = float(scores.min()), float(scores.max())
     if low < 0 or high > 1:
         yield Explanation(
-            "scores are not between 0 and 1: a sigmoid or softmax was not applied, or they are in percent",
+            RAW_SCORES,
             "apply the model's last activation, or divide by 100; AP only needs an order, thresholds need "
             "probabilities",
             f"scores go from {low:.4g} to {high:.4g}",
