@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anydet.contract.join import join_keys
+from anydet.contract.mistakes import hint_sizes
 from anydet.contract.raw import RawPredictions
 from anydet.errors import EvaluationError
 from anydet.evaluation.fit import check_class_ids, differing_classes
@@ -106,7 +107,8 @@ def _sizes(
         raise EvaluationError(
             f"image {predictions.images[i]}: the predictions say {width} x {height} pixels, the data set "
             f"{true_width} x {true_height} ({np.count_nonzero(differ)} images differ)",
-            fix="export on the original images of this data set, with image_size of the original",
+            fix=hint_sizes(stated[differ], known[differ])
+            + "export on the original images of this data set, with image_size of the original",
         )
     sizes: IntArray = np.where(known >= 0, known, stated)
     return sizes
