@@ -61,7 +61,7 @@ def hint_formats(boxes: FloatArray, sizes_wh: IntArray) -> str:
 
 
 def _fit(boxes: FloatArray, box_format: str, sizes_wh: IntArray) -> bool:
-    known: BoolArray = (sizes_wh > 0).all(axis=1)
+    known: BoolArray = np.logical_and(*(sizes_wh > 0).T)
     sizes = np.where(known[:, None], sizes_wh, 1)
     with np.errstate(over="ignore", invalid="ignore"):
         placed = to_xywh_px(boxes, box_format, sizes)

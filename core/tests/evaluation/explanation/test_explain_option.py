@@ -85,3 +85,31 @@ def test_predictions_in_several_files_are_explained_as_one(files, tmp_path):
         for path in (whole, parts)
     )
     assert one == two
+
+
+@pytest.mark.parametrize(
+    ("spoil", "hint"),
+    [
+        (
+            lambda entry, _: entry.update(image_size={"width": 240, "height": 320}),
+            "fix: width and height of the image are swapped",
+        ),
+        (
+            lambda entry, classes: entry["detections"].append(
+                {"class_id": classes, "score": 0.5, "bbox": [1, 1, 2, 2]}
+            ),
+            "fix: class ids are one too high: they count from 1",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_explained_in_the_same_words(files, spoil, hint):
+    dataset, predictions = files
+    entries = json.loads(predictions.read_text())
+    for entry in entries:
+        entry["detections"] = [one for one in entry["detections"] if one["class_id"] > 0]
+        spoil(entry, len(SyntheticDataset(1, 0, (320, 240)).classes))
+    predictions.write_text(json.dumps(entries))
+    arguments = ["eval-coco", "--dataset", str(dataset), "--predictions", str(predictions)]
+    result = CliRunner().invoke(main, [*arguments, "--bbox-format", "xyxy_abs"])
+    assert result.exit_code == 1
+    assert hint in str(result.exception) + result.stderr
