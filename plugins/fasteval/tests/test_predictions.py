@@ -148,6 +148,22 @@ def test_torn_and_garbled_files_get_one_verdict(
         agree(path, scanners, same)
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_any_number_of_threads_gives_the_bits_of_one(
+    suffix: str, threads: int, same: Same, tmp_path: Path
+) -> None:
+    (full,) = json.loads((EXAMPLES / "valid" / "all-fields.json").read_text("utf-8"))
+    plain = {"image": "", "detections": [{"class_id": 1, "score": 0.1, "bbox": [0.1, 0.2, 0.3, 0.4]}] * 3}
+    inside = {**plain, "extra": {"text": ', {"image": "', "list": [{"image": 1}, {"image": 2}]}}
+    entries = [{**(full, plain, inside)[i % 3], "image": f"{i}.jpg"} for i in range(90)]
+    path = tmp_path / f"predictions{suffix}"
+    path.write_text("\n".join(map(json.dumps, entries)) if suffix == ".jsonl" else json.dumps(entries))
+    found = scan_predictions(path, CompiledScanner(threads, smallest_share=1))
+    assert isinstance(found, RawPredictions)
+    assert same(found, load(path))
+
+
 def test_a_stop_names_byte_image_and_field(tmp_path: Path, scanner: CompiledScanner) -> None:
     text = '[{"image": "ä.jpg", "detections": [{"class_id": 1, "score": 1.5, "bbox": [0, 0, 1, 1]}]}]'
     path = tmp_path / "predictions.json"

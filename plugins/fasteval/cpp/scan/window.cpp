@@ -7,7 +7,6 @@ namespace scan {
 Window::Window(const Input& input, uint64_t offset, size_t block)
     : input_(&input),
       buffer_(new char[block + PADDING]),
-      block_(block),
       capacity_(block),
       start_(offset),
       p_(buffer_.get()),

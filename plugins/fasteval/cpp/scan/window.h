@@ -17,7 +17,6 @@ class Window {
 
   uint64_t offset() const { return start_ + static_cast<uint64_t>(p_ - buffer_.get()); }
   const Input& input() const { return *input_; }
-  size_t block() const { return block_; }
 
   // Scans one unit with `step(Cursor&)`. Where it needs more bytes than the window has, `discard()` undoes it, the
   // window moves on, and it starts again. Throws Refusal where the unit is wrong, after `where(Refusal&)`.
@@ -51,7 +50,7 @@ class Window {
 
   const Input* input_;
   std::unique_ptr<char[]> buffer_;
-  size_t block_, capacity_;
+  size_t capacity_;
   uint64_t start_;  // of the buffer, in the input
   const char *p_, *end_;
   bool last_ = false;
