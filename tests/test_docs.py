@@ -25,6 +25,7 @@ PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")
 SLOW = {
     "compare-pytorch-with-onnx",
     "evaluate-somebody-elses-predictions",
+    "understand-low-ap",
     "which-preset-for-my-model",
     "write-an-adapter",
 }

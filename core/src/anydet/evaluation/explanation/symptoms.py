@@ -44,8 +44,7 @@ def find_symptoms(evidence: Evidence) -> Iterator[Explanation]:
     scores = evidence.detections.scores
     if len(scores) >= _FEWEST:
         yield from _score_range(evidence)
-        yield from _limit_too_low(evidence)
-        yield from _threshold_too_high(evidence)
+        yield from list(_limit_too_low(evidence)) or _threshold_too_high(evidence)  # a limit cuts scores, too
     yield from _images_left_out(evidence)
 
 
