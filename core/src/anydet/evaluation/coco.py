@@ -16,7 +16,9 @@ from anydet.evaluation import fit
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.inputs import Inputs, PredictionPaths, read_parts
+from anydet.evaluation.matches import Matches
 from anydet.evaluation.parts import Counts, Part, join_parts
+from anydet.evaluation.positives import Positives
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
@@ -124,9 +126,9 @@ class CocoEvaluator:
         counts = Counts.of(detections, ground_truth)
         compared = fit.comparable(detections, ground_truth, self.settings, self.params)
         matches = None if self.dry else self.engine.match(*compared, self.params)
-        self._parts.append(
-            Part(ground_truth.images, ground_truth.image_ids, ground_truth.source, counts, matches)
-        )
+        positives = Positives.of(compared[1], self.params)
+        images, ids = ground_truth.images, ground_truth.image_ids
+        self._parts.append(Part(images, ids, ground_truth.source, counts, matches, positives))
 
     def merge(self, other: Self) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
@@ -142,27 +144,36 @@ class CocoEvaluator:
 
         Raises ``EvaluationError`` where no image was added.
         """
-        joint = self._joint()
-        if joint.matches is None:
-            raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
-        params = self.params
-        arrays = self.engine.accumulate(joint.matches, params)
-        # Means are summed in the order of the source's ids, as pycocotools does, to agree in the last bit.
-        order = (
-            np.argsort(self.classes.source_ids, kind="stable") if not self.settings.class_agnostic else None
-        )
+        joint, matches = self.joint(), self.matches()
+        arrays = self.engine.accumulate(matches, self.params)
         return CocoResult(
-            metrics=summarize(arrays, params, self.settings, order, self.classes.frequencies),
+            metrics=self.summarize(arrays),
             per_class=() if self.settings.class_agnostic else self._per_class(arrays, joint.counts),
             protocol=self._protocol(joint),
             arrays=arrays,
         )
 
+    def summarize(self, arrays: EngineArrays) -> dict[str, float | None]:
+        """COCO's numbers by name."""
+        # Means are summed in the order of the source's ids, as pycocotools does, to agree in the last bit.
+        order = (
+            np.argsort(self.classes.source_ids, kind="stable") if not self.settings.class_agnostic else None
+        )
+        return summarize(arrays, self.params, self.settings, order, self.classes.frequencies)
+
     def protocol(self) -> dict[str, Any]:
         """What ``result`` would count, without counting it."""
-        return self._protocol(self._joint())
+        return self._protocol(self.joint())
 
-    def _joint(self) -> Part:
+    def matches(self) -> Matches:
+        """What came of all detections, over the images of ``joint``."""
+        matches = self.joint().matches
+        if matches is None:
+            raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
+        return matches
+
+    def joint(self) -> Part:
+        """All images seen, as one part; raises ``EvaluationError`` where there is none."""
         if not self._parts:
             raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
         self._parts = [join_parts(self._parts)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from anydet.errors import EvaluationError
 from anydet.evaluation.matches import Matches, join_matches
+from anydet.evaluation.positives import Positives, join_positives
 from anydet.types import DetectionColumns, Federation, GroundTruthColumns, IntArray
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Part:
         source: where the ground truth comes from.
         counts: how much there was.
         matches: what came of the detections, or ``None`` where nothing was matched.
+        positives: the annotations that count.
     """
 
     images: tuple[str, ...]
@@ -75,6 +77,7 @@ class Part:
     source: str
     counts: Counts
     matches: Matches | None
+    positives: Positives
 
 
 def join_parts(parts: Sequence[Part]) -> Part:
@@ -97,6 +100,7 @@ def join_parts(parts: Sequence[Part]) -> Part:
         source="; ".join(dict.fromkeys(part.source for part in parts)),
         counts=counts,
         matches=join_matches(matches, places) if len(matches) == len(parts) else None,
+        positives=join_positives([part.positives for part in parts], places),
     )
 
 

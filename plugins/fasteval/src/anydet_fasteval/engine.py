@@ -6,12 +6,14 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from anydet.evaluation.analysis.resampling import ClassRows
 from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches, count_positives, ignored_annotations
 from anydet.maskcolumns import MaskColumn, SegmentationColumn
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray, Labels
-from anydet_fasteval import _engine
+from anydet_fasteval import _bootstrap, _engine
 from anydet_fasteval.scanner import CompiledScanner
 
 _ROWS_PER_THREAD = 5_000
@@ -36,6 +38,27 @@ class FastEngine:
         """The scanner that reads with as many threads."""
         return CompiledScanner(self.threads)
 
+    def resampler(
+        self, rows: ClassRows, weights: NDArray[np.int32], params: EngineParams
+    ) -> tuple[FloatArray, FloatArray]:
+        """Averages of one class's curves on resampled images; ``resampling.Resampler`` says how."""
+        precision, recall = _bootstrap.resample_class(
+            rows.images,
+            rows.ranks,
+            rows.outside,
+            rows.matched,
+            rows.hits,
+            rows.ignored,
+            rows.positive_images,
+            rows.positive_outside,
+            weights,
+            len(params.area_ranges_px),
+            len(params.iou_thresholds),
+            list(params.max_detections),
+            params.recall_thresholds.tolist(),
+        )
+        return precision, recall
+
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
@@ -57,9 +80,7 @@ class FastEngine:
             ignored.view(np.uint8),
             _unseen(labels, params),
         )
-        positives = count_positives(
-            labels.class_ids, labels.areas, ignored, classes, params.area_ranges_px
-        )
+        positives = count_positives(labels.class_ids, labels.areas, ignored, classes, params.area_ranges_px)
         return Matches(**self._match(detections, ground_truth, truth, limits, params), positives=positives)
 
     def accumulate(self, matches: Matches, params: EngineParams) -> EngineArrays:
@@ -91,13 +112,12 @@ class FastEngine:
         params: EngineParams,
     ) -> dict[str, Any]:
         labels, workers = ground_truth.labels, self._workers(len(detections))
+        found = _detections(detections)
         if params.iou_type in {"segm", "boundary"}:
             masks = _masks(MaskColumn.of(detections.masks or ()))
-            found = _detections(detections, _engine.mask_areas(masks, workers))
             shapes = _segmentations(labels, ground_truth)
             ratio = params.dilation_ratio if params.iou_type == "boundary" else None
             return dict(_engine.match_masks(found, masks, truth, shapes, limits, ratio, workers))
-        found = _detections(detections, detections.areas)
         if params.iou_type == "bbox":
             boxes = detections.boxes_xywh_px, labels.boxes_xywh_px
             return dict(_engine.match_boxes(found, boxes[0], truth, boxes[1], limits, workers))
@@ -115,13 +135,13 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _detections(detections: DetectionColumns, areas: FloatArray) -> Any:
+def _detections(detections: DetectionColumns) -> Any:
     lenient = detections.lenient
     return _engine.Detections(
         detections.image_index,
         detections.class_ids,
         detections.scores,
-        areas,
+        detections.areas,
         None if lenient is None else lenient.view(np.uint8),
     )
 
@@ -160,7 +180,7 @@ def _similarities(
     """OKS of all pairs of one class and image; numpy takes the exponentials, as it does for pycocotools.
 
     Returns:
-        (N + 1,) where the pairs of a detection begin, then the row of the annotation and the OKS of each pair.
+        (N + 1,) where the pairs of a detection begin, then annotation and OKS of each pair.
     """
     sigmas = np.broadcast_to(
         np.asarray(params.keypoint_sigmas), (limits.classes, np.shape(params.keypoint_sigmas)[-1])

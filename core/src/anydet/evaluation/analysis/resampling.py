@@ -1,0 +1,164 @@
+"""Curves of one class on resampled images: what a bootstrap does a thousand times, in numpy.
+
+A resample draws as many images as there are, with replacement; an image drawn k times counts k times. Only
+true positives move a precision-recall curve up, so the curve is looked at where they stand and nowhere else:
+false positives enter as running sums of the weights of their images. An engine may bring a faster function of
+the same signature (``resampler``); it gives the same bits, because sums are taken in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anydet.evaluation.curves import EPSILON
+from anydet.evaluation.evaluator import EngineParams
+from anydet.evaluation.matches import Matches
+from anydet.evaluation.positives import Positives
+from anydet.types import BoolArray, FloatArray, IntArray
+
+_CELLS = 1 << 22
+"""Numbers in memory at a time, about."""
+_WORD = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassRows:
+    """Detections of one class, best first, and its annotations that count.
+
+    Attributes:
+        images: (N,) int32 image of each detection.
+        ranks: (N,) int32, 0 for the best detection on its image.
+        outside: (N,) uint16, bit a is set where it is not counted in area range a if it matches nothing.
+        matched: (P,) uint32 ascending positions of the detections that were matched.
+        hits: (P, W) uint64 as in ``matches.Matches``.
+        ignored: (P, W) uint64 as in ``matches.Matches``.
+        positive_images: (G,) int32 image of each annotation.
+        positive_outside: (G,) uint16, bit a is set where it does not count in area range a.
+    """
+
+    images: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    outside: NDArray[np.uint16]
+    matched: NDArray[np.uint32]
+    hits: NDArray[np.uint64]
+    ignored: NDArray[np.uint64]
+    positive_images: NDArray[np.int32]
+    positive_outside: NDArray[np.uint16]
+
+
+class Resampler(Protocol):
+    """Averages one class's curves on resampled images."""
+
+    def __call__(
+        self, rows: ClassRows, weights: NDArray[np.int32], params: EngineParams
+    ) -> tuple[FloatArray, FloatArray]:
+        """Averages over the recall thresholds, and highest recalls.
+
+        Args:
+            rows: of the class.
+            weights: (B, I) how often each image was drawn.
+            params: what is counted.
+
+        Returns:
+            (B, A, T) precision for the largest of ``max_detections``, and (B, A, M, T) recall; -1 where no
+            annotation was drawn.
+        """
+
+
+def split_classes(matches: Matches, positives: Positives) -> Iterator[ClassRows]:
+    """The rows of each class, class by class, in the order in which engines rank them."""
+    order = np.lexsort((-matches.scores, matches.class_ids))
+    edges = np.searchsorted(matches.class_ids[order], np.arange(len(matches.positives) + 1))
+    pair_of = np.full(len(matches), -1, np.int64)
+    pair_of[matches.matched] = np.arange(len(matches.matched))
+    true_order = np.argsort(positives.class_ids, kind="stable")
+    true_edges = np.searchsorted(positives.class_ids[true_order], np.arange(len(matches.positives) + 1))
+    for c in range(len(matches.positives)):
+        mine = order[edges[c] : edges[c + 1]]
+        true = true_order[true_edges[c] : true_edges[c + 1]]
+        pairs = pair_of[mine]
+        matched = np.flatnonzero(pairs >= 0)
+        yield ClassRows(
+            matches.image_index[mine],
+            matches.ranks[mine],
+            matches.outside[mine],
+            matched.astype(np.uint32),
+            matches.hits[pairs[matched]],
+            matches.ignored[pairs[matched]],
+            positives.image_index[true].astype(np.int32),
+            positives.outside[true],
+        )
+
+
+def resample_class(
+    rows: ClassRows, weights: NDArray[np.int32], params: EngineParams
+) -> tuple[FloatArray, FloatArray]:
+    """As ``Resampler`` says."""
+    T, A, M = len(params.iou_thresholds), len(params.area_ranges_px), len(params.max_detections)
+    precision, recall = np.full((len(weights), A, T), -1.0), np.full((len(weights), A, M, T), -1.0)
+    step = max(1, _CELLS // max(1, len(rows.images)))
+    for first in range(0, len(weights), step):
+        part = slice(first, first + step)
+        drawn = weights[part]
+        on_matched = np.take(drawn, rows.images[rows.matched], axis=1)
+        for a in range(A):
+            counted = rows.positive_images[rows.positive_outside >> a & 1 == 0]
+            positives = np.take(drawn, counted, axis=1).sum(axis=1)
+            some = positives > 0
+            if some.any():
+                before = _counted_before(rows, drawn, a)
+                for t in range(T):
+                    curve = _curve(rows, (on_matched, before, positives), a * T + t, a, params)
+                    precision[part, a, t] = np.where(some, curve[0], -1.0)
+                    recall[part, a, :, t] = np.where(some[:, None], curve[1], -1.0)
+    return precision, recall
+
+
+def _counted_before(rows: ClassRows, drawn: NDArray[np.int32], area: int) -> IntArray:
+    """(B, P) weights of the detections up to each matched one, itself too, as if nothing matched."""
+    inside = rows.outside >> area & 1 == 0
+    sums = np.cumsum(np.take(drawn, rows.images[inside], axis=1), axis=1, dtype=np.int32)
+    sums = np.concatenate([np.zeros((len(drawn), 1), np.int32), sums], axis=1)
+    counts: IntArray = np.take(sums, np.cumsum(inside)[rows.matched], axis=1)
+    return counts
+
+
+def _curve(
+    rows: ClassRows,
+    drawn: tuple[NDArray[np.int32], IntArray, IntArray],
+    bit: int,
+    area: int,
+    params: EngineParams,
+) -> tuple[FloatArray, FloatArray]:
+    """(B,) mean precision and (B, M) recall of one area range and IoU threshold.
+
+    ``drawn`` are (B, P) weights of the matched detections and of all up to each of them, (B,) of annotations.
+    """
+    on_matched, before, positives = drawn
+    hit, ignored = _flags(rows.hits, bit), _flags(rows.ignored, bit)
+    inside = rows.outside[rows.matched] >> area & 1 == 0
+    true = np.flatnonzero(hit)
+    weights = np.take(on_matched, true, axis=1)
+    change = (hit | (inside & ~ignored)).astype(np.int32) - inside
+    total = np.take(before, true, axis=1)
+    if change.any():
+        total = total + np.take(np.cumsum(on_matched * change, axis=1, dtype=np.int32), true, axis=1)
+    found, of = np.cumsum(weights, axis=1, dtype=np.int32), np.maximum(positives, 1)[:, None]
+    curve = np.maximum.accumulate((found / (total + EPSILON))[:, ::-1], axis=1)
+    reached = np.searchsorted(params.recall_thresholds, found / of, side="right")
+    steps = np.diff(reached, axis=1, prepend=0)[:, ::-1]
+    # Summed from the lowest score on, one by one: compiled code does the same.
+    area_under = np.cumsum(curve * steps, axis=1)[:, -1] if len(true) else np.zeros(len(weights))
+    ranks = rows.ranks[rows.matched[true]]
+    best = [(weights[:, ranks < limit].sum(axis=1) / of[:, 0]) for limit in params.max_detections]
+    return area_under / len(params.recall_thresholds), np.stack(best, axis=1)
+
+
+def _flags(words: NDArray[np.uint64], bit: int) -> BoolArray:
+    flags: BoolArray = (words[:, bit // _WORD] >> np.uint64(bit % _WORD) & np.uint64(1)).astype(np.bool_)
+    return flags
