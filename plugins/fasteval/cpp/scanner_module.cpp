@@ -40,8 +40,10 @@ nb::tuple sparse(scan::Sparse<T>& field, size_t width = 1) {
 
 template <class T>
 nb::tuple ragged(scan::Ragged<T>& field, size_t width = 1) {
-  if constexpr (std::is_same_v<T, char>) return nb::make_tuple(array(field.rows), array(field.ends), bytes_array(field.values));
-  else return nb::make_tuple(array(field.rows), array(field.ends), array(field.values, width));
+  if constexpr (std::is_same_v<T, char>)
+    return nb::make_tuple(array(field.rows), array(field.ends), bytes_array(field.values));
+  else
+    return nb::make_tuple(array(field.rows), array(field.ends), array(field.values, width));
 }
 
 nb::tuple masks(scan::Masks& field) {
@@ -118,7 +120,8 @@ nb::dict read_coco_truth(const std::filesystem::path& path, unsigned threads, si
 nb::dict read_predictions(const std::filesystem::path& path, bool lines, unsigned threads, size_t block,
                           uint64_t share) {
   scan::Predictions found;
-  with_file(path, [&](const scan::Input& input) { scan_predictions(input, lines, options(threads, block, share), found); });
+  const scan::Options how = options(threads, block, share);
+  with_file(path, [&](const scan::Input& input) { scan_predictions(input, lines, how, found); });
   static constexpr const char* shapes[] = {"list", "wrapped", "map", "jsonl"};
   scan::Entries& entries = found.entries;
   scan::Detections& rows = entries.detections;
@@ -190,7 +193,8 @@ NB_MODULE(_scanner, m) {
     try {
       std::rethrow_exception(p);
     } catch (const scan::Refusal& r) {
-      nb::object text = nb::steal(PyUnicode_DecodeUTF8(r.image.data(), static_cast<Py_ssize_t>(r.image.size()), "replace"));
+      const auto size = static_cast<Py_ssize_t>(r.image.size());
+      nb::object text = nb::steal(PyUnicode_DecodeUTF8(r.image.data(), size, "replace"));
       PyErr_SetObject(refused, nb::make_tuple(r.offset, r.reason, text, r.field, r.unusual).ptr());
     } catch (const std::system_error& e) {
       PyErr_SetObject(PyExc_OSError, nb::make_tuple(e.code().value(), e.code().message()).ptr());
@@ -200,6 +204,7 @@ NB_MODULE(_scanner, m) {
   constexpr uint64_t share = scan::Options{}.smallest_share;
   m.def("read_coco_results", &read_coco_results, "path"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
   m.def("read_coco_truth", &read_coco_truth, "path"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
-  m.def("read_predictions", &read_predictions, "path"_a, "lines"_a, "threads"_a = 1, "block"_a = block, "share"_a = share);
+  m.def("read_predictions", &read_predictions, "path"_a, "lines"_a, "threads"_a = 1, "block"_a = block,
+        "share"_a = share);
   m.def("read_masks", &read_masks, "sizes_hw"_a, "starts"_a, "ends"_a, "text"_a, "threads"_a = 1);
 }

@@ -43,7 +43,8 @@ bool CocoResults::scan(Cursor& c) {
     }
   });
   need(c, keys_, {IMAGE_ID, CATEGORY_ID, SCORE});
-  if (!keys_.has(BBOX) && !keys_.has(SEGMENTATION) && !keys_.has(KEYPOINTS)) refuse(c.p, "no bbox, segmentation or keypoints");
+  if (!keys_.has(BBOX) && !keys_.has(SEGMENTATION) && !keys_.has(KEYPOINTS))
+    refuse(c.p, "no bbox, segmentation or keypoints");
   const bool further = next_element(c, ']');
   const auto row = static_cast<int64_t>(scores.size());
   image_ids.push(*image_id_);

@@ -58,7 +58,9 @@ class Keys {
 
   bool matches(const char* p, size_t i) const {
     const Pattern& pattern = patterns_[i];
-    if (((load8(p) & pattern.low_mask) ^ pattern.low) | ((load8(p + 8) & pattern.high_mask) ^ pattern.high)) return false;
+    const uint64_t low = (load8(p) & pattern.low_mask) ^ pattern.low;
+    const uint64_t high = (load8(p + 8) & pattern.high_mask) ^ pattern.high;
+    if (low | high) return false;
     const std::string_view name = names_[i];
     return name.size() <= 14 || (std::memcmp(p + 1, name.data(), name.size()) == 0 && p[name.size() + 1] == '"');
   }

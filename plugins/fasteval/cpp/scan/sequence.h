@@ -37,7 +37,7 @@ std::vector<uint64_t> guess_starts(const Input& input, uint64_t from, const Mark
 enum class End { closed, reached, passed };
 
 // Rows: bool scan(Cursor&) scans an element and what parts it from the next (`next_element`), and says whether there is
-// one; void discard() undoes a scan that was cut off, which a Stop left; void where(Refusal&) names what was scanned; append(Rows&&).
+// one; discard() undoes a scan that a Stop cut off; where(Refusal&) names what was scanned; append(Rows&&).
 inline bool next_element(Cursor& c, char close) {
   const bool further = more(c, close);
   c.settle();
