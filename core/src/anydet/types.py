@@ -221,6 +221,7 @@ class ImageColumns(Columns):
 
     Attributes:
         class_ids: (I,) int64 what the image shows, -1 where unknown.
+        confidences: (I,) float64 score of that class, NaN where unknown.
         class_scores: (I, C) float64 of all classes, NaN where unknown.
         semantic_masks: class id -> mask of all pixels of that class, or ``None`` where unknown; pixels in no
             mask are of no class, or not labelled.
@@ -228,6 +229,7 @@ class ImageColumns(Columns):
     """
 
     class_ids: IntArray | None = None
+    confidences: FloatArray | None = None
     class_scores: FloatArray | None = None
     semantic_masks: Sequence[Mapping[int, RLE] | None] | None = None
     cameras: FloatArray | None = None

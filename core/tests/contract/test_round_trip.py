@@ -18,14 +18,14 @@ from anydet.contract.load import load
 from anydet.contract.schema import validator
 from anydet.errors import ContractError
 from anydet.geometry.boxes import clip_xyxy
-from anydet.types import ImagePredictions, Poses
+from anydet.types import ImageColumns, ImagePredictions, Poses
 
 
 def same(left: Any, right: Any) -> None:
     """Equal to the last bits of a division and a multiplication; NaN equals NaN."""
     if isinstance(left, np.ndarray):
         np.testing.assert_allclose(left, right, rtol=1e-14, atol=1e-14)
-    elif isinstance(left, ImagePredictions | Poses):
+    elif isinstance(left, ImagePredictions | ImageColumns | Poses):
         for field in fields(left):
             same(getattr(left, field.name), getattr(right, field.name))
     else:

@@ -94,9 +94,9 @@ def test_states_are_compared_on_matched_detections_only(columns, engine):
             (1, 0, 8, 0, 0.9),  # where nothing is
         ],
     )
-    evaluator = evaluate_states(with_states(problem, columns)[1])
-    evaluator.engine = engine
-    evaluator.add(*with_states(problem, columns))
+    detections, truth = with_states(problem, columns)
+    evaluator = StateEvaluator(truth.classes, STATES, engine=engine)
+    evaluator.add(detections, truth)
     result = evaluator.result()
     assert result.metrics["accuracy"] == pytest.approx(2 / 4)
     assert result.metrics["balanced_accuracy"] == pytest.approx((2 / 2 + 0 / 1 + 0 / 1) / 3)

@@ -11,6 +11,7 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.contract.documents import Entry
+from anydet.contract.imagecolumns import about_image, image_columns
 from anydet.contract.load import entries, read_meta
 from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.source import open_source
@@ -48,6 +49,7 @@ def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None
         images=tuple(p.image for p in parts),
         sizes_wh=np.where(sizes > 0, sizes, -1),
         classes=None if classes is None else tuple(classes),
+        about=image_columns(dict(enumerate(parts)), len(parts)),
     )
 
 
@@ -57,13 +59,14 @@ def to_images(columns: DetectionColumns) -> Iterator[ImagePredictions]:
     stops = np.cumsum(np.bincount(columns.image_index, minlength=len(columns.images))).tolist()
     sizes = np.maximum(columns.sizes_wh, 0).tolist()
     start = 0
-    for image, size, stop in zip(columns.images, sizes, stops, strict=True):
+    for i, (image, size, stop) in enumerate(zip(columns.images, sizes, stops, strict=True)):
         part = columns.take(order[start:stop])
         yield ImagePredictions(
             image=image,
             size_wh=(size[0], size[1]),
             boxes_xyxy_px=xywh_to_xyxy(part.boxes_xywh_px),
             **{name: getattr(part, name) for name in _SHARED},
+            **about_image(columns.about, i),
         )
         start = stop
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anydet.contract.imagecolumns import image_columns
 from anydet.contract.mistakes import hint_formats
 from anydet.contract.places import Place, Shape
 from anydet.errors import ContractError
@@ -147,6 +148,7 @@ class RawPredictions:
             keypoints=keypoints,
             poses=self.poses,
             keypoint_visibility=self.keypoint_visibility,
+            about=image_columns(self.details, len(self.images)),
         )
 
     def _need_sizes(self, sizes: IntArray) -> None:

@@ -14,10 +14,11 @@ from anydet.data.fingerprint import Fingerprint
 from anydet.data.folder import FolderDataset, image_splits, list_keys, open_folder, subfolders
 from anydet.data.labelfile import parse_labels
 from anydet.data.record import Record
+from anydet.data.recordcolumns import ImageNotes
 from anydet.data.sidecar import load_sidecar
 from anydet.data.splits import UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
-from anydet.types import ClassTable, GroundTruthColumns, Size
+from anydet.types import ClassTable, GroundTruthColumns, Labels, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +77,15 @@ class YoloDataset:
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` images; sizes come from the images' headers."""
-        read = (self._read(key) for key in islice(self.keys, max_images))
-        rows = ((record.key, size or record.size_wh, record.labels or no_labels()) for record, size in read)
-        return ground_truth_columns(rows, self.classes, self.source)
+        notes = ImageNotes()
+
+        def rows() -> Iterator[tuple[str, Size, Labels]]:
+            for record, size in map(self._read, islice(self.keys, max_images)):
+                notes.note(record)
+                yield record.key, size or record.size_wh, record.labels or no_labels()
+
+        columns = ground_truth_columns(rows(), self.classes, self.source)
+        return replace(columns, about=notes.columns())
 
     def _read(self, key: str) -> tuple[Record, Size | None]:
         """The record, and the image's size where its labels made it necessary to look."""

@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from anydet.contract.imagecolumns import image_columns, renumber_classes
 from anydet.contract.join import join_keys
 from anydet.contract.mistakes import hint_sizes
 from anydet.contract.raw import RawPredictions
 from anydet.errors import EvaluationError
 from anydet.evaluation.fit import check_class_ids, differing_classes
-from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
+from anydet.types import (
+    BoolArray,
+    ClassTable,
+    DetectionColumns,
+    GroundTruthColumns,
+    ImageColumns,
+    IntArray,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +71,7 @@ def align(
     table = np.array(ground_truth.sizes_wh)
     table[place[inside]] = sizes[inside]
     sizes[~inside] = 1  # these rows are dropped, so that any size will do
-    columns = predictions.columns(box_format, sizes_wh=sizes)
+    columns = replace(predictions, details={}).columns(box_format, sizes_wh=sizes)
     if not inside.all():
         columns = columns.take(inside[columns.image_index])
     if named_classes:
@@ -77,6 +85,7 @@ def align(
         image_index=place[columns.image_index],
         class_ids=class_ids,
         classes=classes.names,
+        about=_about(predictions, place, inside, classes, count),
     )
     mentioned = np.zeros(count, np.bool_)
     mentioned[place[inside]] = True
@@ -112,6 +121,18 @@ def _sizes(
         )
     sizes: IntArray = np.where(known >= 0, known, stated)
     return sizes
+
+
+def _about(
+    predictions: RawPredictions, place: IntArray, inside: BoolArray, classes: ClassTable, count: int
+) -> ImageColumns | None:
+    """What is said of whole images, over the ``count`` images of the table and its classes."""
+    details = {int(place[i]): one for i, one in predictions.details.items() if inside[i]}
+    about, names = image_columns(details, count), predictions.classes
+    if about is None or names is None or sorted(names) != sorted(classes.names):
+        return about
+    position = {name: i for i, name in enumerate(classes.names)}
+    return renumber_classes(about, np.array([position[name] for name in names], np.int64))
 
 
 def _grown(classes: ClassTable, columns: DetectionColumns) -> ClassTable:

@@ -44,8 +44,16 @@ class Confusion:
         return cls(flat.reshape(classes, classes + 1).astype(np.int64))
 
     def plus(self, other: Self) -> Self:
-        """The sums."""
-        return type(self)(self.counts + other.counts)
+        """The sums, over as many classes as the longer one has."""
+        classes = max(len(self.counts), len(other.counts))
+        return type(self)(self.grown(classes).counts + other.grown(classes).counts)
+
+    def grown(self, classes: int) -> Self:
+        """The same with more classes, none of which ever occurred."""
+        known = len(self.counts)
+        counts = np.zeros((classes, classes + 1), np.int64)
+        counts[:known, :known], counts[:known, -1] = self.counts[:, :-1], self.counts[:, -1]
+        return type(self)(counts)
 
     @property
     def true(self) -> IntArray:

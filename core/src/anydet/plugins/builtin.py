@@ -62,6 +62,8 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
         ("states", "states", "states of parts: accuracy, macro-F1, confusion, AP of a part in a state"),
         ("delftbikes", "delftbikes", "COCO's numbers of boxes without absent parts"),
         ("pose", "pose", "6-DoF poses: rotation, translation, depth, ADD, ADD-S, BOP's MSSD and MSPD"),
+        ("semantic", "semantic", "semantic masks: mIoU, Dice, pixel accuracy"),
+        ("image-class", "imageclass", "classes of whole images: accuracy, balanced accuracy, macro-F1"),
     ):
         register(EvaluatorSpec(name, f"anydet.evaluation.{module}:evaluate_{module}", summary))
 
