@@ -63,7 +63,7 @@ $(BIN)/python:
 
 $(VENV)-bench/.done: $(BIN)/python benchmarks/requirements.txt $(PYPROJECTS)
 	$(BIN)/python -m uv venv --quiet --allow-existing $(VENV)-bench
-	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --compile-bytecode \
+	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --compile-bytecode --no-sources \
 	  --reinstall-package anydet --reinstall-package anydet-fasteval --build-constraint constraints.txt \
 	  ./core ./plugins/fasteval pyarrow -r benchmarks/requirements.txt
 	touch $@

@@ -160,10 +160,10 @@ nb::dict match_boxes(const DetectionArrays& detections, Boxes boxes, const Truth
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
     DetectionArrays::require(boxes.shape(0) == d.count && truth_boxes.shape(0) == g.count);
-    return match(d, g, limits, workers, [&] { return BoxOverlap(boxes.data(), truth_boxes.data(), g.crowd); });
+    return match(d, g, limits, workers, [&] { return BoxOverlap(boxes.data(), d.areas, truth_boxes.data(), g.crowd); });
 }
 
-// With a dilation ratio, boundaries have to overlap as well.
+// Areas of detections are those of their masks. With a dilation ratio, boundaries have to overlap as well.
 nb::dict match_masks(const DetectionArrays& detections, const SegmentationArrays& masks, const TruthArrays& truth,
                      const SegmentationArrays& truth_masks, const Limits& limits,
                      std::optional<double> dilation_ratio, std::size_t workers) {
@@ -171,18 +171,10 @@ nb::dict match_masks(const DetectionArrays& detections, const SegmentationArrays
     const Truth g = truth.view(limits);
     const Segmentations found = masks.view(d.count), labelled = truth_masks.view(g.count);
     const double least = *std::min_element(limits.thresholds.begin(), limits.thresholds.end()) - 1e-6;
-    std::optional<MaskStore> store, edges;
-    {
-        nb::gil_scoped_release unlocked;
-        store.emplace(g.count, workers, [&] { return MaskReader(labelled); });
-        if (dilation_ratio)
-            edges.emplace(g.count, workers, [&] { return BoundaryReader(labelled, *dilation_ratio); });
-    }
-    const auto whole = [&] { return MaskOverlap<MaskReader>(MaskReader(found), *store, g.crowd, least); };
-    if (!dilation_ratio) return match(d, g, limits, workers, whole);
+    Buffer<std::uint32_t> d_slots(d.count), g_slots(g.count);
     return match(d, g, limits, workers, [&] {
-        BoundaryReader reader(found, *dilation_ratio);
-        return BoundaryOverlap(whole(), {std::move(reader), *edges, g.crowd, least}, least);
+        return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labelled, g_slots.data()), g.crowd, least,
+                           dilation_ratio.value_or(0));
     });
 }
 
@@ -196,22 +188,7 @@ nb::dict match_known(const DetectionArrays& detections, const TruthArrays& truth
     for (std::size_t i = 0; i < d.count; ++i)
         DetectionArrays::require(0 <= starts.data()[i] && starts.data()[i] <= starts.data()[i + 1]);
     return match(d, g, limits, workers,
-                 [&] { return KnownOverlap(starts.data(), annotations.data(), overlaps.data()); });
-}
-
-nb::object mask_areas(const SegmentationArrays& masks, std::size_t workers) {
-    const std::size_t count = masks.starts.size();
-    const Segmentations rows = masks.view(count);
-    Buffer<double> areas(count);
-    {
-        nb::gil_scoped_release unlocked;
-        run_workers(workers, [&](std::size_t worker) {
-            MaskReader reader(rows);
-            for (std::size_t i = count * worker / workers; i < count * (worker + 1) / workers; ++i)
-                areas[i] = double(reader.read(i).area);
-        });
-    }
-    return nb::cast(give(areas, count));
+                 [&] { return KnownOverlap(d.areas, starts.data(), annotations.data(), overlaps.data()); });
 }
 
 // Exponents of all pairs of one class and image, for numpy to exponentiate.
@@ -320,7 +297,6 @@ NB_MODULE(_engine, m) {
           "dilation_ratio"_a, "workers"_a);
     m.def("match_known", &match_known, "detections"_a, "truth"_a, "limits"_a, "starts"_a, "annotations"_a,
           "overlaps"_a, "workers"_a);
-    m.def("mask_areas", &mask_areas, "masks"_a, "workers"_a);
     m.def("keypoint_exponents", &keypoint_exponents, "detections"_a, "keypoints"_a, "truth"_a,
           "truth_keypoints"_a, "truth_boxes"_a, "variances"_a, "limits"_a);
     m.def("keypoint_means", &keypoint_means, "values"_a, "sizes"_a);

@@ -4,13 +4,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace fasteval {
 
 class BoxOverlap {
   public:
-    BoxOverlap(const double* detections, const double* truth, const std::uint8_t* crowd)
-        : detections_(detections), truth_(truth), crowd_(crowd) {}
+    BoxOverlap(const double* detections, const double* areas, const double* truth, const std::uint8_t* crowd)
+        : detections_(detections), areas_(areas), truth_(truth), crowd_(crowd) {}
+
+    void enter(const std::vector<std::uint32_t>&, const std::vector<std::uint32_t>&) const {}
+    double area(std::uint32_t detection) const { return areas_[detection]; }
 
     double operator()(std::uint32_t detection, std::uint32_t annotation) const {
         const double* d = detections_ + 4 * std::size_t(detection);
@@ -25,6 +29,7 @@ class BoxOverlap {
 
   private:
     const double* detections_;
+    const double* areas_;
     const double* truth_;
     const std::uint8_t* crowd_;
 };

@@ -81,8 +81,12 @@ inline double numpy_sum(const double* values, std::size_t count) {
 // Overlaps known before; those of detection d are at starts[d] to starts[d + 1].
 class KnownOverlap {
   public:
-    KnownOverlap(const std::int64_t* starts, const std::uint32_t* annotations, const double* overlaps)
-        : starts_(starts), annotations_(annotations), overlaps_(overlaps) {}
+    KnownOverlap(const double* areas, const std::int64_t* starts, const std::uint32_t* annotations,
+                 const double* overlaps)
+        : areas_(areas), starts_(starts), annotations_(annotations), overlaps_(overlaps) {}
+
+    void enter(const std::vector<std::uint32_t>&, const std::vector<std::uint32_t>&) const {}
+    double area(std::uint32_t detection) const { return areas_[detection]; }
 
     double operator()(std::uint32_t detection, std::uint32_t annotation) const {
         const auto begin = annotations_ + starts_[detection], end = annotations_ + starts_[detection + 1];
@@ -91,6 +95,7 @@ class KnownOverlap {
     }
 
   private:
+    const double* areas_;
     const std::int64_t* starts_;
     const std::uint32_t* annotations_;
     const double* overlaps_;

@@ -12,15 +12,25 @@
 #include <stdexcept>
 #include <vector>
 
-#include "threads.h"
-
 namespace fasteval {
 
 struct Interval {
     std::uint32_t begin, end;  // pixels begin, ..., end - 1; pixel = x * height + y
 };
 
-// Masks of many rows: intervals of row i are intervals[starts[i]] to intervals[starts[i + 1]].
+// Adds one behind those from `first` on, or lengthens the last one where they touch. Fields are written one by
+// one: a whole interval copied from two registers through the stack would wait for both to arrive there.
+inline void append(std::vector<Interval>& intervals, std::size_t first, std::uint32_t begin, std::uint32_t end) {
+    if (intervals.size() > first && intervals.back().end == begin) {
+        intervals.back().end = end;
+        return;
+    }
+    intervals.emplace_back();
+    intervals.back().begin = begin;
+    intervals.back().end = end;
+}
+
+// A mask: its intervals, sorted and disjoint, which it does not own.
 struct Mask {
     const Interval* begin = nullptr;
     const Interval* end = nullptr;
@@ -30,108 +40,128 @@ struct Mask {
 };
 
 // Appends the intervals of a compressed code; `limit` is height * width.
-inline void decode_rle(const char* text, std::size_t size, std::uint64_t limit, std::vector<Interval>& out) {
+inline void decode_rle(const char* text, std::size_t size, std::int64_t limit, std::vector<Interval>& out) {
+    constexpr std::int64_t kDigit = 0x1F, kMore = 0x20, kSign = 0x10;
+    const char *place = text, *end = text + size;
+    const std::size_t first = out.size();
     std::int64_t previous[2] = {0, 0}, position = 0;
-    std::size_t place = 0, run = 0;
-    while (place < size) {
-        std::int64_t value = 0;
-        int shift = 0;
-        bool more = true;
-        while (more) {
-            if (place == size || shift > 35) throw std::invalid_argument("a mask's counts cannot be decoded");
-            const std::int64_t group = std::int64_t(text[place++]) - 48;
-            value |= (group & 0x1F) * (std::int64_t(1) << shift);
-            more = (group & 0x20) != 0;
-            shift += 5;
-            if (!more && (group & 0x10)) value -= std::int64_t(1) << shift;
+    for (std::size_t run = 0; place != end; ++run) {
+        std::int64_t digit = std::int64_t(*place++) - 48, value = digit & kDigit;
+        int shift = 5;
+        for (; digit & kMore; shift += 5) {
+            if (place == end || shift > 30) throw std::invalid_argument("a mask's counts cannot be decoded");
+            digit = std::int64_t(*place++) - 48;
+            value |= (digit & kDigit) << shift;
         }
+        if (digit & kSign) value -= std::int64_t(1) << shift;
         if (run > 2) value += previous[run % 2];
         previous[run % 2] = value;
-        if (value < 0 || position + value > std::int64_t(limit))
+        if (value < 0 || value > limit - position)
             throw std::invalid_argument("a mask's counts do not fit its size");
-        if (run % 2 && value) {
-            const auto begin = std::uint32_t(position), end = std::uint32_t(position + value);
-            if (!out.empty() && out.back().end == begin) out.back().end = end;
-            else out.push_back({begin, end});
-        }
+        if (run % 2 && value) append(out, first, std::uint32_t(position), std::uint32_t(position + value));
         position += value;
-        ++run;
     }
 }
 
 // Pixels of one ring x1, y1, x2, y2, ...
+//
+// The source walks the whole boundary in steps of a fifth of a pixel and keeps the points where it crosses the
+// centre line of a column of pixels. Here those points alone are computed, edge by edge, by the same arithmetic.
 class Rasterizer {
   public:
     // Intervals of the ring's pixels, sorted and disjoint.
     const std::vector<Interval>& fill(const double* points, std::size_t count, std::uint32_t height,
                                       std::uint32_t width) {
-        trace(points, count / 2);
-        cross(height, width);
-        std::sort(crossings_.begin(), crossings_.end());
+        height_ = int(height);
+        width_ = int(width);
+        find_corners(points, count / 2);
+        crossings_.clear();
+        for (std::size_t i = 0; i + 1 < corners_.size(); ++i) cross(corners_[i], corners_[i + 1]);
+        sort_crossings();
         intervals_.clear();
         // Between an odd crossing and the next one lie pixels; a pair at one place cancels out.
-        for (std::size_t i = 0; i + 1 < crossings_.size(); i += 2) {
-            const Interval next{crossings_[i], crossings_[i + 1]};
-            if (next.begin == next.end) continue;
-            if (!intervals_.empty() && intervals_.back().end == next.begin) intervals_.back().end = next.end;
-            else intervals_.push_back(next);
+        for (std::size_t i = 0; i < sorted_.size(); i += 2) {
+            const std::uint32_t end = i + 1 < sorted_.size() ? sorted_[i + 1] : height * width;
+            if (sorted_[i] != end) append(intervals_, 0, sorted_[i], end);
         }
         return intervals_;
     }
 
   private:
-    static constexpr double kScale = 5, kFar = 1e6;
+    static constexpr int kScale = 5, kCentre = 2;  // steps to a pixel; the one before its centre line
+    static constexpr double kFar = 1e6;
     struct Point {
         int x, y;
     };
 
-    // Points along the boundary, five to a pixel.
-    void trace(const double* points, std::size_t count) {
-        corners_.clear();
+    void find_corners(const double* points, std::size_t count) {
         for (std::size_t i = 0; i < 2 * count; ++i)
             if (!(std::abs(points[i]) < kFar)) throw std::invalid_argument("a polygon reaches far out of its image");
+        corners_.clear();
         for (std::size_t i = 0; i < count; ++i)
             corners_.push_back({int(kScale * points[2 * i] + .5), int(kScale * points[2 * i + 1] + .5)});
         corners_.push_back(corners_.front());
-        boundary_.clear();
-        for (std::size_t i = 0; i < count; ++i) trace_edge(corners_[i], corners_[i + 1]);
     }
 
-    void trace_edge(Point from, Point to) {
+    // Each step from x = 5 c + 2 to 5 c + 3, or back, crosses the centre line of column c.
+    void cross(Point from, Point to) {
         const int dx = std::abs(to.x - from.x), dy = std::abs(to.y - from.y);
+        if (dx == 0) return;
         const bool flat = dx >= dy, flip = flat ? from.x > to.x : from.y > to.y;
         const Point low = flip ? to : from, high = flip ? from : to;
-        const int steps = flat ? dx : dy;
-        if (steps == 0) {
-            boundary_.push_back(from);
-            return;
-        }
         const double slope = flat ? double(high.y - low.y) / dx : double(high.x - low.x) / dy;
-        for (int step = 0; step <= steps; ++step) {
-            const int t = flip ? steps - step : step;
-            if (flat) boundary_.push_back({t + low.x, int(low.y + slope * t + .5)});
-            else boundary_.push_back({int(low.x + slope * t + .5), t + low.y});
+        const int left = std::min(low.x, high.x), right = std::max(low.x, high.x);
+        int column = left <= kCentre ? 0 : (left - kCentre + kScale - 1) / kScale;
+        for (; column < width_ && kScale * column + kCentre < right; ++column) {
+            const int x = kScale * column + kCentre;
+            keep(column, flat ? line_of_flat(low, slope, x) : line_of_steep(low, slope, x, dy));
         }
     }
 
-    // Where the boundary crosses the centre line of a column: the pixel there, counted through the image.
-    void cross(std::uint32_t height, std::uint32_t width) {
-        crossings_.clear();
-        for (std::size_t i = 1; i < boundary_.size(); ++i) {
-            const Point a = boundary_[i - 1], b = boundary_[i];
-            if (a.x == b.x) continue;
-            const double x = (double(b.x < a.x ? b.x : b.x - 1) + .5) / kScale - .5;
-            if (std::floor(x) != x || x < 0 || x > double(width) - 1) continue;
-            double y = (double(b.y < a.y ? b.y : a.y) + .5) / kScale - .5;
-            y = std::ceil(std::min(std::max(y, 0.0), double(height)));
-            crossings_.push_back(std::uint32_t(int(x) * int(height) + int(y)));
-        }
-        crossings_.push_back(height * width);
-        if (crossings_.size() % 2) crossings_.push_back(height * width);
+    static int line_of_flat(Point low, double slope, int x) {
+        const int t = x - low.x;
+        return std::min(int(low.y + slope * t + .5), int(low.y + slope * (t + 1) + .5));
     }
 
-    std::vector<Point> corners_, boundary_;
-    std::vector<std::uint32_t> crossings_;
+    static int line_of_steep(Point low, double slope, int x, int steps) {
+        const auto beyond = [&](int t) { return (int(low.x + slope * t + .5) > x) == (slope > 0); };
+        int t = std::min(std::max(int((x + .5 - low.x) / slope), 0), steps);
+        while (t > 0 && beyond(t - 1)) --t;
+        while (t < steps && !beyond(t)) ++t;
+        return t - 1 + low.y;
+    }
+
+    void keep(int column, int line) {
+        // The source's ceil((line + .5) / 5 - .5), which is exact where it comes to a whole number.
+        const int y = line <= kCentre ? 0 : (line - kCentre + kScale - 1) / kScale;
+        crossings_.emplace_back();
+        crossings_.back().x = column;
+        crossings_.back().y = std::min(y, height_);
+    }
+
+    // By column, then by line: each column has few.
+    void sort_crossings() {
+        sorted_.resize(crossings_.size());
+        if (crossings_.empty()) return;
+        const auto by_column = [](Point a, Point b) { return a.x < b.x; };
+        const auto ends = std::minmax_element(crossings_.begin(), crossings_.end(), by_column);
+        const int first = ends.first->x;
+        starts_.assign(std::size_t(ends.second->x - first) + 2, 0);
+        for (const Point& point : crossings_) ++starts_[std::size_t(point.x - first) + 1];
+        for (std::size_t c = 1; c < starts_.size(); ++c) starts_[c] += starts_[c - 1];
+        next_ = starts_;
+        for (const Point& point : crossings_) {
+            const auto column = std::size_t(point.x - first);
+            const auto pixel = std::uint32_t(point.x) * std::uint32_t(height_) + std::uint32_t(point.y);
+            std::uint32_t place = next_[column]++;
+            for (; place > starts_[column] && sorted_[place - 1] > pixel; --place) sorted_[place] = sorted_[place - 1];
+            sorted_[place] = pixel;
+        }
+    }
+
+    int height_ = 0, width_ = 0;
+    std::vector<Point> corners_, crossings_;
+    std::vector<std::uint32_t> starts_, next_, sorted_;
     std::vector<Interval> intervals_;
 };
 
@@ -150,21 +180,23 @@ inline void unite(std::vector<Interval>& mask, const std::vector<Interval>& more
 // Area and surrounding box of sorted intervals; they must outlive the mask.
 inline Mask measure(const Interval* begin, const Interval* end, std::uint32_t height) {
     Mask mask{begin, end};
-    if (begin == end || height == 0) return mask;
-    mask.left = begin->begin / height;
-    mask.right = (end[-1].end - 1) / height;
+    if (begin == end) return mask;
+    std::uint32_t column = begin->begin / height;
+    std::uint64_t start = std::uint64_t(column) * height, next = start + height;  // pixels of that column
+    mask.left = column;
     mask.top = height - 1;
     for (const Interval* i = begin; i != end; ++i) {
         mask.area += i->end - i->begin;
-        const std::uint32_t first = i->begin / height, last = (i->end - 1) / height;
-        if (first != last) {
+        for (; next <= i->begin; ++column) start = next, next += height;
+        if (i->end <= next) {
+            mask.top = std::min(mask.top, std::uint32_t(i->begin - start));
+            mask.bottom = std::max(mask.bottom, std::uint32_t(i->end - 1 - start));
+        } else {
             mask.top = 0;
             mask.bottom = height - 1;
-        } else {
-            mask.top = std::min(mask.top, i->begin - first * height);
-            mask.bottom = std::max(mask.bottom, i->end - 1 - last * height);
         }
     }
+    mask.right = (end[-1].end - 1) / height;
     return mask;
 }
 
@@ -212,66 +244,54 @@ struct Segmentations {
     const std::int64_t* image_sizes_hw = nullptr;  // (count, 2), for rings
 };
 
-// Decodes single rows; not to be shared between threads.
+// Decodes rows; not to be shared between threads.
 class MaskReader {
   public:
     explicit MaskReader(const Segmentations& rows) : rows_(rows) {}
 
-    // The row's mask, valid until the next call.
-    Mask read(std::size_t row) {
-        std::uint32_t height = 0;
-        intervals_.clear();
-        if (rows_.sizes_hw[2 * row] >= 0) {
-            height = std::uint32_t(rows_.sizes_hw[2 * row]);
-            const auto limit = std::uint64_t(height) * std::uint64_t(rows_.sizes_hw[2 * row + 1]);
-            if (limit > UINT32_MAX) throw std::invalid_argument("a mask of more than 2^32 pixels");
+    // Appends the row's intervals; gives the height of its image.
+    std::uint32_t append_row(std::size_t row, std::vector<Interval>& out) {
+        const std::int64_t height = height_of(row), width = width_of(row);
+        if (height < 0 || width < 0 || (height && width > std::int64_t(UINT32_MAX) / height))
+            throw std::invalid_argument("a mask of more than 2^32 pixels");
+        if (rows_.sizes_hw[2 * row] >= 0)
             decode_rle(rows_.text + rows_.text_starts[row],
-                       std::size_t(rows_.text_ends[row] - rows_.text_starts[row]), limit, intervals_);
-        } else if (rows_.ring_starts) {
-            height = std::uint32_t(rows_.image_sizes_hw[2 * row]);
-            const auto width = std::uint32_t(rows_.image_sizes_hw[2 * row + 1]);
-            for (auto ring = rows_.ring_starts[row]; ring < rows_.ring_ends[row]; ++ring) {
-                const auto begin = rows_.ring_offsets[ring], end = rows_.ring_offsets[ring + 1];
-                const auto& filled = rasterizer_.fill(rows_.points + begin, std::size_t(end - begin), height, width);
-                if (intervals_.empty()) intervals_ = filled;
-                else unite(intervals_, filled, spare_);
-            }
-        }
-        if (!intervals_.empty() && height == 0) throw std::invalid_argument("a mask of an image without height");
-        return measure(intervals_.data(), intervals_.data() + intervals_.size(), height);
+                       std::size_t(rows_.text_ends[row] - rows_.text_starts[row]), height * width, out);
+        else if (rows_.ring_starts)
+            append_rings(row, std::uint32_t(height), std::uint32_t(width), out);
+        return std::uint32_t(height);
     }
 
-    const std::vector<Interval>& intervals() const { return intervals_; }
+    std::int64_t height_of(std::size_t row) const { return size_of(row)[0]; }
+    std::int64_t width_of(std::size_t row) const { return size_of(row)[1]; }
 
   private:
+    const std::int64_t* size_of(std::size_t row) const {
+        const bool coded = rows_.sizes_hw[2 * row] >= 0 || !rows_.image_sizes_hw;
+        return (coded ? rows_.sizes_hw : rows_.image_sizes_hw) + 2 * row;
+    }
+
+    void append_rings(std::size_t row, std::uint32_t height, std::uint32_t width, std::vector<Interval>& out) {
+        united_.clear();
+        for (auto ring = rows_.ring_starts[row]; ring < rows_.ring_ends[row]; ++ring) {
+            const auto begin = rows_.ring_offsets[ring], end = rows_.ring_offsets[ring + 1];
+            const auto& filled = rasterizer_.fill(rows_.points + begin, std::size_t(end - begin), height, width);
+            if (united_.empty()) united_ = filled;
+            else unite(united_, filled, spare_);
+        }
+        out.insert(out.end(), united_.begin(), united_.end());
+    }
+
     const Segmentations& rows_;
     Rasterizer rasterizer_;
-    std::vector<Interval> intervals_, spare_;
+    std::vector<Interval> united_, spare_;
 };
 
-// Pixels of a mask near its edge or the image's; the rule is that of `geometry.masks.boundary`.
-class BoundaryReader {
+// Takes the pixels far from a mask's edge, and from the image's, away; the rule is that of `masks.boundary`.
+class Eroder {
   public:
-    BoundaryReader(const Segmentations& rows, double dilation_ratio)
-        : rows_(rows), reader_(rows), dilation_ratio_(dilation_ratio) {}
-
-    // The boundary of the row's mask, valid until the next call.
-    Mask read(std::size_t row) {
-        const Mask mask = reader_.read(row);
-        const std::int64_t* size = rows_.sizes_hw[2 * row] >= 0 ? rows_.sizes_hw : rows_.image_sizes_hw;
-        intervals_.clear();
-        if (!mask.area) return mask;
-        const auto height = std::uint32_t(size[2 * row]), width = std::uint32_t(size[2 * row + 1]);
-        const double diagonal = std::sqrt(double(height) * height + double(width) * width);
-        subtract_inner(mask, height, std::uint32_t(std::max(1.0, std::nearbyint(dilation_ratio_ * diagonal))));
-        return measure(intervals_.data(), intervals_.data() + intervals_.size(), height);
-    }
-
-    const std::vector<Interval>& intervals() const { return intervals_; }
-
-  private:
-    // Columns leave in order: column x is known to be inner or not when column x + distance has been seen.
-    void subtract_inner(const Mask& mask, std::uint32_t height, std::uint32_t distance) {
+    // Appends the boundary of a mask that is not empty.
+    void append_boundary(const Mask& mask, std::uint32_t height, std::uint32_t distance, std::vector<Interval>& out) {
         const std::uint32_t lines = mask.bottom - mask.top + 1, columns = mask.right - mask.left + 1;
         inside_.assign(std::size_t(lines) * columns, 0);
         streak_.assign(lines, 0);
@@ -281,6 +301,8 @@ class BoundaryReader {
                 fill(column - mask.left, pixel % height - mask.top, end - pixel, lines, distance);
                 pixel = end;
             }
+        const std::size_t first = out.size();
+        // Column x is known to be inner or not when column x + distance has been seen.
         for (std::uint32_t x = 0; x < columns + distance; ++x)
             for (std::uint32_t y = 0; y < lines; ++y) {
                 const bool core = x < columns && inside_[std::size_t(x) * lines + y] == kCore;
@@ -289,11 +311,11 @@ class BoundaryReader {
                 const std::size_t place = std::size_t(x - distance) * lines + y;
                 if (!inside_[place] || streak_[y] > 2 * distance) continue;
                 const std::uint32_t pixel = (mask.left + x - distance) * height + mask.top + y;
-                if (!intervals_.empty() && intervals_.back().end == pixel) ++intervals_.back().end;
-                else intervals_.push_back({pixel, pixel + 1});
+                append(out, first, pixel, pixel + 1);
             }
     }
 
+  private:
     // One run of a column: its pixels are in the mask, those far from both ends are its core.
     void fill(std::uint32_t column, std::uint32_t line, std::uint32_t length, std::uint32_t lines,
               std::uint32_t distance) {
@@ -303,82 +325,87 @@ class BoundaryReader {
     }
 
     static constexpr std::uint8_t kEdge = 1, kCore = 2;
-    const Segmentations& rows_;
-    MaskReader reader_;
-    double dilation_ratio_;
     std::vector<std::uint8_t> inside_;
     std::vector<std::uint32_t> streak_;
-    std::vector<Interval> intervals_;
 };
 
-// All masks of one side, decoded.
-class MaskStore {
+// The masks of one image's rows at a time; their memory is used again for the next image.
+class ImageMasks {
   public:
-    template <class MakeReader>
-    MaskStore(std::size_t count, std::size_t workers, MakeReader&& make_reader) : masks_(count), chunks_(workers) {
-        run_workers(workers, [&](std::size_t worker) {
-            auto reader = make_reader();
-            auto& chunk = chunks_[worker];
-            const std::size_t begin = count * worker / workers, end = count * (worker + 1) / workers;
-            std::vector<std::size_t> starts;
-            for (std::size_t row = begin; row < end; ++row) {
-                masks_[row] = reader.read(row);
-                starts.push_back(chunk.size());
-                chunk.insert(chunk.end(), reader.intervals().begin(), reader.intervals().end());
-            }
-            starts.push_back(chunk.size());
-            for (std::size_t row = begin; row < end; ++row) {
-                masks_[row].begin = chunk.data() + starts[row - begin];
-                masks_[row].end = chunk.data() + starts[row - begin + 1];
-            }
-        });
+    // `slots` has an entry a row; threads share it, as no two of them see one image.
+    ImageMasks(const Segmentations& rows, std::uint32_t* slots) : reader_(rows), slots_(slots) {}
+
+    void enter(const std::vector<std::uint32_t>& rows) {
+        intervals_.clear();
+        starts_.clear();
+        for (const std::uint32_t row : rows) {
+            slots_[row] = std::uint32_t(starts_.size());
+            starts_.push_back(intervals_.size());
+            reader_.append_row(row, intervals_);
+        }
+        starts_.push_back(intervals_.size());
+        masks_.clear();
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            masks_.push_back(measure(intervals_.data() + starts_[i], intervals_.data() + starts_[i + 1],
+                                     std::uint32_t(reader_.height_of(rows[i]))));
+        edges_known_.assign(rows.size(), 0);
+        if (edges_.size() < rows.size()) edges_.resize(rows.size());
     }
-    const Mask& operator[](std::size_t row) const { return masks_[row]; }
+
+    const Mask& operator[](std::uint32_t row) const { return masks_[slots_[row]]; }
+
+    // The boundary of a row's mask, computed when it is first asked for.
+    Mask boundary(std::uint32_t row, double dilation_ratio) {
+        const std::uint32_t slot = slots_[row];
+        const auto height = std::uint32_t(reader_.height_of(row));
+        std::vector<Interval>& edge = edges_[slot];
+        if (!edges_known_[slot]) {
+            edges_known_[slot] = 1;
+            edge.clear();
+            const auto h = double(height), w = double(reader_.width_of(row));
+            const double distance = std::max(1.0, std::nearbyint(dilation_ratio * std::sqrt(h * h + w * w)));
+            if (masks_[slot].area) eroder_.append_boundary(masks_[slot], height, std::uint32_t(distance), edge);
+        }
+        return measure(edge.data(), edge.data() + edge.size(), height);
+    }
 
   private:
+    MaskReader reader_;
+    Eroder eroder_;
+    std::uint32_t* slots_;
+    std::vector<Interval> intervals_;
+    std::vector<std::size_t> starts_;
     std::vector<Mask> masks_;
-    std::vector<std::vector<Interval>> chunks_;
+    std::vector<std::vector<Interval>> edges_;
+    std::vector<std::uint8_t> edges_known_;
 };
 
-// Decodes a detection when it is first asked for; annotations are decoded before.
-template <class Reader>
+// IoU of masks; with a dilation ratio above 0, or of their boundaries where that is smaller.
 class MaskOverlap {
   public:
-    MaskOverlap(Reader reader, const MaskStore& truth, const std::uint8_t* crowd, double least)
-        : reader_(std::move(reader)), truth_(truth), crowd_(crowd), least_(least) {}
+    MaskOverlap(ImageMasks detections, ImageMasks truth, const std::uint8_t* crowd, double least, double dilation_ratio)
+        : detections_(std::move(detections)), truth_(std::move(truth)), crowd_(crowd), least_(least),
+          dilation_ratio_(dilation_ratio) {}
 
-    double operator()(std::uint32_t detection, std::uint32_t annotation) {
-        if (detection != current_) {
-            mask_ = reader_.read(detection);
-            current_ = detection;
-        }
-        return mask_overlap(mask_, truth_[annotation], crowd_[annotation] != 0, least_);
+    void enter(const std::vector<std::uint32_t>& detections, const std::vector<std::uint32_t>& annotations) {
+        detections_.enter(detections);
+        truth_.enter(annotations);
+    }
+
+    double area(std::uint32_t detection) const { return double(detections_[detection].area); }
+
+    double operator()(std::uint32_t d, std::uint32_t g) {
+        const bool crowd = crowd_[g] != 0;
+        const double whole = mask_overlap(detections_[d], truth_[g], crowd, least_);
+        if (dilation_ratio_ <= 0 || whole < least_) return whole;
+        return std::min(whole, mask_overlap(detections_.boundary(d, dilation_ratio_),
+                                            truth_.boundary(g, dilation_ratio_), crowd, least_));
     }
 
   private:
-    Reader reader_;
-    const MaskStore& truth_;
+    ImageMasks detections_, truth_;
     const std::uint8_t* crowd_;
-    double least_;
-    std::uint32_t current_ = UINT32_MAX;
-    Mask mask_;
-};
-
-// The smaller one of the IoUs of masks and of their boundaries.
-class BoundaryOverlap {
-  public:
-    BoundaryOverlap(MaskOverlap<MaskReader> masks, MaskOverlap<BoundaryReader> boundaries, double least)
-        : masks_(std::move(masks)), boundaries_(std::move(boundaries)), least_(least) {}
-
-    double operator()(std::uint32_t detection, std::uint32_t annotation) {
-        const double whole = masks_(detection, annotation);
-        return whole < least_ ? whole : std::min(whole, boundaries_(detection, annotation));
-    }
-
-  private:
-    MaskOverlap<MaskReader> masks_;
-    MaskOverlap<BoundaryReader> boundaries_;
-    double least_;
+    double least_, dilation_ratio_;
 };
 
 }  // namespace fasteval

@@ -4,6 +4,9 @@
 // threshold and area range, the annotation they overlap most among those still free; annotations that count
 // come before ignored ones; of equal overlaps the later annotation wins; a crowd is never used up.
 //
+// What overlaps is an object with `enter(detections, annotations)`, called with the rows of an image before any
+// of them is asked for, `area(detection)`, and `operator()(detection, annotation)`.
+//
 // All (area range, threshold) pairs are matched at once: bit a * T + t of a word stands for range a and
 // threshold t, and every step of the loop over candidates is a few operations on words.
 #pragma once
@@ -119,10 +122,11 @@ class Matcher {
             s.annotations.push_back(truth.row(place));
         std::stable_sort(s.annotations.begin(), s.annotations.end(),
                          [&](auto a, auto b) { return truth_.classes[a] < truth_.classes[b]; });
+        overlap.enter(s.bucket, s.annotations);
         for (std::size_t group = 0; group < s.touched.size(); ++group) {
             const std::uint32_t class_id = s.touched[group];
             const std::size_t first = part.end;
-            const std::size_t count = rank(image, class_id, s, group, out, part);
+            const std::size_t count = rank(image, class_id, overlap, s, group, out, part);
             const auto by_class = [&](std::uint32_t row, std::int64_t id) { return truth_.classes[row] < id; };
             const auto begin = std::lower_bound(s.annotations.begin(), s.annotations.end(), class_id, by_class);
             const auto end = std::lower_bound(begin, s.annotations.end(), class_id + 1, by_class);
@@ -151,8 +155,9 @@ class Matcher {
     }
 
     // Writes the best detections of a class on an image, in descending score; of equals, the first row leads.
-    std::size_t rank(std::size_t image, std::uint32_t class_id, Scratch& s, std::size_t group, Matches& out,
-                     Part& part) const {
+    template <class Overlap>
+    std::size_t rank(std::size_t image, std::uint32_t class_id, const Overlap& overlap, Scratch& s,
+                     std::size_t group, Matches& out, Part& part) const {
         s.ranked.clear();
         for (std::size_t place = s.starts[group]; place < s.starts[group + 1]; ++place)
             s.ranked.emplace_back(detections_.scores[s.bucket[place]], s.bucket[place]);
@@ -167,7 +172,7 @@ class Matcher {
             out.ranks[place] = std::int32_t(i);
             out.rows[place] = row;
             out.scores[place] = score;
-            out.outside[place] = lenient ? std::uint16_t(0xFFFF) : limits_.outside(detections_.areas[row]);
+            out.outside[place] = lenient ? std::uint16_t(0xFFFF) : limits_.outside(overlap.area(row));
         }
         return count;
     }

@@ -1,0 +1,114 @@
+"""What only the compiled engine has: its own rasteriser, threads, and checks of what it is given."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pycocotools.mask as coco_mask
+import pytest
+
+from anydet.errors import EvaluationError
+from anydet.evaluation.matches import Matches
+from anydet.evaluation.protocol import CocoSettings
+from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, Labels
+from anydet_fasteval import _engine
+from anydet_fasteval.engine import FastEngine
+
+SIZE_WH = (37, 31)
+
+
+def random_ring(rng):
+    """Corners on pixels, between them, twice at one place, far outside, or all within one pixel."""
+    count, kind = rng.integers(3, 9), rng.integers(0, 6)
+    corners = rng.uniform(-5, 45, (count, 2)) if kind < 2 else rng.integers(-3, 40, (count, 2)) * 1.0
+    if kind == 5:
+        corners = np.repeat(corners, 2, axis=0) / 2.5
+    if rng.random() < 0.2:
+        corners = corners * rng.choice([1e-3, 10.0])
+    return tuple(corners.ravel().tolist())
+
+
+def problem_of_polygons(polygons):
+    """Polygons as ground truth, and what pycocotools makes of them as detections, an image each."""
+    width, height = SIZE_WH
+    codes = [
+        coco_mask.merge(coco_mask.frPyObjects([list(r) for r in rings], height, width)) for rings in polygons
+    ]
+    count = len(polygons)
+    index, one, box = np.arange(count), np.ones(count), np.zeros((count, 4))
+    images = tuple(map(str, range(count)))
+    sizes = np.tile(SIZE_WH, (count, 1))
+    none = np.zeros(count, np.int64)
+    masks = tuple(RLE((height, width), code["counts"].decode()) for code in codes)
+    labels = Labels(none, box, one, none.astype(np.bool_), segmentations=polygons)
+    truth = GroundTruthColumns(images, sizes, index, labels, ClassTable(("thing",)), "test")
+    return DetectionColumns(images, sizes, index, none, box, one, one, masks=masks), truth, codes
+
+
+def test_polygons_become_the_pixels_that_pycocotools_makes_of_them():
+    rng = np.random.default_rng(0)
+    polygons = tuple(tuple(random_ring(rng) for _ in range(rng.integers(1, 4))) for _ in range(3000))
+    found, truth, codes = problem_of_polygons(polygons)
+    params = CocoSettings("segm", iou_thresholds=(1.0,)).params(1)
+    matches = FastEngine(1).match(found, truth, params)
+    empty = [not coco_mask.area(code) for code in codes]
+    assert sum(empty) < len(empty) / 2
+    unmatched = np.setdiff1d(np.arange(len(found)), matches.rows[matches.matched])
+    np.testing.assert_array_equal(unmatched, np.flatnonzero(empty))
+
+
+def test_a_polygon_far_out_of_its_image_is_an_error():
+    found, truth, _ = problem_of_polygons((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),))
+    far = (((0.0, 0.0, 1e9, 0.0, 1.0, 1.0),),)
+    truth = replace(truth, labels=replace(truth.labels, segmentations=far))
+    with pytest.raises(EvaluationError, match="far out of its image"):
+        FastEngine(1).match(found, truth, CocoSettings("segm").params(1))
+
+
+def large_problem(seed=0, images=700, detections=20_000, truths=5_000):
+    rng = np.random.default_rng(seed)
+    keys, sizes = tuple(map(str, range(images))), np.tile([640, 480], (images, 1))
+
+    def things(count):
+        boxes = rng.integers(0, 60, (count, 4)) * 1.0 + [0, 0, 1, 1]
+        return rng.integers(0, images, count), rng.integers(0, 7, count), boxes
+
+    image, classes, boxes = things(truths)
+    labels = Labels(classes, boxes, boxes[:, 2] * boxes[:, 3], rng.random(truths) < 0.1)
+    truth = GroundTruthColumns(keys, sizes, image, labels, ClassTable(tuple("abcdefg")), "test")
+    image, classes, boxes = things(detections)
+    scores = rng.choice([0.1, 0.2, 0.3, 0.4], detections)
+    areas = boxes[:, 2] * boxes[:, 3]
+    return DetectionColumns(keys, sizes, image, classes, boxes, scores, areas), truth
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_the_number_of_threads_changes_nothing(threads, monkeypatch):
+    monkeypatch.setattr("anydet_fasteval.engine._ROWS_PER_THREAD", 100)
+    problem, params = large_problem(), CocoSettings(max_detections=(1, 3, 5)).params(7)
+    one, many = (FastEngine(n).match(*problem, params) for n in (1, threads))
+    for column in fields(Matches):
+        np.testing.assert_array_equal(getattr(one, column.name), getattr(many, column.name), column.name)
+    first, second = FastEngine(1).accumulate(one, params), FastEngine(threads).accumulate(one, params)
+    np.testing.assert_array_equal(first.precision, second.precision)
+    np.testing.assert_array_equal(first.recall, second.recall)
+    np.testing.assert_array_equal(first.scores, second.scores)
+
+
+def test_columns_that_do_not_fit_are_refused_before_anything_is_read():
+    ids, numbers, flags = np.zeros(2, np.int64), np.zeros(2), np.zeros(2, np.uint8)
+    limits = _engine.Limits(1, 1, [0.5], np.array([[0.0, 1e10]]), 100)
+    truth = _engine.Truth(ids, ids, numbers, flags, flags)
+    boxes = np.zeros((2, 4))
+    short = _engine.Detections(ids, ids, numbers, numbers[:1])
+    beyond = _engine.Detections(ids + 1, ids, numbers, numbers)
+    good = _engine.Detections(ids, ids, numbers, numbers)
+    with pytest.raises(ValueError, match="different length"):
+        _engine.match_boxes(short, boxes, truth, boxes, limits, 1)
+    with pytest.raises(ValueError, match="outside its table"):
+        _engine.match_boxes(beyond, boxes, truth, boxes, limits, 1)
+    with pytest.raises(ValueError, match="different length"):
+        _engine.match_boxes(good, boxes[:1], truth, boxes, limits, 1)
+    with pytest.raises(ValueError, match="area ranges"):
+        _engine.Limits(1, 1, [], np.array([[0.0, 1e10]]), 100)
