@@ -62,12 +62,13 @@ nb::tuple strings(const scan::Texts& texts) {
 
 nb::bytes raw(const std::string& text) { return nb::bytes(text.data(), text.size()); }
 
-// Runs `work(input)` without the GIL; a file that is not a regular one is handed over unread.
+// Runs `work(input)` without the GIL; what is not a regular file is handed over unopened: a pipe is read only once.
 template <class Work>
 void with_file(const std::filesystem::path& path, Work work) {
   nb::gil_scoped_release released;
+  std::error_code unknown;
+  if (!std::filesystem::is_regular_file(path, unknown)) throw scan::Refusal{0, "not a regular file", {}, {}, true};
   const scan::FileInput input(path);
-  if (!input.is_regular()) throw scan::Refusal{0, "not a regular file", {}, {}, true};
   work(input);
 }
 

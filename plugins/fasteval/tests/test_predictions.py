@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,14 @@ def test_coco_results_are_told_from_predictions(tmp_path: Path, scanner: Compile
     assert isinstance(stop, Stop)
     assert stop.reason == COCO_RESULTS
     assert open_source(path).shape == "coco"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_not_opened(tmp_path: Path, scanner: CompiledScanner) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    found = scanner.predictions(tmp_path / "pipe.json")  # opening it would wait for a writer
+    assert isinstance(found, Stop)
+    assert found.unusual
 
 
 def test_a_file_that_is_not_there_or_no_file_is_left_to_the_slow_path(

@@ -34,8 +34,7 @@ FileInput::FileInput(const std::filesystem::path& path)
                           nullptr, OPEN_EXISTING, FILE_FLAG_SEQUENTIAL_SCAN, nullptr)) {
   if (handle_ == INVALID_HANDLE_VALUE) fail();
   LARGE_INTEGER size;
-  regular_ = GetFileType(handle_) == FILE_TYPE_DISK && GetFileSizeEx(handle_, &size);
-  if (regular_) size_ = static_cast<uint64_t>(size.QuadPart);
+  if (GetFileSizeEx(handle_, &size)) size_ = static_cast<uint64_t>(size.QuadPart);
 }
 
 FileInput::~FileInput() { CloseHandle(handle_); }
@@ -71,7 +70,6 @@ FileInput::FileInput(const std::filesystem::path& path) : handle_(open(path.c_st
     errno = error;
     fail();
   }
-  regular_ = S_ISREG(status.st_mode);
   size_ = static_cast<uint64_t>(status.st_size);
 }
 

@@ -34,7 +34,6 @@ class FileInput : public Input {
   ~FileInput() override;
   size_t read(uint64_t offset, char* to, size_t count) const override;
   uint64_t size() const override { return size_; }
-  bool is_regular() const { return regular_; }
 
  private:
 #if defined(_WIN32)
@@ -43,7 +42,6 @@ class FileInput : public Input {
   int handle_;
 #endif
   uint64_t size_ = 0;
-  bool regular_ = false;
 };
 
 }  // namespace scan
