@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anydet.evaluation.analysis.resampling import ClassRows
+from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches, count_positives, ignored_annotations
 from anydet.maskcolumns import MaskColumn, SegmentationColumn
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray, Labels
-from anydet_fasteval import _bootstrap, _engine
+from anydet_fasteval import _engine
 from anydet_fasteval.scanner import CompiledScanner
+
+if TYPE_CHECKING:
+    from anydet.evaluation.analysis.resampling import ClassRows
 
 _ROWS_PER_THREAD = 5_000
 _KEYPOINT_ROWS = 20_000
@@ -42,6 +45,8 @@ class FastEngine:
         self, rows: ClassRows, weights: NDArray[np.int32], params: EngineParams
     ) -> tuple[FloatArray, FloatArray]:
         """Averages of one class's curves on resampled images; ``resampling.Resampler`` says how."""
+        from anydet_fasteval import _bootstrap
+
         precision, recall = _bootstrap.resample_class(
             rows.images,
             rows.ranks,
@@ -117,7 +122,12 @@ class FastEngine:
             masks = _masks(MaskColumn.of(detections.masks or ()))
             shapes = _segmentations(labels, ground_truth)
             ratio = params.dilation_ratio if params.iou_type == "boundary" else None
-            return dict(_engine.match_masks(found, masks, truth, shapes, limits, ratio, workers))
+            try:
+                return dict(_engine.match_masks(found, masks, truth, shapes, limits, ratio, workers))
+            except ValueError as exc:
+                raise EvaluationError(
+                    f"{ground_truth.source}: {exc}", fix="correct it in the annotations or the predictions"
+                ) from exc
         if params.iou_type == "bbox":
             boxes = detections.boxes_xywh_px, labels.boxes_xywh_px
             return dict(_engine.match_boxes(found, boxes[0], truth, boxes[1], limits, workers))
