@@ -11,8 +11,10 @@ import pytest
 from anydet.errors import EvaluationError
 from anydet.evaluation.delftbikes import DelftBikesEvaluator, evaluate_delftbikes
 from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.evaluator import EngineUser
 from anydet.evaluation.parts import take_images
 from anydet.evaluation.states import StateEvaluator, evaluate_states, state_names
+from anydet.types import ClassTable
 
 STATES = ("intact", "damaged", "absent", "occluded")
 SIDE = 100
@@ -209,3 +211,25 @@ def test_the_state_of_absent_parts_is_found_by_name(columns):
     _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
     assert evaluate_delftbikes(replace(truth, state_names=("absent", "there"))).absent == 0
     assert evaluate_delftbikes(replace(truth, state_names=())).absent == 2
+
+
+def test_parts_of_delftbikes_have_its_states_where_nobody_names_them(columns):
+    _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
+    bikes = replace(truth, state_names=(), classes=ClassTable(("bell", "saddle")))
+    assert state_names(bikes) == STATES
+    odd = replace(bikes, labels=replace(truth.labels, states=np.array([4])))
+    assert state_names(odd) == ("0", "1", "2", "3", "4")
+
+
+@pytest.mark.parametrize("build", [evaluate_states, evaluate_delftbikes])
+def test_another_engine_gives_the_same_numbers_and_is_named(columns, build, engine, reference_engine):
+    detections, truth = with_states(random_scene(np.random.default_rng(9)), columns)
+    found = []
+    for one in (reference_engine, engine):
+        evaluator = build(truth)
+        assert isinstance(evaluator, EngineUser)
+        evaluator.use_engine(one)
+        evaluator.add(detections, truth)
+        found.append(evaluator.result())
+        assert f"'name': '{one.name}'" in str(found[-1].protocol)
+    assert found[0].metrics == found[1].metrics

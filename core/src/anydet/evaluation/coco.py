@@ -102,6 +102,10 @@ class CocoEvaluator:
             return error.problem
         return None
 
+    def use_engine(self, engine: Engine) -> None:
+        """Match with this one."""
+        self.engine = engine
+
     @property
     def params(self) -> EngineParams:
         """What is counted, as engines take it."""

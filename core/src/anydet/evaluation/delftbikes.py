@@ -17,7 +17,17 @@ from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthCol
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-ABSENT = 2
+PARTS = frozenset(
+    (
+        *("back_hand_break", "back_handle", "back_light", "back_mudguard", "back_pedal", "back_reflector"),
+        *("back_wheel", "bell", "chain", "dress_guard", "dynamo", "front_handbreak", "front_handle"),
+        *("front_light", "front_mudguard", "front_pedal", "front_wheel", "gear_case", "kickstand", "lock"),
+        *("saddle", "steer"),
+    )
+)
+"""The 22 parts, as the data set spells them."""
+STATES = ("intact", "damaged", "absent", "occluded")
+ABSENT = STATES.index("absent")
 """State of a part that is missing, where the data set does not name its states."""
 
 
@@ -49,6 +59,12 @@ class DelftBikesEvaluator:
     def __post_init__(self) -> None:
         self._present = CocoEvaluator(self.classes, engine=self.engine)
         self._all = CocoEvaluator(self.classes, engine=self.engine)
+
+    def use_engine(self, engine: Engine) -> None:
+        """Match with this one."""
+        self.engine = engine
+        self._present.use_engine(engine)
+        self._all.use_engine(engine)
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.tables import Table
@@ -53,6 +53,14 @@ class Evaluator(Protocol):
 
     def result(self) -> Result:
         """The numbers; calling it twice gives the same."""
+
+
+@runtime_checkable
+class EngineUser(Protocol):
+    """An evaluator that leaves matching to an engine, which can be another before images are added."""
+
+    def use_engine(self, engine: Engine) -> None:
+        """Match with this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.confusion import Confusion, cells, mean
+from anydet.evaluation.delftbikes import PARTS, STATES
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays
 from anydet.evaluation.pairs import pair
@@ -58,6 +59,12 @@ class StateEvaluator:
         self._parts = CocoEvaluator(self.classes, engine=self.engine)
         self._joint = CocoEvaluator(ClassTable(names), engine=self.engine)
         self.reset()
+
+    def use_engine(self, engine: Engine) -> None:
+        """Match with this one."""
+        self.engine = engine
+        self._parts.use_engine(engine)
+        self._joint.use_engine(engine)
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -200,9 +207,13 @@ def evaluate_states(ground_truth: GroundTruthColumns) -> StateEvaluator:
 
 
 def state_names(ground_truth: GroundTruthColumns) -> tuple[str, ...]:
-    """The data set's names of states; "0", "1", ... (four at least) where it has none."""
+    """The data set's names of states; those of DelftBikes for its parts; else "0" to "3" or more."""
     most = int(_true_states(ground_truth).max(initial=-1)) + 1
-    return ground_truth.state_names or tuple(map(str, range(max(_UNNAMED_STATES, most))))
+    if ground_truth.state_names:
+        return ground_truth.state_names
+    if most <= len(STATES) and PARTS.issuperset(ground_truth.classes.names):
+        return STATES
+    return tuple(map(str, range(max(_UNNAMED_STATES, most))))
 
 
 def _true_states(ground_truth: GroundTruthColumns) -> IntArray:
