@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
     No image file is needed where sizes are stated.
     """
+    # No linear algebra here: OpenBLAS's threads would only spin beside the engine's.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from anydet.evaluation.explanation.gather import Gathered
 
     seen = Gathered()

@@ -15,12 +15,12 @@ from anydet.evaluation.parts import take_images
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 MOST_DETECTIONS = 1_000_000
-"""Detections that are remembered, some 64 MB."""
+"""Detections that are looked at."""
 
 
 @dataclass(slots=True)
 class Gathered:
-    """The first images of all parts, with boxes alone."""
+    """The first parts, with boxes alone."""
 
     _found: list[DetectionColumns] = field(default_factory=list)
     _truth: list[GroundTruthColumns] = field(default_factory=list)
@@ -38,20 +38,27 @@ class Gathered:
 
         if not self._truth:
             return Diagnosis(None, 0, 0, 0, ())
-        found, truth = _joined(self._found, self._truth)
+        found, truth = _first_images(*_joined(self._found, self._truth))
         return explain(found, truth, engine, box_format=self._box_format, **options)
 
     def _remember(self, part: Inputs) -> None:
-        room = MOST_DETECTIONS - sum(map(len, self._found))
-        counts = np.bincount(part.detections.image_index, minlength=len(part.ground_truth.images))
-        images = int(np.searchsorted(np.cumsum(counts), room, side="right"))
-        found, truth = _boxes_only(part.detections, part.ground_truth)
-        if images < len(counts):
-            found, truth = take_images(found, truth, np.arange(images))
-        if images:
+        """Keep the first part as it is, and others as long as there is room; nothing is copied."""
+        if not self._found or sum(map(len, self._found)) + len(part.detections) <= MOST_DETECTIONS:
+            found, truth = _boxes_only(part.detections, part.ground_truth)
             self._found.append(found)
             self._truth.append(truth)
         self._box_format = part.context.get("box_format")
+
+
+def _first_images(
+    found: DetectionColumns, truth: GroundTruthColumns
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """As many images as there is room for."""
+    if len(found) <= MOST_DETECTIONS:
+        return found, truth
+    counts = np.bincount(found.image_index, minlength=len(truth.images))
+    images = int(np.searchsorted(np.cumsum(counts), MOST_DETECTIONS, side="right"))
+    return take_images(found, truth, np.arange(images))
 
 
 def _joined(
