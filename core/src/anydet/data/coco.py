@@ -210,6 +210,18 @@ def split_of(annotations: Path) -> str:
     return stem if stem in SPLITS else ""
 
 
+def find_annotations(path: Path, split: str | None) -> Path | None:
+    """The annotations file that opening ``path`` reads, or ``None`` where it is another format's."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".json" else None
+    from anydet.data.yolo import labelled_splits
+
+    files = _annotation_files(path)
+    if not files:
+        return None
+    return files.get(choose_split(path, {*files, *labelled_splits(path)}, split).name)
+
+
 def _annotation_files(root: Path) -> dict[str, Path]:
     found = sorted((root / "annotations").glob("instances_*.json"))
     return {split_of(file): file for file in found if split_of(file)}

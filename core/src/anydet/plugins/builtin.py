@@ -81,6 +81,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """One module a command in ``anydet.commands``."""
     for name in (
         "adapters",
+        "check-dataset",
         "convert",
         "demo",
         "doctor",

@@ -1,0 +1,102 @@
+"""``anydet check-dataset``: what may be wrong with a data set, and with predictions beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from anydet.commands.coco_options import BOX_FORMATS
+
+if TYPE_CHECKING:
+    from anydet.evaluation.datasetcheck import DatasetCheck
+    from anydet.plugins.manager import Plugins
+
+_WIDTH = 72
+
+
+@click.command(
+    "check-dataset",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet check-dataset data/scenes\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
+        "  anydet check-dataset data/scenes --predictions predictions.json"
+    ),
+)
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--split", help="Split; by default as export-predictions chooses it.")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), help="Also check that this file fits the data set."
+)
+@click.option(
+    "--bbox-format",
+    "box_format",
+    type=click.Choice(BOX_FORMATS),
+    help="What its boxes are in.  [default: what its meta says, else cxcywh_norm]",
+)
+@click.option("--no-images", is_flag=True, help="Look at annotations only; open no image file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_obj
+def command(
+    plugins: Plugins,
+    *,
+    dataset: Path,
+    split: str | None,
+    predictions: Path | None,
+    box_format: str | None,
+    no_images: bool,
+    as_json: bool,
+) -> None:
+    """Look for what makes numbers wrong: ids, boxes, masks, classes, image files, predictions beside them.
+
+    Exits 0 where nothing is broken (there may be warnings), 1 where something is.
+    """
+    from anydet.evaluation.datasetcheck import check_dataset
+    from anydet.evaluation.engines import choose_engine
+    from anydet.plugins.formats import installed_formats
+
+    found = check_dataset(
+        dataset,
+        split,
+        predictions=predictions,
+        box_format=box_format,
+        open_images=not no_images,
+        formats=installed_formats(plugins),
+        engine=choose_engine(plugins) if predictions else None,
+    )
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        _print(found)
+    if not found.ok:
+        raise SystemExit(1)
+
+
+def _print(found: DatasetCheck) -> None:
+    """Findings as a table, the first example beside each, then what to do."""
+    from anydet.commands.tables import print_table
+
+    if found.findings:
+        rows = [
+            (one.severity, one.check, str(one.count), one.problem, _shorten("".join(one.examples[:1])))
+            for one in found.findings
+        ]
+        print_table(("", "check", "count", "what", "the first"), rows, left=5)
+    for one in found.findings:
+        if one.fix and one.severity != "note":
+            click.echo(f"{one.check}\n  fix: {one.fix}")
+    broken = sum(one.severity == "broken" for one in found.findings)
+    click.echo(
+        f"{found.dataset}: {found.images} images, {found.annotations} annotations, {found.classes} classes "
+        f"({found.source}); {f'broken: {broken}' if broken else 'nothing is broken'}"
+    )
+
+
+def _shorten(text: str) -> str:
+    """Text that leaves the table readable; --json has all of it."""
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

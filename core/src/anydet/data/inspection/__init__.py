@@ -1,0 +1,1 @@
+"""inspection: what may be wrong with a data set."""

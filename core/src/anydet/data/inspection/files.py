@@ -1,0 +1,133 @@
+"""Image files: whether they are there, have the stated sizes, and differ from each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from anydet.data.dataset import Dataset
+from anydet.data.images import ImageFile
+from anydet.data.inspection.finding import DatasetFinding, Severity, some
+from anydet.data.record import Record
+from anydet.errors import DatasetError
+
+_BLOCK = 1 << 20
+
+
+def inspect_files(
+    dataset: Dataset, report: Callable[[int], None] = lambda count: None
+) -> Iterator[DatasetFinding]:
+    """What the image files show; only their headers are read, and all of those that are equally long.
+
+    Args:
+        dataset: the data set; images that are no files are left out.
+        report: is called with each further count of images.
+    """
+    missing, unreadable, turned, differing = list[str](), list[str](), list[str](), list[str]()
+    by_length: dict[int, list[Path]] = defaultdict(list)
+    for i in range(len(dataset)):
+        report(1)
+        record = _record(dataset, i)
+        if record is None or record.path is None:
+            continue
+        if not record.path.is_file():
+            missing.append(record.key)
+            continue
+        by_length[record.path.stat().st_size].append(record.path)
+        try:
+            verdict = _compare(record, record.path)
+        except DatasetError as exc:
+            unreadable.append(exc.problem)
+            continue
+        if verdict:
+            (turned if verdict == _TURNED else differing).append(f"{record.key}: {verdict}")
+    yield from _missing(missing, len(dataset))
+    fix = "get them again, or take them out of the data set"
+    yield from _listed("broken", "unreadable images", unreadable, "image files that cannot be decoded", fix)
+    yield from _listed(
+        "broken",
+        "sizes differ",
+        differing,
+        "image files of another size than the data set states",
+        "use the images that were annotated, or scale the annotations to these",
+    )
+    yield from _listed(
+        "warning",
+        "turned images",
+        turned,
+        "image files whose EXIF orientation turns them against the stated size",
+        "predict on the image as it is stored; many tools turn it, and boxes then lie elsewhere",
+    )
+    yield from _duplicates(by_length)
+
+
+_TURNED = "turned by its EXIF orientation"
+
+
+def _record(dataset: Dataset, index: int) -> Record | None:
+    """The record, or ``None`` where its labels are malformed, which another check says."""
+    try:
+        return dataset[index]
+    except DatasetError:
+        return None
+
+
+def _compare(record: Record, path: Path) -> str:
+    """How a file's size differs from the stated one; "" where it does not."""
+    upright = ImageFile(path).size_wh()
+    stated = record.stated_wh
+    if stated is None or stated == upright:
+        return ""
+    if stated == ImageFile(path, stated).size_wh():
+        return _TURNED
+    return f"{upright[0]}x{upright[1]}, stated {stated[0]}x{stated[1]}"
+
+
+def _missing(missing: Sequence[str], images: int) -> Iterator[DatasetFinding]:
+    if len(missing) == images:
+        yield DatasetFinding(
+            "note",
+            "no image files",
+            len(missing),
+            "images whose files are not there: sizes and duplicates were not looked at",
+            some(missing),
+        )
+    else:
+        problem, fix = "images whose files are not there", "get them, or take them out of the data set"
+        yield from _listed("broken", "missing images", missing, problem, fix)
+
+
+def _listed(
+    severity: Severity, check: str, examples: Sequence[str], problem: str, fix: str
+) -> Iterator[DatasetFinding]:
+    if examples:
+        yield DatasetFinding(severity, check, len(examples), problem, some(examples), fix)
+
+
+def _duplicates(by_length: dict[int, list[Path]]) -> Iterator[DatasetFinding]:
+    """Files of the same bytes; only those of equal length are read."""
+    by_content: dict[bytes, list[str]] = defaultdict(list)
+    for paths in by_length.values():
+        for path in paths if len(paths) > 1 else ():
+            by_content[_digest(path)].append(path.name)
+    same = [" = ".join(names) for names in by_content.values() if len(names) > 1]
+    surplus = sum(len(names) - 1 for names in by_content.values())
+    if same:
+        yield DatasetFinding(
+            "warning",
+            "duplicate images",
+            surplus,
+            "image files with the same bytes as another one",
+            some(same),
+            "keep one; across splits they make scores too good",
+        )
+
+
+def _digest(path: Path) -> bytes:
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
