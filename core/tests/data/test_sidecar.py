@@ -87,6 +87,15 @@ def test_side_files_lie_beside_the_sidecar_or_below_the_root(load, put, tmp_path
     assert sidecar.extra == {}
 
 
+def test_side_files_of_a_relative_data_set_are_found(paint, put, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)
+    paint("images/val/a.png")
+    put("labels/val/a.json", json.dumps({"mask_path": "masks/a.png"}))
+    beside = paint("masks/a.png")
+    (record,) = open_dataset(tmp_path.name)
+    assert record.mask_path == beside.resolve()
+
+
 def test_inline_points_and_unknown_keys_are_kept(load):
     sidecar = load({"cad_points": [[0, 0, 1], [1, 2, 3.5]], "scene": {"id": 4}, "image_hw": [20, 40]})
     assert sidecar.extra == {"cad_points": [[0, 0, 1], [1, 2, 3.5]], "scene": {"id": 4}}

@@ -192,6 +192,21 @@ def test_poses_come_from_depth_and_offsets_through_the_camera_of_the_predictions
     assert blind["5deg_5cm"] == 0.0
 
 
+def test_each_object_has_a_row_of_its_own():
+    true = [at(0.0, 0.0, 1.0), at(0.3, 0.1, 1.5), at(-0.3, 0.1, 1.5)]
+    estimated = [true[0] @ about_z(10), true[1] @ about_z(20), true[2] @ about_z(40)]
+    found, truth = scene(true, estimated, models={0: thing(), 1: thing()}, class_ids=[0, 1, 1])
+    evaluator = evaluate_pose(truth)
+    evaluator.add(found, truth)
+    shares, errors = evaluator.result().tables
+    place = errors.header.index("rotation_deg_mean")
+    assert [(row[0], row[1], round(row[place], 6)) for row in errors.rows] == [
+        ("object0", 1, 10.0),
+        ("object1", 2, 30.0),
+    ]
+    assert {*shares.header[2:], *errors.header[2:]} == set(evaluator.result().metrics)
+
+
 def test_reasons_not_to_apply_are_told():
     found, truth = scene([at(0, 0, 1)], [at(0, 0, 1)], models={0: thing()})
     evaluator = evaluate_pose(truth)

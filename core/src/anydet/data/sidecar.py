@@ -184,7 +184,7 @@ class _Reader:
         beside = self.path.parent / value
         named = beside if beside.exists() else self.root / value
         try:
-            return contained(self.root, named)
+            return contained(self.root, named.absolute())
         except DatasetError as exc:
             raise DatasetError(f"{self.path}: {key}: {exc.problem}", fix=exc.fix) from exc
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -132,13 +132,24 @@ class PoseEvaluator:
             raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
         refuse_duplicates(self._images)
         self._matches = [concatenate(self._matches)]
-        rows = []
-        for class_id in np.flatnonzero(self._targets[_ANY]).tolist():
-            one = self._summarise(np.arange(len(self.classes)) == class_id)
-            rows.append((self.classes.names[class_id], int(self._targets[_ANY, class_id]), *one.values()))
         metrics = self._summarise(np.ones(len(self.classes), np.bool_))
-        table = Table("objects", ("object", "poses", *metrics), tuple(rows))
-        return Measured(metrics, (table,), self._protocol())
+        return Measured(metrics, self._tables(metrics), self._protocol())
+
+    def _tables(self, names: Iterable[str]) -> tuple[Table, ...]:
+        """The same numbers of each object that has true poses: errors, and shares."""
+        present = np.flatnonzero(self._targets[_ANY]).tolist()
+        each = [self._summarise(np.arange(len(self.classes)) == class_id) for class_id in present]
+        first = [(self.classes.names[i], int(self._targets[_ANY, i])) for i in present]
+        errors = [name for name in names if name.endswith(("_mean", "_median"))]
+        shares = [name for name in names if name not in errors]
+        return tuple(
+            Table(
+                title,
+                ("object", "poses", *columns),
+                tuple((*start, *(one[c] for c in columns)) for start, one in zip(first, each, strict=True)),
+            )
+            for title, columns in (("shares of each object", shares), ("errors of each object", errors))
+        )
 
     def _prepare(self, class_ids: IntArray) -> None:
         """Make the shapes of these classes, where they have a model."""
