@@ -39,6 +39,15 @@ _OPTIONS = (
         "--max-images", type=click.IntRange(min=1), help="Only the first so many images, on both sides."
     ),
     click.option(
+        "--json",
+        "json_path",
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="Write JSON; - is stdout.",
+    ),
+)
+
+_ENGINE = (
+    click.option(
         "--engine",
         metavar="NAME",
         shell_complete=complete_names("engines"),
@@ -47,18 +56,19 @@ _OPTIONS = (
     click.option(
         "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
     ),
-    click.option(
-        "--json",
-        "json_path",
-        type=click.Path(path_type=Path, allow_dash=True),
-        help="Write JSON; - is stdout.",
-    ),
 )
 
 
 def dataset_options(function: _F) -> _F:
     """Decorator: the flags that ``open_data`` and ``read_predictions`` read, and ``--json``."""
     for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def engine_options(function: _F) -> _F:
+    """Decorator: ``--engine`` and ``--workers``, which ``open_data`` reads too; ``coco_options`` has them."""
+    for option in reversed(_ENGINE):
         function = option(function)
     return function
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from anydet.commands.completion import complete_names
-from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+from anydet.commands.dataset_options import (
+    dataset_options,
+    engine_options,
+    open_data,
+    read_predictions,
+    write_json,
+)
 
 if TYPE_CHECKING:
+    from anydet.evaluation.inputs import Inputs
     from anydet.evaluation.overview import Overview
-    from anydet.evaluation.tables import Table
     from anydet.plugins.manager import Plugins
-
-_WIDEST = 16
-"""Columns of a table that a terminal has room for."""
 
 
 @click.command(
@@ -36,6 +40,7 @@ _WIDEST = 16
     help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files that share no image.",
 )
 @dataset_options
+@engine_options
 @click.option(
     "--metrics",
     "names",
@@ -44,51 +49,83 @@ _WIDEST = 16
     help="Evaluators to run.  [default: all that apply]",
 )
 @click.option(
+    "--intervals",
+    "resamples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="95 % intervals of COCO's numbers from N resamples of images; 1000 is usual.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
+@click.option(
+    "--slices",
+    "slices_path",
+    type=click.Path(path_type=Path),
+    help="COCO's numbers on sets of images: JSON or CSV that maps images to names.",
+)
+@click.option(
+    "--models",
+    "models_dir",
+    type=click.Path(path_type=Path),
+    help="Object models for poses, as BOP lays them out: models_info.json, obj_000001.ply, ...",
+)
+@click.option(
     "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows shown of a table."
 )
 @click.pass_obj
-def command(plugins: Plugins, /, names: str | None, rows: int, json_path: Path | None, **flags: Any) -> None:
+def command(
+    plugins: Plugins,
+    /,
+    names: str | None,
+    models_dir: Path | None,
+    rows: int,
+    json_path: Path | None,
+    **flags: Any,
+) -> None:
     """Evaluate predictions in every way that they and the data set allow.
 
     Numbers are COCO's (boxes, masks, keypoints), the errors behind them (TIDE), confusions, the best score
     thresholds, calibration, and those of other installed evaluators. JSON holds all tables, and under
     "metrics" a flat dictionary for experiment trackers.
     """
-    from anydet.evaluation.overview import prepare_evaluators
+    from anydet.evaluation.analysis.slices import read_slices
+    from anydet.evaluation.overview import Extras, prepare_evaluators
 
     engine, dataset = open_data(plugins, flags)
     parts = read_predictions(dataset, flags["predictions"], flags, engine)
+    if models_dir is not None:
+        parts = _with_models(parts, models_dir)
     chosen = None if names is None else names.split(",")
-    overview = prepare_evaluators(parts, chosen, plugins=plugins, engine=engine).overview()
+    slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
+    extras = Extras(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
+    overview = prepare_evaluators(parts, chosen, plugins=plugins, engine=engine).overview(extras)
     write_json(overview.as_dict(), json_path)
     if json_path != Path("-"):
         _print_overview(overview, rows)
 
 
+def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
+    """The same with the object models of a folder."""
+    from dataclasses import replace
+
+    from anydet.data.objects import join_models, read_models
+
+    models = read_models(folder)
+    for part in parts:
+        objects = join_models(models, part.ground_truth.classes)
+        yield replace(part, ground_truth=replace(part.ground_truth, objects=objects))
+
+
 def _print_overview(overview: Overview, rows: int) -> None:
+    from anydet.commands.tables import print_result_table
     from anydet.evaluation.tables import format_cell
 
     for name, result in overview.results.items():
         click.echo(f"\n{name}")
-        width = max(map(len, result.metrics), default=0)
-        for metric, value in result.metrics.items():
+        numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
+        width = max(map(len, numbers), default=0)
+        for metric, value in numbers.items():
             click.echo(f"  {metric:<{width}}  {format_cell(value):>8}")
         for table in result.tables:
-            _print_table(table, rows)
+            print_result_table(table, rows)
     for name, reason in overview.skipped.items():
         click.echo(f"{name}: left out, {reason}", err=True)
-
-
-def _print_table(table: Table, rows: int) -> None:
-    from anydet.commands.tables import print_table
-    from anydet.evaluation.tables import format_cell
-
-    if not table.rows or not rows:
-        return
-    if len(table.header) > _WIDEST:
-        click.echo(f"  {table.title}: {len(table.rows)} x {len(table.header)}, in --json")
-        return
-    click.echo(f"  {table.title}")
-    print_table(table.header, [tuple(map(format_cell, row)) for row in table.rows[:rows]])
-    if len(table.rows) > rows:
-        click.echo(f"  {len(table.rows) - rows} more rows, in --json or with --rows {len(table.rows)}")

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from anydet.evaluation.tables import Table
+
+_WIDEST = 16
+"""Columns of a table that a terminal has room for."""
 
 
 def print_table(
@@ -27,3 +36,21 @@ def print_table(
             table.add_section()
         table.add_row(*row)
     Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
+
+
+def print_result_table(table: Table, rows: int) -> None:
+    """Print the first rows of a result's table under its title, and say how many more there are.
+
+    Tables that are too wide are only named; nothing is printed of empty ones, or for no rows.
+    """
+    from anydet.evaluation.tables import format_cell
+
+    if not table.rows or not rows:
+        return
+    if len(table.header) > _WIDEST:
+        click.echo(f"  {table.title}: {len(table.rows)} x {len(table.header)}, in --json")
+        return
+    click.echo(f"  {table.title}")
+    print_table(table.header, [tuple(map(format_cell, row)) for row in table.rows[:rows]])
+    if len(table.rows) > rows:
+        click.echo(f"  {len(table.rows) - rows} more rows, in --json or with --rows {len(table.rows)}")

@@ -19,7 +19,10 @@ class Result(Protocol):
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """Numbers by name, flat, as trackers take them; ``None`` where there is nothing to measure on."""
+        """Numbers by name, flat, as trackers take them; ``None`` where there is nothing to measure on.
+
+        A name with a slash ("AP/low") is a detail that a table shows, too; terminals leave it out.
+        """
 
     @property
     def tables(self) -> Sequence[Table]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.evaluator import Engine, Evaluator, Result
+from anydet.evaluation.analysis.bootstrap import Intervals, find_intervals
+from anydet.evaluation.analysis.precision_recall import PrecisionRecall, trace_curves
+from anydet.evaluation.analysis.slices import Slices, slice_metrics
+from anydet.evaluation.coco import CocoEvaluator, CocoResult
+from anydet.evaluation.evaluator import Engine, EngineUser, Evaluator, Result
 from anydet.evaluation.inputs import Inputs
+from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
 
 
@@ -48,6 +52,69 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Extras:
+    """What to find beside COCO's numbers.
+
+    Attributes:
+        resamples: for intervals; 0 for none.
+        level: how much of the resamples an interval holds.
+        seed: of the draws.
+        slices: name -> keys of images.
+    """
+
+    resamples: int = 0
+    level: float = 0.95
+    seed: int = 0
+    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is asked for."""
+        return bool(self.resamples or self.slices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extended:
+    """COCO's numbers with what surrounds them.
+
+    Attributes:
+        result: the numbers.
+        curves: precision by recall.
+        intervals: where the numbers may lie.
+        slices: the numbers on parts of the images.
+    """
+
+    result: CocoResult
+    curves: PrecisionRecall
+    intervals: Intervals | None = None
+    slices: Slices | None = None
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The numbers; "AP/low" and "AP/high" with intervals, "night/AP" with slices."""
+        found = dict(self.result.metrics)
+        for name, interval in self.intervals.overall.items() if self.intervals else ():
+            found |= {f"{name}/low": interval.low, f"{name}/high": interval.high}
+        for name, row in self.slices.metrics.items() if self.slices else ():
+            found |= {f"{name}/{metric}": value for metric, value in row.items()}
+        return found
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Intervals, slices, classes."""
+        intervals = self.intervals.tables if self.intervals else ()
+        return (*intervals, *([self.slices.table] if self.slices else ()), *self.result.tables)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result's own, and the rest under its names."""
+        found = {**self.result.as_dict(), "curves": self.curves.as_dict()}
+        for name, extra in (("intervals", self.intervals), ("slices", self.slices)):
+            if extra is not None:
+                found[name] = extra.as_dict()
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """Evaluators that have seen all images.
 
@@ -61,9 +128,18 @@ class Prepared:
     skipped: Mapping[str, str]
     context: Mapping[str, Any]
 
-    def overview(self) -> Overview:
-        """Their results."""
-        results = {name: evaluator.result() for name, evaluator in self.evaluators.items()}
+    def overview(self, extras: Extras | None = None) -> Overview:
+        """Their results.
+
+        Raises ``EvaluationError`` where extras are asked for and no evaluator of COCO's numbers is there.
+        """
+        extras = extras or Extras()
+        if extras.wanted and not any(isinstance(one, CocoEvaluator) for one in self.evaluators.values()):
+            raise EvaluationError(
+                f"intervals and slices are of COCO's numbers, not of {', '.join(self.evaluators)}",
+                fix="add coco to --metrics",
+            )
+        results = {name: _result(evaluator, extras) for name, evaluator in self.evaluators.items()}
         return Overview(results, self.skipped, self.context)
 
 
@@ -99,8 +175,9 @@ def prepare_evaluators(
         if None not in reasons:
             skipped[name] = str(reasons[0])
             continue
+        if engine is not None and isinstance(evaluator, EngineUser):
+            evaluator.use_engine(engine)
         if isinstance(evaluator, CocoEvaluator):
-            evaluator.engine = engine or evaluator.engine
             evaluator.context = parts[-1].context
         for part in parts:
             evaluator.add(part.detections, part.ground_truth)
@@ -109,3 +186,16 @@ def prepare_evaluators(
         name, reason = next(iter(skipped.items()))
         raise EvaluationError(f"{name} does not apply: {reason}", fix="name other evaluators with --metrics")
     return Prepared(evaluators, skipped, parts[-1].context)
+
+
+def _result(evaluator: Evaluator, extras: Extras) -> Result:
+    if not isinstance(evaluator, CocoEvaluator):
+        return evaluator.result()
+    result = evaluator.result()
+    intervals = None
+    if extras.resamples:
+        intervals = find_intervals(
+            evaluator, resamples=extras.resamples, level=extras.level, seed=extras.seed
+        )
+    slices = slice_metrics(evaluator, extras.slices) if extras.slices else None
+    return Extended(result, trace_curves(result), intervals, slices)

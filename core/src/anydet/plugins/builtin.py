@@ -82,6 +82,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     for name in (
         "adapters",
         "check-dataset",
+        "compare",
         "convert",
         "demo",
         "doctor",

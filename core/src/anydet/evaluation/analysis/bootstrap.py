@@ -13,7 +13,7 @@ Evaluation"), which cancels what is hard or easy about the images, and the bias.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,9 @@ from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.protocol import Metric, metrics
 from anydet.evaluation.tables import Table
 from anydet.types import BoolArray, FloatArray
+
+FEWEST_IMAGES = 5
+"""A class on fewer images has no interval and no p-value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +176,8 @@ def find_intervals(
     }
     by_class = {
         str(row["name"]): {
-            name: _interval(row[name], found.by_class[:, c, k], level) for k, name in enumerate(found.names)
+            name: _interval(row[name], found.by_class[:, c, k], level if rests_on_enough(row) else None)
+            for k, name in enumerate(found.names)
         }
         for c, row in enumerate(result.per_class)
     }
@@ -189,6 +193,14 @@ def check_counts(resamples: int, level: float) -> None:
         )
 
 
+def rests_on_enough(row: Mapping[str, Any]) -> bool:
+    """Whether a class (a row of ``CocoResult.per_class``) is on enough images to be resampled.
+
+    Draws from fewer differ too little: with one image, all of them are equal, and the interval is a point.
+    """
+    return int(row["images"]) >= FEWEST_IMAGES
+
+
 def spread(values: FloatArray, level: float) -> tuple[float, float, float] | None:
     """Where a share ``level`` of the known values lies around their mean: low, high, and their deviation."""
     known = values[~np.isnan(values)]
@@ -199,11 +211,11 @@ def spread(values: FloatArray, level: float) -> tuple[float, float, float] | Non
     return low, high, float(around.std())
 
 
-def _interval(value: float | None, values: FloatArray, level: float) -> Interval:
-    found = spread(values, level)
+def _interval(value: float | None, values: FloatArray, level: float | None) -> Interval:
+    found = None if level is None else spread(values, level)
     if value is None or found is None:
         return Interval(value, None, None, None)
-    return Interval(value, value + found[0], value + found[1], found[2])
+    return Interval(value, max(value + found[0], 0.0), min(value + found[1], 1.0), found[2])
 
 
 def _overall(by_class: FloatArray, chosen: Sequence[Metric], evaluator: CocoEvaluator) -> FloatArray:

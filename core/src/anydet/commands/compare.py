@@ -1,0 +1,84 @@
+"""``anydet compare``: do two models differ, and could it be chance?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.commands.coco_options import coco_options, read_settings
+from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+
+if TYPE_CHECKING:
+    from anydet.evaluation.analysis.comparison import Comparison
+    from anydet.plugins.manager import Plugins
+
+
+@click.command(
+    "compare",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output a.json\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output b.json --max-detections 2\n"
+        "  anydet compare a.json b.json --dataset data/scenes"
+    ),
+)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@dataset_options
+@coco_options
+@click.option(
+    "--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Draws of images."
+)
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Classes shown.")
+@click.pass_obj
+def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
+    """Compare predictions A and B on the same images: COCO's numbers, their differences and p-values.
+
+    A paired bootstrap over images: both are scored on the same draws. Differences are B - A.
+    """
+    from anydet.evaluation.analysis.comparison import compare
+    from anydet.evaluation.coco import prepare_coco
+
+    engine, dataset = open_data(plugins, flags)
+    settings = read_settings(flags)
+    both = [
+        prepare_coco(read_predictions(dataset, p, flags, engine), settings, engine=engine) for p in (a, b)
+    ]
+    comparison = compare(*both, **{name: flags[name] for name in ("resamples", "level", "seed")})
+    protocols = {"a": both[0].protocol(), "b": both[1].protocol()}
+    write_json({**comparison.as_dict(), "protocol": protocols}, json_path)
+    if json_path != Path("-"):
+        _print_comparison(comparison, a, b, rows)
+
+
+def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> None:
+    from anydet.commands.tables import print_result_table
+
+    click.echo(f"a: {a}\nb: {b}")
+    everything, classes = comparison.tables
+    print_result_table(everything, len(everything.rows))
+    print_result_table(classes, rows)
+    name, first = next(iter(comparison.overall.items()))
+    if first.difference is None or first.low is None or first.high is None or first.p is None:
+        click.echo(f"{name}: nothing to measure on")
+        return
+    better = (
+        "neither is better" if not first.difference else f"{'b' if first.difference > 0 else 'a'} is better"
+    )
+    sure = "" if first.p < 1 - comparison.level else ", which may be chance"
+    click.echo(
+        f"{name}: {better} by {abs(first.difference):.4f} (b - a in [{first.low:+.4f}, {first.high:+.4f}], "
+        f"p = {first.p:.3g}){sure}"
+    )

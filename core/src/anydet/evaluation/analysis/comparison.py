@@ -1,0 +1,172 @@
+"""Two models on the same images: how far their numbers differ, and whether that could be chance.
+
+Both are scored on the same draws of images (paired bootstrap; Koehn 2004). The interval of a difference is
+that of the resampled differences around their mean, laid around the difference measured. The p-value is
+two-sided: how often a resampled difference lies at least as far from the mean of all as the measured one lies
+from zero (Hall & Wilson 1991, "Two Guidelines for Bootstrap Hypothesis Testing": resample the null, not the
+alternative), counting the measured one itself, so that it is never 0. P-values of many classes are not
+corrected for their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from anydet.errors import EvaluationError
+from anydet.evaluation.analysis.bootstrap import check_counts, draw_images, resample, rests_on_enough, spread
+from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.tables import Table
+from anydet.types import FloatArray
+
+_COLUMNS = ("a", "b", "difference", "low", "high", "p")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A number of two models; fields are ``None`` where there is nothing to measure on.
+
+    Attributes:
+        a: of the first model.
+        b: of the second.
+        difference: b - a.
+        low: lower end of the interval of the difference.
+        high: upper end.
+        p: how likely so large a difference is by chance.
+    """
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The fields."""
+        return {name: getattr(self, name) for name in _COLUMNS}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Differences of all of COCO's numbers.
+
+    Attributes:
+        overall: by name.
+        by_class: by class, then by name.
+        level: how much of the resampled differences the intervals hold.
+        resamples: how many there were.
+        seed: of the draws.
+    """
+
+    overall: Mapping[str, Difference]
+    by_class: Mapping[str, Mapping[str, Difference]]
+    level: float
+    resamples: int
+    seed: int
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Flat names for trackers: "AP/difference", "AP/p", ..."""
+        return {
+            f"{name}/{column}": value
+            for name, difference in self.overall.items()
+            for column, value in difference.as_dict().items()
+        }
+
+    @property
+    def tables(self) -> tuple[Table, Table]:
+        """All numbers; then the first one of each class, largest difference first."""
+        first = next(iter(self.overall))
+        title = f"differences, {100 * self.level:g} % intervals, {self.resamples} resamples of images"
+        classes = sorted(self.by_class, key=lambda name: -abs(self.by_class[name][first].difference or 0.0))
+        return (
+            Table(title, ("metric", *_COLUMNS), _rows(self.overall, list(self.overall))),
+            Table(
+                f"{first} of classes, largest difference first",
+                ("class", *_COLUMNS),
+                _rows({name: row[first] for name, row in self.by_class.items()}, classes),
+            ),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``compare --json`` writes."""
+        return {
+            "metrics": self.metrics,
+            "overall": {name: one.as_dict() for name, one in self.overall.items()},
+            "by_class": {
+                name: {metric: one.as_dict() for metric, one in row.items()}
+                for name, row in self.by_class.items()
+            },
+            "level": self.level,
+            "resamples": self.resamples,
+            "seed": self.seed,
+        }
+
+
+def compare(
+    a: CocoEvaluator, b: CocoEvaluator, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Comparison:
+    """How the second model differs from the first.
+
+    Args:
+        a: has seen the detections of the first model.
+        b: has seen those of the second, on the same images, with the same settings.
+        resamples: draws of images.
+        level: how much of the resampled differences an interval holds.
+        seed: of the draws; equal seeds give equal bits.
+
+    Raises:
+        EvaluationError: the two have seen other images or count other things.
+    """
+    check_counts(resamples, level)
+    if (a.settings, a.classes) != (b.settings, b.classes) or a.joint().images != b.joint().images:
+        raise EvaluationError(
+            f"evaluators of {len(a.joint().images)} and {len(b.joint().images)} images cannot be compared: "
+            "images, classes and settings must be the same",
+            fix="evaluate both on the same data set and split, with the same flags",
+        )
+    weights = draw_images(len(a.joint().images), resamples, seed)
+    results, drawn = (a.result(), b.result()), (resample(a, weights), resample(b, weights))
+    gaps = drawn[1].overall - drawn[0].overall
+    by_class = drawn[1].by_class - drawn[0].by_class
+    names = drawn[0].names
+    return Comparison(
+        _differences(names, [result.metrics for result in results], gaps, level),
+        {
+            str(rows[0]["name"]): _differences(
+                names, rows, by_class[:, c], level if rests_on_enough(rows[0]) else None
+            )
+            for c, rows in enumerate(zip(*(result.per_class for result in results), strict=True))
+        },
+        level,
+        resamples,
+        seed,
+    )
+
+
+def _differences(
+    names: Sequence[str], values: Sequence[Mapping[str, Any]], gaps: FloatArray, level: float | None
+) -> dict[str, Difference]:
+    """Differences by name; ``gaps`` are (B, K)."""
+    return {
+        name: _difference(values[0][name], values[1][name], gaps[:, k], level) for k, name in enumerate(names)
+    }
+
+
+def _difference(a: float | None, b: float | None, gaps: FloatArray, level: float | None) -> Difference:
+    if a is None or b is None:
+        return Difference(a, b, None, None, None, None)
+    ends = None if level is None else spread(gaps, level)
+    if ends is None:
+        return Difference(a, b, b - a, None, None, None)
+    known = gaps[~np.isnan(gaps)]
+    far = np.count_nonzero(np.abs(known - known.mean()) >= abs(b - a) - 1e-12)
+    return Difference(a, b, b - a, b - a + ends[0], b - a + ends[1], (int(far) + 1) / (len(known) + 1))
+
+
+def _rows(differences: Mapping[str, Difference], order: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+    return tuple((name, *differences[name].as_dict().values()) for name in order)
