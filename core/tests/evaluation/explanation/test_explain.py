@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import anydet
 from anydet.columns import concatenate
@@ -554,3 +556,26 @@ def test_nothing_to_measure_gives_no_explanation(scenes):
         "explanations": [],
     }
     assert diagnose(found.take(none), truth).explanations == ()
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_whatever_the_columns_hold_is_looked_at_without_a_warning(columns, random_problems, data):
+    found, truth = columns(data.draw(random_problems("bbox")))
+    assert len(diagnose(found, truth).explanations) < 20
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300, -1e300, 0.0])
+def test_boxes_of_any_size_are_looked_at(scenes, value):
+    found, truth = scenes
+    boxes = np.tile([value, value, abs(value), abs(value)], (len(found), 1))
+    broken = replace(found, boxes_xywh_px=boxes, areas=np.minimum(boxes[:, 2], 1e150) ** 2)
+    assert all(one.gain is None for one in diagnose(broken, truth).explanations)
+
+
+def test_unknown_sizes_leave_what_needs_none(scenes):
+    found, truth = scenes
+    sizes = np.full_like(truth.sizes_wh, -1)
+    broken = with_numbers(found, numbers_of(found, "xyxy_abs"), "xywh_abs")
+    broken, truth = replace(broken, sizes_wh=sizes), replace(truth, sizes_wh=sizes)
+    assert "corners" in first_cause(broken, truth).cause

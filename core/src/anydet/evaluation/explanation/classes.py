@@ -58,8 +58,8 @@ def _cause(name: str, what_to_do: str, mapping: IntArray) -> Cause:
 
 
 def _has_gaps(classes: ClassTable) -> bool:
-    first = classes.source_ids[:1]
-    return classes.source_ids != tuple(range(*first, *(start + len(classes) for start in first)))
+    ids = classes.source_ids
+    return len(ids) > 0 and ids != tuple(range(ids[0], ids[0] + len(ids)))
 
 
 def _map_classes(mapping: IntArray, detections: DetectionColumns, _: GroundTruthColumns) -> DetectionColumns:

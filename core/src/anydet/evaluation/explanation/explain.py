@@ -65,7 +65,8 @@ def explain(
     causes = list(all_causes(ground_truth, box_format))
     found: list[Explanation] = []
     if before is not None and len(detections):
-        found = trial.compare(before, causes) or trial.compare(before, trial.pair_up(causes))
+        with np.errstate(over="ignore", invalid="ignore"):  # boxes may be of any size
+            found = trial.compare(before, causes) or trial.compare(before, trial.pair_up(causes))
         found += find_symptoms(trial.evidence())
     return Diagnosis(before, len(trial.images), len(ground_truth.images), len(causes), tuple(found))
 
