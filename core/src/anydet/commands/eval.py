@@ -69,6 +69,13 @@ if TYPE_CHECKING:
     help="Object models for poses, as BOP lays them out: models_info.json, obj_000001.ply, ...",
 )
 @click.option(
+    "--plots",
+    "plots_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw PNG files there: curves, intervals, errors, confusions, calibration (extra 'plot').",
+)
+@click.option(
     "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows shown of a table."
 )
 @click.pass_obj
@@ -98,6 +105,8 @@ def command(
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
     extras = Extras(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
     overview = prepare_evaluators(parts, chosen, plugins=plugins, engine=engine).overview(extras)
+    if flags["plots_dir"] is not None:
+        _draw(overview, flags["plots_dir"])
     write_json(overview.as_dict(), json_path)
     if json_path != Path("-"):
         _print_overview(overview, rows)
@@ -113,6 +122,13 @@ def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
     for part in parts:
         objects = join_models(models, part.ground_truth.classes)
         yield replace(part, ground_truth=replace(part.ground_truth, objects=objects))
+
+
+def _draw(overview: Overview, folder: Path) -> None:
+    from anydet.report.charts import draw_charts
+
+    for path in draw_charts(overview, folder):
+        click.echo(f"wrote {path}", err=True)
 
 
 def _print_overview(overview: Overview, rows: int) -> None:
