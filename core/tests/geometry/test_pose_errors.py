@@ -195,19 +195,27 @@ def test_what_is_at_depth_0_is_infinitely_far_in_the_image():
     assert not np.isfinite(project(np.zeros((1, 3)), CAMERA)).any()
 
 
-def test_large_models_are_searched_by_a_tree_with_the_same_result(monkeypatch):
-    rng = np.random.default_rng(3)
-    cloud = model(rng.normal(size=(300, 3)))
-    asked = rng.normal(size=(700, 3))
-    few = Shape.of(cloud).nearest(asked)
+def test_a_tree_and_a_plain_search_find_the_same(monkeypatch):
     pytest.importorskip("scipy")
-    monkeypatch.setattr(pose_errors, "_FEW_POINTS", 100)
-    np.testing.assert_allclose(Shape.of(cloud).nearest(asked), few, rtol=1e-12)
+    rng = np.random.default_rng(3)
+    cloud, asked = model(rng.normal(size=(300, 3))), rng.normal(size=(700, 3))
+    by_tree = Shape.of(cloud).nearest(asked)
+    monkeypatch.setitem(sys.modules, "scipy.spatial", None)
+    np.testing.assert_allclose(Shape.of(cloud).nearest(asked), by_tree, rtol=1e-12)
 
 
 def test_without_scipy_a_large_model_says_what_to_install(monkeypatch):
     monkeypatch.setattr(pose_errors, "_FEW_POINTS", 3)
     monkeypatch.setitem(sys.modules, "scipy.spatial", None)
-    with pytest.raises(EvaluationError, match=r"'thing' has 4 vertices.*needs scipy") as caught:
+    with pytest.raises(EvaluationError, match=r"'thing' has vertices at 4 places.*needs scipy") as caught:
         Shape.of(model(np.eye(4)[:, :3]))
     assert "anydet[pose]" in caught.value.fix
+
+
+def test_vertices_at_one_place_all_count():
+    true, turned = motion(np.eye(3), (0, 0, 1)), motion(turn((0, 0, 1), 90), (0, 0, 1))
+    thrice = Shape.of(model([[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.1, 0, 0]]))
+    assert len(thrice.points_m) == 2
+    assert add_m(turned, true, thrice) == pytest.approx(3 * 0.1 * np.sqrt(2) / 4)
+    assert adds_m(turned, true, thrice) == pytest.approx(3 * 0.1 / 4)
+    assert projection_px(motion(np.eye(3), (0, 0, 0.5)), true, thrice, CAMERA) == pytest.approx(3 * 60 / 4)

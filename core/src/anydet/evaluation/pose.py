@@ -258,7 +258,7 @@ def _centre(name: str, errors: FloatArray) -> dict[str, float | None]:
 
 
 def _share(right: BoolArray, targets: int) -> float | None:
-    return np.count_nonzero(right) / targets if targets else None
+    return int(np.count_nonzero(right)) / targets if targets else None
 
 
 def _area(errors: FloatArray, targets: int) -> float | None:

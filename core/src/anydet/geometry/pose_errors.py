@@ -14,12 +14,12 @@ from itertools import product
 import numpy as np
 
 from anydet.errors import EvaluationError
-from anydet.types import FloatArray, Intrinsics, ObjectModel, SymmetryAxis
+from anydet.types import FloatArray, IntArray, Intrinsics, ObjectModel, SymmetryAxis
 
 STEP = 0.01
 """BOP's longest way of a vertex between two discretised rotations, as a part of the diameter."""
 _FEW_POINTS = 2000
-"""Models up to here are searched for nearest points without scipy."""
+"""Models up to here are searched for nearest points where there is no scipy."""
 _PROBES = np.array([way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)])
 
 
@@ -29,12 +29,16 @@ class Shape:
 
     Attributes:
         model: the model.
+        points_m: (P, 3) its vertices, each place once.
+        counts: (P,) how many vertices share a place, which is what means are weighted with.
         motions: (S, 4, 4) that change nothing, axes of symmetry discretised as BOP does.
         probes: (Q, 3) the outermost vertices in a few directions.
         nearest: (M, 3) points in the model's frame to (M,) distances to its nearest vertex.
     """
 
     model: ObjectModel
+    points_m: FloatArray
+    counts: IntArray
     motions: FloatArray
     probes: FloatArray
     nearest: Callable[[FloatArray], FloatArray]
@@ -42,8 +46,14 @@ class Shape:
     @classmethod
     def of(cls, model: ObjectModel) -> Shape:
         """The shape of a model; raises ``EvaluationError`` where its size needs scipy and there is none."""
-        rows = np.unique(np.argmax(model.points_m @ _PROBES.T, axis=0))
-        return cls(model, discretise(model), model.points_m[rows], _nearest(model))
+        points, counts = np.unique(model.points_m, axis=0, return_counts=True)
+        rows = np.unique(np.argmax(points @ _PROBES.T, axis=0))
+        nearest = _nearest(points, model.name)
+        return cls(model, points, counts, discretise(model), points[rows], nearest)
+
+    def mean(self, distances: FloatArray) -> float:
+        """The mean over all vertices of what is known at each place."""
+        return float(np.average(distances, weights=self.counts))
 
 
 def pose(rotations: FloatArray, translations_m: FloatArray) -> FloatArray:
@@ -114,15 +124,15 @@ def discretise(model: ObjectModel, step: float = STEP) -> FloatArray:
 
 def add_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
     """ADD: mean distance of each vertex to itself, metres; symmetries do not count."""
-    points = shape.model.points_m
-    return float(np.linalg.norm(move(estimated, points) - move(true, points), axis=1).mean())
+    points = shape.points_m
+    return shape.mean(np.linalg.norm(move(estimated, points) - move(true, points), axis=1))
 
 
 def adds_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
     """ADD-S: mean distance of each vertex in the true pose to the nearest one in the estimated, metres."""
     turned = estimated[:3, :3].T
     back = pose(turned, -turned @ estimated[:3, 3]) @ true
-    return float(shape.nearest(move(back, shape.model.points_m)).mean())
+    return shape.mean(shape.nearest(move(back, shape.points_m)))
 
 
 def mssd_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
@@ -137,9 +147,9 @@ def mspd_px(estimated: FloatArray, true: FloatArray, shape: Shape, camera: Intri
 
 def projection_px(estimated: FloatArray, true: FloatArray, shape: Shape, camera: Intrinsics) -> float:
     """Mean distance of projected vertices, pixels; symmetries do not count."""
-    points = shape.model.points_m
+    points = shape.points_m
     apart = project(move(estimated, points), camera) - project(move(true, points), camera)
-    return float(np.linalg.norm(apart, axis=1).mean())
+    return shape.mean(np.linalg.norm(apart, axis=1))
 
 
 def _least_worst(
@@ -152,11 +162,11 @@ def _least_worst(
     """
     poses = true @ shape.motions
     bounds = _worst(view(move(poses, shape.probes)), view(move(estimated, shape.probes)))
-    goal, least = view(move(estimated, shape.model.points_m)), np.inf
+    goal, least = view(move(estimated, shape.points_m)), np.inf
     for symmetry in np.argsort(bounds, kind="stable").tolist():
         if bounds[symmetry] >= least:
             break
-        worst = _worst(view(move(poses[symmetry], shape.model.points_m)), goal)
+        worst = _worst(view(move(poses[symmetry], shape.points_m)), goal)
         least = min(least, float(worst))
     return least
 
@@ -199,15 +209,15 @@ def _turn(axis: SymmetryAxis, angles: FloatArray) -> FloatArray:
     return pose(rotations, point - rotations @ point)
 
 
-def _nearest(model: ObjectModel) -> Callable[[FloatArray], FloatArray]:
-    points = model.points_m
-    if len(points) <= _FEW_POINTS:
-        return lambda asked: _search(points, asked)
+def _nearest(points: FloatArray, name: str) -> Callable[[FloatArray], FloatArray]:
+    """A tree of scipy's; without scipy a plain search, unless there are too many points."""
     try:
         from scipy.spatial import KDTree
     except ImportError as exc:
+        if len(points) <= _FEW_POINTS:
+            return lambda asked: _search(points, asked)
         raise EvaluationError(
-            f"object {model.name!r} has {len(points)} vertices: finding the nearest ones needs scipy",
+            f"object {name!r} has vertices at {len(points)} places: finding the nearest ones needs scipy",
             fix="pip install 'anydet[pose]'",
         ) from exc
     tree = KDTree(points)
