@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
     "compare-pytorch-with-onnx",
+    "compare-two-models",
     "evaluate-somebody-elses-predictions",
     "understand-low-ap",
     "which-preset-for-my-model",

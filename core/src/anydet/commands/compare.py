@@ -80,5 +80,5 @@ def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> No
     sure = "" if first.p < 1 - comparison.level else ", which may be chance"
     click.echo(
         f"{name}: {better} by {abs(first.difference):.4f} (b - a in [{first.low:+.4f}, {first.high:+.4f}], "
-        f"p = {first.p:.3g}){sure}"
+        f"p = {first.p:.3f}){sure}"
     )

@@ -118,4 +118,4 @@ def test_the_command_says_when_a_difference_may_be_chance(files):
         main, ["compare", a, a, "--dataset", dataset, "--resamples", "5"], obj=Plugins(())
     )
     assert "AP: neither is better by 0.0000" in done.stdout
-    assert "p = 1), which may be chance" in done.stdout
+    assert "p = 1.000), which may be chance" in done.stdout
