@@ -26,6 +26,8 @@ SLOW = {
     "compare-pytorch-with-onnx",
     "compare-two-models",
     "evaluate-somebody-elses-predictions",
+    "evaluate-states-poses-and-masks",
+    "find-what-a-model-gets-wrong",
     "understand-low-ap",
     "which-preset-for-my-model",
     "write-an-adapter",
