@@ -19,7 +19,7 @@ from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
 from anydet.evaluation.inputs import read_inputs
 from anydet.evaluation.parts import take_images
-from anydet.geometry.boxes import to_xywh_px, xywh_to_xyxy
+from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px, xywh_to_xyxy
 from anydet.types import ClassTable
 
 SIZES = (320, 240), (240, 320), (400, 200), (256, 256)
@@ -104,10 +104,11 @@ def numbers_of(found, box_format):
     columns = {
         "xywh": (x, y, w, h),
         "xyxy": (x, y, x + w, y + h),
+        "yxyx": (x, y, x + w, y + h),
         "cxcywh": (x + w / 2, y + h / 2, w, h),
     }[kind]
-    numbers = np.stack(columns, axis=1)
-    return numbers / np.tile(sizes_of(found), 2) if unit == "norm" else numbers
+    numbers = np.stack(columns, axis=1) / (np.tile(sizes_of(found), 2) if unit == "norm" else 1)
+    return numbers[:, [1, 0, 3, 2]] if kind == "yxyx" else numbers
 
 
 def sizes_of(found):
@@ -154,6 +155,9 @@ def test_predictions_without_a_mistake_but_poor_have_none(good):
             "corners (left, top, right, bottom), taken for left, top, width, height; fra",
         ),
         ("xywh_norm", "cxcywh_norm", "left, top, width, height, taken for centre, width, height"),
+        ("yxyx_norm", "cxcywh_norm", "corners, y first (top, left, bottom, right), taken for centre, width"),
+        ("yxyx_norm", "xywh_abs", "corners, y first (top, left, bottom, right), taken for left, top, width"),
+        ("yxyx_norm", "xyxy_abs", "taken for corners (left, top, right, bottom); fractions of the image"),
     ],
 )
 def test_a_format_taken_for_another_is_found_and_the_option_named(good, written, read, words):
@@ -161,7 +165,7 @@ def test_a_format_taken_for_another_is_found_and_the_option_named(good, written,
     broken = with_numbers(found, numbers_of(found, written), read)
     first = first_cause(broken, truth, box_format=read)
     assert words in first.cause
-    if written not in {"xyxy_norm", "xywh_norm"}:
+    if written in BOX_FORMATS:
         assert first.what_to_do == f"say --bbox-format {written}"
     else:
         assert "--bbox-format" not in first.what_to_do

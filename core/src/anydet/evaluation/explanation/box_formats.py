@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from anydet.evaluation.explanation.cause import Cause, moved
-from anydet.geometry.boxes import to_xywh_px
+from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
 from anydet.types import FloatArray
 
 _WORDS = {
@@ -16,6 +16,10 @@ _WORDS = {
     "xyxy": "corners (left, top, right, bottom)",
     "cxcywh": "centre, width, height",
 }
+_SOURCES = {**_WORDS, "yxyx": "corners, y first (top, left, bottom, right)"}
+"""What files hold, beside what they may be taken for; TensorFlow's detectors put y first."""
+_AMONG_ORDERS = "yxyx", "xyxy"
+"""Source and taken that are found as x and y swapped."""
 
 
 def format_causes(box_format: str | None = None) -> Iterator[Cause]:
@@ -28,42 +32,42 @@ def format_causes(box_format: str | None = None) -> Iterator[Cause]:
     kind, _, unit = (box_format or "").partition("_")
     unit = unit or "abs"
     changes = (
-        ("", unit, 0),
-        ("fractions of the image, taken for pixels", "norm", 1),
-        ("pixels, taken for fractions", "abs", -1),
+        ("", unit, unit),
+        ("fractions of the image, taken for pixels", "norm", "abs"),
+        ("pixels, taken for fractions", "abs", "norm"),
     )
     for taken in sorted(_WORDS, key=lambda name: name != kind):
-        for source, (change, written, power) in product(_WORDS, changes):
-            if source != taken or change:
-                meaning = f"{_WORDS[source]}, taken for {_WORDS[taken]}" if source != taken else ""
-                yield Cause(
-                    "box format",
-                    "boxes are " + "; ".join(filter(None, (meaning, change))),
-                    _remedy(source, written, known=taken == kind),
-                    moved(_reread, source, taken, power),
-                )
+        for source, (change, written, read) in product(_SOURCES, changes):
+            if not change and (source == taken or (source, taken) == _AMONG_ORDERS):
+                continue
+            meaning = f"{_SOURCES[source]}, taken for {_WORDS[taken]}" if source != taken else ""
+            yield Cause(
+                "box format",
+                "boxes are " + "; ".join(filter(None, (meaning, change))),
+                _remedy(source, written, known=taken == kind),
+                moved(_reread, f"{source}_{written}", f"{taken}_{read}"),
+            )
 
 
 def _remedy(source: str, unit: str, *, known: bool) -> str:
     """The option that reads such boxes, where there is one and the file is read as it was taken."""
-    if known and (unit == "abs" or source == "cxcywh"):
+    if known and f"{source}_{unit}" in BOX_FORMATS:
         return f"say --bbox-format {source}_{unit}"
-    return f"convert from {_WORDS[source]}{' in fractions' * (unit == 'norm')} where boxes are written"
+    return f"convert from {_SOURCES[source]}{' in fractions' * (unit == 'norm')} where boxes are written"
 
 
-def _reread(boxes: FloatArray, sizes_wh: FloatArray, source: str, taken: str, power: int) -> FloatArray:
-    """Boxes whose four numbers were ``taken`` for one format and are of another.
-
-    ``power`` of the image's size is 1 where they are still fractions, -1 where pixels were multiplied by it.
-    """
-    sides = np.maximum(np.tile(sizes_wh, 2), 1.0)
-    boxes = boxes * sides**power
-    if source == taken:
-        return boxes
+def _reread(boxes: FloatArray, sizes_wh: FloatArray, source: str, taken: str) -> FloatArray:
+    """Boxes whose four numbers were ``taken`` for one format and are of another; ``norm`` is fractions."""
+    kind, _, unit = source.partition("_")
     low, size = boxes[:, :2], boxes[:, 2:]
-    first = low + size / 2 if taken == "cxcywh" else low
-    second = low + size if taken == "xyxy" else size
-    return to_xywh_px(np.concatenate([first, second], axis=1), f"{source}_abs", np.ones(2, np.int64))
+    first = low + size / 2 if taken.startswith("cxcywh") else low
+    second = low + size if taken.startswith("xyxy") else size
+    sides = np.maximum(np.tile(sizes_wh, 2), 1.0)
+    numbers = np.concatenate([first, second], axis=1) / (sides if taken.endswith("norm") else 1.0)
+    if kind == "yxyx":
+        kind, numbers = "xyxy", numbers[:, [1, 0, 3, 2]]
+    numbers = numbers * sides if unit == "norm" else numbers
+    return to_xywh_px(numbers, f"{kind}_abs", np.ones(2, np.int64))
 
 
 def order_causes() -> Iterator[Cause]:
