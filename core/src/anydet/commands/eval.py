@@ -16,6 +16,7 @@ from anydet.commands.dataset_options import (
     read_predictions,
     write_json,
 )
+from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
     from anydet.evaluation.inputs import Inputs
@@ -76,6 +77,9 @@ if TYPE_CHECKING:
     help="Draw PNG files there: curves, intervals, errors, confusions, calibration (extra 'plot').",
 )
 @click.option(
+    "--explain", is_flag=True, help="Try the usual mistakes that make AP low, and name those that do."
+)
+@click.option(
     "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows shown of a table."
 )
 @click.pass_obj
@@ -95,10 +99,12 @@ def command(
     "metrics" a flat dictionary for experiment trackers.
     """
     from anydet.evaluation.analysis.slices import read_slices
+    from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.overview import Extras, prepare_evaluators
 
     engine, dataset = open_data(plugins, flags)
-    parts = read_predictions(dataset, flags["predictions"], flags, engine)
+    seen = Gathered()
+    parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, engine))
     if models_dir is not None:
         parts = _with_models(parts, models_dir)
     chosen = None if names is None else names.split(",")
@@ -107,9 +113,15 @@ def command(
     overview = prepare_evaluators(parts, chosen, plugins=plugins, engine=engine).overview(extras)
     if flags["plots_dir"] is not None:
         _draw(overview, flags["plots_dir"])
-    write_json(overview.as_dict(), json_path)
+    diagnosis = seen.explain(engine) if flags["explain"] else None
+    explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
+    write_json({**overview.as_dict(), **explained}, json_path)
     if json_path != Path("-"):
         _print_overview(overview, rows)
+        if diagnosis:
+            print_diagnosis(diagnosis)
+    if not diagnosis:
+        print_hint(overview.metrics.get("coco/AP50"), seen, engine)
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:

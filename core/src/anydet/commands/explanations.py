@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from anydet.evaluation.coco import CocoResult
     from anydet.evaluation.evaluator import Engine
     from anydet.evaluation.explanation.cause import Diagnosis
     from anydet.evaluation.explanation.gather import Gathered
@@ -37,10 +36,10 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         click.echo(f"{'':10}fix: {one.what_to_do}")
 
 
-def print_hint(result: CocoResult, seen: Gathered, engine: Engine) -> None:
+def print_hint(ap50: float | None, seen: Gathered, engine: Engine) -> None:
     """One line to stderr where AP50 is next to nothing although there are many detections."""
-    ap50, detections = result.metrics.get("AP50"), result.protocol["detections"]
-    if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, result.protocol["annotations"] / 2):
+    detections, annotations = seen.counts
+    if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, annotations / 2):
         return
     diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
     causes = "; ".join(one.cause for one in diagnosis.explanations[:1])

@@ -32,15 +32,18 @@ def write_entries(dataset, path, images):
     return path
 
 
-def evaluate(dataset, predictions, *options):
-    arguments = ["eval-coco", "--dataset", str(dataset), "--predictions", str(predictions), *options]
+def evaluate(dataset, predictions, *options, command="eval-coco"):
+    arguments = [command, "--dataset", str(dataset), "--predictions", str(predictions), *options]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     return result
 
 
-def test_a_hopeless_file_gets_one_line_that_names_the_cause(files):
-    hints = [line for line in evaluate(*files).stderr.splitlines() if line.startswith("hint: ")]
+@pytest.mark.parametrize("command", ["eval", "eval-coco"])
+def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
+    hints = [
+        line for line in evaluate(*files, command=command).stderr.splitlines() if line.startswith("hint: ")
+    ]
     assert len(hints) == 1
     assert "AP50 of 0.000" in hints[0]
     assert "boxes are corners (left, top, right, bottom), taken for centre" in hints[0]
@@ -51,8 +54,9 @@ def test_a_good_file_gets_no_hint(files):
     assert "hint: " not in evaluate(*files, "--bbox-format", "xyxy_abs").stderr
 
 
-def test_explain_prints_the_gain_and_what_to_do(files):
-    result = evaluate(*files, "--explain")
+@pytest.mark.parametrize("command", ["eval", "eval-coco"])
+def test_explain_prints_the_gain_and_what_to_do(files, command):
+    result = evaluate(*files, "--explain", command=command)
     assert "why AP is low" in result.stdout
     assert "+1.000  boxes are corners" in result.stdout
     assert "fix: say --bbox-format xyxy_abs" in result.stdout

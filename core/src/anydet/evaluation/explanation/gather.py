@@ -32,6 +32,11 @@ class Gathered:
             self._remember(part)
             yield part
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many detections and annotations are remembered."""
+        return sum(map(len, self._found)), sum(map(len, self._truth))
+
     def explain(self, engine: Engine, **options: int) -> Diagnosis:
         """What explains a low AP of the parts seen; options are those of ``explain.explain``."""
         from anydet.evaluation.explanation.explain import explain  # its causes are needed only here
