@@ -36,6 +36,19 @@ def test_the_files_own_area_crowd_flag_and_state_are_kept(put, instances):
     assert labels.segmentations is None
 
 
+def test_states_have_the_names_that_the_file_gives_them(put, instances):
+    states = [{"id": 1, "name": "worn"}, {"id": 0, "name": "new"}]
+    named = put("named.json", {**instances, "state_categories": states})
+    assert open_dataset(named).ground_truth().state_names == ("new", "worn")
+    assert open_dataset(put("unnamed.json", instances)).ground_truth().state_names == ()
+    wrong = put("wrong.json", {**instances, "state_categories": states[:1]})
+    with pytest.raises(DatasetError, match=r"wrong\.json: state_categories: ids 1"):
+        open_dataset(wrong).ground_truth()
+    odd = put("odd.json", {**instances, "state_categories": ["new"]})
+    with pytest.raises(DatasetError, match=r"odd\.json: state_categories: Expected `object`"):
+        open_dataset(odd).ground_truth()
+
+
 def test_records_hold_the_rows_of_their_image(put, instances):
     dataset = open_dataset(put("instances.json", instances))
     first, second = dataset

@@ -41,6 +41,18 @@ def test_coco_keeps_the_ground_truth_to_the_bit(tmp_path):
     assert opened.labels.segmentations == wanted.labels.segmentations
 
 
+def test_coco_keeps_states_and_their_names(tmp_path):
+    write_coco(SCENES, tmp_path / "a")
+    file = tmp_path / "a/annotations/instances_val.json"
+    truth = json.loads(file.read_text())
+    for i, annotation in enumerate(truth["annotations"]):
+        annotation["state"] = i % 2
+    truth["state_categories"] = [{"id": 0, "name": "new"}, {"id": 1, "name": "worn"}]
+    file.write_text(json.dumps(truth))
+    write_coco(open_dataset(tmp_path / "a"), tmp_path / "b")
+    assert json.loads((tmp_path / "b/annotations/instances_val.json").read_text()) == truth
+
+
 def test_yolo_keeps_classes_and_boxes(tmp_path):
     write_yolo(SCENES, tmp_path)
     opened, wanted = open_dataset(tmp_path).ground_truth(), SCENES.ground_truth()

@@ -93,8 +93,16 @@ class CocoDataset:
             classes=columns.classes,
             source=self.source,
             image_ids=columns.image_ids[:count],
+            state_names=self._state_names(),
             federation=_first(columns.federation, count),
         )
+
+    def _state_names(self) -> tuple[str, ...]:
+        if self.columns.labels.states is None:
+            return ()
+        from anydet.data.statenames import read_state_names
+
+        return read_state_names(self.annotations)
 
     def _stated_wh(self, row: int) -> Size | None:
         width, height = self.columns.sizes_wh[row].tolist()

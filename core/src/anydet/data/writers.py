@@ -87,6 +87,9 @@ def write_coco(
             for name, source_id in zip(classes.names, classes.source_ids, strict=True)
         ]
         document = {"images": images, "annotations": annotations, "categories": categories}
+        stated = any("state" in annotation for annotation in annotations)
+        if stated and (names := dataset.ground_truth(0).state_names):
+            document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(names)]
         (folder / "annotations").mkdir()
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
 
