@@ -21,6 +21,8 @@ CLASSES = 80
 WIDTH, HEIGHT = 640, 480
 _BLOCK = 200_000
 _CORNERS = 14
+_BODY = np.random.default_rng(17).random((17, 2))
+"""Where a person's keypoints lie in its box."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _shapes(objects: Objects, iou_type: str, rng: np.random.Generator, *, truth:
             yield b',"segmentation":' + (_polygon(ring) if truth else _rle(ring))
     else:
         for x, y, w, h in objects.boxes.tolist():
-            points = np.round(rng.uniform([x, y], [x + w, y + h], (17, 2)), 2).tolist()
+            points = np.round((_BODY + rng.normal(0, 0.02, _BODY.shape)) * [w, h] + [x, y], 2).tolist()
             visible = rng.integers(0, 3, 17).tolist() if truth else [2] * 17
             flat = b",".join(b"%.2f,%.2f,%d" % (*p, v) for p, v in zip(points, visible, strict=True))
             counted = b',"num_keypoints":%d' % sum(v > 0 for v in visible) if truth else b""

@@ -31,7 +31,7 @@ using Pairs = In<std::int64_t, nb::shape<-1, 2>>;
 // Hands memory over to numpy.
 template <class T>
 auto give(T* data, std::initializer_list<std::size_t> shape) {
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    nb::capsule owner(data, [](void* p) noexcept { std::free(p); });
     return nb::ndarray<nb::numpy, T>(data, shape, owner);
 }
 template <class T>
@@ -40,9 +40,9 @@ auto give(Buffer<T>& buffer, std::size_t size) {
 }
 template <class T>
 auto give(const std::vector<T>& values, std::initializer_list<std::size_t> shape) {
-    auto* copy = new T[values.size()];
-    std::copy(values.begin(), values.end(), copy);
-    return give(copy, shape);
+    Buffer<T> copy(values.size());
+    std::copy(values.begin(), values.end(), copy.data());
+    return give(copy.release(), shape);
 }
 
 // Columns that keep the arrays alive they point into.

@@ -3,8 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
+#include <type_traits>
 #include <vector>
+
+#include "../pages.h"
 
 namespace fasteval {
 
@@ -54,19 +59,26 @@ struct Limits {
 // An array that is not cleared when it is made.
 template <class T>
 class Buffer {
+    static_assert(std::is_trivially_copyable_v<T>);
+
   public:
     Buffer() = default;
-    explicit Buffer(std::size_t size) : data_(new T[size]), size_(size) {}
+    explicit Buffer(std::size_t size) : data_(static_cast<T*>(std::malloc(size ? size * sizeof(T) : 1))), size_(size) {
+        if (!data_) throw std::bad_alloc();
+        use_large_pages(data_.get(), size * sizeof(T));
+    }
     T* data() { return data_.get(); }
     const T* data() const { return data_.get(); }
-    T& operator[](std::size_t i) { return data_[i]; }
-    const T& operator[](std::size_t i) const { return data_[i]; }
+    T& operator[](std::size_t i) { return data_.get()[i]; }
+    const T& operator[](std::size_t i) const { return data_.get()[i]; }
     std::size_t size() const { return size_; }
-    void shrink(std::size_t size) { size_ = size; }  // forgets the end; the memory stays
-    T* release() { return data_.release(); }
+    T* release() { return data_.release(); }  // to be given to std::free
 
   private:
-    std::unique_ptr<T[]> data_;
+    struct Free {
+        void operator()(T* data) const { std::free(data); }
+    };
+    std::unique_ptr<T, Free> data_;
     std::size_t size_ = 0;
 };
 

@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "../pages.h"
+
 namespace scan {
 
 template <class T>
@@ -77,6 +79,7 @@ class Column {
     void* data = std::realloc(static_cast<void*>(data_), wanted * sizeof(T));
     if (!data) throw std::bad_alloc();
     data_ = static_cast<T*>(data);
+    use_large_pages(data, wanted * sizeof(T));
     capacity_ = wanted;
   }
 

@@ -195,11 +195,9 @@ def _similarities(
     sigmas = np.broadcast_to(
         np.asarray(params.keypoint_sigmas), (limits.classes, np.shape(params.keypoint_sigmas)[-1])
     )
-    shape = (0, sigmas.shape[1], 3)
-    found = np.zeros(shape) if detections.keypoints is None else detections.keypoints
-    known = np.zeros(shape) if labels.keypoints is None else np.nan_to_num(labels.keypoints)
     # A keypoint nobody predicted is infinitely far from every true one.
-    found = np.where(np.isnan(found), np.inf, found)
+    found = _filled(detections.keypoints, sigmas.shape[1], np.inf)
+    known = _filled(labels.keypoints, sigmas.shape[1], 0.0)
     starts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
     for first in range(0, len(detections), _KEYPOINT_ROWS):
         rows = slice(first, first + _KEYPOINT_ROWS)
@@ -217,3 +215,10 @@ def _similarities(
         annotations.append(pairs["annotations"])
         overlaps.append(_engine.keypoint_means(values, pairs["sizes"]))
     return np.concatenate(starts), np.concatenate(annotations), np.concatenate(overlaps)
+
+
+def _filled(keypoints: FloatArray | None, count: int, missing: float) -> FloatArray:
+    """(N, K, 3) with a number in place of NaN; copied only where there is one."""
+    if keypoints is None:
+        return np.zeros((0, count, 3))
+    return np.where(np.isnan(keypoints), missing, keypoints) if np.isnan(keypoints.sum()) else keypoints
