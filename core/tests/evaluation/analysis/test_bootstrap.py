@@ -44,7 +44,15 @@ def numbers_of(result, names):
     return [np.nan if result.metrics[name] is None else result.metrics[name] for name in names]
 
 
-@pytest.mark.parametrize("options", [{}, {"class_agnostic": True}, {"max_detections": (2, 4)}])
+MANY_AREAS = {"all": (0.0, 1e10), **{f"from {n}": (float(n), n + 250.0) for n in range(0, 1200, 200)}}
+"""Seven ranges of ten thresholds: more bits than a word has."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"class_agnostic": True}, {"max_detections": (2, 4)}, {"area_ranges_px": MANY_AREAS}],
+    ids=["coco", "class agnostic", "few detections", "many areas"],
+)
 def test_a_resample_is_an_evaluation_of_the_drawn_images(columns, crowd, engine, options):
     truth, results = crowd(6, 1)
     results = [{**row, "score": 1 - i / len(results)} for i, row in enumerate(results)]  # all different

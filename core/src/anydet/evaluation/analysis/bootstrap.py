@@ -13,6 +13,7 @@ Evaluation"), which cancels what is hard or easy about the images, and the bias.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -121,15 +122,16 @@ def draw_images(images: int, resamples: int, seed: int = 0) -> NDArray[np.int32]
 def resample(evaluator: CocoEvaluator, weights: NDArray[np.int32]) -> Resamples:
     """COCO's numbers for each draw of images.
 
-    Uses as many threads as the evaluator's engine, and its ``resampler`` where it has one; the bits depend on
-    neither.
+    Uses the engine's ``resampler`` and number of threads where it has one, else numpy and all cores; the bits
+    depend on neither.
 
     Args:
         evaluator: one that has seen all images.
         weights: (B, I) how often each image of ``evaluator.joint().images`` counts.
     """
     engine, params = evaluator.engine, evaluator.params
-    work: Resampler = getattr(engine, "resampler", None) or resample_class
+    compiled: Resampler | None = getattr(engine, "resampler", None)
+    work = compiled or resample_class
     chosen = metrics(params, evaluator.settings)
     rows = list(split_classes(evaluator.matches(), evaluator.joint().positives))
     selections = [
@@ -148,7 +150,7 @@ def resample(evaluator: CocoEvaluator, weights: NDArray[np.int32]) -> Resamples:
             by_class[:, c, k] = _mean(np.where(values[:, which] < 0, np.nan, values[:, which]))
 
     largest_first = sorted(range(len(rows)), key=lambda c: -_size(rows[c]))
-    with ThreadPoolExecutor(max(1, engine.threads)) as pool:
+    with ThreadPoolExecutor(max(1, engine.threads if compiled else os.cpu_count() or 1)) as pool:
         list(pool.map(run, largest_first))
     return Resamples(tuple(m.name for m in chosen), _overall(by_class, chosen, evaluator), by_class)
 
