@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from anydet.geometry import masks
@@ -84,3 +85,31 @@ def test_masks_of_photographs_are_whole():
 @pytest.mark.parametrize("counts", ["", "a", "zzzz", "é", "PPPPPPPPPPPPPPPPPP1", "00", "/1", "0\x00"])
 def test_broken_codes_are_not_whole(counts):
     assert not masks.is_whole(RLE((4, 5), counts))
+
+
+@given(
+    hnp.arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-1, 3)),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 8)), max_size=3),
+)
+def test_a_class_map_shows_the_highest_class_of_each_pixel(wanted, more):
+    layers = {one: wanted == one for one in range(4) if (wanted == one).any()}
+    for class_id, rows, columns in more:
+        layer = layers.setdefault(class_id, np.zeros(wanted.shape, np.bool_))
+        layer[rows:, columns:] = True
+    expected = np.full(wanted.shape, -1)
+    for class_id in sorted(layers):
+        expected[layers[class_id]] = class_id
+    coded = {class_id: masks.encode(layer) for class_id, layer in layers.items()}
+    np.testing.assert_array_equal(masks.class_map(coded, wanted.shape), expected)
+
+
+@given(bitmaps())
+def test_run_lengths_are_those_of_the_definition(mask):
+    assert masks.run_lengths(masks.encode(mask)).tolist() == runs(mask)
+
+
+def test_what_is_no_code_has_no_run_lengths():
+    with pytest.raises(ValueError, match="not a run-length code"):
+        masks.run_lengths(RLE((2, 2), "o"))
+    with pytest.raises(ValueError, match="too long"):
+        masks.run_lengths(RLE((2, 2), "oooooooo0"))

@@ -44,6 +44,11 @@ class ClassMaskFiles(LazyColumn[Mapping[int, RLE] | None]):
         path = self.paths[index]
         return None if path is None else read_class_mask(path)
 
+    def class_map(self, index: int) -> IntArray | None:
+        """(H, W) class of each pixel, -1 where unlabelled; what the masks say, sooner read."""
+        path = self.paths[index]
+        return None if path is None else read_class_map(path)
+
     def take(self, rows: IntArray) -> Self:
         """Rows at these positions; nothing is read."""
         return type(self)(tuple(self.paths[row] for row in rows.tolist()))
@@ -55,7 +60,14 @@ class ClassMaskFiles(LazyColumn[Mapping[int, RLE] | None]):
 
 
 def read_class_mask(path: Path) -> dict[int, RLE]:
-    """The pixels of each class of a mask image (greyscale or palette, 8 or 16 bits).
+    """The pixels of each class of a mask image; raises as ``read_class_map``."""
+    classes = read_class_map(path)
+    present = np.flatnonzero(np.bincount(classes.ravel() + 1)[1:])
+    return {one: masks.encode(classes == one) for one in present.tolist()}
+
+
+def read_class_map(path: Path) -> IntArray:
+    """(H, W) class of each pixel of a mask image (greyscale or palette, 8 or 16 bits), -1 where unlabelled.
 
     Raises:
         ImageError: the file cannot be read.
@@ -73,5 +85,4 @@ def read_class_mask(path: Path) -> dict[int, RLE]:
             f"{path}: a class mask has one number a pixel, this image has {pixels.shape[2]} ({mode})",
             fix="write it in greyscale (PNG), each pixel's value being its class id, 255 for unlabelled",
         )
-    values = pixels.astype(np.int64)
-    return {int(one): masks.encode(values == one) for one in np.unique(values) if one != UNLABELLED}
+    return np.where(pixels == UNLABELLED, -1, pixels.astype(np.int64))

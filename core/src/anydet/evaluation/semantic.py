@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from anydet.data.classmasks import ClassMaskFiles
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.confusion import Confusion, mean
@@ -64,12 +65,12 @@ class SemanticEvaluator:
         """
         fit.check_tables(detections, ground_truth)
         ours, theirs = detections.about, ground_truth.about
-        found = None if ours is None else ours.semantic_masks
-        for i, true in enumerate(() if theirs is None else theirs.semantic_masks or ()):
-            if true:
-                counts = _compare(true, (found[i] if found else None) or {}, ground_truth.images[i])
-                self._confusion = self._confusion.plus(counts)
-                self._images.append(ground_truth.images[i])
+        found, true = (None if one is None else one.semantic_masks for one in (ours, theirs))
+        for i, image in enumerate(ground_truth.images):
+            labelled = _class_map(true, i, image)
+            if labelled is not None:
+                self._confusion = self._confusion.plus(_compare(labelled, _class_map(found, i, image), image))
+                self._images.append(image)
 
     def merge(self, other: Self) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
@@ -107,26 +108,34 @@ def class_names(classes: ClassTable, count: int) -> tuple[str, ...]:
     return (*classes.names[:count], *(str(i) for i in range(len(classes), count)))
 
 
-def _compare(true: Mapping[int, RLE], found: Mapping[int, RLE], image: str) -> Confusion:
-    sizes = {mask.size_hw for mask in (*true.values(), *found.values())}
-    if len(sizes) > 1:
-        shown = " and ".join(f"{width} x {height}" for height, width in sorted(sizes))
-        raise EvaluationError(
-            f"image {image}: its class masks are {shown} pixels", fix="write masks of the image's own size"
-        )
-    classes = max([*true, *found]) + 1
+def _class_map(column: Sequence[Mapping[int, RLE] | None] | None, row: int, image: str) -> IntArray | None:
+    """(H, W) class of each pixel, -1 for none; ``None`` where there are no masks."""
+    if isinstance(column, ClassMaskFiles):
+        return column.class_map(row)
+    semantic = column[row] if column is not None else None
+    if not semantic:
+        return None
+    sizes = [mask.size_hw for mask in semantic.values()]
+    if len(set(sizes)) > 1:
+        _refuse_sizes(image, sizes)
+    return masks.class_map(semantic, sizes[0])
+
+
+def _compare(true: IntArray, found: IntArray | None, image: str) -> Confusion:
+    found = np.full_like(true, -1) if found is None else found
+    if found.shape != true.shape:
+        _refuse_sizes(image, [true.shape, found.shape])
+    classes = int(max(true.max(initial=-1), found.max(initial=-1))) + 1
     if classes > MOST_CLASSES:
         raise EvaluationError(
             f"image {image}: class {classes - 1} in a class mask, where at most {MOST_CLASSES} classes fit",
             fix="give masks of classes, not of instances",
         )
-    (size,) = sizes
-    return Confusion.of(_class_map(true, size), _class_map(found, size), classes)
+    return Confusion.of(true.ravel(), found.ravel(), classes)
 
 
-def _class_map(semantic: Mapping[int, RLE], size_hw: tuple[int, int]) -> IntArray:
-    """(H * W,) class of each pixel, -1 for none."""
-    found = np.full(size_hw, -1, np.int64)
-    for class_id in sorted(semantic):
-        found[masks.decode(semantic[class_id])] = class_id
-    return found.ravel()
+def _refuse_sizes(image: str, sizes_hw: Sequence[tuple[int, ...]]) -> NoReturn:
+    shown = " and ".join(f"{width} x {height}" for height, width in sorted(set(sizes_hw)))
+    raise EvaluationError(
+        f"image {image}: its class masks are {shown} pixels", fix="write masks of the image's own size"
+    )

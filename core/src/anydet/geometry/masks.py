@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from anydet.types import RLE, BoolArray, FloatArray, Polygons, Segmentation, Size
+from anydet.types import RLE, BoolArray, FloatArray, IntArray, Polygons, Segmentation, Size
 
 
 def encode(mask: BoolArray) -> RLE:
@@ -76,8 +77,41 @@ def _eroded(mask: BoolArray, distance: int, axis: int) -> BoolArray:
     return whole
 
 
+def class_map(semantic: Mapping[int, RLE], size_hw: tuple[int, int]) -> IntArray:
+    """(H, W) class of each pixel, -1 where no mask has it; where several have it, the highest class.
+
+    Args:
+        semantic: class id -> mask.
+        size_hw: (height, width) of all of them.
+    """
+    height, width = size_hw
+    steps = np.zeros((2, height * width + 1), np.int64)
+    for class_id, mask in semantic.items():
+        ends = np.cumsum(run_lengths(mask))
+        starts, ends = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+        for step, amount in zip(steps, (class_id + 1, 1), strict=True):
+            np.add.at(step, starts, amount)
+            np.subtract.at(step, ends, amount)
+    classes, depth = np.cumsum(steps[:, :-1], axis=1)
+    if depth.max(initial=0) > 1:
+        classes = np.zeros(height * width, np.int64)
+        for class_id in sorted(semantic):
+            classes[decode(semantic[class_id]).ravel(order="F")] = class_id + 1
+    found: IntArray = classes.reshape(width, height).T - 1
+    return found
+
+
 def is_whole(rle: RLE) -> bool:
-    """Whether ``counts`` is a run-length code whose runs add up to the mask's height x width.
+    """Whether ``counts`` is a run-length code whose runs add up to the mask's height x width."""
+    try:
+        runs = run_lengths(rle)
+    except ValueError:
+        return False
+    return bool((runs >= 0).all() and runs.sum() == rle.size_hw[0] * rle.size_hw[1])
+
+
+def run_lengths(rle: RLE) -> IntArray:
+    """(R,) pixels outside, inside, outside, ... down the columns; raises ``ValueError`` for what is no code.
 
     Source of the code: ``rleFrString`` of pycocotools' ``maskApi.c``. Each run is a little-endian number of
     5-bit digits, with sign, and from the fourth on the difference to the run two before.
@@ -85,17 +119,17 @@ def is_whole(rle: RLE) -> bool:
     digits = np.frombuffer(rle.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((digits & 0x20) == 0)
     if not len(ends) or ends[-1] != len(digits) - 1 or digits.min() < 0 or digits.max() > 63:
-        return False
+        raise ValueError("not a run-length code")
     lengths = np.diff(ends, prepend=-1)
     if lengths.max() > 7:  # above 32 bits
-        return False
+        raise ValueError("a run that is too long")
     starts = ends - lengths + 1
     places = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
-    runs = np.add.reduceat((digits & 0x1F) << places, starts)
+    runs: IntArray = np.add.reduceat((digits & 0x1F) << places, starts)
     runs -= np.where(digits[ends] & 0x10, 1 << 5 * lengths, 0)
     for first in (1, 2):
         runs[first::2] = np.cumsum(runs[first::2])
-    return bool((runs >= 0).all() and runs.sum() == rle.size_hw[0] * rle.size_hw[1])
+    return runs
 
 
 def to_coco(rle: RLE) -> dict[str, Any]:
