@@ -213,6 +213,9 @@ def test_reasons_not_to_apply_are_told():
     assert evaluator.applies(replace(found, poses=None), truth) == "the predictions have no poses"
     bare = replace(truth, labels=replace(truth.labels, poses=None))
     assert evaluator.applies(found, bare) == "the data set has no poses"
+    turned = replace(truth.labels, poses=replace(truth.labels.poses, translations_m=None))
+    reason = evaluator.applies(found, replace(truth, labels=turned))
+    assert reason == "no annotation has both a rotation and a translation"
 
 
 def clutter(seed, models, images=5):

@@ -71,12 +71,14 @@ class PoseEvaluator:
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
-        poses = ground_truth.labels.poses
-        if poses is None:
+        labels = ground_truth.labels
+        if labels.poses is None:
             return "the data set has no poses"
         if detections.poses is None:
             return "the predictions have no poses"
-        return None
+        _, cameras = camera_table(detections, ground_truth)
+        true = poses_of(labels.poses, labels.boxes_xywh_px, ground_truth.image_index, cameras)
+        return None if is_known(true).any() else "no annotation has both a rotation and a translation"
 
     def reset(self) -> None:
         """Forget everything added."""
