@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         validate,
     )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "evaluate",
     "export_predictions",

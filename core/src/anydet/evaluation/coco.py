@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import anydet
 from anydet.data.dataset import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
@@ -205,7 +205,7 @@ class CocoEvaluator:
             "crowd_annotations": counts.crowds,
             "detections": int(counts.detections.sum()),
             "engine": {"name": self.engine.name, "version": self.engine.version},
-            "versions": {"anydet": version("anydet"), "numpy": np.__version__},
+            "versions": {"anydet": anydet.__version__, "numpy": np.__version__},
             **self.context,
         }
 

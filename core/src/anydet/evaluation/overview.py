@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
+import anydet
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.bootstrap import Intervals, find_intervals
 from anydet.evaluation.analysis.precision_recall import PrecisionRecall, trace_curves
@@ -47,7 +47,7 @@ class Overview:
             "metrics": self.metrics,
             "results": {name: result.as_dict() for name, result in self.results.items()},
             "skipped": dict(self.skipped),
-            "protocol": {**self.context, "versions": {"anydet": version("anydet")}},
+            "protocol": {**self.context, "versions": {"anydet": anydet.__version__}},
         }
 
 

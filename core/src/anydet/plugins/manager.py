@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
+from anydet.plugins.discovery import InstalledPoint, find_points
 from anydet.plugins.specs import (
     API_VERSION,
     CAPABILITIES,
@@ -31,6 +31,8 @@ from anydet.plugins.specs import (
 )
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from anydet.plugins.adapter import Adapter
     from anydet.types import AdapterSettings
 
@@ -80,13 +82,13 @@ class Plugins:
 
     def __init__(
         self,
-        points: Iterable[EntryPoint] | None = None,
+        points: Iterable[InstalledPoint | EntryPoint] | None = None,
         *,
         only: Iterable[str] | None = None,
         strict: bool = False,
         trace: bool = False,
     ) -> None:
-        self._points = list(entry_points(group=hookspecs.PROJECT) if points is None else points)
+        self._points = list(find_points(hookspecs.PROJECT) if points is None else points)
         self._only = None if only is None else frozenset(only)
         self._strict = strict
         self._specs: dict[str, dict[str, Spec]] = {kind: {} for kind in KINDS}
@@ -201,7 +203,7 @@ class Plugins:
         }
         return adapter
 
-    def _load(self, point: EntryPoint) -> PluginStatus:
+    def _load(self, point: InstalledPoint | EntryPoint) -> PluginStatus:
         distribution, version = _origin(point)
         row = partial(PluginStatus, point.name, distribution, version)
         if self._only is not None and point.name not in self._only:
@@ -302,8 +304,10 @@ class Plugins:
             ) from exc
 
 
-def _origin(point: EntryPoint) -> tuple[str, str]:
+def _origin(point: InstalledPoint | EntryPoint) -> tuple[str, str]:
     """Name and version of the package an entry point comes from, "?" where its metadata does not say."""
+    if isinstance(point, InstalledPoint):
+        return point.distribution, point.version
     dist = point.dist
     if dist is None:
         return "?", "?"
