@@ -11,9 +11,6 @@ import numpy as np
 
 from anydet.data.cococolumns import CocoColumns
 from anydet.data.cocofile import read_coco
-from anydet.data.containment import ContainedImage
-from anydet.data.fingerprint import Fingerprint
-from anydet.data.record import Record
 from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
@@ -21,6 +18,7 @@ from anydet.types import ClassTable, Federation, GroundTruthColumns, Size
 
 if TYPE_CHECKING:
     from anydet.data.folder import FolderDataset
+    from anydet.data.record import Record
     from anydet.data.yolo import YoloDataset
 
 _PREFIXES = ("instances_", "person_keypoints_")
@@ -58,6 +56,9 @@ class CocoDataset:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Record:
+        from anydet.data.containment import ContainedImage
+        from anydet.data.record import Record
+
         columns, row = self.columns, range(len(self))[index]
         key, size = columns.keys[row], self._stated_wh(row)
         return Record(
@@ -74,6 +75,8 @@ class CocoDataset:
 
     def fingerprint(self) -> str:
         """``sha256:...`` over keys in order and the annotations file."""
+        from anydet.data.fingerprint import Fingerprint
+
         mark = Fingerprint()
         for key in self.keys:
             mark.add(key)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from anydet.data.formats import BUILTIN, DeferredFormat, builtin_formats
-from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
 from anydet.types import ClassTable, GroundTruthColumns
+
+if TYPE_CHECKING:
+    from anydet.data.record import Record
 
 
 class Dataset(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.tables import Table
 from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
+
+if TYPE_CHECKING:
+    from anydet.evaluation.tables import Table
 
 IouType = Literal["bbox", "segm", "keypoints", "boundary"]
 

@@ -11,10 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from anydet.contract.coco_results import coco_ids, load_coco_results
-from anydet.contract.load import load
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.contract.source import open_source
 from anydet.data.dataset import Dataset, open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
@@ -182,9 +180,17 @@ def _load(path: Path, dataset: Dataset, scanner: Scanner | None) -> RawPredictio
     quick = scan_predictions(path, scanner)
     if isinstance(quick, RawPredictions):
         return quick
-    if quick.reason == COCO_RESULTS or open_source(path).shape == "coco":
+    if quick.reason == COCO_RESULTS or _is_coco(path):
         return load_coco_results(path, *coco_ids(dataset.ground_truth()), scanner=scanner)
+    from anydet.contract.load import load
+
     return load(path)
+
+
+def _is_coco(path: Path) -> bool:
+    from anydet.contract.source import open_source
+
+    return open_source(path).shape == "coco"
 
 
 def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anydet.columns import concatenate
 from anydet.evaluation.evaluator import Engine
-from anydet.evaluation.explanation.cause import Diagnosis
 from anydet.evaluation.inputs import Inputs
 from anydet.evaluation.parts import take_images
 from anydet.types import DetectionColumns, GroundTruthColumns
+
+if TYPE_CHECKING:
+    from anydet.evaluation.explanation.cause import Diagnosis
 
 MOST_DETECTIONS = 1_000_000
 """Detections that are looked at."""
@@ -39,6 +42,7 @@ class Gathered:
 
     def explain(self, engine: Engine, **options: int) -> Diagnosis:
         """What explains a low AP of the parts seen; options are those of ``explain.explain``."""
+        from anydet.evaluation.explanation.cause import Diagnosis
         from anydet.evaluation.explanation.explain import explain  # its causes are needed only here
 
         if not self._truth:
