@@ -104,59 +104,88 @@ def resample_class(
     step = max(1, _CELLS // max(1, len(rows.images)))
     for first in range(0, len(weights), step):
         part = slice(first, first + step)
-        drawn = weights[part]
-        on_matched = np.take(drawn, rows.images[rows.matched], axis=1)
+        on_matched = np.take(weights[part], rows.images[rows.matched], axis=1)
         for a in range(A):
-            counted = rows.positive_images[rows.positive_outside >> a & 1 == 0]
-            positives = np.take(drawn, counted, axis=1).sum(axis=1)
-            some = positives > 0
+            draw = _draw(rows, weights[part], on_matched, a, params.recall_thresholds)
+            some = draw.positives > 0
             if some.any():
-                before = _counted_before(rows, drawn, a)
                 for t in range(T):
-                    curve = _curve(rows, (on_matched, before, positives), a * T + t, a, params)
+                    curve = _curve(rows, draw, a * T + t, a, params)
                     precision[part, a, t] = np.where(some, curve[0], -1.0)
                     recall[part, a, :, t] = np.where(some[:, None], curve[1], -1.0)
     return precision, recall
 
 
-def _counted_before(rows: ClassRows, drawn: NDArray[np.int32], area: int) -> IntArray:
-    """(B, P) weights of the detections up to each matched one, itself too, as if nothing matched."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draw:
+    """What all curves of one area range share.
+
+    Attributes:
+        on_matched: (B, P) weights of the matched detections.
+        before: (B, P) weights of all detections up to each matched one, itself too, as if nothing matched.
+        positives: (B,) weights of the annotations.
+        reached: (B, F) how many recall thresholds are reached with 0, 1, ... annotations found.
+    """
+
+    on_matched: NDArray[np.int32]
+    before: NDArray[np.int32]
+    positives: IntArray
+    reached: IntArray
+
+
+def _draw(
+    rows: ClassRows, drawn: NDArray[np.int32], on_matched: NDArray[np.int32], area: int, recalls: FloatArray
+) -> _Draw:
     inside = rows.outside >> area & 1 == 0
     sums = np.cumsum(np.take(drawn, rows.images[inside], axis=1), axis=1, dtype=np.int32)
     sums = np.concatenate([np.zeros((len(drawn), 1), np.int32), sums], axis=1)
-    counts: IntArray = np.take(sums, np.cumsum(inside)[rows.matched], axis=1)
-    return counts
+    counted = rows.positive_images[rows.positive_outside >> area & 1 == 0]
+    positives = np.take(drawn, counted, axis=1).sum(axis=1, dtype=np.int64)
+    before = np.take(sums, np.cumsum(inside)[rows.matched], axis=1)
+    return _Draw(on_matched, before, positives, _recalls_reached(positives, recalls))
+
+
+def _recalls_reached(positives: IntArray, recalls: FloatArray) -> IntArray:
+    """(B, F) how many recall thresholds lie at or below 0, 1, ... of so many, as a division rounds it."""
+    of = np.maximum(positives, 1)[:, None]
+    needed = np.floor(recalls * of)
+    needed -= (needed > 0) & ((needed - 1) / of >= recalls)
+    needed += needed / of < recalls
+    width = int(of.max()) + 1
+    cells = needed.astype(np.int64) + width * np.arange(len(of))[:, None]
+    counts = np.bincount(cells.ravel(), minlength=width * len(of)).reshape(len(of), width)
+    reached: IntArray = np.cumsum(counts, axis=1)
+    return reached
 
 
 def _curve(
-    rows: ClassRows,
-    drawn: tuple[NDArray[np.int32], IntArray, IntArray],
-    bit: int,
-    area: int,
-    params: EngineParams,
+    rows: ClassRows, draw: _Draw, bit: int, area: int, params: EngineParams
 ) -> tuple[FloatArray, FloatArray]:
-    """(B,) mean precision and (B, M) recall of one area range and IoU threshold.
-
-    ``drawn`` are (B, P) weights of the matched detections and of all up to each of them, (B,) of annotations.
-    """
-    on_matched, before, positives = drawn
+    """(B,) mean precision and (B, M) recall of one area range and IoU threshold."""
     hit, ignored = _flags(rows.hits, bit), _flags(rows.ignored, bit)
-    inside = rows.outside[rows.matched] >> area & 1 == 0
     true = np.flatnonzero(hit)
-    weights = np.take(on_matched, true, axis=1)
-    change = (hit | (inside & ~ignored)).astype(np.int32) - inside
-    total = np.take(before, true, axis=1)
-    if change.any():
-        total = total + np.take(np.cumsum(on_matched * change, axis=1, dtype=np.int32), true, axis=1)
-    found, of = np.cumsum(weights, axis=1, dtype=np.int32), np.maximum(positives, 1)[:, None]
+    weights = np.take(draw.on_matched, true, axis=1)
+    total = np.take(draw.before, true, axis=1) + _change(rows, draw, hit, ignored, area)
+    found = np.cumsum(weights, axis=1, dtype=np.int32)
     curve = np.maximum.accumulate((found / (total + EPSILON))[:, ::-1], axis=1)
-    reached = np.searchsorted(params.recall_thresholds, found / of, side="right")
-    steps = np.diff(reached, axis=1, prepend=0)[:, ::-1]
+    steps = np.diff(np.take_along_axis(draw.reached, found, axis=1), axis=1, prepend=0)[:, ::-1]
     # Summed from the lowest score on, one by one: compiled code does the same.
     area_under = np.cumsum(curve * steps, axis=1)[:, -1] if len(true) else np.zeros(len(weights))
-    ranks = rows.ranks[rows.matched[true]]
-    best = [(weights[:, ranks < limit].sum(axis=1) / of[:, 0]) for limit in params.max_detections]
+    ranks, of = rows.ranks[rows.matched[true]], np.maximum(draw.positives, 1)
+    best = [weights[:, ranks < limit].sum(axis=1) / of for limit in params.max_detections]
     return area_under / len(params.recall_thresholds), np.stack(best, axis=1)
+
+
+def _change(rows: ClassRows, draw: _Draw, hit: BoolArray, ignored: BoolArray, area: int) -> IntArray:
+    """(B, H) by how much what did match moves the sums before each hit."""
+    inside = rows.outside[rows.matched] >> area & 1 == 0
+    change = (hit | (inside & ~ignored)).astype(np.int32) - inside
+    moved = np.flatnonzero(change)
+    sums = np.cumsum(np.take(draw.on_matched, moved, axis=1) * change[moved], axis=1, dtype=np.int32)
+    sums = np.concatenate([np.zeros((len(sums), 1), np.int32), sums], axis=1)
+    places = np.searchsorted(moved, np.flatnonzero(hit), side="right")
+    moves: IntArray = np.take(sums, places, axis=1)
+    return moves
 
 
 def _flags(words: NDArray[np.uint64], bit: int) -> BoolArray:
