@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from anydet.cli import main
+from anydet.geometry.masks import encode
 from anydet.plugins.manager import Plugins
+from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, ImageColumns, Labels, Poses
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "evaluation.md").read_text("utf-8")
 BOX = {"category_id": 7, "bbox": [40, 15, 20, 20]}
@@ -65,3 +69,20 @@ def test_every_key_is_explained(files):
         (comparison["overall"]["AP"], "anydet compare"),
     ):
         assert set(value) <= set(re.findall(r"`(\w+)`", part_of(heading))), heading
+
+
+def test_every_number_of_states_poses_and_whole_images_is_explained():
+    one, none = np.zeros(1, np.int64), np.ones(1)
+    poses = Poses(rotations=np.eye(3)[None], translations_m=np.ones((1, 3)))
+    about = ImageColumns(class_ids=one, semantic_masks=({0: encode(np.ones((4, 4), np.bool_))},))
+    boxes, sizes = np.array([[0.0, 0.0, 4.0, 4.0]]), np.array([[4, 4]])
+    found = DetectionColumns(("a",), sizes, one, one, boxes, none, none, states=one, poses=poses, about=about)
+    labels = Labels(one, boxes, none, none < 0, states=one, poses=poses)
+    truth = GroundTruthColumns(("a",), sizes, one, labels, ClassTable(("cat",)), "test", about=about)
+    truth = replace(truth, state_names=("<state>",))
+    for name in ("states", "pose", "semantic", "image-class"):
+        evaluator = Plugins(()).load("evaluators", name)(truth)
+        assert evaluator.applies(found, truth) is None
+        evaluator.add(found, truth)
+        explained = re.findall(r"`([^`]+)`", part_of(name))
+        assert set(evaluator.result().metrics) <= set(explained), name

@@ -27,7 +27,7 @@ def ground_truth(count=3, names=("cat", "dog"), sizes=((100, 50), (100, 50), (10
 def written(tmp_path):
     """Writes a predictions file of (image, class ids, image_size) and reads it back."""
 
-    def write(*images, classes=None):
+    def write(*images, classes=None, states=None):
         box = {"cx": 0.5, "cy": 0.5, "w": 0.2, "h": 0.4}
         entries = [
             {
@@ -38,7 +38,8 @@ def written(tmp_path):
             for image, class_ids, size in images
         ]
         path = tmp_path / "predictions.json"
-        meta = {"classes": list(classes)} if classes else {}
+        named = {"classes": classes, "states": states}
+        meta = {key: list(names) for key, names in named.items() if names}
         path.write_text(json.dumps({"predictions": entries, "meta": meta}))
         return load(path)
 
@@ -133,3 +134,14 @@ def test_repeated_class_names_are_joined_by_id_only_where_the_lists_are_equal(wr
     assert align(same, twice, KEYS).detections.class_ids.tolist() == [1]
     with pytest.raises(EvaluationError, match="class names differ"):
         align(written(("a/1.jpg", [0], None), classes=("cat",)), twice, KEYS)
+
+
+def test_states_have_the_names_of_the_data_set_or_else_of_the_predictions(written):
+    image = ("a/1.jpg", [0], None)
+    named = replace(ground_truth(), state_names=("new", "worn"))
+    assert align(written(image), named, KEYS).ground_truth.state_names == ("new", "worn")
+    predictions = written(image, states=("new", "worn"))
+    for truth in (named, ground_truth()):
+        assert align(predictions, truth, KEYS).ground_truth.state_names == ("new", "worn")
+    with pytest.raises(EvaluationError, match=r"new, worn in the data set, worn, new in .*predictions\.json"):
+        align(written(image, states=("worn", "new")), named, KEYS)

@@ -62,7 +62,7 @@ def align(
 
     Raises:
         ContractError: images that the data set does not have, or a size that is needed and unknown.
-        EvaluationError: image sizes, classes or class ids that contradict each other.
+        EvaluationError: image sizes, classes, class ids or states that contradict each other.
     """
     count = len(ground_truth.images)
     place = join_keys(predictions.images, keys, source=predictions.path)
@@ -91,7 +91,12 @@ def align(
     mentioned[place[inside]] = True
     return Aligned(
         detections,
-        replace(ground_truth, sizes_wh=table, classes=classes),
+        replace(
+            ground_truth,
+            sizes_wh=table,
+            classes=classes,
+            state_names=_join_states(predictions, ground_truth.state_names),
+        ),
         mentioned=mentioned,
         missing=named(ground_truth.images, ~mentioned),
         surplus=int(np.count_nonzero(~inside)),
@@ -121,6 +126,18 @@ def _sizes(
         )
     sizes: IntArray = np.where(known >= 0, known, stated)
     return sizes
+
+
+def _join_states(predictions: RawPredictions, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of states: the data set's, else those of the predictions; they must not contradict each other."""
+    names = tuple((predictions.meta or {}).get("states", ()))
+    if known and names and known != names:
+        raise EvaluationError(
+            f"names of states differ: {', '.join(known)} in the data set, {', '.join(names)} in "
+            f"{predictions.path}",
+            fix="export with the data set's states in their order, or correct meta.states",
+        )
+    return known or names
 
 
 def _about(
