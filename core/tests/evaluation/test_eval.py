@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import EntryPoint
 
 import pytest
 from click.testing import CliRunner
@@ -96,3 +97,49 @@ def test_the_library_gives_what_the_command_prints_with_any_engine(files, engine
         prepare_evaluators([], plugins=plugins)
     with pytest.raises(PluginError):
         prepare_evaluators([inputs], ["nothing"], plugins=plugins)
+
+
+THIRD_PARTY = """
+from anydet.plugins import EvaluatorSpec, hookimpl
+
+
+class Result:
+    def __init__(self, found):
+        self.metrics, self.tables = {"found": float(found)}, ()
+
+    def as_dict(self):
+        return {"metrics": self.metrics}
+
+
+class Counting:
+    name = "counting"
+
+    def __init__(self, ground_truth):
+        self.found = 0
+
+    def applies(self, detections, ground_truth):
+        return None if len(detections) else "nothing was detected"
+
+    def add(self, detections, ground_truth):
+        self.found += len(detections)
+
+    def result(self):
+        return Result(self.found)
+
+
+@hookimpl
+def register_evaluators(register):
+    register(EvaluatorSpec("counting", "counting_plugin:Counting", "how many detections there are"))
+"""
+
+
+def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
+    (tmp_path / "counting_plugin.py").write_text(THIRD_PARTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins([EntryPoint("counting", "counting_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--json", "-"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert json.loads(done.stdout)["metrics"]["counting/found"] == 2.0
+    files[1].write_text("[]")
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert json.loads(done.stdout)["skipped"]["counting"] == "nothing was detected"
