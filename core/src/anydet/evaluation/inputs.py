@@ -117,7 +117,7 @@ def read_parts(
     )
     context = {**last.context, "predictions": ", ".join(map(str, paths))}
     context["images_without_predictions"] = len(aligned.missing)
-    yield Inputs(found, labelled, context, tuple(_coverage_warnings(aligned, "the files")))
+    yield Inputs(found, labelled, context, tuple(_coverage_warnings(aligned, "the files do")))
 
 
 def prediction_files(predictions: PredictionPaths) -> list[Path]:
@@ -171,7 +171,7 @@ def _read(
     }
     warnings = [*_format_warnings(raw, box_format)]
     if not part:
-        warnings += _coverage_warnings(aligned, str(path))
+        warnings += _coverage_warnings(aligned, f"{path} does")
     return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
 
 
@@ -209,12 +209,12 @@ def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
         yield f"{raw.path} says that its boxes are {raw.box_format}; they are read as {asked}, as asked"
 
 
-def _coverage_warnings(aligned: Aligned, path: str) -> Iterator[str]:
+def _coverage_warnings(aligned: Aligned, who: str) -> Iterator[str]:
     missing = aligned.missing
     if missing:
         first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         yield (
-            f"{path} does not mention {len(missing)} of the images ({first}); "
+            f"{who} not mention {len(missing)} of the images ({first}); "
             "they count as images without detections, which lowers AP"
         )
     ids = aligned.ground_truth.labels.annotation_ids
