@@ -20,7 +20,7 @@ IMAGES = 12
 def truth(tmp_path):
     """Ids that run against the order of the file, so that order has to be looked after."""
     rng = np.random.default_rng(1)
-    boxes = [*rng.integers(0, 30, (60, 4)), 0, 0, 1, 1]
+    boxes = rng.integers((0, 0, 1, 1), 31, (60, 4))
     data = {
         "images": [
             {"id": 90 - 7 * i, "file_name": f"{i:02}.jpg", "width": 64, "height": 64} for i in range(IMAGES)
