@@ -72,7 +72,7 @@ def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> No
     print_result_table(classes, rows)
     name, first = next(iter(comparison.overall.items()))
     if first.difference is None or first.low is None or first.high is None or first.p is None:
-        click.echo(f"{name}: nothing to measure on")
+        click.echo(f"{name}: too little to measure on")
         return
     better = (
         "neither is better" if not first.difference else f"{'b' if first.difference > 0 else 'a'} is better"

@@ -127,6 +127,12 @@ def test_what_is_not_there_has_no_interval(columns, crowd):
     assert value.low <= value.value <= value.high
 
 
+def test_few_images_give_no_interval(columns, crowd):
+    found = find_intervals(evaluator_of(columns, crowd(4, 1)), resamples=5).overall["AP"]
+    assert found.value is not None
+    assert found.low is found.high is found.error is None
+
+
 def test_no_resamples_or_a_level_of_one_make_no_interval(columns, crowd):
     evaluator = evaluator_of(columns, crowd())
     for wrong in ({"resamples": 0}, {"level": 1.0}):

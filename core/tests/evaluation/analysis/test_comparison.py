@@ -79,6 +79,19 @@ def test_a_class_on_few_images_has_a_difference_but_no_p_value(columns, crowd):
         assert row["AP"].p is row["AP"].low is row["AP"].high is None
 
 
+def test_few_images_have_differences_and_nothing_else(columns, crowd, tmp_path):
+    truth, results = crowd(3, 1)
+    same = compare(*(evaluator_of(columns, (truth, r)) for r in (results, results[::2])), resamples=10)
+    assert same.overall["AP"].difference is not None
+    assert same.overall["AP"].p is None
+    paths = [tmp_path / name for name in ("instances_val2017.json", "a.json")]
+    for path, value in zip(paths, (truth, results), strict=True):
+        path.write_text(json.dumps(value))
+    arguments = ["compare", paths[1], paths[1], "--dataset", paths[0], "--resamples", "5"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
+    assert "AP: too little to measure on" in done.stdout
+
+
 def test_other_images_or_settings_are_not_compared(columns, crowd):
     a = evaluator_of(columns, crowd(4, 1))
     for other in (

@@ -30,7 +30,7 @@ from anydet.evaluation.tables import Table
 from anydet.types import BoolArray, FloatArray
 
 FEWEST_IMAGES = 5
-"""A class on fewer images has no interval and no p-value."""
+"""Fewer images, or a class on fewer, give no interval and no p-value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,10 +170,11 @@ def find_intervals(
         EvaluationError: there are no images, or nothing was matched.
     """
     check_counts(resamples, level)
-    result = evaluator.result()
-    found = resample(evaluator, draw_images(len(evaluator.joint().images), resamples, seed))
+    result, images = evaluator.result(), len(evaluator.joint().images)
+    found = resample(evaluator, draw_images(images, resamples, seed))
+    enough = level if images >= FEWEST_IMAGES else None
     overall = {
-        name: _interval(result.metrics[name], found.overall[:, k], level)
+        name: _interval(result.metrics[name], found.overall[:, k], enough)
         for k, name in enumerate(found.names)
     }
     by_class = {

@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.analysis.bootstrap import check_counts, draw_images, resample, rests_on_enough, spread
+from anydet.evaluation.analysis.bootstrap import (
+    FEWEST_IMAGES,
+    check_counts,
+    draw_images,
+    resample,
+    rests_on_enough,
+    spread,
+)
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.tables import Table
 from anydet.types import FloatArray
@@ -129,13 +136,19 @@ def compare(
             "images, classes and settings must be the same",
             fix="evaluate both on the same data set and split, with the same flags",
         )
-    weights = draw_images(len(a.joint().images), resamples, seed)
+    images = len(a.joint().images)
+    weights = draw_images(images, resamples, seed)
     results, drawn = (a.result(), b.result()), (resample(a, weights), resample(b, weights))
     gaps = drawn[1].overall - drawn[0].overall
     by_class = drawn[1].by_class - drawn[0].by_class
     names = drawn[0].names
     return Comparison(
-        _differences(names, [result.metrics for result in results], gaps, level),
+        _differences(
+            names,
+            [result.metrics for result in results],
+            gaps,
+            level if images >= FEWEST_IMAGES else None,
+        ),
         {
             str(rows[0]["name"]): _differences(
                 names, rows, by_class[:, c], level if rests_on_enough(rows[0]) else None
