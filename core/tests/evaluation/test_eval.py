@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.errors import EvaluationError, PluginError
-from anydet.evaluation.inputs import read_inputs
+from anydet.evaluation.inputs import read_inputs, read_parts
 from anydet.evaluation.overview import prepare_evaluators
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.plugins.manager import Plugins
@@ -143,3 +143,19 @@ def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
     files[1].write_text("[]")
     done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
     assert json.loads(done.stdout)["skipped"]["counting"] == "nothing was detected"
+
+
+def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
+    dataset, whole = files
+    rows = json.loads(whole.read_text())
+    (tmp_path / "parts").mkdir()
+    for i, row in enumerate(rows):
+        (tmp_path / "parts" / f"{i}.json").write_text(json.dumps([row]))
+    names = ["coco", "tide", "confusion", "thresholds", "calibration", "label-errors"]
+    one, many = (
+        prepare_evaluators(read_parts(dataset, path), names, plugins=Plugins(())).overview()
+        for path in (whole, tmp_path / "parts")
+    )
+    for name in names:
+        ours, theirs = (overview.results[name].as_dict() for overview in (one, many))
+        assert {**ours, "protocol": None} == {**theirs, "protocol": None}

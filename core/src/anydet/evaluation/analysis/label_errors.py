@@ -133,7 +133,7 @@ class LabelErrorEvaluator(PooledEvaluator):
         )
         on = suspects.annotated >= 0
         return Measured(
-            {KINDS[0]: float(np.count_nonzero(on)), KINDS[1]: float(np.count_nonzero(~on))},
+            {KINDS[0]: int(np.count_nonzero(on)), KINDS[1]: int(np.count_nonzero(~on))},
             (Table("suspected label errors", header, tuple(rows)),),
             {
                 "settings": {
