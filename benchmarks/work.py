@@ -173,8 +173,8 @@ def _write_truth(  # noqa: PLR0917
         _write_list(file, (b'{"id":%d,"name":"class %d"}' % (i + 1, i) for i in range(classes)))
         file.write(b',"annotations":')
         rows = zip(
-            truth.image.tolist(), truth.classes.tolist(), truth.boxes.tolist(), areas.tolist(), crowd.tolist(),
-            _shapes(truth, iou_type, rng, truth=True), strict=True,
+            truth.image.tolist(), truth.classes.tolist(), truth.boxes.tolist(), areas.tolist(),
+            crowd.tolist(), _shapes(truth, iou_type, rng, truth=True), strict=True,
         )  # fmt: skip
         _write_list(
             file,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from anydet.version import __version__
+
 if TYPE_CHECKING:
     from anydet.api import (
         evaluate,
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
         validate,
     )
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "__version__",
     "evaluate",
     "export_predictions",
     "load_adapter",

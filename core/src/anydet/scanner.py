@@ -254,3 +254,6 @@ class Scanner(Protocol):
 
     def masks(self, masks: MaskColumn) -> MaskFacts:
         """Look into masks."""
+
+    def ahead(self, path: Path) -> Scanner:
+        """A scanner that begins to read a predictions file now, and gives it when it is asked for it."""

@@ -64,6 +64,9 @@ def test_packages_in_zip_files_are_found_too(tmp_path):
 
 
 def test_finding_plugins_imports_no_e_mail_parser():
-    code = "import sys, anydet.plugins.manager as m; m.Plugins.from_env().specs('engines'); print('email' in sys.modules)"
+    code = (
+        "import sys; from anydet.plugins.manager import Plugins; Plugins.from_env().specs('engines'); "
+        "print('email' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -71,10 +71,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """
     # No linear algebra here: OpenBLAS's threads would only spin beside the engine's.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from anydet.evaluation.explanation.gather import Gathered
-
-    seen = Gathered()
-    evaluator = _prepare(plugins, flags, seen)
+    evaluator, seen = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
         _write_json({"protocol": protocol}, flags["json_path"])
@@ -95,21 +92,28 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         print_hint(result.metrics.get("AP50"), seen, evaluator.engine)
 
 
-def _prepare(plugins: Plugins, flags: Mapping[str, Any], seen: Gathered) -> CocoEvaluator:
+def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:
+    """An evaluator that has seen everything, and what may explain its numbers."""
+    from anydet.evaluation.engines import choose_engine
+
+    engine = choose_engine(plugins, flags["engine"], flags["workers"])
+    scanner = engine.scanner
+    if scanner and flags["predictions"].is_file():  # while the rest is imported, and the data set opened
+        scanner = scanner.ahead(flags["predictions"])
     from anydet.data.dataset import open_dataset
     from anydet.evaluation.coco import prepare_coco
-    from anydet.evaluation.engines import choose_engine
+    from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.inputs import read_parts
     from anydet.plugins.formats import installed_formats
 
     settings = read_settings(flags)
-    engine = choose_engine(plugins, flags["engine"], flags["workers"])
     formats = installed_formats(plugins)
-    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=engine.scanner)
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    parts = _warned(read_parts(dataset, flags["predictions"], **limits, scanner=engine.scanner))
-    return prepare_coco(seen.watch(parts), settings, engine=engine, dry=flags["dry_run"])
+    parts = _warned(read_parts(dataset, flags["predictions"], **limits, scanner=scanner))
+    seen = Gathered()
+    return prepare_coco(seen.watch(parts), settings, engine=engine, dry=flags["dry_run"]), seen
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:

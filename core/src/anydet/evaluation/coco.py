@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import anydet
 from anydet.data.dataset import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
@@ -22,6 +21,7 @@ from anydet.evaluation.positives import Positives
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
+from anydet.version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -205,7 +205,7 @@ class CocoEvaluator:
             "crowd_annotations": counts.crowds,
             "detections": int(counts.detections.sum()),
             "engine": {"name": self.engine.name, "version": self.engine.version},
-            "versions": {"anydet": anydet.__version__, "numpy": np.__version__},
+            "versions": {"anydet": __version__, "numpy": np.__version__},
             **self.context,
         }
 

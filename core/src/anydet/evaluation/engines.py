@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from anydet.evaluation.evaluator import Engine
+from typing import TYPE_CHECKING
+
 from anydet.plugins.manager import Plugins
+
+if TYPE_CHECKING:
+    from anydet.evaluation.evaluator import Engine
 
 
 def choose_engine(

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import anydet
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.bootstrap import Intervals, find_intervals
 from anydet.evaluation.analysis.precision_recall import PrecisionRecall, trace_curves
@@ -16,6 +15,7 @@ from anydet.evaluation.evaluator import Engine, EngineUser, Evaluator, Result
 from anydet.evaluation.inputs import Inputs
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
+from anydet.version import __version__
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class Overview:
             "metrics": self.metrics,
             "results": {name: result.as_dict() for name, result in self.results.items()},
             "skipped": dict(self.skipped),
-            "protocol": {**self.context, "versions": {"anydet": anydet.__version__}},
+            "protocol": {**self.context, "versions": {"anydet": __version__}},
         }
 
 

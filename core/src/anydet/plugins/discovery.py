@@ -1,12 +1,11 @@
 """Entry points of installed packages, read without ``importlib.metadata`` where folders are all there is.
 
-That module takes as long to import as a small evaluation takes to run, because it reads e-mail headers and zip
-archives. Where packages do not lie in plain folders, it is asked after all.
+That module takes as long to import as a small evaluation takes to run, because it brings parsers of e-mail and
+zip archives. Where packages do not lie in plain folders, it is asked after all.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,10 +73,9 @@ def _are_all(folders: list[Path]) -> bool:
 
 def _records(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        return sorted(entry for entry in folder.iterdir() if entry.name.endswith(_RECORDS))
     except OSError:
         return []
-    return [folder / name for name in sorted(names) if name.endswith(_RECORDS)]
 
 
 def _identity(record: Path) -> tuple[str, str]:

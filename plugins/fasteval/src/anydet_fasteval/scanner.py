@@ -18,6 +18,7 @@ from anydet.scanner import (
     ScannedAnnotations,
     ScannedPredictions,
     ScannedResults,
+    Scanner,
     Sparse,
     Stop,
 )
@@ -76,6 +77,12 @@ class CompiledScanner:
         columns = (masks.sizes_hw, masks.starts, masks.ends, masks.text)
         whole, areas, boxes = _scanner.read_masks(*map(np.ascontiguousarray, columns), threads=self._threads)
         return MaskFacts(whole.astype(np.bool_) | masks.missing, areas, boxes)
+
+    def ahead(self, path: Path) -> Scanner:
+        """A scanner that begins to read a predictions file now, in the background."""
+        from anydet_fasteval.ahead import ReadAhead
+
+        return ReadAhead(self, path)
 
     @property
     def _threads(self) -> int:
