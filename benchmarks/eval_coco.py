@@ -8,7 +8,8 @@
 
 "whole" is a process from two JSON files to the numbers, start-up included: ``anydet eval-coco`` for us, a
 script of four lines for the others. "load" and "evaluate" are what the library calls take inside. All take
-turns, round by round. Before that each one's numbers and arrays are compared with pycocotools'.
+turns, round by round. Before that each one's numbers and arrays are compared with pycocotools'
+(where that takes too long, with another's: ``--reference``).
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from pathlib import Path
 from contestants import installed
 
 HERE = Path(__file__).parent
-REFERENCE = "pycocotools"
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ def command_line(work: Work, iou_type: str) -> list[str | Path]:
     return [sys.executable, "-m", "anydet.cli", "eval-coco", *files, "--iou-type", iou_type]
 
 
-def compare(names: Sequence[str], work: Work, iou_type: str, folder: Path) -> dict[str, str]:
+def compare(names: Sequence[str], reference: str, work: Work, iou_type: str, folder: Path) -> dict[str, str]:
     """How each one's numbers and arrays differ from the reference's."""
-    if REFERENCE not in names:
+    if reference not in names:
         return dict.fromkeys(names, "not compared")
     for name in names:
         measure([*library(name, work, iou_type, folder / f"{name}.json"), folder / f"{name}.npz"])
     lines = subprocess.run(
-        [sys.executable, HERE / "differences.py", folder, REFERENCE, *names],
+        [sys.executable, HERE / "differences.py", folder, reference, *names],
         check=True,
         capture_output=True,
         text=True,
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--detections", type=int, default=500_000)
     parser.add_argument("--iou-type", choices=["bbox", "segm", "keypoints"], default="bbox")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--reference", default="pycocotools", help="whom the others are compared with")
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="leave these peers out")
     arguments = parser.parse_args()
     names = [name for name in installed() if name not in arguments.without]
@@ -146,9 +147,10 @@ def main() -> None:
         work = Work(folder / "instances_val.json", folder / "results.json")
         megabytes = work.results.stat().st_size / 1e6
         print(f"{sizes[0]} images, {sizes[1]} annotations, {sizes[2]} detections ({megabytes:.0f} MB)")
-        differences = compare(names, work, arguments.iou_type, folder)
-        # pycocotools takes a minute: once, in the comparison, unless it is alone
-        racers = [name for name in names if name != REFERENCE] or names
+        differences = compare(names, arguments.reference, work, arguments.iou_type, folder)
+        racers = [
+            name for name in names if name != "pycocotools"
+        ]  # it takes a minute: in the comparison alone
         show(race(racers, work, arguments.iou_type, arguments.rounds, folder), differences)
         ours = differences.get("anydet", "")
         print(f"anydet: {ours}")

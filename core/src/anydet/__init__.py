@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anydet.version import __version__
+from anydet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from anydet.api import (
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "__version__",
     "evaluate",
     "export_predictions",
     "load_adapter",
