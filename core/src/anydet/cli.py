@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -74,6 +75,7 @@ def _plugins(ctx: click.Context) -> Any:
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """One predictions contract, any detector: export, validate and evaluate."""
+    gc.set_threshold(50_000)  # what start-up makes lives to the end; looking for garbage in it takes its time
     _plugins(ctx)
 
 

@@ -44,14 +44,14 @@ def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predi
 def match_keys(keys: Sequence[str], known: Sequence[str]) -> tuple[IntArray, list[str]]:
     """As ``join_keys``, with -1 and a line of text for each key that does not join."""
     index = KeyIndex(known)
-    at = np.full(len(keys), -1, np.int64)
+    at = index.exact(keys)
     problems: list[str] = []
-    for i, key in enumerate(keys):
-        found = index.find(key)
+    for i in np.flatnonzero(at < 0).tolist():
+        found = index.find(keys[i])
         if len(found) == 1:
             at[i] = found[0]
         else:
-            problems.append(_unknown(key, [known[j] for j in found], known))
+            problems.append(_unknown(keys[i], [known[j] for j in found], known))
     return at, problems + _shared(keys, known, at)
 
 
@@ -61,6 +61,11 @@ class KeyIndex:
     def __init__(self, known: Sequence[str]) -> None:
         self._known = known
         self._exact = {key: i for i, key in enumerate(known)}
+
+    def exact(self, keys: Sequence[str]) -> IntArray:
+        """(N,) position of each key, -1 where it is not known as it is."""
+        get = self._exact.get
+        return np.fromiter((get(key, -1) for key in keys), np.int64, len(keys))
 
     def find(self, key: str) -> Sequence[int]:
         """Positions of a key: exactly, else by unix-slash path, else by basename; several are ambiguous."""

@@ -201,7 +201,7 @@ def summarize(
         classes: class ids, or ``None`` for all.
         frequencies: of all classes of the table, for LVIS.
     """
-    if classes is not None:
+    if classes is not None and not np.array_equal(classes, np.arange(len(arrays.recall[0]))):
         arrays = EngineArrays(
             arrays.precision[:, :, classes], arrays.recall[:, classes], arrays.scores[:, :, classes]
         )
