@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.coco import CocoEvaluator, evaluate_coco
 from anydet.evaluation.protocol import CocoSettings
 from anydet.geometry import masks
 
@@ -109,3 +109,15 @@ def test_ground_truth_that_is_not_federated_is_an_error(engine, columns):
     plain = {**truth, "categories": [{"id": c["id"], "name": c["name"]} for c in truth["categories"]]}
     with pytest.raises(EvaluationError, match="does not say which classes were looked for"):
         evaluate(engine, *columns((plain, found)))
+
+
+def test_files_score_as_their_columns_do(engine, columns, tmp_path):
+    problem = federated_problem(1)
+    truth, found = tmp_path / "lvis_v1_val.json", tmp_path / "results.json"
+    truth.write_text(json.dumps(problem[0]))
+    found.write_text(json.dumps(problem[1]))
+    result = evaluate_coco(truth, found, CocoSettings(protocol="lvis"), engine=engine)
+    assert result.metrics == evaluate(engine, *columns(problem)).metrics
+    assert result.protocol["protocol"] == "lvis"
+    assert result.protocol["max_detections"] == [300]
+    assert None not in (result.metrics["APr"], result.metrics["APc"], result.metrics["APf"])

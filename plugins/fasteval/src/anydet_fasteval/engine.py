@@ -192,9 +192,8 @@ def _similarities(
     Returns:
         (N + 1,) where the pairs of a detection begin, then annotation and OKS of each pair.
     """
-    sigmas = np.broadcast_to(
-        np.asarray(params.keypoint_sigmas), (limits.classes, np.shape(params.keypoint_sigmas)[-1])
-    )
+    given = np.zeros((1, 0)) if params.keypoint_sigmas is None else np.atleast_2d(params.keypoint_sigmas)
+    sigmas = np.broadcast_to(given, (limits.classes, given.shape[1]))
     # A keypoint nobody predicted is infinitely far from every true one.
     found = _filled(detections.keypoints, sigmas.shape[1], np.inf)
     known = _filled(labels.keypoints, sigmas.shape[1], 0.0)

@@ -74,8 +74,13 @@ class CompiledScanner:
 
     def masks(self, masks: MaskColumn) -> MaskFacts:
         """Look into masks."""
-        columns = (masks.sizes_hw, masks.starts, masks.ends, masks.text)
-        whole, areas, boxes = _scanner.read_masks(*map(np.ascontiguousarray, columns), threads=self._threads)
+        whole, areas, boxes = _scanner.read_masks(
+            np.ascontiguousarray(masks.sizes_hw),
+            np.ascontiguousarray(masks.starts),
+            np.ascontiguousarray(masks.ends),
+            np.ascontiguousarray(masks.text),
+            threads=self._threads,
+        )
         return MaskFacts(whole.astype(np.bool_) | masks.missing, areas, boxes)
 
     def ahead(self, path: Path) -> Scanner:
