@@ -247,7 +247,9 @@ class DetectionColumns(Columns):
         boxes_xywh_px: (N, 4) float64, pixels of the original image; x, y, width, height, because that is
             what COCO's arithmetic is exact in.
         scores: (N,) float64.
-        areas: (N,) float64 square pixels, width x height; engines that score masks measure those instead.
+        areas: (N,) float64 square pixels, width x height.
+        areas_stated: whether ``areas`` count as they are (COCO results), even where masks are scored; else
+            engines measure masks then.
         classes: names that the file states, or ``None``.
         states, state_scores, masks, keypoints, keypoint_visibility, poses: as in ``ImagePredictions``.
         lenient: (N,) bool, detections that are not counted where they match nothing, because nobody looked
@@ -270,6 +272,7 @@ class DetectionColumns(Columns):
     poses: Poses | None = None
     keypoint_visibility: IntArray | None = None
     lenient: BoolArray | None = None
+    areas_stated: bool = False
     about: ImageColumns | None = None
 
     ROWS = (

@@ -163,18 +163,18 @@ nb::dict match_boxes(const DetectionArrays& detections, Boxes boxes, const Truth
     return match(d, g, limits, workers, [&] { return BoxOverlap(boxes.data(), d.areas, truth_boxes.data(), g.crowd); });
 }
 
-// Areas of detections are those of their masks. With a dilation ratio, boundaries have to overlap as well.
+// Areas of detections are those of their masks where they are to be measured. With a dilation ratio, boundaries have to overlap as well.
 nb::dict match_masks(const DetectionArrays& detections, const SegmentationArrays& masks, const TruthArrays& truth,
                      const SegmentationArrays& truth_masks, const Limits& limits,
-                     std::optional<double> dilation_ratio, std::size_t workers) {
+                     std::optional<double> dilation_ratio, bool measure_areas, std::size_t workers) {
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
     const Segmentations found = masks.view(d.count), labelled = truth_masks.view(g.count);
     const double least = *std::min_element(limits.thresholds.begin(), limits.thresholds.end()) - 1e-6;
     Buffer<std::uint32_t> d_slots(d.count), g_slots(g.count);
     return match(d, g, limits, workers, [&] {
-        return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labelled, g_slots.data()), g.crowd, least,
-                           dilation_ratio.value_or(0));
+        return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labelled, g_slots.data()), g.crowd,
+                           measure_areas ? nullptr : d.areas, least, dilation_ratio.value_or(0));
     });
 }
 
@@ -294,7 +294,7 @@ NB_MODULE(_engine, m) {
     m.def("match_boxes", &match_boxes, "detections"_a, "boxes"_a, "truth"_a, "truth_boxes"_a, "limits"_a,
           "workers"_a);
     m.def("match_masks", &match_masks, "detections"_a, "masks"_a, "truth"_a, "truth_masks"_a, "limits"_a,
-          "dilation_ratio"_a, "workers"_a);
+          "dilation_ratio"_a, "measure_areas"_a, "workers"_a);
     m.def("match_known", &match_known, "detections"_a, "truth"_a, "limits"_a, "starts"_a, "annotations"_a,
           "overlaps"_a, "workers"_a);
     m.def("keypoint_exponents", &keypoint_exponents, "detections"_a, "keypoints"_a, "truth"_a,

@@ -20,6 +20,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.source import UNREADABLE, open_source
 from anydet.contract.table import rle
 from anydet.errors import ContractError
+from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.ids import positions
 from anydet.maskcolumns import MaskColumn
@@ -54,7 +55,8 @@ def load_coco_results(
 
     Rows are grouped by image, in the order of ``image_keys``, and keep the file's order within one.
     ``images`` are those of ``image_keys`` with results. A missing box is the one around the mask, or around
-    the keypoints.
+    the keypoints. The area of a result is that of its box, where it states one, else of its mask, as
+    ``COCO.loadRes`` has it.
 
     Args:
         path: the file.
@@ -85,6 +87,7 @@ def load_coco_results(
         class_ids=known[classes],
         boxes=found.boxes,
         scores=found.scores,
+        areas=found.areas,
         masks=found.masks,
         keypoints=found.keypoints,
         box_format="xywh_abs",
@@ -149,6 +152,7 @@ class _Columns(Columns):
     category_ids: IntArray
     scores: FloatArray
     boxes: FloatArray
+    areas: FloatArray
     masks: MaskColumn | None
     keypoints: FloatArray | None
 
@@ -159,27 +163,35 @@ def _scan(path: Path, scanner: Scanner | None) -> _Columns | None:
     if scanner is None or found is None or isinstance(found, Stop):
         return None
     keypoints = found.keypoints.over(len(found.scores)) if found.keypoints else None
-    boxes = found.boxes
+    boxes, areas = found.boxes, found.boxes[:, 2] * found.boxes[:, 3]
     if found.masks is not None:
         facts = scanner.masks(found.masks)
         if not facts.whole.all():
             return None
         lacking = np.isnan(boxes[:, 0]) & ~found.masks.missing
-        boxes = np.where(lacking[:, None], facts.boxes, boxes)
+        boxes, areas = np.where(lacking[:, None], facts.boxes, boxes), np.where(lacking, facts.areas, areas)
     if keypoints is not None:
         keypoints = keypoints.reshape(len(keypoints), -1, 3)
         boxes = _around(boxes, keypoints)
-    return _Columns(found.image_ids, found.category_ids, found.scores, boxes, found.masks, keypoints)
+    areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas) if keypoints is not None else areas
+    return _Columns(found.image_ids, found.category_ids, found.scores, boxes, areas, found.masks, keypoints)
 
 
 def _columns(path: Path | str, results: Sequence[Result]) -> _Columns:
     masks = [None if r.segmentation is UNSET else rle(r.segmentation) for r in results]
     keypoints = _keypoints(path, results)
+    boxes = _boxes(path, results, masks, keypoints)
+    areas = boxes[:, 2] * boxes[:, 3]
+    for row, result in enumerate(results):
+        mask = masks[row]
+        if result.bbox is UNSET and mask is not None:
+            areas[row] = mask_area(mask)
     return _Columns(
         image_ids=np.array([r.image_id for r in results], np.int64),
         category_ids=np.array([r.category_id for r in results], np.int64),
         scores=np.array([r.score for r in results], np.float64),
-        boxes=_boxes(path, results, masks, keypoints),
+        boxes=boxes,
+        areas=areas,
         masks=MaskColumn.of(masks) if any(masks) else None,
         keypoints=keypoints,
     )

@@ -63,6 +63,7 @@ class RawPredictions:
         classes: names that ``meta`` states, or ``None``.
         box_format: what the file's conventions say of ``boxes``, or the contract's default.
         keypoints_in_pixels: true for COCO results.
+        areas: (N,) square pixels where the file's rules say them (COCO results), else ``None``.
     """
 
     path: str
@@ -86,6 +87,7 @@ class RawPredictions:
     classes: tuple[str, ...] | None = None
     box_format: str = "cxcywh_norm"
     keypoints_in_pixels: bool = False
+    areas: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -123,7 +125,7 @@ class RawPredictions:
         row_sizes = np.zeros(2, np.int64) if absolute else sizes[self.image_index]
         with np.errstate(over="ignore", invalid="ignore"):
             boxes = to_xywh_px(self.boxes, box_format, row_sizes)
-            areas = boxes[:, 2] * boxes[:, 3]
+            areas = boxes[:, 2] * boxes[:, 3] if self.areas is None else self.areas
             within = np.isfinite(boxes.sum())
         if not within:
             self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
@@ -141,6 +143,7 @@ class RawPredictions:
             boxes_xywh_px=boxes,
             scores=self.scores,
             areas=areas,
+            areas_stated=self.areas is not None,
             classes=self.classes,
             states=self.states,
             state_scores=self.state_scores,

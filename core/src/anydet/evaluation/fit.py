@@ -61,6 +61,7 @@ def comparable(
         detections.boxes_xywh_px,
         detections.scores,
         detections.areas,
+        areas_stated=detections.areas_stated,
     )
     labels = Labels(old.class_ids, old.boxes_xywh_px, old.areas, old.iscrowd, old.annotation_ids)
     if settings.iou_type in {"segm", "boundary"}:

@@ -169,6 +169,8 @@ def _read(
         "images_without_predictions": len(aligned.missing),
         "predicted_images_left_out": aligned.surplus,
     }
+    if raw.areas is not None:
+        context["detection_area"] = "box where a result states one, else mask, as in pycocotools"
     warnings = [*_format_warnings(raw, box_format)]
     if not part:
         warnings += _coverage_warnings(aligned, f"{path} does")

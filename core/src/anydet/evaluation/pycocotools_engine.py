@@ -99,7 +99,7 @@ def _source_type(params: EngineParams) -> str:
 
 def _areas(detections: DetectionColumns, params: EngineParams) -> FloatArray:
     """(N,) box areas, or those of masks where they are scored."""
-    if _source_type(params) != "segm":
+    if _source_type(params) != "segm" or detections.areas_stated:
         return detections.areas
     return np.array([masks.area(mask) for mask in detections.masks or () if mask], np.float64)
 

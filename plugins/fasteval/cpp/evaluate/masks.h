@@ -383,8 +383,10 @@ class ImageMasks {
 // IoU of masks; with a dilation ratio above 0, or of their boundaries where that is smaller.
 class MaskOverlap {
   public:
-    MaskOverlap(ImageMasks detections, ImageMasks truth, const std::uint8_t* crowd, double least, double dilation_ratio)
-        : detections_(std::move(detections)), truth_(std::move(truth)), crowd_(crowd), least_(least),
+    // Areas are those of the masks where `areas` is null.
+    MaskOverlap(ImageMasks detections, ImageMasks truth, const std::uint8_t* crowd, const double* areas, double least,
+                double dilation_ratio)
+        : detections_(std::move(detections)), truth_(std::move(truth)), crowd_(crowd), areas_(areas), least_(least),
           dilation_ratio_(dilation_ratio) {}
 
     void enter(const std::vector<std::uint32_t>& detections, const std::vector<std::uint32_t>& annotations) {
@@ -392,7 +394,9 @@ class MaskOverlap {
         truth_.enter(annotations);
     }
 
-    double area(std::uint32_t detection) const { return double(detections_[detection].area); }
+    double area(std::uint32_t detection) const {
+        return areas_ ? areas_[detection] : double(detections_[detection].area);
+    }
 
     double operator()(std::uint32_t d, std::uint32_t g) {
         const bool crowd = crowd_[g] != 0;
@@ -405,6 +409,7 @@ class MaskOverlap {
   private:
     ImageMasks detections_, truth_;
     const std::uint8_t* crowd_;
+    const double* areas_;
     double least_, dilation_ratio_;
 };
 

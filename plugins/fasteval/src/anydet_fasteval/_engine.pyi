@@ -64,6 +64,7 @@ def match_masks(
     truth_masks: Segmentations,
     limits: Limits,
     dilation_ratio: float | None,
+    measure_areas: bool,
     workers: int,
 ) -> dict[str, Any]: ...
 def match_known(

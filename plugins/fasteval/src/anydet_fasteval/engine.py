@@ -122,8 +122,11 @@ class FastEngine:
             masks = _masks(MaskColumn.of(detections.masks or ()))
             shapes = _segmentations(labels, ground_truth)
             ratio = params.dilation_ratio if params.iou_type == "boundary" else None
+            measured = not detections.areas_stated
             try:
-                return dict(_engine.match_masks(found, masks, truth, shapes, limits, ratio, workers))
+                return dict(
+                    _engine.match_masks(found, masks, truth, shapes, limits, ratio, measured, workers)
+                )
             except ValueError as exc:
                 raise EvaluationError(
                     f"{ground_truth.source}: {exc}", fix="correct it in the annotations or the predictions"
