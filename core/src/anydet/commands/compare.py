@@ -51,10 +51,10 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     from anydet.evaluation.analysis.comparison import compare
     from anydet.evaluation.coco import prepare_coco
 
-    engine, dataset = open_data(plugins, flags)
+    engine, scanner, dataset = open_data(plugins, flags)
     settings = read_settings(flags)
     both = [
-        prepare_coco(read_predictions(dataset, p, flags, engine), settings, engine=engine) for p in (a, b)
+        prepare_coco(read_predictions(dataset, p, flags, scanner), settings, engine=engine) for p in (a, b)
     ]
     comparison = compare(*both, **{name: flags[name] for name in ("resamples", "level", "seed")})
     protocols = {"a": both[0].protocol(), "b": both[1].protocol()}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Engine
     from anydet.evaluation.inputs import Inputs
     from anydet.plugins.manager import Plugins
+    from anydet.scanner import Scanner
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -73,27 +74,40 @@ def engine_options(function: _F) -> _F:
     return function
 
 
-def open_data(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[Engine, Dataset]:
-    """The engine and the data set that the flags name."""
-    from anydet.data.dataset import open_dataset
+def open_data(
+    plugins: Plugins, flags: Mapping[str, Any], ahead: Path | None = None
+) -> tuple[Engine, Scanner | None, Dataset]:
+    """The engine and the data set that the flags name, and who reads files.
+
+    Args:
+        plugins: where engines and formats come from.
+        flags: of ``dataset_options`` and ``engine_options``.
+        ahead: a predictions file that will be read; where it can be, that begins at once, while modules are
+            imported and the data set is opened.
+    """
     from anydet.evaluation.engines import choose_engine
-    from anydet.plugins.formats import installed_formats
 
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
+    scanner = engine.scanner
+    if scanner and ahead is not None and ahead.is_file():
+        scanner = scanner.ahead(ahead)
+    from anydet.data.dataset import open_dataset
+    from anydet.plugins.formats import installed_formats
+
     formats = installed_formats(plugins)
-    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=engine.scanner)
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
-    return engine, dataset
+    return engine, scanner, dataset
 
 
 def read_predictions(
-    dataset: Dataset, predictions: Path, flags: Mapping[str, Any], engine: Engine
+    dataset: Dataset, predictions: Path, flags: Mapping[str, Any], scanner: Scanner | None
 ) -> Iterator[Inputs]:
     """Predictions over the data set's images, as the flags say; warnings go to stderr on the way."""
     from anydet.evaluation.inputs import read_parts
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    return _warned(read_parts(dataset, predictions, **limits, scanner=engine.scanner))
+    return _warned(read_parts(dataset, predictions, **limits, scanner=scanner))
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:

@@ -102,9 +102,9 @@ def command(
     from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.overview import Extras, prepare_evaluators
 
-    engine, dataset = open_data(plugins, flags)
+    engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
-    parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, engine))
+    parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
     if models_dir is not None:
         parts = _with_models(parts, models_dir)
     chosen = None if names is None else names.split(",")

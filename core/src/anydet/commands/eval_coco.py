@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
+from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
     from anydet.evaluation.explanation.gather import Gathered
-    from anydet.evaluation.inputs import Inputs
     from anydet.plugins.manager import Plugins
 
 
@@ -74,7 +74,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     evaluator, seen = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
-        _write_json({"protocol": protocol}, flags["json_path"])
+        write_json({"protocol": protocol}, flags["json_path"])
         if flags["json_path"] != Path("-"):
             _print_protocol(protocol)
         click.echo("dry run: everything fits, nothing was evaluated", err=True)
@@ -82,7 +82,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     result = evaluator.result()
     diagnosis = seen.explain(evaluator.engine) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
-    _write_json({**result.as_dict(), **explained}, flags["json_path"])
+    write_json({**result.as_dict(), **explained}, flags["json_path"])
     if flags["json_path"] != Path("-"):
         _print_result(result, per_class=flags["per_class"])
         _print_protocol(result.protocol)
@@ -94,34 +94,13 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:
     """An evaluator that has seen everything, and what may explain its numbers."""
-    from anydet.evaluation.engines import choose_engine
-
-    engine = choose_engine(plugins, flags["engine"], flags["workers"])
-    scanner = engine.scanner
-    if scanner and flags["predictions"].is_file():  # while the rest is imported, and the data set opened
-        scanner = scanner.ahead(flags["predictions"])
-    from anydet.data.dataset import open_dataset
+    engine, scanner, dataset = open_data(plugins, flags, ahead=flags["predictions"])
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.explanation.gather import Gathered
-    from anydet.evaluation.inputs import read_parts
-    from anydet.plugins.formats import installed_formats
 
-    settings = read_settings(flags)
-    formats = installed_formats(plugins)
-    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
-    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
-    limits = {name: flags[name] for name in ("box_format", "max_images")}
-    parts = _warned(read_parts(dataset, flags["predictions"], **limits, scanner=scanner))
     seen = Gathered()
-    return prepare_coco(seen.watch(parts), settings, engine=engine, dry=flags["dry_run"]), seen
-
-
-def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
-    """The same, with warnings printed on the way."""
-    for part in parts:
-        for warning in part.warnings:
-            click.secho(f"warning: {warning}", err=True, fg="yellow")
-        yield part
+    parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
+    return prepare_coco(parts, read_settings(flags), engine=engine, dry=flags["dry_run"]), seen
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:
@@ -156,19 +135,3 @@ def _print_protocol(protocol: Mapping[str, Any]) -> None:
         f"{protocol['annotations']} annotations, {protocol['detections']} detections"
     )
     click.echo(f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}")
-
-
-def _write_json(value: Mapping[str, Any], path: Path | None) -> None:
-    import json
-
-    from anydet.contract.write import new_file
-
-    if path is None:
-        return
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    if path == Path("-"):
-        click.echo(text, nl=False)
-        return
-    with new_file(path) as file:
-        file.write(text.encode())
-    click.echo(f"wrote {path}", err=True)
