@@ -60,6 +60,7 @@ def test_results_come_back_from_every_shape_as_they_were_and_score_the_same(
         after = json.loads((tmp_path / "r.json").read_text())
         for key in ("image_id", "category_id", "score", "segmentation"):
             assert [r.get(key) for r in after] == [r.get(key) for r in before]
+        assert [("bbox" in r) for r in after] == [("bbox" in r) for r in before]
         for key in ("bbox", "keypoints"):
             told = [r[key] for r in before if key in r]
             found = [r[key] for r, theirs in zip(after, before, strict=True) if key in theirs]

@@ -15,8 +15,10 @@ from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh
-from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions, IntArray
+from anydet.geometry.masks import bounds_xywh
+from anydet.types import RLE, ClassTable, GroundTruthColumns, ImagePredictions, IntArray
 
+_SAME_PX = 1e-6
 _KNOWN = frozenset(Result.__struct_fields__)
 
 
@@ -43,7 +45,7 @@ def read_coco_results(path: Path, truth: GroundTruthColumns) -> Iterator[ImagePr
 def coco_results(
     images: Sequence[ImagePredictions], truth: GroundTruthColumns, names: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """Results as COCO's list; the bbox is x, y, width, height.
+    """Results as COCO's list; the bbox is x, y, width, height, and left out where all are around masks.
 
     Args:
         images: results whose keys join those of the data set.
@@ -57,11 +59,24 @@ def coco_results(
     assert truth.image_ids is not None
     ids = truth.image_ids[join_keys([p.image for p in images], truth.images)].tolist()
     categories = category_ids(truth.classes, names)
-    return [
+    results = [
         result
         for image_id, image in zip(ids, images, strict=True)
         for result in _results(image_id, image, categories)
     ]
+    masks = [mask for image in images for mask in image.masks or (None,) * len(image)]
+    if masks and all(map(_says_nothing_more, results, masks)):
+        for result in results:
+            del result["bbox"]
+    return results
+
+
+def _says_nothing_more(result: Mapping[str, Any], mask: RLE | None) -> bool:
+    """Whether the box of a result is just the one around its mask.
+
+    With a box, pycocotools takes that one's area for the mask's.
+    """
+    return mask is not None and bool(np.allclose(result["bbox"], bounds_xywh(mask), rtol=0, atol=_SAME_PX))
 
 
 def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
