@@ -63,6 +63,19 @@ def read_areas(
     return ranges
 
 
+ENGINE_OPTIONS = (
+    click.option(
+        "--engine",
+        metavar="NAME",
+        shell_complete=complete_names("engines"),
+        help="Who matches boxes; the fastest installed one by default.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
+    ),
+)
+"""Who matches, and with how many threads."""
+
 _OPTIONS = (
     click.option(
         "--iou-type",
@@ -78,15 +91,7 @@ _OPTIONS = (
         show_default=True,
         help="lvis: federated, 300 detections an image, AP of rare, common and frequent classes.",
     ),
-    click.option(
-        "--engine",
-        metavar="NAME",
-        shell_complete=complete_names("engines"),
-        help="Who matches boxes; the fastest installed one by default.",
-    ),
-    click.option(
-        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
-    ),
+    *ENGINE_OPTIONS,
     click.option(
         "--max-dets",
         "max_detections",

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.completion import complete_names
+from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 
 if TYPE_CHECKING:
     from anydet.data.dataset import Dataset
@@ -47,18 +46,6 @@ _OPTIONS = (
     ),
 )
 
-_ENGINE = (
-    click.option(
-        "--engine",
-        metavar="NAME",
-        shell_complete=complete_names("engines"),
-        help="Who matches boxes; the fastest installed one by default.",
-    ),
-    click.option(
-        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
-    ),
-)
-
 
 def dataset_options(function: _F) -> _F:
     """Decorator: the flags that ``open_data`` and ``read_predictions`` read, and ``--json``."""
@@ -69,7 +56,7 @@ def dataset_options(function: _F) -> _F:
 
 def engine_options(function: _F) -> _F:
     """Decorator: ``--engine`` and ``--workers``, which ``open_data`` reads too; ``coco_options`` has them."""
-    for option in reversed(_ENGINE):
+    for option in reversed(ENGINE_OPTIONS):
         function = option(function)
     return function
 
