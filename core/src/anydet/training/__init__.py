@@ -1,0 +1,1 @@
+"""Training: one loop, one run contract, any torch model. Needs the extra ``anydet[torch]``."""

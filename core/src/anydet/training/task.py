@@ -1,0 +1,83 @@
+"""``TrainingTask``: what a model family tells the engine. The loop itself is ours and the same for all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anydet.data.record import Record
+from anydet.plugins.adapter import ClassLogits
+from anydet.training.sample import Sample
+from anydet.types import ClassTable, ImagePredictions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepOutput:
+    """What one batch costs.
+
+    Attributes:
+        losses: name -> scalar tensor; logged as ``train_loss_<name>``.
+        total: what is minimised; the sum of ``losses`` where it is ``None``.
+        logits: class logits of the batch, for distillation and replay, where the model gives them.
+    """
+
+    losses: Mapping[str, Tensor]
+    total: Tensor | None = None
+    logits: ClassLogits | None = None
+
+    @property
+    def loss(self) -> Tensor:
+        """The scalar that is minimised."""
+        return torch.stack(list(self.losses.values())).sum() if self.total is None else self.total
+
+
+class TrainingTask(ABC):
+    """A model, its batches and its losses.
+
+    ``item`` and ``collate`` run in worker processes, so the task is pickled where workers are spawned; keep
+    what they need light.
+
+    Attributes:
+        model: the live module, the one that ``predict`` of the adapter uses.
+        classes: what it learns to find.
+    """
+
+    model: nn.Module
+    classes: ClassTable
+
+    def item(self, sample: Sample) -> Any:
+        """One augmented sample, made ready for ``collate`` (resized, normalised); itself by default."""
+        return sample
+
+    @abstractmethod
+    def collate(self, items: list[Any]) -> Any:
+        """A batch of what ``item`` gave: tensors in dictionaries, lists and tuples, still on the CPU."""
+
+    @abstractmethod
+    def step(self, batch: Any) -> StepOutput:
+        """Losses of a batch that lies on the model's device; ``model`` is in training mode."""
+
+    def validation_step(self, batch: Any) -> StepOutput:
+        """Losses of a validation batch. Changes no parameter and no buffer; the same value each time.
+
+        Called without gradients, with ``model`` in evaluation mode and random numbers that start at the same
+        seed each time. Models that give losses in training mode only override it.
+        """
+        return self.step(batch)
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
+        """``{"backbone": [...], "head": [...]}``: parameter groups and targets of adapters such as LoRA."""
+
+    @abstractmethod
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """What the live model says, as ``Adapter.predict``; for evaluation while training."""
+
+    @abstractmethod
+    def description(self) -> Mapping[str, Any]:
+        """What rebuilds the model when its checkpoint is loaded; plain data (text, numbers, lists, dicts)."""
