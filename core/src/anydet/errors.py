@@ -64,6 +64,22 @@ class EvaluationError(AnydetError):
     """Predictions and ground truth do not fit each other, or the request makes no sense for them."""
 
 
+class TrainingError(AnydetError):
+    """A training run cannot start, go on, or be read back."""
+
+
+class InterruptedTraining(TrainingError):  # noqa: N818 - the run was asked to stop, nothing is wrong
+    """A run was asked to stop, saved what it needs to go on, and did.
+
+    Attributes:
+        exit_code: 128 and the number of the signal, as shells say it.
+    """
+
+    def __init__(self, problem: str, *, fix: str = "", exit_code: int = 130) -> None:
+        super().__init__(problem, fix=fix)
+        self.exit_code = exit_code
+
+
 class UnsupportedError(AnydetError):
     """An adapter was asked for something it does not implement."""
 

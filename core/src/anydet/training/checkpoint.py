@@ -1,0 +1,177 @@
+"""Checkpoints: one file of our own, read without running any code that it may hold."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anydet.errors import TrainingError
+
+FORMAT = 1
+"""Version of the file's layout, under the key ``anydet_checkpoint``."""
+
+_IN_A_RUN = ("checkpoints/best.pt", "best.pt", "checkpoints/last.pt", "checkpoint.pt")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """Weights and what they need around them.
+
+    Attributes:
+        adapter: registered name of who trained it.
+        model: state dictionary to predict with; the average's with ``ema_eval``.
+        description: what rebuilds the model (``TrainingTask.description``).
+        classes: names of the class ids.
+        step: optimiser steps taken.
+        metrics: numbers of the last validation before it was written.
+        training: what a run needs to go on, or ``None`` in a checkpoint that only predicts.
+    """
+
+    adapter: str
+    model: Mapping[str, Tensor]
+    description: Mapping[str, Any]
+    classes: tuple[str, ...]
+    step: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Any] | None = None
+
+
+def find_checkpoint(path: Path | str) -> Path:
+    """The checkpoint of a run folder (the best one, else the last), or ``path`` itself.
+
+    Raises ``TrainingError`` where there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        for name in _IN_A_RUN:
+            if (path / name).is_file():
+                return path / name
+        raise TrainingError(
+            f"{path}: a folder without {' or '.join(_IN_A_RUN)}",
+            fix="name a checkpoint file, or the folder of a run that has saved one",
+        )
+    if not path.is_file():
+        raise TrainingError(f"{path}: no such checkpoint", fix="name a checkpoint file or a run's folder")
+    return path
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the file is there whole or as it was.
+
+    Raises ``TrainingError`` where the disk refuses.
+    """
+    content = {
+        "anydet_checkpoint": FORMAT,
+        "adapter": checkpoint.adapter,
+        "model": dict(checkpoint.model),
+        "description": dict(checkpoint.description),
+        "classes": list(checkpoint.classes),
+        "step": checkpoint.step,
+        "metrics": dict(checkpoint.metrics),
+        "training": None if checkpoint.training is None else dict(checkpoint.training),
+    }
+    save_tensors(path, content)
+
+
+def save_tensors(path: Path, content: Any) -> None:
+    """``torch.save`` to a name aside, then renamed; raises ``TrainingError`` where the disk refuses."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, aside)
+        aside.replace(path)
+    except (OSError, RuntimeError) as exc:
+        raise TrainingError(
+            f"{path}: cannot be written: {exc}", fix="free space on the disk, or choose another folder"
+        ) from exc
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path | str, *, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint, tensors on ``device``.
+
+    Args:
+        path: a file that ``save_checkpoint`` wrote, or the folder of a run.
+        device: where tensors go.
+
+    Raises:
+        TrainingError: it is not there, no checkpoint of anydet, or of a newer version.
+    """
+    path = find_checkpoint(path)
+    content = load_tensors(path, device=device)
+    if not isinstance(content, dict) or "anydet_checkpoint" not in content:
+        raise TrainingError(
+            f"{path}: not a checkpoint of anydet",
+            fix="give a file that 'anydet train' wrote, such as runs/ID/checkpoints/best.pt",
+        )
+    if content["anydet_checkpoint"] != FORMAT:
+        raise TrainingError(
+            f"{path}: checkpoint format {content['anydet_checkpoint']}, this version reads {FORMAT}",
+            fix="update anydet: pip install --upgrade anydet",
+        )
+    return Checkpoint(
+        content["adapter"],
+        content["model"],
+        content["description"],
+        tuple(content["classes"]),
+        content["step"],
+        content["metrics"],
+        content["training"],
+    )
+
+
+def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
+    """What ``torch.save`` wrote, if it is data and nothing else.
+
+    Raises ``TrainingError`` for a file that cannot be read, is cut short, or holds more than data.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as exc:
+        reason = str(exc).strip().split("\n", maxsplit=1)[0] or type(exc).__name__
+        raise TrainingError(
+            f"{path}: holds no weights that can be read: {reason}",
+            fix="give a file of tensors that torch.save wrote whole",
+        ) from exc
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+    """Put a state dictionary into a module, all of it or nothing.
+
+    Args:
+        module: of the same architecture.
+        state: names and tensors.
+        source: where they come from, for the message.
+
+    Raises:
+        TrainingError: that lists missing keys, unexpected keys and wrong shapes.
+    """
+    own = module.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    shapes = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in state and isinstance(tensor, Tensor) and state[key].shape != tensor.shape
+    ]
+    wrong = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
+    found = [f"{kind} ({len(keys)}): {_shortened(keys)}" for kind, keys in wrong.items() if keys]
+    if found:
+        raise TrainingError(
+            f"{source}: does not fit {type(module).__name__}: {'; '.join(found)}",
+            fix="give weights of the same architecture and classes, or the options they were trained with",
+        )
+    module.load_state_dict(state)
+
+
+def _shortened(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
