@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from anydet.data.scenes import SCENES
+
 
 def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, int]:
     """``320x240`` to (width, height)."""
@@ -35,27 +37,37 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     help="Width x height in pixels.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which scenes.")
-@click.option("--format", "layout", type=click.Choice(["yolo", "coco"]), default="yolo", show_default=True)
+@click.option(
+    "--scene",
+    type=click.Choice(list(SCENES)),
+    default=next(iter(SCENES)),
+    show_default=True,
+    help="What is shown.",
+)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(sorted({layout for kind in SCENES.values() for layout in kind.writers})),
+    help="How it is written.  [default: yolo for shapes]",
+)
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
-def command(*, out: Path, images: int, size: tuple[int, int], seed: int, layout: str, split: str) -> None:
-    """Write synthetic scenes with exact ground truth as a YOLO or COCO data set.
+def command(
+    *, out: Path, images: int, size: tuple[int, int], seed: int, scene: str, layout: str | None, split: str
+) -> None:
+    """Write synthetic scenes with exact ground truth as a data set.
 
     Scene i of a seed is the same whatever the number of scenes. COCO holds boxes, masks and keypoints, YOLO
     boxes. The folder appears whole or not at all.
     """
     from anydet.commands.progress import progress
-    from anydet.data.shapes import KEYPOINTS
-    from anydet.data.synthetic import SyntheticDataset
-    from anydet.data.writers import write_coco, write_yolo
 
-    dataset = SyntheticDataset(images, seed, size, split)
+    kind = SCENES[scene]
+    layout = layout or next(iter(kind.writers))
+    if layout not in kind.writers:
+        raise click.UsageError(f"--scene {scene} is written as {', '.join(kind.writers)}, not {layout}")
+    dataset = kind.make(images, seed, size, split)
     with progress("rendering", images) as report:
-        if layout == "coco":
-            write_coco(dataset, out, split, keypoint_names=KEYPOINTS, report=report)
-        else:
-            write_yolo(dataset, out, split, report=report)
+        kind.write(dataset, out, layout, report)
     click.echo(out)
     click.echo(f"{images} images of split {split!r}, {layout.upper()} layout; next:", err=True)
-    click.echo(
-        f"  anydet export-predictions --adapter toy --dataset {out} --output predictions.json", err=True
-    )
+    click.echo(f"  {kind.next_step.format(out=out, split=split)}", err=True)

@@ -25,6 +25,7 @@ from anydet.data.columns import ground_truth_columns
 from anydet.data.fingerprint import Fingerprint
 from anydet.data.record import Record
 from anydet.data.shapes import CLASSES, HUE_JITTER_DEG, HUES_DEG, KEYPOINTS, KEYPOINTS_OF, OUTLINES
+from anydet.data.writers import Report, write_coco
 from anydet.geometry import masks
 from anydet.types import BoolArray, ByteImage, ClassTable, FloatArray, GroundTruthColumns, Labels, Size
 
@@ -345,3 +346,10 @@ class SyntheticDataset:
             for index, key in enumerate(self.keys[:max_images])
         )
         return ground_truth_columns(rows, CLASSES, self.source)
+
+
+def write_coco_shapes(
+    dataset: SyntheticDataset, root: Path, split: str = "val", *, report: Report | None = None
+) -> None:
+    """``writers.write_coco`` with the names of the keypoints that shapes have."""
+    write_coco(dataset, root, split, keypoint_names=KEYPOINTS, report=report)

@@ -1,0 +1,53 @@
+"""The kinds of synthetic scenes, as names and import paths, so that listing them imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anydet.data.dataset import Dataset
+    from anydet.types import Size
+
+
+@dataclass(frozen=True, slots=True)
+class SceneKind:
+    """One kind of scenes.
+
+    Attributes:
+        dataset: ``module:class`` of a ``Dataset``, built from count, seed, (width, height) and split.
+        writers: format -> ``module:function``, called with the data set, a folder, the split and ``report``;
+            the first is the default.
+        next_step: what to type next; ``{out}`` and ``{split}`` are filled in.
+    """
+
+    dataset: str
+    writers: Mapping[str, str]
+    next_step: str
+
+    def make(self, count: int, seed: int, image_wh: Size, split: str) -> Dataset:
+        """The first ``count`` scenes of a seed; nothing is written."""
+        made: Dataset = _import(self.dataset)(count, seed, image_wh, split)
+        return made
+
+    def write(self, dataset: Dataset, out: Path, layout: str, report: Callable[[int], None]) -> None:
+        """Write scenes as the format ``layout``; ``report`` is called with 1 after each image."""
+        _import(self.writers[layout])(dataset, out, dataset.split, report=report)
+
+
+SCENES = {
+    "shapes": SceneKind(
+        "anydet.data.synthetic:SyntheticDataset",
+        {"yolo": "anydet.data.writers:write_yolo", "coco": "anydet.data.synthetic:write_coco_shapes"},
+        "anydet export-predictions --adapter toy --dataset {out} --output predictions.json",
+    ),
+}
+"""Kind of scenes by the name that ``anydet synth --scene`` takes; the first is the default."""
+
+
+def _import(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
