@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
@@ -18,21 +18,52 @@ from anydet.types import RLE, IntArray
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from anydet.data.record import Record
+
 UNLABELLED = 255
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassMaskFiles(LazyColumn[Mapping[int, RLE] | None]):
-    """Semantic masks that are read from their files when asked for.
+class ClassMask(Protocol):
+    """Which class each pixel of an image shows, read when asked for. Implementations are picklable."""
+
+    def read(self) -> IntArray:
+        """(H, W) class of each pixel, -1 where unlabelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMaskFile:
+    """A mask image whose values are the classes.
 
     Attributes:
-        paths: the file of each image, or ``None``.
+        path: the file.
     """
 
-    paths: tuple[Path | None, ...]
+    path: Path
+
+    def read(self) -> IntArray:
+        """(H, W) class of each pixel, -1 where unlabelled; raises as ``read_class_map``."""
+        return read_class_map(self.path)
+
+
+def class_mask_of(record: Record) -> ClassMask | None:
+    """What says the classes of a record's pixels: its own class mask, else the file of ``mask_path``."""
+    if record.class_mask is not None or record.mask_path is None:
+        return record.class_mask
+    return ClassMaskFile(record.mask_path)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
+    """Semantic masks that are read when asked for.
+
+    Attributes:
+        sources: what says the classes of each image's pixels, or ``None``.
+    """
+
+    sources: tuple[ClassMask | None, ...]
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.sources)
 
     @overload
     def __getitem__(self, index: int) -> Mapping[int, RLE] | None: ...
@@ -41,27 +72,26 @@ class ClassMaskFiles(LazyColumn[Mapping[int, RLE] | None]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
-        path = self.paths[index]
-        return None if path is None else read_class_mask(path)
+        classes = self.class_map(index)
+        return None if classes is None else masks_of_classes(classes)
 
     def class_map(self, index: int) -> IntArray | None:
         """(H, W) class of each pixel, -1 where unlabelled; what the masks say, sooner read."""
-        path = self.paths[index]
-        return None if path is None else read_class_map(path)
+        source = self.sources[index]
+        return None if source is None else source.read()
 
     def take(self, rows: IntArray) -> Self:
         """Rows at these positions; nothing is read."""
-        return type(self)(tuple(self.paths[row] for row in rows.tolist()))
+        return type(self)(tuple(self.sources[row] for row in rows.tolist()))
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """All rows, one part after the other."""
-        return cls(tuple(chain.from_iterable(part.paths for part in parts)))
+        return cls(tuple(chain.from_iterable(part.sources for part in parts)))
 
 
-def read_class_mask(path: Path) -> dict[int, RLE]:
-    """The pixels of each class of a mask image; raises as ``read_class_map``."""
-    classes = read_class_map(path)
+def masks_of_classes(classes: IntArray) -> dict[int, RLE]:
+    """Class id -> mask, for the classes that an (H, W) class map has; -1 is none."""
     present = np.flatnonzero(np.bincount(classes.ravel() + 1)[1:])
     return {one: masks.encode(classes == one) for one in present.tolist()}
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anydet.types import ByteImage, ImagePredictions, Intrinsics, Labels, Size
+from anydet.types import ByteImage, ImagePredictions, IntArray, Intrinsics, Labels, Size
 
 if TYPE_CHECKING:
+    from anydet.data.classmasks import ClassMask
     from anydet.data.images import Pixels
     from anydet.data.transforms import Transform
 
@@ -30,6 +31,8 @@ class Record:
         labels: ground truth of the source image, or ``None``; derived records have none.
         camera: intrinsics of the source image.
         mask_path: class or instance mask image.
+        class_mask: which class each pixel shows, where ``mask_path`` is not what says it; derived records
+            have none.
         depth_path: depth image or array.
         cad_points_path: model points of the object.
         extra: free data of the data set (image id, sidecar keys).
@@ -43,6 +46,7 @@ class Record:
     labels: Labels | None = None
     camera: Intrinsics | None = None
     mask_path: Path | None = None
+    class_mask: ClassMask | None = None
     depth_path: Path | None = None
     cad_points_path: Path | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -54,6 +58,16 @@ class Record:
         for transform in self.transforms:
             image = transform.image(image)
         return image
+
+    def class_map(self) -> IntArray | None:
+        """(H, W) class of each pixel of the source image, -1 where unlabelled; ``None`` without class mask.
+
+        Derived records have none, as they have no labels.
+        """
+        from anydet.data.classmasks import class_mask_of
+
+        mask = None if self.transforms else class_mask_of(self)
+        return None if mask is None else mask.read()
 
     @property
     def size_wh(self) -> Size:
@@ -72,7 +86,7 @@ class Record:
 
     def derive(self, transform: Transform) -> Record:
         """The same source image with one more transform; labels stay behind."""
-        return replace(self, transforms=(*self.transforms, transform), labels=None)
+        return replace(self, transforms=(*self.transforms, transform), labels=None, class_mask=None)
 
     def with_pixels(self, pixels: Pixels) -> Record:
         """The same record reading its source image elsewhere (decoded ahead, say)."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from anydet.data.classmasks import ClassMaskFiles
+from anydet.data.classmasks import ClassMask, ClassMaskColumn, class_mask_of
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.types import ImageColumns
@@ -23,14 +22,14 @@ class ImageNotes:
     """
 
     _cameras: list[tuple[float, ...]] = field(default_factory=list)
-    _masks: list[Path | None] = field(default_factory=list)
+    _masks: list[ClassMask | None] = field(default_factory=list)
     _class_ids: list[int] = field(default_factory=list)
 
     def note(self, record: Record) -> None:
         """The next image; raises ``DatasetError`` where its class is malformed."""
         camera = record.camera
         self._cameras.append((camera.fx, camera.fy, camera.cx, camera.cy) if camera else (np.nan,) * 4)
-        self._masks.append(record.mask_path)
+        self._masks.append(class_mask_of(record))
         self._class_ids.append(_class_id(record))
 
     def columns(self) -> ImageColumns | None:
@@ -38,7 +37,7 @@ class ImageNotes:
         cameras, class_ids = np.array(self._cameras).reshape(-1, 4), np.array(self._class_ids, np.int64)
         found = ImageColumns(
             class_ids=class_ids if (class_ids >= 0).any() else None,
-            semantic_masks=ClassMaskFiles(tuple(self._masks)) if any(self._masks) else None,
+            semantic_masks=ClassMaskColumn(tuple(self._masks)) if any(self._masks) else None,
             cameras=cameras if np.isfinite(cameras).any() else None,
         )
         known = found.class_ids, found.semantic_masks, found.cameras

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from anydet.data.classmasks import ClassMaskFiles
+from anydet.data.classmasks import ClassMaskColumn
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.confusion import Confusion, mean
@@ -110,7 +110,7 @@ def class_names(classes: ClassTable, count: int) -> tuple[str, ...]:
 
 def _class_map(column: Sequence[Mapping[int, RLE] | None] | None, row: int, image: str) -> IntArray | None:
     """(H, W) class of each pixel, -1 for none; ``None`` where there are no masks."""
-    if isinstance(column, ClassMaskFiles):
+    if isinstance(column, ClassMaskColumn):
         return column.class_map(row)
     semantic = column[row] if column is not None else None
     if not semantic:
