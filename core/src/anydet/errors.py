@@ -44,6 +44,10 @@ class DatasetError(AnydetError):
     """A data set, label file, sidecar or image cannot be read as what it claims to be."""
 
 
+class SplitError(DatasetError):
+    """A data set has no split of that name."""
+
+
 class ImageError(DatasetError):
     """One image cannot be found or decoded."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from anydet.errors import DatasetError, did_you_mean
+from anydet.errors import DatasetError, SplitError, did_you_mean
 
 SPLITS = ("val2017", "val", "valid", "validation", "train2017", "train")
 """Splits in the order in which they are looked for when none is asked for."""
@@ -31,13 +31,14 @@ UNSPLIT = Split("", "no splits")
 def choose_split(root: Path, available: Iterable[str], wanted: str | None) -> Split:
     """The split wanted, else the first of ``SPLITS`` that exists, else the only one there.
 
-    Raises ``DatasetError`` listing what is there where that decides nothing.
+    Raises ``SplitError`` where there is none of that name, ``DatasetError`` where nothing decides; both list
+    what is there.
     """
     names = sorted(set(available))
     listed = ", ".join(names) or "none"
     if wanted is not None and wanted not in names:
         hint = did_you_mean(wanted, names)
-        raise DatasetError(
+        raise SplitError(
             f"{root}: no split {wanted!r} (there are: {listed}){hint}", fix="choose with --split"
         )
     known = [name for name in SPLITS if name in names]

@@ -75,18 +75,19 @@ def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
     rows = []
     for name, part in schema.get("properties", {}).items():
         resolved = {**definitions.get(part.get("$ref", "").removeprefix("#/$defs/"), {}), **part}
-        row = OptionRow(name, _type(resolved), resolved.get("default"), resolved.get("description", ""))
+        row = OptionRow(name, accepted(resolved), resolved.get("default"), resolved.get("description", ""))
         rows.append(row)
     return rows
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def accepted(schema: Mapping[str, Any]) -> str:
+    """What a schema takes, in a few words: ``integer or null``, ``a|b``, ``list of number``."""
     if "enum" in schema:
         return "|".join(map(str, schema["enum"]))
     for joint in ("anyOf", "oneOf"):
         if joint in schema:
-            return " or ".join(map(_type, schema[joint]))
+            return " or ".join(map(accepted, schema[joint]))
     kind = schema.get("type", "any")
     if kind == "array" and "items" in schema:
-        return f"list of {_type(schema['items'])}"
+        return f"list of {accepted(schema['items'])}"
     return kind if isinstance(kind, str) else " or ".join(kind)

@@ -66,33 +66,56 @@ def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owne
             known = ", ".join(sorted(properties)) or "none"
             hint = did_you_mean(key, list(properties))
             raise OptionError(f"{owner} has no option {key!r} (known: {known}){hint}", fix=fix)
-        checked[key] = _typed(value, validator.evolve(schema=properties.get(key, {})))
-        if not _is_finite(checked[key]):
+        checked[key] = typed(value, validator.evolve(schema=properties.get(key, {})))
+        if not is_finite(checked[key]):
             raise OptionError(f"{owner} option {key}: {value} is not finite", fix=fix)
     for error in validator.iter_errors(checked):
         where = ".".join(map(str, error.absolute_path)) or "options"
-        raise OptionError(f"{owner} option {where}: {error.message}{_nearest(error)}", fix=fix)
+        raise OptionError(f"{owner} option {where}: {error.message}{nearest(error)}", fix=fix)
     return checked
 
 
-def _typed(value: Any, validator: Validator) -> Any:
+def typed(value: Any, validator: Validator) -> Any:
+    """What text means to a schema: JSON, YAML, or a list with commas; itself where it takes text.
+
+    Args:
+        value: as typed, or already of some type.
+        validator: of the schema of this one value.
+    """
     if not isinstance(value, str) or validator.is_valid(value):
         return value
     for read in (json.loads, yaml.safe_load):  # YAML alone would read 1e-3 as text
         try:
-            return read(value)
+            found = read(value)
         except (ValueError, yaml.YAMLError):
             continue
-    return value
+        if not isinstance(found, str):
+            return found
+    listed = listed_values(value)
+    return listed if validator.is_valid(listed) else value
 
 
-def _is_finite(value: Any) -> bool:
+def listed_values(text: str) -> list[Any]:
+    """``1000,2000`` as ``[1000, 2000]``; words stay words."""
+    return [_plain(word.strip()) for word in text.split(",") if word.strip()]
+
+
+def _plain(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no number in it is NaN or infinite."""
     if isinstance(value, list | dict):
-        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+        return all(map(is_finite, value.values() if isinstance(value, dict) else value))
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _nearest(error: ValidationError) -> str:
+def nearest(error: ValidationError) -> str:
+    """A hint at the choice that was probably meant, or an empty string."""
     if error.validator != "enum" or not isinstance(error.instance, str):
         return ""
     known: Any = error.validator_value

@@ -5,7 +5,7 @@ Flags of ``anydet train``, keys of a config file, the JSON Schema and the refere
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,9 +17,26 @@ def _about(text: str, **limits: float) -> Meta:
 
 Positive = Annotated[int, Meta(ge=1)]
 
+SECTIONS = {
+    "adapter": "Model",
+    "dataset": "Data",
+    "optimizer": "Optimiser",
+    "on_nonfinite": "Guards",
+    "run_id": "Run",
+}
+"""First key of each section of ``TrainSettings`` -> its heading in help and reference."""
+
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All keys of the engine, checked and typed."""
+
+    # Model: who is trained, and from where it starts.
+
+    adapter: Annotated[str | None, _about("Who is trained; see 'anydet adapters list'.")] = None
+    checkpoint: Annotated[str | None, _about("First weights: a file, or the folder of a run.")] = None
+    adapter_options: Annotated[
+        dict[str, Any], _about("What --option says to the adapter, as when it predicts.")
+    ] = msgspec.field(default_factory=dict)
 
     # Data: what is trained on, how it is read and how it is changed.
 
