@@ -48,7 +48,7 @@ def test_an_unknown_layout_lists_what_is_there_and_what_was_tried(put, tmp_path)
     put("notes.txt")
     put("sub/x.csv")
     with pytest.raises(
-        DatasetError, match=r"dataset\.json, coco, ultralytics, yolo, folder.*notes\.txt, sub/"
+        DatasetError, match=r"dataset\.json, delftbikes, coco, ultralytics, yolo, folder.*notes\.txt, sub/"
     ):
         open_dataset(tmp_path)
     with pytest.raises(DatasetError, match=r"not a data set of a known format"):

@@ -185,7 +185,7 @@ def open_file(
         split.note,
         source + (f" ({unused})" if unused else ""),
         annotations,
-        images_dir or _find_images_dir(annotations, base, split.name, columns.keys),
+        images_dir or find_images_dir(annotations, base, split.name, columns.keys),
         columns,
     )
 
@@ -238,7 +238,7 @@ def _annotation_files(root: Path) -> dict[str, Path]:
     return {split_of(file): file for file in found if split_of(file)}
 
 
-def _find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, ...]) -> Path:
+def find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, ...]) -> Path:
     """The first of the usual folders that holds the first image, else the first that exists."""
     usual = [base / "images" / split, base / split, base / "images", annotations.parent]
     folders = [folder for folder in usual if folder.is_dir()]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BUILTIN = (
     ("dataset.json", "anydet.data.datasetjson:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
+    ("delftbikes", "anydet.data.delftbikes:FORMAT", "DelftBikes parts with states, as published"),
     ("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anydet.data.bikeparts import STATES
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.engines import choose_engine
@@ -17,16 +18,6 @@ from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthCol
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PARTS = frozenset(
-    (
-        *("back_hand_break", "back_handle", "back_light", "back_mudguard", "back_pedal", "back_reflector"),
-        *("back_wheel", "bell", "chain", "dress_guard", "dynamo", "front_handbreak", "front_handle"),
-        *("front_light", "front_mudguard", "front_pedal", "front_wheel", "gear_case", "kickstand", "lock"),
-        *("saddle", "steer"),
-    )
-)
-"""The 22 parts, as the data set spells them."""
-STATES = ("intact", "damaged", "absent", "occluded")
 ABSENT = STATES.index("absent")
 """State of a part that is missing, where the data set does not name its states."""
 

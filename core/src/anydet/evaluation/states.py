@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anydet.data.bikeparts import PARTS, STATES
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.confusion import Confusion, cells, mean
-from anydet.evaluation.delftbikes import PARTS, STATES
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays
 from anydet.evaluation.pairs import pair
@@ -211,7 +211,7 @@ def state_names(ground_truth: GroundTruthColumns) -> tuple[str, ...]:
     most = int(_true_states(ground_truth).max(initial=-1)) + 1
     if ground_truth.state_names:
         return ground_truth.state_names
-    if most <= len(STATES) and PARTS.issuperset(ground_truth.classes.names):
+    if most <= len(STATES) and set(PARTS).issuperset(ground_truth.classes.names):
         return STATES
     return tuple(map(str, range(max(_UNNAMED_STATES, most))))
 
