@@ -25,6 +25,7 @@ from anydet.data.columns import ground_truth_columns
 from anydet.data.fingerprint import Fingerprint
 from anydet.data.record import Record
 from anydet.data.shapes import CLASSES, HUE_JITTER_DEG, HUES_DEG, KEYPOINTS, KEYPOINTS_OF, OUTLINES
+from anydet.data.textures import background, light
 from anydet.data.writers import Report, write_coco
 from anydet.geometry import masks
 from anydet.types import BoolArray, ByteImage, ClassTable, FloatArray, GroundTruthColumns, Labels, Size
@@ -211,12 +212,12 @@ def _visibility(points: FloatArray, visible: BoolArray) -> FloatArray:
 
 def _paint(layers: list[_Layer], rng: np.random.Generator, size_wh: Size) -> ByteImage:
     """Background, items back to front, light that falls off across the image, sensor noise."""
-    image = _background(rng, size_wh)
+    image = background(rng, size_wh)
     for layer in reversed(layers):
         height, width = layer.coverage.shape
         window = image[layer.y_px : layer.y_px + height, layer.x_px : layer.x_px + width]
         window += layer.coverage[..., None] * (_shade(layer) - window)
-    image *= _light(rng, size_wh)[..., None]
+    image *= light(rng, size_wh)[..., None]
     image += rng.normal(0.0, rng.uniform(2.0, 12.0), image.shape)
     pixels: ByteImage = np.clip(image, 0.0, 255.0).round().astype(np.uint8)
     return pixels
@@ -231,29 +232,6 @@ def _shade(layer: _Layer) -> FloatArray:
     rgb = 255.0 * np.array(colorsys.hsv_to_rgb(*layer.item.hsv))
     shaded: FloatArray = (1.0 + 0.25 * along.clip(-1, 1))[..., None] * rgb
     return shaded
-
-
-def _background(rng: np.random.Generator, size_wh: Size) -> FloatArray:
-    """(H, W, 3) a dull colour with texture at three scales."""
-    hsv = rng.random(), rng.uniform(0.0, 0.25), rng.uniform(0.3, 0.8)
-    image = np.tile(255.0 * np.array(colorsys.hsv_to_rgb(*hsv)), (size_wh[1], size_wh[0], 1))
-    for cells, contrast in ((4, 30.0), (16, 20.0), (64, 15.0)):
-        image += _noise(rng, size_wh, cells)[..., None] * contrast * rng.random() * rng.uniform(0.85, 1.15, 3)
-    return image
-
-
-def _noise(rng: np.random.Generator, size_wh: Size, cells: int) -> FloatArray:
-    """(H, W) smooth noise of unit variance on a grid of ``cells`` x ``cells``."""
-    grid = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
-    return np.asarray(grid.resize(size_wh, Image.Resampling.BICUBIC), np.float64)
-
-
-def _light(rng: np.random.Generator, size_wh: Size) -> FloatArray:
-    """(H, W) brightness: a level, and a slope across the image."""
-    level, slope_x, slope_y = rng.uniform(0.85, 1.1), *rng.uniform(-0.15, 0.15, 2)
-    x, y = np.linspace(-1, 1, size_wh[0]), np.linspace(-1, 1, size_wh[1])
-    light: FloatArray = level + slope_x * x[None, :] + slope_y * y[:, None]
-    return light
 
 
 @dataclass(frozen=True, slots=True)
