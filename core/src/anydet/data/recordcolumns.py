@@ -30,7 +30,7 @@ class ImageNotes:
         camera = record.camera
         self._cameras.append((camera.fx, camera.fy, camera.cx, camera.cy) if camera else (np.nan,) * 4)
         self._masks.append(class_mask_of(record))
-        self._class_ids.append(_class_id(record))
+        self._class_ids.append(image_class(record))
 
     def columns(self) -> ImageColumns | None:
         """What was noted; ``None`` where that is nothing."""
@@ -44,7 +44,8 @@ class ImageNotes:
         return None if all(column is None for column in known) else found
 
 
-def _class_id(record: Record) -> int:
+def image_class(record: Record) -> int:
+    """What the image as a whole shows, -1 where unknown; raises ``DatasetError`` where it is malformed."""
     given = record.extra.get(_CLASS_KEY)
     if given is None:
         return -1
