@@ -1,0 +1,115 @@
+"""``AdaptiveStream``: one encoder, class logits of every pixel and of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anydet_adaptivestream.decoder import WIDTHS, PlainDecoder, SkipDecoder
+from anydet_adaptivestream.encoder import STRIDE, build_encoder
+
+WIDTH = WIDTHS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What is built.
+
+    Attributes:
+        num_classes: of pixels and of images; both share one class table.
+        encoder: ``residual`` or ``timm:NAME``.
+        decoder: ``plain`` is a chain of transposed convolutions, ``skip`` adds the encoder's features to it.
+        pretrained: whether timm's weights are fetched; says nothing of a model that is loaded afterwards.
+    """
+
+    num_classes: int
+    encoder: str = "residual"
+    decoder: Literal["plain", "skip"] = "plain"
+    pretrained: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data that builds it again, weights aside."""
+        return {**asdict(self), "pretrained": False}
+
+
+class AdaptiveStream(nn.Module):
+    """Joint segmentation and classification.
+
+    The encoder's deepest features, 256 channels at stride 32 (7 x 7 for 224 x 224), feed a decoder that
+    doubles them five times, and through an average over the image a linear classifier.
+
+    Attributes:
+        architecture: what it was built by.
+        encoder: features by stride.
+        neck: brings the deepest features to 256 channels; nothing where they have as many.
+        decoder: features to pixel logits.
+        classifier: pooled features to image logits.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.encoder = build_encoder(architecture.encoder, pretrained=architecture.pretrained)
+        channels, classes = self.encoder.channels, architecture.num_classes
+        deepest = channels[STRIDE]
+        self.neck = nn.Identity() if deepest == WIDTH else nn.Conv2d(deepest, WIDTH, 1)
+        self.decoder: PlainDecoder | SkipDecoder = (
+            SkipDecoder(classes, channels) if architecture.decoder == "skip" else PlainDecoder(classes)
+        )
+        self.classifier = nn.Linear(WIDTH, classes)
+        for module in self._own_modules():
+            initialise(module)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) normalised images to pixel logits (B, C, H, W) and image logits (B, C).
+
+        Sides that are no multiples of 32 are stretched bilinearly to the next multiple, and the pixel logits
+        back to H x W.
+        """
+        size = images.shape[-2:]
+        features = self.encoder(fit(images, whole_size(size)))
+        deepest = self.neck(features[STRIDE])
+        pixels = fit(self.decoder.decode(features, deepest), size)
+        return pixels, self.classifier(deepest.mean(dim=(2, 3)))
+
+    def _own_modules(self) -> Iterator[nn.Module]:
+        """All but timm's, which initialises its own."""
+        parts = [self.neck, self.decoder, self.classifier]
+        if self.architecture.encoder == "residual":
+            parts.append(self.encoder)
+        for part in parts:
+            yield from part.modules()
+
+
+def whole_size(size_hw: tuple[int, ...]) -> tuple[int, ...]:
+    """Height and width, each raised to the next multiple of 32."""
+    return tuple(-(-side // STRIDE) * STRIDE for side in size_hw)
+
+
+def fit(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+    """(B, C, h, w) stretched bilinearly to (B, C, H, W); untouched where it has that size."""
+    if tuple(maps.shape[-2:]) == tuple(size_hw):
+        return maps
+    return functional.interpolate(maps, size=tuple(size_hw), mode="bilinear", align_corners=False)
+
+
+def initialise(module: nn.Module) -> None:
+    """Kaiming-normal weights and zero biases; normalisation starts as the identity.
+
+    Source: He et al. 2015, "Delving Deep into Rectifiers", equation 10. What torch calls the fan out of a
+    transposed convolution counts its inputs.
+    """
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        inputs: Literal["fan_in", "fan_out"] = (
+            "fan_out" if isinstance(module, nn.ConvTranspose2d) else "fan_in"
+        )
+        nn.init.kaiming_normal_(module.weight, mode=inputs, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
