@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 from anydet.plugins.adapter import TrainResult
+from anydet.training.assembly import assemble
+from anydet.training.hooks import TrainingHook
+from anydet.training.loop import Loop
+from anydet.training.processes import describe_device, open_processes
+from anydet.training.rng import seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
 
 
-def train(build: Callable[[Run], TrainingTask], run: Run) -> TrainResult:
-    """Train the task that ``build`` gives for ``run``."""
-    raise NotImplementedError
+def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[TrainingHook] = ()) -> TrainResult:
+    """Train what ``build`` makes; afterwards the live model has the best weights (``restore_best``).
+
+    Args:
+        build: makes the task once the seeds are set, on the CPU; every process makes the same.
+        run: what is trained on what, by which settings.
+        hooks: take part in the loop.
+
+    Raises:
+        TrainingError: the device is not to be had, the run cannot be resumed, or numbers went wrong.
+        InterruptedTraining: a signal asked for it; everything is saved.
+        AnydetError: data or settings are not as they must be.
+    """
+    settings = run.settings
+    with open_processes(settings) as processes:
+        seed_everything(settings.seed)
+        task = build(run)
+        parts = assemble(run, task, processes, hooks)
+        loop = Loop(run, parts, hooks)
+        if settings.resume:
+            loop.validation = parts.keeper.restore(loop.progress)
+        else:
+            seed_everything(settings.seed + processes.rank)
+        with parts.journal as journal:
+            journal.start(parts.total_steps, loop.progress.step)
+            journal.message(
+                f"{len(run.dataset)} images, {parts.total_steps} steps on {describe_device(processes.device)}"
+                + (f", {processes.world} processes" if processes.world > 1 else "")
+            )
+            loop.fit()
+            journal.artifact(run.paths.best)
+        if settings.restore_best:
+            parts.keeper.load_best()
+    metrics = {name: value for name, value in loop.validation.items() if math.isfinite(value)}
+    return TrainResult(str(run.paths.best), metrics)

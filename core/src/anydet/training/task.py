@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from anydet.data.record import Record
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.sample import Sample
+from anydet.training.samples import PARTS
 from anydet.types import ClassTable, ImagePredictions
 
 
@@ -45,10 +46,17 @@ class TrainingTask(ABC):
     Attributes:
         model: the live module, the one that ``predict`` of the adapter uses.
         classes: what it learns to find.
+        evaluators: registered names of those that validate it, where they apply.
+        parts: labels beside boxes and classes that it learns from; see ``samples.PARTS``.
+        find_unused_parameters: whether a step may leave parameters without a gradient; several processes
+            need to know.
     """
 
     model: nn.Module
     classes: ClassTable
+    evaluators: ClassVar[tuple[str, ...]] = ("coco",)
+    parts: ClassVar[Collection[str]] = PARTS
+    find_unused_parameters: ClassVar[bool] = False
 
     def item(self, sample: Sample) -> Any:
         """One augmented sample, made ready for ``collate`` (resized, normalised); itself by default."""

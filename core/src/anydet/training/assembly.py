@@ -1,0 +1,148 @@
+"""``Parts``: everything a loop works with, built from the run's settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+
+from anydet.errors import DatasetError, OptionError
+from anydet.plugins.manager import Plugins
+from anydet.training.augment import Augmentation
+from anydet.training.ema import Ema
+from anydet.training.hooks import TrainingHook
+from anydet.training.journal import Journal
+from anydet.training.keeper import Keeper
+from anydet.training.loading import TrainingLoader, build_loader
+from anydet.training.optimizer import build_optimizer
+from anydet.training.processes import Processes
+from anydet.training.run import Run
+from anydet.training.schedule import Schedule
+from anydet.training.stepping import Stepper
+from anydet.training.stopping import BestTracker
+from anydet.training.task import TrainingTask
+from anydet.training.validation import Validator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What a loop works with.
+
+    Attributes:
+        task: the model, its batches and losses.
+        processes: who takes part.
+        loader: training batches of this process.
+        validator: measures the live model, or ``None`` without validation data.
+        optimizer: moves the weights.
+        schedule: sets its learning rates.
+        stepper: takes steps.
+        best: which validation was the best.
+        measured: name of the number it looks at.
+        keeper: checkpoints.
+        journal: what is written down.
+        total_steps: optimiser steps of the whole run.
+    """
+
+    task: TrainingTask
+    processes: Processes
+    loader: TrainingLoader
+    validator: Validator | None
+    optimizer: Optimizer
+    schedule: Schedule
+    stepper: Stepper
+    best: BestTracker
+    measured: str
+    keeper: Keeper
+    journal: Journal
+    total_steps: int
+
+
+def assemble(run: Run, task: TrainingTask, processes: Processes, hooks: Sequence[TrainingHook]) -> Parts:
+    """Build the parts.
+
+    Raises:
+        DatasetError: there are no training images, or the validation classes are others.
+        OptionError: settings that do not fit the task.
+    """
+    settings = run.settings
+    task.model.to(processes.device)
+    if settings.compile:
+        task.model.compile()
+    loader = build_loader(
+        run.dataset,
+        item=task.item,
+        collate=task.collate,
+        settings=settings,
+        augment=Augmentation.from_settings(settings),
+        parts=task.parts,
+        rank=processes.rank,
+        world=processes.world,
+    )
+    optimizer = build_optimizer(task, settings)
+    steps_per_epoch = math.ceil(loader.batches_per_epoch / settings.gradient_accumulation_steps)
+    total_steps = _total_steps(run, steps_per_epoch)
+    schedule = Schedule(optimizer, settings, steps_per_epoch, total_steps)
+    ema = Ema(task.model, settings.ema_decay) if settings.use_ema else None
+    measured = "avg_val_loss" if settings.best_metric == "val_loss" else settings.best_metric
+    best = BestTracker(
+        measured, patience=settings.early_stop_patience, min_delta=settings.early_stop_min_delta
+    )
+    keeper = Keeper(
+        run,
+        task,
+        processes,
+        optimizer,
+        schedule,
+        best,
+        ema,
+        hooks,
+        processes.share(run.dataset.fingerprint()),
+    )
+    return Parts(
+        task=task,
+        processes=processes,
+        loader=loader,
+        validator=_validator(run, task, processes),
+        optimizer=optimizer,
+        schedule=schedule,
+        stepper=Stepper(task, settings, processes, optimizer, ema),
+        best=best,
+        measured=measured,
+        keeper=keeper,
+        journal=Journal(run, main=processes.main),
+        total_steps=total_steps,
+    )
+
+
+def _validator(run: Run, task: TrainingTask, processes: Processes) -> Validator | None:
+    if run.validation is None:
+        return None
+    known = run.validation.classes
+    if known is not None and known.names != task.classes.names:
+        raise DatasetError(
+            f"{run.validation.root}: validation classes {', '.join(known.names)} are not the trained ones "
+            f"{', '.join(task.classes.names)}, in this order",
+            fix="give training and validation data the same class names",
+        )
+    loader = build_loader(
+        run.validation,
+        item=task.item,
+        collate=task.collate,
+        settings=run.settings,
+        parts=task.parts,
+        rank=processes.rank,
+        world=processes.world,
+        train=False,
+    )
+    return Validator(task, run.validation, loader, processes, run.settings, run.plugins or Plugins.from_env())
+
+
+def _total_steps(run: Run, steps_per_epoch: int) -> int:
+    settings = run.settings
+    limits = [settings.max_steps, settings.epochs and settings.epochs * steps_per_epoch]
+    stated = [limit for limit in limits if limit]
+    if not stated:
+        raise OptionError("neither epochs nor max_steps says when to end", fix="add --epochs 12")
+    return min(stated)

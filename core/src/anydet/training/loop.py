@@ -1,0 +1,236 @@
+"""``Loop``: the training loop, the same for every adapter."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from anydet.errors import PluginError, TrainingError
+from anydet.training.assembly import Parts
+from anydet.training.hooks import TrainingHook
+from anydet.training.loading import LoadedBatch
+from anydet.training.processes import memory_mb
+from anydet.training.run import Run
+from anydet.training.stepping import BadStep
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; ``--resume`` goes on from there.
+
+    Attributes:
+        epoch: epochs that are complete, validation included.
+        batch: batches of the current epoch that are done, in each process.
+        step: optimiser steps taken.
+        skipped: steps skipped.
+        overflows: steps that fp16 could not take.
+        skipped_in_row: since the last step that was taken.
+        epoch_steps: taken in the current epoch.
+        epoch_skipped: skipped in the current epoch.
+        loss_sum: over the current epoch's steps.
+        validated_step: step of the last validation, -1 before the first.
+        stopped_early: whether patience ran out.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    skipped: int = 0
+    overflows: int = 0
+    skipped_in_row: int = 0
+    epoch_steps: int = 0
+    epoch_skipped: int = 0
+    loss_sum: float = 0.0
+    validated_step: int = -1
+    stopped_early: bool = False
+
+
+class Loop:
+    """One run: epochs of steps, a validation after each, checkpoints in between.
+
+    Attributes:
+        run: what is trained on what.
+        parts: the model's task, its batches, who moves its weights, what is written.
+        hooks: who takes part.
+        progress: how far it is.
+        metrics: numbers of the last step.
+        validation: numbers of the last validation.
+    """
+
+    def __init__(self, run: Run, parts: Parts, hooks: Sequence[TrainingHook] = ()) -> None:
+        self.run, self.parts, self.hooks = run, parts, hooks
+        self.settings = run.settings
+        self.progress = Progress()
+        self.metrics: dict[str, float] = {}
+        self.validation: dict[str, float] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs or steps are done, or patience ran out."""
+        progress, epochs = self.progress, self.settings.epochs
+        return (
+            progress.stopped_early
+            or progress.step >= self.parts.total_steps
+            or (epochs is not None and progress.epoch >= epochs)
+        )
+
+    def fit(self) -> None:
+        """Train to the end, from wherever ``progress`` is.
+
+        Raises:
+            TrainingError: the numbers are beyond repair; the last checkpoint is from before.
+            InterruptedTraining: a signal asked for it; everything is saved.
+        """
+        self._tell("on_train_start")
+        while not self.finished:
+            self._run_epoch()
+        if self.progress.validated_step < self.progress.step:
+            self._validate()
+        self.save()
+        self._tell("on_train_end")
+
+    def save(self) -> None:
+        """Write the last checkpoint."""
+        self.parts.keeper.save_last(self.progress, self.validation)
+
+    def _run_epoch(self) -> None:
+        self.parts.task.model.train()
+        for hook in self.hooks:
+            hook.before_epoch(self)
+        for window, data_s in self._windows():
+            self._step(window, data_s)
+            self.progress.batch += len(window)
+            stopping = self.parts.processes.asked_to_stop()
+            every = self.settings.save_every
+            if stopping or (every and self.progress.step % every == 0):
+                self.save()
+            if stopping:
+                self.parts.processes.raise_stopped(self.progress.step)
+            if self.progress.step >= self.parts.total_steps:
+                break
+        self._end_epoch()
+
+    def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:
+        """The batches of each optimiser step, and for how many seconds they had to be waited for."""
+        batches = self.parts.loader.batches(self.progress.epoch, self.progress.batch)
+        while True:
+            start = time.perf_counter()
+            window = list(islice(batches, self.settings.gradient_accumulation_steps))
+            if not window:
+                return
+            yield window, time.perf_counter() - start
+
+    def _step(self, window: list[LoadedBatch], data_s: float) -> None:
+        for hook in self.hooks:
+            hook.before_step(self)
+        rate = max(float(group["lr"]) for group in self.parts.optimizer.param_groups)
+        start = time.perf_counter()
+        try:
+            numbers = self.parts.stepper.take(window)
+        except BadStep as bad:
+            self._skip(bad)
+            return
+        self.parts.schedule.step()
+        self.progress.step += 1
+        self.progress.epoch_steps += 1
+        self.progress.skipped_in_row = 0
+        self.progress.loss_sum += numbers["loss"]
+        step_s = time.perf_counter() - start
+        images = sum(len(loaded.keys) for loaded in window) * self.parts.processes.world
+        self.metrics = {f"train_{name}": value for name, value in numbers.items() if name != "grad_norm"} | {
+            "learning_rate": rate,
+            "grad_norm": numbers["grad_norm"],
+            "images_per_s": images / (data_s + step_s),
+            "data_s": data_s,
+            "step_s": step_s,
+            "memory_mb": memory_mb(self.parts.processes.device),
+        }
+        self.parts.journal.step(self.progress.step, self.progress.epoch, self.metrics)
+        for hook in self.hooks:
+            hook.after_step(self)
+        self._tell("on_train_step")
+
+    def _skip(self, bad: BadStep) -> None:
+        """Count a step that was not taken; raises where the run must not go on."""
+        progress, settings = self.progress, self.settings
+        if bad.overflow:
+            progress.overflows += 1
+            return
+        where = f"step {progress.step + 1} (epoch {progress.epoch})"
+        if bad.hopeless or settings.on_nonfinite == "stop":
+            raise TrainingError(
+                f"{where}: {bad.problem}",
+                fix="lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0), or leave such "
+                "batches out (--on-nonfinite skip)",
+            )
+        progress.skipped += 1
+        progress.epoch_skipped += 1
+        progress.skipped_in_row += 1
+        self.parts.journal.skipped(progress.step, progress.epoch, bad.problem)
+        if progress.skipped_in_row >= settings.max_skips:
+            raise TrainingError(
+                f"{where}: {progress.skipped_in_row} steps in a row were skipped; the last: {bad.problem}",
+                fix="look at these images, lower --lr, or allow more with --max-skips",
+            )
+
+    def _end_epoch(self) -> None:
+        """Judge, validate, save; an epoch that ``max_steps`` cut short stays where it is."""
+        self._judge_skips()
+        progress, every = self.progress, self.settings.val_every
+        if progress.batch < self.parts.loader.batches_per_epoch:
+            return
+        if every and (progress.epoch + 1) % every == 0 and progress.validated_step < progress.step:
+            self.save()  # a validation may take long, and be ended by force
+            self._validate()
+        progress.epoch += 1
+        progress.batch = progress.epoch_steps = progress.epoch_skipped = 0
+        progress.loss_sum = 0.0
+        for hook in self.hooks:
+            hook.after_epoch(self)
+        self._tell("on_train_epoch")
+        self.save()
+        if self.parts.processes.asked_to_stop():
+            self.parts.processes.raise_stopped(progress.step)
+
+    def _judge_skips(self) -> None:
+        skipped, taken = self.progress.epoch_skipped, self.progress.epoch_steps
+        share = skipped / max(1, skipped + taken)
+        if share > self.settings.max_skip_share:
+            raise TrainingError(
+                f"epoch {self.progress.epoch}: {skipped} of {skipped + taken} steps were skipped, more than "
+                f"max_skip_share {self.settings.max_skip_share:g} allows; reasons are in "
+                f"{self.run.paths.train_metrics}",
+                fix="correct the images named there, or allow more with --max-skip-share",
+            )
+
+    def _validate(self) -> None:
+        progress, parts = self.progress, self.parts
+        taken = max(1, progress.epoch_steps)
+        found: dict[str, float] = {"avg_train_loss": progress.loss_sum / taken}
+        if parts.validator is not None:
+            with parts.keeper.as_predicted():
+                found |= parts.validator()
+        found["learning_rate"] = parts.schedule.learning_rate
+        progress.validated_step = progress.step
+        self.validation = found
+        value = found.get(parts.measured, math.nan)
+        if parts.validator is None or parts.best.update(value, progress.step):
+            parts.keeper.save_best(progress, found)
+        parts.schedule.validated(found.get("avg_val_loss", found["avg_train_loss"]))
+        progress.stopped_early = parts.best.should_stop
+        parts.journal.validation(progress.step, progress.epoch, found)
+
+    def _tell(self, event: str) -> None:
+        """Fire an event at plugins; what one raises is an error that says how to leave it out."""
+        if self.run.plugins is None:
+            return
+        try:
+            getattr(self.run.plugins.hook, event)(run=self)
+        except Exception as exc:  # foreign code
+            raise PluginError(
+                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
+                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
+            ) from exc

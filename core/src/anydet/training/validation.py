@@ -1,0 +1,127 @@
+"""``Validator``: losses and real metrics of a model in training, which notices nothing of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from anydet.contract.columns import to_columns
+from anydet.data.dataset import Dataset
+from anydet.data.record import Record
+from anydet.evaluation import fit
+from anydet.evaluation.evaluator import Evaluator
+from anydet.plugins.manager import Plugins
+from anydet.prediction.decode import Undecodable, decode_ahead
+from anydet.prediction.pipeline import Limits
+from anydet.training.loading import TrainingLoader
+from anydet.training.processes import Processes
+from anydet.training.rng import isolated_rng
+from anydet.training.settings import TrainSettings
+from anydet.training.task import TrainingTask
+from anydet.types import GroundTruthColumns, ImagePredictions
+
+
+@dataclass(eq=False)
+class Validator:
+    """Validates the live model of a task.
+
+    Attributes:
+        task: whose model.
+        dataset: on what.
+        loader: its batches for the losses; each process has its own share.
+        processes: who takes part.
+        settings: batch size, and the seed at which random numbers of a validation start each time.
+        plugins: where evaluators come from.
+    """
+
+    task: TrainingTask
+    dataset: Dataset
+    loader: TrainingLoader
+    processes: Processes
+    settings: TrainSettings
+    plugins: Plugins
+
+    def __call__(self) -> dict[str, float]:
+        """``avg_val_loss``, ``val_loss_<name>`` and the numbers of the task's evaluators.
+
+        The same in all processes. Random numbers, modes, weights and buffers are afterwards as before.
+        """
+        with isolated_rng(self.settings.seed), evaluating(self.task.model), torch.no_grad():
+            losses = self.losses()
+            metrics = self.metrics()
+        return {**losses, **self.processes.share(metrics)}
+
+    def losses(self) -> dict[str, float]:
+        """Means over all validation images."""
+        sums: dict[str, torch.Tensor] = {}
+        count = 0
+        for loaded in self.loader.batches(0):
+            batch = self.processes.to_device(loaded.batch)
+            with self.processes.accelerator.autocast():
+                output = self.task.validation_step(batch)
+            count += len(loaded.keys)
+            named = {f"val_loss_{name}": loss for name, loss in output.losses.items()}
+            for name, loss in {"avg_val_loss": output.loss, **named}.items():
+                sums[name] = sums.get(name, 0.0) + loss.detach().double() * len(loaded.keys)
+        shares = self.processes.gather([(count, {name: float(value) for name, value in sums.items()})])
+        images = sum(count for count, _ in shares)
+        names = dict.fromkeys(name for _, found in shares for name in found)
+        return {name: sum(found.get(name, 0.0) for _, found in shares) / images for name in names}
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of the evaluators that apply; in the main process only."""
+        found = self.processes.gather(list(self._predict()))
+        if not self.processes.main:
+            return {}
+        predictions = [prediction for _, prediction in sorted(found, key=lambda pair: pair[0])]
+        detections = to_columns(predictions, self.task.classes.names)
+        fit.check_class_ids(detections, len(self.task.classes))
+        metrics: dict[str, float] = {}
+        for name in self.task.evaluators:
+            evaluator: Evaluator = self.plugins.load("evaluators", name)(self.ground_truth)
+            if evaluator.applies(detections, self.ground_truth) is None:
+                evaluator.add(detections, self.ground_truth)
+                numbers = evaluator.result().metrics
+                metrics |= {k: math.nan if v is None else float(v) for k, v in numbers.items()}
+        return metrics
+
+    @cached_property
+    def ground_truth(self) -> GroundTruthColumns:
+        """Annotations of all validation images."""
+        return self.dataset.ground_truth()
+
+    def _predict(self) -> Iterator[tuple[int, ImagePredictions]]:
+        """Position and result of each image of this process's share."""
+        share = range(self.processes.rank, len(self.dataset), self.processes.world)
+        size = self.settings.batch_size
+        decoded = decode_ahead((self.dataset[i] for i in share), workers=1, ahead=2 * size)
+        records = map(_readable, decoded)
+        for start in range(0, len(share), size):
+            places = share[start : start + size]
+            chunk = [next(records) for _ in places]
+            for place, prediction in zip(places, self.task.predict(chunk), strict=True):
+                yield place, Limits().apply(prediction)
+
+
+def _readable(item: Record | Undecodable) -> Record:
+    if isinstance(item, Undecodable):
+        raise item.error
+    return item
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """All modules in evaluation mode; afterwards each in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

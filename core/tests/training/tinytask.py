@@ -1,0 +1,154 @@
+"""A detector of a few hundred weights that trains in milliseconds, for tests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anydet.data.record import Record
+from anydet.data.synthetic import SyntheticDataset
+from anydet.plugins.manager import Plugins
+from anydet.training.adapter import TorchAdapter
+from anydet.training.checkpoint import load_checkpoint, load_weights
+from anydet.training.paths import RunPaths
+from anydet.training.run import Run
+from anydet.training.sample import Sample
+from anydet.training.settings import TrainSettings
+from anydet.training.task import StepOutput, TrainingTask
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+
+CELLS = 4
+SIDE_PX = 32
+
+
+class Grid(nn.Module):
+    """Logits of each class, and a box, in each of 4x4 cells of a 32x32 input."""
+
+    def __init__(self, classes: int, *, norm: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        middle = nn.BatchNorm2d(8) if norm else nn.Identity()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), middle, nn.ReLU(), nn.Dropout(dropout))
+        self.head = nn.Conv2d(8, classes + 4, 1)
+        self.classes = classes
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 16, C) logits and (B, 16, 4) boxes in shares of the image."""
+        found = self.head(self.backbone(images)).flatten(2).transpose(1, 2)
+        return found[..., : self.classes], found[..., self.classes :].sigmoid()
+
+
+class GridTask(TrainingTask):
+    """The whole border in a few lines."""
+
+    def __init__(self, classes: ClassTable, options: Mapping[str, Any]) -> None:
+        self.classes = classes
+        self.options = dict(options)
+        self.model = Grid(len(classes), **self.options)
+
+    def item(self, sample: Sample) -> dict[str, Tensor]:
+        image = functional.interpolate(sample.image[None].float() / 255, (SIDE_PX, SIDE_PX))[0]
+        target = torch.zeros(CELLS * CELLS, len(self.classes))
+        boxes = torch.full((CELLS * CELLS, 4), 0.5)
+        size = torch.tensor([*sample.size_wh, *sample.size_wh])
+        for box, class_id in zip(sample.boxes / size, sample.class_ids, strict=True):
+            column, row = ((box[:2] + box[2:]) / 2 * CELLS).long().clamp(0, CELLS - 1).tolist()
+            target[row * CELLS + column, class_id] = 1.0
+            boxes[row * CELLS + column] = box.clamp(0, 1)
+        return {"image": image, "target": target, "boxes": boxes}
+
+    def collate(self, items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def step(self, batch: dict[str, Tensor]) -> StepOutput:
+        logits, boxes = self.model(batch["image"])
+        return StepOutput(
+            {
+                "class": functional.binary_cross_entropy_with_logits(logits, batch["target"]),
+                "box": functional.l1_loss(boxes, batch["boxes"]),
+            }
+        )
+
+    def modules(self) -> dict[str, list[nn.Module]]:
+        return {"backbone": [self.model.backbone], "head": [self.model.head]}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        self.model.eval()
+        device = next(self.model.parameters()).device
+        for record in records:
+            image = torch.from_numpy(record.image().copy()).permute(2, 0, 1)[None].float() / 255
+            with torch.no_grad():
+                logits, boxes = self.model(functional.interpolate(image, (SIDE_PX, SIDE_PX)).to(device))
+            scores, class_ids = logits[0].sigmoid().max(dim=1)
+            size = np.array([*record.size_wh, *record.size_wh])
+            yield ImagePredictions(
+                record.key,
+                record.size_wh,
+                boxes[0].double().cpu().numpy() * size,
+                scores.double().cpu().numpy(),
+                class_ids.cpu().numpy(),
+            )
+
+    def description(self) -> dict[str, Any]:
+        return {"options": self.options, "classes": len(self.classes)}
+
+
+class GridAdapter(TorchAdapter):
+    """Predicts with the model that it trained, or with a checkpoint's."""
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        self.task: GridTask | None = None
+        if settings.checkpoint:
+            found = load_checkpoint(settings.checkpoint)
+            self.task = GridTask(ClassTable(found.classes), found.description["options"])
+            load_weights(self.task.model, found.model, source=settings.checkpoint)
+
+    def training_task(self, run: Run) -> GridTask:
+        assert run.dataset.classes is not None
+        self.task = GridTask(run.dataset.classes, run.options)
+        return self.task
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        assert self.task is not None
+        return self.task.predict(records)
+
+
+def tiny_run(folder: Path, *, images: int = 12, options: Mapping[str, Any] | None = None, **keys: Any) -> Run:
+    """A run of the grid on scenes that need no disk; ``keys`` are those of the engine."""
+    defaults = {"batch_size": 4, "num_workers": 0, "lr": 1e-2, "epochs": 2, "device": "cpu"}
+    return Run(
+        adapter="grid",
+        dataset=SyntheticDataset(images, 0, (64, 64), "train"),
+        validation=SyntheticDataset(5, 1, (64, 64), "val"),
+        settings=TrainSettings(**(defaults | keys)),
+        paths=RunPaths.of_folder(folder),
+        options=options or {},
+        plugins=Plugins([]),
+    )
+
+
+def train_tiny(folder: Path, **keys: Any) -> GridAdapter:
+    """An adapter that was trained in a run of ``tiny_run``."""
+    adapter = GridAdapter(AdapterSettings())
+    run = tiny_run(folder, **keys)
+    adapter.train(run.dataset, run)
+    return adapter
+
+
+def same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether two state dictionaries hold the same bits."""
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def with_settings(run: Run, **changes: Any) -> Run:
+    """The same run with some of the engine's keys changed."""
+    import msgspec
+
+    return replace(run, settings=msgspec.structs.replace(run.settings, **changes))
