@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from anydet.data import synthetic
+from anydet.data import layers
+from anydet.data.layers import MIN_VISIBLE_PX
 from anydet.data.shapes import CLASSES, KEYPOINTS, KEYPOINTS_OF, OUTLINES
-from anydet.data.synthetic import MIN_VISIBLE_PX, SyntheticDataset, label_scene, render_scene
+from anydet.data.synthetic import SyntheticDataset, label_scene, render_scene
 from anydet.geometry import masks
 
 SCENES = [render_scene(5, index) for index in range(30)]
@@ -79,7 +80,7 @@ def test_every_painted_shape_is_labelled_and_every_label_is_painted():
 
 
 def test_shapes_of_which_too_little_is_seen_are_not_there(monkeypatch):
-    monkeypatch.setattr(synthetic, "MIN_VISIBLE", 0.99)
+    monkeypatch.setattr(layers, "MIN_VISIBLE", 0.99)
     whole = [label_scene(5, index) for index in range(30)]
     assert 0 < sum(map(len, whole)) < sum(len(scene.labels) for scene in SCENES)
     assert all((labels.keypoints[..., 2] == 2).all() for labels in whole)

@@ -3,9 +3,9 @@
 Scene ``index`` of ``seed`` is the same whatever the number of scenes and whoever renders it: every random
 choice comes from a generator seeded with (seed, index). Only NumPy and Pillow draw.
 
-Every painted shape is labelled. One of which less than ``MIN_VISIBLE`` could be seen, because others cover it
-or because it leaves the image, is not painted at all. Mask, area and box are those of the visible pixels, and
-the box is the smallest one around the mask. Grey bars above and below the shapes are clutter.
+Every painted shape is labelled. One of which less than ``layers.MIN_VISIBLE`` could be seen, because others
+cover it or because it leaves the image, is not painted at all. Mask, area and box are those of the visible
+pixels, and the box is the smallest one around the mask. Grey bars above and below the shapes are clutter.
 
 All shapes have the keypoints of ``shapes.KEYPOINTS`` and are lit from their tip: their rotation can be seen.
 Visibility is COCO's: 2 seen, 1 covered, 0 outside the image (and then x = y = 0).
@@ -13,30 +13,20 @@ Visibility is COCO's: 2 seen, 1 covered, 0 outside the image (and then x = y = 0
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from anydet.data.columns import ground_truth_columns
 from anydet.data.fingerprint import Fingerprint
+from anydet.data.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
 from anydet.data.record import Record
-from anydet.data.shapes import CLASSES, HUE_JITTER_DEG, HUES_DEG, KEYPOINTS, KEYPOINTS_OF, OUTLINES
-from anydet.data.textures import background, light
+from anydet.data.shapes import CLASSES, KEYPOINTS
 from anydet.data.writers import Report, write_coco
 from anydet.geometry import masks
 from anydet.types import BoolArray, ByteImage, ClassTable, FloatArray, GroundTruthColumns, Labels, Size
-
-MIN_VISIBLE = 0.25
-"""Share of a shape's whole area that must be seen."""
-MIN_VISIBLE_PX = 12
-"""Number of its pixels that must be seen."""
-
-_CLUTTER = -1
-_SAMPLES = 4  # coverage is counted on 4 x 4 points a pixel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +45,7 @@ class Scene:
 def render_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> Scene:
     """Scene ``index`` of ``seed``; its layout scales with the image's size in pixels."""
     layers = _lay_out(seed, index, size_wh)
-    return Scene(_paint(layers, np.random.default_rng([seed, index, 1]), size_wh), _label(layers, size_wh))
+    return Scene(paint(layers, np.random.default_rng([seed, index, 1]), size_wh), _label(layers, size_wh))
 
 
 def label_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> Labels:
@@ -63,125 +53,29 @@ def label_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> Labels:
     return _label(_lay_out(seed, index, size_wh), size_wh)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Item:
-    """A shape or a bar of clutter, in pixels of the image.
-
-    Attributes:
-        class_id: its class, or ``_CLUTTER``.
-        outline: (V, 2) polygon.
-        keypoints: (K, 2).
-        tip: (2,) from the centre to the tip.
-        hsv: mean colour.
-    """
-
-    class_id: int
-    outline: FloatArray
-    keypoints: FloatArray
-    tip: FloatArray
-    hsv: tuple[float, float, float]
+def _lay_out(seed: int, index: int, size_wh: Size) -> list[Layer]:
+    return lay_out(_items(np.random.default_rng([seed, index, 0]), size_wh), size_wh)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """An item that gets painted: how much of each pixel it covers, and what can be seen of it."""
-
-    item: _Item
-    x_px: int
-    y_px: int
-    coverage: FloatArray
-    visible: BoolArray
-
-
-def _lay_out(seed: int, index: int, size_wh: Size) -> list[_Layer]:
-    """What gets painted, front to back: an item is dropped where those before it leave too little of it."""
-    covered = np.zeros((size_wh[1], size_wh[0]), np.bool_)
-    layers = []
-    for item in _items(np.random.default_rng([seed, index, 0]), size_wh):
-        x, y, coverage = _cover(item.outline)
-        window, inside = _window(x, y, coverage, size_wh)
-        solid = coverage[inside] >= 0.5
-        visible = solid & ~covered[window]
-        enough = max(MIN_VISIBLE_PX, MIN_VISIBLE * float(coverage.sum()))
-        if item.class_id != _CLUTTER and visible.sum() < enough:
-            continue
-        covered[window] |= solid
-        layers.append(_Layer(item, window[1].start, window[0].start, coverage[inside], visible))
-    return layers
-
-
-def _items(rng: np.random.Generator, size_wh: Size) -> list[_Item]:
+def _items(rng: np.random.Generator, size_wh: Size) -> list[Item]:
     """Shapes and clutter, front one first; one image in ten has no shapes."""
     shapes = 0 if rng.random() < 0.1 else int(rng.integers(1, 9))
     items = [_shape(rng, size_wh) for _ in range(shapes)] + [
-        _bar(rng, size_wh) for _ in range(rng.integers(4))
+        place_bar(rng, size_wh) for _ in range(rng.integers(4))
     ]
     return [items[i] for i in rng.permutation(len(items))]
 
 
-def _shape(rng: np.random.Generator, size_wh: Size) -> _Item:
+def _shape(rng: np.random.Generator, size_wh: Size) -> Item:
     class_id = int(rng.integers(len(CLASSES)))
-    name = CLASSES.names[class_id]
-    radius = min(size_wh) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.3))))
-    place = _placement(rng, size_wh, radius * np.array([rng.uniform(0.8, 1.0), 1.0]))
-    hue = (HUES_DEG[name] + rng.uniform(-HUE_JITTER_DEG, HUE_JITTER_DEG)) % 360.0 / 360.0
-    hsv = (hue, float(rng.uniform(0.65, 0.95)), float(rng.uniform(0.65, 0.9)))
-    return _placed(class_id, OUTLINES[name], KEYPOINTS_OF[name], place, hsv)
+    radius_px = min(size_wh) * float(np.exp(rng.uniform(np.log(0.05), np.log(0.3))))
+    return place_shape(rng, size_wh, class_id, radius_px)
 
 
-def _bar(rng: np.random.Generator, size_wh: Size) -> _Item:
-    length, thickness = min(size_wh) * rng.uniform(0.2, 0.6), min(size_wh) * rng.uniform(0.01, 0.03)
-    place = _placement(rng, size_wh, np.array([thickness, length]))
-    hsv = (float(rng.random()), float(rng.uniform(0.0, 0.2)), float(rng.uniform(0.2, 0.8)))
-    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    return _placed(_CLUTTER, corners, np.zeros((0, 2)), place, hsv)
-
-
-def _placement(
-    rng: np.random.Generator, size_wh: Size, scale_px: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """A (2, 2) matrix that scales and turns, and a (2,) centre in the image."""
-    angle = rng.uniform(0, 2 * np.pi)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return turn * scale_px, rng.uniform(0.0, 1.0, 2) * np.array(size_wh)
-
-
-def _placed(
-    class_id: int,
-    outline: FloatArray,
-    keypoints: FloatArray,
-    place: tuple[FloatArray, FloatArray],
-    hsv: tuple[float, float, float],
-) -> _Item:
-    matrix, centre = place
-    return _Item(class_id, outline @ matrix.T + centre, keypoints @ matrix.T + centre, -matrix[:, 1], hsv)
-
-
-def _cover(outline: FloatArray) -> tuple[int, int, FloatArray]:
-    """Left, top and (h, w) share of each pixel that lies inside a polygon."""
-    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
-    width, height = (int(side) for side in np.maximum(high - low, 1))
-    canvas = Image.new("L", (width * _SAMPLES, height * _SAMPLES))
-    corners = (outline - low) * _SAMPLES - 0.5  # Pillow's integer coordinates are pixel centres
-    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1)
-    samples = np.asarray(canvas, np.float64).reshape(height, _SAMPLES, width, _SAMPLES)
-    return int(low[0]), int(low[1]), samples.mean(axis=(1, 3))
-
-
-def _window(
-    x: int, y: int, coverage: FloatArray, size_wh: Size
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a patch at (x, y) that lies in the image: where it is there, and where in the patch."""
-    height, width = coverage.shape
-    left, right = np.clip([x, x + width], 0, size_wh[0]).tolist()
-    top, bottom = np.clip([y, y + height], 0, size_wh[1]).tolist()
-    return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
-
-
-def _label(layers: list[_Layer], size_wh: Size) -> Labels:
+def _label(layers: list[Layer], size_wh: Size) -> Labels:
     """Ground truth of what can be seen, front to back."""
-    shapes = [layer for layer in layers if layer.item.class_id != _CLUTTER]
-    visible = [_whole(layer, size_wh) for layer in shapes]
+    shapes = [layer for layer in layers if layer.item.class_id != CLUTTER]
+    visible = [layer.mask(size_wh) for layer in shapes]
     rles = tuple(masks.encode(mask) for mask in visible)
     points = [_visibility(layer.item.keypoints, mask) for layer, mask in zip(shapes, visible, strict=True)]
     return Labels(
@@ -194,13 +88,6 @@ def _label(layers: list[_Layer], size_wh: Size) -> Labels:
     )
 
 
-def _whole(layer: _Layer, size_wh: Size) -> BoolArray:
-    mask = np.zeros((size_wh[1], size_wh[0]), np.bool_)
-    height, width = layer.visible.shape
-    mask[layer.y_px : layer.y_px + height, layer.x_px : layer.x_px + width] = layer.visible
-    return mask
-
-
 def _visibility(points: FloatArray, visible: BoolArray) -> FloatArray:
     """(K, 3) x, y and COCO visibility of points, by the pixel in which they lie."""
     height, width = visible.shape
@@ -208,30 +95,6 @@ def _visibility(points: FloatArray, visible: BoolArray) -> FloatArray:
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     seen = inside & visible[row.clip(0, height - 1), column.clip(0, width - 1)]
     return np.concatenate([points * inside[:, None], (inside.astype(int) + seen)[:, None]], axis=1)
-
-
-def _paint(layers: list[_Layer], rng: np.random.Generator, size_wh: Size) -> ByteImage:
-    """Background, items back to front, light that falls off across the image, sensor noise."""
-    image = background(rng, size_wh)
-    for layer in reversed(layers):
-        height, width = layer.coverage.shape
-        window = image[layer.y_px : layer.y_px + height, layer.x_px : layer.x_px + width]
-        window += layer.coverage[..., None] * (_shade(layer) - window)
-    image *= light(rng, size_wh)[..., None]
-    image += rng.normal(0.0, rng.uniform(2.0, 12.0), image.shape)
-    pixels: ByteImage = np.clip(image, 0.0, 255.0).round().astype(np.uint8)
-    return pixels
-
-
-def _shade(layer: _Layer) -> FloatArray:
-    """(h, w, 3) colour of a layer's window: bright at the tip, dark at the tail."""
-    height, width = layer.coverage.shape
-    y, x = np.mgrid[:height, :width]
-    centre, tip = layer.item.outline.mean(axis=0), layer.item.tip
-    along = ((x + layer.x_px - centre[0]) * tip[0] + (y + layer.y_px - centre[1]) * tip[1]) / (tip @ tip)
-    rgb = 255.0 * np.array(colorsys.hsv_to_rgb(*layer.item.hsv))
-    shaded: FloatArray = (1.0 + 0.25 * along.clip(-1, 1))[..., None] * rgb
-    return shaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class AdaptiveStream(nn.Module):
 
     def _own_modules(self) -> Iterator[nn.Module]:
         """All but timm's, which initialises its own."""
-        parts = [self.neck, self.decoder, self.classifier]
+        parts: list[nn.Module] = [self.neck, self.decoder, self.classifier]
         if self.architecture.encoder == "residual":
             parts.append(self.encoder)
         for part in parts:
