@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from anydet.data.dataset import Dataset
 from anydet.errors import AnydetError, DatasetError, TrainingError
+from anydet.training.mosaic import refuse_poses
 from anydet.training.sample import Sample
 from anydet.training.samples import PARTS, sample_of
 from anydet.training.sampling import EpochSampler
@@ -167,7 +168,10 @@ def build_loader(
 
     Raises:
         DatasetError: there is no image.
+        OptionError: a mosaic is asked for and the first images have poses.
     """
+    if train and augment is not None and settings.mosaic_prob > 0:
+        refuse_poses(dataset, parts)
     count = settings.max_images if train else None
     samples = TrainingSamples(dataset, item, augment if train else None, settings.seed, count, parts)
     if not len(samples):
