@@ -15,10 +15,10 @@ from anydet.data.synthetic import SyntheticDataset
 from anydet.errors import OptionError
 from anydet.geometry import masks
 from anydet.geometry.boxes import xyxy_to_xywh
+from anydet.geometry.regions import BACKGROUND
 from anydet.types import AdapterSettings
 from anydet_toy.adapter import ToyAdapter
 from anydet_toy.colours import PROTOTYPES, ColourTable, smooth
-from anydet_toy.components import BACKGROUND
 
 DATASET = SyntheticDataset(60, seed=3)
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from anydet.data.record import Record
 from anydet.geometry import masks
+from anydet.geometry.regions import Regions, find_regions
 from anydet.plugins import Adapter
 from anydet.plugins.options import check_options, load_schema
 from anydet.types import RLE, AdapterSettings, ByteImage, ClassTable, FloatArray, ImagePredictions, IntArray
 from anydet_toy.colours import PROTOTYPES, ColourTable, smooth
-from anydet_toy.components import Regions, find_regions
 
 SURE_AREA_PX = 30.0
 """Evidence is 1 - exp(-area / this): 63 % at this many pixels, 95 % at three times as many."""

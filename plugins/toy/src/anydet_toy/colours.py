@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.geometry.regions import BACKGROUND
 from anydet.types import ByteImage, FloatArray
-from anydet_toy.components import BACKGROUND
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anydet_toy.components import BACKGROUND, find_regions
+from anydet.geometry.regions import BACKGROUND, find_regions
 
 VALUES = st.sampled_from([0, 1, BACKGROUND])
 IMAGES = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=VALUES)
@@ -36,6 +36,14 @@ def flood(image):
 @given(IMAGES)
 def test_regions_are_those_of_a_flood_fill(image):
     assert np.array_equal(find_regions(image).index_map, flood(image))
+
+
+@given(IMAGES)
+def test_any_value_may_be_the_background_and_any_the_number(image):
+    wide = np.where(image == BACKGROUND, -1, image.astype(np.int64) + 1000)
+    regions, same = find_regions(wide, -1), find_regions(image)
+    assert np.array_equal(regions.index_map, same.index_map)
+    assert np.array_equal(regions.values, same.values + 1000)
 
 
 @given(IMAGES)

@@ -7,6 +7,7 @@ belong together; a union-find over the runs gives the regions. Everything works 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from anydet.types import FloatArray, IntArray
 
 BACKGROUND = 255
+"""Value of pixels that are in no region, unless another is named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +48,14 @@ class _Runs:
     value: IntArray
 
 
-def find_regions(image: NDArray[np.uint8]) -> Regions:
-    """Regions of (H, W) values; pixels that are ``BACKGROUND`` are in none."""
-    runs = _find_runs(image)
+def find_regions(image: NDArray[Any], background: int = BACKGROUND) -> Regions:
+    """Regions of (H, W) whole numbers; pixels that are ``background`` are in none."""
+    runs = _find_runs(image, background)
     roots = _unite(len(runs.row), *_touching(runs, image.shape[1]))
     first, region = np.unique(roots, return_inverse=True)
     count, length = len(first), runs.stop - runs.start
     index_map = np.full(image.shape, -1, np.int64)
-    index_map[image != BACKGROUND] = np.repeat(region, length)
+    index_map[image != background] = np.repeat(region, length)
     return Regions(
         index_map=index_map,
         values=runs.value[first],
@@ -62,7 +64,7 @@ def find_regions(image: NDArray[np.uint8]) -> Regions:
     )
 
 
-def _find_runs(image: NDArray[np.uint8]) -> _Runs:
+def _find_runs(image: NDArray[Any], background: int) -> _Runs:
     height, width = image.shape
     changes = np.ones((height, width + 1), np.bool_)  # a run starts in column 0 and one ends after the last
     changes[:, 1:-1] = image[:, 1:] != image[:, :-1]
@@ -70,7 +72,7 @@ def _find_runs(image: NDArray[np.uint8]) -> _Runs:
     within = column[:-1] < width  # the last column only ends runs
     row, start, stop = row[:-1][within], column[:-1][within], column[1:][within]
     value = image[row, start].astype(np.int64)
-    shown = value != BACKGROUND
+    shown = value != background
     return _Runs(row[shown], start[shown], stop[shown], value[shown])
 
 
