@@ -71,7 +71,7 @@ class Processes:
     def device(self) -> torch.device:
         """Where the model lies."""
         device: torch.device = self.accelerator.device
-        return device
+        return torch.device("cpu") if device.type == "cpu" else device  # "cpu:1" is no place on a disk
 
     @property
     def rank(self) -> int:
