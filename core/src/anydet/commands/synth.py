@@ -8,6 +8,8 @@ import click
 
 from anydet.data.scenes import SCENES
 
+_DEFAULTS = ", ".join(f"{next(iter(kind.writers))} for {name}" for name, kind in SCENES.items())
+
 
 def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, int]:
     """``320x240`` to (width, height)."""
@@ -48,7 +50,7 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     "--format",
     "layout",
     type=click.Choice(sorted({layout for kind in SCENES.values() for layout in kind.writers})),
-    help="How it is written.  [default: yolo for shapes]",
+    help=f"How it is written.  [default: {_DEFAULTS}]",
 )
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
 def command(
@@ -56,8 +58,12 @@ def command(
 ) -> None:
     """Write synthetic scenes with exact ground truth as a data set.
 
-    Scene i of a seed is the same whatever the number of scenes. COCO holds boxes, masks and keypoints, YOLO
-    boxes. The folder appears whole or not at all.
+    Scene i of a seed is the same whatever the number of scenes. The folder appears whole or not at all.
+
+    shapes: coloured shapes on textured backgrounds. COCO holds boxes, masks and keypoints, YOLO boxes.
+
+    bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. DelftBikes takes further splits
+    in the same folder.
     """
     from anydet.commands.progress import progress
 

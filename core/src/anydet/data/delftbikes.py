@@ -130,7 +130,7 @@ class DelftBikesDataset:
 
 
 class DelftBikesFormat:
-    """Such a file, or a folder with ``<split>_annotations.json`` (in ``annotations/`` too) or ``val.json``."""
+    """A file, or a folder with ``<split>_annotations.json`` (in ``annotations/`` too) or ``val.json``."""
 
     name = "delftbikes"
 

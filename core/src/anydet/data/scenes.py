@@ -44,6 +44,14 @@ SCENES = {
         {"yolo": "anydet.data.writers:write_yolo", "coco": "anydet.data.synthetic:write_coco_shapes"},
         "anydet export-predictions --adapter toy --dataset {out} --output predictions.json",
     ),
+    "bikes": SceneKind(
+        "anydet.data.bikes.dataset:SyntheticBikes",
+        {
+            "delftbikes": "anydet.data.delftbikeswriter:write_delftbikes",
+            "coco": "anydet.data.writers:write_coco",
+        },
+        "anydet check-dataset {out} --split {split}",
+    ),
 }
 """Kind of scenes by the name that ``anydet synth --scene`` takes; the first is the default."""
 

@@ -34,9 +34,9 @@ def write_yolo(
     byte for byte. Raises ``OptionError`` where ``root`` exists and is not an empty folder.
     """
     classes = _classes(dataset)
-    _check_split(split)
+    check_split(split)
     with new_folder(root) as folder:
-        for record in _write_images(dataset, folder / "images" / split, report, copy):
+        for record in write_images(dataset, folder / "images" / split, report, copy):
             target = (folder / "labels" / split / record.key).with_suffix(".txt")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(yolo_lines(record), "utf-8")
@@ -70,9 +70,9 @@ def write_coco(
     classes = _classes(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    _check_split(split)
+    check_split(split)
     with new_folder(root) as folder:
-        for record in _write_images(dataset, folder / "images" / split, report, copy):
+        for record in write_images(dataset, folder / "images" / split, report, copy):
             (width, height), own_id = record.size_wh, record.extra.get("image_id")
             images.append({"id": own_id, "file_name": record.key, "width": width, "height": height})
             for annotation in _annotations(record.labels, classes):
@@ -94,9 +94,12 @@ def write_coco(
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
 
 
-def _write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
-    """Write each record's pixels under its key, then hand the record on."""
-    folder.mkdir(parents=True)
+def write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
+    """Write each record's pixels under its key, then hand the record on.
+
+    With ``copy``, files are copied byte for byte; else pixels are written as PNG.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     for record in dataset:
         target = folder / record.key
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +120,8 @@ def _copy_image(record: Record, path: Path, target: Path) -> None:
         raise DatasetError(f"{path}: cannot be copied: {exc.strerror}", fix="put the image there") from exc
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raise ``DatasetError`` for a split whose name could not be that of a file."""
     if split in {"", ".", ".."} or set(split) & set("/\\"):
         raise DatasetError(f"split {split!r} is not a plain name", fix="name it like val or train")
 

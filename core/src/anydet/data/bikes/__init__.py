@@ -1,0 +1,1 @@
+"""Synthetic bicycles: parametric drawings of 22 parts whose states can be seen."""

@@ -1,0 +1,118 @@
+"""Marks that drawings are made of: strokes and filled outlines, and how they come onto a canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from anydet.types import FloatArray, Size
+
+Colour: TypeAlias = tuple[int, int, int]
+"""Red, green, blue, 0..255."""
+
+SAMPLES = 3
+"""A picture is drawn so many times as large, then scaled down: that makes edges smooth."""
+_INK: Colour = (24, 24, 28)
+_INK_PX = 0.7
+_THINNEST_PX = 1.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """A stroke or a filled outline.
+
+    Attributes:
+        points: (N, 2) x, y; y points down.
+        colour: of the stroke or the area.
+        width: of the stroke, in the units of ``points``; 0 fills the outline that the points make.
+        inked: whether a dark line surrounds it.
+    """
+
+    points: FloatArray
+    colour: Colour
+    width: float = 0.0
+    inked: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """How a drawing's plane is seen.
+
+    Attributes:
+        homography: (3, 3) from the plane to pixels of the picture.
+        scale: pixels a unit, for the width of strokes.
+    """
+
+    homography: FloatArray
+    scale: float
+
+    def project(self, mark: Mark) -> Mark:
+        """The mark in pixels."""
+        points = np.column_stack([mark.points, np.ones(len(mark.points))]) @ self.homography.T
+        width = max(mark.width * self.scale, _THINNEST_PX) if mark.width else 0.0
+        return replace(mark, points=points[:, :2] / points[:, 2:], width=width)
+
+
+def look(source: FloatArray, target: FloatArray) -> View:
+    """The view that takes four corners of the plane to four points in pixels, both (4, 2)."""
+    rows = []
+    for (x, y), (u, v) in zip(source.tolist(), target.tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    solved = np.linalg.solve(np.array(rows, np.float64), target.ravel())
+    side = np.linalg.norm(target[1] - target[0]) / np.linalg.norm(source[1] - source[0])
+    return View(np.append(solved, 1.0).reshape(3, 3), float(side))
+
+
+def bounds_xyxy(marks: Iterable[Mark]) -> tuple[float, float, float, float]:
+    """The smallest rectangle around projected marks, in pixels."""
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    for mark in marks:
+        reach = mark.width / 2 + _INK_PX * mark.inked
+        low = np.minimum(low, mark.points.min(axis=0) - reach)
+        high = np.maximum(high, mark.points.max(axis=0) + reach)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def draw(canvas: Image.Image, marks: Iterable[Mark], samples: int = SAMPLES) -> None:
+    """Draw projected marks on a canvas that is ``samples`` times as large as the picture."""
+    pen = ImageDraw.Draw(canvas)
+    for mark in marks:
+        points = mark.points * samples
+        if mark.inked:
+            _trace(pen, points, _INK, (mark.width + 2 * _INK_PX) * samples, close=not mark.width)
+        if mark.width:
+            _trace(pen, points, mark.colour, mark.width * samples)
+        else:
+            pen.polygon(_flat(points), fill=mark.colour)
+
+
+def cover(marks: Iterable[Mark], size_wh: Size) -> Image.Image:
+    """A picture with 255 where projected marks are and 0 elsewhere."""
+    canvas = Image.new("L", size_wh)
+    pen = ImageDraw.Draw(canvas)
+    for mark in marks:
+        if mark.width:
+            pen.line(_flat(mark.points), fill=255, width=max(1, round(mark.width)))
+        else:
+            pen.polygon(_flat(mark.points), fill=255)
+    return canvas
+
+
+def _trace(
+    pen: ImageDraw.ImageDraw, points: FloatArray, colour: Colour, width: float, *, close: bool = False
+) -> None:
+    """A line with round joints and ends."""
+    if close:
+        points = np.concatenate([points, points[:1]])
+    pen.line(_flat(points), fill=colour, width=max(1, round(width)), joint="curve")
+    for x, y in (points[0], points[-1]):
+        pen.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], fill=colour)
+
+
+def _flat(points: FloatArray) -> list[float]:
+    flat: list[float] = points.ravel().tolist()
+    return flat
