@@ -20,9 +20,9 @@ def first_nonfinite(value: Any, name: str = "batch") -> str | None:
 
 
 def first_nonfinite_parameter(model: nn.Module) -> str | None:
-    """Name of the first parameter or floating buffer that holds NaN or infinity."""
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.detach()).all()):
+    """Name of the first parameter that holds NaN or infinity."""
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter.detach()).all()):
             return name
     return None
 

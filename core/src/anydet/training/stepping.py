@@ -185,8 +185,8 @@ class Stepper:
         )
         if weights := first_nonfinite_parameter(self._model):
             return f"{said}: the weights of {weights} are not finite", True
-        source = first_nonfinite_gradient(self._model)
-        source = f"the gradient of {source}" if source else "the losses"
+        gradient = first_nonfinite_gradient(self._model)
+        source = f"the gradient of {gradient}" if gradient else "the losses"
         for loaded in window:
             if where := first_nonfinite(loaded.batch):
                 source = f"{where} of the input"
