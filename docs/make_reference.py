@@ -20,6 +20,9 @@ from anydet.plugins import hookspecs, specs
 from anydet.plugins.catalogue import option_rows
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
+from anydet.training import config as resolution
+from anydet.training.keys import ALIASES, described_schema, engine_properties, section_rows
+from anydet.training.settings import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"
@@ -36,6 +39,7 @@ def pages() -> dict[str, str]:
         "hooks.md": hooks(),
         "predictions-schema.md": predictions_schema(),
         "adapters-options.md": adapters_options(plugins),
+        "training-keys.md": training_keys(plugins),
     }
 
 
@@ -105,13 +109,38 @@ def adapters_options(plugins: Plugins) -> str:
     """What ``--option key=value`` accepts, an adapter a section."""
     parts = [f"# Options of the adapters\n\n{MADE}\n\nGiven as `--option KEY=VALUE`, which may be repeated."]
     for name, spec in sorted(plugins.specs("adapters").items()):
-        rows = [
-            (f"`{o.name}`", o.type, "" if o.default is None else f"`{json.dumps(o.default)}`", o.description)
-            for o in option_rows(load_schema(getattr(spec, "options_schema", None)))
-        ]
-        table = _table(("option", "takes", "default", "meaning"), rows) if rows else "It takes no option."
+        table = _options("option", load_schema(spec.options_schema)) or "It takes no option."
         parts.append(f"## {name}\n\n{spec.summary.rstrip('.')}.\n\n{table}")
     return "\n\n".join(parts) + "\n"
+
+
+def training_keys(plugins: Plugins) -> str:
+    """What a config file of ``anydet train`` may say: the engine's keys, then each adapter's own."""
+    aliases = ", ".join(f"`{alias}` for `{key}`" for alias, key in ALIASES.items())
+    parts = [
+        f"# Keys of a training run\n\n{MADE}",
+        "Each is a line `key: value` of a config file and a flag `--key value` of "
+        "[`anydet train`](commands.md).",
+        inspect.cleandoc(resolution.__doc__ or "").partition("\n\n")[2].replace("``", "`"),
+        f"Other names: {aliases}; `use_amp: true` is `amp: fp16`.",
+    ]
+    engine = engine_properties()
+    for title, keys in section_rows(SECTIONS).items():
+        parts.append(f"## {title}\n\n{_options('key', {'properties': {key: engine[key] for key in keys}})}")
+    for name, spec in sorted(plugins.specs("adapters").items()):
+        own = _options("key", described_schema(load_schema(spec.training_schema)))
+        if own:
+            parts.append(f"## Adapter {name}\n\nIts own keys, and its defaults of the engine's.\n\n{own}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _options(kind: str, schema: Mapping[str, Any]) -> str:
+    """The properties of a schema as a table; empty where it has none."""
+    rows = [
+        (f"`{o.name}`", o.type, "" if o.default is None else f"`{json.dumps(o.default)}`", o.description)
+        for o in option_rows(schema)
+    ]
+    return _table((kind, "takes", "default", "meaning"), rows) if rows else ""
 
 
 def _objects(name: str, part: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """anydet: one predictions contract, any detector.
 
-``load_adapter``, ``open_dataset``, ``export_predictions``, ``read_predictions``, ``validate`` and
-``evaluate`` do what the commands do. They are imported on first use, so that ``import anydet`` stays cheap.
+``load_adapter``, ``open_dataset``, ``export_predictions``, ``read_predictions``, ``validate``, ``evaluate``
+and ``train`` do what the commands do. They are imported on first use, so that ``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         load_adapter,
         open_dataset,
         read_predictions,
+        train,
         validate,
     )
 
@@ -26,6 +27,7 @@ __all__ = [
     "load_adapter",
     "open_dataset",
     "read_predictions",
+    "train",
     "validate",
 ]
 

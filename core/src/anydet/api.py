@@ -1,4 +1,4 @@
-"""The main job as six functions; the commands do the same things.
+"""The main job as seven functions; the commands do the same things.
 
 >>> import anydet
 >>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
@@ -6,6 +6,7 @@
 ...     anydet.export_predictions(adapter, dataset, "predictions.json", wrap=True)
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
+>>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import IouType
 from anydet.evaluation.inputs import PredictionPaths
 from anydet.evaluation.protocol import CocoSettings
-from anydet.plugins.adapter import Adapter
+from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.prediction.export import ExportSummary
@@ -191,3 +192,49 @@ def evaluate(
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
     )
+
+
+def train(
+    adapter: str,
+    dataset: Dataset | Path | str,
+    *,
+    validation: Dataset | Path | str | None = None,
+    run_dir: Path | str | None = None,
+    run_id: str | None = None,
+    resume: bool = False,
+    checkpoint: Path | str | None = None,
+    config: Path | str | None = None,
+    plugins: Plugins | None = None,
+    **keys: Any,
+) -> TrainResult:
+    """Train an installed adapter; what ``anydet train`` does.
+
+    Args:
+        adapter: registered name.
+        dataset: an open data set, or a path.
+        validation: an open data set, or a path; by default a validation split of ``dataset``, where that is a
+            path.
+        run_dir: folder of the run.
+        run_id: name of the run below ``runs_dir``; without both one is made.
+        resume: go on with an interrupted run.
+        checkpoint: first weights, a file or the folder of a run.
+        config: config file, or its name within the adapter's package; arguments go before it.
+        plugins: where adapters and formats come from; the installed ones by default.
+        **keys: any key of the engine (``TrainSettings``) or of the adapter's training schema.
+
+    Raises:
+        OptionError: a key is unknown or wrong, or the run exists already.
+        AnydetError: the adapter cannot be had, data cannot be read, or training fails.
+    """
+    from anydet.training.launch import launch, prepare
+
+    named = {"run_dir": run_dir, "run_id": run_id, "checkpoint": checkpoint}
+    given = {key: str(value) for key, value in named.items() if value is not None}
+    opened: dict[str, Any] = {}
+    for key, name, data in (("dataset", "dataset", dataset), ("val_dataset", "validation", validation)):
+        if isinstance(data, str | Path):
+            given[key] = str(data)
+        elif data is not None:
+            opened[name] = data
+    flags = {**keys, **given, "adapter": adapter, **({"resume": True} if resume else {})}
+    return launch(prepare(flags, config, plugins=plugins or Plugins.from_env(), **opened))

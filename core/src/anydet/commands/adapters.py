@@ -12,6 +12,7 @@ import click
 from anydet.commands.completion import complete_names
 
 if TYPE_CHECKING:
+    from anydet.plugins.catalogue import OptionRow
     from anydet.plugins.manager import Plugins
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,22 +51,32 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 @_json_option
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
-    """Describe one adapter: what it can do and the options it takes."""
+    """Describe one adapter: what it can do, the options it takes, and its own keys of 'anydet train'."""
     from anydet.plugins.catalogue import option_rows
     from anydet.plugins.options import load_schema
+    from anydet.training.keys import described_schema
 
     spec = plugins.spec("adapters", name)
     options = option_rows(load_schema(spec.options_schema))
+    keys = option_rows(described_schema(load_schema(spec.training_schema)))
     if as_json:
-        _print_json({**asdict(spec), "options": [asdict(option) for option in options]})
+        rows = {"options": list(map(asdict, options)), "training": list(map(asdict, keys))}
+        _print_json({**asdict(spec), **rows})
         return
     click.echo(f"{spec.name}: {spec.summary}")
     click.echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
+    _print_options("option", options)
     if not options:
         click.echo("It takes no --option.")
-        return
-    cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in options]
-    _print_table(("option", "takes", "default", ""), cells)
+    if keys:
+        click.echo()
+        _print_options("training key", keys)
+
+
+def _print_options(heading: str, rows: Sequence[OptionRow]) -> None:
+    cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in rows]
+    if cells:
+        _print_table((heading, "takes", "default", ""), cells)
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))

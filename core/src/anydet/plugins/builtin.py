@@ -92,6 +92,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "predict",
         "prepare-coco-yolo",
         "synth",
+        "train",
         "validate-predictions",
         "view",
     ):

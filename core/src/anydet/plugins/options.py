@@ -91,13 +91,8 @@ def typed(value: Any, validator: Validator) -> Any:
             continue
         if not isinstance(found, str):
             return found
-    listed = listed_values(value)
+    listed = [_plain(word.strip()) for word in value.split(",") if word.strip()]
     return listed if validator.is_valid(listed) else value
-
-
-def listed_values(text: str) -> list[Any]:
-    """``1000,2000`` as ``[1000, 2000]``; words stay words."""
-    return [_plain(word.strip()) for word in text.split(",") if word.strip()]
 
 
 def _plain(word: str) -> Any:

@@ -1,0 +1,70 @@
+"""``anydet train``: a data set and an adapter into a trained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.commands.train_options import TrainCommand, given, read_words, train_options
+
+if TYPE_CHECKING:
+    from anydet.plugins.adapter import TrainResult
+    from anydet.plugins.manager import Plugins
+    from anydet.training.run import Run
+
+
+@click.command(
+    "train",
+    cls=TrainCommand,
+    context_settings={"ignore_unknown_options": True},
+    options_metavar="[CONFIG] [OPTIONS]",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 4\n"
+        "  anydet train --adapter fasterrcnn_multitask --dataset data/scenes --max-steps 2 --run-id first"
+    ),
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
+@train_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def command(plugins: Plugins, /, words: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+    """Train an adapter's model on a data set.
+
+    CONFIG is a YAML or JSON file of keys, or the name of one that the adapter's package brings; keys are the
+    long flags with underscores. Flags go before CONFIG, that before the adapter's own defaults ('anydet
+    adapters show NAME'), those before the defaults shown here. Any other long flag is a training key of the
+    adapter: --key value, --key=value, or --key alone for true.
+
+    The run's files lie in RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, and reports. An interrupted run
+    goes on with --resume. Several processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
+    """
+    from anydet.training.launch import is_main_process, launch, prepare
+
+    config, keys = read_words(words)
+    typed = {**keys, **given(flags)}
+    if config is None and not ({"adapter", "resume"} & set(typed)):
+        raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")
+    ready = prepare(typed, config, plugins=plugins, say=_say if is_main_process() else lambda _text: None)
+    result = launch(ready)
+    if is_main_process():
+        _print_result(ready.run, result, as_json)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from anydet.training.launch import next_command
+
+    best = run.settings.best_metric
+    if best in result.metrics:
+        _say(f"{best} {result.metrics[best]:.4g}")
+    _say(f"next:\n  {next_command(run, result)}")
+    click.echo(json.dumps(asdict(result), indent=2) if as_json else result.checkpoint)
