@@ -27,20 +27,20 @@ class Journal:
     def __enter__(self) -> Journal:
         if self._main:
             paths = self._run.paths
+            self._display = TrainingDisplay()
+            self._trackers: Trackers = open_trackers(self._run, self._display.message)
             self._train = MetricsFile(paths.train_metrics, paths.train_csv)
             self._val = MetricsFile(paths.val_metrics, paths.val_metrics.with_suffix(".csv"))
-            self._trackers: Trackers = open_trackers(self._run)
-            self._display = TrainingDisplay()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._main:
-            self._display.close()
-            self._trackers.close()
             self._train.close()
             self._val.close()
+            self._trackers.close()
+            self._display.close()
 
     def start(self, total_steps: int, done: int) -> None:
         """Before the first step; lines that a run before wrote after its last checkpoint go."""

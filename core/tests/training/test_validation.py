@@ -1,0 +1,60 @@
+"""Validation sees the model and changes nothing; its numbers are those of the real evaluators."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tinytask import GridTask, tiny_run
+
+from anydet.contract.columns import to_columns
+from anydet.evaluation.coco import evaluate_boxes
+from anydet.training.assembly import assemble
+from anydet.training.processes import open_processes
+from anydet.training.rng import rng_state
+from anydet.training.validation import evaluating
+
+
+@pytest.fixture
+def parts(tmp_path):
+    run = tiny_run(tmp_path, batch_size=2)
+    with open_processes(run.settings) as processes:
+        task = GridTask(run.dataset.classes, {"norm": True, "dropout": 0.5})
+        yield assemble(run, task, processes, ())
+
+
+def test_nothing_of_the_model_or_of_random_numbers_changes_and_the_value_is_the_same_twice(parts):
+    model = parts.task.model
+    model.train()
+    model.backbone[1].eval()  # a task may keep a part of its model so
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    numbers = rng_state()["torch"]
+    first, second = parts.validator(), parts.validator()
+    assert repr(first) == repr(second)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(rng_state()["torch"], numbers)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_losses_are_means_over_images_whatever_the_batches(parts):
+    """Five images in batches of two: the last one counts as one image."""
+    task, dataset = parts.task, parts.validator.dataset
+    from anydet.training.samples import sample_of
+
+    with evaluating(task.model), torch.no_grad():
+        singles = [float(task.step(task.collate([task.item(sample_of(record))])).loss) for record in dataset]
+    assert parts.validator()["avg_val_loss"] == pytest.approx(sum(singles) / len(singles), rel=1e-6)
+
+
+def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
+    dataset = parts.validator.dataset
+    columns = to_columns(parts.task.predict(list(dataset)), dataset.classes.names)
+    evaluator = evaluate_boxes(dataset.ground_truth())
+    evaluator.add(columns, dataset.ground_truth())
+    expected = evaluator.result().metrics
+    found = parts.validator()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(float("nan") if value is None else value, nan_ok=True)
