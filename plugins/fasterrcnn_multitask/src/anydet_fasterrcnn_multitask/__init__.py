@@ -1,10 +1,11 @@
-"""What this package offers, as data: it is read whenever anydet starts, so it imports nothing heavy."""
+"""Faster R-CNN with a state head behind an anydet adapter. Importing this imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from anydet.plugins import AdapterSpec, hookimpl
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.specs import AdapterSpec
 
 
 @hookimpl
@@ -13,10 +14,11 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
     register(
         AdapterSpec(
             name="fasterrcnn_multitask",
-            factory="anydet_fasterrcnn_multitask.adapter:FasterrcnnMultitaskAdapter",
-            summary="Coloured things by their hue",
-            tasks=("detect",),
-            capabilities=("predict",),
+            factory="anydet_fasterrcnn_multitask.adapter:FasterRCNNMultiTask",
+            summary="Faster R-CNN that also tells the state of what it finds (bike parts)",
+            tasks=("detect", "states"),
+            capabilities=("predict", "train", "ttt"),
             options_schema="anydet_fasterrcnn_multitask:options.schema.json",
+            training_schema="anydet_fasterrcnn_multitask:training.schema.json",
         )
     )

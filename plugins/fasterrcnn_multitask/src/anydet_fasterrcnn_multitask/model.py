@@ -1,0 +1,180 @@
+"""``MultiTaskFasterRCNN``: torchvision's Faster R-CNN with a head that tells the state of what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+from anydet_fasterrcnn_multitask import backbone as parts
+from anydet_fasterrcnn_multitask.architecture import Architecture
+from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Target
+from anydet_fasterrcnn_multitask.state_loss import StateLoss
+
+_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+_TRAINING_PROPOSALS = 2000
+
+
+class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
+    """Faster R-CNN (Ren et al. 2015) with feature pyramid, class, box and state heads.
+
+    Names of tensors are torchvision's, so that its weights fit; the state head is ``roi_heads.state_head``.
+
+    In training mode it takes images ((3, H, W) in 0..1, each of its own size) and targets and gives
+    ``loss_classifier``, ``loss_box_reg``, ``loss_objectness``, ``loss_rpn_box_reg`` and ``loss_state``.
+    A target has ``boxes`` (N, 4) xyxy in pixels, ``labels`` (N,) 1..C, ``states`` (N,), -1 where unknown.
+    In evaluation mode it gives ``boxes``, ``scores``, ``labels``, ``states`` and ``state_scores`` an image.
+
+    Args:
+        architecture: what to build; weights are random.
+        state_loss: what a wrong state costs.
+        rois_per_image: regions of an image that the second stage is trained on.
+        trainable_layers: stages of the backbone that learn, counted from the last; ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        state_loss: StateLoss | None = None,
+        rois_per_image: int = 512,
+        trainable_layers: int | None = None,
+    ) -> None:
+        pyramid = parts.build_backbone(architecture, trainable_layers)
+        channels: int = pyramid.out_channels  # type: ignore[assignment]
+        super().__init__(
+            pyramid,
+            _proposal_network(architecture, channels),
+            _roi_heads(architecture, channels, state_loss or StateLoss(), rois_per_image),
+            GeneralizedRCNNTransform(architecture.min_size, architecture.max_size, _MEAN, _STD),
+        )
+        self.architecture = architecture
+
+    def forward(
+        self, images: list[Tensor], targets: list[Target] | None = None
+    ) -> dict[str, Tensor] | list[Detections]:
+        """Losses by name in training mode, else what is found in each image, in its own pixels."""
+        inputs, targets = self.transform(images, targets)
+        if self.training:
+            features = self.features(inputs.tensors)
+            proposals, losses = self.rpn(inputs, features, targets)
+            second: dict[str, Tensor] = self.roi_heads(features, proposals, inputs.image_sizes, targets)[1]
+            return {**second, **losses}
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        found: list[Detections] = self.transform.postprocess(self.detect(inputs), inputs.image_sizes, sizes)
+        return found
+
+    def features(self, tensors: Tensor) -> dict[str, Tensor]:
+        """Level name -> (B, 256, h, w) float32 of (B, 3, H, W) inputs.
+
+        Single precision because anchors are made in that of the features.
+        """
+        return {name: level.float() for name, level in self.backbone(tensors).items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        weight: Tensor = next(self.parameters())
+        return weight.device
+
+    def prepare(self, image: Tensor) -> ImageList:
+        """One (3, H, W) image in 0..1 as an input: normalised, resized, padded to multiples of 32."""
+        with _switched((self.transform,), training=False):
+            inputs: ImageList = self.transform([image])[0]
+        return inputs
+
+    def detect(self, inputs: ImageList) -> list[Detections]:
+        """What is found in prepared inputs, boxes in their pixels."""
+        with _switched((self.rpn, self.roi_heads), training=False):
+            features = self.features(inputs.tensors)
+            proposals, _ = self.rpn(inputs, features)
+            found: list[Detections] = self.roi_heads(features, proposals, inputs.image_sizes)[0]
+        return found
+
+    def region_logits(self, tensors: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(N_i, 4) proposals and (N_i, C + 1) class logits, background first, of each of B inputs.
+
+        Differentiable, in training and in evaluation mode.
+        """
+        sizes = [(tensors.shape[-2], tensors.shape[-1])] * len(tensors)
+        with _switched((self.rpn,), training=False):
+            features = self.features(tensors)
+            proposals, _ = self.rpn(ImageList(tensors, sizes), features)
+        logits = self.roi_heads.class_logits(features, proposals, sizes)
+        return proposals, list(logits.split([len(boxes) for boxes in proposals]))
+
+    def evaluated_losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
+        """The losses of training mode while batch norm and dropout behave as in evaluation mode.
+
+        The random choice of anchors and regions starts at the same seed each time, and the random numbers
+        of whoever calls go on as if this had not happened.
+        """
+        device = images[0].device
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            _switched(self.modules(), training=False),
+            _switched((self, self.rpn, self.roi_heads), training=True),
+        ):
+            torch.manual_seed(0)
+            losses: dict[str, Tensor] = self(images, targets)
+        return losses
+
+
+@contextmanager
+def _switched(modules: Iterable[nn.Module], *, training: bool) -> Iterator[None]:
+    """These modules, but not those inside them, in training or evaluation mode; then as they were."""
+    before = [(module, module.training) for module in modules]
+    for module, _ in before:
+        module.training = training
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def _proposal_network(architecture: Architecture, channels: int) -> RegionProposalNetwork:
+    """The first stage, with torchvision's numbers."""
+    anchors = parts.build_anchors(architecture)
+    top = {"training": _TRAINING_PROPOSALS, "testing": architecture.proposals}
+    return RegionProposalNetwork(
+        anchors,
+        parts.build_proposal_head(architecture, channels, anchors),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=256,
+        positive_fraction=0.5,
+        pre_nms_top_n=top,
+        post_nms_top_n=top,
+        nms_thresh=0.7,
+        score_thresh=0.05 if architecture.backbone == "mobilenet_v3_large_320_fpn" else 0.0,
+    )
+
+
+def _roi_heads(
+    architecture: Architecture, channels: int, state_loss: StateLoss, rois_per_image: int
+) -> MultiTaskRoIHeads:
+    """The second stage, with torchvision's numbers."""
+    size = architecture.representation_size
+    return MultiTaskRoIHeads(
+        state_head=parts.build_state_head(architecture),
+        state_loss=state_loss,
+        box_roi_pool=parts.build_roi_pool(architecture),
+        box_head=parts.build_box_head(architecture, channels),
+        box_predictor=FastRCNNPredictor(size, architecture.class_count + 1),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=rois_per_image,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,
+        score_thresh=0.05,
+        nms_thresh=architecture.nms_iou,
+        detections_per_img=100,
+    )

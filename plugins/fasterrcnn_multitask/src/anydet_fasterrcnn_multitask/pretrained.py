@@ -1,0 +1,98 @@
+"""First weights: torchvision's, or those of a file, put into a model whose heads may be others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights
+from torchvision.models.detection.faster_rcnn import (
+    FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
+    FasterRCNN_ResNet50_FPN_V2_Weights,
+    FasterRCNN_ResNet50_FPN_Weights,
+)
+
+from anydet.errors import TrainingError
+from anydet.training.checkpoint import load_weights
+from anydet_fasterrcnn_multitask.architecture import Backbone
+from anydet_fasterrcnn_multitask.saved import Saved, read_saved
+
+_BODY = "backbone.body."
+_WEIGHTS = {
+    "resnet50_fpn": FasterRCNN_ResNet50_FPN_Weights.DEFAULT,
+    "resnet50_fpn_v2": FasterRCNN_ResNet50_FPN_V2_Weights.DEFAULT,
+    "mobilenet_v3_large_320_fpn": FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.DEFAULT,
+    "resnet18_fpn": ResNet18_Weights.DEFAULT,
+}
+"""COCO detectors; of ResNet-18 there is an ImageNet classifier alone."""
+_HEADS = ("roi_heads.box_predictor.", "roi_heads.state_head.")
+"""What depends on the classes and states of a data set."""
+
+
+def read_pretrained(weights: str, backbone: Backbone) -> Saved | None:
+    """The weights that a training key asks for: ``default``, ``none`` or a path.
+
+    Raises ``TrainingError`` where they cannot be had.
+    """
+    if weights == "none":
+        return None
+    if weights == "default":
+        return _torchvision(backbone)
+    saved = read_saved(weights)
+    return Saved(_as_body(saved.state), saved.source, saved.about)
+
+
+def start_from(model: nn.Module, saved: Saved) -> list[str]:
+    """Put weights into a model, all but heads of other classes or states, and those the file does not have.
+
+    Returns:
+        Names of the tensors that stay random.
+
+    Raises:
+        TrainingError: the rest does not fit; lists missing, unexpected and wrongly shaped tensors.
+    """
+    own, state = model.state_dict(), dict(saved.state)
+    body_only = all(key.startswith(_BODY) for key in state)
+    fresh = [key for key in own if _may_stay(key, body_only) and _differs(state, key, own[key])]
+    for key in fresh:
+        state[key] = own[key]
+    # frozen norms have no counter of batches: it comes and goes with the kind of norm
+    state = {key: tensor for key, tensor in state.items() if key in own or not _is_counter(key)}
+    state |= {key: tensor for key, tensor in own.items() if key not in state and _is_counter(key)}
+    load_weights(model, state, source=saved.source)
+    return fresh
+
+
+def _may_stay(key: str, body_only: bool) -> bool:
+    return key.startswith(_HEADS) or (body_only and not key.startswith(_BODY))
+
+
+def _differs(state: Mapping[str, Tensor], key: str, own: Tensor) -> bool:
+    return key not in state or state[key].shape != own.shape
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith(".num_batches_tracked")
+
+
+def _torchvision(backbone: Backbone) -> Saved:
+    weights = _WEIGHTS[backbone]
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as exc:  # no network, or a file that is not what it claims to be
+        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        raise TrainingError(
+            f"weights default: torchvision's {weights} cannot be downloaded: {exc}",
+            fix=f"fetch {weights.url} elsewhere and put it at {file}; or use --weights FILE, or "
+            "--weights none to learn from scratch",
+        ) from exc
+    return Saved(_as_body(state), f"torchvision's {weights}")
+
+
+def _as_body(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A ResNet classifier's weights under the names they have inside a detector; others as they are."""
+    if "conv1.weight" not in state:
+        return state
+    return {_BODY + key: tensor for key, tensor in state.items() if not key.startswith("fc.")}

@@ -1,0 +1,151 @@
+"""Weights on disk: runs and checkpoints of anydet, and plain state dictionaries, torchvision's too."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from anydet.errors import TrainingError
+from anydet.training.checkpoint import find_checkpoint, load_checkpoint, load_tensors, save_tensors
+from anydet_fasterrcnn_multitask.architecture import Architecture, Backbone, Norm
+
+NAME = "fasterrcnn_multitask"
+_KEY = "anydet_fasterrcnn_multitask"
+_PREDICTOR = "roi_heads.box_predictor.cls_score.weight"
+_STATE_HEAD = "roi_heads.state_head.3.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a model's tensors don't say.
+
+    Attributes:
+        architecture: how it is built.
+        classes: names of class ids; () where unknown.
+        state_names: names of the states it was trained to tell; () where it was trained to tell none.
+    """
+
+    architecture: Architecture
+    classes: tuple[str, ...] = ()
+    state_names: tuple[str, ...] = ()
+
+    def description(self) -> dict[str, Any]:
+        """Plain data for checkpoints."""
+        return {
+            "architecture": self.architecture.description(),
+            "classes": list(self.classes),
+            "state_names": list(self.state_names),
+        }
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any], *, source: str) -> About:
+        """What ``description`` gave; raises ``TrainingError`` where it is something else."""
+        architecture = Architecture.from_description(description.get("architecture", {}), source=source)
+        return cls(
+            architecture, tuple(description.get("classes", ())), tuple(description.get("state_names", ()))
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Saved:
+    """Weights as they were read.
+
+    Attributes:
+        state: name -> tensor.
+        source: the file, for messages.
+        about: what is written with them, or ``None`` in a plain state dictionary of somebody else.
+    """
+
+    state: Mapping[str, Tensor]
+    source: str
+    about: About | None = None
+
+    def about_or_inferred(self) -> About:
+        """What is written with the weights, else what their names and shapes tell.
+
+        Sizes of images and anchors leave no trace in tensors; they are the backbone's usual ones then.
+        """
+        return self.about or About(inferred_architecture(self.state, source=self.source))
+
+
+def read_saved(path: Path | str) -> Saved:
+    """Weights of a run's folder, a checkpoint of anydet or a plain state dictionary.
+
+    Raises ``TrainingError`` for everything else, and for checkpoints of other adapters.
+    """
+    file = find_checkpoint(path)
+    content = load_tensors(file)
+    if isinstance(content, dict) and "anydet_checkpoint" in content:
+        return _of_checkpoint(file)
+    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
+        raise TrainingError(
+            f"{file}: neither a checkpoint of anydet nor a state dictionary (names and tensors)",
+            fix="save model.state_dict() with torch.save, or give a run's folder",
+        )
+    described = getattr(content, "_metadata", {}).get("", {}).get(_KEY)
+    about = About.from_description(described, source=str(file)) if described else None
+    return Saved({key.removeprefix("module."): value for key, value in content.items()}, str(file), about)
+
+
+def save_state(path: Path, state: Mapping[str, Tensor], about: About) -> None:
+    """Write a plain state dictionary: names and tensors, nothing else.
+
+    What the tensors don't say lies where torch keeps versions of modules, in the dictionary's metadata, so
+    that ``read_saved`` needs no further file and everyone else sees tensors alone.
+    """
+    plain = OrderedDict((key, tensor.detach().cpu()) for key, tensor in state.items())
+    plain._metadata = OrderedDict({"": {"version": 1, _KEY: about.description()}})  # type: ignore[attr-defined]
+    save_tensors(path, plain)
+
+
+def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Architecture:
+    """The architecture that names and shapes tell; raises ``TrainingError`` where they tell none."""
+    if _PREDICTOR not in state:
+        raise TrainingError(
+            f"{source}: no Faster R-CNN of torchvision's names: {_PREDICTOR} is missing",
+            fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
+        )
+    outputs, size = state[_PREDICTOR].shape
+    states = {"state_count": len(state[_STATE_HEAD])} if _STATE_HEAD in state else {}
+    return Architecture.of(
+        outputs - 1, _backbone(state), norm=norm_of(state), representation_size=size, **states
+    )
+
+
+def has_heads(state: Mapping[str, Tensor]) -> bool:
+    """Whether the weights are a detector's, rather than a backbone's alone."""
+    return _PREDICTOR in state
+
+
+def norm_of(state: Mapping[str, Tensor]) -> Norm:
+    """How the backbone of these weights normalises."""
+    body = [key for key in state if key.startswith("backbone.body.")]
+    if not any(key.endswith("running_mean") for key in body):
+        return "group"
+    return "batch" if any(key.endswith("num_batches_tracked") for key in body) else "frozen"
+
+
+def _backbone(state: Mapping[str, Tensor]) -> Backbone:
+    if "backbone.body.conv1.weight" not in state:
+        return "mobilenet_v3_large_320_fpn"
+    if "backbone.body.layer1.0.conv3.weight" not in state:
+        return "resnet18_fpn"
+    return "resnet50_fpn" if "roi_heads.box_head.fc6.weight" in state else "resnet50_fpn_v2"
+
+
+def _of_checkpoint(file: Path) -> Saved:
+    checkpoint = load_checkpoint(file)
+    if checkpoint.adapter != NAME:
+        raise TrainingError(
+            f"{file}: was trained by {checkpoint.adapter!r}, not {NAME!r}",
+            fix=f"use --adapter {checkpoint.adapter}",
+        )
+    return Saved(
+        checkpoint.model, str(file), About.from_description(checkpoint.description, source=str(file))
+    )

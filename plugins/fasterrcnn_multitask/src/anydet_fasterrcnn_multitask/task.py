@@ -1,0 +1,103 @@
+"""``MultiTaskTraining``: batches and losses of the model, for anydet's training engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from anydet.data.record import Record
+from anydet.training.sample import Sample
+from anydet.training.task import StepOutput, TrainingTask
+from anydet.types import ClassTable, ImagePredictions
+from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.predictor import Predictor
+from anydet_fasterrcnn_multitask.roi_heads import Target
+from anydet_fasterrcnn_multitask.saved import About
+
+Item: TypeAlias = tuple[Tensor, Target]
+Batch: TypeAlias = tuple[tuple[Tensor, ...], tuple[Target, ...]]
+
+
+class MultiTaskTraining(TrainingTask):
+    """Detection and states at once: total = detection + ``state_loss_weight`` x state.
+
+    Args:
+        model: what is trained.
+        about: what its checkpoints say of it.
+        classes: what it learns to find.
+        predictor: how it is asked while training.
+        state_loss_weight: how much states count.
+    """
+
+    evaluators = ("coco", "states", "delftbikes")
+    parts = frozenset({"states"})
+
+    def __init__(
+        self,
+        model: MultiTaskFasterRCNN,
+        about: About,
+        *,
+        classes: ClassTable,
+        predictor: Predictor,
+        state_loss_weight: float = 0.5,
+    ) -> None:
+        self.model: MultiTaskFasterRCNN = model
+        self.classes = classes
+        self.about = about
+        self.predictor = predictor
+        self.state_loss_weight = state_loss_weight
+
+    @staticmethod
+    def item(sample: Sample) -> Item:
+        """(3, H, W) uint8 image and its target; crowds are left out, they are no single thing."""
+        single = ~sample.iscrowd
+        states = sample.class_ids.new_full((len(sample),), -1) if sample.states is None else sample.states
+        target = {
+            "boxes": sample.boxes[single].float(),
+            "labels": sample.class_ids[single] + 1,  # 0 is background
+            "states": states[single],
+        }
+        return sample.image, target
+
+    @staticmethod
+    def collate(items: list[Item]) -> Batch:
+        """Tuples of images and of targets; sizes differ, the model makes them one tensor."""
+        images, targets = zip(*items, strict=True)
+        return tuple(images), tuple(targets)
+
+    def step(self, batch: Batch) -> StepOutput:
+        """The five losses and their weighted sum."""
+        return self._output(self.model(*_as_model_takes(batch)))
+
+    def validation_step(self, batch: Batch) -> StepOutput:
+        """The same losses in evaluation mode; see ``MultiTaskFasterRCNN.evaluated_losses``."""
+        return self._output(self.model.evaluated_losses(*_as_model_takes(batch)))
+
+    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The feature pyramid, and the two stages on it."""
+        return {"backbone": [self.model.backbone], "head": [self.model.rpn, self.model.roi_heads]}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """What the live model finds."""
+        return self.predictor(records)
+
+    def description(self) -> Mapping[str, Any]:
+        """Architecture, and names of classes and states."""
+        return self.about.description()
+
+    def _output(self, losses: Mapping[str, Tensor]) -> StepOutput:
+        named = {name.removeprefix("loss_"): loss for name, loss in losses.items()}
+        return StepOutput(named, total_loss(losses, self.state_loss_weight))
+
+
+def total_loss(losses: Mapping[str, Tensor], state_loss_weight: float) -> Tensor:
+    """Detection + weight x state, of the losses that the model gives in training mode."""
+    detection = [loss for name, loss in losses.items() if name != "loss_state"]
+    return sum(detection[1:], detection[0]) + state_loss_weight * losses["loss_state"]
+
+
+def _as_model_takes(batch: Batch) -> tuple[list[Tensor], list[Target]]:
+    images, targets = batch
+    return [image.float() / 255 for image in images], list(targets)
