@@ -384,7 +384,7 @@ class AdapterSettings:
 
     Attributes:
         config: path or name of the adapter's configuration, or ``None`` for its base one.
-        checkpoint: weights to load, or ``None``.
+        checkpoint: weights to load, a file or the folder of a run, or ``None``.
         device: "cpu", "cuda", "cuda:0", or what the adapter documents.
         batch_size: records a chunk; the adapter may batch less where its model must.
         score_floor: detections below it need not be returned.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -97,6 +98,8 @@ def test_json_and_yaml_say_the_same(config):
         ({"use_amp": "false"}, {"amp": "none"}),
         ({"use_amp": "false", "amp": "bf16"}, {"amp": "bf16"}),
         ({"run_id": "7"}, {"run_id": "7"}),
+        ({"run_dir": Path("a/b")}, {"run_dir": "a/b"}),
+        ({"scheduler_milestones": (3, 9)}, {"scheduler_milestones": [3, 9]}),
     ],
 )
 def test_text_and_aliases_become_what_the_key_takes(flags, expected):

@@ -56,7 +56,7 @@ class Recorder(Adapter):
         for path in (run.paths.last, run.paths.best, run.paths.train_metrics):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("x")
-        return TrainResult(str(run.paths.best), {"AP": 0.5})
+        return TrainResult(str(run.paths.best), {"AP": 0.5, "APl": float("nan")})
 
 
 @pytest.fixture
@@ -248,6 +248,8 @@ def test_a_run_goes_on_without_saying_anything_again(plugins, scenes):
     assert [again["command"] for again in meta["resumed"]] == ["again"]
     with pytest.raises(OptionError, match="width 16, not 4"):
         start(plugins, scenes, run_id="a", resume=True, width=4)
+    with pytest.raises(OptionError, match="the run is one of adapter 'recorder', not 'idle'"):
+        start(plugins, scenes, run_id="a", resume=True, adapter="idle")
 
 
 def test_what_is_not_there_cannot_go_on(plugins, scenes):
@@ -268,8 +270,11 @@ def test_a_run_does_not_go_on_with_other_data(plugins, scenes, tmp_path):
     moved.symlink_to(scenes)
     start(plugins, moved, run_id="a", resume=True)
     write_yolo(SyntheticDataset(4, 77, (64, 64), "train"), tmp_path / "other", "train")
-    with pytest.raises(OptionError, match="the training data has changed since"):
+    with pytest.raises(OptionError, match="the train data has changed since"):
         start(plugins, tmp_path / "other", run_id="a", resume=True)
+    write_yolo(SyntheticDataset(2, 77, (64, 64), "val"), tmp_path / "unseen", "val")
+    with pytest.raises(OptionError, match="the val data has changed since"):
+        start(plugins, scenes, run_id="a", resume=True, val_dataset=tmp_path / "unseen")
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(plugins, scenes, tmp_path):
@@ -328,7 +333,10 @@ def test_the_command_takes_any_key_of_the_adapter(plugins, scenes):
     line = ["--adapter", "recorder", "--width", "16", "--no-norm", f"--dataset={scenes}", "--lr", "1e-3"]
     done = run_command(plugins, *line, "--run-id", "a", "--grad-accum=2", "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout) == {"checkpoint": "runs/a/checkpoints/best.pt", "metrics": {"AP": 0.5}}
+    assert json.loads(done.stdout) == {
+        "checkpoint": "runs/a/checkpoints/best.pt",
+        "metrics": {"AP": 0.5, "APl": None},
+    }
     assert "AP 0.5\nnext:\n  anydet export-predictions --adapter recorder" in done.stderr
     run = Recorder.runs[0][1]
     assert run.options == {"width": 16, "norm": False}

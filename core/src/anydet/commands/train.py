@@ -58,8 +58,7 @@ def _say(text: str) -> None:
 
 
 def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
-    import json
-    from dataclasses import asdict
+    import msgspec
 
     from anydet.training.launch import next_command
 
@@ -67,4 +66,5 @@ def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
     if best in result.metrics:
         _say(f"{best} {result.metrics[best]:.4g}")
     _say(f"next:\n  {next_command(run, result)}")
-    click.echo(json.dumps(asdict(result), indent=2) if as_json else result.checkpoint)
+    encoded = msgspec.json.format(msgspec.json.encode(result))  # a number that is NaN becomes null
+    click.echo(encoded.decode() if as_json else result.checkpoint)

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from anydet.data.dataset import Dataset
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.hooks import TTASettings, TTTSettings
 from anydet.prediction.pipeline import Limits, Pipeline
 
@@ -115,11 +115,12 @@ def build_meta(
 
 
 def checkpoint_sha256(path: str | None) -> str | None:
-    """Hex digest of the weights, ``None`` where there are none or they are no file."""
-    if path is None or not Path(path).is_file():
+    """Hex digest of the weights, of a run's folder of its best ones; ``None`` where there are none."""
+    weights = None if path is None else find_weights(path)
+    if weights is None:
         return None
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with weights.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from anydet.errors import TrainingError
+from anydet.plugins.checkpoints import IN_A_RUN, find_weights
 
 FORMAT = 1
 """Version of the file's layout, under the key ``anydet_checkpoint``."""
-
-_IN_A_RUN = ("checkpoints/best.pt", "best.pt", "checkpoints/last.pt", "checkpoint.pt")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,18 +47,15 @@ def find_checkpoint(path: Path | str) -> Path:
 
     Raises ``TrainingError`` where there is none.
     """
-    path = Path(path)
-    if path.is_dir():
-        for name in _IN_A_RUN:
-            if (path / name).is_file():
-                return path / name
+    found = find_weights(path)
+    if found is not None:
+        return found
+    if Path(path).is_dir():
         raise TrainingError(
-            f"{path}: a folder without {' or '.join(_IN_A_RUN)}",
+            f"{path}: a folder without {' or '.join(IN_A_RUN)}",
             fix="name a checkpoint file, or the folder of a run that has saved one",
         )
-    if not path.is_file():
-        raise TrainingError(f"{path}: no such checkpoint", fix="name a checkpoint file or a run's folder")
-    return path
+    raise TrainingError(f"{path}: no such checkpoint", fix="name a checkpoint file or a run's folder")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +138,16 @@ def resolve(
 
 
 def _flags(flags: Mapping[str, Any]) -> dict[str, _Given]:
-    given = ((key, _Given(value, FLAG, f"--{key.replace('_', '-')}")) for key, value in flags.items())
-    return _canonical(given)
+    return _canonical(
+        (key, _Given(_plain(value), FLAG, f"--{key.replace('_', '-')}")) for key, value in flags.items()
+    )
+
+
+def _plain(value: Any) -> Any:
+    """What Python says in more ways than JSON: paths are text, tuples are lists."""
+    if isinstance(value, PathLike):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _file(file: ConfigFile | None) -> dict[str, _Given]:

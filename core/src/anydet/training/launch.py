@@ -164,9 +164,15 @@ def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | Non
 
 
 def _adapter_name(flags: Mapping[str, Any], file: ConfigFile | None, base: ConfigFile | None) -> str:
-    for said in (flags, file.values if file else {}, base.values if base else {}):
-        if said.get("adapter") is not None:
-            return str(said["adapter"])
+    named = [said.values.get("adapter") for said in (file, base) if said is not None]
+    names = [str(name) for name in (flags.get("adapter"), *named) if name is not None]
+    if base is not None and names[0] != names[-1]:
+        raise OptionError(
+            f"{base.name}: the run is one of adapter {names[-1]!r}, not {names[0]!r}",
+            fix="leave out --adapter, or begin a new run with another --run-id",
+        )
+    if names:
+        return names[0]
     raise OptionError(
         "who is to be trained? no adapter is named",
         fix="add --adapter NAME, or 'adapter:' to the config file; see 'anydet adapters list'",
@@ -209,13 +215,16 @@ def _check_folder(paths: RunPaths, *, resume: bool) -> None:
 
 def _check_data(run: Run) -> None:
     """Raise ``OptionError`` where the data is not what the run began with."""
-    began = ((read_run_meta(run.paths.run_meta) or {}).get("data") or {}).get("train")
-    if began and began.get("fingerprint") != data_meta(run.dataset)["fingerprint"]:
-        raise OptionError(
-            f"{run.dataset.root}: the training data has changed since {run.paths.root} began: "
-            f"{began.get('images')} images then, {len(run.dataset)} now, or other annotations",
-            fix="restore the data, or begin a new run with --checkpoint and another --run-id",
-        )
+    then = (read_run_meta(run.paths.run_meta) or {}).get("data") or {}
+    for kind, dataset in (("train", run.dataset), ("val", run.validation)):
+        began = then.get(kind)
+        now = dataset and data_meta(dataset)
+        if began and now and began.get("fingerprint") != now["fingerprint"]:
+            raise OptionError(
+                f"{now['root']}: the {kind} data has changed since {run.paths.root} began: "
+                f"{began.get('images')} images then, {now['images']} now, or other annotations",
+                fix="restore the data, or begin a new run with --checkpoint and another --run-id",
+            )
 
 
 def _opener(plugins: Plugins) -> Opener:
