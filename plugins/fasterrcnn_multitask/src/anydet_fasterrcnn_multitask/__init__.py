@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import AdapterSpec
+from anydet.plugins.specs import AdapterSpec, CommandSpec
 
 
 @hookimpl
@@ -22,3 +22,9 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             training_schema="anydet_fasterrcnn_multitask:training.schema.json",
         )
     )
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """``anydet fasterrcnn-multitask``: annotations made ready to train on."""
+    register(CommandSpec("fasterrcnn-multitask", "anydet_fasterrcnn_multitask.commands:command"))

@@ -1,0 +1,61 @@
+"""Folds that share labels evenly.
+
+Source: Sechidis, Tsoumakas, Vlahavas 2011, "On the Stratification of Multi-Label Data", algorithm 1, which is
+called iterative stratification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anydet.types import BoolArray, FloatArray, IntArray
+
+
+def stratify(labels: BoolArray, shares: Sequence[float], seed: int = 0) -> IntArray:
+    """The fold of each example, so that every label is shared out as asked.
+
+    The label that is left on the fewest examples is shared out first; each example goes where that label is
+    most wanted, then where examples are most wanted, then where chance says.
+
+    Args:
+        labels: (N, L) which labels each example has.
+        shares: what part of all each of F folds is to have; they add up to 1.
+        seed: owner of ties.
+
+    Returns:
+        (N,) int64 folds 0..F-1.
+    """
+    rng = np.random.default_rng(seed)
+    parts = np.asarray(shares, np.float64)
+    wanted = len(labels) * parts
+    wanted_of = labels.sum(axis=0)[:, None] * parts
+    folds = np.full(len(labels), -1, np.int64)
+    order = rng.permutation(len(labels))
+    while (folds < 0).any():
+        left = order[folds[order] < 0]
+        counts = labels[left].sum(axis=0)
+        if not counts.any():
+            rare, chosen = None, left
+        else:
+            rare = int(np.where(counts > 0, counts, len(labels) + 1).argmin())
+            chosen = left[labels[left, rare]]
+        for example in chosen.tolist():
+            keys = (rng.random(len(parts)), wanted, wanted if rare is None else wanted_of[rare])
+            fold = int(np.lexsort(keys)[-1])
+            folds[example] = fold
+            wanted[fold] -= 1
+            wanted_of[labels[example], fold] -= 1
+    return folds
+
+
+def stratification_error(labels: BoolArray, folds: IntArray, shares: Sequence[float]) -> float:
+    """Mean over labels and folds of how far the share of a label in a fold is from the one asked for.
+
+    Labels that no example has do not count; 0 without any.
+    """
+    counts: FloatArray = np.stack([labels[folds == fold].sum(axis=0) for fold in range(len(shares))], axis=1)
+    present = counts.sum(axis=1) > 0
+    found = counts[present] / counts[present].sum(axis=1, keepdims=True)
+    return float(np.abs(found - np.asarray(shares)).mean()) if present.any() else 0.0
