@@ -52,6 +52,7 @@ class Recorder(Adapter):
 
     def train(self, dataset, run):
         assert dataset is run.dataset
+        sys.stdout.write("chatter\n")
         Recorder.runs.append((self.settings, run))
         for path in (run.paths.last, run.paths.best, run.paths.train_metrics):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet synth --out data/scenes --images 4\n"
-        "  anydet train --adapter fasterrcnn_multitask --dataset data/scenes --max-steps 2 --run-id first"
+        "  anydet synth --out data/scenes --images 4 --split train\n"
+        "  anydet train --adapter fasterrcnn_multitask --dataset data/scenes --run-id first \\\n"
+        "      --weights none --backbone resnet18_fpn --min-size 96 --max-size 128 --max-steps 2"
     ),
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
@@ -41,6 +42,9 @@ def command(plugins: Plugins, /, words: tuple[str, ...], *, as_json: bool, **fla
     The run's files lie in RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, and reports. An interrupted run
     goes on with --resume. Several processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
     """
+    import sys
+    from contextlib import redirect_stdout
+
     from anydet.training.launch import is_main_process, launch, prepare
 
     config, keys = read_words(words)
@@ -48,7 +52,8 @@ def command(plugins: Plugins, /, words: tuple[str, ...], *, as_json: bool, **fla
     if config is None and not ({"adapter", "resume"} & set(typed)):
         raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")
     ready = prepare(typed, config, plugins=plugins, say=_say if is_main_process() else lambda _text: None)
-    result = launch(ready)
+    with redirect_stdout(sys.stderr):  # whatever an adapter and its libraries print is talk
+        result = launch(ready)
     if is_main_process():
         _print_result(ready.run, result, as_json)
 

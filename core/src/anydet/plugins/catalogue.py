@@ -83,7 +83,7 @@ def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
 def accepted(schema: Mapping[str, Any]) -> str:
     """What a schema takes, in a few words: ``integer or null``, ``a|b``, ``list of number``."""
     if "enum" in schema:
-        return "|".join(map(str, schema["enum"]))
+        return "|".join("null" if value is None else str(value) for value in schema["enum"])
     for joint in ("anyOf", "oneOf"):
         if joint in schema:
             return " or ".join(map(accepted, schema[joint]))
