@@ -64,6 +64,9 @@ def command(
 
     bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. DelftBikes takes further splits
     in the same folder.
+
+    segmentation: shapes with a class for every pixel, and one for the image: the class that covers most of
+    it. Further splits go into the same folder.
     """
     from anydet.commands.progress import progress
 

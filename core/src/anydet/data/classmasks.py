@@ -13,7 +13,7 @@ import numpy as np
 from anydet.columns import LazyColumn
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
-from anydet.types import RLE, IntArray
+from anydet.types import RLE, ClassTable, IntArray
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from anydet.data.record import Record
 
 UNLABELLED = 255
+BACKGROUND = "background"
+"""Name, in any case, of the class of pixels that show nothing; they are no objects."""
 
 
 class ClassMask(Protocol):
@@ -43,6 +45,12 @@ class ClassMaskFile:
     def read(self) -> IntArray:
         """(H, W) class of each pixel, -1 where unlabelled; raises as ``read_class_map``."""
         return read_class_map(self.path)
+
+
+def background_of(classes: ClassTable | None) -> int | None:
+    """Id of the class called background, where there is one."""
+    names = [name.lower() for name in classes.names] if classes else []
+    return names.index(BACKGROUND) if BACKGROUND in names else None
 
 
 def class_mask_of(record: Record) -> ClassMask | None:

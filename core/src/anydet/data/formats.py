@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 BUILTIN = (
     ("dataset.json", "anydet.data.datasetjson:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
     ("delftbikes", "anydet.data.delftbikes:FORMAT", "DelftBikes parts with states, as published"),
+    ("coco-panoptic", "anydet.data.cocopanoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
+    ("coco-semantic", "anydet.data.cocosemantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
     ("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),
+    ("class-masks", "anydet.data.maskfolder:FORMAT", "images/<split> beside masks/<split>/*.png"),
     ("folder", "anydet.data.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""

@@ -52,6 +52,11 @@ SCENES = {
         },
         "anydet check-dataset {out} --split {split}",
     ),
+    "segmentation": SceneKind(
+        "anydet.data.maskscenes:SyntheticMasks",
+        {"class-masks": "anydet.data.maskwriter:write_class_masks"},
+        "anydet export-predictions --adapter adaptivestream --dataset {out} --output predictions.json",
+    ),
 }
 """Kind of scenes by the name that ``anydet synth --scene`` takes; the first is the default."""
 

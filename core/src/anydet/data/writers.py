@@ -33,7 +33,7 @@ def write_yolo(
     Boxes only, crowds left out: the format has no place for more. With ``copy``, image files are copied
     byte for byte. Raises ``OptionError`` where ``root`` exists and is not an empty folder.
     """
-    classes = _classes(dataset)
+    classes = named_classes(dataset)
     check_split(split)
     with new_folder(root) as folder:
         for record in write_images(dataset, folder / "images" / split, report, copy):
@@ -67,7 +67,7 @@ def write_coco(
     Raises:
         OptionError: ``root`` exists and is not an empty folder.
     """
-    classes = _classes(dataset)
+    classes = named_classes(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     check_split(split)
@@ -126,7 +126,8 @@ def check_split(split: str) -> None:
         raise DatasetError(f"split {split!r} is not a plain name", fix="name it like val or train")
 
 
-def _classes(dataset: Dataset) -> ClassTable:
+def named_classes(dataset: Dataset) -> ClassTable:
+    """The class table of a data set; raises ``DatasetError`` where it has none."""
     if dataset.classes is None:
         raise DatasetError(f"{dataset.root}: has no class names", fix="give it a data.yaml or classes.txt")
     return dataset.classes
