@@ -82,10 +82,13 @@ def given(tmp_path_factory):
         assert run(line).exit_code == 0, line
     detection = {"class_id": 0, "score": 2, "bbox": [0.5, 0.5, 0.1, 0.1]}
     broken.write_text(json.dumps([{"image": "a.png", "detections": [detection]}]))
+    (folder / "runs/exp01/reports").mkdir(parents=True)
+    metrics = [json.dumps({"step": i, "train_loss": 1 / i, "learning_rate": 1e-3}) for i in range(1, 6)]
+    (folder / "runs/exp01/reports/train_metrics.jsonl").write_text("\n".join(metrics))
     return folder
 
 
-GIVEN = ("data/scenes", "data/coco", "predictions.json", "broken.json")
+GIVEN = ("data/scenes", "data/coco", "predictions.json", "broken.json", "runs/exp01")
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "eval",
         "eval-coco",
         "export-predictions",
+        "plot-metrics",
         "predict",
         "prepare-coco-yolo",
         "synth",

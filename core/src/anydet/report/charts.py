@@ -36,7 +36,7 @@ def draw_charts(overview: Overview, folder: Path) -> list[Path]:
     Returns:
         The files. Raises ``AnydetError`` where matplotlib is not installed.
     """
-    figure_class = _import_figure()
+    figure_class = import_figure()
     files = []
     for name, chart, draw, size in _charts(overview):
         figure = figure_class(figsize=size, layout="constrained")
@@ -165,8 +165,11 @@ def _number(cell: Any) -> float:
     return float(cell) if isinstance(cell, int | float) else 0.0
 
 
-def _import_figure() -> Any:
-    """Matplotlib's ``Figure``, which draws without a window and without global state."""
+def import_figure() -> Any:
+    """Matplotlib's ``Figure``, which draws without a window and without global state.
+
+    Raises ``AnydetError`` where matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

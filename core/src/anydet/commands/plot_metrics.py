@@ -1,0 +1,65 @@
+"""``anydet plot-metrics``: the curves of training runs as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(
+    "plot-metrics",
+    epilog="\b\nExample:\n  anydet plot-metrics runs/exp01 --out training.png",
+)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--jsonl", multiple=True, type=click.Path(path_type=Path), help="The same as an argument.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="PNG or SVG.  [default: training.png beside the metrics; here for several runs]",
+)
+@click.option(
+    "--metrics",
+    metavar="NAME,...",
+    help="Numbers of the evaluation to draw.  [default: the first 5; the first one for several runs]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    runs: tuple[Path, ...], jsonl: tuple[Path, ...], out: Path | None, metrics: str | None, *, as_json: bool
+) -> None:
+    """Draw losses, metrics and learning rate of RUNS: folders of runs, or their files of JSON lines.
+
+    Several runs are drawn over each other. A run that still goes on can be drawn, too.
+    """
+    from anydet.report.training import draw_training, read_curves, summarize
+
+    if not runs + jsonl:
+        raise click.UsageError("say which run: its folder, or its train_metrics.jsonl")
+    curves = [read_curves(path) for path in runs + jsonl]
+    output = out or (curves[0].folder if len(curves) == 1 else Path()) / "training.png"
+    wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+    draw_training(curves, output, wanted)
+    _print([summarize(run) for run in curves], output, as_json=as_json)
+
+
+def _print(rows: Sequence[dict[str, Any]], output: Path, *, as_json: bool) -> None:
+    import json
+
+    from anydet.commands.tables import print_table
+
+    if as_json:
+        click.echo(json.dumps({"file": str(output), "runs": rows}, indent=2))
+        return
+    names = list(dict.fromkeys(name for row in rows for name in row["best"]))
+    header = ["run", "step", "train_loss", *(f"best {name}" for name in names[:6])]
+    print_table(header, [_cells(row, names[:6]) for row in rows])
+    click.echo(str(output))
+
+
+def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    loss = "" if row["train_loss"] is None else f"{row['train_loss']:.4g}"
+    best = (row["best"].get(name) for name in names)
+    found = ["" if one is None else f"{one['value']:.4g} at {one['step']}" for one in best]
+    return [row["run"], str(row["step"]), loss, *found]
