@@ -16,7 +16,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet synth --scene bikes --out data/bikes --images 8 --split all\n"
+        "  anydet synth --scene bikes --out data/bikes --images 3 --split all\n"
         "  anydet fasterrcnn-multitask split data/bikes/all_annotations.json --out data/splits"
     ),
 )
@@ -28,8 +28,8 @@ def command() -> None:
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet synth --scene bikes --out data/bikes --images 4 --split train\n"
-        "  anydet synth --scene bikes --out data/bikes --images 2 --split val --seed 1\n"
+        "  anydet synth --scene bikes --out data/bikes --images 2 --split train\n"
+        "  anydet synth --scene bikes --out data/bikes --images 1 --split val --seed 1\n"
         "  anydet fasterrcnn-multitask prepare --output-dir data/prepared \\\n"
         "    --train-json data/bikes/train_annotations.json --train-cleaned data/bikes/train \\\n"
         "    --val-json data/bikes/val_annotations.json --val-cleaned data/bikes/val"
@@ -66,7 +66,7 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet synth --scene bikes --out data/bikes --images 8 --split all\n"
+        "  anydet synth --scene bikes --out data/bikes --images 3 --split all\n"
         "  anydet fasterrcnn-multitask split data/bikes/all_annotations.json --out data/splits"
     )
 )
