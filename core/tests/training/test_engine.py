@@ -205,3 +205,12 @@ def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
     assert caught.value.exit_code == 143
     assert load_checkpoint(tmp_path / "checkpoint.pt").step == 2
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_validation_at_the_end_only_tells_of_the_last_epoch(tmp_path):
+    train_tiny(tmp_path, val_every=0)
+    steps = lines(tmp_path / "train_metrics.jsonl")
+    [validation] = lines(tmp_path / "val_metrics.jsonl")
+    assert (validation["step"], validation["epoch"]) == (6, 1)
+    last_epoch = [line["train_loss"] for line in steps if line["epoch"] == 1]
+    assert validation["avg_train_loss"] == pytest.approx(np.mean(last_epoch))

@@ -28,9 +28,9 @@ class Progress:
         skipped: steps skipped.
         overflows: steps that fp16 could not take.
         skipped_in_row: since the last step that was taken.
-        epoch_steps: taken in the current epoch.
-        epoch_skipped: skipped in the current epoch.
-        loss_sum: over the current epoch's steps.
+        epoch_steps: taken in the current epoch, or in the last one where none has begun since.
+        epoch_skipped: skipped there.
+        loss_sum: over its steps.
         validated_step: step of the last validation, -1 before the first.
         stopped_early: whether patience ran out.
     """
@@ -98,6 +98,9 @@ class Loop:
 
     def _run_epoch(self) -> None:
         self.parts.task.model.train()
+        if self.progress.batch == 0:
+            self.progress.epoch_steps = self.progress.epoch_skipped = 0
+            self.progress.loss_sum = 0.0
         for hook in self.hooks:
             hook.before_epoch(self)
         for window, data_s in self._windows():
@@ -186,8 +189,7 @@ class Loop:
             self.save()  # a validation may take long, and be ended by force
             self._validate()
         progress.epoch += 1
-        progress.batch = progress.epoch_steps = progress.epoch_skipped = 0
-        progress.loss_sum = 0.0
+        progress.batch = 0
         for hook in self.hooks:
             hook.after_epoch(self)
         self._tell("on_train_epoch")
@@ -221,7 +223,8 @@ class Loop:
             parts.keeper.save_best(progress, found)
         parts.schedule.validated(found.get("avg_val_loss", found["avg_train_loss"]))
         progress.stopped_early = parts.best.should_stop
-        parts.journal.validation(progress.step, progress.epoch, found)
+        epoch = progress.epoch if progress.batch else progress.epoch - 1
+        parts.journal.validation(progress.step, epoch, found)
 
     def _tell(self, event: str) -> None:
         """Fire an event at plugins; what one raises is an error that says how to leave it out."""
