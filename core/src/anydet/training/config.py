@@ -13,26 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
-from anydet.errors import OptionError, did_you_mean
-from anydet.plugins.catalogue import accepted
-from anydet.plugins.options import is_finite, nearest, typed
+from anydet.errors import OptionError
 from anydet.training.configfile import ConfigFile, open_config
 from anydet.training.consistency import check_settings
-from anydet.training.keys import ALIASES, canonical, engine_properties, join_schema, own_properties
+from anydet.training.keys import canonical, engine_properties, join_schema, own_properties
 from anydet.training.settings import TrainSettings
+from anydet.training.values import FLAG, Given, check_values, check_whole
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
-
-FLAG = "flag"
 FILE = "config file"
 ADAPTER = "adapter default"
 ENGINE = "engine default"
@@ -80,13 +74,6 @@ def is_given(origin: str) -> bool:
     return origin in {FLAG, FILE}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    value: Any
-    origin: str
-    place: str
-
-
 def resolve(
     flags: Mapping[str, Any],
     config: ConfigFile | Path | str | None,
@@ -108,38 +95,37 @@ def resolve(
     Raises:
         OptionError: a key is unknown, has a wrong value, contradicts another one, or must not change.
     """
-    schema = join_schema(adapter_schema)
+    check = partial(check_values, schema=join_schema(adapter_schema), adapter=adapter_name)
     file = config if config is None or isinstance(config, ConfigFile) else open_config(config, adapter_schema)
-    known = schema["properties"]
-    layers = {
-        FLAG: _checked(_flags(flags), schema, adapter_name),
-        FILE: _checked(_file(file), schema, adapter_name),
-        "base": _checked(_file(base), schema, adapter_name),
-        "defaults": _checked(_defaults(adapter_schema, adapter_name), schema, adapter_name),
-    }
-    once_flags = {key: given for key, given in layers["base"].items() if given.origin == FLAG}
-    asked = {**layers[FILE], **once_flags, **layers[FLAG]}
+    typed, said, stored = map(check, (_flags(flags), _file(file), _file(base)))
+    typed_then = {key: given for key, given in stored.items() if given.origin == FLAG}
+    asked = {**said, **typed_then, **typed}
     if base is not None:
-        _check_unchanged(asked, layers["base"], base.name)
-    chosen = {**layers["defaults"], **layers["base"], **asked}
+        _check_unchanged(asked, stored, base.name)
+    chosen = {**check(_defaults(adapter_schema, adapter_name)), **stored, **asked}
     chosen["adapter"] = replace(chosen["adapter"], value=adapter_name)
     chosen["epochs"] = _epochs(chosen["epochs"], chosen["max_steps"])
-    _check_whole({key: given.value for key, given in chosen.items()}, schema, adapter_name)
-    engine = {key: chosen[key].value for key in engine_properties()}
-    resolved = Resolved(
-        _settings(engine),
-        {key: chosen[key].value for key in own_properties(adapter_schema) if key in chosen},
-        {key: chosen[key].origin for key in known if key in chosen},
-        any(chosen[k].value and is_given(chosen[k].origin) for k in ("run_contract", "run_id"))
-        or chosen["config_version"].value is not None,
-    )
+    resolved = _resolved(chosen, adapter_schema)
     check_settings(resolved.settings, strict=resolved.strict)
     return resolved
 
 
-def _flags(flags: Mapping[str, Any]) -> dict[str, _Given]:
+def _resolved(chosen: Mapping[str, Given], adapter_schema: Mapping[str, Any]) -> Resolved:
+    schema = join_schema(adapter_schema)
+    values = {key: given.value for key, given in chosen.items()}
+    check_whole(values, schema, values["adapter"])
+    strict = any(values[key] and is_given(chosen[key].origin) for key in ("run_contract", "run_id"))
+    return Resolved(
+        _settings({key: values[key] for key in engine_properties()}),
+        {key: values[key] for key in own_properties(adapter_schema) if key in values},
+        {key: chosen[key].origin for key in schema["properties"] if key in chosen},
+        strict or values["config_version"] is not None,
+    )
+
+
+def _flags(flags: Mapping[str, Any]) -> dict[str, Given]:
     return _canonical(
-        (key, _Given(_plain(value), FLAG, f"--{key.replace('_', '-')}")) for key, value in flags.items()
+        (key, Given(_plain(value), FLAG, f"--{key.replace('_', '-')}")) for key, value in flags.items()
     )
 
 
@@ -150,30 +136,30 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _file(file: ConfigFile | None) -> dict[str, _Given]:
+def _file(file: ConfigFile | None) -> dict[str, Given]:
     if file is None:
         return {}
     return _canonical(
-        (key, _Given(value, file.origins.get(key, FILE), file.place(key)))
+        (key, Given(value, file.origins.get(key, FILE), file.place(key)))
         for key, value in file.values.items()
     )
 
 
-def _defaults(adapter_schema: Mapping[str, Any], adapter: str) -> dict[str, _Given]:
+def _defaults(adapter_schema: Mapping[str, Any], adapter: str) -> dict[str, Given]:
     own = adapter_schema.get("properties", {})
     return {
-        **{key: _Given(part["default"], ENGINE, key) for key, part in engine_properties().items()},
+        **{key: Given(part["default"], ENGINE, key) for key, part in engine_properties().items()},
         **{
-            key: _Given(part["default"], ADAPTER, f"default of adapter {adapter}: {key}")
+            key: Given(part["default"], ADAPTER, f"default of adapter {adapter}: {key}")
             for key, part in own.items()
             if "default" in part
         },
     }
 
 
-def _canonical(pairs: Iterable[tuple[str, _Given]]) -> dict[str, _Given]:
+def _canonical(pairs: Iterable[tuple[str, Given]]) -> dict[str, Given]:
     """Keys without aliases; two names of one key must say the same."""
-    found: dict[str, _Given] = {}
+    found: dict[str, Given] = {}
     for name, written in pairs:
         key, given = canonical(name), written
         if name.replace("-", "_") == "use_amp":
@@ -190,65 +176,7 @@ def _canonical(pairs: Iterable[tuple[str, _Given]]) -> dict[str, _Given]:
     return found
 
 
-def _checked(layer: Mapping[str, _Given], schema: Mapping[str, Any], adapter: str) -> dict[str, _Given]:
-    """The same with text turned into what the schema asks for; raises ``OptionError`` at the first fault."""
-    validator = Draft202012Validator(schema)
-    checked = {}
-    for key, given in layer.items():
-        if key not in schema["properties"]:
-            raise _unknown(key, given, schema["properties"], adapter)
-        part = schema["properties"][key]
-        inner = validator.evolve(schema=part)
-        value = _as_list(typed(given.value, inner), part, inner)
-        if not is_finite(value):
-            raise OptionError(f"{given.place}: {given.value} is not finite", fix=_see(adapter))
-        for error in inner.iter_errors(value):
-            raise OptionError(f"{given.place}: {_fault(error, part)}", fix=_see(adapter))
-        checked[key] = replace(given, value=value)
-    return checked
-
-
-def _as_list(value: Any, part: Mapping[str, Any], validator: Validator) -> Any:
-    """Text of a key that takes a list or text (``1000,2000``) as that list."""
-    kinds = part.get("anyOf", ())
-    if not isinstance(value, str) or [kind.get("type") for kind in kinds] != ["array", "string"]:
-        return value
-    found = typed(value, validator.evolve(schema=kinds[0])) if value.strip() else []
-    return found.split(",") if isinstance(found, str) else found  # words that are no items: a fault
-
-
-def _check_whole(values: Mapping[str, Any], schema: Mapping[str, Any], adapter: str) -> None:
-    """What an adapter's schema says of several keys together."""
-    for error in Draft202012Validator(schema).iter_errors(values):
-        where = ".".join(map(str, error.absolute_path))
-        raise OptionError(
-            f"training keys of {adapter}: {where + ': ' if where else ''}{error.message}", fix=_see(adapter)
-        )
-
-
-def _fault(error: ValidationError, part: Mapping[str, Any]) -> str:
-    """What is wrong with a value, where in it, and what the key takes."""
-    where = "".join(f".{step}" for step in error.absolute_path).lstrip(".")
-    wrong = f"{error.instance!r} is none of what it takes" if error.context else error.message
-    return f"{where + ': ' if where else ''}{wrong}{nearest(error)} (takes {accepted(part)})"
-
-
-def _unknown(key: str, given: _Given, known: Mapping[str, Any], adapter: str) -> OptionError:
-    names = [*known, *ALIASES]
-    error = OptionError(
-        f"{given.place}: neither the engine nor adapter {adapter!r} knows it{did_you_mean(key, names)}",
-        fix=_see(adapter),
-    )
-    if given.origin == FLAG:
-        error.exit_code = 2  # a flag that is none is wrong usage
-    return error
-
-
-def _see(adapter: str) -> str:
-    return f"see 'anydet train --help', and 'anydet adapters show {adapter}' for the adapter's own keys"
-
-
-def _check_unchanged(asked: Mapping[str, _Given], stored: Mapping[str, _Given], name: str) -> None:
+def _check_unchanged(asked: Mapping[str, Given], stored: Mapping[str, Given], name: str) -> None:
     """Raises ``OptionError`` listing what a resumed run must not change."""
     changed = list(_changes(asked, stored))
     if changed:
@@ -258,13 +186,13 @@ def _check_unchanged(asked: Mapping[str, _Given], stored: Mapping[str, _Given], 
         )
 
 
-def _changes(asked: Mapping[str, _Given], stored: Mapping[str, _Given]) -> Iterator[str]:
+def _changes(asked: Mapping[str, Given], stored: Mapping[str, Given]) -> Iterator[str]:
     for key, given in asked.items():
         if key in stored and key not in MAY_CHANGE and given.value != stored[key].value:
             yield f"{key} {stored[key].value!r}, not {given.value!r} ({given.place})"
 
 
-def _epochs(epochs: _Given, max_steps: _Given) -> _Given:
+def _epochs(epochs: Given, max_steps: Given) -> Given:
     """No limit of epochs where only steps were asked for."""
     if max_steps.value is not None and is_given(max_steps.origin) and not is_given(epochs.origin):
         return replace(epochs, value=None, origin=NO_LIMIT)
