@@ -54,6 +54,11 @@ LINES = (
     "export-predictions --adapter toy --dataset scenes --output out.json --option OPTION",
     "export-predictions --adapter toy --dataset scenes --output out.json --tta-view VIEW",
     "export-predictions --adapter toy --dataset scenes --output out.json --ttt-method METHOD",
+    "fasterrcnn-multitask prepare --train-json DATASET --train-cleaned . --val-json empty.json "
+    "--val-cleaned . --output-dir out",
+    "fasterrcnn-multitask prepare --env-file CONFIG",
+    "fasterrcnn-multitask split DATASET --out out",
+    "fasterrcnn-multitask split bikes/all_annotations.json --out FOLDER",
     "predict picture.png --adapter precomputed --option predictions=PREDICTIONS",
     "export-predictions --adapter onnxruntime --checkpoint CHECKPOINT --dataset scenes --output out.json",
     "predict picture.png --adapter ADAPTER",
@@ -65,6 +70,7 @@ LINES = (
     "prepare-coco-yolo --coco-root coco --split SPLIT --out out",
     "prepare-coco-yolo --coco-root coco --split val --out FOLDER",
     "synth --images 1 --out NEW_FOLDER",
+    "synth --scene bikes --images 1 --out FOLDER",
     "train CONFIG --adapter fasterrcnn_multitask --dataset scenes --run-id new",
     "train --adapter ADAPTER --dataset scenes --run-id new",
     "train --adapter fasterrcnn_multitask --dataset DATASET --run-id new",
@@ -130,6 +136,7 @@ def given(tmp_path_factory):
         for line in (
             "synth --images 2 --out scenes",
             "synth --images 1 --out coco --format coco",
+            "synth --scene bikes --images 1 --out bikes --split all",
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
