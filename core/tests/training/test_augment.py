@@ -180,6 +180,17 @@ def test_a_mosaic_shows_four_images_with_their_own_labels(seed, choice):
     assert ((seen.boxes >= 0) & (seen.boxes <= torch.tensor([30, 24, 30, 24]))).all()
 
 
+def test_each_of_the_four_images_is_shown_once():
+    greys = iter((50, 100, 150))
+
+    def plain(grey):
+        return replace(unposed(0), image=torch.full((3, 24, 30), grey, dtype=torch.uint8))
+
+    seen = Mosaic(1.0)(plain(200), np.random.default_rng(0), lambda rng: plain(next(greys))).image[0]
+    assert sorted(seen.unique().tolist()) == [50, 100, 150, 200]
+    assert sorted(seen[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()) == [50, 100, 150, 200]
+
+
 def test_tiles_without_a_label_are_filled_up():
     bare = {"masks": None, "keypoints": None, "states": None, "semantic": None}
     seen = Mosaic(1.0)(unposed(1), np.random.default_rng(4), lambda rng: replace(draw(rng), **bare))
