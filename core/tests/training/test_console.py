@@ -33,7 +33,7 @@ def line(step, epoch, **more):
     }
 
 
-NUMBERS = "loss_box 0.25  lr 0.0001  45.7 images/s  data 2 ms  step 100 ms  1234 MB"
+NUMBERS = "box 0.25  lr 0.0001  45.7 images/s  data 2 ms  step 100 ms  1234 MB"
 
 
 def run(display, *, validated):

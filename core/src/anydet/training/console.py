@@ -85,7 +85,7 @@ class TrainingDisplay:
         if (value <= best) if lower_is_better(name) else (value >= best):
             self._best[name] = value
             return ""
-        return f" (best {best:.4g})"
+        return f" (best {best:.3g})"
 
     def _write(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
@@ -105,6 +105,7 @@ class _Bar(Progress):
             RemainingColumn(),
             console=console,
             expand=True,
+            redirect_stdout=False,  # which is for data, and may be a pipe
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -120,8 +121,10 @@ def _position(metrics: Metrics) -> str:
 
 def _numbers(metrics: Metrics) -> list[str]:
     """Losses, learning rate, speed, time for data and for the step, memory."""
-    losses = [name for name in metrics if name.startswith("train_loss")]
-    shown = [_number(name.removeprefix("train_"), metrics[name]) for name in losses[: 1 + _SHOWN]]
+    losses = [name for name in metrics if name.startswith("train_loss")][: 1 + _SHOWN]
+    shown = [
+        _number(name.removeprefix("train_loss_").removeprefix("train_"), metrics[name]) for name in losses
+    ]
     if "learning_rate" in metrics:
         shown.append(f"lr {metrics['learning_rate']:.3g}")
     for name, text, scale in (
@@ -136,4 +139,4 @@ def _numbers(metrics: Metrics) -> list[str]:
 
 
 def _number(name: str, value: object) -> str:
-    return f"{name} {value:.4g}" if isinstance(value, int | float) else ""
+    return f"{name} {value:.3g}" if isinstance(value, int | float) else ""
