@@ -68,6 +68,8 @@ class Trackers:
 def open_trackers(run: Run, say: Say | None = None) -> Trackers:
     """Start the trackers of ``log_with`` and give them the run's settings.
 
+    A resumed run is another run to them, of the same name, whose steps go on.
+
     Args:
         run: its ``log_with``, ``project``, settings, options and folder.
         say: told what people should know; stderr by default.
@@ -78,17 +80,16 @@ def open_trackers(run: Run, say: Say | None = None) -> Trackers:
     say = say or _print
     started: list[GeneralTracker] = []
     environment = ExitStack()
-    trackers = Trackers(started, environment, say)
     try:
         for name in _names(run):
             package, variables, opener = _KNOWN[name]
             _require(name, package)
             _set_variables(environment, variables(run.paths.root))
-            trackers._trackers.append(_start(name, opener, run, say))
+            started.append(_start(name, opener, run, say))
     except BaseException:
-        trackers.close()
+        Trackers(started, environment, say).close()
         raise
-    return trackers
+    return Trackers(started, environment, say)
 
 
 def _names(run: Run) -> list[str]:
