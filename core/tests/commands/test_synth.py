@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands.synth import command
+from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.dataset import open_dataset
 from anydet.data.synthetic import SyntheticDataset
 
@@ -30,6 +31,26 @@ def test_it_writes_scenes_and_says_where_and_what_next(layout, tmp_path):
     opened, wanted = open_dataset(out), SyntheticDataset(3, 4, (64, 48))
     assert opened.split == "train"
     assert all(np.array_equal(a.image(), b.image()) for a, b in zip(opened, wanted, strict=True))
+
+
+def test_bicycles_of_several_splits_lie_in_one_folder(tmp_path):
+    for split, seed in (("train", 1), ("val", 2)):
+        run = synth(
+            "--scene", "bikes", "--out", tmp_path, "--images", 2, "--size", "64x48", "--seed", seed,
+            "--split", split,
+        )  # fmt: skip
+        assert run.exit_code == 0, run.output
+        opened, wanted = open_dataset(tmp_path, split), SyntheticBikes(2, seed, (64, 48))
+        assert all(np.array_equal(a.image(), b.image()) for a, b in zip(opened, wanted, strict=True))
+    again = synth("--scene", "bikes", "--out", tmp_path, "--images", 1, "--split", "val")
+    assert again.exit_code == 1
+    assert "val_annotations.json: already there" in again.stderr
+
+
+def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
+    run = synth("--scene", "bikes", "--format", "yolo", "--out", tmp_path / "new")
+    assert run.exit_code == 2
+    assert "--scene bikes is written as delftbikes, coco, not yolo" in run.stderr
 
 
 def test_a_folder_with_something_in_it_is_an_error_without_traceback(tmp_path):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from anydet.types import FloatArray
 
 Point = tuple[float, float]
+_STEPS = 6
 
 
 def near(point: FloatArray, dx: float, dy: float) -> FloatArray:
@@ -45,8 +44,9 @@ def box(centre: FloatArray | Point, size: Point, turn_deg: float = 0.0) -> Float
 def path(*points: FloatArray | Point) -> FloatArray:
     """A line through points, with points between them, so that it can be bent."""
     corners = np.array([np.asarray(point) for point in points], np.float64)
-    parts = [np.linspace(a, b, 6, endpoint=False) for a, b in pairwise(corners)]
-    return np.concatenate([*parts, corners[-1:]])
+    along = np.arange(_STEPS)[:, None] / _STEPS
+    between = corners[:-1, None] + along * np.diff(corners, axis=0)[:, None]
+    return np.concatenate([between.reshape(-1, 2), corners[-1:]])
 
 
 def turned(points: FloatArray, pivot: FloatArray | Point, turn_deg: float) -> FloatArray:

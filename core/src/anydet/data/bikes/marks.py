@@ -96,14 +96,14 @@ def cover(marks: Iterable[Mark], size_wh: Size) -> Image.Image:
     pen = ImageDraw.Draw(canvas)
     for mark in marks:
         if mark.width:
-            pen.line(_flat(mark.points), fill=255, width=max(1, round(mark.width)))
+            _trace(pen, mark.points, 255, mark.width)
         else:
             pen.polygon(_flat(mark.points), fill=255)
     return canvas
 
 
 def _trace(
-    pen: ImageDraw.ImageDraw, points: FloatArray, colour: Colour, width: float, *, close: bool = False
+    pen: ImageDraw.ImageDraw, points: FloatArray, colour: Colour | int, width: float, *, close: bool = False
 ) -> None:
     """A line with round joints and ends."""
     if close:
