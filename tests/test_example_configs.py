@@ -1,0 +1,30 @@
+"""The config files in docs/examples are ones that 'anydet train' takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anydet.plugins.manager import Plugins
+from anydet.plugins.options import load_schema
+from anydet.training.config import FILE, resolve
+from anydet.training.configfile import open_config
+from anydet.training.keys import canonical
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "docs/examples").glob("train*.yaml"))
+
+
+def test_there_are_examples():
+    assert "train_contract.yaml" in {path.name for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_config_is_taken_whole(path):
+    file = open_config(path)
+    adapter = file.values["adapter"]
+    schema = load_schema(Plugins(only=[adapter]).spec("adapters", adapter).training_schema)
+    resolved = resolve({}, file, schema, adapter_name=adapter)
+    assert {resolved.origins[canonical(key)] for key in file.values} == {FILE}
+    assert resolved.strict == ("run_contract" in file.values)
