@@ -58,7 +58,7 @@ def test_what_is_not_asked_for_is_not_decoded(scene, monkeypatch):
         raise AssertionError("decoded for nothing")
 
     monkeypatch.setattr("anydet.training.samples.decode", refuse)
-    monkeypatch.setattr("anydet.training.samples.read_class_map", refuse)
+    monkeypatch.setattr("anydet.data.classmasks.read_class_map", refuse)
     sample = sample_of(replace(scene, mask_path="classes.png"), PARTS - {"masks", "semantic"})
     assert sample.masks is None
     assert sample.semantic is None
@@ -118,7 +118,7 @@ def test_class_masks_and_the_class_of_the_image_are_read(tmp_path):
     sample = sample_of(record_of(None, (4, 2), mask_path=path, extra=extra))
     assert sample.semantic.tolist() == [[0, 3, 255, 1]] * 2
     assert (sample.semantic.dtype, sample.label, len(sample)) == (torch.int64, 5, 0)
-    with pytest.raises(DatasetError, match=r"4 x 2 pixels, its image a\.png 8 x 6"):
+    with pytest.raises(DatasetError, match=r"a\.png: its class mask is 4 x 2 pixels, the image 8 x 6"):
         sample_of(record_of(None, mask_path=path))
 
 

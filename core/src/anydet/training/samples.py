@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import UNLABELLED, read_class_map
+from anydet.data.classmasks import UNLABELLED
 from anydet.data.columns import no_labels
 from anydet.data.record import Record
 from anydet.data.recordcolumns import image_class
@@ -115,13 +115,13 @@ def _poses(labels: Labels, camera: Intrinsics | None) -> tuple[Tensor, Tensor]:
 
 def _semantic(record: Record, size_wh: Size) -> Tensor | None:
     """(H, W) int64 class of each pixel, 255 where unlabelled."""
-    if record.mask_path is None or record.transforms:
+    classes = record.class_map()
+    if classes is None:
         return None
-    classes = read_class_map(record.mask_path)
     if classes.shape != size_wh[::-1]:
         raise DatasetError(
-            f"{record.mask_path}: {classes.shape[1]} x {classes.shape[0]} pixels, its image {record.key} "
-            f"{size_wh[0]} x {size_wh[1]}",
+            f"image {record.key}: its class mask is {classes.shape[1]} x {classes.shape[0]} pixels, the "
+            f"image {size_wh[0]} x {size_wh[1]}",
             fix="write class masks in the size of their image",
         )
     return torch.from_numpy(np.where(classes < 0, UNLABELLED, classes))
