@@ -1,4 +1,4 @@
-"""What this package offers, as data: it is read whenever anydet starts, so it imports nothing heavy."""
+"""What this plugin offers, as data: importing it imports neither torch nor the model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
     register(
         AdapterSpec(
             name="adaptivestream",
-            factory="anydet_adaptivestream.adapter:AdaptivestreamAdapter",
-            summary="Coloured things by their hue",
-            tasks=("detect",),
-            capabilities=("predict",),
+            factory="anydet_adaptivestream.adapter:AdaptiveStreamAdapter",
+            summary="Which class each pixel shows and which the image, trained without NaN",
+            tasks=("segment", "classify"),
+            capabilities=("predict", "train", "ttt", "export-onnx"),
             options_schema="anydet_adaptivestream:options.schema.json",
+            training_schema="anydet_adaptivestream:training.schema.json",
         )
     )

@@ -1,91 +1,227 @@
-"""The adapter, and a small detector that knows a hue for each class.
-
-``AdaptivestreamAdapter`` is what anydet talks to. ``detect`` and all below it is the detector: put your own in its
-place.
-"""
+"""The ``adaptivestream`` adapter: predicts, trains, and shows its live model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
+import torch
+from torch import Tensor
 
+from anydet.data.classmasks import class_mask_of
+from anydet.data.dataset import Dataset
+from anydet.data.maskscenes import CLASSES
 from anydet.data.record import Record
-from anydet.plugins import Adapter
-from anydet.types import AdapterSettings, BoolArray, ByteImage, ClassTable, FloatArray, ImagePredictions
+from anydet.data.recordcolumns import image_class
+from anydet.errors import DatasetError, OptionError, TrainingError
+from anydet.plugins.adapter import ClassLogits, ExportSpec
+from anydet.plugins.options import check_options, load_schema
+from anydet.training.adapter import TorchAdapter
+from anydet.training.checkpoint import Checkpoint, load_checkpoint, load_weights
+from anydet.training.run import Run
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet_adaptivestream.loss import StableLoss
+from anydet_adaptivestream.model import AdaptiveStream, Architecture
+from anydet_adaptivestream.predictor import MEAN, STD, Predictor
+from anydet_adaptivestream.task import AdaptiveStreamTraining
 
-HUES_DEG = {"circle": 0, "square": 120, "triangle": 220, "star": 50, "cross": 300, "hexagon": 175}
+NAME = "adaptivestream"
+IMAGE_SIZE = 224
+_LOOKED_AT = 100
+_RANDOM = (
+    "adaptivestream has RANDOM WEIGHTS: no checkpoint was given, and what it says means nothing; "
+    "add --checkpoint RUN (a run's folder or best.pt), or train one: anydet train --adapter adaptivestream"
+)
 
 
-class AdaptivestreamAdapter(Adapter):
-    """Coloured things by their hue."""
+class AdaptiveStreamAdapter(TorchAdapter):
+    """Joint segmentation and classification.
+
+    Args:
+        settings: ``checkpoint`` is a run's folder or a checkpoint of one; without one weights are random.
+            Options are those of ``options.schema.json``.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read, or is another adapter's.
+        OptionError: options contradict the checkpoint, or there are configurations asked for.
+    """
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
-        # Load your model here: once, from settings.checkpoint, onto settings.device.
-        # Options are checked and completed by options.schema.json before they come here.
-        self.tolerance_deg = float(settings.options["tolerance_deg"])
-        self.min_area_px = int(settings.options["min_area_px"])
+        if settings.config is not None:
+            raise OptionError(
+                f"the {NAME} adapter has no configurations (got {settings.config!r})",
+                fix="leave --config out; a checkpoint says what model it is",
+            )
+        schema = load_schema("anydet_adaptivestream:options.schema.json")
+        self.options = check_options(settings.options, schema, owner=NAME)
+        self._saved = _read(settings.checkpoint) if settings.checkpoint else None
+        self._classes = self._named()
+        self._image_size = self.options["image_size"] or self._described("image_size") or IMAGE_SIZE
+        self._trained = self._saved is not None
 
     @property
     def classes(self) -> ClassTable:
-        """The names of class 0, 1, ...; evaluation joins classes by them."""
-        return ClassTable(tuple(HUES_DEG))
+        """Of pixels and of images: the checkpoint's, the option ``names``, or those of synthetic scenes."""
+        return self._classes
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Preprocessing as it is used, for ``meta``, and whether the weights mean anything."""
+        architecture = self._model.architecture
+        return {
+            "image_size": [self._image_size, self._image_size],
+            "preprocess": {
+                **_preprocess(self._image_size),
+                "encoder": architecture.encoder,
+                "decoder": architecture.decoder,
+                "min_area_px": self.options["min_area_px"],
+            },
+            "warnings": [] if self._trained else [_RANDOM],
+        }
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order, also where nothing is found."""
-        for record in records:
-            image = record.image()  # (H, W, 3) uint8 RGB; never open record.path
-            # Run your model here. A network takes all records of the call as one batch.
-            rows = detect(image, self.tolerance_deg, self.min_area_px)
-            rows = rows[rows[:, 4] >= self.settings.score_floor]
-            yield ImagePredictions(
-                image=record.key,
-                size_wh=(image.shape[1], image.shape[0]),
-                boxes_xyxy_px=rows[:, :4],  # in pixels of image: undo your resizing
-                scores=rows[:, 4],  # in [0, 1]
-                class_ids=rows[:, 5].astype(np.int64),  # positions in classes
+        """Class, semantic mask and objects of each record, in their order."""
+        return self._predictor(self._model)(records)
+
+    def get_model(self) -> AdaptiveStream:
+        """The live module that ``predict`` uses."""
+        model: AdaptiveStream = self._model
+        return model
+
+    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterator[Tensor]:
+        """(B, 3, S, S) inputs as ``predict`` prepares them, on the model's device."""
+        return self._predictor(self._model).batches(records, batch_size)
+
+    def class_logits(self, batch: Tensor) -> ClassLogits:
+        """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column.
+
+        The class called background, where there is one, is a class like the others.
+        """
+        pixels, image = self._model(batch)
+        logits = torch.cat([image[:, None], pixels.flatten(2).transpose(1, 2)], dim=1)
+        valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        return ClassLogits(logits, valid, "softmax")
+
+    def export_spec(self) -> ExportSpec:
+        """One square input; pixel logits (B, C, S, S) and image logits (B, C)."""
+        side = self._image_size
+        device = next(self._model.parameters()).device
+        names = ("images", "pixel_logits", "image_logits")
+        return ExportSpec(
+            example_inputs=(torch.zeros(1, 3, side, side, device=device),),
+            input_names=names[:1],
+            output_names=names[1:],
+            layout="semantic",
+            preprocess=_preprocess(side),
+            dynamic_axes={name: {0: "batch"} for name in names},
+        )
+
+    def training_task(self, run: Run) -> AdaptiveStreamTraining:
+        """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights.
+
+        Raises:
+            DatasetError: the data set names no classes, or nothing in it is labelled as this model learns.
+            OptionError: a checkpoint has other classes.
+        """
+        classes, options = _trainable(run.dataset), run.options
+        if self._saved is not None and self._saved.classes != classes.names:
+            raise OptionError(
+                f"the checkpoint's classes are {', '.join(self._saved.classes)}, those of "
+                f"{run.dataset.root} {', '.join(classes.names)}",
+                fix="leave --checkpoint out, or give the data set the same classes in the same order",
             )
+        architecture = self._architecture(options, len(classes))
+        model = AdaptiveStream(replace(architecture, pretrained=bool(options.get("pretrained"))))
+        if self._saved is not None:
+            load_weights(model, self._saved.model, source=str(self.settings.checkpoint))
+        self._classes, self._trained, self._model = classes, True, model
+        self._image_size = options.get("image_size") or self._image_size
+        loss = StableLoss(
+            options["segmentation_weight"], options["classification_weight"], options["dice_weight"]
+        )
+        return AdaptiveStreamTraining(model, self._predictor(model), loss)
+
+    @cached_property
+    def _model(self) -> AdaptiveStream:
+        """With the checkpoint's weights, or random ones of the settings' seed."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.settings.seed)
+            model = AdaptiveStream(self._architecture(self.options, len(self._classes)))
+        if self._saved is not None:
+            load_weights(model, self._saved.model, source=str(self.settings.checkpoint))
+        return model.to(self.settings.device).eval()
+
+    def _architecture(self, options: Mapping[str, Any], num_classes: int) -> Architecture:
+        """What options ask for, else the checkpoint's, else the usual one."""
+        wanted = {key: options[key] for key in ("encoder", "decoder") if options.get(key)}
+        known = self._described("architecture")
+        if known is None:
+            return Architecture(num_classes, **wanted)
+        for key, value in wanted.items():
+            if value != known[key]:
+                raise OptionError(
+                    f"{key} {value!r} was asked for, the checkpoint {self.settings.checkpoint} has "
+                    f"{known[key]!r}",
+                    fix=f"leave {key} out, or the checkpoint",
+                )
+        return Architecture(**known)
+
+    def _described(self, key: str) -> Any:
+        """What the checkpoint says of its model; ``None`` without one."""
+        return self._saved.description[key] if self._saved is not None else None
+
+    def _named(self) -> ClassTable:
+        names = tuple(self.options["names"] or ())
+        if self._saved is None:
+            return ClassTable(names) if names else CLASSES
+        if names and len(names) != len(self._saved.classes):
+            raise OptionError(
+                f"option names: {len(names)} names for {len(self._saved.classes)} classes",
+                fix="give one name a class, or leave names out",
+            )
+        return ClassTable(names or self._saved.classes)
+
+    def _predictor(self, model: AdaptiveStream) -> Predictor:
+        return Predictor(
+            model,
+            self._classes,
+            self._image_size,
+            self.settings.score_floor,
+            self.settings.max_detections,
+            self.options["min_area_px"],
+            self.stage,
+        )
 
 
-def detect(image: ByteImage, tolerance_deg: float, min_area_px: int) -> FloatArray:
-    """(N, 6) x1, y1, x2, y2, score and class of the things in an image."""
-    found = [
-        (*box, score, class_id)
-        for class_id, mask in enumerate(class_masks(image, tolerance_deg))
-        for box, score in boxes(mask, min_area_px)
-    ]
-    return np.array(found, np.float64).reshape(-1, 6)
+def _read(checkpoint: str) -> Checkpoint:
+    saved = load_checkpoint(checkpoint)
+    if saved.adapter != NAME:
+        raise TrainingError(
+            f"{checkpoint}: a checkpoint of {saved.adapter}", fix=f"use --adapter {saved.adapter}"
+        )
+    return saved
 
 
-def class_masks(image: ByteImage, tolerance_deg: float) -> Iterator[BoolArray]:
-    """(H, W) pixels of each class: colourful ones, near the hue of the class."""
-    red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
-    hue = np.degrees(np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue))
-    colourful = np.ptp(image, axis=-1) > 100
-    for centre in HUES_DEG.values():
-        away = np.abs((hue - centre + 180) % 360 - 180)
-        yield colourful & (away < tolerance_deg)
+def _trainable(dataset: Dataset) -> ClassTable:
+    """The classes of a data set that says classes of pixels or of images."""
+    if dataset.classes is None:
+        raise DatasetError(
+            f"{dataset.root}: names no classes", fix="write classes.txt, one name a line, class 0 first"
+        )
+    first = list(islice(dataset, _LOOKED_AT))
+    if all(class_mask_of(record) is None and image_class(record) < 0 for record in first):
+        raise DatasetError(
+            f"{dataset.root}: {dataset.note}: none of the first {len(first)} images has a class mask or a "
+            "class of its own, so there is nothing to learn",
+            fix="give images/ with masks/ (see 'anydet synth --scene segmentation'), or COCO panoptic JSON",
+        )
+    return dataset.classes
 
 
-def boxes(
-    mask: BoolArray, min_area_px: int, left: int = 0, top: int = 0
-) -> Iterator[tuple[tuple[int, int, int, int], float]]:
-    """Boxes of a mask, cut apart at empty columns and rows; the score of each is the share that it fills."""
-    for x1, x2 in runs(mask.any(axis=0)):
-        for y1, y2 in runs(mask[:, x1:x2].any(axis=1)):
-            part = mask[y1:y2, x1:x2]
-            if part.sum() < min_area_px:
-                continue
-            if part.shape == mask.shape:
-                yield (left, top, left + x2 - x1, top + y2 - y1), float(part.mean())
-            else:
-                yield from boxes(part, min_area_px, left + x1, top + y1)
-
-
-def runs(line: ArrayLike) -> list[list[int]]:
-    """[start, end) of each stretch of a line that is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], line, [0]])))
-    pairs: list[list[int]] = edges.reshape(-1, 2).tolist()
-    return pairs
+def _preprocess(side: int) -> dict[str, Any]:
+    """What is done to an image, for people and for other runtimes."""
+    return {"resize": "stretch", "size": [side, side], "color": "RGB", "mean": list(MEAN), "std": list(STD)}

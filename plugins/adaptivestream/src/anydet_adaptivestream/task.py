@@ -1,0 +1,103 @@
+"""``AdaptiveStreamTraining``: batches and losses of the model, for anydet's training engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from anydet.data.classmasks import UNLABELLED
+from anydet.data.record import Record
+from anydet.errors import DatasetError
+from anydet.training.sample import Sample
+from anydet.training.task import StepOutput, TrainingTask
+from anydet.training.transforms import resize
+from anydet.types import ClassTable, ImagePredictions
+from anydet_adaptivestream.loss import StableLoss
+from anydet_adaptivestream.model import AdaptiveStream
+from anydet_adaptivestream.predictor import Predictor, input_of
+
+Item: TypeAlias = dict[str, Tensor]
+
+
+class AdaptiveStreamTraining(TrainingTask):
+    """Segmentation and classification at once.
+
+    Args:
+        model: what is trained.
+        predictor: how it is asked while training; knows the classes and the size of inputs.
+        loss: what it minimises.
+    """
+
+    evaluators = ("semantic", "image-class", "coco")
+    parts = frozenset({"semantic"})
+
+    def __init__(self, model: AdaptiveStream, predictor: Predictor, loss: StableLoss) -> None:
+        self.model: AdaptiveStream = model
+        self.predictor = predictor
+        self.classes = predictor.classes
+        self.loss = loss
+
+    def item(self, sample: Sample) -> Item:
+        """Image, class mask and label of a sample, stretched to the model's input.
+
+        Raises ``DatasetError`` that names the image where a label is no class.
+        """
+        check_labels(sample, self.classes)
+        size = self.predictor.image_size
+        mask = resize(sample, (size, size)).semantic
+        return {
+            "images": input_of(sample, size),
+            "masks": torch.full((size, size), UNLABELLED) if mask is None else mask,
+            "labels": torch.tensor(sample.label),
+        }
+
+    @staticmethod
+    def collate(items: list[Item]) -> Item:
+        """(B, 3, S, S) images, (B, S, S) masks and (B,) labels."""
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def step(self, batch: Item) -> StepOutput:
+        """Losses of segmentation and classification, their weighted sum, and what had to be changed.
+
+        ``nonfinite_logits``, ``clamped_logits`` and ``unknown_labels`` are counts beside the losses, so that
+        they are logged; they are no part of the sum.
+        """
+        losses = self.loss(*self.model(batch["images"]), batch["masks"], batch["labels"])
+        named = {"segmentation": losses.segmentation, "classification": losses.classification}
+        if self.loss.dice_weight:
+            named["dice"] = losses.dice
+        counts = {
+            "nonfinite_logits": losses.nonfinite,
+            "clamped_logits": losses.clamped,
+            "unknown_labels": losses.unknown,
+        }
+        return StepOutput(named | {name: count.float() for name, count in counts.items()}, losses.total)
+
+    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The encoder, and what stands on it."""
+        model = self.model
+        return {"backbone": [model.encoder], "head": [model.neck, model.decoder, model.classifier]}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """What the live model says."""
+        return self.predictor(records)
+
+    def description(self) -> Mapping[str, Any]:
+        """Architecture and size of inputs."""
+        return {"architecture": self.model.architecture.as_dict(), "image_size": self.predictor.image_size}
+
+
+def check_labels(sample: Sample, classes: ClassTable) -> None:
+    """Raise ``DatasetError`` that names the image and the label that is no class."""
+    mask = torch.zeros(0) if sample.semantic is None else sample.semantic
+    wrong = mask[(mask != UNLABELLED) & (mask >= len(classes))].tolist()
+    if wrong or sample.label >= len(classes):
+        what = f"its class mask has {wrong[0]}" if wrong else f"its class is {sample.label}"
+        raise DatasetError(
+            f"image {sample.key}: {what}, the {len(classes)} classes are 0 to {len(classes) - 1} "
+            f"({', '.join(classes.names[:10])})",
+            fix=f"correct the label ({UNLABELLED} is for pixels without one), or name the missing classes",
+        )
