@@ -75,7 +75,7 @@ def assemble(run: Run, task: TrainingTask, processes: Processes, hooks: Sequence
         item=task.item,
         collate=task.collate,
         settings=settings,
-        augment=Augmentation.from_settings(settings),
+        augment=Augmentation.from_settings(settings, task.keypoint_pairs),
         parts=task.parts,
         rank=processes.rank,
         world=processes.world,

@@ -48,6 +48,7 @@ class TrainingTask(ABC):
         classes: what it learns to find.
         evaluators: registered names of those that validate it, where they apply.
         parts: labels beside boxes and classes that it learns from; see ``samples.PARTS``.
+        keypoint_pairs: (left, right) positions of keypoints that swap names where an image is mirrored.
         find_unused_parameters: whether a step may leave parameters without a gradient; several processes
             need to know.
     """
@@ -56,6 +57,7 @@ class TrainingTask(ABC):
     classes: ClassTable
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     parts: ClassVar[Collection[str]] = PARTS
+    keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()
     find_unused_parameters: ClassVar[bool] = False
 
     def item(self, sample: Sample) -> Any:
