@@ -7,13 +7,14 @@ torch = pytest.importorskip("torch")
 from torch import nn
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import mobilenet_backbone, resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import box_iou
 
 from anydet.errors import OptionError, TrainingError
 from anydet_fasterrcnn_multitask.architecture import Architecture, scaled_anchors
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.roi_heads import matched_states
 from anydet_fasterrcnn_multitask.task import total_loss
 
@@ -264,13 +265,25 @@ def test_every_backbone_and_norm_trains_and_predicts(backbone, norm):
         assert len(model.eval()(IMAGES)) == 2
 
 
-def test_stages_that_do_not_learn_have_no_gradient_and_more_than_there_are_is_an_error():
-    frozen = MultiTaskFasterRCNN(ARCHITECTURE, trainable_layers=1)
-    learning = {name for name, p in frozen.backbone.body.named_parameters() if p.requires_grad}
-    assert learning
-    assert all(name.startswith("layer4") for name in learning)
+@pytest.mark.parametrize("layers", [0, 3, 5])
+@pytest.mark.parametrize("backbone", ["resnet18_fpn", "mobilenet_v3_large_320_fpn"])
+def test_the_stages_that_learn_are_those_of_torchvision(backbone, layers):
+    architecture = Architecture.of(CLASSES, backbone, norm="batch", pyramid_channels=256)
+    ours = build_pyramid(architecture, layers)
+    norm = {"weights": None, "norm_layer": nn.BatchNorm2d, "trainable_layers": layers}
+    if backbone == "resnet18_fpn":
+        theirs = resnet_fpn_backbone(backbone_name="resnet18", **norm)
+    else:
+        theirs = mobilenet_backbone(backbone_name="mobilenet_v3_large", fpn=True, **norm)
+    learning, expected = (
+        {name for name, p in model.named_parameters() if p.requires_grad} for model in (ours, theirs)
+    )
+    assert learning == expected
+
+
+def test_more_stages_than_there_are_is_an_error():
     with pytest.raises(OptionError, match="5 stages, not 6"):
-        MultiTaskFasterRCNN(ARCHITECTURE, trainable_layers=6)
+        build_pyramid(ARCHITECTURE, 6)
 
 
 def test_an_architecture_is_rebuilt_from_its_description():

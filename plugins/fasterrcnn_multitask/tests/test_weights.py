@@ -13,12 +13,12 @@ from anydet.errors import TrainingError
 from anydet.training.checkpoint import Checkpoint, save_checkpoint
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.assembly import chosen_architecture
-from anydet_fasterrcnn_multitask.backbone import build_backbone
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from
+from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.saved import About, Saved, inferred_architecture, read_saved, save_state
 
-TINY = {"min_size": 64, "max_size": 96, "representation_size": 8}
+TINY = {"min_size": 64, "max_size": 96, "pyramid_channels": 16, "representation_size": 8}
 ABOUT = About(
     Architecture.of(2, "resnet18_fpn", norm="group", anchor_sizes=(4, 8, 16, 32, 64), **TINY),
     ("wheel", "bell"),
@@ -53,7 +53,9 @@ def test_a_dictionary_of_somebody_else_tells_its_architecture_by_shapes(state):
     wrapped = OrderedDict((f"module.{key}", tensor) for key, tensor in state.items())
     plain = {key.removeprefix("module."): tensor for key, tensor in wrapped.items()}
     found = inferred_architecture(plain, source="x.pth")
-    assert found == Architecture.of(2, "resnet18_fpn", norm="group", representation_size=8)
+    assert found == Architecture.of(
+        2, "resnet18_fpn", norm="group", pyramid_channels=16, representation_size=8
+    )
 
 
 def test_names_that_parallel_training_prefixed_are_understood(state, tmp_path):
@@ -161,7 +163,7 @@ def test_batch_norms_of_a_plain_file_are_frozen():
 
 
 def test_group_norms_divide_every_number_of_channels():
-    pyramid = build_backbone(Architecture.of(1, "mobilenet_v3_large_320_fpn", norm="group"))
+    pyramid = build_pyramid(Architecture.of(1, "mobilenet_v3_large_320_fpn", norm="group"))
     groups = {m.num_groups for m in pyramid.modules() if isinstance(m, torch.nn.GroupNorm)}
     assert groups <= {8, 16, 32}
     assert len(groups) > 1

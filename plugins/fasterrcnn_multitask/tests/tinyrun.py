@@ -18,6 +18,7 @@ TINY = {
     "backbone": "resnet18_fpn",
     "min_size": 64,
     "max_size": 128,
+    "pyramid_channels": 16,
     "representation_size": 32,
     "rois_per_image": 32,
     "proposals": 50,

@@ -53,6 +53,7 @@ class Architecture:
             normalisation, which learns from scratch with small batches (Wu and He 2018, "Group
             Normalization"; He et al. 2019, "Rethinking ImageNet Pre-training").
         state_count: states that a thing can be in.
+        pyramid_channels: features of each place of the pyramid.
         representation_size: features of a region, from which class, box and state are told.
         dropout: share of features hidden from the last layer of the state head while training.
         min_size: the short side of an input, in pixels.
@@ -66,6 +67,7 @@ class Architecture:
     backbone: Backbone = USUAL_BACKBONE
     norm: Norm = "frozen"
     state_count: int = len(STATES)
+    pyramid_channels: int = 256
     representation_size: int = 1024
     dropout: float = 0.2
     min_size: int = 800

@@ -13,8 +13,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from anydet_fasterrcnn_multitask import backbone as parts
+from anydet_fasterrcnn_multitask import heads
 from anydet_fasterrcnn_multitask.architecture import Architecture
+from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Target
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
@@ -47,12 +48,10 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         rois_per_image: int = 512,
         trainable_layers: int | None = None,
     ) -> None:
-        pyramid = parts.build_backbone(architecture, trainable_layers)
-        channels: int = pyramid.out_channels  # type: ignore[assignment]
         super().__init__(
-            pyramid,
-            _proposal_network(architecture, channels),
-            _roi_heads(architecture, channels, state_loss or StateLoss(), rois_per_image),
+            build_pyramid(architecture, trainable_layers),
+            _proposal_network(architecture),
+            _roi_heads(architecture, state_loss or StateLoss(), rois_per_image),
             GeneralizedRCNNTransform(architecture.min_size, architecture.max_size, _MEAN, _STD),
         )
         self.architecture = architecture
@@ -72,7 +71,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         return found
 
     def features(self, tensors: Tensor) -> dict[str, Tensor]:
-        """Level name -> (B, 256, h, w) float32 of (B, 3, H, W) inputs.
+        """Level name -> (B, C, h, w) float32 of (B, 3, H, W) inputs.
 
         Single precision because anchors are made in that of the features.
         """
@@ -140,13 +139,13 @@ def _switched(modules: Iterable[nn.Module], *, training: bool) -> Iterator[None]
             module.training = mode
 
 
-def _proposal_network(architecture: Architecture, channels: int) -> RegionProposalNetwork:
+def _proposal_network(architecture: Architecture) -> RegionProposalNetwork:
     """The first stage, with torchvision's numbers."""
-    anchors = parts.build_anchors(architecture)
+    anchors = heads.build_anchors(architecture)
     top = {"training": _TRAINING_PROPOSALS, "testing": architecture.proposals}
     return RegionProposalNetwork(
         anchors,
-        parts.build_proposal_head(architecture, channels, anchors),
+        heads.build_proposal_head(architecture, anchors),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=256,
@@ -158,16 +157,14 @@ def _proposal_network(architecture: Architecture, channels: int) -> RegionPropos
     )
 
 
-def _roi_heads(
-    architecture: Architecture, channels: int, state_loss: StateLoss, rois_per_image: int
-) -> MultiTaskRoIHeads:
+def _roi_heads(architecture: Architecture, state_loss: StateLoss, rois_per_image: int) -> MultiTaskRoIHeads:
     """The second stage, with torchvision's numbers."""
     size = architecture.representation_size
     return MultiTaskRoIHeads(
-        state_head=parts.build_state_head(architecture),
+        state_head=heads.build_state_head(architecture),
         state_loss=state_loss,
-        box_roi_pool=parts.build_roi_pool(architecture),
-        box_head=parts.build_box_head(architecture, channels),
+        box_roi_pool=heads.build_roi_pool(architecture),
+        box_head=heads.build_box_head(architecture),
         box_predictor=FastRCNNPredictor(size, architecture.class_count + 1),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,

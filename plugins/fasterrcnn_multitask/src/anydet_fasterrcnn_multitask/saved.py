@@ -112,10 +112,13 @@ def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Archit
             fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
         )
     outputs, size = state[_PREDICTOR].shape
-    states = {"state_count": len(state[_STATE_HEAD])} if _STATE_HEAD in state else {}
-    return Architecture.of(
-        outputs - 1, _backbone(state), norm=norm_of(state), representation_size=size, **states
-    )
+    found = {
+        "norm": norm_of(state),
+        "pyramid_channels": state["rpn.head.bbox_pred.weight"].shape[1],
+        "representation_size": size,
+        "state_count": len(state[_STATE_HEAD]) if _STATE_HEAD in state else None,
+    }
+    return Architecture.of(outputs - 1, _backbone(state), **found)
 
 
 def has_heads(state: Mapping[str, Tensor]) -> bool:
