@@ -67,6 +67,9 @@ def command(
 
     segmentation: shapes with a class for every pixel, and one for the image: the class that covers most of
     it. Further splits go into the same folder.
+
+    pose: textured solids with rotation, translation, masks, depth, camera and models. BOP takes further
+    splits in the same folder; YOLO holds poses in sidecars.
     """
     from anydet.commands.progress import progress
 

@@ -20,6 +20,7 @@ BUILTIN = (
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),
     ("class-masks", "anydet.data.maskfolder:FORMAT", "images/<split> beside masks/<split>/*.png"),
+    ("bop", "anydet.data.bop:FORMAT", "BOP scenes: <split>/000000/scene_gt.json beside rgb/, and models/"),
     ("folder", "anydet.data.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""

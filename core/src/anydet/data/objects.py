@@ -16,7 +16,7 @@ from anydet.errors import DatasetError
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, ObjectModel, SymmetryAxis
 
 _METRES = 0.001
-_INFO = "models_info.json"
+INFO = "models_info.json"
 _FOLDERS = ("", "models_eval", "models")
 _NUMBERED = re.compile(r"(?:obj_?)?0*(\d+)")
 _Triple = tuple[float, float, float]
@@ -43,18 +43,36 @@ def read_models(folder: Path) -> dict[int, ObjectModel]:
     Raises:
         DatasetError: that names the file, and in it the object, that is missing or malformed.
     """
-    places = [folder / name / _INFO for name in _FOLDERS]
-    path = next((place for place in places if place.is_file()), None)
+    path = find_models(folder)
     if path is None:
         raise DatasetError(
-            f"{folder}: no {_INFO} in it, nor in its folders {' and '.join(_FOLDERS[1:])}",
+            f"{folder}: no {INFO} in it, nor in its folders {' and '.join(_FOLDERS[1:])}",
             fix="give a folder of models as BOP lays them out: models_info.json, obj_000001.ply, ...",
         )
+    return {key: _model(path, key, info) for key, info in _infos(path).items()}
+
+
+def find_models(folder: Path) -> Path | None:
+    """The ``models_info.json`` that ``read_models`` reads; ``None`` where there is none."""
+    places = [folder / name / INFO for name in _FOLDERS]
+    return next((place for place in places if place.is_file()), None)
+
+
+def model_names(path: Path) -> dict[int, str]:
+    """Names of the objects of a ``models_info.json`` by object id; raises as ``read_models``."""
+    return {key: _name(key, info) for key, info in _infos(path).items()}
+
+
+def _infos(path: Path) -> dict[int, _Info]:
     try:
         infos = msgspec.json.decode(path.read_bytes(), type=dict[int, _Info])
     except (OSError, msgspec.DecodeError, RecursionError) as exc:
         raise DatasetError(f"{path}: {exc}", fix="correct or download it again") from exc
-    return {key: _model(path, key, info) for key, info in sorted(infos.items())}
+    return dict(sorted(infos.items()))
+
+
+def _name(key: int, info: _Info) -> str:
+    return info.name or f"obj_{key:06d}"
 
 
 def with_models(ground_truth: GroundTruthColumns, folder: Path) -> GroundTruthColumns:
@@ -90,7 +108,7 @@ def join_models(models: Mapping[int, ObjectModel], classes: ClassTable) -> dict[
     raise DatasetError(
         f"classes {', '.join(classes.names[:5])}{', ...' * (len(classes) > 5)} and objects "
         f"{', '.join(map(str, [*models][:5]))}{', ...' * (len(models) > 5)}: which is which?",
-        fix=f'write the class into {_INFO} ("1": {{"name": "mug", ...}}), or call classes obj_000001, ...',
+        fix=f'write the class into {INFO} ("1": {{"name": "mug", ...}}), or call classes obj_000001, ...',
     )
 
 
@@ -102,7 +120,7 @@ def _model(path: Path, key: int, info: _Info) -> ObjectModel:
             raise DatasetError(f"{path}: object {key}: a symmetry is not a rigid motion", fix="correct it")
     motions[:, :3, 3] *= _METRES
     return ObjectModel(
-        name=info.name or f"obj_{key:06d}",
+        name=_name(key, info),
         points_m=_points(file),
         diameter_m=info.diameter * _METRES,
         symmetries=np.concatenate([np.eye(4)[None], motions]),

@@ -57,6 +57,11 @@ SCENES = {
         {"class-masks": "anydet.data.maskwriter:write_class_masks"},
         "anydet export-predictions --adapter adaptivestream --dataset {out} --output predictions.json",
     ),
+    "pose": SceneKind(
+        "anydet.data.posescenes.dataset:PoseScenes",
+        {"bop": "anydet.data.bopwriter:write_bop", "yolo": "anydet.data.sidecarwriter:write_posed_yolo"},
+        "anydet check-dataset {out} --split {split}",
+    ),
 }
 """Kind of scenes by the name that ``anydet synth --scene`` takes; the first is the default."""
 

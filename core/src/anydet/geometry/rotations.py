@@ -28,3 +28,18 @@ def matrix_to_rot6d(rotations: FloatArray) -> FloatArray:
 def rot6d_rows_to_columns(rot6d: FloatArray) -> FloatArray:
     """(N, 6) of tools that store the first two ROWS of R, to the first two columns of the same R."""
     return matrix_to_rot6d(rot6d_to_matrix(rot6d).transpose(0, 2, 1))
+
+
+def random_rotation(rng: np.random.Generator) -> FloatArray:
+    """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed parts.
+
+    Source: Muller 1959, "A Note on a Method for Generating Points Uniformly on n-dimensional Spheres".
+    """
+    w, x, y, z = (parts := rng.normal(size=4)) / np.linalg.norm(parts)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )

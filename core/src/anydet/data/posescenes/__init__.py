@@ -1,0 +1,1 @@
+"""Synthetic scenes of textured solids whose 6-DoF poses are known."""

@@ -1,0 +1,115 @@
+"""The solids of pose scenes: their shape, how they are painted, and in which poses they look the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from anydet.data.rendering.mesh import Mesh, box, join, lathe
+from anydet.data.rendering.solidtexture import SolidTexture
+from anydet.types import ClassTable, FloatArray, ObjectModel, SymmetryAxis
+
+_REFINED = 2
+"""Models are written with each triangle cut into 4, so often, as metrics measure at vertices."""
+_HALF_TURNS = np.array(
+    [np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], float
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solid:
+    """One object that scenes show.
+
+    Attributes:
+        name: of its class.
+        mesh: its surface, in as few triangles as do.
+        texture: its paint, as symmetric as it is.
+        turns: (D, 3, 3) rotations that change nothing, the identity first.
+        round: whether every turn about its z axis changes nothing.
+    """
+
+    name: str
+    mesh: Mesh
+    texture: SolidTexture
+    turns: FloatArray
+    round: bool
+
+    @property
+    def model(self) -> ObjectModel:
+        """As evaluators take it: the vertices of ``fine_mesh``."""
+        motions = np.tile(np.eye(4), (len(self.turns), 1, 1))
+        motions[:, :3, :3] = self.turns
+        axes = (SymmetryAxis((0.0, 0.0, 1.0), (0.0, 0.0, 0.0)),) if self.round else ()
+        return ObjectModel(self.name, self.fine_mesh.points_m, self.mesh.diameter_m, motions, axes)
+
+    @property
+    def fine_mesh(self) -> Mesh:
+        """The same surface with more vertices."""
+        return self.mesh if self.round else self.mesh.refined(_REFINED)
+
+
+@cache
+def solids() -> tuple[Solid, ...]:
+    """All of them, in the order of ``CLASSES``.
+
+    A carton, a can and a bracket that look different from everywhere, a beam that looks the same after half a
+    turn about each of its axes, and a bottle that looks the same at every angle around its own.
+    """
+    can = lathe([(0.0, -0.055), (0.034, -0.055), (0.034, 0.055), (0.0, 0.055)])
+    bracket = join(
+        [
+            box((-0.06, -0.03, -0.05), (0.06, 0.03, -0.02)),
+            box((-0.06, -0.03, -0.02), (-0.025, 0.03, 0.06)),
+            box((0.02, 0.0, -0.02), (0.05, 0.03, 0.01)),
+        ]
+    )
+    bottle = lathe(
+        [
+            (0.0, -0.08),
+            (0.032, -0.08),
+            (0.032, 0.02),
+            (0.012, 0.05),
+            (0.012, 0.075),
+            (0.017, 0.075),
+            (0.017, 0.09),
+            (0.0, 0.09),
+        ]
+    )
+    return (
+        _solid("carton", box((-0.055, -0.035, -0.022), (0.055, 0.035, 0.022)), (190.0, 150.0, 60.0), 1),
+        _solid("can", can, (60.0, 110.0, 190.0), 2),
+        _solid("bracket", bracket, (90.0, 165.0, 90.0), 3),
+        _solid(
+            "beam",
+            box((-0.08, -0.022, -0.015), (0.08, 0.022, 0.015)),
+            (185.0, 80.0, 80.0),
+            4,
+            turns=_HALF_TURNS,
+        ),
+        _solid("bottle", bottle, (150.0, 90.0, 165.0), 5, is_round=True),
+    )
+
+
+CLASSES = ClassTable(("carton", "can", "bracket", "beam", "bottle"), (1, 2, 3, 4, 5))
+"""Names, and numbers of the models where they are written."""
+
+
+def object_models() -> dict[int, ObjectModel]:
+    """The models by class id."""
+    return {class_id: solid.model for class_id, solid in enumerate(solids())}
+
+
+def _solid(
+    name: str,
+    mesh: Mesh,
+    base: tuple[float, float, float],
+    seed: int,
+    *,
+    turns: FloatArray | None = None,
+    is_round: bool = False,
+) -> Solid:
+    turns = np.eye(3)[None] if turns is None else turns
+    texture = SolidTexture.random(np.random.default_rng(seed), base, turns=turns, is_round=is_round)
+    return Solid(name, mesh, texture, turns, is_round)
