@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,11 +21,13 @@ from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoint import load_weights
 from anydet.training.config import is_given
+from anydet.training.launch import is_main_process
 from anydet.training.processes import chosen_device
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture
 from anydet_fasterrcnn_multitask.assembly import build_task
+from anydet_fasterrcnn_multitask.environment import read_variables
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor, stacked
 from anydet_fasterrcnn_multitask.saved import NAME, About, read_saved, save_state
@@ -129,12 +130,12 @@ class FasterRCNNMultiTask(TorchAdapter):
         """Train by the engine's loop, with float16 where there is CUDA and ``amp`` is nobody's wish.
 
         Also writes ``fasterrcnn_multitask_best.pth``, a plain state dictionary, into ``output_dir``, the
-        folder that the environment calls OUTPUT_DIR, or the run's.
+        folder that the environment or ``.env`` calls OUTPUT_DIR, or the run's.
         """
+        folder = run.options.get("output_dir") or read_variables().get("OUTPUT_DIR") or run.paths.root
         result = super().train(dataset, with_default_precision(run))
         self._model.eval()
-        if int(os.environ.get("RANK", "0")) == 0:
-            folder = run.options.get("output_dir") or os.environ.get("OUTPUT_DIR") or run.paths.root
+        if is_main_process():
             save_state(Path(folder) / BEST, read_saved(result.checkpoint).state, self._about)
         return result
 
