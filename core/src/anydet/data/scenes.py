@@ -55,7 +55,7 @@ SCENES = {
     "segmentation": SceneKind(
         "anydet.data.maskscenes:SyntheticMasks",
         {"class-masks": "anydet.data.maskwriter:write_class_masks"},
-        "anydet export-predictions --adapter adaptivestream --dataset {out} --output predictions.json",
+        "anydet train --adapter adaptivestream --dataset {out} --split {split}",
     ),
     "pose": SceneKind(
         "anydet.data.posescenes.dataset:PoseScenes",

@@ -17,7 +17,7 @@ from anydet.data.maskscenes import CLASSES
 from anydet.data.record import Record
 from anydet.data.recordcolumns import image_class
 from anydet.errors import DatasetError, OptionError, TrainingError
-from anydet.plugins.adapter import ClassLogits, ExportSpec
+from anydet.plugins.adapter import ClassLogits, ExportSpec, TrainResult
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoint import Checkpoint, load_checkpoint, load_weights
@@ -144,6 +144,12 @@ class AdaptiveStreamAdapter(TorchAdapter):
             options["segmentation_weight"], options["classification_weight"], options["dice_weight"]
         )
         return AdaptiveStreamTraining(model, self._predictor(model), loss)
+
+    def train(self, dataset: Dataset, run: Run) -> TrainResult:
+        """Train by the engine's loop; the live model is then ready to predict."""
+        result = super().train(dataset, run)
+        self._model.eval()
+        return result
 
     @cached_property
     def _model(self) -> AdaptiveStream:
