@@ -28,6 +28,7 @@ SLOW = {
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
     "find-what-a-model-gets-wrong",
+    "prepare-bike-parts",
     "train-a-model",
     "understand-low-ap",
     "which-preset-for-my-model",

@@ -24,7 +24,7 @@ _OPTIONS = (
         "--dataset",
         type=click.Path(path_type=Path),
         required=True,
-        help="YOLO or COCO folder, data.yaml, dataset.json, or a COCO annotations JSON alone.",
+        help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
     ),
     click.option(
         "--bbox-format",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("data/coco128"),
     show_default=True,
-    help="YOLO or COCO folder, data.yaml, dataset.json, or a COCO annotations JSON alone.",
+    help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
 )
 @click.option(
     "--predictions",
