@@ -6,8 +6,9 @@ seeded with (seed, index).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -85,11 +86,8 @@ class BikeScene:
 
     def _box_xywh(self, part: str) -> list[float]:
         x1, y1, x2, y2 = bounds_xyxy(self.marks(part))
-        (left, top), (right, bottom) = np.floor([x1, y1]), np.ceil([x2, y2])
-        (left, right), (top, bottom) = (
-            np.clip(pair, 0, side)
-            for pair, side in zip(((left, right), (top, bottom)), self.size_wh, strict=True)
-        )
+        left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
+        right, bottom = min(self.size_wh[0], math.ceil(x2)), min(self.size_wh[1], math.ceil(y2))
         return [left, top, right - left, bottom - top]
 
 
@@ -104,9 +102,7 @@ def build_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> BikeScene:
     covers, hidden = _cover_up(scene, rng)
     absent = [part for part in PARTS if scene.drawn[part] == ABSENT and part not in hidden]
     unboxed = frozenset(part for part in absent if rng.random() < UNBOXED)
-    return BikeScene(
-        bicycle, scene.view, size_wh, scene.drawn, warps, cracks, tuple(covers), frozenset(hidden), unboxed
-    )
+    return replace(scene, covers=tuple(covers), hidden=frozenset(hidden), unboxed=unboxed)
 
 
 def paint_scene(scene: BikeScene, rng: np.random.Generator) -> ByteImage:
@@ -114,14 +110,10 @@ def paint_scene(scene: BikeScene, rng: np.random.Generator) -> ByteImage:
     feet = Mark(np.array([[0.0, 0.0], [scene.bicycle.length, 0.0]]), (0, 0, 0))
     canvas = paint_scenery(rng, scene.size_wh, scene.view.project(feet).points, SAMPLES)
     there = [part for part in DRAWINGS if scene.drawn[part] != ABSENT]
-    for part in there:
-        if part in BEHIND_FRAME:
-            draw(canvas, scene.marks(part))
-    draw(canvas, [scene.view.project(mark) for mark in scene.bicycle.frame()])
-    for part in there:
-        if part not in BEHIND_FRAME:
-            draw(canvas, scene.marks(part))
-    draw(canvas, scene.covers)
+    behind = [mark for part in there if part in BEHIND_FRAME for mark in scene.marks(part)]
+    front = [mark for part in there if part not in BEHIND_FRAME for mark in scene.marks(part)]
+    frame = [scene.view.project(mark) for mark in scene.bicycle.frame()]
+    draw(canvas, [*behind, *frame, *front, *scene.covers])
     image = np.asarray(canvas.resize(scene.size_wh, Image.Resampling.BOX), np.float64)
     image = image * light(rng, scene.size_wh)[..., None]
     image += rng.normal(0.0, rng.uniform(1.0, 8.0), image.shape)
@@ -143,10 +135,8 @@ def _conditions(rng: np.random.Generator) -> dict[str, int]:
 
 def _view(bicycle: Bicycle, size_wh: Size, rng: np.random.Generator) -> View:
     """Mirrored or not, turned a little, seen a little from the side, all of it in the picture."""
-    low, high = (
-        np.array([-bicycle.radius - 0.16, -1.13]),
-        np.array([bicycle.length + bicycle.radius + 0.05, 0.03]),
-    )
+    low = np.array([-bicycle.radius - 0.16, -1.13])
+    high = np.array([bicycle.length + bicycle.radius + 0.05, 0.03])
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
     centre, extent = (low + high) / 2, high - low
     seen = (corners - centre) * (1 + rng.uniform(-0.05, 0.05, (4, 1)))
