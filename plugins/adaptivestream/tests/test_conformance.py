@@ -9,6 +9,7 @@ from smallrun import PLUGINS, train_small
 from anydet.testing import AdapterConformance
 
 
+@pytest.mark.slow
 class TestAdaptiveStream(AdapterConformance):
     adapter = "adaptivestream"
     train = staticmethod(train_small)
