@@ -70,6 +70,9 @@ def damage(part: str, marks: Sequence[Mark], bicycle: Bicycle, rng: np.random.Ge
         return Buckle(hub, float(rng.uniform(-np.pi, np.pi)), float(rng.uniform(0.4, 0.55)))
     centre, axis, half = _long_axis(marks)
     pivot = centre + axis * half * rng.uniform(-0.2, 0.2)
+    if all(mark.width for mark in marks):  # a bent bar breaks on its line, which may run far from the middle
+        line = marks[0].points
+        pivot = line[np.abs((line - pivot) @ axis).argmin()]
     axis = axis * rng.choice([-1.0, 1.0])
     tip = pivot + 0.5 * half * axis
     turn = float(rng.uniform(50, 80))
