@@ -71,7 +71,7 @@ class HorizontalFlip:
         swap = self._swap(predictions)
         visibility = predictions.keypoint_visibility
         return replace(
-            _map_points_and_masks(
+            map_points_and_masks(
                 predictions,
                 source_wh,
                 points=lambda xy: np.stack([width - xy[..., 0], xy[..., 1]], axis=-1),
@@ -125,7 +125,7 @@ class Resize:
         if poses is not None and poses.k_delta is not None:  # dfx, dfy are ratios, dcx, dcy pixels
             poses = replace(poses, k_delta=poses.k_delta * np.concatenate([[1.0, 1.0], scale]))
         return replace(
-            _map_points_and_masks(
+            map_points_and_masks(
                 predictions,
                 source_wh,
                 points=lambda xy: xy * scale,
@@ -167,7 +167,7 @@ class Crop:
         """Move back into the whole image."""
         shift = np.array([self.x_px, self.y_px], np.float64)
         return replace(
-            _map_points_and_masks(
+            map_points_and_masks(
                 predictions, source_wh, points=lambda xy: xy + shift, mask=lambda m: self._paste(m, source_wh)
             ),
             boxes_xyxy_px=predictions.boxes_xyxy_px + np.concatenate([shift, shift]),
@@ -180,7 +180,7 @@ class Crop:
         return whole
 
 
-def _map_points_and_masks(
+def map_points_and_masks(
     predictions: ImagePredictions,
     source_wh: Size,
     *,
@@ -188,6 +188,16 @@ def _map_points_and_masks(
     mask: Callable[[BoolArray], BoolArray],
     keypoint_order: IntArray | None = None,
 ) -> ImagePredictions:
+    """Results with points and masks moved; boxes and poses are left to the caller.
+
+    Args:
+        predictions: on the derived image.
+        source_wh: size of the image to which they are brought back.
+        points: (..., 2) coordinates there of coordinates on the derived image.
+        mask: (H, W) mask there of one on the derived image.
+        keypoint_order: new order of the keypoints, or ``None``.
+    """
+
     def recode(rle: RLE | None) -> RLE | None:
         return None if rle is None else masks.encode(mask(masks.decode(rle)))
 
