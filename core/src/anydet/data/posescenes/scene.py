@@ -146,7 +146,7 @@ def _place(rng: np.random.Generator, camera: Intrinsics, image_wh: Size) -> tupl
 
 def _apart(class_id: int, translation_m: FloatArray, other: Placed) -> bool:
     """Whether the balls around two objects have nothing in common."""
-    reach = solids()[class_id].mesh.diameter_m + solids()[other.class_id].mesh.diameter_m
+    reach = solids()[class_id].model.diameter_m + solids()[other.class_id].model.diameter_m
     return bool(np.linalg.norm(translation_m - other.translation_m) > reach / 2)
 
 

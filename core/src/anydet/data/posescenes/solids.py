@@ -11,8 +11,8 @@ from anydet.data.rendering.mesh import Mesh, box, join, lathe
 from anydet.data.rendering.solidtexture import SolidTexture
 from anydet.types import ClassTable, FloatArray, ObjectModel, SymmetryAxis
 
-_REFINED = 2
-"""Models are written with each triangle cut into 4, so often, as metrics measure at vertices."""
+CLASSES = ClassTable(("carton", "can", "bracket", "beam", "bottle"), (1, 2, 3, 4, 5))
+"""Names, and numbers of the models where they are written."""
 _HALF_TURNS = np.array(
     [np.diag(signs) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], float
 )
@@ -23,31 +23,16 @@ class Solid:
     """One object that scenes show.
 
     Attributes:
-        name: of its class.
         mesh: its surface, in as few triangles as do.
+        fine_mesh: the same surface with more vertices.
         texture: its paint, as symmetric as it is.
-        turns: (D, 3, 3) rotations that change nothing, the identity first.
-        round: whether every turn about its z axis changes nothing.
+        model: as evaluators take it: the vertices of ``fine_mesh``, and the poses in which it looks the same.
     """
 
-    name: str
     mesh: Mesh
+    fine_mesh: Mesh
     texture: SolidTexture
-    turns: FloatArray
-    round: bool
-
-    @property
-    def model(self) -> ObjectModel:
-        """As evaluators take it: the vertices of ``fine_mesh``."""
-        motions = np.tile(np.eye(4), (len(self.turns), 1, 1))
-        motions[:, :3, :3] = self.turns
-        axes = (SymmetryAxis((0.0, 0.0, 1.0), (0.0, 0.0, 0.0)),) if self.round else ()
-        return ObjectModel(self.name, self.fine_mesh.points_m, self.mesh.diameter_m, motions, axes)
-
-    @property
-    def fine_mesh(self) -> Mesh:
-        """The same surface with more vertices."""
-        return self.mesh if self.round else self.mesh.refined(_REFINED)
+    model: ObjectModel
 
 
 @cache
@@ -77,23 +62,15 @@ def solids() -> tuple[Solid, ...]:
             (0.0, 0.09),
         ]
     )
+    carton = box((-0.055, -0.035, -0.022), (0.055, 0.035, 0.022))
+    beam = box((-0.08, -0.022, -0.015), (0.08, 0.022, 0.015))
     return (
-        _solid("carton", box((-0.055, -0.035, -0.022), (0.055, 0.035, 0.022)), (190.0, 150.0, 60.0), 1),
-        _solid("can", can, (60.0, 110.0, 190.0), 2),
-        _solid("bracket", bracket, (90.0, 165.0, 90.0), 3),
-        _solid(
-            "beam",
-            box((-0.08, -0.022, -0.015), (0.08, 0.022, 0.015)),
-            (185.0, 80.0, 80.0),
-            4,
-            turns=_HALF_TURNS,
-        ),
-        _solid("bottle", bottle, (150.0, 90.0, 165.0), 5, is_round=True),
+        _solid("carton", carton, (190.0, 150.0, 60.0), refined=2),
+        _solid("can", can, (60.0, 110.0, 190.0), refined=1),
+        _solid("bracket", bracket, (90.0, 165.0, 90.0), refined=2),
+        _solid("beam", beam, (185.0, 80.0, 80.0), refined=2, turns=_HALF_TURNS),
+        _solid("bottle", bottle, (150.0, 90.0, 165.0), refined=0, is_round=True),
     )
-
-
-CLASSES = ClassTable(("carton", "can", "bracket", "beam", "bottle"), (1, 2, 3, 4, 5))
-"""Names, and numbers of the models where they are written."""
 
 
 def object_models() -> dict[int, ObjectModel]:
@@ -105,11 +82,25 @@ def _solid(
     name: str,
     mesh: Mesh,
     base: tuple[float, float, float],
-    seed: int,
     *,
-    turns: FloatArray | None = None,
+    refined: int,
+    turns: FloatArray = _HALF_TURNS[:1],
     is_round: bool = False,
 ) -> Solid:
-    turns = np.eye(3)[None] if turns is None else turns
-    texture = SolidTexture.random(np.random.default_rng(seed), base, turns=turns, is_round=is_round)
-    return Solid(name, mesh, texture, turns, is_round)
+    """A solid around its origin.
+
+    Args:
+        name: of its class.
+        mesh: its surface.
+        base: RGB of its paint.
+        refined: how often each triangle of the model is cut into 4, as metrics measure at vertices.
+        turns: (D, 3, 3) rotations that change nothing, the identity first.
+        is_round: whether every turn about its z axis changes nothing.
+    """
+    rng = np.random.default_rng(CLASSES.names.index(name) + 1)
+    texture = SolidTexture.random(rng, base, turns=turns, is_round=is_round)
+    motions = np.tile(np.eye(4), (len(turns), 1, 1))
+    motions[:, :3, :3] = turns
+    axes = (SymmetryAxis((0.0, 0.0, 1.0), (0.0, 0.0, 0.0)),) if is_round else ()
+    fine = mesh.refined(refined)
+    return Solid(mesh, fine, texture, ObjectModel(name, fine.points_m, mesh.diameter_m, motions, axes))
