@@ -1,7 +1,6 @@
 """The adapter, and a small detector that knows a hue for each class.
 
-``RtdetrPoseAdapter`` is what anydet talks to. ``detect`` and all below it is the detector: put your own in its
-place.
+``RtdetrPoseAdapter`` is what anydet talks to; ``detect`` and all below it is the detector.
 """
 
 from __future__ import annotations

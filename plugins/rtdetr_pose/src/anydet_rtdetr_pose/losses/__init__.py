@@ -1,0 +1,1 @@
+"""What a batch costs: terms that are plain functions, and the criterion that adds them up."""

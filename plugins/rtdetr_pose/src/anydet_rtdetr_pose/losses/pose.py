@@ -1,0 +1,76 @@
+"""Losses of depth, rotation, translation, offsets, cameras and keypoints: one number a row.
+
+With ``--task-aligner uncertainty`` an error is judged by the scale that the model says it has: it is taken to
+be of a Laplace distribution, so that each object's error counts by how sure the model is of that very object
+(Kendall & Gal 2017, "What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?").
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from anydet_rtdetr_pose.rotation import geodesic_angle
+
+_SHARPEST, _BLUNTEST = -7.0, 7.0
+_SMALLEST_SIDE = 1e-3
+
+
+def log_z_loss(log_z: Tensor, depth_m: Tensor) -> Tensor:
+    """(M,) differences of log depths."""
+    return (log_z - depth_m.log()).abs()
+
+
+def rotation_loss(rotations: Tensor, targets: Tensor) -> Tensor:
+    """(M,) angles in radians between (M, 3, 3)."""
+    return geodesic_angle(rotations, targets)
+
+
+def translation_loss(translations_m: Tensor, targets_m: Tensor) -> Tensor:
+    """(M,) L1 distances of (M, 3) in shares of the true depth."""
+    return (translations_m - targets_m).abs().sum(dim=-1) / targets_m[:, 2]
+
+
+def offset_loss(offsets: Tensor, boxes: Tensor, centres: Tensor, target_boxes: Tensor) -> Tensor:
+    """(M,) L1 distances of projected centres in sides of the true box.
+
+    Boxes learn nothing from it: what they are off, offsets make good.
+
+    Args:
+        offsets: (M, 2) in sides of ``boxes``.
+        boxes: (M, 4) predicted, centre and size in shares.
+        centres: (M, 2) true projected centres in shares.
+        target_boxes: (M, 4) true ones.
+    """
+    fixed = boxes.detach()
+    away = fixed[:, :2] + offsets * fixed[:, 2:] - centres
+    return (away / target_boxes[:, 2:].clamp(min=_SMALLEST_SIDE)).abs().sum(dim=-1)
+
+
+def camera_loss(delta: Tensor, targets: Tensor) -> Tensor:
+    """(B,) L1 distances of (B, 4) camera corrections."""
+    return (delta - targets).abs().sum(dim=-1)
+
+
+def keypoint_losses(points: Tensor, boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(M,) mean distances of labelled points in sides of the true box, and (M,) losses of being labelled.
+
+    Args:
+        points: (M, K, 3) x, y from the box centre in sides of ``boxes``, and a logit.
+        boxes: (M, 4) predicted, centre and size in shares.
+        targets: (M, K, 3) x, y in shares, and visibility 0, 1, 2.
+    """
+    labelled = (targets[..., 2] > 0).to(points.dtype)
+    fixed = boxes.detach()[:, None]
+    sides = fixed[..., 2:].clamp(min=_SMALLEST_SIDE)
+    away = (points[..., :2] - (targets[..., :2] - fixed[..., :2]) / sides).abs().sum(dim=-1)
+    placed = (away * labelled).sum(dim=-1) / labelled.sum(dim=-1).clamp(min=1)
+    told = binary_cross_entropy_with_logits(points[..., 2], labelled, reduction="none").mean(dim=-1)
+    return placed, told
+
+
+def by_uncertainty(errors: Tensor, log_scales: Tensor) -> Tensor:
+    """(M,) negative log likelihoods of errors of a Laplace distribution, but for a constant."""
+    scales = log_scales.clamp(_SHARPEST, _BLUNTEST)
+    return errors * torch.exp(-scales) + scales

@@ -1,0 +1,164 @@
+"""``PoseDetector``: RT-DETRv2 of ``transformers`` with pose heads on its decoder's states.
+
+The detector is built by ``transformers`` as it is, and two parts of it are replaced: its backbone, by any
+module that keeps the contract of ``backbones``, and the projections behind it, which must fit the backbone's
+channels. A published model keeps its own.
+
+Sources: Zhao et al. 2024, "DETRs Beat YOLOs on Real-time Object Detection"; Lv et al. 2024, "RT-DETRv2".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.rt_detr.configuration_rt_detr_resnet import RTDetrResNetConfig
+from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Config
+from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
+
+from anydet_rtdetr_pose.architecture import Architecture
+from anydet_rtdetr_pose.backbones import STRIDES, build_backbone
+from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
+from anydet_rtdetr_pose.initialisation import initialise
+from anydet_rtdetr_pose.outputs import Denoising, Outputs
+
+
+class PoseDetector(nn.Module):
+    """Images to classes, boxes and poses.
+
+    Args:
+        architecture: what it is built of.
+        detector: with weights that have learned before; ``None`` builds one with random weights.
+
+    Raises:
+        OptionError: the backbone cannot be built or breaks the contract.
+    """
+
+    def __init__(
+        self, architecture: Architecture, detector: RTDetrV2ForObjectDetection | None = None
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.detector = build_detector(architecture) if detector is None else detector
+        config = self.detector.config
+        self.heads = QueryHeads(config.d_model, architecture.heads)
+        wants_camera = architecture.heads.pose and architecture.heads.camera
+        self.camera_head = CameraHead(config.encoder_hidden_dim) if wants_camera else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def backbone(self) -> nn.Module:
+        """Who sees the image."""
+        backbone: nn.Module = self.detector.model.backbone
+        return backbone
+
+    def forward(self, images: Tensor, labels: list[dict[str, Tensor]] | None = None) -> Outputs:
+        """What is on the images.
+
+        Args:
+            images: (B, 3, H, W) in 0..1, sides multiples of 32.
+            labels: in training, ``class_labels`` (T,) and ``boxes`` (T, 4) of each image, centre and size in
+                shares; denoising queries start near them.
+        """
+        found = self.detector.model(images, labels=labels)
+        camera = None
+        if self.camera_head is not None:
+            camera = self.camera_head(found.encoder_last_hidden_state[-1])
+        return Outputs(
+            logits=found.intermediate_logits,
+            boxes=found.intermediate_reference_points,
+            heads=self.heads(found.intermediate_hidden_states),
+            proposal_logits=found.enc_topk_logits,
+            proposal_boxes=found.enc_topk_bboxes,
+            camera=camera,
+            denoising=_denoising(found.denoising_meta_values),
+        )
+
+
+def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
+    """RT-DETRv2 with random weights and the architecture's backbone, or as a published config says."""
+    if architecture.published is not None:
+        return RTDetrV2ForObjectDetection(published_config(architecture))
+    backbone = build_backbone(architecture.model.backbone)
+    detector = RTDetrV2ForObjectDetection(_config(architecture))
+    detector.model.backbone = _Levels(backbone)
+    width = architecture.model.projector.d_model
+    channels: Sequence[int] = backbone.channels  # type: ignore[assignment]
+    detector.model.encoder_input_proj = nn.ModuleList(
+        nn.Sequential(nn.Conv2d(count, width, 1, bias=False), nn.BatchNorm2d(width)) for count in channels
+    )
+    initialise(detector)
+    return detector
+
+
+def published_config(architecture: Architecture) -> RTDetrV2Config:
+    """The config of a published model, with the architecture's classes and queries."""
+    assert architecture.published is not None
+    return RTDetrV2Config.from_dict({**architecture.published, **_sizes(architecture)})
+
+
+class _Levels(nn.Module):
+    """A backbone as RT-DETR asks for it: features with masks of padding, which nobody looks at."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor, _mask: Tensor) -> list[tuple[Tensor, None]]:
+        return [(features, None) for features in self.body(images)]
+
+
+def _config(architecture: Architecture) -> RTDetrV2Config:
+    transformer, width = architecture.model.transformer, architecture.model.projector.d_model
+    levels = len(STRIDES)
+    return RTDetrV2Config(
+        backbone_config=_smallest_backbone(),
+        freeze_backbone_batch_norms=False,
+        d_model=width,
+        encoder_hidden_dim=width,
+        encoder_in_channels=[width] * levels,
+        decoder_in_channels=[width] * levels,
+        encoder_layers=transformer.encoder_layers,
+        decoder_layers=transformer.decoder_layers,
+        encoder_ffn_dim=transformer.ffn_dim,
+        decoder_ffn_dim=transformer.ffn_dim,
+        encoder_attention_heads=transformer.attention_heads,
+        decoder_attention_heads=transformer.attention_heads,
+        decoder_n_points=transformer.sampling_points,
+        hidden_expansion=transformer.expansion,
+        dropout=transformer.dropout,
+        **_sizes(architecture),
+    )
+
+
+def _sizes(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "num_labels": len(architecture.classes),
+        "num_queries": architecture.num_queries,
+        "num_denoising": architecture.num_denoising,
+        "label_noise_ratio": architecture.label_noise,
+        "box_noise_scale": architecture.box_noise,
+    }
+
+
+def _smallest_backbone() -> RTDetrResNetConfig:
+    """Stands in until ours takes its place: ``transformers`` builds none without one."""
+    return RTDetrResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8, 8, 8],
+        depths=[1, 1, 1, 1],
+        layer_type="bottleneck",
+        out_indices=[2, 3, 4],  # type: ignore[call-arg]
+    )
+
+
+def _denoising(meta: dict[str, Any] | None) -> Denoising | None:
+    if meta is None:
+        return None
+    return Denoising(int(meta["dn_num_split"][0]), int(meta["dn_num_group"]), meta["dn_positive_idx"])

@@ -1,0 +1,92 @@
+"""Weights that others have published: RT-DETRv2 checkpoints in the format of ``transformers``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Config
+from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
+
+from anydet.errors import TrainingError
+from anydet_rtdetr_pose.architecture import Architecture
+from anydet_rtdetr_pose.model import PoseDetector, build_detector
+
+_KIND = "rt_detr_v2"
+_LABELS = ("id2label", "label2id", "_name_or_path", "architectures", "dtype", "transformers_version")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """A detector of somebody else.
+
+    Attributes:
+        detector: with its weights and its own classes.
+        classes: names of these.
+    """
+
+    detector: RTDetrV2ForObjectDetection
+    classes: tuple[str, ...]
+
+    def architecture(self, architecture: Architecture) -> Architecture:
+        """``architecture`` with this detector in place of its own backbone and transformer."""
+        config: dict[str, Any] = json.loads(self.detector.config.to_json_string())
+        plain = {key: value for key, value in config.items() if key not in _LABELS}
+        return msgspec.structs.replace(architecture, published=plain)
+
+    def start(self, architecture: Architecture) -> PoseDetector:
+        """A model whose weights are these; what tells classes apart is taken for those of the same name."""
+        described = self.architecture(architecture)
+        detector = build_detector(described)
+        rows = [
+            (new, self.classes.index(name))
+            for new, name in enumerate(architecture.classes)
+            if name in self.classes
+        ]
+        state = self.detector.state_dict()
+        taken = {key: _taken(own, state[key], rows, key) for key, own in detector.state_dict().items()}
+        detector.load_state_dict(taken)
+        return PoseDetector(described, detector)
+
+
+def read_published(weights: str) -> Published:
+    """A folder that ``save_pretrained`` wrote, or the id of a model on the hub.
+
+    Raises ``TrainingError`` where it cannot be had or is no RT-DETRv2.
+    """
+    try:
+        config, _ = RTDetrV2Config.get_config_dict(weights)
+        if config.get("model_type") != _KIND:
+            raise TrainingError(
+                f"weights {weights}: a model of type {config.get('model_type')!r}, not {_KIND!r}",
+                fix="choose an RT-DETRv2, such as PekingU/rtdetr_v2_r18vd",
+            )
+        detector = RTDetrV2ForObjectDetection.from_pretrained(weights)
+    except (OSError, ValueError, RuntimeError) as exc:  # no network, no such model, not its files
+        reason = str(exc).strip().split("\n", maxsplit=1)[0]
+        raise TrainingError(
+            f"weights {weights}: cannot be loaded: {reason}",
+            fix="give the id of a model on the hub, or a folder with config.json and model.safetensors; "
+            "without network, download it elsewhere and give the folder",
+        ) from exc
+    return Published(detector, _names(detector.config.id2label or {}))
+
+
+def _names(labels: Mapping[Any, str]) -> tuple[str, ...]:
+    return tuple(labels[index] for index in sorted(labels, key=int))
+
+
+def _taken(own: Tensor, theirs: Tensor, rows: Sequence[tuple[int, int]], key: str) -> Tensor:
+    """Their tensor, or of one with a row a class, the rows of classes that both know."""
+    if not any(part in key for part in ("class_embed", "enc_score_head")):
+        return theirs
+    joined = own.clone()
+    if rows:
+        new, old = torch.tensor(rows).unbind(dim=1)
+        joined[new] = theirs[old]
+    return joined
