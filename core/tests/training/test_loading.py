@@ -194,6 +194,25 @@ def test_tensors_inside_a_batch_are_all_reached():
     assert isinstance(doubled["b"], tuple)
 
 
+def test_every_tensor_of_a_batch_is_pinned(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 1)
+    pinned = LoadedBatch(["a"], {"images": [torch.zeros(2)], "sizes": (3,)}).pin_memory()
+    assert pinned.keys == ["a"]
+    assert pinned.batch["images"][0].tolist() == [1, 1]
+    assert pinned.batch["sizes"] == (3,)
+
+
+def test_workers_may_open_as_many_files_as_the_system_allows():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        loader_of(num_workers=1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.gpu
 def test_batches_are_pinned_where_the_model_lies_on_a_gpu():
     if not torch.cuda.is_available():

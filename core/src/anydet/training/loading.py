@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -186,6 +187,8 @@ def build_loader(
         train=train,
     )
     workers = min(settings.num_workers, len(order))
+    if workers:
+        _allow_open_files()
     loader: DataLoader[Any] = DataLoader(
         _BatchReader(samples, collate),  # type: ignore[arg-type]  # not a subclass of torch's Dataset
         sampler=order,  # its indices are lists of (epoch, index)
@@ -234,6 +237,17 @@ def _pins(settings: TrainSettings) -> bool:
     """Pinning needs CUDA, and is of use only where the model lies there."""
     wanted = settings.device != "cpu" if settings.pin_memory is None else settings.pin_memory
     return wanted and torch.cuda.is_available()
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us: a tensor on its way here is one, and without any left all would hang."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(ValueError, OSError):  # a system may refuse what it calls its own limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _set_up_worker(worker: int) -> None:
