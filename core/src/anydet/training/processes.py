@@ -152,7 +152,7 @@ def open_processes(settings: TrainSettings) -> Iterator[Processes]:
     AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one may have been another
     accelerator = Accelerator(
         cpu=device.type == "cpu",
-        mixed_precision={"none": "no"}.get(settings.amp, settings.amp),
+        mixed_precision=_precision(settings, device),
         step_scheduler_with_optimizer=False,
     )
     processes = Processes(accelerator)
@@ -188,6 +188,13 @@ def chosen_device(settings: TrainSettings) -> torch.device:
             f"device {name!r}: torchrun gives each process its own device", fix="use --device cuda or cpu"
         )
     return device
+
+
+def _precision(settings: TrainSettings, device: torch.device) -> str:
+    """``amp`` as accelerate calls it."""
+    if settings.amp == "auto":
+        return "fp16" if device.type == "cuda" else "no"
+    return "no" if settings.amp == "none" else settings.amp
 
 
 def describe_device(device: torch.device) -> str:

@@ -131,7 +131,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: Annotated[int, _about("Owner of every random choice.", ge=0)] = 42
     deterministic: Annotated[bool, _about("Only deterministic algorithms.")] = False
     device: Annotated[str | None, _about("cpu, cuda, cuda:1; null takes CUDA where there is one.")] = None
-    amp: Annotated[Literal["none", "fp16", "bf16"], _about("Mixed precision; fp16 needs CUDA.")] = "none"
+    amp: Annotated[
+        Literal["none", "fp16", "bf16", "auto"],
+        _about("Mixed precision; fp16 needs CUDA, auto is fp16 with CUDA and none without."),
+    ] = "none"
     compile: Annotated[bool, _about("Run the model through torch.compile.")] = False
     val_every: Annotated[int, _about("Epochs between validations; 0 validates at the end only.", ge=0)] = 1
     best_metric: Annotated[
