@@ -12,6 +12,7 @@ from anydet.cli import main
 from anydet.commands.synth import command
 from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.dataset import open_dataset
+from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.synthetic import SyntheticDataset
 
 
@@ -45,6 +46,19 @@ def test_bicycles_of_several_splits_lie_in_one_folder(tmp_path):
     again = synth("--scene", "bikes", "--out", tmp_path, "--images", 1, "--split", "val")
     assert again.exit_code == 1
     assert "val_annotations.json: already there" in again.stderr
+
+
+@pytest.mark.parametrize("layout", ["bop", "yolo"])
+def test_solids_are_written_with_poses_that_can_be_read(layout, tmp_path):
+    run = synth(
+        "--scene", "pose", "--format", layout, "--out", tmp_path / "new", "--images", 2, "--size", "64x48"
+    )
+    assert run.exit_code == 0, run.output
+    assert f"anydet check-dataset {tmp_path / 'new'} --split val" in run.stderr
+    opened, wanted = open_dataset(tmp_path / "new"), PoseScenes(2, 0, (64, 48))
+    for here, there in zip(opened, wanted, strict=True):
+        assert np.array_equal(here.image(), there.image())
+        assert np.allclose(here.labels.poses.rotations, there.labels.poses.rotations)
 
 
 def test_a_scene_is_written_only_in_its_own_formats(tmp_path):

@@ -4,7 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anydet.geometry.rotations import matrix_to_rot6d, rot6d_rows_to_columns, rot6d_to_matrix
+from anydet.geometry.rotations import (
+    matrix_to_rot6d,
+    random_rotation,
+    rot6d_rows_to_columns,
+    rot6d_to_matrix,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -60,3 +65,14 @@ def test_rows_and_columns_of_one_rotation_meet(seed):
 def test_a_quarter_turn_is_stored_by_columns():
     quarter = np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
     assert matrix_to_rot6d(quarter).tolist() == [[0, 1, 0, -1, 0, 0]]
+
+
+def test_random_rotations_are_rotations_and_lean_in_no_direction():
+    """The mean angle of uniform rotations is pi / 2 + 2 / pi (Miles 1965), 126.5 degrees."""
+    rng = np.random.default_rng(0)
+    found = np.stack([random_rotation(rng) for _ in range(4000)])
+    assert np.allclose(found @ found.transpose(0, 2, 1), np.eye(3))
+    assert np.allclose(np.linalg.det(found), 1)
+    assert np.abs(found.mean(axis=0)).max() < 0.04
+    angles = np.arccos(np.clip((np.trace(found, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    assert abs(angles.mean() - (np.pi / 2 + 2 / np.pi)) < 0.03

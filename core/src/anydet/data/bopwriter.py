@@ -13,6 +13,7 @@ from anydet.data.bopfile import CAMERA_FILE, HALF_PIXEL, INFO_FILE, METRES, TRUT
 from anydet.data.depth import WRITTEN_SCALE, write_depth
 from anydet.data.modelwriter import write_models
 from anydet.data.newfolder import new_folder
+from anydet.data.objects import INFO, model_names
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.posescenes.scene import PoseScene
 from anydet.data.posescenes.solids import CLASSES, solids
@@ -35,18 +36,26 @@ def write_bop(dataset: PoseScenes, root: Path, split: str = "train", *, report: 
         report: called with 1 after each image.
 
     Raises:
-        OptionError: the split is there already.
+        OptionError: the split is there already, or models of other objects.
     """
     check_split(split)
     if (root / split).exists():
         raise OptionError(f"{root / split}: already there", fix="name another split, or another folder")
-    if not (root / "models").exists():
-        with new_folder(root / "models") as folder:
-            write_models(folder, dict(zip(CLASSES.source_ids, solids(), strict=True)))
+    _write_models(root / "models")
     with new_folder(root / split) as folder:
         for first in range(0, len(dataset), SCENE_IMAGES):
             indices = range(first, min(first + SCENE_IMAGES, len(dataset)))
             _write_scene(dataset, indices, folder / f"{first // SCENE_IMAGES:06d}", report)
+
+
+def _write_models(folder: Path) -> None:
+    """The models, unless another split has brought them."""
+    names = dict(zip(CLASSES.source_ids, CLASSES.names, strict=True))
+    if not folder.exists():
+        with new_folder(folder) as empty:
+            write_models(empty, dict(zip(CLASSES.source_ids, solids(), strict=True)))
+    elif not (folder / INFO).is_file() or model_names(folder / INFO) != names:
+        raise OptionError(f"{folder}: models of other objects are there", fix="name another folder")
 
 
 def _write_scene(dataset: PoseScenes, indices: range, folder: Path, report: Report | None) -> None:

@@ -153,7 +153,7 @@ def test_an_image_without_objects_has_no_poses_and_can_be_read(tmp_path):
         assert len(labels) == 0
 
 
-def test_a_second_split_goes_into_the_same_folder_and_the_first_stays(bop, tmp_path):
+def test_a_second_split_goes_into_the_same_folder_and_the_first_stays(tmp_path):
     root = tmp_path / "both"
     write_bop(PoseScenes(1, seed=1, image_wh=(48, 48)), root, "train")
     write_bop(PoseScenes(1, seed=2, image_wh=(48, 48)), root, "val")
@@ -161,6 +161,14 @@ def test_a_second_split_goes_into_the_same_folder_and_the_first_stays(bop, tmp_p
     with pytest.raises(OptionError, match="already there"):
         write_bop(PoseScenes(1), root, "val")
     assert sorted(path.name for path in root.iterdir()) == ["models", "train", "val"]
+
+
+def test_models_of_other_objects_are_not_written_over(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "models_info.json").write_text('{"1": {"diameter": 10}}')
+    with pytest.raises(OptionError, match="models of other objects"):
+        write_bop(PoseScenes(1), tmp_path, "val")
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 def test_depth_maps_that_are_none_are_refused_by_name(bop, tmp_path):
