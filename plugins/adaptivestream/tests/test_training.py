@@ -51,6 +51,20 @@ def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path):
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
+def test_half_precision_an_average_of_weights_and_accumulation_go_together(tmp_path):
+    """What is loaded is the average that was validated."""
+    adapter, result = train(
+        tmp_path, amp="bf16", use_ema=True, ema_eval=True, ema_decay=0.5, gradient_accumulation_steps=2
+    )
+    settings = PLUGINS.settings("adaptivestream", checkpoint=result.checkpoint)
+    with PLUGINS.adapter("adaptivestream", settings) as loaded:
+        state = loaded.get_model().state_dict()
+    for name, value in adapter.get_model().state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert np.isfinite(lines(tmp_path / "train_metrics.jsonl")[-1]["train_loss"])
+
+
 def spoil(monkeypatch, keys):
     """Images of these keys reach the model as NaN."""
     item = AdaptiveStreamTraining.item
