@@ -7,6 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from hypothesis import given
+from hypothesis import strategies as st
 from torchvision.models import WeightsEnum
 
 from anydet.errors import TrainingError
@@ -14,8 +16,8 @@ from anydet.training.checkpoint import Checkpoint, save_checkpoint
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.assembly import chosen_architecture
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.norms import group_norm
 from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from
-from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.saved import About, Saved, inferred_architecture, read_saved, save_state
 
 TINY = {"min_size": 64, "max_size": 96, "pyramid_channels": 16, "representation_size": 8}
@@ -162,8 +164,8 @@ def test_batch_norms_of_a_plain_file_are_frozen():
     assert found.norm == "frozen"
 
 
-def test_group_norms_divide_every_number_of_channels():
-    pyramid = build_pyramid(Architecture.of(1, "mobilenet_v3_large_320_fpn", norm="group"))
-    groups = {m.num_groups for m in pyramid.modules() if isinstance(m, torch.nn.GroupNorm)}
-    assert groups <= {8, 16, 32}
-    assert len(groups) > 1
+@given(st.integers(1, 2048))
+def test_group_norms_divide_every_number_of_channels(channels):
+    norm = group_norm(channels)
+    assert channels % norm.num_groups == 0
+    assert norm.num_groups == max(g for g in (1, 2, 4, 8, 16, 32) if channels % g == 0)
