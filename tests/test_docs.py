@@ -29,6 +29,7 @@ SLOW = {
     "evaluate-states-poses-and-masks",
     "find-what-a-model-gets-wrong",
     "prepare-bike-parts",
+    "prepare-poses",
     "train-a-model",
     "understand-low-ap",
     "which-preset-for-my-model",
