@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridTask, tiny_run
+from tinytask import GridTask, same_weights, tiny_run
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoint import load_checkpoint
@@ -22,6 +22,7 @@ from anydet.training.guards import (
     first_nonfinite_parameter,
 )
 from anydet.training.hooks import TrainingHook
+from anydet.training.sanitising import sanitise
 from anydet.training.task import StepOutput
 
 NAN = float("nan")
@@ -157,3 +158,83 @@ def test_poisoned_weights_end_the_run_at_once_even_where_steps_may_be_skipped(tm
         train(lambda run: GridTask(run.dataset.classes, {}), run, hooks=[Poison()])
     kept = load_checkpoint(tmp_path / "checkpoint.pt").model
     assert all(torch.isfinite(value).all() for value in kept.values())
+
+
+def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path):
+    class Poison(TrainingHook):
+        def before_step(self, loop):
+            if loop.progress.step == 2:
+                loop.parts.task.model.head.weight.data[0] = NAN
+
+    tasks = []
+
+    def build(run):
+        tasks.append(GridTask(run.dataset.classes, {}))
+        return tasks[0]
+
+    run = tiny_run(tmp_path, on_nonfinite="skip", save_every=2)
+    with pytest.raises(TrainingError, match=r"the model has its weights of step 2 again, as in .*checkpoint"):
+        train(build, run, hooks=[Poison()])
+    kept = load_checkpoint(tmp_path / "checkpoint.pt").model
+    assert same_weights(tasks[0].model.state_dict(), kept)
+    assert all(torch.isfinite(value).all() for value in kept.values())
+
+
+@pytest.mark.parametrize("name", ["head.weight", "backbone.1.running_var"])
+def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, name):
+    class Break(TrainingHook):
+        def after_step(self, loop):
+            if loop.progress.step == 4:
+                loop.parts.task.model.state_dict()[name][0] = float("inf")
+
+    run = tiny_run(tmp_path, options={"norm": True}, save_every=3, val_every=0, epochs=1, images=16)
+    with pytest.raises(TrainingError, match=f"after step 4 the weights of {name} are not finite.*of step 3"):
+        train(lambda run: GridTask(run.dataset.classes, run.options), run, hooks=[Break()])
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved.step == 3
+    assert all(torch.isfinite(value).all() for value in saved.model.values())
+
+
+def test_what_a_task_sanitises_is_counted_in_training_and_validation(tmp_path):
+    class Sanitising(GridTask):
+        def step(self, batch):
+            output = super().step(batch)
+            found = sanitise(torch.tensor([NAN, 11.0, 3.0]), 10.0)
+            return StepOutput(output.losses, sanitised={"logits": found.nonfinite + found.clamped})
+
+    run = tiny_run(tmp_path, epochs=1, gradient_accumulation_steps=2)
+    train(lambda run: Sanitising(run.dataset.classes, {}), run)
+    lines = [json.loads(line) for line in (tmp_path / "train_metrics.jsonl").read_text().splitlines()]
+    assert [line["train_sanitised_logits"] for line in lines] == [4, 2]
+    validation = json.loads((tmp_path / "val_metrics.jsonl").read_text())
+    assert validation["val_sanitised_logits"] == 4
+
+
+def test_numbers_are_sanitised_with_a_gradient_where_they_are_kept():
+    numbers = torch.tensor([NAN, float("inf"), -float("inf"), 20.0, -3.0], requires_grad=True)
+    found = sanitise(numbers, 10.0)
+    found.values.sum().backward()
+    assert found.values.tolist() == [0.0, 10.0, -10.0, 10.0, -3.0]
+    assert (int(found.nonfinite), int(found.clamped)) == (3, 1)
+    assert numbers.grad.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path, monkeypatch):
+    """The scaler of fp16 works on the CPU as well; the engine only offers it with CUDA."""
+    from anydet.training import engine
+    from anydet.training.assembly import assemble
+
+    def scaled(run, task, processes, hooks):
+        processes.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
+        return assemble(run, task, processes, hooks)
+
+    monkeypatch.setattr(engine, "assemble", scaled)
+    train(lambda run: GridTask(run.dataset.classes, {}), tiny_run(tmp_path, epochs=1))
+    lines = [json.loads(line) for line in (tmp_path / "train_metrics.jsonl").read_text().splitlines()]
+    reasons = [line["overflow"] for line in lines if "overflow" in line]
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    assert reasons
+    assert set(reasons) == {"fp16 overflowed; the loss scale was lowered"}
+    assert saved.training["progress"]["overflows"] == len(reasons)
+    assert saved.training["progress"]["skipped"] == 0
+    assert all(torch.isfinite(value).all() for value in saved.model.values())

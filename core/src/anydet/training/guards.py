@@ -8,6 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+NUMBERS_FIX = (
+    "lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0), or leave such batches out "
+    "(--on-nonfinite skip); 'anydet diagnose' looks for the cause"
+)
+"""What to do where numbers went wrong."""
+
 _SHOWN_IMAGES = 8
 
 
@@ -25,6 +31,12 @@ def first_nonfinite_parameter(model: nn.Module) -> str | None:
         if not bool(torch.isfinite(parameter.detach()).all()):
             return name
     return None
+
+
+def first_nonfinite_weight(model: nn.Module) -> str | None:
+    """Name of the first parameter or kept buffer (running statistics) that holds NaN or infinity."""
+    found = first_nonfinite(dict(model.state_dict()), "")
+    return None if found is None else found.removeprefix(".")
 
 
 def first_nonfinite_gradient(model: nn.Module) -> str | None:

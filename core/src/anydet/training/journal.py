@@ -70,6 +70,11 @@ class Journal:
             self._train.append({"step": step, "epoch": epoch, "skipped": reason})
             self._display.message(f"step {step + 1} skipped: {reason}")
 
+    def overflowed(self, step: int, epoch: int, reason: str) -> None:
+        """A step that fp16 could not take; the next one has a lower loss scale."""
+        if self._main:
+            self._train.append({"step": step, "epoch": epoch, "overflow": reason})
+
     def validation(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """A validation after step ``step``."""
         if self._main:

@@ -37,6 +37,7 @@ class Keeper:
         ema: kept with the weights, and what predicts with ``ema_eval``; or ``None``.
         hooks: those with a name are kept.
         fingerprint: of the training images, so that a run goes on with the same ones.
+        saved_step: of this run's last checkpoint, ``None`` before the first.
     """
 
     run: Run
@@ -48,6 +49,7 @@ class Keeper:
     ema: Ema | None
     hooks: Sequence[TrainingHook]
     fingerprint: str
+    saved_step: int | None = None
 
     def as_predicted(self) -> AbstractContextManager[None]:
         """The live model with the weights that ``predict`` will have: the average's with ``ema_eval``."""
@@ -72,6 +74,7 @@ class Keeper:
                 "data": self.fingerprint,
             }
             save_checkpoint(self.run.paths.last, self._checkpoint(progress, metrics, training))
+        self.saved_step = progress.step
 
     def save_best(self, progress: Progress, metrics: Mapping[str, float]) -> None:
         """Write what ``predict`` loads."""
@@ -82,6 +85,14 @@ class Keeper:
         """The live model has the weights of the best checkpoint; every process reads it."""
         best = load_checkpoint(self.run.paths.best, device=self.processes.device)
         load_weights(self.task.model, best.model, source=str(self.run.paths.best))
+
+    def put_back(self) -> str:
+        """The live model has the weights of this run's last checkpoint, where there is one; says which."""
+        if self.saved_step is None:
+            return "no checkpoint was written yet, so that the model is as it was left"
+        last = load_checkpoint(self.run.paths.last, device=self.processes.device)
+        load_weights(self.task.model, last.model, source=str(self.run.paths.last))
+        return f"the model has its weights of step {self.saved_step} again, as in {self.run.paths.last}"
 
     def restore(self, progress: Progress) -> dict[str, float]:
         """Go on from the last checkpoint: fills in ``progress``, gives the last validation's numbers.
@@ -105,6 +116,7 @@ class Keeper:
         for field in fields(progress):
             setattr(progress, field.name, training["progress"][field.name])
         progress.stopped_early = self.best.should_stop
+        self.saved_step = progress.step
         restore_rng(_on_cpu(training["rng"][self.processes.rank]))
         return dict(checkpoint.metrics)
 

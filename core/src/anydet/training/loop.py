@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NoReturn
 
 from anydet.errors import PluginError, TrainingError
 from anydet.training.assembly import Parts
+from anydet.training.guards import NUMBERS_FIX, first_nonfinite_weight
 from anydet.training.hooks import TrainingHook
 from anydet.training.loading import LoadedBatch
 from anydet.training.processes import memory_mb
@@ -93,7 +95,8 @@ class Loop:
         self._tell("on_train_end")
 
     def save(self) -> None:
-        """Write the last checkpoint."""
+        """Write the last checkpoint; raises ``TrainingError`` where weights are not finite."""
+        self._check_weights()
         self.parts.keeper.save_last(self.progress, self.validation)
 
     def _run_epoch(self) -> None:
@@ -161,23 +164,24 @@ class Loop:
         progress, settings = self.progress, self.settings
         if bad.overflow:
             progress.overflows += 1
+            self.parts.journal.overflowed(progress.step, progress.epoch, bad.problem)
             return
         where = f"step {progress.step + 1} (epoch {progress.epoch})"
         if bad.hopeless or settings.on_nonfinite == "stop":
-            raise TrainingError(
-                f"{where}: {bad.problem}",
-                fix="lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0), or leave such "
-                "batches out (--on-nonfinite skip)",
-            )
+            self._give_up(f"{where}: {bad.problem}", NUMBERS_FIX)
         progress.skipped += 1
         progress.epoch_skipped += 1
         progress.skipped_in_row += 1
         self.parts.journal.skipped(progress.step, progress.epoch, bad.problem)
         if progress.skipped_in_row >= settings.max_skips:
-            raise TrainingError(
+            self._give_up(
                 f"{where}: {progress.skipped_in_row} steps in a row were skipped; the last: {bad.problem}",
-                fix="look at these images, lower --lr, or allow more with --max-skips",
+                "look at these images, lower --lr, or allow more with --max-skips",
             )
+
+    def _give_up(self, problem: str, fix: str) -> NoReturn:
+        """Numbers are beyond repair: the model gets back what the last checkpoint holds."""
+        raise TrainingError(f"{problem}; {self.parts.keeper.put_back()}", fix=fix)
 
     def _end_epoch(self) -> None:
         """Judge, validate, save; an epoch that ``max_steps`` cut short stays where it is."""
@@ -201,14 +205,21 @@ class Loop:
         skipped, taken = self.progress.epoch_skipped, self.progress.epoch_steps
         share = skipped / max(1, skipped + taken)
         if share > self.settings.max_skip_share:
-            raise TrainingError(
+            self._give_up(
                 f"epoch {self.progress.epoch}: {skipped} of {skipped + taken} steps were skipped, more than "
                 f"max_skip_share {self.settings.max_skip_share:g} allows; reasons are in "
                 f"{self.run.paths.train_metrics}",
-                fix="correct the images named there, or allow more with --max-skip-share",
+                "correct the images named there, or allow more with --max-skip-share",
             )
 
+    def _check_weights(self) -> None:
+        """A checkpoint never holds, and a validation never measures, weights that are not finite."""
+        model, step = self.parts.task.model, self.progress.step
+        if broken := [name for name in self.parts.processes.gather([first_nonfinite_weight(model)]) if name]:
+            self._give_up(f"after step {step} the weights of {broken[0]} are not finite", NUMBERS_FIX)
+
     def _validate(self) -> None:
+        self._check_weights()
         progress, parts = self.progress, self.parts
         taken = max(1, progress.epoch_steps)
         found: dict[str, float] = {"avg_train_loss": progress.loss_sum / taken}

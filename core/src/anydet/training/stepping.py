@@ -29,6 +29,9 @@ from anydet.training.rng import isolated_rng
 from anydet.training.settings import TrainSettings
 from anydet.training.task import TrainingTask
 
+SANITISED = "sanitised_"
+"""Before names of counts, which are added up where losses are averaged."""
+
 
 class BadStep(Exception):  # noqa: N818 - a verdict on a step; who catches it decides what it means
     """A step was not taken, and nothing of it is left.
@@ -55,9 +58,13 @@ class StepModule(nn.Module):
         self._step = task.step
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """``loss``, and every part as ``loss_<name>``."""
+        """``loss``, every part as ``loss_<name>``, every count as ``sanitised_<name>``."""
         output = self._step(batch)
-        return {"loss": output.loss, **{f"loss_{name}": loss for name, loss in output.losses.items()}}
+        return {
+            "loss": output.loss,
+            **{f"loss_{name}": loss for name, loss in output.losses.items()},
+            **{f"{SANITISED}{name}": count.detach() for name, count in output.sanitised.items()},
+        }
 
 
 class Stepper:
@@ -89,7 +96,7 @@ class Stepper:
         self._buffers = BufferSnapshot(task.model) if settings.on_nonfinite == "skip" else None
 
     def take(self, window: Sequence[LoadedBatch]) -> dict[str, float]:
-        """One step; gives ``loss``, ``loss_<name>`` and ``grad_norm`` (before clipping).
+        """One step; gives ``loss``, ``loss_<name>``, ``sanitised_<name>`` and ``grad_norm`` before clipping.
 
         Raises:
             BadStep: a number is not finite or too large; weights and buffers are as before.
@@ -101,7 +108,10 @@ class Stepper:
         losses = self._backward(window)
         norm = self._gradient_norm()
         values = self._processes.mean(torch.stack([*losses.values(), norm.float()])).tolist()
-        numbers = dict(zip((*losses, "grad_norm"), values, strict=True))
+        numbers = {
+            name: value * self._processes.world if name.startswith(SANITISED) else value
+            for name, value in zip((*losses, "grad_norm"), values, strict=True)
+        }
         self._look_at_numbers(numbers, window)
         if self._settings.clip_grad_norm:
             clip_grads_with_norm_(self._parameters, self._settings.clip_grad_norm, norm)
@@ -112,7 +122,10 @@ class Stepper:
         return numbers
 
     def _backward(self, window: Sequence[LoadedBatch]) -> dict[str, Tensor]:
-        """Gradients of the mean over the window's batches; gives the means of their losses."""
+        """Gradients of the mean over the window's batches; gives the means of their losses.
+
+        Counts are added up.
+        """
         sums: dict[str, Tensor] = {}
         try:
             for number, loaded in enumerate(window, start=1):
@@ -120,7 +133,8 @@ class Stepper:
                     losses = self._module(self._processes.to_device(loaded.batch))
                     self._processes.accelerator.backward(losses["loss"] / len(window))
                 for name, loss in losses.items():
-                    share = loss.detach().float() / len(window)
+                    batches = 1 if name.startswith(SANITISED) else len(window)
+                    share = loss.detach().float() / batches
                     sums[name] = sums[name] + share if name in sums else share
         except torch.OutOfMemoryError as exc:
             raise TrainingError(

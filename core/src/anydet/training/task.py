@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -25,11 +25,14 @@ class StepOutput:
         losses: name -> scalar tensor; logged as ``train_loss_<name>``.
         total: what is minimised; the sum of ``losses`` where it is ``None``.
         logits: class logits of the batch, for distillation and replay, where the model gives them.
+        sanitised: name -> scalar count of numbers that were changed so that the loss is finite; logged as
+            ``train_sanitised_<name>``.
     """
 
     losses: Mapping[str, Tensor]
     total: Tensor | None = None
     logits: ClassLogits | None = None
+    sanitised: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def loss(self) -> Tensor:
@@ -83,6 +86,13 @@ class TrainingTask(ABC):
     @abstractmethod
     def modules(self) -> Mapping[str, Sequence[nn.Module]]:
         """``{"backbone": [...], "head": [...]}``: parameter groups and targets of adapters such as LoRA."""
+
+    def chance_losses(self) -> Mapping[str, float]:
+        """What parts of the loss cost a model that guesses evenly, where that is known: ``{"class": ln C}``.
+
+        ``anydet diagnose`` compares the first losses with it.
+        """
+        return {}
 
     @abstractmethod
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
