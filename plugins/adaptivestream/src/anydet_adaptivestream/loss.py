@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anydet.data.classmasks import UNLABELLED
+from anydet.training.sanitising import Sanitised, sanitise
 from anydet_adaptivestream.model import fit
 
 NO_LABEL = -1
@@ -81,8 +82,8 @@ class StableLoss(nn.Module):
         """
         if seg_target.numel():
             seg_pred = fit(_in_full(seg_pred), tuple(seg_target.shape[-2:]))
-        pixels, pixel_counts = self._limited(seg_pred)
-        images, image_counts = self._limited(cls_pred)
+        pixel_logits, image_logits = self._limited(seg_pred), self._limited(cls_pred)
+        pixels, images = pixel_logits.values, image_logits.values
         seg_target, unknown_pixels = _known(seg_target, pixels.shape[1], self.ignore_index)
         cls_target, unknown_images = _known(cls_target, images.shape[1], NO_LABEL)
         segmentation = _cross_entropy(pixels, seg_target, self.ignore_index)
@@ -93,17 +94,13 @@ class StableLoss(nn.Module):
             + self.dice_weight * dice
             + self.classification_weight * classification
         )
-        nonfinite, clamped = pixel_counts + image_counts
+        nonfinite = pixel_logits.nonfinite + image_logits.nonfinite
+        clamped = pixel_logits.clamped + image_logits.clamped
         unknown = unknown_pixels + unknown_images
         return Losses(total, segmentation, dice, classification, nonfinite, clamped, unknown)
 
-    def _limited(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits within the limit, and (2,) how many were not finite, and how many too large."""
-        logits, limit = _in_full(logits), self.limit
-        finite = torch.isfinite(logits.detach())
-        large = finite & (logits.detach().abs() > limit)
-        sane = torch.nan_to_num(logits, nan=0.0, posinf=limit, neginf=-limit).clamp(-limit, limit)
-        return sane, torch.stack([(~finite).sum(), large.sum()])
+    def _limited(self, logits: Tensor) -> Sanitised:
+        return sanitise(_in_full(logits), self.limit)
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, *, smooth: float = 1.0) -> Tensor:

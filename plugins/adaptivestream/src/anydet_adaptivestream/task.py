@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -60,11 +61,7 @@ class AdaptiveStreamTraining(TrainingTask):
         return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
     def step(self, batch: Item) -> StepOutput:
-        """Losses of segmentation and classification, their weighted sum, and what had to be changed.
-
-        ``nonfinite_logits``, ``clamped_logits`` and ``unknown_labels`` are counts beside the losses, so that
-        they are logged; they are no part of the sum.
-        """
+        """Losses of segmentation and classification, their weighted sum, and what had to be changed."""
         losses = self.loss(*self.model(batch["images"]), batch["masks"], batch["labels"])
         named = {"segmentation": losses.segmentation, "classification": losses.classification}
         if self.loss.dice_weight:
@@ -74,7 +71,11 @@ class AdaptiveStreamTraining(TrainingTask):
             "clamped_logits": losses.clamped,
             "unknown_labels": losses.unknown,
         }
-        return StepOutput(named | {name: count.float() for name, count in counts.items()}, losses.total)
+        return StepOutput(named, losses.total, sanitised=counts)
+
+    def chance_losses(self) -> Mapping[str, float]:
+        """Cross-entropy of an even guess."""
+        return dict.fromkeys(("segmentation", "classification"), math.log(len(self.classes)))
 
     def modules(self) -> Mapping[str, Sequence[nn.Module]]:
         """The encoder, and what stands on it."""
