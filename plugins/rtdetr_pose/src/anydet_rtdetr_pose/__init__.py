@@ -1,10 +1,11 @@
-"""What this package offers, as data: it is read whenever anydet starts, so it imports nothing heavy."""
+"""RT-DETR with pose heads behind an anydet adapter. Importing this imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from anydet.plugins import AdapterSpec, hookimpl
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.specs import AdapterSpec
 
 
 @hookimpl
@@ -13,10 +14,11 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
     register(
         AdapterSpec(
             name="rtdetr_pose",
-            factory="anydet_rtdetr_pose.adapter:RtdetrPoseAdapter",
-            summary="Coloured things by their hue",
-            tasks=("detect",),
-            capabilities=("predict",),
+            factory="anydet_rtdetr_pose.adapter:RTDETRPose",
+            summary="RT-DETR that also tells depth, rotation and translation of what it finds",
+            tasks=("detect", "pose"),
+            capabilities=("predict", "train", "ttt"),
             options_schema="anydet_rtdetr_pose:options.schema.json",
+            training_schema="anydet_rtdetr_pose:training.schema.json",
         )
     )

@@ -1,90 +1,174 @@
-"""The adapter, and a small detector that knows a hue for each class.
-
-``RtdetrPoseAdapter`` is what anydet talks to; ``detect`` and all below it is the detector.
-"""
+"""The ``rtdetr_pose`` adapter: predicts, trains, and shows its live model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
+import msgspec
+import torch
+from torch import Tensor
 
+from anydet.data.dataset import Dataset
 from anydet.data.record import Record
-from anydet.plugins import Adapter
-from anydet.types import AdapterSettings, BoolArray, ByteImage, ClassTable, FloatArray, ImagePredictions
+from anydet.errors import OptionError
+from anydet.plugins.adapter import ClassLogits, TrainResult
+from anydet.plugins.options import check_options, load_schema
+from anydet.training.adapter import TorchAdapter
+from anydet.training.checkpoint import load_weights
+from anydet.training.configfile import open_config
+from anydet.training.engine import train
+from anydet.training.keys import join_schema
+from anydet.training.run import Run
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet_rtdetr_pose.architecture import Architecture, Heads, read_size
+from anydet_rtdetr_pose.assembly import build_task, chosen_architecture, chosen_stages
+from anydet_rtdetr_pose.model import PoseDetector
+from anydet_rtdetr_pose.predictor import Predictor
+from anydet_rtdetr_pose.published import Published, read_published
+from anydet_rtdetr_pose.saved import NAME, Saved, read_saved
+from anydet_rtdetr_pose.task import PoseTraining, last_logits
 
-HUES_DEG = {"circle": 0, "square": 120, "triangle": 220, "star": 50, "cross": 300, "hexagon": 175}
+_UNNAMED = 80
+"""Classes of a model that nobody has told any: as many as COCO has."""
+TRAINING_SCHEMA = "anydet_rtdetr_pose:training.schema.json"
+_RANDOM = (
+    "rtdetr_pose has RANDOM WEIGHTS: no checkpoint was given, and what it finds means nothing; "
+    "add --checkpoint RUN (a run's folder or best.pt), or --option weights=ID of a published model"
+)
 
 
-class RtdetrPoseAdapter(Adapter):
-    """Coloured things by their hue."""
+class RTDETRPose(TorchAdapter):
+    """RT-DETR that tells depth, rotation and translation of what it finds.
+
+    Args:
+        settings: ``checkpoint`` is a run's folder or a checkpoint of one; it says what the model is. Without
+            one there are the option ``weights``, or random weights of the model that ``config`` (a packaged
+            name or a path) describes. Options are those of ``options.schema.json``.
+
+    Raises:
+        TrainingError: weights cannot be read, or are another model's.
+        OptionError: the config or an option is wrong.
+    """
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
-        # Load your model here: once, from settings.checkpoint, onto settings.device.
-        # Options are checked and completed by options.schema.json before they come here.
-        self.tolerance_deg = float(settings.options["tolerance_deg"])
-        self.min_area_px = int(settings.options["min_area_px"])
+        self._config = read_config(settings.config) if settings.config else {}
+        self._saved: Saved | None = read_saved(settings.checkpoint) if settings.checkpoint else None
+        weights = None if self._saved else settings.options.get("weights")
+        self._published: Published | None = read_published(weights) if weights else None
+        self._architecture = self._described()
+        self._trained = bool(self._saved or self._published)
 
     @property
     def classes(self) -> ClassTable:
-        """The names of class 0, 1, ...; evaluation joins classes by them."""
-        return ClassTable(tuple(HUES_DEG))
+        """Names from the checkpoint, the published weights or the option ``names``."""
+        return ClassTable(self._architecture.classes)
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Preprocessing as it is used, for ``meta``, and whether the weights mean anything."""
+        inputs = self._architecture.inputs
+        return {
+            "image_size": list(inputs.size_wh),
+            "preprocess": {"resize": inputs.resize, "size_wh": list(inputs.size_wh), "scale": "1/255"},
+            "warnings": [] if self._trained else [_RANDOM],
+        }
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order, also where nothing is found."""
-        for record in records:
-            image = record.image()  # (H, W, 3) uint8 RGB; never open record.path
-            # Run your model here. A network takes all records of the call as one batch.
-            rows = detect(image, self.tolerance_deg, self.min_area_px)
-            rows = rows[rows[:, 4] >= self.settings.score_floor]
-            yield ImagePredictions(
-                image=record.key,
-                size_wh=(image.shape[1], image.shape[0]),
-                boxes_xyxy_px=rows[:, :4],  # in pixels of image: undo your resizing
-                scores=rows[:, 4],  # in [0, 1]
-                class_ids=rows[:, 5].astype(np.int64),  # positions in classes
-            )
+        """One result a record, in their order; each detection with its pose where poses were learned."""
+        return self._predictor(self._model)(records)
 
+    def get_model(self) -> PoseDetector:
+        """The live module that ``predict`` uses."""
+        model: PoseDetector = self._model
+        return model
 
-def detect(image: ByteImage, tolerance_deg: float, min_area_px: int) -> FloatArray:
-    """(N, 6) x1, y1, x2, y2, score and class of the things in an image."""
-    found = [
-        (*box, score, class_id)
-        for class_id, mask in enumerate(class_masks(image, tolerance_deg))
-        for box, score in boxes(mask, min_area_px)
-    ]
-    return np.array(found, np.float64).reshape(-1, 6)
+    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterator[Tensor]:
+        """(B, 3, H, W) inputs as ``predict`` prepares them, on the model's device."""
+        predictor = replace(self._predictor(self._model), batch_size=batch_size)
+        return map(predictor.stack, predictor.batches(records))
 
+    def class_logits(self, batch: Tensor) -> ClassLogits:
+        """Logits of the last decoder layer's queries; sigmoid, no background."""
+        return last_logits(self._model(batch), (batch.shape[3], batch.shape[2]))
 
-def class_masks(image: ByteImage, tolerance_deg: float) -> Iterator[BoolArray]:
-    """(H, W) pixels of each class: colourful ones, near the hue of the class."""
-    red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
-    hue = np.degrees(np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue))
-    colourful = np.ptp(image, axis=-1) > 100
-    for centre in HUES_DEG.values():
-        away = np.abs((hue - centre + 180) % 360 - 180)
-        yield colourful & (away < tolerance_deg)
+    def training_task(self, run: Run) -> PoseTraining:
+        """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""
+        task = build_task(run, self._saved, self._predictor)
+        self._model, self._architecture, self._trained = task.model, task.model.architecture, True
+        return task
 
+    def train(self, dataset: Dataset, run: Run) -> TrainResult:
+        """Train by the engine's loop; in the stages that are asked for single heads learn alone."""
+        del dataset
+        result = train(self.training_task, run, [chosen_stages(run.options)])
+        self._model.eval()
+        return result
 
-def boxes(
-    mask: BoolArray, min_area_px: int, left: int = 0, top: int = 0
-) -> Iterator[tuple[tuple[int, int, int, int], float]]:
-    """Boxes of a mask, cut apart at empty columns and rows; the score of each is the share that it fills."""
-    for x1, x2 in runs(mask.any(axis=0)):
-        for y1, y2 in runs(mask[:, x1:x2].any(axis=1)):
-            part = mask[y1:y2, x1:x2]
-            if part.sum() < min_area_px:
-                continue
-            if part.shape == mask.shape:
-                yield (left, top, left + x2 - x1, top + y2 - y1), float(part.mean())
+    @cached_property
+    def _model(self) -> PoseDetector:
+        """With the checkpoint's or published weights, or random ones of the settings' seed."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.settings.seed)
+            if self._published is not None:
+                model = self._published.start(self._architecture)
             else:
-                yield from boxes(part, min_area_px, left + x1, top + y1)
+                model = PoseDetector(self._architecture)
+        if self._saved is not None:
+            load_weights(model, self._saved.state, source=self._saved.source)
+        model.to(self.settings.device).eval()
+        return model
+
+    def _predictor(self, model: PoseDetector) -> Predictor:
+        settings = self.settings
+        return Predictor(
+            model, settings.batch_size, settings.score_floor, settings.max_detections, stage=self.stage
+        )
+
+    def _described(self) -> Architecture:
+        """What the checkpoint, the published weights or the config, and the options say of the model."""
+        options = self.settings.options
+        if self._saved is not None:
+            architecture = self._saved.architecture
+        else:
+            names = tuple(options.get("names") or ())
+            classes = self._published.classes if self._published else names or _numbered(_UNNAMED)
+            heads = Heads(pose=self._published is None)
+            keys = {**self._config, **options}
+            architecture = chosen_architecture(keys, classes, heads, source=self.settings.config or "model")
+            if self._published is not None:
+                architecture = self._published.architecture(architecture)
+        return _with_options(architecture, options)
 
 
-def runs(line: ArrayLike) -> list[list[int]]:
-    """[start, end) of each stretch of a line that is true."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], line, [0]])))
-    pairs: list[list[int]] = edges.reshape(-1, 2).tolist()
-    return pairs
+def read_config(config: str) -> dict[str, Any]:
+    """Training keys of a config file, which may be a packaged one's name.
+
+    Raises ``OptionError`` where it is not there or a key in it is none.
+    """
+    schema = load_schema(TRAINING_SCHEMA)
+    file = open_config(config, schema)
+    return check_options(file.values, join_schema(schema), owner=f"{NAME}: {file.name}")
+
+
+def _with_options(architecture: Architecture, options: Mapping[str, Any]) -> Architecture:
+    """Other names and inputs than those that the weights were learned with."""
+    inputs = architecture.inputs
+    if "image_size" in options:
+        inputs = msgspec.structs.replace(inputs, size_wh=read_size(options["image_size"]))
+    if "resize" in options:
+        inputs = msgspec.structs.replace(inputs, resize=options["resize"])
+    names = tuple(options.get("names") or architecture.classes)
+    if len(names) != len(architecture.classes):
+        raise OptionError(
+            f"option names: {len(names)} names for {len(architecture.classes)} classes",
+            fix="give one name a class, or leave names out",
+        )
+    return msgspec.structs.replace(architecture, inputs=inputs, classes=names)
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"class {number}" for number in range(count))

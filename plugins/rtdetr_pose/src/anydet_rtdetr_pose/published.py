@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import torch
-from torch import Tensor
 from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Config
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
 from anydet.errors import TrainingError
 from anydet_rtdetr_pose.architecture import Architecture
 from anydet_rtdetr_pose.model import PoseDetector, build_detector
+from anydet_rtdetr_pose.rows import take_rows
 
 _KIND = "rt_detr_v2"
 _LABELS = ("id2label", "label2id", "_name_or_path", "architectures", "dtype", "transformers_version")
@@ -43,14 +42,9 @@ class Published:
         """A model whose weights are these; what tells classes apart is taken for those of the same name."""
         described = self.architecture(architecture)
         detector = build_detector(described)
-        rows = [
-            (new, self.classes.index(name))
-            for new, name in enumerate(architecture.classes)
-            if name in self.classes
-        ]
-        state = self.detector.state_dict()
-        taken = {key: _taken(own, state[key], rows, key) for key, own in detector.state_dict().items()}
-        detector.load_state_dict(taken)
+        own = detector.state_dict()
+        state = take_rows(self.detector.state_dict(), own, self.classes, architecture.classes)
+        detector.load_state_dict(state)
         return PoseDetector(described, detector)
 
 
@@ -79,14 +73,3 @@ def read_published(weights: str) -> Published:
 
 def _names(labels: Mapping[Any, str]) -> tuple[str, ...]:
     return tuple(labels[index] for index in sorted(labels, key=int))
-
-
-def _taken(own: Tensor, theirs: Tensor, rows: Sequence[tuple[int, int]], key: str) -> Tensor:
-    """Their tensor, or of one with a row a class, the rows of classes that both know."""
-    if not any(part in key for part in ("class_embed", "enc_score_head")):
-        return theirs
-    joined = own.clone()
-    if rows:
-        new, old = torch.tensor(rows).unbind(dim=1)
-        joined[new] = theirs[old]
-    return joined

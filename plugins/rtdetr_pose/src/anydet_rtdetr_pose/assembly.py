@@ -1,0 +1,163 @@
+"""``build_task``: the keys of a training run and its data become a model with first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from anydet.data.dataset import Dataset
+from anydet.errors import DatasetError, OptionError
+from anydet.training.config import is_given
+from anydet.training.run import Run
+from anydet.types import ClassTable, Labels
+from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_model, read_size
+from anydet_rtdetr_pose.backbones import STRIDES
+from anydet_rtdetr_pose.losses.criterion import WEIGHTS, Criterion
+from anydet_rtdetr_pose.matcher import Matcher, PoseCost
+from anydet_rtdetr_pose.model import PoseDetector
+from anydet_rtdetr_pose.predictor import Predictor
+from anydet_rtdetr_pose.published import read_published
+from anydet_rtdetr_pose.saved import Saved, read_saved
+from anydet_rtdetr_pose.stages import Stages
+from anydet_rtdetr_pose.symmetry import Symmetries
+from anydet_rtdetr_pose.task import PoseTraining, StagedTraining
+
+_KEPT = ("model", "published")
+_ASKED = {"num_queries": "num_queries", "image_size": "inputs", "resize": "inputs"}
+"""Training key -> what it changes of a checkpoint's architecture, where it is asked for."""
+
+
+def build_task(
+    run: Run, checkpoint: Saved | None, predictor: Callable[[PoseDetector], Predictor]
+) -> PoseTraining:
+    """The model to train, its weights those of the checkpoint, of the key ``weights``, or random.
+
+    Args:
+        run: its options are the adapter's training keys. A resumed run has the architecture that it began
+            with, and its weights come from the engine.
+        checkpoint: first weights that go before the key ``weights``, or ``None``.
+        predictor: how a model is asked while it is trained.
+
+    Raises:
+        DatasetError: the data set does not name its classes.
+        OptionError: keys do not fit each other or the data.
+        TrainingError: weights cannot be had or do not fit.
+    """
+    truth = run.dataset.ground_truth()
+    classes, options = _classes(run.dataset), run.options
+    if run.settings.resume:
+        model = PoseDetector(read_saved(run.paths.last).architecture)
+    else:
+        heads = chosen_heads(options, truth.labels)
+        model = first_model(chosen_architecture(options, classes.names, heads), run, checkpoint)
+    symmetries = Symmetries(truth.objects if options.get("symmetry", True) else None, len(classes))
+    uncertain = model.architecture.heads.uncertainty
+    criterion = Criterion(
+        chosen_matcher(options),
+        symmetries,
+        chosen_weights(options),
+        options.get("class_loss", "varifocal"),
+        uncertain,
+    )
+    stages = chosen_stages(options)
+    stages.check(model)
+    kind = StagedTraining if stages.any else PoseTraining
+    return kind(model, classes, criterion, predictor(model))
+
+
+def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) -> PoseDetector:
+    """A model with its first weights.
+
+    A checkpoint's architecture goes before the key ``model``; queries and inputs are its own as well, unless
+    somebody asks for others.
+    """
+    if checkpoint is not None:
+        asked = {part for key, part in _ASKED.items() if is_given(run.origins.get(key, ""))}
+        kept = {name for name in (*_KEPT, *_ASKED.values()) if name not in asked}
+        taken = {name: getattr(checkpoint.architecture, name) for name in kept}
+        model = PoseDetector(msgspec.structs.replace(architecture, **taken))
+        checkpoint.put_into(model)
+        return model
+    weights = run.options.get("weights")
+    return read_published(weights).start(architecture) if weights else PoseDetector(architecture)
+
+
+def chosen_architecture(
+    options: Mapping[str, Any], classes: tuple[str, ...], heads: Heads, *, source: str = "model"
+) -> Architecture:
+    """What training keys ask for.
+
+    Raises:
+        OptionError: a key is wrong, or an input has fewer places than there are queries.
+    """
+    inputs = Inputs(
+        size_wh=read_size(options.get("image_size", 640)), resize=options.get("resize", "stretch")
+    )
+    queries = options.get("num_queries", 300)
+    places = sum((inputs.size_wh[0] // stride) * (inputs.size_wh[1] // stride) for stride in STRIDES)
+    if queries > places:
+        raise OptionError(
+            f"num_queries {queries}: an input of {inputs.size_wh[0]} x {inputs.size_wh[1]} pixels has "
+            f"{places} places that queries are chosen from",
+            fix=f"--num-queries {places} or fewer, or a larger --image-size",
+        )
+    return Architecture(
+        classes=classes,
+        model=read_model(options.get("model"), source=source),
+        heads=heads,
+        inputs=inputs,
+        num_queries=queries,
+        num_denoising=options.get("num_denoising", 100),
+        label_noise=options.get("label_noise", 0.5),
+        box_noise=options.get("box_noise", 1.0),
+    )
+
+
+def chosen_heads(options: Mapping[str, Any], labels: Labels) -> Heads:
+    """Heads for what keys ask for and annotations have."""
+    pose = options.get("pose")
+    pose = labels.poses is not None if pose is None else bool(pose)
+    points = labels.keypoints if options.get("keypoints", False) else None
+    return Heads(
+        pose=pose,
+        uncertainty=pose and options.get("task_aligner", "none") == "uncertainty",
+        camera=pose and options.get("camera", True),
+        keypoints=0 if points is None else points.shape[1],
+    )
+
+
+def chosen_matcher(options: Mapping[str, Any]) -> Matcher:
+    """Costs by the keys ``cost_class``, ``cost_z``, ``cost_z_start_step`` and the like."""
+
+    def staged(name: str) -> PoseCost:
+        return PoseCost(options.get(f"cost_{name}", 0.0), options.get(f"cost_{name}_start_step", 0))
+
+    return Matcher(
+        class_cost=options.get("cost_class", 2.0),
+        box_cost=options.get("cost_box", 5.0),
+        giou_cost=options.get("cost_giou", 2.0),
+        z=staged("z"),
+        rotation=staged("rot"),
+        translation=staged("t"),
+    )
+
+
+def chosen_weights(options: Mapping[str, Any]) -> dict[str, float]:
+    """Weights of losses by the keys ``loss_z`` and the like."""
+    return {name: options.get(f"loss_{name}", weight) for name, weight in WEIGHTS.items()}
+
+
+def chosen_stages(options: Mapping[str, Any]) -> Stages:
+    """By the keys ``stage_off_steps`` and ``stage_k_steps``."""
+    return Stages(options.get("stage_off_steps", 0), options.get("stage_k_steps", 0))
+
+
+def _classes(dataset: Dataset) -> ClassTable:
+    if dataset.classes is None:
+        raise DatasetError(
+            f"{dataset.root}: names no classes",
+            fix="give a data.yaml with names, or COCO JSON with categories",
+        )
+    return dataset.classes

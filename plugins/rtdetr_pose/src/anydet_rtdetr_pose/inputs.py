@@ -1,0 +1,91 @@
+"""Images as a model takes them, the same in training and in prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anydet.data.record import Record
+from anydet.training.sample import Sample
+from anydet.training.samples import camera_tensor
+from anydet.training.transforms import letterbox, resize
+from anydet.types import ByteImage, FloatArray, Intrinsics, Size
+from anydet_rtdetr_pose.architecture import Inputs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One image as an input, and where it lies in it.
+
+    Attributes:
+        key: of the record.
+        size_wh: of the image in pixels.
+        pixels: (3, H, W) uint8 of the input.
+        corner: (2,) where the image's upper left corner lies, in pixels of the input.
+        scale: (2,) pixels of the input a pixel of the image, across and down.
+        camera: of the image, or ``None``.
+    """
+
+    key: str
+    size_wh: Size
+    pixels: Tensor
+    corner: FloatArray
+    scale: FloatArray
+    camera: Intrinsics | None
+
+    def to_image(self, points: FloatArray) -> FloatArray:
+        """(..., 2) points in pixels of the image, of those in pixels of the input."""
+        moved: FloatArray = (points - self.corner) / self.scale
+        return moved
+
+    def camera_to_input(self, camera: Intrinsics) -> FloatArray:
+        """(4,) fx, fy, cx, cy in pixels of the input."""
+        focal = np.array([camera.fx, camera.fy]) * self.scale
+        centre = np.array([camera.cx, camera.cy]) * self.scale + self.corner
+        return np.concatenate([focal, centre])
+
+    def camera_to_image(self, intrinsics: FloatArray) -> Intrinsics:
+        """The camera in pixels of the image, of (4,) fx, fy, cx, cy in pixels of the input."""
+        focal, centre = intrinsics[:2] / self.scale, self.to_image(intrinsics[2:])
+        return Intrinsics(float(focal[0]), float(focal[1]), float(centre[0]), float(centre[1]))
+
+
+def fit(sample: Sample, inputs: Inputs) -> Sample:
+    """A sample of the input's size; labels and intrinsics follow."""
+    return (letterbox if inputs.resize == "letterbox" else resize)(sample, inputs.size_wh)
+
+
+def prepare(record: Record, inputs: Inputs) -> Prepared:
+    """What a model is shown of a record; a box around the whole image tells where it lies."""
+    return prepare_image(record.key, record.image(), record.intrinsics, inputs)
+
+
+def prepare_image(key: str, image: ByteImage, camera: Intrinsics | None, inputs: Inputs) -> Prepared:
+    """The same of (H, W, 3) uint8."""
+    width, height = image.shape[1], image.shape[0]
+    sample = Sample(
+        key=key,
+        image=torch.from_numpy(np.array(image)).permute(2, 0, 1),
+        boxes=torch.tensor([[0.0, 0.0, width, height]]),
+        class_ids=torch.zeros(1, dtype=torch.int64),
+        iscrowd=torch.zeros(1, dtype=torch.bool),
+        intrinsics=None if camera is None else camera_tensor(camera),
+    )
+    fitted = fit(sample, inputs)
+    whole = fitted.boxes[0].double().numpy()
+    return Prepared(
+        key=key,
+        size_wh=(width, height),
+        pixels=fitted.image,
+        corner=whole[:2],
+        scale=(whole[2:] - whole[:2]) / np.array([width, height]),
+        camera=camera,
+    )
+
+
+def model_input(pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) in 0..1 of uint8; published weights expect no further normalisation."""
+    return pixels.float() / 255

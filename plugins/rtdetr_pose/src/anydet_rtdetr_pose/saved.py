@@ -1,0 +1,61 @@
+"""Weights on disk: runs and checkpoints of this adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from anydet.errors import TrainingError
+from anydet.training.checkpoint import load_checkpoint, load_weights
+from anydet_rtdetr_pose.architecture import Architecture, read_architecture
+from anydet_rtdetr_pose.model import PoseDetector
+from anydet_rtdetr_pose.rows import take_rows
+
+NAME = "rtdetr_pose"
+_HEADS = ("heads.", "camera_head.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Saved:
+    """A checkpoint as it was read.
+
+    Attributes:
+        state: name -> tensor.
+        architecture: of the model that was saved.
+        source: the file, for messages.
+    """
+
+    state: Mapping[str, Tensor]
+    architecture: Architecture
+    source: str
+
+    def put_into(self, model: PoseDetector) -> None:
+        """Give a model the weights, its classes those of the same name, its heads those that there are.
+
+        Raises ``TrainingError`` where the rest does not fit.
+        """
+        own = model.state_dict()
+        state = take_rows(self.state, own, self.architecture.classes, model.architecture.classes)
+        kept = {key: tensor for key, tensor in state.items() if not _other_head(key, tensor, own)}
+        kept |= {key: own[key] for key in own if key.startswith(_HEADS) and key not in kept}
+        load_weights(model, kept, source=self.source)
+
+
+def read_saved(path: Path | str) -> Saved:
+    """A run's folder or a checkpoint; raises ``TrainingError`` where it is not one of this adapter."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.adapter != NAME:
+        raise TrainingError(
+            f"{path}: was trained by {checkpoint.adapter!r}, not {NAME!r}",
+            fix=f"use --adapter {checkpoint.adapter}",
+        )
+    architecture = read_architecture(checkpoint.description, source=str(path))
+    return Saved(checkpoint.model, architecture, str(path))
+
+
+def _other_head(key: str, tensor: Tensor, own: Mapping[str, Tensor]) -> bool:
+    """A head that the model has not, or has with another number of outputs."""
+    return key.startswith(_HEADS) and (key not in own or own[key].shape != tensor.shape)

@@ -1,0 +1,121 @@
+"""``PoseTraining``: RT-DETR with pose heads, as the engine trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from anydet.data.record import Record
+from anydet.plugins.adapter import ClassLogits
+from anydet.training.sample import Sample
+from anydet.training.task import StepOutput, TrainingTask
+from anydet.types import ClassTable, ImagePredictions
+from anydet_rtdetr_pose.inputs import fit, model_input
+from anydet_rtdetr_pose.losses.criterion import Criterion
+from anydet_rtdetr_pose.model import PoseDetector
+from anydet_rtdetr_pose.outputs import Outputs
+from anydet_rtdetr_pose.overlap import corners
+from anydet_rtdetr_pose.predictor import Predictor
+from anydet_rtdetr_pose.targets import Targets, stack_targets, targets_of
+
+
+class Batch(NamedTuple):
+    """B images and what is on them.
+
+    Attributes:
+        images: (B, 3, H, W) uint8.
+        targets: of the same images.
+    """
+
+    images: Tensor
+    targets: Targets
+
+
+class PoseTraining(TrainingTask):
+    """Classes, boxes and poses at once.
+
+    Args:
+        model: what is trained.
+        classes: what it learns to find.
+        criterion: what a batch costs.
+        predictor: how it is asked while training.
+
+    Attributes:
+        steps_done: optimiser steps taken; matching costs that begin later look at it.
+    """
+
+    evaluators = ("coco", "pose")
+    parts = frozenset({"poses", "keypoints"})
+
+    def __init__(
+        self, model: PoseDetector, classes: ClassTable, criterion: Criterion, predictor: Predictor
+    ) -> None:
+        self.model: PoseDetector = model
+        self.classes = classes
+        self.criterion = criterion
+        self.predictor = predictor
+        self.steps_done = 0
+
+    def item(self, sample: Sample) -> Batch:
+        """One image of the input's size and its objects."""
+        architecture = self.model.architecture
+        fitted = fit(sample, architecture.inputs)
+        return Batch(fitted.image[None], targets_of(fitted, keypoints=architecture.heads.keypoints))
+
+    @staticmethod
+    def collate(items: list[Batch]) -> Batch:
+        """A batch of single images."""
+        return Batch(
+            torch.cat([item.images for item in items]), stack_targets([item.targets for item in items])
+        )
+
+    def step(self, batch: Batch) -> StepOutput:
+        """Losses of all decoder layers, of the proposals and of denoising queries."""
+        images, targets = model_input(batch.images), batch.targets
+        outputs: Outputs = self.model(images, targets.labels() if self.model.training else None)
+        size_wh = (images.shape[3], images.shape[2])
+        self.criterion.symmetries.to(images.device)
+        losses = self.criterion.losses(outputs, targets, size_wh, step=self.steps_done)
+        losses["class"] = losses["class"] + self._unused(outputs)
+        _, others = outputs.split()
+        return StepOutput(losses, logits=last_logits(others, size_wh))
+
+    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The backbone, and all behind it."""
+        inner = self.model.detector.model
+        behind = [module for module in inner.children() if module is not inner.backbone]
+        heads = [self.model.heads, *([self.model.camera_head] if self.model.camera_head else [])]
+        return {"backbone": [self.model.backbone], "head": [*behind, *heads]}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """What the live model finds."""
+        return self.predictor(records)
+
+    def description(self) -> Mapping[str, Any]:
+        """The architecture."""
+        return self.model.architecture.description()
+
+    def _unused(self, outputs: Outputs) -> Tensor:
+        """0, which keeps the denoising queries' classes in the graph where a batch has no object."""
+        embedding = getattr(self.model.detector.model, "denoising_class_embed", None)
+        if embedding is None or outputs.denoising is not None:
+            return outputs.logits.new_zeros(())
+        unused: Tensor = 0.0 * embedding.weight.sum()
+        return unused
+
+
+class StagedTraining(PoseTraining):
+    """The same where at first single heads learn, so that most parameters have no gradient."""
+
+    find_unused_parameters: ClassVar[bool] = True
+
+
+def last_logits(outputs: Outputs, size_wh: tuple[int, int]) -> ClassLogits:
+    """What the last decoder layer says of classes, with boxes in pixels of the input."""
+    logits, boxes = outputs.logits[:, -1], outputs.boxes[:, -1]
+    size = torch.tensor([*size_wh, *size_wh], dtype=boxes.dtype, device=boxes.device)
+    valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+    return ClassLogits(logits, valid, "sigmoid", boxes=corners(boxes) * size)
