@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import pickle
 import random
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -152,6 +155,18 @@ def test_an_image_that_cannot_be_read_is_the_error_that_it_is(tmp_path, workers)
     assert str(path) in caught.value.problem
     assert "Traceback" not in str(caught.value)
     assert caught.value.fix
+
+
+def test_an_error_leaves_no_workers_behind(tmp_path):
+    broken = Broken(5, image_wh=(32, 24), path=tmp_path / "missing.jpg")
+    before = set(multiprocessing.active_children())
+    gc.disable()
+    try:
+        with suppress(ImageError):
+            read(loader_of(broken, num_workers=2), (0, 0))
+        assert set(multiprocessing.active_children()) <= before
+    finally:
+        gc.enable()
 
 
 def die(sample):

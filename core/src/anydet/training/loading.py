@@ -134,7 +134,10 @@ class TrainingLoader:
         try:
             for batch in self._loader:
                 if isinstance(batch, _Failure):
-                    raise batch.error
+                    try:
+                        raise batch.error
+                    finally:
+                        del batch  # else the error holds itself and us, and workers wait for the collector
                 yield batch
         except RuntimeError as exc:
             if not str(exc).startswith("DataLoader worker"):
