@@ -36,7 +36,16 @@ MADE = "made at the start"
 
 MAY_CHANGE = frozenset(
     (
-        *("epochs", "max_steps", "val_every", "save_every", "log_every", "log_with", "project"),
+        *(
+            "epochs",
+            "max_steps",
+            "max_minutes",
+            "val_every",
+            "save_every",
+            "log_every",
+            "log_with",
+            "project",
+        ),
         *("early_stop_patience", "early_stop_min_delta", "restore_best"),
         *("num_workers", "prefetch_factor", "pin_memory", "device"),
         *("on_nonfinite", "max_skips", "max_skip_share", "max_grad_norm", "check_inputs"),

@@ -68,13 +68,16 @@ class Loop:
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
         self.validation: dict[str, float] = {}
+        self._ends_at = math.inf
+        self._out_of_time = False
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs or steps are done, or patience ran out."""
+        """Whether all epochs or steps are done, time is up, or patience ran out."""
         progress, epochs = self.progress, self.settings.epochs
         return (
             progress.stopped_early
+            or self._out_of_time
             or progress.step >= self.parts.total_steps
             or (epochs is not None and progress.epoch >= epochs)
         )
@@ -87,6 +90,8 @@ class Loop:
             InterruptedTraining: a signal asked for it; everything is saved.
         """
         self._tell("on_train_start")
+        if self.settings.max_minutes is not None:
+            self._ends_at = time.perf_counter() + 60 * self.settings.max_minutes
         while not self.finished:
             self._run_epoch()
         if self.progress.validated_step < self.progress.step:
@@ -115,9 +120,20 @@ class Loop:
                 self.save()
             if stopping:
                 self.parts.processes.raise_stopped(self.progress.step)
-            if self.progress.step >= self.parts.total_steps:
+            if self._took_last_step():
                 break
         self._end_epoch()
+
+    def _took_last_step(self) -> bool:
+        """Whether all steps are done, or time is up by the clock of the main process."""
+        done, total = self.progress.step, self.parts.total_steps
+        if done >= total:
+            return True
+        minutes = self.settings.max_minutes
+        if minutes is not None and self.parts.processes.share(time.perf_counter() >= self._ends_at):
+            self._out_of_time = True
+            self.parts.journal.message(f"{minutes:g} minutes are over, after {done} of {total} steps")
+        return self._out_of_time
 
     def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:
         """The batches of each optimiser step, and for how many seconds they had to be waited for."""

@@ -16,6 +16,7 @@ def _about(text: str, **limits: float) -> Meta:
 
 
 Positive = Annotated[int, Meta(ge=1)]
+Above0 = Annotated[float, Meta(gt=0)]
 
 SECTIONS = {
     "adapter": "Model",
@@ -127,6 +128,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     epochs: Annotated[Positive | None, _about("Passes over the training images.")] = 12
     max_steps: Annotated[
         Positive | None, _about("Optimiser steps; whichever of epochs and steps ends first.")
+    ] = None
+    max_minutes: Annotated[
+        Above0 | None,
+        _about("The run ends after so many, validated and saved; learning rates still go by steps."),
     ] = None
     seed: Annotated[int, _about("Owner of every random choice.", ge=0)] = 42
     deterministic: Annotated[bool, _about("Only deterministic algorithms.")] = False
