@@ -19,6 +19,8 @@ from anydet.errors import DatasetError, InterruptedTraining, OptionError, Traini
 from anydet.training.checkpoint import load_checkpoint
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
+from anydet.training.processes import chosen_precision
+from anydet.training.settings import TrainSettings
 from anydet.types import AdapterSettings, ClassTable
 
 TIMES = {"images_per_s", "data_s", "step_s", "memory_mb"}
@@ -169,6 +171,14 @@ def test_bf16_trains_on_the_cpu(tmp_path):
 def test_fp16_without_cuda_is_refused(tmp_path):
     with pytest.raises(TrainingError, match="fp16 needs a CUDA device"):
         train_tiny(tmp_path, amp="fp16")
+
+
+@pytest.mark.parametrize(
+    ("amp", "device", "expected"),
+    [("auto", "cuda", "fp16"), ("auto", "cpu", "no"), ("none", "cuda", "no"), ("bf16", "cpu", "bf16")],
+)
+def test_automatic_precision_is_fp16_with_cuda_and_none_without(amp, device, expected):
+    assert chosen_precision(TrainSettings(amp=amp), torch.device(device)) == expected
 
 
 @pytest.mark.parametrize(("device", "problem"), [("gpu", "none of torch's"), ("cuda:9", "cuda")])

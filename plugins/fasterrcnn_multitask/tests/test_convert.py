@@ -12,8 +12,8 @@ from anydet.cli import main
 from anydet.data.bikeparts import PARTS, STATES
 from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.dataset import open_dataset
-from anydet.data.delftbikes import PART_STATES
 from anydet.data.delftbikeswriter import write_delftbikes
+from anydet.data.partstates import PART_STATES
 from anydet.errors import DatasetError, OptionError
 from anydet_fasterrcnn_multitask.convert import convert_to_coco
 from anydet_fasterrcnn_multitask.environment import VARIABLES, read_env, read_variables
@@ -52,6 +52,8 @@ def test_boxes_classes_states_and_pixels_survive_to_coco(bikes, prepared):
         assert len(before) == len(after) == count
         assert after.classes == before.classes
         assert after.ground_truth().state_names == STATES
+        states = [one.ground_truth().about.part_states for one in (before, after)]
+        assert np.array_equal(*states)
         for one, other in zip(before, after, strict=True):
             assert one.key == other.key
             assert np.array_equal(one.labels.boxes_xywh_px, other.labels.boxes_xywh_px)

@@ -17,11 +17,11 @@ from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.training.checkpoint import load_checkpoint
-from anydet.training.config import ADAPTER, FILE, resolve
+from anydet.training.config import resolve
 from anydet.training.sample import Sample
 from anydet.training.samples import sample_of
 from anydet.types import AdapterSettings
-from anydet_fasterrcnn_multitask.adapter import BEST, FasterRCNNMultiTask, with_default_precision
+from anydet_fasterrcnn_multitask.adapter import BEST, FasterRCNNMultiTask
 from anydet_fasterrcnn_multitask.assembly import build_task
 from anydet_fasterrcnn_multitask.saved import NAME, save_state
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
@@ -132,16 +132,6 @@ def test_a_state_without_a_name_is_an_error(tmp_path):
     run = replace(tiny_run(tmp_path), dataset=Seven(1, 0, (96, 72)))
     with pytest.raises(DatasetError, match="state 7, but there are 4: intact"):
         build_task(run, None, lambda model, about: None)
-
-
-def test_precision_is_float16_on_cuda_unless_somebody_chose_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    run = tiny_run(tmp_path, device="cuda")
-    assert with_default_precision(run).settings.amp == "fp16"
-    assert with_default_precision(replace(run, origins={"amp": ADAPTER})).settings.amp == "fp16"
-    assert with_default_precision(replace(run, origins={"amp": FILE})).settings.amp == "none"
-    assert with_default_precision(tiny_run(tmp_path, device="cpu")).settings.amp == "none"
 
 
 def test_without_a_checkpoint_the_weights_are_said_to_be_random(tmp_path):

@@ -152,7 +152,7 @@ def open_processes(settings: TrainSettings) -> Iterator[Processes]:
     AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one may have been another
     accelerator = Accelerator(
         cpu=device.type == "cpu",
-        mixed_precision=_precision(settings, device),
+        mixed_precision=chosen_precision(settings, device),
         step_scheduler_with_optimizer=False,
     )
     processes = Processes(accelerator)
@@ -190,8 +190,8 @@ def chosen_device(settings: TrainSettings) -> torch.device:
     return device
 
 
-def _precision(settings: TrainSettings, device: torch.device) -> str:
-    """``amp`` as accelerate calls it."""
+def chosen_precision(settings: TrainSettings, device: torch.device) -> str:
+    """``amp`` as accelerate calls it: "no", "fp16" or "bf16"."""
     if settings.amp == "auto":
         return "fp16" if device.type == "cuda" else "no"
     return "no" if settings.amp == "none" else settings.amp

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -20,9 +19,7 @@ from anydet.errors import OptionError
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoint import load_weights
-from anydet.training.config import is_given
 from anydet.training.launch import is_main_process
-from anydet.training.processes import chosen_device
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture
@@ -127,13 +124,13 @@ class FasterRCNNMultiTask(TorchAdapter):
         return task
 
     def train(self, dataset: Dataset, run: Run) -> TrainResult:
-        """Train by the engine's loop, with float16 where there is CUDA and ``amp`` is nobody's wish.
+        """Train by the engine's loop.
 
         Also writes ``fasterrcnn_multitask_best.pth``, a plain state dictionary, into ``output_dir``, the
         folder that the environment or ``.env`` calls OUTPUT_DIR, or the run's.
         """
         folder = run.options.get("output_dir") or read_variables().get("OUTPUT_DIR") or run.paths.root
-        result = super().train(dataset, with_default_precision(run))
+        result = super().train(dataset, run)
         self._model.eval()
         if is_main_process():
             save_state(Path(folder) / BEST, read_saved(result.checkpoint).state, self._about)
@@ -178,14 +175,6 @@ class FasterRCNNMultiTask(TorchAdapter):
                 fix="give one name a class, or leave names out",
             )
         return replace(about, architecture=architecture, classes=names)
-
-
-def with_default_precision(run: Run) -> Run:
-    """The run, with ``amp`` fp16 where it trains on CUDA and nobody chose a precision."""
-    if is_given(run.origins.get("amp", "")) or chosen_device(run.settings).type != "cuda":
-        return run
-    settings = msgspec.structs.replace(run.settings, amp="fp16")
-    return replace(run, settings=settings, origins={**run.origins, "amp": "adapter default"})
 
 
 def _names(architecture: Architecture) -> tuple[str, ...]:
