@@ -226,6 +226,8 @@ class ImageColumns(Columns):
         semantic_masks: class id -> mask of all pixels of that class, or ``None`` where unknown; pixels in no
             mask are of no class, or not labelled.
         cameras: (I, 4) float64 fx, fy, cx, cy in pixels of the original image, NaN where unknown.
+        part_states: (I, C) int64 state of each part (class) on the image, with a box or without, -1 where
+            unknown.
     """
 
     class_ids: IntArray | None = None
@@ -233,6 +235,7 @@ class ImageColumns(Columns):
     class_scores: FloatArray | None = None
     semantic_masks: Sequence[Mapping[int, RLE] | None] | None = None
     cameras: FloatArray | None = None
+    part_states: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

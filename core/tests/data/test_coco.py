@@ -45,8 +45,40 @@ def test_states_have_the_names_that_the_file_gives_them(put, instances):
     with pytest.raises(DatasetError, match=r"wrong\.json: state_categories: ids 1"):
         open_dataset(wrong).ground_truth()
     odd = put("odd.json", {**instances, "state_categories": ["new"]})
-    with pytest.raises(DatasetError, match=r"odd\.json: state_categories: Expected `object`"):
+    with pytest.raises(DatasetError, match=r"odd\.json: state_categories\[0\]: Expected object"):
         open_dataset(odd).ground_truth()
+
+
+def with_part_states(instances, *parts):
+    states = [{"id": 0, "name": "new"}, {"id": 1, "name": "absent"}]
+    images = [image | {"part_states": given} for image, given in zip(instances["images"], parts, strict=True)]
+    return {**instances, "images": images, "state_categories": states}
+
+
+def test_states_of_parts_without_a_box_are_a_column_and_an_extra_of_the_record(put, instances):
+    given = {"dog": "absent", "cat": None}, {"cat": "new"}
+    dataset = pickle.loads(pickle.dumps(open_dataset(put("parts.json", with_part_states(instances, *given)))))
+    assert dataset.ground_truth().about.part_states.tolist() == [[-1, 1], [0, -1]]
+    assert dataset.ground_truth(1).about.part_states.tolist() == [[-1, 1]]
+    assert [record.extra["part_states"] for record in dataset] == list(given)
+    some = open_dataset(put("some.json", with_part_states(instances, {"dog": "new"}, None)))
+    assert some.ground_truth().about.part_states.tolist() == [[-1, 0], [-1, -1]]
+    assert (
+        open_dataset(put("none.json", with_part_states(instances, None, None))).ground_truth().about is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"dogg": "new"}, r"image a\.jpg: part_states: dogg: 'dogg' is not among the categories.*dog"),
+        ({"dog": "worn"}, r"image a\.jpg: part_states: dog: 'worn' is not among the state_categories"),
+        (["dog"], r"images\[1\]\.part_states: Expected object"),
+    ],
+)
+def test_a_part_or_state_that_the_file_does_not_have_is_refused_by_image(put, instances, given, problem):
+    with pytest.raises(DatasetError, match=rf"wrong\.json: {problem}"):
+        open_dataset(put("wrong.json", with_part_states(instances, {}, given)))
 
 
 def test_records_hold_the_rows_of_their_image(put, instances):

@@ -8,9 +8,10 @@ from PIL import Image
 
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.bikes.dataset import SyntheticBikes
+from anydet.data.conversion import convert_dataset
 from anydet.data.dataset import open_dataset
-from anydet.data.delftbikes import PART_STATES
 from anydet.data.delftbikeswriter import write_delftbikes
+from anydet.data.partstates import PART_STATES
 from anydet.data.synthetic import SyntheticDataset
 from anydet.errors import DatasetError, OptionError
 from anydet.evaluation.delftbikes import evaluate_delftbikes
@@ -79,7 +80,8 @@ def test_parts_without_a_state_or_a_box_are_kept_for_what_they_say(write):
         part("chain", "absent"),
         part("dynamo", "absent", empty),
     )
-    record = open_dataset(write({"a.jpg": entry(*parts)}))[0]
+    dataset = open_dataset(write({"a.jpg": entry(*parts), "b.jpg": entry()}))
+    record = dataset[0]
     assert [PARTS[i] for i in record.labels.class_ids] == ["bell", "chain"]
     assert record.labels.states.tolist() == [-1, STATES.index("absent")]
     assert record.extra[PART_STATES] == {
@@ -88,6 +90,10 @@ def test_parts_without_a_state_or_a_box_are_kept_for_what_they_say(write):
         "dynamo": "absent",
         "lock": "absent",
     }
+    column = dataset.ground_truth().about.part_states
+    known = {"chain": STATES.index("absent")} | dict.fromkeys(("dynamo", "lock"), STATES.index("absent"))
+    assert column.tolist() == [[known.get(name, -1) for name in PARTS], [-1] * len(PARTS)]
+    assert dataset.ground_truth(1).about.part_states.shape == (1, len(PARTS))
 
 
 def test_ground_truth_is_that_of_the_records_and_names_its_states(write):
@@ -201,6 +207,20 @@ def test_what_is_written_reads_back_as_it_was(bikes):
         assert np.array_equal(one.labels.states, other.labels.states)
         assert np.array_equal(one.image(), other.image())
         assert one.extra == other.extra
+
+
+def test_states_of_parts_without_a_box_survive_to_coco_and_back(bikes, tmp_path):
+    start, drawn = open_dataset(bikes, "train"), SyntheticBikes(3, 3, (160, 120))
+    assert convert_dataset(start, tmp_path / "coco", "coco") == {}
+    coco = open_dataset(tmp_path / "coco")
+    write_delftbikes(coco, tmp_path / "back", "train")
+    truth = drawn.ground_truth()
+    boxed = np.zeros((3, len(PARTS)), np.bool_)
+    boxed[truth.image_index, truth.labels.class_ids] = True
+    assert (truth.about.part_states[~boxed] == STATES.index("absent")).any()
+    for dataset in (start, coco, open_dataset(tmp_path / "back")):
+        assert np.array_equal(dataset.ground_truth().about.part_states, truth.about.part_states)
+    assert convert_dataset(start, tmp_path / "yolo", "yolo")["extras of images"] == 3
 
 
 def test_a_split_that_is_there_is_left_alone(bikes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -79,17 +79,14 @@ def renumber_classes(about: ImageColumns, places: IntArray) -> ImageColumns:
     ids = [] if about.class_ids is None else about.class_ids.tolist()
     masks = about.semantic_masks or ()
     most = max([*ids, *(max(one, default=-1) for one in masks if one is not None)], default=-1)
-    width = 0 if about.class_scores is None else about.class_scores.shape[1]
-    if max(most + 1, width) > len(places):
+    by_class = [column for column in (about.class_scores, about.part_states) if column is not None]
+    if max([most + 1, *(column.shape[1] for column in by_class)]) > len(places):
         return about
-    scores = about.class_scores
-    if scores is not None:
-        scores = np.full((len(scores), len(places)), np.nan)
-        scores[:, places[:width]] = about.class_scores
     return replace(
         about,
         class_ids=None if about.class_ids is None else np.append(places, -1)[about.class_ids],
-        class_scores=scores,
+        class_scores=_placed(about.class_scores, places),
+        part_states=_placed(about.part_states, places),
         semantic_masks=None
         if about.semantic_masks is None
         else tuple(
@@ -97,6 +94,19 @@ def renumber_classes(about: ImageColumns, places: IntArray) -> ImageColumns:
             for one in about.semantic_masks
         ),
     )
+
+
+_Column = TypeVar("_Column", FloatArray, IntArray)
+
+
+def _placed(column: _Column | None, places: IntArray) -> _Column | None:
+    """(I, C) with what is said of class ``i`` at ``places[i]``; missing values elsewhere."""
+    if column is None:
+        return None
+    blank = np.nan if column.dtype.kind == "f" else -1
+    placed = np.full((len(column), len(places)), blank, column.dtype)
+    placed[:, places[: column.shape[1]]] = column
+    return placed
 
 
 def _classification(about: ImageColumns, image: int) -> Classification | None:

@@ -11,6 +11,8 @@ import numpy as np
 
 from anydet.data.cococolumns import CocoColumns
 from anydet.data.cocofile import read_coco
+from anydet.data.cocostates import CocoStates, read_states
+from anydet.data.partstates import PART_STATES, name_states, part_columns
 from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
@@ -32,6 +34,7 @@ class CocoDataset:
         annotations: the JSON file.
         images_dir: where the images lie; only pixels need it to exist.
         columns: what the file says.
+        states: what it says of states; only read where annotations have some.
     """
 
     root: Path
@@ -41,6 +44,7 @@ class CocoDataset:
     annotations: Path
     images_dir: Path
     columns: CocoColumns
+    states: CocoStates
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ class CocoDataset:
             path=self.images_dir / key,
             stated_wh=size,
             labels=columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1])),
-            extra={"image_id": int(columns.image_ids[row])},
+            extra={"image_id": int(columns.image_ids[row])} | self._part_states(row),
         )
 
     def __iter__(self) -> Iterator[Record]:
@@ -96,16 +100,17 @@ class CocoDataset:
             classes=columns.classes,
             source=self.source,
             image_ids=columns.image_ids[:count],
-            state_names=self._state_names(),
+            state_names=self.states.names,
             federation=_first(columns.federation, count),
+            about=None if self.states.of_parts is None else part_columns(self.states.of_parts[:count]),
         )
 
-    def _state_names(self) -> tuple[str, ...]:
-        if self.columns.labels.states is None:
-            return ()
-        from anydet.data.statenames import read_state_names
-
-        return read_state_names(self.annotations)
+    def _part_states(self, row: int) -> dict[str, dict[str, str | None]]:
+        """What ``extra`` says of the parts of an image; nothing where the file does not."""
+        states = self.states
+        if states.of_parts is None:
+            return {}
+        return {PART_STATES: name_states(states.of_parts[row], self.classes.names, states.names)}
 
     def _stated_wh(self, row: int) -> Size | None:
         width, height = self.columns.sizes_wh[row].tolist()
@@ -187,6 +192,7 @@ def open_file(
         annotations,
         images_dir or find_images_dir(annotations, base, split.name, columns.keys),
         columns,
+        CocoStates() if columns.labels.states is None else read_states(annotations, columns.classes.names),
     )
 
 

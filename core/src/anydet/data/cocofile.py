@@ -73,7 +73,7 @@ KNOWN_KEYS = {
     kind: frozenset(entry.__struct_fields__)
     for kind, entry in (("images", _Image), ("annotations", _Annotation), ("categories", _Category))
 }
-"""What is read of a file: keys of its entries by their kind."""
+"""What ``read_coco`` reads of a file: keys of its entries by their kind."""
 
 
 def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:

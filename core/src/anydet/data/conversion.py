@@ -14,11 +14,17 @@ import numpy as np
 from anydet.data.coco import CocoDataset
 from anydet.data.cocofile import KNOWN_KEYS
 from anydet.data.dataset import Dataset
+from anydet.data.partstates import PART_STATES
 from anydet.data.record import Record
 from anydet.data.writers import write_coco, write_yolo
 from anydet.types import BoolArray, ClassTable, Labels
 
 _AREA_TOLERANCE = 1e-6
+_KEYS_WITH_STATES = KNOWN_KEYS | {
+    "images": KNOWN_KEYS["images"] | {PART_STATES},
+    "state_categories": frozenset({"id", "name"}),
+}
+"""What is read of a COCO file whose annotations have states."""
 
 
 def convert_dataset(dataset: Dataset, out: Path, layout: str) -> dict[str, int]:
@@ -40,8 +46,9 @@ def convert_dataset(dataset: Dataset, out: Path, layout: str) -> dict[str, int]:
 def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
     """What ``yolo`` (boxes and names) or ``coco`` has no place for -> how many of them there are."""
     lost = Counter[str]()
+    extras = _kept_extras(dataset, layout)
     for record in dataset:
-        lost.update(_of_record(record))
+        lost.update(_of_record(record, extras))
         if layout == "yolo":
             lost.update(_coco_only(record))
         if record.labels is not None:
@@ -52,17 +59,27 @@ def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
     if layout == "yolo":
         lost.update({"category ids": _own_ids(dataset.classes)})
     if isinstance(dataset, CocoDataset):
-        lost.update(_unread(dataset.annotations))
+        stated = dataset.columns.labels.states is not None
+        lost.update(_unread(dataset.annotations, _KEYS_WITH_STATES if stated else KNOWN_KEYS))
     return {name: count for name, count in lost.items() if count}
 
 
-def _of_record(record: Record) -> dict[str, int]:
-    """What neither has a place for: sidecars."""
+def _kept_extras(dataset: Dataset, layout: str) -> set[str]:
+    """Keys of ``Record.extra`` that have a place."""
+    return (
+        {"image_id", PART_STATES}
+        if layout == "coco" and dataset.ground_truth(0).state_names
+        else {"image_id"}
+    )
+
+
+def _of_record(record: Record, kept: set[str]) -> dict[str, int]:
+    """Sidecars, and free data of images but for the keys that are kept."""
     sides = (record.mask_path, record.depth_path, record.cad_points_path)
     return {
         "intrinsics": int(record.camera is not None),
         "side files": sum(path is not None for path in sides),
-        "extras of images": int(bool(record.extra.keys() - {"image_id"})),
+        "extras of images": int(bool(record.extra.keys() - kept)),
     }
 
 
@@ -98,13 +115,16 @@ def _own_ids(classes: ClassTable | None) -> int:
     return 0 if classes is None else sum(i != own for i, own in enumerate(classes.source_ids))
 
 
-def _unread(annotations: Path) -> Iterator[str]:
-    """A line for each key of a COCO file that is not read: ``categories.skeleton``, ``info``."""
+def _unread(annotations: Path, known: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """A line for each key of a COCO file that is not read: ``categories.skeleton``, ``info``.
+
+    ``known`` are the keys of its entries, by kind, that are.
+    """
     data: Mapping[str, Any] = msgspec.json.decode(annotations.read_bytes())
     for kind, value in data.items():
-        if kind not in KNOWN_KEYS:
+        if kind not in known:
             yield kind
             continue
         for entry in value:
-            for key in entry.keys() - KNOWN_KEYS[kind] - {"num_keypoints"}:  # it follows from keypoints
+            for key in entry.keys() - known[kind] - {"num_keypoints"}:  # it follows from keypoints
                 yield f"{kind}.{key}"

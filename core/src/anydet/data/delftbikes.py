@@ -7,7 +7,7 @@ in Visual Part Verification") and as the VIPriors toolkit splits it: ``train``, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.coco import find_images_dir
 from anydet.data.columns import boxes_only
 from anydet.data.delftbikesfile import Entry, find_flaw, looks_like_delftbikes, read_entries
+from anydet.data.partstates import PART_STATES, UNLISTED, name_states, part_columns
 from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
 from anydet.types import ClassTable, GroundTruthColumns, IntArray, Labels, Size
@@ -25,10 +26,7 @@ from anydet.types import ClassTable, GroundTruthColumns, IntArray, Labels, Size
 if TYPE_CHECKING:
     from anydet.data.record import Record
 
-PART_STATES = "part_states"
-"""Key of ``Record.extra``: part -> name of its state or ``None``, for all parts that are listed."""
 _SUFFIX = "_annotations"
-_UNLISTED = -2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +38,8 @@ class PartColumns:
         sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where the file has none.
         labels: (N,) annotations with states, -1 where a part has none.
         offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
-        states: (I, 22) int64 state of each part, with a box or not; -1 without state, -2 where not listed.
+        states: (I, 22) int64 state of each part, with a box or not; -1 without state, ``partstates.UNLISTED``
+            where nothing is said.
     """
 
     keys: tuple[str, ...]
@@ -93,7 +92,7 @@ class DelftBikesDataset:
             path=self.images_dir / key,
             stated_wh=size,
             labels=columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1])),
-            extra={PART_STATES: part_states(columns.states[row])},
+            extra={PART_STATES: name_states(columns.states[row], PARTS, STATES)},
         )
 
     def __iter__(self) -> Iterator[Record]:
@@ -122,6 +121,7 @@ class DelftBikesDataset:
             classes=CLASSES,
             source=self.source,
             state_names=STATES,
+            about=part_columns(columns.states[:count]),
         )
 
     def _stated_wh(self, row: int) -> Size | None:
@@ -177,14 +177,8 @@ def read_delftbikes(path: Path) -> PartColumns:
     )
 
 
-def part_states(states: IntArray) -> Mapping[str, str | None]:
-    """Part -> name of its state, ``None`` where it has none; of a row of ``PartColumns.states``."""
-    rows = zip(PARTS, states.tolist(), strict=True)
-    return {part: STATES[state] if state >= 0 else None for part, state in rows if state > _UNLISTED}
-
-
 def _states(entry: Entry) -> list[int]:
-    return [entry.parts[name].state if name in entry.parts else _UNLISTED for name in PARTS]
+    return [entry.parts[name].state if name in entry.parts else UNLISTED for name in PARTS]
 
 
 def _labels(entries: list[Entry]) -> Labels:

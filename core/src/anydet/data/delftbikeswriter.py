@@ -10,8 +10,8 @@ from uuid import uuid4
 from anydet.data.bikeparts import PARTS, STATES
 from anydet.data.columns import no_labels
 from anydet.data.dataset import Dataset
-from anydet.data.delftbikes import PART_STATES
 from anydet.data.newfolder import new_folder
+from anydet.data.partstates import PART_STATES
 from anydet.data.record import Record
 from anydet.data.writers import Report, check_split, write_images
 from anydet.errors import DatasetError, OptionError

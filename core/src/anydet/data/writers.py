@@ -17,6 +17,7 @@ from PIL import Image
 
 from anydet.data.dataset import Dataset
 from anydet.data.newfolder import new_folder
+from anydet.data.partstates import PART_STATES
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.types import RLE, ClassTable, Labels, Polygons
@@ -56,8 +57,8 @@ def write_coco(
     """``images/<split>`` and ``annotations/instances_<split>.json``.
 
     Args:
-        dataset: what to write: boxes, areas, crowd flags, masks, keypoints and states; ids of images and
-            annotations where all have one of their own.
+        dataset: what to write: boxes, areas, crowd flags, masks, keypoints and states, those of parts without
+            a box, too; ids of images and annotations where all have one of their own.
         root: new or empty folder.
         split: name of the split.
         keypoint_names: names for the categories, where the labels have keypoints.
@@ -71,10 +72,12 @@ def write_coco(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     check_split(split)
+    states = dataset.ground_truth(0).state_names
     with new_folder(root) as folder:
         for record in write_images(dataset, folder / "images" / split, report, copy):
             (width, height), own_id = record.size_wh, record.extra.get("image_id")
-            images.append({"id": own_id, "file_name": record.key, "width": width, "height": height})
+            image = {"id": own_id, "file_name": record.key, "width": width, "height": height}
+            images.append(image | _part_states(record, states))
             for annotation in _annotations(record.labels, classes):
                 annotations.append({"id": annotation.pop("id"), "image_id": len(images) - 1, **annotation})
         for entries in (images, annotations):
@@ -87,11 +90,15 @@ def write_coco(
             for name, source_id in zip(classes.names, classes.source_ids, strict=True)
         ]
         document = {"images": images, "annotations": annotations, "categories": categories}
-        stated = any("state" in annotation for annotation in annotations)
-        if stated and (names := dataset.ground_truth(0).state_names):
-            document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(names)]
+        if states:
+            document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(states)]
         (folder / "annotations").mkdir()
         (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
+
+
+def _part_states(record: Record, states: Sequence[str]) -> dict[str, Any]:
+    """What an image's entry says of its parts; nothing where states have no names."""
+    return {PART_STATES: record.extra[PART_STATES]} if states and PART_STATES in record.extra else {}
 
 
 def write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:

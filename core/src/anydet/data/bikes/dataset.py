@@ -11,8 +11,8 @@ import numpy as np
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.bikes.scene import build_scene, paint_scene
 from anydet.data.columns import ground_truth_columns
-from anydet.data.delftbikes import PART_STATES
 from anydet.data.fingerprint import Fingerprint
+from anydet.data.partstates import PART_STATES, part_columns
 from anydet.data.record import Record
 from anydet.types import ByteImage, ClassTable, GroundTruthColumns, Size
 
@@ -105,8 +105,12 @@ class SyntheticBikes:
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` scenes; paints no pixels."""
-        rows = (
-            (key, self.image_wh, build_scene(self.seed, index, self.image_wh).labels())
-            for index, key in enumerate(self.keys[:max_images])
+        keys = self.keys[:max_images]
+        scenes = [build_scene(self.seed, index, self.image_wh) for index in range(len(keys))]
+        rows = ((key, self.image_wh, scene.labels()) for key, scene in zip(keys, scenes, strict=True))
+        states = np.array([[scene.state(part) for part in PARTS] for scene in scenes], np.int64)
+        return replace(
+            ground_truth_columns(rows, CLASSES, self.source),
+            state_names=STATES,
+            about=part_columns(states.reshape(-1, len(PARTS))),
         )
-        return replace(ground_truth_columns(rows, CLASSES, self.source), state_names=STATES)
