@@ -8,7 +8,6 @@ import os
 import pickle
 import random
 import signal
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -162,11 +161,24 @@ def test_an_error_leaves_no_workers_behind(tmp_path):
     before = set(multiprocessing.active_children())
     gc.disable()
     try:
-        with suppress(ImageError):
-            read(loader_of(broken, num_workers=2), (0, 0))
-        assert set(multiprocessing.active_children()) <= before
+        loader = loader_of(broken, num_workers=2)
+        for _ in range(2):
+            with pytest.raises(ImageError):
+                read(loader, (0, 0))
+            assert set(multiprocessing.active_children()) <= before
     finally:
         gc.enable()
+
+
+def test_a_closed_loader_has_no_workers_and_starts_others_when_read_again():
+    before = set(multiprocessing.active_children())
+    loader = loader_of(num_workers=1)
+    once = read(loader, (0, 0))
+    assert len(set(multiprocessing.active_children()) - before) == 1
+    loader.close()
+    loader.close()
+    assert set(multiprocessing.active_children()) <= before
+    assert read(loader, (0, 0)) == once
 
 
 def die(sample):

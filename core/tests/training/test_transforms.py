@@ -23,7 +23,7 @@ from anydet.training.transforms import crop, hflip, letterbox, pad, place_at_ran
 seeds = st.integers(0, 2**32 - 1)
 margins = st.tuples(*[st.integers(0, 9)] * 4)
 sizes = st.tuples(st.integers(5, 70), st.integers(5, 70))
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=20, deadline=None)
 MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64))
 
 

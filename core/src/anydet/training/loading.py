@@ -134,15 +134,24 @@ class TrainingLoader:
         try:
             for batch in self._loader:
                 if isinstance(batch, _Failure):
-                    try:
-                        raise batch.error
-                    finally:
-                        del batch  # else the error holds itself and us, and workers wait for the collector
+                    raise batch.error
                 yield batch
-        except RuntimeError as exc:
-            if not str(exc).startswith("DataLoader worker"):
-                raise
-            raise _dead_worker(str(exc)) from None
+        except Exception as exc:
+            self.close()
+            if isinstance(exc, RuntimeError) and str(exc).startswith("DataLoader worker"):
+                raise _dead_worker(str(exc)) from None
+            raise
+
+    def close(self) -> None:
+        """End the workers now; the next pass starts others.
+
+        Left to the garbage collector, which may drop their queues first, it takes seconds a worker. Torch has
+        no public way.
+        """
+        iterator = self._loader._iterator
+        if iterator is not None:
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only those with workers are kept
+            self._loader._iterator = None
 
 
 def build_loader(
