@@ -106,9 +106,15 @@ class DelftBikesEvaluator:
 
 def evaluate_delftbikes(ground_truth: GroundTruthColumns) -> DelftBikesEvaluator:
     """The evaluator with the best installed engine; what is registered as ``delftbikes``."""
+    return DelftBikesEvaluator(ground_truth.classes, absent_state(ground_truth), engine=choose_engine())
+
+
+def absent_state(ground_truth: GroundTruthColumns) -> int:
+    """The state called "absent", ``ABSENT`` where states have no names; else one that nothing has."""
     names = ground_truth.state_names
-    absent = names.index("absent") if "absent" in names else ABSENT
-    return DelftBikesEvaluator(ground_truth.classes, absent, engine=choose_engine())
+    if "absent" in names:
+        return names.index("absent")
+    return len(names) if names else ABSENT
 
 
 def _is(states: IntArray | None, state: int, count: int) -> BoolArray:

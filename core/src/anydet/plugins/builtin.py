@@ -61,6 +61,7 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     for name, module, summary in (
         ("states", "states", "states of parts: accuracy, macro-F1, confusion, AP of a part in a state"),
         ("delftbikes", "delftbikes", "COCO's numbers of boxes without absent parts"),
+        ("presence", "presence", "which parts an image has: AP, AUROC, accuracy beside the majority's"),
         ("pose", "pose", "6-DoF poses: rotation, translation, depth, ADD, ADD-S, BOP's MSSD and MSPD"),
         ("semantic", "semantic", "semantic masks: mIoU, Dice, pixel accuracy"),
         ("image-class", "imageclass", "classes of whole images: accuracy, balanced accuracy, macro-F1"),
