@@ -59,6 +59,10 @@ LINES = (
     "fasterrcnn-multitask prepare --env-file CONFIG",
     "fasterrcnn-multitask split DATASET --out out",
     "fasterrcnn-multitask split bikes/all_annotations.json --out FOLDER",
+    "plot-metrics RUNS --out out.png",
+    "plot-metrics train_metrics.jsonl --out OUTPUT.png",
+    "plot-metrics train_metrics.jsonl --out OUTPUT.gif",
+    "plot-metrics train_metrics.jsonl --out out.png --metrics NUMBER",
     "predict picture.png --adapter precomputed --option predictions=PREDICTIONS",
     "export-predictions --adapter onnxruntime --checkpoint CHECKPOINT --dataset scenes --output out.json",
     "predict picture.png --adapter ADAPTER",
@@ -99,6 +103,8 @@ WRONG = {
     "DATASET": (*NOT_FILES, "predictions.json", "number.json", "nested.json"),
     "CONFIG": (*NOT_FILES, "scenes", "number.json", "nested.json", "predictions.json"),
     "PICTURE": ("missing", "empty.json", "letter.txt", "empty", "letter.txt/under", "*.nothing"),
+    "RUNS": (*NOT_FILES, "scenes", "number.json", "nested.json", "predictions.json"),
+    "NUMBER": ("AP51", "train_loss,AP"),
     "CHECKPOINT": ("missing", "empty.json", "garbage.json", "scenes"),
     "OUTPUT": ("letter.txt/under", "folder"),
     "FOLDER": ("letter.txt", "letter.txt/under"),
@@ -140,10 +146,11 @@ def given(tmp_path_factory):
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
-        for name in ("empty", "folder.json", "folder.jsonl"):
+        for name in ("empty", "folder.json", "folder.jsonl", "folder.png"):
             Path(name).mkdir()
         Path("empty.json").touch()
         Path("garbage.json").write_bytes(bytes(range(256)))
+        Path("train_metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n')
         Path("letter.txt").write_text("Dear reader,\n")
         Path("number.json").write_text("17")
         Path("nested.json").write_text('{"predictions": ' + "[" * 5000 + "]" * 5000 + "}")

@@ -117,7 +117,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def _decode(text: str) -> dict[str, Any] | None:
     try:
         line = json.loads(text)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return None
     return line if isinstance(line, dict) else None
 
