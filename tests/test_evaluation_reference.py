@@ -74,14 +74,15 @@ def test_every_key_is_explained(files):
 def test_every_number_of_states_poses_and_whole_images_is_explained():
     one, none = np.zeros(1, np.int64), np.ones(1)
     poses = Poses(rotations=np.eye(3)[None], translations_m=np.ones((1, 3)))
-    about = ImageColumns(class_ids=one, semantic_masks=({0: encode(np.ones((4, 4), np.bool_))},))
+    masks = ({0: encode(np.ones((4, 4), np.bool_))},)
+    about = ImageColumns(class_ids=one, semantic_masks=masks, part_states=np.full((1, 1), 2))
     boxes, sizes = np.array([[0.0, 0.0, 4.0, 4.0]]), np.array([[4, 4]])
     found = DetectionColumns(("a",), sizes, one, one, boxes, none, none, states=one, poses=poses, about=about)
     labels = Labels(one, boxes, none, none < 0, states=one, poses=poses)
     truth = GroundTruthColumns(("a",), sizes, one, labels, ClassTable(("cat",)), "test", about=about)
-    truth = replace(truth, state_names=("<state>",))
-    for name in ("states", "pose", "semantic", "image-class"):
-        evaluator = Plugins(()).load("evaluators", name)(truth)
+    for name in ("states", "presence", "pose", "semantic", "image-class"):
+        named = truth if name == "presence" else replace(truth, state_names=("<state>",))
+        evaluator = Plugins(()).load("evaluators", name)(named)
         assert evaluator.applies(found, truth) is None
         evaluator.add(found, truth)
         explained = re.findall(r"`([^`]+)`", part_of(name))
