@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
 WRITERS = {"demo", "synth", "export-predictions"}
 """Commands that print no result: what they make is a file."""
-SLOW = {"demo", "adapters check", "doctor", "train"}
+SLOW = {"demo", "adapters check", "doctor", "train", "adaptivestream", "adaptivestream quick-test"}
 
 
 def walk(command: click.Command, ctx: click.Context, name: str = ""):

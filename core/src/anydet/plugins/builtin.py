@@ -86,6 +86,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         "compare",
         "convert",
         "demo",
+        "diagnose",
         "doctor",
         "eval",
         "eval-coco",

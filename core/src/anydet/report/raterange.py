@@ -1,0 +1,39 @@
+"""The curve of a learning-rate range test as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anydet.contract.write import new_file
+from anydet.errors import OptionError
+from anydet.report.charts import import_figure
+from anydet.training.diagnosis.raterange import RateRange
+
+SUFFIXES = (".png", ".svg")
+
+
+def draw_rate_range(found: RateRange, output: Path) -> None:
+    """Draw losses over rates, and the rate that is suggested.
+
+    Args:
+        found: at least one loss.
+        output: ``.png`` or ``.svg``; written whole or not at all.
+
+    Raises:
+        OptionError: another suffix.
+        AnydetError: matplotlib is not installed.
+    """
+    suffix = output.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OptionError(f"{output}: curves are drawn as .png or .svg", fix=f"name it {output.stem}.png")
+    figure = import_figure()(figsize=(6.4, 3.7), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.plot(found.rates, found.losses)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", title=found.end)
+    if found.suggested is not None:
+        axes.axvline(found.suggested, linestyle="--", label=f"suggested {found.suggested:.2g}")
+        axes.legend()
+    with new_file(output) as file:
+        figure.savefig(file, format=suffix[1:], dpi=150)
