@@ -132,7 +132,7 @@ class Loop:
         minutes = self.settings.max_minutes
         if minutes is not None and self.parts.processes.share(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
-            self.parts.journal.message(f"{minutes:g} minutes are over, after {done} of {total} steps")
+            self.parts.journal.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
         return self._out_of_time
 
     def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from anydet.plugins import AdapterSpec, hookimpl
+from anydet.plugins.specs import CommandSpec
 
 
 @hookimpl
@@ -21,3 +22,9 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             training_schema="anydet_adaptivestream:training.schema.json",
         )
     )
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """``anydet adaptivestream``: a quick test."""
+    register(CommandSpec("adaptivestream", "anydet_adaptivestream.commands:command"))
