@@ -8,6 +8,7 @@ import os
 import pickle
 import random
 import signal
+import time
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -179,6 +180,21 @@ def test_a_closed_loader_has_no_workers_and_starts_others_when_read_again():
     loader.close()
     assert set(multiprocessing.active_children()) <= before
     assert read(loader, (0, 0)) == once
+
+
+def test_a_loader_that_is_garbage_in_a_cycle_ends_its_workers_at_once():
+    before = set(multiprocessing.active_children())
+    cycle = [loader_of(num_workers=2)]
+    batches = cycle[0].batches(0)
+    next(batches)
+    cycle += [cycle, batches]
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    start = time.monotonic()
+    del cycle, batches
+    gc.collect()
+    assert not any(worker.is_alive() for worker in workers)
+    assert time.monotonic() - start < 4  # torch waits five seconds for a worker that it cannot tell
 
 
 def die(sample):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -111,12 +112,17 @@ class TrainingSamples:
         return sample_of(self.dataset[index], self.parts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TrainingLoader:
     """Batches of one process, epoch by epoch. Made by ``build_loader``; workers live as long as it does."""
 
     _loader: DataLoader[Any]
     _sampler: EpochSampler
+
+    def __post_init__(self) -> None:
+        # The garbage collector may drop the queues of workers before their iterator; ending them then takes
+        # five seconds each. A finalizer keeps all of them until it has run.
+        finalize(self, _end_workers, self._loader)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -143,15 +149,8 @@ class TrainingLoader:
             raise
 
     def close(self) -> None:
-        """End the workers now; the next pass starts others.
-
-        Left to the garbage collector, which may drop their queues first, it takes seconds a worker. Torch has
-        no public way.
-        """
-        iterator = self._loader._iterator
-        if iterator is not None:
-            iterator._shutdown_workers()  # type: ignore[attr-defined]  # only those with workers are kept
-            self._loader._iterator = None
+        """End the workers now; the next pass starts others."""
+        _end_workers(self._loader)
 
 
 def build_loader(
@@ -277,6 +276,14 @@ def _wait_for_main(number: int, frame: object) -> None:
     """Lets the main process save first; it ends its workers itself, if need be by a second signal."""
     del frame
     signal.signal(number, signal.SIG_DFL)
+
+
+def _end_workers(loader: DataLoader[Any]) -> None:
+    """What torch does when its iterator is deleted; it has no public way."""
+    iterator = loader._iterator
+    if iterator is not None:
+        iterator._shutdown_workers()  # type: ignore[attr-defined]  # only those with workers are kept
+        loader._iterator = None
 
 
 def _dead_worker(text: str) -> TrainingError:
