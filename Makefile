@@ -19,7 +19,7 @@ demo: $(VENV)/.light  ## synthetic scenes -> export -> validate -> evaluate, wit
 
 test: $(VENV)/.all  ## everything CI runs
 	$(MAKE) --no-print-directory lint types imports
-	$(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 check: $(VENV)/.all  ## format, lint, types, import rules, fast tests: under two minutes
 	$(MAKE) --no-print-directory lint types imports fast
@@ -39,7 +39,7 @@ imports:
 	$(BIN)/lint-imports --no-logo
 
 fast:
-	$(BIN)/pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow"
 
 bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
 	$(VENV)-bench/bin/python benchmarks/validate.py
