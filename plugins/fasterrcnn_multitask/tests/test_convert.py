@@ -105,13 +105,14 @@ def test_anydet_eval_measures_states_and_both_protocols(which, bikes, prepared, 
     done = CliRunner().invoke(
         main,
         ["eval", "--dataset", str(place), "--split", "val", "--predictions", str(predictions), "--json", "-",
-         "--metrics", "states,delftbikes"],
+         "--metrics", "states,delftbikes,presence"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["metrics"]
     assert found["states/macro_f1"] == 1.0
     assert found["delftbikes/AP"] == pytest.approx(1.0)
     assert found["delftbikes/all_states_AP"] == pytest.approx(1.0)
+    assert found["presence/presence_AP"] == 1.0
 
 
 @pytest.fixture

@@ -172,7 +172,7 @@ def test_a_run_logs_the_names_of_the_recipe(trained):
     names = {"classifier", "box_reg", "objectness", "rpn_box_reg", "state"}
     assert {"train_loss", "learning_rate", *(f"train_loss_{name}" for name in names)} <= set(train)
     validation = json.loads(trained.run.paths.val_metrics.read_text().splitlines()[-1])
-    assert {"avg_train_loss", "avg_val_loss", "AP", "AP50", "learning_rate"} <= set(validation)
+    assert {"avg_train_loss", "avg_val_loss", "AP", "AP50", "presence_AP", "learning_rate"} <= set(validation)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ class MultiTaskTraining(TrainingTask):
         state_loss_weight: how much states count.
     """
 
-    evaluators = ("coco", "states", "delftbikes")
+    evaluators = ("coco", "states", "delftbikes", "presence")
     parts = frozenset({"states"})
 
     def __init__(
