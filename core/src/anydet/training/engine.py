@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.assembly import assemble
+from anydet.training.checkpoint import load_weights
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
 from anydet.training.processes import describe_device, open_processes
@@ -17,6 +18,8 @@ from anydet.training.task import TrainingTask
 
 def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[TrainingHook] = ()) -> TrainResult:
     """Train what ``build`` makes; afterwards the live model has the best weights (``restore_best``).
+
+    The result's numbers are those of the validation that the best checkpoint was chosen by.
 
     Args:
         build: makes the task once the seeds are set, on the CPU; every process makes the same.
@@ -46,7 +49,8 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
             )
             loop.fit()
             journal.artifact(run.paths.best)
+        best = parts.keeper.read_best()
         if settings.restore_best:
-            parts.keeper.load_best()
-    metrics = {name: value for name, value in loop.validation.items() if math.isfinite(value)}
+            load_weights(task.model, best.model, source=str(run.paths.best))
+    metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}
     return TrainResult(str(run.paths.best), metrics)

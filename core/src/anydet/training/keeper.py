@@ -81,10 +81,10 @@ class Keeper:
         if self.processes.main:
             save_checkpoint(self.run.paths.best, self._checkpoint(progress, metrics, None))
 
-    def load_best(self) -> None:
-        """The live model has the weights of the best checkpoint; every process reads it."""
-        best = load_checkpoint(self.run.paths.best, device=self.processes.device)
-        load_weights(self.task.model, best.model, source=str(self.run.paths.best))
+    def read_best(self) -> Checkpoint:
+        """The best checkpoint, once the main process has written it."""
+        self.processes.accelerator.wait_for_everyone()
+        return load_checkpoint(self.run.paths.best, device=self.processes.device)
 
     def put_back(self) -> str:
         """The live model has the weights of this run's last checkpoint, where there is one; says which."""
@@ -114,7 +114,7 @@ class Keeper:
             if hook.name in training["hooks"]:
                 hook.load_state_dict(training["hooks"][hook.name])
         for field in fields(progress):
-            setattr(progress, field.name, training["progress"][field.name])
+            setattr(progress, field.name, training["progress"].get(field.name, field.default))
         progress.stopped_early = self.best.should_stop
         self.saved_step = progress.step
         restore_rng(_on_cpu(training["rng"][self.processes.rank]))
