@@ -68,6 +68,7 @@ def test_what_predicts_from_the_checkpoint_are_the_bits_that_were_trained(traine
             np.testing.assert_array_equal(own.boxes_xyxy_px, read.boxes_xyxy_px)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
     """With a learning rate that wrecks the model in the second epoch."""
     run = tiny_run(
@@ -85,6 +86,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
     assert load_checkpoint(result.checkpoint).step == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_bits_and_another_does_not(tmp_path):
     options = {"norm": True, "dropout": 0.2}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
@@ -94,6 +96,7 @@ def test_the_same_seed_trains_the_same_bits_and_another_does_not(tmp_path):
     assert not same_weights(one.model, other.model)
 
 
+@pytest.mark.slow
 def test_validation_does_not_change_what_is_trained(tmp_path):
     options = {"norm": True, "dropout": 0.2}
     train_tiny(tmp_path / "often", val_every=1, options=options, restore_best=False)
@@ -104,6 +107,7 @@ def test_validation_does_not_change_what_is_trained(tmp_path):
     assert same_weights(often, never)
 
 
+@pytest.mark.slow
 def test_accumulation_over_two_batches_is_one_batch_of_twice_the_size(tmp_path):
     keys = {"shuffle": False, "epochs": 1, "optimizer": "sgd", "images": 8}
     train_tiny(tmp_path / "two", batch_size=2, gradient_accumulation_steps=2, **keys)
@@ -136,6 +140,7 @@ def test_a_clipped_gradient_is_no_longer_than_the_limit(tmp_path):
     assert moved == pytest.approx(1e-3, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path):
     train_tiny(tmp_path / "steps", epochs=2, max_steps=4)
     train_tiny(tmp_path / "epochs", epochs=1, max_steps=40)
@@ -144,11 +149,13 @@ def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path):
     assert lines(tmp_path / "steps" / "val_metrics.jsonl")[-1]["step"] == 4
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_makes_no_progress(tmp_path):
     train_tiny(tmp_path, lr=1e-12, epochs=9, early_stop_patience=2, early_stop_min_delta=0.5)
     assert len(lines(tmp_path / "val_metrics.jsonl")) == 3
 
 
+@pytest.mark.slow
 def test_with_ema_eval_the_average_is_what_predicts(tmp_path):
     train_tiny(tmp_path, use_ema=True, ema_decay=0.5, ema_eval=True, options={"norm": True})
     last = load_checkpoint(tmp_path / "checkpoint.pt")
@@ -157,6 +164,7 @@ def test_with_ema_eval_the_average_is_what_predicts(tmp_path):
     assert not same_weights(last.model, last.training["model"])
 
 
+@pytest.mark.slow
 def test_bf16_trains_on_the_cpu(tmp_path):
     train_tiny(tmp_path, amp="bf16")
     exact = tmp_path / "exact"
@@ -217,6 +225,7 @@ def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 def test_a_validation_at_the_end_only_tells_of_the_last_epoch(tmp_path):
     train_tiny(tmp_path, val_every=0)
     steps = lines(tmp_path / "train_metrics.jsonl")

@@ -10,7 +10,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("torch")
@@ -116,9 +116,10 @@ def test_training_targets_lead_back_to_the_translation(seed, chain):
         seen = change(seen)
     turn = MIRROR if chain[1] else np.eye(3)
     rows = seen.class_ids.numpy()
-    assert len(rows) == 3
-    assert np.allclose(recovered(seen), before.translations_m.numpy() @ turn, rtol=0, atol=1e-6)
-    assert np.allclose(seen.rotations.numpy(), turn @ before.rotations.numpy() @ turn, rtol=0, atol=1e-12)
+    assume(len(rows))  # a window beside a letterboxed image holds none of the objects
+    translations, rotations = before.translations_m.numpy()[rows], before.rotations.numpy()[rows]
+    assert np.allclose(recovered(seen), translations @ turn, rtol=0, atol=1e-6)
+    assert np.allclose(seen.rotations.numpy(), turn @ rotations @ turn, rtol=0, atol=1e-12)
 
 
 @quick

@@ -72,6 +72,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert one["progress"] == two["progress"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_run_cut_off_inside_an_epoch_ends_with_the_same_bits(tmp_path, schedule):
     keys = EVERYTHING | SCHEDULES[schedule]
@@ -128,6 +129,7 @@ def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path):
     assert [line["step"] for line in lines(tmp_path / "train_metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "error", "problem"),
     [
