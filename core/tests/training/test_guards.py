@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridTask, same_weights, tiny_run
+from tinytask import GridTask, same_weights, scale_as_fp16, tiny_run
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoint import load_checkpoint
@@ -109,6 +109,7 @@ def test_a_run_stops_and_names_the_cause_and_the_images(tmp_path, fault, problem
     assert "images: 000000.png, 000001.png, 000002.png, 000003.png" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "keys", "reason"),
     [
@@ -220,21 +221,38 @@ def test_numbers_are_sanitised_with_a_gradient_where_they_are_kept():
 
 
 def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path, monkeypatch):
-    """The scaler of fp16 works on the CPU as well; the engine only offers it with CUDA."""
-    from anydet.training import engine
-    from anydet.training.assembly import assemble
+    class Large(GridTask):
+        def step(self, batch):
+            output = super().step(batch)
+            return StepOutput(output.losses, output.loss * 100.0)
 
-    def scaled(run, task, processes, hooks):
-        processes.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126)
-        return assemble(run, task, processes, hooks)
-
-    monkeypatch.setattr(engine, "assemble", scaled)
-    train(lambda run: GridTask(run.dataset.classes, {}), tiny_run(tmp_path, epochs=1))
+    scale_as_fp16(monkeypatch)
+    run = tiny_run(tmp_path, epochs=1, batch_size=1)
+    train(lambda run: Large(run.dataset.classes, {}), run)
     lines = [json.loads(line) for line in (tmp_path / "train_metrics.jsonl").read_text().splitlines()]
     reasons = [line["overflow"] for line in lines if "overflow" in line]
-    saved = load_checkpoint(tmp_path / "checkpoint.pt")
-    assert reasons
+    progress = load_checkpoint(tmp_path / "checkpoint.pt").training["progress"]
     assert set(reasons) == {"fp16 overflowed; the loss scale was lowered"}
-    assert saved.training["progress"]["overflows"] == len(reasons)
-    assert saved.training["progress"]["skipped"] == 0
-    assert all(torch.isfinite(value).all() for value in saved.model.values())
+    assert progress["overflows"] == len(reasons)
+    assert progress["step"] == 12 - len(reasons) > 0
+    assert progress["skipped"] == 0
+
+
+def test_an_epoch_without_any_gradient_ends_the_run(tmp_path):
+    class Saturated(GridTask):
+        def step(self, batch):
+            losses = {name: loss * 0.0 + 2.3 for name, loss in super().step(batch).losses.items()}
+            return StepOutput(losses, sanitised={"logits": torch.tensor(5)})
+
+    with pytest.raises(TrainingError, match=r"gradient was 0 in all 3 steps.* the last one had 5 logits"):
+        train(lambda run: Saturated(run.dataset.classes, {}), tiny_run(tmp_path))
+
+
+def test_gradients_too_large_for_their_norm_are_named(tmp_path):
+    class Huge(GridTask):
+        def step(self, batch):
+            output = super().step(batch)
+            return StepOutput(output.losses, output.loss * 1e30)
+
+    with pytest.raises(TrainingError, match=r"the norm itself, as the gradient of \S+ reaches"):
+        train(lambda run: Huge(run.dataset.classes, {}), tiny_run(tmp_path))

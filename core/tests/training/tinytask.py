@@ -152,3 +152,18 @@ def with_settings(run: Run, **changes: Any) -> Run:
     import msgspec
 
     return replace(run, settings=msgspec.structs.replace(run.settings, **changes))
+
+
+def scale_as_fp16(patch: Any) -> None:
+    """Losses are scaled as with fp16, on the CPU, from a scale that single precision can hardly hold."""
+    from anydet.training import engine
+    from anydet.training.assembly import Parts, assemble
+
+    def scaled(run: Run, task: TrainingTask, processes: Any, hooks: Any) -> Parts:
+        accelerator, scaler = processes.accelerator, torch.amp.GradScaler("cpu", init_scale=2.0**127)
+        accelerator.scaler = scaler
+        parts = assemble(run, task, processes, hooks)
+        accelerator.unscale_gradients = lambda: scaler.unscale_(parts.optimizer)
+        return parts
+
+    patch.setattr(engine, "assemble", scaled)

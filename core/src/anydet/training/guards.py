@@ -47,6 +47,13 @@ def first_nonfinite_gradient(model: nn.Module) -> str | None:
     return None
 
 
+def largest_gradient(model: nn.Module) -> tuple[str, float]:
+    """Name and largest absolute number of the gradient that has the largest one."""
+    found = {name: float(p.grad.abs().max()) for name, p in model.named_parameters() if p.grad is not None}
+    name = max(found, key=lambda one: found[one], default="")
+    return name, found.get(name, 0.0)
+
+
 def first_nonfinite_module(model: nn.Module, forward: Callable[[], Any]) -> str | None:
     """The first module whose output is not finite though its inputs are; ``forward`` is run once for it."""
     found: list[str] = []

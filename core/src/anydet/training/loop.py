@@ -16,7 +16,7 @@ from anydet.training.hooks import TrainingHook
 from anydet.training.loading import LoadedBatch
 from anydet.training.processes import memory_mb
 from anydet.training.run import Run
-from anydet.training.stepping import BadStep
+from anydet.training.stepping import SANITISED, BadStep
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Progress:
         skipped_in_row: since the last step that was taken.
         epoch_steps: taken in the current epoch, or in the last one where none has begun since.
         epoch_skipped: skipped there.
+        epoch_still: taken there with a gradient of 0.
         loss_sum: over its steps.
         validated_step: step of the last validation, -1 before the first.
         stopped_early: whether patience ran out.
@@ -45,6 +46,7 @@ class Progress:
     skipped_in_row: int = 0
     epoch_steps: int = 0
     epoch_skipped: int = 0
+    epoch_still: int = 0
     loss_sum: float = 0.0
     validated_step: int = -1
     stopped_early: bool = False
@@ -107,7 +109,7 @@ class Loop:
     def _run_epoch(self) -> None:
         self.parts.task.model.train()
         if self.progress.batch == 0:
-            self.progress.epoch_steps = self.progress.epoch_skipped = 0
+            self.progress.epoch_steps = self.progress.epoch_skipped = self.progress.epoch_still = 0
             self.progress.loss_sum = 0.0
         for hook in self.hooks:
             hook.before_epoch(self)
@@ -158,6 +160,7 @@ class Loop:
         self.parts.schedule.step()
         self.progress.step += 1
         self.progress.epoch_steps += 1
+        self.progress.epoch_still += numbers["grad_norm"] == 0
         self.progress.skipped_in_row = 0
         self.progress.loss_sum += numbers["loss"]
         step_s = time.perf_counter() - start
@@ -202,6 +205,7 @@ class Loop:
     def _end_epoch(self) -> None:
         """Judge, validate, save; an epoch that ``max_steps`` cut short stays where it is."""
         self._judge_skips()
+        self._judge_gradients()
         progress, every = self.progress, self.settings.val_every
         if progress.batch < self.parts.loader.batches_per_epoch:
             return
@@ -227,6 +231,23 @@ class Loop:
                 f"{self.run.paths.train_metrics}",
                 "correct the images named there, or allow more with --max-skip-share",
             )
+
+    def _judge_gradients(self) -> None:
+        """An epoch without any gradient learned nothing, however stable its loss looks."""
+        progress, steps = self.progress, self.progress.epoch_steps
+        if not steps or progress.epoch_still < steps:
+            return
+        counts = {
+            name.removeprefix(f"train_{SANITISED}"): value
+            for name, value in self.metrics.items()
+            if name.startswith(f"train_{SANITISED}") and value
+        }
+        said = ", ".join(f"{value:.0f} {name}" for name, value in counts.items())
+        self._give_up(
+            f"epoch {progress.epoch}: the gradient was 0 in all {steps} steps, so that nothing is learned"
+            + (f"; the last one had {said}" if said else ""),
+            "lower --lr and warm up (--lr-warmup-steps 500): outputs are saturated, or nothing is labelled",
+        )
 
     def _check_weights(self) -> None:
         """A checkpoint never holds, and a validation never measures, weights that are not finite."""

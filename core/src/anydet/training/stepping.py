@@ -21,6 +21,7 @@ from anydet.training.guards import (
     first_nonfinite_gradient,
     first_nonfinite_module,
     first_nonfinite_parameter,
+    largest_gradient,
     name_images,
 )
 from anydet.training.loading import LoadedBatch
@@ -199,8 +200,7 @@ class Stepper:
         )
         if weights := first_nonfinite_parameter(self._model):
             return f"{said}: the weights of {weights} are not finite", True
-        gradient = first_nonfinite_gradient(self._model)
-        source = f"the gradient of {gradient}" if gradient else "the losses"
+        source = self._explain_gradient(only=bad == ["grad_norm"])
         for loaded in window:
             if where := first_nonfinite(loaded.batch):
                 source = f"{where} of the input"
@@ -210,6 +210,15 @@ class Stepper:
                 break
         sources = dict.fromkeys(self._processes.gather([source]))
         return f"{said}: first not finite: {', '.join(sources)}", False
+
+    def _explain_gradient(self, *, only: bool) -> str:
+        """Where backward went wrong; ``only`` the norm of gradients, while losses are finite."""
+        if gradient := first_nonfinite_gradient(self._model):
+            return f"the gradient of {gradient}"
+        if not only:
+            return "the losses"
+        name, value = largest_gradient(self._model)
+        return f"the norm itself, as the gradient of {name} reaches {value:.3g}"
 
     def _forward(self, loaded: LoadedBatch) -> None:
         with torch.no_grad(), isolated_rng(self._settings.seed), self._processes.accelerator.autocast():
