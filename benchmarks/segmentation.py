@@ -53,8 +53,8 @@ from anydet_adaptivestream.task import AdaptiveStreamTraining
 PLUGINS = Plugins(only=["adaptivestream"])
 WARM_UP = 0.05
 """Share of the steps."""
-ZOOM = 3
-"""Pixels of the picture for one of the scene."""
+PANEL_PX = 256
+"""About the side of a panel of the picture; pixels of a scene are shown as squares."""
 METRICS = ("mIoU", "Dice", "pixel_accuracy", "accuracy", "avg_val_loss")
 
 MODELS: Mapping[str, Callable[[], nn.Module]] = {
@@ -153,7 +153,8 @@ def draw_masks(scene: Any, tasks: Mapping[str, Contest]) -> Any:
     for name, task in tasks.items():
         (found,) = task.predict([scene])
         panels[name] = paint(masks.class_map(found.semantic_mask, scene.size_wh[::-1]))
-    zoomed = [np.repeat(np.repeat(panel, ZOOM, 0), ZOOM, 1) for panel in panels.values()]
+    zoom = max(1, round(PANEL_PX / max(scene.size_wh)))
+    zoomed = [np.repeat(np.repeat(panel, zoom, 0), zoom, 1) for panel in panels.values()]
     return contact_sheet([caption(*pair) for pair in zip(zoomed, panels, strict=True)], len(panels))
 
 
