@@ -77,7 +77,7 @@ def _image_classes(file: Path, columns: CocoColumns) -> list[int]:
     """Class of each image, -1 where the file does not say."""
     try:
         images = msgspec.json.decode(file.read_bytes(), type=_File).images
-    except msgspec.DecodeError as exc:
+    except (OSError, msgspec.DecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
     class_of = {source: i for i, source in enumerate(columns.classes.source_ids)}
     return [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
