@@ -34,6 +34,8 @@ class Die(TrainingHook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 keys = {"images": 26, "batch_size": 2, "epochs": 2, "save_every": 2, "resume": "resume" in sys.argv}
+if "late" in sys.argv:
+    keys["max_minutes"] = 1e-6 if os.environ["RANK"] == "0" else 60.0
 try:
     train(lambda run: GridTask(run.dataset.classes, {}), tiny_run(Path(sys.argv[1]), **keys), [Die()])
 except AnydetError as error:
@@ -70,6 +72,14 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
                 assert ours[key] == pytest.approx(theirs[key], abs=1e-5, nan_ok=True), key
     both, alone = (load_checkpoint(tmp_path / name).model for name in ("run", "one"))
     assert all(torch.allclose(both[key], alone[key], atol=1e-4) for key in alone)
+
+
+def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
+    done = torchrun(tmp_path, "late")
+    assert done.returncode == 0, done.stderr
+    assert "minutes are over, after 1 of" in done.stderr
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 1
+    assert [line["step"] for line in read(tmp_path / "run" / "val_metrics.jsonl")] == [1]
 
 
 def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_path):
