@@ -59,7 +59,7 @@ class TrainingCurves:
     @property
     def metrics(self) -> list[str]:
         """Names of what evaluation measured."""
-        other = ("train_", "val_loss", "avg_", "learning_rate", "grad_norm")
+        other = ("train_", "val_loss", "val_sanitised", "avg_", "learning_rate", "grad_norm")
         timing = ("images_per_s", "data_s", "step_s", "memory_mb")
         return [name for name in self.columns if not name.startswith(other) and name not in timing]
 

@@ -15,6 +15,7 @@ from anydet.training.stopping import lower_is_better
 Metrics = Mapping[str, Any]
 
 _HIDDEN = ("step", "epoch", "avg_train_loss", "learning_rate")
+_PARTS = ("val_loss_", "val_sanitised_")
 _SHOWN = 6
 """So many parts of a loss, and so many numbers of a validation, fit on a line."""
 
@@ -56,7 +57,7 @@ class TrainingDisplay:
     def validation(self, metrics: Metrics) -> None:
         """Numbers of a validation: a line that stays, with the best so far where that was another one."""
         self._told = metrics.get("epoch")
-        shown = [name for name in metrics if name not in _HIDDEN and not name.startswith("val_loss_")]
+        shown = [name for name in metrics if name not in _HIDDEN and not name.startswith(_PARTS)]
         found = [(name, metrics[name]) for name in shown if isinstance(metrics[name], int | float)]
         parts = [_number(name, value) + self._best_so_far(name, value) for name, value in found[:_SHOWN]]
         train_loss = _number("train_loss", metrics.get("avg_train_loss"))

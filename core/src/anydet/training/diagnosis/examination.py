@@ -21,7 +21,7 @@ from anydet.training.adapter import TorchAdapter
 from anydet.training.augment import Augmentation
 from anydet.training.diagnosis.data import check_data
 from anydet.training.diagnosis.initialisation import check_initialisation
-from anydet.training.diagnosis.passes import check_backward, check_forward, check_loss
+from anydet.training.diagnosis.passes import FIRST_LOSS, check_backward, check_forward, check_loss
 from anydet.training.diagnosis.raterange import RateRange, check_learning_rate, sweep_rates
 from anydet.training.diagnosis.steps import check_optimiser, check_overfit
 from anydet.training.diagnosis.subject import Subject, as_found
@@ -166,7 +166,7 @@ class _Examination:
             with as_found(subject.task.model), isolated_rng(self.run.settings.seed):
                 found = self._look(group, check)
             yield from found
-            if group in _NEEDED and worst([verdict.state for verdict in found]) == "fail":
+            if group in _NEEDED and any(one.state == "fail" and one.check != FIRST_LOSS for one in found):
                 blocked = group
 
     def _checks(self, subject: Subject) -> Iterator[tuple[str, Callable[[], Iterable[Verdict]]]]:

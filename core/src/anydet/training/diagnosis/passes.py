@@ -22,6 +22,7 @@ from anydet.training.guards import (
 
 VANISHING, EXPLODING = 1e-6, 1e4
 """Gradient norm of a layer, in medians of all layers."""
+FIRST_LOSS = "first loss"
 FAR, TOO_FAR = 2.0, 10.0
 """Times the loss of an even guess at which a first loss is odd, and at which it is a fault."""
 LARGE_NORM = 1e3
@@ -96,13 +97,13 @@ def _first_loss(subject: Subject) -> Verdict:
     numbers = {"first": found, "chance": dict(chance)}
     if not compared:
         said = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
-        return Verdict("loss", "first loss", "pass", f"{said}; what guessing costs is not known", "", numbers)
+        return Verdict("loss", FIRST_LOSS, "pass", f"{said}; what guessing costs is not known", "", numbers)
     said = ", ".join(f"{name} {value:.3g}, guessing {even:.3g}" for name, value, even in compared)
     ratio = max(value / even if math.isfinite(value) else math.inf for _, value, even in compared)
     if ratio > FAR:
         fix = "scale the last layer's first weights down, so that the model begins undecided"
-        return Verdict("loss", "first loss", "fail" if ratio > TOO_FAR else "warn", said, fix, numbers)
-    return Verdict("loss", "first loss", "pass", said, "", numbers)
+        return Verdict("loss", FIRST_LOSS, "fail" if ratio > TOO_FAR else "warn", said, fix, numbers)
+    return Verdict("loss", FIRST_LOSS, "pass", said, "", numbers)
 
 
 def check_backward(subject: Subject) -> Iterator[Verdict]:
