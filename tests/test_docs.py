@@ -25,6 +25,7 @@ PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")
 SLOW = {
     "compare-pytorch-with-onnx",
     "compare-two-models",
+    "diagnose",
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
     "find-what-a-model-gets-wrong",
