@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Steps per second of the training engine beside a bare PyTorch loop, on the same model and data, in one run.
 
-    python benchmarks/train_loop.py                    # Faster R-CNN, ResNet-18, 160 px, batch 2
+    python benchmarks/train_loop.py                    # a narrow Faster R-CNN, ResNet-18, 160 px, batch 2
     python benchmarks/train_loop.py --rounds 9 --steps 30 --workers 2
 
 Rounds alternate: the engine, the bare loop, the engine, ... A rate is taken from the end of the third step of
@@ -75,6 +75,10 @@ def make_run(folder: Path, arguments: argparse.Namespace) -> tuple[object, Run]:
         "weights": "none",
         "min_size": arguments.size,
         "max_size": 2 * arguments.size,
+        "pyramid_channels": 64,
+        "representation_size": 256,
+        "rois_per_image": 128,
+        "proposals": 300,
     }
     properties = load_schema(schema)
     keys = {k: v for k, v in properties["properties"].items() if k not in TrainSettings.__struct_fields__}
@@ -153,7 +157,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch; as many as there are cores by default")
     arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     rates: dict[str, list[float]] = {"engine": [], "bare loop": []}
     for _ in range(arguments.rounds):
         rates["engine"].append(run_engine(arguments))

@@ -21,7 +21,9 @@ def pages(tmp_path_factory):
     return {page.name: page.read_text("utf-8") for page in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["commands", "hooks", "predictions-schema", "adapters-options", "training-keys"])
+@pytest.mark.parametrize(
+    "name", ["commands", "hooks", "predictions-schema", "adapters-options", "training-keys"]
+)
 def test_a_generated_page_is_fresh(pages, name):
     assert (REFERENCE / f"{name}.md").read_text("utf-8") == pages[f"{name}.md"], "run 'make docs' and commit"
 
