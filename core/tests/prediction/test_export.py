@@ -52,11 +52,12 @@ def test_meta_says_which_torch_was_in_use_whatever_type_its_version_has(
     assert json.loads((tmp_path / "p.json").read_text("utf-8"))["meta"]["runtime"]["torch"] == "2.15.0"
 
 
-def test_warnings_and_keypoint_names_of_the_adapter_are_recorded(make_adapter, spots, tmp_path):
+def test_warnings_and_names_of_keypoints_and_states_are_recorded(make_adapter, spots, tmp_path):
     class Untrained(type(make_adapter())):
         notes: ClassVar = {
             "warnings": ["no checkpoint: the weights are random"],
             "keypoint_names": ["nose", "tail"],
+            "states": ["whole", "broken"],
         }
 
     adapter = Untrained(make_adapter().settings)
@@ -64,6 +65,7 @@ def test_warnings_and_keypoint_names_of_the_adapter_are_recorded(make_adapter, s
     meta = json.loads((tmp_path / "p.json").read_text("utf-8"))["meta"]
     assert meta["extra"]["warnings"] == ["no checkpoint: the weights are random"]
     assert meta["extra"]["keypoint_names"] == ["nose", "tail"]
+    assert meta["states"] == ["whole", "broken"]
 
 
 def test_max_images_takes_the_first_ones(make_adapter, spots, tmp_path):

@@ -192,7 +192,7 @@ def test_what_a_run_leaves_predicts_as_the_live_model_does(trained, name):
     settings = replace(trained.adapter.settings, checkpoint=str(trained.run.paths.root / name))
     loaded = FasterRCNNMultiTask(settings)
     assert loaded.classes.names == PARTS
-    assert loaded.notes["preprocess"]["states"] == list(STATES)
+    assert loaded.notes["states"] == list(STATES)
     for a, b in zip(loaded.predict(records), trained.adapter.predict(records), strict=True):
         for column in ("boxes_xyxy_px", "scores", "class_ids", "states", "state_scores"):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))

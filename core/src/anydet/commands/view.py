@@ -42,7 +42,7 @@ ROWS = 6
 @click.option(
     "--states",
     metavar="NAME,NAME,...",
-    help="Names of states 0, 1, ...; by default those of the file's meta.",
+    help="Names of states 0, 1, ...; by default those of the file, else of the data set.",
 )
 @click.option(
     "--intrinsics", metavar="FX,FY,CX,CY", help="Camera in pixels, for poses of images that have none."

@@ -103,7 +103,7 @@ class Adapter(ABC):
 
     @property
     def notes(self) -> Mapping[str, Any]:
-        """What ``meta`` should say of this adapter: preprocessing, warnings, names of keypoints."""
+        """What ``meta`` should say of it: preprocessing, warnings, names of keypoints and of states."""
         return {}
 
     @abstractmethod

@@ -105,6 +105,8 @@ def build_meta(
     }
     if adapter.classes is not None:
         meta["classes"] = list(adapter.classes.names)
+    if states := list(notes.get("states", ())):
+        meta["states"] = states
     extra = {
         "options": dict(settings.options),
         "keypoint_names": list(notes.get("keypoint_names", ())),

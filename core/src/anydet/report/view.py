@@ -152,7 +152,7 @@ def open_scenes(
         score_threshold: lowest score that is shown and counted.
         worst: lowest F1 at IoU 0.5 first (``evaluation.image_scores``).
         max_images: only the first so many in that order.
-        states: names of states; by default those of ``meta.states``.
+        states: names of states; by default those of ``meta.states``, else the data set's.
         camera: for poses of images whose intrinsics neither the file nor the data set states.
 
     Raises:
@@ -168,9 +168,11 @@ def open_scenes(
     raw = None if labelled and open_source(path).shape == "coco" else load(path)
     places = np.zeros(0, np.int64) if raw is None else join_keys(raw.images, dataset.keys, source=raw.path)
     scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
+    named = tuple(states) or _states(raw)
     if labelled:
         inputs = read_inputs(dataset, path)
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
+        named = named or inputs.ground_truth.state_names
         scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
         order = np.unique(columns.image_index if raw is None else places)
         order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
@@ -189,7 +191,7 @@ def open_scenes(
         {} if raw is None else {int(places[i]): details for i, details in raw.details.items()},
         classes,
         scores,
-        tuple(states) or _states(raw),
+        named,
         camera,
     )
     return replace(scenes, warnings=(*warnings, *_camera_warnings(scenes)))

@@ -79,8 +79,8 @@ class FasterRCNNMultiTask(TorchAdapter):
                 "max_size": architecture.max_size,
                 "backbone": architecture.backbone,
                 "norm": architecture.norm,
-                "states": list(self._about.state_names),
             },
+            "states": list(self._about.state_names),
             "warnings": [] if self._trained else [_RANDOM],
         }
 
