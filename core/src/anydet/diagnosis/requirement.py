@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml"}
+IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "mlflow-skinny": "mlflow"}
 """Distribution, lower case, -> what is imported, where the two differ by more than a dash."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -58,7 +59,7 @@ class TrainingDisplay:
         """Numbers of a validation: a line that stays, with the best so far where that was another one."""
         self._told = metrics.get("epoch")
         shown = [name for name in metrics if name not in _HIDDEN and not name.startswith(_PARTS)]
-        found = [(name, metrics[name]) for name in shown if isinstance(metrics[name], int | float)]
+        found = [(name, metrics[name]) for name in shown if _is_number(metrics[name])]
         parts = [_number(name, value) + self._best_so_far(name, value) for name, value in found[:_SHOWN]]
         train_loss = _number("train_loss", metrics.get("avg_train_loss"))
         self._write("  ".join([_position(metrics), *([train_loss] if train_loss else []), *parts]))
@@ -114,6 +115,10 @@ class _Bar(Progress):
         yield self.make_tasks_table(self.tasks)
         if self.latest:
             yield Text("  ".join([f"epoch {self.latest.get('epoch', 0)}", *_numbers(self.latest)]))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _position(metrics: Metrics) -> str:
