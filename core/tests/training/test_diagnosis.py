@@ -21,6 +21,8 @@ from anydet.training.diagnosis.examination import Thoroughness, diagnose
 from anydet.training.diagnosis.raterange import RateRange
 from anydet.training.task import StepOutput
 
+pytestmark = pytest.mark.slow
+
 QUICK = Thoroughness(range_steps=0, overfit_steps=0)
 NAN = float("nan")
 

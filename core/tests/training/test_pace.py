@@ -13,6 +13,8 @@ from anydet.training.checkpoint import load_checkpoint
 from anydet.training.pace import measure_pace
 from anydet.types import AdapterSettings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def clock(monkeypatch):

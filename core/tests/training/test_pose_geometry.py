@@ -36,6 +36,8 @@ from anydet.training.samples import sample_of
 from anydet.training.settings import TrainSettings
 from anydet.types import ImagePredictions, Intrinsics, Poses
 
+pytestmark = pytest.mark.slow
+
 SIZE = (48, 36)
 CAMERA = Intrinsics(51.0, 53.0, 22.0, 19.5)
 MIRROR = np.diag([-1.0, 1.0, 1.0])

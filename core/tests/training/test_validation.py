@@ -15,6 +15,8 @@ from anydet.training.processes import open_processes
 from anydet.training.rng import rng_state
 from anydet.training.validation import evaluating
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def parts(tmp_path):

@@ -22,6 +22,8 @@ from anydet.training.config import resolve
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 from anydet_adaptivestream.model import fit
 
+pytestmark = pytest.mark.slow
+
 WIDE = SyntheticMasks(3, 7, (80, 48))
 """Scenes that are stretched to be seen."""
 

@@ -16,6 +16,8 @@ from anydet.data.maskscenes import SyntheticMasks
 from anydet.errors import TrainingError
 from anydet_adaptivestream.task import AdaptiveStreamTraining
 
+pytestmark = pytest.mark.slow
+
 
 def train(folder, dataset=SCENES, **keys):
     run = small_run(folder, dataset, **keys)
@@ -28,7 +30,6 @@ def lines(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["plain", "skip"])
 def test_four_images_are_learned_by_heart(decoder, tmp_path):
     """Loss far under chance, masks and classes right: gradients reach everything they must."""
@@ -40,7 +41,6 @@ def test_four_images_are_learned_by_heart(decoder, tmp_path):
     assert result.metrics["AP50"] >= 0.9
 
 
-@pytest.mark.slow
 def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path):
     whole, _ = train(tmp_path / "whole", epochs=2)
     train(tmp_path / "parts", max_steps=3, epochs=2)
@@ -51,7 +51,6 @@ def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.slow
 def test_half_precision_an_average_of_weights_and_accumulation_go_together(tmp_path):
     """What is loaded is the average that was validated."""
     adapter, result = train(

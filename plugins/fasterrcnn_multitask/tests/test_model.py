@@ -20,6 +20,8 @@ from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.roi_heads import matched_states
 from anydet_fasterrcnn_multitask.task import total_loss
 
+pytestmark = pytest.mark.slow
+
 CLASSES, SIDE, SIZE = 3, 64, 16
 ARCHITECTURE = Architecture.of(
     CLASSES,
@@ -257,7 +259,6 @@ def test_region_logits_are_differentiable_in_both_modes_and_change_neither(model
         assert model.rpn.training is mode
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet50_fpn", "mobilenet_v3_large_320_fpn"])
 def test_models_have_the_tensors_of_torchvisions(backbone):
     make = {
@@ -271,7 +272,6 @@ def test_models_have_the_tensors_of_torchvisions(backbone):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["frozen", "batch", "group"])
 @pytest.mark.parametrize("backbone", ["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_320_fpn"])
 def test_every_backbone_and_norm_trains_and_predicts(backbone, norm):

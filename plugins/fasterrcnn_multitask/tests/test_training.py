@@ -26,6 +26,8 @@ from anydet_fasterrcnn_multitask.assembly import build_task
 from anydet_fasterrcnn_multitask.saved import NAME, save_state
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
 
+pytestmark = pytest.mark.slow
+
 
 def sample(**changes):
     known = {
@@ -166,7 +168,6 @@ def test_images_share_a_batch_only_where_their_inputs_have_one_size(tmp_path):
     assert [tuple(batch.shape) for batch in batches] == [(2, 3, 64, 96), (1, 3, 96, 64), (1, 3, 64, 96)]
 
 
-@pytest.mark.slow
 def test_a_run_logs_the_names_of_the_recipe(trained):
     train = json.loads(trained.run.paths.train_metrics.read_text().splitlines()[0])
     names = {"classifier", "box_reg", "objectness", "rpn_box_reg", "state"}
@@ -175,7 +176,6 @@ def test_a_run_logs_the_names_of_the_recipe(trained):
     assert {"avg_train_loss", "avg_val_loss", "AP", "AP50", "presence_AP", "learning_rate"} <= set(validation)
 
 
-@pytest.mark.slow
 def test_a_run_leaves_a_plain_state_dictionary_of_the_best_weights(trained):
     plain = torch.load(trained.run.paths.root / BEST, weights_only=True)
     best = load_checkpoint(trained.run.paths.root).model
@@ -185,7 +185,6 @@ def test_a_run_leaves_a_plain_state_dictionary_of_the_best_weights(trained):
     assert all(torch.equal(live[key], best[key]) for key in best)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "best.pt", "checkpoint.pt", BEST])
 def test_what_a_run_leaves_predicts_as_the_live_model_does(trained, name):
     records = list(SyntheticBikes(3, 5, (96, 72)))
@@ -198,7 +197,6 @@ def test_what_a_run_leaves_predicts_as_the_live_model_does(trained, name):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
 
 
-@pytest.mark.slow
 def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch):
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "environment"))
     for options, folder in (({}, "environment"), ({"output_dir": str(tmp_path / "key")}, "key")):
@@ -207,7 +205,6 @@ def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch)
         assert (tmp_path / folder / BEST).is_file()
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_without_its_first_weights(tmp_path):
     first = tiny_run(tmp_path, images=2, epochs=1)
     FasterRCNNMultiTask(AdapterSettings()).train(first.dataset, first)
@@ -217,7 +214,6 @@ def test_a_run_goes_on_without_its_first_weights(tmp_path):
     assert result.metrics["avg_val_loss"] > 0
 
 
-@pytest.mark.slow
 def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path):
     run = replace(
         tiny_run(tmp_path, images=1, options={"min_size": None, "max_size": None}),
@@ -231,7 +227,6 @@ def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path):
     assert len(task.model.roi_heads.box_predictor.cls_score.bias) == len(run.dataset.classes) + 1
 
 
-@pytest.mark.slow
 def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_path, monkeypatch):
     from torchvision.models import WeightsEnum
 

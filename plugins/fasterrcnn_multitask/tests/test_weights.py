@@ -20,6 +20,8 @@ from anydet_fasterrcnn_multitask.norms import group_norm
 from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from
 from anydet_fasterrcnn_multitask.saved import About, Saved, inferred_architecture, read_saved, save_state
 
+pytestmark = pytest.mark.slow
+
 TINY = {"min_size": 64, "max_size": 96, "pyramid_channels": 16, "representation_size": 8}
 ABOUT = About(
     Architecture.of(2, "resnet18_fpn", norm="group", anchor_sizes=(4, 8, 16, 32, 64), **TINY),

@@ -16,6 +16,8 @@ from anydet_rtdetr_pose.backbones import (
     register_backbone,
 )
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"width_mult": 0.125, "depth_mult": 0.3}
 
 

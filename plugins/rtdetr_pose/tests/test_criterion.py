@@ -11,6 +11,8 @@ from anydet_rtdetr_pose.matcher import Matcher
 from anydet_rtdetr_pose.outputs import Denoising
 from anydet_rtdetr_pose.symmetry import Symmetries
 
+pytestmark = pytest.mark.slow
+
 NONE = Symmetries(None, CLASSES)
 CRITERION = Criterion(Matcher(), NONE)
 

@@ -13,6 +13,8 @@ from anydet_rtdetr_pose.overlap import iou_and_giou
 from anydet_rtdetr_pose.posing import told_by
 from anydet_rtdetr_pose.rotation import matrix_from_rot6d
 
+pytestmark = pytest.mark.slow
+
 TORCH = torch.Generator().manual_seed(0)
 
 

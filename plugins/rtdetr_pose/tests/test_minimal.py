@@ -13,6 +13,8 @@ pytest.importorskip("torch")
 from anydet.training.config import resolve
 from anydet_rtdetr_pose.minimal import as_train_words
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = load_schema("anydet_rtdetr_pose:training.schema.json")
 SEED = {
     "num_queries": "10",

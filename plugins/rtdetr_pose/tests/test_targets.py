@@ -14,6 +14,8 @@ from anydet_rtdetr_pose.inputs import fit, prepare
 from anydet_rtdetr_pose.recovery import projected_px, translation_m
 from anydet_rtdetr_pose.targets import stack_targets, targets_of
 
+pytestmark = pytest.mark.slow
+
 SCENES = PoseScenes(6, 0, (120, 80))
 SAMPLES = [sample_of(record) for record in SCENES]
 SAMPLE = next(sample for sample in SAMPLES if len(sample) >= 2)
