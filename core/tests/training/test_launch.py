@@ -26,6 +26,8 @@ from anydet.training.config import MADE
 from anydet.training.launch import launch, next_command, prepare
 from anydet.training.runmeta import git_state, run_meta
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = {
     "type": "object",
     "additionalProperties": False,
