@@ -42,22 +42,34 @@ def same(a, b):
 
 def test_weights_and_buffers_are_averaged_and_counts_are_copied():
     model = Net()
-    ema = Ema(model, 0.9)
+    ema = Ema(model, 0.25)
     expected = None
     for step in range(4):
         train(model, ema, 1, seed=step)
-        now = bits(model)
+        now, decay = bits(model), (0, 2 / 11, 0.25, 0.25)[step]
         expected = (
             now
             if expected is None
             else {
-                name: 0.9 * expected[name] + 0.1 * now[name] if now[name].is_floating_point() else now[name]
+                name: decay * expected[name] + (1 - decay) * now[name] if now[name].is_floating_point() else now[name]
                 for name in now
             }
         )
     torch.testing.assert_close(ema.weights(), expected)
     assert ema.weights()["norm.num_batches_tracked"].item() == 4
     assert not torch.equal(ema.weights()["norm.running_mean"], model.norm.running_mean)
+
+
+def test_nothing_is_left_of_the_first_weights_after_far_fewer_steps_than_the_decay_reaches_back():
+    model = Net()
+    ema = Ema(model, 0.999)
+    with torch.no_grad():
+        model.norm.running_var.fill_(1.0)
+        ema.update(model)
+        model.norm.running_var.fill_(0.004)
+    for _ in range(100):
+        ema.update(model)
+    torch.testing.assert_close(ema.weights()["norm.running_var"], model.norm.running_var)
 
 
 def test_the_average_is_lent_in_place_and_the_very_same_bits_come_back():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 
@@ -19,20 +19,25 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 class Ema:
     """Averages what a model was after each step; it starts as the model after the first one.
 
-    ``average = decay * average + (1 - decay) * model`` for every floating-point parameter and buffer; whole
-    numbers, such as the count of batches of a norm, are copied.
+    ``average = d * average + (1 - d) * model`` for every floating-point parameter and buffer; whole numbers,
+    such as the count of batches of a norm, are copied. ``d = min(decay, (1 + n) / (10 + n))`` after n updates,
+    as in TensorFlow's ``ExponentialMovingAverage``: with ``decay`` from the start, a run of a few thousand
+    steps would end with a share of its random first weights, and of the 1 at which a norm's running variance
+    begins, which is more than all there is of a variance of 0.004.
 
     Args:
         model: on the device and in the type in which it is trained; the average lies there, too.
-        decay: share of the old average, a step.
+        decay: share of the old average, a step, once there were enough steps.
 
     Raises:
         OptionError: the model cannot be copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._updates = 0
         try:
-            self._averaged = AveragedModel(model, multi_avg_fn=_average(decay), use_buffers=True)
+            self._averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
         except Exception as error:  # a copy runs any code of the model's
             raise OptionError(
                 f"use_ema needs a copy of the model, and {type(model).__name__} cannot be copied: {error}",
@@ -43,6 +48,7 @@ class Ema:
     def update(self, model: nn.Module) -> None:
         """Take in what the model is now; call it after each step that the optimiser took."""
         self._averaged.update_parameters(model)
+        self._updates += 1
 
     def weights(self) -> dict[str, Tensor]:
         """The average as a state dict of the model."""
@@ -66,6 +72,7 @@ class Ema:
                 fix="resume without --use-ema, or start a new run with it",
             )
         load_weights(self._averaged, state, source="the average of weights in the checkpoint")
+        self._updates = int(self._averaged.n_averaged)
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -81,18 +88,14 @@ class Ema:
         finally:
             _copy(kept, live)
 
-
-def _average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """Torch's own ``get_ema_multi_avg_fn`` averages whole numbers as well, and cuts the result off."""
-
     @torch.no_grad()
-    def average(averages: _Tensors, models: _Tensors, _count: Tensor | int) -> None:
+    def _average(self, averages: _Tensors, models: _Tensors, _count: Tensor | int) -> None:
+        """Torch's own ``get_ema_multi_avg_fn`` averages whole numbers as well, and cuts the result off."""
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         if averages[0].is_floating_point() or averages[0].is_complex():
             torch._foreach_lerp_(averages, models, 1 - decay)
         else:
             torch._foreach_copy_(averages, models)
-
-    return average
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
