@@ -10,6 +10,7 @@ from tinyoutputs import CLASSES, SIZE_WH, random_outputs, random_targets
 
 from anydet_rtdetr_pose.matcher import Matcher, PoseCost, assign
 from anydet_rtdetr_pose.recovery import projected_px
+from anydet_rtdetr_pose.rotation import turn_to
 from anydet_rtdetr_pose.symmetry import Symmetries
 
 SIZE = torch.tensor(SIZE_WH, dtype=torch.float32)
@@ -54,7 +55,8 @@ def test_a_pose_cost_begins_at_its_step_and_draws_the_query_with_that_pose(part)
     plain = Matcher()
     matcher = Matcher(**{part: PoseCost(1000.0, start_step=10)})
     with torch.no_grad():
-        outputs.heads["rot6d"][0, 0, 4] = targets.rotations[0, 0, :, :2].T.flatten()
+        seen = turn_to(targets.translations_m[0, 0]).T @ targets.rotations[0, 0]
+        outputs.heads["rot6d"][0, 0, 4] = seen[:, :2].T.flatten()
         depth = targets.translations_m[0, 0, 2].log() - torch.log(torch.tensor(90 / 96))
         outputs.heads["log_z"][0, 0, 4] = depth
         centre = projected_px(targets.translations_m[0, 0], targets.intrinsics[0]) / SIZE

@@ -156,7 +156,7 @@ def test_a_published_folder_gives_its_weights_and_the_classes_of_the_same_name(f
     memory = zip(
         expected.encoder_last_hidden_state, ours.detector.model(IMAGES).encoder_last_hidden_state, strict=True
     )
-    assert all(torch.equal(a, b) for a, b in memory)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in memory)  # another order in memory
     rebuilt = PoseDetector(read_architecture(ours.architecture.description(), source="test"))
     rebuilt.load_state_dict(ours.state_dict())
     assert torch.equal(rebuilt.eval()(IMAGES).logits, found.logits)

@@ -21,6 +21,7 @@ from anydet_rtdetr_pose.architecture import Architecture, Inputs
 from anydet_rtdetr_pose.inputs import fit
 from anydet_rtdetr_pose.outputs import Outputs
 from anydet_rtdetr_pose.recovery import delta_to, depth_shift, nominal_camera, projected_px
+from anydet_rtdetr_pose.rotation import turn_to
 from anydet_rtdetr_pose.targets import stack_targets, targets_of
 
 SCENES = PoseScenes(4, 3, (130, 90))
@@ -43,9 +44,10 @@ class Truth(nn.Module):
         logits[targets.valid, targets.class_ids[targets.valid]] = 5.0
         centres = projected_px(targets.translations_m, camera) / size
         boxes = targets.boxes.clamp(min=1e-6)
+        seen = turn_to(targets.translations_m).mT @ targets.rotations
         heads = {
             "log_z": (targets.translations_m[..., 2].log() - depth_shift(camera, size.max()))[..., None],
-            "rot6d": targets.rotations[..., :2].transpose(-1, -2).flatten(-2),
+            "rot6d": seen[..., :2].mT.flatten(-2),
             "offsets": (centres - boxes[..., :2]) / boxes[..., 2:],
         }
         delta = delta_to(targets.intrinsics, nominal_camera(self.architecture.inputs.size_wh).float(), size)

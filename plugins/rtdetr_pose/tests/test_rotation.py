@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from scipy.spatial.transform import Rotation
 
 from anydet.geometry.rotations import rot6d_to_matrix
-from anydet_rtdetr_pose.rotation import about_axis, geodesic_angle, matrix_from_rot6d
+from anydet_rtdetr_pose.rotation import about_axis, geodesic_angle, matrix_from_rot6d, turn_to
 
 RNG = np.random.default_rng(0)
 
@@ -63,3 +63,13 @@ def test_turning_about_an_axis_is_what_scipy_does():
     angles = torch.linspace(-3, 3, 10, dtype=torch.float64)
     expected = Rotation.from_rotvec(axes * angles[:, None]).as_matrix()
     assert np.allclose(about_axis(axes, angles.cos(), angles.sin()), expected)
+
+
+def test_the_least_turn_to_a_ray_is_the_one_about_the_axis_across_both():
+    rays = RNG.normal(size=(50, 3)) * [1, 1, 0.2] + [0, 0, 1.5]
+    across = np.cross([0, 0, 1], rays)
+    angles = np.arctan2(np.linalg.norm(across, axis=1), rays[:, 2])
+    axes = across / np.linalg.norm(across, axis=1, keepdims=True)
+    expected = Rotation.from_rotvec(axes * angles[:, None]).as_matrix()
+    assert np.allclose(turn_to(torch.from_numpy(rays)), expected)
+    assert torch.equal(turn_to(torch.tensor([0.0, 0, 3])), torch.eye(3))

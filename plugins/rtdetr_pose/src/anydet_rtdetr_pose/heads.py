@@ -30,7 +30,7 @@ class QueryHeads(nn.ModuleDict):
 
     * ``log_z``: log of the depth in metres that the object's centre would have if the focal length were the
       input's longer side in pixels; see ``recovery``.
-    * ``rot6d``: first two columns of R.
+    * ``rot6d``: first two columns of R as seen along the ray to the object; see ``posing.rotations_seen``.
     * ``offsets``: projected centre minus box centre, in widths and heights of the box.
     * ``log_sigma_z``, ``log_sigma_rot``: log of the scale of the Laplace distribution of their errors.
     * ``keypoints``: x, y from the box centre in widths and heights of the box, and a logit of being labelled.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from anydet_rtdetr_pose.recovery import depth_shift, translation_m
-from anydet_rtdetr_pose.rotation import matrix_from_rot6d
+from anydet_rtdetr_pose.rotation import matrix_from_rot6d, turn_to
 
 
 class Told(NamedTuple):
@@ -38,9 +39,26 @@ def told_by(heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size
     """
     log_z = heads["log_z"][..., 0] + depth_shift(intrinsics, size_wh.max())
     centres = (boxes[..., :2] + heads["offsets"] * boxes[..., 2:]) * size_wh
+    cameras = intrinsics.expand(*centres.shape[:-1], 4)
     return Told(
         log_z,
-        matrix_from_rot6d(heads["rot6d"]),
+        rotations_seen(heads["rot6d"], centres.detach(), cameras),
         centres,
-        translation_m(centres, log_z, intrinsics.expand(*centres.shape[:-1], 4)),
+        translation_m(centres, log_z, cameras),
     )
+
+
+def rotations_seen(rot6d: Tensor, centres_px: Tensor, intrinsics: Tensor) -> Tensor:
+    """(..., 3, 3) rotations in the camera's frame of ``rot6d`` (..., 6) seen along the ray of its object.
+
+    An object that moves sideways shows another side of itself: what a query sees is the rotation relative to
+    the ray (Kundu et al. 2018, "3D-RCNN"; allocentric).
+
+    Args:
+        rot6d: (..., 6) first two columns.
+        centres_px: (..., 2) projected centres.
+        intrinsics: (..., 4) in the same pixels.
+    """
+    across = (centres_px - intrinsics[..., 2:]) / intrinsics[..., :2]
+    rays = torch.cat([across, torch.ones_like(across[..., :1])], dim=-1)
+    return turn_to(rays) @ matrix_from_rot6d(rot6d)

@@ -18,8 +18,8 @@ from anydet.types import FloatArray, ImagePredictions, Intrinsics, Poses
 from anydet_rtdetr_pose.inputs import Prepared, model_input, prepare_image
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.outputs import Outputs
+from anydet_rtdetr_pose.posing import rotations_seen
 from anydet_rtdetr_pose.recovery import nominal_camera
-from anydet_rtdetr_pose.rotation import matrix_from_rot6d
 
 Stage = Callable[[str], AbstractContextManager[None]]
 
@@ -151,10 +151,8 @@ class Predictor:
         that head there are depths as the nominal camera would see them, and no translations.
         """
         heads, inputs = rows.heads, self.model.architecture.inputs
-        centres = image.to_image(
-            (rows.boxes[:, :2] + heads["offsets"] * rows.boxes[:, 2:]) * np.array(inputs.size_wh)
-        )
-        offsets = centres - (boxes[:, :2] + boxes[:, 2:]) / 2
+        centres = (rows.boxes[:, :2] + heads["offsets"] * rows.boxes[:, 2:]) * np.array(inputs.size_wh)
+        offsets = image.to_image(centres) - (boxes[:, :2] + boxes[:, 2:]) / 2
         nominal = nominal_camera(inputs.size_wh).numpy()
         camera, delta, used = image.camera, None, nominal
         if camera is not None:
@@ -162,11 +160,13 @@ class Predictor:
         elif rows.camera is not None:
             camera = image.camera_to_image(nominal)
             shares = np.concatenate([[1.0, 1.0], np.array(inputs.size_wh)])
-            used = np.concatenate([nominal[:2] * (1 + rows.camera[:2]), nominal[2:]])
+            used = nominal + rows.camera * np.concatenate([nominal[:2], inputs.size_wh])
+            used[:2] = used[:2].clip(min=1e-3)  # a focal length that is told to be negative is very short
             change = rows.camera * shares / np.concatenate([[1.0, 1.0], image.scale])
             delta = np.tile(change, (len(boxes), 1))
         log_z = heads["log_z"][:, 0] + _depth_shift(used, max(inputs.size_wh))
-        rotations = matrix_from_rot6d(torch.from_numpy(heads["rot6d"])).numpy()
+        seen = (torch.from_numpy(values) for values in (heads["rot6d"], centres, used))
+        rotations = rotations_seen(*seen).numpy()
         translations = None
         if camera is not None:
             middles = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -185,9 +185,8 @@ class Predictor:
 
 
 def _depth_shift(intrinsics: FloatArray, side_px: int) -> float:
-    """As ``recovery.depth_shift``; a focal length that is told to be negative counts as very short."""
-    focal = np.maximum(intrinsics[:2], 1e-3)
-    return float(np.log(focal).mean() - np.log(side_px))
+    """As ``recovery.depth_shift``."""
+    return float(np.log(intrinsics[:2]).mean() - np.log(side_px))
 
 
 def _keypoints(image: Prepared, rows: Rows, size: FloatArray) -> FloatArray:

@@ -48,3 +48,11 @@ def about_axis(axes: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     identity = torch.eye(3, dtype=axes.dtype, device=axes.device)
     turned: Tensor = along + cosines[..., None, None] * (identity - along) + sines[..., None, None] * cross
     return turned
+
+
+def turn_to(rays: Tensor) -> Tensor:
+    """(..., 3, 3) least rotations that take the optical axis to (..., 3) rays before the camera (z > 0)."""
+    x, y, z = normalize(rays, dim=-1).unbind(dim=-1)
+    across = -x * y / (1 + z)
+    entries = [1 - x * x / (1 + z), across, x, across, 1 - y * y / (1 + z), y, -x, -y, z]
+    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
