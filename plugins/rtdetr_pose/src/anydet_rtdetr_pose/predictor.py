@@ -68,18 +68,21 @@ class Predictor:
     def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""
         for batch in self.batches(records):
-            images = self.stack(batch)
-            with self.stage("model"), torch.no_grad():
-                outputs = self.model(images)
-            with self.stage("postprocess"):
-                results = [self._result(*pair) for pair in zip(batch, self._rows(outputs), strict=True)]
-            yield from results
+            yield from self.predict_batch(batch)
 
     def batches(self, records: Sequence[Record]) -> Iterator[list[Prepared]]:
         """All records in their order, ``batch_size`` at once."""
         for start in range(0, len(records), self.batch_size):
             stop = min(start + self.batch_size, len(records))
             yield [self._prepare(records[place]) for place in range(start, stop)]
+
+    def predict_batch(self, batch: Sequence[Prepared]) -> list[ImagePredictions]:
+        """One result an image of ``batches``."""
+        images = self.stack(batch)
+        with self.stage("model"), torch.no_grad():
+            outputs = self.model(images)
+        with self.stage("postprocess"):
+            return [self._result(*pair) for pair in zip(batch, self._rows(outputs), strict=True)]
 
     def stack(self, batch: Sequence[Prepared]) -> Tensor:
         """(B, 3, H, W) on the model's device."""
