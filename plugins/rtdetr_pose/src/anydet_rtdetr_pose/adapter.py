@@ -30,6 +30,7 @@ from anydet_rtdetr_pose.predictor import Predictor
 from anydet_rtdetr_pose.published import Published, read_published
 from anydet_rtdetr_pose.saved import NAME, Saved, read_saved
 from anydet_rtdetr_pose.task import PoseTraining, last_logits
+from anydet_rtdetr_pose.teaching import Teaching
 
 _UNNAMED = 80
 """Classes of a model that nobody has told any: as many as COCO has."""
@@ -104,7 +105,7 @@ class RTDETRPose(TorchAdapter):
     def train(self, dataset: Dataset, run: Run) -> TrainResult:
         """Train by the engine's loop; in the stages that are asked for single heads learn alone."""
         del dataset
-        result = train(self.training_task, run, [chosen_stages(run.options)])
+        result = train(self.training_task, run, [chosen_stages(run.options), Teaching()])
         self._model.eval()
         return result
 

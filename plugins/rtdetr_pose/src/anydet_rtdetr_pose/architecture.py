@@ -89,6 +89,22 @@ class Heads(_Part, frozen=True, kw_only=True):
     keypoints: Annotated[int, Meta(ge=0)] = 0
 
 
+class Mim(_Part, frozen=True, kw_only=True):
+    """Masked image modelling; see ``mim``.
+
+    Attributes:
+        mask_prob: share of patches that are hidden.
+        patch_px: side of a patch in pixels, a multiple of 32, so that patches end where cells of P5 do.
+        teacher: ``ema`` follows the model, ``trained`` is the model itself.
+        teacher_decay: share of the old average that the teacher keeps, a step.
+    """
+
+    mask_prob: Annotated[float, Meta(ge=0, le=1)] = 0.6
+    patch_px: Annotated[int, Meta(ge=32, multiple_of=32)] = 32
+    teacher: Literal["ema", "trained"] = "ema"
+    teacher_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.996
+
+
 class Inputs(_Part, frozen=True, kw_only=True):
     """How an image becomes an input.
 
@@ -113,6 +129,7 @@ class Architecture(_Part, frozen=True, kw_only=True):
         num_denoising: queries in training that start at noisy truths; 0 for none.
         label_noise: share of their classes that is wrong.
         box_noise: how far their boxes are off, in shares of their size.
+        mim: masked image modelling; ``None`` for none.
         published: config of a model of ``transformers`` that is taken as it is, in place of ``model``.
     """
 
@@ -124,6 +141,7 @@ class Architecture(_Part, frozen=True, kw_only=True):
     num_denoising: Annotated[int, Meta(ge=0)] = 100
     label_noise: Annotated[float, Meta(ge=0, le=1)] = 0.5
     box_noise: Annotated[float, Meta(ge=0)] = 1.0
+    mim: Mim | None = None
     published: dict[str, Any] | None = None
 
     def description(self) -> dict[str, Any]:

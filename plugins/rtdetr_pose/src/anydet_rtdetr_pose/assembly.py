@@ -12,7 +12,7 @@ from anydet.errors import DatasetError, OptionError
 from anydet.training.config import is_given
 from anydet.training.run import Run
 from anydet.types import ClassTable, Labels
-from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_model, read_size
+from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, Mim, read_model, read_size
 from anydet_rtdetr_pose.backbones import STRIDES
 from anydet_rtdetr_pose.losses.criterion import WEIGHTS, Criterion
 from anydet_rtdetr_pose.matcher import Matcher, PoseCost
@@ -112,6 +112,19 @@ def chosen_architecture(
         num_denoising=options.get("num_denoising", 100),
         label_noise=options.get("label_noise", 0.5),
         box_noise=options.get("box_noise", 1.0),
+        mim=chosen_mim(options),
+    )
+
+
+def chosen_mim(options: Mapping[str, Any]) -> Mim | None:
+    """Masked image modelling by the keys ``mim_...``, or ``None`` without ``enable_mim``."""
+    if not options.get("enable_mim", False):
+        return None
+    return Mim(
+        mask_prob=options.get("mim_mask_prob", 0.6),
+        patch_px=options.get("mim_patch_size", 32),
+        teacher=options.get("mim_teacher", "ema"),
+        teacher_decay=options.get("mim_teacher_decay", 0.996),
     )
 
 

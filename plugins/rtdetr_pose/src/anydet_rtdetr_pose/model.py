@@ -18,10 +18,13 @@ from transformers.models.rt_detr.configuration_rt_detr_resnet import RTDetrResNe
 from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Config
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
+from anydet.errors import OptionError
 from anydet_rtdetr_pose.architecture import Architecture
 from anydet_rtdetr_pose.backbones import STRIDES, build_backbone
 from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
 from anydet_rtdetr_pose.initialisation import initialise
+from anydet_rtdetr_pose.mim import MimBranch, Pyramid
+from anydet_rtdetr_pose.norms import kept_statistics
 from anydet_rtdetr_pose.outputs import Denoising, Outputs
 
 
@@ -46,6 +49,9 @@ class PoseDetector(nn.Module):
         self.heads = QueryHeads(config.d_model, architecture.heads)
         wants_camera = architecture.heads.pose and architecture.heads.camera
         self.camera_head = CameraHead(config.encoder_hidden_dim) if wants_camera else None
+        # built last: the other weights are drawn as without it
+        mim = architecture.mim
+        self.mim = MimBranch(mim, config.encoder_hidden_dim, self.pyramid) if mim is not None else None
         self.to(memory_format=torch.channels_last)  # a tenth faster than the usual order, also on CPUs
 
     @property
@@ -58,6 +64,11 @@ class PoseDetector(nn.Module):
         """Who sees the image."""
         backbone: nn.Module = self.detector.model.backbone
         return backbone
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """Backbone and projections, of which a teacher is made; owns nothing."""
+        return Pyramid(self.detector.model.backbone, self.detector.model.encoder_input_proj)
 
     def forward(self, images: Tensor, labels: list[dict[str, Tensor]] | None = None) -> Outputs:
         """What is on the images.
@@ -81,6 +92,41 @@ class PoseDetector(nn.Module):
             camera=camera,
             denoising=_denoising(found.denoising_meta_values),
         )
+
+    def mim_loss(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """What hidden patches cost: a scalar whose gradient reaches backbone, projections and encoder.
+
+        No label is needed, no running statistic of a norm changes, and training or evaluation mode stays.
+
+        Args:
+            images: (B, 3, H, W) in 0..1, sides multiples of 32.
+            generator: chooses the patches; on the CPU. ``None`` is torch's own.
+
+        Raises:
+            OptionError: the model was built without masked image modelling.
+        """
+        if self.mim is None:
+            raise OptionError(
+                "the model has no branch of masked image modelling",
+                fix="train it with --enable-mim; a run can start from a checkpoint that has none",
+            )
+        patches = self.mim.draw(images, generator)
+        with kept_statistics(self.detector):
+            seen = self.pyramid(self.mim.hide(images, patches))
+            states = self.detector.model.encoder(seen).last_hidden_state
+            with torch.no_grad():
+                targets = (self.mim.teacher or self.pyramid)(images)
+        with torch.autocast(images.device.type, enabled=False):
+            return self.mim.loss(images, patches, [state.float() for state in states], targets)
+
+    def update_teacher(self, decay: float | None = None) -> None:
+        """Let the teacher follow the weights as they are now; nothing to do where there is none.
+
+        Args:
+            decay: share of the old average; ``None`` is the architecture's, 0 makes it a copy.
+        """
+        if self.mim is not None and self.mim.teacher is not None:
+            self.mim.teacher.follow(self.pyramid, self.mim.spec.teacher_decay if decay is None else decay)
 
 
 def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:

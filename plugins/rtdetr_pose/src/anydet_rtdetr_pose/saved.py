@@ -15,7 +15,7 @@ from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.rows import take_rows
 
 NAME = "rtdetr_pose"
-_HEADS = ("heads.", "camera_head.")
+_HEADS = ("heads.", "camera_head.", "mim.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +35,8 @@ class Saved:
     def put_into(self, model: PoseDetector) -> None:
         """Give a model the weights, its classes those of the same name, its heads those that there are.
 
+        So is masked image modelling; its teacher begins as the model where none was saved.
+
         Raises ``TrainingError`` where the rest does not fit.
         """
         own = model.state_dict()
@@ -42,6 +44,8 @@ class Saved:
         kept = {key: tensor for key, tensor in state.items() if not _other_head(key, tensor, own)}
         kept |= {key: own[key] for key in own if key.startswith(_HEADS) and key not in kept}
         load_weights(model, kept, source=self.source)
+        if not any(key.startswith("mim.teacher.") for key in self.state):
+            model.update_teacher(decay=0.0)  # it begins as what was read
 
 
 def read_saved(path: Path | str) -> Saved:

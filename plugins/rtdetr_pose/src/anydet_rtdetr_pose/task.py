@@ -73,13 +73,15 @@ class PoseTraining(TrainingTask):
         )
 
     def step(self, batch: Batch) -> StepOutput:
-        """Losses of all decoder layers, of the proposals and of denoising queries."""
+        """Losses of all decoder layers, of the proposals, of denoising queries and of hidden patches."""
         images, targets = model_input(batch.images), batch.targets
         outputs: Outputs = self.model(images, targets.labels() if self.model.training else None)
         size_wh = (images.shape[3], images.shape[2])
         self.criterion.symmetries.to(images.device)
         losses = self.criterion.losses(outputs, targets, size_wh, step=self.steps_done)
         losses["class"] = losses["class"] + self._unused(outputs)
+        if self.model.mim is not None and self.model.training:
+            losses["mim"] = self.criterion.weighted("mim", self.model.mim_loss(images))
         _, others = outputs.split()
         return StepOutput(losses, logits=last_logits(others, size_wh))
 
@@ -88,7 +90,8 @@ class PoseTraining(TrainingTask):
         inner = self.model.detector.model
         behind = [module for module in inner.children() if module is not inner.backbone]
         heads = [self.model.heads, *([self.model.camera_head] if self.model.camera_head else [])]
-        return {"backbone": [self.model.backbone], "head": [*behind, *heads]}
+        mim = [self.model.mim.decoder] if self.model.mim else []
+        return {"backbone": [self.model.backbone], "head": [*behind, *heads, *mim]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """What the live model finds."""

@@ -28,6 +28,7 @@ WEIGHTS: Mapping[str, float] = {
     "t": 0.5,
     "k": 1.0,
     "keypoints": 1.0,
+    "mim": 1.0,
 }
 """Name of a loss -> its weight where nobody says another."""
 
@@ -76,7 +77,7 @@ class Criterion:
                 found = self._found(noisy, targets, matches, size, count)
                 losses |= {f"{name}_dn": loss for name, loss in found.items()}
             if outputs.camera is not None:
-                losses["k"] = self._weighted("k", _camera(outputs.camera.float(), targets, size_wh, size))
+                losses["k"] = self.weighted("k", _camera(outputs.camera.float(), targets, size_wh, size))
         return losses
 
     def _decoder(self, outputs: Outputs, targets: Targets, size: Tensor, step: int) -> dict[str, Tensor]:
@@ -106,7 +107,7 @@ class Criterion:
             losses["keypoints"] = _keypoints(rows["keypoints"], boxes, matches.of_targets(targets.keypoints))
         if "log_z" in rows:
             losses |= self._poses(rows, boxes, targets, matches, size)
-        return {name: self._weighted(name, loss / count) for name, loss in losses.items()}
+        return {name: self.weighted(name, loss / count) for name, loss in losses.items()}
 
     def _classes(
         self, logits: Tensor, targets: Targets, matches: Matches, boxes: Tensor, true: Tensor
@@ -150,7 +151,8 @@ class Criterion:
             errors["rot"] = pose.by_uncertainty(errors["rot"], rows["log_sigma_rot"][:, 0])
         return {name: torch.where(posed, error, 0.0).sum() for name, error in errors.items()}
 
-    def _weighted(self, name: str, loss: Tensor) -> Tensor:
+    def weighted(self, name: str, loss: Tensor) -> Tensor:
+        """The loss times its weight."""
         return loss * self.weights.get(name, WEIGHTS[name])
 
 

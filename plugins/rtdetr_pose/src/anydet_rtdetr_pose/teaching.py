@@ -1,0 +1,20 @@
+"""``Teaching``: the teacher of masked image modelling follows the model while it is trained."""
+
+from __future__ import annotations
+
+from anydet.training.hooks import TrainingHook
+from anydet.training.loop import Loop
+from anydet_rtdetr_pose.task import PoseTraining
+
+
+class Teaching(TrainingHook):
+    """Takes the model into its teacher's average after each step that was taken.
+
+    The average is a part of the model, so that checkpoints hold it.
+    """
+
+    def after_step(self, loop: Loop) -> None:
+        """Follow, where there is a teacher."""
+        task = loop.parts.task
+        assert isinstance(task, PoseTraining)
+        task.model.update_teacher()
