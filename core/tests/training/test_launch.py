@@ -347,11 +347,12 @@ def test_the_command_takes_any_key_of_the_adapter(plugins, scenes):
     assert run.origins["gradient_accumulation_steps"] == "flag"
 
 
+@pytest.mark.parametrize("said", [["c.json"], ["--config", "c.json"], ["--config=c.json"]])
 @pytest.mark.parametrize("position", [0, 2, 4])
-def test_config_may_stand_anywhere_among_the_flags(plugins, scenes, tmp_path, position):
+def test_config_may_stand_anywhere_among_the_flags(plugins, scenes, tmp_path, position, said):
     (tmp_path / "c.json").write_text(json.dumps({"adapter": "recorder", "dataset": str(scenes), "seed": 5}))
     words = ["--width", "16", "--run-id", "a"]
-    done = run_command(plugins, *words[:position], "c.json", *words[position:])
+    done = run_command(plugins, *words[:position], *said, *words[position:])
     assert done.exit_code == 0, done.output
     run = Recorder.runs[0][1]
     assert (run.settings.seed, run.options["width"]) == (5, 16)
@@ -366,6 +367,9 @@ def test_config_may_stand_anywhere_among_the_flags(plugins, scenes, tmp_path, po
         (("--adapter", "recorder", "--epochs", "many"), 2, "is not a valid integer"),
         (("--adapter", "recorder", "--width", "many"), 1, "--width: 'many' is not of type 'integer'"),
         (("--adapter", "recorder", "a.yaml", "b.yaml"), 2, "what is 'b.yaml'?"),
+        (("--adapter", "recorder", "--config", "a.yaml", "b.yaml"), 2, "what is 'b.yaml'?"),
+        (("--adapter", "recorder", "b.yaml", "--config", "b.yaml"), 2, "what is 'b.yaml'?"),
+        (("--adapter", "recorder", "--config", "nowhere.yaml"), 1, "no such config file"),
         (("--adapter", "recorder", "-x"), 2, "what is '-x'?"),
         (("--adapter", "recorder", "nowhere.yaml"), 1, "no such config file"),
         (("--resume",), 1, "which run is to go on?"),
@@ -376,6 +380,12 @@ def test_wrong_words_are_told_from_wrong_values(plugins, words, exit_code, messa
     assert done.exit_code == exit_code, done.output
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_diagnose_takes_one_config_as_train_does(plugins):
+    done = CliRunner().invoke(main, ["diagnose", "--config", "a.yaml", "b.yaml"], obj=plugins)
+    assert done.exit_code == 2, done.output
+    assert "what is 'b.yaml'?" in done.output
 
 
 def test_the_command_module_is_light():

@@ -48,6 +48,7 @@ def command(
     /,
     words: tuple[str, ...],
     *,
+    config: str | None,
     content_images: int,
     range_steps: int,
     overfit_steps: int,
@@ -67,7 +68,7 @@ def command(
     from anydet.training.diagnosis.examination import Thoroughness, examine
     from anydet.training.launch import prepare
 
-    config, keys = read_words(words)
+    config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
     if config is None and "adapter" not in typed:
         raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")

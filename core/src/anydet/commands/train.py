@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @train_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def command(plugins: Plugins, /, words: tuple[str, ...], *, as_json: bool, **flags: Any) -> None:
+def command(
+    plugins: Plugins, /, words: tuple[str, ...], *, config: str | None, as_json: bool, **flags: Any
+) -> None:
     """Train an adapter's model on a data set.
 
     CONFIG is a YAML or JSON file of keys, or the name of one that the adapter's package brings; keys are the
@@ -47,7 +49,7 @@ def command(plugins: Plugins, /, words: tuple[str, ...], *, as_json: bool, **fla
 
     from anydet.training.launch import is_main_process, launch, prepare
 
-    config, keys = read_words(words)
+    config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
     if config is None and not ({"adapter", "resume"} & set(typed)):
         raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")

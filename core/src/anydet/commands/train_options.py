@@ -27,15 +27,15 @@ class TrainCommand(click.Command):
             with formatter.section(title):
                 formatter.write_dl(rows)
         with formatter.section("Other options"):
-            formatter.write_dl([row for row in options.values() if row is not None])
+            formatter.write_dl([row for row in options.values() if row is not None and row[0]])
 
 
 def train_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: all flags; what is not given is not passed on as a value but as ``None``."""
+    """Decorator: ``--config`` and all flags; one that is not given is passed on as ``None``."""
     from anydet.training.keys import engine_properties
 
     options = [_option(key, part) for key, part in engine_properties().items() if key not in _LISTED]
-    for option in reversed([_ADAPTER, _ADAPTER_OPTIONS, *options]):
+    for option in reversed([_CONFIG, _ADAPTER, _ADAPTER_OPTIONS, *options]):
         function = option(function)
     return function
 
@@ -50,15 +50,18 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def read_words(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+def read_words(words: Sequence[str], config: str | None = None) -> tuple[str | None, dict[str, Any]]:
     """CONFIG and the adapter's keys, of the words that are no flags of the engine.
 
     ``--key value`` and ``--key=value`` give text, ``--key`` alone gives true, ``--no-key`` alone false.
 
+    Args:
+        words: what the command line has beside those flags.
+        config: what ``--config`` said, which leaves no place for a CONFIG among the words.
+
     Raises:
         click.UsageError: a word is neither, or a second CONFIG.
     """
-    config: str | None = None
     keys: dict[str, Any] = {}
     rest = list(words)
     while rest:
@@ -104,6 +107,7 @@ def _shown(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
+_CONFIG = click.option("--config", metavar="CONFIG", help="The same as CONFIG without a flag.")
 _ADAPTER = click.option(
     "--adapter",
     metavar="NAME",
