@@ -55,4 +55,4 @@ def turn_to(rays: Tensor) -> Tensor:
     x, y, z = normalize(rays, dim=-1).unbind(dim=-1)
     across = -x * y / (1 + z)
     entries = [1 - x * x / (1 + z), across, x, across, 1 - y * y / (1 + z), y, -x, -y, z]
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(entries, dim=-1).reshape(*rays.shape[:-1], 3, 3)
