@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A training step and an inference of rtdetr_pose beside RT-DETRv2 of transformers, the same model, in one run.
+"""A training step and an inference of rtdetr_pose beside RT-DETRv2 of transformers, in one run.
 
     python benchmarks/rtdetr.py                       # ResNet-18, 3 decoder layers, 320 px, batches of 4
     python benchmarks/rtdetr.py --rounds 15 --size 640 --batch 2 --threads 1
@@ -143,9 +143,8 @@ def race(contestants: dict[str, Work], rounds: int, title: str) -> None:
     for name, values in times.items():
         ratios = [own / theirs for own, theirs in zip(values, times[PEER], strict=True)]
         spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
-        print(
-            f"  {name:13}{statistics.median(values) * 1e3:8.1f} ms   {statistics.median(ratios):6.3f}  {spread}"
-        )
+        milliseconds, ratio = statistics.median(values) * 1e3, statistics.median(ratios)
+        print(f"  {name:13}{milliseconds:8.1f} ms   {ratio:6.3f}  {spread}")
 
 
 def main() -> None:
