@@ -251,6 +251,16 @@ def test_the_teacher_moves_once_a_step_and_comes_back_from_a_checkpoint(tmp_path
     )
 
 
+def test_the_branch_rests_while_a_head_learns_alone(tmp_path):
+    states = {}
+    for steps in (1, 2):
+        _, run = train(tmp_path / str(steps), {"stage_off_steps": 2}, max_steps=steps)
+        states[steps] = load_checkpoint(run.paths.last).model
+    changed = [name for name in states[1] if not torch.equal(states[1][name], states[2][name])]
+    assert changed
+    assert all(name.startswith("heads.offsets") for name in changed)
+
+
 def test_a_checkpoint_without_the_branch_starts_one_whose_teacher_is_what_was_read(trained, tmp_path):
     from anydet_rtdetr_pose.saved import read_saved
 
