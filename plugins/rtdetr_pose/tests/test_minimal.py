@@ -10,7 +10,10 @@ from anydet.plugins.options import load_schema
 
 pytest.importorskip("torch")
 
-from anydet.training.config import resolve
+from anydet.commands.train import command as train
+from anydet.commands.train_options import given, read_words
+from anydet.training.config import FLAG, resolve
+from anydet.training.keys import canonical
 from anydet_rtdetr_pose.minimal import as_train_words
 
 pytestmark = pytest.mark.slow
@@ -31,6 +34,61 @@ SEED = {
     "use_ema": "true",
     "dataset_root": "data/coco128",
 }
+DEFAULTS = {
+    "optimizer": "adamw",
+    "lr": "1e-4",
+    "weight_decay": "0.01",
+    "momentum": "0.9",
+    "nesterov": "false",
+    "use_param_groups": "false",
+    "backbone_lr_mult": "1.0",
+    "head_lr_mult": "1.0",
+    "backbone_wd_mult": "1.0",
+    "head_wd_mult": "1.0",
+    "wd_exclude_bias": "true",
+    "wd_exclude_norm": "true",
+    "scheduler": "none",
+    "min_lr": "0.0",
+    "scheduler_milestones": "",
+    "scheduler_gamma": "0.1",
+    "lr_warmup_steps": "0",
+    "lr_warmup_init": "0.0",
+    "gradient_accumulation_steps": "1",
+    "clip_grad_norm": "0.0",
+    "use_ema": "false",
+    "ema_decay": "0.999",
+    "ema_eval": "false",
+    "amp": "none",
+    "use_amp": "false",
+    "task_aligner": "none",
+    "cost_z": "0.0",
+    "cost_rot": "0.0",
+    "cost_t": "0.0",
+    "cost_z_start_step": "0",
+    "cost_rot_start_step": "0",
+    "cost_t_start_step": "0",
+    "stage_off_steps": "0",
+    "stage_k_steps": "0",
+}
+"""Of the old trainer, as its tables have them."""
+LINES = (
+    "--config rtdetr_pose/configs/base.json --max-steps 50 --run-dir runs/train_minimal_smoke",
+    "--config rtdetr_pose/configs/base.json --max-steps 50 --use-matcher",
+    "--device cuda:0 --batch-size 4 --num-queries 10 --stage-off-steps 1000 --stage-k-steps 1000",
+    "--cost-z 1.0 --cost-rot 1.0 --cost-t 1.0 --cost-z-start-step 500 --cost-rot-start-step 1000",
+    "--cost-t-start-step 1500 --checkpoint-out reports/rtdetr_pose_ckpt.pt",
+    "--metrics-jsonl reports/train_metrics.jsonl --metrics-csv reports/train_metrics.csv",
+    "--optimizer sgd --lr 0.1 --momentum 0.9 --nesterov --weight-decay 1e-4",
+    "--use-param-groups --backbone-lr-mult 0.1 --head-lr-mult 1.0 --backbone-wd-mult 0.5 --head-wd-mult 1.0",
+    "--scheduler cosine --min-lr 1e-6 --lr-warmup-steps 500 --lr-warmup-init 1e-6",
+    "--scheduler onecycle",
+    "--scheduler multistep --scheduler-milestones 1000,2000,3000 --scheduler-gamma 0.1",
+    "--batch-size 2 --gradient-accumulation-steps 4 --clip-grad-norm 1.0",
+    "--device cuda:0 --use-amp",
+    "--optimizer sgd --momentum 0.9 --scheduler cosine --min-lr 1e-6 --lr-warmup-steps 500 "
+    "--use-param-groups --backbone-lr-mult 0.1 --use-ema --ema-decay 0.999 --ema-eval",
+)
+"""Lines of its guide, each after ``--dataset-root``."""
 
 
 def test_the_old_name_of_a_config_is_the_packaged_one(tmp_path):
@@ -48,6 +106,26 @@ def test_the_flags_of_the_old_trainer_are_known():
     assert resolved.options["cost_t_start_step"] == 1500
     assert resolved.options["num_queries"] == 10
     assert resolved.settings.use_ema
+
+
+def test_the_defaults_of_the_old_trainer_are_ours():
+    silent = resolve({}, None, SCHEMA, adapter_name="rtdetr_pose").values
+    said = resolve(DEFAULTS, None, SCHEMA, adapter_name="rtdetr_pose").values
+    assert said == silent
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_of_the_old_guide_is_taken_whole(line):
+    words = ["--dataset-root", "data/coco128", *line.split()]
+    flags = train.make_context("train", as_train_words(words)[1:]).params
+    config, keys = read_words(flags.pop("words"), flags.pop("config"))
+    del flags["as_json"]
+    typed = {**keys, **given(flags)}
+    resolved = resolve(typed, config, SCHEMA, adapter_name="rtdetr_pose")
+    asked = {canonical(word[2:].replace("-", "_")) for word in words if word.startswith("--")}
+    assert {key for key, origin in resolved.origins.items() if origin == FLAG} == (
+        (asked | {"adapter"}) - {"config"}
+    )
 
 
 def test_the_matcher_cannot_be_switched_off():
