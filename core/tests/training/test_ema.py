@@ -51,7 +51,9 @@ def test_weights_and_buffers_are_averaged_and_counts_are_copied():
             now
             if expected is None
             else {
-                name: decay * expected[name] + (1 - decay) * now[name] if now[name].is_floating_point() else now[name]
+                name: decay * expected[name] + (1 - decay) * now[name]
+                if now[name].is_floating_point()
+                else now[name]
                 for name in now
             }
         )
