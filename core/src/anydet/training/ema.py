@@ -20,7 +20,7 @@ class Ema:
     """Averages what a model was after each step; it starts as the model after the first one.
 
     ``average = d * average + (1 - d) * model`` for every floating-point parameter and buffer; whole numbers,
-    such as the count of batches of a norm, are copied. After n updates ``d = min(decay, (1 + n) / (10 + n))``,
+    such as the count of batches of a norm, are copied. After n steps ``d = min(decay, (1 + n) / (10 + n))``,
     as in TensorFlow's ``ExponentialMovingAverage``: with ``decay`` from the start, a run of a few thousand
     steps would end with a share of its random first weights, and of the 1 at which a norm's running variance
     begins, which is more than all there is of a variance of 0.004.
