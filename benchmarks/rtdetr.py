@@ -82,7 +82,7 @@ def ours(scenes: PoseScenes, config: RTDetrV2Config, heads: Heads) -> tuple[Work
     (prepared,) = predictor.batches(scenes)
 
     def infer() -> object:
-        return list(predictor.predict_batch(prepared))
+        return predictor.predict_batch(prepared)
 
     return stepping(task.model, lambda: task.step(batch).loss), in_evaluation(task.model, infer)
 

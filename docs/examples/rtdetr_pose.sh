@@ -6,7 +6,7 @@
 #   sh docs/examples/rtdetr_pose.sh data/coco128 runs/coco128
 #
 # DATASET is any data set that anydet reads; all that is written lies in OUT, which must be new.
-# Some 40 seconds of one core: the smallest model and inputs of 96 px. 50 steps show that the path is whole;
+# About a minute of one core: the smallest model and inputs of 96 px. 50 steps show that the path is whole;
 # what a model can learn takes more of them (--max-steps), larger inputs and the config base.
 set -eu
 
