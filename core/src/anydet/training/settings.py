@@ -96,7 +96,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     gradient_accumulation_steps: Annotated[int, _about("Batches an optimiser step.", ge=1)] = 1
     clip_grad_norm: Annotated[float, _about("Largest norm of all gradients; 0 does not clip.", ge=0)] = 0.0
     use_ema: Annotated[bool, _about("Keep an exponential moving average of weights and buffers.")] = False
-    ema_decay: Annotated[float, _about("Decay of that average a step; smaller in the first steps.", ge=0, lt=1)] = 0.999
+    ema_decay: Annotated[
+        float, _about("Decay of that average a step; smaller in the first steps.", ge=0, lt=1)
+    ] = 0.999
     ema_eval: Annotated[bool, _about("Validate, choose and predict with the average.")] = False
 
     # Guards: what happens when numbers go wrong.
