@@ -67,6 +67,19 @@ def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     assert "--scene bikes is written as delftbikes, coco, not yolo" in run.stderr
 
 
+def test_a_scene_holds_as_many_solids_as_told(tmp_path):
+    def count(*more):
+        out = tmp_path / f"new{len(more)}"
+        run = synth("--scene", "pose", "--out", out, "--images", 6, "--size", "96x96", *more)
+        assert run.exit_code == 0, run.output
+        return [len(record.labels) for record in open_dataset(out)]
+
+    assert max(count()) <= 4 < max(count("--objects", 12))
+    run = synth("--out", tmp_path / "shapes", "--objects", 2)
+    assert run.exit_code == 2
+    assert "--scene shapes does not let you choose --objects" in run.stderr
+
+
 def test_a_folder_with_something_in_it_is_an_error_without_traceback(tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
     run = synth("--out", tmp_path, "--images", 1)

@@ -52,9 +52,18 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     type=click.Choice(sorted({layout for kind in SCENES.values() for layout in kind.writers})),
     help=f"How it is written.  [default: {_DEFAULTS}]",
 )
+@click.option("--objects", type=click.IntRange(min=1), help="At most so many in a pose scene.  [default: 4]")
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
 def command(
-    *, out: Path, images: int, size: tuple[int, int], seed: int, scene: str, layout: str | None, split: str
+    *,
+    out: Path,
+    images: int,
+    size: tuple[int, int],
+    seed: int,
+    scene: str,
+    layout: str | None,
+    objects: int | None,
+    split: str,
 ) -> None:
     """Write synthetic scenes with exact ground truth as a data set.
 
@@ -77,7 +86,9 @@ def command(
     layout = layout or next(iter(kind.writers))
     if layout not in kind.writers:
         raise click.UsageError(f"--scene {scene} is written as {', '.join(kind.writers)}, not {layout}")
-    dataset = kind.make(images, seed, size, split)
+    if objects is not None and not kind.takes_objects:
+        raise click.UsageError(f"--scene {scene} does not let you choose --objects")
+    dataset = kind.make(images, seed, size, split, objects)
     with progress("rendering", images) as report:
         kind.write(dataset, out, layout, report)
     click.echo(out)

@@ -22,15 +22,20 @@ class SceneKind:
         writers: format -> ``module:function``, called with the data set, a folder, the split and ``report``;
             the first is the default.
         next_step: what to type next; ``{out}`` and ``{split}`` are filled in.
+        takes_objects: whether the number of objects in a scene can be chosen.
     """
 
     dataset: str
     writers: Mapping[str, str]
     next_step: str
+    takes_objects: bool = False
 
-    def make(self, count: int, seed: int, image_wh: Size, split: str) -> Dataset:
-        """The first ``count`` scenes of a seed; nothing is written."""
-        made: Dataset = _import(self.dataset)(count, seed, image_wh, split)
+    def make(
+        self, count: int, seed: int, image_wh: Size, split: str, most_objects: int | None = None
+    ) -> Dataset:
+        """The first ``count`` scenes of a seed, with as many objects as usual or as told."""
+        options = {} if most_objects is None else {"most_objects": most_objects}
+        made: Dataset = _import(self.dataset)(count, seed, image_wh, split, **options)
         return made
 
     def write(self, dataset: Dataset, out: Path, layout: str, report: Callable[[int], None]) -> None:
@@ -61,6 +66,7 @@ SCENES = {
         "anydet.data.posescenes.dataset:PoseScenes",
         {"bop": "anydet.data.bopwriter:write_bop", "yolo": "anydet.data.sidecarwriter:write_posed_yolo"},
         "anydet check-dataset {out} --split {split}",
+        takes_objects=True,
     ),
 }
 """Kind of scenes by the name that ``anydet synth --scene`` takes; the first is the default."""

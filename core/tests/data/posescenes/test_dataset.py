@@ -15,6 +15,7 @@ from anydet.data.dataset import open_dataset
 from anydet.data.depth import depth_map_m
 from anydet.data.objects import read_models
 from anydet.data.posescenes.dataset import PoseScenes
+from anydet.data.posescenes.scene import paint_scene
 from anydet.data.posescenes.solids import CLASSES, object_models
 from anydet.data.sidecarwriter import write_posed_yolo
 from anydet.errors import DatasetError, ImageError, OptionError
@@ -59,6 +60,14 @@ def test_a_scene_is_the_same_whatever_the_number_of_scenes_and_another_for_other
     assert not np.array_equal(SCENES[3].image(), SCENES[4].image())
 
 
+def test_pixels_show_all_of_more_objects():
+    crowded = PoseScenes(4, seed=2, image_wh=(96, 80), most_objects=30)
+    assert max(len(record.labels) for record in crowded) > 4
+    for index, record in enumerate(crowded):
+        painted = paint_scene(crowded.scene(index), np.random.default_rng([2, index, 1]))
+        assert np.array_equal(record.image(), painted)
+
+
 def test_records_survive_pickling_and_end_with_the_dataset():
     copy = pickle.loads(pickle.dumps(SCENES[1]))
     assert np.array_equal(copy.image(), SCENES[1].image())
@@ -67,9 +76,10 @@ def test_records_survive_pickling_and_end_with_the_dataset():
         SCENES[5]
 
 
-def test_fingerprints_differ_by_seed_size_and_count():
-    others = [PoseScenes(2), PoseScenes(2, 1), PoseScenes(3), PoseScenes(2, 0, (64, 64))]
-    assert len({one.fingerprint() for one in others}) == 4
+def test_fingerprints_differ_by_seed_size_and_counts():
+    more = PoseScenes(2, most_objects=20)
+    others = [PoseScenes(2), PoseScenes(2, 1), PoseScenes(3), PoseScenes(2, 0, (64, 64)), more]
+    assert len({one.fingerprint() for one in others}) == 5
     assert PoseScenes(2).fingerprint() == PoseScenes(2).fingerprint()
 
 

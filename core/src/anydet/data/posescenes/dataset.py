@@ -10,7 +10,7 @@ import numpy as np
 
 from anydet.data.columns import ground_truth_columns
 from anydet.data.fingerprint import Fingerprint
-from anydet.data.posescenes.scene import PoseScene, build_scene, camera_of, paint_scene
+from anydet.data.posescenes.scene import MOST_OBJECTS, PoseScene, build_scene, camera_of, paint_scene
 from anydet.data.posescenes.solids import CLASSES, object_models
 from anydet.data.record import Record
 from anydet.types import ByteImage, ClassTable, GroundTruthColumns, ImageColumns, Size
@@ -23,10 +23,11 @@ class PosePixels:
     seed: int
     index: int
     stated_wh: Size
+    most_objects: int
 
     def read(self) -> ByteImage:
         """(H, W, 3) uint8 RGB."""
-        scene = build_scene(self.seed, self.index, self.stated_wh)
+        scene = build_scene(self.seed, self.index, self.stated_wh, self.most_objects)
         return paint_scene(scene, np.random.default_rng([self.seed, self.index, 1]))
 
     def size_wh(self) -> Size:
@@ -43,12 +44,14 @@ class PoseScenes:
         seed: owner of all random choices, 0 or more.
         image_wh: (width, height) of each scene in pixels.
         split: name of the split.
+        most_objects: number of objects in a scene at most.
     """
 
     count: int
     seed: int = 0
     image_wh: Size = (192, 192)
     split: str = "val"
+    most_objects: int = MOST_OBJECTS
 
     @property
     def root(self) -> Path:
@@ -73,21 +76,22 @@ class PoseScenes:
     @property
     def source(self) -> str:
         """Which scenes these are."""
-        return f"synthetic pose scenes (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
+        size = f"{self.image_wh[0]}x{self.image_wh[1]}"
+        return f"synthetic pose scenes (seed {self.seed}, {size}, up to {self.most_objects} objects)"
 
     def __len__(self) -> int:
         return self.count
 
     def scene(self, index: int) -> PoseScene:
         """What a record shows: objects, depth, masks."""
-        return build_scene(self.seed, range(self.count)[index], self.image_wh)
+        return build_scene(self.seed, range(self.count)[index], self.image_wh, self.most_objects)
 
     def __getitem__(self, index: int) -> Record:
         index = range(self.count)[index]
         scene = self.scene(index)
         return Record(
             key=f"{index:06d}.png",
-            pixels=PosePixels(self.seed, index, self.image_wh),
+            pixels=PosePixels(self.seed, index, self.image_wh, self.most_objects),
             stated_wh=self.image_wh,
             labels=scene.labels(),
             camera=scene.camera,

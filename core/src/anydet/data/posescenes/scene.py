@@ -20,7 +20,8 @@ MIN_VISIBLE_PX = 30
 """Number of its pixels that must be seen."""
 DEPTH_M = (0.35, 0.9)
 """Nearest and farthest origin of an object, metres."""
-_MOST = 4
+MOST_OBJECTS = 4
+"""Objects in a scene at most, unless told otherwise."""
 _TRIES = 10
 _MARGIN = 0.1
 _AMBIENT, _DIFFUSE, _GLOSS, _SHININESS = 0.45, 0.6, 70.0, 24.0
@@ -96,10 +97,10 @@ def camera_of(image_wh: Size) -> Intrinsics:
 
 
 @lru_cache(maxsize=4)
-def build_scene(seed: int, index: int, image_wh: Size) -> PoseScene:
-    """Scene ``index`` of ``seed``: 1 to 4 objects, turned in every way, that may hide each other in part."""
+def build_scene(seed: int, index: int, image_wh: Size, most: int = MOST_OBJECTS) -> PoseScene:
+    """Scene ``index`` of ``seed``: 1 to ``most`` objects, turned in every way, that may hide each other."""
     rng, camera = np.random.default_rng([seed, index, 0]), camera_of(image_wh)
-    objects = _place(rng, camera, image_wh)
+    objects = _place(rng, camera, image_wh, most)
     view = compose([one.surface for one in objects], image_wh)
     whole = np.array([one.surface.pixels for one in objects])
     seen = _visible_px(view, len(objects))
@@ -126,10 +127,10 @@ def paint_scene(scene: PoseScene, rng: np.random.Generator) -> ByteImage:
     return pixels
 
 
-def _place(rng: np.random.Generator, camera: Intrinsics, image_wh: Size) -> tuple[Placed, ...]:
+def _place(rng: np.random.Generator, camera: Intrinsics, image_wh: Size, most: int) -> tuple[Placed, ...]:
     """Objects that do not run into each other."""
     objects: list[Placed] = []
-    for _ in range(rng.integers(1, _MOST + 1)):
+    for _ in range(rng.integers(1, most + 1)):
         class_id = int(rng.integers(len(solids())))
         rotation = random_rotation(rng)
         for _ in range(_TRIES):
