@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anydet.evaluation.explanation.gather import Gathered
 
 LOW_AP50 = 0.05
-"""AP50 below which something is wrong rather than weak, where there are many detections."""
+"""AP50 below which something may be wrong rather than weak, where there are many detections."""
 _FEWEST = 20
 _IMAGES_FOR_HINT = 50
 
@@ -42,10 +42,13 @@ def print_hint(ap50: float | None, seen: Gathered, engine: Engine) -> None:
     if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, annotations / 2):
         return
     diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
-    causes = "; ".join(one.cause for one in diagnosis.explanations[:1])
+    reason = (
+        "no usual mistake explains it, so the model itself may be that weak (--explain tells what was tried)"
+    )
+    if diagnosis.explanations:
+        reason = f"{diagnosis.explanations[0].cause} (--explain says more)"
     click.secho(
-        f"hint: an AP50 of {ap50:.3f} with {detections} detections is no weak model: "
-        f"{causes or 'something does not fit'} (--explain says more)",
+        f"hint: AP50 is {ap50:.3f} with {detections} detections: {reason}",
         err=True,
         fg="yellow",
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -45,9 +46,24 @@ def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
         line for line in evaluate(*files, command=command).stderr.splitlines() if line.startswith("hint: ")
     ]
     assert len(hints) == 1
-    assert "AP50 of 0.000" in hints[0]
+    assert "AP50 is 0.000" in hints[0]
     assert "boxes are corners (left, top, right, bottom), taken for centre" in hints[0]
     assert "--explain" in hints[0]
+
+
+def test_a_file_of_a_model_that_knows_nothing_is_not_called_a_mistake(files, tmp_path):
+    dataset, predictions = files
+    rng, entries = np.random.default_rng(0), json.loads(predictions.read_text())
+    for entry in entries:
+        entry["detections"] = [
+            {"class_id": int(rng.integers(6)), "score": score, "bbox": [x, y, x + 3, y + 2]}
+            for x, y, score in (rng.random((10, 3)) * (300, 200, 1)).tolist()
+        ]
+    guesses = tmp_path / "guesses.json"
+    guesses.write_text(json.dumps(entries))
+    shown = evaluate(dataset, guesses, "--bbox-format", "xyxy_abs").stderr
+    assert "no usual mistake explains it" in shown
+    assert "--explain" in shown
 
 
 def test_a_good_file_gets_no_hint(files):
