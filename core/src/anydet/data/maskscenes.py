@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from anydet.data import shapes
 from anydet.data.classmasks import BACKGROUND
 from anydet.data.columns import ground_truth_columns
-from anydet.data.fingerprint import Fingerprint
 from anydet.data.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
 from anydet.data.maskdataset import label_regions
 from anydet.data.record import Record
 from anydet.data.recordcolumns import ImageNotes
+from anydet.data.scenedataset import SceneDataset, ScenePixels, key_of
 from anydet.types import ByteImage, ClassTable, GroundTruthColumns, IntArray, Labels, Size
 
 SHAPES = ("circle", "square", "triangle", "star")
@@ -74,21 +73,6 @@ class MaskScene:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenePixels:
-    """Pixels of a scene, rendered when they are read."""
-
-    scene: MaskScene
-
-    def read(self) -> ByteImage:
-        """(H, W, 3) uint8 RGB."""
-        return self.scene.pixels()
-
-    def size_wh(self) -> Size:
-        """(width, height)."""
-        return self.scene.image_wh
-
-
-@dataclass(frozen=True, slots=True)
 class SceneMask:
     """Classes of the pixels of a scene."""
 
@@ -100,73 +84,32 @@ class SceneMask:
 
 
 @dataclass(frozen=True, slots=True)
-class SyntheticMasks:
-    """The first ``count`` scenes of a seed as a ``Dataset`` that needs no disk.
+class SyntheticMasks(SceneDataset):
+    """The first ``count`` scenes of a seed, with a class of each pixel and of the image."""
 
-    Attributes:
-        count: number of scenes.
-        seed: owner of all random choices, 0 or more.
-        image_wh: (width, height) of each scene in pixels.
-        split: name of the split.
-    """
-
-    count: int
-    seed: int = 0
     image_wh: Size = (224, 224)
-    split: str = "val"
 
-    @property
-    def root(self) -> Path:
-        """A name: there is no folder."""
-        return Path("synthetic")
-
-    @property
-    def note(self) -> str:
-        """What was chosen, for people."""
-        return f"{self.count} {self.source}"
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the files that the scenes are written to."""
-        return tuple(f"{index:06d}.png" for index in range(self.count))
-
-    @property
-    def classes(self) -> ClassTable:
-        """The background and the shapes."""
-        return CLASSES
-
-    @property
-    def source(self) -> str:
-        """Which scenes these are."""
-        return f"synthetic segmentation scenes (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
-
-    def __len__(self) -> int:
-        return self.count
+    shown = "segmentation scenes"
+    classes = CLASSES
 
     def scene(self, index: int) -> MaskScene:
         """What a record shows."""
-        return MaskScene(self.seed, range(self.count)[index], self.image_wh)
+        return MaskScene(self.seed, index, self.image_wh)
 
-    def __getitem__(self, index: int) -> Record:
+    def record(self, index: int) -> Record:
+        """Class mask of a scene, and its class as a whole."""
         scene = self.scene(index)
         return Record(
-            key=f"{scene.index:06d}.png",
-            pixels=ScenePixels(scene),
+            key=key_of(index),
+            pixels=ScenePixels(scene.pixels, self.image_wh),
             stated_wh=self.image_wh,
             class_mask=SceneMask(scene),
             extra={"classification": {"class_id": scene.class_id()}},
         )
 
-    def __iter__(self) -> Iterator[Record]:
-        return (self[index] for index in range(self.count))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over the image keys in order and the masks."""
-        mark = Fingerprint()
-        for index, key in enumerate(self.keys):
-            mark.add(key)
-            mark.add(self.scene(index).classes().tobytes())
-        return str(mark)
+    def marks(self, index: int) -> Iterator[bytes]:
+        """Classes of the pixels."""
+        yield self.scene(index).classes().tobytes()
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Masks, classes and connected regions of the first ``max_images`` scenes; renders no pixels."""

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from anydet.data.columns import ground_truth_columns
-from anydet.data.fingerprint import Fingerprint
 from anydet.data.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
 from anydet.data.record import Record
+from anydet.data.scenedataset import SceneDataset, ScenePixels, key_of
 from anydet.data.shapes import CLASSES, KEYPOINTS
 from anydet.data.writers import Report, write_coco
 from anydet.geometry import masks
-from anydet.types import BoolArray, ByteImage, ClassTable, FloatArray, GroundTruthColumns, Labels, Size
+from anydet.types import BoolArray, ByteImage, FloatArray, GroundTruthColumns, Labels, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,87 +99,26 @@ def _visibility(points: FloatArray, visible: BoolArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class ScenePixels:
-    """Pixels of a scene, rendered when they are read."""
+class SyntheticDataset(SceneDataset):
+    """The first ``count`` scenes of a seed as a ``Dataset`` that needs no disk."""
 
-    seed: int
-    index: int
-    stated_wh: Size
+    shown = "scenes"
+    classes = CLASSES
 
-    def read(self) -> ByteImage:
-        """(H, W, 3) uint8 RGB."""
-        return render_scene(self.seed, self.index, self.stated_wh).image
-
-    def size_wh(self) -> Size:
-        """(width, height)."""
-        return self.stated_wh
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticDataset:
-    """The first ``count`` scenes of a seed as a ``Dataset`` that needs no disk.
-
-    Attributes:
-        count: number of scenes.
-        seed: owner of all random choices, 0 or more.
-        image_wh: (width, height) of each scene in pixels.
-        split: name of the split.
-    """
-
-    count: int
-    seed: int = 0
-    image_wh: Size = (320, 240)
-    split: str = "val"
-
-    @property
-    def root(self) -> Path:
-        """A name: there is no folder."""
-        return Path("synthetic")
-
-    @property
-    def note(self) -> str:
-        """What was chosen, for people."""
-        return f"{self.count} {self.source}"
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Names of the files that the scenes are written to."""
-        return tuple(f"{index:06d}.png" for index in range(self.count))
-
-    @property
-    def classes(self) -> ClassTable:
-        """The shapes."""
-        return CLASSES
-
-    @property
-    def source(self) -> str:
-        """Which scenes these are."""
-        return f"synthetic scenes (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Record:
-        index = range(self.count)[index]
+    def record(self, index: int) -> Record:
+        """Boxes, masks and keypoints of a scene."""
         return Record(
-            key=f"{index:06d}.png",
-            pixels=ScenePixels(self.seed, index, self.image_wh),
+            key=key_of(index),
+            pixels=ScenePixels(partial(_paint, self.seed, index, self.image_wh), self.image_wh),
             stated_wh=self.image_wh,
             labels=label_scene(self.seed, index, self.image_wh),
         )
 
-    def __iter__(self) -> Iterator[Record]:
-        return (self[index] for index in range(self.count))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over the image keys in order and the annotations."""
-        fingerprint = Fingerprint()
-        for record in self:
-            fingerprint.add(record.key)
-            if record.labels is not None:
-                fingerprint.add(record.labels.class_ids.tobytes())
-                fingerprint.add(record.labels.boxes_xywh_px.tobytes())
-        return str(fingerprint)
+    def marks(self, index: int) -> Iterator[bytes]:
+        """Classes and boxes."""
+        labels = label_scene(self.seed, index, self.image_wh)
+        yield labels.class_ids.tobytes()
+        yield labels.boxes_xywh_px.tobytes()
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` scenes; renders no pixels."""
@@ -187,6 +127,10 @@ class SyntheticDataset:
             for index, key in enumerate(self.keys[:max_images])
         )
         return ground_truth_columns(rows, CLASSES, self.source)
+
+
+def _paint(seed: int, index: int, image_wh: Size) -> ByteImage:
+    return render_scene(seed, index, image_wh).image
 
 
 def write_coco_shapes(
