@@ -82,7 +82,7 @@ class SceneDataset(ABC):
         return self.record(range(self.count)[index])
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self.record, range(self.count))
+        return (self[index] for index in range(self.count))
 
     def fingerprint(self) -> str:
         """``sha256:...`` over the image keys in order and the annotations."""
