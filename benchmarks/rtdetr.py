@@ -8,7 +8,7 @@ All three have the backbone, encoder and decoder of the published config ``rtdet
 weights, and see the same pictures and objects. A training step is forward, losses, backward and AdamW;
 ``transformers`` brings its own matching and losses. Inference is forward and decoding to pixels and scores,
 for us to predictions with poses. ``boxes`` is ours without pose heads, ``poses`` with depth, rotation, offset
-and camera. Rounds alternate; the table says the median time of each and the median ratio of neighbours.
+and camera. Rounds alternate; the table says the median time of each and the median ratio of neighbors.
 """
 
 from __future__ import annotations

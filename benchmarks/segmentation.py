@@ -38,7 +38,7 @@ from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.report.files import save_png
 from anydet.report.lettering import caption
-from anydet.report.palette import colour_of
+from anydet.report.palette import color_of
 from anydet.report.sheet import contact_sheet
 from anydet.training.config import resolve
 from anydet.training.engine import train
@@ -159,9 +159,9 @@ def draw_masks(scene: Any, tasks: Mapping[str, Contest]) -> Any:
 
 
 def paint(class_map: Any) -> Any:
-    """(H, W, 3) colours of classes; the background is black."""
-    colours = np.array([(0, 0, 0), *map(colour_of, range(1, len(CLASSES)))], np.uint8)
-    return colours[class_map]
+    """(H, W, 3) colors of classes; the background is black."""
+    colors = np.array([(0, 0, 0), *map(color_of, range(1, len(CLASSES)))], np.uint8)
+    return colors[class_map]
 
 
 def busiest(scenes: InMemory) -> Any:

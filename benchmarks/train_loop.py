@@ -6,7 +6,7 @@
 
 Rounds alternate: the engine, the bare loop, the engine, ... A rate is taken from the end of the third step of
 a round to the end of its last one, so set-up and final checkpoint are in neither; the table says the median
-of each and of the ratio of neighbours. The bare loop is what one would write: a DataLoader, forward,
+of each and of the ratio of neighbors. The bare loop is what one would write: a DataLoader, forward,
 backward, AdamW, and one look at the loss. The engine does beside it what it always does: gradient norm,
 guards, learning rate, a line of metrics, a display.
 """

@@ -17,7 +17,7 @@ import click
 
 from anydet.cli import main as anydet
 from anydet.plugins import hookspecs, specs
-from anydet.plugins.catalogue import option_rows
+from anydet.plugins.catalog import option_rows
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.training import config as resolution

@@ -49,7 +49,7 @@ def environment(wheels, tmp_path_factory):
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
-def test_the_wheel_holds_code_licence_and_nothing_of_the_tests(wheels, package):
+def test_the_wheel_holds_code_license_and_nothing_of_the_tests(wheels, package):
     names = zipfile.ZipFile(wheels[package.name][1]).namelist()
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert not [n for n in names if "tests/" in n or n.endswith(".pyc")]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 NAME = sys.argv[1]
 DIST = f"anydet-{NAME.replace('_', '-')}"
-for file, neighbour, more in (
+for file, neighbor, more in (
     ("Makefile", "-e plugins/onnxruntime", f" -e plugins/{NAME}"),
     ("pyproject.toml", '"anydet_toy"', f', "anydet_{NAME}"'),  # the import rules
     ("pyproject.toml", "anydet-toy = { workspace = true }\n", f"{DIST} = {{ workspace = true }}\n"),
 ):
     text = Path(file).read_text("utf-8")
-    Path(file).write_text(text.replace(neighbour, neighbour + more), "utf-8")
-    print(f"{file}: {'added' if neighbour in text else 'add by hand:'} {more.strip(', ')}".rstrip())
+    Path(file).write_text(text.replace(neighbor, neighbor + more), "utf-8")
+    print(f"{file}: {'added' if neighbor in text else 'add by hand:'} {more.strip(', ')}".rstrip())

@@ -87,12 +87,12 @@ class Poses(Columns):
     """6-DoF poses of N objects, each field ``None`` where nobody predicted it.
 
     Attributes:
-        log_z: (N,) log of the object centre's depth in metres.
+        log_z: (N,) log of the object center's depth in meters.
         rot6d: (N, 6) first two columns of R (Zhou et al. 2019, "On the Continuity of Rotation
             Representations in Neural Networks").
         rotations: (N, 3, 3) object to camera.
-        translations_m: (N, 3) metres, camera frame.
-        offsets_px: (N, 2) projected 3-D centre minus box centre, pixels of the original image.
+        translations_m: (N, 3) meters, camera frame.
+        offsets_px: (N, 2) projected 3-D center minus box center, pixels of the original image.
         k_delta: (N, 4) dfx, dfy, dcx, dcy: fx' = fx (1 + dfx), cx' = cx + dcx.
         log_sigma_z: (N,) predicted uncertainty of ``log_z``.
         log_sigma_rot: (N,) predicted uncertainty of the rotation.
@@ -132,7 +132,7 @@ class ImagePredictions(Columns):
         masks: one RLE (or ``None``) a detection, of the original image's size; a tuple, or a column that
             makes them when asked (``maskcolumns.MaskColumn``).
         keypoints: (N, K, 3) x, y in pixels of the original image, and score; NaN where missing.
-        keypoint_visibility: (N, K) int64 0 unlabelled, 1 hidden, 2 visible; -1 where unknown.
+        keypoint_visibility: (N, K) int64 0 unlabeled, 1 hidden, 2 visible; -1 where unknown.
         poses: 6-DoF poses.
         detection_extra: free data a detection carries, or ``None`` in the rows without.
         classification: image-level class.
@@ -224,7 +224,7 @@ class ImageColumns(Columns):
         confidences: (I,) float64 score of that class, NaN where unknown.
         class_scores: (I, C) float64 of all classes, NaN where unknown.
         semantic_masks: class id -> mask of all pixels of that class, or ``None`` where unknown; pixels in no
-            mask are of no class, or not labelled.
+            mask are of no class, or not labeled.
         cameras: (I, 4) float64 fx, fy, cx, cy in pixels of the original image, NaN where unknown.
         part_states: (I, C) int64 state of each part (class) on the image, with a box or without, -1 where
             unknown.
@@ -316,7 +316,7 @@ class SymmetryAxis:
 
     Attributes:
         direction: unit vector in the model's frame.
-        point_m: a point on the axis, metres.
+        point_m: a point on the axis, meters.
     """
 
     direction: tuple[float, float, float]
@@ -329,7 +329,7 @@ class ObjectModel:
 
     Attributes:
         name: as it is called where it comes from.
-        points_m: (P, 3) vertices in metres.
+        points_m: (P, 3) vertices in meters.
         diameter_m: largest distance between two vertices.
         symmetries: (D, 4, 4) rigid motions that change nothing; the first is the identity.
         axes: axes of continuous symmetry.

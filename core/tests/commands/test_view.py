@@ -52,11 +52,11 @@ def test_each_image_gets_an_overlay_of_both_sides_and_a_place_on_the_sheet(scene
 def test_the_worst_image_comes_first(scenes, tmp_path):
     entries = json.loads((scenes / "p.json").read_text())
     truth = json.loads(next((scenes / "s").rglob("instances*.json")).read_text())
-    labelled = {image["file_name"] for image in truth["images"]} & {
+    labeled = {image["file_name"] for image in truth["images"]} & {
         next(i["file_name"] for i in truth["images"] if i["id"] == a["image_id"])
         for a in truth["annotations"]
     }
-    spoilt = sorted(labelled)[-1]
+    spoilt = sorted(labeled)[-1]
     for entry in entries:
         if entry["image"] == spoilt:
             entry["detections"] = []
@@ -90,8 +90,8 @@ def test_pose_axes_and_states_are_drawn_where_the_camera_is_known(tmp_path):
         assert shown.exit_code == 0, shown.output
         return np.array(Image.open(tmp_path / "v" / "overlays" / "a.png"))
 
-    def count(image, colour):
-        return int((image == np.array(colour)).all(axis=2).sum())
+    def count(image, color):
+        return int((image == np.array(color)).all(axis=2).sum())
 
     assert count(picture(posed), (213, 94, 0)) > 100 > count(picture(plain), (213, 94, 0))
     assert not np.array_equal(picture({**plain, "state": 1}), picture(plain))
@@ -102,9 +102,9 @@ def test_errors_say_what_is_missing(scenes, tmp_path):
     gone = run("view", tmp_path / "p.json", "--dataset", scenes / "s", "--out", tmp_path / "v")
     assert gone.exit_code == 1
     assert "'gone.png' is not in the data set" in gone.stderr
-    unlabelled = run("view", scenes / "p.json", "--images", scenes / "s", "--worst", "--out", tmp_path / "v")
-    assert unlabelled.exit_code == 1
-    assert "has no labels" in unlabelled.stderr
+    unlabeled = run("view", scenes / "p.json", "--images", scenes / "s", "--worst", "--out", tmp_path / "v")
+    assert unlabeled.exit_code == 1
+    assert "has no labels" in unlabeled.stderr
     unnamed = run("view", scenes / "p.json")
     assert unnamed.exit_code == 2
     assert "--images DIR" in unnamed.stderr
@@ -126,12 +126,12 @@ def picture(path):
         return np.array(image)
 
 
-def count(image, colour):
-    return int((image == np.array(colour)).all(axis=2).sum())
+def count(image, color):
+    return int((image == np.array(color)).all(axis=2).sum())
 
 
 @pytest.fixture
-def grey(tmp_path):
+def gray(tmp_path):
     Image.fromarray(np.full((400, 600, 3), 90, np.uint8)).save(tmp_path / "a.png")
     return tmp_path
 
@@ -166,42 +166,42 @@ def test_what_reading_warns_of_is_printed(scenes, tmp_path):
     assert "does not mention 2 of the images" in " ".join(shown.stderr.split())
 
 
-def test_poses_without_a_camera_are_named_and_one_can_be_passed(grey):
+def test_poses_without_a_camera_are_named_and_one_can_be_passed(gray):
     posed = {**BOX, "R": np.eye(3).tolist(), "t": [0, 0, 1.0]}
     arguments = [
         "view",
-        write(grey / "p.json", [entry([posed])]),
+        write(gray / "p.json", [entry([posed])]),
         "--images",
-        grey / "a.png",
+        gray / "a.png",
         "--out",
-        grey / "v",
+        gray / "v",
     ]
     blind = run(*arguments)
     assert blind.exit_code == 0, blind.output
     assert "1 images have poses but no intrinsics (a.png)" in " ".join(blind.stderr.split())
     assert "--intrinsics FX,FY,CX,CY" in " ".join(blind.stderr.split())
-    assert count(picture(grey / "v/overlays/a.png"), (213, 94, 0)) < 10
+    assert count(picture(gray / "v/overlays/a.png"), (213, 94, 0)) < 10
     seeing = run(*arguments, "--intrinsics", "500,500,300,200")
     assert "intrinsics" not in seeing.stderr
-    assert count(picture(grey / "v/overlays/a.png"), (213, 94, 0)) > 100
+    assert count(picture(gray / "v/overlays/a.png"), (213, 94, 0)) > 100
     assert run(*arguments, "--intrinsics", "500,500").exit_code == 2
 
 
-def test_states_are_named_by_the_files_meta_unless_the_command_says_otherwise(grey):
+def test_states_are_named_by_the_files_meta_unless_the_command_says_otherwise(gray):
     found = [entry([{**BOX, "state": 1}])]
 
     def shown(path, *more):
-        done = run("view", path, "--images", grey / "a.png", "--out", grey / "v", *more)
+        done = run("view", path, "--images", gray / "a.png", "--out", gray / "v", *more)
         assert done.exit_code == 0, done.output
-        return picture(grey / "v/overlays/a.png")
+        return picture(gray / "v/overlays/a.png")
 
-    plain, named = write(grey / "p.json", found), write(grey / "q.json", found, states=["intact", "bent"])
+    plain, named = write(gray / "p.json", found), write(gray / "q.json", found, states=["intact", "bent"])
     assert not np.array_equal(shown(plain), shown(named))
     assert np.array_equal(shown(named), shown(plain, "--states", "intact,bent"))
     assert np.array_equal(shown(named, "--states", "x,y"), shown(plain, "--states", "x,y"))
 
 
-def test_hidden_keypoints_semantic_classes_and_the_class_of_the_image_are_shown(grey):
+def test_hidden_keypoints_semantic_classes_and_the_class_of_the_image_are_shown(gray):
     points = [{"x": 0.45, "y": 0.5, "v": 2}, {"x": 0.55, "y": 0.5, "v": 1}, {"x": 0.5, "y": 0.45, "v": 0}]
     sky = np.zeros((400, 600), bool)
     sky[:100] = True
@@ -211,10 +211,10 @@ def test_hidden_keypoints_semantic_classes_and_the_class_of_the_image_are_shown(
     }
 
     def shown(*detections, **fields):
-        path = write(grey / "p.json", [entry(detections, **fields)])
-        done = run("view", path, "--images", grey / "a.png", "--out", grey / "v")
+        path = write(gray / "p.json", [entry(detections, **fields)])
+        done = run("view", path, "--images", gray / "a.png", "--out", gray / "v")
         assert done.exit_code == 0, done.output
-        return picture(grey / "v/overlays/a.png")
+        return picture(gray / "v/overlays/a.png")
 
     plain, pointed = shown(BOX), shown({**BOX, "keypoints": points})
     top = int(np.argmax((plain == 90).all(axis=2).sum(axis=1) > 300))

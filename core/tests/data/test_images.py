@@ -93,7 +93,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode, value, rgb):
     assert (image == rgb).all()
 
 
-def test_a_palette_becomes_its_colours(tmp_path, pixels):
+def test_a_palette_becomes_its_colors(tmp_path, pixels):
     flat = np.zeros_like(pixels)
     flat[:, 3:] = (10, 200, 30)
     Image.fromarray(flat).quantize(2).save(tmp_path / "a.png")

@@ -17,10 +17,10 @@ sides = st.integers(4, 90)
 SOURCE = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("centred", "top"), [(True, 20), (False, 0)])
-def test_the_image_lies_between_grey_margins(centred, top):
+@pytest.mark.parametrize(("centered", "top"), [(True, 20), (False, 0)])
+def test_the_image_lies_between_gray_margins(centered, top):
     record = Record("a", ImageArray(SOURCE), camera=Intrinsics(30, 31, 19, 11))
-    boxed = record.derive(Letterbox((80, 80), centred))
+    boxed = record.derive(Letterbox((80, 80), centered))
     seen = boxed.image()
     assert boxed.size_wh == (80, 80)
     assert seen.shape == (80, 80, 3)
@@ -31,12 +31,12 @@ def test_the_image_lies_between_grey_margins(centred, top):
 
 @settings(max_examples=60, deadline=None)
 @given(sides, sides, sides, sides, st.booleans())
-def test_it_fills_one_side_and_is_put_in_the_middle(width, height, across, down, centred):
-    (w, h), left, top = Letterbox((across, down), centred).place((width, height))
+def test_it_fills_one_side_and_is_put_in_the_middle(width, height, across, down, centered):
+    (w, h), left, top = Letterbox((across, down), centered).place((width, height))
     assert w == across or h == down
     assert w <= across
     assert h <= down
-    if centred:
+    if centered:
         assert abs((across - w) - 2 * left) <= 1
         assert abs((down - h) - 2 * top) <= 1
     else:
@@ -45,8 +45,8 @@ def test_it_fills_one_side_and_is_put_in_the_middle(width, height, across, down,
 
 @settings(max_examples=60, deadline=None)
 @given(sides, sides, st.booleans(), st.integers(0, 2**32 - 1))
-def test_boxes_keypoints_and_masks_come_back(across, down, centred, seed):
-    letterbox, rng = Letterbox((across, down), centred), np.random.default_rng(seed)
+def test_boxes_keypoints_and_masks_come_back(across, down, centered, seed):
+    letterbox, rng = Letterbox((across, down), centered), np.random.default_rng(seed)
     (width, height), left, top = letterbox.place((40, 20))
     points = rng.uniform(0, 20, (3, 2))
     scale = np.array([width / 40, height / 20])

@@ -129,7 +129,7 @@ def masked(root, key="a.png", values=((0, 1), (255, 1)), *, names="sky\nroad\n")
     return root
 
 
-def test_pixels_of_255_are_not_labelled_and_every_class_is_an_object_without_a_background(tmp_path):
+def test_pixels_of_255_are_not_labeled_and_every_class_is_an_object_without_a_background(tmp_path):
     opened = open_dataset(masked(tmp_path))
     assert opened[0].class_map().tolist() == [[0, 1], [-1, 1]]
     truth = opened.ground_truth()
@@ -196,7 +196,7 @@ def test_a_folder_with_label_files_stays_yolo(tmp_path):
 
 
 @given(arrays(np.int64, (5, 7), elements=st.integers(-1, 3)))
-def test_regions_cover_every_labelled_pixel_but_the_background_once(classes):
+def test_regions_cover_every_labeled_pixel_but_the_background_once(classes):
     labels = label_regions(classes, 2)
     again = np.full_like(classes, -1)
     for class_id, rle, area in zip(labels.class_ids, labels.segmentations, labels.areas, strict=True):

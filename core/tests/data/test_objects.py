@@ -93,7 +93,7 @@ def test_what_is_not_a_ply_file_is_refused_by_name(tmp_path, data, problem):
         read_vertices(tmp_path / "a.ply")
 
 
-def test_models_are_in_metres_with_their_symmetries(tmp_path):
+def test_models_are_in_meters_with_their_symmetries(tmp_path):
     infos = {
         "2": {"diameter": 100.0, "symmetries_discrete": [HALF_TURN], "min_x": -5.0},
         "5": {"diameter": 50, "symmetries_continuous": [{"axis": [0, 0, 2], "offset": [10, 0, 0]}]},

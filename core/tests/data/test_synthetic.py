@@ -67,7 +67,7 @@ def test_masks_of_one_scene_share_no_pixel():
         assert np.sum(visible, axis=0).max(initial=0) <= 1
 
 
-def test_every_painted_shape_is_labelled_and_every_label_is_painted():
+def test_every_painted_shape_is_labeled_and_every_label_is_painted():
     """Chroma is high inside the masks and, but for a rim of one pixel, nowhere else."""
     for scene in SCENES:
         inside = np.zeros(scene.image.shape[:2], np.uint8)

@@ -138,7 +138,7 @@ def test_a_malformed_label_is_named_when_its_record_is_made_and_not_before(paint
     file = put("labels/val/a.txt", "0 0.5 0.5 0.5 0.5\n0 2 2 2 2")
     dataset = open_dataset(tmp_path)
     for read in (lambda: dataset[0], dataset.ground_truth, lambda: list(dataset)):
-        with pytest.raises(DatasetError, match=re.escape(f"{file}:2: centre")):
+        with pytest.raises(DatasetError, match=re.escape(f"{file}:2: center")):
             read()
 
 
@@ -228,12 +228,12 @@ def test_keys_open_no_file(paint, put, tmp_path):
 
 def test_real_label_files_agree_with_the_real_json(coco128):
     truth = open_dataset(coco128)
-    labelled = open_layout(coco128, Split("train2017", ""))
+    labeled = open_layout(coco128, Split("train2017", ""))
     assert isinstance(truth, CocoDataset)
-    assert isinstance(labelled, YoloDataset)
-    assert truth.keys == labelled.keys
-    assert len(labelled.ground_truth()) == 929
-    for ours, theirs in zip(labelled, truth, strict=True):
+    assert isinstance(labeled, YoloDataset)
+    assert truth.keys == labeled.keys
+    assert len(labeled.ground_truth()) == 929
+    for ours, theirs in zip(labeled, truth, strict=True):
         kept = theirs.labels.take(~theirs.labels.iscrowd)
         assert len(kept) == len(ours.labels)
         if not len(kept):

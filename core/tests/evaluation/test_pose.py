@@ -175,10 +175,10 @@ def test_without_models_or_camera_what_can_be_measured_still_is():
 def test_poses_come_from_depth_and_offsets_through_the_camera_of_the_predictions():
     true = [at(0.1, -0.05, 0.8)]
     found, truth = scene(true, true, models={0: thing()})
-    centre = found.boxes_xywh_px[:, :2] + found.boxes_xywh_px[:, 2:] / 2
+    center = found.boxes_xywh_px[:, :2] + found.boxes_xywh_px[:, 2:] / 2
     spot = project(true[0][None, :3, 3], CAMERA)
     poses = Poses(
-        log_z=np.log([0.8]), rot6d=matrix_to_rot6d(np.eye(3)[None]), offsets_px=spot - centre, k_delta=None
+        log_z=np.log([0.8]), rot6d=matrix_to_rot6d(np.eye(3)[None]), offsets_px=spot - center, k_delta=None
     )
     metrics = measured(replace(found, poses=poses), truth)
     assert metrics["translation_m_mean"] == pytest.approx(0.0, abs=1e-12)

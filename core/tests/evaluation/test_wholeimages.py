@@ -46,7 +46,7 @@ def coded(class_map):
 
 
 def made_maps():
-    """Three pairs of true and found class maps; 255 is unlabelled."""
+    """Three pairs of true and found class maps; 255 is unlabeled."""
     for n in range(3):
         y, x = np.mgrid[:40, :50]
         true = (x * 7 + y * 3 + n * 5) // 11 % 4
@@ -96,7 +96,7 @@ def test_half_of_a_class_taken_for_another_has_the_numbers_that_follow_from_it()
     assert result.tables[1].rows[1] == ("road", 25, 25, 0, 0)
 
 
-def test_pixels_predicted_to_be_nothing_are_wrong_and_those_not_labelled_do_not_count():
+def test_pixels_predicted_to_be_nothing_are_wrong_and_those_not_labeled_do_not_count():
     true = np.zeros((4, 4), np.int64)
     true[0] = 255
     found = np.zeros((4, 4), np.int64)
@@ -267,7 +267,7 @@ def test_a_malformed_class_of_an_image_is_refused(yolo_set, change, problem):
         read_inputs(yolo_set, write_predictions(yolo_set / "predictions.json", list(NAMES), (0, 1, 2, 3)))
 
 
-def test_class_masks_in_colours_or_broken_ones_are_refused_by_file(yolo_set):
+def test_class_masks_in_colors_or_broken_ones_are_refused_by_file(yolo_set):
     predictions = write_predictions(yolo_set / "predictions.json", list(NAMES), (0, 1, 2, 3))
     Image.new("RGB", (50, 40)).save(yolo_set / "masks/1.png")
     inputs = read_inputs(yolo_set, predictions)

@@ -25,8 +25,8 @@ def random_points(seed):
 @given(seeds)
 def test_the_translation_projects_to_where_it_came_from(seed):
     points = random_points(seed)
-    centres = project(points, CAMERA)
-    np.testing.assert_allclose(translation_m(centres, np.log(points[:, 2]), CAMERA), points, atol=1e-9)
+    centers = project(points, CAMERA)
+    np.testing.assert_allclose(translation_m(centers, np.log(points[:, 2]), CAMERA), points, atol=1e-9)
 
 
 @given(seeds)

@@ -50,7 +50,7 @@ def test_uncompressed_counts_give_the_same_code(mask):
     assert masks.from_uncompressed(runs(mask), mask.shape) == masks.encode(mask)
 
 
-def test_polygons_are_rasterised_as_coco_does_and_united():
+def test_polygons_are_rasterized_as_coco_does_and_united():
     left, right = (1.0, 1.0, 6.0, 1.0, 6.0, 5.0, 1.0, 5.0), (10.0, 2.0, 14.0, 2.0, 12.0, 8.0)
     both = masks.from_polygons((left, right), (20, 10))
     parts = coco_mask.frPyObjects([list(left), list(right)], 10, 20)

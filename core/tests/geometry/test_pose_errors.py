@@ -16,7 +16,7 @@ from anydet.geometry.pose_errors import (
     add_m,
     adds_m,
     closest_equivalents,
-    discretise,
+    discretize,
     move,
     mspd_px,
     mssd_m,
@@ -73,7 +73,7 @@ def flat_bar(rng):
 def bottle():
     """Vertices that look the same at 18 angles around an axis beside the origin, and upside down."""
     axis = SymmetryAxis((0.0, 0.6, 0.8), (0.01, 0.02, 0.03))
-    around = discretise(model([[0, 0, 0]], (), (axis,)), step=np.pi / 18)
+    around = discretize(model([[0, 0, 0]], (), (axis,)), step=np.pi / 18)
     upside = turn((1, 0, 0), 180)
     point = np.array(axis.point_m)
     flip = motion(upside, point - upside @ point)
@@ -116,7 +116,7 @@ def test_around_an_axis_only_the_tilt_of_the_axis_counts(seed):
     assert rotation_error_deg(estimated, nearest)[0] == pytest.approx(tilt, abs=1e-6)
     spots = [poses[0, :3, :3] @ np.array(axis.point_m) + poses[0, :3, 3] for poses in (nearest, true)]
     np.testing.assert_allclose(*spots, atol=1e-12)  # a point of the axis stays where it is
-    tried = discretise(round_thing, step=0.002)
+    tried = discretize(round_thing, step=0.002)
     best = rotation_error_deg(np.broadcast_to(estimated, tried.shape), true @ tried).min()
     assert rotation_error_deg(estimated, nearest)[0] <= best + 1e-9
     assert best - rotation_error_deg(estimated, nearest)[0] < 0.2
@@ -178,7 +178,7 @@ def test_a_shift_moves_every_vertex_as_far():
 
 
 def test_an_axis_is_cut_into_as_many_turns_as_bop_cuts_it():
-    motions = discretise(bottle())
+    motions = discretize(bottle())
     assert len(motions) == 2 * 315  # ceil(pi / 0.01) turns, each after either of two symmetries
     np.testing.assert_allclose(
         motions[:, :3, :3] @ motions[:, :3, :3].transpose(0, 2, 1),

@@ -30,8 +30,8 @@ def test_axes_are_the_columns_of_the_rotation_seen_by_the_camera():
 
 def test_depth_and_rot6d_say_the_same_as_the_pose_they_come_from():
     t = np.array([[-0.2, -0.1, 0.7], [0.02, -0.03, 0.5]])
-    centres = (BOXES[:, :2] + BOXES[:, 2:]) / 2
-    recovered = Poses(log_z=np.log(t[:, 2]), rot6d=matrix_to_rot6d(R), offsets_px=pinhole(t) - centres)
+    centers = (BOXES[:, :2] + BOXES[:, 2:]) / 2
+    recovered = Poses(log_z=np.log(t[:, 2]), rot6d=matrix_to_rot6d(R), offsets_px=pinhole(t) - centers)
     rotations, translations = resolve(recovered, BOXES, CAMERA)
     assert rotations == pytest.approx(R)
     assert translations == pytest.approx(t)
@@ -40,7 +40,7 @@ def test_depth_and_rot6d_say_the_same_as_the_pose_they_come_from():
     assert axes_px(recovered, BOXES, CAMERA) == pytest.approx(axes_px(whole, BOXES, CAMERA))
 
 
-def test_a_corrected_camera_puts_the_origin_on_the_offset_box_centre():
+def test_a_corrected_camera_puts_the_origin_on_the_offset_box_center():
     delta = np.array([[0.1, -0.05, 12.0, -7.0]] * 2)
     poses = Poses(log_z=np.zeros(2), rot6d=matrix_to_rot6d(R), k_delta=delta)
     assert axes_px(poses, BOXES, CAMERA)[:, 0] == pytest.approx((BOXES[:, :2] + BOXES[:, 2:]) / 2)

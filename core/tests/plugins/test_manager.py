@@ -83,7 +83,7 @@ def test_a_broken_plugin_is_reported_and_the_rest_still_load(plugin):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("raise SystemExit('no licence')", "SystemExit: no licence"),
+        ("raise SystemExit('no license')", "SystemExit: no license"),
         ("raise GeneratorExit", "GeneratorExit:"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("def f(:", "SyntaxError: invalid syntax"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anydet.errors import OptionError, PluginError
 from anydet.plugins import AdapterSpec, hookimpl
-from anydet.plugins.catalogue import option_rows
+from anydet.plugins.catalog import option_rows
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_options, load_schema, parse_options
 from anydet.types import AdapterSettings

@@ -17,11 +17,11 @@ from anydet.geometry import masks
 from anydet.report.files import save_png
 from anydet.report.lettering import caption
 from anydet.report.overlay import draw
-from anydet.report.palette import PALETTE, colour_of
+from anydet.report.palette import PALETTE, color_of
 from anydet.report.sheet import contact_sheet
 from anydet.types import ClassTable, ImagePredictions, Labels
 
-GREY = np.full((240, 320, 3), 128, np.uint8)
+GRAY = np.full((240, 320, 3), 128, np.uint8)
 CLASSES = ClassTable(("cat", "dog"))
 
 
@@ -42,32 +42,32 @@ def label(*boxes_xywh, **columns):
     return Labels(np.arange(count), boxes, boxes[:, 2] * boxes[:, 3], np.zeros(count, bool), **columns)
 
 
-def changed(picture, image=GREY):
+def changed(picture, image=GRAY):
     return (picture != image).any(axis=2)
 
 
-def count_of(picture, colour):
-    return int((picture == np.array(colour, np.uint8)).all(axis=2).sum())
+def count_of(picture, color):
+    return int((picture == np.array(color, np.uint8)).all(axis=2).sum())
 
 
 def test_nothing_to_draw_gives_a_copy():
-    for picture in (draw(GREY), draw(GREY, predict()), draw(GREY, labels=label())):
-        assert picture is not GREY
-        assert np.array_equal(picture, GREY)
+    for picture in (draw(GRAY), draw(GRAY, predict()), draw(GRAY, labels=label())):
+        assert picture is not GRAY
+        assert np.array_equal(picture, GRAY)
 
 
 def test_the_given_image_stays_as_it_was():
-    image = GREY.copy()
+    image = GRAY.copy()
     draw(image, predict((10, 10, 100, 100), masks=(masks.encode(np.ones((240, 320), bool)),)))
-    assert np.array_equal(image, GREY)
+    assert np.array_equal(image, GRAY)
 
 
 def test_the_outline_lies_on_the_box_and_its_inside_is_left_alone():
-    picture = draw(GREY, predict((100, 100, 200, 180)))
-    assert (picture[100, 100:200] == colour_of(0)).all()
-    assert (picture[179, 100:200] == colour_of(0)).all()
-    assert (picture[100:180, 100] == colour_of(0)).all()
-    assert (picture[100:180, 199] == colour_of(0)).all()
+    picture = draw(GRAY, predict((100, 100, 200, 180)))
+    assert (picture[100, 100:200] == color_of(0)).all()
+    assert (picture[179, 100:200] == color_of(0)).all()
+    assert (picture[100:180, 100] == color_of(0)).all()
+    assert (picture[100:180, 199] == color_of(0)).all()
     assert (picture[100:180, [99, 200]] == 0).all()
     assert (picture[[99, 180], 170:200] == 0).all()
     assert not changed(picture)[104:176, 104:196].any()
@@ -75,15 +75,15 @@ def test_the_outline_lies_on_the_box_and_its_inside_is_left_alone():
 
 
 def test_ground_truth_and_predictions_of_the_same_boxes_differ_in_the_score_only():
-    truth, found = draw(GREY, labels=label((100, 100, 50, 60))), draw(GREY, predict((100, 100, 150, 160)))
+    truth, found = draw(GRAY, labels=label((100, 100, 50, 60))), draw(GRAY, predict((100, 100, 150, 160)))
     assert np.array_equal(truth[100:160, 100:150], found[100:160, 100:150])
     assert not np.array_equal(truth, found)
 
 
 def test_beside_predictions_ground_truth_is_white_dashes():
-    both = draw(GREY, predict((100, 100, 200, 180)), labels=label((100, 100, 100, 80)))
+    both = draw(GRAY, predict((100, 100, 200, 180)), labels=label((100, 100, 100, 80)))
     top = both[100, 100:200]
-    white, own = (top == 255).all(axis=1), (top == colour_of(0)).all(axis=1)
+    white, own = (top == 255).all(axis=1), (top == color_of(0)).all(axis=1)
     assert white[0]
     assert white[-1]
     assert white.sum() > 30
@@ -92,21 +92,21 @@ def test_beside_predictions_ground_truth_is_white_dashes():
 
 def test_names_are_on_tags_and_ids_where_names_are_unknown():
     named, numbered = (
-        draw(GREY, predict((100, 100, 200, 180)), CLASSES),
-        draw(GREY, predict((100, 100, 200, 180))),
+        draw(GRAY, predict((100, 100, 200, 180)), CLASSES),
+        draw(GRAY, predict((100, 100, 200, 180))),
     )
-    assert count_of(named, colour_of(0)) > count_of(numbered, colour_of(0)) + 100
+    assert count_of(named, color_of(0)) > count_of(numbered, color_of(0)) + 100
     beyond = replace(predict((100, 100, 200, 180)), class_ids=np.array([80]))
-    assert draw(GREY, beyond, CLASSES).shape == GREY.shape
+    assert draw(GRAY, beyond, CLASSES).shape == GRAY.shape
 
 
 def test_masks_tint_their_pixels_and_no_others():
     mask = np.zeros((240, 320), bool)
     mask[130:150, 130:150] = True
-    picture = draw(GREY, predict((100, 100, 200, 180), masks=(masks.encode(mask),)))
+    picture = draw(GRAY, predict((100, 100, 200, 180), masks=(masks.encode(mask),)))
     inside = changed(picture)[104:176, 104:196]
     assert np.array_equal(inside, mask[104:176, 104:196])
-    expected = 0.55 * 128 + 0.45 * np.array(colour_of(0))
+    expected = 0.55 * 128 + 0.45 * np.array(color_of(0))
     assert np.abs(picture[140, 140] - expected).max() <= 1
 
 
@@ -114,7 +114,7 @@ def test_polygons_and_missing_masks_are_drawn_as_they_are():
     labels = label(
         (100, 100, 60, 60), (10, 150, 40, 40), segmentations=(((110, 110, 150, 110, 150, 150),), None)
     )
-    picture = draw(GREY, labels=labels)
+    picture = draw(GRAY, labels=labels)
     assert changed(picture)[115, 140]
     assert not changed(picture)[140, 115]
     assert not changed(picture)[170, 30]
@@ -122,39 +122,39 @@ def test_polygons_and_missing_masks_are_drawn_as_they_are():
 
 def test_a_mask_of_another_size_is_an_error():
     with pytest.raises(ContractError, match="5x4 on an image of 320x240"):
-        draw(GREY, predict((0, 0, 5, 4), masks=(masks.encode(np.ones((4, 5), bool)),)))
+        draw(GRAY, predict((0, 0, 5, 4), masks=(masks.encode(np.ones((4, 5), bool)),)))
 
 
 def test_keypoints_show_as_discs_rings_or_not_at_all():
     points = np.array([[[120, 120, 2], [160, 160, 1], [180, 140, 0], [np.nan, np.nan, 2]]], np.float64)
-    picture = draw(GREY, labels=label((100, 100, 100, 80), keypoints=points))
-    assert picture[120, 120].tolist() == list(colour_of(0))
+    picture = draw(GRAY, labels=label((100, 100, 100, 80), keypoints=points))
+    assert picture[120, 120].tolist() == list(color_of(0))
     assert picture[160, 160].tolist() == [0, 0, 0]
     assert not changed(picture)[140, 180]
 
 
 def test_predicted_keypoints_are_discs_where_sure_and_rings_where_not_unless_said_otherwise():
     points = np.array([[[120, 120, 0.2], [160, 160, 0.9], [180, 140, np.nan]]])
-    shown = draw(GREY, predict((100, 100, 200, 180), keypoints=points))
+    shown = draw(GRAY, predict((100, 100, 200, 180), keypoints=points))
     assert shown[120, 120].tolist() == [0, 0, 0]
-    assert shown[160, 160].tolist() == shown[140, 180].tolist() == list(colour_of(0))
+    assert shown[160, 160].tolist() == shown[140, 180].tolist() == list(color_of(0))
     stated = predict((100, 100, 200, 180), keypoints=points, keypoint_visibility=np.array([[0, -1, 1]]))
-    assert not changed(draw(GREY, stated))[120, 120]
-    assert draw(GREY, stated)[160, 160].tolist() == list(colour_of(0))
-    assert draw(GREY, stated)[140, 180].tolist() == [0, 0, 0]
+    assert not changed(draw(GRAY, stated))[120, 120]
+    assert draw(GRAY, stated)[160, 160].tolist() == list(color_of(0))
+    assert draw(GRAY, stated)[140, 180].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
     "box", [(-50, -50, -10, -10), (400, 10, 500, 50), (320, 0, 330, 9), (np.nan, 0, 9, 9), (0, 0, np.inf, 9)]
 )
 def test_boxes_outside_the_image_are_not_drawn(box):
-    assert not changed(draw(GREY, predict(box))).any()
+    assert not changed(draw(GRAY, predict(box))).any()
 
 
 def test_a_box_that_leaves_the_image_ends_at_its_border():
-    picture = draw(GREY, predict((-1e9, 100, 1e9, 180)))
-    assert (picture[100] == colour_of(0)).all()
-    assert (picture[100:180, [0, -1]] == colour_of(0)).all()
+    picture = draw(GRAY, predict((-1e9, 100, 1e9, 180)))
+    assert (picture[100] == color_of(0)).all()
+    assert (picture[100:180, [0, -1]] == color_of(0)).all()
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def test_a_box_that_leaves_the_image_ends_at_its_border():
 )
 def test_tags_stay_whole_inside_the_image(corner):
     middle, edge = (
-        count_of(draw(GREY, predict(b), CLASSES), (0, 0, 0)) for b in ((150, 100, 180, 130), corner)
+        count_of(draw(GRAY, predict(b), CLASSES), (0, 0, 0)) for b in ((150, 100, 180, 130), corner)
     )
     assert edge > 0.3 * middle
-    filled = count_of(draw(GREY, predict(corner), CLASSES), colour_of(0))
-    assert filled > 0.8 * count_of(draw(GREY, predict((150, 100, 180, 130)), CLASSES), colour_of(0))
+    filled = count_of(draw(GRAY, predict(corner), CLASSES), color_of(0))
+    assert filled > 0.8 * count_of(draw(GRAY, predict((150, 100, 180, 130)), CLASSES), color_of(0))
 
 
-def test_tags_of_neighbours_do_not_hide_each_other():
-    one = count_of(draw(GREY, predict((100, 100, 200, 180)), CLASSES), colour_of(0))
+def test_tags_of_neighbors_do_not_hide_each_other():
+    one = count_of(draw(GRAY, predict((100, 100, 200, 180)), CLASSES), color_of(0))
     twice = replace(predict((100, 100, 200, 180), (100, 100, 200, 180)), class_ids=np.array([0, 0]))
-    assert count_of(draw(GREY, twice, CLASSES), colour_of(0)) > 1.2 * one
+    assert count_of(draw(GRAY, twice, CLASSES), color_of(0)) > 1.2 * one
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (3, 500), (500, 3), (4000, 3000)])
@@ -191,7 +191,7 @@ def test_lines_grow_with_the_image():
         image = np.full((240 * scale, 320 * scale, 3), 128, np.uint8)
         box = tuple(np.array([100, 100, 200, 180]) * scale)
         picture = draw(image, predict(box, size_wh=(320 * scale, 240 * scale)))
-        thick.append(int((picture[140 * scale, : 150 * scale] == colour_of(0)).all(axis=1).sum()))
+        thick.append(int((picture[140 * scale, : 150 * scale] == color_of(0)).all(axis=1).sum()))
     assert thick[1] > 3 * thick[0] > 0
 
 
@@ -231,7 +231,7 @@ def test_real_ground_truth_is_drawn():
 
 def test_the_palette_repeats_and_has_no_twins():
     assert len(set(PALETTE)) == len(PALETTE)
-    assert colour_of(len(PALETTE) + 2) == PALETTE[2]
+    assert color_of(len(PALETTE) + 2) == PALETTE[2]
 
 
 def test_a_contact_sheet_holds_every_image_in_rows():
@@ -251,16 +251,16 @@ def test_a_contact_sheet_of_nothing_is_refused():
 
 
 def test_a_caption_stands_above_the_image():
-    picture = caption(GREY, "ground truth")
-    assert np.array_equal(picture[-240:], GREY)
+    picture = caption(GRAY, "ground truth")
+    assert np.array_equal(picture[-240:], GRAY)
     assert count_of(picture[:-240], (0, 0, 0)) > 10
 
 
 def test_a_saved_picture_is_read_back(tmp_path):
     path = tmp_path / "new" / "picture.png"
-    save_png(GREY, path)
-    save_png(GREY[:10], path)
-    assert np.array_equal(np.asarray(Image.open(path)), GREY[:10])
+    save_png(GRAY, path)
+    save_png(GRAY[:10], path)
+    assert np.array_equal(np.asarray(Image.open(path)), GRAY[:10])
     assert [p.name for p in path.parent.iterdir()] == ["picture.png"]
 
 
@@ -270,9 +270,9 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     path = tmp_path / "picture.png"
-    save_png(GREY, path)
+    save_png(GRAY, path)
     monkeypatch.setattr(Image.Image, "save", fill_the_disk)
     with pytest.raises(OSError, match="no space"):
-        save_png(GREY[:10], path)
-    assert np.array_equal(np.asarray(Image.open(path)), GREY)
+        save_png(GRAY[:10], path)
+    assert np.array_equal(np.asarray(Image.open(path)), GRAY)
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]

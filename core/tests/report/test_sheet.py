@@ -9,12 +9,12 @@ from anydet.geometry import masks
 from anydet.report.lettering import caption_strip, legend_strip
 from anydet.report.marks import mark_predictions, regions_of
 from anydet.report.overlay import Drawing, draw_marks
-from anydet.report.palette import colour_of
+from anydet.report.palette import color_of
 from anydet.report.sheet import Panel, draw_panel, put_beside
 from anydet.report.tags import LegendLine
 from anydet.types import Classification, ClassTable, ImagePredictions
 
-GREY = np.full((240, 320, 3), 128, np.uint8)
+GRAY = np.full((240, 320, 3), 128, np.uint8)
 CLASSES = ClassTable(("cat", "dog"))
 
 
@@ -25,55 +25,55 @@ def predict(boxes, **columns):
     )
 
 
-def count_of(picture, colour):
-    return int((picture == np.array(colour, np.uint8)).all(axis=2).sum())
+def count_of(picture, color):
+    return int((picture == np.array(color, np.uint8)).all(axis=2).sum())
 
 
 def test_a_crowd_of_small_boxes_stays_visible_and_what_has_no_tag_is_counted():
     crowd = [(x, y, x + 10, y + 10) for x in range(4, 310, 14) for y in range(4, 230, 14)]
-    drawing = draw_marks(GREY, mark_predictions(predict(crowd), CLASSES))
+    drawing = draw_marks(GRAY, mark_predictions(predict(crowd), CLASSES))
     (line,) = drawing.untagged
-    assert line.colour == colour_of(0)
+    assert line.color == color_of(0)
     assert int(line.text.split()[0]) > 0.7 * len(crowd)
     outlined = [
-        (drawing.picture[int(y), int(x) : int(x) + 10] == colour_of(0)).all(axis=1).mean()
+        (drawing.picture[int(y), int(x) : int(x) + 10] == color_of(0)).all(axis=1).mean()
         for x, y, _, _ in crowd
     ]
     assert np.mean(np.array(outlined) > 0.9) > 0.9
-    page = draw_panel(GREY, predict(crowd), CLASSES)
+    page = draw_panel(GRAY, predict(crowd), CLASSES)
     assert np.array_equal(page[:240], drawing.picture)
     assert page.shape[0] > 240
-    assert count_of(page[240:], colour_of(0)) > 50
+    assert count_of(page[240:], color_of(0)) > 50
 
 
 def test_a_semantic_mask_is_laid_over_and_explained_below():
     sky = np.zeros((240, 320), bool)
     sky[:60] = True
     found = predict([], semantic_mask={1: masks.encode(sky), 7: masks.encode(~sky)})
-    drawing = draw_marks(GREY, [], regions_of(found, CLASSES))
+    drawing = draw_marks(GRAY, [], regions_of(found, CLASSES))
     assert [line.text for line in drawing.regions] == ["dog 25%", "7 75%"]
-    assert np.abs(drawing.picture[10, 10] - (0.55 * 128 + 0.45 * np.array(colour_of(1)))).max() <= 1
-    assert np.abs(drawing.picture[200, 10] - (0.55 * 128 + 0.45 * np.array(colour_of(7)))).max() <= 1
-    assert count_of(draw_panel(GREY, found, CLASSES)[240:], colour_of(1)) > 50
+    assert np.abs(drawing.picture[10, 10] - (0.55 * 128 + 0.45 * np.array(color_of(1)))).max() <= 1
+    assert np.abs(drawing.picture[200, 10] - (0.55 * 128 + 0.45 * np.array(color_of(7)))).max() <= 1
+    assert count_of(draw_panel(GRAY, found, CLASSES)[240:], color_of(1)) > 50
 
 
 def test_the_class_of_the_whole_image_stands_above_it():
     found = predict([], classification=Classification(1, 0.93))
-    page = draw_panel(GREY, found, CLASSES)
-    assert np.array_equal(page[-240:], GREY)
+    page = draw_panel(GRAY, found, CLASSES)
+    assert np.array_equal(page[-240:], GRAY)
     assert count_of(page[:-240], (0, 0, 0)) > 20
-    other = draw_panel(GREY, replace(found, classification=Classification(0, 0.93)), CLASSES)
+    other = draw_panel(GRAY, replace(found, classification=Classification(0, 0.93)), CLASSES)
     assert not np.array_equal(page, other)
-    assert np.array_equal(draw_panel(GREY, predict([]), CLASSES), GREY)
+    assert np.array_equal(draw_panel(GRAY, predict([]), CLASSES), GRAY)
 
 
 def test_panels_with_and_without_legend_are_level():
-    left = Panel(Drawing(GREY, untagged=(LegendLine("3 cat", colour_of(0)),)), "a caption " * 12)
-    row = put_beside([left, Panel(Drawing(GREY), "short")], gap_px=10)
+    left = Panel(Drawing(GRAY, untagged=(LegendLine("3 cat", color_of(0)),)), "a caption " * 12)
+    row = put_beside([left, Panel(Drawing(GRAY), "short")], gap_px=10)
     assert row.shape[1] == 650
-    grey = (row == 128).all(axis=2)
-    assert np.array_equal(np.flatnonzero(grey[:, 5]), np.flatnonzero(grey[:, 335]))
-    assert grey[:, 5].sum() == 240
+    gray = (row == 128).all(axis=2)
+    assert np.array_equal(np.flatnonzero(gray[:, 5]), np.flatnonzero(gray[:, 335]))
+    assert gray[:, 5].sum() == 240
 
 
 @pytest.mark.parametrize("width", [60, 120, 400])
@@ -87,8 +87,8 @@ def test_a_caption_is_never_cut(width):
     assert lines == {60: 5, 120: 2, 400: 1}[width]
 
 
-def test_a_legend_wraps_and_shows_every_colour():
-    lines = [LegendLine(f"{i} of these", colour_of(i)) for i in range(6)]
+def test_a_legend_wraps_and_shows_every_color():
+    lines = [LegendLine(f"{i} of these", color_of(i)) for i in range(6)]
     strip = legend_strip("without tag:", lines, 200, 13)
     assert strip.shape[1] == 200
-    assert all(count_of(strip, colour_of(i)) > 50 for i in range(6))
+    assert all(count_of(strip, color_of(i)) > 50 for i in range(6))

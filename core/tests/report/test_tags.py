@@ -16,8 +16,8 @@ def wide(text, font_px):
     return len(text) * font_px // 2
 
 
-def tag(box, text="cup 0.9", name="cup", colour=RED):
-    return Tag(text, name, colour, box)
+def tag(box, text="cup 0.9", name="cup", color=RED):
+    return Tag(text, name, color, box)
 
 
 def shared(a, b):
@@ -83,7 +83,7 @@ def test_where_there_is_no_room_type_gets_smaller_before_the_tag_goes():
 
 def test_a_legend_counts_names_the_most_frequent_first():
     tags = [tag((0, 0, 1, 1), "dog 0.3", "dog", BLUE), *[tag((0, 0, 1, 1), f"cup 0.{i}") for i in range(3)]]
-    assert [(line.text, line.colour) for line in legend_lines(tags)] == [("3 cup", RED), ("1 dog", BLUE)]
+    assert [(line.text, line.color) for line in legend_lines(tags)] == [("3 cup", RED), ("1 dog", BLUE)]
 
 
 @pytest.mark.parametrize("size_wh", [(1, 1), (5, 400), (400, 5)])

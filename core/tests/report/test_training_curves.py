@@ -108,7 +108,7 @@ def test_panels_hold_the_numbers(run, figures, tmp_path):
     assert [text.get_text() for text in metrics.get_legend().get_texts()] == ["AP, best 0.25 at 4"]
 
 
-def test_several_runs_lie_over_each_other_in_their_own_colours(run, figures, tmp_path):
+def test_several_runs_lie_over_each_other_in_their_own_colors(run, figures, tmp_path):
     write(tmp_path / "exp02" / "train_metrics.jsonl", TRAIN)
     draw_training([read_curves(run), read_curves(tmp_path / "exp02")], tmp_path / "two.svg")
     loss, metrics, rate = figures[0].axes

@@ -18,12 +18,12 @@ from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing import CHECKS, Subject
-from anydet.testing.checks import behaviour, capabilities, images, results
+from anydet.testing.checks import behavior, capabilities, images, results
 from anydet.types import AdapterSettings, ByteImage, Classification, ClassTable, ImagePredictions
 
 
-class Colourful(Adapter):
-    """One box around all colourful pixels; its class is the strongest channel."""
+class Colorful(Adapter):
+    """One box around all colorful pixels; its class is the strongest channel."""
 
     @property
     def classes(self) -> ClassTable:
@@ -49,53 +49,53 @@ class Colourful(Adapter):
         )
 
 
-def changed(change: Callable[[ImagePredictions], ImagePredictions]) -> type[Colourful]:
-    class Changed(Colourful):
+def changed(change: Callable[[ImagePredictions], ImagePredictions]) -> type[Colorful]:
+    class Changed(Colorful):
         def predict(self, records):
             return map(change, super().predict(records))
 
     return Changed
 
 
-class GivesAList(Colourful):
+class GivesAList(Colorful):
     def predict(self, records):
         return list(super().predict(records))
 
 
-class GivesDictionaries(Colourful):
+class GivesDictionaries(Colorful):
     def predict(self, records):
         return iter([{"image": record.key} for record in records])
 
 
-class LeavesOutAResult(Colourful):
+class LeavesOutAResult(Colorful):
     def predict(self, records):
         return itertools.islice(super().predict(records), 1)
 
 
-class SortsByKey(Colourful):
+class SortsByKey(Colorful):
     def predict(self, records):
         return iter(sorted(super().predict(records), key=lambda p: p.image))
 
 
-class AddsAResult(Colourful):
+class AddsAResult(Colorful):
     def predict(self, records):
         yield from super().predict(records)
         yield ImagePredictions.empty("one more", (1, 1))
 
 
-class NoteHoldsAnArray(Colourful):
+class NoteHoldsAnArray(Colorful):
     @property
     def notes(self):
         return {"mean": np.zeros(3)}
 
 
-class DividesBySize(Colourful):
+class DividesBySize(Colorful):
     def detect(self, record, image):
         found = super().detect(record, image)
         return replace(found, boxes_xyxy_px=found.boxes_xyxy_px / [*found.size_wh, *found.size_wh])
 
 
-class OpensTheFile(Colourful):
+class OpensTheFile(Colorful):
     """Opens ``record.path`` where there is one, as PIL gives it."""
 
     def predict(self, records):
@@ -104,7 +104,7 @@ class OpensTheFile(Colourful):
             yield self.detect(record, pixels)
 
 
-class ForgivesBrokenImages(Colourful):
+class ForgivesBrokenImages(Colorful):
     def predict(self, records):
         for record in records:
             try:
@@ -113,7 +113,7 @@ class ForgivesBrokenImages(Colourful):
                 yield ImagePredictions.empty(record.key, record.size_wh)
 
 
-class HidesTheName(Colourful):
+class HidesTheName(Colorful):
     def predict(self, records):
         try:
             yield from super().predict(records)
@@ -121,7 +121,7 @@ class HidesTheName(Colourful):
             raise RuntimeError("an image is broken") from None
 
 
-class BreaksForGood(Colourful):
+class BreaksForGood(Colorful):
     broken = False
 
     def predict(self, records):
@@ -134,18 +134,18 @@ class BreaksForGood(Colourful):
             yield found.take(np.zeros(0, np.int64)) if self.broken else found
 
 
-class IgnoresTransforms(Colourful):
+class IgnoresTransforms(Colorful):
     def predict(self, records):
         return (self.detect(record, record.pixels.read()) for record in records)
 
 
-class RollsGlobalDice(Colourful):
+class RollsGlobalDice(Colorful):
     def predict(self, records):
         for p in super().predict(records):
             yield replace(p, scores=p.scores * np.random.random())
 
 
-class DependsOnInstance(Colourful):
+class DependsOnInstance(Colorful):
     instances = itertools.count(1)
 
     def __init__(self, settings):
@@ -156,19 +156,19 @@ class DependsOnInstance(Colourful):
         return (replace(p, scores=p.scores / self.number) for p in super().predict(records))
 
 
-class ScoresAgainstTheChunk(Colourful):
+class ScoresAgainstTheChunk(Colorful):
     def predict(self, records):
         found = list(super().predict(records))
         best = max((p.scores.max(initial=0) for p in found), default=1) or 1
         return (replace(p, scores=p.scores / best) for p in found)
 
 
-class WantsAList(Colourful):
+class WantsAList(Colorful):
     def predict(self, records):
         return super().predict(records.copy())
 
 
-class PaintsOnTheImage(Colourful):
+class PaintsOnTheImage(Colorful):
     def predict(self, records):
         for record in records:
             image = record.image()
@@ -177,20 +177,20 @@ class PaintsOnTheImage(Colourful):
             yield found
 
 
-class WritesIntoExtra(Colourful):
+class WritesIntoExtra(Colorful):
     def predict(self, records):
         for record in records:
             record.extra["seen"] = True
             yield self.detect(record, record.image())
 
 
-class Prints(Colourful):
+class Prints(Colorful):
     def predict(self, records):
         print("predicting")  # noqa: T201
         return super().predict(records)
 
 
-class PrintsBelowPython(Colourful):
+class PrintsBelowPython(Colorful):
     def predict(self, records):
         import os
 
@@ -198,13 +198,13 @@ class PrintsBelowPython(Colourful):
         return super().predict(records)
 
 
-class MovesGlobalState(Colourful):
+class MovesGlobalState(Colorful):
     def predict(self, records):
         random.random()
         return super().predict(records)
 
 
-class ClosesOnce(Colourful):
+class ClosesOnce(Colorful):
     closed = False
 
     def close(self):
@@ -213,17 +213,17 @@ class ClosesOnce(Colourful):
         self.closed = True
 
 
-class EntersAnother(Colourful):
+class EntersAnother(Colorful):
     def __enter__(self):
         return type(self)(self.settings)
 
 
-class ChangesItsSettings(Colourful):
+class ChangesItsSettings(Colorful):
     def __init__(self, settings):
         super().__init__(replace(settings, options={"session": lambda: None}))
 
 
-class NamesEveryPixel(Colourful):
+class NamesEveryPixel(Colorful):
     def predict(self, records):
         for record in records:
             if 1 in record.size_wh:
@@ -231,12 +231,12 @@ class NamesEveryPixel(Colourful):
             yield self.detect(record, record.image())
 
 
-class Exports(Colourful):
+class Exports(Colorful):
     def export_spec(self):
         return None
 
 
-class RefusesToExport(Colourful):
+class RefusesToExport(Colorful):
     def get_model(self):
         self._unsupported("get_model")
 
@@ -255,7 +255,7 @@ class Forgetful:
         return (Forgetful, ("other",))
 
 
-SPEC = AdapterSpec("colourful", "nowhere:Colourful")
+SPEC = AdapterSpec("colorful", "nowhere:Colorful")
 EXPORTS = replace(SPEC, capabilities=("predict", "export-onnx"))
 
 BAD = [
@@ -321,7 +321,7 @@ BAD = [
     ("notes_can_be_written", NoteHoldsAnArray, SPEC, "not JSON serializable"),
     ("tiny_images_work", NamesEveryPixel, SPEC, "a side became 0"),
     ("tiny_images_work", changed(lambda p: replace(p, size_wh=(64, 64))), SPEC, "no side become 0"),
-    ("greyscale_files_work", OpensTheFile, SPEC, "axis 2 is out of bounds"),
+    ("grayscale_files_work", OpensTheFile, SPEC, "axis 2 is out of bounds"),
     ("exif_rotation_is_applied", OpensTheFile, SPEC, "size_wh"),
     ("a_corrupt_image_is_an_error", ForgivesBrokenImages, SPEC, "gave a result"),
     ("a_corrupt_image_is_an_error", HidesTheName, SPEC, "gave RuntimeError"),
@@ -330,7 +330,7 @@ BAD = [
     ("derived_records_are_seen_transformed", IgnoresTransforms, SPEC, "size_wh"),
     ("prediction_is_repeatable", RollsGlobalDice, SPEC, "the same adapter gave others"),
     ("prediction_is_repeatable", DependsOnInstance, SPEC, "a new adapter gave others"),
-    ("chunks_do_not_change_results", ScoresAgainstTheChunk, SPEC, "neighbours"),
+    ("chunks_do_not_change_results", ScoresAgainstTheChunk, SPEC, "neighbors"),
     ("any_sequence_of_records_works", WantsAList, SPEC, "no attribute 'copy'"),
     ("records_are_left_alone", PaintsOnTheImage, SPEC, "pixels were changed"),
     ("records_are_left_alone", WritesIntoExtra, SPEC, "extra was changed"),
@@ -341,13 +341,13 @@ BAD = [
     ("closing_twice_is_harmless", ClosesOnce, SPEC, "already closed"),
     ("closing_twice_is_harmless", EntersAnother, SPEC, "returns self"),
     ("settings_and_spec_are_picklable", ChangesItsSettings, SPEC, "super"),
-    ("settings_and_spec_are_picklable", Colourful, Forgetful(), "changes in pickling"),
-    ("declared_capabilities_are_implemented", Colourful, EXPORTS, "get_model"),
+    ("settings_and_spec_are_picklable", Colorful, Forgetful(), "changes in pickling"),
+    ("declared_capabilities_are_implemented", Colorful, EXPORTS, "get_model"),
     ("declared_capabilities_are_implemented", RefusesToExport, EXPORTS, "refuses"),
     ("implemented_capabilities_are_declared", Exports, SPEC, "export_spec"),
     (
         "schemas_describe_the_options",
-        Colourful,
+        Colorful,
         replace(SPEC, options_schema="anydet:nowhere.json"),
         "ship it inside",
     ),
@@ -358,12 +358,12 @@ def subject(adapter: type[Adapter], spec, folder: Path) -> Subject:
     return Subject(spec, adapter, AdapterSettings(batch_size=2, score_floor=0.001), folder)
 
 
-NUMPY_CHECKS = [check.__name__ for m in (results, images, behaviour, capabilities) for check in m.CHECKS]
+NUMPY_CHECKS = [check.__name__ for m in (results, images, behavior, capabilities) for check in m.CHECKS]
 
 
 @pytest.mark.parametrize("name", NUMPY_CHECKS)
 def test_a_good_adapter_passes(name, tmp_path):
-    CHECKS[name](subject(Colourful, SPEC, tmp_path))
+    CHECKS[name](subject(Colorful, SPEC, tmp_path))
 
 
 def test_every_check_has_a_bad_adapter():
@@ -393,11 +393,11 @@ def test_a_careless_option_schema_is_caught(change, message, tmp_path, monkeypat
     schema = {"type": "object", "properties": {}, "additionalProperties": False, **change}
     monkeypatch.setattr(capabilities, "load_schema", lambda reference: schema)
     with pytest.raises(AssertionError, match=message):
-        CHECKS["schemas_describe_the_options"](subject(Colourful, SPEC, tmp_path))
+        CHECKS["schemas_describe_the_options"](subject(Colorful, SPEC, tmp_path))
 
 
 def test_an_adapter_that_opens_another_picture_is_caught_although_the_file_exists(tmp_path):
-    class OpensWhatExists(Colourful):
+    class OpensWhatExists(Colorful):
         def predict(self, records):
             for record in records:
                 there = record.path is not None and record.path.exists()

@@ -31,7 +31,7 @@ class Silent(Adapter):
 
 class Exits(Adapter):
     def predict(self, records):
-        raise SystemExit("no licence")
+        raise SystemExit("no license")
 
 
 def subject(adapter, folder):
@@ -40,7 +40,7 @@ def subject(adapter, folder):
 
 def test_a_failure_an_exit_and_a_skip_become_outcomes_with_a_reason(tmp_path):
     failed = run_check("one_result_per_record", subject(Exits, tmp_path))
-    assert (failed.state, failed.reason) == ("FAIL", "SystemExit: no licence")
+    assert (failed.state, failed.reason) == ("FAIL", "SystemExit: no license")
     assert failed.holds == "Every record gets one result, those without detections too."
     undecided = run_check("prediction_is_repeatable", subject(Silent, tmp_path))
     assert undecided.state == "skip"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from labelledsamples import assert_equal, labelled, project
+from labeledsamples import assert_equal, labeled, project
 
 from anydet.data.synthetic import SyntheticDataset
 from anydet.errors import OptionError
@@ -33,7 +33,7 @@ ALL = TrainSettings(hflip_prob=0.5, color_jitter=0.4, scale_jitter=0.5, crop_pro
 
 
 def unposed(seed, size_wh=(30, 24)):
-    return replace(labelled(seed, size_wh), **UNPOSED)
+    return replace(labeled(seed, size_wh), **UNPOSED)
 
 
 def draw(rng):
@@ -72,12 +72,12 @@ def test_another_generator_decides_otherwise():
 @given(seeds, seeds)
 def test_geometry_keeps_pixels_and_all_labels_together(seed, choice):
     augmentation = Augmentation((ScaleJitter(0.5), Crop(0.7), Flip(0.5)))
-    sample = labelled(seed, (60, 48))
+    sample = labeled(seed, (60, 48))
     seen = changed(augmentation, sample, choice)
     rows = seen.class_ids
     assert torch.equal(seen.states, rows + 10)
     assert torch.equal(seen.translations_m[:, 2], rows + 1.0)
-    unsure = (seen.image > 0) & (seen.image < 255)  # edges that scaling blurs, and grey margins
+    unsure = (seen.image > 0) & (seen.image < 255)  # edges that scaling blurs, and gray margins
     assert torch.equal((seen.image > 127)[rows] | unsure[rows], seen.masks | unsure[rows])
     known = seen.keypoints[:, 0, 2] > 0
     there = project(seen.translations_m, seen.intrinsics)[known]
@@ -87,7 +87,7 @@ def test_geometry_keeps_pixels_and_all_labels_together(seed, choice):
 @quick
 @given(seeds, st.floats(0.01, 1.0))
 def test_scale_jitter_keeps_the_canvas_and_stays_within_its_limits(seed, strength):
-    sample = labelled(seed, (60, 48))
+    sample = labeled(seed, (60, 48))
     seen = ScaleJitter(strength)(sample, np.random.default_rng(seed))
     assert seen.size_wh == (60, 48)
     scale = float(seen.intrinsics[0] / sample.intrinsics[0])
@@ -95,7 +95,7 @@ def test_scale_jitter_keeps_the_canvas_and_stays_within_its_limits(seed, strengt
 
 
 def test_scales_are_smaller_as_often_as_larger():
-    sample = labelled(0, (60, 48))
+    sample = labeled(0, (60, 48))
     scales = [
         float(ScaleJitter(0.5)(sample, np.random.default_rng(seed)).intrinsics[0] / 55) for seed in range(200)
     ]
@@ -107,7 +107,7 @@ def test_scales_are_smaller_as_often_as_larger():
 @quick
 @given(seeds)
 def test_windows_are_between_half_and_all_of_the_image(seed):
-    width, height = Crop(1.0)(labelled(seed), np.random.default_rng(seed)).size_wh
+    width, height = Crop(1.0)(labeled(seed), np.random.default_rng(seed)).size_wh
     assert 15 <= width <= 30
     assert 12 <= height <= 24
 
@@ -123,8 +123,8 @@ def test_probabilities_are_shares_of_samples(step):
 
 @quick
 @given(seeds)
-def test_colours_change_and_labels_do_not(seed):
-    sample = labelled(seed)
+def test_colors_change_and_labels_do_not(seed):
+    sample = labeled(seed)
     sample = replace(sample, image=sample.image // 2 + 40)
     seen = ColorJitter(0.5)(sample, np.random.default_rng(seed))
     assert_equal(seen, sample, but=("image",), atol=0)
@@ -132,8 +132,8 @@ def test_colours_change_and_labels_do_not(seed):
     assert seen.image.dtype == torch.uint8
 
 
-def test_a_weak_jitter_changes_colours_a_little():
-    sample = labelled(2)
+def test_a_weak_jitter_changes_colors_a_little():
+    sample = labeled(2)
     sample = replace(
         sample, image=torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 24, 30), np.uint8))
     )
@@ -145,7 +145,7 @@ def test_a_weak_jitter_changes_colours_a_little():
 
 
 def test_flips_swap_the_names_of_keypoints():
-    sample = labelled(5)
+    sample = labeled(5)
     seen = Flip(1.0, ((1, 2),))(sample, np.random.default_rng(0))
     assert torch.equal(seen.keypoints[:, [0, 2, 1], 1], sample.keypoints[..., 1])
     built = Augmentation.from_settings(TrainSettings(hflip_prob=1.0), [(1, 2)])
@@ -153,7 +153,7 @@ def test_flips_swap_the_names_of_keypoints():
 
 
 def test_settings_that_ask_for_nothing_change_nothing():
-    nothing, sample = Augmentation.from_settings(TrainSettings()), labelled(0)
+    nothing, sample = Augmentation.from_settings(TrainSettings()), labeled(0)
     assert nothing == Augmentation()
     assert changed(nothing, sample, 0) is sample
 
@@ -181,12 +181,12 @@ def test_a_mosaic_shows_four_images_with_their_own_labels(seed, choice):
 
 
 def test_each_of_the_four_images_is_shown_once():
-    greys = iter((50, 100, 150))
+    grays = iter((50, 100, 150))
 
-    def plain(grey):
-        return replace(unposed(0), image=torch.full((3, 24, 30), grey, dtype=torch.uint8))
+    def plain(gray):
+        return replace(unposed(0), image=torch.full((3, 24, 30), gray, dtype=torch.uint8))
 
-    seen = Mosaic(1.0)(plain(200), np.random.default_rng(0), lambda rng: plain(next(greys))).image[0]
+    seen = Mosaic(1.0)(plain(200), np.random.default_rng(0), lambda rng: plain(next(grays))).image[0]
     assert sorted(seen.unique().tolist()) == [50, 100, 150, 200]
     assert sorted(seen[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()) == [50, 100, 150, 200]
 
@@ -208,7 +208,7 @@ def test_tiles_without_a_label_are_filled_up():
 
 def test_samples_with_poses_cannot_be_in_a_mosaic():
     with pytest.raises(OptionError, match="intrinsics") as caught:
-        Mosaic(1.0)(labelled(0), np.random.default_rng(0), draw)
+        Mosaic(1.0)(labeled(0), np.random.default_rng(0), draw)
     assert "--mosaic-prob 0" in caught.value.fix
 
 

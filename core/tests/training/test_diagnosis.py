@@ -73,7 +73,7 @@ def test_a_healthy_run_passes_and_its_model_and_random_numbers_are_left_as_found
     found = diagnose(lambda run: task, run, Thoroughness(range_steps=12, overfit_steps=60, overfit_share=0.8))
     assert not [one for one in found.verdicts if one.state in {"fail", "skipped"}]
     assert {one.group for one in found.verdicts} == {
-        *("data", "initialisation", "forward", "loss", "backward", "optimiser", "learning rate", "overfit")
+        *("data", "initialization", "forward", "loss", "backward", "optimizer", "learning rate", "overfit")
     }
     assert same_weights(task.model.state_dict(), before)
     assert not any(module.training for module in task.model.modules())
@@ -134,9 +134,9 @@ class Detached(GridTask):
         return StepOutput({"class": logits.square().mean() + boxes.square().mean()})
 
 
-class Sanitising(GridTask):
+class Sanitizing(GridTask):
     def step(self, batch):
-        return StepOutput(super().step(batch).losses, sanitised={"logits": torch.tensor(7)})
+        return StepOutput(super().step(batch).losses, sanitized={"logits": torch.tensor(7)})
 
 
 @pytest.mark.parametrize(
@@ -144,20 +144,20 @@ class Sanitising(GridTask):
     [
         (
             build(change=spoil("head.weight", NAN)),
-            ("initialisation", "weights"),
+            ("initialization", "weights"),
             "fail",
             "head.weight is not finite",
         ),
         (build(change=spoil("head.weight", NAN)), ("forward", "outputs"), "fail", r"head \(Conv2d\)"),
         (
             build(change=lambda model: model.head.weight.fill_(0.1)),
-            ("initialisation", "weights"),
+            ("initialization", "weights"),
             "warn",
             "all numbers alike: head.weight",
         ),
         (
             build(change=lambda model: model.head.weight.mul_(1e5)),
-            ("initialisation", "activations"),
+            ("initialization", "activations"),
             "warn",
             "large: head",
         ),
@@ -177,8 +177,8 @@ class Sanitising(GridTask):
             "warn",
             r"2 of 4 .*backbone\.0\.weight, backbone\.0\.bias",
         ),
-        (build(Detached), ("optimiser", "update"), "warn", r"2 of 4 do not move: backbone\.0\.weight"),
-        (build(Sanitising), ("loss", "sanitised"), "warn", "7 logits"),
+        (build(Detached), ("optimizer", "update"), "warn", r"2 of 4 do not move: backbone\.0\.weight"),
+        (build(Sanitizing), ("loss", "sanitized"), "warn", "7 logits"),
     ],
 )
 def test_a_fault_of_the_model_is_found_by_its_check(tmp_path, make, place, state, says):
@@ -201,7 +201,7 @@ def test_a_model_that_cannot_be_built_is_a_verdict(tmp_path):
         raise ZeroDivisionError("channels // 0")
 
     found = look(tmp_path, make)
-    assert found["initialisation", "model"].measured == "ZeroDivisionError: channels // 0"
+    assert found["initialization", "model"].measured == "ZeroDivisionError: channels // 0"
 
 
 def test_vanishing_gradients_are_named_by_layer(tmp_path):
@@ -217,9 +217,9 @@ def test_vanishing_gradients_are_named_by_layer(tmp_path):
     [
         ({"lr": 1e-12}, ("overfit", "one batch"), "fail"),
         ({"lr": 1e5, "optimizer": "sgd"}, ("overfit", "one batch"), "fail"),
-        ({"lr": 1e5, "optimizer": "sgd"}, ("optimiser", "loss after a step"), "warn"),
+        ({"lr": 1e5, "optimizer": "sgd"}, ("optimizer", "loss after a step"), "warn"),
         ({"lr": 1e5, "optimizer": "sgd"}, ("learning rate", "range"), "fail"),
-        ({"max_grad_norm": 1e-3}, ("optimiser", "step"), "fail"),
+        ({"max_grad_norm": 1e-3}, ("optimizer", "step"), "fail"),
     ],
 )
 def test_a_fault_of_the_recipe_is_found(tmp_path, keys, place, state):
@@ -274,7 +274,7 @@ def torn(index, record):
     return record.with_pixels(Torn(np.zeros((64, 64, 3), np.uint8))) if index == 1 else record
 
 
-def unlabelled(index, record):
+def unlabeled(index, record):
     return replace(record, labels=None) if index else record
 
 
@@ -284,7 +284,7 @@ def unlabelled(index, record):
         (same_image, "duplicates", "warn", "000000.png = 000003.png"),
         (black, "value ranges", "warn", "000002.png"),
         (torn, "images", "fail", "000001.png: cut short"),
-        (unlabelled, "labels", "warn", "000001.png"),
+        (unlabeled, "labels", "warn", "000001.png"),
     ],
 )
 def test_a_fault_of_the_data_is_found(tmp_path, change, check, state, says):

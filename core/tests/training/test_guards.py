@@ -22,7 +22,7 @@ from anydet.training.guards import (
     first_nonfinite_parameter,
 )
 from anydet.training.hooks import TrainingHook
-from anydet.training.sanitising import sanitise
+from anydet.training.sanitizing import sanitize
 from anydet.training.task import StepOutput
 
 NAN = float("nan")
@@ -196,24 +196,24 @@ def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, name):
     assert all(torch.isfinite(value).all() for value in saved.model.values())
 
 
-def test_what_a_task_sanitises_is_counted_in_training_and_validation(tmp_path):
-    class Sanitising(GridTask):
+def test_what_a_task_sanitizes_is_counted_in_training_and_validation(tmp_path):
+    class Sanitizing(GridTask):
         def step(self, batch):
             output = super().step(batch)
-            found = sanitise(torch.tensor([NAN, 11.0, 3.0]), 10.0)
-            return StepOutput(output.losses, sanitised={"logits": found.nonfinite + found.clamped})
+            found = sanitize(torch.tensor([NAN, 11.0, 3.0]), 10.0)
+            return StepOutput(output.losses, sanitized={"logits": found.nonfinite + found.clamped})
 
     run = tiny_run(tmp_path, epochs=1, gradient_accumulation_steps=2)
-    train(lambda run: Sanitising(run.dataset.classes, {}), run)
+    train(lambda run: Sanitizing(run.dataset.classes, {}), run)
     lines = [json.loads(line) for line in (tmp_path / "train_metrics.jsonl").read_text().splitlines()]
-    assert [line["train_sanitised_logits"] for line in lines] == [4, 2]
+    assert [line["train_sanitized_logits"] for line in lines] == [4, 2]
     validation = json.loads((tmp_path / "val_metrics.jsonl").read_text())
-    assert validation["val_sanitised_logits"] == 4
+    assert validation["val_sanitized_logits"] == 4
 
 
-def test_numbers_are_sanitised_with_a_gradient_where_they_are_kept():
+def test_numbers_are_sanitized_with_a_gradient_where_they_are_kept():
     numbers = torch.tensor([NAN, float("inf"), -float("inf"), 20.0, -3.0], requires_grad=True)
-    found = sanitise(numbers, 10.0)
+    found = sanitize(numbers, 10.0)
     found.values.sum().backward()
     assert found.values.tolist() == [0.0, 10.0, -10.0, 10.0, -3.0]
     assert (int(found.nonfinite), int(found.clamped)) == (3, 1)
@@ -242,7 +242,7 @@ def test_an_epoch_without_any_gradient_ends_the_run(tmp_path):
     class Saturated(GridTask):
         def step(self, batch):
             losses = {name: loss * 0.0 + 2.3 for name, loss in super().step(batch).losses.items()}
-            return StepOutput(losses, sanitised={"logits": torch.tensor(5)})
+            return StepOutput(losses, sanitized={"logits": torch.tensor(5)})
 
     with pytest.raises(TrainingError, match=r"gradient was 0 in all 3 steps.* the last one had 5 logits"):
         train(lambda run: Saturated(run.dataset.classes, {}), tiny_run(tmp_path))

@@ -34,7 +34,7 @@ SCHEMA = {
     "properties": {
         "lr": {"default": 0.5},
         "width": {"type": "integer", "default": 8, "description": "Channels."},
-        "norm": {"type": "boolean", "default": True, "description": "Normalise."},
+        "norm": {"type": "boolean", "default": True, "description": "Normalize."},
     },
 }
 OPTIONS = {

@@ -30,7 +30,7 @@ class Net(nn.Module):
 
 
 class Task:
-    """As much of a training task as an optimiser looks at."""
+    """As much of a training task as an optimizer looks at."""
 
     def __init__(self, model, **parts):
         self.model, self._parts = model, parts
@@ -140,7 +140,7 @@ def test_sgd_takes_momentum_and_nesterov(task):
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_a_step_is_torchs_own(task, name):
-    """The same numbers as an optimiser written out by hand, group by group."""
+    """The same numbers as an optimizer written out by hand, group by group."""
     settings = TrainSettings(optimizer=name, lr=0.1, weight_decay=0.2, **GROUPED)
     twin = Net()
     twin.load_state_dict(task.model.state_dict())

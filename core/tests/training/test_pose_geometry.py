@@ -1,6 +1,6 @@
 """A pose stays true: what a network must predict on a changed image leads back to the object's translation.
 
-The way is the contract's: box centre plus offset is the projected centre, and ``log_z`` its depth; training
+The way is the contract's: box center plus offset is the projected center, and ``log_z`` its depth; training
 and inference see the image through the same camera.
 """
 
@@ -67,11 +67,11 @@ def steps(draw):
             if kind == "resize":
                 found.append((Resize(size), lambda s, wh=size: transforms.resize(s, wh)))
             else:
-                centred = draw(st.booleans())
+                centered = draw(st.booleans())
                 found.append(
                     (
-                        Letterbox(size, centred),
-                        lambda s, wh=size, c=centred: transforms.letterbox(s, wh, centred=c),
+                        Letterbox(size, centered),
+                        lambda s, wh=size, c=centered: transforms.letterbox(s, wh, centered=c),
                     )
                 )
     return found, mirrored % 2
@@ -105,9 +105,9 @@ def recovered(seen):
     """(N, 3) translations from what a network is taught: box, offset, log depth; and from the camera."""
     camera = Intrinsics(*seen.intrinsics.tolist())
     translations, boxes = seen.translations_m.numpy(), seen.boxes.double().numpy()
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    offsets = project(translations, camera) - centres
-    return translation_m(centres, np.log(translations[:, 2]), camera, offsets)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offsets = project(translations, camera) - centers
+    return translation_m(centers, np.log(translations[:, 2]), camera, offsets)
 
 
 @quick
@@ -175,7 +175,7 @@ def test_augmentation_keeps_poses_true(seed, choice):
         TrainSettings(scale_jitter=0.5, crop_prob=0.7, hflip_prob=0.5, color_jitter=0.2)
     )
     before = sample(seed)
-    marked = replace(before, keypoints=projected_centres(before))
+    marked = replace(before, keypoints=projected_centers(before))
     after = change(marked, np.random.default_rng(choice), lambda _: marked)
     points = after.keypoints.numpy()[:, 0]
     seen = points[:, 2] > 0
@@ -185,7 +185,7 @@ def test_augmentation_keeps_poses_true(seed, choice):
     assert np.allclose(np.abs(recovered(after)), np.abs(original), rtol=0, atol=1e-6)
 
 
-def projected_centres(one):
+def projected_centers(one):
     """(N, 1, 3) keypoints: the projected origin of each object."""
     spots = project(one.translations_m.numpy(), CAMERA)
     return torch.from_numpy(np.concatenate([spots, np.full((len(spots), 1), 2.0)], axis=1))[:, None].float()

@@ -93,7 +93,7 @@ def test_a_mask_of_another_size_is_an_error_that_names_the_image():
         sample_of(record_of(boxes((0, 0, 2, 2), segmentations=(rle,))))
 
 
-def test_points_that_nobody_knows_are_unlabelled():
+def test_points_that_nobody_knows_are_unlabeled():
     keypoints = np.array([[[1.0, 2.0, 2.0]], [[np.nan] * 3]])
     sample = sample_of(record_of(boxes((0, 0, 2, 2), (1, 1, 2, 2), keypoints=keypoints)))
     assert sample.keypoints.tolist() == [[[1, 2, 2]], [[0, 0, 0]]]

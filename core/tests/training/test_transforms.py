@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from labelledsamples import assert_equal, labelled, project
+from labeledsamples import assert_equal, labeled, project
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms import InterpolationMode
@@ -44,7 +44,7 @@ def step(kind, seed, sample):
         return pad(sample, *rng.integers(0, 9, 4).tolist(), value=0)
     size = tuple(rng.integers(6, 60, 2).tolist())
     if kind == "letterbox":
-        return letterbox(sample, size, centred=bool(rng.integers(2)), value=0)
+        return letterbox(sample, size, centered=bool(rng.integers(2)), value=0)
     return resize(sample, size)
 
 
@@ -61,7 +61,7 @@ def follow(sample, chain):
 @quick
 @given(seeds)
 def test_mirrored_twice_is_the_sample_itself(seed):
-    sample = labelled(seed)
+    sample = labeled(seed)
     once = hflip(sample, [(0, 2)])
     assert_equal(hflip(once, [(0, 2)]), sample)
     assert not torch.equal(once.keypoints, sample.keypoints)
@@ -70,7 +70,7 @@ def test_mirrored_twice_is_the_sample_itself(seed):
 @quick
 @given(seeds, st.integers(1, 4), st.integers(1, 4))
 def test_enlarged_and_back_gives_the_labels_back(seed, across, down):
-    sample = labelled(seed)
+    sample = labeled(seed)
     width, height = sample.size_wh
     there = resize(sample, (width * across, height * down))
     assert there.size_wh == (width * across, height * down)
@@ -80,7 +80,7 @@ def test_enlarged_and_back_gives_the_labels_back(seed, across, down):
 @quick
 @given(seeds, margins)
 def test_padded_and_cropped_is_the_sample_itself(seed, sides):
-    sample = labelled(seed)
+    sample = labeled(seed)
     left, top, _, _ = sides
     width, height = sample.size_wh
     padded = pad(sample, *sides)
@@ -91,7 +91,7 @@ def test_padded_and_cropped_is_the_sample_itself(seed, sides):
 @quick
 @given(seeds, chains("flip", "crop", "pad"))
 def test_masks_and_class_maps_are_what_the_pixels_show(seed, chain):
-    seen = follow(labelled(seed), chain)
+    seen = follow(labeled(seed), chain)
     assert torch.equal(seen.image[seen.class_ids] > 0, seen.masks)
     top = torch.full_like(seen.semantic, 255)
     for row, channel in enumerate(seen.image):
@@ -109,13 +109,13 @@ def apart(sample):
 @quick
 @given(seeds, chains("flip", "crop", "pad"))
 def test_boxes_are_those_around_the_masks(seed, chain):
-    assert apart(follow(labelled(seed), chain)) == 0
+    assert apart(follow(labeled(seed), chain)) == 0
 
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
 def test_boxes_and_masks_agree_within_half_a_pixel_of_each_resize(seed, chain):
-    seen, slack = labelled(seed, slopes=False), 0.0
+    seen, slack = labeled(seed, slopes=False), 0.0
     for kind, choice in chain:
         before, seen = seen, step(kind, choice, seen)
         if kind in {"resize", "letterbox"}:  # enlarging enlarges what an earlier step erred
@@ -126,18 +126,18 @@ def test_boxes_and_masks_agree_within_half_a_pixel_of_each_resize(seed, chain):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_a_centre_in_space_stays_at_its_pixel(seed, chain):
-    seen = follow(labelled(seed), chain)
-    labelled_rows = seen.keypoints[:, 0, 2] > 0
-    there = project(seen.translations_m, seen.intrinsics)[labelled_rows]
-    torch.testing.assert_close(there, seen.keypoints[labelled_rows, 0, :2].double(), rtol=1e-4, atol=1e-3)
-    assert (seen.keypoints[~labelled_rows, 0] == 0).all()
+def test_a_center_in_space_stays_at_its_pixel(seed, chain):
+    seen = follow(labeled(seed), chain)
+    labeled_rows = seen.keypoints[:, 0, 2] > 0
+    there = project(seen.translations_m, seen.intrinsics)[labeled_rows]
+    torch.testing.assert_close(there, seen.keypoints[labeled_rows, 0, :2].double(), rtol=1e-4, atol=1e-3)
+    assert (seen.keypoints[~labeled_rows, 0] == 0).all()
 
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
 def test_keypoints_stay_at_the_corners_of_boxes_that_are_not_cut(seed, chain):
-    sample = labelled(seed)
+    sample = labeled(seed)
     sample = replace(sample, masks=None)
     seen = follow(sample, chain)
     whole = (seen.keypoints[:, 1:, 2] > 0).all(dim=1)
@@ -149,7 +149,7 @@ def test_keypoints_stay_at_the_corners_of_boxes_that_are_not_cut(seed, chain):
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
 def test_all_columns_speak_of_the_same_objects(seed, chain):
-    sample = labelled(seed)
+    sample = labeled(seed)
     seen = follow(sample, chain)
     rows = seen.class_ids
     assert torch.equal(seen.states, rows + 10)
@@ -164,7 +164,7 @@ def test_all_columns_speak_of_the_same_objects(seed, chain):
 
 @given(seeds)
 def test_a_mirrored_object_projects_to_the_mirrored_pixels(seed):
-    sample = labelled(seed)
+    sample = labeled(seed)
     mirrored = hflip(sample)
     surface = torch.from_numpy(np.random.default_rng(seed).uniform(-0.3, 0.3, (3, 3)))
     there = torch.einsum("nij,nj->ni", sample.rotations, surface) + sample.translations_m
@@ -186,7 +186,7 @@ def torchvisions(sample, change):
 @quick
 @given(seeds, margins, sizes)
 def test_torchvision_changes_boxes_and_masks_in_the_same_way(seed, sides, size):
-    sample = labelled(seed)
+    sample = labeled(seed)
     nearest = InterpolationMode.NEAREST_EXACT
 
     def resized(labels):
@@ -208,7 +208,7 @@ def test_torchvision_changes_boxes_and_masks_in_the_same_way(seed, sides, size):
 @quick
 @given(seeds, seeds)
 def test_torchvision_crops_to_the_same_boxes(seed, place):
-    sample = labelled(seed)
+    sample = labeled(seed)
     x1, y1, x2, y2 = window(place, sample.size_wh)
     boxes, masks = torchvisions(sample, lambda labels: functional.crop(labels, y1, x1, y2 - y1, x2 - x1))
     whole = crop(replace(sample, masks=None), (x1, y1, x2, y2), min_share=0)
@@ -221,21 +221,21 @@ def test_torchvision_crops_to_the_same_boxes(seed, place):
 @quick
 @given(seeds, sizes)
 def test_pixels_are_resized_as_torchvision_does(seed, size):
-    sample = labelled(seed)
+    sample = labeled(seed)
     expected = functional.resize(sample.image, list(size[::-1]), antialias=True)
     assert torch.equal(resize(sample, size).image, expected)
 
 
 @pytest.mark.parametrize(("x", "left"), [(7, 1), (8, 0)])
 def test_an_object_of_which_too_little_is_left_is_gone(x, left):
-    sample = take(labelled(0, (20, 20)), torch.tensor([0]))
+    sample = take(labeled(0, (20, 20)), torch.tensor([0]))
     sample = replace(sample, boxes=torch.tensor([[0.0, 0.0, 10.0, 10.0]]), masks=None)
     assert len(crop(sample, (x, 0, 20, 20))) == left
     assert len(crop(sample, (x, 0, 20, 20), min_share=0.1)) == 1
 
 
 def test_a_cut_box_shrinks_to_what_is_left_of_its_mask():
-    sample = take(labelled(0, (20, 20)), torch.tensor([0]))
+    sample = take(labeled(0, (20, 20)), torch.tensor([0]))
     mask = torch.zeros(1, 20, 20, dtype=torch.bool)
     mask[0, :10, :2] = True  # an L: a thin upright, and a foot to the right
     mask[0, 8:10, :10] = True
@@ -250,16 +250,16 @@ def test_a_cut_box_shrinks_to_what_is_left_of_its_mask():
 @pytest.mark.parametrize("xyxy", [(0, 0, 31, 24), (-1, 0, 5, 5), (5, 5, 5, 9), (9, 5, 6, 9)])
 def test_a_window_outside_the_image_is_refused(xyxy):
     with pytest.raises(ValueError, match="not inside"):
-        crop(labelled(0), xyxy)
+        crop(labeled(0), xyxy)
 
 
-def test_letterboxes_keep_the_shape_and_fill_with_grey():
-    boxed = letterbox(labelled(1, (30, 15)), (40, 40))
+def test_letterboxes_keep_the_shape_and_fill_with_gray():
+    boxed = letterbox(labeled(1, (30, 15)), (40, 40))
     assert boxed.size_wh == (40, 40)
     assert (boxed.image[:, :10] == 114).all()
     assert (boxed.image[:, 30:] == 114).all()
     assert boxed.intrinsics.tolist() == pytest.approx([55 * 4 / 3, 50 * 4 / 3, 14 * 4 / 3, 11 * 4 / 3 + 10])
-    corner = letterbox(labelled(1, (30, 15)), (40, 40), centred=False)
+    corner = letterbox(labeled(1, (30, 15)), (40, 40), centered=False)
     assert (corner.image[:, 20:] == 114).all()
     assert (corner.semantic[20:] == 255).all()
 
@@ -267,7 +267,7 @@ def test_letterboxes_keep_the_shape_and_fill_with_grey():
 @quick
 @given(seeds, sizes)
 def test_a_canvas_of_any_size_can_be_filled(seed, size):
-    placed = place_at_random(labelled(seed), size, np.random.default_rng(seed))
+    placed = place_at_random(labeled(seed), size, np.random.default_rng(seed))
     assert placed.size_wh == size
     assert torch.equal(placed.image[placed.class_ids] == 255, placed.masks)
 
@@ -275,18 +275,18 @@ def test_a_canvas_of_any_size_can_be_filled(seed, size):
 @quick
 @given(chains("flip", "crop", "pad", "resize", "letterbox"))
 def test_images_without_objects_and_without_other_labels_go_through(chain):
-    empty = take(labelled(0), torch.zeros(3, dtype=torch.bool))
+    empty = take(labeled(0), torch.zeros(3, dtype=torch.bool))
     assert len(follow(empty, chain).masks) == 0
     nothing = dict.fromkeys(
         ["masks", "keypoints", "states", "rotations", "translations_m", "intrinsics", "semantic"]
     )
-    seen = follow(replace(labelled(0), **nothing), chain)
+    seen = follow(replace(labeled(0), **nothing), chain)
     assert all(getattr(seen, name) is None for name in nothing)
 
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
 def test_the_sample_itself_is_never_changed(seed, chain):
-    sample = labelled(seed)
+    sample = labeled(seed)
     follow(sample, chain)
-    assert_equal(sample, labelled(seed), atol=0)
+    assert_equal(sample, labeled(seed), atol=0)

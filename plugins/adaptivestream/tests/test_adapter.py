@@ -91,7 +91,7 @@ def test_training_logs_losses_counts_and_the_real_evaluation(trained):
     assert train["train_loss"] == pytest.approx(
         train["train_loss_segmentation"] + 0.5 * train["train_loss_classification"], rel=1e-5
     )
-    assert train["train_sanitised_nonfinite_logits"] == 0
+    assert train["train_sanitized_nonfinite_logits"] == 0
     assert {"mIoU", "Dice", "pixel_accuracy", "accuracy", "macro_f1", "AP"} <= set(val)
     assert result.metrics["mIoU"] == pytest.approx(val["mIoU"])
 
@@ -150,7 +150,7 @@ def test_images_without_a_mask_or_a_class_cost_nothing(tmp_path):
     bare = replace(sample_of(SCENES[0], ()), label=-1)
     losses = task.step(task.collate([task.item(bare), task.item(bare)]))
     assert losses.loss == 0
-    assert losses.sanitised["nonfinite_logits"] == 0
+    assert losses.sanitized["nonfinite_logits"] == 0
 
 
 def test_class_logits_are_those_of_the_image_and_then_of_its_pixels():

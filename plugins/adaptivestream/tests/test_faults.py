@@ -116,7 +116,7 @@ class Fault:
     keys: dict[str, Any] = field(default_factory=dict)
 
 
-def labelled(class_id):
+def labeled(class_id):
     return scenes(lambda record: replace(record, extra={"classification": {"class_id": class_id}}))
 
 
@@ -129,7 +129,7 @@ FAULTS = [
     Fault("NaN pixels", NOT_FINITE, spoil_item(float("nan"))),
     Fault("infinite pixels", NOT_FINITE, spoil_item(float("inf"))),
     Fault("pixels of 1e38", rf"not finite.*{SPOILT}", spoil_item(1e38)),
-    Fault("class of an image out of range", rf"{SPOILT}: its class is 9, the 5 classes", dataset=labelled(9)),
+    Fault("class of an image out of range", rf"{SPOILT}: its class is 9, the 5 classes", dataset=labeled(9)),
     Fault(
         "mask values out of range",
         rf"{SPOILT}: its class mask has 77",

@@ -68,7 +68,7 @@ def masks():
     blank = torch.full((2, 5, 6), 255)
     one = torch.full((2, 5, 6), 3)
     return {
-        "nothing labelled": (blank, torch.tensor([-1, -1])),
+        "nothing labeled": (blank, torch.tensor([-1, -1])),
         "one class": (one, torch.tensor([3, 3])),
         "only images": (blank, torch.tensor([0, 1])),
         "only pixels": (one, torch.tensor([-1, -1])),
@@ -85,7 +85,7 @@ def test_masks_that_say_little_give_finite_losses_and_gradients(kind, dice):
     assert torch.isfinite(losses.total)
     assert torch.isfinite(pixels.grad).all()
     assert torch.isfinite(image.grad).all()
-    if kind == "nothing labelled":
+    if kind == "nothing labeled":
         assert losses.total == 0
         assert not pixels.grad.any()
         assert not image.grad.any()

@@ -1,4 +1,4 @@
-"""Objects of a class map, against scipy's labelling."""
+"""Objects of a class map, against scipy's labeling."""
 
 from __future__ import annotations
 

@@ -169,11 +169,11 @@ nb::dict match_masks(const DetectionArrays& detections, const SegmentationArrays
                      std::optional<double> dilation_ratio, bool measure_areas, std::size_t workers) {
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
-    const Segmentations found = masks.view(d.count), labelled = truth_masks.view(g.count);
+    const Segmentations found = masks.view(d.count), labeled = truth_masks.view(g.count);
     const double least = *std::min_element(limits.thresholds.begin(), limits.thresholds.end()) - 1e-6;
     Buffer<std::uint32_t> d_slots(d.count), g_slots(g.count);
     return match(d, g, limits, workers, [&] {
-        return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labelled, g_slots.data()), g.crowd,
+        return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labeled, g_slots.data()), g.crowd,
                            measure_areas ? nullptr : d.areas, least, dilation_ratio.value_or(0));
     });
 }

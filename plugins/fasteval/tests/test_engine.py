@@ -1,4 +1,4 @@
-"""What only the compiled engine has: its own rasteriser, threads, and checks of what it is given."""
+"""What only the compiled engine has: its own rasterizer, threads, and checks of what it is given."""
 
 from __future__ import annotations
 

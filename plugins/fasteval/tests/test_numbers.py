@@ -33,7 +33,7 @@ def written(draw: st.DrawFn) -> str:
         return f"{draw(st.floats(-1000, 1000)):.{draw(st.integers(0, 25))}f}"
     if how == 3:
         return f"{draw(digits)}e{draw(st.integers(-320, 280))}"
-    if how == 4:  # in the middle between two neighbours, or beside it
+    if how == 4:  # in the middle between two neighbors, or beside it
         near = draw(st.floats(1e-20, 1e6))
         middle = (Decimal(near) + Decimal(math.nextafter(near, math.inf))) / 2
         return f"{middle:.{draw(st.integers(15, 40))}f}"

@@ -80,7 +80,7 @@ def seeing_model(
     dtype: type = np.float32,
     channels_last: bool = False,
 ) -> Path:
-    """A one-layer network in the ``ultralytics`` layout: boxes and scores follow the colours of each cell."""
+    """A one-layer network in the ``ultralytics`` layout: boxes and scores follow the colors of each cell."""
     rng = np.random.default_rng(7)
     kind = _TYPES[dtype]
     weights: list[Any] = []
@@ -90,14 +90,14 @@ def seeing_model(
         return name
 
     tastes = rng.normal(0, 9, (classes, 3))
-    tastes -= tastes.mean(axis=1, keepdims=True)  # grey is to no class's taste
+    tastes -= tastes.mean(axis=1, keepdims=True)  # gray is to no class's taste
     sizes = rng.dirichlet([1, 1, 1], 4) * [[60], [60], [30], [30]]
-    colours = np.concatenate([sizes, tastes])
+    colors = np.concatenate([sizes, tastes])
     bias = constant("bias", np.array([2, 2, 5, 5] + [-3] * classes, dtype))
     nodes = []
     for stride in STRIDES:
         mean = np.full((stride, stride), 1 / stride**2)
-        kernel = constant(f"k{stride}", (colours[:, :, None, None] * mean).astype(dtype))
+        kernel = constant(f"k{stride}", (colors[:, :, None, None] * mean).astype(dtype))
         shape = constant(f"s{stride}", np.array([0, 4 + classes, -1]))
         nodes += [
             helper.make_node("Conv", ["pixels", kernel, bias], [f"c{stride}"], strides=[stride, stride]),

@@ -9,9 +9,9 @@ from anydet_onnxruntime.errors import ModelError
 
 
 def blocks(rng, height, width):
-    """Colours that are larger than a cell of the models."""
-    colours = rng.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
-    return np.kron(colours, np.ones((12, 12, 1), np.uint8))[:height, :width]
+    """Colors that are larger than a cell of the models."""
+    colors = rng.integers(0, 256, (height // 12 + 1, width // 12 + 1, 3), dtype=np.uint8)
+    return np.kron(colors, np.ones((12, 12, 1), np.uint8))[:height, :width]
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_presets_that_the_shapes_do_not_tell_apart_are_all_described(build, load
     with pytest.raises(OptionError) as error:
         load(build([np.zeros((1, 9, 6)), np.zeros((1, 9, 4))]))
     assert error.value.problem.splitlines()[1:] == [
-        "  detr: two outputs (B, Q, C + 1) and (B, Q, 4); images shortest, RGB normalised",
+        "  detr: two outputs (B, Q, C + 1) and (B, Q, 4); images shortest, RGB normalized",
         "  rtdetr: two outputs (B, Q, C) and (B, Q, 4); images stretch, RGB 0..1",
     ]
     with pytest.raises(OptionError) as error:

@@ -41,7 +41,7 @@ def sigmoid(value):
 
 
 def some_boxes(rng, count):
-    """Centre and size in pixels."""
+    """Center and size in pixels."""
     return np.concatenate([rng.random((count, 2)) * 60, 2 + rng.random((count, 2)) * 30], 1)
 
 

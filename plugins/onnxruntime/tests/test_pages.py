@@ -23,7 +23,7 @@ def test_the_table_of_presets_is_what_the_code_does(page):
     table = rows(page)
     assert list(table) == list(PRESETS)
     for name, recipe in PRESETS.items():
-        _family, _recognised, outputs, images, nms = table[name]
+        _family, _recognized, outputs, images, nms = table[name]
         width, height = recipe.size_wh
         assert outputs == LAYOUTS[recipe.layout].expects
         assert images == f"{recipe.images}, {width}x{height}"

@@ -32,8 +32,8 @@ def test_boxes_come_back_from_the_input_exactly(image_wh, size_wh, resize):
 
 @given(image_wh=sizes, size_wh=st.tuples(st.integers(32, 800), st.integers(32, 800)))
 def test_a_letterbox_keeps_the_aspect_ratio_and_fills_one_side(image_wh, size_wh):
-    corner, centre = place(image_wh, size_wh, "letterbox"), place(image_wh, size_wh, "letterbox-centre")
-    assert corner.content_wh == centre.content_wh
+    corner, center = place(image_wh, size_wh, "letterbox"), place(image_wh, size_wh, "letterbox-center")
+    assert corner.content_wh == center.content_wh
     assert corner.offset_xy == (0, 0)
     width, height = corner.content_wh
     assert width <= size_wh[0]
@@ -42,7 +42,7 @@ def test_a_letterbox_keeps_the_aspect_ratio_and_fills_one_side(image_wh, size_wh
     ratio = min(size_wh[0] / image_wh[0], size_wh[1] / image_wh[1])
     assert abs(width - image_wh[0] * ratio) < 1
     assert abs(height - image_wh[1] * ratio) < 1
-    for offset, content, side in zip(centre.offset_xy, centre.content_wh, size_wh, strict=True):
+    for offset, content, side in zip(center.offset_xy, center.content_wh, size_wh, strict=True):
         assert 0 <= side - content - 2 * offset <= 1
 
 
@@ -66,7 +66,7 @@ def test_inputs_are_what_opencv_and_arithmetic_give(preset, dtype):
 
     canvas = np.full((placement.input_wh[1], placement.input_wh[0], 3), recipe.pad, np.float64)
     canvas[y : y + height, x : x + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    if recipe.channels == "bgr":  # the border is grey, so turning all of it is the same
+    if recipe.channels == "bgr":  # the border is gray, so turning all of it is the same
         canvas = canvas[:, :, ::-1]
     expected = ((canvas - np.array(recipe.mean)) / np.array(recipe.std)).transpose(2, 0, 1)
     assert inputs.dtype == dtype
@@ -89,7 +89,7 @@ def test_images_of_one_batch_do_not_touch_each_other():
         np.testing.assert_array_equal(preprocessor.batch([image], (64, 64))[0][0], row)
 
 
-def test_the_border_has_the_pad_value_after_normalisation():
+def test_the_border_has_the_pad_value_after_normalization():
     recipe = replace(PRESETS["ultralytics"], pad=114.0)
     inputs, _ = Preprocessor(recipe, np.float32).batch([np.zeros((10, 64, 3), np.uint8)], (64, 64))
     assert np.unique(inputs[0, :, :27]).tolist() == [np.float32(114) / np.float32(255)]

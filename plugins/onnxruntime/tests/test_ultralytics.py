@@ -32,7 +32,7 @@ def segment_outputs():
 
 
 def bilinear(grid, x, y):
-    """Value at a point between pixel centres, the edge repeated."""
+    """Value at a point between pixel centers, the edge repeated."""
     height, width = len(grid), len(grid[0])
     x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
     left, top = min(int(x), width - 2), min(int(y), height - 2)

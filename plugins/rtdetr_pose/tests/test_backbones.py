@@ -39,13 +39,13 @@ class Strided(nn.Module):
         return [level(images) for level in self.levels]
 
 
-def _normalises(module: nn.Module) -> bool:
+def _normalizes(module: nn.Module) -> bool:
     name = type(module).__name__
     return "Norm" in name and name != "ConvNormAct"
 
 
 @pytest.mark.parametrize("name", ["cspdarknet_s", "cspresnet", "resnet50", "convnext_tiny", "tiny_cnn"])
-def test_named_backbones_keep_the_contract_and_honour_their_multipliers(name):
+def test_named_backbones_keep_the_contract_and_honor_their_multipliers(name):
     assert name in backbone_names()
     backbone = build_backbone(Backbone(name=name, args=SMALL))
     maps = backbone(torch.zeros(1, 3, 64, 96))
@@ -68,7 +68,7 @@ def test_models_of_timm_are_backbones_with_and_without_their_prefix(name):
 def test_the_norm_of_a_backbone_can_be_chosen(name, norm, kind):
     args = SMALL if name == "convnext_tiny" else {}
     backbone = build_backbone(Backbone(name=name, norm=norm, args=args))
-    norms = [type(module).__name__ for module in backbone.modules() if _normalises(module)]
+    norms = [type(module).__name__ for module in backbone.modules() if _normalizes(module)]
     assert norms
     assert all(kind in each for each in norms)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()) or norm == "bn"

@@ -37,7 +37,7 @@ KEYPOINTS = torch.cat([normal(5, 2, 2).sigmoid(), torch.tensor([2.0, 0.0]).expan
 CAMERA = torch.tensor([90.0, 95.0, 48.0, 33.0], dtype=torch.float64)
 SIZE = torch.tensor([96.0, 64.0], dtype=torch.float64)
 IDENTITY = torch.tensor([1.0, 0, 0, 0, 1, 0], dtype=torch.float64).expand(5, 6)
-PREDICTED, CENTRES = boxes(5), boxes(5)[:, :2]
+PREDICTED, CENTERS = boxes(5), boxes(5)[:, :2]
 
 
 def translations(log_z: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ CASES = {
     "giou of boxes apart": (lambda x: detection.giou_loss(x + 2, TARGET_BOXES), boxes(5)),
     "log_z": (lambda x: pose.log_z_loss(x, DEPTHS), normal(5)),
     "rotation": (lambda x: pose.rotation_loss(matrix_from_rot6d(x), ROTATIONS), normal(5, 6)),
-    "offsets": (lambda x: pose.offset_loss(x, PREDICTED, CENTRES, TARGET_BOXES), normal(5, 2)),
+    "offsets": (lambda x: pose.offset_loss(x, PREDICTED, CENTERS, TARGET_BOXES), normal(5, 2)),
     "camera": (lambda x: pose.camera_loss(x, ROTATIONS.flatten(1)[:, :4]), normal(5, 4)),
     "keypoints": (
         lambda x: torch.stack(pose.keypoint_losses(x, TARGET_BOXES.flip(0), KEYPOINTS)),
@@ -132,5 +132,5 @@ def test_what_the_heads_say_of_a_known_pose_is_that_pose():
     camera = torch.tensor([[192.0, 192.0, 48.0, 32.0]])
     told = told_by(heads, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), camera, SIZE.float())
     assert torch.allclose(told.log_z.exp(), torch.tensor([2.0]))  # twice the focal length, twice as far
-    assert torch.allclose(told.centres_px, torch.tensor([[72.0, 32.0]]))
+    assert torch.allclose(told.centers_px, torch.tensor([[72.0, 32.0]]))
     assert torch.allclose(told.translations_m, torch.tensor([[24 / 192 * 2, 0.0, 2.0]]))

@@ -59,9 +59,9 @@ def test_a_pose_cost_begins_at_its_step_and_draws_the_query_with_that_pose(part)
         outputs.heads["rot6d"][0, 0, 4] = seen[:, :2].T.flatten()
         depth = targets.translations_m[0, 0, 2].log() - torch.log(torch.tensor(90 / 96))
         outputs.heads["log_z"][0, 0, 4] = depth
-        centre = projected_px(targets.translations_m[0, 0], targets.intrinsics[0]) / SIZE
+        center = projected_px(targets.translations_m[0, 0], targets.intrinsics[0]) / SIZE
         box = outputs.boxes[0, 0, 4]
-        outputs.heads["offsets"][0, 0, 4] = (centre - box[:2]) / box[2:]
+        outputs.heads["offsets"][0, 0, 4] = (center - box[:2]) / box[2:]
         outputs.logits[0, 0, 4] = -9.0  # the class alone would choose another
     before = matcher.match(outputs, targets, NONE, SIZE, step=9)
     assert before.queries.tolist() == plain.match(outputs, targets, NONE, SIZE).queries.tolist() != [4]

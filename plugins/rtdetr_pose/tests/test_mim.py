@@ -84,11 +84,11 @@ def test_only_hidden_places_count():
 
 
 def test_the_gradient_of_the_loss_is_that_of_finite_differences():
-    from anydet_rtdetr_pose.mim import hidden_loss, normalised
+    from anydet_rtdetr_pose.mim import hidden_loss, normalized
 
     rng = seeded()
     predicted = torch.randn(2, 4, 2, 3, generator=rng, dtype=torch.float64, requires_grad=True)
-    target = normalised(torch.randn(2, 4, 2, 3, generator=rng)).double()
+    target = normalized(torch.randn(2, 4, 2, 3, generator=rng)).double()
     hidden = torch.rand(2, 2, 3, generator=rng) < 0.5
     assert torch.autograd.gradcheck(lambda value: hidden_loss(value, target, hidden), predicted)
 
@@ -193,7 +193,7 @@ def test_the_loss_falls_when_two_images_are_learned(teacher):
 
 
 def test_a_model_without_the_branch_says_how_to_get_it():
-    with pytest.raises(OptionError, match="masked image modelling") as caught:
+    with pytest.raises(OptionError, match="masked image modeling") as caught:
         model(mim=None).mim_loss(IMAGES)
     assert "--enable-mim" in caught.value.fix
 

@@ -63,7 +63,7 @@ def test_from_scratch_norms_pass_features_on_and_classes_begin_rare(model):
     assert model.detector.model.decoder.class_embed[0].bias.sigmoid().max().item() == pytest.approx(0.01)
 
 
-def test_poses_begin_upright_at_a_metre_in_the_middle_of_their_box(model):
+def test_poses_begin_upright_at_a_meter_in_the_middle_of_their_box(model):
     outputs = model.eval()(IMAGES)
     assert outputs.heads["log_z"].abs().max() < 0.1
     assert torch.allclose(

@@ -42,13 +42,13 @@ class Truth(nn.Module):
         camera = targets.intrinsics[:, None].expand(*targets.class_ids.shape, 4)
         logits = torch.full((*targets.class_ids.shape, len(CLASSES)), -20.0)
         logits[targets.valid, targets.class_ids[targets.valid]] = 5.0
-        centres = projected_px(targets.translations_m, camera) / size
+        centers = projected_px(targets.translations_m, camera) / size
         boxes = targets.boxes.clamp(min=1e-6)
         seen = turn_to(targets.translations_m).mT @ targets.rotations
         heads = {
             "log_z": (targets.translations_m[..., 2].log() - depth_shift(camera, size.max()))[..., None],
             "rot6d": seen[..., :2].mT.flatten(-2),
-            "offsets": (centres - boxes[..., :2]) / boxes[..., 2:],
+            "offsets": (centers - boxes[..., :2]) / boxes[..., 2:],
         }
         delta = delta_to(targets.intrinsics, nominal_camera(self.architecture.inputs.size_wh).float(), size)
         layer = {name: torch.nan_to_num(values)[:, None] for name, values in heads.items()}

@@ -12,26 +12,26 @@ from anydet.types import Intrinsics
 from anydet_rtdetr_pose import recovery
 
 FOCAL = st.floats(50, 3000)
-CENTRE = st.floats(-200, 2000)
+CENTER = st.floats(-200, 2000)
 PLACE = st.floats(-5, 5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.tuples(FOCAL, FOCAL, CENTRE, CENTRE), st.tuples(PLACE, PLACE, st.floats(0.05, 50)))
+@given(st.tuples(FOCAL, FOCAL, CENTER, CENTER), st.tuples(PLACE, PLACE, st.floats(0.05, 50)))
 def test_what_is_projected_is_recovered_within_a_millionth(camera, place):
     intrinsics, translation = torch.tensor([camera]).double(), torch.tensor([place]).double()
-    centre = recovery.projected_px(translation, intrinsics)
-    found = recovery.translation_m(centre, translation[:, 2].log(), intrinsics)
+    center = recovery.projected_px(translation, intrinsics)
+    found = recovery.translation_m(center, translation[:, 2].log(), intrinsics)
     assert torch.allclose(found, translation, atol=1e-6, rtol=1e-9)
 
 
 def test_translation_and_k_delta_are_those_of_the_contract():
     rng = np.random.default_rng(0)
-    centres, log_z, delta = rng.normal(100, 50, (8, 2)), rng.normal(size=8), rng.normal(0, 0.1, (8, 4))
+    centers, log_z, delta = rng.normal(100, 50, (8, 2)), rng.normal(size=8), rng.normal(0, 0.1, (8, 4))
     camera = Intrinsics(500.0, 510.0, 320.0, 240.0)
-    expected = cameras.translation_m(centres, log_z, camera, k_delta=delta)
+    expected = cameras.translation_m(centers, log_z, camera, k_delta=delta)
     intrinsics = recovery.with_delta(torch.tensor([500.0, 510, 320, 240]).double(), torch.from_numpy(delta))
-    found = recovery.translation_m(torch.from_numpy(centres), torch.from_numpy(log_z), intrinsics)
+    found = recovery.translation_m(torch.from_numpy(centers), torch.from_numpy(log_z), intrinsics)
     assert np.allclose(found, expected)
 
 

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from scipy.spatial.transform import Rotation
 
-from anydet.geometry.pose_errors import discretise
+from anydet.geometry.pose_errors import discretize
 from anydet.types import ObjectModel, SymmetryAxis
 from anydet_rtdetr_pose.rotation import geodesic_angle
 from anydet_rtdetr_pose.symmetry import Symmetries
@@ -47,7 +47,7 @@ def test_the_nearest_pose_is_as_near_as_the_best_of_very_many_equivalent_ones(cl
     ids = torch.full((20,), class_id)
     found, _ = TABLE.nearest(predicted, rotations, translations, ids)
     thing = OBJECTS.get(class_id, model())
-    turns = torch.from_numpy(discretise(thing)[:, :3, :3])
+    turns = torch.from_numpy(discretize(thing)[:, :3, :3])
     every = geodesic_angle(predicted[:, None], rotations[:, None] @ turns).amin(dim=1)
     nearest = geodesic_angle(predicted, found)
     assert (nearest <= every + 1e-9).all()

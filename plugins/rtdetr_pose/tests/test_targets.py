@@ -22,10 +22,10 @@ SAMPLE = next(sample for sample in SAMPLES if len(sample) >= 2)
 
 
 def recovered(targets) -> torch.Tensor:
-    """Translations from depths and projected centres, with the camera of the input."""
+    """Translations from depths and projected centers, with the camera of the input."""
     camera = targets.intrinsics[0].expand(targets.translations_m.shape[1], 4)
-    centres = projected_px(targets.translations_m[0], camera)
-    return translation_m(centres, targets.translations_m[0, :, 2].log(), camera)
+    centers = projected_px(targets.translations_m[0], camera)
+    return translation_m(centers, targets.translations_m[0, :, 2].log(), camera)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
@@ -39,8 +39,8 @@ def test_poses_boxes_and_camera_stay_together_through_every_change(resize, chang
     own = projected_px(sample.translations_m, sample.intrinsics)
     shares = (own - sample.boxes[:, :2]) / (sample.boxes[:, 2:] - sample.boxes[:, :2])
     boxes = targets.boxes[0] * 96
-    centres = projected_px(targets.translations_m[0], targets.intrinsics.expand(len(own), 4))
-    found = (centres - boxes[:, :2] + boxes[:, 2:] / 2) / boxes[:, 2:]
+    centers = projected_px(targets.translations_m[0], targets.intrinsics.expand(len(own), 4))
+    found = (centers - boxes[:, :2] + boxes[:, 2:] / 2) / boxes[:, 2:]
     assert torch.allclose(found.double(), shares, atol=1e-3)
 
 

@@ -52,7 +52,7 @@ def random_outputs(images: int = 3, layers: int = 2, queries: int = 6, *, uncert
 
 
 def random_boxes(*shape: int, rng: torch.Generator) -> Tensor:
-    """Centres and sizes in shares."""
+    """Centers and sizes in shares."""
     return torch.rand(*shape, 4, generator=rng) * torch.tensor([0.6, 0.6, 0.3, 0.3]) + torch.tensor(
         [0.2, 0.2, 0.05, 0.05]
     )

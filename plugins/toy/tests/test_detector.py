@@ -18,7 +18,7 @@ from anydet.geometry.boxes import xyxy_to_xywh
 from anydet.geometry.regions import BACKGROUND
 from anydet.types import AdapterSettings
 from anydet_toy.adapter import ToyAdapter
-from anydet_toy.colours import PROTOTYPES, ColourTable, smooth
+from anydet_toy.colors import PROTOTYPES, ColorTable, smooth
 
 DATASET = SyntheticDataset(60, seed=3)
 
@@ -28,9 +28,9 @@ def detect(image, **options):
     return next(iter(ToyAdapter(AdapterSettings(options=options)).predict([record])))
 
 
-def square(colour, background=(128, 128, 128)):
+def square(color, background=(128, 128, 128)):
     image = np.tile(np.array(background, np.uint8), (60, 80, 1))
-    image[10:40, 20:50] = colour
+    image[10:40, 20:50] = color
     return image
 
 
@@ -126,7 +126,7 @@ def test_a_shape_that_does_not_fill_its_box_as_its_class_does_scores_less():
     assert detect(bitten).scores[0] < 0.75 * detect(whole).scores[0]
 
 
-def test_grey_pictures_show_nothing():
+def test_gray_pictures_show_nothing():
     assert len(detect(np.full((40, 40, 3), 90, np.uint8))) == 0
 
 
@@ -156,11 +156,11 @@ def test_smoothing_is_the_box_filter_of_pillow(radius):
     assert np.abs(smooth(image, radius).astype(np.int64) - expected).max() <= 1
 
 
-def test_the_colour_table_agrees_with_colorsys():
-    table = ColourTable.build(hue_tolerance_deg=20, min_saturation=0.5, min_chroma=0)
+def test_the_color_table_agrees_with_colorsys():
+    table = ColorTable.build(hue_tolerance_deg=20, min_saturation=0.5, min_chroma=0)
     for rgb in np.random.default_rng(1).integers(0, 256, (300, 3), dtype=np.uint8):
-        centre = (rgb >> 3) * 8.0 + 4.0
-        hue, saturation, _ = colorsys.rgb_to_hsv(*(centre / 255.0))
+        center = (rgb >> 3) * 8.0 + 4.0
+        hue, saturation, _ = colorsys.rgb_to_hsv(*(center / 255.0))
         away = {p.name: abs((hue * 360 - p.hue_deg + 180) % 360 - 180) for p in PROTOTYPES}
         name = min(away, key=away.get)
         class_id = int(table.class_ids[table.index(rgb[None, None])[0, 0]])

@@ -12,7 +12,7 @@ import click
 from anydet.commands.completion import complete_names
 
 if TYPE_CHECKING:
-    from anydet.plugins.catalogue import OptionRow
+    from anydet.plugins.catalog import OptionRow
     from anydet.plugins.manager import Plugins
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,7 +33,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 
     A broken plugin does not change the exit code; ANYDET_STRICT=1 raises what it raised.
     """
-    from anydet.plugins.catalogue import adapter_rows
+    from anydet.plugins.catalog import adapter_rows
 
     rows = adapter_rows(plugins)
     if as_json:
@@ -52,7 +52,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
     """Describe one adapter: what it can do, the options it takes, and its own keys of 'anydet train'."""
-    from anydet.plugins.catalogue import option_rows
+    from anydet.plugins.catalog import option_rows
     from anydet.plugins.options import load_schema
     from anydet.training.keys import described_schema
 

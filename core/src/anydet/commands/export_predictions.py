@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 )
 @click.option("--ttt-preset", metavar="NAME", help="Bundle of the method's settings.")
 @click.option("--ttt-reset", type=click.Choice(["sample", "stream"]), default="sample", show_default=True)
-@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimiser steps a chunk.")
+@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps a chunk.")
 @click.option("--ttt-batch-size", type=click.IntRange(min=1), help="Images a step.")
 @click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate.")
 @click.option("--ttt-max-batches", type=click.IntRange(min=1), help="Bound on batches of the whole run.")

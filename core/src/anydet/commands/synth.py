@@ -69,7 +69,7 @@ def command(
 
     Scene i of a seed is the same whatever the number of scenes. The folder appears whole or not at all.
 
-    shapes: coloured shapes on textured backgrounds. COCO holds boxes, masks and keypoints, YOLO boxes.
+    shapes: colored shapes on textured backgrounds. COCO holds boxes, masks and keypoints, YOLO boxes.
 
     bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. DelftBikes takes further splits
     in the same folder.

@@ -181,6 +181,6 @@ _WORDS: dict[str, Callable[[Any, Any, Any], str]] = {
 }
 
 
-def normalised(value: Any, kind: type[Any]) -> Any:
+def normalized(value: Any, kind: type[Any]) -> Any:
     """A valid value as its struct; ``1.0`` becomes 1 where an integer belongs."""
     return msgspec.convert(value, kind, strict=False)

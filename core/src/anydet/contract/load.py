@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from anydet.contract.documents import Detection, Entry, decode_detections, decode_entry
-from anydet.contract.explain import Finding, findings, normalised, parse, violations
+from anydet.contract.explain import Finding, findings, normalized, parse, violations
 from anydet.contract.join import unix_path
 from anydet.contract.masks import mask_findings
 from anydet.contract.mistakes import hint_scores
@@ -131,7 +131,7 @@ def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, Any, li
     image = value.get("image") if isinstance(value, dict) else place.key
     if not found:
         try:
-            return normalised(value, Entry), image, []
+            return normalized(value, Entry), image, []
         except UNREADABLE as exc:
             found = [((), f"cannot be read: {exc}")]
     return None, image, [f"{place.at(path)}: {text}{_of(image)}" for path, text in found]

@@ -189,13 +189,13 @@ class _Fixer:
         return True
 
 
-def _centred(corners: FloatArray) -> FloatArray:
+def _centered(corners: FloatArray) -> FloatArray:
     return xyxy_to_cxcywh_norm(corners, (1, 1))
 
 
 _FROM_CORNERS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "cxcywh_norm": _centred,
-    "cxcywh_abs": _centred,
+    "cxcywh_norm": _centered,
+    "cxcywh_abs": _centered,
     "xywh_abs": xyxy_to_xywh,
     "xyxy_abs": lambda corners: corners,
 }

@@ -66,7 +66,7 @@ class BopImage:
 class BopDataset:
     """Images with poses; the other attributes are those of ``Dataset``.
 
-    ``Record.extra`` holds ``scene_id``, ``im_id``, ``depth_scale`` (millimetres of one unit of the depth map,
+    ``Record.extra`` holds ``scene_id``, ``im_id``, ``depth_scale`` (millimeters of one unit of the depth map,
     for ``depth.depth_map_m``) and ``visibility`` (share seen of each object).
 
     Attributes:
@@ -95,7 +95,7 @@ class BopDataset:
     @property
     def source(self) -> str:
         """Where poses come from."""
-        return f"BOP {self.split_dir.name}/*/{TRUTH_FILE}" if self._labelled() else "none"
+        return f"BOP {self.split_dir.name}/*/{TRUTH_FILE}" if self._labeled() else "none"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -123,7 +123,7 @@ class BopDataset:
         Raises:
             DatasetError: no scene says which objects there are, or a model is malformed.
         """
-        if not self._labelled():
+        if not self._labeled():
             raise DatasetError(
                 f"{self.root}: {self.note}: no scene has a {TRUTH_FILE}",
                 fix="choose another split with --split",
@@ -145,7 +145,7 @@ class BopDataset:
             self._models.update(read_models(self.models_file.parent))
         return self._models
 
-    def _labelled(self) -> bool:
+    def _labeled(self) -> bool:
         return any(image.stated.objects is not None for image in self.images)
 
     def _record(self, image: BopImage) -> Record:

@@ -1,7 +1,7 @@
 """The JSON files of one BOP scene: ``scene_camera.json``, ``scene_gt.json`` and ``scene_gt_info.json``.
 
-Lengths are millimetres, and whole pixel coordinates are the centres of pixels. What is read here is handed on
-in metres, and with pixel edges at whole numbers, as everywhere else: principal points move by half a pixel.
+Lengths are millimeters, and whole pixel coordinates are the centers of pixels. What is read here is handed on
+in meters, and with pixel edges at whole numbers, as everywhere else: principal points move by half a pixel.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from anydet.types import FloatArray, Intrinsics
 
 CAMERA_FILE, TRUTH_FILE, INFO_FILE = "scene_camera.json", "scene_gt.json", "scene_gt_info.json"
 HALF_PIXEL = 0.5
-"""From coordinates whose whole numbers are centres of pixels to those whose whole numbers are edges."""
-METRES = 0.001
+"""From coordinates whose whole numbers are centers of pixels to those whose whole numbers are edges."""
+METERS = 0.001
 _ROTATION_TOLERANCE = 1e-3
 _T = TypeVar("_T")
 _Nine = Annotated[list[float], msgspec.Meta(min_length=9, max_length=9)]
@@ -55,7 +55,7 @@ class SceneObject:
     Attributes:
         number: of its model.
         rotation: (3, 3) object to camera.
-        translation_m: (3,) metres, camera frame.
+        translation_m: (3,) meters, camera frame.
         visible_xywh_px: box around what is seen of it, without size where nothing is; ``None`` where the
             scene does not say.
         visible_px: number of pixels that show it, or ``None``.
@@ -77,7 +77,7 @@ class SceneImage:
     Attributes:
         number: of the image.
         camera: intrinsics, pixel edges at whole numbers; ``None`` where the scene does not say.
-        depth_scale: millimetres of one unit of its depth map.
+        depth_scale: millimeters of one unit of its depth map.
         objects: in the order of the file; ``None`` where the scene has no ``scene_gt.json``.
     """
 
@@ -157,7 +157,7 @@ def _object(where: str, truth: Truth, info: Info | None) -> SceneObject:
     return SceneObject(
         truth.obj_id,
         rotation,
-        np.array(truth.cam_t_m2c) * METRES,
+        np.array(truth.cam_t_m2c) * METERS,
         None if info is None else info.bbox_visib if seen else (0.0, 0.0, 0.0, 0.0),
         None if info is None else info.px_count_visib,
         1.0 if info is None else info.visib_fract,

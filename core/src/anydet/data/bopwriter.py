@@ -1,4 +1,4 @@
-"""Write pose scenes as BOP lays them out: scenes of 1000 images, masks, depth, and models in millimetres."""
+"""Write pose scenes as BOP lays them out: scenes of 1000 images, masks, depth, and models in millimeters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from anydet.data.bopfile import CAMERA_FILE, HALF_PIXEL, INFO_FILE, METRES, TRUTH_FILE
+from anydet.data.bopfile import CAMERA_FILE, HALF_PIXEL, INFO_FILE, METERS, TRUTH_FILE
 from anydet.data.depth import WRITTEN_SCALE, write_depth
 from anydet.data.modelwriter import write_models
 from anydet.data.newfolder import new_folder
@@ -66,8 +66,8 @@ def _write_scene(dataset: PoseScenes, indices: range, folder: Path, report: Repo
         write_depth(folder / "depth" / f"{number:06d}.png", scene.depth_m())
         for position, one in enumerate(scene.objects):
             name = f"{number:06d}_{position:06d}.png"
-            _write_image(_grey(one.surface.mask(scene.image_wh)), folder / "mask" / name)
-            _write_image(_grey(scene.mask(position)), folder / "mask_visib" / name)
+            _write_image(_gray(one.surface.mask(scene.image_wh)), folder / "mask" / name)
+            _write_image(_gray(scene.mask(position)), folder / "mask_visib" / name)
         files[CAMERA_FILE][str(number)] = {"cam_K": _matrix(scene.camera), "depth_scale": WRITTEN_SCALE}
         files[TRUTH_FILE][str(number)] = _truths(scene)
         files[INFO_FILE][str(number)] = _infos(scene)
@@ -82,7 +82,7 @@ def _truths(scene: PoseScene) -> list[dict[str, Any]]:
         {
             "obj_id": CLASSES.source_ids[one.class_id],
             "cam_R_m2c": one.rotation.ravel().tolist(),
-            "cam_t_m2c": (one.translation_m / METRES).tolist(),
+            "cam_t_m2c": (one.translation_m / METERS).tolist(),
         }
         for one in scene.objects
     ]
@@ -108,11 +108,11 @@ def _infos(scene: PoseScene) -> list[dict[str, Any]]:
 
 
 def _matrix(camera: Intrinsics) -> list[float]:
-    """``cam_K`` row by row; in BOP, whole pixel coordinates are the centres of pixels."""
+    """``cam_K`` row by row; in BOP, whole pixel coordinates are the centers of pixels."""
     return [camera.fx, 0.0, camera.cx - HALF_PIXEL, 0.0, camera.fy, camera.cy - HALF_PIXEL, 0.0, 0.0, 1.0]
 
 
-def _grey(mask: BoolArray) -> Any:
+def _gray(mask: BoolArray) -> Any:
     return mask.astype(np.uint8) * 255
 
 

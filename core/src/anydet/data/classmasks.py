@@ -1,4 +1,4 @@
-"""Class mask images: each pixel's value is the class it shows, 255 where nobody labelled it."""
+"""Class mask images: each pixel's value is the class it shows, 255 where nobody labeled it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from anydet.data.record import Record
 
-UNLABELLED = 255
+UNLABELED = 255
 BACKGROUND = "background"
 """Name, in any case, of the class of pixels that show nothing; they are no objects."""
 
@@ -29,7 +29,7 @@ class ClassMask(Protocol):
     """Which class each pixel of an image shows, read when asked for. Implementations are picklable."""
 
     def read(self) -> IntArray:
-        """(H, W) class of each pixel, -1 where unlabelled."""
+        """(H, W) class of each pixel, -1 where unlabeled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ClassMaskFile:
     path: Path
 
     def read(self) -> IntArray:
-        """(H, W) class of each pixel, -1 where unlabelled; raises as ``read_class_map``."""
+        """(H, W) class of each pixel, -1 where unlabeled; raises as ``read_class_map``."""
         return read_class_map(self.path)
 
 
@@ -84,7 +84,7 @@ class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
         return None if classes is None else masks_of_classes(classes)
 
     def class_map(self, index: int) -> IntArray | None:
-        """(H, W) class of each pixel, -1 where unlabelled; what the masks say, sooner read."""
+        """(H, W) class of each pixel, -1 where unlabeled; what the masks say, sooner read."""
         source = self.sources[index]
         return None if source is None else source.read()
 
@@ -105,11 +105,11 @@ def masks_of_classes(classes: IntArray) -> dict[int, RLE]:
 
 
 def read_class_map(path: Path) -> IntArray:
-    """(H, W) class of each pixel of a mask image (greyscale or palette, 8 or 16 bits), -1 where unlabelled.
+    """(H, W) class of each pixel of a mask image (grayscale or palette, 8 or 16 bits), -1 where unlabeled.
 
     Raises:
         ImageError: the file cannot be read.
-        DatasetError: it is an image in colours.
+        DatasetError: it is an image in colors.
     """
     from PIL import Image
 
@@ -121,6 +121,6 @@ def read_class_map(path: Path) -> IntArray:
     if pixels.ndim != 2:
         raise DatasetError(
             f"{path}: a class mask has one number a pixel, this image has {pixels.shape[2]} ({mode})",
-            fix="write it in greyscale (PNG), each pixel's value being its class id, 255 for unlabelled",
+            fix="write it in grayscale (PNG), each pixel's value being its class id, 255 for unlabeled",
         )
-    return np.where(pixels == UNLABELLED, -1, pixels.astype(np.int64))
+    return np.where(pixels == UNLABELED, -1, pixels.astype(np.int64))

@@ -138,10 +138,10 @@ class CocoFormat:
         """Open one split; in a root, a split that has only label files opens as YOLO."""
         if path.is_file():
             return _open_bare(path, split, images, self.scanner)
-        from anydet.data.yolo import labelled_splits, open_layout
+        from anydet.data.yolo import labeled_splits, open_layout
 
         files = _annotation_files(path)
-        chosen = choose_split(path, {*files, *labelled_splits(path)}, split)
+        chosen = choose_split(path, {*files, *labeled_splits(path)}, split)
         if chosen.name not in files:
             return open_layout(path, chosen, images)
         unused = f"labels/{chosen.name} not used" if (path / "labels" / chosen.name).is_dir() else ""
@@ -231,12 +231,12 @@ def find_annotations(path: Path, split: str | None) -> Path | None:
     """The annotations file that opening ``path`` reads, or ``None`` where it is another format's."""
     if path.is_file():
         return path if path.suffix.lower() == ".json" else None
-    from anydet.data.yolo import labelled_splits
+    from anydet.data.yolo import labeled_splits
 
     files = _annotation_files(path)
     if not files:
         return None
-    return files.get(choose_split(path, {*files, *labelled_splits(path)}, split).name)
+    return files.get(choose_split(path, {*files, *labeled_splits(path)}, split).name)
 
 
 def _annotation_files(root: Path) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """COCO panoptic JSON: segments that share no pixel, drawn in PNG files by id (R + 256 G + 65536 B).
 
 Every segment says the class of its pixels; those of classes with ``isthing`` are objects as well. Pixels of
-id 0 are not labelled. An image's ``category_id``, which the format does not ask for, is the class of the
+id 0 are not labeled. An image's ``category_id``, which the format does not ask for, is the class of the
 image.
 """
 

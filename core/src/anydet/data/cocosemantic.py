@@ -1,7 +1,7 @@
 """COCO semantic JSON: annotations whose masks cover the pixels, one for each class that an image shows.
 
 The layout is that of instances; files called ``stuff_<split>.json`` (COCO-Stuff) or ``semantic_<split>.json``
-are read so. Where annotations overlap, the smallest lies on top; pixels in none are not labelled. An image's
+are read so. Where annotations overlap, the smallest lies on top; pixels in none are not labeled. An image's
 ``category_id``, which the format does not ask for, is the class of the image.
 """
 

@@ -47,7 +47,7 @@ def _turns(image: Image.Image, stated_wh: Size | None) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I", "I;16", "I;16B", "F"}:  # Pillow would clip 16-bit greyscale to white
+    if image.mode in {"I", "I;16", "I;16B", "F"}:  # Pillow would clip 16-bit grayscale to white
         deep = np.asarray(image, np.float64)
         top = 65535.0 if deep.max(initial=0) > 255 else 255.0
         image = Image.fromarray((np.clip(deep, 0, top) * (255.0 / top)).astype(np.uint8))

@@ -22,13 +22,13 @@ class KeptMask:
     """A class mask in memory.
 
     Attributes:
-        array: (H, W) int16 class of each pixel, -1 where unlabelled.
+        array: (H, W) int16 class of each pixel, -1 where unlabeled.
     """
 
     array: NDArray[np.int16]
 
     def read(self) -> IntArray:
-        """(H, W) class of each pixel, -1 where unlabelled."""
+        """(H, W) class of each pixel, -1 where unlabeled."""
         return self.array.astype(np.int64)
 
 

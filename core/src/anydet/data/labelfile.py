@@ -158,7 +158,7 @@ def _box(values: list[float]) -> tuple[float, float, float, float]:
     cx, cy, w, h = values
     if not (-TOLERANCE <= cx <= 1 + TOLERANCE and -TOLERANCE <= cy <= 1 + TOLERANCE):
         raise _MalformedError(
-            f"centre ({cx:g}, {cy:g}) is outside [0, 1]", "divide pixels by the image's size"
+            f"center ({cx:g}, {cy:g}) is outside [0, 1]", "divide pixels by the image's size"
         )
     if w <= 0 or h <= 0:
         raise _MalformedError(f"size {w:g} x {h:g} is not positive", "remove the line or write its true size")

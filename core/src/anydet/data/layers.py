@@ -23,7 +23,7 @@ MIN_VISIBLE_PX = 12
 """Number of its pixels that must be seen."""
 
 CLUTTER = -1
-"""Class of what is painted and not labelled."""
+"""Class of what is painted and not labeled."""
 _SAMPLES = 4  # coverage is counted on 4 x 4 points a pixel
 
 
@@ -35,8 +35,8 @@ class Item:
         class_id: of ``shapes.CLASSES``, or ``CLUTTER``.
         outline: (V, 2) polygon.
         keypoints: (K, 2).
-        tip: (2,) from the centre to the tip.
-        hsv: mean colour.
+        tip: (2,) from the center to the tip.
+        hsv: mean color.
     """
 
     class_id: int
@@ -92,14 +92,14 @@ def lay_out(items: Iterable[Item], size_wh: Size) -> list[Layer]:
 def place_shape(
     rng: np.random.Generator, size_wh: Size, class_id: int, radius_px: float, *, margin: float = 0.0
 ) -> Item:
-    """A shape of a class of ``shapes.CLASSES``, turned, a little flattened and coloured at random.
+    """A shape of a class of ``shapes.CLASSES``, turned, a little flattened and colored at random.
 
     Args:
         rng: owner of these choices.
         size_wh: of the image.
         class_id: of the shape.
         radius_px: of the circle around it.
-        margin: share of the image's sides that its centre keeps away from the edges.
+        margin: share of the image's sides that its center keeps away from the edges.
     """
     name = CLASSES.names[class_id]
     place = _placement(rng, size_wh, radius_px * np.array([rng.uniform(0.8, 1.0), 1.0]), margin)
@@ -109,7 +109,7 @@ def place_shape(
 
 
 def place_bar(rng: np.random.Generator, size_wh: Size) -> Item:
-    """A thin greyish bar of clutter."""
+    """A thin grayish bar of clutter."""
     length, thickness = min(size_wh) * rng.uniform(0.2, 0.6), min(size_wh) * rng.uniform(0.01, 0.03)
     place = _placement(rng, size_wh, np.array([thickness, length]))
     hsv = (float(rng.random()), float(rng.uniform(0.0, 0.2)), float(rng.uniform(0.2, 0.8)))
@@ -120,7 +120,7 @@ def place_bar(rng: np.random.Generator, size_wh: Size) -> Item:
 def _placement(
     rng: np.random.Generator, size_wh: Size, scale_px: FloatArray, margin: float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
-    """A (2, 2) matrix that scales and turns, and a (2,) centre in the image."""
+    """A (2, 2) matrix that scales and turns, and a (2,) center in the image."""
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return turn * scale_px, rng.uniform(margin, 1.0 - margin, 2) * np.array(size_wh)
@@ -133,8 +133,8 @@ def _placed(
     place: tuple[FloatArray, FloatArray],
     hsv: tuple[float, float, float],
 ) -> Item:
-    matrix, centre = place
-    return Item(class_id, outline @ matrix.T + centre, keypoints @ matrix.T + centre, -matrix[:, 1], hsv)
+    matrix, center = place
+    return Item(class_id, outline @ matrix.T + center, keypoints @ matrix.T + center, -matrix[:, 1], hsv)
 
 
 def _cover(outline: FloatArray) -> tuple[int, int, FloatArray]:
@@ -142,7 +142,7 @@ def _cover(outline: FloatArray) -> tuple[int, int, FloatArray]:
     low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
     width, height = (int(side) for side in np.maximum(high - low, 1))
     canvas = Image.new("L", (width * _SAMPLES, height * _SAMPLES))
-    corners = (outline - low) * _SAMPLES - 0.5  # Pillow's integer coordinates are pixel centres
+    corners = (outline - low) * _SAMPLES - 0.5  # Pillow's integer coordinates are pixel centers
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1)
     samples = np.asarray(canvas, np.float64).reshape(height, _SAMPLES, width, _SAMPLES)
     return int(low[0]), int(low[1]), samples.mean(axis=(1, 3))
@@ -172,11 +172,11 @@ def paint(layers: Sequence[Layer], rng: np.random.Generator, size_wh: Size) -> B
 
 
 def _shade(layer: Layer) -> FloatArray:
-    """(h, w, 3) colour of a layer's window: bright at the tip, dark at the tail."""
+    """(h, w, 3) color of a layer's window: bright at the tip, dark at the tail."""
     height, width = layer.coverage.shape
     y, x = np.mgrid[:height, :width]
-    centre, tip = layer.item.outline.mean(axis=0), layer.item.tip
-    along = ((x + layer.x_px - centre[0]) * tip[0] + (y + layer.y_px - centre[1]) * tip[1]) / (tip @ tip)
+    center, tip = layer.item.outline.mean(axis=0), layer.item.tip
+    along = ((x + layer.x_px - center[0]) * tip[0] + (y + layer.y_px - center[1]) * tip[1]) / (tip @ tip)
     rgb = 255.0 * np.array(colorsys.hsv_to_rgb(*layer.item.hsv))
     shaded: FloatArray = (1.0 + 0.25 * along.clip(-1, 1))[..., None] * rgb
     return shaded

@@ -11,7 +11,7 @@ from anydet.geometry import cameras
 from anydet.types import ByteImage, ImagePredictions, Intrinsics, Size
 
 PAD_VALUE = 114
-"""Grey of the margins."""
+"""Gray of the margins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Letterbox:
 
     Attributes:
         size_wh: (width, height) of the derived image.
-        centred: margins on both sides, or to the right and below alone.
+        centered: margins on both sides, or to the right and below alone.
         value: brightness of the margins.
     """
 
     size_wh: Size
-    centred: bool = True
+    centered: bool = True
     value: int = PAD_VALUE
 
     def image(self, image: ByteImage) -> ByteImage:
@@ -62,4 +62,4 @@ class Letterbox:
         scale = min(self.size_wh[0] / source_wh[0], self.size_wh[1] / source_wh[1])
         width, height = (max(1, round(side * scale)) for side in source_wh)
         across, down = self.size_wh[0] - width, self.size_wh[1] - height
-        return (width, height), across // 2 * self.centred, down // 2 * self.centred
+        return (width, height), across // 2 * self.centered, down // 2 * self.centered

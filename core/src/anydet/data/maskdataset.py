@@ -137,7 +137,7 @@ def label_regions(classes: IntArray, background: int | None) -> Labels:
     """Objects of a class map: the 4-connected regions of each class but the background.
 
     Args:
-        classes: (H, W) class of each pixel, -1 where unlabelled.
+        classes: (H, W) class of each pixel, -1 where unlabeled.
         background: class whose pixels are no objects, or ``None``.
     """
     regions = find_regions(np.where(classes == background, -1, classes), -1)

@@ -53,7 +53,7 @@ class MaskFileColumn(LazyColumn[Segmentation]):
 
 
 def read_mask(path: Path) -> RLE:
-    """The pixels of a greyscale image that are not 0.
+    """The pixels of a grayscale image that are not 0.
 
     Raises:
         ImageError: the file cannot be read.
@@ -67,5 +67,5 @@ def read_mask(path: Path) -> RLE:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as a mask: {exc}", fix="write the mask again") from exc
     if pixels.ndim != 2:
-        raise DatasetError(f"{path}: a mask has one number a pixel", fix="write it in greyscale: 0 and 255")
+        raise DatasetError(f"{path}: a mask has one number a pixel", fix="write it in grayscale: 0 and 255")
     return masks.encode(pixels != 0)

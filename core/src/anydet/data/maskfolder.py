@@ -1,7 +1,7 @@
 """Folders of images and class masks: ``images/<split>/``, ``masks/<split>/*.png`` and ``labels.csv``.
 
 A mask lies where its image lies, with the suffix ``.png``; each pixel's value is its class, 255 where it is
-not labelled. ``labels.csv`` has the columns ``image`` (path relative to ``images/``) and ``label`` (a class,
+not labeled. ``labels.csv`` has the columns ``image`` (path relative to ``images/``) and ``label`` (a class,
 by name or number). Without it, the first folder of an image's key is its class, where a class has that name.
 ``classes.txt`` or ``data.yaml`` names the classes, of pixels and of images alike.
 """
@@ -73,7 +73,7 @@ def _find_masks(folder: Path, keys: tuple[str, ...]) -> dict[str, ClassMaskFile 
     if not any(found.values()):
         raise DatasetError(
             f"{folder}: no mask of any of the {len(keys)} images there (the first would be {named[keys[0]]})",
-            fix="write a greyscale PNG for each image: each pixel's value is its class, 255 for none",
+            fix="write a grayscale PNG for each image: each pixel's value is its class, 255 for none",
         )
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.data.dataset import Dataset
 from anydet.data.datayaml import read_names
 from anydet.data.maskfolder import COLUMNS, LABELS
@@ -28,7 +28,7 @@ def write_class_masks(
 ) -> None:
     """``images/<split>``, ``masks/<split>/*.png``, ``labels.csv`` and ``classes.txt``.
 
-    Masks are palette PNG files, so that people see colours and programs classes.
+    Masks are palette PNG files, so that people see colors and programs classes.
 
     Args:
         dataset: records with class masks, of at most 255 classes; classes of images where they have one.
@@ -98,19 +98,19 @@ def _classes(record: Record) -> IntArray:
 
 
 def _draw(classes: IntArray) -> Image.Image:
-    """A palette image: the pixel is the class, 255 where unlabelled."""
-    if classes.max(initial=-1) >= UNLABELLED:
+    """A palette image: the pixel is the class, 255 where unlabeled."""
+    if classes.max(initial=-1) >= UNLABELED:
         raise DatasetError(
             f"class {classes.max()} does not fit a mask of 8 bits", fix="use at most 255 classes"
         )
-    image = Image.fromarray(np.where(classes < 0, UNLABELLED, classes).astype(np.uint8))
-    image.putpalette([value for class_id in range(256) for value in _colour(class_id)])
+    image = Image.fromarray(np.where(classes < 0, UNLABELED, classes).astype(np.uint8))
+    image.putpalette([value for class_id in range(256) for value in _color(class_id)])
     return image
 
 
-def _colour(class_id: int) -> tuple[int, ...]:
+def _color(class_id: int) -> tuple[int, ...]:
     """Black for the first class, white for no class, hues a golden angle apart for the others."""
-    if class_id in {0, UNLABELLED}:
+    if class_id in {0, UNLABELED}:
         return (0, 0, 0) if class_id == 0 else (255, 255, 255)
     rgb = colorsys.hsv_to_rgb(class_id * 0.381966 % 1.0, 0.75, 0.95)
     return tuple(round(255 * value) for value in rgb)

@@ -1,4 +1,4 @@
-"""Object models as BOP lays them out: ``models_info.json`` beside ``obj_000001.ply``, ..., in millimetres."""
+"""Object models as BOP lays them out: ``models_info.json`` beside ``obj_000001.ply``, ..., in millimeters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anydet.data.ply import read_vertices
 from anydet.errors import DatasetError
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, ObjectModel, SymmetryAxis
 
-_METRES = 0.001
+_METERS = 0.001
 INFO = "models_info.json"
 _FOLDERS = ("", "models_eval", "models")
 _NUMBERED = re.compile(r"(?:obj_?)?0*(\d+)")
@@ -35,7 +35,7 @@ class _Info(msgspec.Struct):
 
 
 def read_models(folder: Path) -> dict[int, ObjectModel]:
-    """The models of a folder by object id, in metres.
+    """The models of a folder by object id, in meters.
 
     Args:
         folder: with ``models_info.json``, or a data set's with ``models_eval/`` or ``models/`` in it.
@@ -118,18 +118,18 @@ def _model(path: Path, key: int, info: _Info) -> ObjectModel:
     for motion in motions:
         if not np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-3):
             raise DatasetError(f"{path}: object {key}: a symmetry is not a rigid motion", fix="correct it")
-    motions[:, :3, 3] *= _METRES
+    motions[:, :3, 3] *= _METERS
     return ObjectModel(
         name=_name(key, info),
         points_m=_points(file),
-        diameter_m=info.diameter * _METRES,
+        diameter_m=info.diameter * _METERS,
         symmetries=np.concatenate([np.eye(4)[None], motions]),
         axes=tuple(_axis(path, key, axis) for axis in info.symmetries_continuous),
     )
 
 
 def _points(file: Path) -> FloatArray:
-    points = read_vertices(file) * _METRES
+    points = read_vertices(file) * _METERS
     if not len(points) or not np.isfinite(points).all():
         raise DatasetError(f"{file}: no vertices, or not finite ones", fix="write the model again")
     return points
@@ -140,5 +140,5 @@ def _axis(path: Path, key: int, axis: _Axis) -> SymmetryAxis:
     if not np.isfinite(length) or length == 0:
         raise DatasetError(f"{path}: object {key}: an axis of symmetry has no direction", fix="correct it")
     x, y, z = (np.array(axis.axis) / length).tolist()
-    px, py, pz = (np.array(axis.offset) * _METRES).tolist()
+    px, py, pz = (np.array(axis.offset) * _METERS).tolist()
     return SymmetryAxis((x, y, z), (px, py, pz))

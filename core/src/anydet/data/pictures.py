@@ -51,7 +51,7 @@ class PicturesDataset:
 
     def ground_truth(self, max_images: int | None = None) -> NoReturn:
         """Raises ``DatasetError``: there are no labels."""
-        raise DatasetError(f"{self.root}: {self.note}", fix="give --dataset a labelled data set")
+        raise DatasetError(f"{self.root}: {self.note}", fix="give --dataset a labeled data set")
 
 
 def open_pictures(sources: Sequence[str | Path]) -> PicturesDataset:

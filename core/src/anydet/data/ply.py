@@ -1,4 +1,4 @@
-"""PLY files (Stanford's polygon format): vertices of any form are read, coloured meshes written."""
+"""PLY files (Stanford's polygon format): vertices of any form are read, colored meshes written."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _vertices(data: bytes, header: _Header) -> FloatArray:
 
 
 def write_mesh(
-    path: Path, points: FloatArray, faces: IntArray, normals: FloatArray, colours: ByteImage
+    path: Path, points: FloatArray, faces: IntArray, normals: FloatArray, colors: ByteImage
 ) -> None:
     """Write triangles as binary PLY.
 
@@ -95,14 +95,14 @@ def write_mesh(
         points: (V, 3) vertices, in the file's unit.
         faces: (F, 3) vertices of each triangle.
         normals: (V, 3) unit vectors.
-        colours: (V, 3) uint8 RGB.
+        colors: (V, 3) uint8 RGB.
     """
     names = ("x", "y", "z", "nx", "ny", "nz")
-    colour_names = ("red", "green", "blue")
-    vertices = np.zeros(len(points), [(n, "<f4") for n in names] + [(n, "u1") for n in colour_names])
+    color_names = ("red", "green", "blue")
+    vertices = np.zeros(len(points), [(n, "<f4") for n in names] + [(n, "u1") for n in color_names])
     for name, column in zip(names, np.concatenate([points, normals], axis=1).T, strict=True):
         vertices[name] = column
-    for name, column in zip(colour_names, colours.T, strict=True):
+    for name, column in zip(color_names, colors.T, strict=True):
         vertices[name] = column
     triangles = np.zeros(len(faces), [("count", "u1"), ("corners", "<i4", 3)])
     triangles["count"], triangles["corners"] = 3, faces
@@ -110,7 +110,7 @@ def write_mesh(
         "ply\nformat binary_little_endian 1.0",
         f"element vertex {len(points)}",
         *(f"property float {name}" for name in names),
-        *(f"property uchar {name}" for name in colour_names),
+        *(f"property uchar {name}" for name in color_names),
         f"element face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n",
     ]
     path.write_bytes("\n".join(header).encode() + vertices.tobytes() + triangles.tobytes())

@@ -60,7 +60,7 @@ class Record:
         return image
 
     def class_map(self) -> IntArray | None:
-        """(H, W) class of each pixel of the source image, -1 where unlabelled; ``None`` without class mask.
+        """(H, W) class of each pixel of the source image, -1 where unlabeled; ``None`` without class mask.
 
         Derived records have none, as they have no labels.
         """

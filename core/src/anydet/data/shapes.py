@@ -1,4 +1,4 @@
-"""Outlines, colours and keypoints of the shapes in synthetic scenes.
+"""Outlines, colors and keypoints of the shapes in synthetic scenes.
 
 All live in the shape's own frame: unit radius, tip at (0, -1), y points down.
 """
@@ -9,12 +9,12 @@ import numpy as np
 
 from anydet.types import ClassTable, FloatArray
 
-KEYPOINTS = ("centre", "tip", "right", "tail", "left")
+KEYPOINTS = ("center", "tip", "right", "tail", "left")
 """Names of the keypoints that every shape has."""
 
 
 def _ring(radii: list[float], *, turn: float = 0.0) -> FloatArray:
-    """(V, 2) vertices at these radii, evenly around the centre, the first ``turn`` radians from the top."""
+    """(V, 2) vertices at these radii, evenly around the center, the first ``turn`` radians from the top."""
     angle = np.arange(len(radii)) * 2 * np.pi / len(radii) + turn
     vertices: FloatArray = np.stack([np.sin(angle), -np.cos(angle)], axis=1) * np.array(radii)[:, None]
     return vertices
@@ -41,7 +41,7 @@ CLASSES = ClassTable(tuple(OUTLINES))
 
 
 def _reach(outline: FloatArray, direction: FloatArray) -> float:
-    """Distance from the centre to the outline in a direction: the ray against each edge."""
+    """Distance from the center to the outline in a direction: the ray against each edge."""
     start, edge = outline, np.roll(outline, -1, axis=0) - outline
     cross = direction[0] * edge[:, 1] - direction[1] * edge[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -52,7 +52,7 @@ def _reach(outline: FloatArray, direction: FloatArray) -> float:
 
 
 def _keypoints(outline: FloatArray) -> FloatArray:
-    """(5, 2) the centre, then 80 % of the way to the outline at the tip, right, tail and left."""
+    """(5, 2) the center, then 80 % of the way to the outline at the tip, right, tail and left."""
     directions = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     points = [0.8 * _reach(outline, direction) * direction for direction in directions]
     return np.stack([np.zeros(2), *points])

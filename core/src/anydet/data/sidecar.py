@@ -31,7 +31,7 @@ class Sidecar:
     Attributes:
         stated_wh: (width, height) of the image in pixels.
         camera: intrinsics, from ``K_gt`` or else ``intrinsics``.
-        poses: rotations object to camera and translations in metres, one row a label line.
+        poses: rotations object to camera and translations in meters, one row a label line.
         mask_path: file inside the data set.
         depth_path: file inside the data set.
         cad_points_path: file inside the data set.
@@ -157,7 +157,7 @@ class _Reader:
 
     def _put_translation(self, key: str, value: Any, row: int, translations: FloatArray) -> None:
         if value is not None:
-            translations[row] = self._array(key, value, (3,), "3 numbers in metres")
+            translations[row] = self._array(key, value, (3,), "3 numbers in meters")
 
     def _rows(self, key: str, objects: int, *, depth: int) -> Sequence[Any]:
         """The values of ``key``, one a label line: a list of them, or the only one."""

@@ -1,11 +1,11 @@
-"""Synthetic scenes: coloured shapes on textured backgrounds, with exact ground truth.
+"""Synthetic scenes: colored shapes on textured backgrounds, with exact ground truth.
 
 Scene ``index`` of ``seed`` is the same whatever the number of scenes and whoever renders it: every random
 choice comes from a generator seeded with (seed, index). Only NumPy and Pillow draw.
 
-Every painted shape is labelled. One of which less than ``layers.MIN_VISIBLE`` could be seen, because others
+Every painted shape is labeled. One of which less than ``layers.MIN_VISIBLE`` could be seen, because others
 cover it or because it leaves the image, is not painted at all. Mask, area and box are those of the visible
-pixels, and the box is the smallest one around the mask. Grey bars above and below the shapes are clutter.
+pixels, and the box is the smallest one around the mask. Gray bars above and below the shapes are clutter.
 
 All shapes have the keypoints of ``shapes.KEYPOINTS`` and are lit from their tip: their rotation can be seen.
 Visibility is COCO's: 2 seen, 1 covered, 0 outside the image (and then x = y = 0).

@@ -11,7 +11,7 @@ from anydet.types import FloatArray, Size
 
 
 def background(rng: np.random.Generator, size_wh: Size) -> FloatArray:
-    """(H, W, 3) a dull colour with texture at three scales."""
+    """(H, W, 3) a dull color with texture at three scales."""
     hsv = rng.random(), rng.uniform(0.0, 0.25), rng.uniform(0.3, 0.8)
     image = np.tile(255.0 * np.array(colorsys.hsv_to_rgb(*hsv)), (size_wh[1], size_wh[0], 1))
     for cells, contrast in ((4, 30.0), (16, 20.0), (64, 15.0)):

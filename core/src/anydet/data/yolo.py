@@ -138,7 +138,7 @@ class YoloFormat:
 FORMAT = YoloFormat()
 
 
-def labelled_splits(root: Path) -> list[str]:
+def labeled_splits(root: Path) -> list[str]:
     """The splits that have an image folder and a label folder."""
     return [name for name in image_splits(root / "images") if (root / "labels" / name).is_dir()]
 

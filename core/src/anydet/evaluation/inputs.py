@@ -107,17 +107,17 @@ def read_parts(
                 fix="give files that share no image",
             )
         owner[aligned.mentioned] = number
-        found, labelled = take_images(
+        found, labeled = take_images(
             inputs.detections, inputs.ground_truth, np.flatnonzero(aligned.mentioned)
         )
-        yield replace(inputs, detections=found, ground_truth=labelled)
+        yield replace(inputs, detections=found, ground_truth=labeled)
     last, aligned = inputs, replace(aligned, missing=named(truth.images, owner < 0))
-    found, labelled = take_images(
+    found, labeled = take_images(
         last.detections.take(np.zeros(0, np.int64)), last.ground_truth, np.flatnonzero(owner < 0)
     )
     context = {**last.context, "predictions": ", ".join(map(str, paths))}
     context["images_without_predictions"] = len(aligned.missing)
-    yield Inputs(found, labelled, context, tuple(_coverage_warnings(aligned, "the files do")))
+    yield Inputs(found, labeled, context, tuple(_coverage_warnings(aligned, "the files do")))
 
 
 def prediction_files(predictions: PredictionPaths) -> list[Path]:
@@ -142,7 +142,7 @@ def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | N
     opened = open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
     if opened.source == "none":
         raise EvaluationError(
-            f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labelled data set"
+            f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labeled data set"
         )
     return opened
 

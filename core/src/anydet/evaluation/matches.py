@@ -82,7 +82,7 @@ def pack_bits(flags: BoolArray) -> NDArray[np.uint64]:
 
 
 def ignored_annotations(labels: Labels, iou_type: str) -> BoolArray:
-    """(G,) annotations that count neither way: crowds, and for ``keypoints`` those without a labelled one."""
+    """(G,) annotations that count neither way: crowds, and for ``keypoints`` those without a labeled one."""
     if iou_type != "keypoints" or labels.keypoints is None:
         return labels.iscrowd
     return labels.iscrowd | ~(labels.keypoints[:, :, 2] > 0).any(axis=1)

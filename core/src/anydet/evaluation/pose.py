@@ -134,13 +134,13 @@ class PoseEvaluator:
             raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
         refuse_duplicates(self._images)
         self._matches = [concatenate(self._matches)]
-        metrics = self._summarise(np.ones(len(self.classes), np.bool_))
+        metrics = self._summarize(np.ones(len(self.classes), np.bool_))
         return Measured(metrics, self._tables(metrics), self._protocol())
 
     def _tables(self, names: Iterable[str]) -> tuple[Table, ...]:
         """The same numbers of each object that has true poses: errors, and shares."""
         present = np.flatnonzero(self._targets[_ANY]).tolist()
-        each = [self._summarise(np.arange(len(self.classes)) == class_id) for class_id in present]
+        each = [self._summarize(np.arange(len(self.classes)) == class_id) for class_id in present]
         first = [(self.classes.names[i], int(self._targets[_ANY, i])) for i in present]
         errors = [name for name in names if name.endswith(("_mean", "_median"))]
         shares = [name for name in names if name not in errors]
@@ -188,18 +188,18 @@ class PoseEvaluator:
                 mspd *= bop.REFERENCE_WIDTH_PX / width
                 self._correct[1, :, class_id] += bop.count_correct(mspd, bop.MSPD_THRESHOLDS_PX)
 
-    def _summarise(self, which: BoolArray) -> dict[str, float | None]:
+    def _summarize(self, which: BoolArray) -> dict[str, float | None]:
         """The numbers of the classes that are marked."""
         matches = self._matches[0].take(which[self._matches[0].class_ids])
         every, shaped, seen = self._targets[:, which].sum(axis=1).tolist()
         near = 0.1 * matches.diameter_m
         metrics = {
             "match_rate": len(matches) / every if every else None,
-            **_centre("rotation_deg", matches.rotation_deg),
-            **_centre("rotation_without_symmetry_deg", matches.plain_rotation_deg),
-            **_centre("translation_m", matches.translation_m),
-            **_centre("depth_m", matches.depth_m),
-            **_centre("relative_depth", matches.relative_depth),
+            **_center("rotation_deg", matches.rotation_deg),
+            **_center("rotation_without_symmetry_deg", matches.plain_rotation_deg),
+            **_center("translation_m", matches.translation_m),
+            **_center("depth_m", matches.depth_m),
+            **_center("relative_depth", matches.relative_depth),
             "5deg_5cm": _share((matches.rotation_deg < 5) & (matches.translation_m < 0.05), every),
         }
         for name, error in (
@@ -251,7 +251,7 @@ def _table(
     return np.array([[error(one, other) for other in poses] for one in estimates], np.float64)
 
 
-def _centre(name: str, errors: FloatArray) -> dict[str, float | None]:
+def _center(name: str, errors: FloatArray) -> dict[str, float | None]:
     """Mean and median of what is known; the sum is exact, so that no order of images changes it."""
     known = errors[np.isfinite(errors)]
     if not len(known):

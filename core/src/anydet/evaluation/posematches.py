@@ -136,7 +136,7 @@ def poses_of(
 
     Args:
         columns: as predictions or labels have them.
-        boxes_xywh_px: (N, 4), from whose centres offsets count.
+        boxes_xywh_px: (N, 4), from whose centers offsets count.
         image_index: (N,).
         cameras: (I, 4).
     """

@@ -165,7 +165,7 @@ def _set(rows: list[dict[str, Any]], key: str, values: list[Any]) -> None:
 
 
 def _segmentation(segmentation: Segmentation) -> Any:
-    """RLE or polygons as pycocotools takes them; it rasterises polygons itself."""
+    """RLE or polygons as pycocotools takes them; it rasterizes polygons itself."""
     if segmentation is None:
         raise ValueError("an annotation without segmentation cannot be scored by its mask")
     if isinstance(segmentation, RLE):

@@ -29,7 +29,7 @@ MOST_CLASSES = 1024
 class SemanticEvaluator:
     """mIoU, Dice and pixel accuracy over the pixels of all images that have a class mask.
 
-    Pixels that nobody labelled are left out. A labelled one that is predicted to be of no class, as those of
+    Pixels that nobody labeled are left out. A labeled one that is predicted to be of no class, as those of
     images without a prediction, is wrong; where predicted masks overlap, the highest class id wins.
 
     Attributes:
@@ -67,9 +67,9 @@ class SemanticEvaluator:
         ours, theirs = detections.about, ground_truth.about
         found, true = (None if one is None else one.semantic_masks for one in (ours, theirs))
         for i, image in enumerate(ground_truth.images):
-            labelled = _class_map(true, i, image)
-            if labelled is not None:
-                self._confusion = self._confusion.plus(_compare(labelled, _class_map(found, i, image), image))
+            labeled = _class_map(true, i, image)
+            if labeled is not None:
+                self._confusion = self._confusion.plus(_compare(labeled, _class_map(found, i, image), image))
                 self._images.append(image)
 
     def merge(self, other: Self) -> None:

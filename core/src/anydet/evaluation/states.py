@@ -50,7 +50,7 @@ class StateEvaluator:
     score_threshold: float = 0.0
     name: str = "states"
     _counts: IntArray = field(init=False, repr=False)
-    _labelled: IntArray = field(init=False, repr=False)
+    _labeled: IntArray = field(init=False, repr=False)
     _parts: CocoEvaluator = field(init=False, repr=False)
     _joint: CocoEvaluator = field(init=False, repr=False)
 
@@ -78,7 +78,7 @@ class StateEvaluator:
         """Forget everything added."""
         parts, states = len(self.classes), len(self.states)
         self._counts = np.zeros((parts, states, states + 1), np.int64)
-        self._labelled = np.zeros(parts, np.int64)
+        self._labeled = np.zeros(parts, np.int64)
         self._parts.reset()
         self._joint.reset()
 
@@ -109,20 +109,20 @@ class StateEvaluator:
         self._parts.merge(other._parts)
         self._joint.merge(other._joint)
         self._counts = self._counts + other._counts
-        self._labelled = self._labelled + other._labelled
+        self._labeled = self._labeled + other._labeled
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same."""
         parts, joint = self._parts.result(), self._joint.result()
         every = Confusion(self._counts.sum(axis=0))
         precision = _mean_precision(joint.arrays).reshape(len(self.states), len(self.classes))
-        matched, labelled = int(every.true.sum()), int(self._labelled.sum())
+        matched, labeled = int(every.true.sum()), int(self._labeled.sum())
         metrics = {
             "accuracy": every.accuracy,
             "balanced_accuracy": every.balanced_accuracy,
             "macro_f1": every.macro_f1,
             "majority_accuracy": every.majority,
-            "matched": matched / labelled if labelled else None,
+            "matched": matched / labeled if labeled else None,
             "AP": joint.metrics["AP"],
             "AP50": joint.metrics["AP50"],
             **{f"AP_{state}": mean(row) for state, row in zip(self.states, precision, strict=True)},
@@ -134,7 +134,7 @@ class StateEvaluator:
             self._part_confusions(),
             self._part_precision(_mean_precision(parts.arrays), precision),
         )
-        return Measured(metrics, tables, self._protocol(joint.protocol, matched, labelled))
+        return Measured(metrics, tables, self._protocol(joint.protocol, matched, labeled))
 
     def _count(self, ground_truth: GroundTruthColumns, matched: IntArray, found: IntArray) -> None:
         """Count the states of matched annotations and those found of them."""
@@ -145,7 +145,7 @@ class StateEvaluator:
             self._counts.shape
         )
         counted = (true >= 0) & ~ground_truth.labels.iscrowd
-        self._labelled = self._labelled + np.bincount(parts[counted], minlength=len(self.classes))
+        self._labeled = self._labeled + np.bincount(parts[counted], minlength=len(self.classes))
 
     def _by_state(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns
@@ -168,12 +168,12 @@ class StateEvaluator:
 
     def _part_rates(self) -> Table:
         rows = []
-        for part, counts, labelled in zip(
-            self.classes.names, self._counts, self._labelled.tolist(), strict=True
+        for part, counts, labeled in zip(
+            self.classes.names, self._counts, self._labeled.tolist(), strict=True
         ):
             one = Confusion(counts)
             rates = one.accuracy, one.balanced_accuracy, one.macro_f1, one.majority
-            rows.append((part, labelled, int(one.true.sum()), *rates))
+            rows.append((part, labeled, int(one.true.sum()), *rates))
         header = ("part", "annotations", "matched", "accuracy", "balanced accuracy", "macro-F1", "majority")
         return Table("states of each part", header, tuple(rows))
 
@@ -190,12 +190,12 @@ class StateEvaluator:
         rows = zip(self.classes.names, cells(parts), *map(cells, precision), strict=True)
         return Table("AP of each part", ("part", "in any state", *self.states), tuple(rows))
 
-    def _protocol(self, joint: Mapping[str, Any], matched: int, labelled: int) -> dict[str, Any]:
+    def _protocol(self, joint: Mapping[str, Any], matched: int, labeled: int) -> dict[str, Any]:
         return {
             "iou_threshold": self.iou_threshold,
             "score_threshold": self.score_threshold,
             "states": list(self.states),
-            "annotations_with_state": labelled,
+            "annotations_with_state": labeled,
             "matched": matched,
             "AP": {name: joint[name] for name in ("iou_thresholds", "max_detections", "crowd", "engine")},
         }

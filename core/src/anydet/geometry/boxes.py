@@ -1,6 +1,6 @@
 """Boxes: format changes, clipping, IoU, non-maximum suppression.
 
-Formats: ``xyxy`` corners with x2/y2 exclusive, ``xywh`` top-left corner and size, ``cxcywh`` centre and size;
+Formats: ``xyxy`` corners with x2/y2 exclusive, ``xywh`` top-left corner and size, ``cxcywh`` center and size;
 ``_abs`` in pixels, ``_norm`` divided by the image's width and height.
 """
 
@@ -28,7 +28,7 @@ def xywh_to_xyxy(boxes: FloatArray) -> FloatArray:
 
 
 def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:
-    """(N, 4) centre and size to corners."""
+    """(N, 4) center and size to corners."""
     half = boxes[:, 2:] / 2
     return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1)
 
@@ -54,7 +54,7 @@ def to_xywh_px(boxes: FloatArray, box_format: str, sizes_wh: IntArray) -> FloatA
 
 
 def xyxy_to_cxcywh_norm(boxes: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
-    """(N, 4) corners in pixels to centre and size divided by the image's size."""
+    """(N, 4) corners in pixels to center and size divided by the image's size."""
     scale = np.array([*size_wh, *size_wh], np.float64)
     return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1) / scale
 

@@ -24,28 +24,28 @@ def mirrored(camera: Intrinsics, width_px: int) -> Intrinsics:
 
 
 def translation_m(
-    centres_px: FloatArray,
+    centers_px: FloatArray,
     log_z: FloatArray,
     camera: Intrinsics,
     offsets_px: FloatArray | None = None,
     k_delta: FloatArray | None = None,
 ) -> FloatArray:
-    """(N, 3) translation recovered from box centre and depth.
+    """(N, 3) translation recovered from box center and depth.
 
     ``u = cx_px + du``, ``v = cy_px + dv``, ``Z = exp(log_z)``, ``X = (u - cx') / fx' Z``,
     ``Y = (v - cy') / fy' Z`` with ``fx' = fx (1 + dfx)`` and ``cx' = cx + dcx``.
 
     Args:
-        centres_px: (N, 2) box centres, pixels of the original image.
-        log_z: (N,) log metres.
+        centers_px: (N, 2) box centers, pixels of the original image.
+        log_z: (N,) log meters.
         camera: intrinsics of the original image.
-        offsets_px: (N, 2) projected 3-D centre minus box centre, or ``None`` for 0.
+        offsets_px: (N, 2) projected 3-D center minus box center, or ``None`` for 0.
         k_delta: (N, 4) dfx, dfy, dcx, dcy, or ``None`` for 0.
     """
     count = len(log_z)
     offsets = np.zeros((count, 2)) if offsets_px is None else offsets_px
     delta = np.zeros((count, 4)) if k_delta is None else k_delta
     focal = np.array([camera.fx, camera.fy]) * (1 + delta[:, :2])
-    centre = np.array([camera.cx, camera.cy]) + delta[:, 2:]
+    center = np.array([camera.cx, camera.cy]) + delta[:, 2:]
     depth = np.exp(log_z)[:, None]
-    return np.concatenate([(centres_px + offsets - centre) / focal * depth, depth], axis=1)
+    return np.concatenate([(centers_px + offsets - center) / focal * depth, depth], axis=1)

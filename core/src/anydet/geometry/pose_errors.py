@@ -1,6 +1,6 @@
 """How far two poses of an object are apart: in rotation, in translation, at its surface and in the image.
 
-A pose is a (4, 4) rigid motion from the object's frame, in metres, to the camera's. Definitions: Hodan et al.
+A pose is a (4, 4) rigid motion from the object's frame, in meters, to the camera's. Definitions: Hodan et al.
 2018, "BOP: Benchmark for 6D Object Pose Estimation", and the BOP Challenge 2019 (MSSD, MSPD); Hinterstoisser
 et al. 2012 (ADD, ADD-S); Brachmann et al. 2016 (projection).
 """
@@ -17,7 +17,7 @@ from anydet.errors import EvaluationError
 from anydet.types import FloatArray, IntArray, Intrinsics, ObjectModel, SymmetryAxis
 
 STEP = 0.01
-"""BOP's longest way of a vertex between two discretised rotations, as a part of the diameter."""
+"""BOP's longest way of a vertex between two discretized rotations, as a part of the diameter."""
 _FEW_POINTS = 2000
 """Models up to here are searched for nearest points where there is no scipy."""
 _PROBES = np.array([way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)])
@@ -31,7 +31,7 @@ class Shape:
         model: the model.
         points_m: (P, 3) its vertices, each place once.
         counts: (P,) how many vertices share a place, which is what means are weighted with.
-        motions: (S, 4, 4) that change nothing, axes of symmetry discretised as BOP does.
+        motions: (S, 4, 4) that change nothing, axes of symmetry discretized as BOP does.
         probes: (Q, 3) the outermost vertices in a few directions.
         nearest: (M, 3) points in the model's frame to (M,) distances to its nearest vertex.
     """
@@ -49,7 +49,7 @@ class Shape:
         points, counts = np.unique(model.points_m, axis=0, return_counts=True)
         rows = np.unique(np.argmax(points @ _PROBES.T, axis=0))
         nearest = _nearest(points, model.name)
-        return cls(model, points, counts, discretise(model), points[rows], nearest)
+        return cls(model, points, counts, discretize(model), points[rows], nearest)
 
     def mean(self, distances: FloatArray) -> float:
         """The mean over all vertices of what is known at each place."""
@@ -94,7 +94,7 @@ def translation_error_m(estimated: FloatArray, true: FloatArray) -> FloatArray:
 def closest_equivalents(estimated: FloatArray, true: FloatArray, model: ObjectModel) -> FloatArray:
     """(N, 4, 4) of the poses in which the object looks as in ``true``, those nearest in rotation.
 
-    Around an axis the nearest angle is found in closed form, not among discretised ones.
+    Around an axis the nearest angle is found in closed form, not among discretized ones.
 
     Args:
         estimated: (N, 4, 4).
@@ -111,7 +111,7 @@ def closest_equivalents(estimated: FloatArray, true: FloatArray, model: ObjectMo
     return best
 
 
-def discretise(model: ObjectModel, step: float = STEP) -> FloatArray:
+def discretize(model: ObjectModel, step: float = STEP) -> FloatArray:
     """(S, 4, 4) symmetries, each axis in turns of at most ``step`` of the diameter at the farthest vertex."""
     turns = int(np.ceil(np.pi / step))
     angles = 2 * np.pi / turns * np.arange(turns)
@@ -123,20 +123,20 @@ def discretise(model: ObjectModel, step: float = STEP) -> FloatArray:
 
 
 def add_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
-    """ADD: mean distance of each vertex to itself, metres; symmetries do not count."""
+    """ADD: mean distance of each vertex to itself, meters; symmetries do not count."""
     points = shape.points_m
     return shape.mean(np.linalg.norm(move(estimated, points) - move(true, points), axis=1))
 
 
 def adds_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
-    """ADD-S: mean distance of each vertex in the true pose to the nearest one in the estimated, metres."""
+    """ADD-S: mean distance of each vertex in the true pose to the nearest one in the estimated, meters."""
     turned = estimated[:3, :3].T
     back = pose(turned, -turned @ estimated[:3, 3]) @ true
     return shape.mean(shape.nearest(move(back, shape.points_m)))
 
 
 def mssd_m(estimated: FloatArray, true: FloatArray, shape: Shape) -> float:
-    """MSSD: largest distance of a vertex, least over the symmetries, metres."""
+    """MSSD: largest distance of a vertex, least over the symmetries, meters."""
     return _least_worst(lambda points: points, estimated, true, shape)
 
 

@@ -10,7 +10,7 @@ from anydet.types import FloatArray, Intrinsics, Poses
 
 
 def resolve(poses: Poses, boxes_xyxy_px: FloatArray, camera: Intrinsics) -> tuple[FloatArray, FloatArray]:
-    """(N, 3, 3) rotations and (N, 3) translations in metres, NaN where unknown.
+    """(N, 3, 3) rotations and (N, 3) translations in meters, NaN where unknown.
 
     ``R`` and ``t`` win where a row has both; else ``rot6d`` and ``log_z`` (with offsets) where they are.
     """
@@ -26,9 +26,9 @@ def resolve(poses: Poses, boxes_xyxy_px: FloatArray, camera: Intrinsics) -> tupl
     if poses.log_z is not None:
         offsets = None if poses.offsets_px is None else np.nan_to_num(poses.offsets_px)
         delta = None if poses.k_delta is None else np.nan_to_num(poses.k_delta)
-        centres = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
+        centers = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
         with np.errstate(over="ignore"):
-            found = translation_m(centres, poses.log_z, camera, offsets, delta)
+            found = translation_m(centers, poses.log_z, camera, offsets, delta)
         keep = np.logical_or(whole, ~np.isfinite(found).all(axis=1))
         translations = np.where(keep[:, None], translations, found)
     return rotations, translations
@@ -42,11 +42,11 @@ def axes_px(poses: Poses, boxes_xyxy_px: FloatArray, camera: Intrinsics) -> Floa
     rotations, origin = resolve(poses, boxes_xyxy_px, camera)
     delta = np.zeros((len(origin), 4)) if poses.k_delta is None else np.nan_to_num(poses.k_delta)
     focal = np.array([camera.fx, camera.fy]) * (1 + delta[:, :2])
-    centre = np.array([camera.cx, camera.cy]) + delta[:, 2:]
+    center = np.array([camera.cx, camera.cy]) + delta[:, 2:]
     side_px = (boxes_xyxy_px[:, 2:] - boxes_xyxy_px[:, :2]).max(axis=1, initial=0)
     length_m = 0.5 * side_px * origin[:, 2] / focal[:, 0]
     tips = origin[:, None] + length_m[:, None, None] * rotations.transpose(0, 2, 1)
     points = np.concatenate([origin[:, None], tips], axis=1)
     points = np.where(points[..., 2:] > 1e-6, points, np.nan)
-    found: FloatArray = points[..., :2] / points[..., 2:] * focal[:, None] + centre[:, None]
+    found: FloatArray = points[..., :2] / points[..., 2:] * focal[:, None] + center[:, None]
     return found

@@ -92,7 +92,7 @@ def _touching(runs: _Runs, width: int) -> tuple[IntArray, IntArray]:
 def _unite(count: int, left: IntArray, right: IntArray) -> IntArray:
     """(count,) smallest member of each one's set, when every ``left[i]`` and ``right[i]`` are united.
 
-    Each round hangs roots under smaller neighbouring roots, then halves all paths until they are flat.
+    Each round hangs roots under smaller neighboring roots, then halves all paths until they are flat.
     """
     parent = np.arange(count)
     while True:

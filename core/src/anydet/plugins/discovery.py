@@ -59,7 +59,7 @@ def find_points(group: str, path: Sequence[str] | None = None) -> list[Installed
     records: dict[str, Path] = {}
     for folder in folders:
         for record in _records(folder):
-            records.setdefault(_normalised(_identity(record)[0]), record)
+            records.setdefault(_normalized(_identity(record)[0]), record)
     return [point for record in records.values() for point in _points(record, group)]
 
 
@@ -84,7 +84,7 @@ def _identity(record: Path) -> tuple[str, str]:
     return name.replace("_", "-"), version.partition("-py")[0] or "?"
 
 
-def _normalised(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -84,7 +84,7 @@ def on_train_start(run: Any) -> None:
 
 @hookspec
 def on_train_step(run: Any) -> None:
-    """Fires after each optimiser step."""
+    """Fires after each optimizer step."""
 
 
 @hookspec

@@ -31,7 +31,7 @@ class TTTSettings:
     Attributes:
         preset: named bundle of the method's settings ("safe", ...).
         reset: "sample" restores the model before each chunk, "stream" lets changes add up.
-        steps: optimiser steps a chunk.
+        steps: optimizer steps a chunk.
         batch_size: images a step.
         lr: learning rate.
         max_batches: bound on adaptation batches of the whole run.

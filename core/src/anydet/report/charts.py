@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BLUE, _ORANGE, _GREEN = ("#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2))
-_GREY = "#777777"
+_GRAY = "#777777"
 _MOST_CLASSES = 100
 """Classes that a confusion matrix has room to name."""
 
@@ -51,7 +51,7 @@ def draw_charts(overview: Overview, folder: Path) -> list[Path]:
 
 
 def draw_precision_recall(axes: Axes, extended: Extended) -> None:
-    """Mean curves, one an IoU threshold; the first one is labelled with its AP."""
+    """Mean curves, one an IoU threshold; the first one is labeled with its AP."""
     curves = extended.curves
     for i, (iou, curve) in enumerate(curves.by_iou.items()):
         share = i / max(1, len(curves.by_iou) - 1)
@@ -93,8 +93,8 @@ def draw_costs(axes: Axes, table: Table) -> None:
     names = [str(row[0]) for row in table.rows]
     gains = [_number(row[1]) for row in table.rows]
     places = np.arange(len(names))[::-1]
-    colours = [_GREY if row[2] is None else _ORANGE for row in table.rows]
-    axes.barh(places, gains, color=colours, height=0.7)
+    colors = [_GRAY if row[2] is None else _ORANGE for row in table.rows]
+    axes.barh(places, gains, color=colors, height=0.7)
     for place, row, gain in zip(places, table.rows, gains, strict=True):
         count = "" if row[2] is None else f"   {row[2]}"
         axes.annotate(
@@ -129,10 +129,10 @@ def draw_calibration(axes: Axes, table: Table) -> None:
     rows = [row for row in table.rows if row[2] is not None]
     scores, precision = ([_number(row[i]) for row in rows] for i in (2, 3))
     counts = np.array([_number(row[1]) for row in rows])
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=_GRAY, linestyle="--", linewidth=1)
     axes.plot(scores, precision, color=_GREEN, linewidth=1.5)
     axes.scatter(scores, precision, s=10 + 200 * counts / counts.max(initial=1), color=_GREEN, alpha=0.6)
-    axes.text(0.85, 0.83, "calibrated", rotation=45, ha="center", va="center", color=_GREY, fontsize=8)
+    axes.text(0.85, 0.83, "calibrated", rotation=45, ha="center", va="center", color=_GRAY, fontsize=8)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision", title="calibration")
     axes.grid(alpha=0.25)
 

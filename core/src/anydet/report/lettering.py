@@ -29,7 +29,7 @@ def strip_font_px(size_wh: Size) -> int:
 
 
 def caption_strip(text: str, width: int, font_px: int) -> ByteImage:
-    """(H, width, 3) white strip with centred text: in smaller type, then in lines, where it is too long."""
+    """(H, width, 3) white strip with centered text: in smaller type, then in lines, where it is too long."""
     while font_px > SMALLEST_PX and font_of(font_px).getlength(text) > width:
         font_px -= 1
     font, lines = font_of(font_px), list(_wrapped(text.split(" "), width, font_of(font_px)))
@@ -42,7 +42,7 @@ def caption_strip(text: str, width: int, font_px: int) -> ByteImage:
 
 
 def legend_strip(title: str, lines: Sequence[LegendLine], width: int, font_px: int) -> ByteImage:
-    """(H, width, 3) white strip: the title, and each line behind a swatch of its colour, wrapped."""
+    """(H, width, 3) white strip: the title, and each line behind a swatch of its color, wrapped."""
     font, line_px = font_of(font_px), round(1.5 * font_px)
     spots: list[tuple[int, int]] = []
     x, y = round(font.getlength(title)) + font_px, 0
@@ -57,7 +57,7 @@ def legend_strip(title: str, lines: Sequence[LegendLine], width: int, font_px: i
     pen.text((0, line_px / 2), title, DARK, font, anchor="lm")
     for line, (left, top) in zip(lines, spots, strict=True):
         swatch = (left, top + 0.25 * font_px, left + font_px, top + 1.25 * font_px)
-        pen.rectangle(swatch, fill=line.colour, outline=DARK)
+        pen.rectangle(swatch, fill=line.color, outline=DARK)
         pen.text((left + 1.4 * font_px, top + line_px / 2), line.text, DARK, font, anchor="lm")
     return np.array(strip)
 

@@ -10,7 +10,7 @@ import numpy as np
 from anydet.geometry import masks
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.poses import axes_px
-from anydet.report.palette import Colour, colour_of
+from anydet.report.palette import Color, color_of
 from anydet.types import RLE, ClassTable, FloatArray, ImagePredictions, IntArray, Intrinsics, Labels, Poses
 
 SURE_KEYPOINT = 0.3
@@ -23,7 +23,7 @@ class Mark:
 
     Attributes:
         box_xyxy_px: (4,) corners.
-        colour: of box, mask and keypoints.
+        color: of box, mask and keypoints.
         text: on its tag; "" for no tag.
         name: what a legend calls it.
         mask: its pixels, or ``None``.
@@ -33,7 +33,7 @@ class Mark:
     """
 
     box_xyxy_px: FloatArray
-    colour: Colour
+    color: Color
     text: str = ""
     name: str = ""
     mask: RLE | None = None
@@ -57,7 +57,7 @@ class Region:
     """All pixels of one semantic class."""
 
     mask: RLE
-    colour: Colour
+    color: Color
     name: str
 
 
@@ -77,7 +77,7 @@ def mark_predictions(
     return [
         Mark(
             box_xyxy_px=predictions.boxes_xyxy_px[row],
-            colour=colour_of(int(predictions.class_ids[row])),
+            color=color_of(int(predictions.class_ids[row])),
             text=names[row] + f"{_state(predictions.states, row, states)} {predictions.scores[row]:.2f}",
             name=names[row],
             mask=None if predictions.masks is None else predictions.masks[row],
@@ -102,7 +102,7 @@ def mark_labels(
     return [
         Mark(
             box_xyxy_px=boxes[row],
-            colour=colour_of(int(labels.class_ids[row])),
+            color=color_of(int(labels.class_ids[row])),
             text=names[row] + _state(labels.states, row, states) + " (crowd)" * bool(labels.iscrowd[row]),
             name=names[row],
             mask=masks.as_rle(labels.segmentations[row], (size_hw[1], size_hw[0]))
@@ -118,7 +118,7 @@ def mark_labels(
 def regions_of(predictions: ImagePredictions, classes: ClassTable | None = None) -> list[Region]:
     """The regions of the predicted semantic mask."""
     found = sorted((predictions.semantic_mask or {}).items())
-    return [Region(mask, colour_of(class_id), class_name(class_id, classes)) for class_id, mask in found]
+    return [Region(mask, color_of(class_id), class_name(class_id, classes)) for class_id, mask in found]
 
 
 def image_class(predictions: ImagePredictions, classes: ClassTable | None = None) -> str:

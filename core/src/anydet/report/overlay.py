@@ -14,7 +14,7 @@ from anydet.geometry import masks
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.report.lettering import font_of
 from anydet.report.marks import Mark, Region, mark_labels, mark_predictions, regions_of
-from anydet.report.palette import AXIS_COLOURS, DARK, LIGHT, Colour, ink_on
+from anydet.report.palette import AXIS_COLORS, DARK, LIGHT, Color, ink_on
 from anydet.report.tags import Corners, LegendLine, PlacedTag, Tag, legend_lines, padding_px, place_tags
 from anydet.types import RLE, ByteImage, ClassTable, FloatArray, ImagePredictions, Labels, Size
 
@@ -109,7 +109,7 @@ def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regio
     for mark, corners in shown:
         _draw_keypoints(pen, mark, round(1.5 * (_thin(corners, line_px) if corners else line_px)))
         _draw_axes(pen, mark, line_px, font_of(font_px))
-    tags = [Tag(mark.text, mark.name, mark.colour, c) for mark, c in reversed(shown) if mark.text and c]
+    tags = [Tag(mark.text, mark.name, mark.color, c) for mark, c in reversed(shown) if mark.text and c]
     boxes = [corners for mark, corners in shown if corners and not mark.dashed]
     placed, left_over = place_tags(tags, boxes, (width, height), font_px, _text_px)
     for tag in placed:
@@ -118,7 +118,7 @@ def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regio
         masks.area(region.mask) / (region.mask.size_hw[0] * region.mask.size_hw[1]) for region in regions
     ]
     lines = [
-        LegendLine(f"{region.name} {share:.0%}", region.colour)
+        LegendLine(f"{region.name} {share:.0%}", region.color)
         for region, share in zip(regions, shares, strict=True)
     ]
     return Drawing(np.array(picture), tuple(legend_lines(left_over)), tuple(lines))
@@ -147,14 +147,14 @@ def _blend_masks(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regi
     """A copy of the image with each region and then each mask laid over it, half transparent."""
     picture: ByteImage = image.copy()
     for region in regions:
-        _blend(picture, region.mask, region.colour, region.name)
+        _blend(picture, region.mask, region.color, region.name)
     for mark in marks:
         if mark.mask is not None:
-            _blend(picture, mark.mask, mark.colour, mark.text)
+            _blend(picture, mark.mask, mark.color, mark.text)
     return picture
 
 
-def _blend(picture: ByteImage, mask: RLE, colour: Colour, name: str) -> None:
+def _blend(picture: ByteImage, mask: RLE, color: Color, name: str) -> None:
     if mask.size_hw != picture.shape[:2]:
         raise ContractError(
             f"a mask is {mask.size_hw[1]}x{mask.size_hw[0]} on an image of "
@@ -162,7 +162,7 @@ def _blend(picture: ByteImage, mask: RLE, colour: Colour, name: str) -> None:
             fix="run 'anydet validate-predictions' on the file, with --dataset",
         )
     inside = masks.decode(mask)
-    ink = MASK_OPACITY * np.array(colour)
+    ink = MASK_OPACITY * np.array(color)
     picture[inside] = (picture[inside] * (1 - MASK_OPACITY) + ink).astype(np.uint8)
 
 
@@ -178,7 +178,7 @@ def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: i
     for x1, y1, x2, y2 in strokes:
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=DARK, width=edge_px)
     for stroke in strokes:
-        pen.rectangle(stroke, outline=mark.colour, width=line_px)
+        pen.rectangle(stroke, outline=mark.color, width=line_px)
 
 
 def _dashes(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
@@ -193,7 +193,7 @@ def _draw_keypoints(pen: ImageDraw.ImageDraw, mark: Mark, radius_px: int) -> Non
     for x, y, visibility in [] if mark.keypoints is None else mark.keypoints.tolist():
         if visibility > 0 and np.isfinite([x, y]).all():
             ring = (x - radius_px, y - radius_px, x + radius_px, y + radius_px)
-            fill, outline = (mark.colour, DARK) if visibility > 1 else (DARK, mark.colour)
+            fill, outline = (mark.color, DARK) if visibility > 1 else (DARK, mark.color)
             pen.ellipse(ring, fill=fill, outline=outline, width=max(1, radius_px // 2))
 
 
@@ -202,15 +202,15 @@ def _draw_axes(pen: ImageDraw.ImageDraw, mark: Mark, line_px: int, font: ImageFo
     if mark.axes_px is None:
         return
     origin, *tips = mark.axes_px.tolist()
-    for tip, colour, letter in zip(tips, AXIS_COLOURS, "xyz", strict=True):
+    for tip, color, letter in zip(tips, AXIS_COLORS, "xyz", strict=True):
         if np.isfinite([origin, tip]).all() and np.abs([origin, tip]).max() < 1e6:
             pen.line([*origin, *tip], fill=DARK, width=2 * line_px + 2)
-            pen.line([*origin, *tip], fill=colour, width=2 * line_px)
+            pen.line([*origin, *tip], fill=color, width=2 * line_px)
             pen.text(tip, letter, LIGHT, font, anchor="mm", stroke_width=2, stroke_fill=DARK)
 
 
 def _draw_tag(pen: ImageDraw.ImageDraw, placed: PlacedTag) -> None:
     left, top, _, bottom = placed.place
-    pen.rectangle(placed.place, fill=placed.tag.colour)
+    pen.rectangle(placed.place, fill=placed.tag.color)
     at = left + padding_px(placed.font_px), (top + bottom + 1) / 2
-    pen.text(at, placed.tag.text, ink_on(placed.tag.colour), font_of(placed.font_px), anchor="lm")
+    pen.text(at, placed.tag.text, ink_on(placed.tag.color), font_of(placed.font_px), anchor="lm")

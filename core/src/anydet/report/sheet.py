@@ -49,7 +49,7 @@ def put_beside(panels: Sequence[Panel], gap_px: int = 8) -> ByteImage:
 
 
 def contact_sheet(images: Sequence[ByteImage], columns: int, gap_px: int = 8) -> ByteImage:
-    """One picture of many, row by row, each centred in a cell of the largest one's size, on white.
+    """One picture of many, row by row, each centered in a cell of the largest one's size, on white.
 
     Raises:
         ValueError: without images or columns.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.report.palette import Colour
+from anydet.report.palette import Color
 from anydet.types import FloatArray
 
 Corners = tuple[int, int, int, int]
@@ -32,13 +32,13 @@ class Tag:
     Attributes:
         text: with score and the like.
         name: what a legend says of it.
-        colour: behind the text.
+        color: behind the text.
         box: what it belongs to.
     """
 
     text: str
     name: str
-    colour: Colour
+    color: Color
     box: Corners
 
 
@@ -53,10 +53,10 @@ class PlacedTag:
 
 @dataclass(frozen=True, slots=True)
 class LegendLine:
-    """What all untagged objects of one name and colour have in a legend."""
+    """What all untagged objects of one name and color have in a legend."""
 
     text: str
-    colour: Colour
+    color: Color
 
 
 def place_tags(
@@ -102,8 +102,8 @@ def padding_px(font_px: int) -> int:
 
 def legend_lines(tags: Sequence[Tag]) -> list[LegendLine]:
     """``9 wine glass``, one line a name, most frequent first."""
-    counts = Counter((tag.name, tag.colour) for tag in tags)
-    return [LegendLine(f"{count} {name}", colour) for (name, colour), count in counts.most_common()]
+    counts = Counter((tag.name, tag.color) for tag in tags)
+    return [LegendLine(f"{count} {name}", color) for (name, color), count in counts.most_common()]
 
 
 def _place(

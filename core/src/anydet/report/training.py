@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 _FILES = ("train_metrics.jsonl", "val_metrics.jsonl")
-_COLOURS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 1, 0)]
+_COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 1, 0)]
 _SPAN = 1 / 40
 """Share of a run that smoothing looks back."""
 _MOST_METRICS = 5
@@ -59,7 +59,7 @@ class TrainingCurves:
     @property
     def metrics(self) -> list[str]:
         """Names of what evaluation measured."""
-        other = ("train_", "val_loss", "val_sanitised", "avg_", "learning_rate", "grad_norm")
+        other = ("train_", "val_loss", "val_sanitized", "avg_", "learning_rate", "grad_norm")
         timing = ("images_per_s", "data_s", "step_s", "memory_mb")
         return [name for name in self.columns if not name.startswith(other) and name not in timing]
 
@@ -95,7 +95,7 @@ def draw_training(runs: Sequence[TrainingCurves], output: Path, metrics: Sequenc
     """Draw the runs into one picture, over each other.
 
     Args:
-        runs: at least one; of several, each has a colour of its own and fewer numbers are drawn.
+        runs: at least one; of several, each has a color of its own and fewer numbers are drawn.
         output: ``.png`` or ``.svg``; written whole or not at all.
         metrics: which of the evaluation's numbers; by default the first ones, of several runs the first.
 
@@ -218,16 +218,16 @@ def _draw_losses(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
         single = len(runs) == 1
         train, val = run.columns.get("train_loss"), run.columns.get("avg_val_loss")
         if train is not None:
-            _draw_train_loss(axes, train, _colour(i), "training" if single else run.name)
+            _draw_train_loss(axes, train, _color(i), "training" if single else run.name)
         if val is not None:
-            colour = _colour(1) if single else _colour(i)
+            color = _color(1) if single else _color(i)
             value, step = run.best("avg_val_loss")
             text = f"validation, best {value:.4g} at {step}"
             axes.plot(
                 val.steps,
                 val.values,
                 "o--",
-                color=colour,
+                color=color,
                 markersize=4,
                 linewidth=1.2,
                 label=text if single else f"{run.name}: {text}",
@@ -242,7 +242,7 @@ def _draw_parts(axes: Axes, run: TrainingCurves) -> None:
     for i, name in enumerate(parts):
         curve = run.columns[name]
         label = name.removeprefix("train_loss_")
-        axes.plot(curve.steps, smooth(curve.values), color=_colour(i), linewidth=1.4, label=label)
+        axes.plot(curve.steps, smooth(curve.values), color=_color(i), linewidth=1.4, label=label)
     _finish(axes, "parts of the training loss")
     _logarithmic(axes, [run.columns[name] for name in parts])
 
@@ -254,8 +254,8 @@ def _draw_metrics(axes: Axes, runs: Sequence[TrainingCurves], metrics: Sequence[
         curve, (value, step) = run.columns[name], run.best(name)
         words = [run.name] * (len(runs) > 1) + [name] * (len(metrics) > 1 or len(runs) == 1)
         label = f"{' '.join(words)}, best {value:.4g} at {step}"
-        axes.plot(curve.steps, curve.values, ".-", color=_colour(i), linewidth=1.4, label=label)
-        axes.plot([step], [value], "o", color=_colour(i), markersize=7, fillstyle="none")
+        axes.plot(curve.steps, curve.values, ".-", color=_color(i), linewidth=1.4, label=label)
+        axes.plot([step], [value], "o", color=_color(i), markersize=7, fillstyle="none")
     _finish(axes, "validation metrics" if len(metrics) > 1 else metrics[0])
 
 
@@ -264,16 +264,16 @@ def _draw_learning_rates(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
     for i, run in enumerate(runs):
         if "learning_rate" in run.columns:
             curve = run.columns["learning_rate"]
-            axes.plot(curve.steps, curve.values, color=_colour(i), linewidth=1.4, label=run.name)
+            axes.plot(curve.steps, curve.values, color=_color(i), linewidth=1.4, label=run.name)
     axes.yaxis.set_major_formatter(lambda rate, _place: f"{rate:g}")
     axes.set_ylim(bottom=0)
     _finish(axes, "learning rate", legend=len(runs) > 1)
 
 
-def _draw_train_loss(axes: Axes, curve: Curve, colour: str, label: str) -> None:
+def _draw_train_loss(axes: Axes, curve: Curve, color: str, label: str) -> None:
     """A line of each step is a picture within the SVG, which would be huge otherwise."""
-    axes.plot(curve.steps, curve.values, color=colour, alpha=0.25, linewidth=0.7, zorder=1, rasterized=True)
-    axes.plot(curve.steps, smooth(curve.values), color=colour, linewidth=1.6, label=label)
+    axes.plot(curve.steps, curve.values, color=color, alpha=0.25, linewidth=0.7, zorder=1, rasterized=True)
+    axes.plot(curve.steps, smooth(curve.values), color=color, linewidth=1.6, label=label)
 
 
 def _logarithmic(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -289,5 +289,5 @@ def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
-def _colour(i: int) -> str:
-    return _COLOURS[i % len(_COLOURS)]
+def _color(i: int) -> str:
+    return _COLORS[i % len(_COLORS)]

@@ -159,17 +159,17 @@ def open_scenes(
         ContractError: the file breaks the contract, or names images that the data set does not have.
         OptionError: ``worst`` without labels.
     """
-    labelled = dataset.source != "none"
-    if worst and not labelled:
+    labeled = dataset.source != "none"
+    if worst and not labeled:
         raise OptionError(
             f"{dataset.root}: has no labels, so no image is the worst",
-            fix="give --dataset a labelled data set",
+            fix="give --dataset a labeled data set",
         )
-    raw = None if labelled and open_source(path).shape == "coco" else load(path)
+    raw = None if labeled and open_source(path).shape == "coco" else load(path)
     places = np.zeros(0, np.int64) if raw is None else join_keys(raw.images, dataset.keys, source=raw.path)
     scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
     named = tuple(states) or _states(raw)
-    if labelled:
+    if labeled:
         inputs = read_inputs(dataset, path)
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         named = named or inputs.ground_truth.state_names

@@ -41,7 +41,7 @@ def on_disk(path: Path) -> Record:
     return Record(path.name, ImageFile(path), path=path)
 
 
-def write_greyscale(picture: ByteImage, path: Path) -> Path:
+def write_grayscale(picture: ByteImage, path: Path) -> Path:
     """A PNG with one channel."""
     Image.fromarray(picture).convert("L").save(path)
     return path

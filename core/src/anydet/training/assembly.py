@@ -42,7 +42,7 @@ class Parts:
         measured: name of the number it looks at.
         keeper: checkpoints.
         journal: what is written down.
-        total_steps: optimiser steps of the whole run.
+        total_steps: optimizer steps of the whole run.
     """
 
     task: TrainingTask

@@ -57,7 +57,7 @@ class ColorJitter:
     strength: float
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Other colours, the same labels."""
+        """Other colors, the same labels."""
         low, high = 1 - self.strength, 1 + self.strength
         changes = [
             (functional.adjust_brightness, rng.uniform(low, high)),
@@ -74,7 +74,7 @@ class ColorJitter:
 
 @dataclass(frozen=True, slots=True)
 class ScaleJitter:
-    """Scaled on a canvas of the sample's own size: cut at random where larger, in grey margins where smaller.
+    """Scaled on a canvas of the sample's own size: cut at random where larger, in gray margins where smaller.
 
     Attributes:
         strength: the scale is between 1 / (1 + strength) and 1 + strength, even in its logarithm.

@@ -28,7 +28,7 @@ class Checkpoint:
         model: state dictionary to predict with; the average's with ``ema_eval``.
         description: what rebuilds the model (``TrainingTask.description``).
         classes: names of the class ids.
-        step: optimiser steps taken.
+        step: optimizer steps taken.
         metrics: numbers of the last validation before it was written.
         training: what a run needs to go on, or ``None`` in a checkpoint that only predicts.
     """

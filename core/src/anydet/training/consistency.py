@@ -22,7 +22,7 @@ def check_settings(settings: TrainSettings, *, strict: bool) -> None:
         strict: whether the run has the fixed folder of the run contract.
     """
     for problem, fix in (
-        *_optimiser(settings),
+        *_optimizer(settings),
         *_schedule(settings),
         *_validation(settings),
         *_place(settings),
@@ -31,7 +31,7 @@ def check_settings(settings: TrainSettings, *, strict: bool) -> None:
         raise OptionError(problem, fix=fix)
 
 
-def _optimiser(s: TrainSettings) -> Iterator[tuple[str, str]]:
+def _optimizer(s: TrainSettings) -> Iterator[tuple[str, str]]:
     if s.nesterov and s.optimizer != "sgd":
         yield f"nesterov is a momentum of SGD, not of {s.optimizer}", "add --optimizer sgd, or --no-nesterov"
     if s.nesterov and not s.momentum:

@@ -16,7 +16,7 @@ from anydet.training.stopping import lower_is_better
 Metrics = Mapping[str, Any]
 
 _HIDDEN = ("step", "epoch", "avg_train_loss", "learning_rate")
-_PARTS = ("val_loss_", "val_sanitised_")
+_PARTS = ("val_loss_", "val_sanitized_")
 _SHOWN = 6
 """So many parts of a loss, and so many numbers of a validation, fit on a line."""
 
@@ -46,7 +46,7 @@ class TrainingDisplay:
             self._bar.start()
 
     def step(self, metrics: Metrics) -> None:
-        """Numbers of an optimiser step, with ``step`` and ``epoch``."""
+        """Numbers of an optimizer step, with ``step`` and ``epoch``."""
         epoch = self._latest.get("epoch")
         if epoch is not None and epoch not in (metrics.get("epoch"), self._told):
             self._tell_epoch()

@@ -46,7 +46,7 @@ class Ema:
         self._averaged.requires_grad_(requires_grad=False)
 
     def update(self, model: nn.Module) -> None:
-        """Take in what the model is now; call it after each step that the optimiser took."""
+        """Take in what the model is now; call it after each step that the optimizer took."""
         self._averaged.update_parameters(model)
         self._updates += 1
 

@@ -22,10 +22,10 @@ class TrainingHook:
         """Before the first batch of an epoch, or of what is left of one after ``--resume``."""
 
     def before_step(self, loop: Loop) -> None:
-        """Before the forward pass of an optimiser step."""
+        """Before the forward pass of an optimizer step."""
 
     def after_step(self, loop: Loop) -> None:
-        """After an optimiser step; ``loop.metrics`` has its numbers. Not called for skipped ones."""
+        """After an optimizer step; ``loop.metrics`` has its numbers. Not called for skipped ones."""
 
     def after_epoch(self, loop: Loop) -> None:
         """After an epoch, validation included."""

@@ -55,7 +55,7 @@ class Journal:
             self._display.message(text)
 
     def step(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """An optimiser step."""
+        """An optimizer step."""
         if not self._main:
             return
         line = {"step": step, "epoch": epoch, **metrics}

@@ -16,7 +16,7 @@ from anydet.training.hooks import TrainingHook
 from anydet.training.loading import LoadedBatch
 from anydet.training.processes import memory_mb
 from anydet.training.run import Run
-from anydet.training.stepping import SANITISED, BadStep
+from anydet.training.stepping import SANITIZED, BadStep
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Progress:
     Attributes:
         epoch: epochs that are complete, validation included.
         batch: batches of the current epoch that are done, in each process.
-        step: optimiser steps taken.
+        step: optimizer steps taken.
         skipped: steps skipped.
         overflows: steps that fp16 could not take.
         skipped_in_row: since the last step that was taken.
@@ -138,7 +138,7 @@ class Loop:
         return self._out_of_time
 
     def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:
-        """The batches of each optimiser step, and for how many seconds they had to be waited for."""
+        """The batches of each optimizer step, and for how many seconds they had to be waited for."""
         batches = self.parts.loader.batches(self.progress.epoch, self.progress.batch)
         while True:
             start = time.perf_counter()
@@ -238,15 +238,15 @@ class Loop:
         if not steps or progress.epoch_still < steps:
             return
         counts = {
-            name.removeprefix(f"train_{SANITISED}"): value
+            name.removeprefix(f"train_{SANITIZED}"): value
             for name, value in self.metrics.items()
-            if name.startswith(f"train_{SANITISED}") and value
+            if name.startswith(f"train_{SANITIZED}") and value
         }
         said = ", ".join(f"{value:.0f} {name}" for name, value in counts.items())
         self._give_up(
             f"epoch {progress.epoch}: the gradient was 0 in all {steps} steps, so that nothing is learned"
             + (f"; the last one had {said}" if said else ""),
-            "lower --lr and warm up (--lr-warmup-steps 500): outputs are saturated, or nothing is labelled",
+            "lower --lr and warm up (--lr-warmup-steps 500): outputs are saturated, or nothing is labeled",
         )
 
     def _check_weights(self) -> None:

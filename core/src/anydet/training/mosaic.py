@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.data.dataset import Dataset
 from anydet.errors import OptionError
 from anydet.training.sample import Sample
@@ -18,7 +18,7 @@ from anydet.training.transforms import pad, place_at_random, resize, scaled_wh
 from anydet.types import Size
 
 _LOOKED_AT = 16
-_CENTRE = 0.25, 0.75
+_CENTER = 0.25, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Mosaic:
         for tile in tiles:
             if tile.rotations is not None:
                 raise _posed(tile.key)
-        x, y = (min(max(1, round(side * rng.uniform(*_CENTRE))), side - 1) for side in (width, height))
+        x, y = (min(max(1, round(side * rng.uniform(*_CENTER))), side - 1) for side in (width, height))
         sizes = [(x, y), (width - x, y), (x, height - y), (width - x, height - y)]
         order = rng.permutation(4).tolist()
         return _joined(sample, [_cover(tiles[i], size, rng) for i, size in zip(order, sizes, strict=True)])
@@ -116,7 +116,7 @@ def _quilt(tiles: Sequence[Tensor]) -> Tensor:
 def _semantic(tiles: Sequence[Sample]) -> Tensor | None:
     if all(tile.semantic is None for tile in tiles):
         return None
-    blank = [torch.full(tile.size_wh[::-1], UNLABELLED) for tile in tiles]
+    blank = [torch.full(tile.size_wh[::-1], UNLABELED) for tile in tiles]
     known = [tile.semantic for tile in tiles]
     return _quilt([empty if one is None else one for one, empty in zip(known, blank, strict=True)])
 

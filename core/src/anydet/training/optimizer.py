@@ -19,7 +19,7 @@ _NORM_NAME = re.compile(r"Norm(\dd)?$")
 
 
 def build_optimizer(task: TrainingTask, settings: TrainSettings) -> Optimizer:
-    """The optimiser of all parameters of ``task.model`` that require a gradient.
+    """The optimizer of all parameters of ``task.model`` that require a gradient.
 
     Raises:
         OptionError: nothing is left to train, or Nesterov's method is asked for without momentum.

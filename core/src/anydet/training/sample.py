@@ -25,7 +25,7 @@ class Sample:
         rotations: (N, 3, 3) float64 object to camera, NaN where unknown, or ``None``.
         translations_m: (N, 3) float64 in the camera frame, NaN where unknown, or ``None``.
         intrinsics: (4,) float64 fx, fy, cx, cy in pixels of ``image``, or ``None``.
-        semantic: (H, W) int64 class of each pixel, 255 where it is not labelled, or ``None``.
+        semantic: (H, W) int64 class of each pixel, 255 where it is not labeled, or ``None``.
         label: class of the image as a whole, -1 where unknown.
         extra: free data of the record.
     """

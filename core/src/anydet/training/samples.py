@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.data.columns import no_labels
 from anydet.data.record import Record
 from anydet.data.recordcolumns import image_class
@@ -101,7 +101,7 @@ def _masks(record: Record, labels: Labels, size_wh: Size) -> Tensor | None:
 
 
 def _keypoints(labels: Labels) -> Tensor | None:
-    """(N, K, 3); points that the source does not know are unlabelled, 0, 0, 0."""
+    """(N, K, 3); points that the source does not know are unlabeled, 0, 0, 0."""
     return None if labels.keypoints is None else torch.from_numpy(np.nan_to_num(labels.keypoints)).float()
 
 
@@ -114,7 +114,7 @@ def _poses(labels: Labels, camera: Intrinsics | None) -> tuple[Tensor, Tensor]:
 
 
 def _semantic(record: Record, size_wh: Size) -> Tensor | None:
-    """(H, W) int64 class of each pixel, 255 where unlabelled."""
+    """(H, W) int64 class of each pixel, 255 where unlabeled."""
     classes = record.class_map()
     if classes is None:
         return None
@@ -124,4 +124,4 @@ def _semantic(record: Record, size_wh: Size) -> Tensor | None:
             f"image {size_wh[0]} x {size_wh[1]}",
             fix="write class masks in the size of their image",
         )
-    return torch.from_numpy(np.where(classes < 0, UNLABELLED, classes))
+    return torch.from_numpy(np.where(classes < 0, UNLABELED, classes))

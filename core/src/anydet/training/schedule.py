@@ -37,8 +37,8 @@ class Schedule:
     Args:
         optimizer: its groups' ``lr`` are the full rates; the first rates are set at once.
         settings: the ``lr``, ``scheduler_*``, ``plateau_*`` and ``lr_warmup_*`` keys.
-        steps_per_epoch: optimiser steps, for a warm-up that is given in epochs.
-        total_steps: optimiser steps of the whole run. A run shorter than its warm-up is warm-up only.
+        steps_per_epoch: optimizer steps, for a warm-up that is given in epochs.
+        total_steps: optimizer steps of the whole run. A run shorter than its warm-up is warm-up only.
 
     Raises:
         OptionError: milestones are no rising whole numbers, or missing.
@@ -67,7 +67,7 @@ class Schedule:
         return self._rate(self._settings.lr)
 
     def step(self) -> None:
-        """Go on; call it after each step that the optimiser took."""
+        """Go on; call it after each step that the optimizer took."""
         self._step += 1
         self._set()
 
@@ -91,7 +91,7 @@ class Schedule:
         return {"step": self._step, "decays": self._decays, "best": self._best, "waited": self._waited}
 
     def load_state_dict(self, state: Mapping[str, int | float | None]) -> None:
-        """Go on from ``state_dict`` and set the rates; call it after the optimiser's state is loaded."""
+        """Go on from ``state_dict`` and set the rates; call it after the optimizer's state is loaded."""
         self._step, self._decays, self._waited = (int(state[k] or 0) for k in ("step", "decays", "waited"))
         self._best = state["best"]
         self._set()
@@ -103,7 +103,7 @@ class Schedule:
         return progress > _PLATEAU_THRESHOLD * abs(self._best)
 
     def _set(self) -> None:
-        # the optimiser replaces its groups where it loads a state
+        # the optimizer replaces its groups where it loads a state
         for group, full in zip(self._optimizer.param_groups, self._full_lrs, strict=True):
             group["lr"] = self._rate(full)
             if self._settings.scheduler == "onecycle":

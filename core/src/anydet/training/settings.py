@@ -21,7 +21,7 @@ Above0 = Annotated[float, Meta(gt=0)]
 SECTIONS = {
     "adapter": "Model",
     "dataset": "Data",
-    "optimizer": "Optimiser",
+    "optimizer": "Optimizer",
     "on_nonfinite": "Guards",
     "run_id": "Run",
 }
@@ -65,7 +65,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     crop_prob: Annotated[float, _about("Share of images cut to a random window.", ge=0, le=1)] = 0.0
     mosaic_prob: Annotated[float, _about("Share of images made of four.", ge=0, le=1)] = 0.0
 
-    # Optimiser: how weights move.
+    # Optimizer: how weights move.
 
     optimizer: Annotated[Literal["adamw", "sgd"], _about("Who moves the weights.")] = "adamw"
     lr: Annotated[float, _about("Base learning rate.", gt=0)] = 1e-4
@@ -78,7 +78,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     backbone_wd_mult: Annotated[float, _about("Weight decay of the backbone, times this.", ge=0)] = 1.0
     head_wd_mult: Annotated[float, _about("Weight decay of the head, times this.", ge=0)] = 1.0
     wd_exclude_bias: Annotated[bool, _about("No weight decay on biases.")] = True
-    wd_exclude_norm: Annotated[bool, _about("No weight decay on normalisation layers.")] = True
+    wd_exclude_norm: Annotated[bool, _about("No weight decay on normalization layers.")] = True
     scheduler: Annotated[
         Literal["none", "cosine", "onecycle", "multistep", "plateau"],
         _about("How the learning rate moves; plateau looks at each validation, the others at each step."),
@@ -93,7 +93,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lr_warmup_steps: Annotated[int, _about("Steps of linear warm-up.", ge=0)] = 0
     lr_warmup_epochs: Annotated[float, _about("Linear warm-up in epochs, where steps are 0.", ge=0)] = 0.0
     lr_warmup_init: Annotated[float, _about("Learning rate at warm-up step 0.", ge=0)] = 0.0
-    gradient_accumulation_steps: Annotated[int, _about("Batches an optimiser step.", ge=1)] = 1
+    gradient_accumulation_steps: Annotated[int, _about("Batches an optimizer step.", ge=1)] = 1
     clip_grad_norm: Annotated[float, _about("Largest norm of all gradients; 0 does not clip.", ge=0)] = 0.0
     use_ema: Annotated[bool, _about("Keep an exponential moving average of weights and buffers.")] = False
     ema_decay: Annotated[
@@ -129,7 +129,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     resume: Annotated[bool, _about("Go on where the run's last checkpoint ends.")] = False
     epochs: Annotated[Positive | None, _about("Passes over the training images.")] = 12
     max_steps: Annotated[
-        Positive | None, _about("Optimiser steps; whichever of epochs and steps ends first.")
+        Positive | None, _about("Optimizer steps; whichever of epochs and steps ends first.")
     ] = None
     max_minutes: Annotated[
         Above0 | None,

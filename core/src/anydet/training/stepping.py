@@ -1,4 +1,4 @@
-"""``Stepper``: one optimiser step over a window of batches, or the reason why it must not be taken."""
+"""``Stepper``: one optimizer step over a window of batches, or the reason why it must not be taken."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from anydet.training.rng import isolated_rng
 from anydet.training.settings import TrainSettings
 from anydet.training.task import TrainingTask
 
-SANITISED = "sanitised_"
+SANITIZED = "sanitized_"
 """Before names of counts, which are added up where losses are averaged."""
 
 
@@ -59,17 +59,17 @@ class StepModule(nn.Module):
         self._step = task.step
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """``loss``, every part as ``loss_<name>``, every count as ``sanitised_<name>``."""
+        """``loss``, every part as ``loss_<name>``, every count as ``sanitized_<name>``."""
         output = self._step(batch)
         return {
             "loss": output.loss,
             **{f"loss_{name}": loss for name, loss in output.losses.items()},
-            **{f"{SANITISED}{name}": count.detach() for name, count in output.sanitised.items()},
+            **{f"{SANITIZED}{name}": count.detach() for name, count in output.sanitized.items()},
         }
 
 
 class Stepper:
-    """Takes optimiser steps: forward, backward, one look at the numbers, clip, move the weights.
+    """Takes optimizer steps: forward, backward, one look at the numbers, clip, move the weights.
 
     What comes out is the same in all processes, bad steps too.
 
@@ -97,7 +97,7 @@ class Stepper:
         self._buffers = BufferSnapshot(task.model) if settings.on_nonfinite == "skip" else None
 
     def take(self, window: Sequence[LoadedBatch]) -> dict[str, float]:
-        """One step; gives ``loss``, ``loss_<name>``, ``sanitised_<name>`` and ``grad_norm`` before clipping.
+        """One step; gives ``loss``, ``loss_<name>``, ``sanitized_<name>`` and ``grad_norm`` before clipping.
 
         Raises:
             BadStep: a number is not finite or too large; weights and buffers are as before.
@@ -110,7 +110,7 @@ class Stepper:
         norm = self._gradient_norm()
         values = self._processes.mean(torch.stack([*losses.values(), norm.float()])).tolist()
         numbers = {
-            name: value * self._processes.world if name.startswith(SANITISED) else value
+            name: value * self._processes.world if name.startswith(SANITIZED) else value
             for name, value in zip((*losses, "grad_norm"), values, strict=True)
         }
         self._look_at_numbers(numbers, window)
@@ -130,11 +130,11 @@ class Stepper:
         sums: dict[str, Tensor] = {}
         try:
             for number, loaded in enumerate(window, start=1):
-                with self._synchronised(number == len(window)):
+                with self._synchronized(number == len(window)):
                     losses = self._module(self._processes.to_device(loaded.batch))
                     self._processes.accelerator.backward(losses["loss"] / len(window))
                 for name, loss in losses.items():
-                    batches = 1 if name.startswith(SANITISED) else len(window)
+                    batches = 1 if name.startswith(SANITIZED) else len(window)
                     share = loss.detach().float() / batches
                     sums[name] = sums[name] + share if name in sums else share
         except torch.OutOfMemoryError as exc:
@@ -144,7 +144,7 @@ class Stepper:
             ) from exc
         return sums
 
-    def _synchronised(self, now: bool) -> AbstractContextManager[Any]:
+    def _synchronized(self, now: bool) -> AbstractContextManager[Any]:
         """Gradients are averaged over processes with the last batch of a step only."""
         return nullcontext() if now else self._processes.accelerator.no_sync(self._module)
 

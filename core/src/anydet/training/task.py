@@ -23,20 +23,20 @@ class StepOutput:
 
     Attributes:
         losses: name -> scalar tensor; logged as ``train_loss_<name>``.
-        total: what is minimised; the sum of ``losses`` where it is ``None``.
+        total: what is minimized; the sum of ``losses`` where it is ``None``.
         logits: class logits of the batch, for distillation and replay, where the model gives them.
-        sanitised: name -> scalar count of numbers that were changed so that the loss is finite; logged as
-            ``train_sanitised_<name>``.
+        sanitized: name -> scalar count of numbers that were changed so that the loss is finite; logged as
+            ``train_sanitized_<name>``.
     """
 
     losses: Mapping[str, Tensor]
     total: Tensor | None = None
     logits: ClassLogits | None = None
-    sanitised: Mapping[str, Tensor] = field(default_factory=dict)
+    sanitized: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def loss(self) -> Tensor:
-        """The scalar that is minimised."""
+        """The scalar that is minimized."""
         return torch.stack(list(self.losses.values())).sum() if self.total is None else self.total
 
 
@@ -64,7 +64,7 @@ class TrainingTask(ABC):
     find_unused_parameters: ClassVar[bool] = False
 
     def item(self, sample: Sample) -> Any:
-        """One augmented sample, made ready for ``collate`` (resized, normalised); itself by default."""
+        """One augmented sample, made ready for ``collate`` (resized, normalized); itself by default."""
         return sample
 
     @abstractmethod

@@ -41,7 +41,7 @@ class Trackers:
         self._say = say
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Tell numbers of an optimiser step."""
+        """Tell numbers of an optimizer step."""
         numbers = dict(metrics)
         self._each(lambda tracker: tracker.log(numbers, step=step))
 

@@ -4,7 +4,7 @@ Coordinates are continuous, with pixel edges at 0 and at the image's width and h
 
 * Boxes, masks, keypoints, semantic mask and intrinsics describe the new image.
 * Poses stay in the camera's frame, so that resizing, cropping and padding change intrinsics alone.
-* Keypoints that are not labelled (visibility 0) have x = y = 0, as in COCO.
+* Keypoints that are not labeled (visibility 0) have x = y = 0, as in COCO.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from torchvision.ops import box_area, clip_boxes_to_image, masks_to_boxes
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.geometry import cameras
 from anydet.training.sample import Sample
 from anydet.training.samples import camera_tensor
 from anydet.types import Intrinsics, Size
 
 PAD_VALUE = 114
-"""Grey of padding, the middle of ImageNet's mean colours as YOLO's letterbox has it."""
+"""Gray of padding, the middle of ImageNet's mean colors as YOLO's letterbox has it."""
 MIN_SHARE = 0.25
 """An object of whose box a crop leaves less than this share of the area is gone."""
 
@@ -101,7 +101,7 @@ def crop(sample: Sample, xyxy: tuple[int, int, int, int], *, min_share: float = 
 
     Boxes are clipped to the window. An object goes when less than ``min_share`` of its box's area is left, or
     nothing of its mask; a box that is cut shrinks to what is left of its mask, where it has one. Keypoints
-    outside the window become unlabelled.
+    outside the window become unlabeled.
 
     Args:
         sample: the image.
@@ -145,7 +145,7 @@ def pad(sample: Sample, left: int, top: int, right: int, bottom: int, *, value: 
         top: so too.
         right: so too.
         bottom: so too.
-        value: brightness of the margins; in the semantic mask they are not labelled.
+        value: brightness of the margins; in the semantic mask they are not labeled.
     """
     margins = [left, right, top, bottom]
     shift = torch.tensor([left, top])
@@ -157,24 +157,24 @@ def pad(sample: Sample, left: int, top: int, right: int, bottom: int, *, value: 
         masks=_mapped(sample.masks, lambda masks: pad_tensor(masks, margins)),
         keypoints=None if points is None else _placed(points, points[..., :2] + shift),
         intrinsics=_seen_by(sample, lambda camera: cameras.cropped(camera, -left, -top)),
-        semantic=_mapped(sample.semantic, lambda classes: pad_tensor(classes, margins, value=UNLABELLED)),
+        semantic=_mapped(sample.semantic, lambda classes: pad_tensor(classes, margins, value=UNLABELED)),
     )
 
 
-def letterbox(sample: Sample, size_wh: Size, *, centred: bool = True, value: int = PAD_VALUE) -> Sample:
+def letterbox(sample: Sample, size_wh: Size, *, centered: bool = True, value: int = PAD_VALUE) -> Sample:
     """As large as fits into (width, height) with its shape kept, with margins around it.
 
     Args:
         sample: the image.
         size_wh: size of the result.
-        centred: margins on both sides, or to the right and below alone.
+        centered: margins on both sides, or to the right and below alone.
         value: brightness of the margins.
     """
     width, height = size_wh
     scale = min(width / sample.size_wh[0], height / sample.size_wh[1])
     scaled = resize(sample, scaled_wh(sample.size_wh, scale))
     across, down = width - scaled.size_wh[0], height - scaled.size_wh[1]
-    left, top = (across // 2, down // 2) if centred else (0, 0)
+    left, top = (across // 2, down // 2) if centered else (0, 0)
     return pad(scaled, left, top, across - left, down - top, value=value)
 
 
@@ -208,13 +208,13 @@ def _seen_by(sample: Sample, change: Callable[[Intrinsics], Intrinsics]) -> Tens
 
 
 def _placed(points: Tensor, xy: Tensor) -> Tensor:
-    """(N, K, 3) points at ``xy``; those that are not labelled stay at 0, 0."""
+    """(N, K, 3) points at ``xy``; those that are not labeled stay at 0, 0."""
     visibility = points[..., 2:]
     return torch.cat([torch.where(visibility > 0, xy, 0.0), visibility], dim=-1)
 
 
 def _inside(points: Tensor, x: int, y: int, size_hw: Size) -> Tensor:
-    """Points in the window at (x, y); those outside are not labelled."""
+    """Points in the window at (x, y); those outside are not labeled."""
     xy = points[..., :2] - torch.tensor([x, y])
     limits = torch.tensor([size_hw[1], size_hw[0]])
     outside = ((xy < 0) | (xy > limits)).any(dim=-1, keepdim=True)
@@ -230,7 +230,7 @@ def _swapped(count: int, pairs: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def _nearest(masks: Tensor, size_wh: Size) -> Tensor:
-    """(N, H, W) of any type, at the pixel whose centre is nearest."""
+    """(N, H, W) of any type, at the pixel whose center is nearest."""
     size_hw = [size_wh[1], size_wh[0]]
     if not len(masks):
         return masks.new_zeros((0, *size_hw))

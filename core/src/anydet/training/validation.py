@@ -58,7 +58,7 @@ class Validator:
         return {**losses, **self.processes.share(metrics)}
 
     def losses(self) -> dict[str, float]:
-        """Means over all validation images; ``val_sanitised_<name>`` are counts over all of them."""
+        """Means over all validation images; ``val_sanitized_<name>`` are counts over all of them."""
         sums: dict[str, torch.Tensor] = {}
         counts: dict[str, int] = {}
         count = 0
@@ -70,16 +70,16 @@ class Validator:
             named = {f"val_loss_{name}": loss for name, loss in output.losses.items()}
             for name, loss in {"avg_val_loss": output.loss, **named}.items():
                 sums[name] = sums.get(name, 0.0) + loss.detach().double() * len(loaded.keys)
-            for name, number in output.sanitised.items():
+            for name, number in output.sanitized.items():
                 counts[name] = counts.get(name, 0) + int(number)
         shares = self.processes.gather([(count, {name: float(value) for name, value in sums.items()})])
-        sanitised = self.processes.gather([counts])
+        sanitized = self.processes.gather([counts])
         images = sum(count for count, _ in shares)
         names = dict.fromkeys(name for _, found in shares for name in found)
         means = {name: sum(found.get(name, 0.0) for _, found in shares) / images for name in names}
-        changed = dict.fromkeys(name for found in sanitised for name in found)
+        changed = dict.fromkeys(name for found in sanitized for name in found)
         return means | {
-            f"val_sanitised_{name}": sum(found.get(name, 0) for found in sanitised) for name in changed
+            f"val_sanitized_{name}": sum(found.get(name, 0) for found in sanitized) for name in changed
         }
 
     def metrics(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from anydet.errors import OptionError, did_you_mean
-from anydet.plugins.catalogue import accepted
+from anydet.plugins.catalog import accepted
 from anydet.plugins.options import is_finite, nearest, typed
 from anydet.training.keys import ALIASES
 

@@ -228,7 +228,7 @@ def results(draw: Any, image: str) -> ImagePredictions:
     if points is not None and draw(st.booleans()):
         visible = np.array(draw(st.lists(st.integers(-1, 2), min_size=3 * count, max_size=3 * count)))
         visible = np.where(np.isnan(points[..., 0]), -1, visible.reshape(count, 3))
-        at_origin = (points[..., :2] == 0).all(axis=2)  # unlabelled ones there are how files say "missing"
+        at_origin = (points[..., :2] == 0).all(axis=2)  # unlabeled ones there are how files say "missing"
         visible = np.where(at_origin & (visible == 0), 1, visible)
         visible = visible if (visible >= 0).any() else None
     states = column((), st.integers(0, 9))

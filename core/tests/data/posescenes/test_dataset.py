@@ -188,6 +188,6 @@ def test_depth_maps_that_are_none_are_refused_by_name(bop, tmp_path):
         depth_map_m(replace(record, extra={"depth_scale": "much"}))
     with pytest.raises(ImageError, match=r"none\.png"):
         depth_map_m(replace(record, depth_path=tmp_path / "none.png"))
-    Image.new("RGB", (4, 4)).save(tmp_path / "colour.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "color.png")
     with pytest.raises(DatasetError, match="one number a pixel"):
-        depth_map_m(replace(record, depth_path=tmp_path / "colour.png"))
+        depth_map_m(replace(record, depth_path=tmp_path / "color.png"))

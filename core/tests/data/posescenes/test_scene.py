@@ -15,7 +15,7 @@ from anydet.data.posescenes.scene import (
     paint_scene,
 )
 from anydet.data.posescenes.solids import CLASSES, solids
-from anydet.data.rendering.raster import compose, rasterise
+from anydet.data.rendering.raster import compose, rasterize
 from anydet.geometry import masks
 from anydet.geometry.pose_errors import Shape, project
 from anydet.geometry.rotations import random_rotation
@@ -26,7 +26,7 @@ SCENES = [build_scene(3, index, SIZE) for index in range(24)]
 
 def alone(class_id, rotation, translation, size_wh=SIZE):
     camera = camera_of(size_wh)
-    surface = rasterise(solids()[class_id].mesh, rotation, translation, camera)
+    surface = rasterize(solids()[class_id].mesh, rotation, translation, camera)
     return PoseScene(
         size_wh, camera, (Placed(class_id, rotation, translation, surface),), compose([surface], size_wh)
     )
@@ -44,7 +44,7 @@ def test_boxes_are_the_smallest_around_what_is_seen_and_masks_share_no_pixel():
             assert area == len(rows)
 
 
-def test_every_object_that_is_painted_is_labelled_and_seen_enough():
+def test_every_object_that_is_painted_is_labeled_and_seen_enough():
     shares = np.concatenate([scene.visibility() for scene in SCENES])
     assert shares.min() >= MIN_VISIBLE
     assert (shares < 0.95).any()
@@ -94,7 +94,7 @@ def test_the_nearer_of_two_objects_is_seen_where_their_silhouettes_meet():
 
 @pytest.mark.parametrize("name", ["beam", "bottle"])
 def test_symmetric_solids_look_the_same_in_poses_that_are_said_to(name):
-    """Discretised turns of the axis are whole numbers of its flat sides, so that the pixels are the same."""
+    """Discretized turns of the axis are whole numbers of its flat sides, so that the pixels are the same."""
     class_id = CLASSES.names.index(name)
     rng = np.random.default_rng(5)
     rotation, translation = random_rotation(rng), np.array([0.01, -0.02, 0.4])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anydet.data.rendering.mesh import Mesh, box, join, lathe
-from anydet.data.rendering.raster import barycentric, compose, rasterise
+from anydet.data.rendering.raster import barycentric, compose, rasterize
 from anydet.geometry import cameras
 from anydet.geometry.pose_errors import project
 from anydet.geometry.rotations import random_rotation
@@ -52,17 +52,17 @@ def nearest_along_rays(mesh, rotation, translation, size_wh):
 @given(seeds, st.sampled_from([BRACKET, CAN]))
 def test_each_pixel_has_the_depth_of_its_ray(seed, mesh):
     mesh, rotation, translation = placed(seed, mesh)
-    view = compose([rasterise(mesh, rotation, translation, CAMERA)], SIZE)
+    view = compose([rasterize(mesh, rotation, translation, CAMERA)], SIZE)
     there = nearest_along_rays(mesh, rotation, translation, SIZE)
     both = np.isfinite(view.depth_m) & np.isfinite(there)
     assert both.sum() > 30
-    assert (np.isfinite(view.depth_m) != np.isfinite(there)).sum() <= 1  # a centre on an edge
+    assert (np.isfinite(view.depth_m) != np.isfinite(there)).sum() <= 1  # a center on an edge
     assert np.allclose(view.depth_m[both], there[both], atol=1e-9)
 
 
 def test_a_face_before_the_camera_has_its_depth_at_every_pixel_and_no_hole_on_its_diagonal():
     camera = Intrinsics(50.0, 50.0, 20.0, 20.0)
-    surface = rasterise(box((-0.1, -0.1, -0.05), (0.1, 0.1, 0.05)), np.eye(3), np.array([0, 0, 0.55]), camera)
+    surface = rasterize(box((-0.1, -0.1, -0.05), (0.1, 0.1, 0.05)), np.eye(3), np.array([0, 0, 0.55]), camera)
     assert surface.bounds_xywh.tolist() == [10, 10, 20, 20]
     assert np.allclose(surface.depth_m, 0.5, atol=1e-12)
     assert surface.pixels == 400
@@ -75,7 +75,7 @@ def test_a_tilted_face_has_the_depth_of_its_plane(angle, seed):
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     translation = np.array([*np.random.default_rng(seed).uniform(-0.02, 0.02, 2), 0.4])
     thin = box((-0.1, -0.1, 0.0), (0.1, 0.1, 1e-9))
-    surface = rasterise(thin, rotation, translation, CAMERA)
+    surface = rasterize(thin, rotation, translation, CAMERA)
     rows, columns = np.nonzero(np.isfinite(surface.depth_m))
     rays = np.stack(
         [
@@ -93,7 +93,7 @@ def test_a_tilted_face_has_the_depth_of_its_plane(angle, seed):
 @given(seeds)
 def test_vertices_lie_inside_the_silhouette_and_the_box_is_around_them(seed):
     mesh, rotation, translation = placed(seed)
-    surface = rasterise(mesh, rotation, translation, CAMERA)
+    surface = rasterize(mesh, rotation, translation, CAMERA)
     spots = project(mesh.points_m @ rotation.T + translation, CAMERA)
     x, y, width, height = surface.bounds_xywh
     assert np.allclose([x, y], spots.min(axis=0), atol=1.5)
@@ -112,7 +112,7 @@ def test_vertices_lie_inside_the_silhouette_and_the_box_is_around_them(seed):
 @given(seeds)
 def test_barycentric_coordinates_lead_back_to_the_pixel(seed):
     mesh, rotation, translation = placed(seed)
-    surface = rasterise(mesh, rotation, translation, CAMERA)
+    surface = rasterize(mesh, rotation, translation, CAMERA)
     view = compose([surface], SIZE)
     rows, columns = np.nonzero(view.owners == 0)
     weights = barycentric(surface, rows, columns, view.faces[rows, columns])
@@ -127,8 +127,8 @@ def test_barycentric_coordinates_lead_back_to_the_pixel(seed):
 @given(seeds, st.integers(0, 12), st.integers(0, 10))
 def test_the_cropped_camera_sees_the_window(seed, x, y):
     mesh, rotation, translation = placed(seed)
-    whole = compose([rasterise(mesh, rotation, translation, CAMERA)], SIZE)
-    window = compose([rasterise(mesh, rotation, translation, cameras.cropped(CAMERA, x, y))], (30, 25))
+    whole = compose([rasterize(mesh, rotation, translation, CAMERA)], SIZE)
+    window = compose([rasterize(mesh, rotation, translation, cameras.cropped(CAMERA, x, y))], (30, 25))
     assert np.array_equal(window.owners, whole.owners[y : y + 25, x : x + 30])
     assert np.allclose(window.depth_m, whole.depth_m[y : y + 25, x : x + 30])
 
@@ -138,8 +138,8 @@ def test_the_cropped_camera_sees_the_window(seed, x, y):
 def test_the_mirrored_camera_sees_the_mirrored_pose_of_a_solid_that_looks_the_same_mirrored(seed):
     mirror = np.diag([-1.0, 1.0, 1.0])
     solid, rotation, translation = placed(seed, box((-0.05, -0.03, -0.02), (0.05, 0.03, 0.02)))
-    view = compose([rasterise(solid, rotation, translation, CAMERA)], SIZE)
-    there = rasterise(
+    view = compose([rasterize(solid, rotation, translation, CAMERA)], SIZE)
+    there = rasterize(
         solid, mirror @ rotation @ mirror, mirror @ translation, cameras.mirrored(CAMERA, SIZE[0])
     )
     assert np.array_equal(compose([there], SIZE).owners[:, ::-1], view.owners)
@@ -149,10 +149,10 @@ def test_the_mirrored_camera_sees_the_mirrored_pose_of_a_solid_that_looks_the_sa
 @given(seeds)
 def test_the_scaled_camera_sees_the_same_at_every_third_pixel(seed):
     mesh, rotation, translation = placed(seed)
-    small = compose([rasterise(mesh, rotation, translation, CAMERA)], SIZE)
+    small = compose([rasterize(mesh, rotation, translation, CAMERA)], SIZE)
     large_wh = (SIZE[0] * 3, SIZE[1] * 3)
     large = compose(
-        [rasterise(mesh, rotation, translation, cameras.scaled(CAMERA, SIZE, large_wh))], large_wh
+        [rasterize(mesh, rotation, translation, cameras.scaled(CAMERA, SIZE, large_wh))], large_wh
     )
     assert np.array_equal(large.owners[1::3, 1::3], small.owners)
     seen = small.owners >= 0
@@ -160,10 +160,10 @@ def test_the_scaled_camera_sees_the_same_at_every_third_pixel(seed):
 
 
 def test_the_nearer_surface_hides_the_other_whatever_their_order():
-    near = rasterise(
+    near = rasterize(
         box((-0.02, -0.02, -0.01), (0.02, 0.02, 0.01)), np.eye(3), np.array([0.01, 0, 0.3]), CAMERA
     )
-    far = rasterise(box((-0.2, -0.2, -0.01), (0.2, 0.2, 0.01)), np.eye(3), np.array([0, 0, 0.6]), CAMERA)
+    far = rasterize(box((-0.2, -0.2, -0.01), (0.2, 0.2, 0.01)), np.eye(3), np.array([0, 0, 0.6]), CAMERA)
     one, other = compose([near, far], SIZE), compose([far, near], SIZE)
     assert np.array_equal(one.owners == 0, other.owners == 1)
     assert (one.owners == 0).sum() == near.pixels
@@ -173,12 +173,12 @@ def test_the_nearer_surface_hides_the_other_whatever_their_order():
 
 
 def test_a_surface_beyond_the_edge_counts_whole_and_shows_its_part():
-    surface = rasterise(
+    surface = rasterize(
         box((-0.05, -0.05, -0.05), (0.05, 0.05, 0.05)), np.eye(3), np.array([-0.12, 0, 0.35]), CAMERA
     )
     assert surface.bounds_xywh[0] < 0
     assert 0 < surface.mask(SIZE).sum() < surface.pixels
-    away = rasterise(
+    away = rasterize(
         box((-0.05, -0.05, -0.05), (0.05, 0.05, 0.05)), np.eye(3), np.array([-2.0, 0, 0.35]), CAMERA
     )
     assert not away.mask(SIZE).any()
@@ -186,20 +186,20 @@ def test_a_surface_beyond_the_edge_counts_whole_and_shows_its_part():
 
 
 def test_a_solid_too_small_for_any_pixel_is_not_seen():
-    speck = rasterise(box((0, 0, 0), (1e-6, 1e-6, 1e-6)), np.eye(3), np.array([0.001, 0.001, 1.0]), CAMERA)
+    speck = rasterize(box((0, 0, 0), (1e-6, 1e-6, 1e-6)), np.eye(3), np.array([0.001, 0.001, 1.0]), CAMERA)
     assert speck.pixels == 0
     assert not speck.mask(SIZE).any()
 
 
 def test_a_vertex_behind_the_camera_is_refused():
     with pytest.raises(ValueError, match="not before the camera"):
-        rasterise(BRACKET, np.eye(3), np.array([0, 0, 0.03]), CAMERA)
+        rasterize(BRACKET, np.eye(3), np.array([0, 0, 0.03]), CAMERA)
 
 
 def test_triangles_seen_from_inside_are_left_out():
     inside_out = Mesh(BRACKET.points_m, BRACKET.faces[:1, ::-1], BRACKET.normals[:1])
     outside = Mesh(BRACKET.points_m, BRACKET.faces[:1], BRACKET.normals[:1])
     turn = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])  # the face with normal -x looks at the camera
-    seen = [rasterise(m, turn, np.array([0, 0, 0.4]), CAMERA).pixels for m in (inside_out, outside)]
+    seen = [rasterize(m, turn, np.array([0, 0, 0.4]), CAMERA).pixels for m in (inside_out, outside)]
     assert seen[0] == 0
     assert seen[1] > 0

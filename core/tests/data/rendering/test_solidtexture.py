@@ -17,11 +17,11 @@ def texture(**symmetry):
 
 
 @pytest.mark.parametrize("turn", TURNS[1:])
-def test_a_discrete_symmetry_changes_no_colour(turn):
+def test_a_discrete_symmetry_changes_no_color(turn):
     painted = texture(turns=TURNS)
-    assert np.allclose(painted.colours(POINTS @ turn.T, NORMALS @ turn.T), painted.colours(POINTS, NORMALS))
+    assert np.allclose(painted.colors(POINTS @ turn.T, NORMALS @ turn.T), painted.colors(POINTS, NORMALS))
     free = texture()
-    assert np.abs(free.colours(POINTS @ turn.T, NORMALS @ turn.T) - free.colours(POINTS, NORMALS)).mean() > 20
+    assert np.abs(free.colors(POINTS @ turn.T, NORMALS @ turn.T) - free.colors(POINTS, NORMALS)).mean() > 20
 
 
 @pytest.mark.parametrize("angle", [0.1, 1.0, 2.5])
@@ -29,16 +29,16 @@ def test_a_round_solid_looks_the_same_at_every_angle(angle):
     c, s = np.cos(angle), np.sin(angle)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     painted = texture(is_round=True)
-    assert np.allclose(painted.colours(POINTS @ turn.T, NORMALS @ turn.T), painted.colours(POINTS, NORMALS))
+    assert np.allclose(painted.colors(POINTS @ turn.T, NORMALS @ turn.T), painted.colors(POINTS, NORMALS))
 
 
-def test_without_waves_the_colour_depends_on_the_normal_alone():
+def test_without_waves_the_color_depends_on_the_normal_alone():
     plain = texture(waves=0)
-    assert np.allclose(plain.colours(POINTS, NORMALS), plain.colours(POINTS * 2, NORMALS))
+    assert np.allclose(plain.colors(POINTS, NORMALS), plain.colors(POINTS * 2, NORMALS))
 
 
-def test_colours_can_be_told_apart_and_stay_in_range():
-    colours = texture().colours(POINTS, NORMALS)
-    assert colours.min() >= 10
-    assert colours.max() <= 245
-    assert colours.std(axis=0).min() > 20
+def test_colors_can_be_told_apart_and_stay_in_range():
+    colors = texture().colors(POINTS, NORMALS)
+    assert colors.min() >= 10
+    assert colors.max() <= 245
+    assert colors.std(axis=0).min() > 20

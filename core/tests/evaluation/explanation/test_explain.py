@@ -136,26 +136,26 @@ def test_predictions_without_a_mistake_but_poor_have_none(good):
     ("written", "read", "words"),
     [
         ("xyxy_abs", "xywh_abs", "corners (left, top, right, bottom), taken for left, top, width, height"),
-        ("xyxy_abs", "cxcywh_abs", "corners (left, top, right, bottom), taken for centre, width, height"),
-        ("xywh_abs", "cxcywh_abs", "left, top, width, height, taken for centre, width, height"),
-        ("cxcywh_abs", "xywh_abs", "centre, width, height, taken for left, top, width, height"),
+        ("xyxy_abs", "cxcywh_abs", "corners (left, top, right, bottom), taken for center, width, height"),
+        ("xywh_abs", "cxcywh_abs", "left, top, width, height, taken for center, width, height"),
+        ("cxcywh_abs", "xywh_abs", "center, width, height, taken for left, top, width, height"),
         ("cxcywh_abs", "cxcywh_norm", "pixels, taken for fractions"),
-        ("xywh_abs", "cxcywh_norm", "left, top, width, height, taken for centre, width, height; pixels"),
+        ("xywh_abs", "cxcywh_norm", "left, top, width, height, taken for center, width, height; pixels"),
         (
             "xyxy_abs",
             "cxcywh_norm",
-            "corners (left, top, right, bottom), taken for centre, width, height; pix",
+            "corners (left, top, right, bottom), taken for center, width, height; pix",
         ),
         ("cxcywh_norm", "cxcywh_abs", "fractions of the image, taken for pixels"),
-        ("cxcywh_norm", "xywh_abs", "centre, width, height, taken for left, top, width, height; fractions"),
-        ("xyxy_norm", "cxcywh_norm", "corners (left, top, right, bottom), taken for centre, width, height"),
+        ("cxcywh_norm", "xywh_abs", "center, width, height, taken for left, top, width, height; fractions"),
+        ("xyxy_norm", "cxcywh_norm", "corners (left, top, right, bottom), taken for center, width, height"),
         (
             "xyxy_norm",
             "xywh_abs",
             "corners (left, top, right, bottom), taken for left, top, width, height; fra",
         ),
-        ("xywh_norm", "cxcywh_norm", "left, top, width, height, taken for centre, width, height"),
-        ("yxyx_norm", "cxcywh_norm", "corners, y first (top, left, bottom, right), taken for centre, width"),
+        ("xywh_norm", "cxcywh_norm", "left, top, width, height, taken for center, width, height"),
+        ("yxyx_norm", "cxcywh_norm", "corners, y first (top, left, bottom, right), taken for center, width"),
         ("yxyx_norm", "xywh_abs", "corners, y first (top, left, bottom, right), taken for left, top, width"),
         ("yxyx_norm", "xyxy_abs", "taken for corners (left, top, right, bottom); fractions of the image"),
     ],
@@ -175,7 +175,7 @@ def test_a_format_taken_for_another_is_found_and_the_option_named(good, written,
     ("kind", "words"),
     [
         ("xywh", "left, top, width, height, taken for corners"),
-        ("cxcywh", "centre, width, height, taken for corners"),
+        ("cxcywh", "center, width, height, taken for corners"),
     ],
 )
 def test_sizes_taken_for_far_corners_are_found_where_any_box_survives(good, kind, words):
@@ -205,7 +205,7 @@ def swap_fractions(found):
     return broken_boxes(found, fractions[:, [1, 0, 3, 2]] * np.tile(sizes_of(found), 2))
 
 
-def swap_centres(found):
+def swap_centers(found):
     cx, cy, w, h = numbers_of(found, "cxcywh").T
     return with_numbers(found, np.stack([cy, cx, w, h], axis=1), "cxcywh_abs")
 
@@ -225,7 +225,7 @@ def scale_by_the_wrong_side(found):
     [
         (swap, "x and y of boxes are swapped"),
         (swap_fractions, "x and y of boxes are swapped, in fractions"),
-        (swap_centres, "x and y of centres are swapped"),
+        (swap_centers, "x and y of centers are swapped"),
         (swap_sides, "width and height of boxes are swapped"),
         (scale_by_the_wrong_side, "width and height of the image are swapped"),
     ],
@@ -239,12 +239,12 @@ def stretched(found, side):
     return found.boxes_xywh_px / np.tile(sizes_of(found), 2) * side
 
 
-def letterboxed(found, side, *, centred):
+def letterboxed(found, side, *, centered):
     """Each box alone, as a preprocessing step would do it."""
     boxes = []
     for (x, y, w, h), (width, height) in zip(found.boxes_xywh_px, sizes_of(found), strict=True):
         scale = min(side / width, side / height)
-        left, top = ((side - width * scale) / 2, (side - height * scale) / 2) if centred else (0, 0)
+        left, top = ((side - width * scale) / 2, (side - height * scale) / 2) if centered else (0, 0)
         boxes.append((x * scale + left, y * scale + top, w * scale, h * scale))
     return np.array(boxes)
 
@@ -257,11 +257,11 @@ def test_boxes_left_in_a_stretched_input_are_found(good, side):
 
 
 @pytest.mark.parametrize("side", [320, 416, 608, 1024])  # 640 leaves most images of COCO as they are
-@pytest.mark.parametrize("centred", [True, False], ids=["both sides", "right and below"])
-def test_boxes_left_in_a_letterboxed_input_are_found(good, side, centred):
+@pytest.mark.parametrize("centered", [True, False], ids=["both sides", "right and below"])
+def test_boxes_left_in_a_letterboxed_input_are_found(good, side, centered):
     found, truth = good
-    cause = first_cause(broken_boxes(found, letterboxed(found, side, centred=centred)), truth).cause
-    assert f"letterboxed to {side} x {side} (padded {'on both sides' if centred else 'right'}" in cause
+    cause = first_cause(broken_boxes(found, letterboxed(found, side, centered=centered)), truth).cause
+    assert f"letterboxed to {side} x {side} (padded {'on both sides' if centered else 'right'}" in cause
 
 
 def test_boxes_left_in_a_resized_image_are_found(good):
@@ -287,19 +287,19 @@ def test_thousandths_of_the_image_are_found(good, y_first):
     assert cause == "boxes are thousandths of the image" + ", y before x" * y_first
 
 
-@pytest.mark.parametrize("centred", [True, False], ids=["both sides", "right and below"])
-def test_fractions_of_a_letterbox_are_found(good, centred):
+@pytest.mark.parametrize("centered", [True, False], ids=["both sides", "right and below"])
+def test_fractions_of_a_letterbox_are_found(good, centered):
     found, truth = good
-    numbers = letterboxed(found, 416, centred=centred) / 416 * np.tile(sizes_of(found), 2)
+    numbers = letterboxed(found, 416, centered=centered) / 416 * np.tile(sizes_of(found), 2)
     cause = first_cause(broken_boxes(found, numbers), truth).cause
     assert "fractions of the letterboxed input" in cause
-    assert ("both sides" in cause) == centred
+    assert ("both sides" in cause) == centered
 
 
 def test_a_letterbox_offset_that_was_not_undone_is_found(good):
     found, truth = good
     scale = 416 / sizes_of(found).max(axis=1, keepdims=True)
-    boxes = letterboxed(found, 416, centred=True) / scale
+    boxes = letterboxed(found, 416, centered=True) / scale
     first = first_cause(broken_boxes(found, boxes), truth)
     assert first.cause == "the letterbox's scale is undone, its offset is not"
 

@@ -47,7 +47,7 @@ def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
     ]
     assert len(hints) == 1
     assert "AP50 is 0.000" in hints[0]
-    assert "boxes are corners (left, top, right, bottom), taken for centre" in hints[0]
+    assert "boxes are corners (left, top, right, bottom), taken for center" in hints[0]
     assert "--explain" in hints[0]
 
 

@@ -124,7 +124,7 @@ class AdaptiveStreamAdapter(TorchAdapter):
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights.
 
         Raises:
-            DatasetError: the data set names no classes, or nothing in it is labelled as this model learns.
+            DatasetError: the data set names no classes, or nothing in it is labeled as this model learns.
             OptionError: a checkpoint has other classes.
         """
         classes, options = _trainable(run.dataset), run.options

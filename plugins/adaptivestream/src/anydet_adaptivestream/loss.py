@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anydet.data.classmasks import UNLABELLED
-from anydet.training.sanitising import Sanitised, sanitise
+from anydet.data.classmasks import UNLABELED
+from anydet.training.sanitizing import Sanitized, sanitize
 from anydet_adaptivestream.model import fit
 
 NO_LABEL = -1
@@ -21,13 +21,13 @@ class Losses:
     """What one batch costs, as scalar tensors.
 
     Attributes:
-        total: the weighted sum, which is minimised.
-        segmentation: mean cross-entropy of the labelled pixels.
+        total: the weighted sum, which is minimized.
+        segmentation: mean cross-entropy of the labeled pixels.
         dice: 1 - the mean Dice coefficient of the classes that are there.
         classification: mean cross-entropy of the images whose class is known.
         nonfinite: number of logits that were NaN or infinite.
         clamped: number of finite logits beyond the limit.
-        unknown: number of labels that are neither classes nor "not labelled".
+        unknown: number of labels that are neither classes nor "not labeled".
     """
 
     total: Tensor
@@ -42,8 +42,8 @@ class Losses:
 class StableLoss(nn.Module):
     """Cross-entropy (and Dice) of pixels plus cross-entropy of images, on logits within ±10.
 
-    NaN becomes 0 and infinity the limit before the clamp; labels that are no class count as not labelled.
-    Each is counted, so that a caller can refuse to go on. Pixels that are not labelled, masks without pixels
+    NaN becomes 0 and infinity the limit before the clamp; labels that are no class count as not labeled.
+    Each is counted, so that a caller can refuse to go on. Pixels that are not labeled, masks without pixels
     and batches without any label cost nothing, with a gradient of zero. Pixel logits of another size than the
     target are stretched to it.
 
@@ -51,7 +51,7 @@ class StableLoss(nn.Module):
         segmentation_weight: of the pixels' cross-entropy.
         classification_weight: of the images' cross-entropy.
         dice_weight: of the pixels' Dice loss.
-        ignore_index: value of pixels that are not labelled.
+        ignore_index: value of pixels that are not labeled.
         limit: largest absolute logit.
     """
 
@@ -61,7 +61,7 @@ class StableLoss(nn.Module):
         classification_weight: float = 0.5,
         dice_weight: float = 0.0,
         *,
-        ignore_index: int = UNLABELLED,
+        ignore_index: int = UNLABELED,
         limit: float = 10.0,
     ) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class StableLoss(nn.Module):
         Args:
             seg_pred: (B, C, h, w) pixel logits.
             cls_pred: (B, C) image logits.
-            seg_target: (B, H, W) int64 class of each pixel, ``ignore_index`` where it is not labelled.
+            seg_target: (B, H, W) int64 class of each pixel, ``ignore_index`` where it is not labeled.
             cls_target: (B,) int64 class of each image, ``NO_LABEL`` where it is unknown.
         """
         if seg_target.numel():
@@ -99,12 +99,12 @@ class StableLoss(nn.Module):
         unknown = unknown_pixels + unknown_images
         return Losses(total, segmentation, dice, classification, nonfinite, clamped, unknown)
 
-    def _limited(self, logits: Tensor) -> Sanitised:
-        return sanitise(_in_full(logits), self.limit)
+    def _limited(self, logits: Tensor) -> Sanitized:
+        return sanitize(_in_full(logits), self.limit)
 
 
 def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, *, smooth: float = 1.0) -> Tensor:
-    """1 - the mean soft Dice coefficient of the classes that labelled pixels of the batch have; a scalar.
+    """1 - the mean soft Dice coefficient of the classes that labeled pixels of the batch have; a scalar.
 
     Source: Milletari et al. 2016, "V-Net", section 3, with plain instead of squared sums below the line, and
     ``smooth`` added above and below.
@@ -117,12 +117,11 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, *, smooth: floa
     """
     if not target.numel():
         return logits.sum() * 0.0
-    labelled = target != ignore_index
+    labeled = target != ignore_index
     true = (
-        functional.one_hot(torch.where(labelled, target, 0), logits.shape[1]).movedim(-1, 1)
-        * labelled[:, None]
+        functional.one_hot(torch.where(labeled, target, 0), logits.shape[1]).movedim(-1, 1) * labeled[:, None]
     )
-    found = logits.softmax(dim=1) * labelled[:, None]
+    found = logits.softmax(dim=1) * labeled[:, None]
     over = (0, 2, 3)
     overlap, size = (found * true).sum(over), found.sum(over) + true.sum(over)
     coefficient = (2.0 * overlap + smooth) / (size + smooth)
@@ -142,7 +141,7 @@ def _known(target: Tensor, classes: int, blank: int) -> tuple[Tensor, Tensor]:
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, blank: int) -> Tensor:
-    """Mean over what is labelled; 0 where nothing is."""
+    """Mean over what is labeled; 0 where nothing is."""
     if not target.numel():
         return logits.sum() * 0.0
     total = functional.cross_entropy(logits, target, ignore_index=blank, reduction="sum")

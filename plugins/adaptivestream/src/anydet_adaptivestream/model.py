@@ -62,10 +62,10 @@ class AdaptiveStream(nn.Module):
         )
         self.classifier = nn.Linear(WIDTH, classes)
         for module in self._own_modules():
-            initialise(module)
+            initialize(module)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) normalised images to pixel logits (B, C, H, W) and image logits (B, C).
+        """(B, 3, H, W) normalized images to pixel logits (B, C, H, W) and image logits (B, C).
 
         Sides that are no multiples of 32 are stretched bilinearly to the next multiple, and the pixel logits
         back to H x W.
@@ -77,7 +77,7 @@ class AdaptiveStream(nn.Module):
         return pixels, self.classifier(deepest.mean(dim=(2, 3)))
 
     def _own_modules(self) -> Iterator[nn.Module]:
-        """All but timm's, which initialises its own."""
+        """All but timm's, which initializes its own."""
         parts: list[nn.Module] = [self.neck, self.decoder, self.classifier]
         if self.architecture.encoder == "residual":
             parts.append(self.encoder)
@@ -97,8 +97,8 @@ def fit(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
     return functional.interpolate(maps, size=tuple(size_hw), mode="bilinear", align_corners=False)
 
 
-def initialise(module: nn.Module) -> None:
-    """Kaiming-normal weights and zero biases; normalisation starts as the identity.
+def initialize(module: nn.Module) -> None:
+    """Kaiming-normal weights and zero biases; normalization starts as the identity.
 
     Source: He et al. 2015, "Delving Deep into Rectifiers", equation 10. What torch calls the fan out of a
     transposed convolution counts its inputs.

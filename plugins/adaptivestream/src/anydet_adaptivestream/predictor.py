@@ -28,7 +28,7 @@ Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def input_of(sample: Sample, size: int) -> Tensor:
-    """(3, S, S) float32 input of a sample: stretched to a square of ``size`` pixels, normalised."""
+    """(3, S, S) float32 input of a sample: stretched to a square of ``size`` pixels, normalized."""
     image = resize(sample, (size, size)).image.float() / 255.0
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     return (image - mean) / std
@@ -40,7 +40,7 @@ def _unmarked(_name: str) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Predictor:
-    """How a model is asked: one image at a time, so that no result depends on the neighbours in a batch.
+    """How a model is asked: one image at a time, so that no result depends on the neighbors in a batch.
 
     Attributes:
         model: asked on the device and in the mode in which it is.

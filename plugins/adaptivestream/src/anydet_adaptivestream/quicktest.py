@@ -43,7 +43,7 @@ SHORT: Mapping[str, Any] = {
 _WARM_UP = 0.05
 """Share of the steps."""
 _FEWEST_STEPS, _LAST = 16, 10
-_NOT_FINITE = "train_sanitised_nonfinite_logits"
+_NOT_FINITE = "train_sanitized_nonfinite_logits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class QuickTest:
     """What a short run measured.
 
     Attributes:
-        steps: optimiser steps taken.
+        steps: optimizer steps taken.
         seconds: of everything: scenes, finding the pace, training, validation.
         step_s: seconds of a step, the median.
         learning_rate: lowest and highest.

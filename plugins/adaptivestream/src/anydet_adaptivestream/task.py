@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.training.sample import Sample
@@ -29,7 +29,7 @@ class AdaptiveStreamTraining(TrainingTask):
     Args:
         model: what is trained.
         predictor: how it is asked while training; knows the classes and the size of inputs.
-        loss: what it minimises.
+        loss: what it minimizes.
     """
 
     evaluators = ("semantic", "image-class", "coco")
@@ -51,7 +51,7 @@ class AdaptiveStreamTraining(TrainingTask):
         mask = resize(sample, (size, size)).semantic
         return {
             "images": input_of(sample, size),
-            "masks": torch.full((size, size), UNLABELLED) if mask is None else mask,
+            "masks": torch.full((size, size), UNLABELED) if mask is None else mask,
             "labels": torch.tensor(sample.label),
         }
 
@@ -71,7 +71,7 @@ class AdaptiveStreamTraining(TrainingTask):
             "clamped_logits": losses.clamped,
             "unknown_labels": losses.unknown,
         }
-        return StepOutput(named, losses.total, sanitised=counts)
+        return StepOutput(named, losses.total, sanitized=counts)
 
     def chance_losses(self) -> Mapping[str, float]:
         """Cross-entropy of an even guess."""
@@ -94,11 +94,11 @@ class AdaptiveStreamTraining(TrainingTask):
 def check_labels(sample: Sample, classes: ClassTable) -> None:
     """Raise ``DatasetError`` that names the image and the label that is no class."""
     mask = torch.zeros(0) if sample.semantic is None else sample.semantic
-    wrong = mask[(mask != UNLABELLED) & (mask >= len(classes))].tolist()
+    wrong = mask[(mask != UNLABELED) & (mask >= len(classes))].tolist()
     if wrong or sample.label >= len(classes):
         what = f"its class mask has {wrong[0]}" if wrong else f"its class is {sample.label}"
         raise DatasetError(
             f"image {sample.key}: {what}, the {len(classes)} classes are 0 to {len(classes) - 1} "
             f"({', '.join(classes.names[:10])})",
-            fix=f"correct the label ({UNLABELLED} is for pixels without one), or name the missing classes",
+            fix=f"correct the label ({UNLABELED} is for pixels without one), or name the missing classes",
         )

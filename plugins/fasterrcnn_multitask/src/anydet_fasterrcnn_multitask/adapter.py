@@ -96,7 +96,7 @@ class FasterRCNNMultiTask(TorchAdapter):
     def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterator[Tensor]:
         """(B, 3, H, W) inputs as ``predict`` prepares them, on the model's device.
 
-        Neighbours of one padded size share a batch, so B may be smaller than ``batch_size``.
+        Neighbors of one padded size share a batch, so B may be smaller than ``batch_size``.
         """
         predictor = replace(self._predictor(self._model, self._about), batch_size=batch_size)
         return map(stacked, predictor.batches(records))

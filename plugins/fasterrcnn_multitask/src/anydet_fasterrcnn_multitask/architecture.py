@@ -50,7 +50,7 @@ class Architecture:
         class_count: classes without the background.
         backbone: name, as torchvision has it.
         norm: ``frozen`` batch statistics (of pretrained weights), those of the ``batch``, or ``group``
-            normalisation, which learns from scratch with small batches (Wu and He 2018, "Group
+            normalization, which learns from scratch with small batches (Wu and He 2018, "Group
             Normalization"; He et al. 2019, "Rethinking ImageNet Pre-training").
         state_count: states that a thing can be in.
         pyramid_channels: features of each place of the pyramid.

@@ -84,7 +84,7 @@ def chosen_architecture(options: Mapping[str, Any], first: Saved | None) -> Arch
     """What options ask for, on top of what the first weights are.
 
     Without a wish, norms are those of the weights: a plain file's batch norms are frozen, because batches of
-    a detector are small; from scratch it is group normalisation. Anchors shrink with the images where
+    a detector are small; from scratch it is group normalization. Anchors shrink with the images where
     nothing has learned other ones.
     """
     given = {key: value for key, value in options.items() if value != "auto"}

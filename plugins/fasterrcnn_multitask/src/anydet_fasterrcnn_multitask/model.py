@@ -84,7 +84,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         return weight.device
 
     def prepare(self, image: Tensor) -> ImageList:
-        """One (3, H, W) image in 0..1 as an input: normalised, resized, padded to multiples of 32."""
+        """One (3, H, W) image in 0..1 as an input: normalized, resized, padded to multiples of 32."""
         with _switched((self.transform,), training=False):
             inputs: ImageList = self.transform([image])[0]
         return inputs

@@ -1,4 +1,4 @@
-"""Normalisation layers of backbones."""
+"""Normalization layers of backbones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST_GROUP_COUNT = 32
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalisation over 32 groups, or over as many as divide the channels (MobileNet's 24 and 40)."""
+    """Normalization over 32 groups, or over as many as divide the channels (MobileNet's 24 and 40)."""
     return nn.GroupNorm(math.gcd(_LARGEST_GROUP_COUNT, channels), channels)
 
 

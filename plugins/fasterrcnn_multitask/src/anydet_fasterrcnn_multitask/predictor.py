@@ -1,4 +1,4 @@
-"""Records to predictions, by way of inputs that no neighbour in a batch can change."""
+"""Records to predictions, by way of inputs that no neighbor in a batch can change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Prepared:
     Attributes:
         key: of the record.
         size_wh: of the image, in pixels.
-        tensor: (3, H, W), normalised, resized, and padded to multiples of 32 at its right and lower edges.
+        tensor: (3, H, W), normalized, resized, and padded to multiples of 32 at its right and lower edges.
         input_hw: size without the padding.
     """
 
@@ -48,7 +48,7 @@ class Predictor:
     """How a model is asked.
 
     Images share a batch only where their inputs have one size. torchvision pads smaller ones, and what is
-    found in an image then depends on its neighbours.
+    found in an image then depends on its neighbors.
 
     Attributes:
         model: asked on the device and in the mode in which it is.

@@ -127,7 +127,7 @@ def has_heads(state: Mapping[str, Tensor]) -> bool:
 
 
 def norm_of(state: Mapping[str, Tensor]) -> Norm:
-    """How the backbone of these weights normalises."""
+    """How the backbone of these weights normalizes."""
     body = [key for key in state if key.startswith("backbone.body.")]
     if not any(key.endswith("running_mean") for key in body):
         return "group"

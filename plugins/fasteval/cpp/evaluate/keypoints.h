@@ -34,10 +34,10 @@ struct KeypointPairs {
 inline void append_exponents(const Keypoints& k, const Truth& truth, std::size_t d, std::size_t g,
                              KeypointPairs& out) {
     const double* found = k.detections + d * k.count * 3;
-    const double* labelled = k.truth + g * k.count * 3;
+    const double* labeled = k.truth + g * k.count * 3;
     const double* box = k.truth_boxes + 4 * g;
     std::size_t visible = 0;
-    for (std::size_t i = 0; i < k.count; ++i) visible += labelled[3 * i + 2] > 0;
+    for (std::size_t i = 0; i < k.count; ++i) visible += labeled[3 * i + 2] > 0;
     const double left = box[0] - box[2], right = box[0] + box[2] * 2;
     const double top = box[1] - box[3], bottom = box[1] + box[3] * 2;
     const double* variances = k.variances + std::size_t(truth.classes[g]) * k.count;
@@ -45,9 +45,9 @@ inline void append_exponents(const Keypoints& k, const Truth& truth, std::size_t
     for (std::size_t i = 0; i < k.count; ++i) {
         double dx, dy;
         if (visible) {
-            if (!(labelled[3 * i + 2] > 0)) continue;
-            dx = found[3 * i] - labelled[3 * i];
-            dy = found[3 * i + 1] - labelled[3 * i + 1];
+            if (!(labeled[3 * i + 2] > 0)) continue;
+            dx = found[3 * i] - labeled[3 * i];
+            dy = found[3 * i + 1] - labeled[3 * i + 1];
         } else {
             dx = std::max(0.0, left - found[3 * i]) + std::max(0.0, found[3 * i] - right);
             dy = std::max(0.0, top - found[3 * i + 1]) + std::max(0.0, found[3 * i + 1] - bottom);

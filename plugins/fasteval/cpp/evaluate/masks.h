@@ -66,7 +66,7 @@ inline void decode_rle(const char* text, std::size_t size, std::int64_t limit, s
 // Pixels of one ring x1, y1, x2, y2, ...
 //
 // The source walks the whole boundary in steps of a fifth of a pixel and keeps the points where it crosses the
-// centre line of a column of pixels. Here those points alone are computed, edge by edge, by the same arithmetic.
+// center line of a column of pixels. Here those points alone are computed, edge by edge, by the same arithmetic.
 class Rasterizer {
   public:
     // Intervals of the ring's pixels, sorted and disjoint.
@@ -88,7 +88,7 @@ class Rasterizer {
     }
 
   private:
-    static constexpr int kScale = 5, kCentre = 2;  // steps to a pixel; the one before its centre line
+    static constexpr int kScale = 5, kCenter = 2;  // steps to a pixel; the one before its center line
     static constexpr double kFar = 1e6;
     struct Point {
         int x, y;
@@ -103,7 +103,7 @@ class Rasterizer {
         corners_.push_back(corners_.front());
     }
 
-    // Each step from x = 5 c + 2 to 5 c + 3, or back, crosses the centre line of column c.
+    // Each step from x = 5 c + 2 to 5 c + 3, or back, crosses the center line of column c.
     void cross(Point from, Point to) {
         const int dx = std::abs(to.x - from.x), dy = std::abs(to.y - from.y);
         if (dx == 0) return;
@@ -111,9 +111,9 @@ class Rasterizer {
         const Point low = flip ? to : from, high = flip ? from : to;
         const double slope = flat ? double(high.y - low.y) / dx : double(high.x - low.x) / dy;
         const int left = std::min(low.x, high.x), right = std::max(low.x, high.x);
-        int column = left <= kCentre ? 0 : (left - kCentre + kScale - 1) / kScale;
-        for (; column < width_ && kScale * column + kCentre < right; ++column) {
-            const int x = kScale * column + kCentre;
+        int column = left <= kCenter ? 0 : (left - kCenter + kScale - 1) / kScale;
+        for (; column < width_ && kScale * column + kCenter < right; ++column) {
+            const int x = kScale * column + kCenter;
             keep(column, flat ? line_of_flat(low, slope, x) : line_of_steep(low, slope, x, dy));
         }
     }
@@ -133,7 +133,7 @@ class Rasterizer {
 
     void keep(int column, int line) {
         // The source's ceil((line + .5) / 5 - .5), which is exact where it comes to a whole number.
-        const int y = line <= kCentre ? 0 : (line - kCentre + kScale - 1) / kScale;
+        const int y = line <= kCenter ? 0 : (line - kCenter + kScale - 1) / kScale;
         crossings_.emplace_back();
         crossings_.back().x = column;
         crossings_.back().y = std::min(y, height_);

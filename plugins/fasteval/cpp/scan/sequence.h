@@ -45,12 +45,12 @@ inline bool next_element(Cursor& c, char close) {
 }
 
 template <class Rows>
-End scan_until(Window& window, Rows& rows, uint64_t until, const std::atomic<bool>& cancelled) {
+End scan_until(Window& window, Rows& rows, uint64_t until, const std::atomic<bool>& canceled) {
   bool open = true;
   while (open) {
     const uint64_t at = window.offset();
     if (at >= until) return at == until ? End::reached : End::passed;
-    if (cancelled.load(std::memory_order_relaxed)) return End::passed;
+    if (canceled.load(std::memory_order_relaxed)) return End::passed;
     window.unit([&](Cursor& c) { open = rows.scan(c); }, [&] { rows.discard(); }, [&](Refusal& r) { rows.where(r); });
   }
   return End::closed;
@@ -77,7 +77,7 @@ class Pieces {
       const auto work = [this, &piece, &input, from, until, block] {
         try {
           piece.window.emplace(input, from, block);
-          piece.end = scan_until(*piece.window, piece.rows, until, cancelled_);
+          piece.end = scan_until(*piece.window, piece.rows, until, canceled_);
         } catch (...) {
           piece.problem = std::current_exception();
         }
@@ -91,7 +91,7 @@ class Pieces {
     }
   }
   ~Pieces() {
-    cancelled_ = true;
+    canceled_ = true;
     for (auto& piece : pieces_)
       if (piece && piece->thread.joinable()) piece->thread.join();
   }
@@ -102,12 +102,12 @@ class Pieces {
     if (pieces_[k]->thread.joinable()) pieces_[k]->thread.join();
     return *pieces_[k];
   }
-  const std::atomic<bool>& cancelled() const { return never_; }
+  const std::atomic<bool>& canceled() const { return never_; }
 
  private:
   std::vector<uint64_t> starts_;
   std::vector<std::unique_ptr<Piece<Rows>>> pieces_;
-  std::atomic<bool> cancelled_{false};
+  std::atomic<bool> canceled_{false};
   const std::atomic<bool> never_{false};
 };
 
@@ -115,7 +115,7 @@ class Pieces {
 template <class Rows>
 void scan_sequence(Window& window, Rows& rows, const Mark& mark, const Options& options) {
   Pieces<Rows> pieces(window.input(), guess_starts(window.input(), window.offset(), mark, options), options.block);
-  End end = scan_until(window, rows, pieces.start(0), pieces.cancelled());
+  End end = scan_until(window, rows, pieces.start(0), pieces.canceled());
   for (size_t k = 0; k < pieces.size() && end != End::closed; ++k) {
     if (end == End::reached && window.offset() == pieces.start(k)) {
       Piece<Rows>& piece = pieces.wait(k);
@@ -124,7 +124,7 @@ void scan_sequence(Window& window, Rows& rows, const Mark& mark, const Options& 
       window = std::move(*piece.window);
       end = piece.end;
     } else {
-      end = scan_until(window, rows, pieces.start(k + 1), pieces.cancelled());
+      end = scan_until(window, rows, pieces.start(k + 1), pieces.canceled());
     }
   }
 }

@@ -129,13 +129,13 @@ def _image(path: str, given: Sequence[Tensor]) -> Tensor:
         raise ModelError(
             f"{path} is no detector that this adapter knows: it needs one float input of (B, 3, H, W) or "
             f"(B, H, W, 3), and the inputs are: {'; '.join(map(str, given)) or 'none'}",
-            fix="export the network from normalised images on",
+            fix="export the network from normalized images on",
         )
     channels = images[0].shape[-1 if _is_channels_last(images[0]) else -3]
     if isinstance(channels, int) and channels != _CHANNELS:
         raise ModelError(
             f"{path}: the image input {images[0]} is neither (B, 3, H, W) nor (B, H, W, 3)",
-            fix="export it for colour images",
+            fix="export it for color images",
         )
     return images[0]
 

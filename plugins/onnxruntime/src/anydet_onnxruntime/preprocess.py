@@ -14,7 +14,7 @@ from anydet.types import ByteImage, FloatArray, Size
 from anydet_onnxruntime.presets import Recipe
 
 Input = NDArray[Any]
-RESIZES = ("letterbox", "letterbox-centre", "stretch", "shortest")
+RESIZES = ("letterbox", "letterbox-center", "stretch", "shortest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +66,15 @@ def place(image_wh: Size, size_wh: Size, resize: str) -> Placement:
     content = (max(1, round(image_width * ratio)), max(1, round(image_height * ratio)))
     if resize == "shortest":
         return Placement(image_wh, content, (0, 0), content)
-    centred = resize == "letterbox-centre"
-    offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centred else (0, 0)
+    centered = resize == "letterbox-center"
+    offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
     return Placement(image_wh, content, offset, size_wh)
 
 
 class Preprocessor:
     """Fills model inputs as a recipe says.
 
-    A pixel has 256 values, so normalisation is a look-up; the tables are computed once.
+    A pixel has 256 values, so normalization is a look-up; the tables are computed once.
 
     Args:
         recipe: resize, channels, mean, std and pad.

@@ -19,7 +19,7 @@ class Recipe:
     Attributes:
         layout: name in ``layouts.LAYOUTS``.
         size_wh: input (width, height) where the model's own is dynamic.
-        resize: ``letterbox`` (image in the top left corner), ``letterbox-centre``, ``stretch``, or
+        resize: ``letterbox`` (image in the top left corner), ``letterbox-center``, ``stretch``, or
             ``shortest`` (aspect ratio kept without padding: short side to the smaller number of ``size_wh``,
             long side at most the larger; where the model's input is fixed it is stretched instead).
         channels: ``rgb`` or ``bgr``.
@@ -46,7 +46,7 @@ class Recipe:
     def images(self) -> str:
         """How images are prepared, in a few words: ``letterbox, RGB 0..1``."""
         plain = {_ONE: "0..255", _UNIT: "0..1"}.get(self.std) if self.mean == _ZERO else None
-        return f"{self.resize}, {self.channels.upper()} {plain or 'normalised'}"
+        return f"{self.resize}, {self.channels.upper()} {plain or 'normalized'}"
 
 
 _ZERO: Triple = (0.0, 0.0, 0.0)
@@ -61,7 +61,7 @@ PRESETS = {
     "nanodet": Recipe(
         "nanodet",
         (320, 320),
-        "letterbox-centre",
+        "letterbox-center",
         "bgr",
         (103.53, 116.28, 123.675),
         (57.375, 57.12, 58.395),
@@ -69,18 +69,18 @@ PRESETS = {
         pad=0.0,
     ),
     "fastestdet": Recipe("fastestdet", (352, 352), "stretch", "bgr", _ZERO, _UNIT, 0.45),
-    "ultralytics": Recipe("ultralytics", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.7),
+    "ultralytics": Recipe("ultralytics", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.7),
     "ultralytics-segment": Recipe(
-        "ultralytics-segment", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.7
+        "ultralytics-segment", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.7
     ),
-    "ultralytics-end2end": Recipe("end2end", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
-    "yolov5": Recipe("yolov5", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, 0.6),
+    "ultralytics-end2end": Recipe("end2end", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
+    "yolov5": Recipe("yolov5", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.6),
     "detr": Recipe("detr", (1333, 800), "shortest", "rgb", _IMAGENET_MEAN, _IMAGENET_STD, None),
     "rtdetr": Recipe("detr-sigmoid", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
     "rtdetr-deploy": Recipe("separate", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
     "torchvision": Recipe("separate", (1333, 800), "shortest", "rgb", _ZERO, _UNIT, None, first_label=1),
-    "yolo-nms": Recipe("separate", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
-    "efficient-nms": Recipe("counted", (640, 640), "letterbox-centre", "rgb", _ZERO, _UNIT, None),
+    "yolo-nms": Recipe("separate", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
+    "efficient-nms": Recipe("counted", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
     "scrfd": Recipe(
         "scrfd", (640, 640), "letterbox", "rgb", _HALF, (128.0, 128.0, 128.0), 0.4, pad=0.0, names=("face",)
     ),

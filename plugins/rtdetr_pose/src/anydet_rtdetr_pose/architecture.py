@@ -24,7 +24,7 @@ class Backbone(_Part, frozen=True, kw_only=True):
 
     Attributes:
         name: a registered backbone, ``timm:<name>``, or ``package.module:factory``.
-        norm: its normalisation; ``None`` is the backbone's own.
+        norm: its normalization; ``None`` is the backbone's own.
         args: what its factory takes: ``width_mult``, ``depth_mult``, or those of ``timm.create_model``.
     """
 
@@ -90,7 +90,7 @@ class Heads(_Part, frozen=True, kw_only=True):
 
 
 class Mim(_Part, frozen=True, kw_only=True):
-    """Masked image modelling; see ``mim``.
+    """Masked image modeling; see ``mim``.
 
     Attributes:
         mask_prob: share of patches that are hidden.
@@ -110,7 +110,7 @@ class Inputs(_Part, frozen=True, kw_only=True):
 
     Attributes:
         size_wh: width and height in pixels, multiples of 32.
-        resize: ``stretch`` changes the aspect ratio, ``letterbox`` keeps it and adds grey margins.
+        resize: ``stretch`` changes the aspect ratio, ``letterbox`` keeps it and adds gray margins.
     """
 
     size_wh: tuple[int, int] = (640, 640)
@@ -129,7 +129,7 @@ class Architecture(_Part, frozen=True, kw_only=True):
         num_denoising: queries in training that start at noisy truths; 0 for none.
         label_noise: share of their classes that is wrong.
         box_noise: how far their boxes are off, in shares of their size.
-        mim: masked image modelling; ``None`` for none.
+        mim: masked image modeling; ``None`` for none.
         published: config of a model of ``transformers`` that is taken as it is, in place of ``model``.
     """
 

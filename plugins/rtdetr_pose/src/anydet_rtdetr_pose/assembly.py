@@ -117,7 +117,7 @@ def chosen_architecture(
 
 
 def chosen_mim(options: Mapping[str, Any]) -> Mim | None:
-    """Masked image modelling by the keys ``mim_...``, or ``None`` without ``enable_mim``."""
+    """Masked image modeling by the keys ``mim_...``, or ``None`` without ``enable_mim``."""
     if not options.get("enable_mim", False):
         return None
     return Mim(

@@ -28,12 +28,12 @@ class MLP(nn.Sequential):
 class QueryHeads(nn.ModuleDict):
     """One head a quantity, shared by all decoder layers, as DETR shares its heads (Carion et al. 2020).
 
-    * ``log_z``: log of the depth in metres that the object's centre would have if the focal length were the
+    * ``log_z``: log of the depth in meters that the object's center would have if the focal length were the
       input's longer side in pixels; see ``recovery``.
     * ``rot6d``: first two columns of R as seen along the ray to the object; see ``posing.rotations_seen``.
-    * ``offsets``: projected centre minus box centre, in widths and heights of the box.
+    * ``offsets``: projected center minus box center, in widths and heights of the box.
     * ``log_sigma_z``, ``log_sigma_rot``: log of the scale of the Laplace distribution of their errors.
-    * ``keypoints``: x, y from the box centre in widths and heights of the box, and a logit of being labelled.
+    * ``keypoints``: x, y from the box center in widths and heights of the box, and a logit of being labeled.
 
     Args:
         width: features of a query.

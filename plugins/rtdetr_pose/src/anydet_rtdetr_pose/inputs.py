@@ -44,13 +44,13 @@ class Prepared:
     def camera_to_input(self, camera: Intrinsics) -> FloatArray:
         """(4,) fx, fy, cx, cy in pixels of the input."""
         focal = np.array([camera.fx, camera.fy]) * self.scale
-        centre = np.array([camera.cx, camera.cy]) * self.scale + self.corner
-        return np.concatenate([focal, centre])
+        center = np.array([camera.cx, camera.cy]) * self.scale + self.corner
+        return np.concatenate([focal, center])
 
     def camera_to_image(self, intrinsics: FloatArray) -> Intrinsics:
         """The camera in pixels of the image, of (4,) fx, fy, cx, cy in pixels of the input."""
-        focal, centre = intrinsics[:2] / self.scale, self.to_image(intrinsics[2:])
-        return Intrinsics(float(focal[0]), float(focal[1]), float(centre[0]), float(centre[1]))
+        focal, center = intrinsics[:2] / self.scale, self.to_image(intrinsics[2:])
+        return Intrinsics(float(focal[0]), float(focal[1]), float(center[0]), float(center[1]))
 
 
 def fit(sample: Sample, inputs: Inputs) -> Sample:
@@ -87,5 +87,5 @@ def prepare_image(key: str, image: ByteImage, camera: Intrinsics | None, inputs:
 
 
 def model_input(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) in 0..1 of uint8; published weights expect no further normalisation."""
+    """(B, 3, H, W) in 0..1 of uint8; published weights expect no further normalization."""
     return pixels.float() / 255

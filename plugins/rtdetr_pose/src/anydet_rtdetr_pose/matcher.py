@@ -74,7 +74,7 @@ class Matcher:
 
     Attributes:
         class_cost: of what the focal loss says.
-        box_cost: of the L1 distance of centres and sizes in shares.
+        box_cost: of the L1 distance of centers and sizes in shares.
         giou_cost: of 1 - GIoU.
         z: of the difference of log depths.
         rotation: of the angle in radians to the nearest pose that looks the same.

@@ -1,10 +1,10 @@
-"""Masked image modelling: what a model makes of hidden places is to be what a teacher sees there.
+"""Masked image modeling: what a model makes of hidden places is to be what a teacher sees there.
 
 Patches of an image are hidden. From what the hybrid encoder makes of the rest, a small decoder predicts the
-projected features that a teacher has of the whole image. Nobody needs to have labelled it.
+projected features that a teacher has of the whole image. Nobody needs to have labeled it.
 
 Sources: He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners" (most patches are hidden, a light
-decoder); Baevski et al. 2022, "data2vec" (targets are the normalised features of an averaged teacher).
+decoder); Baevski et al. 2022, "data2vec" (targets are the normalized features of an averaged teacher).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
 from anydet_rtdetr_pose.architecture import Mim
 
-_GREY = 0.5
+_GRAY = 0.5
 
 
 class Pyramid(nn.Module):
@@ -73,7 +73,7 @@ class Teacher(nn.Module):
 
 
 class MimBranch(nn.Module):
-    """What masked image modelling adds to a model; predictions do not use it.
+    """What masked image modeling adds to a model; predictions do not use it.
 
     Args:
         spec: how much is hidden, and who the teacher is.
@@ -87,7 +87,7 @@ class MimBranch(nn.Module):
     def __init__(self, spec: Mim, width: int, pyramid: Pyramid) -> None:
         super().__init__()
         self.spec = spec
-        self.mask_value = nn.Parameter(torch.full((3, 1, 1), _GREY))
+        self.mask_value = nn.Parameter(torch.full((3, 1, 1), _GRAY))
         self.decoder = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 1)
         )
@@ -106,7 +106,7 @@ class MimBranch(nn.Module):
         return drawn.to(images.device)
 
     def hide(self, images: Tensor, patches: Tensor) -> Tensor:
-        """The images with a learned colour in place of the patches that are hidden."""
+        """The images with a learned color in place of the patches that are hidden."""
         hidden = self._cells(patches, images, images)[:, None]
         return torch.where(hidden, self.mask_value.to(images.dtype), images)
 
@@ -122,7 +122,7 @@ class MimBranch(nn.Module):
             targets: projected features of the whole images, likewise.
         """
         losses = [
-            hidden_loss(self.decoder(state), normalised(target), self._cells(patches, images, target))
+            hidden_loss(self.decoder(state), normalized(target), self._cells(patches, images, target))
             for state, target in zip(states, targets, strict=True)
         ]
         return torch.stack(losses).mean()
@@ -135,7 +135,7 @@ class MimBranch(nn.Module):
         return spread[:, :height, :width]
 
 
-def normalised(features: Tensor) -> Tensor:
+def normalized(features: Tensor) -> Tensor:
     """(B, d, h, w) features of each place with mean 0 and variance 1, as float32."""
     rows = features.float().movedim(1, -1)
     return F.layer_norm(rows, rows.shape[-1:]).movedim(-1, 1)

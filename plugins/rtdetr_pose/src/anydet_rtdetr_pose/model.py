@@ -22,7 +22,7 @@ from anydet.errors import OptionError
 from anydet_rtdetr_pose.architecture import Architecture
 from anydet_rtdetr_pose.backbones import STRIDES, build_backbone
 from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
-from anydet_rtdetr_pose.initialisation import initialise
+from anydet_rtdetr_pose.initialization import initialize
 from anydet_rtdetr_pose.mim import MimBranch, Pyramid
 from anydet_rtdetr_pose.norms import kept_statistics
 from anydet_rtdetr_pose.outputs import Denoising, Outputs
@@ -75,7 +75,7 @@ class PoseDetector(nn.Module):
 
         Args:
             images: (B, 3, H, W) in 0..1, sides multiples of 32.
-            labels: in training, ``class_labels`` (T,) and ``boxes`` (T, 4) of each image, centre and size in
+            labels: in training, ``class_labels`` (T,) and ``boxes`` (T, 4) of each image, center and size in
                 shares; denoising queries start near them.
         """
         images = images.contiguous(memory_format=torch.channels_last)
@@ -103,11 +103,11 @@ class PoseDetector(nn.Module):
             generator: chooses the patches; on the CPU. ``None`` is torch's own.
 
         Raises:
-            OptionError: the model was built without masked image modelling.
+            OptionError: the model was built without masked image modeling.
         """
         if self.mim is None:
             raise OptionError(
-                "the model has no branch of masked image modelling",
+                "the model has no branch of masked image modeling",
                 fix="train it with --enable-mim; a run can start from a checkpoint that has none",
             )
         patches = self.mim.draw(images, generator)
@@ -141,7 +141,7 @@ def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
     detector.model.encoder_input_proj = nn.ModuleList(
         nn.Sequential(nn.Conv2d(count, width, 1, bias=False), nn.BatchNorm2d(width)) for count in channels
     )
-    initialise(detector)
+    initialize(detector)
     return detector
 
 

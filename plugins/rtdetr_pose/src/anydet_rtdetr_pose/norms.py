@@ -1,4 +1,4 @@
-"""Other normalisations in place of a network's batch norms."""
+"""Other normalizations in place of a network's batch norms."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def _other(norm: nn.BatchNorm2d, kind: Norm) -> nn.Module:
         return _group(norm)
     if kind == "frozenbn":
         return _frozen(norm)
-    return _synchronised(norm) if kind == "syncbn" else norm
+    return _synchronized(norm) if kind == "syncbn" else norm
 
 
-def _synchronised(norm: nn.BatchNorm2d) -> nn.Module:
-    # torch's own refuses tensors on the CPU, and one process needs no synchronising
+def _synchronized(norm: nn.BatchNorm2d) -> nn.Module:
+    # torch's own refuses tensors on the CPU, and one process needs no synchronizing
     several = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not several or not torch.cuda.is_available():
         return norm

@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: (B, L, Q, C) of classes; sigmoid.
-        boxes: (B, L, Q, 4) centre and size in shares of the input.
+        boxes: (B, L, Q, 4) center and size in shares of the input.
         heads: name -> (B, L, Q, n); see ``QueryHeads``.
         proposal_logits: (B, P, C) of the encoder's proposals, of which queries are made.
         proposal_boxes: (B, P, 4).

@@ -9,13 +9,13 @@ _EPS = 1e-9
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """(..., 4) centre and size to corners."""
+    """(..., 4) center and size to corners."""
     half = boxes[..., 2:] / 2
     return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
 
 
 def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of (..., 4) boxes as centre and size.
+    """IoU and generalized IoU of (..., 4) boxes as center and size.
 
     Source: Rezatofighi et al. 2019, "Generalized Intersection over Union".
     """

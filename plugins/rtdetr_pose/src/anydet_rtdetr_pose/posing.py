@@ -16,15 +16,15 @@ class Told(NamedTuple):
     """Poses of queries of any shape.
 
     Attributes:
-        log_z: (...,) log metres.
+        log_z: (...,) log meters.
         rotations: (..., 3, 3).
-        centres_px: (..., 2) projected centres in pixels of the input.
+        centers_px: (..., 2) projected centers in pixels of the input.
         translations_m: (..., 3).
     """
 
     log_z: Tensor
     rotations: Tensor
-    centres_px: Tensor
+    centers_px: Tensor
     translations_m: Tensor
 
 
@@ -33,22 +33,22 @@ def told_by(heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size
 
     Args:
         heads: ``log_z`` (..., 1), ``rot6d`` (..., 6), ``offsets`` (..., 2); see ``QueryHeads``.
-        boxes: (..., 4) of the same queries, centre and size in shares.
+        boxes: (..., 4) of the same queries, center and size in shares.
         intrinsics: (..., 4) of the input, in pixels, which may be broadcast.
         size_wh: (2,) of the input in pixels.
     """
     log_z = heads["log_z"][..., 0] + depth_shift(intrinsics, size_wh.max())
-    centres = (boxes[..., :2] + heads["offsets"] * boxes[..., 2:]) * size_wh
-    cameras = intrinsics.expand(*centres.shape[:-1], 4)
+    centers = (boxes[..., :2] + heads["offsets"] * boxes[..., 2:]) * size_wh
+    cameras = intrinsics.expand(*centers.shape[:-1], 4)
     return Told(
         log_z,
-        rotations_seen(heads["rot6d"], centres.detach(), cameras),
-        centres,
-        translation_m(centres, log_z, cameras),
+        rotations_seen(heads["rot6d"], centers.detach(), cameras),
+        centers,
+        translation_m(centers, log_z, cameras),
     )
 
 
-def rotations_seen(rot6d: Tensor, centres_px: Tensor, intrinsics: Tensor) -> Tensor:
+def rotations_seen(rot6d: Tensor, centers_px: Tensor, intrinsics: Tensor) -> Tensor:
     """(..., 3, 3) rotations in the camera's frame of ``rot6d`` (..., 6) seen along the ray of its object.
 
     An object that moves sideways shows another side of itself: what a query sees is the rotation relative to
@@ -56,9 +56,9 @@ def rotations_seen(rot6d: Tensor, centres_px: Tensor, intrinsics: Tensor) -> Ten
 
     Args:
         rot6d: (..., 6) first two columns.
-        centres_px: (..., 2) projected centres.
+        centers_px: (..., 2) projected centers.
         intrinsics: (..., 4) in the same pixels.
     """
-    across = (centres_px - intrinsics[..., 2:]) / intrinsics[..., :2]
+    across = (centers_px - intrinsics[..., 2:]) / intrinsics[..., :2]
     rays = torch.cat([across, torch.ones_like(across[..., :1])], dim=-1)
     return turn_to(rays) @ matrix_from_rot6d(rot6d)

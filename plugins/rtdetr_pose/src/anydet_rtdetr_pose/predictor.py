@@ -35,7 +35,7 @@ class Rows:
     Attributes:
         scores: (N,) falling.
         class_ids: (N,).
-        boxes: (N, 4) centre and size in shares of the input.
+        boxes: (N, 4) center and size in shares of the input.
         heads: name -> (N, n); see ``QueryHeads``.
         camera: (4,) of ``CameraHead``, or ``None``.
     """
@@ -154,8 +154,8 @@ class Predictor:
         that head there are depths as the nominal camera would see them, and no translations.
         """
         heads, inputs = rows.heads, self.model.architecture.inputs
-        centres = (rows.boxes[:, :2] + heads["offsets"] * rows.boxes[:, 2:]) * np.array(inputs.size_wh)
-        offsets = image.to_image(centres) - (boxes[:, :2] + boxes[:, 2:]) / 2
+        centers = (rows.boxes[:, :2] + heads["offsets"] * rows.boxes[:, 2:]) * np.array(inputs.size_wh)
+        offsets = image.to_image(centers) - (boxes[:, :2] + boxes[:, 2:]) / 2
         nominal = nominal_camera(inputs.size_wh).numpy()
         camera, delta, used = image.camera, None, nominal
         if camera is not None:
@@ -168,7 +168,7 @@ class Predictor:
             change = rows.camera * shares / np.concatenate([[1.0, 1.0], image.scale])
             delta = np.tile(change, (len(boxes), 1))
         log_z = heads["log_z"][:, 0] + _depth_shift(used, max(inputs.size_wh))
-        seen = (torch.from_numpy(values) for values in (heads["rot6d"], centres, used))
+        seen = (torch.from_numpy(values) for values in (heads["rot6d"], centers, used))
         rotations = rotations_seen(*seen).numpy()
         translations = None
         if camera is not None:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 
-def translation_m(centres_px: Tensor, log_z: Tensor, intrinsics: Tensor) -> Tensor:
+def translation_m(centers_px: Tensor, log_z: Tensor, intrinsics: Tensor) -> Tensor:
     """(..., 3) translations of the contract: ``X = (u - cx) / fx Z``, ``Y = (v - cy) / fy Z``, ``Z = exp``.
 
     Args:
-        centres_px: (..., 2) projected centres u, v, which are box centres and offsets.
-        log_z: (...,) log metres.
-        intrinsics: (..., 4) fx, fy, cx, cy in the pixels of ``centres_px``, ``k_delta`` applied.
+        centers_px: (..., 2) projected centers u, v, which are box centers and offsets.
+        log_z: (...,) log meters.
+        intrinsics: (..., 4) fx, fy, cx, cy in the pixels of ``centers_px``, ``k_delta`` applied.
     """
     depth = log_z.exp()[..., None]
-    return torch.cat([(centres_px - intrinsics[..., 2:]) / intrinsics[..., :2] * depth, depth], dim=-1)
+    return torch.cat([(centers_px - intrinsics[..., 2:]) / intrinsics[..., :2] * depth, depth], dim=-1)
 
 
 def projected_px(translations_m: Tensor, intrinsics: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Saved:
     def put_into(self, model: PoseDetector) -> None:
         """Give a model the weights, its classes those of the same name, its heads those that there are.
 
-        So is masked image modelling; its teacher begins as the model where none was saved.
+        So is masked image modeling; its teacher begins as the model where none was saved.
 
         Raises ``TrainingError`` where the rest does not fit.
         """

@@ -14,7 +14,7 @@ from anydet_rtdetr_pose.task import PoseTraining
 class Stages(TrainingHook):
     """Tells the task how far a run is, and freezes all but one head in its first steps.
 
-    What is frozen has no gradient, so that no optimiser moves it, and is in evaluation mode, so that no norm
+    What is frozen has no gradient, so that no optimizer moves it, and is in evaluation mode, so that no norm
     collects statistics.
 
     Args:

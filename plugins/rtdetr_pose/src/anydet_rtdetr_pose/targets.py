@@ -18,7 +18,7 @@ class Targets(NamedTuple):
     Attributes:
         valid: (B, T) bool, false in padding.
         class_ids: (B, T) int64.
-        boxes: (B, T, 4) centre and size in shares of the input.
+        boxes: (B, T, 4) center and size in shares of the input.
         posed: (B, T) bool, whether rotation, translation and camera are known.
         rotations: (B, T, 3, 3) object to camera; the identity where unknown.
         translations_m: (B, T, 3) in the camera frame; (0, 0, 1) where unknown.

@@ -44,7 +44,7 @@ class PoseTraining(TrainingTask):
         predictor: how it is asked while training.
 
     Attributes:
-        steps_done: optimiser steps taken; matching costs that begin later look at it.
+        steps_done: optimizer steps taken; matching costs that begin later look at it.
     """
 
     evaluators = ("coco", "pose")

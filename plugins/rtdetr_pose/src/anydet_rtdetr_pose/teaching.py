@@ -1,4 +1,4 @@
-"""``Teaching``: the teacher of masked image modelling follows the model while it is trained."""
+"""``Teaching``: the teacher of masked image modeling follows the model while it is trained."""
 
 from __future__ import annotations
 

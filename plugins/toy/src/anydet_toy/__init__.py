@@ -14,7 +14,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="toy",
             factory="anydet_toy.adapter:ToyAdapter",
-            summary="Coloured shapes of 'anydet synth' by colour and connected components",
+            summary="Colored shapes of 'anydet synth' by color and connected components",
             tasks=("detect", "segment"),
             capabilities=("predict",),
             options_schema="anydet_toy:options.schema.json",

@@ -1,4 +1,4 @@
-"""The detector: smooth, give each pixel a class by its colour, and take connected regions as objects."""
+"""The detector: smooth, give each pixel a class by its color, and take connected regions as objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anydet.geometry.regions import Regions, find_regions
 from anydet.plugins import Adapter
 from anydet.plugins.options import check_options, load_schema
 from anydet.types import RLE, AdapterSettings, ByteImage, ClassTable, FloatArray, ImagePredictions, IntArray
-from anydet_toy.colours import PROTOTYPES, ColourTable, smooth
+from anydet_toy.colors import PROTOTYPES, ColorTable, smooth
 
 SURE_AREA_PX = 30.0
 """Evidence is 1 - exp(-area / this): 63 % at this many pixels, 95 % at three times as many."""
@@ -27,7 +27,7 @@ class ToyAdapter(Adapter):
         schema = load_schema("anydet_toy:options.schema.json")
         self.options = check_options(settings.options, schema, owner="toy")
         limits = {key: self.options[key] for key in ("hue_tolerance_deg", "min_saturation", "min_chroma")}
-        self.table = ColourTable.build(**limits)
+        self.table = ColorTable.build(**limits)
 
     @property
     def classes(self) -> ClassTable:
@@ -48,10 +48,10 @@ class ToyAdapter(Adapter):
 
     def _detect(self, key: str, image: ByteImage) -> ImagePredictions:
         with self.stage("preprocess"):
-            colours = self.table.index(smooth(image, self.options["smoothing_px"]))
+            colors = self.table.index(smooth(image, self.options["smoothing_px"]))
         with self.stage("model"):
-            regions = find_regions(self.table.class_ids[colours])
-            scores = score(regions, self.table.fits[colours])
+            regions = find_regions(self.table.class_ids[colors])
+            scores = score(regions, self.table.fits[colors])
         with self.stage("postprocess"):
             big = regions.areas_px >= self.options["min_area_px"]
             keep = np.flatnonzero(big & (scores >= self.settings.score_floor))
@@ -66,23 +66,23 @@ class ToyAdapter(Adapter):
 
 
 def score(regions: Regions, fits: FloatArray) -> FloatArray:
-    """(N,) confidence in [0, 1]: colour fit x shape fit x evidence.
+    """(N,) confidence in [0, 1]: color fit x shape fit x evidence.
 
-    Colour fit is the mean over a region's pixels. Shape fit falls as the region covers less or more of its
+    Color fit is the mean over a region's pixels. Shape fit falls as the region covers less or more of its
     box than whole shapes of its class do. Evidence grows with the number of pixels.
 
     Args:
         regions: N regions of an image.
-        fits: (H, W) how well each pixel has its class's colour, in [0, 1].
+        fits: (H, W) how well each pixel has its class's color, in [0, 1].
     """
     inside = regions.index_map >= 0
-    colour = np.bincount(regions.index_map[inside], fits[inside], len(regions)) / regions.areas_px
+    color = np.bincount(regions.index_map[inside], fits[inside], len(regions)) / regions.areas_px
     least, greatest = np.array([prototype.fill for prototype in PROTOTYPES])[regions.values].T
     sides = regions.boxes_xyxy_px[:, 2:] - regions.boxes_xyxy_px[:, :2]
     fill = regions.areas_px / sides.prod(axis=1)
     shape = np.exp(-4.0 * np.maximum(0.0, np.maximum(least - fill, fill - greatest)))
     evidence = 1.0 - np.exp(-regions.areas_px / SURE_AREA_PX)
-    confidence: FloatArray = np.clip(colour * shape * evidence, 0.0, 1.0)
+    confidence: FloatArray = np.clip(color * shape * evidence, 0.0, 1.0)
     return confidence
 
 

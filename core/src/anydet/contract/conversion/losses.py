@@ -37,7 +37,7 @@ def _poses(p: ImagePredictions) -> int:
 
 
 def _visibilities(p: ImagePredictions) -> int:
-    """Detections with a visibility that says more than that an unlabelled point is missing."""
+    """Detections with a visibility that says more than that an unlabeled point is missing."""
     if p.keypoint_visibility is None or p.keypoints is None:
         return 0
     missing = np.isnan(p.keypoints[..., :2]).any(axis=2)

@@ -1,7 +1,7 @@
-"""``Bicycle``: the measures and colours of one bicycle, and the frame that holds its parts.
+"""``Bicycle``: the measures and colors of one bicycle, and the frame that holds its parts.
 
 Its plane: the ground is y = 0, y points down, the back wheel stands at x = 0, the front wheel to the right; a
-unit is about a metre.
+unit is about a meter.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.data.bikes.curves import near, path, ring
-from anydet.data.bikes.marks import Colour, Mark
+from anydet.data.bikes.marks import Color, Mark
 from anydet.types import FloatArray
 
-STEEL: Colour = (176, 180, 186)
-RUBBER: Colour = (44, 44, 48)
+STEEL: Color = (176, 180, 186)
+RUBBER: Color = (44, 44, 48)
 
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Colours that differ between bicycles."""
+    """Colors that differ between bicycles."""
 
-    frame: Colour
-    tyre: Colour
-    mudguard: Colour
-    leather: Colour
-    case: Colour
-    guard: Colour
-    lock: Colour
+    frame: Color
+    tire: Color
+    mudguard: Color
+    leather: Color
+    case: Color
+    guard: Color
+    lock: Color
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Bicycle:
         saddle: height of the saddle above the ground.
         crank_deg: where the front pedal is, 0 being straight ahead.
         step: how far the top tube hangs down, 0 (diamond frame) to 1 (step-through).
-        paint: its colours.
+        paint: its colors.
     """
 
     radius: float
@@ -54,17 +54,17 @@ class Bicycle:
 
     @property
     def back_hub(self) -> FloatArray:
-        """Centre of the back wheel."""
+        """Center of the back wheel."""
         return np.array([0.0, -self.radius])
 
     @property
     def front_hub(self) -> FloatArray:
-        """Centre of the front wheel."""
+        """Center of the front wheel."""
         return np.array([self.length, -self.radius])
 
     @property
     def crank(self) -> FloatArray:
-        """Centre of the cranks."""
+        """Center of the cranks."""
         return np.array([0.43 * self.length, -0.28])
 
     @property
@@ -125,7 +125,7 @@ class Bicycle:
 
 
 def build_bicycle(rng: np.random.Generator) -> Bicycle:
-    """A bicycle of random measures and colours."""
+    """A bicycle of random measures and colors."""
     return Bicycle(
         radius=rng.uniform(0.31, 0.35),
         length=rng.uniform(1.0, 1.12),
@@ -137,27 +137,27 @@ def build_bicycle(rng: np.random.Generator) -> Bicycle:
 
 
 def _mix(rng: np.random.Generator) -> Paint:
-    frame = _colour(rng, (0.0, 1.0), (0.55, 0.95), (0.35, 0.8))
-    dark = _colour(rng, (0.0, 1.0), (0.0, 0.2), (0.15, 0.3))
-    cream = _colour(rng, (0.1, 0.16), (0.1, 0.3), (0.8, 0.95))
+    frame = _color(rng, (0.0, 1.0), (0.55, 0.95), (0.35, 0.8))
+    dark = _color(rng, (0.0, 1.0), (0.0, 0.2), (0.15, 0.3))
+    cream = _color(rng, (0.1, 0.16), (0.1, 0.3), (0.8, 0.95))
     return Paint(
         frame=frame,
-        tyre=RUBBER if rng.random() < 0.8 else cream,
+        tire=RUBBER if rng.random() < 0.8 else cream,
         mudguard=(frame, dark, cream, STEEL)[rng.integers(4)],
-        leather=(dark, _colour(rng, (0.04, 0.09), (0.5, 0.8), (0.3, 0.55)))[rng.integers(2)],
+        leather=(dark, _color(rng, (0.04, 0.09), (0.5, 0.8), (0.3, 0.55)))[rng.integers(2)],
         case=(frame, dark, cream)[rng.integers(3)],
-        guard=(dark, cream, _colour(rng, (0.0, 1.0), (0.4, 0.9), (0.4, 0.8)))[rng.integers(3)],
-        lock=(dark, _colour(rng, (0.0, 1.0), (0.6, 0.9), (0.4, 0.8)))[rng.integers(2)],
+        guard=(dark, cream, _color(rng, (0.0, 1.0), (0.4, 0.9), (0.4, 0.8)))[rng.integers(3)],
+        lock=(dark, _color(rng, (0.0, 1.0), (0.6, 0.9), (0.4, 0.8)))[rng.integers(2)],
     )
 
 
-def _colour(
+def _color(
     rng: np.random.Generator,
     hue: tuple[float, float],
     saturation: tuple[float, float],
     value: tuple[float, float],
-) -> Colour:
-    """A colour at random within limits of 0..1."""
+) -> Color:
+    """A color at random within limits of 0..1."""
     red, green, blue = colorsys.hsv_to_rgb(
         *(float(rng.uniform(*limits)) for limits in (hue, saturation, value))
     )

@@ -16,29 +16,29 @@ def near(point: FloatArray, dx: float, dy: float) -> FloatArray:
     return moved
 
 
-def arc(centre: FloatArray | Point, radius: float, start_deg: float, stop_deg: float) -> FloatArray:
+def arc(center: FloatArray | Point, radius: float, start_deg: float, stop_deg: float) -> FloatArray:
     """Points on a circle; angles from the x axis, negative ones above it."""
     steps = max(8, int(abs(stop_deg - start_deg) / 6))
     angle = np.radians(np.linspace(start_deg, stop_deg, steps))
-    points: FloatArray = np.asarray(centre) + radius * np.column_stack([np.cos(angle), np.sin(angle)])
+    points: FloatArray = np.asarray(center) + radius * np.column_stack([np.cos(angle), np.sin(angle)])
     return points
 
 
-def ring(centre: FloatArray | Point, radius: float) -> FloatArray:
+def ring(center: FloatArray | Point, radius: float) -> FloatArray:
     """A whole circle; its last point is its first."""
-    return arc(centre, radius, 0, 360)
+    return arc(center, radius, 0, 360)
 
 
-def ellipse(centre: FloatArray | Point, radii: Point) -> FloatArray:
+def ellipse(center: FloatArray | Point, radii: Point) -> FloatArray:
     """An ellipse along the axes."""
-    points: FloatArray = np.asarray(centre) + ring((0.0, 0.0), 1.0) * np.array(radii)
+    points: FloatArray = np.asarray(center) + ring((0.0, 0.0), 1.0) * np.array(radii)
     return points
 
 
-def box(centre: FloatArray | Point, size: Point, turn_deg: float = 0.0) -> FloatArray:
-    """Corners of a rectangle of this width and height, turned about its centre."""
+def box(center: FloatArray | Point, size: Point, turn_deg: float = 0.0) -> FloatArray:
+    """Corners of a rectangle of this width and height, turned about its center."""
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(size) / 2
-    return np.asarray(centre) + turned(corners, (0.0, 0.0), turn_deg)
+    return np.asarray(center) + turned(corners, (0.0, 0.0), turn_deg)
 
 
 def path(*points: FloatArray | Point) -> FloatArray:

@@ -44,7 +44,7 @@ class Buckle:
     """Pushes one side of a wheel in and the sides beside it out.
 
     Attributes:
-        hub: (2,) centre.
+        hub: (2,) center.
         angle_rad: where it was hit.
         depth: share of the radius.
     """
@@ -68,8 +68,8 @@ def damage(part: str, marks: Sequence[Mark], bicycle: Bicycle, rng: np.random.Ge
     if part.endswith("_wheel"):
         hub = bicycle.back_hub if part.startswith("back") else bicycle.front_hub
         return Buckle(hub, float(rng.uniform(-np.pi, np.pi)), float(rng.uniform(0.4, 0.55)))
-    centre, axis, half = _long_axis(marks)
-    pivot = centre + axis * half * rng.uniform(-0.2, 0.2)
+    center, axis, half = _long_axis(marks)
+    pivot = center + axis * half * rng.uniform(-0.2, 0.2)
     if all(mark.width for mark in marks):  # a bent bar breaks on its line, which may run far from the middle
         line = marks[0].points
         pivot = line[np.abs((line - pivot) @ axis).argmin()]
@@ -99,9 +99,9 @@ def crack(marks: Sequence[Mark], by: Warp, rng: np.random.Generator) -> list[Mar
 
 
 def _long_axis(marks: Sequence[Mark]) -> tuple[FloatArray, FloatArray, float]:
-    """Centre, direction of the longest extent, and half of that extent."""
+    """Center, direction of the longest extent, and half of that extent."""
     points = np.concatenate([mark.points for mark in marks])
-    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
     axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
-    along = (points - centre) @ axis
-    return centre, axis, float(np.ptp(along) / 2)
+    along = (points - center) @ axis
+    return center, axis, float(np.ptp(along) / 2)

@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 
 from anydet.types import FloatArray, Size
 
-Colour: TypeAlias = tuple[int, int, int]
+Color: TypeAlias = tuple[int, int, int]
 """Red, green, blue, 0..255."""
 
 SAMPLES = 3
 """A picture is drawn so many times as large, then scaled down: that makes edges smooth."""
-_INK: Colour = (24, 24, 28)
+_INK: Color = (24, 24, 28)
 _INK_PX = 0.7
 _THINNEST_PX = 1.2
 
@@ -27,13 +27,13 @@ class Mark:
 
     Attributes:
         points: (N, 2) x, y; y points down.
-        colour: of the stroke or the area.
+        color: of the stroke or the area.
         width: of the stroke, in the units of ``points``; 0 fills the outline that the points make.
         inked: whether a dark line surrounds it.
     """
 
     points: FloatArray
-    colour: Colour
+    color: Color
     width: float = 0.0
     inked: bool = True
 
@@ -85,9 +85,9 @@ def draw(canvas: Image.Image, marks: Iterable[Mark], samples: int = SAMPLES) -> 
         if mark.inked:
             _trace(pen, points, _INK, (mark.width + 2 * _INK_PX) * samples, close=not mark.width)
         if mark.width:
-            _trace(pen, points, mark.colour, mark.width * samples)
+            _trace(pen, points, mark.color, mark.width * samples)
         else:
-            pen.polygon(_flat(points), fill=mark.colour)
+            pen.polygon(_flat(points), fill=mark.color)
 
 
 def cover(marks: Iterable[Mark], size_wh: Size) -> Image.Image:
@@ -103,14 +103,14 @@ def cover(marks: Iterable[Mark], size_wh: Size) -> Image.Image:
 
 
 def _trace(
-    pen: ImageDraw.ImageDraw, points: FloatArray, colour: Colour | int, width: float, *, close: bool = False
+    pen: ImageDraw.ImageDraw, points: FloatArray, color: Color | int, width: float, *, close: bool = False
 ) -> None:
     """A line with round joints and ends."""
     if close:
         points = np.concatenate([points, points[:1]])
-    pen.line(_flat(points), fill=colour, width=max(1, round(width)), joint="curve")
+    pen.line(_flat(points), fill=color, width=max(1, round(width)), joint="curve")
     for x, y in (points[0], points[-1]):
-        pen.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], fill=colour)
+        pen.ellipse([x - width / 2, y - width / 2, x + width / 2, y + width / 2], fill=color)
 
 
 def _flat(points: FloatArray) -> list[float]:

@@ -21,7 +21,7 @@ def _wheel(hub: FloatArray, bicycle: Bicycle) -> list[Mark]:
     spokes = [Mark(path(hub, end), STEEL, 0.006, inked=False) for end in ring(hub, rim)[:-1:5]]
     return [
         *spokes,
-        Mark(ring(hub, rim), bicycle.paint.tyre, 0.04),
+        Mark(ring(hub, rim), bicycle.paint.tire, 0.04),
         Mark(ring(hub, rim - 0.03), STEEL, 0.01, inked=False),
         Mark(ring(hub, 0.03), STEEL),
     ]

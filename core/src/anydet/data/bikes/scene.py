@@ -41,7 +41,7 @@ class BikeScene:
     """What a picture shows.
 
     Attributes:
-        bicycle: its measures and colours.
+        bicycle: its measures and colors.
         view: from the bicycle's plane to pixels.
         size_wh: of the picture, pixels.
         drawn: part -> ``INTACT``, ``DAMAGED`` or ``ABSENT``: what is under the covers.
@@ -138,8 +138,8 @@ def _view(bicycle: Bicycle, size_wh: Size, rng: np.random.Generator) -> View:
     low = np.array([-bicycle.radius - 0.16, -1.13])
     high = np.array([bicycle.length + bicycle.radius + 0.05, 0.03])
     corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
-    centre, extent = (low + high) / 2, high - low
-    seen = (corners - centre) * (1 + rng.uniform(-0.05, 0.05, (4, 1)))
+    center, extent = (low + high) / 2, high - low
+    seen = (corners - center) * (1 + rng.uniform(-0.05, 0.05, (4, 1)))
     angle = np.radians(rng.uniform(-6, 6))
     seen = seen @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     seen *= [rng.uniform(0.9, 1.0) * rng.choice([-1.0, 1.0]), 1.0]

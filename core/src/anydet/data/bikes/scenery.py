@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from anydet.data.bikes.curves import box, ellipse
-from anydet.data.bikes.marks import Colour, Mark, cover, draw
+from anydet.data.bikes.marks import Color, Mark, cover, draw
 from anydet.data.textures import background
 from anydet.types import FloatArray, Size
 
@@ -28,8 +28,8 @@ def paint_scenery(rng: np.random.Generator, size_wh: Size, ground: FloatArray, s
     wall[horizon:] = floor[horizon:]
     picture = Image.fromarray(wall.round().astype(np.uint8)).resize((width * samples, height * samples))
     draw(picture, _clutter(rng, size_wh, horizon), samples)
-    centre, reach = ground.mean(axis=0) * samples, float(np.ptp(ground[:, 0])) * samples
-    shadow = cover([Mark(ellipse(centre, (0.8 * reach, 0.05 * reach)), (0, 0, 0))], picture.size)
+    center, reach = ground.mean(axis=0) * samples, float(np.ptp(ground[:, 0])) * samples
+    shadow = cover([Mark(ellipse(center, (0.8 * reach, 0.05 * reach)), (0, 0, 0))], picture.size)
     return Image.composite(picture.point(lambda value: value * _SHADOW), picture, shadow)
 
 
@@ -39,8 +39,8 @@ def _clutter(rng: np.random.Generator, size_wh: Size, horizon: int) -> list[Mark
     marks = []
     for _ in range(rng.integers(5)):
         level = int(rng.integers(100, 210))
-        colour: Colour = (level, level + int(rng.integers(-8, 9)), level + int(rng.integers(-12, 13)))
+        color: Color = (level, level + int(rng.integers(-8, 9)), level + int(rng.integers(-12, 13)))
         size = (rng.uniform(0.03, 0.25) * width, rng.uniform(0.2, 1.2) * horizon)
         place = (rng.uniform(0, width), horizon - size[1] / 2)
-        marks.append(Mark(box(place, size), colour, inked=bool(rng.integers(2))))
+        marks.append(Mark(box(place, size), color, inked=bool(rng.integers(2))))
     return marks

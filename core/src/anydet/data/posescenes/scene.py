@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from anydet.data.posescenes.solids import solids
-from anydet.data.rendering.raster import Surface, View, barycentric, compose, rasterise
+from anydet.data.rendering.raster import Surface, View, barycentric, compose, rasterize
 from anydet.data.textures import background, light
 from anydet.geometry import masks
 from anydet.geometry.rotations import random_rotation
@@ -19,7 +19,7 @@ MIN_VISIBLE = 0.2
 MIN_VISIBLE_PX = 30
 """Number of its pixels that must be seen."""
 DEPTH_M = (0.35, 0.9)
-"""Nearest and farthest origin of an object, metres."""
+"""Nearest and farthest origin of an object, meters."""
 MOST_OBJECTS = 4
 """Objects in a scene at most, unless told otherwise."""
 _TRIES = 10
@@ -34,7 +34,7 @@ class Placed:
     Attributes:
         class_id: which of ``solids()``.
         rotation: (3, 3) object to camera.
-        translation_m: (3,) metres, camera frame.
+        translation_m: (3,) meters, camera frame.
         surface: what the camera would see of it alone.
     """
 
@@ -51,7 +51,7 @@ class PoseScene:
     Attributes:
         image_wh: (width, height) in pixels.
         camera: its intrinsics, pixel edges at whole numbers.
-        objects: all that is painted; each is labelled.
+        objects: all that is painted; each is labeled.
         view: what each pixel sees; ``owners`` are positions in ``objects``.
     """
 
@@ -71,7 +71,7 @@ class PoseScene:
         return _visible_px(self.view, len(whole)) / np.maximum(whole, 1)
 
     def depth_m(self) -> FloatArray:
-        """(H, W) depth in metres, 0 where there is only background."""
+        """(H, W) depth in meters, 0 where there is only background."""
         return np.where(np.isfinite(self.view.depth_m), self.view.depth_m, 0.0)
 
     def labels(self) -> Labels:
@@ -139,7 +139,7 @@ def _place(rng: np.random.Generator, camera: Intrinsics, image_wh: Size, most: i
             ray = (spot - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
             translation = np.array([*ray, 1.0]) * depth
             if all(_apart(class_id, translation, other) for other in objects):
-                surface = rasterise(solids()[class_id].mesh, rotation, translation, camera)
+                surface = rasterize(solids()[class_id].mesh, rotation, translation, camera)
                 objects.append(Placed(class_id, rotation, translation, surface))
                 break
     return tuple(objects)
@@ -172,12 +172,12 @@ def _shade(
     half /= np.linalg.norm(half, axis=1, keepdims=True)
     diffuse = _AMBIENT + _DIFFUSE * np.clip(seen @ towards_light, 0.0, None)
     gloss = _GLOSS * np.clip((seen * half).sum(axis=1), 0.0, None) ** _SHININESS
-    shaded: FloatArray = solid.texture.colours(points, normals) * diffuse[:, None] + gloss[:, None]
+    shaded: FloatArray = solid.texture.colors(points, normals) * diffuse[:, None] + gloss[:, None]
     return shaded
 
 
 def _blur(image: FloatArray, side: float) -> FloatArray:
-    """Each pixel mixed with its neighbours, which have a share of ``side`` each, along both axes."""
+    """Each pixel mixed with its neighbors, which have a share of ``side`` each, along both axes."""
     for axis in (0, 1):
         ahead, behind = np.roll(image, 1, axis), np.roll(image, -1, axis)
         edge = [slice(None)] * 3

@@ -25,7 +25,7 @@ class Mesh:
     """Triangles around a solid, in the frame of the object.
 
     Attributes:
-        points_m: (V, 3) vertices in metres.
+        points_m: (V, 3) vertices in meters.
         faces: (F, 3) int64 vertices of each triangle, counter-clockwise seen from outside.
         normals: (F, 3, 3) unit normal at each corner of each triangle.
     """

@@ -1,6 +1,6 @@
 """The z-buffer: which pixels see which triangle, and how far away it is.
 
-A pixel sees what lies on the ray through its centre. With corners v0, v1, v2 of a triangle in the camera's
+A pixel sees what lies on the ray through its center. With corners v0, v1, v2 of a triangle in the camera's
 frame and g_i the rows of the inverse of the matrix [v0 v1 v2], a ray r meets it where all g_i r are 0 or
 more, at depth 1 / sum(g_i r), where its barycentric coordinates are in proportion to g_i r. All of them are
 linear in the pixel's coordinates, so that perspective is exact. Source: Olano and Greer 1997, "Triangle Scan
@@ -18,7 +18,7 @@ from anydet.data.rendering.mesh import Mesh
 from anydet.types import BoolArray, FloatArray, IntArray, Intrinsics, Size
 
 _SLACK_PX = 1e-7
-"""Pixels whose centre lies on an edge belong to both triangles, so that no seam stays open."""
+"""Pixels whose center lies on an edge belong to both triangles, so that no seam stays open."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,14 +81,14 @@ class View:
     depth_m: FloatArray
 
 
-def rasterise(mesh: Mesh, rotation: FloatArray, translation_m: FloatArray, camera: Intrinsics) -> Surface:
+def rasterize(mesh: Mesh, rotation: FloatArray, translation_m: FloatArray, camera: Intrinsics) -> Surface:
     """What the camera sees of a mesh.
 
     Args:
         mesh: a closed surface; triangles seen from inside are left out.
         rotation: (3, 3) object to camera.
         translation_m: (3,) object to camera; every vertex must come to lie before the camera.
-        camera: pixel edges at whole numbers, so that the centre of the first pixel is 0.5, 0.5.
+        camera: pixel edges at whole numbers, so that the center of the first pixel is 0.5, 0.5.
 
     Raises:
         ValueError: a vertex lies beside or behind the camera.
@@ -98,8 +98,8 @@ def rasterise(mesh: Mesh, rotation: FloatArray, translation_m: FloatArray, camer
         raise ValueError(f"a vertex lies at depth {points[:, 2].min()} m, which is not before the camera")
     corners = points[mesh.faces]
     planes, front = _planes(corners, camera)
-    focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
-    spots = corners[front, :, :2] / corners[front, :, 2:] * focal + centre
+    focal, center = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
+    spots = corners[front, :, :2] / corners[front, :, 2:] * focal + center
     rows, columns, owner = _scan(planes[front], spots)
     return _nearest(rows, columns, front[owner], planes)
 
@@ -119,7 +119,7 @@ def compose(surfaces: Sequence[Surface], size_wh: Size) -> View:
 
 
 def barycentric(surface: Surface, rows: IntArray, columns: IntArray, faces: IntArray) -> FloatArray:
-    """(P, 3) how much of each corner of their triangle is at the centres of P pixels of the image."""
+    """(P, 3) how much of each corner of their triangle is at the centers of P pixels of the image."""
     homogeneous = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
     shares = np.einsum("pij,pj->pi", surface.planes[faces], homogeneous)
     weights: FloatArray = shares / shares.sum(axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def _planes(corners: FloatArray, camera: Intrinsics) -> tuple[FloatArray, IntArr
 
 
 def _scan(planes: FloatArray, spots: FloatArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Row, column and triangle of every pixel centre in each triangle, row by row.
+    """Row, column and triangle of every pixel center in each triangle, row by row.
 
     Args:
         planes: (F, 3, 3) of triangles that face the camera.

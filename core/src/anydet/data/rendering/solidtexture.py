@@ -1,4 +1,4 @@
-"""``SolidTexture``: a colour at every point of a solid, as if it were carved out of marble.
+"""``SolidTexture``: a color at every point of a solid, as if it were carved out of marble.
 
 It needs no coordinates on the surface, and is as symmetric as its solid: averaged over the turns that change
 nothing, or a function of radius and height alone.
@@ -18,12 +18,12 @@ _TINT = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SolidTexture:
-    """Patches of colour, and a tint by the direction in which the surface looks.
+    """Patches of color, and a tint by the direction in which the surface looks.
 
     Attributes:
         base: (3,) RGB, 0 to 255.
         tint: (6, 3) RGB for each of x, y, z of the normal and their squares.
-        waves: (K, 3) radians a metre.
+        waves: (K, 3) radians a meter.
         phases: (K,) radians.
         patches: (K, 3) RGB of each wave.
         turns: (D, 3, 3) rotations that change nothing, the identity first.
@@ -50,13 +50,13 @@ class SolidTexture:
         turns: FloatArray | None = None,
         is_round: bool = False,
     ) -> SolidTexture:
-        """A texture around a colour.
+        """A texture around a color.
 
         Args:
             rng: owner of every choice.
             base: RGB, 0 to 255.
             waves: number of patterns that are laid over each other; 0 leaves the solid plain.
-            contrast: how far colours are from ``base``.
+            contrast: how far colors are from ``base``.
             length_m: shortest and longest wave.
             turns: (D, 3, 3) rotations that change nothing, or ``None`` for none.
             is_round: whether every turn about the z axis changes nothing.
@@ -75,7 +75,7 @@ class SolidTexture:
             round=is_round,
         )
 
-    def colours(self, points_m: FloatArray, normals: FloatArray) -> FloatArray:
+    def colors(self, points_m: FloatArray, normals: FloatArray) -> FloatArray:
         """(P, 3) RGB, 0 to 255.
 
         Args:
@@ -84,14 +84,14 @@ class SolidTexture:
         """
         if self.round:
             points_m, normals = _meridian(points_m, normals)
-        colours = np.zeros((len(points_m), 3))
+        colors = np.zeros((len(points_m), 3))
         for turn in self.turns:
             towards = normals @ turn.T
-            colours += np.concatenate([towards, towards**2], axis=1) @ self.tint
-            colours += (
+            colors += np.concatenate([towards, towards**2], axis=1) @ self.tint
+            colors += (
                 np.tanh(_STEEPNESS * np.cos(points_m @ turn.T @ self.waves.T + self.phases)) @ self.patches
             )
-        return np.clip(self.base + colours / len(self.turns), 10.0, 245.0)
+        return np.clip(self.base + colors / len(self.turns), 10.0, 245.0)
 
 
 def _meridian(points_m: FloatArray, normals: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ Two kinds, named as hotcoco's ``image_diagnostics`` names them:
 - ``missing_annotation``: it lies on no annotation at all.
 
 Crowds are never suspected, and whatever lies in one suspects nothing. A model that was trained on these
-labels has learnt their errors; suspicion is worth most on images it has not seen.
+labels has learned their errors; suspicion is worth most on images it has not seen.
 """
 
 from __future__ import annotations

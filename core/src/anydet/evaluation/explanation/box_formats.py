@@ -14,7 +14,7 @@ from anydet.types import FloatArray
 _WORDS = {
     "xywh": "left, top, width, height",
     "xyxy": "corners (left, top, right, bottom)",
-    "cxcywh": "centre, width, height",
+    "cxcywh": "center, width, height",
 }
 _SOURCES = {**_WORDS, "yxyx": "corners, y first (top, left, bottom, right)"}
 """What files hold, beside what they may be taken for; TensorFlow's detectors put y first."""
@@ -76,7 +76,7 @@ def order_causes() -> Iterator[Cause]:
         ("x and y of boxes are swapped", moved(_swap)),
         ("x and y of boxes are swapped, in fractions of the image", moved(_swap_fractions)),
         ("x and y of boxes are swapped, width and height are not", moved(_swap_corner)),
-        ("x and y of centres are swapped, width and height are not", moved(_swap_centre)),
+        ("x and y of centers are swapped, width and height are not", moved(_swap_center)),
         ("width and height of boxes are swapped", moved(_swap_sides)),
     ):
         yield Cause("order", name, "write x before y, and width before height", undo)
@@ -100,9 +100,9 @@ def _swap_corner(boxes: FloatArray, _: FloatArray) -> FloatArray:
     return boxes[:, [1, 0, 2, 3]]
 
 
-def _swap_centre(boxes: FloatArray, _: FloatArray) -> FloatArray:
-    centre = (boxes[:, :2] + boxes[:, 2:] / 2)[:, ::-1]
-    return np.concatenate([centre - boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
+def _swap_center(boxes: FloatArray, _: FloatArray) -> FloatArray:
+    center = (boxes[:, :2] + boxes[:, 2:] / 2)[:, ::-1]
+    return np.concatenate([center - boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
 
 
 def _swap_sides(boxes: FloatArray, _: FloatArray) -> FloatArray:

@@ -113,8 +113,8 @@ def _contents(
 ) -> NDArray[np.float32]:
     """(I, bins) of length one: what lies where, by class, place and size, in fractions of the image."""
     sizes = np.maximum(columns.sizes_wh[image_index], 1)
-    centre = (boxes[:, :2] + boxes[:, 2:] / 2) / sizes
-    cells = np.clip(centre * _GRID, 0, _GRID - 1).astype(np.int64)
+    center = (boxes[:, :2] + boxes[:, 2:] / 2) / sizes
+    cells = np.clip(center * _GRID, 0, _GRID - 1).astype(np.int64)
     area = np.clip(np.log2(np.maximum((boxes[:, 2:] / sizes).prod(axis=1), 1e-9)) / 2 + 5, 0, 5)
     bins = ((class_ids * 6 + area.astype(np.int64)) * _GRID + cells[:, 0]) * _GRID + cells[:, 1]
     contents = np.zeros((len(columns.images), _BINS), np.float32)

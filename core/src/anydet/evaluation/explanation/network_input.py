@@ -27,11 +27,11 @@ def input_causes() -> Iterator[Cause]:
     for side in SIDES:
         name = f"{_LEFT}, the image stretched to {side} x {side}"
         yield Cause("network input", name, _BACK, moved(_unstretch, side))
-    for centred, padded in _PADDED.items():
+    for centered, padded in _PADDED.items():
         for side in SIDES:
             name = f"{_LEFT}, the image letterboxed to {side} x {side} ({padded})"
-            remedy = f"{'subtract the padding, then ' * centred}divide by the scale of the letterbox"
-            yield Cause("network input", name, remedy, moved(_unletterbox, side, centred))
+            remedy = f"{'subtract the padding, then ' * centered}divide by the scale of the letterbox"
+            yield Cause("network input", name, remedy, moved(_unletterbox, side, centered))
     for short, long in SHORT_AND_LONG:
         name = f"{_LEFT}, the image's shortest side resized to {short}, its longest to {long} at most"
         yield Cause("network input", name, _BACK, moved(_unresize, short, long))
@@ -45,18 +45,18 @@ def input_causes() -> Iterator[Cause]:
 
 def letterbox_causes() -> Iterator[Cause]:
     """A letterbox that is undone in part, or where there was none; whatever its size."""
-    for centred, padded in _PADDED.items():
+    for centered, padded in _PADDED.items():
         yield Cause(
             "letterbox",
             f"boxes are fractions of the letterboxed input ({padded}), taken for those of the image",
-            f"{'subtract the padding, then ' * centred}divide by the scale of the letterbox",
-            moved(_of_square, centred),
+            f"{'subtract the padding, then ' * centered}divide by the scale of the letterbox",
+            moved(_of_square, centered),
         )
         yield Cause(
             "letterbox",
             f"boxes are brought back as if the image had been letterboxed ({padded}), but it was stretched",
             "divide by the network's input size and multiply by the image's, x and y each by its own",
-            moved(_to_square, centred),
+            moved(_to_square, centered),
         )
     name = "the letterbox's scale is undone, its offset is not"
     yield Cause("letterbox", name, "subtract the padding before dividing by the scale", moved(_shift, -0.5))
@@ -92,10 +92,10 @@ def _longest(sizes_wh: FloatArray) -> FloatArray:
     return longest
 
 
-def _unletterbox(boxes: FloatArray, sizes_wh: FloatArray, side: float, centred: bool) -> FloatArray:
+def _unletterbox(boxes: FloatArray, sizes_wh: FloatArray, side: float, centered: bool) -> FloatArray:
     """From pixels of a letterboxed square to pixels of the image."""
     scale = side / _longest(sizes_wh)
-    padding = (side - sizes_wh * scale) / 2 * centred
+    padding = (side - sizes_wh * scale) / 2 * centered
     return np.concatenate([boxes[:, :2] - padding, boxes[:, 2:]], axis=1) / scale
 
 
@@ -106,15 +106,15 @@ def _unresize(boxes: FloatArray, sizes_wh: FloatArray, short: float, long: float
     return resized
 
 
-def _of_square(boxes: FloatArray, sizes_wh: FloatArray, centred: bool) -> FloatArray:
+def _of_square(boxes: FloatArray, sizes_wh: FloatArray, centered: bool) -> FloatArray:
     """From fractions of a letterboxed square that were multiplied by the image's size."""
-    return _unletterbox(boxes / np.maximum(np.tile(sizes_wh, 2), 1.0), sizes_wh, 1.0, centred)
+    return _unletterbox(boxes / np.maximum(np.tile(sizes_wh, 2), 1.0), sizes_wh, 1.0, centered)
 
 
-def _to_square(boxes: FloatArray, sizes_wh: FloatArray, centred: bool) -> FloatArray:
+def _to_square(boxes: FloatArray, sizes_wh: FloatArray, centered: bool) -> FloatArray:
     """The inverse: fractions of the square are those of the stretched image."""
     longest = _longest(sizes_wh)
-    padding = (longest - sizes_wh) / 2 * centred
+    padding = (longest - sizes_wh) / 2 * centered
     fractions = np.concatenate([boxes[:, :2] + padding, boxes[:, 2:]], axis=1) / longest
     return fractions * np.tile(sizes_wh, 2)
 
@@ -138,7 +138,7 @@ def _fit_scale(detections: DetectionColumns, truth: GroundTruthColumns) -> Detec
     true = truth.labels.boxes_xywh_px[rows[at_alone]]
     ours = detections.boxes_xywh_px[best[first[at_found]]]
     factor = np.median(true[:, 2:] / np.maximum(ours[:, 2:], 1e-9), axis=0)
-    centres = true[:, :2] + true[:, 2:] / 2, ours[:, :2] + ours[:, 2:] / 2
-    shift = np.median(centres[0] - factor * centres[1], axis=0)
+    centers = true[:, :2] + true[:, 2:] / 2, ours[:, :2] + ours[:, 2:] / 2
+    shift = np.median(centers[0] - factor * centers[1], axis=0)
     boxes = detections.boxes_xywh_px * np.tile(factor, 2)
     return with_boxes(detections, np.concatenate([boxes[:, :2] + shift, boxes[:, 2:]], axis=1))

@@ -14,7 +14,7 @@ from anydet.data.transforms import Crop, HorizontalFlip
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference
-from anydet.testing.pictures import on_disk, write_corrupt, write_greyscale, write_rotated
+from anydet.testing.pictures import on_disk, write_corrupt, write_grayscale, write_rotated
 from anydet.testing.subject import Subject, require_findings
 from anydet.types import ByteImage, ImagePredictions
 
@@ -33,9 +33,9 @@ def tiny_images_work(subject: Subject) -> None:
             )
 
 
-def greyscale_files_work(subject: Subject) -> None:
+def grayscale_files_work(subject: Subject) -> None:
     """A file with one channel gives the results of its RGB picture."""
-    path = write_greyscale(subject.pictures[0], subject.folder / "grey.png")
+    path = write_grayscale(subject.pictures[0], subject.folder / "gray.png")
     _assert_seen_as_decoded(subject, on_disk(path))
 
 
@@ -112,7 +112,7 @@ def _save(picture: ByteImage, path: Path) -> Path:
 
 CHECKS = (
     tiny_images_work,
-    greyscale_files_work,
+    grayscale_files_work,
     exif_rotation_is_applied,
     a_corrupt_image_is_an_error,
     pixels_come_from_the_record,

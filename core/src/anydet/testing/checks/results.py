@@ -88,7 +88,7 @@ def boxes_are_finite(subject: Subject) -> None:
 
 
 def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
-    """Boxes are neither normalised nor in pixels of the model's input: most of them overlap their image."""
+    """Boxes are neither normalized nor in pixels of the model's input: most of them overlap their image."""
     results = [p for p in subject.predict(subject.records()) if len(p)]
     if not results:
         raise NotApplicable("it gives no boxes for the kit's pictures; give it pictures of its own")

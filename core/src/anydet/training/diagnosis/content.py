@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from anydet.data.classmasks import UNLABELLED
+from anydet.data.classmasks import UNLABELED
 from anydet.data.dataset import Dataset
 from anydet.data.record import Record
 from anydet.errors import AnydetError
@@ -19,7 +19,7 @@ from anydet.training.task import TrainingTask
 from anydet.types import IntArray
 
 _FLAT = 2
-"""Grey levels between the darkest and the lightest value of an image that shows nothing."""
+"""Gray levels between the darkest and the lightest value of an image that shows nothing."""
 
 
 @dataclass(slots=True)
@@ -32,8 +32,8 @@ class Content:
         broken: what is wrong with images or labels that cannot be read.
         refused: what the task says of samples that it cannot take.
         nonfinite: images that reach the model with NaN or infinity.
-        flat: images of one colour.
-        unlabelled: images without any label.
+        flat: images of one color.
+        unlabeled: images without any label.
         strange: what contradicts itself: a label whose class no pixel of the mask has, a class that the table
             does not have.
         objects, pixels, labels: class id -> number of boxes, mask pixels, images.
@@ -46,7 +46,7 @@ class Content:
     refused: list[str] = field(default_factory=list)
     nonfinite: list[str] = field(default_factory=list)
     flat: list[str] = field(default_factory=list)
-    unlabelled: list[str] = field(default_factory=list)
+    unlabeled: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     objects: Counter[int] = field(default_factory=Counter)
     pixels: Counter[int] = field(default_factory=Counter)
@@ -97,7 +97,7 @@ def _count(found: Content, record: Record, sample: Sample, classes: int) -> None
         found.labels[sample.label] += 1
     given = 0 if record.labels is None else len(record.labels)
     if not given and not shown.any() and sample.label < 0:
-        found.unlabelled.append(sample.key)
+        found.unlabeled.append(sample.key)
     for one in sorted({*ids.tolist(), *np.flatnonzero(shown).tolist(), sample.label}):
         if one >= classes:
             found.strange.append(f"{sample.key}: class {one}, there are {classes}")
@@ -114,4 +114,4 @@ def _classes_of_pixels(sample: Sample) -> IntArray:
     if sample.semantic is None:
         return np.zeros(0, np.int64)
     values = sample.semantic.numpy()
-    return np.bincount(values[values != UNLABELLED])
+    return np.bincount(values[values != UNLABELED])

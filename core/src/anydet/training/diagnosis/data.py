@@ -71,8 +71,8 @@ def _values(content: Content) -> Verdict:
         fix = "look at sizes and boxes of these images, and at what the adapter divides by"
         return _listed("value ranges", "fail", "reach the model with NaN or infinity", content.nonfinite, fix)
     if content.flat:
-        fix = "look at them: an image of one colour is often a file that was cut short"
-        return _listed("value ranges", "warn", f"of one colour ({said})", content.flat, fix)
+        fix = "look at them: an image of one color is often a file that was cut short"
+        return _listed("value ranges", "warn", f"of one color ({said})", content.flat, fix)
     if content.images > len(content.broken) and content.highest < 16:
         fix = "images are nearly black: were they divided by 255 before they were written?"
         return _verdict("value ranges", "warn", said, fix, numbers)
@@ -84,13 +84,13 @@ def _labels(content: Content) -> Verdict:
     if content.strange:
         fix = "correct the label or the mask of these images, or name the missing classes"
         return _listed("labels", "fail", "contradict themselves", content.strange, fix)
-    if readable and len(content.unlabelled) == readable:
+    if readable and len(content.unlabeled) == readable:
         return _verdict("labels", "fail", "no image has a label", "look where labels are expected to lie")
-    if 2 * len(content.unlabelled) > readable:
+    if 2 * len(content.unlabeled) > readable:
         fix = "look whether their labels were found; background images are useful, a majority rarely meant"
-        return _listed("labels", "warn", "images without labels", content.unlabelled, fix)
-    said = f"{readable - len(content.unlabelled)} of {readable} images have labels"
-    return _verdict("labels", "pass", said, "", {"unlabelled": len(content.unlabelled)})
+        return _listed("labels", "warn", "images without labels", content.unlabeled, fix)
+    said = f"{readable - len(content.unlabeled)} of {readable} images have labels"
+    return _verdict("labels", "pass", said, "", {"unlabeled": len(content.unlabeled)})
 
 
 def _balance(content: Content, classes: ClassTable) -> Iterator[Verdict]:

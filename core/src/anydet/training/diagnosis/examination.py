@@ -20,10 +20,10 @@ from anydet.plugins.adapter import Adapter
 from anydet.training.adapter import TorchAdapter
 from anydet.training.augment import Augmentation
 from anydet.training.diagnosis.data import check_data
-from anydet.training.diagnosis.initialisation import check_initialisation
+from anydet.training.diagnosis.initialization import check_initialization
 from anydet.training.diagnosis.passes import FIRST_LOSS, check_backward, check_forward, check_loss
 from anydet.training.diagnosis.raterange import RateRange, check_learning_rate, sweep_rates
-from anydet.training.diagnosis.steps import check_optimiser, check_overfit
+from anydet.training.diagnosis.steps import check_optimizer, check_overfit
 from anydet.training.diagnosis.subject import Subject, as_found
 from anydet.training.diagnosis.verdict import State, Verdict, worst
 from anydet.training.launch import Launch
@@ -144,7 +144,7 @@ class _Examination:
     def verdicts(self, build: Build) -> Iterator[Verdict]:
         """All of them."""
         self.say("build")
-        task = _attempt("initialisation", "model", lambda: build(self.run))
+        task = _attempt("initialization", "model", lambda: build(self.run))
         if isinstance(task, Verdict):
             yield task
             return
@@ -171,11 +171,11 @@ class _Examination:
 
     def _checks(self, subject: Subject) -> Iterator[tuple[str, Callable[[], Iterable[Verdict]]]]:
         for group, check in (
-            ("initialisation", check_initialisation),
+            ("initialization", check_initialization),
             ("forward", check_forward),
             ("loss", check_loss),
             ("backward", check_backward),
-            ("optimiser", check_optimiser),
+            ("optimizer", check_optimizer),
         ):
             yield group, partial(check, subject)
         how = self.thoroughness

@@ -79,13 +79,13 @@ def check_loss(subject: Subject) -> Iterator[Verdict]:
     else:
         yield verdict("value", "pass", said, "", numbers)
         yield _first_loss(subject)
-    changed = {name: int(count) for name, count in output.sanitised.items() if int(count)}
+    changed = {name: int(count) for name, count in output.sanitized.items() if int(count)}
     if changed:
         said = ", ".join(f"{count} {name}" for name, count in changed.items())
         fix = (
             "they are replaced, and learn nothing: lower --lr, scale the last layer down, look at the inputs"
         )
-        yield verdict("sanitised", "warn", said, fix, {"sanitised": changed})
+        yield verdict("sanitized", "warn", said, fix, {"sanitized": changed})
 
 
 def _first_loss(subject: Subject) -> Verdict:
@@ -124,7 +124,7 @@ def check_backward(subject: Subject) -> Iterator[Verdict]:
 def gradient_norms(model: nn.Module) -> dict[str, float]:
     """Name -> L2 norm of the gradient of each matrix or kernel that has one.
 
-    Biases and norms are left out: in front of a normalisation theirs are zero by right.
+    Biases and norms are left out: in front of a normalization theirs are zero by right.
     """
     return {
         name: float(parameter.grad.norm())
@@ -160,7 +160,7 @@ def _layers(norms: dict[str, float]) -> Verdict:
     if vanishing or exploding:
         named = (("vanishing", vanishing), ("exploding", exploding))
         said = "; ".join(f"{word}: {shortened(names)}" for word, names in named if names)
-        fix = "add norms or skip connections, initialise by the layers' fan, choose other activations"
+        fix = "add norms or skip connections, initialize by the layers' fan, choose other activations"
         return Verdict("backward", "layers", "warn", said, fix, numbers)
     low, high = min(norms.values(), default=0.0), max(norms.values(), default=0.0)
     return Verdict(

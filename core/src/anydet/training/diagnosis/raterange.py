@@ -64,7 +64,7 @@ class RateRange:
 def sweep_rates(subject: Subject, steps: int) -> RateRange:
     """Take a step at each of ``steps`` rising rates, on one batch after the other.
 
-    The recipe's optimiser and clipping are used; its guards do not end the sweep, a loss that rises does.
+    The recipe's optimizer and clipping are used; its guards do not end the sweep, a loss that rises does.
     """
     stepper = subject.stepper(max_grad_norm=0.0, on_nonfinite="stop", check_inputs=False)
     rates, losses = np.geomspace(LOWEST, HIGHEST, steps).tolist(), list[float]()

@@ -23,7 +23,7 @@ LARGE_UPDATE = 0.5
 ALMOST = 0.9
 
 
-def check_optimiser(subject: Subject) -> Iterator[Verdict]:
+def check_optimizer(subject: Subject) -> Iterator[Verdict]:
     """A step moves the weights, and the same batch then costs less."""
     model, settings = subject.task.model, subject.settings
     before, first = _weights(model), subject.loss()
@@ -37,7 +37,7 @@ def check_optimiser(subject: Subject) -> Iterator[Verdict]:
             if len(losses) == 1:
                 moved = _moved(model, before)
     except BadStep as bad:
-        yield Verdict("optimiser", "step", "fail", bad.problem, _RECIPE_FIX)
+        yield Verdict("optimizer", "step", "fail", bad.problem, _RECIPE_FIX)
         return
     yield _update(moved, rate)
     least = min(losses)
@@ -45,7 +45,7 @@ def check_optimiser(subject: Subject) -> Iterator[Verdict]:
     said = f"{first:.4g} before, then {', '.join(f'{loss:.4g}' for loss in losses)} at rate {rate:.2g}"
     falls = math.isfinite(least) and least < first
     yield Verdict(
-        "optimiser",
+        "optimizer",
         "loss after a step",
         "pass" if falls else "warn",
         said,
@@ -111,12 +111,12 @@ def _update(moved: tuple[float, list[str], int], rate: float) -> Verdict:
     numbers = {"relative_update": share, "unmoved": still, "learning_rate": rate}
     said = f"a step at rate {rate:.2g} moves the weights by {share:.2g} of their norm"
     if share == 0:
-        fix = "raise --lr; look whether the optimiser has the parameters that the loss depends on"
-        return Verdict("optimiser", "update", "fail", "a step moves no weight", fix, numbers)
+        fix = "raise --lr; look whether the optimizer has the parameters that the loss depends on"
+        return Verdict("optimizer", "update", "fail", "a step moves no weight", fix, numbers)
     if share > LARGE_UPDATE:
-        return Verdict("optimiser", "update", "warn", said, _RECIPE_FIX, numbers)
+        return Verdict("optimizer", "update", "warn", said, _RECIPE_FIX, numbers)
     if still:
         fix = "freeze what is not to be trained; the rest must depend on the loss"
         said = f"{said}; {len(still)} of {count} do not move: {shortened(still)}"
-        return Verdict("optimiser", "update", "warn", said, fix, numbers)
-    return Verdict("optimiser", "update", "pass", said, "", numbers)
+        return Verdict("optimizer", "update", "warn", said, fix, numbers)
+    return Verdict("optimizer", "update", "pass", said, "", numbers)

@@ -49,17 +49,17 @@ class Subject:
             return self.task.step(batch)
 
     def loss(self, loaded: LoadedBatch | None = None) -> float:
-        """The scalar that is minimised, without gradients."""
+        """The scalar that is minimized, without gradients."""
         with torch.no_grad():
             return float(self.forward(loaded).loss)
 
     def stepper(self, **changes: object) -> SubjectStepper:
-        """The engine's own steps with a fresh optimiser; ``changes`` are to the settings."""
+        """The engine's own steps with a fresh optimizer; ``changes`` are to the settings."""
         return SubjectStepper(self, msgspec.structs.replace(self.settings, **changes))
 
 
 class SubjectStepper:
-    """Optimiser steps on a subject at rates that are asked for, guards and clipping included."""
+    """Optimizer steps on a subject at rates that are asked for, guards and clipping included."""
 
     def __init__(self, subject: Subject, settings: TrainSettings) -> None:
         self._optimizer = build_optimizer(subject.task, settings)

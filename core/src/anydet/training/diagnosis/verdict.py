@@ -14,7 +14,7 @@ class Verdict:
     """What one check found.
 
     Attributes:
-        group: data, initialisation, forward, loss, backward, optimiser, learning rate or overfit.
+        group: data, initialization, forward, loss, backward, optimizer, learning rate or overfit.
         check: what was looked at, in two or three words.
         state: "skipped" is a check that could not be made because one before it failed.
         measured: what was found, for people.

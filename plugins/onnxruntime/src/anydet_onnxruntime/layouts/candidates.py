@@ -37,14 +37,14 @@ class Decoder(Protocol):
         """C; ``None`` where the outputs do not tell."""
 
     def scores(self, outputs: Outputs) -> Array:
-        """(N, C) probabilities: N anchors, cells or queries; (N, 1) where ``Labelled``."""
+        """(N, C) probabilities: N anchors, cells or queries; (N, 1) where ``Labeled``."""
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """(len(rows), 4) float64 ``xyxy`` in input pixels, of those rows of ``scores``."""
 
 
 @runtime_checkable
-class Labelled(Protocol):
+class Labeled(Protocol):
     """A decoder of rows that have one class each, already chosen."""
 
     def labels(self, outputs: Outputs, rows: IntArray) -> Array:
@@ -110,13 +110,13 @@ def select(
     """
     scores = decoder.scores(outputs)
     check_probabilities(scores)
-    if classes.columns is not None and not isinstance(decoder, Labelled):
+    if classes.columns is not None and not isinstance(decoder, Labeled):
         scores = scores[:, classes.columns]
     flat = scores.ravel()
     found = np.flatnonzero(flat >= floor)
     found = found[_best(flat[found], limit)]
     rows, class_ids = np.divmod(found, scores.shape[1])
-    if isinstance(decoder, Labelled):
+    if isinstance(decoder, Labeled):
         class_ids = classes.class_ids(decoder.labels(outputs, rows))
     boxes = decoder.boxes(outputs, rows)
     _check_boxes(boxes, input_wh)

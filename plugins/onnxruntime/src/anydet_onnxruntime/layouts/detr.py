@@ -1,4 +1,4 @@
-"""DETR and its descendants: class logits and normalised boxes, a row a query."""
+"""DETR and its descendants: class logits and normalized boxes, a row a query."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLACK = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class Detr:
-    """(Q, C + 1) or (Q, C) logits and (Q, 4) centre and size divided by the input's.
+    """(Q, C + 1) or (Q, C) logits and (Q, 4) center and size divided by the input's.
 
     With background (last column) the scores are a softmax (Carion et al. 2020, "End-to-End Object Detection
     with Transformers"), without it sigmoids (Deformable DETR, RT-DETR).

@@ -80,7 +80,7 @@ class Scrfd:
 class Yunet:
     """Per stride (cells, 1) class and objectness probabilities, (cells, 4) boxes and (cells, 10) landmarks.
 
-    Centre = (xy + cell) * stride, size = exp(wh) * stride, landmark = (xy + cell) * stride, score =
+    Center = (xy + cell) * stride, size = exp(wh) * stride, landmark = (xy + cell) * stride, score =
     sqrt(class * objectness) (Wu et al. 2023, "YuNet: A Tiny Millisecond-level Face Detector"). Class and
     objectness need no telling apart.
 

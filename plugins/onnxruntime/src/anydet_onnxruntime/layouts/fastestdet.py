@@ -19,7 +19,7 @@ _OBJECTNESS_POWER, _CLASS_POWER = 0.6, 0.4
 class Fastestdet:
     """(5 + C, H/16, W/16): objectness, x, y, w, h, class probabilities.
 
-    Centre = (cell + tanh(xy)) * stride, size = sigmoid(wh) * input size, score = objectness^0.6 * class^0.4
+    Center = (cell + tanh(xy)) * stride, size = sigmoid(wh) * input size, score = objectness^0.6 * class^0.4
     (dog-qiuqiu/FastestDet, ``handle_preds``).
     """
 
@@ -37,9 +37,9 @@ class Fastestdet:
         """Offsets from the cell, sizes as parts of the input."""
         raw = outputs[0].reshape(len(outputs[0]), -1)[1:5, rows].T.astype(np.float64)
         y, x = np.divmod(rows, self.columns)
-        centre = (np.stack([x, y], axis=1) + np.tanh(raw[:, :2])) * _STRIDE
+        center = (np.stack([x, y], axis=1) + np.tanh(raw[:, :2])) * _STRIDE
         size = np.array(self.input_wh, np.float64) / (1 + np.exp(-raw[:, 2:]))
-        return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+        return cxcywh_to_xyxy(np.concatenate([center, size], axis=1))
 
 
 def bind_fastestdet(outputs: Signature, input_wh: Size) -> Decoder | None:

@@ -44,7 +44,7 @@ def grid(input_wh: Size, strides: tuple[int, ...]) -> Grid:
 def cell_boxes(raw: NDArray[Any], rows: IntArray, input_wh: Size, strides: tuple[int, ...]) -> FloatArray:
     """(K, 4) ``xyxy`` of offsets from the cell and logarithms of sizes, all in strides.
 
-    Centre = (xy + cell) * stride, size = exp(wh) * stride.
+    Center = (xy + cell) * stride, size = exp(wh) * stride.
 
     Args:
         raw: (K, 4) x, y, w, h.
@@ -54,10 +54,10 @@ def cell_boxes(raw: NDArray[Any], rows: IntArray, input_wh: Size, strides: tuple
     """
     cells = grid(input_wh, strides)
     offsets = raw.astype(np.float64)
-    centre = (offsets[:, :2] + cells.cells_xy[rows]) * cells.strides[rows]
+    center = (offsets[:, :2] + cells.cells_xy[rows]) * cells.strides[rows]
     with np.errstate(over="ignore"):  # infinite sizes are refused where candidates are selected
         size = np.exp(offsets[:, 2:]) * cells.strides[rows]
-    return cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
+    return cxcywh_to_xyxy(np.concatenate([center, size], axis=1))
 
 
 def _level(columns: int, rows: int) -> FloatArray:

@@ -20,8 +20,8 @@ _BINS = 8
 class Nanodet:
     """Per stride (cells, C) probabilities and (cells, 32) logits of four distances.
 
-    A distance from the cell's centre to a side is the mean of a distribution over 0..7 strides (Li et al.
-    2020, "Generalized Focal Loss"); centres are at (cell + 0.5) * stride - 0.5.
+    A distance from the cell's center to a side is the mean of a distribution over 0..7 strides (Li et al.
+    2020, "Generalized Focal Loss"); centers are at (cell + 0.5) * stride - 0.5.
 
     Attributes:
         input_wh: input size in pixels.
@@ -40,13 +40,13 @@ class Nanodet:
         return np.concatenate([outputs[i] for i in self.class_outputs])
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
-        """Centre minus and plus the expected distances."""
+        """Center minus and plus the expected distances."""
         logits = np.concatenate([outputs[i] for i in self.box_outputs])[rows].astype(np.float64)
         cells = grid(self.input_wh, _STRIDES)
         strides = cells.strides[rows]
-        centre = (cells.cells_xy[rows] + 0.5) * strides - 0.5
+        center = (cells.cells_xy[rows] + 0.5) * strides - 0.5
         distances = _expected(logits.reshape(-1, 4, _BINS)) * strides
-        return np.concatenate([centre - distances[:, :2], centre + distances[:, 2:]], axis=1)
+        return np.concatenate([center - distances[:, :2], center + distances[:, 2:]], axis=1)
 
 
 def bind_nanodet(outputs: Signature, input_wh: Size) -> Decoder | None:

@@ -24,7 +24,7 @@ _MAP_STRIDE = 4
 class Yolox:
     """(N, 5 + C): x, y, w, h as the head gives them, objectness, class probabilities.
 
-    Centre = (xy + cell) * stride, size = exp(wh) * stride, score = objectness * class
+    Center = (xy + cell) * stride, size = exp(wh) * stride, score = objectness * class
     (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"; exports without ``decode_in_inference``).
     """
 
@@ -42,7 +42,7 @@ class Yolox:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """(N, 5 + C): centre and size in input pixels, objectness, class probabilities (YOLOv5)."""
+    """(N, 5 + C): center and size in input pixels, objectness, class probabilities (YOLOv5)."""
 
     class_count: int
 
@@ -57,7 +57,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Ultralytics:
-    """(4 + C, N): centre and size in input pixels, class probabilities (YOLOv8, v9, v11, v12 exports)."""
+    """(4 + C, N): center and size in input pixels, class probabilities (YOLOv8, v9, v11, v12 exports)."""
 
     class_count: int
 

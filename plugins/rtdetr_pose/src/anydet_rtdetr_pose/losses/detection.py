@@ -44,10 +44,10 @@ def focal_loss(logits: Tensor, found: Tensor) -> Tensor:
 
 
 def box_l1_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Sum of distances of (M, 4) centres and sizes in shares."""
+    """Sum of distances of (M, 4) centers and sizes in shares."""
     return (boxes - targets).abs().sum()
 
 
 def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Sum of 1 - GIoU of (M, 4) centres and sizes."""
+    """Sum of 1 - GIoU of (M, 4) centers and sizes."""
     return (1 - iou_and_giou(boxes, targets)[1]).sum()

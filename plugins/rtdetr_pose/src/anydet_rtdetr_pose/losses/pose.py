@@ -32,19 +32,19 @@ def translation_loss(translations_m: Tensor, targets_m: Tensor) -> Tensor:
     return (translations_m - targets_m).abs().sum(dim=-1) / targets_m[:, 2]
 
 
-def offset_loss(offsets: Tensor, boxes: Tensor, centres: Tensor, target_boxes: Tensor) -> Tensor:
-    """(M,) L1 distances of projected centres in sides of the true box.
+def offset_loss(offsets: Tensor, boxes: Tensor, centers: Tensor, target_boxes: Tensor) -> Tensor:
+    """(M,) L1 distances of projected centers in sides of the true box.
 
     Boxes learn nothing from it: what they are off, offsets make good.
 
     Args:
         offsets: (M, 2) in sides of ``boxes``.
-        boxes: (M, 4) predicted, centre and size in shares.
-        centres: (M, 2) true projected centres in shares.
+        boxes: (M, 4) predicted, center and size in shares.
+        centers: (M, 2) true projected centers in shares.
         target_boxes: (M, 4) true ones.
     """
     fixed = boxes.detach()
-    away = fixed[:, :2] + offsets * fixed[:, 2:] - centres
+    away = fixed[:, :2] + offsets * fixed[:, 2:] - centers
     return (away / target_boxes[:, 2:].clamp(min=_SMALLEST_SIDE)).abs().sum(dim=-1)
 
 
@@ -54,19 +54,19 @@ def camera_loss(delta: Tensor, targets: Tensor) -> Tensor:
 
 
 def keypoint_losses(points: Tensor, boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """(M,) mean distances of labelled points in sides of the true box, and (M,) losses of being labelled.
+    """(M,) mean distances of labeled points in sides of the true box, and (M,) losses of being labeled.
 
     Args:
-        points: (M, K, 3) x, y from the box centre in sides of ``boxes``, and a logit.
-        boxes: (M, 4) predicted, centre and size in shares.
+        points: (M, K, 3) x, y from the box center in sides of ``boxes``, and a logit.
+        boxes: (M, 4) predicted, center and size in shares.
         targets: (M, K, 3) x, y in shares, and visibility 0, 1, 2.
     """
-    labelled = (targets[..., 2] > 0).to(points.dtype)
+    labeled = (targets[..., 2] > 0).to(points.dtype)
     fixed = boxes.detach()[:, None]
     sides = fixed[..., 2:].clamp(min=_SMALLEST_SIDE)
     away = (points[..., :2] - (targets[..., :2] - fixed[..., :2]) / sides).abs().sum(dim=-1)
-    placed = (away * labelled).sum(dim=-1) / labelled.sum(dim=-1).clamp(min=1)
-    told = binary_cross_entropy_with_logits(points[..., 2], labelled, reduction="none").mean(dim=-1)
+    placed = (away * labeled).sum(dim=-1) / labeled.sum(dim=-1).clamp(min=1)
+    told = binary_cross_entropy_with_logits(points[..., 2], labeled, reduction="none").mean(dim=-1)
     return placed, told
 
 

@@ -1,4 +1,4 @@
-"""What the detector knows of each class, and which colour means which class."""
+"""What the detector knows of each class, and which color means which class."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _BITS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ColourTable:
-    """Class and fit of every colour, looked up by the upper five bits of red, green and blue.
+class ColorTable:
+    """Class and fit of every color, looked up by the upper five bits of red, green and blue.
 
     Attributes:
-        class_ids: (32768,) uint8, ``BACKGROUND`` where a colour is of no class.
+        class_ids: (32768,) uint8, ``BACKGROUND`` where a color is of no class.
         fits: (32768,) float64, 1 at a class's own hue, falling to 0 at the tolerance.
     """
 
@@ -51,16 +51,16 @@ class ColourTable:
     fits: FloatArray
 
     @classmethod
-    def build(cls, hue_tolerance_deg: float, min_saturation: float, min_chroma: float) -> ColourTable:
-        """Nearest prototype by hue, with rejection of far hues and of dull colours."""
+    def build(cls, hue_tolerance_deg: float, min_saturation: float, min_chroma: float) -> ColorTable:
+        """Nearest prototype by hue, with rejection of far hues and of dull colors."""
         levels = (np.arange(2**_BITS) + 0.5) * 2 ** (8 - _BITS)
         rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
         chroma = rgb.max(axis=1) - rgb.min(axis=1)
         prototypes = np.array([prototype.hue_deg for prototype in PROTOTYPES])
         away = np.abs((_hue_deg(rgb)[:, None] - prototypes + 180.0) % 360.0 - 180.0)
         fits = 1.0 - away.min(axis=1) / hue_tolerance_deg
-        colourful = (chroma >= min_chroma) & (chroma >= min_saturation * rgb.max(axis=1))
-        known = (fits >= 0) & colourful
+        colorful = (chroma >= min_chroma) & (chroma >= min_saturation * rgb.max(axis=1))
+        known = (fits >= 0) & colorful
         nearest = away.argmin(axis=1).astype(np.uint8)
         return cls(np.where(known, nearest, np.uint8(BACKGROUND)), fits)
 
@@ -86,7 +86,7 @@ def smooth(image: ByteImage, radius_px: int) -> ByteImage:
 
 
 def _hue_deg(rgb: FloatArray) -> FloatArray:
-    """(N,) angle of (N, 3) colours around the grey axis: red at 0, green at 120, blue at 240."""
+    """(N,) angle of (N, 3) colors around the gray axis: red at 0, green at 120, blue at 240."""
     red, green, blue = rgb.T
     hue: FloatArray = np.degrees(np.arctan2(np.sqrt(3.0) * (green - blue), 2.0 * red - green - blue))
     return hue

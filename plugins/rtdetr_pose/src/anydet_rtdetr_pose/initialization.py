@@ -18,7 +18,7 @@ from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import (
 
 
 @torch.no_grad()
-def initialise(detector: RTDetrV2ForObjectDetection) -> None:
+def initialize(detector: RTDetrV2ForObjectDetection) -> None:
     """Draw the weights of all but the backbone anew."""
     backbone = set(detector.model.backbone.modules())
     for module in detector.modules():

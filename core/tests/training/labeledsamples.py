@@ -12,13 +12,11 @@ from anydet.training.sample import Sample
 CAMERA = torch.tensor([55.0, 50.0, 14.0, 11.0], dtype=torch.float64)
 
 
-def labelled(
-    seed: int, size_wh: tuple[int, int] = (30, 24), count: int = 3, *, slopes: bool = True
-) -> Sample:
+def labeled(seed: int, size_wh: tuple[int, int] = (30, 24), count: int = 3, *, slopes: bool = True) -> Sample:
     """Up to three rectangles and triangles with everything that a sample can hold.
 
     ``class_ids``, ``states`` and the 3-D translation's depth tell which object a row is. Keypoint 0 is the
-    projection of the object's 3-D centre; 1 and 2 are the box's upper left and lower right corners. Without
+    projection of the object's 3-D center; 1 and 2 are the box's upper left and lower right corners. Without
     ``slopes`` there are no triangles.
     """
     rng = np.random.default_rng(seed)

@@ -39,7 +39,7 @@ def chunks_do_not_change_results(subject: Subject) -> None:
         with subject.adapter(batch_size=size) as adapter:
             parts = [p for i in range(0, len(records), size) for p in adapter.predict(records[i : i + size])]
         difference = _difference(subject, whole, parts)
-        assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbours"
+        assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbors"
 
 
 def any_sequence_of_records_works(subject: Subject) -> None:

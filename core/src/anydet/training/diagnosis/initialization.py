@@ -17,13 +17,13 @@ from anydet.training.guards import first_nonfinite_weight
 
 LARGE, SMALL = 1e3, 1e-4
 """Standard deviations of a layer's outputs beyond which signals explode or vanish in depth."""
-_verdict = partial(Verdict, "initialisation")
+_verdict = partial(Verdict, "initialization")
 _SCALE_FIX = (
-    "initialise by the layers' fan (kaiming_normal_, xavier_uniform_), normalise inputs, or add norms"
+    "initialize by the layers' fan (kaiming_normal_, xavier_uniform_), normalize inputs, or add norms"
 )
 
 
-def check_initialisation(subject: Subject) -> Iterator[Verdict]:
+def check_initialization(subject: Subject) -> Iterator[Verdict]:
     """Weights, and the scale of activations."""
     yield _weights(subject.task.model)
     yield _activations(subject)
@@ -32,7 +32,7 @@ def check_initialisation(subject: Subject) -> Iterator[Verdict]:
 def _weights(model: nn.Module) -> Verdict:
     if broken := first_nonfinite_weight(model):
         return _verdict(
-            "weights", "fail", f"{broken} is not finite", "load other weights, or initialise anew"
+            "weights", "fail", f"{broken} is not finite", "load other weights, or initialize anew"
         )
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
@@ -43,7 +43,7 @@ def _weights(model: nn.Module) -> Verdict:
             "weights",
             "warn",
             f"all numbers alike: {shortened(alike)}",
-            "initialise them at random: alike they learn alike",
+            "initialize them at random: alike they learn alike",
             numbers,
         )
     return _verdict("weights", "pass", f"{total:,} finite, {trained:,} of them trained", "", numbers)

@@ -1,6 +1,6 @@
-"""``sanitise``: numbers that a loss can bear, and how many had to be changed for it.
+"""``sanitize``: numbers that a loss can bear, and how many had to be changed for it.
 
-A task hands the counts over as ``StepOutput.sanitised``; the engine logs them as ``train_sanitised_<name>``,
+A task hands the counts over as ``StepOutput.sanitized``; the engine logs them as ``train_sanitized_<name>``,
 so that nothing is hidden by it.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sanitised:
+class Sanitized:
     """Finite numbers.
 
     Attributes:
@@ -28,7 +28,7 @@ class Sanitised:
     clamped: Tensor
 
 
-def sanitise(values: Tensor, limit: float = math.inf) -> Sanitised:
+def sanitize(values: Tensor, limit: float = math.inf) -> Sanitized:
     """NaN becomes 0 and infinity the limit (by ``torch.nan_to_num``); then all are clamped to ±limit.
 
     Args:
@@ -39,4 +39,4 @@ def sanitise(values: Tensor, limit: float = math.inf) -> Sanitised:
     finite = torch.isfinite(values.detach())
     large = finite & (values.detach().abs() > most)
     sane = torch.nan_to_num(values, nan=0.0, posinf=most, neginf=-most).clamp(-most, most)
-    return Sanitised(sane, (~finite).sum(), large.sum())
+    return Sanitized(sane, (~finite).sum(), large.sum())
