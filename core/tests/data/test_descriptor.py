@@ -94,7 +94,7 @@ def test_folders_outside_the_root_and_linked_ones_are_the_users_choice(paint, pu
         assert [len(record.labels) for record in dataset] == [1] * len(dataset)
     record = open_dataset(put("set/data.yaml", yaml_of(val=tmp_path / "far/images/val")))[0]
     assert record.image().shape == (20, 40, 3)
-    assert record.mask_path == (tmp_path / "far/masks/a.png").resolve()
+    assert record.class_mask.path == (tmp_path / "far/masks/a.png").resolve()
 
 
 def test_labels_lie_beside_images_where_no_folder_is_called_images(paint, put, tmp_path):
@@ -191,7 +191,7 @@ def test_labels_may_lie_elsewhere_with_their_side_files(paint, put, tmp_path):
     )
     dataset = open_dataset(root)
     assert dataset.split == "val"
-    assert dataset[0].mask_path == (tmp_path / "other/masks/a.png").resolve()
+    assert dataset[0].class_mask.path == (tmp_path / "other/masks/a.png").resolve()
 
 
 def test_annotations_win_over_label_files(paint, put, instances, tmp_path):

@@ -93,7 +93,7 @@ def test_side_files_of_a_relative_data_set_are_found(paint, put, tmp_path, monke
     put("labels/val/a.json", json.dumps({"mask_path": "masks/a.png"}))
     beside = paint("masks/a.png")
     (record,) = open_dataset(tmp_path.name)
-    assert record.mask_path == beside.resolve()
+    assert record.class_mask.path == beside.resolve()
 
 
 def test_inline_points_and_unknown_keys_are_kept(load):
@@ -152,7 +152,7 @@ def test_records_carry_what_the_sidecar_says(paint, put, tmp_path):
     record = dataset[0]
     assert record.camera == CAMERA
     assert record.stated_wh == (40, 20)
-    assert record.mask_path == (tmp_path / "masks/a.png").resolve()
+    assert record.class_mask.path == (tmp_path / "masks/a.png").resolve()
     assert record.extra == {"scene": 7}
     assert record.labels.poses.rotations[0].tolist() == TURN
     truth = dataset.ground_truth().labels

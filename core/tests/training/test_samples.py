@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 
+from anydet.data.classmasks import ClassMaskFile
 from anydet.data.columns import boxes_only
 from anydet.data.images import ImageArray
 from anydet.data.record import Record
@@ -59,7 +61,9 @@ def test_what_is_not_asked_for_is_not_decoded(scene, monkeypatch):
 
     monkeypatch.setattr("anydet.training.samples.decode", refuse)
     monkeypatch.setattr("anydet.data.classmasks.read_class_map", refuse)
-    sample = sample_of(replace(scene, mask_path="classes.png"), PARTS - {"masks", "semantic"})
+    sample = sample_of(
+        replace(scene, class_mask=ClassMaskFile(Path("classes.png"))), PARTS - {"masks", "semantic"}
+    )
     assert sample.masks is None
     assert sample.semantic is None
     assert sample.keypoints is not None
@@ -115,16 +119,18 @@ def test_class_masks_and_the_class_of_the_image_are_read(tmp_path):
     path = tmp_path / "classes.png"
     Image.fromarray(np.array([[0, 3, 255, 1]] * 2, np.uint8)).save(path)
     extra = {"classification": {"class_id": 5}}
-    sample = sample_of(record_of(None, (4, 2), mask_path=path, extra=extra))
+    sample = sample_of(record_of(None, (4, 2), class_mask=ClassMaskFile(path), extra=extra))
     assert sample.semantic.tolist() == [[0, 3, 255, 1]] * 2
     assert (sample.semantic.dtype, sample.label, len(sample)) == (torch.int64, 5, 0)
     with pytest.raises(DatasetError, match=r"a\.png: its class mask is 4 x 2 pixels, the image 8 x 6"):
-        sample_of(record_of(None, mask_path=path))
+        sample_of(record_of(None, class_mask=ClassMaskFile(path)))
 
 
 def test_a_derived_record_gives_its_pixels_and_camera_alone(tmp_path):
     labels = boxes((0, 0, 2, 2))
-    record = record_of(labels, camera=Intrinsics(10, 10, 1, 3), mask_path=tmp_path / "none.png")
+    record = record_of(
+        labels, camera=Intrinsics(10, 10, 1, 3), class_mask=ClassMaskFile(tmp_path / "none.png")
+    )
     sample = sample_of(record.derive(HorizontalFlip()))
     assert (len(sample), sample.semantic, sample.label) == (0, None, -1)
     assert sample.intrinsics.tolist() == [10, 10, 7, 3]

@@ -18,8 +18,6 @@ from anydet.types import RLE, ClassTable, IntArray
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from anydet.data.record import Record
-
 UNLABELED = 255
 BACKGROUND = "background"
 """Name, in any case, of the class of pixels that show nothing; they are no objects."""
@@ -51,13 +49,6 @@ def background_of(classes: ClassTable | None) -> int | None:
     """Id of the class called background, where there is one."""
     names = [name.lower() for name in classes.names] if classes else []
     return names.index(BACKGROUND) if BACKGROUND in names else None
-
-
-def class_mask_of(record: Record) -> ClassMask | None:
-    """What says the classes of a record's pixels: its own class mask, else the file of ``mask_path``."""
-    if record.class_mask is not None or record.mask_path is None:
-        return record.class_mask
-    return ClassMaskFile(record.mask_path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

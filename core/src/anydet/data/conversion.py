@@ -75,10 +75,10 @@ def _kept_extras(dataset: Dataset, layout: str) -> set[str]:
 
 def _of_record(record: Record, kept: set[str]) -> dict[str, int]:
     """Sidecars, and free data of images but for the keys that are kept."""
-    sides = (record.mask_path, record.depth_path, record.cad_points_path)
+    sides = (record.class_mask, record.depth_path, record.cad_points_path)
     return {
         "intrinsics": int(record.camera is not None),
-        "side files": sum(path is not None for path in sides),
+        "side files": sum(side is not None for side in sides),
         "extras of images": int(bool(record.extra.keys() - kept)),
     }
 

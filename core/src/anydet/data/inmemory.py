@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anydet.data.classmasks import class_mask_of
 from anydet.data.dataset import Dataset
 from anydet.data.images import ImageArray
 from anydet.data.record import Record
@@ -105,6 +104,6 @@ class InMemory:
 
 def kept(record: Record) -> Record:
     """The same record; its source image and class mask are read now and never again."""
-    mask = class_mask_of(record)
+    mask = record.class_mask
     read = replace(record, pixels=ImageArray(record.pixels.read()))
     return read if mask is None else replace(read, class_mask=KeptMask(mask.read().astype(np.int16)))

@@ -30,9 +30,7 @@ class Record:
         stated_wh: (width, height) that the data set states for the source image, or ``None``.
         labels: ground truth of the source image, or ``None``; derived records have none.
         camera: intrinsics of the source image.
-        mask_path: class or instance mask image.
-        class_mask: which class each pixel shows, where ``mask_path`` is not what says it; derived records
-            have none.
+        class_mask: which class each pixel of the source image shows, or ``None``; derived records have none.
         depth_path: depth image or array.
         cad_points_path: model points of the object.
         extra: free data of the data set (image id, sidecar keys).
@@ -45,7 +43,6 @@ class Record:
     stated_wh: Size | None = None
     labels: Labels | None = None
     camera: Intrinsics | None = None
-    mask_path: Path | None = None
     class_mask: ClassMask | None = None
     depth_path: Path | None = None
     cad_points_path: Path | None = None
@@ -64,10 +61,7 @@ class Record:
 
         Derived records have none, as they have no labels.
         """
-        from anydet.data.classmasks import class_mask_of
-
-        mask = None if self.transforms else class_mask_of(self)
-        return None if mask is None else mask.read()
+        return None if self.transforms or self.class_mask is None else self.class_mask.read()
 
     @property
     def size_wh(self) -> Size:

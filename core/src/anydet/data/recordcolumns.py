@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from anydet.data.classmasks import ClassMask, ClassMaskColumn, class_mask_of
+from anydet.data.classmasks import ClassMask, ClassMaskColumn
 from anydet.data.record import Record
 from anydet.errors import DatasetError
 from anydet.types import ImageColumns
@@ -29,7 +29,7 @@ class ImageNotes:
         """The next image; raises ``DatasetError`` where its class is malformed."""
         camera = record.camera
         self._cameras.append((camera.fx, camera.fy, camera.cx, camera.cy) if camera else (np.nan,) * 4)
-        self._masks.append(class_mask_of(record))
+        self._masks.append(record.class_mask)
         self._class_ids.append(image_class(record))
 
     def columns(self) -> ImageColumns | None:

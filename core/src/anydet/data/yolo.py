@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from anydet.data.classmasks import ClassMaskFile
 from anydet.data.columns import ground_truth_columns, no_labels
 from anydet.data.containment import ContainedImage, contained
 from anydet.data.datayaml import DataYaml, read_names
@@ -111,7 +112,7 @@ class YoloDataset:
             stated_wh=sidecar.stated_wh,
             labels=replace(labels, poses=sidecar.poses),
             camera=sidecar.camera,
-            mask_path=sidecar.mask_path,
+            class_mask=None if sidecar.mask_path is None else ClassMaskFile(sidecar.mask_path),
             depth_path=sidecar.depth_path,
             cad_points_path=sidecar.cad_points_path,
             extra=sidecar.extra,

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import class_mask_of
 from anydet.data.dataset import Dataset
 from anydet.data.maskscenes import CLASSES
 from anydet.data.record import Record
@@ -219,7 +218,7 @@ def _trainable(dataset: Dataset) -> ClassTable:
             f"{dataset.root}: names no classes", fix="write classes.txt, one name a line, class 0 first"
         )
     first = list(islice(dataset, _LOOKED_AT))
-    if all(class_mask_of(record) is None and image_class(record) < 0 for record in first):
+    if all(record.class_mask is None and image_class(record) < 0 for record in first):
         raise DatasetError(
             f"{dataset.root}: {dataset.note}: none of the first {len(first)} images has a class mask or a "
             "class of its own, so there is nothing to learn",
