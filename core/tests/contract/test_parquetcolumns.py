@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from anydet.contract.load import scan
+from anydet.contract.opening import open_source
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.contract.source import open_source
 from anydet.scanner import Stop
 from anydet.types import ImagePredictions
 

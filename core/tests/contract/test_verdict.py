@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from anydet.contract.documents import Entry
 from anydet.contract.load import scan
+from anydet.contract.opening import open_source
 from anydet.contract.schema import validator
-from anydet.contract.source import open_source
 from anydet.contract.validate import validate
 from anydet.errors import ContractError
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.load import load
+from anydet.contract.opening import open_source
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.contract.source import open_source
 from anydet.contract.validate import validate
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Stop

@@ -13,11 +13,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from anydet.columns import Columns
 from anydet.contract.documents import Mask
+from anydet.contract.json_source import UNREADABLE
 from anydet.contract.masks import rle_problem
 from anydet.contract.mistakes import hint_category_ids
+from anydet.contract.opening import open_source
 from anydet.contract.places import Place, listed
 from anydet.contract.raw import RawPredictions
-from anydet.contract.source import UNREADABLE, open_source
 from anydet.contract.table import rle
 from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area

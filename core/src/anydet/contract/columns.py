@@ -13,8 +13,8 @@ from anydet.columns import concatenate
 from anydet.contract.documents import Entry
 from anydet.contract.imagecolumns import about_image, image_columns
 from anydet.contract.load import entries, read_meta
+from anydet.contract.opening import open_source
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.source import open_source
 from anydet.contract.table import Table
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh

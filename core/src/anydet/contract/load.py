@@ -12,12 +12,14 @@ import msgspec
 from anydet.contract.documents import Detection, Entry, decode_detections, decode_entry
 from anydet.contract.explain import Finding, findings, normalized, parse, violations
 from anydet.contract.join import unix_path
+from anydet.contract.json_source import UNREADABLE
 from anydet.contract.masks import mask_findings
 from anydet.contract.mistakes import hint_scores
+from anydet.contract.opening import open_source
 from anydet.contract.places import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.contract.source import UNREADABLE, Source, open_source
+from anydet.contract.source import Source
 from anydet.contract.table import Table
 from anydet.errors import ContractError
 from anydet.scanner import Scanner

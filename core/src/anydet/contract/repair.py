@@ -13,9 +13,10 @@ from anydet.contract.encode import encode_json
 from anydet.contract.explain import parse, unspeakable, violations
 from anydet.contract.join import unix_path
 from anydet.contract.masks import rle_problem
+from anydet.contract.opening import open_source
 from anydet.contract.places import Path as Where
 from anydet.contract.places import Place, path_text, printable, show
-from anydet.contract.source import Source, open_source
+from anydet.contract.source import Source
 from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh

@@ -13,10 +13,10 @@ from anydet.contract.assemble import assemble
 from anydet.contract.documents import Camera, Entry, Free, ImageClass, SemanticMask
 from anydet.contract.explain import findings
 from anydet.contract.join import unix_path
+from anydet.contract.json_source import UNREADABLE
 from anydet.contract.masks import mask_findings
 from anydet.contract.places import Shape
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.source import UNREADABLE
 from anydet.contract.table import image_details
 from anydet.maskcolumns import MaskColumn
 from anydet.scanner import ScannedPredictions, Scanner, Stop

@@ -12,10 +12,10 @@ import numpy as np
 from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.join import match_keys
 from anydet.contract.load import scan
+from anydet.contract.opening import open_source
 from anydet.contract.places import Shape, printable, show
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.contract.source import open_source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
 from anydet.scanner import Scanner

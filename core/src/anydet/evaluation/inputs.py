@@ -190,7 +190,7 @@ def _load(path: Path, dataset: Dataset, scanner: Scanner | None) -> RawPredictio
 
 
 def _is_coco(path: Path) -> bool:
-    from anydet.contract.source import open_source
+    from anydet.contract.opening import open_source
 
     return open_source(path).shape == "coco"
 

@@ -12,8 +12,8 @@ import numpy as np
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.contract.load import load, read_meta
+from anydet.contract.opening import open_source
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.source import open_source
 from anydet.data.dataset import Dataset
 from anydet.data.record import Record
 from anydet.errors import OptionError

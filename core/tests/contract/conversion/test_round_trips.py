@@ -24,7 +24,7 @@ from anydet.contract.conversion.supervision import from_supervision, to_supervis
 from anydet.contract.conversion.yolozu import ONE_BASED
 from anydet.contract.encode import encode_entry
 from anydet.contract.load import read_meta
-from anydet.contract.source import open_source
+from anydet.contract.opening import open_source
 from anydet.contract.write import write_predictions
 from anydet.data.columns import no_labels
 from anydet.geometry import masks

@@ -18,8 +18,8 @@ from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import match_keys
 from anydet.contract.load import entries, load
+from anydet.contract.opening import open_source
 from anydet.contract.raw import RawPredictions
-from anydet.contract.source import open_source
 from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.types import GroundTruthColumns, ImagePredictions
