@@ -77,7 +77,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
 
     class Wreck(TrainingHook):
         def before_epoch(self, loop):
-            for group in loop.parts.optimizer.param_groups:
+            for group in loop.components.optimizer.param_groups:
                 group["lr"] = 1e-3 if loop.progress.epoch == 0 else 10.0
 
     result = train(lambda run: GridTask(run.dataset.classes, {}), run, hooks=[Wreck()])
@@ -124,11 +124,11 @@ def test_a_clipped_gradient_is_no_longer_than_the_limit(tmp_path):
 
     class Watch(TrainingHook):
         def before_step(self, loop):
-            kept.append([p.detach().clone() for p in loop.parts.task.model.parameters()])
+            kept.append([p.detach().clone() for p in loop.task.model.parameters()])
 
         def after_step(self, loop):
             old = kept.pop()
-            new = loop.parts.task.model.parameters()
+            new = loop.task.model.parameters()
             moved = torch.cat([(b - a).flatten() for a, b in zip(old, new, strict=True)]).norm().item()
             kept.append((moved, loop.metrics["grad_norm"]))
 

@@ -28,9 +28,9 @@ from anydet.errors import AnydetError
 
 class Die(TrainingHook):
     def after_step(self, loop):
-        if loop.progress.step == 4 and loop.parts.processes.rank == 1 and "die" in sys.argv:
+        if loop.progress.step == 4 and loop.components.processes.rank == 1 and "die" in sys.argv:
             os.kill(os.getpid(), signal.SIGKILL)
-        if loop.progress.step == 4 and "term" in sys.argv and loop.parts.processes.rank == 1:
+        if loop.progress.step == 4 and "term" in sys.argv and loop.components.processes.rank == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
 keys = {"images": 26, "batch_size": 2, "epochs": 2, "save_every": 2, "resume": "resume" in sys.argv}

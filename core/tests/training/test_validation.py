@@ -10,7 +10,7 @@ from tinytask import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
 from anydet.evaluation.coco import evaluate_boxes
-from anydet.training.assembly import assemble
+from anydet.training.build import build_components
 from anydet.training.processes import open_processes
 from anydet.training.rng import rng_state
 from anydet.training.validation import evaluating
@@ -23,7 +23,7 @@ def parts(tmp_path):
     run = tiny_run(tmp_path, batch_size=2)
     with open_processes(run.settings) as processes:
         task = GridTask(run.dataset.classes, {"norm": True, "dropout": 0.5})
-        yield assemble(run, task, processes, ())
+        yield build_components(run, task, processes, ())
 
 
 def test_nothing_of_the_model_or_of_random_numbers_changes_and_the_value_is_the_same_twice(parts):

@@ -157,13 +157,14 @@ def with_settings(run: Run, **changes: Any) -> Run:
 def scale_as_fp16(patch: Any) -> None:
     """Losses are scaled as with fp16, on the CPU, from a scale that single precision can hardly hold."""
     from anydet.training import engine
-    from anydet.training.assembly import Parts, assemble
+    from anydet.training.build import build_components
+    from anydet.training.components import Components
 
-    def scaled(run: Run, task: TrainingTask, processes: Any, hooks: Any) -> Parts:
+    def scaled(run: Run, task: TrainingTask, processes: Any, hooks: Any) -> Components:
         accelerator, scaler = processes.accelerator, torch.amp.GradScaler("cpu", init_scale=2.0**127)
         accelerator.scaler = scaler
-        parts = assemble(run, task, processes, hooks)
-        accelerator.unscale_gradients = lambda: scaler.unscale_(parts.optimizer)
-        return parts
+        components = build_components(run, task, processes, hooks)
+        accelerator.unscale_gradients = lambda: scaler.unscale_(components.optimizer)
+        return components
 
-    patch.setattr(engine, "assemble", scaled)
+    patch.setattr(engine, "build_components", scaled)

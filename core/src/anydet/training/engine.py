@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from anydet.plugins.adapter import TrainResult
-from anydet.training.assembly import assemble
+from anydet.training.build import build_components
 from anydet.training.checkpoint import load_weights
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
@@ -35,21 +35,22 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
     with open_processes(settings) as processes:
         seed_everything(settings.seed)
         task = build(run)
-        parts = assemble(run, task, processes, hooks)
-        loop = Loop(run, parts, hooks)
+        components = build_components(run, task, processes, hooks)
+        loop = Loop(run, components, hooks)
         if settings.resume:
-            loop.validation = parts.keeper.restore(loop.progress)
+            loop.validation = components.keeper.restore(loop.progress)
         else:
             seed_everything(settings.seed + processes.rank)
-        with parts.journal as journal:
-            journal.start(parts.total_steps, loop.progress.step)
+        with components.journal as journal:
+            journal.start(components.total_steps, loop.progress.step)
             journal.message(
-                f"{len(run.dataset)} images, {parts.total_steps} steps on {describe_device(processes.device)}"
+                f"{len(run.dataset)} images, {components.total_steps} steps "
+                f"on {describe_device(processes.device)}"
                 + (f", {processes.world} processes" if processes.world > 1 else "")
             )
             loop.fit()
             journal.artifact(run.paths.best)
-        best = parts.keeper.read_best()
+        best = components.keeper.read_best()
         if settings.restore_best:
             load_weights(task.model, best.model, source=str(run.paths.best))
     metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -15,14 +15,12 @@ from anydet.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 from anydet.training.ema import Ema
 from anydet.training.hooks import TrainingHook
 from anydet.training.processes import Processes
+from anydet.training.progress import Progress
 from anydet.training.rng import restore_rng, rng_state
 from anydet.training.run import Run
 from anydet.training.schedule import Schedule
 from anydet.training.stopping import BestTracker
 from anydet.training.task import TrainingTask
-
-if TYPE_CHECKING:
-    from anydet.training.loop import Progress
 
 
 @dataclass(eq=False)

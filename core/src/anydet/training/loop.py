@@ -5,51 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NoReturn
 
 from anydet.errors import PluginError, TrainingError
-from anydet.training.assembly import Parts
+from anydet.training.components import Components
 from anydet.training.guards import NUMBERS_FIX, first_nonfinite_weight
 from anydet.training.hooks import TrainingHook
 from anydet.training.loading import LoadedBatch
 from anydet.training.processes import memory_mb
+from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.stepping import SANITIZED, BadStep
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run is; ``--resume`` goes on from there.
-
-    Attributes:
-        epoch: epochs that are complete, validation included.
-        batch: batches of the current epoch that are done, in each process.
-        step: optimizer steps taken.
-        skipped: steps skipped.
-        overflows: steps that fp16 could not take.
-        skipped_in_row: since the last step that was taken.
-        epoch_steps: taken in the current epoch, or in the last one where none has begun since.
-        epoch_skipped: skipped there.
-        epoch_still: taken there with a gradient of 0.
-        loss_sum: over its steps.
-        validated_step: step of the last validation, -1 before the first.
-        stopped_early: whether patience ran out.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    skipped: int = 0
-    overflows: int = 0
-    skipped_in_row: int = 0
-    epoch_steps: int = 0
-    epoch_skipped: int = 0
-    epoch_still: int = 0
-    loss_sum: float = 0.0
-    validated_step: int = -1
-    stopped_early: bool = False
+from anydet.training.task import TrainingTask
 
 
 class Loop:
@@ -57,15 +25,15 @@ class Loop:
 
     Attributes:
         run: what is trained on what.
-        parts: the model's task, its batches, who moves its weights, what is written.
-        hooks: who takes part.
+        components: task, loader, validator, optimizer, schedule, stepper, checkpoints and log.
+        hooks: called around steps and epochs.
         progress: how far it is.
         metrics: numbers of the last step.
         validation: numbers of the last validation.
     """
 
-    def __init__(self, run: Run, parts: Parts, hooks: Sequence[TrainingHook] = ()) -> None:
-        self.run, self.parts, self.hooks = run, parts, hooks
+    def __init__(self, run: Run, components: Components, hooks: Sequence[TrainingHook] = ()) -> None:
+        self.run, self.components, self.hooks = run, components, hooks
         self.settings = run.settings
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
@@ -74,13 +42,18 @@ class Loop:
         self._out_of_time = False
 
     @property
+    def task(self) -> TrainingTask:
+        """The model, its batches and losses."""
+        return self.components.task
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs or steps are done, time is up, or patience ran out."""
         progress, epochs = self.progress, self.settings.epochs
         return (
             progress.stopped_early
             or self._out_of_time
-            or progress.step >= self.parts.total_steps
+            or progress.step >= self.components.total_steps
             or (epochs is not None and progress.epoch >= epochs)
         )
 
@@ -104,10 +77,10 @@ class Loop:
     def save(self) -> None:
         """Write the last checkpoint; raises ``TrainingError`` where weights are not finite."""
         self._check_weights()
-        self.parts.keeper.save_last(self.progress, self.validation)
+        self.components.keeper.save_last(self.progress, self.validation)
 
     def _run_epoch(self) -> None:
-        self.parts.task.model.train()
+        self.components.task.model.train()
         if self.progress.batch == 0:
             self.progress.epoch_steps = self.progress.epoch_skipped = self.progress.epoch_still = 0
             self.progress.loss_sum = 0.0
@@ -116,30 +89,30 @@ class Loop:
         for window, data_s in self._windows():
             self._step(window, data_s)
             self.progress.batch += len(window)
-            stopping = self.parts.processes.asked_to_stop()
+            stopping = self.components.processes.asked_to_stop()
             every = self.settings.save_every
             if stopping or (every and self.progress.step % every == 0):
                 self.save()
             if stopping:
-                self.parts.processes.raise_stopped(self.progress.step)
+                self.components.processes.raise_stopped(self.progress.step)
             if self._took_last_step():
                 break
         self._end_epoch()
 
     def _took_last_step(self) -> bool:
         """Whether all steps are done, or time is up by the clock of the main process."""
-        done, total = self.progress.step, self.parts.total_steps
+        done, total = self.progress.step, self.components.total_steps
         if done >= total:
             return True
         minutes = self.settings.max_minutes
-        if minutes is not None and self.parts.processes.share(time.perf_counter() >= self._ends_at):
+        if minutes is not None and self.components.processes.share(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
-            self.parts.journal.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
+            self.components.journal.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
         return self._out_of_time
 
     def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:
         """The batches of each optimizer step, and for how many seconds they had to be waited for."""
-        batches = self.parts.loader.batches(self.progress.epoch, self.progress.batch)
+        batches = self.components.loader.batches(self.progress.epoch, self.progress.batch)
         while True:
             start = time.perf_counter()
             window = list(islice(batches, self.settings.gradient_accumulation_steps))
@@ -150,30 +123,30 @@ class Loop:
     def _step(self, window: list[LoadedBatch], data_s: float) -> None:
         for hook in self.hooks:
             hook.before_step(self)
-        rate = max(float(group["lr"]) for group in self.parts.optimizer.param_groups)
+        rate = max(float(group["lr"]) for group in self.components.optimizer.param_groups)
         start = time.perf_counter()
         try:
-            numbers = self.parts.stepper.take(window)
+            numbers = self.components.stepper.take(window)
         except BadStep as bad:
             self._skip(bad)
             return
-        self.parts.schedule.step()
+        self.components.schedule.step()
         self.progress.step += 1
         self.progress.epoch_steps += 1
         self.progress.epoch_still += numbers["grad_norm"] == 0
         self.progress.skipped_in_row = 0
         self.progress.loss_sum += numbers["loss"]
         step_s = time.perf_counter() - start
-        images = sum(len(loaded.keys) for loaded in window) * self.parts.processes.world
+        images = sum(len(loaded.keys) for loaded in window) * self.components.processes.world
         self.metrics = {f"train_{name}": value for name, value in numbers.items() if name != "grad_norm"} | {
             "learning_rate": rate,
             "grad_norm": numbers["grad_norm"],
             "images_per_s": images / (data_s + step_s),
             "data_s": data_s,
             "step_s": step_s,
-            "memory_mb": memory_mb(self.parts.processes.device),
+            "memory_mb": memory_mb(self.components.processes.device),
         }
-        self.parts.journal.step(self.progress.step, self.progress.epoch, self.metrics)
+        self.components.journal.step(self.progress.step, self.progress.epoch, self.metrics)
         for hook in self.hooks:
             hook.after_step(self)
         self._tell("on_train_step")
@@ -183,7 +156,7 @@ class Loop:
         progress, settings = self.progress, self.settings
         if bad.overflow:
             progress.overflows += 1
-            self.parts.journal.overflowed(progress.step, progress.epoch, bad.problem)
+            self.components.journal.overflowed(progress.step, progress.epoch, bad.problem)
             return
         where = f"step {progress.step + 1} (epoch {progress.epoch})"
         if bad.hopeless or settings.on_nonfinite == "stop":
@@ -191,7 +164,7 @@ class Loop:
         progress.skipped += 1
         progress.epoch_skipped += 1
         progress.skipped_in_row += 1
-        self.parts.journal.skipped(progress.step, progress.epoch, bad.problem)
+        self.components.journal.skipped(progress.step, progress.epoch, bad.problem)
         if progress.skipped_in_row >= settings.max_skips:
             self._give_up(
                 f"{where}: {progress.skipped_in_row} steps in a row were skipped; the last: {bad.problem}",
@@ -200,14 +173,14 @@ class Loop:
 
     def _give_up(self, problem: str, fix: str) -> NoReturn:
         """Numbers are beyond repair: the model gets back what the last checkpoint holds."""
-        raise TrainingError(f"{problem}; {self.parts.keeper.put_back()}", fix=fix)
+        raise TrainingError(f"{problem}; {self.components.keeper.put_back()}", fix=fix)
 
     def _end_epoch(self) -> None:
         """Judge, validate, save; an epoch that ``max_steps`` cut short stays where it is."""
         self._judge_skips()
         self._judge_gradients()
         progress, every = self.progress, self.settings.val_every
-        if progress.batch < self.parts.loader.batches_per_epoch:
+        if progress.batch < self.components.loader.batches_per_epoch:
             return
         if every and (progress.epoch + 1) % every == 0 and progress.validated_step < progress.step:
             self.save()  # a validation may take long, and be ended by force
@@ -218,8 +191,8 @@ class Loop:
             hook.after_epoch(self)
         self._tell("on_train_epoch")
         self.save()
-        if self.parts.processes.asked_to_stop():
-            self.parts.processes.raise_stopped(progress.step)
+        if self.components.processes.asked_to_stop():
+            self.components.processes.raise_stopped(progress.step)
 
     def _judge_skips(self) -> None:
         skipped, taken = self.progress.epoch_skipped, self.progress.epoch_steps
@@ -251,28 +224,30 @@ class Loop:
 
     def _check_weights(self) -> None:
         """A checkpoint never holds, and a validation never measures, weights that are not finite."""
-        model, step = self.parts.task.model, self.progress.step
-        if broken := [name for name in self.parts.processes.gather([first_nonfinite_weight(model)]) if name]:
+        model, step = self.components.task.model, self.progress.step
+        if broken := [
+            name for name in self.components.processes.gather([first_nonfinite_weight(model)]) if name
+        ]:
             self._give_up(f"after step {step} the weights of {broken[0]} are not finite", NUMBERS_FIX)
 
     def _validate(self) -> None:
         self._check_weights()
-        progress, parts = self.progress, self.parts
+        progress, components = self.progress, self.components
         taken = max(1, progress.epoch_steps)
         found: dict[str, float] = {"avg_train_loss": progress.loss_sum / taken}
-        if parts.validator is not None:
-            with parts.keeper.as_predicted():
-                found |= parts.validator()
-        found["learning_rate"] = parts.schedule.learning_rate
+        if components.validator is not None:
+            with components.keeper.as_predicted():
+                found |= components.validator()
+        found["learning_rate"] = components.schedule.learning_rate
         progress.validated_step = progress.step
         self.validation = found
-        value = found.get(parts.measured, math.nan)
-        if parts.validator is None or parts.best.update(value, progress.step):
-            parts.keeper.save_best(progress, found)
-        parts.schedule.validated(found.get("avg_val_loss", found["avg_train_loss"]))
-        progress.stopped_early = parts.best.should_stop
+        value = found.get(components.measured, math.nan)
+        if components.validator is None or components.best.update(value, progress.step):
+            components.keeper.save_best(progress, found)
+        components.schedule.validated(found.get("avg_val_loss", found["avg_train_loss"]))
+        progress.stopped_early = components.best.should_stop
         epoch = progress.epoch if progress.batch else progress.epoch - 1
-        parts.journal.validation(progress.step, epoch, found)
+        components.journal.validation(progress.step, epoch, found)
 
     def _tell(self, event: str) -> None:
         """Fire an event at plugins; what one raises is an error that says how to leave it out."""

@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 
 from anydet.training.engine import train
-from anydet.training.hooks import TrainingHook
-from anydet.training.loop import Loop
+from anydet.training.hooks import LoopState, TrainingHook
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -31,7 +30,7 @@ class Pace(TrainingHook):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def after_step(self, loop: Loop) -> None:
+    def after_step(self, loop: LoopState) -> None:
         """One more."""
         self.seconds.append(loop.metrics["data_s"] + loop.metrics["step_s"])
 

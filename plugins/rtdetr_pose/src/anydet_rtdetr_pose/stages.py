@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from anydet.errors import OptionError
-from anydet.training.hooks import TrainingHook
-from anydet.training.loop import Loop
+from anydet.training.hooks import LoopState, TrainingHook
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.task import PoseTraining
 
@@ -32,9 +31,9 @@ class Stages(TrainingHook):
         """Whether there are steps in which a head learns alone."""
         return self._k_end > 0
 
-    def before_step(self, loop: Loop) -> None:
+    def before_step(self, loop: LoopState) -> None:
         """Freeze and thaw as the step asks for it."""
-        task = loop.parts.task
+        task = loop.task
         assert isinstance(task, PoseTraining)
         self.begin(task, loop.progress.step)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from anydet.training.hooks import TrainingHook
-from anydet.training.loop import Loop
+from anydet.training.hooks import LoopState, TrainingHook
 from anydet_rtdetr_pose.task import PoseTraining
 
 
@@ -13,8 +12,8 @@ class Teaching(TrainingHook):
     The average is a part of the model, so that checkpoints hold it.
     """
 
-    def after_step(self, loop: Loop) -> None:
+    def after_step(self, loop: LoopState) -> None:
         """Follow, where there is a teacher."""
-        task = loop.parts.task
+        task = loop.task
         assert isinstance(task, PoseTraining)
         task.model.update_teacher()

@@ -1,21 +1,19 @@
-"""``Parts``: everything a loop works with, built from the run's settings."""
+"""Builds the components of a run from its settings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from torch.optim import Optimizer
 
 from anydet.errors import DatasetError, OptionError
 from anydet.plugins.manager import Plugins
 from anydet.training.augment import Augmentation
+from anydet.training.components import Components
 from anydet.training.ema import Ema
 from anydet.training.hooks import TrainingHook
 from anydet.training.journal import Journal
 from anydet.training.keeper import Keeper
-from anydet.training.loading import TrainingLoader, build_loader
+from anydet.training.loading import build_loader
 from anydet.training.optimizer import build_optimizer
 from anydet.training.processes import Processes
 from anydet.training.run import Run
@@ -26,41 +24,10 @@ from anydet.training.task import TrainingTask
 from anydet.training.validation import Validator
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parts:
-    """What a loop works with.
-
-    Attributes:
-        task: the model, its batches and losses.
-        processes: who takes part.
-        loader: training batches of this process.
-        validator: measures the live model, or ``None`` without validation data.
-        optimizer: moves the weights.
-        schedule: sets its learning rates.
-        stepper: takes steps.
-        best: which validation was the best.
-        measured: name of the number it looks at.
-        keeper: checkpoints.
-        journal: what is written down.
-        total_steps: optimizer steps of the whole run.
-    """
-
-    task: TrainingTask
-    processes: Processes
-    loader: TrainingLoader
-    validator: Validator | None
-    optimizer: Optimizer
-    schedule: Schedule
-    stepper: Stepper
-    best: BestTracker
-    measured: str
-    keeper: Keeper
-    journal: Journal
-    total_steps: int
-
-
-def assemble(run: Run, task: TrainingTask, processes: Processes, hooks: Sequence[TrainingHook]) -> Parts:
-    """Build the parts.
+def build_components(
+    run: Run, task: TrainingTask, processes: Processes, hooks: Sequence[TrainingHook]
+) -> Components:
+    """Build the components.
 
     Raises:
         DatasetError: there are no training images, or the validation classes are others.
@@ -100,7 +67,7 @@ def assemble(run: Run, task: TrainingTask, processes: Processes, hooks: Sequence
         hooks,
         processes.share(run.dataset.fingerprint()),
     )
-    return Parts(
+    return Components(
         task=task,
         processes=processes,
         loader=loader,

@@ -1,0 +1,50 @@
+"""``Components``: what a training loop works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+
+from anydet.training.journal import Journal
+from anydet.training.keeper import Keeper
+from anydet.training.loading import TrainingLoader
+from anydet.training.processes import Processes
+from anydet.training.schedule import Schedule
+from anydet.training.stepping import Stepper
+from anydet.training.stopping import BestTracker
+from anydet.training.task import TrainingTask
+from anydet.training.validation import Validator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """What a loop works with.
+
+    Attributes:
+        task: the model, its batches and losses.
+        processes: this one and those it trains with.
+        loader: training batches of this process.
+        validator: measures the live model, or ``None`` without validation data.
+        optimizer: of all trained parameters.
+        schedule: sets its learning rates.
+        stepper: takes steps.
+        best: which validation was the best.
+        measured: name of the number it looks at.
+        keeper: checkpoints.
+        journal: what is written down.
+        total_steps: optimizer steps of the whole run.
+    """
+
+    task: TrainingTask
+    processes: Processes
+    loader: TrainingLoader
+    validator: Validator | None
+    optimizer: Optimizer
+    schedule: Schedule
+    stepper: Stepper
+    best: BestTracker
+    measured: str
+    keeper: Keeper
+    journal: Journal
+    total_steps: int
