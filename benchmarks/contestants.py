@@ -123,7 +123,7 @@ def anydet() -> Any:
 
     def contestant(truth: str, results: str, iou_type: str) -> Run:
         def load() -> Any:
-            from anydet.data.dataset import open_dataset
+            from anydet.data.opening import open_dataset
 
             known = open_dataset(truth, scanner=engine.scanner)
             return list(read_parts(known, results, scanner=engine.scanner))

@@ -19,7 +19,7 @@ from anydet.contract.load import load
 from anydet.contract.validate import Report
 from anydet.contract.validate import validate as validate_file
 from anydet.data.dataset import Dataset
-from anydet.data.dataset import open_dataset as open_with
+from anydet.data.opening import open_dataset as open_with
 from anydet.evaluation.coco import CocoResult, evaluate_coco
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import IouType

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.commands.synth import command
 from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.synthetic import SyntheticDataset
 

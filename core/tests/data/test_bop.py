@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from anydet.data.bopfile import HALF_PIXEL
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, ImageError, SplitError
 from anydet.geometry import masks
 

@@ -8,7 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from anydet.data.coco import split_of
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
 from anydet.types import RLE

@@ -14,7 +14,8 @@ from PIL import Image
 
 from anydet.cli import main
 from anydet.data.conversion import convert_dataset
-from anydet.data.dataset import Dataset, open_dataset
+from anydet.data.dataset import Dataset
+from anydet.data.opening import open_dataset
 from anydet.data.synthetic import SyntheticDataset
 from anydet.data.writers import write_coco
 from anydet.types import Labels

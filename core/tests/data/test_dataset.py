@@ -4,8 +4,7 @@ from random import Random
 
 import pytest
 
-from anydet.data.dataset import in_order, open_dataset
-from anydet.data.formats import BUILTIN, builtin_formats
+from anydet.data.opening import BUILTIN, builtin_formats, in_order, open_dataset
 from anydet.errors import DatasetError
 from anydet.plugins.manager import Plugins
 

@@ -9,8 +9,8 @@ from PIL import Image
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.conversion import convert_dataset
-from anydet.data.dataset import open_dataset
 from anydet.data.delftbikeswriter import write_delftbikes
+from anydet.data.opening import open_dataset
 from anydet.data.partstates import PART_STATES
 from anydet.data.synthetic import SyntheticDataset
 from anydet.errors import DatasetError, OptionError

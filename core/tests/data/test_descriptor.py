@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError
 
 BOX = "0 0.5 0.5 0.5 0.5"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError
 
 

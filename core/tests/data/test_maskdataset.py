@@ -14,11 +14,11 @@ from PIL import Image
 
 from anydet.data.classmasks import background_of
 from anydet.data.cocopanoptic import read_segment_ids
-from anydet.data.dataset import open_dataset
 from anydet.data.layers import paint
 from anydet.data.maskdataset import label_regions
 from anydet.data.maskscenes import CLASSES, MARGIN, SyntheticMasks
 from anydet.data.maskwriter import write_class_masks
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, OptionError
 from anydet.geometry import masks
 from anydet.types import ClassTable

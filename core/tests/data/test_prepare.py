@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from anydet.cli import main
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.prepare import prepare_coco_yolo
 from anydet.data.synthetic import SyntheticDataset
 from anydet.data.writers import write_coco

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.sidecar import Sidecar, load_sidecar
 from anydet.errors import DatasetError
 from anydet.types import Intrinsics

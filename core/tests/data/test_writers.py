@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.shapes import KEYPOINTS
 from anydet.data.synthetic import SyntheticDataset
 from anydet.data.writers import write_coco, write_yolo

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from anydet.data.coco import CocoDataset
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.splits import Split
 from anydet.data.yolo import YoloDataset, open_layout
 from anydet.errors import DatasetError, ImageError

@@ -10,10 +10,10 @@ import pytest
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
 from anydet.data.classmasks import masks_of_classes
-from anydet.data.dataset import open_dataset
 from anydet.data.maskdataset import label_regions
 from anydet.data.maskscenes import CLASSES, SyntheticMasks
 from anydet.data.maskwriter import write_class_masks
+from anydet.data.opening import open_dataset
 from anydet.evaluation.inputs import read_parts
 from anydet.evaluation.overview import prepare_evaluators
 from anydet.geometry.boxes import xywh_to_xyxy

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.synthetic import render_scene
 from anydet.errors import ContractError
 from anydet.geometry import masks

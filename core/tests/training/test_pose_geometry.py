@@ -18,9 +18,9 @@ pytest.importorskip("torch")
 import torch
 
 from anydet.data.bopwriter import write_bop
-from anydet.data.dataset import open_dataset
 from anydet.data.images import ImageArray
 from anydet.data.letterbox import Letterbox
+from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.record import Record
 from anydet.data.sidecarwriter import write_posed_yolo

@@ -12,8 +12,8 @@ pytest.importorskip("torch")
 
 from anydet.data.bikeparts import PARTS
 from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.dataset import open_dataset
 from anydet.data.delftbikeswriter import write_delftbikes
+from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, OptionError
 from anydet_fasterrcnn_multitask.split import split_annotations, state_labels
 from anydet_fasterrcnn_multitask.stratification import stratification_error, stratify

@@ -18,7 +18,7 @@ from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.data.coco import CocoFormat
 from anydet.data.cococolumns import CocoColumns, of_scan
 from anydet.data.cocofile import read_coco
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
 from anydet.geometry import masks
 from anydet.maskcolumns import MaskColumn

@@ -65,7 +65,7 @@ def command(
     """
     from anydet.contract.conversion.convert import convert
     from anydet.contract.conversion.yolozu import read_class_map
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)

@@ -78,7 +78,7 @@ def open_data(
     scanner = engine.scanner
     if scanner and ahead is not None and ahead.is_file():
         scanner = scanner.ahead(ahead)
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)

@@ -40,7 +40,7 @@ def _run(ctx: click.Context, arguments: list[str]) -> None:
 def _draw(scenes: Path, predictions: Path, picture: Path, *, count: int = 3, score: float = 0.3) -> None:
     """Ground truth beside confident predictions for the first scenes that show something."""
     from anydet.contract.columns import read_images
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.report.files import save_png
     from anydet.report.lettering import caption
     from anydet.report.overlay import draw

@@ -88,7 +88,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     from anydet.commands.progress import progress
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
     from anydet.prediction.export import export_predictions
     from anydet.prediction.pipeline import Limits, Pipeline

@@ -52,7 +52,7 @@ def command(
     """
     from anydet.contract.repair import repair
     from anydet.contract.validate import validate
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
 

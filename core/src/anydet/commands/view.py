@@ -82,7 +82,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
-    from anydet.data.dataset import open_dataset
+    from anydet.data.opening import open_dataset
     from anydet.data.pictures import open_pictures
     from anydet.plugins.formats import installed_formats
 

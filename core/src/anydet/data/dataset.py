@@ -1,13 +1,11 @@
-"""``Dataset`` and ``open_dataset``: what lies on disk, as records and ground truth columns."""
+"""``Dataset`` and ``DatasetFormat``: the protocols of data sets and of the formats they are stored in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from anydet.data.formats import BUILTIN, DeferredFormat, builtin_formats
-from anydet.errors import DatasetError
 from anydet.scanner import Scanner
 from anydet.types import ClassTable, GroundTruthColumns
 
@@ -82,49 +80,3 @@ class ScannableFormat(DatasetFormat, Protocol):
 
     def with_scanner(self, scanner: Scanner | None) -> DatasetFormat:
         """The same format, reading with this scanner."""
-
-
-def open_dataset(
-    path: Path | str,
-    split: str | None = None,
-    *,
-    images: Path | None = None,
-    formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
-    scanner: Scanner | None = None,
-) -> Dataset:
-    """The data set at ``path``, in the first of ``formats`` that knows it.
-
-    Args:
-        path: file or folder.
-        split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
-        images: image folder, where it does not lie where the format expects it.
-        formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
-            more special layouts; the built-in ones keep the order of ``formats.BUILTIN``.
-        scanner: reads annotations faster where the format can use it; the result is the same.
-
-    Raises:
-        DatasetError: that says what is there and which formats were tried.
-    """
-    path = Path(path)
-    formats = in_order(builtin_formats() if formats is None else formats)
-    if not path.exists():
-        raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
-    for listed in formats:
-        known = listed.load() if isinstance(listed, DeferredFormat) else listed
-        if known.matches(path):
-            fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
-            return fast.open(path, split, images)
-    found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
-    raise DatasetError(
-        f"{path}: not a data set of a known format ({', '.join(f.name for f in formats)}); "
-        f"found {', '.join(found) or 'an empty folder'}",
-        fix="see 'anydet export-predictions --help' for the layouts it reads",
-    )
-
-
-def in_order(
-    formats: Sequence[DatasetFormat | DeferredFormat],
-) -> list[DatasetFormat | DeferredFormat]:
-    """Formats of plugins as given, then the built-in ones in the order in which they must be tried."""
-    rank = {name: position for position, (name, _, _) in enumerate(BUILTIN)}
-    return sorted(formats, key=lambda known: rank.get(known.name, -1))

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import yaml
 
-from anydet.data.dataset import open_dataset
+from anydet.data.opening import open_dataset
 from anydet.data.writers import yolo_lines
 from anydet.errors import DatasetError
 

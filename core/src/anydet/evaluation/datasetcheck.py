@@ -11,12 +11,12 @@ import numpy as np
 
 from anydet.contract.validate import validate
 from anydet.data.coco import find_annotations
-from anydet.data.dataset import Dataset, DatasetFormat, open_dataset
-from anydet.data.formats import DeferredFormat
+from anydet.data.dataset import Dataset, DatasetFormat
 from anydet.data.inspection.annotations import RARE, inspect_annotations
 from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
 from anydet.data.inspection.identifiers import inspect_identifiers
+from anydet.data.opening import DeferredFormat, open_dataset
 from anydet.errors import AnydetError, DatasetError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine

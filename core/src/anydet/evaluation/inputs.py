@@ -13,7 +13,8 @@ import numpy as np
 from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.data.dataset import Dataset, open_dataset
+from anydet.data.dataset import Dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
 from anydet.evaluation.parts import take_images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from anydet.data.formats import BUILTIN
+from anydet.data.opening import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import AdapterSpec, CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from anydet.data.formats import DeferredFormat
+from anydet.data.opening import DeferredFormat
 from anydet.plugins.manager import Plugins
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from anydet.data.dataset import Dataset, open_dataset
+from anydet.data.dataset import Dataset
+from anydet.data.opening import open_dataset
 from anydet.errors import OptionError, UnsupportedError
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.formats import installed_formats

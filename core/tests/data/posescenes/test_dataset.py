@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from anydet.data.bopwriter import write_bop
-from anydet.data.dataset import open_dataset
 from anydet.data.depth import depth_map_m
 from anydet.data.objects import read_models
+from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.posescenes.scene import paint_scene
 from anydet.data.posescenes.solids import CLASSES, object_models

@@ -1,0 +1,102 @@
+"""Opening a data set in the format that fits; listing the built-in formats imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anydet.errors import DatasetError
+
+if TYPE_CHECKING:
+    from anydet.data.dataset import Dataset, DatasetFormat
+    from anydet.scanner import Scanner
+
+BUILTIN = (
+    ("dataset.json", "anydet.data.datasetjson:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
+    ("delftbikes", "anydet.data.delftbikes:FORMAT", "DelftBikes parts with states, as published"),
+    ("coco-panoptic", "anydet.data.cocopanoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
+    ("coco-semantic", "anydet.data.cocosemantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
+    ("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"),
+    ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
+    ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),
+    ("class-masks", "anydet.data.maskfolder:FORMAT", "images/<split> beside masks/<split>/*.png"),
+    ("bop", "anydet.data.bop:FORMAT", "BOP scenes: <split>/000000/scene_gt.json beside rgb/, and models/"),
+    ("folder", "anydet.data.folder:FORMAT", "images without labels"),
+)
+"""(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredFormat:
+    """A format that is imported when its turn comes.
+
+    Attributes:
+        name: as it is registered.
+        load: imports it.
+    """
+
+    name: str
+    load: Callable[[], DatasetFormat]
+
+
+def builtin_formats() -> list[DeferredFormat]:
+    """The built-in formats, in the order in which they are tried."""
+    return [DeferredFormat(name, partial(_import, factory)) for name, factory, _ in BUILTIN]
+
+
+def open_dataset(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    images: Path | None = None,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
+    scanner: Scanner | None = None,
+) -> Dataset:
+    """The data set at ``path``, in the first of ``formats`` that knows it.
+
+    Args:
+        path: file or folder.
+        split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
+        images: image folder, where it does not lie where the format expects it.
+        formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
+            more special layouts; the built-in ones keep the order of ``BUILTIN``.
+        scanner: reads annotations faster where the format can use it; the result is the same.
+
+    Raises:
+        DatasetError: that says what is there and which formats were tried.
+    """
+    from anydet.data.dataset import ScannableFormat
+
+    path = Path(path)
+    formats = in_order(builtin_formats() if formats is None else formats)
+    if not path.exists():
+        raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
+    for listed in formats:
+        known = listed.load() if isinstance(listed, DeferredFormat) else listed
+        if known.matches(path):
+            fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
+            return fast.open(path, split, images)
+    found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
+    raise DatasetError(
+        f"{path}: not a data set of a known format ({', '.join(f.name for f in formats)}); "
+        f"found {', '.join(found) or 'an empty folder'}",
+        fix="see 'anydet export-predictions --help' for the layouts it reads",
+    )
+
+
+def in_order(
+    formats: Sequence[DatasetFormat | DeferredFormat],
+) -> list[DatasetFormat | DeferredFormat]:
+    """Formats of plugins as given, then the built-in ones in the order in which they must be tried."""
+    rank = {name: position for position, (name, _, _) in enumerate(BUILTIN)}
+    return sorted(formats, key=lambda known: rank.get(known.name, -1))
+
+
+def _import(factory: str) -> DatasetFormat:
+    module, _, attribute = factory.partition(":")
+    known: DatasetFormat = getattr(import_module(module), attribute)
+    return known
