@@ -31,8 +31,8 @@ import numpy as np
 from segmentation_models_pytorch import Unet
 from torch import nn
 
-from anydet.data.inmemory import InMemory
-from anydet.data.maskscenes import CLASSES, SyntheticMasks
+from anydet.data.dataset.in_memory import InMemory
+from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema

@@ -8,8 +8,8 @@ import pytest
 
 import anydet
 from anydet.cli import main
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.writers import write_coco
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_coco
 from anydet.errors import OptionError
 from anydet.prediction.pipeline import Limits
 

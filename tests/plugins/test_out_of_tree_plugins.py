@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import PluginError, UnsupportedError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins

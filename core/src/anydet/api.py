@@ -18,7 +18,7 @@ from typing import Any, Literal
 from anydet.contract.load import load
 from anydet.contract.validate import Report
 from anydet.contract.validate import validate as validate_file
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
 from anydet.evaluation.coco import CocoResult, evaluate_coco
 from anydet.evaluation.engines import choose_engine

@@ -11,9 +11,9 @@ from PIL import Image
 from anydet.cli import main
 from anydet.contract.columns import read_images
 from anydet.contract.load import load
-from anydet.data.pictures import open_pictures
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.writers import write_yolo
+from anydet.data.dataset.pictures import open_pictures
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_yolo
 from anydet.errors import DatasetError, OptionError
 from anydet.report.files import picture_paths
 

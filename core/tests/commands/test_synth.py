@@ -13,7 +13,7 @@ from anydet.commands.synth import command
 from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 
 
 def synth(*arguments):

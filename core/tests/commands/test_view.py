@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from anydet.cli import main
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.writers import write_coco
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_coco
 from anydet.geometry import masks
 
 COMMANDS = CliRunner()

@@ -8,11 +8,11 @@ from PIL import Image
 
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.conversion import convert_dataset
+from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.delftbikeswriter import write_delftbikes
 from anydet.data.opening import open_dataset
-from anydet.data.partstates import PART_STATES
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.conversion import convert_dataset
 from anydet.errors import DatasetError, OptionError
 from anydet.evaluation.delftbikes import evaluate_delftbikes
 from anydet.evaluation.states import state_names

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from anydet.data.columns import boxes_only
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
-from anydet.data.sidecar import load_sidecar
+from anydet.data.dataset.columns import boxes_only
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.data.sidecarwriter import sidecar
+from anydet.data.yolo.sidecar import load_sidecar
 from anydet.geometry.rotations import random_rotation
 from anydet.types import Intrinsics, Labels, Poses
 

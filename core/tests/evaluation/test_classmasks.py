@@ -9,11 +9,11 @@ import pytest
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
-from anydet.data.classmasks import masks_of_classes
-from anydet.data.maskdataset import label_regions
-from anydet.data.maskscenes import CLASSES, SyntheticMasks
-from anydet.data.maskwriter import write_class_masks
+from anydet.data.class_masks.dataset import label_regions
 from anydet.data.opening import open_dataset
+from anydet.data.record.class_mask import masks_of_classes
+from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
+from anydet.data.writing.class_masks import write_class_masks
 from anydet.evaluation.inputs import read_parts
 from anydet.evaluation.overview import prepare_evaluators
 from anydet.geometry.boxes import xywh_to_xyxy

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from anydet.cli import main
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.writers import write_coco, write_yolo
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_coco, write_yolo
 from anydet.errors import DatasetError
 from anydet.evaluation.datasetcheck import check_dataset
 from anydet.geometry.boxes import xywh_to_xyxy, xyxy_to_cxcywh_norm

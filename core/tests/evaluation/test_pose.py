@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anydet.data.columns import boxes_only
+from anydet.data.dataset.columns import boxes_only
 from anydet.data.objects import read_models
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop

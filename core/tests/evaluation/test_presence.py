@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.imagecolumns import renumber_classes
-from anydet.data.columns import no_labels
+from anydet.data.dataset.columns import no_labels
 from anydet.errors import EvaluationError
 from anydet.evaluation.delftbikes import ABSENT, absent_state
 from anydet.evaluation.parts import take_images

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anydet.contract.columns import to_columns, to_images
-from anydet.data.columns import no_labels
+from anydet.data.dataset.columns import no_labels
 from anydet.errors import DatasetError, EvaluationError
 from anydet.evaluation.imageclass import evaluate_imageclass
 from anydet.evaluation.inputs import read_inputs

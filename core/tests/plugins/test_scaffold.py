@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands.adapters import command
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError
 from anydet.plugins import scaffold
 from anydet.plugins.manager import Plugins

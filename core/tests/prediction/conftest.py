@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anydet.data.images import ImageArray, ImageFile
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray, ImageFile
+from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.transforms import HorizontalFlip
-from anydet.data.writers import write_coco
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import HorizontalFlip
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_coco
 from anydet.errors import ContractError, OptionError
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins

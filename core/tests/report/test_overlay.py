@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anydet.data.opening import open_dataset
-from anydet.data.synthetic import render_scene
+from anydet.data.scenes.shape_scenes import render_scene
 from anydet.errors import ContractError
 from anydet.geometry import masks
 from anydet.report.files import save_png

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.specs import AdapterSpec

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, ClassLogits, ExportSpec, TrainResult
 from anydet.plugins.specs import AdapterSpec

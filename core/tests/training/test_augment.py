@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 import torch
 from labeledsamples import assert_equal, labeled, project
 
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError
 from anydet.training.augment import Augmentation, ColorJitter, Crop, Flip, ScaleJitter
 from anydet.training.loading import build_loader

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from tinytask import GridTask, same_weights, tiny_run
 
-from anydet.data.images import Pixels
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.record.pixels import Pixels
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, ImageError
 from anydet.training.diagnosis.examination import Thoroughness, diagnose
 from anydet.training.diagnosis.raterange import RateRange

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from tinytask import GridAdapter, GridTask, same_weights, tiny_run, train_tiny
 
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, InterruptedTraining, OptionError, TrainingError
 from anydet.training.checkpoint import load_checkpoint
 from anydet.training.engine import train

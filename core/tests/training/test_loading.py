@@ -19,8 +19,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from anydet.data.images import ImageArray, ImageFile
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.record.pixels import ImageArray, ImageFile
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, ImageError, TrainingError
 from anydet.training.loading import LoadedBatch, TrainingSamples, build_loader, map_tensors
 from anydet.training.settings import TrainSettings

@@ -18,13 +18,13 @@ pytest.importorskip("torch")
 import torch
 
 from anydet.data.bopwriter import write_bop
-from anydet.data.images import ImageArray
-from anydet.data.letterbox import Letterbox
 from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
-from anydet.data.record import Record
+from anydet.data.record.letterbox import Letterbox
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import Crop, HorizontalFlip, Resize
 from anydet.data.sidecarwriter import write_posed_yolo
-from anydet.data.transforms import Crop, HorizontalFlip, Resize
 from anydet.geometry.cameras import translation_m
 from anydet.geometry.pose_errors import project
 from anydet.geometry.poses import resolve

@@ -13,12 +13,12 @@ pytest.importorskip("torch")
 
 import torch
 
-from anydet.data.classmasks import ClassMaskFile
-from anydet.data.columns import boxes_only
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
-from anydet.data.synthetic import SyntheticDataset
-from anydet.data.transforms import HorizontalFlip
+from anydet.data.dataset.columns import boxes_only
+from anydet.data.record.class_mask import ClassMaskFile
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import HorizontalFlip
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.training.samples import PARTS, sample_of, usable_rows
@@ -60,7 +60,7 @@ def test_what_is_not_asked_for_is_not_decoded(scene, monkeypatch):
         raise AssertionError("decoded for nothing")
 
     monkeypatch.setattr("anydet.training.samples.decode", refuse)
-    monkeypatch.setattr("anydet.data.classmasks.read_class_map", refuse)
+    monkeypatch.setattr("anydet.data.record.class_mask.read_class_map", refuse)
     sample = sample_of(
         replace(scene, class_mask=ClassMaskFile(Path("classes.png"))), PARTS - {"masks", "semantic"}
     )

@@ -11,7 +11,7 @@ pytest.importorskip("accelerate")
 
 from accelerate import PartialState
 
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import TrainingError
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run

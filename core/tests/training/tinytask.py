@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anydet.data.record import Record
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.record.record import Record
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.plugins.manager import Plugins
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoint import load_checkpoint, load_weights

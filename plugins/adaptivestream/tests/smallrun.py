@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anydet.data.dataset import Dataset
-from anydet.data.maskscenes import SyntheticMasks
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from smallrun import PLUGINS, SCENES, small_run, train_small
 
-from anydet.data.maskscenes import CLASSES, SyntheticMasks
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.geometry import masks
 from anydet.plugins.options import load_schema

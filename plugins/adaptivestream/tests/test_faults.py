@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 from smallrun import PLUGINS, SCENES, small_run
 from tinytask import scale_as_fp16
 
-from anydet.data.maskscenes import SyntheticMasks
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import AnydetError
 from anydet.training.checkpoint import load_checkpoint
 from anydet_adaptivestream.task import AdaptiveStreamTraining

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from smallrun import PLUGINS
 
-from anydet.data.maskscenes import SyntheticMasks
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet_adaptivestream.commands import command
 from anydet_adaptivestream.quicktest import SHORT, quick_test
 

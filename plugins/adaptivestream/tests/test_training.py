@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from smallrun import PLUGINS, SCENES, small_run
 
-from anydet.data.maskscenes import SyntheticMasks
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import TrainingError
 from anydet_adaptivestream.task import AdaptiveStreamTraining
 

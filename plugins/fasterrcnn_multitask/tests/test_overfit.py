@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 from tinyrun import tiny_run
 
 from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.images import ImageArray
+from anydet.data.record.pixels import ImageArray
 from anydet.types import AdapterSettings
 from anydet_fasterrcnn_multitask.adapter import FasterRCNNMultiTask
 

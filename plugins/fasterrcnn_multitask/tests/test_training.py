@@ -12,7 +12,7 @@ from tinyrun import TINY, tiny_run
 
 from anydet.data.bikeparts import PARTS, STATES
 from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.coco_results import coco_ids, load_coco_results
-from anydet.data.coco import CocoFormat
-from anydet.data.cococolumns import CocoColumns, of_scan
-from anydet.data.cocofile import read_coco
+from anydet.data.coco.columns import CocoColumns, of_scan
+from anydet.data.coco.dataset import CocoFormat
+from anydet.data.coco.reading import read_coco
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
 from anydet.geometry import masks

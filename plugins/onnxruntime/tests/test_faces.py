@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from anydet import api
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet_onnxruntime.errors import ModelError
 
 STRIDES = (8, 16, 32)

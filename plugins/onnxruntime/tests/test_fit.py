@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
 from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.presets import PRESETS

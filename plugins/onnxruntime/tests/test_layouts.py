@@ -9,8 +9,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.geometry.boxes import nms_by_class
 from anydet_onnxruntime.layouts import LAYOUTS
 from anydet_onnxruntime.presets import PRESETS

@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from anydet.data.images import ImageFile
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageFile
+from anydet.data.record.record import Record
 from anydet_onnxruntime.errors import ModelError
 
 pycocotools = pytest.importorskip("pycocotools.cocoeval")

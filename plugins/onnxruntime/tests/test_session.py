@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.session import open_session, providers

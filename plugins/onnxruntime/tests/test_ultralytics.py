@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.geometry import masks
 from anydet_onnxruntime.errors import ModelError
 

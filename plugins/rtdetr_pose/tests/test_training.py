@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
 from tinymodel import CLASSES, tiny_architecture
 
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
 from anydet.training.checkpoint import load_checkpoint
@@ -118,7 +118,7 @@ def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path):
 
 
 def test_keypoints_and_uncertainty_are_learned_and_told(tmp_path):
-    from anydet.data.shapes import KEYPOINTS
+    from anydet.data.scenes.shapes import KEYPOINTS
 
     shapes = SyntheticDataset(2, 0, (96, 64))
     asked = replace(run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)

@@ -8,10 +8,10 @@ from PIL import Image, ImageFilter
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from anydet.data import shapes
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.data.scenes import shapes
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError
 from anydet.geometry import masks
 from anydet.geometry.boxes import xyxy_to_xywh

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from anydet.data.dataset import Dataset
+    from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
 
 SOURCES = ("contract", "coco", "csv", "yolozu")
@@ -92,7 +92,7 @@ def command(
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
-    from anydet.data.conversion import convert_dataset
+    from anydet.data.writing.conversion import convert_dataset
 
     if layout not in ("yolo", "coco"):
         raise click.UsageError("a data set is converted with --to yolo or --to coco")

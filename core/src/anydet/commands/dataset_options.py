@@ -11,7 +11,7 @@ import click
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 
 if TYPE_CHECKING:
-    from anydet.data.dataset import Dataset
+    from anydet.data.dataset.protocols import Dataset
     from anydet.evaluation.evaluator import Engine
     from anydet.evaluation.inputs import Inputs
     from anydet.plugins.manager import Plugins

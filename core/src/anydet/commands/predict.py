@@ -11,7 +11,7 @@ import click
 from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
 
 if TYPE_CHECKING:
-    from anydet.data.pictures import PicturesDataset
+    from anydet.data.dataset.pictures import PicturesDataset
     from anydet.plugins.manager import Plugins
     from anydet.prediction.pipeline import Pipeline
     from anydet.types import ClassTable, ImagePredictions
@@ -57,7 +57,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     Boxes are left, top, right, bottom in pixels. Images are named relative to the folder they share.
     """
     from anydet.commands.progress import progress
-    from anydet.data.pictures import open_pictures
+    from anydet.data.dataset.pictures import open_pictures
     from anydet.prediction.pipeline import Limits, Pipeline
     from anydet.report.files import picture_paths
 

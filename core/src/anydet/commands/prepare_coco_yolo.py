@@ -21,7 +21,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
     """Write YOLO labels, and a dataset.json with absolute paths that every command opens."""
-    from anydet.data.prepare import prepare_coco_yolo
+    from anydet.data.writing.prepare import prepare_coco_yolo
 
     done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from anydet.data.scenes import SCENES
+from anydet.data.scenes.kinds import SCENES
 
 _DEFAULTS = ", ".join(f"{next(iter(kind.writers))} for {name}" for name, kind in SCENES.items())
 

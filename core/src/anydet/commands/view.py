@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from anydet.data.dataset import Dataset
+    from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
     from anydet.report.view import Scenes
     from anydet.types import Intrinsics
@@ -82,8 +82,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
+    from anydet.data.dataset.pictures import open_pictures
     from anydet.data.opening import open_dataset
-    from anydet.data.pictures import open_pictures
     from anydet.plugins.formats import installed_formats
 
     root, split = flags["dataset"], flags["split"]

@@ -68,7 +68,7 @@ class Report:
 
 
 class Known(Protocol):
-    """What validation asks of a data set; ``anydet.data.dataset.Dataset`` has it."""
+    """What validation asks of a data set; ``anydet.data.dataset.protocols.Dataset`` has it."""
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from anydet.data.bopdataset import BopDataset, BopImage
 from anydet.data.bopfile import CAMERA_FILE, TRUTH_FILE, SceneImage, read_scene
-from anydet.data.folder import is_image, subfolders
+from anydet.data.dataset.folder import is_image, subfolders
+from anydet.data.dataset.splits import Split, choose_split
 from anydet.data.objects import find_models, model_names
-from anydet.data.splits import Split, choose_split
 from anydet.errors import DatasetError
 from anydet.types import ClassTable
 

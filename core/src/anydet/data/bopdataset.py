@@ -21,14 +21,14 @@ from anydet.data.bopfile import (
     SceneImage,
     SceneObject,
 )
-from anydet.data.columns import ground_truth_columns, no_labels
-from anydet.data.containment import ContainedImage
-from anydet.data.depth import SCALE_KEY
-from anydet.data.fingerprint import Fingerprint
+from anydet.data.dataset.columns import ground_truth_columns, no_labels
+from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.image_columns import ImageNotes
 from anydet.data.maskfiles import MaskFileColumn
 from anydet.data.objects import join_models, read_models
-from anydet.data.record import Record
-from anydet.data.recordcolumns import ImageNotes
+from anydet.data.record.containment import ContainedImage
+from anydet.data.record.depth import SCALE_KEY
+from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.geometry.boxes import clip_xyxy, xyxy_to_xywh
 from anydet.geometry.pose_errors import move, pose, project

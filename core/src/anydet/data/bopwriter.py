@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from anydet.data.bopfile import CAMERA_FILE, HALF_PIXEL, INFO_FILE, METERS, TRUTH_FILE
-from anydet.data.depth import WRITTEN_SCALE, write_depth
 from anydet.data.modelwriter import write_models
-from anydet.data.newfolder import new_folder
 from anydet.data.objects import INFO, model_names
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.posescenes.scene import PoseScene
 from anydet.data.posescenes.solids import CLASSES, solids
-from anydet.data.writers import Report, check_split
+from anydet.data.record.depth import WRITTEN_SCALE, write_depth
+from anydet.data.writing.layouts import Report, check_split
+from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
 from anydet.geometry import masks
 from anydet.types import BoolArray, Intrinsics

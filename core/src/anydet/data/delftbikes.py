@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
-from anydet.data.coco import find_images_dir
-from anydet.data.columns import boxes_only
+from anydet.data.coco.dataset import find_images_dir
+from anydet.data.dataset.columns import boxes_only
+from anydet.data.dataset.part_states import PART_STATES, UNLISTED, name_states, part_columns
+from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.delftbikesfile import Entry, find_flaw, looks_like_delftbikes, read_entries
-from anydet.data.partstates import PART_STATES, UNLISTED, name_states, part_columns
-from anydet.data.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
 from anydet.types import ClassTable, GroundTruthColumns, IntArray, Labels, Size
 
 if TYPE_CHECKING:
-    from anydet.data.record import Record
+    from anydet.data.record.record import Record
 
 _SUFFIX = "_annotations"
 
@@ -38,8 +38,8 @@ class PartColumns:
         sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where the file has none.
         labels: (N,) annotations with states, -1 where a part has none.
         offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
-        states: (I, 22) int64 state of each part, with a box or not; -1 without state, ``partstates.UNLISTED``
-            where nothing is said.
+        states: (I, 22) int64 state of each part, with a box or not; -1 without state,
+            ``part_states.UNLISTED`` where nothing is said.
     """
 
     keys: tuple[str, ...]
@@ -81,8 +81,8 @@ class DelftBikesDataset:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Record:
-        from anydet.data.containment import ContainedImage
-        from anydet.data.record import Record
+        from anydet.data.record.containment import ContainedImage
+        from anydet.data.record.record import Record
 
         columns, row = self.columns, range(len(self))[index]
         key, size = columns.keys[row], self._stated_wh(row)
@@ -100,7 +100,7 @@ class DelftBikesDataset:
 
     def fingerprint(self) -> str:
         """``sha256:...`` over keys in order and the annotations file."""
-        from anydet.data.fingerprint import Fingerprint
+        from anydet.data.dataset.fingerprint import Fingerprint
 
         mark = Fingerprint()
         for key in self.keys:

@@ -8,12 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.columns import no_labels
-from anydet.data.dataset import Dataset
-from anydet.data.newfolder import new_folder
-from anydet.data.partstates import PART_STATES
-from anydet.data.record import Record
-from anydet.data.writers import Report, check_split, write_images
+from anydet.data.dataset.columns import no_labels
+from anydet.data.dataset.part_states import PART_STATES
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
+from anydet.data.writing.layouts import Report, check_split, write_images
+from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from anydet.data import coco
-from anydet.data.dataset import Dataset
-from anydet.data.datayaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
-from anydet.data.folder import find_images, image_splits, is_image, list_keys, open_folder, subfolders
-from anydet.data.splits import Split, choose_split
-from anydet.data.yolo import YoloDataset, label_beside, open_folders
+from anydet.data.coco.dataset import open_file as open_coco
+from anydet.data.dataset.folder import find_images, image_splits, is_image, list_keys, open_folder, subfolders
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.splits import Split, choose_split
+from anydet.data.yolo.data_yaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
+from anydet.data.yolo.dataset import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
 
 
@@ -91,7 +91,7 @@ def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYa
     """A split that is one folder of images; an annotations JSON of it wins over its label files."""
     annotations = root / "annotations" / f"instances_{folder.name}.json"
     if annotations.is_file():
-        return coco.open_file(
+        return open_coco(
             annotations,
             root=opened,
             split=split,
@@ -171,7 +171,7 @@ def open_described(path: Path, split: str | None, images: Path | None) -> Datase
         described = replace(described, images_dir=images)
     if described.annotations is not None:
         unused = f"{described.labels_dir} not used" if described.labels_dir else ""
-        return coco.open_file(
+        return open_coco(
             described.annotations, root=path, split=chosen, images_dir=described.images_dir, unused=unused
         )
     if described.labels_dir is None:

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 from anydet.errors import DatasetError
 
 if TYPE_CHECKING:
-    from anydet.data.dataset import Dataset, DatasetFormat
+    from anydet.data.dataset.protocols import Dataset, DatasetFormat
     from anydet.scanner import Scanner
 
 BUILTIN = (
-    ("dataset.json", "anydet.data.datasetjson:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
+    ("dataset.json", "anydet.data.dataset_json:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
     ("delftbikes", "anydet.data.delftbikes:FORMAT", "DelftBikes parts with states, as published"),
-    ("coco-panoptic", "anydet.data.cocopanoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
-    ("coco-semantic", "anydet.data.cocosemantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
-    ("coco", "anydet.data.coco:FORMAT", "COCO instances JSON and an image folder"),
+    ("coco-panoptic", "anydet.data.coco.panoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
+    ("coco-semantic", "anydet.data.coco.semantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
+    ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
-    ("yolo", "anydet.data.yolo:FORMAT", "images/<split> beside labels/<split>/*.txt"),
-    ("class-masks", "anydet.data.maskfolder:FORMAT", "images/<split> beside masks/<split>/*.png"),
+    ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),
+    ("class-masks", "anydet.data.class_masks.folder:FORMAT", "images/<split> beside masks/<split>/*.png"),
     ("bop", "anydet.data.bop:FORMAT", "BOP scenes: <split>/000000/scene_gt.json beside rgb/, and models/"),
-    ("folder", "anydet.data.folder:FORMAT", "images without labels"),
+    ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
 
@@ -69,7 +69,7 @@ def open_dataset(
     Raises:
         DatasetError: that says what is there and which formats were tried.
     """
-    from anydet.data.dataset import ScannableFormat
+    from anydet.data.dataset.protocols import ScannableFormat
 
     path = Path(path)
     formats = in_order(builtin_formats() if formats is None else formats)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from anydet.data.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
 from anydet.data.modelwriter import write_models
-from anydet.data.newfolder import new_folder
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.posescenes.solids import CLASSES, solids
-from anydet.data.record import Record
-from anydet.data.writers import Report, check_split, write_images, yolo_lines
+from anydet.data.record.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
+from anydet.data.record.record import Record
+from anydet.data.writing.layouts import Report, check_split, write_images, yolo_lines
+from anydet.data.writing.new_folder import new_folder
 from anydet.types import FloatArray
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.engines import choose_engine

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from anydet.contract.validate import validate
-from anydet.data.coco import find_annotations
-from anydet.data.dataset import Dataset, DatasetFormat
+from anydet.data.coco.dataset import find_annotations
+from anydet.data.dataset.protocols import Dataset, DatasetFormat
 from anydet.data.inspection.annotations import RARE, inspect_annotations
 from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some

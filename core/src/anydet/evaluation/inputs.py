@@ -13,7 +13,7 @@ import numpy as np
 from anydet.contract.coco_results import coco_ids, load_coco_results
 from anydet.contract.raw import RawPredictions
 from anydet.contract.scanned import scan_predictions
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from anydet.data.classmasks import ClassMaskColumn
+from anydet.data.record.class_mask import ClassMaskColumn
 from anydet.errors import EvaluationError
 from anydet.evaluation import fit
 from anydet.evaluation.confusion import Confusion, mean

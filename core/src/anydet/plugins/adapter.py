@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import UnsupportedError
 from anydet.plugins.specs import CAPABILITIES, AdapterSpec
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions

@@ -22,7 +22,7 @@ from anydet.plugins.specs import (
 )
 
 if TYPE_CHECKING:
-    from anydet.data.record import Record
+    from anydet.data.record.record import Record
     from anydet.plugins.adapter import Adapter
     from anydet.types import ImagePredictions
 

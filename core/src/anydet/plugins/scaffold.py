@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from anydet.data.newfolder import new_folder
+from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
 from anydet.plugins.hookspecs import PROJECT
 from anydet.plugins.manager import Plugins

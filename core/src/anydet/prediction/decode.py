@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import ImageError
 from anydet.types import Size
 

@@ -13,8 +13,8 @@ import msgspec
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import check_output, write_predictions
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.errors import AnydetError, ImageError, OptionError
 from anydet.prediction.decode import Undecodable
 from anydet.prediction.meta import Adaptation, build_meta, identity

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter
 from anydet.types import ImagePredictions
 

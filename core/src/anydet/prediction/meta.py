@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.hooks import TTASettings, TTTSettings

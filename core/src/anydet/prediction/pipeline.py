@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter

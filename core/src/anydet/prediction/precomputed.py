@@ -12,7 +12,7 @@ from anydet.contract.columns import to_images, with_details
 from anydet.contract.join import KeyIndex
 from anydet.contract.load import load
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import ContractError, OptionError, did_you_mean
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.options import check_options, load_schema

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from anydet.data.containment import contained
+from anydet.data.record.containment import contained
 from anydet.errors import OptionError
 from anydet.types import ByteImage
 

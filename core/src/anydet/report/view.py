@@ -14,8 +14,8 @@ from anydet.contract.join import join_keys
 from anydet.contract.load import load, read_meta
 from anydet.contract.opening import open_source
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.evaluation.image_scores import ImageScores, score_images
 from anydet.evaluation.inputs import read_inputs

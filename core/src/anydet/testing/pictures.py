@@ -10,9 +10,9 @@ from typing import overload
 import numpy as np
 from PIL import Image
 
-from anydet.data.images import ImageArray, ImageFile
-from anydet.data.record import Record
-from anydet.data.synthetic import render_scene
+from anydet.data.record.pixels import ImageArray, ImageFile
+from anydet.data.record.record import Record
+from anydet.data.scenes.shape_scenes import render_scene
 from anydet.types import ByteImage
 
 KEYS = ("street/0001.png", "0001.png", "yard/0001.png", "alley/deep/0000.png", "zoo.png")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.plugins.specs import AdapterSpec

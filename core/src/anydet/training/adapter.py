@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask

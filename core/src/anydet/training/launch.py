@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import OptionError, UnsupportedError
 from anydet.plugins.adapter import TrainResult

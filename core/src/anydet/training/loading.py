@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.errors import AnydetError, DatasetError, TrainingError
 from anydet.training.mosaic import refuse_poses
 from anydet.training.sample import Sample

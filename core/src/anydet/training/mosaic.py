@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import UNLABELED
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.class_mask import UNLABELED
 from anydet.errors import OptionError
 from anydet.training.sample import Sample
 from anydet.training.transforms import pad, place_at_random, resize, scaled_wh

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from anydet.data.dataset import Dataset
-from anydet.data.splits import SPLITS
-from anydet.data.subset import FirstImages
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.splits import SPLITS
+from anydet.data.dataset.subset import FirstImages
 from anydet.errors import OptionError, SplitError
 from anydet.training.settings import TrainSettings
 

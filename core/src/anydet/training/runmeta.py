@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anydet.contract.write import new_file
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.training.run import Run
 
 PACKAGES = (

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import UNLABELED
-from anydet.data.columns import no_labels
-from anydet.data.record import Record
-from anydet.data.recordcolumns import image_class
+from anydet.data.dataset.columns import no_labels
+from anydet.data.dataset.image_columns import image_class
+from anydet.data.record.class_mask import UNLABELED
+from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.masks import as_rle, decode

@@ -20,7 +20,7 @@ from torchvision.ops import box_area, clip_boxes_to_image, masks_to_boxes
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from anydet.data.classmasks import UNLABELED
+from anydet.data.record.class_mask import UNLABELED
 from anydet.geometry import cameras
 from anydet.training.sample import Sample
 from anydet.training.samples import camera_tensor

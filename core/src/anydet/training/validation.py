@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from anydet.contract.columns import to_columns
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.evaluation import fit
 from anydet.evaluation.evaluator import Evaluator
 from anydet.plugins.manager import Plugins

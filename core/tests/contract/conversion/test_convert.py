@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.contract.conversion.convert import convert
 from anydet.contract.conversion.losses import round_trip_table
-from anydet.data.columns import no_labels
+from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, ContractError, OptionError
 from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions
 

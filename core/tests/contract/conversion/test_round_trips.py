@@ -26,7 +26,7 @@ from anydet.contract.encode import encode_entry
 from anydet.contract.load import read_meta
 from anydet.contract.opening import open_source
 from anydet.contract.write import write_predictions
-from anydet.data.columns import no_labels
+from anydet.data.dataset.columns import no_labels
 from anydet.geometry import masks
 from anydet.types import (
     Classification,

@@ -23,7 +23,7 @@ from anydet.data.bikes.scene import (
     build_scene,
     paint_scene,
 )
-from anydet.data.partstates import PART_STATES
+from anydet.data.dataset.part_states import PART_STATES
 from anydet.evaluation.confusion import Confusion
 
 SCENES = [build_scene(5, index) for index in range(40)]

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from anydet.data.bopwriter import write_bop
-from anydet.data.depth import depth_map_m
 from anydet.data.objects import read_models
 from anydet.data.opening import open_dataset
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.posescenes.scene import paint_scene
 from anydet.data.posescenes.solids import CLASSES, object_models
+from anydet.data.record.depth import depth_map_m
 from anydet.data.sidecarwriter import write_posed_yolo
 from anydet.errors import DatasetError, ImageError, OptionError
 from anydet.evaluation.pose import evaluate_pose

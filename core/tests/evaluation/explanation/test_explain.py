@@ -14,7 +14,7 @@ import anydet
 from anydet.columns import concatenate
 from anydet.contract.columns import to_columns
 from anydet.contract.mistakes import COCO_IDS
-from anydet.data.synthetic import SyntheticDataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
 from anydet.evaluation.inputs import read_inputs

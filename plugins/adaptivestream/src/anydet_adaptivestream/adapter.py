@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anydet.data.dataset import Dataset
-from anydet.data.maskscenes import CLASSES
-from anydet.data.record import Record
-from anydet.data.recordcolumns import image_class
+from anydet.data.dataset.image_columns import image_class
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
+from anydet.data.scenes.mask_scenes import CLASSES
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.adapter import ClassLogits, ExportSpec, TrainResult
 from anydet.plugins.options import check_options, load_schema

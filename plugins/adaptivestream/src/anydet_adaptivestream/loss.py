@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anydet.data.classmasks import UNLABELED
+from anydet.data.record.class_mask import UNLABELED
 from anydet.training.sanitizing import Sanitized, sanitize
 from anydet_adaptivestream.model import fit
 

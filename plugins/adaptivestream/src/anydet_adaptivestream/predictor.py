@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.classmasks import background_of, masks_of_classes
-from anydet.data.record import Record
+from anydet.data.record.class_mask import background_of, masks_of_classes
+from anydet.data.record.record import Record
 from anydet.geometry import masks
 from anydet.training.sample import Sample
 from anydet.training.samples import sample_of

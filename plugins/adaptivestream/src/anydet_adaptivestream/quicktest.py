@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from anydet.data.inmemory import InMemory
-from anydet.data.maskscenes import SyntheticMasks
-from anydet.data.recordcolumns import image_class
+from anydet.data.dataset.image_columns import image_class
+from anydet.data.dataset.in_memory import InMemory
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.training.config import resolve

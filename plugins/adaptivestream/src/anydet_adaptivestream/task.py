@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from anydet.data.classmasks import UNLABELED
-from anydet.data.record import Record
+from anydet.data.record.class_mask import UNLABELED
+from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.training.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask

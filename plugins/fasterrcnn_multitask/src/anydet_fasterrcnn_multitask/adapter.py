@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anydet.data.bikeparts import STATES
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError
 from anydet.training.run import Run
 from anydet.types import ClassTable

@@ -14,7 +14,7 @@ import click
 from anydet.contract.write import new_file
 from anydet.data.bikeparts import CLASSES, STATES
 from anydet.data.delftbikesfile import Box, Entry, Part, find_flaw, read_entries
-from anydet.data.images import ImageFile
+from anydet.data.record.pixels import ImageFile
 from anydet.errors import DatasetError, ImageError
 from anydet.types import Size
 

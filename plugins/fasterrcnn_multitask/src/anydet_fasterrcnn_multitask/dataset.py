@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from anydet.data.coco import CocoDataset, open_file
-from anydet.data.splits import UNSPLIT
+from anydet.data.coco.dataset import CocoDataset, open_file
+from anydet.data.dataset.splits import UNSPLIT
 from anydet.errors import DatasetError
 from anydet.types import ByteImage
 

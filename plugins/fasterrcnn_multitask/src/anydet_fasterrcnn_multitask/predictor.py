@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy
 from anydet.types import ByteImage, FloatArray, ImagePredictions, Size
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN

@@ -13,9 +13,9 @@ import numpy as np
 
 from anydet.contract.write import new_file
 from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.containment import contained
 from anydet.data.delftbikes import read_delftbikes
-from anydet.data.newfolder import new_folder
+from anydet.data.record.containment import contained
+from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
 from anydet.types import BoolArray, IntArray
 from anydet_fasterrcnn_multitask.stratification import stratification_error, stratify

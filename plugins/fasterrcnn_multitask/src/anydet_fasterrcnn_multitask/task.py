@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.training.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions

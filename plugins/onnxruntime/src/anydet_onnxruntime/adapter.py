@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
 from anydet.plugins.adapter import Adapter

@@ -11,8 +11,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.plugins.options import check_options, load_schema

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError, OptionError
 from anydet.training.config import is_given
 from anydet.training.run import Run

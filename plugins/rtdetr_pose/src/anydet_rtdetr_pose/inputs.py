@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.training.sample import Sample
 from anydet.training.samples import camera_tensor
 from anydet.training.transforms import letterbox, resize

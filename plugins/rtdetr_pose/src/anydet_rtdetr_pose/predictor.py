@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, cxcywh_to_xyxy
 from anydet.geometry.cameras import translation_m
 from anydet.geometry.rotations import matrix_to_rot6d

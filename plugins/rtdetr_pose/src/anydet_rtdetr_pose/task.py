@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.geometry import masks
 from anydet.geometry.regions import Regions, find_regions
 from anydet.plugins import Adapter

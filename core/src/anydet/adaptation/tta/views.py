@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from anydet.data.record import Record
-from anydet.data.transforms import HorizontalFlip
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import HorizontalFlip
 from anydet.prediction.hooks import TTASettings
 from anydet.types import ImagePredictions
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from anydet.data.bikeparts import CLASSES, PARTS, STATES
 from anydet.data.bikes.scene import BikeScene, build_scene, paint_scene
-from anydet.data.columns import ground_truth_columns
-from anydet.data.partstates import PART_STATES, part_columns
-from anydet.data.record import Record
-from anydet.data.scenedataset import SceneDataset, ScenePixels, key_of
+from anydet.data.dataset.columns import ground_truth_columns
+from anydet.data.dataset.part_states import PART_STATES, part_columns
+from anydet.data.record.record import Record
+from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.types import ByteImage, GroundTruthColumns, Size
 
 

@@ -20,8 +20,8 @@ from anydet.data.bikes.damage import Warp, crack, damage, warp
 from anydet.data.bikes.marks import SAMPLES, Mark, View, bounds_xyxy, cover, draw, look
 from anydet.data.bikes.parts import BEHIND_FRAME, DRAWINGS, ON_STEER
 from anydet.data.bikes.scenery import paint_scenery
-from anydet.data.columns import boxes_only
-from anydet.data.textures import light
+from anydet.data.dataset.columns import boxes_only
+from anydet.data.scenes.textures import light
 from anydet.types import BoolArray, ByteImage, Labels, Size
 
 INTACT, DAMAGED, ABSENT, OCCLUDED = range(len(STATES))

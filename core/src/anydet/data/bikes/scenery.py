@@ -7,7 +7,7 @@ from PIL import Image
 
 from anydet.data.bikes.curves import box, ellipse
 from anydet.data.bikes.marks import Color, Mark, cover, draw
-from anydet.data.textures import background
+from anydet.data.scenes.textures import background
 from anydet.types import FloatArray, Size
 
 _SHADOW = 0.62

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from anydet.data.dataset import Dataset
-from anydet.data.images import ImageFile
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.finding import DatasetFinding, Severity, some
-from anydet.data.record import Record
+from anydet.data.record.pixels import ImageFile
+from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 
 _BLOCK = 1 << 20

@@ -8,11 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from anydet.data.columns import ground_truth_columns
+from anydet.data.dataset.columns import ground_truth_columns
 from anydet.data.posescenes.scene import MOST_OBJECTS, PoseScene, build_scene, camera_of, paint_scene
 from anydet.data.posescenes.solids import CLASSES, object_models
-from anydet.data.record import Record
-from anydet.data.scenedataset import SceneDataset, ScenePixels, key_of
+from anydet.data.record.record import Record
+from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.types import ByteImage, GroundTruthColumns, ImageColumns, Size
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from anydet.data.posescenes.solids import solids
 from anydet.data.rendering.raster import Surface, View, barycentric, compose, rasterize
-from anydet.data.textures import background, light
+from anydet.data.scenes.textures import background, light
 from anydet.geometry import masks
 from anydet.geometry.rotations import random_rotation
 from anydet.types import BoolArray, ByteImage, FloatArray, IntArray, Intrinsics, Labels, Poses, Size

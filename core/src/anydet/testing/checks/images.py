@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anydet.data.images import ImageArray
-from anydet.data.record import Record
-from anydet.data.transforms import Crop, HorizontalFlip
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import Crop, HorizontalFlip
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference

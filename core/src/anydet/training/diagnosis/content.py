@@ -8,9 +8,9 @@ from hashlib import sha256
 
 import numpy as np
 
-from anydet.data.classmasks import UNLABELED
-from anydet.data.dataset import Dataset
-from anydet.data.record import Record
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.class_mask import UNLABELED
+from anydet.data.record.record import Record
 from anydet.errors import AnydetError
 from anydet.training.guards import first_nonfinite
 from anydet.training.sample import Sample

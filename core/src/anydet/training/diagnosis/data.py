@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from anydet.data.classmasks import background_of
-from anydet.data.dataset import Dataset
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.annotations import inspect_annotations
 from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import DatasetFinding
+from anydet.data.record.class_mask import background_of
 from anydet.errors import DatasetError
 from anydet.training.diagnosis.content import Content, read_content
 from anydet.training.diagnosis.verdict import State, Verdict, shortened

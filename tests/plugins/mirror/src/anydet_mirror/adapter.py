@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 

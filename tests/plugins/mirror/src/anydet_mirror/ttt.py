@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anydet.data.record import Record
+from anydet.data.record.record import Record
 from anydet.errors import UnsupportedError
 from anydet.plugins.adapter import Adapter
 from anydet.prediction.hooks import TTTSettings

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from anydet.data.record import Record
-from anydet.data.transforms import HorizontalFlip
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import HorizontalFlip
 from anydet.prediction.hooks import TTASettings
 from anydet.types import ImagePredictions
 

@@ -1,0 +1,1 @@
+"""Data sets of class masks and of classes of whole images."""

@@ -1,0 +1,78 @@
+"""COCO files that say the class of every pixel: ``annotations/<prefix><split>.json``, bare or in a root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anydet.data.class_masks.dataset import MaskDataset, MaskedImage
+from anydet.data.coco.dataset import find_images_dir
+from anydet.data.dataset.splits import UNSPLIT, choose_split
+from anydet.errors import DatasetError
+from anydet.types import ClassTable
+
+Content = tuple[ClassTable, tuple[MaskedImage, ...]]
+"""Classes and images of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CocoMaskFormat:
+    """Files that are known by how their names begin.
+
+    Attributes:
+        name: as it is registered.
+        prefixes: what stands before the split in a file's name.
+        read: reads a file.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    read: Callable[[Path], Content]
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is such a file, or a folder that has one and no ``instances_<split>.json``."""
+        if path.is_file():
+            return path.suffix.lower() == ".json" and path.stem.startswith(self.prefixes)
+        return bool(self._files(path)) and not any((path / "annotations").glob("instances_*.json"))
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> MaskDataset:
+        """Open one split; a file without one in its name has none."""
+        files, base = self._files(path), path
+        if path.is_file():
+            files = {_split_of(path): path}
+            base = path.parent.parent if path.parent.name == "annotations" else path.parent
+        chosen = UNSPLIT if set(files) == {""} and split is None else choose_split(path, files, split)
+        file = files[chosen.name]
+        classes, entries = self.read(file)
+        return MaskDataset(
+            path,
+            chosen.name,
+            chosen.note,
+            file.relative_to(base).as_posix(),
+            classes,
+            images or find_images_dir(file, base, chosen.name, tuple(one.key for one in entries)),
+            entries,
+            annotations=(file,),
+        )
+
+    def _files(self, root: Path) -> dict[str, Path]:
+        """The files of a root by split."""
+        found = [file for prefix in self.prefixes for file in (root / "annotations").glob(f"{prefix}*.json")]
+        return {_split_of(file): file for file in sorted(found)}
+
+
+def class_of_image(file: Path, name: str, category_id: int | None, class_of: Mapping[int, int]) -> int:
+    """The class that an image's ``category_id`` means, -1 for ``None``; raises ``DatasetError``."""
+    if category_id is None:
+        return -1
+    if category_id not in class_of:
+        raise DatasetError(
+            f"{file}: image {name}: category_id {category_id} is not in categories",
+            fix="correct the id, or add the category",
+        )
+    return class_of[category_id]
+
+
+def _split_of(file: Path) -> str:
+    return file.stem.partition("_")[2]

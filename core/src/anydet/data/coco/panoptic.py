@@ -1,0 +1,210 @@
+"""COCO panoptic JSON: segments that share no pixel, drawn in PNG files by id (R + 256 G + 65536 B).
+
+Every segment says the class of its pixels; those of classes with ``isthing`` are objects as well. Pixels of
+id 0 are not labeled. An image's ``category_id``, which the format does not ask for, is the class of the
+image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import msgspec
+import numpy as np
+
+from anydet.columns import LazyColumn
+from anydet.data.class_masks.dataset import MaskedImage
+from anydet.data.coco.mask_files import CocoMaskFormat, Content, class_of_image
+from anydet.data.record.containment import contained
+from anydet.errors import DatasetError, ImageError
+from anydet.geometry import masks
+from anydet.types import ClassTable, IntArray, Labels, Segmentation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_Box = tuple[float, float, float, float]
+
+
+class _Segment(msgspec.Struct, gc=False):
+    id: int
+    category_id: int
+    bbox: _Box
+    area: float
+    iscrowd: int | bool = 0
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    image_id: int
+    file_name: str
+    segments_info: list[_Segment]
+
+
+class _Image(msgspec.Struct, gc=False):
+    id: int
+    file_name: str
+    width: int
+    height: int
+    category_id: int | None = None
+
+
+class _Category(msgspec.Struct, gc=False):
+    id: int
+    name: str
+    isthing: int | bool = 1
+
+
+class _File(msgspec.Struct):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticMask:
+    """Classes of the pixels of a panoptic PNG.
+
+    Attributes:
+        path: the PNG.
+        class_of: segment id -> class id.
+    """
+
+    path: Path
+    class_of: Mapping[int, int]
+
+    def read(self) -> IntArray:
+        """(H, W) class of each pixel, -1 where no segment is.
+
+        Raises ``ImageError`` for a file that cannot be read, ``DatasetError`` for a segment that the JSON
+        does not have.
+        """
+        ids, inverse = np.unique(read_segment_ids(self.path), return_inverse=True)
+        unknown = set(ids.tolist()) - set(self.class_of) - {0}
+        if unknown:
+            raise DatasetError(
+                f"{self.path}: segment {min(unknown)} is not in the segments_info of its annotation",
+                fix="give the JSON and PNG files of one export",
+            )
+        classes = np.array([self.class_of.get(one, -1) for one in ids.tolist()], np.int64)
+        return classes[inverse].reshape(inverse.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PanopticSegments(LazyColumn[Segmentation]):
+    """Masks of segments, read from their PNG when asked for.
+
+    Attributes:
+        paths: the PNG of each row.
+        ids: (N,) int64 id of the segment in it.
+    """
+
+    paths: tuple[Path, ...]
+    ids: IntArray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Segmentation: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segmentation, ...]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        return masks.encode(_last_ids(self.paths[index]) == self.ids[index])
+
+    def take(self, rows: IntArray) -> Self:
+        """Rows at these positions; nothing is read."""
+        return type(self)(tuple(self.paths[row] for row in rows.tolist()), self.ids[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """All rows, one part after the other."""
+        paths = tuple(chain.from_iterable(part.paths for part in parts))
+        return cls(paths, np.concatenate([part.ids for part in parts]))
+
+
+def read_segment_ids(path: Path) -> IntArray:
+    """(H, W) segment id of each pixel of a panoptic PNG; raises ``ImageError`` where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"), np.int64)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
+        raise ImageError(f"{path}: cannot be read as an image: {exc}", fix="write the PNG again") from exc
+    ids: IntArray = pixels @ np.array([1, 256, 256**2])
+    return ids
+
+
+_last_ids = lru_cache(maxsize=1)(read_segment_ids)
+"""Segments of one image are asked for one after the other."""
+
+
+def _read(file: Path) -> Content:
+    content = _decode(file)
+    folder = file.with_suffix("")
+    if not folder.is_dir():
+        raise DatasetError(
+            f"{file}: its PNG files are not in {folder}", fix=f"unpack {folder.name}.zip there"
+        )
+    categories = sorted(content.categories, key=lambda one: one.id)
+    class_of = {one.id: i for i, one in enumerate(categories)}
+    things = {one.id for one in categories if one.isthing}
+    by_image = {one.image_id: one for one in content.annotations}
+    return (
+        ClassTable(tuple(one.name for one in categories), tuple(class_of)),
+        tuple(_image(file, one, by_image.get(one.id), class_of, things) for one in content.images),
+    )
+
+
+def _decode(file: Path) -> _File:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_File)
+    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+        raise DatasetError(
+            f"{file}: not a COCO panoptic file: {exc}",
+            fix="give one with images, annotations with segments_info, and categories",
+        ) from exc
+
+
+def _image(
+    file: Path,
+    image: _Image,
+    annotation: _Annotation | None,
+    class_of: Mapping[int, int],
+    things: set[int],
+) -> MaskedImage:
+    segments = annotation.segments_info if annotation else []
+    for unknown in (one for one in segments if one.category_id not in class_of):
+        raise DatasetError(
+            f"{file}: image {image.file_name}: segment {unknown.id}: category_id {unknown.category_id} is "
+            "not in categories",
+            fix="correct the id, or add the category",
+        )
+    label = class_of_image(file, image.file_name, image.category_id, class_of)
+    size = (image.width, image.height)
+    if annotation is None:
+        return MaskedImage(image.file_name, None, label, size, image_id=image.id)
+    path = contained(file.with_suffix(""), annotation.file_name)
+    mask = PanopticMask(path, {one.id: class_of[one.category_id] for one in segments})
+    objects = _labels(path, [one for one in segments if one.category_id in things], class_of)
+    return MaskedImage(image.file_name, mask, label, size, objects, image.id)
+
+
+def _labels(path: Path, segments: list[_Segment], class_of: Mapping[int, int]) -> Labels:
+    return Labels(
+        class_ids=np.array([class_of[one.category_id] for one in segments], np.int64),
+        boxes_xywh_px=np.array([one.bbox for one in segments], np.float64).reshape(-1, 4),
+        areas=np.array([one.area for one in segments], np.float64),
+        iscrowd=np.array([bool(one.iscrowd) for one in segments], np.bool_),
+        segmentations=PanopticSegments((path,) * len(segments), np.array([s.id for s in segments], np.int64)),
+    )
+
+
+FORMAT = CocoMaskFormat("coco-panoptic", ("panoptic_",), _read)

@@ -1,0 +1,86 @@
+"""COCO semantic JSON: annotations whose masks cover the pixels, one for each class that an image shows.
+
+The layout is that of instances; files called ``stuff_<split>.json`` (COCO-Stuff) or ``semantic_<split>.json``
+are read so. Where annotations overlap, the smallest lies on top; pixels in none are not labeled. An image's
+``category_id``, which the format does not ask for, is the class of the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from anydet.data.class_masks.dataset import MaskedImage
+from anydet.data.coco.columns import CocoColumns
+from anydet.data.coco.mask_files import CocoMaskFormat, Content, class_of_image
+from anydet.data.coco.reading import read_coco
+from anydet.errors import DatasetError
+from anydet.geometry import masks
+from anydet.types import IntArray, Labels, Size
+
+
+class _Image(msgspec.Struct, gc=False):
+    file_name: str
+    category_id: int | None = None
+
+
+class _File(msgspec.Struct):
+    images: list[_Image]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedMask:
+    """Classes of the pixels that annotations cover.
+
+    Attributes:
+        labels: annotations of one image.
+        size_wh: (width, height) of the image.
+    """
+
+    labels: Labels
+    size_wh: Size
+
+    def read(self) -> IntArray:
+        """(H, W) class of each pixel, -1 where no annotation is."""
+        classes = np.full(self.size_wh[::-1], -1, np.int64)
+        segmentations = self.labels.segmentations or ()
+        for row in np.argsort(-self.labels.areas, kind="stable").tolist():
+            rle = masks.as_rle(segmentations[row], self.size_wh) if len(segmentations) else None
+            if rle is not None:
+                classes[masks.decode(rle)] = self.labels.class_ids[row]
+        return classes
+
+
+def _read(file: Path) -> Content:
+    columns = read_coco(file)
+    labels = _image_classes(file, columns)
+    rows = range(len(columns.keys))
+    return columns.classes, tuple(_image(file, columns, row, labels[row]) for row in rows)
+
+
+def _image(file: Path, columns: CocoColumns, row: int, class_id: int) -> MaskedImage:
+    key = columns.keys[row]
+    width, height = columns.sizes_wh[row].tolist()
+    if width < 1:
+        raise DatasetError(
+            f"{file}: image {key} has no width and height", fix="write them: masks are drawn in its size"
+        )
+    size = (width, height)
+    labels = columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1]))
+    return MaskedImage(key, AnnotatedMask(labels, size), class_id, size, labels, int(columns.image_ids[row]))
+
+
+def _image_classes(file: Path, columns: CocoColumns) -> list[int]:
+    """Class of each image, -1 where the file does not say."""
+    try:
+        images = msgspec.json.decode(file.read_bytes(), type=_File).images
+    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+        raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
+    class_of = {source: i for i, source in enumerate(columns.classes.source_ids)}
+    return [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
+
+
+FORMAT = CocoMaskFormat("coco-semantic", ("stuff_", "semantic_"), _read)

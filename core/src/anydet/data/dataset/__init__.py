@@ -1,0 +1,1 @@
+"""What all data sets have in common: protocols, columns, splits, fingerprints, subsets."""

@@ -1,0 +1,133 @@
+"""A folder of images without labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
+from anydet.data.record.containment import ContainedImage
+from anydet.data.record.pixels import SUFFIXES
+from anydet.data.record.record import Record
+from anydet.errors import DatasetError
+from anydet.types import ClassTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FolderDataset:
+    """Images without labels; the attributes are those of ``Dataset``.
+
+    Attributes:
+        images_dir: folder that the keys are relative to.
+    """
+
+    root: Path
+    split: str
+    note: str
+    images_dir: Path
+    keys: tuple[str, ...]
+    classes: ClassTable | None = None
+    source: str = "none"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Record:
+        key = self.keys[index]
+        return Record(key, ContainedImage(self.images_dir, key), path=self.images_dir / key)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[i] for i in range(len(self)))
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` over the keys in order."""
+        mark = Fingerprint()
+        for key in self.keys:
+            mark.add(key)
+        return str(mark)
+
+    def ground_truth(self, max_images: int | None = None) -> NoReturn:
+        """Raises ``DatasetError``: there are no labels."""
+        raise DatasetError(
+            f"{self.root}: {self.note}: has no labels, only images in {self.images_dir}",
+            fix="give a data set with labels/<split>/*.txt or annotations/instances_<split>.json",
+        )
+
+
+class FolderFormat:
+    """Images anywhere below a folder or below its ``images/``."""
+
+    name = "folder"
+
+    def matches(self, path: Path) -> bool:
+        """Whether there is an image anywhere below."""
+        return path.is_dir() and next(find_images(path), None) is not None
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> FolderDataset:
+        """Open it; folders with names of splits are splits, others are part of the key."""
+        inner = path / "images"
+        base = images or (inner if inner.is_dir() and next(find_images(inner), None) else path)
+        names = image_splits(base)
+        if split is None and not set(names) & set(SPLITS):
+            return open_folder(path, UNSPLIT, base)
+        chosen = choose_split(path, names, split)
+        return open_folder(path, chosen, base / chosen.name)
+
+
+FORMAT = FolderFormat()
+
+
+def open_folder(root: Path, split: Split, images_dir: Path) -> FolderDataset:
+    """The images below ``images_dir``, sorted by key; raises ``DatasetError`` where there are none."""
+    return FolderDataset(root, split.name, split.note, images_dir, list_keys(images_dir))
+
+
+def list_keys(images_dir: Path) -> tuple[str, ...]:
+    """Sorted keys of the images below a folder; raises ``DatasetError`` where there are none."""
+    if not images_dir.is_dir():
+        raise DatasetError(
+            f"{images_dir}: no such image folder", fix="check the path or name it with --images"
+        )
+    keys = tuple(sorted(find_images(images_dir)))
+    if not keys:
+        raise DatasetError(
+            f"{images_dir}: holds no images ({' '.join(sorted(SUFFIXES))})",
+            fix="check the path of the images",
+        )
+    return keys
+
+
+def find_images(folder: Path) -> Iterator[str]:
+    """Unix-slash paths, relative to ``folder``, of the images below it, in the order of the file system.
+
+    Hidden files and folders are left out; links to folders are not followed.
+    """
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        yield from (prefix + name for name in files if is_image(name))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is that of an image."""
+    return not name.startswith(".") and "." + name.rpartition(".")[2].lower() in SUFFIXES
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders inside, hidden ones left out; none where ``folder`` is not one."""
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def image_splits(images: Path) -> list[str]:
+    """The splits of an image folder: its folders, unless images lie beside folders of other names."""
+    names = subfolders(images)
+    if set(names) & set(SPLITS) or not names:
+        return names
+    return [] if any(is_image(p.name) for p in images.iterdir()) else names

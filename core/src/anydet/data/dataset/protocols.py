@@ -1,0 +1,82 @@
+"""``Dataset`` and ``DatasetFormat``: the protocols of data sets and of the formats they are stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from anydet.scanner import Scanner
+from anydet.types import ClassTable, GroundTruthColumns
+
+if TYPE_CHECKING:
+    from anydet.data.record.record import Record
+
+
+class Dataset(Protocol):
+    """One split of a data set. Records are made when asked for; implementations are picklable."""
+
+    @property
+    def root(self) -> Path:
+        """The folder or file that was opened."""
+
+    @property
+    def split(self) -> str:
+        """Name of the split; "" where the source has no splits."""
+
+    @property
+    def note(self) -> str:
+        """What was chosen, for people: ``split val2017 (of train2017, val2017)``."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all images in their fixed order; nothing is opened."""
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Class table, or ``None`` where the source does not say."""
+
+    @property
+    def source(self) -> str:
+        """Where the ground truth comes from, for the protocol of a result, or "none"."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, index: int) -> Record:
+        """The record at a position; raises ``DatasetError`` with file and line for malformed labels."""
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records in their fixed order."""
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` over the image keys in order and the annotations."""
+
+    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
+        """Annotations of the first ``max_images`` images; opens no image where sizes are stated."""
+
+
+class DatasetFormat(Protocol):
+    """A way in which data sets lie on disk; registered by name through ``register_datasets``."""
+
+    name: str
+
+    def matches(self, path: Path) -> bool:
+        """Whether ``path`` looks like this format. Cheap; raises nothing."""
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
+        """Open it.
+
+        Args:
+            path: file or folder.
+            split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
+            images: image folder, where the user named one.
+        """
+
+
+@runtime_checkable
+class ScannableFormat(DatasetFormat, Protocol):
+    """A format whose annotations a scanner may read."""
+
+    def with_scanner(self, scanner: Scanner | None) -> DatasetFormat:
+        """The same format, reading with this scanner."""

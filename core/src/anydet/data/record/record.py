@@ -1,0 +1,101 @@
+"""``Record``: one image and what is known about it. Lazy, frozen, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anydet.types import ByteImage, ImagePredictions, IntArray, Intrinsics, Labels, Size
+
+if TYPE_CHECKING:
+    from anydet.data.record.class_mask import ClassMask
+    from anydet.data.record.pixels import Pixels
+    from anydet.data.record.transforms import Transform
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One image and what is known about it.
+
+    Pixels come from ``image()`` and nowhere else: decode-ahead, views, slices, corruptions, video frames and
+    remote storage all hand over records whose ``image()`` is theirs. A record derived from another is the
+    source record plus a list of transforms.
+
+    Attributes:
+        key: path relative to the split's image folder, unix slashes; joins predictions to ground truth.
+        pixels: where ``image()`` reads.
+        path: the file, for messages; adapters never open it, and it need not exist.
+        stated_wh: (width, height) that the data set states for the source image, or ``None``.
+        labels: ground truth of the source image, or ``None``; derived records have none.
+        camera: intrinsics of the source image.
+        class_mask: which class each pixel of the source image shows, or ``None``; derived records have none.
+        depth_path: depth image or array.
+        cad_points_path: model points of the object.
+        extra: free data of the data set (image id, sidecar keys).
+        transforms: what was done to the source image, first one first.
+    """
+
+    key: str
+    pixels: Pixels
+    path: Path | None = None
+    stated_wh: Size | None = None
+    labels: Labels | None = None
+    camera: Intrinsics | None = None
+    class_mask: ClassMask | None = None
+    depth_path: Path | None = None
+    cad_points_path: Path | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    transforms: tuple[Transform, ...] = ()
+
+    def image(self) -> ByteImage:
+        """(H, W, 3) uint8 RGB, transforms applied. Raises ``ImageError`` naming the file."""
+        image = self.pixels.read()
+        for transform in self.transforms:
+            image = transform.image(image)
+        return image
+
+    def class_map(self) -> IntArray | None:
+        """(H, W) class of each pixel of the source image, -1 where unlabeled; ``None`` without class mask.
+
+        Derived records have none, as they have no labels.
+        """
+        return None if self.transforms or self.class_mask is None else self.class_mask.read()
+
+    @property
+    def size_wh(self) -> Size:
+        """(width, height) in pixels after the transforms, without decoding where that is possible."""
+        return self._sizes()[-1]
+
+    @property
+    def intrinsics(self) -> Intrinsics | None:
+        """Camera of ``image()``, transforms applied."""
+        camera = self.camera
+        if camera is None or not self.transforms:
+            return camera
+        for transform, size in zip(self.transforms, self._sizes(), strict=False):
+            camera = transform.intrinsics(camera, size)
+        return camera
+
+    def derive(self, transform: Transform) -> Record:
+        """The same source image with one more transform; labels stay behind."""
+        return replace(self, transforms=(*self.transforms, transform), labels=None, class_mask=None)
+
+    def with_pixels(self, pixels: Pixels) -> Record:
+        """The same record reading its source image elsewhere (decoded ahead, say)."""
+        return replace(self, pixels=pixels)
+
+    def undo(self, predictions: ImagePredictions) -> ImagePredictions:
+        """Map results on ``image()`` back to the source image, last transform first."""
+        sizes = self._sizes()
+        for transform, size in zip(reversed(self.transforms), reversed(sizes[:-1]), strict=True):
+            predictions = transform.undo(predictions, size)
+        return replace(predictions, intrinsics=self.camera) if self.transforms else predictions
+
+    def _sizes(self) -> list[Size]:
+        """Size of the source image and after each transform."""
+        sizes = [self.stated_wh or self.pixels.size_wh()]
+        for transform in self.transforms:
+            sizes.append(transform.size(sizes[-1]))
+        return sizes

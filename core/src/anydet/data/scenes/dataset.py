@@ -1,0 +1,111 @@
+"""``SceneDataset``: what all data sets of synthetic scenes have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.record.record import Record
+from anydet.types import ByteImage, ClassTable, GroundTruthColumns, Size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScenePixels:
+    """Pixels of a scene, painted when they are read.
+
+    Attributes:
+        paint: gives (H, W, 3) uint8 RGB; picklable, as records are.
+        stated_wh: (width, height) in pixels.
+    """
+
+    paint: Callable[[], ByteImage]
+    stated_wh: Size
+
+    def read(self) -> ByteImage:
+        """(H, W, 3) uint8 RGB."""
+        return self.paint()
+
+    def size_wh(self) -> Size:
+        """(width, height)."""
+        return self.stated_wh
+
+
+@dataclass(frozen=True, slots=True)
+class SceneDataset(ABC):
+    """The first ``count`` scenes of a seed as a ``Dataset`` that needs no disk.
+
+    Attributes:
+        count: number of scenes.
+        seed: owner of all random choices, 0 or more.
+        image_wh: (width, height) of each scene in pixels.
+        split: name of the split.
+    """
+
+    count: int
+    seed: int = 0
+    image_wh: Size = (320, 240)
+    split: str = "val"
+
+    shown: ClassVar[str]
+    """What the scenes are, for people."""
+    classes: ClassVar[ClassTable]
+    """What can be seen in them."""
+
+    @property
+    def root(self) -> Path:
+        """A name: there is no folder."""
+        return Path(f"synthetic {self.shown}".replace(" ", "-"))
+
+    @property
+    def note(self) -> str:
+        """What was chosen, for people."""
+        return f"{self.count} {self.source}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the files that the scenes are written to."""
+        return tuple(map(key_of, range(self.count)))
+
+    @property
+    def source(self) -> str:
+        """Which scenes these are."""
+        return f"synthetic {self.shown} (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Record:
+        return self.record(range(self.count)[index])
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(self.count))
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` over the image keys in order and the annotations."""
+        mark = Fingerprint()
+        for index, key in enumerate(self.keys):
+            mark.add(key)
+            for part in self.marks(index):
+                mark.add(part)
+        return str(mark)
+
+    @abstractmethod
+    def record(self, index: int) -> Record:
+        """What is known of the scene at a position, 0 to ``count`` - 1."""
+
+    @abstractmethod
+    def marks(self, index: int) -> Iterator[bytes]:
+        """The annotations of a scene as bytes, for the fingerprint."""
+
+    @abstractmethod
+    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
+        """Annotations of the first ``max_images`` scenes; paints no pixels."""
+
+
+def key_of(index: int) -> str:
+    """Name of the file that a scene is written to."""
+    return f"{index:06d}.png"

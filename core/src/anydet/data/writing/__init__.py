@@ -1,0 +1,1 @@
+"""Data sets to disk, and from one layout to another."""

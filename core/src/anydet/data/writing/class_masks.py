@@ -1,0 +1,116 @@
+"""Write any ``Dataset`` with class masks as folders; ``data.class_masks.folder`` reads them."""
+
+from __future__ import annotations
+
+import colorsys
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from anydet.data.class_masks.folder import COLUMNS, LABELS
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.class_mask import UNLABELED
+from anydet.data.record.record import Record
+from anydet.data.writing.layouts import Report, check_split, named_classes, write_images
+from anydet.data.writing.new_folder import new_folder
+from anydet.data.yolo.data_yaml import read_names
+from anydet.errors import DatasetError, OptionError
+from anydet.types import IntArray
+
+_NAMES = "classes.txt"
+
+
+def write_class_masks(
+    dataset: Dataset, root: Path, split: str = "val", *, report: Report | None = None
+) -> None:
+    """``images/<split>``, ``masks/<split>/*.png``, ``labels.csv`` and ``classes.txt``.
+
+    Masks are palette PNG files, so that people see colors and programs classes.
+
+    Args:
+        dataset: records with class masks, of at most 255 classes; classes of images where they have one.
+        root: new or empty folder, or one that was written so and lacks this split.
+        split: name of the split.
+        report: called with 1 after each image.
+
+    Raises:
+        OptionError: ``root`` is a folder of something else, of other classes, or has the split.
+        DatasetError: an image has no class mask, or the data set no class names.
+    """
+    names = named_classes(dataset).names
+    check_split(split)
+    if not (root / LABELS).is_file():
+        with new_folder(root) as folder:
+            _write_split(dataset, folder, split, names, [COLUMNS], report=report)
+        return
+    lines = _lines_there(root, split, names)
+    aside = root / f".{split}"
+    with new_folder(aside) as folder:
+        _write_split(dataset, folder, split, names, lines, report=report)
+    for kind in ("images", "masks"):
+        (aside / kind / split).rename(root / kind / split)
+    (aside / LABELS).replace(root / LABELS)
+    shutil.rmtree(aside)
+
+
+def _write_split(
+    dataset: Dataset,
+    folder: Path,
+    split: str,
+    names: tuple[str, ...],
+    lines: list[tuple[str, ...]],
+    *,
+    report: Report | None,
+) -> None:
+    """All files of a data set, with one split; ``lines`` of the labels come first."""
+    for record in write_images(dataset, folder / "images" / split, report, copy=False):
+        target = (folder / "masks" / split / record.key).with_suffix(".png")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _draw(_classes(record)).save(target)
+        class_id = record.extra.get("classification", {}).get("class_id")
+        lines.append((f"{split}/{record.key}", "" if class_id is None else names[class_id]))
+    with (folder / LABELS).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+    (folder / _NAMES).write_text("".join(f"{name}\n" for name in names), "utf-8")
+
+
+def _lines_there(root: Path, split: str, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The labels of the other splits of a folder that is there."""
+    if (root / "images" / split).exists() or (root / "masks" / split).exists():
+        raise OptionError(f"{root}: has a split {split!r}", fix="name another split, or another folder")
+    there = read_names(root).classes
+    if there is None or there.names != names:
+        raise OptionError(
+            f"{root}: its classes are not {', '.join(names)}", fix="write into a folder of its own"
+        )
+    with (root / LABELS).open(encoding="utf-8", newline="") as file:
+        return [tuple(row) for row in csv.reader(file)]
+
+
+def _classes(record: Record) -> IntArray:
+    classes = record.class_map()
+    if classes is None:
+        raise DatasetError(f"image {record.key} has no class mask", fix="leave it out, or write a mask")
+    return classes
+
+
+def _draw(classes: IntArray) -> Image.Image:
+    """A palette image: the pixel is the class, 255 where unlabeled."""
+    if classes.max(initial=-1) >= UNLABELED:
+        raise DatasetError(
+            f"class {classes.max()} does not fit a mask of 8 bits", fix="use at most 255 classes"
+        )
+    image = Image.fromarray(np.where(classes < 0, UNLABELED, classes).astype(np.uint8))
+    image.putpalette([value for class_id in range(256) for value in _color(class_id)])
+    return image
+
+
+def _color(class_id: int) -> tuple[int, ...]:
+    """Black for the first class, white for no class, hues a golden angle apart for the others."""
+    if class_id in {0, UNLABELED}:
+        return (0, 0, 0) if class_id == 0 else (255, 255, 255)
+    rgb = colorsys.hsv_to_rgb(class_id * 0.381966 % 1.0, 0.75, 0.95)
+    return tuple(round(255 * value) for value in rgb)

@@ -1,0 +1,105 @@
+"""COCO as it is downloaded -> YOLO labels and a ``dataset.json`` that points at both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import yaml
+
+from anydet.data.opening import open_dataset
+from anydet.data.writing.layouts import yolo_lines
+from anydet.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was written: the descriptor, and how many images and label files it leads to."""
+
+    dataset_json: Path
+    images: int
+    labels: int
+
+
+def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bool = False) -> Prepared:
+    """Write ``out/labels/<split>``, ``out/data.yaml`` with the class names, and ``out/dataset.json``.
+
+    Args:
+        coco_root: folder with ``annotations/instances_<split>.json`` and ``<split>/`` or ``images/<split>/``.
+        split: such as ``val2017``.
+        out: folder to write into; its labels of that split are replaced.
+        copy_images: copy the images to ``out/images/<split>``, byte for byte.
+
+    Raises:
+        DatasetError: the annotations or an image folder are not there, or an image to be copied is missing.
+    """
+    annotations = coco_root / "annotations" / f"instances_{split}.json"
+    if not annotations.is_file():
+        raise DatasetError(
+            f"{annotations}: no such file", fix="give --coco-root the folder that holds annotations/"
+        )
+    usual = [coco_root / split, coco_root / "images" / split]
+    images_dir = next((folder for folder in usual if folder.is_dir()), None)
+    if images_dir is None:
+        raise DatasetError(
+            f"no image folder {' or '.join(map(str, usual))}", fix=f"put the images into {usual[0]}"
+        )
+    dataset = open_dataset(annotations, images=images_dir)
+    written = 0
+    labels, copies = out / "labels" / split, out / "images" / split
+    partial = out / f".{split}.{uuid4().hex}"
+    try:
+        for record in dataset:
+            _write(partial / "labels" / Path(record.key).with_suffix(".txt"), yolo_lines(record))
+            written += 1
+            if copy_images:
+                _copy(images_dir / record.key, partial / "images" / record.key)
+        (partial / "labels").mkdir(parents=True, exist_ok=True)
+        _replace(partial / "labels", labels)
+        if copy_images:
+            (partial / "images").mkdir(exist_ok=True)
+            _replace(partial / "images", copies)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    names = dataset.classes.names if dataset.classes else ()
+    _write_new(out / "data.yaml", yaml.safe_dump({"names": dict(enumerate(names))}, sort_keys=False))
+    described = {
+        "images_dir": str((copies if copy_images else images_dir).resolve()),
+        "labels_dir": str(labels.resolve()),
+        "split": split,
+        "annotations": str(annotations.resolve()),
+    }
+    _write_new(out / "dataset.json", json.dumps(described, indent=2) + "\n")
+    return Prepared(out / "dataset.json", len(dataset), written)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(source, target)
+    except OSError as exc:
+        raise DatasetError(
+            f"{source}: cannot be copied: {exc.strerror}", fix="complete the download of the images"
+        ) from exc
+
+
+def _replace(folder: Path, target: Path) -> None:
+    """``folder`` takes the place of what was there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    folder.rename(target)
+
+
+def _write_new(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)

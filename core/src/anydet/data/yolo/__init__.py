@@ -1,0 +1,1 @@
+"""YOLO's layout: label files, data.yaml, sidecars."""

@@ -1,0 +1,148 @@
+"""Ultralytics' ``data.yaml`` and other files that name the classes of YOLO labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anydet.data.yolo.label_file import LabelGrammar
+from anydet.errors import DatasetError
+from anydet.types import ClassTable
+
+NAMES = ("data.yaml", "dataset.yaml")
+SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
+_NOTHING = frozenset({"", "null", "Null", "NULL", "~", "None"})
+
+
+@dataclass(frozen=True, slots=True)
+class DataYaml:
+    """What a ``data.yaml`` says, checked.
+
+    Attributes:
+        file: the file.
+        path: root of the data set as written, or ``None``.
+        splits: split -> folders or list files as written.
+        classes: class table, or ``None`` without ``names``.
+        keypoint_shape: ``kpt_shape``, (K, 2) or (K, 3), or ``None``.
+    """
+
+    file: Path
+    path: str | None = None
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: ClassTable | None = None
+    keypoint_shape: tuple[int, int] | None = None
+
+    @property
+    def grammar(self) -> LabelGrammar:
+        """What lines of label files may look like."""
+        return LabelGrammar(len(self.classes) if self.classes else None, self.keypoint_shape)
+
+
+def read_data_yaml(file: Path) -> DataYaml:
+    """Read a ``data.yaml``; raises ``DatasetError`` with file and key or line where it is malformed."""
+    import yaml
+
+    try:
+        data = yaml.load(file.read_text("utf-8-sig"), Loader=yaml.BaseLoader)  # all scalars stay text
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
+        where = getattr(exc, "problem_mark", None)
+        line = f":{where.line + 1}" if where else ""
+        raise DatasetError(
+            f"{file}{line}: cannot be read as YAML: {getattr(exc, 'problem', None) or exc}", fix="correct it"
+        ) from exc
+    if not isinstance(data, dict):
+        raise DatasetError(
+            f"{file}: expected keys such as train, val and names", fix="write key: value lines"
+        )
+    return DataYaml(
+        file,
+        path=_text(file, data, "path"),
+        splits={key: places for key in SPLIT_KEYS if (places := _places(file, data, key))},
+        classes=_classes(file, data),
+        keypoint_shape=_keypoint_shape(file, data),
+    )
+
+
+def read_names(root: Path) -> DataYaml:
+    """Classes and keypoint shape of a folder: from its ``data.yaml``, ``dataset.yaml`` or ``classes.txt``."""
+    for name in NAMES:
+        if (root / name).is_file():
+            return read_data_yaml(root / name)
+    file = root / "classes.txt"
+    if not file.is_file():
+        return DataYaml(file)
+    try:
+        lines = file.read_text("utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise DatasetError(f"{file}: cannot be read: {exc}", fix="write one class name a line") from exc
+    names = tuple(line.strip() for line in lines)
+    while names and not names[-1]:
+        names = names[:-1]
+    if "" in names:
+        raise DatasetError(f"{file}:{names.index('') + 1}: no class name", fix="write one class name a line")
+    return DataYaml(file, classes=ClassTable(names) if names else None)
+
+
+def table_of_names(file: Path, names: Any) -> ClassTable | None:
+    """A class table from a list of names or a mapping of 0..N-1 to names; ``None`` where it is empty."""
+    if isinstance(names, dict):
+        try:
+            by_id = {int(key): name for key, name in names.items()}
+        except ValueError:
+            by_id = {}
+        if sorted(by_id) != list(range(len(names))):
+            keys = ", ".join(map(str, list(names)[:10]))
+            raise DatasetError(
+                f"{file}: names: keys are not 0..{len(names) - 1}: {keys}", fix="number from 0"
+            )
+        names = [by_id[i] for i in range(len(names))]
+    if not names or (isinstance(names, str) and names in _NOTHING):
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, (str, int, float)) for name in names):
+        raise DatasetError(
+            f"{file}: names: expected a list of names or id: name", fix="write one name a class"
+        )
+    return ClassTable(tuple(str(name) for name in names))
+
+
+def _classes(file: Path, data: Mapping[str, Any]) -> ClassTable | None:
+    table = table_of_names(file, data.get("names"))
+    count = _text(file, data, "nc")
+    if count is None:
+        return table
+    if not count.isdecimal():
+        raise DatasetError(f"{file}: nc: expected a number of classes, got {count!r}", fix="correct nc")
+    if table is not None and int(count) != len(table):
+        raise DatasetError(f"{file}: nc is {count}, but names has {len(table)}", fix="correct nc or names")
+    return table
+
+
+def _keypoint_shape(file: Path, data: Mapping[str, Any]) -> tuple[int, int] | None:
+    value = data.get("kpt_shape")
+    if value is None or (isinstance(value, str) and value in _NOTHING):
+        return None
+    numbers = (
+        [int(v) for v in value if isinstance(v, str) and v.isdecimal()] if isinstance(value, list) else []
+    )
+    if len(numbers) != 2 or len(value) != 2 or numbers[0] < 1 or numbers[1] not in {2, 3}:
+        raise DatasetError(f"{file}: kpt_shape: expected [K, 2] or [K, 3], got {value}", fix="correct it")
+    return numbers[0], numbers[1]
+
+
+def _places(file: Path, data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = data.get(key)
+    listed = value if isinstance(value, list) else [] if value is None or value == {} else [value]
+    if not all(isinstance(place, str) for place in listed):
+        raise DatasetError(
+            f"{file}: {key}: expected a folder, a .txt list, or a list of those", fix="correct it"
+        )
+    return tuple(place for place in listed if place not in _NOTHING)
+
+
+def _text(file: Path, data: Mapping[str, Any], key: str) -> str | None:
+    value = data.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DatasetError(f"{file}: {key}: expected text, got {type(value).__name__}", fix="correct it")
+    return None if value is None or value in _NOTHING else value

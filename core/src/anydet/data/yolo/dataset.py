@@ -1,0 +1,204 @@
+"""YOLO layout: ``images/<split>`` beside ``labels/<split>/*.txt``, with sidecars ``*.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from anydet.data.dataset.columns import ground_truth_columns, no_labels
+from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_folder, subfolders
+from anydet.data.dataset.image_columns import ImageNotes
+from anydet.data.dataset.splits import UNSPLIT, Split, choose_split
+from anydet.data.record.class_mask import ClassMaskFile
+from anydet.data.record.containment import ContainedImage, contained
+from anydet.data.record.record import Record
+from anydet.data.yolo.data_yaml import DataYaml, read_names
+from anydet.data.yolo.label_file import parse_labels
+from anydet.data.yolo.sidecar import load_sidecar
+from anydet.errors import DatasetError
+from anydet.types import ClassTable, GroundTruthColumns, Labels, Size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class YoloDataset:
+    """Images with label files; the other attributes are those of ``Dataset``.
+
+    Attributes:
+        images_dir: folder that the keys are relative to.
+        labels_dir: folder of the label files, or ``None`` where each lies at the image's path with the last
+            ``images`` replaced by ``labels`` (Ultralytics' rule).
+        limit: folder that images must lie in, links followed: ``images_dir`` or one above it.
+        home: folder that side files must lie in.
+        names: classes and keypoint shape.
+    """
+
+    root: Path
+    split: str
+    note: str
+    images_dir: Path
+    labels_dir: Path | None
+    limit: Path
+    home: Path
+    keys: tuple[str, ...]
+    names: DataYaml
+    source: str
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """The class table, where a file names the classes."""
+        return self.names.classes
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Record:
+        return self._read(self.keys[index])[0]
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[i] for i in range(len(self)))
+
+    def label_file(self, key: str) -> Path:
+        """Where the labels of an image lie, whether or not the file exists."""
+        if self.labels_dir is not None:
+            return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
+        return label_beside(self.images_dir / key).with_suffix(".txt")
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` over keys in order, label files and sidecars."""
+        mark = Fingerprint()
+        for key in self.keys:
+            label = self.label_file(key)
+            mark.add(key)
+            mark.add(_bytes(label))
+            mark.add(_bytes(label.with_suffix(".json")))
+        return str(mark)
+
+    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
+        """Annotations of the first ``max_images`` images; sizes come from the images' headers."""
+        notes = ImageNotes()
+
+        def rows() -> Iterator[tuple[str, Size, Labels]]:
+            for record, size in map(self._read, islice(self.keys, max_images)):
+                notes.note(record)
+                yield record.key, size or record.size_wh, record.labels or no_labels()
+
+        columns = ground_truth_columns(rows(), self.classes, self.source)
+        return replace(columns, about=notes.columns())
+
+    def _read(self, key: str) -> tuple[Record, Size | None]:
+        """The record, and the image's size where its labels made it necessary to look."""
+        label, path = self.label_file(key), self.images_dir / key
+        if self.limit != self.images_dir:
+            contained(self.limit, path.absolute())  # before its label is opened
+        lines = parse_labels(_text(label), label, self.names.grammar)
+        sidecar = load_sidecar(label.with_suffix(".json"), root=self.home, objects=len(lines))
+        name = key if self.limit == self.images_dir else str(path.absolute())
+        pixels = ContainedImage(self.limit, name, sidecar.stated_wh)
+        size = pixels.size_wh() if len(lines) or sidecar.stated_wh else None
+        if size and sidecar.stated_wh and size != sidecar.stated_wh:
+            raise DatasetError(
+                f"{label.with_suffix('.json')}: image_hw: {list(sidecar.stated_wh[::-1])}, but {path} has "
+                f"height and width {list(size[::-1])}",
+                fix="correct image_hw or remove it",
+            )
+        labels = lines.in_pixels(size) if size else no_labels()
+        record = Record(
+            key,
+            pixels,
+            path=path,
+            stated_wh=sidecar.stated_wh,
+            labels=replace(labels, poses=sidecar.poses),
+            camera=sidecar.camera,
+            class_mask=None if sidecar.mask_path is None else ClassMaskFile(sidecar.mask_path),
+            depth_path=sidecar.depth_path,
+            cad_points_path=sidecar.cad_points_path,
+            extra=sidecar.extra,
+        )
+        return record, size
+
+
+class YoloFormat:
+    """A folder with ``images/`` and ``labels/``."""
+
+    name = "yolo"
+
+    def matches(self, path: Path) -> bool:
+        """Whether both folders are there."""
+        return (path / "images").is_dir() and (path / "labels").is_dir()
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> YoloDataset | FolderDataset:
+        """Open one split, or the whole where there are none; without label folder it has no labels."""
+        names = image_splits(path / "images") or (subfolders(path / "labels") if images else [])
+        chosen = UNSPLIT if split is None and not names else choose_split(path, names, split)
+        return open_layout(path, chosen, images)
+
+
+FORMAT = YoloFormat()
+
+
+def labeled_splits(root: Path) -> list[str]:
+    """The splits that have an image folder and a label folder."""
+    return [name for name in image_splits(root / "images") if (root / "labels" / name).is_dir()]
+
+
+def open_layout(root: Path, split: Split, images: Path | None = None) -> YoloDataset | FolderDataset:
+    """``images/<split>`` and ``labels/<split>`` below ``root``."""
+    images_dir = images or root / "images" / split.name
+    labels_dir = root / "labels" / split.name
+    return open_folders(root, split, images_dir, labels_dir, names=read_names(root))
+
+
+def open_folders(
+    root: Path, split: Split, images_dir: Path, labels_dir: Path, *, names: DataYaml
+) -> YoloDataset | FolderDataset:
+    """An image folder and its label folder, wherever they lie; without the latter there are no labels."""
+    if not labels_dir.is_dir():
+        return open_folder(root, split, images_dir)
+    base = root if root.is_dir() else root.parent
+    inside = labels_dir.is_relative_to(base)
+    return YoloDataset(
+        root,
+        split.name,
+        split.note,
+        images_dir,
+        labels_dir,
+        limit=images_dir,
+        home=base if inside else _above_labels(labels_dir),
+        keys=list_keys(images_dir),
+        names=names,
+        source=labels_dir.relative_to(base).as_posix() if inside else str(labels_dir),
+    )
+
+
+def label_beside(image: Path) -> Path:
+    """A path with its last folder called ``images`` replaced by ``labels``; the same where there is none."""
+    parts = list(image.parts)
+    for position in range(len(parts) - 1, -1, -1):
+        if parts[position] == "images":
+            parts[position] = "labels"
+            return Path(*parts)
+    return image
+
+
+def _above_labels(labels_dir: Path) -> Path:
+    """The folder that holds ``labels/...``, or the label folder itself where it is called otherwise."""
+    return next((p.parent for p in (labels_dir, *labels_dir.parents) if p.name == "labels"), labels_dir)
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check its permissions") from exc
+
+
+def _text(path: Path) -> str:
+    try:
+        return (_bytes(path) or b"").decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise DatasetError(f"{path}: not a text file: {exc}", fix="write lines: class cx cy w h") from exc

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from anydet.data.record.pixels import ImageArray, ImageFile
+from anydet.errors import ImageError
+
+ORIENTATION = 0x0112
+SIZE = (6, 4)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (SIZE[1], SIZE[0], 3), np.uint8)
+
+
+@pytest.fixture
+def save(tmp_path, pixels):
+    def save(orientation):
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        path = tmp_path / f"{orientation}.png"
+        Image.fromarray(pixels).save(path, exif=exif)
+        return path
+
+    return save
+
+
+def turned(pixels, orientation):
+    """The upright view, from the definition of each orientation: which corner row 0 and column 0 are."""
+    flips = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: pixels[::-1].transpose(1, 0, 2),
+        7: pixels[::-1, ::-1].transpose(1, 0, 2),
+        8: pixels[:, ::-1].transpose(1, 0, 2),
+    }
+    return flips[orientation]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_upright(save, pixels, orientation):
+    file = ImageFile(save(orientation))
+    expected = turned(pixels, orientation)
+    assert np.array_equal(file.read(), expected)
+    assert file.size_wh() == (expected.shape[1], expected.shape[0])
+    with Image.open(file.path) as image:
+        assert np.array_equal(np.array(ImageOps.exif_transpose(image)), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("stated", [SIZE, SIZE[::-1], (99, 77)])
+def test_a_stated_size_that_only_the_unrotated_image_has_wins(save, pixels, orientation, stated):
+    file = ImageFile(save(orientation), stated)
+    stays = orientation >= 5 and stated == SIZE
+    expected = pixels if stays else turned(pixels, orientation)
+    assert np.array_equal(file.read(), expected)
+    assert file.size_wh() == (expected.shape[1], expected.shape[0])
+
+
+def test_a_square_image_is_turned_whatever_is_stated(tmp_path):
+    square = np.random.default_rng(1).integers(0, 256, (5, 5, 3), np.uint8)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(square).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(ImageFile(tmp_path / "a.png", (5, 5)).read(), turned(square, 6))
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "rgb"),
+    [
+        ("L", 128, (128, 128, 128)),
+        ("1", 1, (255, 255, 255)),
+        ("I;16", 65535, (255, 255, 255)),
+        ("I;16", 32896, (128, 128, 128)),
+        ("RGBA", (10, 20, 30, 0), (10, 20, 30)),
+        ("LA", (77, 9), (77, 77, 77)),
+        ("CMYK", (0, 0, 0, 0), (255, 255, 255)),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path, mode, value, rgb):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    Image.new(mode, SIZE, value).save(path)
+    image = ImageFile(path).read()
+    assert (image.shape, image.dtype) == ((4, 6, 3), np.uint8)
+    assert (image == rgb).all()
+
+
+def test_a_palette_becomes_its_colors(tmp_path, pixels):
+    flat = np.zeros_like(pixels)
+    flat[:, 3:] = (10, 200, 30)
+    Image.fromarray(flat).quantize(2).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == "P"
+    assert np.array_equal(ImageFile(tmp_path / "a.png").read(), flat)
+
+
+def test_one_pixel_is_an_image(tmp_path):
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "a.png")
+    assert ImageFile(tmp_path / "a.png").read().tolist() == [[[1, 2, 3]]]
+
+
+def test_decoded_pixels_can_be_written_to(save):
+    ImageFile(save(1)).read()[0, 0] = 0
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated", "folder", "broken header"])
+def test_what_cannot_be_decoded_names_the_file(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    whole = path.read_bytes()
+    path.unlink()
+    contents = {"empty": b"", "text": b"hello", "truncated": whole[: len(whole) // 2]}
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "broken header":
+        path.write_bytes(whole[:2] + b"\xff" * 40)
+    elif kind != "missing":
+        path.write_bytes(contents[kind])
+    with pytest.raises(ImageError, match=r"a\.jpg") as caught:
+        ImageFile(path).read()
+    assert caught.value.fix
+    if kind != "truncated":  # its header is whole
+        with pytest.raises(ImageError, match=r"a\.jpg"):
+            ImageFile(path).size_wh()
+
+
+def test_sizes_come_from_the_header_alone(tmp_path, pixels):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.tile(pixels, (40, 40, 1))).save(path)
+    path.write_bytes(path.read_bytes()[:800])
+    assert ImageFile(path).size_wh() == (240, 160)
+
+
+def test_pixels_are_picklable(save, pixels):
+    file = ImageFile(save(6))
+    assert np.array_equal(pickle.loads(pickle.dumps(file)).read(), turned(pixels, 6))
+    memory = pickle.loads(pickle.dumps(ImageArray(pixels)))
+    assert memory.size_wh() == SIZE
+    assert np.array_equal(memory.read(), pixels)

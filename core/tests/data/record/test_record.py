@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anydet.data.dataset.columns import no_labels
+from anydet.data.record.pixels import ImageArray, ImageFile
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import Crop, HorizontalFlip, Resize
+from anydet.errors import ImageError
+from anydet.types import ImagePredictions, Intrinsics
+
+
+@pytest.fixture
+def record():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    return Record("a.jpg", ImageArray(image), labels=no_labels(), camera=Intrinsics(50, 60, 14, 11))
+
+
+def test_a_record_is_its_pixels(record):
+    assert record.image() is record.pixels.read()
+    assert record.size_wh == (30, 20)
+    assert record.intrinsics == record.camera
+
+
+def test_a_stated_size_opens_no_file():
+    record = Record("a.jpg", ImageFile(Path("/nowhere/a.jpg")), stated_wh=(640, 480))
+    assert record.size_wh == (640, 480)
+    assert record.derive(Crop(0, 0, (100, 50))).size_wh == (100, 50)
+    with pytest.raises(ImageError, match=r"/nowhere/a\.jpg"):
+        record.image()
+
+
+def test_derived_records_transform_pixels_size_and_camera_in_order(record):
+    derived = record.derive(Crop(4, 2, (20, 10))).derive(HorizontalFlip()).derive(Resize((40, 30)))
+    cut = record.image()[2:12, 4:24]
+    flipped = derived.transforms[2].image(np.ascontiguousarray(cut[:, ::-1]))
+    assert np.array_equal(derived.image(), flipped)
+    assert derived.size_wh == (40, 30)
+    assert derived.intrinsics == Intrinsics(100, 180, (20 - (14 - 4)) * 2, (11 - 2) * 3)
+    assert derived.labels is None
+    assert record.transforms == ()
+
+
+def test_a_derived_record_without_camera_has_none(record):
+    assert Record("a", record.pixels).derive(HorizontalFlip()).intrinsics is None
+
+
+def test_other_pixels_keep_everything_else(record):
+    other = record.derive(HorizontalFlip()).with_pixels(ImageArray(np.zeros((20, 30, 3), np.uint8)))
+    assert not other.image().any()
+    assert (other.key, other.transforms) == ("a.jpg", (HorizontalFlip(),))
+
+
+def test_undo_of_an_untouched_record_changes_nothing(record):
+    predictions = ImagePredictions.empty("a.jpg", (30, 20))
+    assert record.undo(predictions) is predictions
+
+
+def test_undo_restores_size_and_camera_of_the_source(record):
+    derived = record.derive(Resize((60, 60))).derive(Crop(10, 10, (20, 20)))
+    back = derived.undo(ImagePredictions.empty("a.jpg", derived.size_wh))
+    assert back.size_wh == (30, 20)
+    assert back.intrinsics == record.camera
+
+
+def test_derived_records_are_picklable(record):
+    derived = record.derive(Crop(4, 2, (20, 10))).derive(HorizontalFlip(((0, 1),))).derive(Resize((7, 9)))
+    again = pickle.loads(pickle.dumps(derived))
+    assert np.array_equal(again.image(), derived.image())
+    assert again.size_wh == (7, 9)
+    assert again.intrinsics == derived.intrinsics

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from anydet.cli import main
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.opening import open_dataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.conversion import convert_dataset
+from anydet.data.writing.layouts import write_coco
+from anydet.types import Labels
+
+SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data"))
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def images(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, size in (("a.png", (60, 40)), ("b.png", (50, 30)), ("c.png", (9, 9))):
+        Image.new("RGB", size).save(folder / name)
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """Everything that is read of a COCO file, and more."""
+    root = tmp_path / "start"
+    images(root / "images" / "val")
+    square = [[1.0, 1.0, 9.0, 1.0, 9.0, 9.0, 1.0, 9.0]]
+    point = [5.0, 5.0, 2]
+    common, noted = {"iscrowd": 0, "category_id": 7}, {"note": "mine", "state": 3}
+    annotations = [
+        {**common, "id": 40, "image_id": 9, "bbox": [1, 1, 8, 8], "area": 64.0, "segmentation": square},
+        {**common, "id": 41, "image_id": 9, "bbox": [0, 0, 20, 10], "area": 90.5, "keypoints": point * 2},
+        {**common, "id": 42, "image_id": 4, "bbox": [2, 3, 4, 5], "keypoints": point, **noted},
+        {**common, "id": 43, "image_id": 4, "bbox": [0, 0, 40, 20], "area": 800, "iscrowd": 1},
+    ]  # fmt: skip
+    sizes = ((9, "a.png", 60, 40), (4, "b.png", 50, 30), (2, "c.png", 9, 9))
+    data = {
+        "info": {"year": 2020},
+        "images": [
+            {"id": i, "file_name": name, "width": width, "height": height, "license": 1}
+            for i, name, width, height in sizes
+        ],
+        "annotations": annotations,
+        "categories": [
+            {"id": 7, "name": "cat", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]},
+            {"id": 8, "name": "dog"},
+        ],
+    }
+    (root / "annotations").mkdir()
+    (root / "annotations" / "instances_val.json").write_text(json.dumps(data))
+    return root
+
+
+@pytest.fixture
+def yolo(tmp_path: Path) -> Path:
+    """Everything that YOLO and its sidecars hold."""
+    root = tmp_path / "start"
+    images(root / "images" / "val")
+    labels = root / "labels" / "val"
+    labels.mkdir(parents=True)
+    (root / "data.yaml").write_text("names: [cat, dog]\n")
+    (labels / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.25 0.5 0.1 0.4\n")
+    (labels / "b.txt").write_text("1 0.1 0.1 0.3 0.9 0.5 0.2\n")
+    (labels / "depth.npy").write_bytes(b"")
+    sidecar = {
+        "image_hw": [40, 60],
+        "intrinsics": [500, 500, 30, 20],
+        "R_gt": [np.eye(3).tolist(), None],
+        "t_gt": [[0, 0, 1], None],
+        "depth_path": "depth.npy",
+        "weather": "rain",
+    }
+    (labels / "a.json").write_text(json.dumps(sidecar))
+    return root
+
+
+def rows(labels: Labels | None, name: str) -> list[Any]:
+    """Values of a column in the rows that are no crowds, ``None`` where one is unknown."""
+    if labels is None:
+        return []
+    column = getattr(labels, name)
+    kept = np.flatnonzero(~labels.iscrowd).tolist()
+    if column is None:
+        return [None] * len(kept)
+    if name == "poses":
+        return [
+            None
+            if column.rotations is None or np.isnan(column.rotations[row]).any()
+            else column.rotations[row].tolist()
+            for row in kept
+        ]
+    if name == "keypoints":
+        return [column[row][np.isfinite(column[row]).all(axis=1)].tolist() or None for row in kept]
+    values = [column[row] if name == "segmentations" else column[row].tolist() for row in kept]
+    return [None if value == -1 else value for value in values]
+
+
+def values(dataset: Dataset) -> dict[str, list[Any]]:
+    records = list(dataset)
+    columns = {"states": "states", "masks": "segmentations", "keypoints": "keypoints", "poses": "poses"}
+    columns |= {"annotation ids": "annotation_ids"}
+    found = {name: [v for r in records for v in rows(r.labels, column)] for name, column in columns.items()}
+    found["areas"] = [round(v, 5) for r in records for v in rows(r.labels, "areas")]
+    found["crowds"] = [int(r.labels.iscrowd.sum()) or None for r in records if r.labels is not None]
+    found["image ids"] = [r.extra.get("image_id") for r in records]
+    found["category ids"] = [
+        None if own == i else own
+        for i, own in enumerate(dataset.classes.source_ids if dataset.classes else ())
+    ]
+    found["intrinsics"] = [r.camera for r in records]
+    found["side files"] = [r.depth_path and r.depth_path.name for r in records]
+    found["extras of images"] = [
+        {k: v for k, v in r.extra.items() if k != "image_id"} or None for r in records
+    ]
+    return found
+
+
+def json_keys(root: Path) -> set[str]:
+    """Keys of an annotations file; entries' keys with the kind of the entry."""
+    file = root / "annotations" / "instances_val.json"
+    if not file.exists():
+        return set()
+    data = json.loads(file.read_text())
+    lists = {kind: entries for kind, entries in data.items() if isinstance(entries, list)}
+    return {
+        *(data.keys() - lists.keys()),
+        *(f"{kind}.{key}" for kind in lists for e in lists[kind] for key in e),
+    }
+
+
+NOT_OUR_KEYS = {"info", "images.license", "annotations.note", "categories.keypoints", "categories.skeleton"}
+
+
+def differences(start: Path, end: Path) -> Iterator[str]:
+    """Fields of which something that was there is there no more, or is another."""
+    before, after = open_dataset(start), open_dataset(end)
+    assert after.keys == before.keys
+    here, there = values(before), values(after)
+    for name in here:
+        if any(a is not None and a != b for a, b in zip(here[name], there[name], strict=True)):
+            yield name
+    yield from (json_keys(start) & NOT_OUR_KEYS) - json_keys(end)
+
+
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_what_a_conversion_of_a_data_set_changes_is_what_it_lists(
+    kind: str, layout: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    start, out = request.getfixturevalue(kind), tmp_path / "out"
+    lost = convert_dataset(open_dataset(start), out, layout)
+    assert set(differences(start, out)) == set(lost)
+    kept = open_dataset(start).ground_truth().labels
+    if layout == "yolo":
+        kept = kept.take(~kept.iscrowd)
+    end = open_dataset(out).ground_truth().labels
+    np.testing.assert_array_equal(end.class_ids, kept.class_ids)
+    np.testing.assert_allclose(end.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_the_page_says_what_each_layout_cannot_hold(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    start = request.getfixturevalue(kind)
+    page = (Path(__file__).parents[4] / "docs/reference/conversion.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"
+    ]
+    table = {cells[0]: cells[1:] for cells in rows if len(cells) == 3}
+    for column, layout in enumerate(("yolo", "coco")):
+        lost = convert_dataset(open_dataset(start), tmp_path / layout, layout)
+        for name in (name for name in lost if "." not in name):
+            held = [cells[column] for what, cells in table.items() if re.search(rf"\b{name}\b", what)]
+            assert held == ["-"], (name, layout)
+
+
+def test_losses_are_counted(coco: Path, tmp_path: Path) -> None:
+    assert convert_dataset(open_dataset(coco), tmp_path / "out", "yolo") == {
+        "image ids": 3, "crowds": 1, "masks": 1, "areas": 1, "keypoints": 2, "states": 1, "annotation ids": 3,
+        "category ids": 2, "info": 1, "images.license": 3, "annotations.note": 1, "categories.keypoints": 1,
+        "categories.skeleton": 1,
+    }  # fmt: skip
+
+
+def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_losses(tmp_path: Path) -> None:
+    write_coco(SyntheticDataset(6, seed=3, image_wh=(64, 48)), tmp_path / "coco")
+    there = run("convert", tmp_path / "coco", tmp_path / "yolo", "--to", "yolo", "--json")
+    assert there.exit_code == 0, there.output
+    start = open_dataset(tmp_path / "coco").ground_truth().labels
+    kept = start.take(~start.iscrowd)
+    assert json.loads(there.stdout)["lost"]["masks"] == len(kept)
+    assert "YOLO cannot hold masks" in there.stderr
+    back = run("convert", tmp_path / "yolo", tmp_path / "back", "--to", "coco")
+    assert back.exit_code == 0, back.output
+    end = open_dataset(tmp_path / "back").ground_truth().labels
+    np.testing.assert_array_equal(end.class_ids, kept.class_ids)
+    np.testing.assert_allclose(end.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+    for image in (tmp_path / "coco" / "images" / "val").iterdir():
+        assert (tmp_path / "back" / "images" / "val" / image.name).read_bytes() == image.read_bytes()
+
+
+@pytest.mark.slow
+def test_real_images_go_from_yolo_to_coco_and_back_with_the_same_numbers(tmp_path: Path) -> None:
+    if not (SHARED / "coco128").exists():
+        pytest.skip(f"no real images: {SHARED / 'coco128'} is absent (set ANYDET_SHARED_DATA)")
+    lost = convert_dataset(open_dataset(SHARED / "coco128"), tmp_path / "yolo", "yolo")
+    assert lost["crowds"] == 10
+    assert convert_dataset(open_dataset(tmp_path / "yolo"), tmp_path / "coco", "coco") == {}
+    again = convert_dataset(open_dataset(tmp_path / "coco"), tmp_path / "again", "yolo")
+    assert again == {"image ids": 128, "annotation ids": 929}
+    labels = tmp_path / "yolo" / "labels" / "train2017"
+    for file in labels.iterdir():
+        ours, theirs = table(file), table(SHARED / "coco128/labels/train2017" / file.name)
+        twice = table(tmp_path / "again/labels/train2017" / file.name)
+        np.testing.assert_allclose(twice, ours, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)], rtol=0, atol=2e-6)
+    found = tmp_path / "p.json"
+    found.write_text(json.dumps(list(jittered(open_dataset(tmp_path / "yolo")))))
+    numbers = []
+    for name in ("yolo", "coco", "again"):
+        done = run("eval-coco", "--dataset", tmp_path / name, "--predictions", found, "--json", "-")
+        assert done.exit_code == 0, done.output
+        numbers.append(json.loads(done.stdout)["metrics"])
+    assert 0.1 < numbers[0]["AP"] < 0.9
+    for other in numbers[1:]:
+        assert other == pytest.approx(numbers[0], abs=1e-9)
+
+
+def table(file: Path) -> Any:
+    """(N, 5) class and box; a missing file has none."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    return np.array([line.split() for line in lines], np.float64).reshape(-1, 5)
+
+
+def jittered(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Detections that are about right."""
+    noise = np.random.default_rng(0)
+    for record in dataset:
+        width, height = record.size_wh
+        assert record.labels is not None
+        boxes = record.labels.boxes_xywh_px * noise.uniform(0.85, 1.15, record.labels.boxes_xywh_px.shape)
+        shares = (boxes / (width, height, width, height)).tolist()
+        yield {
+            "image": record.key,
+            "image_size": {"width": width, "height": height},
+            "detections": [
+                {"class_id": c, "score": s, "bbox": {"cx": x + w / 2, "cy": y + h / 2, "w": w, "h": h}}
+                for c, s, (x, y, w, h) in zip(
+                    record.labels.class_ids.tolist(),
+                    noise.uniform(size=len(boxes)).tolist(),
+                    shares,
+                    strict=True,
+                )
+            ],
+        }

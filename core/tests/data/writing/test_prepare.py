@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.data.opening import open_dataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.prepare import prepare_coco_yolo
+from anydet.errors import DatasetError
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """COCO as it is downloaded: images in a folder of the split's name."""
+    write_coco(SyntheticDataset(6, seed=3, image_wh=(64, 48)), tmp_path / "coco", "val2017")
+    (tmp_path / "coco" / "images" / "val2017").rename(tmp_path / "coco" / "val2017")
+    return tmp_path / "coco"
+
+
+@pytest.mark.parametrize("copy_images", [False, True])
+def test_what_was_written_opens_with_the_ground_truth_of_the_json(copy_images: bool, coco: Path) -> None:
+    out = coco.parent / "out"
+    done = prepare_coco_yolo(coco, "val2017", out, copy_images=copy_images)
+    described = json.loads(done.dataset_json.read_bytes())
+    assert all(Path(described[key]).is_absolute() for key in ("images_dir", "labels_dir", "annotations"))
+    opened = open_dataset(out)
+    truth = open_dataset(coco, "val2017").ground_truth()
+    np.testing.assert_array_equal(opened.ground_truth().labels.boxes_xywh_px, truth.labels.boxes_xywh_px)
+    assert opened.ground_truth().images == truth.images
+    assert opened[0].image().shape == (48, 64, 3)
+    images = list((coco / "val2017").iterdir())
+    if copy_images:
+        assert all((out / "images" / "val2017" / p.name).read_bytes() == p.read_bytes() for p in images)
+    else:
+        assert not (out / "images").exists()
+
+
+def test_the_labels_alone_hold_the_same_boxes(coco: Path) -> None:
+    out = coco.parent / "out"
+    prepare_coco_yolo(coco, "val2017", out, copy_images=True)
+    prepare_coco_yolo(coco, "val2017", out, copy_images=True)  # again, over what is there
+    (out / "dataset.json").unlink()
+    labels = open_dataset(out).ground_truth().labels
+    truth = open_dataset(coco, "val2017").ground_truth().labels
+    kept = truth.take(~truth.iscrowd)
+    assert len(kept) > 0
+    np.testing.assert_array_equal(labels.class_ids, kept.class_ids)
+    np.testing.assert_allclose(labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+
+
+def test_real_annotations_become_labels_that_say_the_same(tmp_path: Path) -> None:
+    root = (
+        Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data")) / "coco128"
+    )
+    if not root.exists():
+        pytest.skip(f"no real images: {root} is absent (set ANYDET_SHARED_DATA)")
+    done = prepare_coco_yolo(root, "train2017", tmp_path / "out")
+    assert (done.images, done.labels) == (128, 128)
+    truth = open_dataset(root).ground_truth()
+    assert len(truth) == 939
+    np.testing.assert_array_equal(
+        open_dataset(done.dataset_json).ground_truth().labels.boxes_xywh_px, truth.labels.boxes_xywh_px
+    )
+    described = json.loads(done.dataset_json.read_bytes())
+    del described["annotations"]
+    done.dataset_json.write_text(json.dumps(described))
+    labels, kept = open_dataset(done.dataset_json).ground_truth(), truth.labels.take(~truth.labels.iscrowd)
+    assert labels.images == truth.images
+    assert len(labels) == 929
+    np.testing.assert_array_equal(labels.labels.class_ids, kept.class_ids)
+    np.testing.assert_allclose(labels.labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+
+
+def test_what_is_missing_is_named_and_nothing_half_written_stays(coco: Path) -> None:
+    out = coco.parent / "out"
+    with pytest.raises(DatasetError, match=r"instances_train2017\.json: no such file"):
+        prepare_coco_yolo(coco, "train2017", out)
+    next((coco / "val2017").iterdir()).unlink()
+    with pytest.raises(DatasetError, match="cannot be copied"):
+        prepare_coco_yolo(coco, "val2017", out, copy_images=True)
+    assert list(out.iterdir()) == []
+
+
+def test_the_command_prints_what_it_wrote(coco: Path) -> None:
+    arguments = ["prepare-coco-yolo", "--coco-root", str(coco), "--split", "val2017", "--out"]
+    result = CliRunner().invoke(main, [*arguments, str(coco.parent / "out"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["images"] == 6
