@@ -23,7 +23,7 @@ from anydet.evaluation.analysis.bootstrap import find_intervals
 from anydet.evaluation.analysis.comparison import compare
 from anydet.evaluation.coco import CocoEvaluator, prepare_coco
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.inputs import read_parts
+from anydet.evaluation.reading import read_parts
 
 HERE = Path(__file__).parent
 

@@ -116,8 +116,8 @@ def anydet() -> Any:
     """As a library."""
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.engines import choose_engine
-    from anydet.evaluation.inputs import read_parts
     from anydet.evaluation.protocol import CocoSettings
+    from anydet.evaluation.reading import read_parts
 
     engine = choose_engine()
 

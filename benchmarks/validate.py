@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
+from anydet.contract.checking.validate import validate
 from anydet.contract.encode import encode_entry
-from anydet.contract.load import load
-from anydet.contract.validate import validate
+from anydet.contract.reading.load import load
 from anydet.contract.write import write_predictions
 from anydet.evaluation.engines import choose_engine
 from anydet.types import ImagePredictions

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from anydet.maskcolumns import MaskColumn
+from anydet.mask_columns import MaskColumn
 from anydet.types import BoolArray, ByteImage, FloatArray, IntArray
 
 COCO_RESULTS = "a COCO result"

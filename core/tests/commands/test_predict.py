@@ -10,7 +10,7 @@ from PIL import Image
 
 from anydet.cli import main
 from anydet.contract.columns import read_images
-from anydet.contract.load import load
+from anydet.contract.reading.load import load
 from anydet.data.dataset.pictures import open_pictures
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.layouts import write_yolo

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from anydet.contract.load import load
+from anydet.contract.checking.validate import validate
+from anydet.contract.reading.load import load
 from anydet.contract.schema import load_schema, validator
-from anydet.contract.validate import validate
 from anydet.errors import ContractError
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples"

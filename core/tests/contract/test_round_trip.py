@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from anydet.contract.columns import read_images, to_columns, to_images
 from anydet.contract.encode import encode_entry
-from anydet.contract.load import load
+from anydet.contract.reading.load import load
 from anydet.contract.schema import validator
 from anydet.errors import ContractError
 from anydet.geometry.boxes import clip_xyxy

@@ -37,7 +37,7 @@ def test_the_three_json_forms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
 def test_no_entries_make_a_readable_file(name: str, tmp_path: Path) -> None:
-    from anydet.contract.load import load
+    from anydet.contract.reading.load import load
 
     write_predictions([], tmp_path / name)
     assert load(tmp_path / name).images == ()
@@ -96,7 +96,7 @@ def test_parquet_is_written_in_row_groups_and_keeps_meta(
     full: ImagePredictions, written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("anydet.contract.parquet._ROWS", 2)
+    monkeypatch.setattr("anydet.contract.reading.parquet._ROWS", 2)
     from dataclasses import replace
 
     path = written("a.parquet", [replace(full, image=f"{i}.jpg") for i in range(3)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anydet.contract.load import load
+from anydet.contract.reading.load import load
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import align
 from anydet.types import ClassTable, GroundTruthColumns, Labels

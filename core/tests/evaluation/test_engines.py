@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.evaluation.coco import CocoEvaluator, evaluate_coco
-from anydet.evaluation.fit import comparable
+from anydet.evaluation.compatibility import comparable
 from anydet.evaluation.protocol import CocoSettings
 
 SIGMAS = (0.1, 0.05, 0.2)

@@ -12,7 +12,7 @@ from anydet.data.dataset.columns import boxes_only
 from anydet.data.objects import read_models
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
 from anydet.evaluation.pose import PoseEvaluator, evaluate_pose
 from anydet.geometry.pose_errors import Shape, move, pose, project
 from anydet.geometry.rotations import matrix_to_rot6d

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anydet.contract.imagecolumns import renumber_classes
+from anydet.contract.image_columns import renumber_classes
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import EvaluationError
 from anydet.evaluation.delftbikes import ABSENT, absent_state
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
 from anydet.evaluation.presence import PresenceEvaluator, evaluate_presence
 from anydet.evaluation.ranking import area_under_roc, average_precision
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, ImageColumns

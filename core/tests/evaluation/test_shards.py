@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from anydet.contract.load import load
+from anydet.contract.reading.load import load
 from anydet.contract.write import write_predictions
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.coco import evaluate_coco
-from anydet.evaluation.inputs import prediction_files, read_parts
+from anydet.evaluation.reading import prediction_files, read_parts
 
 IMAGES = 12
 

@@ -12,7 +12,7 @@ from anydet.errors import EvaluationError
 from anydet.evaluation.delftbikes import DelftBikesEvaluator, evaluate_delftbikes
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
 from anydet.evaluation.states import StateEvaluator, evaluate_states, state_names
 from anydet.types import ClassTable
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from anydet.cli import main
 from anydet.errors import AnydetError
-from anydet.evaluation.inputs import read_inputs
-from anydet.evaluation.overview import Extras, prepare_evaluators
+from anydet.evaluation.reading import read_inputs
+from anydet.evaluation.run import Extras, prepare_evaluators
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
 from anydet.report.charts import draw_calibration, draw_charts, draw_confusions, draw_costs

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from anydet.contract.scanned import scan_predictions
+from anydet.contract.reading.scanned import scan_predictions
 from anydet.evaluation.coco import evaluate_coco
 from anydet.scanner import COCO_RESULTS, ScannedPredictions, Stop
 from anydet_fasteval.engine import FastEngine

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anydet.contract.coco_results import coco_ids, load_coco_results
+from anydet.contract.reading.coco_results import coco_ids, load_coco_results
 from anydet.data.coco.columns import CocoColumns, of_scan
 from anydet.data.coco.dataset import CocoFormat
 from anydet.data.coco.reading import read_coco
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
 from anydet.geometry import masks
-from anydet.maskcolumns import MaskColumn
+from anydet.mask_columns import MaskColumn
 from anydet.scanner import Stop
 from anydet.types import RLE
 from anydet_fasteval.scanner import CompiledScanner

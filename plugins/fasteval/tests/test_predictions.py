@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anydet.contract.load import load
-from anydet.contract.opening import open_source
+from anydet.contract.checking.validate import validate
 from anydet.contract.raw import RawPredictions
-from anydet.contract.scanned import scan_predictions
-from anydet.contract.validate import validate
+from anydet.contract.reading.load import load
+from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.scanned import scan_predictions
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Stop
 from anydet_fasteval.scanner import CompiledScanner
@@ -30,7 +30,7 @@ INVALID = sorted((EXAMPLES / "invalid").iterdir())
 UNUSUAL = {"integral-floats.json"}
 """Valid, and left to the slow path."""
 
-_spec = importlib.util.spec_from_file_location("verdict", ROOT / "core/tests/contract/test_verdict.py")
+_spec = importlib.util.spec_from_file_location("verdict", ROOT / "core/tests/contract/checking/test_verdict.py")
 assert _spec is not None
 assert _spec.loader is not None
 verdict = importlib.util.module_from_spec(_spec)

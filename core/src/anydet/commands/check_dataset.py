@@ -11,7 +11,7 @@ import click
 from anydet.commands.coco_options import BOX_FORMATS
 
 if TYPE_CHECKING:
-    from anydet.evaluation.datasetcheck import DatasetCheck
+    from anydet.evaluation.dataset_check import DatasetCheck
     from anydet.plugins.manager import Plugins
 
 _WIDTH = 72
@@ -56,7 +56,7 @@ def command(
 
     Exits 0 where nothing is broken (there may be warnings), 1 where something is.
     """
-    from anydet.evaluation.datasetcheck import check_dataset
+    from anydet.evaluation.dataset_check import check_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
 

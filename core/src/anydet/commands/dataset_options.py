@@ -13,7 +13,7 @@ from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.evaluation.evaluator import Engine
-    from anydet.evaluation.inputs import Inputs
+    from anydet.evaluation.reading import Inputs
     from anydet.plugins.manager import Plugins
     from anydet.scanner import Scanner
 
@@ -91,7 +91,7 @@ def read_predictions(
     dataset: Dataset, predictions: Path, flags: Mapping[str, Any], scanner: Scanner | None
 ) -> Iterator[Inputs]:
     """Predictions over the data set's images, as the flags say; warnings go to stderr on the way."""
-    from anydet.evaluation.inputs import read_parts
+    from anydet.evaluation.reading import read_parts
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
     return _warned(read_parts(dataset, predictions, **limits, scanner=scanner))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from anydet.diagnosis import Finding
+    from anydet.doctor import Finding
     from anydet.plugins.manager import Plugins
 
 
@@ -26,7 +26,7 @@ def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
     Imports all that it names, each in a process of its own, which takes as long as the slowest of them.
     Optional things that are missing are no error.
     """
-    from anydet.diagnosis import diagnose
+    from anydet.doctor import diagnose
 
     with _waiting() as waiting:
         findings = diagnose(plugins, quick=quick, waiting=waiting)

@@ -19,8 +19,8 @@ from anydet.commands.dataset_options import (
 from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
-    from anydet.evaluation.inputs import Inputs
-    from anydet.evaluation.overview import Overview
+    from anydet.evaluation.reading import Inputs
+    from anydet.evaluation.run import Overview
     from anydet.plugins.manager import Plugins
 
 
@@ -100,7 +100,7 @@ def command(
     """
     from anydet.evaluation.analysis.slices import read_slices
     from anydet.evaluation.explanation.gather import Gathered
-    from anydet.evaluation.overview import Extras, prepare_evaluators
+    from anydet.evaluation.run import Extras, prepare_evaluators
 
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from anydet.contract.validate import Report
+    from anydet.contract.checking.validate import Report
     from anydet.plugins.manager import Plugins
 
 
@@ -50,8 +50,8 @@ def command(
 
     Exits 0 when it keeps the contract, 1 when it does not. With --repair, the report is on the new file.
     """
-    from anydet.contract.repair import repair
-    from anydet.contract.validate import validate
+    from anydet.contract.checking.repair import repair
+    from anydet.contract.checking.validate import validate
     from anydet.data.opening import open_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
@@ -72,7 +72,7 @@ def command(
 
 def _print(report: Report, repairs: list[str]) -> None:
     """Findings and what was read to stdout, as a person wants to read them."""
-    from anydet.contract.places import listed
+    from anydet.contract.locations import listed
 
     for line in repairs:
         click.echo(f"repaired: {line}")

@@ -11,11 +11,11 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.contract.documents import Entry
-from anydet.contract.imagecolumns import about_image, image_columns
-from anydet.contract.load import entries, read_meta
-from anydet.contract.opening import open_source
+from anydet.contract.image_columns import about_image, image_columns
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.table import Table
+from anydet.contract.reading.load import entries, read_meta
+from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.table import Table
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh
 from anydet.types import DetectionColumns, ImagePredictions, Size

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from anydet.contract.mistakes import hint_keys
+from anydet.contract.hints import hint_keys
 from anydet.errors import ContractError, did_you_mean
 from anydet.types import IntArray
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from anydet.contract.imagecolumns import image_columns
-from anydet.contract.mistakes import hint_formats
-from anydet.contract.places import Place, Shape
+from anydet.contract.hints import hint_formats
+from anydet.contract.image_columns import image_columns
+from anydet.contract.locations import Place, Shape
 from anydet.errors import ContractError
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
 from anydet.types import (

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from anydet.contract.imagecolumns import image_columns, renumber_classes
+from anydet.contract.hints import hint_sizes
+from anydet.contract.image_columns import image_columns, renumber_classes
 from anydet.contract.join import join_keys
-from anydet.contract.mistakes import hint_sizes
 from anydet.contract.raw import RawPredictions
 from anydet.errors import EvaluationError
-from anydet.evaluation.fit import check_class_ids, differing_classes
+from anydet.evaluation.compatibility import check_class_ids, differing_classes
 from anydet.types import (
     BoolArray,
     ClassTable,

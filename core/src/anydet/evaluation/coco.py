@@ -11,14 +11,14 @@ import numpy as np
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import EvaluationError
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
+from anydet.evaluation.counted_annotations import Positives
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
-from anydet.evaluation.inputs import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.parts import Counts, Part, join_parts
-from anydet.evaluation.positives import Positives
+from anydet.evaluation.partial import Counts, Part, join_parts
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
+from anydet.evaluation.reading import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
@@ -97,7 +97,7 @@ class CocoEvaluator:
         if not len(ground_truth):
             return "the images have no annotations"
         try:
-            fit.comparable(detections, ground_truth, self.settings, self.params)
+            compatibility.comparable(detections, ground_truth, self.settings, self.params)
         except EvaluationError as error:
             return error.problem
         return None
@@ -126,9 +126,9 @@ class CocoEvaluator:
                 f"{len(self.classes)} others",
                 fix="build the evaluator with the class table of the ground truth",
             )
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         counts = Counts.of(detections, ground_truth)
-        compared = fit.comparable(detections, ground_truth, self.settings, self.params)
+        compared = compatibility.comparable(detections, ground_truth, self.settings, self.params)
         matches = None if self.dry else self.engine.match(*compared, self.params)
         positives = Positives.of(compared[1], self.params)
         images, ids = ground_truth.images, ground_truth.image_ids

@@ -12,10 +12,10 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.errors import EvaluationError
-from anydet.evaluation import bop, fit
-from anydet.evaluation.pairs import pair
-from anydet.evaluation.parts import refuse_duplicates
-from anydet.evaluation.posematches import PoseMatches, camera_table, is_known, measure, poses_of
+from anydet.evaluation import bop, compatibility
+from anydet.evaluation.greedy_matching import pair
+from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.pose_matches import PoseMatches, camera_table, is_known, measure, poses_of
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.geometry import pose_errors
@@ -92,7 +92,7 @@ class PoseEvaluator:
 
         Raises ``EvaluationError`` where a model is too large to do without scipy and that is missing.
         """
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         labels, index = ground_truth.labels, ground_truth.image_index
         ours, theirs = camera_table(detections, ground_truth)
         found = poses_of(detections.poses, detections.boxes_xywh_px, detections.image_index, ours)

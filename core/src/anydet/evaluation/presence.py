@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anydet.errors import EvaluationError
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
 from anydet.evaluation.analysis.thresholds import OperatingPoint, find_operating_point
 from anydet.evaluation.confusion import Confusion, cells, mean
 from anydet.evaluation.delftbikes import ABSENT, absent_state
-from anydet.evaluation.parts import refuse_duplicates
+from anydet.evaluation.partial import refuse_duplicates
 from anydet.evaluation.ranking import area_under_roc, average_precision
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
@@ -68,7 +68,7 @@ class PresenceEvaluator:
 
     def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
         """Add images; both arguments share one ``images`` table."""
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         states = _part_states(ground_truth)
         if states is None:
             return

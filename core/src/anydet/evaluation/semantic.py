@@ -10,9 +10,9 @@ import numpy as np
 
 from anydet.data.record.class_mask import ClassMaskColumn
 from anydet.errors import EvaluationError
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
 from anydet.evaluation.confusion import Confusion, mean
-from anydet.evaluation.parts import refuse_duplicates
+from anydet.evaluation.partial import refuse_duplicates
 from anydet.evaluation.results import Measured
 from anydet.geometry import masks
 from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
@@ -63,7 +63,7 @@ class SemanticEvaluator:
         Raises ``EvaluationError`` where masks of an image differ in size or are not of classes,
         ``DatasetError`` where the file of a true one cannot be read.
         """
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         ours, theirs = detections.about, ground_truth.about
         found, true = (None if one is None else one.semantic_masks for one in (ours, theirs))
         for i, image in enumerate(ground_truth.images):

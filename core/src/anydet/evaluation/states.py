@@ -10,12 +10,12 @@ import numpy as np
 
 from anydet.data.bikeparts import PARTS, STATES
 from anydet.errors import EvaluationError
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.confusion import Confusion, cells, mean
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays
-from anydet.evaluation.pairs import pair
+from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
@@ -87,7 +87,7 @@ class StateEvaluator:
 
         Raises ``EvaluationError`` for a state that the data set does not have.
         """
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         found, true = _states(detections.states, len(detections)), _true_states(ground_truth)
         _check(found, len(self.states), "detections", detections)
         _check(true, len(self.states), "annotations", ground_truth)

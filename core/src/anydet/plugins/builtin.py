@@ -64,7 +64,7 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
         ("presence", "presence", "which parts an image has: AP, AUROC, accuracy beside the majority's"),
         ("pose", "pose", "6-DoF poses: rotation, translation, depth, ADD, ADD-S, BOP's MSSD and MSPD"),
         ("semantic", "semantic", "semantic masks: mIoU, Dice, pixel accuracy"),
-        ("image-class", "imageclass", "classes of whole images: accuracy, balanced accuracy, macro-F1"),
+        ("image-class", "image_class", "classes of whole images: accuracy, balanced accuracy, macro-F1"),
     ):
         register(EvaluatorSpec(name, f"anydet.evaluation.{module}:evaluate_{module}", summary))
 

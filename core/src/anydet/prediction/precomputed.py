@@ -10,8 +10,8 @@ import numpy as np
 
 from anydet.contract.columns import to_images, with_details
 from anydet.contract.join import KeyIndex
-from anydet.contract.load import load
 from anydet.contract.raw import ImageDetails, RawPredictions
+from anydet.contract.reading.load import load
 from anydet.data.record.record import Record
 from anydet.errors import ContractError, OptionError, did_you_mean
 from anydet.plugins.adapter import Adapter

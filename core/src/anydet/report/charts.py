@@ -13,7 +13,7 @@ import numpy as np
 
 from anydet.contract.write import new_file
 from anydet.errors import AnydetError
-from anydet.evaluation.overview import Extended, Overview
+from anydet.evaluation.run import Extended, Overview
 from anydet.evaluation.tables import Table
 from anydet.report.palette import PALETTE
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
-from anydet.contract.load import load, read_meta
-from anydet.contract.opening import open_source
 from anydet.contract.raw import ImageDetails, RawPredictions
+from anydet.contract.reading.load import load, read_meta
+from anydet.contract.reading.opening import open_source
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.evaluation.image_scores import ImageScores, score_images
-from anydet.evaluation.inputs import read_inputs
+from anydet.evaluation.reading import read_inputs
 from anydet.report.lettering import caption
 from anydet.report.marks import Mark, Region, image_class, mark_labels, mark_predictions, regions_of
 from anydet.report.overlay import draw_scaled

@@ -14,7 +14,7 @@ from torch import nn
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
 from anydet.evaluation.evaluator import Evaluator
 from anydet.plugins.manager import Plugins
 from anydet.prediction.decode import Undecodable, decode_ahead
@@ -89,7 +89,7 @@ class Validator:
             return {}
         predictions = [prediction for _, prediction in sorted(found, key=lambda pair: pair[0])]
         detections = to_columns(predictions, self.task.classes.names)
-        fit.check_class_ids(detections, len(self.task.classes))
+        compatibility.check_class_ids(detections, len(self.task.classes))
         metrics: dict[str, float] = {}
         for name in self.task.evaluators:
             evaluator: Evaluator = self.plugins.load("evaluators", name)(self.ground_truth)

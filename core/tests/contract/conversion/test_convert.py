@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.contract.conversion.convert import convert
-from anydet.contract.conversion.losses import round_trip_table
+from anydet.contract.conversion.dropped_fields import round_trip_table
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, ContractError, OptionError
 from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions

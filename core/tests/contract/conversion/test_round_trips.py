@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.columns import read_images
-from anydet.contract.conversion.cocofile import read_coco_results
+from anydet.contract.conversion.coco_file import read_coco_results
 from anydet.contract.conversion.convert import Conversion, convert
-from anydet.contract.conversion.csvfile import read_csv
-from anydet.contract.conversion.losses import CHANGES, COUNTS, HOLDS, UNSCORED, round_trip_table
+from anydet.contract.conversion.csv_file import read_csv
+from anydet.contract.conversion.dropped_fields import CHANGES, COUNTS, HOLDS, UNSCORED, round_trip_table
 from anydet.contract.conversion.supervision import from_supervision, to_supervision
 from anydet.contract.conversion.yolozu import ONE_BASED
 from anydet.contract.encode import encode_entry
-from anydet.contract.load import read_meta
-from anydet.contract.opening import open_source
+from anydet.contract.reading.load import read_meta
+from anydet.contract.reading.opening import open_source
 from anydet.contract.write import write_predictions
 from anydet.data.dataset.columns import no_labels
 from anydet.geometry import masks

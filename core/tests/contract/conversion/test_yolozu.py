@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.contract.conversion.convert import convert
 from anydet.contract.conversion.yolozu import ONE_BASED, read_class_map, read_yolozu
-from anydet.contract.load import load
+from anydet.contract.reading.load import load
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_to_matrix
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anydet.evaluation.analysis.calibration import CalibrationEvaluator, bin_scores
-from anydet.evaluation.pairs import pair
+from anydet.evaluation.greedy_matching import pair
 
 
 def expected_error(scores, values, bins):

@@ -12,7 +12,7 @@ from anydet.evaluation.analysis.confusion import ConfusionEvaluator
 from anydet.evaluation.analysis.label_errors import LabelErrorEvaluator
 from anydet.evaluation.analysis.thresholds import ThresholdEvaluator
 from anydet.evaluation.analysis.tide import TideEvaluator
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
 from anydet.plugins.manager import Plugins
 from anydet.types import ClassTable
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 import anydet
 from anydet.columns import concatenate
 from anydet.contract.columns import to_columns
-from anydet.contract.mistakes import COCO_IDS
+from anydet.contract.hints import COCO_IDS
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
-from anydet.evaluation.inputs import read_inputs
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
+from anydet.evaluation.reading import read_inputs
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px, xywh_to_xyxy
 from anydet.types import ClassTable
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from anydet.maskcolumns import MaskColumn
+from anydet.mask_columns import MaskColumn
 from anydet.scanner import (
     COCO_RESULTS,
     MaskFacts,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches, count_positives, ignored_annotations
-from anydet.maskcolumns import MaskColumn, SegmentationColumn
+from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray, Labels
 from anydet_fasteval import _engine
 from anydet_fasteval.scanner import CompiledScanner

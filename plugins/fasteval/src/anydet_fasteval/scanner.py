@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anydet.maskcolumns import MaskColumn
+from anydet.mask_columns import MaskColumn
 from anydet.scanner import (
     MaskFacts,
     Ragged,

@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 
 from anydet.contract.columns import image_of_entry, read_images
-from anydet.contract.conversion.cocofile import coco_results, read_coco_results
-from anydet.contract.conversion.csvfile import read_csv, write_csv
-from anydet.contract.conversion.losses import tally
+from anydet.contract.conversion.coco_file import coco_results, read_coco_results
+from anydet.contract.conversion.csv_file import read_csv, write_csv
+from anydet.contract.conversion.dropped_fields import tally
 from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import match_keys
-from anydet.contract.load import entries, load
-from anydet.contract.opening import open_source
 from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.load import entries, load
+from anydet.contract.reading.opening import open_source
 from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.types import GroundTruthColumns, ImagePredictions

@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 
 from anydet.contract.documents import Detection, Entry
-from anydet.contract.explain import findings
-from anydet.contract.load import judge
-from anydet.contract.masks import rle_problem
-from anydet.contract.places import Place, listed
+from anydet.contract.locations import Place, listed
+from anydet.contract.reading.load import judge
+from anydet.contract.run_lengths import rle_problem
+from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
 from anydet.types import RLE

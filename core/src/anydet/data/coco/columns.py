@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.ids import all_differ, positions
-from anydet.maskcolumns import MaskColumn, SegmentationColumn
+from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.scanner import Ragged, ScannedAnnotations
 from anydet.types import ClassTable, Federation, FloatArray, IntArray, Labels
 

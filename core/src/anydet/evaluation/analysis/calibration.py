@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
-from anydet.evaluation.pairs import pair
+from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray

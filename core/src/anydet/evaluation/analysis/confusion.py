@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
-from anydet.evaluation.pairs import Overlaps, overlaps
+from anydet.evaluation.greedy_matching import Overlaps, overlaps
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray

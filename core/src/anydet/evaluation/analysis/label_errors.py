@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
-from anydet.evaluation.pairs import overlaps, pair
+from anydet.evaluation.greedy_matching import overlaps, pair
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray

@@ -12,8 +12,8 @@ import numpy as np
 
 from anydet.columns import Columns, concatenate
 from anydet.errors import EvaluationError
-from anydet.evaluation import fit
-from anydet.evaluation.parts import place_images
+from anydet.evaluation import compatibility
+from anydet.evaluation.partial import place_images
 from anydet.evaluation.results import Measured
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, IntArray
 
@@ -80,7 +80,7 @@ class PooledEvaluator(ABC):
                 f"{len(self.classes)} others",
                 fix="build the evaluator with the class table of the ground truth",
             )
-        fit.check_tables(detections, ground_truth)
+        compatibility.check_tables(detections, ground_truth)
         tables = tuple(self.measure(detections, ground_truth))
         self._parts.append(_Part(ground_truth.images, ground_truth.image_ids, tables))
 

@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.evaluation.counted_annotations import Positives
 from anydet.evaluation.curves import EPSILON
 from anydet.evaluation.evaluator import EngineParams
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.positives import Positives
 from anydet.types import BoolArray, FloatArray, IntArray
 
 _CELLS = 1 << 22

@@ -13,7 +13,7 @@ import numpy as np
 
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.positives import restrict
+from anydet.evaluation.counted_annotations import restrict
 from anydet.evaluation.tables import Table
 
 _EXAMPLE = 'give JSON like {"0001.jpg": ["day", "camera 2"]}, or CSV with a header like image,slice'

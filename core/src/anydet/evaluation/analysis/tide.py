@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
-from anydet.evaluation.pairs import Overlaps, overlaps
+from anydet.evaluation.greedy_matching import Overlaps, overlaps
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Cell, Table
 from anydet.types import BoolArray, ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from anydet.contract.mistakes import COCO_IDS, COCO_NUMBERING, COUNT_FROM_ONE, POSITIONS
+from anydet.contract.hints import COCO_IDS, COCO_NUMBERING, COUNT_FROM_ONE, POSITIONS
 from anydet.evaluation.explanation.cause import Cause
 from anydet.evaluation.explanation.overlap import best_pairs
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, IntArray

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from anydet.evaluation import fit
+from anydet.evaluation import compatibility
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.explanation.box_formats import format_causes, order_causes, turn_causes
 from anydet.evaluation.explanation.cause import Cause, Diagnosis, Explanation, compose
@@ -19,7 +19,7 @@ from anydet.evaluation.explanation.overlap import coverage, image_ranks
 from anydet.evaluation.explanation.ranking import ranking_causes
 from anydet.evaluation.explanation.symptoms import Evidence, find_symptoms
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
 
@@ -112,7 +112,7 @@ class Trial:
     ) -> Trial:
         """Annotated images at equal distances, only the columns of boxes."""
         params = _SETTINGS.params(len(ground_truth.classes))
-        found, truth = fit.comparable(detections, ground_truth, _SETTINGS, params)
+        found, truth = compatibility.comparable(detections, ground_truth, _SETTINGS, params)
         annotated = np.unique(truth.image_index[~truth.labels.iscrowd])
         places = np.linspace(0, len(annotated) - 1, min(max_images, len(annotated))).round().astype(np.int64)
         images = annotated[places]

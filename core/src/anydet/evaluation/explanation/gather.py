@@ -10,8 +10,8 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.evaluation.evaluator import Engine
-from anydet.evaluation.inputs import Inputs
-from anydet.evaluation.parts import take_images
+from anydet.evaluation.partial import take_images
+from anydet.evaluation.reading import Inputs
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 if TYPE_CHECKING:

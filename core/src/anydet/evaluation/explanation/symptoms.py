@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.contract.mistakes import RAW_SCORES
+from anydet.contract.hints import RAW_SCORES
 from anydet.evaluation.explanation.cause import Explanation
 from anydet.evaluation.matches import Matches
 from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray

@@ -1,0 +1,228 @@
+"""A predictions file that keeps the contract, made of one that does not; every change is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anydet.contract.documents import Detection, Entry
+from anydet.contract.encode import encode_json
+from anydet.contract.join import unix_path
+from anydet.contract.locations import Path as Where
+from anydet.contract.locations import Place, path_text, printable, show
+from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.source import Source
+from anydet.contract.run_lengths import rle_problem
+from anydet.contract.violations import parse, unspeakable, violations
+from anydet.contract.write import check_output, write_predictions
+from anydet.errors import ContractError, OptionError
+from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh
+from anydet.types import RLE, FloatArray, Size
+
+_REQUIRED = ("class_id", "score", "bbox")
+_SIDES = ("cx", "cy", "w", "h")
+_ROUNDING = 1e-9
+"""Share of the image's side by which a box may stick out without being touched."""
+
+
+def repair(path: Path | str, out: Path | str) -> list[str]:
+    """Write a valid copy of a predictions file and say what was changed, a line a change.
+
+    Scores are moved into [0, 1] and boxes into the image. Unknown keys move to ``extra``. What cannot be
+    kept is left out: fields, detections (without a usable class, score or box, or wholly outside the image),
+    entries (unreadable, without a key, or a second one for an image), parts of ``meta``.
+
+    Args:
+        path: the file, of any shape but COCO results.
+        out: another file; its suffix says how it is written.
+
+    Raises:
+        ContractError: the file cannot be read at all, is of a later version, or has no list of entries.
+        OptionError: ``out`` is ``path``, or has a suffix that cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    check_output(out)
+    if out.resolve() == path.resolve():
+        raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
+    source = open_source(path)
+    if source.shape == "coco":
+        raise ContractError(
+            f"{path}: a COCO results file cannot be repaired",
+            fix="convert it first: anydet convert IN OUT.json --dataset ...",
+        )
+    changes: list[str] = []
+    meta = _meta(source, changes)
+    lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
+    write_predictions(lines, out, meta=meta, wrap=meta is not None)
+    return [
+        *(f"{line} (left out)" for line in source.problems),
+        *(printable(f"{path}: {line}") for line in changes),
+    ]
+
+
+def _box_format(meta: Mapping[str, Any] | None) -> str:
+    return str(((meta or {}).get("conventions") or {}).get("bbox_format", "cxcywh_norm"))
+
+
+def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[dict[str, Any]]:
+    seen: set[str] = set()
+    for place, raw in source.entries:
+        value, problems = parse(bytes(raw))
+        if place.shape == "map":
+            value = {"image": place.key, "detections": value}
+        fixer = _Fixer(place, box_format, changes)
+        if not isinstance(value, dict) or not isinstance(value.get("image"), str) or not value["image"]:
+            why = problems[0][1] if problems else "no image key"
+            fixer.tell((), f"entry dropped: {why}")
+        elif unix_path(value["image"]) in seen:
+            fixer.tell((), f"entry dropped: a second one for image {value['image']}")
+        else:
+            seen.add(unix_path(value["image"]))
+            yield fixer.entry(value)
+    if source.fatal:
+        raise ContractError(
+            f"{source.fatal}, so that nothing can be repaired", fix="write the file again with this anydet"
+        )
+
+
+class _Fixer:
+    """Repairs one entry in place."""
+
+    def __init__(self, place: Place, box_format: str, changes: list[str]) -> None:
+        self._place, self._format, self._changes = place, box_format, changes
+        self._size: Size | None = None
+
+    def tell(self, where: Where, what: str) -> None:
+        """Note a change."""
+        self._changes.append(f"{self._place.at(where)}: {what}")
+
+    def entry(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry, valid."""
+        detections = entry.get("detections")
+        if not isinstance(detections, list):
+            self.tell(("detections",), "not a list, so that none are left")
+            detections = []
+        fixed = {**entry, "detections": []}
+        self._unknown_to_extra(fixed, Entry, ())
+        self._drop_invalid(fixed, "entry", ())
+        if "image_size" in fixed:
+            self._size = int(fixed["image_size"]["width"]), int(fixed["image_size"]["height"])
+        for key, mask in list(fixed.get("semantic_mask", {}).items()):
+            self._drop_mask(fixed["semantic_mask"], key, mask, ("semantic_mask",))
+        kept = (self._detection(d, ("detections", i)) for i, d in enumerate(detections))
+        fixed["detections"] = [d for d in kept if d is not None]
+        return fixed
+
+    def _detection(self, detection: Any, where: tuple[str | int, ...]) -> dict[str, Any] | None:
+        kept = dict(detection) if isinstance(detection, dict) else {}
+        why = self._mend(kept, where) if kept else f"{show(detection)} where an object belongs"
+        if not why:
+            return kept
+        self.tell(where, f"detection dropped: {why}")
+        return None
+
+    def _mend(self, detection: dict[str, Any], where: tuple[str | int, ...]) -> str:
+        """Repair a detection in place; why it cannot be kept, or an empty string."""
+        self._unknown_to_extra(detection, Detection, where)
+        score = detection.get("score")
+        if isinstance(score, int | float) and not isinstance(score, bool) and abs(score) < np.inf:
+            detection["score"] = min(max(score, 0), 1)
+            if detection["score"] != score:
+                self.tell((*where, "score"), f"{show(score)} clamped to {detection['score']}")
+        lost = self._drop_invalid(detection, "detection", where)
+        if lost:
+            return "; ".join(lost)
+        if "mask" in detection:
+            self._drop_mask(detection, "mask", detection["mask"], where)
+        return "" if self._clip(detection, where) else "its box is outside the image"
+
+    def _unknown_to_extra(self, value: dict[str, Any], kind: Any, where: Where) -> None:
+        unknown = {key: value.pop(key) for key in list(value) if key not in kind.__struct_fields__}
+        for key in unknown:
+            self.tell((*where, key), "unknown key moved to extra")
+        extra = value.get("extra", {})
+        if unknown and isinstance(extra, dict):
+            value["extra"] = unknown | extra
+
+    def _drop_invalid(self, value: dict[str, Any], part: str, where: Where) -> list[str]:
+        """Drop optional fields that are not valid; says what is wrong with required ones."""
+        needed = []
+        for path, text in [*unspeakable(value), *violations(value, part)]:
+            if not path:
+                needed.append(text)
+            elif path[0] in _REQUIRED:
+                needed.append(f"{path_text(path)}: {text}")
+            elif path[0] in value:
+                self.tell((*where, *path), f"field {path[0]} dropped: {text}")
+                del value[str(path[0])]
+        return needed
+
+    def _drop_mask(self, owner: dict[str, Any], key: str, mask: dict[str, Any], where: Where) -> None:
+        height, width = map(int, mask["size"])
+        problem = rle_problem(RLE((height, width), mask["counts"]))
+        if not problem and self._size is not None and (width, height) != self._size:
+            problem = f"size [{height}, {width}] is not the image's"
+        if problem:
+            self.tell((*where, key), f"mask dropped: {problem}")
+            del owner[key]
+
+    def _clip(self, detection: dict[str, Any], where: Where) -> bool:
+        """Move the box into the image; false where nothing of it is inside."""
+        size = (1, 1) if self._format == "cxcywh_norm" else self._size
+        if size is None:
+            return True
+        box = detection["bbox"]
+        numbers = list(box) if isinstance(box, list) else [box[side] for side in _SIDES]
+        corners = xywh_to_xyxy(
+            to_xywh_px(np.array([numbers], np.float64), self._format, np.ones(2, np.int64))
+        )
+        inside = clip_xyxy(corners, size)
+        if np.abs(inside - corners).max() <= _ROUNDING * max(size):
+            return True
+        if (inside[:, 2:] <= inside[:, :2]).any():
+            return False
+        clipped = _FROM_CORNERS[self._format](inside)[0].tolist()
+        detection["bbox"] = clipped if isinstance(box, list) else dict(zip(_SIDES, clipped, strict=True))
+        self.tell((*where, "bbox"), f"{show(numbers)} clipped to {show(clipped)}")
+        return True
+
+
+def _centered(corners: FloatArray) -> FloatArray:
+    return xyxy_to_cxcywh_norm(corners, (1, 1))
+
+
+_FROM_CORNERS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "cxcywh_norm": _centered,
+    "cxcywh_abs": _centered,
+    "xywh_abs": xyxy_to_xywh,
+    "xyxy_abs": lambda corners: corners,
+}
+
+
+def _meta(source: Source, changes: list[str]) -> dict[str, Any] | None:
+    """``meta`` without its invalid parts."""
+    if source.meta is None:
+        return None
+    meta, unreadable = parse(source.meta)
+    if not isinstance(meta, dict):
+        changes.append(f"meta: dropped: {unreadable[0][1] if unreadable else 'not an object'}")
+        return None
+    for path, text in [*unreadable, *violations(meta, "meta")]:
+        owner, key = _innermost(meta, path)
+        if key in owner:
+            del owner[key]
+            changes.append(f"{path_text(('meta', *path))}: dropped: {text}")
+    return meta
+
+
+def _innermost(meta: dict[str, Any], path: Where) -> tuple[dict[str, Any], str]:
+    """The last object on the way, and its key there."""
+    owner, (key, *rest) = meta, map(str, path)
+    for part in rest:
+        if not isinstance(owner.get(key), dict):
+            break
+        owner, key = owner[key], part
+    return owner, key

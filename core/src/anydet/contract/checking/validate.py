@@ -1,0 +1,221 @@
+"""Whether a predictions file keeps the contract, and whether it fits a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from anydet.contract.join import match_keys
+from anydet.contract.locations import Shape, printable, show
+from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.coco_results import coco_ids, load_coco_results
+from anydet.contract.reading.load import scan
+from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.scanned import scan_predictions
+from anydet.errors import ContractError
+from anydet.geometry.boxes import to_xywh_px
+from anydet.scanner import Scanner
+from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray
+
+ORTHONORMAL_TOLERANCE = 1e-3
+"""Largest deviation of R transposed times R from the identity that goes without a warning."""
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What validation found.
+
+    Attributes:
+        path: the file.
+        shape: its shape, or ``None`` where it could not be read at all.
+        images: valid entries.
+        detections: detections in them.
+        errors: what breaks the contract, with file, place and image.
+        warnings: what is legal and probably not meant.
+        fix: what to type next where there are errors, or an empty string.
+    """
+
+    path: str
+    shape: Shape | None
+    images: int
+    detections: int
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    fix: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no errors; warnings don't count."""
+        return not self.errors
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "path": self.path,
+            "ok": self.ok,
+            "shape": self.shape,
+            "images": self.images,
+            "detections": self.detections,
+            "errors": list(self.errors),
+            "warnings": list(self.warnings),
+            "fix": self.fix,
+        }
+
+
+class Known(Protocol):
+    """What validation asks of a data set; ``anydet.data.dataset.protocols.Dataset`` has it."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all images."""
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Class table, or ``None`` where the source does not say."""
+
+    @property
+    def source(self) -> str:
+        """Where the ground truth comes from, or "none"."""
+
+    def ground_truth(self) -> GroundTruthColumns:
+        """Annotations; asked for only where ``source`` is not "none"."""
+
+
+def validate(
+    path: Path | str,
+    dataset: Known | None = None,
+    *,
+    box_format: str | None = None,
+    scanner: Scanner | None = None,
+) -> Report:
+    """Check a predictions file of any shape; never raises for what is in the file.
+
+    Args:
+        path: the file.
+        dataset: also check that images, sizes and classes are this data set's; a COCO results file can only
+            be read with it.
+        box_format: what the boxes are in, for the warning of boxes outside the image; by default what the
+            file says of itself.
+        scanner: reads what it can, faster; the report is the same.
+    """
+    try:
+        predictions, errors = _read(path, dataset, scanner)
+    except ContractError as exc:
+        return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
+    fix = "write the file again, or mend it with '--repair OUT'" if errors else ""
+    warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
+    if dataset is not None:
+        at, problems = match_keys(predictions.images, dataset.keys)
+        errors += tuple(f"{path}: image {problem}" for problem in problems)
+        errors += tuple(f"{path}: {line}" for line in _misfits(predictions, dataset, at))
+        if errors and not fix:
+            fix = "give the data set that was predicted: --dataset and --split"
+        warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
+    return Report(
+        path=str(path),
+        shape=predictions.shape,
+        images=len(predictions.images),
+        detections=len(predictions),
+        errors=tuple(map(printable, errors)),
+        warnings=tuple(map(printable, warnings)),
+        fix=fix,
+    )
+
+
+def _read(
+    path: Path | str, dataset: Known | None, scanner: Scanner | None
+) -> tuple[RawPredictions, tuple[str, ...]]:
+    quick = scan_predictions(Path(path), scanner)
+    if isinstance(quick, RawPredictions):
+        return quick, ()
+    source = open_source(path)
+    if source.shape != "coco":
+        found = scan(source)
+        return found.predictions, quick.locate(found.errors)
+    if dataset is None:
+        raise ContractError(
+            f"{path}: a COCO results file, whose image and class ids are those of its data set",
+            fix="add --dataset: the data set that was predicted",
+        )
+    truth = dataset.ground_truth()
+    return load_coco_results(path, *coco_ids(truth), scanner=scanner), ()
+
+
+def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:
+    """Boxes that do not even touch their image, where its size is known or not needed."""
+    norm = box_format == "cxcywh_norm"
+    limits = np.ones((1, 2)) if norm else predictions.sizes_wh[predictions.image_index].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        boxes = to_xywh_px(predictions.boxes, box_format, np.ones(2, np.int64))
+        far = (boxes[:, :2] > limits) | (boxes[:, :2] + boxes[:, 2:] < 0)
+    wrong = far.any(axis=1) & (limits > 0).all(axis=1)
+    yield from _rows(predictions, wrong, "bbox", "lies wholly outside the image", predictions.boxes)
+
+
+def _rotations(predictions: RawPredictions) -> Iterator[str]:
+    rotations = None if predictions.poses is None else predictions.poses.rotations
+    if rotations is None:
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = rotations.transpose(0, 2, 1) @ rotations
+        known = ~np.isnan(rotations[:, 0, 0])
+        off = ~(np.abs(product - np.eye(3)).max(axis=(1, 2)) <= ORTHONORMAL_TOLERANCE)
+        mirrored = np.linalg.det(np.where(off[:, None, None], np.eye(3), rotations)) < 0
+    yield from _rows(predictions, known & off, "R", "is not orthonormal")
+    yield from _rows(predictions, known & ~off & mirrored, "R", "is a reflection, not a rotation")
+
+
+def _rows(
+    predictions: RawPredictions, wrong: Any, field: str, what: str, shown: FloatArray | None = None
+) -> Iterator[str]:
+    for row in np.flatnonzero(wrong).tolist():
+        value = "" if shown is None else f"{show(shown[row].tolist())} "
+        image = predictions.images[int(predictions.image_index[row])]
+        yield f"{predictions.path}: {predictions.describe(row, field)}: {value}{what} (image {image})"
+
+
+def _misfits(predictions: RawPredictions, dataset: Known, at: IntArray) -> Iterator[str]:
+    """Sizes and classes that are not the data set's."""
+    if dataset.source != "none":
+        yield from _size_misfits(predictions, dataset.ground_truth().sizes_wh, at)
+    if dataset.classes is not None:
+        yield from _class_misfits(predictions, dataset.classes)
+
+
+def _size_misfits(predictions: RawPredictions, true_wh: IntArray, at: IntArray) -> Iterator[str]:
+    joined = np.flatnonzero(at >= 0)
+    stated, known = predictions.sizes_wh[joined], true_wh[at[joined]]
+    differ = ((stated > 0) & (known > 0) & (stated != known)).any(axis=1)
+    for i, ours, true in zip(joined[differ].tolist(), stated[differ], known[differ], strict=True):
+        yield (
+            f"{predictions.place(i).at(('image_size',))}: {ours[0]} x {ours[1]} where the data set says "
+            f"{true[0]} x {true[1]} (image {predictions.images[i]})"
+        )
+
+
+def _class_misfits(predictions: RawPredictions, classes: ClassTable) -> Iterator[str]:
+    names = predictions.classes
+    if names is not None and sorted(names) != sorted(classes.names):
+        yield f"meta.classes: {list(names)} where the data set has {list(classes.names)}"
+    unknown = predictions.class_ids >= len(classes)
+    for class_id in np.unique(predictions.class_ids[unknown]).tolist()[:_NAMED]:
+        rows = np.flatnonzero(predictions.class_ids == class_id)
+        image = predictions.images[int(predictions.image_index[rows[0]])]
+        yield (
+            f"{predictions.describe(int(rows[0]), 'class_id')}: {class_id} is beyond the "
+            f"data set's {len(classes)} classes, in {len(rows)} detections (first in image {image})"
+        )
+
+
+def _unseen(keys: Sequence[str], at: IntArray) -> Iterator[str]:
+    seen = np.zeros(len(keys), np.bool_)
+    seen[at[at >= 0]] = True
+    unseen = [keys[i] for i in np.flatnonzero(~seen).tolist()]
+    if unseen:
+        shown = ", ".join(unseen[:3]) + (", ..." if len(unseen) > 3 else "")
+        yield f"no entry for {len(unseen)} images of the data set ({shown})"

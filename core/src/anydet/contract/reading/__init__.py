@@ -1,0 +1,1 @@
+"""Predictions files of every shape to raw entries and columns."""

@@ -1,0 +1,198 @@
+"""JSON and JSON Lines taken apart: raw entries with their places, and meta."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from os import SEEK_END
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Raw
+
+from anydet.contract.locations import Place, Shape, path_text, show
+from anydet.contract.reading.source import RawEntry, Source, problem_line
+from anydet.contract.violations import parse, syntax, violations
+from anydet.errors import ContractError
+
+Parts = list[Any] | dict[str, Any]
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+_TAIL = 1 << 16
+_START = re.compile(rb"\s*\[")
+_SPECIAL = re.compile(rb'\{\s*"(?:schema_version|meta)"')
+_MAP_KEY = re.compile(rb'\s*[{,]\s*"(?:[^"\\]|\\.)*"\s*:\s*', re.DOTALL)
+
+_decode_list = msgspec.json.Decoder(list[Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def open_document(path: Path, data: bytes) -> Source:
+    """Take the text of a JSON file apart: a list, a map, wrapped, or COCO results.
+
+    Raises:
+        ContractError: it is not JSON (with line and byte), or neither a list nor an object.
+    """
+    try:
+        parts = split(data)
+    except UNREADABLE as exc:
+        if "trailing characters" in str(exc) and data.lstrip()[:1] == b"{":
+            return open_lines(path)
+        value, problems = parse(data)
+        why = syntax(data, exc) if problems else f"{show(value)} where a list or an object belongs"
+        why = next((text for where, text in problems if not where and value is not None), why)
+        raise ContractError(f"{path}: {why}", fix="write the file again") from exc
+    if isinstance(parts, list):
+        shape: Shape = "coco" if parts and is_coco_result(parts[0]) else "list"
+        return Source(path, shape, _places(shape, parts))
+    if {"predictions", "schema_version"} & parts.keys():
+        return _wrapped(path, parts)
+    entries = _places("map", list(parts.values()), list(parts))
+    return Source(path, "map", entries, problems=_twice(path, data, parts))
+
+
+def split(data: bytes | Raw) -> Parts:
+    """The parts of a list or an object as raw JSON.
+
+    msgspec stops at the first NaN or infinity; where that is all that is wrong, Python's reader goes on, so
+    that each can be named with its place.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: not JSON, or neither a list nor an object.
+    """
+    try:
+        return _decode_parts(data)
+    except UNREADABLE:
+        value, problems = parse(bytes(data))
+        in_keys = any(not where for where, _ in problems)
+        if not problems or in_keys or not isinstance(value, list | dict):
+            raise
+    if isinstance(value, list):
+        return [json.dumps(item).encode() for item in value]
+    return {key: json.dumps(item).encode() for key, item in value.items()}
+
+
+def _wrapped(path: Path, parts: Mapping[str, bytes | Raw]) -> Source:
+    around: dict[str, Any] = {}
+    entries: Any = []
+    for key, raw in parts.items():
+        if key == "predictions" and _START.match(raw):
+            entries, around[key] = split(raw), []
+        elif key != "meta":
+            around[key] = parse(bytes(raw))[0]
+    source = Source(path, "wrapped", _places("wrapped", list(entries)))
+    source.blame(violations(around, None))
+    source.meta = bytes(parts["meta"]) if "meta" in parts else None
+    return source
+
+
+def is_coco_result(raw: Raw | bytes) -> bool:
+    """Whether a list that starts like this is a COCO results file."""
+    value, _ = parse(bytes(raw))
+    return (
+        isinstance(value, dict) and {"image_id", "category_id"} <= value.keys() and "detections" not in value
+    )
+
+
+def _decode_parts(data: bytes | Raw) -> Parts:
+    return _decode_list(data) if _START.match(data) else _decode_object(data)
+
+
+def _places(
+    shape: Shape, raws: Sequence[bytes | Raw], keys: Sequence[str] | None = None
+) -> Iterator[RawEntry]:
+    for i, raw in enumerate(raws):
+        yield Place(shape, i, keys[i] if keys else None), raw
+
+
+def _twice(path: Path, data: bytes, parts: Mapping[str, bytes | Raw]) -> list[str]:
+    """Images that a map has twice: the decoder keeps the last of them and forgets the others."""
+    if not _has_gaps(data, parts):
+        return []
+    keys = Counter(key for key, _ in json.loads(data, object_pairs_hook=list))
+    return [
+        problem_line(path, path_text((key,)), f"{count} entries for one image")
+        for key, count in keys.items()
+        if count > 1
+    ]
+
+
+def _has_gaps(data: bytes, parts: Mapping[str, bytes | Raw]) -> bool:
+    """Whether there is more than one key between the values that were kept."""
+    end = 0
+    for start, stop in sorted(_span(data, raw) for raw in parts.values()):
+        if not _MAP_KEY.fullmatch(data, end, start):
+            return True
+        end = stop
+    return data[end:].strip() not in (b"}", b"{}")
+
+
+def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
+    """Where in ``data`` a raw part lies."""
+    part = np.frombuffer(raw, np.uint8)
+    start = int(part.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data)
+    return start, start + len(part)
+
+
+def open_lines(path: Path) -> Source:
+    """Take a JSON Lines file apart; its lines are read as its entries are taken."""
+    source = Source(path, "jsonl", iter(()), _footer(path))
+    source.entries = _line_entries(source)
+    return source
+
+
+def _footer(path: Path) -> bytes | None:
+    """``meta`` of the last line that is not blank, found from the end."""
+    with path.open("rb") as file:
+        size, back = file.seek(0, SEEK_END), _TAIL
+        while True:
+            file.seek(max(0, size - back))
+            *before, last = file.read().rstrip().rsplit(b"\n", 1)
+            if before or back >= size:
+                keys = _special(last.strip()) or {}
+                return bytes(keys["meta"]) if "meta" in keys else None
+            back *= 8
+
+
+def _line_entries(source: Source) -> Iterator[RawEntry]:
+    """The lines that are entries; the header and the footer are looked at on the way."""
+    first, footer = True, False
+    with source.path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            text = line.strip()
+            if not text:
+                continue
+            if footer:
+                source.problems.append(f"{source.path}: line {number}: nothing may follow the line with meta")
+            keys = _special(text)
+            if keys is None:
+                yield Place("jsonl", number), text
+            elif "meta" in keys:
+                footer = True
+                _judge(source, number, {**keys, "meta": b"{}"}, "lines_footer")
+            else:
+                _judge(source, number, keys, "lines_header")
+                if not first:
+                    source.problems.append(f"{source.path}: line {number}: schema_version belongs on line 1")
+            first = False
+    if first:
+        source.problems.append(f"{source.path}: the file is empty")
+
+
+def _special(text: bytes) -> dict[str, Any] | None:
+    """The parts of a header or footer line; ``None`` for entries."""
+    if not _SPECIAL.match(text):
+        return None
+    try:
+        keys = split(text)
+    except UNREADABLE:
+        return None
+    return keys if isinstance(keys, dict) and "image" not in keys else None
+
+
+def _judge(source: Source, number: int, parts: Mapping[str, bytes | Raw], part: str) -> None:
+    value = {key: parse(bytes(raw))[0] for key, raw in parts.items()}
+    source.blame(violations(value, part), Place("jsonl", number))

@@ -1,0 +1,267 @@
+"""A Parquet file of predictions straight to columns, where it is as ``write_parquet`` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from anydet.contract.documents import INT_MAX
+from anydet.contract.reading.parquet import KEY, import_pyarrow, schema
+from anydet.mask_columns import MaskColumn
+from anydet.scanner import Ragged, RawTexts, ScannedPredictions, Sparse
+from anydet.types import RLE, BoolArray, IntArray
+
+_SIDES = ("cx", "cy", "w", "h")
+_POSES = {
+    "log_z": 1,
+    "rot6d": 6,
+    "R": 9,
+    "t": 3,
+    "offsets": 2,
+    "k_delta": 4,
+    "log_sigma_z": 1,
+    "log_sigma_rot": 1,
+}
+_ABOUT = ("classification", "semantic_mask", "intrinsics", "preprocess", "extra")
+_FIRST, _LAST = b"0"[0], b"o"[0]
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class UnusualError(Exception):
+    """Something that reading row by row must judge."""
+
+
+def read_columns(path: Path) -> ScannedPredictions | None:
+    """The file's columns; ``None`` where anything in it is wrong, or not as this program writes it."""
+    pa = import_pyarrow()
+    try:
+        file = pa.parquet.ParquetFile(path, read_dictionary=["image"])
+        wanted = {field.name: field.type for field in schema(pa)}
+        for field in file.schema_arrow:
+            _need(field.name == "image" or _alike(pa, field.type, wanted.get(field.name)))
+        return _columns(file.read(), file.schema_arrow.metadata or {})
+    except (pa.ArrowException, OSError, KeyError, UnusualError, msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def _alike(pa: Any, kind: Any, wanted: Any) -> bool:
+    """Whether a column is of the type that is written, or another kind of integer."""
+    return bool(kind == wanted or (wanted == pa.int32() and pa.types.is_integer(kind)))
+
+
+def _need(holds: Any) -> None:
+    if not holds:
+        raise UnusualError
+
+
+def _columns(table: Any, metadata: Mapping[bytes, bytes]) -> ScannedPredictions:
+    keys, starts = _images(table["image"])
+    there = _valid(table["class_id"])
+    for name in table.column_names:
+        if name in {"score", *_SIDES}:
+            _need((_valid(table[name]) == there).all())
+        elif name not in {"image", "width", "height", "entry"}:
+            _need(not (_valid(table[name]) & ~there).any())
+    rows = _Rows(table, np.cumsum(there) - 1)
+    scores, class_ids = rows.numbers("score").values, rows.numbers("class_id").values
+    boxes = np.stack([rows.numbers(side).values for side in _SIDES], axis=1).astype(np.float64)
+    _need(_unit(scores) and _index(class_ids) and np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all())
+    return ScannedPredictions(
+        shape="list",
+        meta=_meta(metadata),
+        images=keys,
+        places=np.arange(len(keys)),
+        counts=np.add.reduceat(there, starts, dtype=np.int64) if len(starts) else np.zeros(0, np.int64),
+        sizes_wh=_sizes(table, starts),
+        class_ids=class_ids.astype(np.int64),
+        scores=scores.astype(np.float64),
+        boxes=boxes,
+        states=rows.states(),
+        state_scores=rows.state_scores(),
+        keypoints=rows.keypoints(),
+        masks=rows.masks(len(scores)),
+        poses={name: rows.vectors(name, width) for name, width in _POSES.items()},
+        extra=rows.texts("extra"),
+        about=_about(table, starts),
+    )
+
+
+def _valid(column: Any) -> BoolArray:
+    """(R,) which rows are not null."""
+    valid: BoolArray = column.is_valid().to_numpy()
+    return valid
+
+
+def _unit(values: NDArray[Any]) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _index(values: NDArray[Any]) -> bool:
+    return bool(((values >= 0) & (values <= INT_MAX)).all())
+
+
+def _images(column: Any) -> tuple[tuple[str, ...], IntArray]:
+    """Keys in the order of the file, and the first row of each."""
+    _need(column.null_count == 0)
+    whole = column.unify_dictionaries().combine_chunks()
+    if not len(whole):
+        return (), np.zeros(0, np.int64)
+    codes = whole.indices.to_numpy()
+    starts = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1])
+    names = whole.dictionary.to_pylist()
+    keys = tuple(names[code] for code in codes[starts].tolist())
+    _need(all(keys))
+    return keys, starts
+
+
+def _sizes(table: Any, starts: IntArray) -> IntArray:
+    """(I, 2), -1 where the file states none."""
+    sides = [
+        table[name].take(starts).fill_null(-1).to_numpy()
+        for name in ("width", "height")
+        if name in table.column_names
+    ]
+    if not sides:
+        return np.full((len(starts), 2), -1, np.int64)
+    _need(len(sides) == 2)
+    sizes = np.stack(sides, axis=1).astype(np.int64)
+    _need(((sizes > 0).all(axis=1) | (sizes == -1).all(axis=1)).all() and (sizes <= INT_MAX).all())
+    return sizes
+
+
+def _meta(metadata: Mapping[bytes, bytes]) -> bytes:
+    """JSON text of ``meta``, of a file of version 1."""
+    if KEY not in metadata:
+        return b""
+    parts = _decode_parts(metadata[KEY])
+    _need(parts.keys() <= {"schema_version", "meta"} and bytes(parts.get("schema_version", b"")) == b"1")
+    return bytes(parts.get("meta", b""))
+
+
+def _about(table: Any, starts: IntArray) -> dict[str, RawTexts]:
+    """What entries say beside detections and size, by the field's name."""
+    found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in _ABOUT}
+    if "entry" in table.column_names:
+        for image, text in enumerate(table["entry"].take(starts).to_pylist()):
+            for name, raw in _decode_parts(text).items() if text is not None else ():
+                _need(name in found)
+                found[name].append((image, bytes(raw)))
+    return {name: _texts(parts) for name, parts in found.items()}
+
+
+def _texts(parts: list[tuple[int, bytes]]) -> RawTexts:
+    return RawTexts(
+        np.array([row for row, _ in parts], np.int64),
+        np.cumsum([len(text) for _, text in parts], dtype=np.int64),
+        np.frombuffer(b"".join(text for _, text in parts), np.uint8),
+    )
+
+
+class _Rows:
+    """Columns of detections; ``place`` is the detection that a row of the table is."""
+
+    def __init__(self, table: Any, place: IntArray) -> None:
+        self._table = table
+        self._place = place
+
+    def _known(self, name: str) -> tuple[IntArray, Any]:
+        """Detections that have a value, and these values as one arrow array; ``None`` for no column."""
+        if name not in self._table.column_names:
+            return np.zeros(0, np.int64), None
+        column = self._table[name]
+        values = column.drop_null().combine_chunks()
+        return self._place[_valid(column)], values
+
+    def numbers(self, name: str) -> Sparse:
+        """Finite numbers."""
+        rows, values = self._known(name)
+        column = np.zeros(0) if values is None else values.to_numpy(zero_copy_only=False)
+        _need(column.dtype.kind != "f" or np.isfinite(column).all())
+        return Sparse(rows, column)
+
+    def states(self) -> Sparse:
+        found = self.numbers("state")
+        _need(_index(found.values))
+        return Sparse(found.rows, found.values.astype(np.int64))
+
+    def vectors(self, name: str, width: int) -> Sparse:
+        """Numbers, or lists of ``width`` of them; R is three lists of three."""
+        if width == 1:
+            return self.numbers(name)
+        rows, values = self._known(name)
+        for part in (3, 3) if width == 9 else (width,):
+            if values is not None:
+                _need((_lengths(values) == part).all())
+                values = values.flatten()
+        return Sparse(rows, _finite(values).reshape(-1, width))
+
+    def state_scores(self) -> Ragged:
+        rows, lists = self._known("state_scores")
+        scores = _finite(None if lists is None else lists.flatten())
+        _need(_unit(scores))
+        return Ragged(rows, _ends(lists), scores)
+
+    def keypoints(self) -> Ragged:
+        rows, lists = self._known("keypoints")
+        points = None if lists is None else lists.flatten()
+        if points is None or not len(points):
+            return Ragged(rows, _ends(lists), np.zeros((0, 4)))
+        _need(points.null_count == 0)
+        x, y, scores, seen = (points.field(name) for name in ("x", "y", "score", "v"))
+        known, marks = _finite(scores.drop_null()), seen.fill_null(-1).to_numpy(zero_copy_only=False)
+        _need(
+            _unit(known) and ((marks >= -1) & (marks <= 2)).all() and (seen.drop_null().to_numpy() >= 0).all()
+        )
+        values = np.stack([_finite(x), _finite(y), scores.to_numpy(zero_copy_only=False), marks], axis=1)
+        return Ragged(rows, _ends(lists), values.astype(np.float64))
+
+    def masks(self, count: int) -> MaskColumn | None:
+        rows, values = self._known("mask")
+        if values is None or not len(values):
+            return None
+        sizes, counts = values.field("size"), values.field("counts")
+        _need(sizes.null_count == 0 and counts.null_count == 0 and (_lengths(sizes) == 2).all())
+        flat = sizes.flatten()
+        _need(flat.null_count == 0)
+        sides = flat.to_numpy().reshape(-1, 2)
+        texts = counts.to_pylist()
+        letters = np.frombuffer("".join(texts).encode(), np.uint8)
+        _need((sides >= 1).all() and (sides <= INT_MAX).all() and all(texts))
+        _need(((letters >= _FIRST) & (letters <= _LAST)).all())
+        column: list[RLE | None] = [None] * count
+        for row, (height, width), text in zip(rows.tolist(), sides.tolist(), texts, strict=True):
+            column[row] = RLE((height, width), text)
+        return MaskColumn.of(column)
+
+    def texts(self, name: str) -> RawTexts:
+        rows, values = self._known(name)
+        return _texts(list(self._encoded(rows, values)))
+
+    @staticmethod
+    def _encoded(rows: IntArray, values: Any) -> Iterator[tuple[int, bytes]]:
+        for row, text in zip(rows.tolist(), values.to_pylist() if values is not None else (), strict=True):
+            yield row, text.encode()
+
+
+def _lengths(lists: Any) -> IntArray:
+    found: IntArray = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return found
+
+
+def _ends(lists: Any) -> IntArray:
+    return np.zeros(0, np.int64) if lists is None else np.cumsum(_lengths(lists), dtype=np.int64)
+
+
+def _finite(values: Any) -> NDArray[np.float64]:
+    """Numbers of an arrow array without nulls; none for ``None``."""
+    if values is None:
+        return np.zeros(0)
+    _need(values.null_count == 0)
+    column: NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
+    _need(np.isfinite(column).all())
+    return column

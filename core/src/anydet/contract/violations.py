@@ -1,0 +1,186 @@
+"""What is wrong with a part of a document, in words; here the JSON Schema decides."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from anydet.contract.locations import Path, show
+from anydet.contract.schema import VERSION, validator
+from anydet.errors import did_you_mean
+
+Finding = tuple[Path, str]
+"""Path inside the part, and what is wrong there."""
+
+_KINDS = {
+    "number": "a number",
+    "integer": "an integer",
+    "string": "a string",
+    "array": "a list",
+    "object": "an object",
+    "boolean": "true or false",
+    "null": "null",
+}
+_EXACT_DIGITS = 4300
+NEWLINE = b"\n"
+
+
+def parse(text: bytes) -> tuple[Any, list[Finding]]:
+    """The JSON value, and what makes it unreadable or not JSON: bad UTF-8, syntax, NaN, infinity.
+
+    NaN and infinity are kept in the value, so that their places can be named.
+    """
+    try:
+        value = json.loads(text.decode("utf-8"), parse_int=_int)
+    except UnicodeDecodeError as exc:
+        return None, [((), f"not UTF-8: byte 0x{text[exc.start]:02x} at {position(text, exc.start)}")]
+    except json.JSONDecodeError as exc:
+        start = len(exc.doc[: exc.pos].encode("utf-8", "replace"))
+        what = exc.msg[0].lower() + exc.msg[1:].removesuffix(" starting at")
+        return None, [((), f"not JSON: {what} at {position(text, start)}")]
+    except RecursionError:
+        return None, [((), "nested too deeply to be read")]
+    try:
+        return value, list(unspeakable(value))
+    except RecursionError:
+        return None, [((), "nested too deeply to be read")]
+
+
+def violations(value: Any, part: str | None) -> list[Finding]:
+    """What the schema says against a value as a part of a document (a name in ``$defs``; None: all of it)."""
+    found = sorted(validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    return list(dict.fromkeys(finding for error in found for finding in _words(error)))
+
+
+def findings(text: bytes, part: str) -> tuple[Any, list[Finding]]:
+    """The value of a part, and everything against it; a value with no findings is valid."""
+    value, unreadable = parse(text)
+    if value is None and unreadable:
+        return None, unreadable
+    places = {tuple(path) for path, _ in unreadable}
+    return value, [*unreadable, *(f for f in violations(value, part) if tuple(f[0]) not in places)]
+
+
+def position(data: bytes, start: int) -> str:
+    """``line 3, byte 17`` for an offset into a file; of a single line, the byte alone."""
+    if NEWLINE not in data:
+        return f"byte {start + 1}"
+    line = data.count(NEWLINE, 0, start) + 1
+    return f"line {line}, byte {start - data.rfind(NEWLINE, 0, start)}"
+
+
+def syntax(data: bytes, error: Exception) -> str:
+    """What msgspec found wrong with a whole file, with line and byte."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply to be read"
+    if isinstance(error, UnicodeDecodeError):
+        return next(text for _, text in parse(data)[1])
+    for mark, name in ((b"\xef\xbb\xbf", "UTF-8 with a byte order mark"), (b"\xff\xfe", "UTF-16")):
+        if data.startswith(mark):
+            return f"{name}, where plain UTF-8 belongs"
+    if not data.strip():
+        return "the file is empty"
+    where = re.search(r"^(?:JSON is malformed: )?(.*?) \(byte (\d+)\)", str(error))
+    if where:
+        after = "trailing characters" in where[1]  # there the byte counted is the next one
+        return f"not JSON: {where[1]} at {position(data, int(where[2]) - after)}"
+    return f"not JSON: it ends in the middle of a value, at {position(data, len(data))}"
+
+
+def _int(digits: str) -> int | float:
+    """Python refuses to read integers of more digits; they are as good as infinite."""
+    return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
+
+
+def unspeakable(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[Finding]:
+    """What Python's reader lets through and JSON cannot say: NaN, infinity, half surrogate pairs."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, f"{'NaN' if math.isnan(value) else 'infinity'} is not a finite number"
+    elif isinstance(value, str):
+        if not _is_unicode(value):
+            yield path, "half a surrogate pair is not Unicode text"
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from unspeakable(item, (*path, i))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not _is_unicode(key):
+                yield path, "a key with half a surrogate pair is not Unicode text"
+            else:
+                yield from unspeakable(item, (*path, key))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _words(error: Any) -> Iterator[Finding]:
+    """A schema error in our words; unknown keys give one finding each, at the key."""
+    path = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        for key in error.instance:
+            if key not in known:
+                hint = did_you_mean(key, [name for name in known if name != "extra"])
+                extra = "free data may go into 'extra'" if "extra" in known else f"known: {', '.join(known)}"
+                yield (*path, key), f"unknown key{hint or f'; {extra}'}"
+    elif error.validator == "maximum" and "schema_version" in path:
+        text = f"version {show(error.instance)} is newer than {VERSION}, the latest that this program knows"
+        yield path, text
+    else:
+        words = _WORDS.get(str(error.validator))
+        yield (
+            path,
+            words(error.instance, error.validator_value, error.schema) if words else error.message,
+        )
+
+
+def _type(value: Any, wanted: Any, _schema: Any) -> str:
+    kinds = [wanted] if isinstance(wanted, str) else wanted
+    belongs = " or ".join(_KINDS[kind] for kind in kinds)
+    return f"{show(value)} where {belongs} belongs"
+
+
+def _missing(value: Any, required: Any, _schema: Any) -> str:
+    names = [repr(key) for key in required if key not in value]
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+
+
+def _count(value: Any, limit: Any, schema: Any) -> str:
+    low, high = schema.get("minItems"), schema.get("maxItems")
+    bound = f"{low}" if low == high else f"at least {low}" if limit == low else f"at most {high}"
+    return f"{len(value)} items where {bound} belong"
+
+
+def _choice(value: Any, choices: Any, _schema: Any) -> str:
+    hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return f"{show(value)} is not one of {', '.join(map(str, choices))}{hint}"
+
+
+_WORDS: dict[str, Callable[[Any, Any, Any], str]] = {
+    "minimum": lambda value, limit, _: f"{show(value)} is below the minimum {limit}",
+    "exclusiveMinimum": lambda value, limit, _: f"{show(value)} is not above {limit}",
+    "maximum": lambda value, limit, _: f"{show(value)} is above the maximum {limit}",
+    "type": _type,
+    "required": _missing,
+    "minItems": _count,
+    "maxItems": _count,
+    "minLength": lambda _value, _limit, _: "an empty text where a name belongs",
+    "pattern": lambda value, pattern, schema: f"{show(value)} is not {schema.get('description', pattern)}",
+    "enum": _choice,
+}
+
+
+def normalized(value: Any, kind: type[Any]) -> Any:
+    """A valid value as its struct; ``1.0`` becomes 1 where an integer belongs."""
+    return msgspec.convert(value, kind, strict=False)

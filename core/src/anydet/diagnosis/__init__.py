@@ -1,8 +1,0 @@
-"""What is installed here and what of it is broken: the findings of ``anydet doctor``."""
-
-from __future__ import annotations
-
-from anydet.diagnosis.finding import Finding, State
-from anydet.diagnosis.survey import diagnose
-
-__all__ = ["Finding", "State", "diagnose"]

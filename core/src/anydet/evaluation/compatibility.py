@@ -1,0 +1,199 @@
+"""Whether detections and ground truth fit each other, and what of them an IoU type is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from anydet.contract.hints import hint_class_ids
+from anydet.errors import EvaluationError
+from anydet.evaluation.evaluator import EngineParams
+from anydet.evaluation.protocol import CocoSettings
+from anydet.mask_columns import MaskColumn, SegmentationColumn
+from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, Labels
+
+
+def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+    """Raise ``EvaluationError`` unless both share one images table and the ids of one class table."""
+    if detections.images != ground_truth.images:
+        raise EvaluationError(
+            f"detections are over {len(detections.images)} images, ground truth over "
+            f"{len(ground_truth.images)}: they must share one table",
+            fix="use anydet.evaluation.align.align first",
+        )
+    check_class_ids(detections, len(ground_truth.classes))
+
+
+def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "the data set") -> None:
+    """Raise ``EvaluationError`` naming class ids that are not 0 to ``classes`` - 1, and an image with one."""
+    ids = detections.class_ids
+    wrong = (ids < 0) | (ids >= classes)
+    if not wrong.any():
+        return
+    unknown = np.unique(ids[wrong]).tolist()
+    shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+    first = detections.images[detections.image_index[np.argmax(wrong)]]
+    raise EvaluationError(
+        f"class ids that {owner} does not have: {shown} ({wrong.sum()} detections, first in image "
+        f"{first}); its {classes} classes are 0 to {classes - 1}",
+        fix=hint_class_ids(ids, classes)
+        + "export with contiguous class ids from 0 (not COCO's 1 to 90) in the order of meta.classes",
+    )
+
+
+def comparable(
+    detections: DetectionColumns,
+    ground_truth: GroundTruthColumns,
+    settings: CocoSettings,
+    params: EngineParams,
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """Only the columns that are measured, checked, with classes joined or images federated as asked.
+
+    Raises ``EvaluationError`` that names what is missing and the first image where.
+    """
+    old = ground_truth.labels
+    found = DetectionColumns(
+        detections.images,
+        detections.sizes_wh,
+        detections.image_index,
+        detections.class_ids,
+        detections.boxes_xywh_px,
+        detections.scores,
+        detections.areas,
+        areas_stated=detections.areas_stated,
+    )
+    labels = Labels(old.class_ids, old.boxes_xywh_px, old.areas, old.iscrowd, old.annotation_ids)
+    if settings.iou_type in {"segm", "boundary"}:
+        _check_masks(detections, ground_truth)
+        found = replace(found, masks=MaskColumn.of(detections.masks or ()))
+        labels = replace(labels, segmentations=SegmentationColumn.of(old.segmentations or ()))
+    elif settings.iou_type == "keypoints":
+        count = 0 if params.keypoint_sigmas is None else params.keypoint_sigmas.shape[-1]
+        _check_keypoints(detections, ground_truth, count)
+        found = replace(found, keypoints=detections.keypoints)
+        labels = replace(labels, keypoints=old.keypoints)
+    truth = replace(ground_truth, labels=labels)
+    if settings.protocol == "lvis":
+        found, truth = federate(found, truth, params.max_detections[-1])
+    return class_agnostic(found, truth) if settings.class_agnostic else (found, truth)
+
+
+def class_agnostic(
+    detections: DetectionColumns, ground_truth: GroundTruthColumns
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """All classes as one; of equal scores, those of the first class lead, as with ``useCats = 0``."""
+    rank = np.argsort(np.argsort(ground_truth.classes.source_ids, kind="stable"))
+    rows = np.argsort(rank[detections.class_ids], kind="stable")
+    found = detections.take(rows)
+    order = np.argsort(rank[ground_truth.labels.class_ids], kind="stable")
+    labels = ground_truth.labels.take(order)
+    return (
+        replace(found, class_ids=np.zeros_like(found.class_ids)),
+        replace(
+            ground_truth,
+            image_index=ground_truth.image_index[order],
+            labels=replace(labels, class_ids=np.zeros_like(labels.class_ids)),
+            classes=ClassTable(("object",)),
+        ),
+    )
+
+
+def federate(
+    detections: DetectionColumns, ground_truth: GroundTruthColumns, limit: int
+) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """What LVIS counts: the best detections of each image, of classes that the image was searched for.
+
+    Detections of classes that are not annotated exhaustively on their image are ``lenient``. There are
+    no crowds.
+
+    Source: ``LVISResults.limit_dets_per_image`` and ``LVISEval._prepare`` of the package ``lvis``.
+    """
+    federation = ground_truth.federation
+    if federation is None:
+        raise EvaluationError(
+            "the data set does not say which classes were looked for on which images",
+            fix="give LVIS annotations (neg_category_ids, not_exhaustive_category_ids), or --protocol coco",
+        )
+    classes = len(ground_truth.classes)
+    index = detections.image_index
+    order = np.lexsort((-detections.scores, index))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(index[order], index[order])
+    key = index * classes + detections.class_ids
+    present = ground_truth.image_index * classes + ground_truth.labels.class_ids
+    absent, incomplete = (
+        pairs[:, 0] * classes + pairs[:, 1] for pairs in (federation.absent, federation.incomplete)
+    )
+    kept = (rank < limit) & np.isin(key, np.concatenate([present, absent]))
+    labels = replace(ground_truth.labels, iscrowd=np.zeros(len(ground_truth), np.bool_))
+    found = replace(detections, lenient=np.isin(key, incomplete)).take(kept)
+    return found, replace(ground_truth, labels=labels)
+
+
+def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+    truth = SegmentationColumn.of(ground_truth.labels.segmentations or (None,) * len(ground_truth))
+    _refuse(
+        truth.missing,
+        ground_truth,
+        "annotations have no segmentation",
+        "use a data set with masks, or --iou-type bbox",
+    )
+    _refuse(
+        ground_truth.sizes_wh[ground_truth.image_index, 0] < 0,
+        ground_truth,
+        "annotations are in images of unknown size",
+        "write width and height into the data set, or image_size into the predictions",
+    )
+    found = MaskColumn.of(detections.masks or (None,) * len(detections))
+    _refuse(
+        found.missing,
+        detections,
+        "detections have no mask",
+        "export with an adapter that predicts masks, or use --iou-type bbox",
+    )
+    sizes_wh = ground_truth.sizes_wh[detections.image_index]
+    _refuse(
+        ((found.sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1),
+        detections,
+        "detections have a mask of another size than their image",
+        "masks must be of the original image's size",
+    )
+
+
+def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColumns, count: int) -> None:
+    for columns, points, what in (
+        (ground_truth, ground_truth.labels.keypoints, "annotations"),
+        (detections, detections.keypoints, "detections"),
+    ):
+        if points is None:
+            _refuse(
+                np.ones(len(columns), np.bool_),
+                columns,
+                f"{what} have no keypoints",
+                "use a data set and predictions with keypoints, or --iou-type bbox",
+            )
+        elif points.shape[1] != count and len(columns):
+            raise EvaluationError(
+                f"{what} have {points.shape[1]} keypoints each, but there are {count} sigmas",
+                fix="give one sigma a keypoint: --keypoint-sigmas 0.05,0.05,...",
+            )
+
+
+def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:
+    """Raise for the rows that are wrong, with their number and the first one's image."""
+    if wrong.any():
+        image = columns.images[columns.image_index[np.argmax(wrong)]]
+        raise EvaluationError(
+            f"{np.count_nonzero(wrong)} of {len(wrong)} {problem} (first in image {image})", fix=fix
+        )
+
+
+def differing_classes(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
+    """What two lists of class names do not share, and both lists."""
+    missing = [name for name in expected if name not in found]
+    surplus = [name for name in found if name not in expected]
+    return (
+        f"class names differ: only in the data set {missing or 'none'}, only in the predictions "
+        f"{surplus or 'none'}\n  data set:    {', '.join(expected)}\n  predictions: {', '.join(found)}"
+    )

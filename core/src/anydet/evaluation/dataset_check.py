@@ -1,0 +1,205 @@
+"""A data set, and predictions made on it, looked over for what makes numbers wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anydet.contract.checking.validate import validate
+from anydet.data.coco.dataset import find_annotations
+from anydet.data.dataset.protocols import Dataset, DatasetFormat
+from anydet.data.inspection.annotations import RARE, inspect_annotations
+from anydet.data.inspection.files import inspect_files
+from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
+from anydet.data.inspection.identifiers import inspect_identifiers
+from anydet.data.opening import DeferredFormat, open_dataset
+from anydet.errors import AnydetError, DatasetError
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.evaluator import Engine
+from anydet.evaluation.explanation.explain import explain
+from anydet.evaluation.reading import Inputs, read_inputs
+from anydet.types import GroundTruthColumns
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCheck:
+    """What was looked at and found.
+
+    Attributes:
+        dataset: what was named.
+        split: the split that was looked at.
+        source: where the annotations come from.
+        images: how many there are; 0 where they could not be read.
+        annotations: how many there are.
+        classes: how many there are.
+        findings: the broken first, then warnings and notes.
+    """
+
+    dataset: str
+    split: str
+    source: str
+    images: int
+    annotations: int
+    classes: int
+    findings: Sequence[DatasetFinding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is broken."""
+        return all(finding.severity != "broken" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``check-dataset --json`` prints."""
+        return {"ok": self.ok, **asdict(self), "findings": [asdict(one) for one in self.findings]}
+
+
+def check_dataset(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    predictions: Path | str | None = None,
+    box_format: str | None = None,
+    open_images: bool = True,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
+    engine: Engine | None = None,
+    report: Callable[[int], None] = lambda count: None,
+) -> DatasetCheck:
+    """Look a data set over; what is too broken to be opened is looked at as far as possible.
+
+    Args:
+        path: file or folder.
+        split: the split, or ``None`` for the first of ``splits.SPLITS`` that exists.
+        predictions: a file that is to fit the data set.
+        box_format: what its boxes are in; by default what the file says.
+        open_images: whether to read the headers of image files, and compare those that are equally long.
+        formats: what to try, or ``None`` for the built-in formats.
+        engine: who matches, for predictions; the best installed one by default.
+        report: is called with each further count of images whose files were looked at.
+
+    Raises:
+        DatasetError: there is no data set of a known format.
+    """
+    file = find_annotations(Path(path), split)
+    findings = list(inspect_identifiers(file)) if file else []
+    try:
+        dataset = open_dataset(path, split, formats=formats)
+    except DatasetError as exc:
+        if file is None:
+            raise
+        return _checked(str(path), None, None, [*findings, _unreadable(exc)])
+    truth = None
+    if dataset.source == "none":
+        problem = "images of a data set without labels"
+        findings.append(DatasetFinding("warning", "no annotations", len(dataset), problem))
+    else:
+        try:
+            truth = dataset.ground_truth()
+        except DatasetError as exc:
+            findings.append(_unreadable(*(_label_errors(dataset) or [exc])))
+        else:
+            findings += inspect_annotations(truth)
+    if open_images:
+        findings += inspect_files(dataset, report)
+    if predictions is not None and truth is not None:
+        findings += _predictions(dataset, predictions, box_format, engine or choose_engine())
+    return _checked(str(path), dataset, truth, findings)
+
+
+def _checked(
+    path: str,
+    dataset: Dataset | None,
+    truth: GroundTruthColumns | None,
+    findings: list[DatasetFinding],
+) -> DatasetCheck:
+    counts = (0, 0) if truth is None else (len(truth), len(truth.classes))
+    split, source, images = ("", "", 0) if dataset is None else (dataset.split, dataset.source, len(dataset))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return DatasetCheck(path, split, source, images, *counts, tuple(findings))
+
+
+def _unreadable(*errors: AnydetError) -> DatasetFinding:
+    return DatasetFinding(
+        "broken",
+        "unreadable",
+        len(errors),
+        "places that keep the data set from being read",
+        some(error.problem for error in errors),
+        errors[0].fix,
+    )
+
+
+def _label_errors(dataset: Dataset) -> list[AnydetError]:
+    """What is wrong with each image's labels, in files of their own."""
+    errors: list[AnydetError] = []
+    for i in range(len(dataset)):
+        try:
+            _ = dataset[i].labels
+        except DatasetError as exc:
+            errors.append(exc)
+    return errors
+
+
+def _predictions(
+    dataset: Dataset, path: Path | str, box_format: str | None, engine: Engine
+) -> Iterator[DatasetFinding]:
+    """Whether predictions fit the data set, and what explains it where they do not."""
+    report = validate(path, dataset, box_format=box_format, scanner=engine.scanner)
+    if report.errors:
+        yield DatasetFinding(
+            "broken",
+            "predictions misfit",
+            len(report.errors),
+            "places in the predictions that break the contract or do not fit the data set",
+            some(report.errors),
+            report.fix,
+        )
+    if report.warnings:
+        problem = "places in the predictions that are probably not meant"
+        yield DatasetFinding(
+            "warning", "odd predictions", len(report.warnings), problem, some(report.warnings)
+        )
+    if report.errors or dataset.source == "none":
+        return
+    try:
+        inputs = read_inputs(dataset, path, box_format=box_format, scanner=engine.scanner)
+    except AnydetError as exc:
+        yield DatasetFinding("broken", "predictions misfit", 1, "reason", (exc.problem,), exc.fix)
+        return
+    yield from _explained(inputs, engine)
+    yield from _never_predicted(inputs)
+
+
+def _explained(inputs: Inputs, engine: Engine) -> Iterator[DatasetFinding]:
+    """The usual mistakes; those that cost a measured part of AP are broken."""
+    used = inputs.context["box_format"]
+    for one in explain(inputs.detections, inputs.ground_truth, engine, box_format=used).explanations:
+        yield DatasetFinding(
+            "warning" if one.gain is None else "broken",
+            "predictions explained",
+            len(inputs.detections),
+            one.cause,
+            (one.evidence,),
+            one.what_to_do,
+        )
+
+
+def _never_predicted(inputs: Inputs) -> Iterator[DatasetFinding]:
+    classes = inputs.ground_truth.classes
+    annotated, found = (
+        np.bincount(ids, minlength=len(classes))
+        for ids in (inputs.ground_truth.labels.class_ids, inputs.detections.class_ids)
+    )
+    never = np.flatnonzero((annotated >= RARE) & (found == 0)).tolist()
+    if never:
+        yield DatasetFinding(
+            "warning",
+            "classes never predicted",
+            len(never),
+            f"classes with {RARE} annotations and more, and no detection",
+            some(f"{classes.names[i]} ({annotated[i]} annotations)" for i in never),
+            "check that the model knows them, and the order of class ids",
+        )

@@ -1,0 +1,230 @@
+"""A data set and a predictions file, read and laid over each other, ready for any evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from glob import glob
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.coco_results import coco_ids, load_coco_results
+from anydet.contract.reading.scanned import scan_predictions
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.opening import open_dataset
+from anydet.errors import ContractError, EvaluationError
+from anydet.evaluation.align import Aligned, align, named
+from anydet.evaluation.partial import take_images
+from anydet.scanner import COCO_RESULTS, Scanner
+from anydet.types import DetectionColumns, GroundTruthColumns
+
+_FRACTION = 2.0
+"""A box with a number above this is hardly one in fractions of its image."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What evaluators take, and where it came from.
+
+    Attributes:
+        detections: over ``ground_truth.images``.
+        ground_truth: of the images that are evaluated.
+        context: data set, split, limits and counts, for the protocol of results.
+        warnings: what lowers the numbers without being an error.
+    """
+
+    detections: DetectionColumns
+    ground_truth: GroundTruthColumns
+    context: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+PredictionPaths: TypeAlias = Path | str | Sequence[Path | str]
+"""A file, a folder of files, a pattern like ``parts/*.jsonl``, or a list of files."""
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+
+
+def read_inputs(
+    dataset: Dataset | Path | str,
+    predictions: Path | str,
+    *,
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+    scanner: Scanner | None = None,
+) -> Inputs:
+    """Read both sides and join images and classes; no image file is opened where sizes are stated.
+
+    Args:
+        dataset: an open data set, or its path; a COCO annotations file will do.
+        predictions: a file of the contract, or COCO results (whose boxes are always ``xywh_abs``).
+        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        split: the split, where ``dataset`` is a path.
+        max_images: only the first so many images of the data set, on both sides.
+        scanner: reads JSON files faster, with the same result.
+
+    Raises:
+        DatasetError: the data set cannot be read.
+        ContractError: the predictions break the contract or name images that the data set does not have.
+        EvaluationError: the two do not fit each other.
+    """
+    opened = _open(dataset, split, scanner)
+    truth = opened.ground_truth(max_images)
+    inputs, _ = _read(opened, truth, Path(predictions), box_format, max_images, scanner=scanner)
+    return inputs
+
+
+def read_parts(
+    dataset: Dataset | Path | str,
+    predictions: PredictionPaths,
+    *,
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+    scanner: Scanner | None = None,
+) -> Iterator[Inputs]:
+    """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
+
+    Each part has the images that its file mentions; a last one has those that no file does.
+
+    Raises:
+        AnydetError: as ``read_inputs``; ``EvaluationError`` where two files mention one image.
+    """
+    opened = _open(dataset, split, scanner)
+    paths = prediction_files(predictions)
+    truth = opened.ground_truth(max_images)
+    if len(paths) == 1:
+        yield _read(opened, truth, paths[0], box_format, max_images, scanner=scanner)[0]
+        return
+    owner = np.full(len(truth.images), -1, np.int64)
+    for number, path in enumerate(paths):
+        inputs, aligned = _read(opened, truth, path, box_format, max_images, scanner=scanner, part=True)
+        for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
+            raise EvaluationError(
+                f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
+                fix="give files that share no image",
+            )
+        owner[aligned.mentioned] = number
+        found, labeled = take_images(
+            inputs.detections, inputs.ground_truth, np.flatnonzero(aligned.mentioned)
+        )
+        yield replace(inputs, detections=found, ground_truth=labeled)
+    last, aligned = inputs, replace(aligned, missing=named(truth.images, owner < 0))
+    found, labeled = take_images(
+        last.detections.take(np.zeros(0, np.int64)), last.ground_truth, np.flatnonzero(owner < 0)
+    )
+    context = {**last.context, "predictions": ", ".join(map(str, paths))}
+    context["images_without_predictions"] = len(aligned.missing)
+    yield Inputs(found, labeled, context, tuple(_coverage_warnings(aligned, "the files do")))
+
+
+def prediction_files(predictions: PredictionPaths) -> list[Path]:
+    """The files that are meant; raises ``ContractError`` where there are none."""
+    if not isinstance(predictions, str | Path):
+        return [Path(path) for path in predictions]
+    path = Path(predictions)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    elif not path.exists() and any(mark in str(path) for mark in "*?["):
+        found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (an absolute pattern too)
+    else:
+        return [path]
+    if not found:
+        raise ContractError(
+            f"{path}: no predictions files there", fix=f"give files that end in {', '.join(_SUFFIXES)}"
+        )
+    return found
+
+
+def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | None) -> Dataset:
+    opened = open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
+    if opened.source == "none":
+        raise EvaluationError(
+            f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labeled data set"
+        )
+    return opened
+
+
+def _read(
+    dataset: Dataset,
+    truth: GroundTruthColumns,
+    path: Path,
+    box_format: str | None,
+    max_images: int | None,
+    *,
+    scanner: Scanner | None,
+    part: bool = False,
+) -> tuple[Inputs, Aligned]:
+    raw = _load(path, dataset, scanner)
+    used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
+    context = {
+        "dataset": str(dataset.root),
+        "split": dataset.split,
+        "max_images": max_images,
+        "predictions": str(path),
+        "box_format": used,
+        "images_without_predictions": len(aligned.missing),
+        "predicted_images_left_out": aligned.surplus,
+    }
+    if raw.areas is not None:
+        context["detection_area"] = "box where a result states one, else mask, as in pycocotools"
+    warnings = [*_format_warnings(raw, box_format)]
+    if not part:
+        warnings += _coverage_warnings(aligned, f"{path} does")
+    return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
+
+
+def _load(path: Path, dataset: Dataset, scanner: Scanner | None) -> RawPredictions:
+    """Predictions of any shape; those of COCO results are joined through the data set's own ids."""
+    quick = scan_predictions(path, scanner)
+    if isinstance(quick, RawPredictions):
+        return quick
+    if quick.reason == COCO_RESULTS or _is_coco(path):
+        return load_coco_results(path, *coco_ids(dataset.ground_truth()), scanner=scanner)
+    from anydet.contract.reading.load import load
+
+    return load(path)
+
+
+def _is_coco(path: Path) -> bool:
+    from anydet.contract.reading.opening import open_source
+
+    return open_source(path).shape == "coco"
+
+
+def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
+    conventions = (raw.meta or {}).get("conventions", {})
+    used = raw.box_format if asked is None or raw.shape == "coco" else asked
+    if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
+        yield (
+            f"{raw.path}: boxes are read as fractions of the image (cxcywh_norm), but most of them look like "
+            "pixels; say --bbox-format xyxy_abs, xywh_abs or cxcywh_abs"
+        )
+    if asked in (None, raw.box_format):
+        return
+    if raw.shape == "coco":
+        yield f"{raw.path}: boxes of COCO results are {raw.box_format}; {asked} was not used"
+    elif "bbox_format" in conventions:
+        yield f"{raw.path} says that its boxes are {raw.box_format}; they are read as {asked}, as asked"
+
+
+def _coverage_warnings(aligned: Aligned, who: str) -> Iterator[str]:
+    missing = aligned.missing
+    if missing:
+        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        yield (
+            f"{who} not mention {len(missing)} of the images ({first}); "
+            "they count as images without detections, which lowers AP"
+        )
+    ids = aligned.ground_truth.labels.annotation_ids
+    if ids is not None and (ids == 0).any():
+        yield (
+            "an annotation has id 0: pycocotools takes a match to it for a false positive, here it counts "
+            "as a match (--pycocotools-quirks does as pycocotools does)"
+        )
+    if not len(aligned.ground_truth):
+        yield "the images have no annotations at all: there is nothing to measure on"

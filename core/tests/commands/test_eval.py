@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.errors import EvaluationError, PluginError
+from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.evaluation.reading import read_inputs, read_parts
+from anydet.evaluation.run import prepare_evaluators
+from anydet.plugins.manager import Plugins
+
+
+@pytest.fixture
+def run():
+    """``anydet eval`` with core's own plugins; a traceback fails the test."""
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(main, ["eval", *map(str, arguments)], obj=Plugins(()))
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A COCO file with a cat and a dog, and results that find the cat and take the dog for one."""
+    truth = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 100, "height": 50} for i in (1, 2)],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": c, "bbox": [40, 15, 20, 20], "area": 400, "iscrowd": 0}
+            for i, c in ((1, 7), (2, 9))
+        ],
+    }
+    results = [
+        {"image_id": i, "category_id": 7, "bbox": [40, 15, 20, 20], "score": 1 - i / 8} for i in (1, 2)
+    ]
+    dataset, predictions = tmp_path / "instances_val2017.json", tmp_path / "results.json"
+    dataset.write_text(json.dumps(truth))
+    predictions.write_text(json.dumps(results))
+    return dataset, predictions
+
+
+def test_everything_that_applies_is_printed_and_the_rest_is_explained(run, files):
+    done = run("--dataset", files[0], "--predictions", files[1])
+    assert done.exit_code == 0, done.output
+    for name in ("coco", "tide", "confusion", "thresholds", "calibration"):
+        assert f"\n{name}\n" in done.stdout
+    assert "coco-segm: left out, 2 of 2 annotations have no segmentation" in done.stderr
+    assert "label-errors" not in done.output
+
+
+def test_json_holds_flat_numbers_tables_and_what_was_left_out(run, files):
+    done = run("--dataset", files[0], "--predictions", files[1], "--json", "-")
+    value = json.loads(done.stdout)
+    assert value["metrics"]["coco/AP"] == value["results"]["coco"]["metrics"]["AP"] == pytest.approx(0.5)
+    assert value["metrics"]["tide/dAP_Cls"] == 0.5
+    assert value["results"]["tide"]["tables"][0]["rows"][0] == ["Cls", 0.5, 1]
+    assert "coco-segm" in value["skipped"]
+    assert value["protocol"]["predictions"] == str(files[1])
+
+
+def test_named_evaluators_run_alone(run, files):
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "label-errors", "--json", "-")
+    (rows,) = (table["rows"] for table in json.loads(done.stdout)["results"]["label-errors"]["tables"])
+    assert [row[:4] for row in rows] == [["wrong_label", "2.jpg", "cat", "dog"]]
+
+
+def test_an_evaluator_that_is_named_must_apply_and_exist(run, files):
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "coco,coco-segm")
+    assert done.exit_code == 1
+    assert "coco-segm does not apply: 2 of 2 annotations have no segmentation" in done.stderr
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "coko")
+    assert done.exit_code == 1
+    assert "no evaluator called 'coko'" in done.stderr
+
+
+def test_long_tables_are_cut_and_say_so(run, files):
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "tide", "--rows", "3")
+    assert "5 more rows, in --json or with --rows 8" in done.stdout
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "tide", "--rows", "0")
+    assert "what errors cost" not in done.stdout
+
+
+def test_the_library_gives_what_the_command_prints_with_any_engine(files, engine):
+    inputs = read_inputs(*files)
+    plugins = Plugins(())
+    ours = prepare_evaluators([inputs], plugins=plugins, engine=engine).overview()
+    reference = prepare_evaluators([inputs], plugins=plugins, engine=PycocotoolsEngine()).overview()
+    assert ours.metrics == reference.metrics
+    with pytest.raises(EvaluationError, match="no image"):
+        prepare_evaluators([], plugins=plugins)
+    with pytest.raises(PluginError):
+        prepare_evaluators([inputs], ["nothing"], plugins=plugins)
+
+
+THIRD_PARTY = """
+from anydet.plugins import EvaluatorSpec, hookimpl
+
+
+class Result:
+    def __init__(self, found):
+        self.metrics, self.tables = {"found": float(found)}, ()
+
+    def as_dict(self):
+        return {"metrics": self.metrics}
+
+
+class Counting:
+    name = "counting"
+
+    def __init__(self, ground_truth):
+        self.found = 0
+
+    def applies(self, detections, ground_truth):
+        return None if len(detections) else "nothing was detected"
+
+    def add(self, detections, ground_truth):
+        self.found += len(detections)
+
+    def result(self):
+        return Result(self.found)
+
+
+@hookimpl
+def register_evaluators(register):
+    register(EvaluatorSpec("counting", "counting_plugin:Counting", "how many detections there are"))
+"""
+
+
+def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
+    (tmp_path / "counting_plugin.py").write_text(THIRD_PARTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins([EntryPoint("counting", "counting_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--json", "-"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert json.loads(done.stdout)["metrics"]["counting/found"] == 2.0
+    files[1].write_text("[]")
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert json.loads(done.stdout)["skipped"]["counting"] == "nothing was detected"
+
+
+def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
+    dataset, whole = files
+    rows = json.loads(whole.read_text())
+    (tmp_path / "parts").mkdir()
+    for i, row in enumerate(rows):
+        (tmp_path / "parts" / f"{i}.json").write_text(json.dumps([row]))
+    names = ["coco", "tide", "confusion", "thresholds", "calibration", "label-errors"]
+    one, many = (
+        prepare_evaluators(read_parts(dataset, path), names, plugins=Plugins(())).overview()
+        for path in (whole, tmp_path / "parts")
+    )
+    for name in names:
+        ours, theirs = (overview.results[name].as_dict() for overview in (one, many))
+        assert {**ours, "protocol": None} == {**theirs, "protocol": None}

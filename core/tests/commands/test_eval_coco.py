@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.commands import eval_coco
+from anydet.evaluation.coco import evaluate_coco
+from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.evaluation.reading import read_inputs
+from anydet.geometry.boxes import BOX_FORMATS
+from anydet.plugins.manager import Plugins
+
+AP = {"bbox": 0.504581, "segm": 0.319545, "keypoints": 0.504884}
+
+
+@pytest.fixture
+def run():
+    """``anydet eval-coco`` with core's own plugins; a traceback fails the test."""
+    plugins = Plugins(())
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(main, ["eval-coco", *map(str, arguments)], obj=plugins)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A COCO file of three images with a cat each, and predictions that find two of them."""
+    truth = {
+        "images": [{"id": 30 - i, "file_name": f"{i}.jpg", "width": 100, "height": 50} for i in range(3)],
+        "categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": 30 - i,
+                "category_id": 7,
+                "bbox": [40, 15, 20, 20],
+                "area": 400,
+                "iscrowd": 0,
+            }
+            for i in range(3)
+        ],
+    }
+    detection = {"class_id": 0, "score": 0.5, "bbox": {"cx": 0.5, "cy": 0.5, "w": 0.2, "h": 0.4}}
+    dataset, predictions = tmp_path / "instances_val2017.json", tmp_path / "predictions.json"
+    dataset.write_text(json.dumps(truth))
+
+    def write(*, images=("0.jpg", "1.jpg"), classes=None, **changes):
+        entries = [{"image": image, "detections": [{**detection, **changes}]} for image in images]
+        meta = {} if classes is None else {"classes": classes}
+        predictions.write_text(json.dumps({"predictions": entries, "meta": meta}))
+        return "--dataset", dataset, "--predictions", predictions
+
+    return write
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm", "keypoints"])
+def test_coco_result_files_give_the_bits_of_pycocotools(iou_type, run, read_problem, reference, tmp_path):
+    problem, truth, results = read_problem(iou_type)
+    out = tmp_path / "out.json"
+    done = run("--dataset", truth, "--predictions", results, "--iou-type", iou_type, "--json", out)
+    assert done.exit_code == 0, done.output
+    metrics = json.loads(out.read_text())["metrics"]
+    assert [-1 if v is None else v for v in metrics.values()] == reference(problem, iou_type).stats.tolist()
+    assert metrics["AP"] == pytest.approx(AP[iou_type], abs=1e-6)
+    assert f"AP      {metrics['AP']:.4f}\n" in done.stdout
+
+
+def test_the_table_says_na_where_coco_says_minus_one_and_json_null(run, scene):
+    done = run(*scene(), "--per-class")
+    assert "APl        n/a\n" in done.stdout
+    assert re.search(r"│ dog   │ +n/a │", done.stdout)
+    done = run(*scene(), "--json", "-")
+    written = json.loads(done.stdout)
+    assert written["metrics"]["APl"] is None
+    assert written["per_class"][1]["name"] == "dog"
+    assert written["per_class"][1]["AP"] is None
+    assert written["metrics"]["AR100"] == pytest.approx(2 / 3)
+
+
+def test_the_split_and_missing_images_are_told_on_stderr_and_in_the_protocol(run, scene):
+    done = run(*scene(), "--json", "-")
+    assert "3 images, split val2017" in done.stderr
+    assert "does not mention 1 of the images (2.jpg)" in done.stderr
+    protocol = json.loads(done.stdout)["protocol"]
+    assert protocol["images_without_predictions"] == 1
+    assert (protocol["split"], protocol["max_images"], protocol["images"]) == ("val2017", None, 3)
+    assert protocol["ground_truth"] == "instances_val2017.json"
+
+
+def test_a_limit_restricts_both_sides(run, scene):
+    done = run(*scene(), "--max-images", 1, "--json", "-")
+    written = json.loads(done.stdout)
+    assert written["metrics"]["AR100"] == 1.0
+    assert (written["protocol"]["images"], written["protocol"]["annotations"]) == (1, 1)
+    assert (written["protocol"]["detections"], written["protocol"]["predicted_images_left_out"]) == (1, 1)
+    assert written["protocol"]["max_images"] == 1
+
+
+def test_a_dry_run_counts_and_evaluates_nothing(run, scene):
+    done = run(*scene(), "--dry-run")
+    assert done.exit_code == 0
+    assert "3 images (1 without predictions), 3 annotations, 2 detections" in done.stdout
+    assert "nothing was evaluated" in done.stderr
+    assert "AP50" not in done.stdout
+
+
+def test_a_dry_run_finds_what_does_not_fit(run, scene):
+    assert run(*scene(class_id=5), "--dry-run").exit_code == 1
+    assert run(*scene(), "--dry-run", "--iou-type", "segm").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": ("9.jpg",)}, "'9.jpg' is not in the data set"),
+        ({"class_id": 5}, "class ids that the data set does not have: 5"),
+        ({"classes": ["cat", "cow"]}, "only in the predictions ['cow']"),
+        ({"score": 1.5}, "predictions[0].detections[0].score"),
+    ],
+)
+def test_what_does_not_fit_is_named_without_traceback(changes, message, run, scene):
+    done = run(*scene(**changes))
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--split", "test"), 1, "no split 'test'"),
+        (("--engine", "fastest"), 1, "no engine called 'fastest' (known: pycocotools"),
+        (("--iou-type", "boxes"), 2, "'boxes' is not one of"),
+        (("--bbox-format", "xyxy"), 2, "'xyxy' is not one of"),
+        (("--keypoint-sigmas", "a,b"), 2, "not a list of positive numbers"),
+        (("--max-images", "0"), 2, "not in the range"),
+    ],
+)
+def test_wrong_options_have_their_exit_codes(arguments, code, message, run, scene):
+    done = run(*scene(), *arguments)
+    assert done.exit_code == code
+    assert message in done.stderr
+
+
+def test_missing_files_are_named(run, scene, tmp_path):
+    good = scene()
+    done = run(*good[:2], "--predictions", tmp_path / "none.json")
+    assert done.exit_code == 1
+    assert "none.json: no such file" in done.stderr
+    done = run("--dataset", tmp_path / "nowhere", *good[2:])
+    assert done.exit_code == 1
+    assert "nowhere: no such data set" in done.stderr
+
+
+def test_coco_results_need_a_data_set_with_image_ids(run, tmp_path):
+    (tmp_path / "images" / "val").mkdir(parents=True)
+    (tmp_path / "labels" / "val").mkdir(parents=True)
+    (tmp_path / "images" / "val" / "1.jpg").write_bytes(_jpeg())
+    (tmp_path / "labels" / "val" / "1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    results = tmp_path / "results.json"
+    results.write_text('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]')
+    done = run("--dataset", tmp_path, "--predictions", results)
+    assert done.exit_code == 1
+    assert "COCO results name images by id" in done.stderr
+
+
+def _jpeg():
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (64, 48)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_a_data_set_without_annotations_is_an_error(run, scene, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "0.jpg").write_bytes(_jpeg())
+    done = run("--dataset", folder, *scene()[2:])
+    assert done.exit_code == 1
+    assert "no annotations to evaluate against" in done.stderr
+
+
+def test_boxes_are_read_in_the_format_named(run, scene):
+    arguments = scene(bbox=[40, 15, 60, 35])
+    assert (
+        json.loads(run(*arguments, "--bbox-format", "xyxy_abs", "--json", "-").stdout)["metrics"]["AP"] > 0.6
+    )
+    assert (
+        json.loads(run(*arguments, "--bbox-format", "xywh_abs", "--json", "-").stdout)["metrics"]["AP"] == 0
+    )
+
+
+def test_pixels_that_are_read_as_fractions_get_a_warning(run, scene):
+    said = run(*scene(bbox=[40, 15, 60, 35]))
+    assert "look like pixels; say --bbox-format" in said.stderr
+    assert "look like pixels" not in run(*scene(bbox=[0.5, 0.5, 0.2, 0.4])).stderr
+
+
+def test_the_formats_offered_are_those_that_can_be_read():
+    assert eval_coco.BOX_FORMATS == BOX_FORMATS
+
+
+def test_a_format_other_than_the_file_says_is_used_with_a_warning(run, scene):
+    _, _, _, predictions = arguments = scene(bbox=[40, 15, 60, 35])
+    document = json.loads(predictions.read_text())
+    document["meta"]["conventions"] = {"bbox_format": "xyxy_abs"}
+    predictions.write_text(json.dumps(document))
+    said = run(*arguments, "--json", "-")
+    assert json.loads(said.stdout)["protocol"]["box_format"] == "xyxy_abs"
+    assert "warning: " + str(predictions) + " says" not in said.stderr
+    asked = run(*arguments, "--bbox-format", "xywh_abs", "--json", "-")
+    assert json.loads(asked.stdout)["protocol"]["box_format"] == "xywh_abs"
+    assert "says that its boxes are xyxy_abs; they are read as xywh_abs" in asked.stderr
+
+
+def test_the_help_shows_an_example_line_by_line(run):
+    assert "\n    anydet eval-coco --dataset data/scenes --predictions predictions.json --per-class\n" in (
+        run("--help").stdout
+    )
+
+
+def test_importing_the_command_imports_nothing_heavy():
+    code = (
+        "import sys, anydet.commands.eval_coco; print(*sorted({'numpy', 'rich', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_json_output_appears_whole_or_not_at_all(run, scene, tmp_path):
+    out = tmp_path / "new" / "out.json"
+    assert run(*scene(class_id=5), "--json", out).exit_code == 1
+    assert not out.exists()
+    assert run(*scene(), "--json", out).exit_code == 0
+    assert [path.name for path in out.parent.iterdir()] == ["out.json"]
+
+
+def test_the_library_gives_what_the_command_prints(run, scene):
+    arguments = scene()
+    printed = json.loads(run(*arguments, "--json", "-").stdout)
+    assert evaluate_coco(arguments[1], arguments[3], engine=PycocotoolsEngine()).as_dict() == printed
+    assert len(read_inputs(arguments[1], arguments[3]).detections) == 2
+
+
+def test_the_tool_that_existing_users_type_runs_the_same_command(scene):
+    tool = Path(__file__).resolve().parents[3] / "tools" / "eval_coco.py"
+    arguments = map(str, (*scene(), "--bbox-format", "cxcywh_norm", "--max-images", 2, "--dry-run"))
+    done = subprocess.run([sys.executable, tool, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 images (0 without predictions)" in done.stdout

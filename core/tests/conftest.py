@@ -1,0 +1,246 @@
+"""COCO problems as dictionaries, their columns, and what pycocotools itself makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from anydet.evaluation.engines import choose_engine
+from anydet.geometry import masks
+from anydet.plugins.manager import Plugins
+from anydet.types import RLE, ClassTable, DetectionColumns, Federation, GroundTruthColumns, Labels
+
+Problem = tuple[dict[str, Any], list[dict[str, Any]]]
+SIDE = 64
+KEYPOINTS = 3
+
+
+def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None, **params: Any) -> Any:
+    """``COCOeval`` on dictionaries, by the book; ``params`` are set as attributes of its ``Params``."""
+    truth, results = copy.deepcopy(problem)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        if results:
+            found = coco.loadRes(results)
+        else:  # loadRes cannot take an empty list
+            found = COCO()
+            found.dataset = {**truth, "annotations": []}
+            found.createIndex()
+        run = COCOeval(coco, found, iou_type)
+        if sigmas is not None:
+            run.params.kpt_oks_sigmas = np.array(sigmas)
+        for name, value in params.items():
+            setattr(run.params, name, value)
+        run.evaluate()
+        run.accumulate()
+        if not params:
+            run.summarize()
+    return run
+
+
+def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
+    """The same problem as columns; classes and images in the order of the dictionaries."""
+    truth, results = problem
+    images = {image["id"]: i for i, image in enumerate(truth["images"])}
+    classes = {category["id"]: i for i, category in enumerate(truth["categories"])}
+    keys = tuple(image["file_name"] for image in truth["images"])
+    sizes = np.array([[m["width"], m["height"]] for m in truth["images"]], np.int64).reshape(-1, 2)
+    rows = truth["annotations"]
+    labels = Labels(
+        class_ids=_integers(classes[row["category_id"]] for row in rows),
+        boxes_xywh_px=_floats((row["bbox"] for row in rows), (-1, 4)),
+        areas=_floats((row["area"] for row in rows), (-1,)),
+        iscrowd=_integers(row["iscrowd"] for row in rows).astype(np.bool_),
+        segmentations=tuple(_segmentation(r["segmentation"], r["image_id"], truth) for r in rows)
+        if all("segmentation" in row for row in rows)
+        else None,
+        keypoints=_keypoints(rows),
+        annotation_ids=_integers(row["id"] for row in rows),
+    )
+    frequencies = tuple(c["frequency"] for c in truth["categories"] if "frequency" in c)
+    table = ClassTable(tuple(c["name"] for c in truth["categories"]), tuple(classes), frequencies)
+    ground_truth = GroundTruthColumns(
+        keys,
+        sizes,
+        _integers(images[row["image_id"]] for row in rows),
+        labels,
+        table,
+        "test",
+        _integers(images),
+        _federation(truth, classes) if frequencies else None,
+    )
+    boxes = _floats((row.get("bbox", [0, 0, 0, 0]) for row in results), (-1, 4))
+    detections = DetectionColumns(
+        keys,
+        sizes,
+        _integers(images[row["image_id"]] for row in results),
+        _integers(classes[row["category_id"]] for row in results),
+        boxes,
+        _floats((row["score"] for row in results), (-1,)),
+        boxes[:, 2] * boxes[:, 3],
+        masks=tuple(_segmentation(row["segmentation"], row["image_id"], truth) for row in results)
+        if all("segmentation" in row for row in results)
+        else None,
+        keypoints=_keypoints(results),
+    )
+    return detections, ground_truth
+
+
+def _federation(truth: dict[str, Any], classes: dict[int, int]) -> Federation:
+    fields = ("neg_category_ids", "not_exhaustive_category_ids")
+    pairs = [
+        _integers(
+            number for i, m in enumerate(truth["images"]) for c in m[field] for number in (i, classes[c])
+        ).reshape(-1, 2)
+        for field in fields
+    ]
+    return Federation(*pairs)
+
+
+def _integers(values: Any) -> Any:
+    return np.array(list(values), np.int64)
+
+
+def _floats(values: Any, shape: Any) -> Any:
+    return np.array(list(values), np.float64).reshape(shape)
+
+
+def _keypoints(rows: list[dict[str, Any]]) -> Any:
+    if not all("keypoints" in row for row in rows) or not rows:
+        return None
+    return _floats((row["keypoints"] for row in rows), (len(rows), -1, 3))
+
+
+def _segmentation(segmentation: Any, image_id: int, truth: dict[str, Any]) -> Any:
+    if isinstance(segmentation, list):
+        return tuple(tuple(map(float, ring)) for ring in segmentation)
+    size = tuple(segmentation["size"])
+    if isinstance(segmentation["counts"], list):
+        return masks.from_uncompressed(segmentation["counts"], size)
+    counts = segmentation["counts"]
+    return RLE(size, counts if isinstance(counts, str) else counts.decode())
+
+
+@st.composite
+def problems(draw: Any, iou_type: str = "bbox") -> Problem:
+    """Small problems with crowds, ties, empty boxes, areas on the borders, unused classes and images."""
+    number = st.integers(0, SIDE // 2)
+    image_ids = draw(st.lists(st.integers(0, 9), max_size=4, unique=True))
+    class_ids = draw(st.lists(st.integers(0, 9), max_size=3, unique=True))
+    truth: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in image_ids],
+        "categories": [{"id": i, "name": f"class{i}"} for i in sorted(class_ids)],
+        "annotations": [],
+    }
+    if not image_ids or not class_ids:
+        return truth, []
+    things = st.fixed_dictionaries(
+        {
+            "image_id": st.sampled_from(image_ids),
+            "category_id": st.sampled_from(class_ids),
+            "bbox": st.tuples(number, number, number, number).map(list),
+        }
+    )
+    found = draw(st.lists(things, max_size=12))
+    near = st.tuples(st.sampled_from(found or [None]), st.integers(0, 3))
+    targets = draw(st.lists(st.one_of(things, near.map(_shifted)) if found else things, max_size=8))
+    for row in found:
+        row["score"] = draw(st.sampled_from([0.0, 0.25, 0.5, 0.5000001, 1.0]))
+        _shape(draw, row, iou_type, truth=False)
+    for i, target in enumerate(targets, start=1):
+        area = draw(st.sampled_from([0.0, 5.0, 1023.5, 1024.0, 9216.0, 9216.5, None]))
+        row = {**target, "id": i, "area": target["bbox"][2] * target["bbox"][3] if area is None else area}
+        row["iscrowd"] = draw(st.sampled_from([0, 0, 0, 1]))
+        _shape(draw, row, iou_type, truth=True)
+        truth["annotations"].append(row)
+    return truth, found
+
+
+def _shifted(pair: tuple[dict[str, Any], int]) -> dict[str, Any]:
+    """A target near a detection, so that IoU thresholds matter."""
+    row, shift = pair
+    return {**row, "bbox": [row["bbox"][0] + shift, *row["bbox"][1:]]}
+
+
+def _shape(draw: Any, row: dict[str, Any], iou_type: str, *, truth: bool) -> None:
+    """Give a row the mask or the keypoints that go with its box."""
+    x, y, w, h = row["bbox"]
+    if iou_type == "segm":
+        mask = np.zeros((SIDE, SIDE), np.bool_)
+        mask[y : y + h, x : x + w] = True
+        row["segmentation"] = masks.to_coco(masks.encode(mask))
+        if truth and draw(st.booleans()):
+            row["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+        if not truth:
+            del row["bbox"]  # with it, loadRes would take the box's area for the mask's
+    if iou_type == "keypoints":
+        visible = [draw(st.sampled_from([0, 1, 2])) for _ in range(KEYPOINTS)]
+        row["keypoints"] = [v for k in range(KEYPOINTS) for v in (x + k * w // 2, y + k, visible[k])]
+        if truth:
+            row["num_keypoints"] = sum(v > 0 for v in visible)
+
+
+@pytest.fixture(scope="session", params=sorted(Plugins.from_env().specs("engines")))
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Each installed engine."""
+    return choose_engine(name=request.param)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Callable[..., Any]:
+    """``run_pycocotools``."""
+    return run_pycocotools
+
+
+@pytest.fixture(scope="session")
+def columns() -> Callable[[Problem], tuple[DetectionColumns, GroundTruthColumns]]:
+    """``columns_of``."""
+    return columns_of
+
+
+@pytest.fixture(scope="session")
+def random_problems() -> Callable[[str], st.SearchStrategy[Problem]]:
+    """``problems``, to draw from with ``st.data()``."""
+    return problems
+
+
+@pytest.fixture(scope="session")
+def read_problem(shared_data: Path) -> Callable[[str], tuple[Problem, Path, Path]]:
+    """The real COCO result files: dictionaries, and the paths of ground truth and results."""
+    folder = shared_data / "coco_results"
+    instances = "val2014_100/instances_val2014"
+    files = {
+        "bbox": (f"{instances}_100.json", f"{instances}_fakebbox100_results.json"),
+        "segm": (f"{instances}_100.json", f"{instances}_fakesegm100_results.json"),
+        "keypoints": ("keypoints/gt_dataset.json", "keypoints/dt_dataset.json"),
+    }
+
+    def read(iou_type: str) -> tuple[Problem, Path, Path]:
+        truth, results = (folder / name for name in files[iou_type])
+        return (json.loads(truth.read_text()), json.loads(results.read_text())), truth, results
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the repository."""
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    path = Path(os.environ.get("ANYDET_SHARED_DATA", default))
+    if not path.is_dir():
+        pytest.skip(f"needs the real data of ANYDET_SHARED_DATA; {path} is not there")
+    return path

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from anydet.contract.checking.repair import repair
+from anydet.contract.checking.validate import validate
+from anydet.errors import ContractError, OptionError
+
+EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples"
+UNREPAIRABLE = {
+    "coco-results.json",
+    "document-empty.json",
+    "document-number.json",
+    "document-trailing.json",
+    "document-truncated.json",
+    "lines-version-newer.jsonl",
+    "predictions-object.json",
+    "version-newer.json",
+    "version-without-predictions.json",
+}
+
+
+def repaired(tmp_path: Path, document: Any) -> tuple[Any, list[str]]:
+    path, out = tmp_path / "p.json", tmp_path / "out.json"
+    path.write_text(json.dumps(document))
+    before = path.read_bytes()
+    changes = [line.removeprefix(f"{path}: ") for line in repair(path, out)]
+    assert path.read_bytes() == before
+    assert validate(out).ok
+    return json.loads(out.read_text()), changes
+
+
+def detection(**fields: Any) -> dict[str, Any]:
+    return {"class_id": 0, "score": 0.5, "bbox": [0.5, 0.5, 0.5, 0.5], **fields}
+
+
+def test_a_valid_file_is_copied_without_a_change(tmp_path: Path) -> None:
+    document = [{"image": "a", "detections": [detection(bbox=[0.1, 0.5, 0.2, 1.0])]}]
+    assert repaired(tmp_path, document) == (document, [])
+
+
+def test_scores_and_boxes_are_clamped_and_each_change_is_told(tmp_path: Path) -> None:
+    rows = [detection(score=1.7), detection(score=-1), detection(bbox=[0.0, 0.5, 0.5, 0.5])]
+    (entry,), changes = repaired(tmp_path, [{"image": "a", "detections": rows}])
+    assert [d["score"] for d in entry["detections"]] == [1, 0, 0.5]
+    assert entry["detections"][2]["bbox"] == [0.125, 0.5, 0.25, 0.5]
+    assert changes == [
+        "[0].detections[0].score: 1.7 clamped to 1",
+        "[0].detections[1].score: -1 clamped to 0",
+        "[0].detections[2].bbox: [0.0, 0.5, 0.5, 0.5] clipped to [0.125, 0.5, 0.25, 0.5]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("box_format", "box", "clipped"),
+    [
+        ("cxcywh_abs", [8, 2, 4, 2], [7, 2, 2, 2]),
+        ("xywh_abs", [6, 1, 4, 2], [6, 1, 2, 2]),
+        ("xyxy_abs", [6, 1, 10, 3], [6, 1, 8, 3]),
+    ],
+)
+def test_boxes_in_pixels_are_clipped_in_their_own_format(
+    box_format: str, box: Any, clipped: Any, tmp_path: Path
+) -> None:
+    entry = {"image": "a", "image_size": {"width": 8, "height": 4}, "detections": [detection(bbox=box)]}
+    unknown = {"image": "b", "detections": [detection(bbox=box)]}
+    document = {"predictions": [entry, unknown], "meta": {"conventions": {"bbox_format": box_format}}}
+    result, _ = repaired(tmp_path, document)
+    assert result["predictions"][0]["detections"][0]["bbox"] == clipped
+    assert result["predictions"][1]["detections"][0]["bbox"] == box
+
+
+def test_unknown_keys_move_to_extra_and_broken_fields_go(tmp_path: Path) -> None:
+    row = detection(track=7, extra={"a": 1}, rot6d=[1, 2], log_z="far", mask={"size": [1, 1], "counts": "5"})
+    (entry,), changes = repaired(tmp_path, [{"image": "a", "detections": [row], "sizes": 3}])
+    assert entry == {
+        "image": "a",
+        "detections": [detection(extra={"track": 7, "a": 1})],
+        "extra": {"sizes": 3},
+    }
+    assert sorted(changes) == [
+        '[0].detections[0].log_z: field log_z dropped: "far" where a number belongs',
+        "[0].detections[0].mask: mask dropped: counts decode to 5 pixels where 1 x 1 = 1 belong",
+        "[0].detections[0].rot6d: field rot6d dropped: 2 items where 6 belong",
+        "[0].detections[0].track: unknown key moved to extra",
+        "[0].sizes: unknown key moved to extra",
+    ]
+
+
+def test_what_cannot_be_kept_is_dropped_and_told(tmp_path: Path) -> None:
+    rows = [
+        detection(score=float("nan")),
+        detection(class_id="0"),
+        detection(bbox=[2, 2, 0.1, 0.1]),
+        5,
+        detection(),
+    ]
+    entries = [{"image": "a", "detections": rows}, {"image": "a", "detections": []}, {"detections": []}, "b"]
+    meta = {"adapter": "toy", "images": -1, "tta": {"enabled": "no", "seed": 1}, "notes": 1}
+    result, changes = repaired(tmp_path, {"predictions": entries, "meta": meta, "notes": 1})
+    assert result == {
+        "schema_version": 1,
+        "predictions": [{"image": "a", "detections": [detection()]}],
+        "meta": {"adapter": "toy", "tta": {"seed": 1}},
+    }
+    assert changes == [
+        "notes: unknown key; known: schema_version, predictions, meta (left out)",
+        "meta.notes: dropped: unknown key; free data may go into 'extra'",
+        "meta.images: dropped: -1 is below the minimum 0",
+        'meta.tta.enabled: dropped: "no" where true or false belongs',
+        "predictions[0].detections[0]: detection dropped: score: NaN is not a finite number",
+        'predictions[0].detections[1]: detection dropped: class_id: "0" where an integer belongs',
+        "predictions[0].detections[2]: detection dropped: its box is outside the image",
+        "predictions[0].detections[3]: detection dropped: 5 where an object belongs",
+        "predictions[1]: entry dropped: a second one for image a",
+        "predictions[2]: entry dropped: no image key",
+        "predictions[3]: entry dropped: no image key",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "invalid").iterdir()), ids=lambda p: p.name)
+def test_every_invalid_example_comes_out_valid_or_is_refused(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"out{path.suffix}"
+    if path.name in UNREPAIRABLE:
+        with pytest.raises(ContractError):
+            repair(path, out)
+        assert not out.exists()
+    else:
+        assert repair(path, out)
+        assert validate(out).errors == ()
+
+
+def test_a_file_is_never_repaired_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("[]")
+    with pytest.raises(OptionError, match="is the file to repair"):
+        repair(path, path)
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 3), st.floats(), st.text(max_size=2)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+names = ["class_id", "score", "bbox", "state", "mask", "keypoints", "R", "t", "log_z", "extra", "odd"]
+garbled = st.dictionaries(st.sampled_from(names), values).map(lambda fields: detection(**fields))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.dictionaries(st.sampled_from(names), values).map(lambda d: {**detection(), **d}), max_size=3
+    )
+)
+def test_whatever_is_in_an_entry_the_repaired_file_is_valid(rows: Any, tmp_path: Path) -> None:
+    repaired(tmp_path, {"predictions": [{"image": "a", "detections": rows}], "meta": {}})

@@ -1,0 +1,216 @@
+"""``anydet doctor``: what it looks at, and when it says that something is broken."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, version
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from anydet.commands.doctor import command
+from anydet.doctor import survey
+from anydet.doctor.requirement import Requirement
+from anydet.doctor.survey import folder_finding, package_finding
+from anydet.doctor.trial import Trial, run_trial, run_trials
+from anydet.plugins.manager import Plugins
+
+BROKEN = Path(__file__).parents[2] / "tests/plugins/broken/src"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "allowed"),
+    [
+        ("numpy<3,>=1.26", "1.26.0", True),
+        ("numpy<3,>=1.26", "2.4.1", True),
+        ("numpy<3,>=1.26", "1.9", False),
+        ("numpy<3,>=1.26", "3.0.0", False),
+        ("torch>=2.4; extra == 'torch'", "2.10.0+cpu", True),
+        ("torch>=2.4; extra == 'torch'", "2.4", True),
+        ("anydet-onnxruntime; extra == 'onnx'", "0.0.1", True),
+    ],
+)
+def test_a_version_is_held_to_its_declared_range(text, found, allowed):
+    assert Requirement.parse(text).allows(found) == allowed
+
+
+def test_what_is_missing_is_broken_where_it_is_required_and_missing_where_it_is_optional():
+    required, optional = (
+        package_finding(Requirement.parse(f"a-package-nobody-has>=1{marker}"), {})
+        for marker in ("", "; extra == 'plot'")
+    )
+    assert (required.state, optional.state) == ("broken", "missing")
+
+
+def test_an_installed_package_outside_its_range_is_broken():
+    finding = package_finding(Requirement.parse("numpy>=99"), {})
+    assert finding.state == "broken"
+    assert finding.detail == f"{version('numpy')} is not >=99 (required)"
+
+
+@pytest.fixture
+def sad(tmp_path, monkeypatch):
+    """A package that is installed: what its one module does is the test's."""
+    info = tmp_path / "sad_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sad-package\nVersion: 1.0\n")
+    (info / "RECORD").write_text("sad_package.py,,\nsad_package.pyc,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "sad_package.py"
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("print('hello')\nraise OSError('no such library')", "OSError: no such library"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
+            f"its process died ({signal.strsignal(signal.SIGSEGV)})",
+        ),
+        (
+            "import os, sys\nsys.stderr.write('oh no\\n')\nos._exit(3)",
+            "its process died (exit code 3): oh no",
+        ),
+        ("import sys\nsys.exit('not today')", "SystemExit: not today"),
+    ],
+)
+def test_an_installed_package_whose_import_fails_is_broken_even_where_it_crashes(sad, code, detail):
+    sad.write_text(code)
+    trial = Trial("sad_package")
+    finding = package_finding(Requirement.parse("sad-package>=1"), {trial: run_trial(trial)})
+    assert (finding.state, finding.detail) == ("broken", detail)
+
+
+def test_a_sound_package_is_found_with_its_version_whatever_it_prints(sad):
+    sad.write_text("import os\nprint('hello')\nos.write(1, b'no line end')")
+    verdicts = run_trials([Trial("sad_package"), Trial("sad_package")])
+    finding = package_finding(Requirement.parse("sad-package>=1"), verdicts)
+    assert (finding.state, finding.detail) == ("ok", "1.0")
+
+
+def test_without_a_trial_files_that_are_gone_are_found(sad):
+    wanted = Requirement.parse("sad-package>=1")
+    assert package_finding(wanted, {}).detail == "1 of its files are missing, such as sad_package.py"
+    sad.touch()
+    assert package_finding(wanted, {}).state == "ok", "compiled files come and go"
+
+
+def test_every_dependency_of_core_is_found_once_and_works(monkeypatch):
+    lines = [line for line in survey.requires("anydet") if "extra" not in line]
+    repeated = [*lines, *lines, "anydet[plot]; extra == 'all'"]
+    monkeypatch.setattr(survey, "requires", lambda _name: repeated)
+    listed = [finding for finding in survey.diagnose(Plugins([])) if finding.group == "package"]
+    findings = {finding.name.lower(): finding for finding in listed}
+    assert len(listed) == len(findings) == len(lines) + 1
+    assert findings["numpy"].detail == version("numpy")
+    assert {"anydet", "pillow", "pyyaml"} <= findings.keys()
+    assert {finding.state for finding in listed} == {"ok"}
+
+
+def test_what_is_still_imported_is_told(sad):
+    sad.touch()
+    told: list[str] = []
+    run_trials([Trial("sad_package"), Trial("json")], told.append)
+    assert told[0] == "sad_package, json"
+    assert told[-1] == ""
+
+
+def test_a_folder_that_cannot_be_written_to_says_why(tmp_path):
+    assert folder_finding("current", tmp_path).state == "ok"
+    finding = folder_finding("current", tmp_path / "absent")
+    assert finding.state == "unavailable"
+    assert "No such file or directory" in finding.detail
+
+
+@pytest.fixture
+def few_packages(monkeypatch):
+    """Without the heavy extras, whose import takes seconds."""
+    lines = ["numpy>=1.26", "a-package-nobody-has>=1; extra == 'plot'"]
+    monkeypatch.setattr(survey, "requires", lambda _name: lines)
+
+
+@pytest.mark.usefixtures("few_packages")
+def test_a_sound_installation_exits_0_though_optional_things_are_missing():
+    result = CliRunner().invoke(command, ["--json"], obj=Plugins([]))
+    assert result.exit_code == 0, result.output
+    rows = {(row["group"], row["name"]): row for row in json.loads(result.stdout)}
+    assert rows["package", "a-package-nobody-has"]["state"] == "missing"
+    assert rows["engine", "pycocotools"]["detail"].startswith("default")
+    assert rows["adapter", "precomputed"]["state"] == "ok"
+    assert rows["python", sys.implementation.name.replace("cp", "CP")]["detail"] in sys.version
+    assert rows["folder", "temporary"]["state"] == "ok"
+
+
+@pytest.mark.usefixtures("few_packages")
+def test_a_broken_plugin_exits_1_and_is_named_in_table_and_message(monkeypatch):
+    monkeypatch.syspath_prepend(BROKEN)
+    plugins = Plugins([EntryPoint("broken", "anydet_broken", "anydet")])
+    result = CliRunner().invoke(command, [], obj=plugins)
+    assert result.exit_code == 1
+    assert "broken: plugin broken: ModuleNotFoundError: No module named" in result.stderr
+    assert "plugin" in result.stdout
+
+
+@pytest.mark.usefixtures("few_packages")
+def test_an_adapter_whose_module_cannot_be_imported_is_broken(tmp_path, monkeypatch):
+    (tmp_path / "half_plugin.py").write_text(
+        "from anydet.plugins import AdapterSpec, hookimpl\n@hookimpl\ndef register_adapters(register):\n"
+        "    register(AdapterSpec('half', 'half_plugin.adapter:Half'))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    result = CliRunner().invoke(
+        command, ["--json"], obj=Plugins([EntryPoint("half", "half_plugin", "anydet")])
+    )
+    rows = {(row["group"], row["name"]): row["state"] for row in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert (rows["plugin", "half"], rows["adapter", "half"]) == ("ok", "broken")
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A plugin with an engine whose factory raises, and an adapter without a module."""
+    (tmp_path / "half_engine.py").write_text(
+        "from anydet.plugins import AdapterSpec, EngineSpec, hookimpl\n"
+        "@hookimpl\ndef register_engines(register):\n"
+        "    register(EngineSpec('half', 'half_engine:build', 'half an engine', priority=9))\n"
+        "@hookimpl\ndef register_adapters(register):\n"
+        "    register(AdapterSpec('half', 'half_engine.adapter:Half'))\n"
+        "def build():\n    raise OSError('no such library')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return Plugins([EntryPoint("half", "half_engine", "anydet")])
+
+
+@pytest.mark.usefixtures("few_packages")
+def test_an_engine_that_cannot_be_built_is_broken(plugin):
+    findings = {(f.group, f.name): f for f in survey.diagnose(plugin)}
+    assert findings["engine", "half"].state == "broken"
+    assert findings["engine", "half"].detail == "OSError: no such library"
+    assert findings["engine", "pycocotools"].state == "ok"
+
+
+@pytest.mark.usefixtures("few_packages")
+def test_quick_finds_modules_that_are_not_there_and_imports_nothing(plugin, monkeypatch):
+    monkeypatch.setattr(survey, "run_trials", lambda *_: pytest.fail("it imports"))
+    findings = {(f.group, f.name): f for f in survey.diagnose(plugin, quick=True)}
+    assert findings["adapter", "half"].state == "broken"
+    assert findings["adapter", "precomputed"].state == "ok"
+    assert findings["engine", "half"].detail == "default, half an engine"
+    assert ("device", "cuda") not in findings
+
+
+def test_quick_leaves_heavy_packages_alone_and_knows_their_versions():
+    code = (
+        "import sys\nfrom anydet.cli import main\ntry:\n    main(['doctor', '--quick', '--json'])\n"
+        "except SystemExit as exc:\n    code = exc.code\n"
+        "heavy = {'torch', 'torchvision', 'onnxruntime', 'onnx', 'cv2', 'pyarrow', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+    rows = {(row["group"], row["name"].lower()): row for row in json.loads(done.stdout)}
+    assert rows["package", "numpy"]["detail"] == version("numpy")

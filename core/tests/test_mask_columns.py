@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+
+from anydet.columns import concatenate
+from anydet.mask_columns import MaskColumn, SegmentationColumn
+from anydet.types import RLE, DetectionColumns
+
+MASKS = (RLE((4, 6), "0h0"), None, RLE((2, 2), "13"), RLE((4, 6), "h0"))
+SHAPES = (MASKS[0], None, ((0.0, 0.0, 3.5, 0.0, 3.0, 2.0), (1.0, 1.0, 2.0, 1.0, 2.0, 2.5)), MASKS[2])
+
+
+def test_a_column_gives_back_the_masks_it_was_made_of():
+    column = MaskColumn.of(MASKS)
+    assert tuple(column) == MASKS
+    assert column[1:3] == MASKS[1:3]
+    assert column.missing.tolist() == [False, True, False, False]
+    assert MaskColumn.of(column) is column
+
+
+def test_segmentations_of_every_kind_come_back():
+    column = SegmentationColumn.of(SHAPES)
+    assert tuple(column) == SHAPES
+    assert column.missing.tolist() == [False, True, False, False]
+
+
+def test_rows_are_taken_and_parts_joined_without_making_objects():
+    rows = np.array([3, 0, 0, 1])
+    assert tuple(MaskColumn.of(MASKS).take(rows)) == tuple(MASKS[i] for i in rows)
+    shapes = SegmentationColumn.of(SHAPES).take(np.array([2, 0]))
+    assert tuple(SegmentationColumn.join([shapes, SegmentationColumn.of(SHAPES)])) == (
+        SHAPES[2],
+        SHAPES[0],
+        *SHAPES,
+    )
+
+
+def detections(masks):
+    count = 2 if masks is None else len(masks)
+    none, index = np.zeros(count), np.zeros(count, np.int64)
+    boxes = np.zeros((count, 4))
+    return DetectionColumns(("a",), np.array([[6, 4]]), index, index, boxes, none, none, masks=masks)
+
+
+def test_parts_with_tuples_with_columns_and_without_masks_are_put_together():
+    column = MaskColumn.of(MASKS)
+    assert isinstance(concatenate([detections(column), detections(column)]).masks, MaskColumn)
+    mixed = concatenate([detections(column), detections(MASKS), detections(None)])
+    assert tuple(mixed.masks) == (*MASKS, *MASKS, None, None)
+    assert tuple(detections(column).take(np.array([2])).masks) == MASKS[2:3]
