@@ -22,7 +22,7 @@ import torch
 from transformers import RTDetrImageProcessor, RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
 from anydet.data.posescenes.dataset import PoseScenes
-from anydet.training.samples import sample_of
+from anydet.training.batches.samples import sample_of
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs
 from anydet_rtdetr_pose.assembly import chosen_matcher
 from anydet_rtdetr_pose.inputs import model_input

@@ -40,9 +40,9 @@ from anydet.report.files import save_png
 from anydet.report.lettering import caption
 from anydet.report.palette import color_of
 from anydet.report.sheet import contact_sheet
-from anydet.training.config import resolve
+from anydet.training.config.resolve import resolve
 from anydet.training.engine import train
-from anydet.training.pace import Pace, measure_pace
+from anydet.training.launch.pace import Pace, measure_pace
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
 from anydet_adaptivestream.loss import StableLoss

@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.plugins.manager import Plugins
+from anydet.training.batches.samples import sample_of
+from anydet.training.config.settings import TrainSettings
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
+from anydet.training.numerics.rng import seed_everything
 from anydet.training.paths import RunPaths
-from anydet.training.rng import seed_everything
 from anydet.training.run import Run
-from anydet.training.samples import sample_of
-from anydet.training.settings import TrainSettings
 from anydet.types import AdapterSettings
 
 WARM_UP = 3

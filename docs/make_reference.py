@@ -20,9 +20,9 @@ from anydet.plugins import hookspecs, specs
 from anydet.plugins.catalog import option_rows
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training import config as resolution
-from anydet.training.keys import ALIASES, described_schema, engine_properties, section_rows
-from anydet.training.settings import SECTIONS
+from anydet.training.config import resolve as resolution
+from anydet.training.config.keys import ALIASES, described_schema, engine_properties, section_rows
+from anydet.training.config.settings import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"

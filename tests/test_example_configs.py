@@ -8,9 +8,9 @@ import pytest
 
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training.config import FILE, resolve
-from anydet.training.configfile import open_config
-from anydet.training.keys import canonical
+from anydet.training.config.config_file import open_config
+from anydet.training.config.keys import canonical
+from anydet.training.config.resolve import FILE, resolve
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))

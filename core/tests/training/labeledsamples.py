@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
-from anydet.training.sample import Sample
+from anydet.training.batches.sample import Sample
 
 CAMERA = torch.tensor([55.0, 50.0, 14.0, 11.0], dtype=torch.float64)
 

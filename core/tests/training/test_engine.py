@@ -16,11 +16,11 @@ from tinytask import GridAdapter, GridTask, same_weights, tiny_run, train_tiny
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, InterruptedTraining, OptionError, TrainingError
-from anydet.training.checkpoint import load_checkpoint
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.config.settings import TrainSettings
+from anydet.training.devices.processes import chosen_precision
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
-from anydet.training.processes import chosen_precision
-from anydet.training.settings import TrainSettings
 from anydet.types import AdapterSettings, ClassTable
 
 TIMES = {"images_per_s", "data_s", "step_s", "memory_mb"}

@@ -29,11 +29,11 @@ from anydet.geometry.cameras import translation_m
 from anydet.geometry.pose_errors import project
 from anydet.geometry.poses import resolve
 from anydet.geometry.rotations import matrix_to_rot6d, random_rotation
-from anydet.training import transforms
-from anydet.training.augment import Augmentation
-from anydet.training.sample import Sample
-from anydet.training.samples import sample_of
-from anydet.training.settings import TrainSettings
+from anydet.training.batches import transforms
+from anydet.training.batches.augment import Augmentation
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.samples import sample_of
+from anydet.training.config.settings import TrainSettings
 from anydet.types import ImagePredictions, Intrinsics, Poses
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from tinytask import GridTask, tiny_run
 from anydet.contract.columns import to_columns
 from anydet.evaluation.coco import evaluate_boxes
 from anydet.training.build import build_components
-from anydet.training.processes import open_processes
-from anydet.training.rng import rng_state
+from anydet.training.devices.processes import open_processes
+from anydet.training.numerics.rng import rng_state
 from anydet.training.validation import evaluating
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def test_nothing_of_the_model_or_of_random_numbers_changes_and_the_value_is_the_
 def test_losses_are_means_over_images_whatever_the_batches(parts):
     """Five images in batches of two: the last one counts as one image."""
     task, dataset = parts.task, parts.validator.dataset
-    from anydet.training.samples import sample_of
+    from anydet.training.batches.samples import sample_of
 
     with evaluating(task.model), torch.no_grad():
         singles = [float(task.step(task.collate([task.item(sample_of(record))])).loss) for record in dataset]

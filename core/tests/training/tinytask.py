@@ -16,11 +16,11 @@ from anydet.data.record.record import Record
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.plugins.manager import Plugins
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoint import load_checkpoint, load_weights
+from anydet.training.batches.sample import Sample
+from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
+from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
-from anydet.training.sample import Sample
-from anydet.training.settings import TrainSettings
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 

@@ -10,7 +10,7 @@ from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training.config import resolve
+from anydet.training.config.resolve import resolve
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter

@@ -17,8 +17,8 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.geometry import masks
 from anydet.plugins.options import load_schema
-from anydet.training.checkpoint import load_checkpoint, save_checkpoint
-from anydet.training.config import resolve
+from anydet.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from anydet.training.config.resolve import resolve
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 from anydet_adaptivestream.model import fit
 
@@ -136,7 +136,7 @@ def test_data_without_class_masks_or_classes_cannot_be_trained_on(tmp_path):
     ],
 )
 def test_labels_that_are_no_class_are_named_with_their_image(tmp_path, change, problem):
-    from anydet.training.samples import sample_of
+    from anydet.training.batches.samples import sample_of
 
     task = adapter_of().training_task(small_run(tmp_path))
     with pytest.raises(DatasetError, match=problem):
@@ -144,7 +144,7 @@ def test_labels_that_are_no_class_are_named_with_their_image(tmp_path, change, p
 
 
 def test_images_without_a_mask_or_a_class_cost_nothing(tmp_path):
-    from anydet.training.samples import sample_of
+    from anydet.training.batches.samples import sample_of
 
     task = adapter_of().training_task(small_run(tmp_path))
     bare = replace(sample_of(SCENES[0], ()), label=-1)

@@ -21,7 +21,7 @@ from tinytask import scale_as_fp16
 
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import AnydetError
-from anydet.training.checkpoint import load_checkpoint
+from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet_adaptivestream.task import AdaptiveStreamTraining
 
 SPOILT = "000003.png"

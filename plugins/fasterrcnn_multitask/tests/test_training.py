@@ -16,10 +16,10 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training.checkpoint import load_checkpoint
-from anydet.training.config import resolve
-from anydet.training.sample import Sample
-from anydet.training.samples import sample_of
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.samples import sample_of
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.config.resolve import resolve
 from anydet.types import AdapterSettings
 from anydet_fasterrcnn_multitask.adapter import BEST, FasterRCNNMultiTask
 from anydet_fasterrcnn_multitask.assembly import build_task

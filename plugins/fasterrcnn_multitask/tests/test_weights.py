@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchvision.models import WeightsEnum
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoint import Checkpoint, save_checkpoint
+from anydet.training.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.assembly import chosen_architecture
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN

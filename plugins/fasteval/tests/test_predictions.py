@@ -30,7 +30,10 @@ INVALID = sorted((EXAMPLES / "invalid").iterdir())
 UNUSUAL = {"integral-floats.json"}
 """Valid, and left to the slow path."""
 
-_spec = importlib.util.spec_from_file_location("verdict", ROOT / "core/tests/contract/checking/test_verdict.py")
+_VERDICTS = ROOT / "core/tests/contract/checking/test_verdict.py"
+_spec = importlib.util.spec_from_file_location(
+    "verdict", ROOT / "core/tests/contract/checking/test_verdict.py"
+)
 assert _spec is not None
 assert _spec.loader is not None
 verdict = importlib.util.module_from_spec(_spec)

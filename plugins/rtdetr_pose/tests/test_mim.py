@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow  # importing transformers takes seconds
 from tinymodel import tiny_architecture
 
 from anydet.errors import OptionError
-from anydet.training.checkpoint import load_checkpoint
+from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.types import AdapterSettings
 from anydet_rtdetr_pose.architecture import Mim, read_architecture
 
@@ -211,7 +211,7 @@ def test_descriptions_from_before_the_branch_are_read():
 def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_path):
     from tinypose import tiny_run
 
-    from anydet.training.samples import sample_of
+    from anydet.training.batches.samples import sample_of
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
     run = tiny_run(tmp_path, options={"enable_mim": True, "loss_mim": 0.5})

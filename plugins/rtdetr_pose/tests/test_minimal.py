@@ -12,8 +12,8 @@ pytest.importorskip("torch")
 
 from anydet.commands.train import command as train
 from anydet.commands.train_options import given, read_words
-from anydet.training.config import FLAG, resolve
-from anydet.training.keys import canonical
+from anydet.training.config.keys import canonical
+from anydet.training.config.resolve import FLAG, resolve
 from anydet_rtdetr_pose.minimal import as_train_words
 
 pytestmark = pytest.mark.slow

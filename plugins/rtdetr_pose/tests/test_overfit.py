@@ -9,9 +9,9 @@ pytestmark = pytest.mark.slow
 
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.plugins.manager import Plugins
+from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
-from anydet.training.settings import TrainSettings
 from anydet.types import AdapterSettings
 
 SETTINGS = TrainSettings(

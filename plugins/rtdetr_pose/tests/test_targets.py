@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from anydet.data.posescenes.dataset import PoseScenes
-from anydet.training.samples import sample_of
-from anydet.training.transforms import crop, hflip
+from anydet.training.batches.samples import sample_of
+from anydet.training.batches.transforms import crop, hflip
 from anydet_rtdetr_pose.architecture import Inputs
 from anydet_rtdetr_pose.inputs import fit, prepare
 from anydet_rtdetr_pose.recovery import projected_px, translation_m

@@ -14,7 +14,7 @@ from tinymodel import CLASSES, tiny_architecture
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
-from anydet.training.checkpoint import load_checkpoint
+from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.types import AdapterSettings
 
 
@@ -87,7 +87,7 @@ def tensors_after(folder, steps, options=None):
     """Weights and buffers after so many steps; of 0 steps, those of a new model."""
     from tinypose import TINY
 
-    from anydet.training.rng import seed_everything
+    from anydet.training.numerics.rng import seed_everything
 
     chosen = run(folder, options={"camera": True, **(options or {})}, max_steps=steps or 1, epochs=None)
     trainee = adapter()
@@ -165,8 +165,8 @@ def test_a_batch_without_objects_trains(tmp_path):
 
 
 def replace_labels(task, record):
-    from anydet.training.samples import sample_of
-    from anydet.training.transforms import take
+    from anydet.training.batches.samples import sample_of
+    from anydet.training.batches.transforms import take
 
     return take(sample_of(record, task.parts), torch.zeros(0, dtype=torch.int64))
 

@@ -54,7 +54,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     """Describe one adapter: what it can do, the options it takes, and its own keys of 'anydet train'."""
     from anydet.plugins.catalog import option_rows
     from anydet.plugins.options import load_schema
-    from anydet.training.keys import described_schema
+    from anydet.training.config.keys import described_schema
 
     spec = plugins.spec("adapters", name)
     options = option_rows(load_schema(spec.options_schema))

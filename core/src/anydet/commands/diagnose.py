@@ -12,7 +12,7 @@ from anydet.commands.train_options import TrainCommand, given, read_words, train
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
-    from anydet.training.diagnosis.examination import Diagnosis
+    from anydet.training.checks.examination import Diagnosis
 
 _WIDTH = 110
 
@@ -65,8 +65,8 @@ def command(
     import sys
     from contextlib import redirect_stdout
 
-    from anydet.training.diagnosis.examination import Thoroughness, examine
-    from anydet.training.launch import prepare
+    from anydet.training.checks.examination import Thoroughness, examine
+    from anydet.training.launch.launch import prepare
 
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}

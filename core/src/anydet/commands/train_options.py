@@ -18,8 +18,8 @@ class TrainCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, a section for each heading, those of no section last."""
-        from anydet.training.keys import section_rows
-        from anydet.training.settings import SECTIONS
+        from anydet.training.config.keys import section_rows
+        from anydet.training.config.settings import SECTIONS
 
         options = {param.name: param.get_help_record(ctx) for param in self.get_params(ctx)}
         for title, keys in section_rows(SECTIONS).items():
@@ -32,7 +32,7 @@ class TrainCommand(click.Command):
 
 def train_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: ``--config`` and all flags; one that is not given is passed on as ``None``."""
-    from anydet.training.keys import engine_properties
+    from anydet.training.config.keys import engine_properties
 
     options = [_option(key, part) for key, part in engine_properties().items() if key not in _LISTED]
     for option in reversed([_CONFIG, _ADAPTER, _ADAPTER_OPTIONS, *options]):

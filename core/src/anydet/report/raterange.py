@@ -7,7 +7,7 @@ from pathlib import Path
 from anydet.contract.write import new_file
 from anydet.errors import OptionError
 from anydet.report.charts import import_figure
-from anydet.training.diagnosis.raterange import RateRange
+from anydet.training.checks.raterange import RateRange
 
 SUFFIXES = (".png", ".svg")
 

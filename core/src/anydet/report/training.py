@@ -13,8 +13,8 @@ from anydet.contract.write import new_file
 from anydet.errors import OptionError, TrainingError, did_you_mean
 from anydet.report.charts import import_figure
 from anydet.report.palette import PALETTE
-from anydet.training.metricsfile import read_metrics
-from anydet.training.stopping import lower_is_better
+from anydet.training.optim.early_stopping import lower_is_better
+from anydet.training.runlog.metrics_file import read_metrics
 from anydet.types import FloatArray
 
 if TYPE_CHECKING:

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 from anydet.errors import DatasetError, OptionError
 from anydet.plugins.manager import Plugins
-from anydet.training.augment import Augmentation
+from anydet.training.batches.augment import Augmentation
+from anydet.training.batches.loading import build_loader
+from anydet.training.checkpoints.checkpointer import Keeper
 from anydet.training.components import Components
-from anydet.training.ema import Ema
+from anydet.training.devices.processes import Processes
 from anydet.training.hooks import TrainingHook
-from anydet.training.journal import Journal
-from anydet.training.keeper import Keeper
-from anydet.training.loading import build_loader
-from anydet.training.optimizer import build_optimizer
-from anydet.training.processes import Processes
+from anydet.training.optim.early_stopping import BestTracker
+from anydet.training.optim.ema import Ema
+from anydet.training.optim.optimizer import build_optimizer
+from anydet.training.optim.schedule import Schedule
 from anydet.training.run import Run
-from anydet.training.schedule import Schedule
+from anydet.training.runlog.run_log import Journal
 from anydet.training.stepping import Stepper
-from anydet.training.stopping import BestTracker
 from anydet.training.task import TrainingTask
 from anydet.training.validation import Validator
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
-from anydet.training.journal import Journal
-from anydet.training.keeper import Keeper
-from anydet.training.loading import TrainingLoader
-from anydet.training.processes import Processes
-from anydet.training.schedule import Schedule
+from anydet.training.batches.loading import TrainingLoader
+from anydet.training.checkpoints.checkpointer import Keeper
+from anydet.training.devices.processes import Processes
+from anydet.training.optim.early_stopping import BestTracker
+from anydet.training.optim.schedule import Schedule
+from anydet.training.runlog.run_log import Journal
 from anydet.training.stepping import Stepper
-from anydet.training.stopping import BestTracker
 from anydet.training.task import TrainingTask
 from anydet.training.validation import Validator
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.build import build_components
-from anydet.training.checkpoint import load_weights
+from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.devices.processes import describe_device, open_processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
-from anydet.training.processes import describe_device, open_processes
-from anydet.training.rng import seed_everything
+from anydet.training.numerics.rng import seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
 

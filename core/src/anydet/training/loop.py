@@ -9,11 +9,11 @@ from itertools import islice
 from typing import NoReturn
 
 from anydet.errors import PluginError, TrainingError
+from anydet.training.batches.loading import LoadedBatch
 from anydet.training.components import Components
-from anydet.training.guards import NUMBERS_FIX, first_nonfinite_weight
+from anydet.training.devices.processes import memory_mb
 from anydet.training.hooks import TrainingHook
-from anydet.training.loading import LoadedBatch
-from anydet.training.processes import memory_mb
+from anydet.training.numerics.nonfinite import NUMBERS_FIX, first_nonfinite_weight
 from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.stepping import SANITIZED, BadStep

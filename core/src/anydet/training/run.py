@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
-from anydet.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins

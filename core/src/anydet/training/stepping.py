@@ -14,8 +14,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from anydet.errors import TrainingError
-from anydet.training.ema import Ema
-from anydet.training.guards import (
+from anydet.training.batches.loading import LoadedBatch
+from anydet.training.config.settings import TrainSettings
+from anydet.training.devices.processes import Processes
+from anydet.training.numerics.nonfinite import (
     BufferSnapshot,
     first_nonfinite,
     first_nonfinite_gradient,
@@ -24,10 +26,8 @@ from anydet.training.guards import (
     largest_gradient,
     name_images,
 )
-from anydet.training.loading import LoadedBatch
-from anydet.training.processes import Processes
-from anydet.training.rng import isolated_rng
-from anydet.training.settings import TrainSettings
+from anydet.training.numerics.rng import isolated_rng
+from anydet.training.optim.ema import Ema
 from anydet.training.task import TrainingTask
 
 SANITIZED = "sanitized_"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
-from anydet.training.sample import Sample
-from anydet.training.samples import PARTS
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.samples import PARTS
 from anydet.types import ClassTable, ImagePredictions
 
 

@@ -19,10 +19,10 @@ from anydet.evaluation.evaluator import Evaluator
 from anydet.plugins.manager import Plugins
 from anydet.prediction.decode import Undecodable, decode_ahead
 from anydet.prediction.pipeline import Limits
-from anydet.training.loading import TrainingLoader
-from anydet.training.processes import Processes
-from anydet.training.rng import isolated_rng
-from anydet.training.settings import TrainSettings
+from anydet.training.batches.loading import TrainingLoader
+from anydet.training.config.settings import TrainSettings
+from anydet.training.devices.processes import Processes
+from anydet.training.numerics.rng import isolated_rng
 from anydet.training.task import TrainingTask
 from anydet.types import GroundTruthColumns, ImagePredictions
 

@@ -19,7 +19,7 @@ from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.adapter import ClassLogits, ExportSpec, TrainResult
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoint import Checkpoint, load_checkpoint, load_weights
+from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, load_weights
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_adaptivestream.loss import StableLoss

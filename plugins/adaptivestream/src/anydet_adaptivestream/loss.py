@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from anydet.data.record.class_mask import UNLABELED
-from anydet.training.sanitizing import Sanitized, sanitize
+from anydet.training.numerics.sanitizing import Sanitized, sanitize
 from anydet_adaptivestream.model import fit
 
 NO_LABEL = -1

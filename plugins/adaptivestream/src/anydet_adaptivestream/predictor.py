@@ -13,9 +13,9 @@ from torch import Tensor
 from anydet.data.record.class_mask import background_of, masks_of_classes
 from anydet.data.record.record import Record
 from anydet.geometry import masks
-from anydet.training.sample import Sample
-from anydet.training.samples import sample_of
-from anydet.training.transforms import resize
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.samples import sample_of
+from anydet.training.batches.transforms import resize
 from anydet.types import Classification, ClassTable, ImagePredictions
 from anydet_adaptivestream.model import AdaptiveStream, fit
 from anydet_adaptivestream.objects import find_objects

@@ -20,9 +20,9 @@ from anydet.data.dataset.in_memory import InMemory
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training.config import resolve
-from anydet.training.launch import Launch, prepare
-from anydet.training.pace import measure_pace
+from anydet.training.config.resolve import resolve
+from anydet.training.launch.launch import Launch, prepare
+from anydet.training.launch.pace import measure_pace
 from anydet.training.run import Run
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
-from anydet.training.sample import Sample
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.transforms import resize
 from anydet.training.task import StepOutput, TrainingTask
-from anydet.training.transforms import resize
 from anydet.types import ClassTable, ImagePredictions
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream

@@ -18,8 +18,8 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoint import load_weights
-from anydet.training.launch import is_main_process
+from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.launch.launch import is_main_process
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoint import find_checkpoint, load_checkpoint, load_tensors, save_tensors
+from anydet.training.checkpoints.checkpoint import (
+    find_checkpoint,
+    load_checkpoint,
+    load_tensors,
+    save_tensors,
+)
 from anydet_fasterrcnn_multitask.architecture import Architecture, Backbone, Norm
 
 NAME = "fasterrcnn_multitask"

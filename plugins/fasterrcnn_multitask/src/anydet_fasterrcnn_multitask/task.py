@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from anydet.data.record.record import Record
-from anydet.training.sample import Sample
+from anydet.training.batches.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN

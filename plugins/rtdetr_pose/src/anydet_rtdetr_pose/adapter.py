@@ -17,10 +17,10 @@ from anydet.errors import OptionError
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoint import load_weights
-from anydet.training.configfile import open_config
+from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.config.config_file import open_config
+from anydet.training.config.keys import join_schema
 from anydet.training.engine import train
-from anydet.training.keys import join_schema
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_rtdetr_pose.architecture import Architecture, Heads, read_size

@@ -9,7 +9,7 @@ import msgspec
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError, OptionError
-from anydet.training.config import is_given
+from anydet.training.config.resolve import is_given
 from anydet.training.run import Run
 from anydet.types import ClassTable, Labels
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, Mim, read_model, read_size

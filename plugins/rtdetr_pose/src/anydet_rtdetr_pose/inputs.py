@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
-from anydet.training.sample import Sample
-from anydet.training.samples import camera_tensor
-from anydet.training.transforms import letterbox, resize
+from anydet.training.batches.sample import Sample
+from anydet.training.batches.samples import camera_tensor
+from anydet.training.batches.transforms import letterbox, resize
 from anydet.types import ByteImage, FloatArray, Intrinsics, Size
 from anydet_rtdetr_pose.architecture import Inputs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoint import load_checkpoint, load_weights
+from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.rows import take_rows

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from anydet.training.sample import Sample
+from anydet.training.batches.sample import Sample
 from anydet_rtdetr_pose.recovery import nominal_camera
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
-from anydet.training.sample import Sample
+from anydet.training.batches.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
 from anydet_rtdetr_pose.inputs import fit, model_input

@@ -44,7 +44,7 @@ def implemented_capabilities_are_declared(subject: Subject) -> None:
 
 def schemas_describe_the_options(subject: Subject) -> None:
     """The option schemas can be read, refuse unknown keys, describe each key, and allow their defaults."""
-    from anydet.training.keys import described_schema
+    from anydet.training.config.keys import described_schema
 
     spec = subject.spec
     for reference, describe in ((spec.options_schema, dict), (spec.training_schema, described_schema)):

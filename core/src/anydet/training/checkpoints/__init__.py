@@ -1,0 +1,1 @@
+"""Checkpoints: what is saved and how a run resumes from them."""

@@ -1,0 +1,1 @@
+"""What ``anydet diagnose`` checks before a model is trained."""

@@ -1,0 +1,91 @@
+"""What keys of a run must not say together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from anydet.errors import OptionError
+from anydet.training.config.settings import TrainSettings
+
+CONFIG_VERSIONS = (1,)
+"""What ``config_version`` may be."""
+
+_REDIRECTED = ("run_dir", "checkpoint_out", "metrics_jsonl", "metrics_csv")
+
+
+def check_settings(settings: TrainSettings, *, strict: bool) -> None:
+    """Raise ``OptionError`` for the first contradiction.
+
+    Args:
+        settings: each key right by itself.
+        strict: whether the run has the fixed folder of the run contract.
+    """
+    for problem, fix in (
+        *_optimizer(settings),
+        *_schedule(settings),
+        *_validation(settings),
+        *_place(settings),
+        *(_contract(settings) if strict else ()),
+    ):
+        raise OptionError(problem, fix=fix)
+
+
+def _optimizer(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    if s.nesterov and s.optimizer != "sgd":
+        yield f"nesterov is a momentum of SGD, not of {s.optimizer}", "add --optimizer sgd, or --no-nesterov"
+    if s.nesterov and not s.momentum:
+        yield "nesterov needs a momentum, which is 0", "add --momentum 0.9, or --no-nesterov"
+    if s.ema_eval and not s.use_ema:
+        yield "ema_eval evaluates an average that nobody keeps", "add --use-ema, or --no-ema-eval"
+
+
+def _schedule(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    steps = s.scheduler_milestones
+    if s.scheduler == "multistep" and not steps:
+        yield "scheduler multistep needs its steps", "add --scheduler-milestones 1000,2000"
+    if isinstance(steps, list) and (steps != sorted(set(steps)) or min(steps, default=1) < 1):
+        yield (
+            f"scheduler_milestones {steps} are not rising steps from 1 on",
+            "write them as 1000,2000,3000",
+        )
+    if s.min_lr > s.lr:
+        yield f"min_lr {s.min_lr} is above lr {s.lr}", "lower --min-lr, or raise --lr"
+    if s.epochs is None and s.max_steps is None:
+        yield "neither epochs nor max_steps ends the run", "add --epochs 12 or --max-steps 10000"
+
+
+def _validation(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    if s.best_metric in {"loss", "avg_val_loss", "validation_loss", "avg_loss"}:
+        yield f"best_metric {s.best_metric!r} is called val_loss", "write --best-metric val_loss"
+    if s.early_stop_patience and not s.val_every:
+        yield "early stopping counts validations, and val_every is 0", "add --val-every 1"
+    if s.scheduler == "plateau" and not s.val_every:
+        yield "scheduler plateau looks at validations, and val_every is 0", "add --val-every 1"
+
+
+def _place(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    if s.run_id is not None and not re.fullmatch(r"\w[\w.-]*", s.run_id):
+        yield (
+            f"run_id {s.run_id!r} is not a name of letters, digits, '_', '-' and '.'",
+            "write --run-id exp01; --runs-dir says below which folder",
+        )
+    if s.run_id is not None and s.run_dir is not None:
+        yield (
+            f"run_id {s.run_id!r} and run_dir {s.run_dir!r} are two places for one run",
+            "leave out one of them",
+        )
+
+
+def _contract(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    for key in _REDIRECTED:
+        if getattr(s, key) is not None:
+            yield (
+                f"{key}: under the run contract files lie in RUNS_DIR/RUN_ID under fixed names",
+                f"leave out {key}; or leave out run_contract, run_id and config_version",
+            )
+    if s.config_version not in {None, *CONFIG_VERSIONS}:
+        yield (
+            f"config_version {s.config_version} is not known (known: {', '.join(map(str, CONFIG_VERSIONS))})",
+            "update anydet, or write the config file anew",
+        )

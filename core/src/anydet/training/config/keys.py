@@ -1,0 +1,74 @@
+"""The keys of a run: the engine's, and the adapter's own beside them, as one JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from anydet.training.config.settings import TrainSettings
+
+ALIASES = {"grad_accum": "gradient_accumulation_steps", "dataset_root": "dataset", "use_amp": "amp"}
+"""Other names of keys. ``use_amp: true`` says ``amp: fp16``, ``use_amp: false`` says nothing."""
+
+
+@cache
+def engine_properties() -> Mapping[str, Mapping[str, Any]]:
+    """Key of the engine -> JSON Schema of its value, with default and description."""
+    schema = msgspec.json.schema(TrainSettings)
+    properties: Mapping[str, Mapping[str, Any]] = schema["$defs"][TrainSettings.__name__]["properties"]
+    return properties
+
+
+def join_schema(adapter_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """One schema of all keys that a run of this adapter takes.
+
+    A key of the engine that the adapter's schema lists as well keeps the engine's type and text and takes the
+    adapter's default.
+    """
+    engine = engine_properties()
+    own = adapter_schema.get("properties", {})
+    defaults = {key: own[key]["default"] for key in engine if "default" in own.get(key, {})}
+    properties = {
+        **{
+            key: {**part, **({"default": defaults[key]} if key in defaults else {})}
+            for key, part in engine.items()
+        },
+        **own_properties(adapter_schema),
+    }
+    return {**adapter_schema, "type": "object", "properties": properties, "additionalProperties": False}
+
+
+def described_schema(adapter_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An adapter's training schema with the engine's keys in it as the engine describes them."""
+    joint = join_schema(adapter_schema)["properties"]
+    own = adapter_schema.get("properties", {})
+    return {**adapter_schema, "properties": {key: joint[key] for key in own}}
+
+
+def own_properties(adapter_schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that an adapter's training schema adds to the engine's."""
+    engine = engine_properties()
+    return {key: part for key, part in adapter_schema.get("properties", {}).items() if key not in engine}
+
+
+def canonical(key: str) -> str:
+    """A key as settings know it: underscores, no alias."""
+    name = str(key).replace("-", "_")
+    return ALIASES.get(name, name)
+
+
+def section_rows(sections: Mapping[str, str]) -> dict[str, list[str]]:
+    """Heading -> the engine's keys below it, in their order.
+
+    Args:
+        sections: first key of each section -> its heading, as ``settings.SECTIONS``.
+    """
+    found: dict[str, list[str]] = {}
+    title = ""
+    for key in engine_properties():
+        title = sections.get(key, title)
+        found.setdefault(title, []).append(key)
+    return found

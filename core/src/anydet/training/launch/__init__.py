@@ -1,0 +1,1 @@
+"""From keys to a run that trains: its folder, data and notes."""

@@ -1,0 +1,253 @@
+"""``prepare`` and ``launch``: from what was asked for to a run, and from a run to its result."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.opening import open_dataset
+from anydet.errors import OptionError, UnsupportedError
+from anydet.plugins.adapter import TrainResult
+from anydet.plugins.formats import installed_formats
+from anydet.plugins.manager import Plugins
+from anydet.plugins.options import load_schema
+from anydet.training.config.config_file import ConfigFile, open_config, write_config
+from anydet.training.config.keys import canonical
+from anydet.training.config.resolve import MADE, Resolved, resolve
+from anydet.training.config.settings import TrainSettings
+from anydet.training.launch.run_data import Opener, open_training, open_validation, shorten
+from anydet.training.launch.run_meta import data_meta, read_run_meta, write_run_meta
+from anydet.training.paths import RunPaths
+from anydet.training.run import Run
+from anydet.types import AdapterSettings
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A run that is ready to start; nothing of it is on disk yet.
+
+    Attributes:
+        run: what is trained on what, and where.
+        resolved: its settings with their origins.
+        adapter: what the adapter is built with; its device is the engine's to choose.
+    """
+
+    run: Run
+    resolved: Resolved
+    adapter: AdapterSettings
+
+
+def is_main_process() -> bool:
+    """Whether this process prints and writes: the only one, or rank 0 under ``torchrun``."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def prepare(
+    flags: Mapping[str, Any],
+    config: Path | str | None = None,
+    *,
+    plugins: Plugins,
+    dataset: Dataset | None = None,
+    validation: Dataset | None = None,
+    say: Say = lambda _text: None,
+) -> Launch:
+    """Resolve the settings, open the data and choose the folder; nothing is written.
+
+    Args:
+        flags: key -> value, text or typed; only what was given.
+        config: config file, or its name within the adapter's package.
+        plugins: where adapters and formats come from.
+        dataset: what to train on, where it is open already.
+        validation: what to validate on, where it is open already.
+        say: told what was chosen, a line each.
+
+    Raises:
+        OptionError: a setting is wrong, the run exists already, or there is none to go on with.
+        PluginError, UnsupportedError: there is no such adapter, or it cannot be trained.
+        DatasetError: data cannot be opened, or is not what the run began with.
+    """
+    file = open_config(config) if config is not None and Path(config).is_file() else None
+    base = _base(flags, file)
+    name = _adapter_name(flags, file, base)
+    spec = plugins.spec("adapters", name)
+    if "train" not in spec.capabilities:
+        others = [n for n, s in plugins.specs("adapters").items() if "train" in s.capabilities]
+        raise UnsupportedError(name, "train", others=others)
+    schema = load_schema(spec.training_schema)
+    resolved = _named(resolve(flags, file or config, schema, adapter_name=name, base=base), name)
+    settings = resolved.settings
+    paths = run_paths(settings)
+    if is_main_process():
+        _check_folder(paths, resume=settings.resume)
+    opener = _opener(plugins)
+    training = open_training(settings, opener) if dataset is None else shorten(dataset, settings.max_images)
+    held_out = validation if validation is not None else open_validation(settings, training, opener)
+    run = Run(name, training, held_out, settings, paths, resolved.options, resolved.origins, plugins)
+    if settings.resume and is_main_process():
+        _check_data(run)
+    _announce(run, say)
+    return Launch(run, resolved, _adapter_settings(plugins, run))
+
+
+def launch(ready: Launch, *, command: Sequence[str] = ()) -> TrainResult:
+    """Write what the run is made with, then train.
+
+    Args:
+        ready: what ``prepare`` gave.
+        command: words of the command line, for ``run_meta.json``; this process's own by default.
+
+    Raises:
+        PluginError: the adapter cannot be set up.
+        AnydetError: whatever training meets.
+    """
+    run, resolved = ready.run, ready.resolved
+    assert run.plugins is not None
+    with run.plugins.adapter(run.adapter, ready.adapter) as adapter:
+        if is_main_process():
+            write_config(run.paths.config_resolved, resolved.values, resolved.origins)
+            write_run_meta(run, command=command or sys.argv, strict=resolved.strict)
+        return adapter.train(run.dataset, run)
+
+
+def run_paths(settings: TrainSettings) -> RunPaths:
+    """Where the files of a run lie; ``checkpoint_out`` and the like move single ones."""
+    if settings.run_dir is not None:
+        paths = RunPaths.of_folder(Path(settings.run_dir))
+    elif settings.run_id is not None:
+        paths = RunPaths.of_run(Path(settings.runs_dir), settings.run_id)
+    else:
+        raise OptionError("the run has no place", fix="add --run-id ID or --run-dir DIR")
+    moved = {
+        "last": settings.checkpoint_out,
+        "train_metrics": settings.metrics_jsonl,
+        "train_csv": settings.metrics_csv,
+    }
+    return replace(paths, **{name: Path(path) for name, path in moved.items() if path is not None})
+
+
+def next_command(run: Run, result: TrainResult) -> str:
+    """What to type after a run: predictions of its best model."""
+    data = run.validation or run.dataset
+    checkpoint = str(run.paths.root) if run.paths.best.is_file() else result.checkpoint
+    split = f" --split {data.split}" if data.split else ""
+    return (
+        f"anydet export-predictions --adapter {run.adapter} --checkpoint {checkpoint} "
+        f"--dataset {data.root}{split} --wrap --output predictions.json"
+    )
+
+
+def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | None:
+    """The resolved config of the run that is to go on; ``None`` for a run that begins."""
+    said = {canonical(k): v for layer in (file.values if file else {}, flags) for k, v in layer.items()}
+    if str(said.get("resume", False)).lower() != "true":
+        return None
+    run_id, run_dir, runs = said.get("run_id"), said.get("run_dir"), said.get("runs_dir", "runs")
+    if run_id is None and run_dir is None:
+        raise OptionError("which run is to go on?", fix="add --run-id ID, or --run-dir DIR, to --resume")
+    paths = RunPaths.of_folder(Path(run_dir)) if run_dir else RunPaths.of_run(Path(runs), str(run_id))
+    if not paths.config_resolved.is_file():
+        raise OptionError(
+            f"{paths.root}: there is no run to go on with, as {paths.config_resolved} is not there",
+            fix="leave out --resume to begin it",
+        )
+    return open_config(paths.config_resolved)
+
+
+def _adapter_name(flags: Mapping[str, Any], file: ConfigFile | None, base: ConfigFile | None) -> str:
+    named = [said.values.get("adapter") for said in (file, base) if said is not None]
+    names = [str(name) for name in (flags.get("adapter"), *named) if name is not None]
+    if base is not None and names[0] != names[-1]:
+        raise OptionError(
+            f"{base.name}: the run is one of adapter {names[-1]!r}, not {names[0]!r}",
+            fix="leave out --adapter, or begin a new run with another --run-id",
+        )
+    if names:
+        return names[0]
+    raise OptionError(
+        "who is to be trained? no adapter is named",
+        fix="add --adapter NAME, or 'adapter:' to the config file; see 'anydet adapters list'",
+    )
+
+
+def _named(resolved: Resolved, adapter: str) -> Resolved:
+    """The same with a run id, where neither id nor folder was asked for."""
+    settings = resolved.settings
+    if settings.run_id is not None or settings.run_dir is not None:
+        return resolved
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError("several processes need one name of their run", fix="add --run-id ID")
+    run_id = f"{adapter}-{datetime.now():%Y%m%d-%H%M%S}"
+    settings = msgspec.structs.replace(settings, run_id=run_id)
+    return replace(resolved, settings=settings, origins={**resolved.origins, "run_id": MADE})
+
+
+def _check_folder(paths: RunPaths, *, resume: bool) -> None:
+    """Raise ``OptionError`` where a run cannot be written, would be written over, or has no checkpoint."""
+    lowest = next(path for path in (paths.root, *paths.root.absolute().parents) if path.exists())
+    if not lowest.is_dir():
+        raise OptionError(f"{lowest}: not a folder, so no run can lie there", fix="choose another folder")
+    if resume:
+        if not paths.last.is_file():
+            raise OptionError(
+                f"{paths.root}: there is no checkpoint to go on from, as {paths.last} is not there",
+                fix=f"delete {paths.root} and leave out --resume, or begin a run of another name",
+            )
+        return
+    there = [
+        path for path in (paths.last, paths.best, paths.train_metrics, paths.val_metrics) if path.exists()
+    ]
+    if there:
+        raise OptionError(
+            f"{paths.root}: there is a run already ({', '.join(path.name for path in there)})",
+            fix="add --resume to go on with it, or choose another --run-id or --run-dir",
+        )
+
+
+def _check_data(run: Run) -> None:
+    """Raise ``OptionError`` where the data is not what the run began with."""
+    then = (read_run_meta(run.paths.run_meta) or {}).get("data") or {}
+    for kind, dataset in (("train", run.dataset), ("val", run.validation)):
+        began = then.get(kind)
+        now = dataset and data_meta(dataset)
+        if began and now and began.get("fingerprint") != now["fingerprint"]:
+            raise OptionError(
+                f"{now['root']}: the {kind} data has changed since {run.paths.root} began: "
+                f"{began.get('images')} images then, {now['images']} now, or other annotations",
+                fix="restore the data, or begin a new run with --checkpoint and another --run-id",
+            )
+
+
+def _opener(plugins: Plugins) -> Opener:
+    return partial(open_dataset, formats=installed_formats(plugins))
+
+
+def _adapter_settings(plugins: Plugins, run: Run) -> AdapterSettings:
+    settings = run.settings
+    return plugins.settings(
+        run.adapter,
+        options=settings.adapter_options,
+        checkpoint=settings.checkpoint,
+        batch_size=settings.batch_size,
+        score_floor=0.001,
+        seed=settings.seed,
+    )
+
+
+def _announce(run: Run, say: Say) -> None:
+    say(f"run {run.paths.root}")
+    say(f"train: {run.dataset.root}: {len(run.dataset)} images, {run.dataset.note}")
+    if run.validation is None:
+        say("validation: none, as no --val-dataset is named and the data set has no other usual split")
+    else:
+        say(f"validation: {run.validation.root}: {len(run.validation)} images, {run.validation.note}")

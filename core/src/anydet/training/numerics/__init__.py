@@ -1,0 +1,1 @@
+"""Numbers that are not finite, numbers that are sanitized, random states."""

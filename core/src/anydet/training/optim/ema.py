@@ -1,0 +1,108 @@
+"""``Ema``: an exponential moving average of a model's weights and buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from anydet.errors import OptionError
+from anydet.training.checkpoints.checkpoint import load_weights
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class Ema:
+    """Averages what a model was after each step; it starts as the model after the first one.
+
+    ``average = d * average + (1 - d) * model`` for every floating-point parameter and buffer; whole numbers,
+    such as the count of batches of a norm, are copied. After n steps ``d = min(decay, (1 + n) / (10 + n))``,
+    as in TensorFlow's ``ExponentialMovingAverage``: with ``decay`` from the start, a run of a few thousand
+    steps would end with a share of its random first weights, and of the 1 at which a norm's running variance
+    begins, which is more than all there is of a variance of 0.004.
+
+    Args:
+        model: on the device and in the type in which it is trained; the average lies there, too.
+        decay: share of the old average, a step, once there were enough steps.
+
+    Raises:
+        OptionError: the model cannot be copied.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._updates = 0
+        try:
+            self._averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
+        except Exception as error:  # a copy runs any code of the model's
+            raise OptionError(
+                f"use_ema needs a copy of the model, and {type(model).__name__} cannot be copied: {error}",
+                fix="train without --use-ema, or give the model a __deepcopy__ that works",
+            ) from error
+        self._averaged.requires_grad_(requires_grad=False)
+
+    def update(self, model: nn.Module) -> None:
+        """Take in what the model is now; call it after each step that the optimizer took."""
+        self._averaged.update_parameters(model)
+        self._updates += 1
+
+    def weights(self) -> dict[str, Tensor]:
+        """The average as a state dict of the model."""
+        state: dict[str, Tensor] = self._averaged.module.state_dict()
+        return state
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The average and how many models are in it."""
+        return self._averaged.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor] | None) -> None:
+        """Go on from ``state_dict``; the average stays on its device.
+
+        Raises:
+            OptionError: there is no average to go on from.
+            TrainingError: it is another model's.
+        """
+        if state is None:
+            raise OptionError(
+                "use_ema is on, but the checkpoint holds no average of weights to go on from",
+                fix="resume without --use-ema, or start a new run with it",
+            )
+        load_weights(self._averaged, state, source="the average of weights in the checkpoint")
+        self._updates = int(self._averaged.n_averaged)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Lend the average to ``model`` in place; afterwards it holds the very bits it held before.
+
+        Needs memory for one more copy of the model while it lasts.
+        """
+        live = list(_tensors(model))
+        kept = [tensor.detach().clone() for tensor in live]
+        _copy(_tensors(self._averaged.module), live)
+        try:
+            yield
+        finally:
+            _copy(kept, live)
+
+    @torch.no_grad()
+    def _average(self, averages: _Tensors, models: _Tensors, _count: Tensor | int) -> None:
+        """Torch's own ``get_ema_multi_avg_fn`` averages whole numbers as well, and cuts the result off."""
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        if averages[0].is_floating_point() or averages[0].is_complex():
+            torch._foreach_lerp_(averages, models, 1 - decay)
+        else:
+            torch._foreach_copy_(averages, models)
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    return chain(model.parameters(), model.buffers())
+
+
+@torch.no_grad()
+def _copy(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

@@ -1,0 +1,145 @@
+"""A run that was cut off and resumed ends with the bits of one that was not."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from test_engine import lines
+from tinytask import GridTask, same_weights, tiny_run, train_tiny, with_settings
+
+from anydet.errors import OptionError, TrainingError
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.engine import train
+from anydet.training.hooks import TrainingHook
+
+EVERYTHING = {
+    "images": 22,
+    "options": {"norm": True, "dropout": 0.3},
+    "epochs": 3,
+    "use_ema": True,
+    "ema_decay": 0.9,
+    "ema_eval": True,
+    "clip_grad_norm": 0.5,
+    "gradient_accumulation_steps": 2,
+    "hflip_prob": 0.5,
+    "color_jitter": 0.3,
+    "best_metric": "val_loss",
+    "save_every": 1,
+}
+SCHEDULES = {
+    "onecycle": {"optimizer": "sgd", "scheduler": "onecycle"},
+    "plateau": {"scheduler": "plateau", "plateau_patience": 0, "lr_warmup_steps": 3},
+}
+
+
+class PulledPlug(Exception):  # noqa: N818 - no error of ours
+    """The machine went off."""
+
+
+class PullPlug(TrainingHook):
+    def __init__(self, step):
+        self.step = step
+
+    def after_step(self, loop):
+        if loop.progress.step == self.step:
+            raise PulledPlug
+
+
+def build(options):
+    return lambda run: GridTask(run.dataset.classes, options)
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
+        assert lines(first / name) == lines(second / name)
+    for name in ("checkpoint.pt", "best.pt"):
+        one, two = load_checkpoint(first / name), load_checkpoint(second / name)
+        assert same_weights(one.model, two.model)
+        assert (one.step, repr(one.metrics)) == (two.step, repr(two.metrics))  # NaN is not equal to itself
+    one, two = (load_checkpoint(folder / "checkpoint.pt").training for folder in (first, second))
+    assert same_weights(one["model"], two["model"])
+    assert same_weights(one["ema"], two["ema"])
+    assert torch.equal(one["rng"][0]["torch"], two["rng"][0]["torch"])
+    assert one["progress"] == two["progress"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_run_cut_off_inside_an_epoch_ends_with_the_same_bits(tmp_path, schedule):
+    keys = EVERYTHING | SCHEDULES[schedule]
+    train_tiny(tmp_path / "whole", **keys)
+    run = tiny_run(tmp_path / "cut", **keys)
+    with pytest.raises(PulledPlug):
+        train(build(keys["options"]), run, hooks=[PullPlug(5)])
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt").step == 4
+    train(build(keys["options"]), with_settings(run, resume=True))
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from test_resume import EVERYTHING, SCHEDULES
+from tinytask import GridTask, tiny_run
+from anydet.training.engine import train
+from anydet.training.hooks import TrainingHook
+import os, signal
+
+class Kill(TrainingHook):
+    def after_step(self, loop):
+        if loop.progress.step == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+keys = EVERYTHING | SCHEDULES["onecycle"] | {"num_workers": 2, "save_every": 2}
+run = tiny_run(Path(sys.argv[1]), resume=sys.argv[3] == "resume", **keys)
+train(lambda run: GridTask(run.dataset.classes, keys["options"]), run, [Kill()])
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_a_random_step_and_resumed_ends_with_the_same_bits(tmp_path):
+    """SIGKILL mid-epoch, twice, worker processes included."""
+
+    def run(folder: Path, kill_at: int, mode: str) -> int:
+        command = [sys.executable, "-c", SCRIPT, str(folder), str(kill_at), mode]
+        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}).returncode
+
+    first, second = sorted(random.sample(range(3, 9), 2))  # after the first checkpoint
+    assert run(tmp_path / "whole", -1, "new") == 0
+    assert run(tmp_path / "killed", first, "new") == -signal.SIGKILL
+    assert run(tmp_path / "killed", second, "resume") == -signal.SIGKILL
+    assert run(tmp_path / "killed", -1, "resume") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path):
+    train_tiny(tmp_path, epochs=1)
+    train_tiny(tmp_path, epochs=2, resume=True)
+    assert load_checkpoint(tmp_path / "checkpoint.pt").step == 6
+    assert [line["step"] for line in lines(tmp_path / "train_metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "error", "problem"),
+    [
+        ({"images": 11}, TrainingError, "other images or annotations"),
+        ({"batch_size": 2}, TrainingError, "batch size 4"),
+        ({"use_ema": True}, OptionError, "no average"),
+        ({"options": {"norm": True}}, TrainingError, r"missing \(5\): backbone.1.weight"),
+    ],
+)
+def test_going_on_with_another_run_is_refused(tmp_path, changes, error, problem):
+    train_tiny(tmp_path, epochs=1)
+    with pytest.raises(error, match=problem):
+        train_tiny(tmp_path, resume=True, **changes)

@@ -1,0 +1,101 @@
+"""Several processes of one run, as torchrun starts them; on the CPU with gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tinytask import train_tiny
+
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from tinytask import GridTask, tiny_run
+from anydet.training.engine import train
+from anydet.training.hooks import TrainingHook
+from anydet.errors import AnydetError
+
+class Die(TrainingHook):
+    def after_step(self, loop):
+        if loop.progress.step == 4 and loop.components.processes.rank == 1 and "die" in sys.argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if loop.progress.step == 4 and "term" in sys.argv and loop.components.processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+keys = {"images": 26, "batch_size": 2, "epochs": 2, "save_every": 2, "resume": "resume" in sys.argv}
+if "late" in sys.argv:
+    keys["max_minutes"] = 1e-6 if os.environ["RANK"] == "0" else 60.0
+try:
+    train(lambda run: GridTask(run.dataset.classes, {}), tiny_run(Path(sys.argv[1]), **keys), [Die()])
+except AnydetError as error:
+    print("Error:", error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+def torchrun(tmp_path: Path, *words: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc-per-node", str(processes), str(script), str(tmp_path / "run"), *words),
+    ]
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=180)
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
+    done = torchrun(tmp_path)
+    assert done.returncode == 0, done.stderr
+    train_tiny(tmp_path / "one", images=26, batch_size=4, epochs=2)
+    for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
+        two, one = read(tmp_path / "run" / name), read(tmp_path / "one" / name)
+        assert len(two) == len(one)
+        for ours, theirs in zip(two, one, strict=True):
+            for key in (key for key in theirs if "loss" in key or key.startswith("A")):
+                assert ours[key] == pytest.approx(theirs[key], abs=1e-5, nan_ok=True), key
+    both, alone = (load_checkpoint(tmp_path / name).model for name in ("run", "one"))
+    assert all(torch.allclose(both[key], alone[key], atol=1e-4) for key in alone)
+
+
+def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
+    done = torchrun(tmp_path, "late")
+    assert done.returncode == 0, done.stderr
+    assert "minutes are over, after 1 of" in done.stderr
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 1
+    assert [line["step"] for line in read(tmp_path / "run" / "val_metrics.jsonl")] == [1]
+
+
+def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_path):
+    died = torchrun(tmp_path, "die")
+    assert died.returncode != 0
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 2 or (
+        load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 4
+    )
+    done = torchrun(tmp_path, "resume")
+    assert done.returncode == 0, done.stderr
+    steps = [line["step"] for line in read(tmp_path / "run" / "train_metrics.jsonl")]
+    assert steps == list(range(1, 15))
+
+
+def test_sigterm_at_one_process_stops_all_of_them_with_everything_saved(tmp_path):
+    stopped = torchrun(tmp_path, "term")
+    assert stopped.returncode != 0
+    assert "stopped by SIGTERM after step 4" in stopped.stderr
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 4
