@@ -24,7 +24,7 @@ from transformers import RTDetrImageProcessor, RTDetrResNetConfig, RTDetrV2Confi
 from anydet.data.posescenes.dataset import PoseScenes
 from anydet.training.batches.samples import sample_of
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs
-from anydet_rtdetr_pose.assembly import chosen_matcher
+from anydet_rtdetr_pose.build import chosen_matcher
 from anydet_rtdetr_pose.inputs import model_input
 from anydet_rtdetr_pose.losses.criterion import Criterion
 from anydet_rtdetr_pose.model import PoseDetector

@@ -22,7 +22,7 @@ from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.config.resolve import resolve
 from anydet.types import AdapterSettings
 from anydet_fasterrcnn_multitask.adapter import BEST, FasterRCNNMultiTask
-from anydet_fasterrcnn_multitask.assembly import build_task
+from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.saved import NAME, save_state
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
 

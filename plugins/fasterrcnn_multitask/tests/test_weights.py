@@ -14,7 +14,7 @@ from torchvision.models import WeightsEnum
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from anydet_fasterrcnn_multitask.architecture import Architecture
-from anydet_fasterrcnn_multitask.assembly import chosen_architecture
+from anydet_fasterrcnn_multitask.build import chosen_architecture
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.norms import group_norm
 from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from

@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 from scipy.spatial.transform import Rotation
 from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal_loss
 
+from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.losses import detection, pose
-from anydet_rtdetr_pose.overlap import iou_and_giou
-from anydet_rtdetr_pose.posing import told_by
+from anydet_rtdetr_pose.pose_decoding import told_by
 from anydet_rtdetr_pose.rotation import matrix_from_rot6d
 
 pytestmark = pytest.mark.slow

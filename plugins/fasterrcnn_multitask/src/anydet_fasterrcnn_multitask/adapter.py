@@ -23,7 +23,7 @@ from anydet.training.launch.launch import is_main_process
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture
-from anydet_fasterrcnn_multitask.assembly import build_task
+from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.environment import read_variables
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor, stacked

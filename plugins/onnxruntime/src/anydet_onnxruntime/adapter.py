@@ -14,7 +14,7 @@ from anydet.plugins.adapter import Adapter
 from anydet.types import RLE, AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
 from anydet_onnxruntime.classes import model_classes
 from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.fit import bind_layout, fit_reading, require_options, with_stated_preset
+from anydet_onnxruntime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
 from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
 from anydet_onnxruntime.layouts.shapes import Signature
 from anydet_onnxruntime.masks import mask_codes

@@ -24,13 +24,13 @@ from anydet.training.engine import train
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 from anydet_rtdetr_pose.architecture import Architecture, Heads, read_size
-from anydet_rtdetr_pose.assembly import build_task, chosen_architecture, chosen_stages
+from anydet_rtdetr_pose.build import build_task, chosen_architecture, chosen_stages
+from anydet_rtdetr_pose.mim_teacher import Teaching
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.predictor import Predictor
 from anydet_rtdetr_pose.published import Published, read_published
 from anydet_rtdetr_pose.saved import NAME, Saved, read_saved
 from anydet_rtdetr_pose.task import PoseTraining, last_logits
-from anydet_rtdetr_pose.teaching import Teaching
 
 _UNNAMED = 80
 """Classes of a model that nobody has told any: as many as COCO has."""

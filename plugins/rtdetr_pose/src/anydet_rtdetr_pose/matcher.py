@@ -12,9 +12,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.outputs import Outputs
-from anydet_rtdetr_pose.overlap import iou_and_giou
-from anydet_rtdetr_pose.posing import told_by
+from anydet_rtdetr_pose.pose_decoding import told_by
 from anydet_rtdetr_pose.symmetry import Symmetries
 from anydet_rtdetr_pose.targets import Targets
 

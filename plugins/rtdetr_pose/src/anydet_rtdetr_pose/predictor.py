@@ -18,7 +18,7 @@ from anydet.types import FloatArray, ImagePredictions, Intrinsics, Poses
 from anydet_rtdetr_pose.inputs import Prepared, model_input, prepare_image
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.outputs import Outputs
-from anydet_rtdetr_pose.posing import rotations_seen
+from anydet_rtdetr_pose.pose_decoding import rotations_seen
 from anydet_rtdetr_pose.recovery import nominal_camera
 
 Stage = Callable[[str], AbstractContextManager[None]]

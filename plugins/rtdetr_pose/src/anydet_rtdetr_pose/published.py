@@ -13,8 +13,8 @@ from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObject
 
 from anydet.errors import TrainingError
 from anydet_rtdetr_pose.architecture import Architecture
+from anydet_rtdetr_pose.class_transfer import take_rows
 from anydet_rtdetr_pose.model import PoseDetector, build_detector
-from anydet_rtdetr_pose.rows import take_rows
 
 _KIND = "rt_detr_v2"
 _LABELS = ("id2label", "label2id", "_name_or_path", "architectures", "dtype", "transformers_version")

@@ -11,8 +11,8 @@ from torch import Tensor
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
+from anydet_rtdetr_pose.class_transfer import take_rows
 from anydet_rtdetr_pose.model import PoseDetector
-from anydet_rtdetr_pose.rows import take_rows
 
 NAME = "rtdetr_pose"
 _HEADS = ("heads.", "camera_head.", "mim.")

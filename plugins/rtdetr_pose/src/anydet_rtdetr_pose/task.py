@@ -13,11 +13,11 @@ from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
+from anydet_rtdetr_pose.box_iou import corners
 from anydet_rtdetr_pose.inputs import fit, model_input
 from anydet_rtdetr_pose.losses.criterion import Criterion
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.outputs import Outputs
-from anydet_rtdetr_pose.overlap import corners
 from anydet_rtdetr_pose.predictor import Predictor
 from anydet_rtdetr_pose.targets import Targets, stack_targets, targets_of
 

@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.losses import detection, pose
 from anydet_rtdetr_pose.matcher import Matcher, Matches
 from anydet_rtdetr_pose.outputs import Denoising, Outputs
-from anydet_rtdetr_pose.overlap import iou_and_giou
-from anydet_rtdetr_pose.posing import told_by
+from anydet_rtdetr_pose.pose_decoding import told_by
 from anydet_rtdetr_pose.recovery import delta_to, nominal_camera, projected_px
 from anydet_rtdetr_pose.symmetry import Symmetries
 from anydet_rtdetr_pose.targets import Targets

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from anydet_rtdetr_pose.overlap import iou_and_giou
+from anydet_rtdetr_pose.box_iou import iou_and_giou
 
 VARIFOCAL_ALPHA, FOCAL_ALPHA, GAMMA = 0.75, 0.25, 2.0
 
