@@ -60,7 +60,7 @@ class Items(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int):
-        return self.task.item(sample_of(self.dataset[index], self.task.parts))
+        return self.task.item(sample_of(self.dataset[index], self.task.label_kinds))
 
 
 def make_run(folder: Path, arguments: argparse.Namespace) -> tuple[object, Run]:

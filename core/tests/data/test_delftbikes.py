@@ -14,7 +14,7 @@ from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.conversion import convert_dataset
 from anydet.errors import DatasetError, OptionError
-from anydet.evaluation.delftbikes import evaluate_delftbikes
+from anydet.evaluation.delftbikes import delftbikes_evaluator
 from anydet.evaluation.states import state_names
 
 BOX = {"left": 10, "top": 20, "width": 30, "height": 8}
@@ -104,7 +104,7 @@ def test_ground_truth_is_that_of_the_records_and_names_its_states(write):
     truth = dataset.ground_truth()
     assert truth.image_index.tolist() == [0, 0, 2]
     assert state_names(truth) == STATES
-    assert evaluate_delftbikes(truth).absent == STATES.index("absent")
+    assert delftbikes_evaluator(truth).absent == STATES.index("absent")
     assert len(dataset.ground_truth(max_images=1)) == 2
     assert dataset[1].labels.states.tolist() == []
 

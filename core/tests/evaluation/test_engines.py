@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.evaluation.coco import CocoEvaluator, evaluate_coco
-from anydet.evaluation.compatibility import comparable
+from anydet.evaluation.compatibility import select_columns
 from anydet.evaluation.protocol import CocoSettings
 
 SIGMAS = (0.1, 0.05, 0.2)
@@ -173,7 +173,7 @@ def test_nothing_is_printed(capsys, engine, columns):
     detections, ground_truth = columns(({"images": [], "categories": [], "annotations": []}, []))
     params = CocoSettings().params(0)
     engine.accumulate(
-        engine.match(*comparable(detections, ground_truth, CocoSettings(), params), params), params
+        engine.match(*select_columns(detections, ground_truth, CocoSettings(), params), params), params
     )
     assert capsys.readouterr() == ("", "")
 

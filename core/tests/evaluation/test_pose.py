@@ -13,7 +13,7 @@ from anydet.data.objects import read_models
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop
 from anydet.evaluation.partial import take_images
-from anydet.evaluation.pose import PoseEvaluator, evaluate_pose
+from anydet.evaluation.pose import PoseEvaluator, pose_evaluator
 from anydet.geometry.pose_errors import Shape, move, pose, project
 from anydet.geometry.rotations import matrix_to_rot6d
 from anydet.types import (
@@ -90,7 +90,7 @@ def scene(true, estimated, *, models, image=None, class_ids=None, scores=None, m
 
 
 def measured(found, truth):
-    evaluator = evaluate_pose(truth)
+    evaluator = pose_evaluator(truth)
     assert evaluator.applies(found, truth) is None
     evaluator.add(found, truth)
     return evaluator.result().metrics
@@ -196,7 +196,7 @@ def test_each_object_has_a_row_of_its_own():
     true = [at(0.0, 0.0, 1.0), at(0.3, 0.1, 1.5), at(-0.3, 0.1, 1.5)]
     estimated = [true[0] @ about_z(10), true[1] @ about_z(20), true[2] @ about_z(40)]
     found, truth = scene(true, estimated, models={0: thing(), 1: thing()}, class_ids=[0, 1, 1])
-    evaluator = evaluate_pose(truth)
+    evaluator = pose_evaluator(truth)
     evaluator.add(found, truth)
     shares, errors = evaluator.result().tables
     place = errors.header.index("rotation_deg_mean")
@@ -209,7 +209,7 @@ def test_each_object_has_a_row_of_its_own():
 
 def test_reasons_not_to_apply_are_told():
     found, truth = scene([at(0, 0, 1)], [at(0, 0, 1)], models={0: thing()})
-    evaluator = evaluate_pose(truth)
+    evaluator = pose_evaluator(truth)
     assert evaluator.applies(replace(found, poses=None), truth) == "the predictions have no poses"
     bare = replace(truth, labels=replace(truth.labels, poses=None))
     assert evaluator.applies(found, bare) == "the data set has no poses"
@@ -315,9 +315,9 @@ def test_a_true_pose_is_found_by_one_estimate_only():
 def test_how_images_are_split_changes_nothing():
     models = {0: thing(), 1: thing([about_z(180.0)])}
     found, truth = clutter(7, models)
-    whole = evaluate_pose(truth)
+    whole = pose_evaluator(truth)
     whole.add(found, truth)
-    parts = [evaluate_pose(truth) for _ in range(2)]
+    parts = [pose_evaluator(truth) for _ in range(2)]
     for image in (3, 0, 4, 1, 2):
         parts[image % 2].add(*take_images(found, truth, np.array([image])))
     parts[0].merge(parts[1])

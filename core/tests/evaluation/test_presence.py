@@ -14,7 +14,7 @@ from anydet.data.dataset.columns import no_labels
 from anydet.errors import EvaluationError
 from anydet.evaluation.delftbikes import ABSENT, absent_state
 from anydet.evaluation.partial import take_images
-from anydet.evaluation.presence import PresenceEvaluator, evaluate_presence
+from anydet.evaluation.presence import PresenceEvaluator, presence_evaluator
 from anydet.evaluation.ranking import area_under_roc, average_precision
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, ImageColumns
 
@@ -44,7 +44,7 @@ def problem(states, detections):
 
 
 def evaluate(columns):
-    evaluator = evaluate_presence(columns[1])
+    evaluator = presence_evaluator(columns[1])
     assert evaluator.applies(*columns) is None
     evaluator.add(*columns)
     return evaluator.result()
@@ -178,7 +178,7 @@ def test_parts_that_are_always_there_or_never_are_in_no_mean():
 
 def test_how_images_are_split_and_ordered_changes_nothing():
     detections, truth = random_problem(np.random.default_rng(7))
-    parts = [evaluate_presence(truth), evaluate_presence(truth)]
+    parts = [presence_evaluator(truth), presence_evaluator(truth)]
     for image in np.random.default_rng(8).permutation(len(truth.images)):
         parts[image % 2].add(*take_images(detections, truth, np.array([image])))
     parts[0].merge(parts[1])
@@ -194,7 +194,7 @@ def test_how_images_are_split_and_ordered_changes_nothing():
 
 def test_reasons_not_to_apply_are_told():
     detections, truth = problem([[INTACT], [UNKNOWN]], [])
-    evaluator = evaluate_presence(truth)
+    evaluator = presence_evaluator(truth)
     assert evaluator.applies(detections, truth) == "no part is absent on any image"
     missing = replace(truth, about=None)
     assert evaluator.applies(detections, missing) == "the data set does not say which parts its images have"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.delftbikes import DelftBikesEvaluator, evaluate_delftbikes
+from anydet.evaluation.delftbikes import DelftBikesEvaluator, delftbikes_evaluator
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
 from anydet.evaluation.partial import take_images
-from anydet.evaluation.states import StateEvaluator, evaluate_states, state_names
+from anydet.evaluation.states import StateEvaluator, state_evaluator, state_names
 from anydet.types import ClassTable
 
 STATES = ("intact", "damaged", "absent", "occluded")
@@ -134,7 +134,7 @@ def test_ap_of_a_part_in_a_state_is_that_of_pycocotools_with_a_category_for_each
     assert [row[1] for row in result.tables[-1].rows] == pytest.approx(plain.tolist())
 
 
-@pytest.mark.parametrize("build", [evaluate_states, evaluate_delftbikes])
+@pytest.mark.parametrize("build", [state_evaluator, delftbikes_evaluator])
 def test_how_images_are_split_changes_nothing(columns, build):
     detections, truth = with_states(random_scene(np.random.default_rng(5)), columns)
     whole = build(truth)
@@ -161,7 +161,7 @@ def test_low_scores_can_be_left_out(columns, reference_engine):
 def test_a_state_that_the_data_set_does_not_have_is_refused(columns):
     detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 4, 0.9)]), columns)
     with pytest.raises(EvaluationError, match=r"as 4 in image 1\.jpg; its 4 states are 0 to 3"):
-        evaluate_states(truth).add(detections, truth)
+        state_evaluator(truth).add(detections, truth)
 
 
 def test_states_without_names_are_called_by_number(columns):
@@ -172,12 +172,12 @@ def test_states_without_names_are_called_by_number(columns):
 
 def test_without_states_the_reason_is_told(columns):
     detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]), columns)
-    evaluator = evaluate_states(truth)
+    evaluator = state_evaluator(truth)
     assert evaluator.applies(detections, truth) is None
     assert evaluator.applies(replace(detections, states=None), truth) == "the predictions have no states"
     stateless = replace(truth, labels=replace(truth.labels, states=None))
     assert evaluator.applies(detections, stateless) == "the data set has no states"
-    assert "absent" in evaluate_delftbikes(truth).applies(detections, truth)
+    assert "absent" in delftbikes_evaluator(truth).applies(detections, truth)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -202,15 +202,15 @@ def test_delftbikes_is_pycocotools_without_absent_parts(seed, columns, reference
 def test_an_image_without_detections_lowers_recall(columns):
     annotations = [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 1, 2)]
     detections, truth = with_states(scene(annotations, [(1, 0, 0, 0, 0.9)], images=2), columns)
-    evaluator = evaluate_delftbikes(truth)
+    evaluator = delftbikes_evaluator(truth)
     evaluator.add(detections, truth)
     assert evaluator.result().metrics["AR100"] == pytest.approx(0.5)
 
 
 def test_the_state_of_absent_parts_is_found_by_name(columns):
     _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
-    assert evaluate_delftbikes(replace(truth, state_names=("absent", "there"))).absent == 0
-    assert evaluate_delftbikes(replace(truth, state_names=())).absent == 2
+    assert delftbikes_evaluator(replace(truth, state_names=("absent", "there"))).absent == 0
+    assert delftbikes_evaluator(replace(truth, state_names=())).absent == 2
 
 
 def test_parts_of_delftbikes_have_its_states_where_nobody_names_them(columns):
@@ -221,7 +221,7 @@ def test_parts_of_delftbikes_have_its_states_where_nobody_names_them(columns):
     assert state_names(odd) == ("0", "1", "2", "3", "4")
 
 
-@pytest.mark.parametrize("build", [evaluate_states, evaluate_delftbikes])
+@pytest.mark.parametrize("build", [state_evaluator, delftbikes_evaluator])
 def test_another_engine_gives_the_same_numbers_and_is_named(columns, build, engine, reference_engine):
     detections, truth = with_states(random_scene(np.random.default_rng(9)), columns)
     found = []

@@ -12,10 +12,10 @@ from PIL import Image
 from anydet.contract.columns import to_columns, to_images
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import DatasetError, EvaluationError
-from anydet.evaluation.image_class import evaluate_image_class
+from anydet.evaluation.image_class import image_class_evaluator
 from anydet.evaluation.partial import take_images
 from anydet.evaluation.reading import read_inputs
-from anydet.evaluation.semantic import evaluate_semantic
+from anydet.evaluation.semantic import semantic_evaluator
 from anydet.geometry import masks
 from anydet.types import (
     Classification,
@@ -75,7 +75,7 @@ def test_pixels_have_the_numbers_of_torchmetrics():
     ``MulticlassJaccardIndex(4, average="macro", ignore_index=255)`` and ``average="weighted"``,
     ``MulticlassF1Score`` (macro), ``MulticlassAccuracy`` (micro and macro).
     """
-    metrics = evaluate(evaluate_semantic, semantic_columns(list(made_maps()))).metrics
+    metrics = evaluate(semantic_evaluator, semantic_columns(list(made_maps()))).metrics
     assert metrics["mIoU"] == pytest.approx(0.66661918, abs=1e-6)
     assert metrics["frequency_weighted_IoU"] == pytest.approx(0.66663665, abs=1e-6)
     assert metrics["Dice"] == pytest.approx(0.79992992, abs=1e-6)
@@ -88,7 +88,7 @@ def test_half_of_a_class_taken_for_another_has_the_numbers_that_follow_from_it()
     true[5:] = 1
     found = np.array(true)
     found[5:, :5] = 0
-    result = evaluate(evaluate_semantic, semantic_columns([(true, found)]))
+    result = evaluate(semantic_evaluator, semantic_columns([(true, found)]))
     assert result.metrics["mIoU"] == pytest.approx((50 / 75 + 25 / 50) / 2)
     assert result.metrics["Dice"] == pytest.approx((100 / 125 + 50 / 75) / 2)
     assert result.metrics["pixel_accuracy"] == pytest.approx(0.75)
@@ -102,7 +102,7 @@ def test_pixels_predicted_to_be_nothing_are_wrong_and_those_not_labeled_do_not_c
     found = np.zeros((4, 4), np.int64)
     found[1] = -1
     found[0] = 3
-    result = evaluate(evaluate_semantic, semantic_columns([(true, found), (true, None), (None, found)]))
+    result = evaluate(semantic_evaluator, semantic_columns([(true, found), (true, None), (None, found)]))
     assert result.metrics["pixel_accuracy"] == pytest.approx(8 / 24)
     assert result.metrics["mIoU"] == pytest.approx(8 / 24)
     assert result.tables[1].header[-1] == "nothing"
@@ -111,9 +111,9 @@ def test_pixels_predicted_to_be_nothing_are_wrong_and_those_not_labeled_do_not_c
 
 def test_masks_of_another_size_or_of_instances_are_refused_by_image():
     with pytest.raises(EvaluationError, match=r"image 0\.png: its class masks are 5 x 4 and 6 x 4 pixels"):
-        evaluate(evaluate_semantic, semantic_columns([(np.zeros((4, 5)), np.zeros((4, 6)))]))
+        evaluate(semantic_evaluator, semantic_columns([(np.zeros((4, 5)), np.zeros((4, 6)))]))
     with pytest.raises(EvaluationError, match=r"image 0\.png: class 4000 in a class mask"):
-        evaluate(evaluate_semantic, semantic_columns([(np.full((4, 5), 4000), np.zeros((4, 5)))]))
+        evaluate(semantic_evaluator, semantic_columns([(np.full((4, 5), 4000), np.zeros((4, 5)))]))
 
 
 def made_classes():
@@ -132,7 +132,7 @@ def test_classes_of_images_have_the_numbers_of_torchmetrics():
     """
     true, scores = made_classes()
     found = {"class_ids": scores.argmax(axis=1), "class_scores": scores}
-    metrics = evaluate(evaluate_image_class, columns_about(found, {"class_ids": true})).metrics
+    metrics = evaluate(image_class_evaluator, columns_about(found, {"class_ids": true})).metrics
     assert metrics["accuracy"] == pytest.approx(0.55, abs=1e-6)
     assert metrics["balanced_accuracy"] == pytest.approx(0.54960322, abs=1e-6)
     assert metrics["macro_f1"] == pytest.approx(0.54584289, abs=1e-6)
@@ -141,13 +141,13 @@ def test_classes_of_images_have_the_numbers_of_torchmetrics():
 
 def test_images_without_a_prediction_are_wrong_and_those_without_a_class_do_not_count():
     found = {"class_ids": np.array([0, -1, 2, 1])}
-    result = evaluate(evaluate_image_class, columns_about(found, {"class_ids": np.array([0, 1, -1, 9])}))
+    result = evaluate(image_class_evaluator, columns_about(found, {"class_ids": np.array([0, 1, -1, 9])}))
     assert result.metrics["accuracy"] == pytest.approx(1 / 3)
     assert result.metrics["top5_accuracy"] is None
     assert [row[0] for row in result.tables[0].rows] == [*NAMES, "4", "5", "6", "7", "8", "9"]
 
 
-@pytest.mark.parametrize("build", [evaluate_semantic, evaluate_image_class])
+@pytest.mark.parametrize("build", [semantic_evaluator, image_class_evaluator])
 def test_how_images_are_split_changes_nothing(build):
     true, scores = made_classes()
     maps = list(made_maps())
@@ -171,7 +171,7 @@ def test_how_images_are_split_changes_nothing(build):
 
 def test_reasons_not_to_apply_are_told():
     detections, truth = semantic_columns(list(made_maps()))
-    semantic, classes = evaluate_semantic(truth), evaluate_image_class(truth)
+    semantic, classes = semantic_evaluator(truth), image_class_evaluator(truth)
     assert (
         semantic.applies(replace(detections, about=None), truth) == "the predictions have no semantic masks"
     )
@@ -244,9 +244,9 @@ def test_files_give_the_same_numbers_whatever_order_their_classes_are_in(yolo_se
     names = [NAMES[order.index(i)] for i in range(4)]
     inputs = read_inputs(yolo_set, write_predictions(yolo_set / "predictions.json", names, order))
     columns = inputs.detections, inputs.ground_truth
-    expected = evaluate(evaluate_semantic, semantic_columns([*list(made_maps())[:2], (None, None)]))
-    assert evaluate(evaluate_semantic, columns).as_dict() == expected.as_dict()
-    classes = evaluate(evaluate_image_class, columns)
+    expected = evaluate(semantic_evaluator, semantic_columns([*list(made_maps())[:2], (None, None)]))
+    assert evaluate(semantic_evaluator, columns).as_dict() == expected.as_dict()
+    classes = evaluate(image_class_evaluator, columns)
     assert classes.metrics["accuracy"] == pytest.approx(0.5)
     assert classes.tables[1].rows[0] == ("sky", 0, 1, 0, 0)
     np.testing.assert_array_equal(inputs.ground_truth.about.cameras[:2], [[5, 6, 7, 8], [5, 6, 7, 9]])
@@ -272,7 +272,7 @@ def test_class_masks_in_colors_or_broken_ones_are_refused_by_file(yolo_set):
     Image.new("RGB", (50, 40)).save(yolo_set / "masks/1.png")
     inputs = read_inputs(yolo_set, predictions)
     with pytest.raises(DatasetError, match=r"1\.png: a class mask has one number a pixel, this image has 3"):
-        evaluate(evaluate_semantic, (inputs.detections, inputs.ground_truth))
+        evaluate(semantic_evaluator, (inputs.detections, inputs.ground_truth))
     (yolo_set / "masks/1.png").write_bytes(b"not a picture")
     with pytest.raises(DatasetError, match=r"1\.png: cannot be read as an image"):
-        evaluate(evaluate_semantic, (inputs.detections, inputs.ground_truth))
+        evaluate(semantic_evaluator, (inputs.detections, inputs.ground_truth))

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from tinytask import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
-from anydet.evaluation.coco import evaluate_boxes
+from anydet.evaluation.coco import coco_box_evaluator
 from anydet.training.build import build_components
 from anydet.training.devices.processes import open_processes
 from anydet.training.numerics.rng import rng_state
@@ -54,7 +54,7 @@ def test_losses_are_means_over_images_whatever_the_batches(parts):
 def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
     dataset = parts.validator.dataset
     columns = to_columns(parts.task.predict(list(dataset)), dataset.classes.names)
-    evaluator = evaluate_boxes(dataset.ground_truth())
+    evaluator = coco_box_evaluator(dataset.ground_truth())
     evaluator.add(columns, dataset.ground_truth())
     expected = evaluator.result().metrics
     found = parts.validator()

@@ -10,7 +10,7 @@ from torchvision.ops import box_convert, generalized_box_iou_loss, sigmoid_focal
 
 from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.losses import detection, pose
-from anydet_rtdetr_pose.pose_decoding import told_by
+from anydet_rtdetr_pose.pose_decoding import decode_poses
 from anydet_rtdetr_pose.rotation import matrix_from_rot6d
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ PREDICTED, CENTERS = boxes(5), boxes(5)[:, :2]
 
 def translations(log_z: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
     heads = {"log_z": log_z[:, None], "rot6d": IDENTITY, "offsets": offsets}
-    return told_by(heads, TARGET_BOXES, CAMERA, SIZE).translations_m
+    return decode_poses(heads, TARGET_BOXES, CAMERA, SIZE).translations_m
 
 
 CASES = {
@@ -130,7 +130,7 @@ def test_what_the_heads_say_of_a_known_pose_is_that_pose():
         "offsets": torch.tensor([[0.5, 0.0]]),
     }
     camera = torch.tensor([[192.0, 192.0, 48.0, 32.0]])
-    told = told_by(heads, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), camera, SIZE.float())
+    told = decode_poses(heads, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), camera, SIZE.float())
     assert torch.allclose(told.log_z.exp(), torch.tensor([2.0]))  # twice the focal length, twice as far
     assert torch.allclose(told.centers_px, torch.tensor([[72.0, 32.0]]))
     assert torch.allclose(told.translations_m, torch.tensor([[24 / 192 * 2, 0.0, 2.0]]))

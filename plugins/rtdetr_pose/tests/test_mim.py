@@ -217,7 +217,7 @@ def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_pa
     run = tiny_run(tmp_path, options={"enable_mim": True, "loss_mim": 0.5})
     task = RTDETRPose(AdapterSettings()).training_task(run)
     task.model.train()
-    batch = task.collate([task.item(sample_of(run.dataset[index], task.parts)) for index in (0, 1)])
+    batch = task.collate([task.item(sample_of(run.dataset[index], task.label_kinds)) for index in (0, 1)])
     output = task.step(batch)
     output.loss.backward()
     assert output.losses["mim"] > 0

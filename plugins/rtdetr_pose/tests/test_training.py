@@ -168,7 +168,7 @@ def replace_labels(task, record):
     from anydet.training.batches.samples import sample_of
     from anydet.training.batches.transforms import take
 
-    return take(sample_of(record, task.parts), torch.zeros(0, dtype=torch.int64))
+    return take(sample_of(record, task.label_kinds), torch.zeros(0, dtype=torch.int64))
 
 
 def test_weights_are_random_and_said_to_be_without_a_checkpoint():

@@ -12,11 +12,11 @@ import numpy as np
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
-from anydet.evaluation.counted_annotations import Positives
+from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.partial import Counts, Part, join_parts
+from anydet.evaluation.partial import Counts, PartialResult, join_partial_results
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.tables import Table
@@ -85,7 +85,7 @@ class CocoEvaluator:
     settings: CocoSettings = field(default_factory=CocoSettings)
     context: Mapping[str, Any] = field(default_factory=dict)
     dry: bool = False
-    _parts: list[Part] = field(default_factory=list, init=False, repr=False)
+    _parts: list[PartialResult] = field(default_factory=list, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -97,7 +97,7 @@ class CocoEvaluator:
         if not len(ground_truth):
             return "the images have no annotations"
         try:
-            compatibility.comparable(detections, ground_truth, self.settings, self.params)
+            compatibility.select_columns(detections, ground_truth, self.settings, self.params)
         except EvaluationError as error:
             return error.problem
         return None
@@ -128,11 +128,11 @@ class CocoEvaluator:
             )
         compatibility.check_tables(detections, ground_truth)
         counts = Counts.of(detections, ground_truth)
-        compared = compatibility.comparable(detections, ground_truth, self.settings, self.params)
+        compared = compatibility.select_columns(detections, ground_truth, self.settings, self.params)
         matches = None if self.dry else self.engine.match(*compared, self.params)
-        positives = Positives.of(compared[1], self.params)
+        positives = CountedAnnotations.of(compared[1], self.params)
         images, ids = ground_truth.images, ground_truth.image_ids
-        self._parts.append(Part(images, ids, ground_truth.source, counts, matches, positives))
+        self._parts.append(PartialResult(images, ids, ground_truth.source, counts, matches, positives))
 
     def merge(self, other: Self) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
@@ -176,14 +176,14 @@ class CocoEvaluator:
             raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
         return matches
 
-    def joint(self) -> Part:
+    def joint(self) -> PartialResult:
         """All images seen, as one part; raises ``EvaluationError`` where there is none."""
         if not self._parts:
             raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
-        self._parts = [join_parts(self._parts)]
+        self._parts = [join_partial_results(self._parts)]
         return self._parts[0]
 
-    def _protocol(self, joint: Part) -> dict[str, Any]:
+    def _protocol(self, joint: PartialResult) -> dict[str, Any]:
         params, counts = self.params, joint.counts
         areas = zip(self.settings.areas, params.area_ranges_px.tolist(), strict=True)
         return {
@@ -225,18 +225,18 @@ class CocoEvaluator:
         ]
 
 
-def evaluate_boxes(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+def coco_box_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
     """The evaluator of boxes with the best installed engine; what is registered as ``coco``."""
     return CocoEvaluator(ground_truth.classes, engine=choose_engine())
 
 
-def evaluate_masks(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+def coco_mask_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
     """The same of masks; what is registered as ``coco-segm``."""
     settings = CocoSettings(iou_type="segm")
     return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
 
 
-def evaluate_keypoints(ground_truth: GroundTruthColumns) -> CocoEvaluator:
+def coco_keypoint_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
     """The same of the 17 keypoints of COCO's persons; what is registered as ``coco-keypoints``."""
     settings = CocoSettings(iou_type="keypoints")
     return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)

@@ -42,7 +42,7 @@ def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "th
     )
 
 
-def comparable(
+def select_columns(
     detections: DetectionColumns,
     ground_truth: GroundTruthColumns,
     settings: CocoSettings,

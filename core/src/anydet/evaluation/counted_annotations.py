@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Positives(Columns):
+class CountedAnnotations(Columns):
     """One row for each annotation that is not ignored.
 
     Attributes:
@@ -44,14 +44,16 @@ class Positives(Columns):
         )
 
 
-def join_positives(parts: Sequence[Positives], places: Sequence[IntArray]) -> Positives:
+def join_counted_annotations(
+    parts: Sequence[CountedAnnotations], places: Sequence[IntArray]
+) -> CountedAnnotations:
     """One table of all parts; ``places`` has the place of each image of each part in the joint table."""
     return concatenate(
         [replace(part, image_index=at[part.image_index]) for part, at in zip(parts, places, strict=True)]
     )
 
 
-def restrict(matches: Matches, positives: Positives, images: BoolArray) -> Matches:
+def restrict(matches: Matches, positives: CountedAnnotations, images: BoolArray) -> Matches:
     """The matches on some of the images; image indices stay as they are.
 
     Args:

@@ -104,7 +104,7 @@ class DelftBikesEvaluator:
         )
 
 
-def evaluate_delftbikes(ground_truth: GroundTruthColumns) -> DelftBikesEvaluator:
+def delftbikes_evaluator(ground_truth: GroundTruthColumns) -> DelftBikesEvaluator:
     """The evaluator with the best installed engine; what is registered as ``delftbikes``."""
     return DelftBikesEvaluator(ground_truth.classes, absent_state(ground_truth), engine=choose_engine())
 

@@ -97,7 +97,7 @@ class ImageClassEvaluator:
         return Measured(metrics, tables, {"images_with_class": len(self._images), "with_scores": scored})
 
 
-def evaluate_image_class(ground_truth: GroundTruthColumns) -> ImageClassEvaluator:
+def image_class_evaluator(ground_truth: GroundTruthColumns) -> ImageClassEvaluator:
     """The evaluator for the data set's classes; what is registered as ``image-class``."""
     return ImageClassEvaluator(ground_truth.classes)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.counted_annotations import Positives, join_positives
+from anydet.evaluation.counted_annotations import CountedAnnotations, join_counted_annotations
 from anydet.evaluation.matches import Matches, join_matches
 from anydet.types import DetectionColumns, Federation, GroundTruthColumns, IntArray
 
@@ -60,7 +60,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class PartialResult:
     """What an evaluator remembers of the images it has seen; no box, no mask.
 
     Attributes:
@@ -77,10 +77,10 @@ class Part:
     source: str
     counts: Counts
     matches: Matches | None
-    positives: Positives
+    positives: CountedAnnotations
 
 
-def join_parts(parts: Sequence[Part]) -> Part:
+def join_partial_results(parts: Sequence[PartialResult]) -> PartialResult:
     """One part with all images, in an order that does not depend on how they were split.
 
     Images are ordered by the source's image ids where all parts have them, as pycocotools orders them, else
@@ -94,13 +94,13 @@ def join_parts(parts: Sequence[Part]) -> Part:
     for part in parts[1:]:
         counts = counts.plus(part.counts)
     matches = [part.matches for part in parts if part.matches is not None]
-    return Part(
+    return PartialResult(
         images=images if len(parts) == 1 and _ascending(order) else tuple(images[i] for i in order.tolist()),
         image_ids=np.concatenate(known)[order] if len(known) == len(parts) else None,
         source="; ".join(dict.fromkeys(part.source for part in parts)),
         counts=counts,
         matches=join_matches(matches, places) if len(matches) == len(parts) else None,
-        positives=join_positives([part.positives for part in parts], places),
+        positives=join_counted_annotations([part.positives for part in parts], places),
     )
 
 

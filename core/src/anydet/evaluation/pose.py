@@ -231,7 +231,7 @@ class PoseEvaluator:
         }
 
 
-def evaluate_pose(ground_truth: GroundTruthColumns) -> PoseEvaluator:
+def pose_evaluator(ground_truth: GroundTruthColumns) -> PoseEvaluator:
     """The evaluator with the models that the ground truth has; what is registered as ``pose``."""
     return PoseEvaluator(ground_truth.classes, ground_truth.objects or {})
 

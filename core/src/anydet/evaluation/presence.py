@@ -138,7 +138,7 @@ class PresenceEvaluator:
         }
 
 
-def evaluate_presence(ground_truth: GroundTruthColumns) -> PresenceEvaluator:
+def presence_evaluator(ground_truth: GroundTruthColumns) -> PresenceEvaluator:
     """The evaluator for the data set's parts; what is registered as ``presence``."""
     return PresenceEvaluator(ground_truth.classes, absent_state(ground_truth))
 

@@ -98,7 +98,7 @@ class SemanticEvaluator:
         return Measured(metrics, tables, protocol)
 
 
-def evaluate_semantic(ground_truth: GroundTruthColumns) -> SemanticEvaluator:
+def semantic_evaluator(ground_truth: GroundTruthColumns) -> SemanticEvaluator:
     """The evaluator for the data set's classes; what is registered as ``semantic``."""
     return SemanticEvaluator(ground_truth.classes)
 

@@ -201,7 +201,7 @@ class StateEvaluator:
         }
 
 
-def evaluate_states(ground_truth: GroundTruthColumns) -> StateEvaluator:
+def state_evaluator(ground_truth: GroundTruthColumns) -> StateEvaluator:
     """The evaluator of states with the best installed engine; what is registered as ``states``."""
     return StateEvaluator(ground_truth.classes, state_names(ground_truth), engine=choose_engine())
 

@@ -8,6 +8,40 @@ from anydet.data.opening import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import AdapterSpec, CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
 
+_EVALUATORS = (
+    ("coco", "coco:coco_box_evaluator", "the 12 COCO numbers of boxes"),
+    ("coco-segm", "coco:coco_mask_evaluator", "the 12 COCO numbers of masks"),
+    ("coco-keypoints", "coco:coco_keypoint_evaluator", "the 10 COCO numbers of keypoints"),
+    ("tide", "analysis.tide:tide_evaluator", "what kinds of errors cost how much AP"),
+    ("confusion", "analysis.confusion:confusion_evaluator", "which class is taken for which, or for none"),
+    ("thresholds", "analysis.thresholds:threshold_evaluator", "the score threshold of the best F1, by class"),
+    ("calibration", "analysis.calibration:calibration_evaluator", "scores against precision: D-ECE, LaECE"),
+    ("label-errors", "analysis.label_errors:label_error_evaluator", "annotations that look wrong or missing"),
+    (
+        "states",
+        "states:state_evaluator",
+        "states: accuracy, macro-F1, confusion, AP of a class in a state",
+    ),
+    ("delftbikes", "delftbikes:delftbikes_evaluator", "COCO's numbers of boxes without absent parts"),
+    (
+        "presence",
+        "presence:presence_evaluator",
+        "which parts an image has: AP, AUROC, accuracy beside the majority's",
+    ),
+    (
+        "pose",
+        "pose:pose_evaluator",
+        "6-DoF poses: rotation, translation, depth, ADD, ADD-S, MSSD, MSPD",
+    ),
+    ("semantic", "semantic:semantic_evaluator", "semantic masks: mIoU, Dice, pixel accuracy"),
+    (
+        "image-class",
+        "image_class:image_class_evaluator",
+        "classes of whole images: accuracy, balanced accuracy, macro-F1",
+    ),
+)
+"""(name, ``module:function`` in ``anydet.evaluation``, summary), in the order in which they run."""
+
 
 @hookimpl
 def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
@@ -39,34 +73,9 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 @hookimpl
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
-    coco = "anydet.evaluation.coco"
-    register(EvaluatorSpec("coco", f"{coco}:evaluate_boxes", "the 12 COCO numbers of boxes"))
-    register(EvaluatorSpec("coco-segm", f"{coco}:evaluate_masks", "the 12 COCO numbers of masks"))
-    register(
-        EvaluatorSpec("coco-keypoints", f"{coco}:evaluate_keypoints", "the 10 COCO numbers of keypoints")
-    )
-    for name, factory, summary, default in (
-        ("tide", "tide:evaluate_errors", "what kinds of errors cost how much AP", True),
-        ("confusion", "confusion:evaluate_confusions", "which class is taken for which, or for none", True),
-        (
-            "thresholds",
-            "thresholds:evaluate_thresholds",
-            "the score threshold of the best F1, by class",
-            True,
-        ),
-        ("calibration", "calibration:evaluate_calibration", "scores against precision: D-ECE, LaECE", True),
-        ("label-errors", "label_errors:find_label_errors", "annotations that look wrong or missing", False),
-    ):
-        register(EvaluatorSpec(name, f"anydet.evaluation.analysis.{factory}", summary, default=default))
-    for name, module, summary in (
-        ("states", "states", "states of parts: accuracy, macro-F1, confusion, AP of a part in a state"),
-        ("delftbikes", "delftbikes", "COCO's numbers of boxes without absent parts"),
-        ("presence", "presence", "which parts an image has: AP, AUROC, accuracy beside the majority's"),
-        ("pose", "pose", "6-DoF poses: rotation, translation, depth, ADD, ADD-S, BOP's MSSD and MSPD"),
-        ("semantic", "semantic", "semantic masks: mIoU, Dice, pixel accuracy"),
-        ("image-class", "image_class", "classes of whole images: accuracy, balanced accuracy, macro-F1"),
-    ):
-        register(EvaluatorSpec(name, f"anydet.evaluation.{module}:evaluate_{module}", summary))
+    for name, factory, summary in _EVALUATORS:
+        default = name != "label-errors"  # asks for images to be looked at: only for those who name it
+        register(EvaluatorSpec(name, f"anydet.evaluation.{factory}", summary, default=default))
 
 
 @hookimpl

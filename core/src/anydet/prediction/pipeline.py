@@ -124,8 +124,8 @@ class Pipeline:
         if self.ttt:
             self.ttt.adapt(records)
         if not self.views:
-            return self._ask(records)
-        return self._look(records)
+            return self._predict_checked(records)
+        return self._predict_views(records)
 
     def _notify(self, event: str, **what: Any) -> None:
         """Fire an event; what an observer raises is an error that says how to leave it out."""
@@ -139,7 +139,7 @@ class Pipeline:
                 fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
             ) from exc
 
-    def _look(self, records: Sequence[Record]) -> list[ImagePredictions]:
+    def _predict_views(self, records: Sequence[Record]) -> list[ImagePredictions]:
         """Predict every view of every record; a view that left a record alone is predicted once."""
         seen: list[list[ImagePredictions]] = [[] for _ in records]
         plain: set[int] = set()
@@ -148,7 +148,7 @@ class Pipeline:
             same = {i for i, record in enumerate(records) if derived[i] is record}
             fresh = [i for i in range(len(records)) if i not in same & plain]
             plain |= same
-            for i, result in zip(fresh, self._ask([derived[i] for i in fresh]), strict=True):
+            for i, result in zip(fresh, self._predict_checked([derived[i] for i in fresh]), strict=True):
                 seen[i].append(result if i in same else view.undo(result))
         return [self._fused(results) for results in seen]
 
@@ -157,7 +157,7 @@ class Pipeline:
             return results[0]
         return self.fuse(results)
 
-    def _ask(self, records: Sequence[Record]) -> list[ImagePredictions]:
+    def _predict_checked(self, records: Sequence[Record]) -> list[ImagePredictions]:
         if not records:
             return []
         results = list(self.adapter.predict(records))

@@ -9,7 +9,7 @@ from anydet.errors import DatasetError, OptionError
 from anydet.plugins.manager import Plugins
 from anydet.training.batches.augment import Augmentation
 from anydet.training.batches.loading import build_loader
-from anydet.training.checkpoints.checkpointer import Keeper
+from anydet.training.checkpoints.checkpointer import Checkpointer
 from anydet.training.components import Components
 from anydet.training.devices.processes import Processes
 from anydet.training.hooks import TrainingHook
@@ -18,7 +18,7 @@ from anydet.training.optim.ema import Ema
 from anydet.training.optim.optimizer import build_optimizer
 from anydet.training.optim.schedule import Schedule
 from anydet.training.run import Run
-from anydet.training.runlog.run_log import Journal
+from anydet.training.runlog.run_log import RunLog
 from anydet.training.stepping import Stepper
 from anydet.training.task import TrainingTask
 from anydet.training.validation import Validator
@@ -43,7 +43,7 @@ def build_components(
         collate=task.collate,
         settings=settings,
         augment=Augmentation.from_settings(settings, task.keypoint_pairs),
-        parts=task.parts,
+        label_kinds=task.label_kinds,
         rank=processes.rank,
         world=processes.world,
     )
@@ -56,7 +56,7 @@ def build_components(
     best = BestTracker(
         measured, patience=settings.early_stop_patience, min_delta=settings.early_stop_min_delta
     )
-    keeper = Keeper(
+    checkpointer = Checkpointer(
         run,
         task,
         processes,
@@ -77,8 +77,8 @@ def build_components(
         stepper=Stepper(task, settings, processes, optimizer, ema),
         best=best,
         measured=measured,
-        keeper=keeper,
-        journal=Journal(run, main=processes.main),
+        checkpointer=checkpointer,
+        run_log=RunLog(run, main=processes.main),
         total_steps=total_steps,
     )
 
@@ -98,7 +98,7 @@ def _validator(run: Run, task: TrainingTask, processes: Processes) -> Validator 
         item=task.item,
         collate=task.collate,
         settings=run.settings,
-        parts=task.parts,
+        label_kinds=task.label_kinds,
         rank=processes.rank,
         world=processes.world,
         train=False,

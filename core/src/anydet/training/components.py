@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 
 from anydet.training.batches.loading import TrainingLoader
-from anydet.training.checkpoints.checkpointer import Keeper
+from anydet.training.checkpoints.checkpointer import Checkpointer
 from anydet.training.devices.processes import Processes
 from anydet.training.optim.early_stopping import BestTracker
 from anydet.training.optim.schedule import Schedule
-from anydet.training.runlog.run_log import Journal
+from anydet.training.runlog.run_log import RunLog
 from anydet.training.stepping import Stepper
 from anydet.training.task import TrainingTask
 from anydet.training.validation import Validator
@@ -31,8 +31,8 @@ class Components:
         stepper: takes steps.
         best: which validation was the best.
         measured: name of the number it looks at.
-        keeper: checkpoints.
-        journal: what is written down.
+        checkpointer: checkpoints.
+        run_log: what is written down.
         total_steps: optimizer steps of the whole run.
     """
 
@@ -45,6 +45,6 @@ class Components:
     stepper: Stepper
     best: BestTracker
     measured: str
-    keeper: Keeper
-    journal: Journal
+    checkpointer: Checkpointer
+    run_log: RunLog
     total_steps: int

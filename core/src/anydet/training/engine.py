@@ -38,19 +38,19 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
         components = build_components(run, task, processes, hooks)
         loop = Loop(run, components, hooks)
         if settings.resume:
-            loop.validation = components.keeper.restore(loop.progress)
+            loop.validation = components.checkpointer.restore(loop.progress)
         else:
             seed_everything(settings.seed + processes.rank)
-        with components.journal as journal:
-            journal.start(components.total_steps, loop.progress.step)
-            journal.message(
+        with components.run_log as run_log:
+            run_log.start(components.total_steps, loop.progress.step)
+            run_log.message(
                 f"{len(run.dataset)} images, {components.total_steps} steps "
                 f"on {describe_device(processes.device)}"
                 + (f", {processes.world} processes" if processes.world > 1 else "")
             )
             loop.fit()
-            journal.artifact(run.paths.best)
-        best = components.keeper.read_best()
+            run_log.artifact(run.paths.best)
+        best = components.checkpointer.read_best()
         if settings.restore_best:
             load_weights(task.model, best.model, source=str(run.paths.best))
     metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}

@@ -16,7 +16,7 @@ from anydet.training.hooks import TrainingHook
 from anydet.training.numerics.nonfinite import NUMBERS_FIX, first_nonfinite_weight
 from anydet.training.progress import Progress
 from anydet.training.run import Run
-from anydet.training.stepping import SANITIZED, BadStep
+from anydet.training.stepping import SANITIZED, StepRejected
 from anydet.training.task import TrainingTask
 
 
@@ -77,7 +77,7 @@ class Loop:
     def save(self) -> None:
         """Write the last checkpoint; raises ``TrainingError`` where weights are not finite."""
         self._check_weights()
-        self.components.keeper.save_last(self.progress, self.validation)
+        self.components.checkpointer.save_last(self.progress, self.validation)
 
     def _run_epoch(self) -> None:
         self.components.task.model.train()
@@ -107,7 +107,7 @@ class Loop:
         minutes = self.settings.max_minutes
         if minutes is not None and self.components.processes.share(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
-            self.components.journal.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
+            self.components.run_log.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
         return self._out_of_time
 
     def _windows(self) -> Iterator[tuple[list[LoadedBatch], float]]:
@@ -127,7 +127,7 @@ class Loop:
         start = time.perf_counter()
         try:
             numbers = self.components.stepper.take(window)
-        except BadStep as bad:
+        except StepRejected as bad:
             self._skip(bad)
             return
         self.components.schedule.step()
@@ -146,17 +146,17 @@ class Loop:
             "step_s": step_s,
             "memory_mb": memory_mb(self.components.processes.device),
         }
-        self.components.journal.step(self.progress.step, self.progress.epoch, self.metrics)
+        self.components.run_log.step(self.progress.step, self.progress.epoch, self.metrics)
         for hook in self.hooks:
             hook.after_step(self)
         self._tell("on_train_step")
 
-    def _skip(self, bad: BadStep) -> None:
+    def _skip(self, bad: StepRejected) -> None:
         """Count a step that was not taken; raises where the run must not go on."""
         progress, settings = self.progress, self.settings
         if bad.overflow:
             progress.overflows += 1
-            self.components.journal.overflowed(progress.step, progress.epoch, bad.problem)
+            self.components.run_log.overflowed(progress.step, progress.epoch, bad.problem)
             return
         where = f"step {progress.step + 1} (epoch {progress.epoch})"
         if bad.hopeless or settings.on_nonfinite == "stop":
@@ -164,7 +164,7 @@ class Loop:
         progress.skipped += 1
         progress.epoch_skipped += 1
         progress.skipped_in_row += 1
-        self.components.journal.skipped(progress.step, progress.epoch, bad.problem)
+        self.components.run_log.skipped(progress.step, progress.epoch, bad.problem)
         if progress.skipped_in_row >= settings.max_skips:
             self._give_up(
                 f"{where}: {progress.skipped_in_row} steps in a row were skipped; the last: {bad.problem}",
@@ -173,7 +173,7 @@ class Loop:
 
     def _give_up(self, problem: str, fix: str) -> NoReturn:
         """Numbers are beyond repair: the model gets back what the last checkpoint holds."""
-        raise TrainingError(f"{problem}; {self.components.keeper.put_back()}", fix=fix)
+        raise TrainingError(f"{problem}; {self.components.checkpointer.put_back()}", fix=fix)
 
     def _end_epoch(self) -> None:
         """Judge, validate, save; an epoch that ``max_steps`` cut short stays where it is."""
@@ -236,18 +236,18 @@ class Loop:
         taken = max(1, progress.epoch_steps)
         found: dict[str, float] = {"avg_train_loss": progress.loss_sum / taken}
         if components.validator is not None:
-            with components.keeper.as_predicted():
+            with components.checkpointer.as_predicted():
                 found |= components.validator()
         found["learning_rate"] = components.schedule.learning_rate
         progress.validated_step = progress.step
         self.validation = found
         value = found.get(components.measured, math.nan)
         if components.validator is None or components.best.update(value, progress.step):
-            components.keeper.save_best(progress, found)
+            components.checkpointer.save_best(progress, found)
         components.schedule.validated(found.get("avg_val_loss", found["avg_train_loss"]))
         progress.stopped_early = components.best.should_stop
         epoch = progress.epoch if progress.batch else progress.epoch - 1
-        components.journal.validation(progress.step, epoch, found)
+        components.run_log.validation(progress.step, epoch, found)
 
     def _tell(self, event: str) -> None:
         """Fire an event at plugins; what one raises is an error that says how to leave it out."""

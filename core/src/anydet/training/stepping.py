@@ -34,7 +34,7 @@ SANITIZED = "sanitized_"
 """Before names of counts, which are added up where losses are averaged."""
 
 
-class BadStep(Exception):  # noqa: N818 - a verdict on a step; who catches it decides what it means
+class StepRejected(Exception):  # noqa: N818 - a verdict on a step; who catches it decides what it means
     """A step was not taken, and nothing of it is left.
 
     Attributes:
@@ -100,7 +100,7 @@ class Stepper:
         """One step; gives ``loss``, ``loss_<name>``, ``sanitized_<name>`` and ``grad_norm`` before clipping.
 
         Raises:
-            BadStep: a number is not finite or too large; weights and buffers are as before.
+            StepRejected: a number is not finite or too large; weights and buffers are as before.
             TrainingError: the device's memory is too small.
         """
         if self._buffers:
@@ -161,7 +161,7 @@ class Stepper:
             if (where := first_nonfinite(loaded.batch))
         ]
         if found := self._processes.gather(found):
-            raise BadStep("; ".join(found))
+            raise StepRejected("; ".join(found))
 
     def _look_at_numbers(self, numbers: Mapping[str, float], window: Sequence[LoadedBatch]) -> None:
         bad = [name for name, value in numbers.items() if not math.isfinite(value)]
@@ -169,7 +169,7 @@ class Stepper:
         if not bad and (not limit or norm <= limit):
             return
         if bad == ["grad_norm"] and self._overflowed():
-            raise BadStep("fp16 overflowed; the loss scale was lowered", overflow=True)
+            raise StepRejected("fp16 overflowed; the loss scale was lowered", overflow=True)
         if bad:
             problem, hopeless = self._explain(bad, numbers, window)
         else:
@@ -178,7 +178,7 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         if self._buffers:
             self._buffers.put_back()
-        raise BadStep(f"{problem}; images: {name_images(images)}", hopeless=hopeless)
+        raise StepRejected(f"{problem}; images: {name_images(images)}", hopeless=hopeless)
 
     def _overflowed(self) -> bool:
         """Let the loss scaler see gradients that are not finite; whether lowering its scale can help."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
-from anydet.training.batches.samples import PARTS
+from anydet.training.batches.samples import LABEL_KINDS
 from anydet.types import ClassTable, ImagePredictions
 
 
@@ -50,7 +50,7 @@ class TrainingTask(ABC):
         model: the live module, the one that ``predict`` of the adapter uses.
         classes: what it learns to find.
         evaluators: registered names of those that validate it, where they apply.
-        parts: labels beside boxes and classes that it learns from; see ``samples.PARTS``.
+        label_kinds: labels beside boxes and classes that it learns from; see ``samples.LABEL_KINDS``.
         keypoint_pairs: (left, right) positions of keypoints that swap names where an image is mirrored.
         find_unused_parameters: whether a step may leave parameters without a gradient; several processes
             need to know.
@@ -59,7 +59,7 @@ class TrainingTask(ABC):
     model: nn.Module
     classes: ClassTable
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
-    parts: ClassVar[Collection[str]] = PARTS
+    label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()
     find_unused_parameters: ClassVar[bool] = False
 

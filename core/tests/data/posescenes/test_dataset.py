@@ -19,7 +19,7 @@ from anydet.data.posescenes.solids import CLASSES, object_models
 from anydet.data.record.depth import depth_map_m
 from anydet.data.sidecarwriter import write_posed_yolo
 from anydet.errors import DatasetError, ImageError, OptionError
-from anydet.evaluation.pose import evaluate_pose
+from anydet.evaluation.pose import pose_evaluator
 from anydet.types import DetectionColumns
 
 SCENES = PoseScenes(5, seed=2, image_wh=(96, 80), split="train")
@@ -101,7 +101,7 @@ def as_detections(truth):
 @pytest.mark.parametrize("layout", ["memory", "bop"])
 def test_the_truth_as_predictions_is_perfect_and_measured_with_models_and_symmetries(layout, bop):
     truth = (SCENES if layout == "memory" else open_dataset(bop)).ground_truth()
-    evaluator = evaluate_pose(truth)
+    evaluator = pose_evaluator(truth)
     evaluator.add(as_detections(truth), truth)
     result = evaluator.result()
     assert result.metrics["AR_MSPD"] == result.metrics["AR_MSSD"] == result.metrics["ADD-or-S_0.1d"] == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import supervision as sv
 
-from anydet.evaluation.analysis.confusion import ConfusionEvaluator, evaluate_confusions
+from anydet.evaluation.analysis.confusion import ConfusionEvaluator, confusion_evaluator
 
 
 def result_of(columns, problem, **options):
@@ -73,4 +73,4 @@ def test_without_detections_there_is_recall_but_no_precision(columns, crowd):
 
 def test_it_is_built_from_ground_truth(columns, crowd):
     detections, ground_truth = columns(crowd())
-    assert evaluate_confusions(ground_truth).applies(detections, ground_truth) is None
+    assert confusion_evaluator(ground_truth).applies(detections, ground_truth) is None

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anydet.evaluation.analysis.thresholds import evaluate_thresholds, find_operating_point
+from anydet.evaluation.analysis.thresholds import find_operating_point, threshold_evaluator
 
 
 def f1_at(threshold, detections, positives):
@@ -32,7 +32,7 @@ def test_no_threshold_has_a_higher_f1(detections, missed):
 
 def test_each_class_gets_its_own_threshold_and_the_mean_of_the_best(columns, crowd):
     detections, ground_truth = columns(crowd(20, 1))
-    evaluator = evaluate_thresholds(ground_truth)
+    evaluator = threshold_evaluator(ground_truth)
     evaluator.add(detections, ground_truth)
     result = evaluator.result()
     (table,) = result.tables
@@ -49,7 +49,7 @@ def test_a_class_without_annotations_has_no_f1_and_one_without_hits_has_none_rig
             [row for row in results if row["category_id"] != 2],
         )
     )
-    evaluator = evaluate_thresholds(ground_truth)
+    evaluator = threshold_evaluator(ground_truth)
     evaluator.add(detections, ground_truth)
     rows = evaluator.result().tables[0].rows
     assert rows[0][1:] == (None,) * 4

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pytest
 
-from anydet.evaluation.analysis.tide import ERRORS, TideEvaluator, evaluate_errors
+from anydet.evaluation.analysis.tide import ERRORS, TideEvaluator, tide_evaluator
 
 TIDECV = {
     (8, 0): {
@@ -84,6 +84,6 @@ def test_perfect_detections_have_no_errors(columns, crowd):
 def test_it_is_built_from_ground_truth_and_needs_annotations(columns, crowd):
     truth, results = crowd()
     detections, ground_truth = columns((truth, results))
-    assert evaluate_errors(ground_truth).applies(detections, ground_truth) is None
+    assert tide_evaluator(ground_truth).applies(detections, ground_truth) is None
     nothing = columns(({**truth, "annotations": []}, results))
-    assert "no annotations" in evaluate_errors(ground_truth).applies(*nothing)
+    assert "no annotations" in tide_evaluator(ground_truth).applies(*nothing)

@@ -22,7 +22,7 @@ from anydet.errors import OptionError
 from anydet.training.batches.augment import Augmentation, ColorJitter, Crop, Flip, ScaleJitter
 from anydet.training.batches.loading import build_loader
 from anydet.training.batches.mosaic import Mosaic
-from anydet.training.batches.samples import PARTS
+from anydet.training.batches.samples import LABEL_KINDS
 from anydet.training.config.settings import TrainSettings
 from anydet.types import Poses
 
@@ -222,14 +222,14 @@ class Posed(SyntheticDataset):
 
 
 def test_a_mosaic_of_poses_is_refused_before_the_first_batch():
-    def build(parts):
+    def build(kinds):
         augment = Augmentation.from_settings(ALL)
         scenes = Posed(3, image_wh=(32, 24))
-        return build_loader(scenes, item=len, collate=list, settings=ALL, augment=augment, parts=parts)
+        return build_loader(scenes, item=len, collate=list, settings=ALL, augment=augment, label_kinds=kinds)
 
     with pytest.raises(OptionError, match="mosaic"):
-        build(PARTS)
-    assert build(PARTS - {"poses"}).batches_per_epoch == 1
+        build(LABEL_KINDS)
+    assert build(LABEL_KINDS - {"poses"}).batches_per_epoch == 1
 
 
 def test_workers_augment_as_the_loop_itself_would():

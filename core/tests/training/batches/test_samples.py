@@ -21,7 +21,7 @@ from anydet.data.record.transforms import HorizontalFlip
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError
 from anydet.geometry import masks
-from anydet.training.batches.samples import PARTS, sample_of, usable_rows
+from anydet.training.batches.samples import LABEL_KINDS, sample_of, usable_rows
 from anydet.types import RLE, Intrinsics, Poses
 
 SCENES = SyntheticDataset(4, image_wh=(64, 48))
@@ -62,7 +62,7 @@ def test_what_is_not_asked_for_is_not_decoded(scene, monkeypatch):
     monkeypatch.setattr("anydet.training.batches.samples.decode", refuse)
     monkeypatch.setattr("anydet.data.record.class_mask.read_class_map", refuse)
     sample = sample_of(
-        replace(scene, class_mask=ClassMaskFile(Path("classes.png"))), PARTS - {"masks", "semantic"}
+        replace(scene, class_mask=ClassMaskFile(Path("classes.png"))), LABEL_KINDS - {"masks", "semantic"}
     )
     assert sample.masks is None
     assert sample.semantic is None
@@ -111,7 +111,7 @@ def test_poses_are_resolved_by_the_camera():
     torch.testing.assert_close(sample.rotations[0], torch.eye(3, dtype=torch.float64))
     torch.testing.assert_close(sample.translations_m[0], torch.tensor([0.4, 0.2, 2.0], dtype=torch.float64))
     assert sample.intrinsics.tolist() == [10, 10, 4, 3]
-    assert sample_of(record, PARTS - {"poses"}).rotations is None
+    assert sample_of(record, LABEL_KINDS - {"poses"}).rotations is None
     assert sample_of(replace(record, camera=None)).translations_m.isnan().all()
 
 

@@ -33,7 +33,7 @@ class AdaptiveStreamTraining(TrainingTask):
     """
 
     evaluators = ("semantic", "image-class", "coco")
-    parts = frozenset({"semantic"})
+    label_kinds = frozenset({"semantic"})
 
     def __init__(self, model: AdaptiveStream, predictor: Predictor, loss: StableLoss) -> None:
         self.model: AdaptiveStream = model

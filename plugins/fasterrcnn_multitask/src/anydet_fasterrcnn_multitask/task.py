@@ -32,7 +32,7 @@ class MultiTaskTraining(TrainingTask):
     """
 
     evaluators = ("coco", "states", "delftbikes", "presence")
-    parts = frozenset({"states"})
+    label_kinds = frozenset({"states"})
 
     def __init__(
         self,

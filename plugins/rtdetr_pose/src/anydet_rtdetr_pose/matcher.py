@@ -14,7 +14,7 @@ from torch import Tensor
 
 from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.outputs import Outputs
-from anydet_rtdetr_pose.pose_decoding import told_by
+from anydet_rtdetr_pose.pose_decoding import decode_poses
 from anydet_rtdetr_pose.symmetry import Symmetries
 from anydet_rtdetr_pose.targets import Targets
 
@@ -150,7 +150,7 @@ def _pose_cost(
 ) -> Tensor:
     """(B, L, Q, T); 0 for objects whose pose nobody knows."""
     heads = {name: values.float() for name, values in outputs.heads.items()}
-    told = told_by(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
+    told = decode_poses(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
     posed = targets.posed[:, None, None]
     depth = torch.where(targets.posed, targets.translations_m[..., 2], 1.0)[:, None, None]
     cost = weights[0] * (told.log_z[..., None] - depth.log()).abs()

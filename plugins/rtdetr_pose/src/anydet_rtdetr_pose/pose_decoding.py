@@ -1,4 +1,4 @@
-"""``Told``: what the heads say of queries, as poses in the camera's frame."""
+"""``DecodedPoses``: what the heads say of queries, as poses in the camera's frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anydet_rtdetr_pose.recovery import depth_shift, translation_m
 from anydet_rtdetr_pose.rotation import matrix_from_rot6d, turn_to
 
 
-class Told(NamedTuple):
+class DecodedPoses(NamedTuple):
     """Poses of queries of any shape.
 
     Attributes:
@@ -28,7 +28,9 @@ class Told(NamedTuple):
     translations_m: Tensor
 
 
-def told_by(heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size_wh: Tensor) -> Told:
+def decode_poses(
+    heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size_wh: Tensor
+) -> DecodedPoses:
     """Poses as the heads say them, with a camera.
 
     Args:
@@ -40,7 +42,7 @@ def told_by(heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size
     log_z = heads["log_z"][..., 0] + depth_shift(intrinsics, size_wh.max())
     centers = (boxes[..., :2] + heads["offsets"] * boxes[..., 2:]) * size_wh
     cameras = intrinsics.expand(*centers.shape[:-1], 4)
-    return Told(
+    return DecodedPoses(
         log_z,
         rotations_seen(heads["rot6d"], centers.detach(), cameras),
         centers,

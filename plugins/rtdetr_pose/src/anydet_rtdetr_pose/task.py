@@ -48,7 +48,7 @@ class PoseTraining(TrainingTask):
     """
 
     evaluators = ("coco", "pose")
-    parts = frozenset({"poses", "keypoints"})
+    label_kinds = frozenset({"poses", "keypoints"})
 
     def __init__(
         self, model: PoseDetector, classes: ClassTable, criterion: Criterion, predictor: Predictor

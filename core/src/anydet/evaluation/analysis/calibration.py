@@ -170,7 +170,7 @@ def bin_scores(scores: FloatArray, values: FloatArray, bins: int) -> Bins:
     )
 
 
-def evaluate_calibration(ground_truth: GroundTruthColumns) -> CalibrationEvaluator:
+def calibration_evaluator(ground_truth: GroundTruthColumns) -> CalibrationEvaluator:
     """The evaluator that is registered as ``calibration``."""
     return CalibrationEvaluator(ground_truth.classes)
 

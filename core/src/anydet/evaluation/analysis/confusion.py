@@ -95,7 +95,7 @@ class ConfusionEvaluator(PooledEvaluator):
         )
 
 
-def evaluate_confusions(ground_truth: GroundTruthColumns) -> ConfusionEvaluator:
+def confusion_evaluator(ground_truth: GroundTruthColumns) -> ConfusionEvaluator:
     """The evaluator that is registered as ``confusion``."""
     return ConfusionEvaluator(ground_truth.classes)
 

@@ -162,6 +162,6 @@ class LabelErrorEvaluator(PooledEvaluator):
         )
 
 
-def find_label_errors(ground_truth: GroundTruthColumns) -> LabelErrorEvaluator:
+def label_error_evaluator(ground_truth: GroundTruthColumns) -> LabelErrorEvaluator:
     """The evaluator that is registered as ``label-errors``."""
     return LabelErrorEvaluator(ground_truth.classes)

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from anydet.evaluation.counted_annotations import Positives
+from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.curves import EPSILON
 from anydet.evaluation.evaluator import EngineParams
 from anydet.evaluation.matches import Matches
@@ -70,7 +70,7 @@ class Resampler(Protocol):
         """
 
 
-def split_classes(matches: Matches, positives: Positives) -> Iterator[ClassRows]:
+def split_classes(matches: Matches, positives: CountedAnnotations) -> Iterator[ClassRows]:
     """The rows of each class, class by class, in the order in which engines rank them."""
     order = np.lexsort((-matches.scores, matches.class_ids))
     edges = np.searchsorted(matches.class_ids[order], np.arange(len(matches.positives) + 1))

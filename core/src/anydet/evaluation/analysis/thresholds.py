@@ -126,6 +126,6 @@ def find_operating_point(scores: FloatArray, right: BoolArray, positives: int) -
     return OperatingPoint(float(scores[order[best]]), float(f1[best]), true / (best + 1), true / positives)
 
 
-def evaluate_thresholds(ground_truth: GroundTruthColumns) -> ThresholdEvaluator:
+def threshold_evaluator(ground_truth: GroundTruthColumns) -> ThresholdEvaluator:
     """The evaluator that is registered as ``thresholds``."""
     return ThresholdEvaluator(ground_truth.classes)

@@ -190,7 +190,7 @@ class TideEvaluator(PooledEvaluator):
         return sum(values) / len(values) if values else 0.0
 
 
-def evaluate_errors(ground_truth: GroundTruthColumns) -> TideEvaluator:
+def tide_evaluator(ground_truth: GroundTruthColumns) -> TideEvaluator:
     """The evaluator that is registered as ``tide``."""
     return TideEvaluator(ground_truth.classes)
 

@@ -112,7 +112,7 @@ class Trial:
     ) -> Trial:
         """Annotated images at equal distances, only the columns of boxes."""
         params = _SETTINGS.params(len(ground_truth.classes))
-        found, truth = compatibility.comparable(detections, ground_truth, _SETTINGS, params)
+        found, truth = compatibility.select_columns(detections, ground_truth, _SETTINGS, params)
         annotated = np.unique(truth.image_index[~truth.labels.iscrowd])
         places = np.linspace(0, len(annotated) - 1, min(max_images, len(annotated))).round().astype(np.int64)
         images = annotated[places]

@@ -24,7 +24,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.errors import AnydetError, DatasetError, TrainingError
 from anydet.training.batches.mosaic import refuse_poses
 from anydet.training.batches.sample import Sample
-from anydet.training.batches.samples import PARTS, sample_of
+from anydet.training.batches.samples import LABEL_KINDS, sample_of
 from anydet.training.batches.sampling import EpochSampler
 from anydet.training.config.settings import TrainSettings
 
@@ -84,7 +84,7 @@ class TrainingSamples:
         augment: changes samples, or ``None``.
         seed: with epoch and index the owner of the augmentation's random choices.
         count: how many images take part, the first ones.
-        parts: labels that are read; see ``samples.PARTS``.
+        label_kinds: labels that are read; see ``samples.LABEL_KINDS``.
     """
 
     dataset: Dataset
@@ -92,7 +92,7 @@ class TrainingSamples:
     augment: Augment | None = None
     seed: int = 0
     count: int | None = None
-    parts: Collection[str] = PARTS
+    label_kinds: Collection[str] = LABEL_KINDS
 
     def __len__(self) -> int:
         return len(self.dataset) if self.count is None else min(self.count, len(self.dataset))
@@ -109,7 +109,7 @@ class TrainingSamples:
         return self._read(int(rng.integers(len(self))))
 
     def _read(self, index: int) -> Sample:
-        return sample_of(self.dataset[index], self.parts)
+        return sample_of(self.dataset[index], self.label_kinds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def build_loader(
     collate: Callable[[list[Any]], Any],
     settings: TrainSettings,
     augment: Augment | None = None,
-    parts: Collection[str] = PARTS,
+    label_kinds: Collection[str] = LABEL_KINDS,
     rank: int = 0,
     world: int = 1,
     train: bool = True,
@@ -173,7 +173,7 @@ def build_loader(
         collate: makes a batch of what ``item`` gave, on the CPU.
         settings: batch size, workers, seed, ``shuffle`` and the like.
         augment: changes training samples, or ``None``.
-        parts: labels that are read; see ``samples.PARTS``.
+        label_kinds: labels that are read; see ``samples.LABEL_KINDS``.
         rank: number of this process.
         world: number of processes.
         train: shuffled and augmented, or each image once, in order and as it is; see ``EpochSampler``.
@@ -183,9 +183,9 @@ def build_loader(
         OptionError: a mosaic is asked for and the first images have poses.
     """
     if train and augment is not None and settings.mosaic_prob > 0:
-        refuse_poses(dataset, parts)
+        refuse_poses(dataset, label_kinds)
     count = settings.max_images if train else None
-    samples = TrainingSamples(dataset, item, augment if train else None, settings.seed, count, parts)
+    samples = TrainingSamples(dataset, item, augment if train else None, settings.seed, count, label_kinds)
     if not len(samples):
         raise DatasetError(f"{dataset.root}: no images in it", fix="give a data set or split with images")
     order = EpochSampler(

@@ -61,9 +61,9 @@ class Mosaic:
         return _joined(sample, [_cover(tiles[i], size, rng) for i, size in zip(order, sizes, strict=True)])
 
 
-def refuse_poses(dataset: Dataset, parts: Collection[str]) -> None:
+def refuse_poses(dataset: Dataset, label_kinds: Collection[str]) -> None:
     """Raises ``OptionError`` where the first images have poses that are read: they cannot be in a mosaic."""
-    if "poses" not in parts:
+    if "poses" not in label_kinds:
         return
     for record in islice(dataset, _LOOKED_AT):
         if record.labels is not None and record.labels.poses is not None:

@@ -19,13 +19,13 @@ from anydet.geometry.poses import resolve
 from anydet.training.batches.sample import Sample
 from anydet.types import BoolArray, Intrinsics, Labels, Size
 
-PARTS = frozenset({"masks", "keypoints", "poses", "states", "semantic"})
+LABEL_KINDS = frozenset({"masks", "keypoints", "poses", "states", "semantic"})
 """Labels beside boxes and classes; a task names those that it learns from."""
 
 _UNKNOWN_CAMERA = Intrinsics(*[float("nan")] * 4)
 
 
-def sample_of(record: Record, parts: Collection[str] = PARTS) -> Sample:
+def sample_of(record: Record, label_kinds: Collection[str] = LABEL_KINDS) -> Sample:
     """One image and its labels as tensors.
 
     Rows without a box (``usable_rows``) are left out. Boxes are as the data set has them, not clipped. An
@@ -34,7 +34,7 @@ def sample_of(record: Record, parts: Collection[str] = PARTS) -> Sample:
 
     Args:
         record: the image.
-        parts: which of ``PARTS`` to fill in where the data set has them; the others are ``None``.
+        label_kinds: which of ``LABEL_KINDS`` to fill in where the data set has them; the others are ``None``.
 
     Raises:
         ImageError: an image cannot be decoded.
@@ -44,7 +44,8 @@ def sample_of(record: Record, parts: Collection[str] = PARTS) -> Sample:
     size_wh = image.shape[1], image.shape[0]
     labels = no_labels() if record.labels is None else record.labels
     labels = labels.take(usable_rows(labels))
-    posed = "poses" in parts and labels.poses is not None
+    states = labels.states if "states" in label_kinds else None
+    posed = "poses" in label_kinds and labels.poses is not None
     rotations, translations = _poses(labels, record.camera) if posed else (None, None)
     camera = record.intrinsics
     return Sample(
@@ -53,13 +54,13 @@ def sample_of(record: Record, parts: Collection[str] = PARTS) -> Sample:
         boxes=torch.from_numpy(xywh_to_xyxy(labels.boxes_xywh_px)).float(),
         class_ids=torch.from_numpy(labels.class_ids),
         iscrowd=torch.from_numpy(labels.iscrowd),
-        masks=_masks(record, labels, size_wh) if "masks" in parts else None,
-        keypoints=_keypoints(labels) if "keypoints" in parts else None,
-        states=torch.from_numpy(labels.states) if "states" in parts and labels.states is not None else None,
+        masks=_masks(record, labels, size_wh) if "masks" in label_kinds else None,
+        keypoints=_keypoints(labels) if "keypoints" in label_kinds else None,
+        states=None if states is None else torch.from_numpy(states),
         rotations=rotations,
         translations_m=translations,
         intrinsics=None if camera is None else camera_tensor(camera),
-        semantic=_semantic(record, size_wh) if "semantic" in parts else None,
+        semantic=_semantic(record, size_wh) if "semantic" in label_kinds else None,
         label=image_class(record),
         extra=record.extra,
     )

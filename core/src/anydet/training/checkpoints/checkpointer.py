@@ -1,4 +1,4 @@
-"""``Keeper``: writes the checkpoints of a run and goes on from them."""
+"""``Checkpointer``: writes the checkpoints of a run and goes on from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from anydet.training.task import TrainingTask
 
 
 @dataclass(eq=False)
-class Keeper:
+class Checkpointer:
     """Everything of a run that must survive its process.
 
     Attributes:

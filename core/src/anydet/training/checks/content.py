@@ -62,7 +62,7 @@ def read_content(dataset: Dataset, task: TrainingTask, most: int) -> Content:
         found.images += 1
         try:
             record = dataset[index]
-            sample = sample_of(record, task.parts)
+            sample = sample_of(record, task.label_kinds)
         except AnydetError as exc:
             found.broken.append(exc.problem)
             continue

@@ -206,7 +206,7 @@ class _Examination:
             collate=task.collate,
             settings=settings,
             augment=Augmentation.from_settings(settings, task.keypoint_pairs),
-            parts=task.parts,
+            label_kinds=task.label_kinds,
         )
         return list(islice(loader.batches(0), _BATCHES))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from anydet.training.checks.subject import Subject
 from anydet.training.checks.verdict import State, Verdict
-from anydet.training.stepping import BadStep
+from anydet.training.stepping import StepRejected
 from anydet.types import FloatArray
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -71,7 +71,7 @@ def sweep_rates(subject: Subject, steps: int) -> RateRange:
     for rate, loaded in zip(rates, cycle(subject.batches), strict=False):
         try:
             loss = stepper.take(loaded, rate)["loss"]
-        except BadStep as bad:
+        except StepRejected as bad:
             return _range(rates, losses, f"at rate {rate:.2g} {bad.problem.split('; images')[0]}")
         losses.append(_SMOOTHING * losses[-1] + (1 - _SMOOTHING) * loss if losses else loss)
         if loss > _DIVERGED * max(min(losses), 1e-12):

@@ -11,7 +11,7 @@ from torch import nn
 from anydet.training.checks.subject import Subject
 from anydet.training.checks.verdict import State, Verdict, shortened
 from anydet.training.config.settings import TrainSettings
-from anydet.training.stepping import BadStep
+from anydet.training.stepping import StepRejected
 
 _TRIES = 3
 _FIRST_RATE = 0.1
@@ -36,7 +36,7 @@ def check_optimizer(subject: Subject) -> Iterator[Verdict]:
             losses.append(subject.loss())
             if len(losses) == 1:
                 moved = _moved(model, before)
-    except BadStep as bad:
+    except StepRejected as bad:
         yield Verdict("optimizer", "step", "fail", bad.problem, _RECIPE_FIX)
         return
     yield _update(moved, rate)
@@ -72,7 +72,7 @@ def check_overfit(subject: Subject, *, steps: int, share: float) -> Iterator[Ver
         for step in range(steps):
             rate = settings.lr * min(1.0, (step + 1) / warm) if warm else settings.lr
             losses.append(stepper.take(subject.batches[0], rate)["loss"])
-    except BadStep as bad:
+    except StepRejected as bad:
         said = f"step {len(losses) + 1} of {steps}: {bad.problem}"
         yield Verdict("overfit", "one batch", "fail", said, _RECIPE_FIX, {"losses": losses})
         return

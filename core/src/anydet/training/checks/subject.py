@@ -67,7 +67,7 @@ class SubjectStepper:
         self._stepper = Stepper(subject.task, settings, subject.processes, self._optimizer, None)
 
     def take(self, loaded: LoadedBatch, learning_rate: float) -> dict[str, float]:
-        """One step; raises ``BadStep`` as the engine's."""
+        """One step; raises ``StepRejected`` as the engine's."""
         for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
             group["lr"] = learning_rate * share
         return self._stepper.take([loaded])

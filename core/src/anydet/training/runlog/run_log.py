@@ -1,4 +1,4 @@
-"""``Journal``: what a run writes down while it trains; only the main process does."""
+"""``RunLog``: what a run writes down while it trains; only the main process does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anydet.training.runlog.metrics_file import MetricsFile
 from anydet.training.runlog.trackers import Trackers, open_trackers
 
 
-class Journal:
+class RunLog:
     """Metrics files, trackers and the terminal, behind one interface.
 
     Args:
@@ -24,7 +24,7 @@ class Journal:
         self._run, self._main = run, main
         self._every = run.settings.log_every
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> RunLog:
         if self._main:
             paths = self._run.paths
             self._display = TrainingDisplay()

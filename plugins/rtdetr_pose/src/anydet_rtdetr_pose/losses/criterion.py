@@ -13,7 +13,7 @@ from anydet_rtdetr_pose.box_iou import iou_and_giou
 from anydet_rtdetr_pose.losses import detection, pose
 from anydet_rtdetr_pose.matcher import Matcher, Matches
 from anydet_rtdetr_pose.outputs import Denoising, Outputs
-from anydet_rtdetr_pose.pose_decoding import told_by
+from anydet_rtdetr_pose.pose_decoding import decode_poses
 from anydet_rtdetr_pose.recovery import delta_to, nominal_camera, projected_px
 from anydet_rtdetr_pose.symmetry import Symmetries
 from anydet_rtdetr_pose.targets import Targets
@@ -132,7 +132,7 @@ class Criterion:
         """Of queries whose object's pose is known; the others count 0 and keep the heads in the graph."""
         posed, true = matches.of_targets(targets.posed), matches.of_targets(targets.boxes)
         camera = targets.intrinsics[matches.images]
-        told = told_by(rows, boxes.detach(), camera, size)
+        told = decode_poses(rows, boxes.detach(), camera, size)
         rotations, placed = self.symmetries.nearest(
             told.rotations,
             matches.of_targets(targets.rotations),
