@@ -1,4 +1,4 @@
-"""The ``anydet`` command: a group that imports each command when it is used."""
+"""The ``anydet`` command: a group that imports a command when it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Group(click.Group):
     """Finds commands by their registered names, and prints errors without traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Core's commands, then plugins'."""
+        """Names of core's commands, then of the plugins' commands."""
         return list(_plugins(ctx).specs("commands"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -27,13 +27,14 @@ class Group(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; every ``AnydetError``, and what the file system refuses, is a message and exit code 1."""
+        """Run; an ``AnydetError``, or an ``OSError`` with a file name, becomes a message and an exit code."""
         try:
             return super().invoke(ctx)
         except AnydetError as exc:
             raise _Failure(exc) from exc
         except OSError as exc:
-            if exc.filename is None:  # a closed pipe, which click knows, or no file at all
+            # Without a file name it is a broken pipe, which click handles itself, or a bug.
+            if exc.filename is None:
                 raise
             raise _Failure(_refused(exc)) from exc
 
@@ -45,9 +46,9 @@ class _Failure(click.ClickException):
 
 
 def _refused(exc: OSError) -> AnydetError:
-    """What the file system said of which file."""
+    """The file and the reason of an ``OSError``."""
     path = exc.filename2 or exc.filename
-    return AnydetError(f"{path}: {exc.strerror}", fix="name another place, or change its permissions")
+    return AnydetError(f"{path}: {exc.strerror}", fix="give another path, or change its permissions")
 
 
 def _plugins(ctx: click.Context) -> Any:
@@ -74,8 +75,10 @@ def _plugins(ctx: click.Context) -> Any:
 @click.version_option(package_name="anydet")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """One predictions contract, any detector: export, validate and evaluate."""
-    gc.set_threshold(50_000)  # what start-up makes lives to the end; looking for garbage in it takes its time
+    """One predictions contract for any detector: export, validate and evaluate predictions."""
+    # Start-up makes many objects that live to the end; the default threshold would have the garbage
+    # collector walk through them again and again.
+    gc.set_threshold(50_000)
     _plugins(ctx)
 
 

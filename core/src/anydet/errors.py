@@ -1,4 +1,4 @@
-"""Every error a user can meet: what happened, where, and what to type next."""
+"""The errors that users see: what happened, where, and what to type next."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class AnydetError(Exception):
         self.fix = fix
 
     def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str]]:
-        """Pickle by parts: exceptions cross process borders in loaders and tests."""
+        """Pickle problem and fix; exceptions cross process borders in data loaders and tests."""
+        # Subclasses take other arguments, and Exception would call them with the finished message.
         return _rebuild, (type(self), self.problem, self.fix)
 
 
@@ -65,18 +66,18 @@ class ContractError(AnydetError):
 
 
 class EvaluationError(AnydetError):
-    """Predictions and ground truth do not fit each other, or the request makes no sense for them."""
+    """Predictions and ground truth do not match, or an evaluation does not apply to them."""
 
 
 class TrainingError(AnydetError):
-    """A training run cannot start, go on, or be read back."""
+    """A training run cannot start, continue, or be read back."""
 
 
-class InterruptedTraining(TrainingError):  # noqa: N818 - the run was asked to stop, nothing is wrong
-    """A run was asked to stop, saved what it needs to go on, and did.
+class InterruptedTraining(TrainingError):  # noqa: N818 - a signal stopped the run, which is no error
+    """A signal stopped a run, and what ``--resume`` needs was saved.
 
     Attributes:
-        exit_code: 128 and the number of the signal, as shells say it.
+        exit_code: 128 plus the number of the signal, as in shells.
     """
 
     def __init__(self, problem: str, *, fix: str = "", exit_code: int = 130) -> None:
@@ -85,13 +86,13 @@ class InterruptedTraining(TrainingError):  # noqa: N818 - the run was asked to s
 
 
 class UnsupportedError(AnydetError):
-    """An adapter was asked for something it does not implement."""
+    """A method of an adapter was called that it does not implement."""
 
     def __init__(self, adapter: str, capability: str, *, others: Sequence[str] = ()) -> None:
         known = f"adapters that have it: {', '.join(others)}" if others else "no installed adapter has it"
         super().__init__(
             f"adapter {adapter!r} does not implement {capability!r} ({known})",
-            fix="see 'anydet adapters list' for what each can do",
+            fix="see 'anydet adapters list' for the capabilities of each adapter",
         )
 
 

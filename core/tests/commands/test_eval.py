@@ -51,7 +51,7 @@ def test_everything_that_applies_is_printed_and_the_rest_is_explained(run, files
     assert done.exit_code == 0, done.output
     for name in ("coco", "tide", "confusion", "thresholds", "calibration"):
         assert f"\n{name}\n" in done.stdout
-    assert "coco-segm: left out, 2 of 2 annotations have no segmentation" in done.stderr
+    assert "coco-segm: skipped, 2 of 2 annotations have no segmentation" in done.stderr
     assert "label-errors" not in done.output
 
 

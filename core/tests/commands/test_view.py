@@ -149,14 +149,14 @@ def test_the_data_set_that_the_file_names_is_used_where_it_is_still_there(scenes
     named = write(tmp_path / "p.json", entries, dataset={"root": str(scenes / "s"), "split": "val"})
     shown = run("view", named, "--out", tmp_path / "v", "--json")
     assert shown.exit_code == 0, shown.output
-    assert "which the file names" in shown.stderr
+    assert ", named by " in shown.stderr
     given = run("view", named, "--dataset", scenes / "s", "--out", tmp_path / "w", "--json")
     assert [r["f1"] for r in json.loads(shown.stdout)["images"]] == [
         r["f1"] for r in json.loads(given.stdout)["images"]
     ]
     gone = run("view", write(tmp_path / "q.json", entries, dataset={"root": "/nowhere/at/all"}))
     assert gone.exit_code == 2
-    assert "/nowhere/at/all, which the file names, is not there" in gone.stderr
+    assert "data set /nowhere/at/all of " in gone.stderr
 
 
 def test_what_reading_warns_of_is_printed(scenes, tmp_path):

@@ -1,4 +1,4 @@
-"""The options that say who predicts, for every command that predicts."""
+"""Options of every command that runs an adapter, and the adapter that they describe."""
 
 from __future__ import annotations
 
@@ -20,21 +20,26 @@ _OPTIONS = (
         required=True,
         metavar="NAME",
         shell_complete=complete_names("adapters"),
-        help="Who predicts; see 'anydet adapters list'.",
+        help="Adapter to run; see 'anydet adapters list'.",
     ),
-    click.option("--config", help="The adapter's configuration; its base one by default."),
-    click.option("--checkpoint", help="Weights."),
+    click.option("--config", help="Configuration of the adapter; its base configuration by default."),
+    click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run."),
     click.option(
-        "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or what the adapter knows."
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="cpu, cuda, cuda:1, or another device that the adapter supports.",
     ),
     click.option(
         "--option",
         "options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="An option of the adapter; repeatable.",
+        help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
     ),
-    click.option("--batch-size", type=click.IntRange(min=1), default=4, show_default=True),
+    click.option(
+        "--batch-size", type=click.IntRange(min=1), default=4, show_default=True, help="Images per batch."
+    ),
 )
 
 
@@ -46,7 +51,7 @@ def adapter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def adapter_settings(plugins: Plugins, flags: Mapping[str, Any]) -> Any:
-    """``AdapterSettings`` of the flags; raises ``OptionError`` before anything is loaded."""
+    """``AdapterSettings`` of the flags; an unknown adapter or option raises before anything is loaded."""
     names = ("options", "config", "checkpoint", "device", "batch_size", "max_detections")
     return plugins.settings(
         flags["adapter"],
@@ -58,7 +63,7 @@ def adapter_settings(plugins: Plugins, flags: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def open_adapter(plugins: Plugins, name: str, settings: Any) -> Iterator[Adapter]:
-    """The adapter, its warnings on stderr; closed at the end of the block."""
+    """Build the adapter, print its warnings to stderr, and close it at the end of the block."""
     with plugins.adapter(name, settings) as adapter:
         for warning in adapter.notes.get("warnings", ()):
             click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)

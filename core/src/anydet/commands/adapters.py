@@ -1,4 +1,4 @@
-"""``anydet adapters``: what is installed, what its options are, whether it keeps its promises; new ones."""
+"""``anydet adapters``: list, describe and check installed adapters, and write the package of a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 @click.group("adapters", epilog=("\b\nExample:\n  anydet adapters list"))
 def command() -> None:
-    """List, describe and check the installed adapters, and begin new ones."""
+    """List, describe and check installed adapters, or write a new one."""
 
 
 @command.command(
@@ -29,9 +29,9 @@ def command() -> None:
 @_json_option
 @click.pass_obj
 def list_(plugins: Plugins, as_json: bool) -> None:
-    """List adapters, and plugins that failed to load, with the reason.
+    """List installed adapters, and the plugins that failed to load with the reason.
 
-    A broken plugin does not change the exit code; ANYDET_STRICT=1 raises what it raised.
+    A plugin that fails to load does not change the exit code; with ANYDET_STRICT=1 its exception is raised.
     """
     from anydet.plugins.catalog import adapter_rows
 
@@ -51,7 +51,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 @_json_option
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
-    """Describe one adapter: what it can do, the options it takes, and its own keys of 'anydet train'."""
+    """Describe an adapter: tasks, capabilities, options, and its own keys of 'anydet train'."""
     from anydet.plugins.catalog import option_rows
     from anydet.plugins.options import load_schema
     from anydet.training.config.keys import described_schema
@@ -67,7 +67,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     click.echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
     _print_options("option", options)
     if not options:
-        click.echo("It takes no --option.")
+        click.echo("no options")
     if keys:
         click.echo()
         _print_options("training key", keys)
@@ -81,16 +81,20 @@ def _print_options(heading: str, rows: Sequence[OptionRow]) -> None:
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))
 @click.argument("name", shell_complete=complete_names("adapters"))
-@click.option("--checkpoint", help="Weights.")
-@click.option("--config", help="The adapter's configuration; its base one by default.")
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run.")
+@click.option("--config", help="Configuration of the adapter; its base configuration by default.")
+@click.option("--device", default="cpu", show_default=True, help="Device that the checks run on.")
 @click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the adapter; repeatable."
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
 )
 @_json_option
 @click.pass_obj
 def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> None:
-    """Hold one adapter to the conformance kit; exit 1 where it breaks a promise."""
+    """Run the conformance kit on an adapter; exit 1 if a check fails."""
     from tempfile import TemporaryDirectory
 
     from anydet.testing import Subject, run_checks
@@ -98,7 +102,8 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
     with TemporaryDirectory() as folder:
         checked = plugins.settings(name, batch_size=2, score_floor=0.001, **settings)
         subject = Subject.installed(plugins, name, checked, Path(folder))
-        subject.adapter().close()  # what cannot be built is one error, not one failure a check
+        # An adapter that cannot be built is reported as one error instead of a failure of every check.
+        subject.adapter().close()
         outcomes = list(run_checks(subject))
     if as_json:
         _print_json([asdict(outcome) for outcome in outcomes])
@@ -116,10 +121,10 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
 @_json_option
 @click.pass_obj
 def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
-    """Write a plugin package with a small adapter that works, to put your own model into.
+    """Write a plugin package with a small working adapter, to be filled with a model of your own.
 
-    NAME is lower-case words joined by underscores: my_detector gives the package anydet-my-detector. The
-    folder appears whole or not at all.
+    NAME consists of lower-case words joined by underscores: my_detector gives the package
+    anydet-my-detector. Either the whole folder is written or nothing.
     """
     from anydet.plugins.scaffold import write_plugin
 
@@ -135,10 +140,11 @@ def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
 
 
 def _next_steps(name: str, folder: Path) -> list[str]:
-    """What to type after a package was written; pip takes a word without a slash for a name on its index."""
+    """Commands to run after a package was written."""
     import os
     import shlex
 
+    # pip takes a word without a slash for the name of a package on its index, and Path drops "./".
     path = str(folder) if folder.is_absolute() else os.path.join(os.curdir, folder)  # noqa: PTH118
     return [
         f"python -m pip install -e {shlex.quote(f'{path}[test]')}",
@@ -154,7 +160,7 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell; the last one runs free."""
+    """Print columns as wide as their widest cell; the last column is not padded."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
     for row in (header, *rows):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]

@@ -1,4 +1,4 @@
-"""``anydet check-dataset``: what may be wrong with a data set, and with predictions beside it."""
+"""``anydet check-dataset``: find mistakes in a data set, and in predictions for it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ _WIDTH = 72
     ),
 )
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--split", help="Split; by default as export-predictions chooses it.")
+@click.option("--split", help="Split; chosen as by export-predictions if omitted.")
 @click.option(
-    "--predictions", type=click.Path(path_type=Path), help="Also check that this file fits the data set."
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Also check that this predictions file matches the data set.",
 )
 @click.option(
     "--bbox-format",
     "box_format",
     type=click.Choice(BOX_FORMATS),
-    help="What its boxes are in.  [default: what its meta says, else cxcywh_norm]",
+    help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
 )
-@click.option("--no-images", is_flag=True, help="Look at annotations only; open no image file.")
+@click.option("--no-images", is_flag=True, help="Check annotations only; open no image file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_obj
 def command(
@@ -52,9 +54,9 @@ def command(
     no_images: bool,
     as_json: bool,
 ) -> None:
-    """Look for what makes numbers wrong: ids, boxes, masks, classes, image files, predictions beside them.
+    """Check a data set for mistakes in ids, boxes, masks, classes and image files, and its predictions.
 
-    Exits 0 where nothing is broken (there may be warnings), 1 where something is.
+    Exits 1 if something is broken, else 0, also with warnings.
     """
     from anydet.evaluation.dataset_check import check_dataset
     from anydet.evaluation.engines import choose_engine
@@ -78,7 +80,7 @@ def command(
 
 
 def _print(found: DatasetCheck) -> None:
-    """Findings as a table, the first example beside each, then what to do."""
+    """Print findings as a table with the first example of each, then their fixes."""
     from anydet.commands.tables import print_table
 
     if found.findings:
@@ -98,5 +100,5 @@ def _print(found: DatasetCheck) -> None:
 
 
 def _shorten(text: str) -> str:
-    """Text that leaves the table readable; --json has all of it."""
+    """Cut text to the width of a column; --json has all of it."""
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

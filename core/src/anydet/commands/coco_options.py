@@ -1,4 +1,4 @@
-"""Flags that say what COCO's numbers count; shared by the commands that compute them."""
+"""Flags of the COCO protocol and its engine, for every command that computes COCO metrics."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SETTINGS = (
 
 
 def read_numbers(_ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    """``0.05,0.1`` to numbers above zero; whole ones for limits of detections."""
+    """``0.05,0.1`` to positive numbers; integers for ``--max-dets``."""
     if text is None:
         return None
     whole = param.name == "max_detections"
     try:
-        numbers = tuple((int if whole else float)(part) for part in text.split(","))
+        numbers = tuple((int if whole else float)(word) for word in text.split(","))
     except ValueError:
         numbers = ()
     if not numbers or not all(0 < number < float("inf") for number in numbers):
@@ -51,15 +51,15 @@ def read_areas(
     if text is None:
         return None
     ranges = {}
-    for part in text.split(","):
-        name, _, limits = part.partition("=")
+    for item in text.split(","):
+        name, _, limits = item.partition("=")
         low, _, high = limits.partition(":")
         try:
             ranges[name] = (float(low), float(high))
         except ValueError:
-            ranges[name] = (1.0, 0.0)
+            ranges[name] = (1.0, 0.0)  # an empty range, which the check below refuses like a reversed one
         if not name or not 0 <= ranges[name][0] <= ranges[name][1]:
-            raise click.BadParameter(f"{part!r} is not a range of areas like tiny=0:256")
+            raise click.BadParameter(f"{item!r} is not an area range like tiny=0:256")
     return ranges
 
 
@@ -68,13 +68,13 @@ ENGINE_OPTIONS = (
         "--engine",
         metavar="NAME",
         shell_complete=complete_names("engines"),
-        help="Who matches boxes; the fastest installed one by default.",
+        help="COCO evaluation engine; the fastest installed one by default.",
     ),
     click.option(
-        "--workers", type=click.IntRange(min=1), help="Threads.  [default: as many as there are cores]"
+        "--workers", type=click.IntRange(min=1), help="Threads of the engine.  [default: number of cores]"
     ),
 )
-"""Who matches, and with how many threads."""
+"""The engine and its number of threads."""
 
 _OPTIONS = (
     click.option(
@@ -82,14 +82,14 @@ _OPTIONS = (
         type=click.Choice(["bbox", "segm", "keypoints", "boundary"]),
         default="bbox",
         show_default=True,
-        help="What overlaps; boundary is the smaller IoU of masks and of their boundaries.",
+        help="Geometry that IoU is computed on; boundary is the minimum of mask IoU and boundary IoU.",
     ),
     click.option(
         "--protocol",
         type=click.Choice(["coco", "lvis"]),
         default="coco",
         show_default=True,
-        help="lvis: federated, 300 detections an image, AP of rare, common and frequent classes.",
+        help="lvis: federated annotations, 300 detections per image, AP of rare, common and frequent classes.",
     ),
     *ENGINE_OPTIONS,
     click.option(
@@ -100,28 +100,31 @@ _OPTIONS = (
         help="Detections counted per image and class.  [default: 1,10,100; keypoints 20; lvis 300]",
     ),
     click.option(
-        "--iou-thresholds", callback=read_numbers, metavar="T,T,...", help="[default: 0.50,0.55,...,0.95]"
+        "--iou-thresholds",
+        callback=read_numbers,
+        metavar="T,T,...",
+        help="IoU thresholds to average over.  [default: 0.50,0.55,...,0.95]",
     ),
     click.option(
         "--area-ranges",
         "area_ranges_px",
         callback=read_areas,
         metavar="NAME=LOW:HIGH,...",
-        help="Square pixels; the first range is the main one.  [default: COCO's all, small, medium, large]",
+        help="Area ranges in square pixels; AP is of the first.  [default: COCO's all, small, medium, large]",
     ),
-    click.option("--class-agnostic", is_flag=True, help="Score all classes as one."),
+    click.option("--class-agnostic", is_flag=True, help="Evaluate all classes as one."),
     click.option(
         "--dilation-ratio",
         type=click.FloatRange(0, 1, min_open=True),
         default=0.02,
         show_default=True,
-        help="Width of the boundary as a part of the image's diagonal.",
+        help="Width of the boundary as a fraction of the image diagonal.",
     ),
     click.option(
         "--keypoint-sigmas",
         callback=read_numbers,
         metavar="S,S,...",
-        help="One a keypoint; COCO's 17 of a person by default.",
+        help="OKS sigma of each keypoint; COCO's 17 of a person by default.",
     ),
     click.option(
         "--pycocotools-quirks",
@@ -139,7 +142,7 @@ def coco_options(function: _F) -> _F:
 
 
 def read_settings(flags: Mapping[str, Any]) -> CocoSettings:
-    """What the flags of ``coco_options`` ask for."""
+    """The settings that the flags of ``coco_options`` give."""
     from anydet.evaluation.protocol import CocoSettings
 
     return CocoSettings(**{name: flags[name] for name in SETTINGS})

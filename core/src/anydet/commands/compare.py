@@ -1,4 +1,4 @@
-"""``anydet compare``: do two models differ, and could it be chance?"""
+"""``anydet compare``: whether two models differ by more than chance."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ if TYPE_CHECKING:
 @dataset_options
 @coco_options
 @click.option(
-    "--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Draws of images."
+    "--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Bootstrap resamples."
 )
 @click.option(
     "--level",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
-    help="Of the intervals.",
+    help="Confidence level of the intervals.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
-@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Classes shown.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resamples.")
+@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Classes to print.")
 @click.pass_obj
 def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
-    """Compare predictions A and B on the same images: COCO's numbers, their differences and p-values.
+    """Compare predictions A and B on the same images: COCO metrics, differences and p-values.
 
-    A paired bootstrap over images: both are scored on the same draws. Differences are B - A.
+    Uses a paired bootstrap over images: both models are evaluated on the same resamples. Differences are
+    B - A.
     """
     from anydet.evaluation.analysis.comparison import compare
     from anydet.evaluation.coco import prepare_coco
@@ -72,7 +73,7 @@ def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> No
     print_result_table(classes, rows)
     name, first = next(iter(comparison.overall.items()))
     if first.difference is None or first.low is None or first.high is None or first.p is None:
-        click.echo(f"{name}: too little to measure on")
+        click.echo(f"{name}: not enough ground truth to compare")
         return
     better = (
         "neither is better" if not first.difference else f"{'b' if first.difference > 0 else 'a'} is better"

@@ -1,4 +1,4 @@
-"""What the shell offers for names that plugins bring."""
+"""Shell completion of names that plugins register."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def complete_names(kind: str) -> Complete:
-    """Offers the registered names of a kind ("adapters", "views", ...) that begin as typed; imports none."""
+    """A click callback that completes registered names of a kind ("adapters", "views", ...)."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from anydet.plugins.manager import Plugins
 
+        # click completes before the group has run, so ctx.obj may be unset. Only specs are read: a plugin
+        # that imports torch would hold up every press of the tab key.
         plugins = ctx.find_root().obj or Plugins.from_env()
         found = sorted(plugins.specs(kind).items())
         return [

@@ -1,4 +1,4 @@
-"""``anydet convert``: predictions and data sets from one kind of file into another."""
+"""``anydet convert``: predictions and data sets from one file format into another."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ TARGETS = ("contract", "coco", "csv", "yolo")
 )
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--from", "made_of", type=click.Choice(SOURCES), help="What IN is; found out but for yolozu.")
-@click.option("--to", "made_into", type=click.Choice(TARGETS), help="What OUT is; by its suffix.")
+@click.option("--from", "made_of", type=click.Choice(SOURCES), help="Format of IN; detected, except yolozu.")
+@click.option("--to", "made_into", type=click.Choice(TARGETS), help="Format of OUT; from its suffix.")
 @click.option(
-    "--dataset", type=click.Path(path_type=Path), help="Data set of the predictions: ids, names, sizes."
+    "--dataset",
+    type=click.Path(path_type=Path),
+    help="Data set of the predictions, for image ids, class names and image sizes.",
 )
-@click.option("--split", help="The data set's split; by default as export-predictions chooses it.")
-@click.option("--wrap", is_flag=True, help="Write .json with its meta.")
-@click.option("--bbox-format", metavar="NAME", help="What the boxes of IN are in.")
+@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
+@click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list to .json.")
+@click.option("--bbox-format", metavar="NAME", help="Box format of IN.")
 @click.option(
     "--class-map",
     metavar="MAP",
-    help="With --from yolozu: one-based (1..80), or a classes.json of its tools.",
+    help="With --from yolozu: one-based (ids 1..80), or the path of a classes.json that yolozu wrote.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_obj
@@ -59,9 +61,10 @@ def command(
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with --dataset).
 
-    A folder IN is a data set: --to yolo or --to coco writes its split into the folder OUT.
+    If IN is a folder, it is read as a data set, and --to yolo or --to coco writes its split to the folder
+    OUT.
 
-    What OUT has no place for is listed on stderr.
+    Fields that the format of OUT cannot hold are listed on stderr.
     """
     from anydet.contract.conversion.convert import convert
     from anydet.contract.conversion.yolozu import read_class_map
@@ -95,7 +98,7 @@ def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: b
     from anydet.data.writing.conversion import convert_dataset
 
     if layout not in ("yolo", "coco"):
-        raise click.UsageError("a data set is converted with --to yolo or --to coco")
+        raise click.UsageError("IN is a data set: add --to yolo or --to coco")
     lost = convert_dataset(dataset, out, layout)
     for name, count in lost.items():
         click.echo(f"{layout.upper()} cannot hold {name}: {count} lost", err=True)

@@ -1,4 +1,4 @@
-"""Flags that say which predictions are held against which data set; shared by commands that evaluate."""
+"""Flags of the data set and the engine, for every command that evaluates, and what they open."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _OPTIONS = (
         "--bbox-format",
         "box_format",
         type=click.Choice(BOX_FORMATS),
-        help="What the file's boxes are in.  [default: what its meta says, else cxcywh_norm]",
+        help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
     ),
     click.option(
         "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
     ),
     click.option(
-        "--max-images", type=click.IntRange(min=1), help="Only the first so many images, on both sides."
+        "--max-images", type=click.IntRange(min=1), help="Evaluate only the first N images of the data set."
     ),
     click.option(
         "--json",
         "json_path",
         type=click.Path(path_type=Path, allow_dash=True),
-        help="Write JSON; - is stdout.",
+        help="Write the result as JSON; - is stdout.",
     ),
 )
 
@@ -64,16 +64,17 @@ def engine_options(function: _F) -> _F:
 def open_data(
     plugins: Plugins, flags: Mapping[str, Any], ahead: Path | None = None
 ) -> tuple[Engine, Scanner | None, Dataset]:
-    """The engine and the data set that the flags name, and who reads files.
+    """The engine and the data set that the flags name, and the engine's file scanner.
 
     Args:
         plugins: where engines and formats come from.
         flags: of ``dataset_options`` and ``engine_options``.
-        ahead: a predictions file that will be read; where it can be, that begins at once, while modules are
-            imported and the data set is opened.
+        ahead: a predictions file to be read later.
     """
     from anydet.evaluation.engines import choose_engine
 
+    # The scanner reads the predictions in a thread of its own. It is started before the imports below, so
+    # that reading overlaps with them and with opening the data set.
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
     scanner = engine.scanner
     if scanner and ahead is not None and ahead.is_file():
@@ -90,7 +91,7 @@ def open_data(
 def read_predictions(
     dataset: Dataset, predictions: Path, flags: Mapping[str, Any], scanner: Scanner | None
 ) -> Iterator[Inputs]:
-    """Predictions over the data set's images, as the flags say; warnings go to stderr on the way."""
+    """Predictions joined to the images of the data set; warnings go to stderr as they come."""
     from anydet.evaluation.reading import read_parts
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
@@ -98,7 +99,7 @@ def read_predictions(
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
-    """The same, with warnings printed on the way."""
+    """Pass on what was read, printing its warnings."""
     for part in parts:
         for warning in part.warnings:
             click.secho(f"warning: {warning}", err=True, fg="yellow")

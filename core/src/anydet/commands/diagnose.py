@@ -1,4 +1,4 @@
-"""``anydet diagnose``: what keeps a model from learning, before a long run finds out."""
+"""``anydet diagnose``: checks of data, model and settings before a long training run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,19 @@ _WIDTH = 110
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
 @train_options
-@click.option("--content-images", default=1000, show_default=True, help="Images of each split looked at.")
-@click.option("--range-steps", default=40, show_default=True, help="Learning rates tried; 0 none.")
-@click.option("--overfit-steps", default=40, show_default=True, help="Steps on one batch; 0 none.")
+@click.option("--content-images", default=1000, show_default=True, help="Images of each split to read.")
+@click.option("--range-steps", default=40, show_default=True, help="Steps of the range test; 0 skips it.")
 @click.option(
-    "--overfit-share", default=0.5, show_default=True, help="Share of its first loss it must get under."
+    "--overfit-steps", default=40, show_default=True, help="Steps of overfitting one batch; 0 skips it."
 )
 @click.option(
-    "--plot", type=click.Path(path_type=Path), help="Draw the learning-rate range test: PNG or SVG."
+    "--overfit-share",
+    default=0.5,
+    show_default=True,
+    help="Fraction of the first loss that overfitting must get below.",
+)
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Plot the learning-rate range test to this PNG or SVG."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 @click.pass_obj
@@ -57,10 +62,10 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Look for what keeps a model from learning: data, weights, gradients, steps, learning rate.
+    """Find what keeps a model from learning: data, weights, gradients, steps, learning rate.
 
-    Takes what 'anydet train' takes, CONFIG and all flags, and looks at just that recipe; no run is written.
-    Exits 1 where a check fails; warnings may be meant.
+    Takes the CONFIG and all flags of 'anydet train' and checks a run with these settings; no run is written.
+    Exits 1 if a check fails, but not for warnings.
     """
     import sys
     from contextlib import redirect_stdout
@@ -71,9 +76,10 @@ def command(
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
     if config is None and "adapter" not in typed:
-        raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")
+        raise click.UsageError("no CONFIG and no adapter given: add --adapter NAME and --dataset DIR")
     how = Thoroughness(content_images, range_steps, overfit_steps, overfit_share)
-    with redirect_stdout(sys.stderr):  # whatever an adapter and its libraries print is talk
+    # stdout is for the result, which --json makes machine-readable; adapters and libraries print to it, too.
+    with redirect_stdout(sys.stderr):
         found = examine(prepare(typed, config, plugins=plugins), how, _say)
     if plot is not None:
         _draw(found, plot)
@@ -83,21 +89,21 @@ def command(
 
 
 def _say(group: str) -> None:
-    click.echo(f"looking at {group}", err=True)
+    click.echo(f"checking {group}", err=True)
 
 
 def _draw(found: Diagnosis, plot: Path) -> None:
     from anydet.report.raterange import draw_rate_range
 
     if found.rate_range is None:
-        click.echo(f"{plot}: not drawn, as the range test was not reached", err=True)
+        click.echo(f"{plot}: not written, because the range test did not run", err=True)
         return
     draw_rate_range(found.rate_range, plot)
     click.echo(str(plot), err=True)
 
 
 def _print(found: Diagnosis) -> None:
-    """Verdicts as a table, then what to do about those that do not pass."""
+    """Print verdicts as a table, then the fixes of those that do not pass."""
     from anydet.commands.tables import print_table
 
     verdicts = found.verdicts
@@ -117,12 +123,12 @@ def _print(found: Diagnosis) -> None:
 
 
 def _shorten(text: str) -> str:
-    """Text that leaves the table readable; --json has all of it."""
+    """Cut text to the width of a column; --json has all of it."""
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
 
 
 def _finite(value: Any) -> Any:
-    """The same with ``null`` for NaN and infinity, which JSON cannot say."""
+    """The same with ``null`` for NaN and infinity, which JSON has no notation for."""
     import math
 
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""``anydet doctor``: what is installed here, and whether it works."""
+"""``anydet doctor``: what is installed, and whether it can be imported."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor", epilog="\b\nExample:\n  anydet doctor\n  anydet doctor --quick --json")
-@click.option("--quick", is_flag=True, help="Import nothing: versions and files alone, no devices.")
+@click.option("--quick", is_flag=True, help="Import nothing: show versions and files, but no devices.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
-    """Show Python, packages, devices, engines, plugins and folders; exit 1 where something is broken.
+    """Show Python, packages, devices, engines, plugins and folders; exit 1 if something is broken.
 
-    Imports all that it names, each in a process of its own, which takes as long as the slowest of them.
-    Optional things that are missing are no error.
+    Each package is imported in a process of its own. A missing optional package is not an error.
     """
     from anydet.doctor import diagnose
 
@@ -38,7 +37,7 @@ def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
     for finding in broken:
         click.echo(f"broken: {finding.group} {finding.name}: {finding.detail}", err=True)
     if broken:
-        click.echo("  fix: install it again, or uninstall it", err=True)
+        click.echo("  fix: reinstall or uninstall these packages", err=True)
         raise SystemExit(1)
 
 
@@ -56,11 +55,11 @@ def _print_table(findings: Sequence[Finding]) -> None:
 
 @contextmanager
 def _waiting() -> Iterator[Callable[[str], None]]:
-    """Shows on stderr what is being imported, quiet where that is no terminal."""
+    """A function that shows on stderr what is being imported; silent if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda _names: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("looking") as status:
-        yield lambda names: status.update(f"importing {names}" if names else "looking")
+    with Console(stderr=True).status("checking") as status:
+        yield lambda names: status.update(f"importing {names}" if names else "checking")

@@ -1,4 +1,4 @@
-"""``anydet eval``: everything that installed evaluators can say about a predictions file."""
+"""``anydet eval``: the metrics of all installed evaluators that apply to a predictions file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "--predictions",
     type=click.Path(path_type=Path),
     required=True,
-    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files that share no image.",
+    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
 )
 @dataset_options
 @engine_options
@@ -54,33 +54,33 @@ if TYPE_CHECKING:
     "resamples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="95 % intervals of COCO's numbers from N resamples of images; 1000 is usual.",
+    help="95 % intervals of the COCO metrics from N bootstrap resamples of images; 1000 is usual.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resamples.")
 @click.option(
     "--slices",
     "slices_path",
     type=click.Path(path_type=Path),
-    help="COCO's numbers on sets of images: JSON or CSV that maps images to names.",
+    help="COCO metrics on subsets of images: JSON or CSV that maps images to names of subsets.",
 )
 @click.option(
     "--models",
     "models_dir",
     type=click.Path(path_type=Path),
-    help="Object models for poses, as BOP lays them out: models_info.json, obj_000001.ply, ...",
+    help="Object models for poses in BOP layout: models_info.json, obj_000001.ply, ...",
 )
 @click.option(
     "--plots",
     "plots_dir",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Draw PNG files there: curves, intervals, errors, confusions, calibration (extra 'plot').",
+    help="Plot curves, intervals, errors, confusions and calibration as PNG files (extra 'plot').",
 )
 @click.option(
-    "--explain", is_flag=True, help="Try the usual mistakes that make AP low, and name those that do."
+    "--explain", is_flag=True, help="Test common mistakes, such as a wrong box format, as causes of a low AP."
 )
 @click.option(
-    "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows shown of a table."
+    "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows printed of each table."
 )
 @click.pass_obj
 def command(
@@ -92,10 +92,10 @@ def command(
     json_path: Path | None,
     **flags: Any,
 ) -> None:
-    """Evaluate predictions in every way that they and the data set allow.
+    """Evaluate predictions with all evaluators that apply to them and the data set.
 
-    Numbers are COCO's (boxes, masks, keypoints), the errors behind them (TIDE), confusions, the best score
-    thresholds, calibration, and those of other installed evaluators. JSON holds all tables, and under
+    These compute the COCO metrics (boxes, masks, keypoints), error types (TIDE), confusions, the best score
+    thresholds, calibration, and what other installed evaluators add. The JSON holds all tables, and under
     "metrics" a flat dictionary for experiment trackers.
     """
     from anydet.evaluation.analysis.slices import read_slices
@@ -125,7 +125,7 @@ def command(
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
-    """The same with the object models of a folder."""
+    """Join the object models of a folder to the ground truth."""
     from dataclasses import replace
 
     from anydet.data.objects import join_models, read_models
@@ -156,4 +156,4 @@ def _print_overview(overview: Overview, rows: int) -> None:
         for table in result.tables:
             print_result_table(table, rows)
     for name, reason in overview.skipped.items():
-        click.echo(f"{name}: left out, {reason}", err=True)
+        click.echo(f"{name}: skipped, {reason}", err=True)

@@ -1,4 +1,4 @@
-"""``anydet eval-coco``: the 12 COCO numbers of a predictions file."""
+"""``anydet eval-coco``: the COCO metrics of a predictions file."""
 
 from __future__ import annotations
 
@@ -40,34 +40,37 @@ if TYPE_CHECKING:
     "--predictions",
     type=click.Path(path_type=Path),
     required=True,
-    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files that share no image.",
+    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
 )
 @click.option(
     "--bbox-format",
     "box_format",
     type=click.Choice(BOX_FORMATS),
-    help="What the file's boxes are in.  [default: what its meta says, else cxcywh_norm]",
+    help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
 )
 @click.option(
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
 @click.option(
-    "--max-images", type=click.IntRange(min=1), help="Only the first so many images, on both sides."
+    "--max-images", type=click.IntRange(min=1), help="Evaluate only the first N images of the data set."
 )
-@click.option("--dry-run", is_flag=True, help="Read, check and join everything, but evaluate nothing.")
-@click.option("--per-class", is_flag=True, help="Print a table of the classes, too.")
+@click.option("--dry-run", is_flag=True, help="Read, check and join both sides without evaluating them.")
+@click.option("--per-class", is_flag=True, help="Also print the metrics of each class.")
 @coco_options
 @click.option(
-    "--explain", is_flag=True, help="Try the usual mistakes that make AP low, and name those that do."
+    "--explain", is_flag=True, help="Test common mistakes, such as a wrong box format, as causes of a low AP."
 )
 @click.option(
-    "--json", "json_path", type=click.Path(path_type=Path, allow_dash=True), help="Write JSON; - is stdout."
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the result as JSON; - is stdout.",
 )
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    """Compare predictions with ground truth: COCO's 12 numbers (10 for keypoints, 13 for LVIS).
+    """Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).
 
-    No image file is needed where sizes are stated.
+    Image files are opened only if neither file states the size of an image.
     """
     # No linear algebra here: OpenBLAS's threads would only spin beside the engine's.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -77,7 +80,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         write_json({"protocol": protocol}, flags["json_path"])
         if flags["json_path"] != Path("-"):
             _print_protocol(protocol)
-        click.echo("dry run: everything fits, nothing was evaluated", err=True)
+        click.echo("dry run: predictions match the data set; nothing was evaluated", err=True)
         return
     result = evaluator.result()
     diagnosis = seen.explain(evaluator.engine) if flags["explain"] else None
@@ -93,7 +96,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:
-    """An evaluator that has seen everything, and what may explain its numbers."""
+    """An evaluator that all predictions were added to, and the columns that ``--explain`` needs."""
     engine, scanner, dataset = open_data(plugins, flags, ahead=flags["predictions"])
     from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.explanation.gather import Gathered
@@ -117,7 +120,7 @@ def _print_result(result: CocoResult, *, per_class: bool) -> None:
 
 
 def _number(value: float | None) -> str:
-    """COCO's -1 is "n/a": there is no ground truth to measure on."""
+    """``None``, where COCO reports -1 because there is no ground truth, is printed as "n/a"."""
     if value is None:
         return "n/a"
     return str(value) if isinstance(value, int) else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""Why AP is low, on the terminal; shared by the commands that measure it."""
+"""Causes of a low AP on the terminal, for every command that computes AP."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from anydet.evaluation.explanation.gather import Gathered
 
 LOW_AP50 = 0.05
-"""AP50 below which something may be wrong rather than weak, where there are many detections."""
+"""AP50 below which a mistake is more likely than a weak model, given enough detections."""
 _FEWEST = 20
 _IMAGES_FOR_HINT = 50
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Each explanation with its gain, its evidence and what to do."""
+    """Print each explanation with its gain in AP, its evidence and its fix."""
     from anydet.evaluation.explanation.explain import LEAST_FACTOR, LEAST_GAIN
 
     where = f"{diagnosis.images} of {diagnosis.of_images} images"
     if not diagnosis.explanations:
         click.echo(
-            f"nothing explains the AP: of {diagnosis.tried} usual mistakes, tried on boxes of {where}, none "
-            f"raises it by {LEAST_GAIN} and by {LEAST_FACTOR - 1:.0%} when undone"
+            f"no explanation found: none of {diagnosis.tried} common mistakes, tested on boxes of {where}, "
+            f"raises AP by {LEAST_GAIN} and by {LEAST_FACTOR - 1:.0%} when undone"
         )
         return
-    click.echo(f"why AP is low ({diagnosis.tried} usual mistakes, tried on boxes of {where}):")
+    click.echo(f"causes of the low AP ({diagnosis.tried} common mistakes, tested on boxes of {where}):")
     for one in diagnosis.explanations:
         gain = "" if one.gain is None else f"+{one.gain:.3f}"
         click.echo(f"  {gain:>6}  {one.cause}")
@@ -37,16 +37,14 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def print_hint(ap50: float | None, seen: Gathered, engine: Engine) -> None:
-    """One line to stderr where AP50 is next to nothing although there are many detections."""
+    """Print the likeliest cause to stderr if AP50 is near zero although there are many detections."""
     detections, annotations = seen.counts
     if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, annotations / 2):
         return
     diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
-    reason = (
-        "no usual mistake explains it, so the model itself may be that weak (--explain tells what was tried)"
-    )
+    reason = "no common mistake explains it, so the model may be weak (details: --explain)"
     if diagnosis.explanations:
-        reason = f"{diagnosis.explanations[0].cause} (--explain says more)"
+        reason = f"{diagnosis.explanations[0].cause} (details: --explain)"
     click.secho(
         f"hint: AP50 is {ap50:.3f} with {detections} detections: {reason}",
         err=True,

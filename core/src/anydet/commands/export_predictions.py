@@ -1,4 +1,4 @@
-"""``anydet export-predictions``: a data set through an adapter into a predictions file."""
+"""``anydet export-predictions``: predict a data set with an adapter and write a predictions file."""
 
 from __future__ import annotations
 
@@ -33,22 +33,38 @@ if TYPE_CHECKING:
     help="YOLO or COCO folder, data.yaml, dataset.json, instances JSON, or a folder of images.",
 )
 @click.option(
-    "--images", type=click.Path(path_type=Path), help="Image folder, where the data set does not say."
+    "--images", type=click.Path(path_type=Path), help="Image folder, if the data set does not state it."
 )
 @click.option(
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
-@click.option("--max-images", type=click.IntRange(min=1), help="Only the first so many images.")
-@click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.001, show_default=True)
+@click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
 @click.option(
-    "--max-detections", type=click.IntRange(min=1), default=100, show_default=True, help="Per image."
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    default=0.001,
+    show_default=True,
+    help="Lowest score of a detection that is written.",
 )
-@click.option("--no-clip", is_flag=True, help="Keep boxes that leave the image.")
+@click.option(
+    "--max-detections",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Highest-scoring detections kept per image.",
+)
+@click.option("--no-clip", is_flag=True, help="Do not clip boxes to the image.")
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
-@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do when an image cannot be read.",
+)
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the adapter.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them.")
 @click.option(
     "--tta-view",
@@ -56,32 +72,48 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     shell_complete=complete_names("views"),
-    help="A view; repeatable; implies --tta.",
+    help="View to predict; repeatable; implies --tta.",
 )
-@click.option("--tta-seed", type=int, default=0, show_default=True)
-@click.option("--tta-flip-prob", type=click.FloatRange(0, 1), default=0.5, show_default=True)
-@click.option("--ttt", is_flag=True, help="Test-time training before each chunk is predicted.")
+@click.option("--tta-seed", type=int, default=0, show_default=True, help="Seed of random views.")
+@click.option(
+    "--tta-flip-prob",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Probability that random_hflip mirrors an image.",
+)
+@click.option("--ttt", is_flag=True, help="Test-time training before each chunk of images is predicted.")
 @click.option(
     "--ttt-method",
     metavar="NAME",
     shell_complete=complete_names("ttt_methods"),
-    help="Its method; implies --ttt.  [default: tent]",
+    help="Method of test-time training; implies --ttt.  [default: tent]",
 )
-@click.option("--ttt-preset", metavar="NAME", help="Bundle of the method's settings.")
-@click.option("--ttt-reset", type=click.Choice(["sample", "stream"]), default="sample", show_default=True)
-@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps a chunk.")
-@click.option("--ttt-batch-size", type=click.IntRange(min=1), help="Images a step.")
-@click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate.")
-@click.option("--ttt-max-batches", type=click.IntRange(min=1), help="Bound on batches of the whole run.")
-@click.option("--ttt-seed", type=int, default=0, show_default=True)
+@click.option("--ttt-preset", metavar="NAME", help="Preset of the method's settings.")
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help=".json, .jsonl, .parquet"
+    "--ttt-reset",
+    type=click.Choice(["sample", "stream"]),
+    default="sample",
+    show_default=True,
+    help="sample restores the model before each chunk, stream lets updates accumulate.",
+)
+@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per chunk.")
+@click.option("--ttt-batch-size", type=click.IntRange(min=1), help="Images per step.")
+@click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate of test-time training.")
+@click.option("--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run.")
+@click.option("--ttt-seed", type=int, default=0, show_default=True, help="Seed of test-time training.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Predictions file to write: .json, .jsonl or .parquet.",
 )
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    """Predict every image of a data set and write the predictions file.
+    """Predict all images of a data set and write a predictions file.
 
-    The file appears when it is complete. An interrupted run leaves OUTPUT.partial; --resume goes on with it.
+    The file is written when all images are predicted. An interrupted run leaves OUTPUT.partial, from which
+    --resume continues.
     """
     _print_summary(_export(plugins, flags))
 
@@ -119,7 +151,7 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
 
 
 def _adaptation(flags: dict[str, Any]) -> Any:
-    """Which views and method the flags name, with their settings."""
+    """Names and settings of the views and the method that the flags select."""
     from anydet.prediction.hooks import TTASettings, TTTSettings
     from anydet.prediction.meta import Adaptation
 
@@ -134,7 +166,7 @@ def _adaptation(flags: dict[str, Any]) -> Any:
 
 
 def _adapt(plugins: Plugins, adaptation: Any) -> dict[str, Any]:
-    """The pipeline's arguments for an adaptation: views, fusion and method, built."""
+    """Build the views, the fusion and the method of an adaptation, as arguments of the pipeline."""
     if not adaptation.views and not adaptation.ttt_method:
         return {}
     from anydet.adaptation.tta.fusion import fuse_nms

@@ -1,4 +1,4 @@
-"""``anydet plot-metrics``: the curves of training runs as a picture."""
+"""``anydet plot-metrics``: plot the curves of training runs."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import click
     epilog="\b\nExample:\n  anydet plot-metrics runs/exp01 --out training.png",
 )
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--jsonl", multiple=True, type=click.Path(path_type=Path), help="The same as an argument.")
+@click.option("--jsonl", multiple=True, type=click.Path(path_type=Path), help="Same as RUNS; repeatable.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="PNG or SVG.  [default: training.png beside the metrics; here for several runs]",
+    help="PNG or SVG to write.  [default: training.png in the run's folder; in . for several runs]",
 )
 @click.option(
     "--metrics",
     metavar="NAME,...",
-    help="Numbers of the evaluation to draw.  [default: the first 5; the first one for several runs]",
+    help="Validation metrics to plot.  [default: the first 5; the first one for several runs]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     runs: tuple[Path, ...], jsonl: tuple[Path, ...], out: Path | None, metrics: str | None, *, as_json: bool
 ) -> None:
-    """Draw losses, metrics and learning rate of RUNS: folders of runs, or their files of JSON lines.
+    """Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines files.
 
-    Several runs are drawn over each other. A run that still goes on can be drawn, too.
+    Several runs are plotted into the same axes. A run that is still in progress can be plotted.
     """
     from anydet.report.training import draw_training, read_curves, summarize
 
     if not runs + jsonl:
-        raise click.UsageError("say which run: its folder, or its train_metrics.jsonl")
+        raise click.UsageError("no run given: name its folder, or its train_metrics.jsonl")
     curves = [read_curves(path) for path in runs + jsonl]
     output = out or (curves[0].folder if len(curves) == 1 else Path()) / "training.png"
     wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""``anydet predict``: pictures without labels through an adapter, onto the terminal."""
+"""``anydet predict``: predict images without labels and print the detections."""
 
 from __future__ import annotations
 
@@ -26,35 +26,51 @@ if TYPE_CHECKING:
         "  anydet predict data/scenes/images/val --adapter toy --save-overlays overlays"
     ),
 )
-@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB...")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB...")
 @adapter_options
-@click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.25, show_default=True)
 @click.option(
-    "--max-detections", type=click.IntRange(min=1), default=100, show_default=True, help="Per image."
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Lowest score of a detection that is shown.",
 )
-@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option(
+    "--max-detections",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Highest-scoring detections kept per image.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do when an image cannot be read.",
+)
 @click.option(
     "--save-overlays",
     "overlays",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write one PNG an image.",
+    help="Draw the detections of each image into a PNG in this folder.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Predictions file: .json, .jsonl, .parquet",
+    help="Predictions file to write: .json, .jsonl or .parquet.",
 )
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run that has an --output.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run with --output.")
 @click.option(
-    "--max-rows", type=click.IntRange(min=0), default=50, show_default=True, help="Rows of the table."
+    "--max-rows", type=click.IntRange(min=0), default=50, show_default=True, help="Detections to print."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a predictions document instead of the table.")
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    """Predict pictures that have no labels: files, folders (searched through), quoted patterns (** too).
+    """Predict images without labels: files, folders (searched recursively), quoted patterns (also **).
 
-    Boxes are left, top, right, bottom in pixels. Images are named relative to the folder they share.
+    Boxes are left, top, right, bottom in pixels. Images are named relative to their common folder.
     """
     from anydet.commands.progress import progress
     from anydet.data.dataset.pictures import open_pictures
@@ -62,10 +78,11 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     from anydet.report.files import picture_paths
 
     if flags["resume"] and not flags["output"]:
-        raise click.UsageError("--resume goes on with an --output; name it")
+        raise click.UsageError("--resume needs --output")
     settings = adapter_settings(plugins, flags)
-    pictures = open_pictures(flags["pictures"])
+    pictures = open_pictures(flags["images"])
     if flags["overlays"]:
+        # Refuses a folder in which an overlay would overwrite its image, before anything is predicted.
         picture_paths(flags["overlays"], pictures.keys, (record.path for record in pictures))
     with open_adapter(plugins, flags["adapter"], settings) as adapter:
         limits = Limits(flags["score_threshold"], flags["max_detections"])
@@ -77,7 +94,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 def _predict(
     pipeline: Pipeline, pictures: PicturesDataset, flags: dict[str, Any], advance: Callable[[int], None]
 ) -> Iterator[ImagePredictions]:
-    """Results one at a time; with ``--output`` they are read back from the finished file."""
+    """Yield results one at a time; with ``--output`` they are read back from the finished file."""
     from anydet.contract.columns import read_images
     from anydet.prediction.export import export_predictions
 
@@ -98,7 +115,7 @@ def _show(
     classes: ClassTable | None,
     flags: dict[str, Any],
 ) -> None:
-    """Each result as it comes: its overlay, and its rows or its JSON."""
+    """Draw the overlay and print the rows or the JSON of each result as it comes."""
     if flags["overlays"]:
         results = _save_overlays(results, pictures, classes, flags["overlays"])
     results = _name_skipped(results)
@@ -131,7 +148,7 @@ def _name_skipped(results: Iterator[ImagePredictions]) -> Iterator[ImagePredicti
 
 
 def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None, limit: int) -> None:
-    """The first ``limit`` detections by image, and how many there are."""
+    """Print the first ``limit`` detections by image, and the number of all."""
     from anydet.commands.tables import print_table
     from anydet.report.marks import class_name
 
@@ -164,7 +181,7 @@ def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None,
 
 
 def _print_document(results: Iterator[ImagePredictions], classes: ClassTable | None) -> None:
-    """A wrapped predictions document, entry by entry."""
+    """Print a wrapped predictions document, entry by entry."""
     from anydet.contract.encode import encode_entry, encode_json
     from anydet.contract.schema import VERSION
 

@@ -1,4 +1,4 @@
-"""``anydet prepare-coco-yolo``: COCO as it is downloaded, made ready as YOLO."""
+"""``anydet prepare-coco-yolo``: YOLO labels of a downloaded COCO split."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ import click
         "\b\nExample:\n  anydet prepare-coco-yolo --coco-root data/coco --split val2017 --out data/coco-yolo"
     ),
 )
-@click.option("--coco-root", required=True, type=click.Path(path_type=Path), help="Folder of annotations/.")
-@click.option("--split", required=True, help="Such as val2017.")
+@click.option(
+    "--coco-root", required=True, type=click.Path(path_type=Path), help="Folder that contains annotations/."
+)
+@click.option("--split", required=True, help="Split, such as val2017.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write into.")
-@click.option("--copy-images", is_flag=True, help="Copy the images too; slower, larger.")
+@click.option("--copy-images", is_flag=True, help="Also copy the images.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
-    """Write YOLO labels, and a dataset.json with absolute paths that every command opens."""
+    """Write YOLO labels of a COCO split, and a dataset.json that every --dataset accepts.
+
+    Its paths are absolute.
+    """
     from anydet.data.writing.prepare import prepare_coco_yolo
 
     done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)

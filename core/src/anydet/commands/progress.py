@@ -1,4 +1,4 @@
-"""One progress bar for every long command: on stderr, quiet where that is no terminal."""
+"""The progress bar of all long commands: on stderr, and silent if that is not a terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 def progress(
     label: str, total: int, *, done: int = 0, unit: str = "images"
 ) -> Iterator[Callable[[int], None]]:
-    """A function to call with each further count.
+    """Show a progress bar; yields a function that advances it by a count.
 
     Args:
-        label: what is being done.
+        label: text before the bar.
         total: count at the end.
-        done: count at the start (a resumed run).
-        unit: what is counted.
+        done: count at the start, above 0 for a resumed run.
+        unit: of the count.
     """
     if not sys.stderr.isatty():
         yield lambda _count: None

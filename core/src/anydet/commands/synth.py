@@ -15,7 +15,7 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     """``320x240`` to (width, height)."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise click.BadParameter(f"{text!r} is not like 320x240, with both sides 16 pixels or more")
+        raise click.BadParameter(f"{text!r} is not a size like 320x240 with sides of at least 16 pixels")
     return int(width), int(height)
 
 
@@ -38,21 +38,23 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     show_default=True,
     help="Width x height in pixels.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which scenes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the scenes.")
 @click.option(
     "--scene",
     type=click.Choice(list(SCENES)),
     default=next(iter(SCENES)),
     show_default=True,
-    help="What is shown.",
+    help="Kind of scene, see above.",
 )
 @click.option(
     "--format",
     "layout",
     type=click.Choice(sorted({layout for kind in SCENES.values() for layout in kind.writers})),
-    help=f"How it is written.  [default: {_DEFAULTS}]",
+    help=f"Format of the data set.  [default: {_DEFAULTS}]",
 )
-@click.option("--objects", type=click.IntRange(min=1), help="At most so many in a pose scene.  [default: 4]")
+@click.option(
+    "--objects", type=click.IntRange(min=1), help="Maximum of objects in a pose scene.  [default: 4]"
+)
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
 def command(
     *,
@@ -67,27 +69,29 @@ def command(
 ) -> None:
     """Write synthetic scenes with exact ground truth as a data set.
 
-    Scene i of a seed is the same whatever the number of scenes. The folder appears whole or not at all.
+    Scene i of a seed does not depend on the number of scenes. Either the whole folder is written or nothing.
 
     shapes: colored shapes on textured backgrounds. COCO holds boxes, masks and keypoints, YOLO boxes.
 
-    bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. DelftBikes takes further splits
-    in the same folder.
+    bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. With DelftBikes, further splits
+    can be added to the folder.
 
-    segmentation: shapes with a class for every pixel, and one for the image: the class that covers most of
-    it. Further splits go into the same folder.
+    segmentation: shapes with a class for each pixel, and for the image the class that covers most of it.
+    Further splits can be added to the folder.
 
-    pose: textured solids with rotation, translation, masks, depth, camera and models. BOP takes further
-    splits in the same folder; YOLO holds poses in sidecars.
+    pose: textured solids with rotation, translation, masks, depth, camera and models. With BOP, further
+    splits can be added to the folder; YOLO stores poses in sidecars.
     """
     from anydet.commands.progress import progress
 
     kind = SCENES[scene]
     layout = layout or next(iter(kind.writers))
     if layout not in kind.writers:
-        raise click.UsageError(f"--scene {scene} is written as {', '.join(kind.writers)}, not {layout}")
+        raise click.UsageError(
+            f"--scene {scene} cannot be written as {layout}, only {', '.join(kind.writers)}"
+        )
     if objects is not None and not kind.takes_objects:
-        raise click.UsageError(f"--scene {scene} does not let you choose --objects")
+        raise click.UsageError(f"--scene {scene} has no --objects")
     dataset = kind.make(images, seed, size, split, objects)
     with progress("rendering", images) as report:
         kind.write(dataset, out, layout, report)

@@ -22,7 +22,7 @@ def print_table(
     Args:
         header: names of the columns.
         rows: cells as text.
-        left: how many columns stand to the left; the others hold numbers and stand to the right.
+        left: number of left-aligned columns; the others hold numbers and are right-aligned.
         starts: rows that begin a group, with a line above them.
     """
     from rich.console import Console
@@ -35,13 +35,15 @@ def print_table(
         if i in starts:
             table.add_section()
         table.add_row(*row)
+    # rich would cut cells to the terminal's width, also in a pipe, and read "[x]" and ":x:" in class names
+    # as markup and emoji.
     Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
 
 
 def print_result_table(table: Table, rows: int) -> None:
-    """Print the first rows of a result's table under its title, and say how many more there are.
+    """Print the first rows of a result's table under its title, and the number of further rows.
 
-    Tables that are too wide are only named; nothing is printed of empty ones, or for no rows.
+    Of a table that is too wide only title and size are printed, of an empty table nothing.
     """
     from anydet.evaluation.tables import format_cell
 

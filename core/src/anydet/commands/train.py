@@ -1,4 +1,4 @@
-"""``anydet train``: a data set and an adapter into a trained model."""
+"""``anydet train``: train the model of an adapter on a data set."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 def command(
     plugins: Plugins, /, words: tuple[str, ...], *, config: str | None, as_json: bool, **flags: Any
 ) -> None:
-    """Train an adapter's model on a data set.
+    """Train the model of an adapter on a data set.
 
-    CONFIG is a YAML or JSON file of keys, or the name of one that the adapter's package brings; keys are the
-    long flags with underscores. Flags go before CONFIG, that before the adapter's own defaults ('anydet
-    adapters show NAME'), those before the defaults shown here. Any other long flag is a training key of the
-    adapter: --key value, --key=value, or --key alone for true.
+    CONFIG is a YAML or JSON file of keys, or the name of a config file in the adapter's package; keys are
+    the long flags with underscores. Flags override CONFIG, CONFIG overrides the adapter's defaults ('anydet
+    adapters show NAME'), and these override the defaults shown here. Any other long flag is a training key
+    of the adapter: --key value, --key=value, or --key alone for true.
 
-    The run's files lie in RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, and reports. An interrupted run
-    goes on with --resume. Several processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
+    Files are written to RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, and reports. --resume continues
+    an interrupted run. Several processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
     """
     import sys
     from contextlib import redirect_stdout
@@ -52,9 +52,10 @@ def command(
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
     if config is None and not ({"adapter", "resume"} & set(typed)):
-        raise click.UsageError("Name a CONFIG, or --adapter NAME and --dataset DIR.")
+        raise click.UsageError("no CONFIG and no adapter given: add --adapter NAME and --dataset DIR")
     ready = prepare(typed, config, plugins=plugins, say=_say if is_main_process() else lambda _text: None)
-    with redirect_stdout(sys.stderr):  # whatever an adapter and its libraries print is talk
+    # stdout is for the result, which scripts read; adapters and libraries print to it, too.
+    with redirect_stdout(sys.stderr):
         result = launch(ready)
     if is_main_process():
         _print_result(ready.run, result, as_json)

@@ -1,4 +1,4 @@
-"""The flags of ``anydet train``: one for each key of the engine, and any long flag for the adapter's keys."""
+"""The flags of ``anydet train``: one for each key of the engine, and the adapter's keys as other flags."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 from anydet.commands.completion import complete_names
 
 _LISTED = ("adapter", "adapter_options")
-"""Keys whose flags are written out below, because they are more than a value."""
+"""Keys whose flags are defined below: one completes names, the other is repeatable."""
 
 
 class TrainCommand(click.Command):
-    """A command whose help has its options under the headings of ``TrainSettings``."""
+    """A command whose help groups its options by the sections of ``TrainSettings``."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, a section for each heading, those of no section last."""
+        """Write the options section by section, those of no section last."""
         from anydet.training.config.keys import section_rows
         from anydet.training.config.settings import SECTIONS
 
@@ -51,16 +51,16 @@ def given(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_words(words: Sequence[str], config: str | None = None) -> tuple[str | None, dict[str, Any]]:
-    """CONFIG and the adapter's keys, of the words that are no flags of the engine.
+    """CONFIG and the adapter's keys from the words that are not flags of the engine.
 
     ``--key value`` and ``--key=value`` give text, ``--key`` alone gives true, ``--no-key`` alone false.
 
     Args:
-        words: what the command line has beside those flags.
-        config: what ``--config`` said, which leaves no place for a CONFIG among the words.
+        words: the command line without those flags.
+        config: value of ``--config``; if given, a CONFIG among the words is refused.
 
     Raises:
-        click.UsageError: a word is neither, or a second CONFIG.
+        click.UsageError: a word is neither a flag nor the only CONFIG.
     """
     keys: dict[str, Any] = {}
     rest = list(words)
@@ -76,12 +76,14 @@ def read_words(words: Sequence[str], config: str | None = None) -> tuple[str | N
         elif config is None and not word.startswith("-"):
             config = word
         else:
-            raise click.UsageError(f"what is {word!r}? Flags are --key value, CONFIG is one file.")
+            raise click.UsageError(f"unexpected argument {word!r}: give one CONFIG, and keys as --key value")
     return config, keys
 
 
 def _option(key: str, part: Mapping[str, Any]) -> Callable[..., Any]:
-    """The flag of one key; its default is not click's, so that a flag that was typed can be told."""
+    """The flag of one key."""
+    # No default for click: a typed flag overrides the config file, an omitted one must not, and both would
+    # arrive with the same value. The default is part of the help text instead.
     name = f"--{key.replace('_', '-')}"
     shown = _shown(part.get("default"))
     text = f"{part.get('description', '')}{f'  [default: {shown}]' if shown else ''}"
@@ -92,7 +94,7 @@ def _option(key: str, part: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 def _type(kinds: Sequence[Mapping[str, Any]]) -> Any:
-    """What click can tell to be wrong usage; limits are the schema's."""
+    """The click type of a schema; its limits are checked later, when values of all origins are merged."""
     kind = kinds[0] if len(kinds) == 1 else {}
     if "enum" in kind:
         return click.Choice(kind["enum"])
@@ -101,23 +103,23 @@ def _type(kinds: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _shown(default: Any) -> str:
-    """A default as one would type it."""
+    """A default as it is typed on the command line."""
     if default is None or default in ("", {}):
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-_CONFIG = click.option("--config", metavar="CONFIG", help="The same as CONFIG without a flag.")
+_CONFIG = click.option("--config", metavar="CONFIG", help="Same as the argument CONFIG.")
 _ADAPTER = click.option(
     "--adapter",
     metavar="NAME",
     shell_complete=complete_names("adapters"),
-    help="Who is trained; see 'anydet adapters list'.",
+    help="Adapter to train; see 'anydet adapters list'.",
 )
 _ADAPTER_OPTIONS = click.option(
     "--option",
     "adapter_options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="An option of the adapter, as when it predicts; repeatable.",
+    help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
 )

@@ -1,4 +1,4 @@
-"""``anydet validate-predictions``: whether a predictions file keeps the contract."""
+"""``anydet validate-predictions``: check a predictions file against the contract."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--dataset", type=click.Path(path_type=Path), help="Also check that the file fits this data set."
+    "--dataset", type=click.Path(path_type=Path), help="Also check that the file matches this data set."
 )
-@click.option("--split", help="The data set's split; by default as export-predictions chooses it.")
-@click.option(
-    "--bbox-format", metavar="NAME", help="What the boxes are in, for the warning of boxes outside."
-)
+@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
+@click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
 @click.option(
     "--repair", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write a repaired copy to OUT."
 )
@@ -48,7 +46,7 @@ def command(
 ) -> None:
     """Check a predictions file: .json, .jsonl, .parquet, or COCO results (with --dataset).
 
-    Exits 0 when it keeps the contract, 1 when it does not. With --repair, the report is on the new file.
+    Exits 0 if the file is valid, else 1. With --repair, the repaired file is checked.
     """
     from anydet.contract.checking.repair import repair
     from anydet.contract.checking.validate import validate
@@ -71,7 +69,7 @@ def command(
 
 
 def _print(report: Report, repairs: list[str]) -> None:
-    """Findings and what was read to stdout, as a person wants to read them."""
+    """Print repairs, warnings, errors and counts as lines of text."""
     from anydet.contract.locations import listed
 
     for line in repairs:

@@ -1,4 +1,4 @@
-"""``anydet view``: predictions drawn on their images."""
+"""``anydet view``: draw predictions on their images."""
 
 from __future__ import annotations
 
@@ -31,39 +31,55 @@ ROWS = 6
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
-    help="Whose images they are; its labels are shown. By default the one that the file names.",
+    help="Data set with images and ground truth; by default the one that PREDICTIONS names in its meta.",
 )
 @click.option("--split", help="Split of the data set.")
-@click.option("--images", type=click.Path(path_type=Path), help="Image folder; enough without --dataset.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("view"), show_default=True)
-@click.option("--max-images", type=click.IntRange(min=1), default=24, show_default=True)
-@click.option("--score-threshold", type=click.FloatRange(0, 1), default=0.3, show_default=True)
-@click.option("--worst", is_flag=True, help="Images with the lowest F1 at IoU 0.5 first; needs labels.")
+@click.option("--images", type=click.Path(path_type=Path), help="Image folder; --dataset is optional then.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("view"), show_default=True, help="Output folder."
+)
+@click.option(
+    "--max-images", type=click.IntRange(min=1), default=24, show_default=True, help="Images to draw."
+)
+@click.option(
+    "--score-threshold",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Lowest score of a detection that is drawn.",
+)
+@click.option("--worst", is_flag=True, help="Draw images with the lowest F1 at IoU 0.5; needs ground truth.")
 @click.option(
     "--states",
     metavar="NAME,NAME,...",
-    help="Names of states 0, 1, ...; by default those of the file, else of the data set.",
+    help="Names of states 0, 1, ...; by default from the file, else from the data set.",
 )
 @click.option(
-    "--intrinsics", metavar="FX,FY,CX,CY", help="Camera in pixels, for poses of images that have none."
+    "--intrinsics",
+    metavar="FX,FY,CX,CY",
+    help="Camera intrinsics in pixels, for poses in images that have none.",
 )
 @click.option(
     "--on-error",
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="At an image that cannot be read.",
+    help="What to do when an image cannot be read.",
 )
 @click.option(
-    "--sheet-columns", type=click.IntRange(min=0), default=3, show_default=True, help="0 for no sheets."
+    "--sheet-columns",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Columns of a contact sheet; 0 writes no sheets.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
-    """Draw predictions on their images: OUT/overlays, a PNG an image, and OUT/sheet-001.png, ...
+    """Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...
 
-    With labels, ground truth stands to the left and predictions to the right. Objects for whose names there
-    is no room are counted below.
+    If there is ground truth, it is drawn to the left and predictions to the right. Objects whose names do
+    not fit into the image are counted below it.
     """
     from anydet.report.view import open_scenes
 
@@ -96,16 +112,18 @@ def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
 
 
 def _dataset_of(predictions: Path, split: str | None) -> tuple[Path, str | None]:
-    """The data set that the file itself names, where it is still there."""
+    """The data set and split that the meta of a predictions file names."""
     from anydet.report.view import dataset_of
 
     stated = dataset_of(predictions)
     if stated is None:
-        raise click.UsageError("say where the images are: --dataset D, or --images DIR")
+        raise click.UsageError("no images given: add --dataset DIR or --images DIR")
     root = Path(stated[0])
     if not root.exists():
-        raise click.UsageError(f"{root}, which the file names, is not there: --dataset D, or --images DIR")
-    click.echo(f"images of {root}, which the file names", err=True)
+        raise click.UsageError(
+            f"data set {root} of {predictions} does not exist: add --dataset DIR or --images DIR"
+        )
+    click.echo(f"images of {root}, named by {predictions}", err=True)
     return root, split or stated[1] or None
 
 
@@ -117,12 +135,12 @@ def _camera(text: str | None) -> Intrinsics | None:
     try:
         fx, fy, cx, cy = map(float, text.split(","))
     except ValueError as exc:
-        raise click.UsageError(f"--intrinsics {text}: four numbers FX,FY,CX,CY in pixels") from exc
+        raise click.UsageError(f"--intrinsics {text}: expected four numbers FX,FY,CX,CY in pixels") from exc
     return Intrinsics(fx, fy, cx, cy)
 
 
 def _save_overlays(scenes: Scenes, out: Path, *, skip: bool) -> tuple[list[dict[str, Any]], list[int]]:
-    """A row for each image that was drawn, and its place in ``scenes``."""
+    """A row of the table for each image that was drawn, and its index in ``scenes``."""
     from anydet.commands.progress import progress
     from anydet.errors import ImageError
     from anydet.report.files import picture_paths, save_png
@@ -145,14 +163,14 @@ def _save_overlays(scenes: Scenes, out: Path, *, skip: bool) -> tuple[list[dict[
     return rows, drawn
 
 
-def _save_sheets(scenes: Scenes, places: Sequence[int], out: Path, columns: int) -> list[str]:
+def _save_sheets(scenes: Scenes, drawn: Sequence[int], out: Path, columns: int) -> list[str]:
     from anydet.report.files import save_png
 
     page = max(1, columns * ROWS)
     sheets: list[Path] = []
-    for first in range(0, len(places), page) if columns else ():
+    for first in range(0, len(drawn), page) if columns else ():
         sheets.append(out / f"sheet-{len(sheets) + 1:03}.png")
-        save_png(scenes.sheet(places[first : first + page], columns), sheets[-1])
+        save_png(scenes.sheet(drawn[first : first + page], columns), sheets[-1])
     return [str(sheet) for sheet in sheets]
 
 
