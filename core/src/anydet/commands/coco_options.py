@@ -89,7 +89,7 @@ _OPTIONS = (
         type=click.Choice(["coco", "lvis"]),
         default="coco",
         show_default=True,
-        help="lvis: federated annotations, 300 detections per image, AP of rare, common and frequent classes.",
+        help="lvis: federated, 300 detections per image, AP of rare, common and frequent classes.",
     ),
     *ENGINE_OPTIONS,
     click.option(
