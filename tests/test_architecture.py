@@ -45,7 +45,7 @@ def test_a_plugin_registers_without_importing_anything_heavy(plugin):
 
 
 def test_the_command_line_starts_without_numpy_rich_or_torch():
-    code = f"import sys, anydet.cli; print(sorted(set(sys.modules) & {HEAVY | {'numpy', 'rich', 'PIL'}!r}))"
+    code = f"import sys, anydet.cli; print(sorted(set(sys.modules) & {HEAVY | {'numpy', 'rich', 'PIL', 'packaging'}!r}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
 

@@ -14,12 +14,17 @@ from click.testing import CliRunner
 
 from anydet.commands.doctor import command
 from anydet.doctor import survey
-from anydet.doctor.requirement import Requirement
+from anydet.doctor.dependency import Dependency, dependencies
 from anydet.doctor.survey import folder_finding, package_finding
 from anydet.doctor.trial import Trial, run_trial, run_trials
 from anydet.plugins.manager import Plugins
 
 BROKEN = Path(__file__).parents[2] / "tests/plugins/broken/src"
+
+
+def dependency(line: str) -> Dependency:
+    (found,) = dependencies([line], ("plot", "torch", "onnx"))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -31,23 +36,33 @@ BROKEN = Path(__file__).parents[2] / "tests/plugins/broken/src"
         ("numpy<3,>=1.26", "3.0.0", False),
         ("torch>=2.4; extra == 'torch'", "2.10.0+cpu", True),
         ("torch>=2.4; extra == 'torch'", "2.4", True),
+        ("torch>=2.4; extra == 'torch'", "2.10.0.dev20251101+cu128", True),
+        ("numpy<3,>=1.26", "unknown", False),
         ("anydet-onnxruntime; extra == 'onnx'", "0.0.1", True),
     ],
 )
 def test_a_version_is_held_to_its_declared_range(text, found, allowed):
-    assert Requirement.parse(text).allows(found) == allowed
+    assert dependency(text).allows(found) == allowed
+
+
+def test_a_dependency_says_which_extra_requires_it_and_one_of_another_platform_is_left_out():
+    lines = ["click", "pyarrow>=16; extra == 'parquet'", "pywin32; sys_platform == 'nowhere'"]
+    assert [(d.name, d.extra) for d in dependencies(lines, ("plot", "parquet"))] == [
+        ("click", ""),
+        ("pyarrow", "parquet"),
+    ]
 
 
 def test_what_is_missing_is_broken_where_it_is_required_and_missing_where_it_is_optional():
     required, optional = (
-        package_finding(Requirement.parse(f"a-package-nobody-has>=1{marker}"), {})
+        package_finding(dependency(f"a-package-nobody-has>=1{marker}"), {})
         for marker in ("", "; extra == 'plot'")
     )
     assert (required.state, optional.state) == ("broken", "missing")
 
 
 def test_an_installed_package_outside_its_range_is_broken():
-    finding = package_finding(Requirement.parse("numpy>=99"), {})
+    finding = package_finding(dependency("numpy>=99"), {})
     assert finding.state == "broken"
     assert finding.detail == f"{version('numpy')} is not >=99 (required)"
 
@@ -81,19 +96,19 @@ def sad(tmp_path, monkeypatch):
 def test_an_installed_package_whose_import_fails_is_broken_even_where_it_crashes(sad, code, detail):
     sad.write_text(code)
     trial = Trial("sad_package")
-    finding = package_finding(Requirement.parse("sad-package>=1"), {trial: run_trial(trial)})
+    finding = package_finding(dependency("sad-package>=1"), {trial: run_trial(trial)})
     assert (finding.state, finding.detail) == ("broken", detail)
 
 
 def test_a_sound_package_is_found_with_its_version_whatever_it_prints(sad):
     sad.write_text("import os\nprint('hello')\nos.write(1, b'no line end')")
     verdicts = run_trials([Trial("sad_package"), Trial("sad_package")])
-    finding = package_finding(Requirement.parse("sad-package>=1"), verdicts)
+    finding = package_finding(dependency("sad-package>=1"), verdicts)
     assert (finding.state, finding.detail) == ("ok", "1.0")
 
 
 def test_without_a_trial_files_that_are_gone_are_found(sad):
-    wanted = Requirement.parse("sad-package>=1")
+    wanted = dependency("sad-package>=1")
     assert package_finding(wanted, {}).detail == "1 of its files are missing, such as sad_package.py"
     sad.touch()
     assert package_finding(wanted, {}).state == "ok", "compiled files come and go"

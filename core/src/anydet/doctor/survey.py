@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, requires
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, metadata, requires
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from anydet.doctor.dependency import Dependency, dependencies
 from anydet.doctor.finding import Finding, State
-from anydet.doctor.requirement import Requirement
 from anydet.doctor.trial import Trial, Verdict, failure_of, run_trials
 from anydet.plugins.manager import Plugins
 from anydet.plugins.specs import Spec
@@ -42,7 +42,7 @@ def diagnose(
     return [
         Finding("python", platform.python_implementation(), "ok", platform.python_version()),
         Finding("python", "platform", "ok", platform.platform()),
-        *(package_finding(requirement, verdicts) for requirement in wanted),
+        *(package_finding(dependency, verdicts) for dependency in wanted),
         *device_findings(verdicts),
         *provider_findings(verdicts),
         *engine_findings(plugins, verdicts),
@@ -51,15 +51,14 @@ def diagnose(
     ]
 
 
-def package_finding(wanted: Requirement, verdicts: Mapping[Trial, Verdict]) -> Finding:
+def package_finding(wanted: Dependency, verdicts: Mapping[Trial, Verdict]) -> Finding:
     """Whether a package is there, in its range, and works; without its trial, whether its files are there."""
     found = _installed(wanted.name)
     if found is None:
         state: State = "missing" if wanted.extra else "broken"
         return Finding("package", wanted.name, state, f"{wanted.purpose}, not found")
     if not wanted.allows(found.version):
-        bounds = ",".join(f"{operator}{bound}" for operator, bound in wanted.ranges)
-        detail = f"{found.version} is not {bounds} ({wanted.purpose})"
+        detail = f"{found.version} is not {wanted.versions} ({wanted.purpose})"
         return Finding("package", wanted.name, "broken", detail)
     verdict = verdicts.get(_trial(wanted))
     failure = _gaps(found) if verdict is None else verdict.failure
@@ -118,25 +117,25 @@ def folder_finding(name: str, folder: Path) -> Finding:
     return Finding("folder", name, "ok", str(folder))
 
 
-def _wanted(lines: Iterable[str]) -> list[Requirement]:
-    """Anydet itself and what it asks for, each once: extras made of other extras repeat theirs."""
-    wanted = {"anydet": Requirement("anydet")}
-    for requirement in map(Requirement.parse, lines):
-        wanted.setdefault(requirement.name, requirement)
+def _wanted(lines: Iterable[str]) -> list[Dependency]:
+    """Anydet itself and its dependencies, each once: extras made of other extras repeat theirs."""
+    wanted = {"anydet": Dependency("anydet")}
+    for dependency in dependencies(lines, metadata("anydet").get_all("Provides-Extra") or ()):
+        wanted.setdefault(dependency.name, dependency)
     return list(wanted.values())
 
 
-def _trials(wanted: Iterable[Requirement], plugins: Plugins) -> list[Trial]:
+def _trials(wanted: Iterable[Dependency], plugins: Plugins) -> list[Trial]:
     """What to import, slow things first."""
-    trials = [_trial(requirement) for requirement in wanted if _installed(requirement.name)]
+    trials = [_trial(dependency) for dependency in wanted if _installed(dependency.name)]
     trials += [ONNXRUNTIME] * (find_spec("onnxruntime") is not None)
     trials += map(_engine_trial, plugins.specs("engines").values())
     trials += map(_adapter_trial, plugins.specs("adapters").values())
     return sorted(trials, key=lambda trial: trial.module not in SLOW_FIRST)
 
 
-def _trial(requirement: Requirement) -> Trial:
-    return TORCH if requirement.module == "torch" else Trial(requirement.module)
+def _trial(dependency: Dependency) -> Trial:
+    return TORCH if dependency.module == "torch" else Trial(dependency.module)
 
 
 def _engine_trial(spec: Spec) -> Trial:
