@@ -99,8 +99,27 @@ def test_resuming_asks_the_adapter_only_for_what_is_missing(make_adapter, spots,
     summary = export_predictions(Pipeline(adapter), whole, tmp_path / "p.json", resume=True)
     assert [key for call in adapter.calls for key in call] == list(whole.keys[8:])
     assert summary.resumed == 8
+    assert (summary.images, summary.detections) == (12, 24)
     export_predictions(Pipeline(make_adapter()), whole, tmp_path / "q.json")
     assert (tmp_path / "p.json").read_bytes() == (tmp_path / "q.json").read_bytes()
+
+
+def test_the_summary_of_a_resumed_run_names_what_the_earlier_one_skipped(make_adapter, spots, tmp_path):
+    adapter = make_adapter()
+    predict = adapter.predict
+
+    def interrupted(records):
+        if len(adapter.calls) == 2:
+            raise KeyboardInterrupt
+        return predict(records)
+
+    adapter.predict = interrupted
+    images, output = spots(12, frozenset({1, 10})), tmp_path / "p.json"
+    with pytest.raises(InterruptedRunError):
+        export_predictions(Pipeline(adapter, on_error="skip"), images, output)
+    summary = export_predictions(Pipeline(make_adapter(), on_error="skip"), images, output, resume=True)
+    assert [image for image, _ in summary.skipped] == ["001.png", "010.png"]
+    assert (summary.resumed, summary.detections) == (8, 20)
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(make_adapter, spots, tmp_path):

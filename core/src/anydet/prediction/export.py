@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import check_output, write_predictions
@@ -19,7 +16,8 @@ from anydet.errors import AnydetError, ImageError, OptionError
 from anydet.prediction.decode import Undecodable
 from anydet.prediction.meta import Adaptation, build_meta, identity
 from anydet.prediction.pipeline import Pipeline
-from anydet.prediction.spool import Spool
+from anydet.prediction.spool import Spool, Tally
+from anydet.types import ImagePredictions
 
 
 class InterruptedRunError(AnydetError):
@@ -81,7 +79,7 @@ def export_predictions(
         InterruptedRunError: Ctrl-C.
     """
     start = time.perf_counter()
-    adapter, adaptation = pipeline.adapter, adaptation or Adaptation()
+    adaptation = adaptation or Adaptation()
     check_output(output)
     if resume and pipeline.ttt:
         raise OptionError(
@@ -90,21 +88,12 @@ def export_predictions(
         )
     total = len(dataset) if max_images is None else min(max_images, len(dataset))
     run = identity(pipeline, dataset, total, adaptation)
-    with closing(Spool.open(output, run, chunk=adapter.settings.batch_size, resume=resume)) as spool:
-        resumed = spool.count
+    with closing(Spool.open(output, run, resume=resume)) as spool:
+        resumed = spool.images
         progress(resumed)
-        try:
-            for chunk in pipeline.run(_records(dataset, resumed, total), first=resumed, total=total):
-                spool.append([encode_entry(p) for p in chunk])
-                progress(len(chunk))
-        except KeyboardInterrupt:
-            raise InterruptedRunError(
-                f"interrupted after {spool.count} of {total} images; they are kept in {spool.entries}",
-                fix="add --resume to the same command to go on",
-            ) from None
-        counted = _Counted(spool.lines())
+        _fill(spool, pipeline, dataset, total, progress)
         meta = build_meta(
-            adapter,
+            pipeline.adapter,
             dataset,
             run,
             limits=pipeline.limits,
@@ -112,10 +101,31 @@ def export_predictions(
             fresh=total - resumed,
             wall_s=time.perf_counter() - start,
         )
-        write_predictions(counted, output, meta=meta, wrap=wrap)
+        write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
         spool.remove()
     wall = time.perf_counter() - start
-    return ExportSummary(output, total, counted.detections, resumed, tuple(counted.skipped), wall)
+    return ExportSummary(output, total, spool.detections, resumed, tuple(spool.skipped), wall)
+
+
+def _fill(
+    spool: Spool, pipeline: Pipeline, dataset: Dataset, total: int, progress: Callable[[int], None]
+) -> None:
+    """Predict what the spool does not hold yet."""
+    first = spool.images
+    try:
+        for chunk in pipeline.run(_records(dataset, first, total), first=first, total=total):
+            spool.append([encode_entry(p) for p in chunk], _tally(chunk))
+            progress(len(chunk))
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted after {spool.images} of {total} images; they are kept in {spool.path}",
+            fix="add --resume to the same command to go on",
+        ) from None
+
+
+def _tally(chunk: Sequence[ImagePredictions]) -> Tally:
+    failed = tuple((p.image, str(p.extra["error"])) for p in chunk if "error" in p.extra)
+    return Tally(len(chunk), sum(map(len, chunk)), failed)
 
 
 def _records(dataset: Dataset, first: int, total: int) -> Iterator[Record | Undecodable]:
@@ -124,27 +134,3 @@ def _records(dataset: Dataset, first: int, total: int) -> Iterator[Record | Unde
             yield dataset[i]
         except ImageError as exc:  # labels in fractions of an image that cannot be measured
             yield Undecodable(dataset.keys[i], None, exc)
-
-
-class _Counted:
-    """Encoded entries on their way to the file, counted as they pass."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines = lines
-        self.detections = 0
-        self.skipped: list[tuple[str, str]] = []
-
-    def __iter__(self) -> Iterator[bytes]:
-        decode = msgspec.json.Decoder(_Entry).decode
-        for line in self._lines:
-            entry = decode(line)
-            self.detections += len(entry.detections)
-            if "error" in entry.extra:
-                self.skipped.append((entry.image, str(entry.extra["error"])))
-            yield line
-
-
-class _Entry(msgspec.Struct):
-    image: str
-    detections: list[msgspec.Raw]
-    extra: dict[str, Any] = {}

@@ -1,19 +1,46 @@
 """Where finished chunks wait: one encoded entry a line, on disk as soon as the chunk is done.
 
-Whatever the output's format, entries go to ``OUTPUT.partial`` first. A run that is killed leaves it behind
-with a description of the run in ``OUTPUT.partial.json``; ``--resume`` cuts it at the last whole chunk and
-goes on. The finished file is assembled from it, written aside and renamed.
+Whatever the output's format, entries go to ``OUTPUT.partial`` first. ``OUTPUT.partial.log`` says which run
+they belong to and what each chunk holds. A run that is killed leaves both behind; ``--resume`` cuts them at
+the last whole chunk and goes on. The finished file is assembled from the entries, written aside and renamed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from anydet.errors import OptionError
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What a chunk holds.
+
+    Attributes:
+        images: entries.
+        detections: detections in them.
+        skipped: (image, reason) of images that could not be decoded.
+    """
+
+    images: int
+    detections: int
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+class _Logged(msgspec.Struct, frozen=True):
+    """A line of the log: a chunk and how many bytes of entries there are up to its end."""
+
+    end: int
+    tally: Tally
+
+
+_decode_logged = msgspec.json.Decoder(_Logged).decode
 
 
 @dataclass(slots=True)
@@ -21,91 +48,108 @@ class Spool:
     """The entries of one run.
 
     Attributes:
-        entries: the file of encoded entries.
-        identity_path: the file that says which run they belong to.
-        count: entries in it.
+        path: the file of encoded entries.
+        log_path: the file that says which run they belong to, and a line a chunk.
+        images, detections, skipped: sums over all chunks, those of an earlier run too.
     """
 
-    entries: Path
-    identity_path: Path
-    count: int
-    _file: IO[bytes]
+    path: Path
+    log_path: Path
+    _entries: IO[bytes]
+    _log: IO[bytes]
+    images: int = 0
+    detections: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, output: Path, identity: Mapping[str, Any], *, chunk: int, resume: bool) -> Spool:
+    def open(cls, output: Path, identity: Mapping[str, Any], *, resume: bool) -> Spool:
         """Start a spool beside ``output``, or go on with the one that is there.
 
         Args:
             output: the file that shall come out at the end.
             identity: everything that decides what the entries are; a resumed run must have the same.
-            chunk: entries a chunk; a resumed spool is cut to a multiple of it.
             resume: go on with a spool that is there.
 
         Raises:
             OptionError: a spool is there and ``resume`` is off, or it belongs to another run.
         """
-        entries = output.with_name(output.name + ".partial")
-        described = output.with_name(output.name + ".partial.json")
+        path = output.with_name(output.name + ".partial")
+        log_path = output.with_name(output.name + ".partial.log")
         output.parent.mkdir(parents=True, exist_ok=True)
-        if not entries.exists():
-            described.write_text(json.dumps(identity, indent=1), "utf-8")
-            return cls(entries, described, 0, entries.open("xb"))
+        if not path.exists():
+            log_path.write_text(json.dumps(identity) + "\n", "utf-8")
+            return cls(path, log_path, path.open("xb"), log_path.open("ab"))
         if not resume:
             raise OptionError(
-                f"{entries} holds an unfinished run",
-                fix=f"add --resume to go on with it, or remove {entries} to start over",
+                f"{path} holds an unfinished run",
+                fix=f"add --resume to go on with it, or remove {path} to start over",
             )
-        _same_run(described, identity)
-        count, size = _whole_chunks(entries, chunk)
-        file = entries.open("r+b")
-        file.truncate(size)
-        file.seek(size)
-        return cls(entries, described, count, file)
+        _require_same_run(log_path, identity)
+        with ExitStack() as opened:  # until all is well, so that no file stays open
+            entries = opened.enter_context(path.open("r+b"))
+            log = opened.enter_context(log_path.open("r+b"))
+            spool = cls(path, log_path, entries, log)
+            spool._go_on()
+            opened.pop_all()
+        return spool
 
-    def append(self, lines: Sequence[bytes]) -> None:
+    def append(self, lines: Sequence[bytes], tally: Tally) -> None:
         """Add a finished chunk and hand it to the operating system, so that a killed run keeps it."""
-        self._file.write(b"".join(line + b"\n" for line in lines))
-        self._file.flush()
-        self.count += len(lines)
+        self._entries.write(b"".join(line + b"\n" for line in lines))
+        # The entries go first: what the log names must be there, and a resumed run cuts off what it does not.
+        self._entries.flush()
+        self._log.write(msgspec.json.encode(_Logged(self._entries.tell(), tally)) + b"\n")
+        self._log.flush()
+        self._count(tally)
 
     def lines(self) -> Iterator[bytes]:
         """All entries, without line ends, one at a time."""
-        self._file.flush()
-        with self.entries.open("rb") as file:
+        with self.path.open("rb") as file:
             for line in file:
                 yield line[:-1]
 
     def close(self) -> None:
         """Stop writing and leave everything on disk."""
-        self._file.close()
+        self._entries.close()
+        self._log.close()
 
     def remove(self) -> None:
         """The output is complete: nothing is left to resume."""
         self.close()
-        self.entries.unlink(missing_ok=True)
-        self.identity_path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.log_path.unlink(missing_ok=True)
+
+    def _go_on(self) -> None:
+        """Sum up the whole chunks, and cut both files after the last of them."""
+        size, end = self.path.stat().st_size, 0
+        whole = len(self._log.readline())
+        for line in self._log:
+            if not line.endswith(b"\n"):
+                break
+            logged = _decode_logged(line)
+            # After a loss of power the log may have reached the disk and the entries not
+            if logged.end > size:
+                break
+            whole, end = whole + len(line), logged.end
+            self._count(logged.tally)
+        for file, length in ((self._entries, end), (self._log, whole)):
+            file.seek(length)
+            file.truncate()
+
+    def _count(self, tally: Tally) -> None:
+        self.images += tally.images
+        self.detections += tally.detections
+        self.skipped += tally.skipped
 
 
-def _same_run(described: Path, identity: Mapping[str, Any]) -> None:
+def _require_same_run(log_path: Path, identity: Mapping[str, Any]) -> None:
     fix = "give the same options as the first run, or remove the .partial files to start over"
     try:
-        before = json.loads(described.read_text("utf-8"))
+        with log_path.open("rb") as log:
+            before = json.loads(log.readline())
     except (OSError, ValueError) as exc:
-        raise OptionError(f"{described} does not say which run it belongs to: {exc}", fix=fix) from exc
+        raise OptionError(f"{log_path} does not say which run it belongs to: {exc}", fix=fix) from exc
     now = json.loads(json.dumps(identity))
     changed = [f"{k}: {before.get(k)!r} then, {v!r} now" for k, v in now.items() if before.get(k) != v]
     if changed:
-        raise OptionError(f"cannot resume {described}: it is another run ({'; '.join(changed)})", fix=fix)
-
-
-def _whole_chunks(entries: Path, chunk: int) -> tuple[int, int]:
-    """(entries, bytes) up to the end of the last whole chunk; a torn last line does not count."""
-    count = size = whole_count = whole_size = 0
-    with entries.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            count, size = count + 1, size + len(line)
-            if count % chunk == 0:
-                whole_count, whole_size = count, size
-    return whole_count, whole_size
+        raise OptionError(f"cannot resume {log_path}: it is another run ({'; '.join(changed)})", fix=fix)
