@@ -17,6 +17,7 @@ from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import PluginError, UnsupportedError
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
 from anydet.prediction.hooks import TTASettings, TTTSettings
 from anydet.prediction.pipeline import Pipeline
@@ -102,17 +103,17 @@ def test_the_model_is_put_back_after_an_error_too(plugins):
     class Observer:
         """Stops the run while the model is adapted."""
 
-        def before_predict(self, **_event: object) -> None: ...
-
-        def after_predict(self, **_event: object) -> None:
+        @hookimpl
+        def after_predict(self) -> None:
             thresholds.append(adapter.model.threshold)
             raise RuntimeError("stop here")
 
     adapter = plugins.adapter("bright", plugins.settings("bright"))
     method = plugins.load("ttt_methods", "brightness")(TTTSettings())
     records = [Record("a.png", ImageArray(spot(5, level=90)))]
+    plugins.manager.register(Observer())
     with pytest.raises(PluginError, match="stop here"):
-        list(Pipeline(adapter, ttt=method, hook=Observer()).run(records))
+        list(Pipeline(adapter, ttt=method, plugins=plugins).run(records))
     assert thresholds == [45]
     assert adapter.model.threshold == 200
 

@@ -157,7 +157,7 @@ def test_a_failed_plugin_leaves_nothing_behind(plugin):
     )
     good = plugin("good", on_train_end=hookimpl(lambda run: fired.append("good")))
     plugins = Plugins([bad, good])
-    plugins.hook.on_train_end(run=None)
+    plugins.notify("on_train_end", run=None)
     assert fired == ["good"]
     assert list(plugins.specs("adapters")) == ["precomputed"]
     assert not plugins.manager.has_plugin("bad")
@@ -255,10 +255,10 @@ def test_the_environment_sets_the_same_switches(monkeypatch):
 
 def test_trace_prints_every_hook_call_to_stderr(plugin, capsys):
     quiet = Plugins([plugin("good", **registers(adapter_spec("good")))])
-    quiet.hook.on_train_end(run="the run")
+    quiet.notify("on_train_end", run="the run")
     assert capsys.readouterr().err == ""
     loud = Plugins([plugin("good", **registers(adapter_spec("good")))], trace=True)
-    loud.hook.on_train_end(run="the run")
+    loud.notify("on_train_end", run="the run")
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "register_adapters [hook]" in captured.err
@@ -269,7 +269,7 @@ def test_trace_prints_every_hook_call_to_stderr(plugin, capsys):
 def test_anydet_trace_switches_tracing_on(monkeypatch, capsys):
     monkeypatch.setenv("ANYDET_TRACE", "1")
     monkeypatch.setenv("ANYDET_PLUGINS", "")
-    Plugins.from_env().hook.on_train_end(run=1)
+    Plugins.from_env().notify("on_train_end", run=1)
     assert "on_train_end [hook]" in capsys.readouterr().err
 
 

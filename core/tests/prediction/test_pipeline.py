@@ -8,6 +8,8 @@ import pytest
 from anydet.adaptation.tta.fusion import fuse_nms
 from anydet.adaptation.tta.views import Original, RandomHorizontalFlip
 from anydet.errors import ImageError, PluginError
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.manager import Plugins
 from anydet.prediction.hooks import TTASettings
 from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.types import ImagePredictions
@@ -156,28 +158,37 @@ class Listener:
     def __init__(self):
         self.events = []
 
+    @hookimpl
     def before_predict(self, adapter, records, context):
         self.events.append(("before", len(records), context.first))
 
+    @hookimpl
     def after_predict(self, predictions, context):
         self.events.append(("after", len(predictions), context.first))
 
 
+def observed_by(observer):
+    plugins = Plugins([])
+    plugins.manager.register(observer)
+    return plugins
+
+
 def test_events_fire_once_a_chunk(make_adapter, spots):
     listener = Listener()
-    flat(Pipeline(make_adapter(), hook=listener), spots(6))
+    flat(Pipeline(make_adapter(), plugins=observed_by(listener)), spots(6))
     assert listener.events == [("before", 4, 0), ("after", 4, 0), ("before", 2, 4), ("after", 2, 4)]
 
 
 def test_an_observer_that_fails_is_an_error_that_says_how_to_leave_it_out(make_adapter, spots):
     class Broken(Listener):
+        @hookimpl
         def after_predict(self, predictions, context):
             raise ZeroDivisionError("mean of nothing")
 
     with pytest.raises(
         PluginError, match=r"after_predict hook: ZeroDivisionError: mean of nothing\n.*ANYDET_PLUGINS"
     ):
-        flat(Pipeline(make_adapter(), hook=Broken()), spots(1))
+        flat(Pipeline(make_adapter(), plugins=observed_by(Broken())), spots(1))
 
 
 def test_memory_does_not_grow_with_the_number_of_images(make_adapter, spots):

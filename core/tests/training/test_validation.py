@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from tinytask import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
+from anydet.errors import PluginError
 from anydet.evaluation.coco import coco_box_evaluator
 from anydet.training.build import build_components
 from anydet.training.devices.processes import open_processes
@@ -60,3 +61,9 @@ def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
     found = parts.validator()
     for name, value in expected.items():
         assert found[name] == pytest.approx(float("nan") if value is None else value, nan_ok=True)
+
+
+def test_results_that_are_not_one_a_record_are_an_error_that_names_the_adapter(parts):
+    parts.task.predict = lambda records: iter(())
+    with pytest.raises(PluginError, match="adapter 'grid' gave results for .* one result a record"):
+        parts.validator()

@@ -136,7 +136,7 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
             Limits(flags["score_threshold"], flags["max_detections"], clip=not flags["no_clip"]),
             on_error=flags["on_error"],
             workers=flags["workers"],
-            hook=plugins.hook,
+            plugins=plugins,
             **_adapt(plugins, adaptation),
         )
         with progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance:

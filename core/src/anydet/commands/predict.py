@@ -86,7 +86,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         picture_paths(flags["overlays"], pictures.keys, (record.path for record in pictures))
     with open_adapter(plugins, flags["adapter"], settings) as adapter:
         limits = Limits(flags["score_threshold"], flags["max_detections"])
-        pipeline = Pipeline(adapter, limits, on_error=flags["on_error"], hook=plugins.hook)
+        pipeline = Pipeline(adapter, limits, on_error=flags["on_error"], plugins=plugins)
         with progress("predict", len(pictures)) as advance:
             _show(_predict(pipeline, pictures, flags, advance), pictures, adapter.classes, flags)
 

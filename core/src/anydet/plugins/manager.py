@@ -114,11 +114,19 @@ class Plugins:
         absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
         return (*rows, *map(self._report_absent, absent))
 
-    @property
-    def hook(self) -> Any:
-        """Fires events at all loaded plugins: ``plugins.hook.before_predict(...)``."""
-        _ = self.status
-        return self.manager.hook
+    def notify(self, event: str, **arguments: Any) -> None:
+        """Fire an event that plugins observe, such as ``on_train_step``, at all that are loaded.
+
+        Raises ``PluginError`` that says how to leave the plugin out where one of them raises.
+        """
+        _ = self.status  # plugins are loaded on first use
+        try:
+            getattr(self.manager.hook, event)(**arguments)
+        except Exception as exc:  # foreign code
+            raise PluginError(
+                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
+                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
+            ) from exc
 
     def specs(self, kind: str) -> dict[str, Any]:
         """Everything registered of a kind (a key of ``KINDS``): core's own first, then plugin by plugin."""

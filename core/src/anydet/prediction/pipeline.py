@@ -6,10 +6,11 @@ Without TTT, where chunks begin and end changes no result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,11 +18,15 @@ from anydet.data.record.record import Record
 from anydet.errors import PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.manager import Plugins
 from anydet.prediction.decode import Undecodable, decode_ahead
 from anydet.prediction.hooks import PredictContext, TTTMethod, View
 from anydet.types import ImagePredictions
 
-Fuse = Callable[[Sequence[ImagePredictions]], ImagePredictions]
+OnError: TypeAlias = Literal["stop", "skip"]
+Predict: TypeAlias = Callable[[Sequence[Record]], Iterable[ImagePredictions]]
+"""Results of records: ``Adapter.predict``, or that of a model in training."""
+Fuse: TypeAlias = Callable[[Sequence[ImagePredictions]], ImagePredictions]
 """Results of several views of one image, all in the original image's pixels, as one."""
 
 
@@ -53,17 +58,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """How predictions are made of records.
+    """An adapter's predictions, with test-time augmentation and training around it.
 
     Attributes:
-        adapter: who predicts.
-        limits: what is kept.
-        views: what the adapter looks at; empty means the image as it is.
+        adapter: predicts.
+        limits: detections that are kept.
+        views: images that the adapter gets of each image; empty means the image as it is.
         fuse: joins the results of several views; required when there are several.
         ttt: trains on each chunk before it is predicted.
         on_error: "stop" raises at an undecodable image, "skip" gives an empty result that says why.
         workers: decoding threads.
-        hook: where ``before_predict`` and ``after_predict`` fire (``Plugins.hook``).
+        plugins: observe ``before_predict`` and ``after_predict``.
     """
 
     adapter: Adapter
@@ -71,9 +76,9 @@ class Pipeline:
     views: tuple[View, ...] = ()
     fuse: Fuse | None = None
     ttt: TTTMethod | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: OnError = "stop"
     workers: int = 2
-    hook: Any = None
+    plugins: Plugins | None = None
 
     def run(
         self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
@@ -89,55 +94,39 @@ class Pipeline:
             ImageError: an image cannot be decoded and ``on_error`` is "stop".
             PluginError: the adapter gave other results than one per record, in order.
         """
-        size = max(1, self.adapter.settings.batch_size)
-        decoded = decode_ahead(records, workers=self.workers, ahead=2 * size)
+        context = PredictContext(self.adapter.name, first, total)
+
+        def predict(chunk: Sequence[Record]) -> list[ImagePredictions]:
+            return self._predict(chunk, context)
+
+        chunks = predict_chunks(
+            predict,
+            records,
+            size=max(1, self.adapter.settings.batch_size),
+            limits=self.limits,
+            on_error=self.on_error,
+            workers=self.workers,
+        )
         if self.ttt:
             self.ttt.prepare(self.adapter)
         try:
-            while chunk := list(islice(decoded, size)):
-                yield self._chunk(chunk, PredictContext(self.adapter.name, first, total))
-                first += len(chunk)
+            for results in chunks:
+                self._notify("after_predict", predictions=results, context=context)
+                yield results
+                context = replace(context, first=context.first + len(results))
         finally:
-            decoded.close()
+            # also where the caller leaves early: decoding threads end before the model is put back
+            chunks.close()
             if self.ttt:
                 self.ttt.restore()
 
-    def _chunk(
-        self, chunk: Sequence[Record | Undecodable], context: PredictContext
-    ) -> list[ImagePredictions]:
-        records = [r for r in chunk if isinstance(r, Record)]
-        if self.on_error == "stop":
-            for item in chunk:
-                if isinstance(item, Undecodable):
-                    raise item.error
-        found = iter(self._predict(records, context))
-        results = [
-            _skipped(r) if isinstance(r, Undecodable) else self.limits.apply(next(found)) for r in chunk
-        ]
-        self._notify("after_predict", predictions=results, context=context)
-        return results
-
     def _predict(self, records: Sequence[Record], context: PredictContext) -> list[ImagePredictions]:
-        if not records:
-            return []
         self._notify("before_predict", adapter=self.adapter, records=records, context=context)
         if self.ttt:
             self.ttt.adapt(records)
         if not self.views:
             return self._predict_checked(records)
         return self._predict_views(records)
-
-    def _notify(self, event: str, **what: Any) -> None:
-        """Fire an event; what an observer raises is an error that says how to leave it out."""
-        if not self.hook:
-            return
-        try:
-            getattr(self.hook, event)(**what)
-        except Exception as exc:  # foreign code
-            raise PluginError(
-                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
-                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
-            ) from exc
 
     def _predict_views(self, records: Sequence[Record]) -> list[ImagePredictions]:
         """Predict every view of every record; a view that left a record alone is predicted once."""
@@ -158,17 +147,63 @@ class Pipeline:
         return self.fuse(results)
 
     def _predict_checked(self, records: Sequence[Record]) -> list[ImagePredictions]:
-        if not records:
-            return []
-        results = list(self.adapter.predict(records))
-        wanted, got = [r.key for r in records], [p.image for p in results]
-        if wanted != got:
-            raise PluginError(
-                f"adapter {self.adapter.name!r} gave results for {got[:3]}... ({len(got)}) where "
-                f"{wanted[:3]}... ({len(wanted)}) were asked for: one result a record, in order",
-                fix=f"run 'anydet adapters check {self.adapter.name}' and report it to the plugin's author",
-            )
-        return results
+        return predict_checked(self.adapter.predict, records, adapter=self.adapter.name)
+
+    def _notify(self, event: str, **arguments: Any) -> None:
+        if self.plugins is not None:
+            self.plugins.notify(event, **arguments)
+
+
+def predict_chunks(
+    predict: Predict,
+    records: Iterable[Record | Undecodable],
+    *,
+    size: int,
+    limits: Limits = Limits(),
+    on_error: OnError = "stop",
+    workers: int = 2,
+) -> Generator[list[ImagePredictions]]:
+    """Decode records ahead, predict them chunk by chunk, keep what ``limits`` keeps.
+
+    Args:
+        predict: gives one result a record, in order; called with the decodable records of a chunk, where
+            there are any.
+        records: taken lazily.
+        size: records of a chunk.
+        limits: detections that are kept.
+        on_error: as ``Pipeline.on_error``.
+        workers: decoding threads.
+
+    Raises ``ImageError`` at an undecodable image where ``on_error`` is "stop".
+    """
+    # two chunks ahead: the next one is decoded while this one is predicted
+    with closing(decode_ahead(records, workers=workers, ahead=2 * size)) as decoded:
+        while chunk := list(islice(decoded, size)):
+            readable = [record for record in chunk if isinstance(record, Record)]
+            if on_error == "stop":
+                for item in chunk:
+                    if isinstance(item, Undecodable):
+                        raise item.error
+            found = iter(predict(readable) if readable else ())
+            yield [
+                _skipped(item) if isinstance(item, Undecodable) else limits.apply(next(found))
+                for item in chunk
+            ]
+
+
+def predict_checked(predict: Predict, records: Sequence[Record], *, adapter: str) -> list[ImagePredictions]:
+    """What ``predict`` gives, which must be one result a record, in order; ``PluginError`` otherwise."""
+    if not records:
+        return []
+    results = list(predict(records))
+    wanted, got = [r.key for r in records], [p.image for p in results]
+    if wanted != got:
+        raise PluginError(
+            f"adapter {adapter!r} gave results for {got[:3]}... ({len(got)}) where "
+            f"{wanted[:3]}... ({len(wanted)}) were expected: one result a record, in order",
+            fix=f"run 'anydet adapters check {adapter}' and report it to the plugin's author",
+        )
+    return results
 
 
 def _skipped(failed: Undecodable) -> ImagePredictions:

@@ -103,7 +103,15 @@ def _validator(run: Run, task: TrainingTask, processes: Processes) -> Validator 
         world=processes.world,
         train=False,
     )
-    return Validator(task, run.validation, loader, processes, run.settings, run.plugins or Plugins.from_env())
+    return Validator(
+        run.adapter,
+        task,
+        run.validation,
+        loader,
+        processes,
+        run.settings,
+        run.plugins or Plugins.from_env(),
+    )
 
 
 def _total_steps(run: Run, steps_per_epoch: int) -> int:

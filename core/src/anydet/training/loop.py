@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NoReturn
 
-from anydet.errors import PluginError, TrainingError
+from anydet.errors import TrainingError
 from anydet.training.batches.loading import LoadedBatch
 from anydet.training.components import Components
 from anydet.training.devices.processes import memory_mb
@@ -64,7 +64,7 @@ class Loop:
             TrainingError: the numbers are beyond repair; the last checkpoint is from before.
             InterruptedTraining: a signal asked for it; everything is saved.
         """
-        self._tell("on_train_start")
+        self._notify("on_train_start")
         if self.settings.max_minutes is not None:
             self._ends_at = time.perf_counter() + 60 * self.settings.max_minutes
         while not self.finished:
@@ -72,7 +72,7 @@ class Loop:
         if self.progress.validated_step < self.progress.step:
             self._validate()
         self.save()
-        self._tell("on_train_end")
+        self._notify("on_train_end")
 
     def save(self) -> None:
         """Write the last checkpoint; raises ``TrainingError`` where weights are not finite."""
@@ -149,7 +149,7 @@ class Loop:
         self.components.run_log.step(self.progress.step, self.progress.epoch, self.metrics)
         for hook in self.hooks:
             hook.after_step(self)
-        self._tell("on_train_step")
+        self._notify("on_train_step")
 
     def _skip(self, bad: StepRejected) -> None:
         """Count a step that was not taken; raises where the run must not go on."""
@@ -189,7 +189,7 @@ class Loop:
         progress.batch = 0
         for hook in self.hooks:
             hook.after_epoch(self)
-        self._tell("on_train_epoch")
+        self._notify("on_train_epoch")
         self.save()
         if self.components.processes.asked_to_stop():
             self.components.processes.raise_stopped(progress.step)
@@ -249,14 +249,6 @@ class Loop:
         epoch = progress.epoch if progress.batch else progress.epoch - 1
         components.run_log.validation(progress.step, epoch, found)
 
-    def _tell(self, event: str) -> None:
-        """Fire an event at plugins; what one raises is an error that says how to leave it out."""
-        if self.run.plugins is None:
-            return
-        try:
-            getattr(self.run.plugins.hook, event)(run=self)
-        except Exception as exc:  # foreign code
-            raise PluginError(
-                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
-                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
-            ) from exc
+    def _notify(self, event: str) -> None:
+        if self.run.plugins is not None:
+            self.run.plugins.notify(event, run=self)

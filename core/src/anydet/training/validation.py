@@ -6,19 +6,18 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 
 import torch
 from torch import nn
 
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.record.record import Record
 from anydet.evaluation import compatibility
 from anydet.evaluation.evaluator import Evaluator
 from anydet.plugins.manager import Plugins
-from anydet.prediction.decode import Undecodable, decode_ahead
-from anydet.prediction.pipeline import Limits
+from anydet.prediction.pipeline import predict_checked, predict_chunks
 from anydet.training.batches.loading import TrainingLoader
 from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.processes import Processes
@@ -32,14 +31,16 @@ class Validator:
     """Validates the live model of a task.
 
     Attributes:
-        task: whose model.
-        dataset: on what.
-        loader: its batches for the losses; each process has its own share.
-        processes: who takes part.
+        adapter: registered name, for messages.
+        task: has the model.
+        dataset: validation images.
+        loader: this process's batches of them, for the losses.
+        processes: this one and those it trains with.
         settings: batch size, and the seed at which random numbers of a validation start each time.
-        plugins: where evaluators come from.
+        plugins: evaluators by name.
     """
 
+    adapter: str
     task: TrainingTask
     dataset: Dataset
     loader: TrainingLoader
@@ -72,11 +73,11 @@ class Validator:
                 sums[name] = sums.get(name, 0.0) + loss.detach().double() * len(loaded.keys)
             for name, number in output.sanitized.items():
                 counts[name] = counts.get(name, 0) + int(number)
-        shares = self.processes.gather([(count, {name: float(value) for name, value in sums.items()})])
+        gathered = self.processes.gather([(count, {name: float(value) for name, value in sums.items()})])
         sanitized = self.processes.gather([counts])
-        images = sum(count for count, _ in shares)
-        names = dict.fromkeys(name for _, found in shares for name in found)
-        means = {name: sum(found.get(name, 0.0) for _, found in shares) / images for name in names}
+        images = sum(count for count, _ in gathered)
+        names = dict.fromkeys(name for _, found in gathered for name in found)
+        means = {name: sum(found.get(name, 0.0) for _, found in gathered) / images for name in names}
         changed = dict.fromkeys(name for found in sanitized for name in found)
         return means | {
             f"val_sanitized_{name}": sum(found.get(name, 0) for found in sanitized) for name in changed
@@ -105,22 +106,15 @@ class Validator:
         return self.dataset.ground_truth()
 
     def _predict(self) -> Iterator[tuple[int, ImagePredictions]]:
-        """Position and result of each image of this process's share."""
-        share = range(self.processes.rank, len(self.dataset), self.processes.world)
-        size = self.settings.batch_size
-        decoded = decode_ahead((self.dataset[i] for i in share), workers=1, ahead=2 * size)
-        records = map(_readable, decoded)
-        for start in range(0, len(share), size):
-            places = share[start : start + size]
-            chunk = [next(records) for _ in places]
-            for place, prediction in zip(places, self.task.predict(chunk), strict=True):
-                yield place, Limits().apply(prediction)
-
-
-def _readable(item: Record | Undecodable) -> Record:
-    if isinstance(item, Undecodable):
-        raise item.error
-    return item
+        """Position and result of each image of this process."""
+        positions = range(self.processes.rank, len(self.dataset), self.processes.world)
+        chunks = predict_chunks(
+            partial(predict_checked, self.task.predict, adapter=self.adapter),
+            (self.dataset[i] for i in positions),
+            size=self.settings.batch_size,
+            workers=1,  # training's own workers are alive beside it
+        )
+        return zip(positions, chain.from_iterable(chunks), strict=True)
 
 
 @contextmanager
