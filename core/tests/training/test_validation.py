@@ -65,5 +65,5 @@ def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
 
 def test_results_that_are_not_one_a_record_are_an_error_that_names_the_adapter(parts):
     parts.task.predict = lambda records: iter(())
-    with pytest.raises(PluginError, match="adapter 'grid' gave results for .* one result a record"):
+    with pytest.raises(PluginError, match=r"adapter 'grid' gave results for .* one result a record"):
         parts.validator()
