@@ -9,7 +9,7 @@ BUILT  := -e plugins/fasteval
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types imports fast bench docs new-plugin clean
+.PHONY: help demo test soak check format lint types imports fast bench docs new-plugin clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -17,9 +17,12 @@ help:  ## this list
 demo: $(VENV)/.light  ## synthetic scenes -> export -> validate -> evaluate, with a picture
 	$(BIN)/anydet demo --out demo
 
-test: $(VENV)/.all  ## everything CI runs
+test: $(VENV)/.all  ## everything CI runs: all tests but the soak tier
 	$(MAKE) --no-print-directory lint types imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak"
+
+soak: $(VENV)/.all  ## the tier that CI leaves out: kill series, sanitizers, long fuzzing and trainings
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m soak --durations=0 --durations-min=1
 
 check: $(VENV)/.all  ## format, lint, types, import rules, fast tests: under two minutes
 	$(MAKE) --no-print-directory lint types imports fast
@@ -39,7 +42,7 @@ imports:
 	$(BIN)/lint-imports --no-logo
 
 fast:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow and not soak"
 
 bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
 	$(VENV)-bench/bin/python benchmarks/validate.py

@@ -1,9 +1,8 @@
-// A fuzzer for machines without libFuzzer: mutates a corpus for a time.
+// A fuzzer for machines without libFuzzer: mutates a corpus so many times.
 //
-//   scan_fuzz SECONDS SEED CORPUS [DUMP]     files of CORPUS are documents; some inputs go to DUMP, named by verdict
+//   scan_fuzz RUNS SEED CORPUS [DUMP]        files of CORPUS are documents; some inputs go to DUMP, named by verdict
 //   scan_fuzz --prepare CORPUS OUT           the same documents as a corpus of libFuzzer
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -118,14 +117,15 @@ void dump(const fs::path& folder, int kind, size_t number, const string& text) {
 
 int main(int count, char** arguments) {
   if (count == 4 && string(arguments[1]) == "--prepare") return prepare(arguments[2], arguments[3]), 0;
-  if (count < 4) return std::fputs("scan_fuzz SECONDS SEED CORPUS [DUMP]\n", stderr), 2;
+  if (count < 4) return std::fputs("scan_fuzz RUNS SEED CORPUS [DUMP]\n", stderr), 2;
   Mutator mutator(std::strtoull(arguments[2], nullptr, 10));
   std::vector<string> pool = read_folder(arguments[3]);
   if (pool.empty()) return std::fputs("no corpus\n", stderr), 2;
   const size_t seeds = pool.size();
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::atof(arguments[1]));
-  size_t runs = 0, accepted = 0;
-  for (; std::chrono::steady_clock::now() < end; ++runs) {
+  // Runs are counted, not seconds: the same seed tries the same inputs on every machine.
+  const size_t wanted = std::strtoull(arguments[1], nullptr, 10);
+  size_t accepted = 0;
+  for (size_t runs = 0; runs < wanted; ++runs) {
     string text = pool[mutator.below(pool.size())];
     if (runs >= seeds * fuzz::KINDS) mutator.mutate(text, pool[mutator.below(pool.size())]);
     else text = pool[runs / fuzz::KINDS];
@@ -139,6 +139,6 @@ int main(int count, char** arguments) {
     if (good && pool.size() < 4 * seeds + 400) pool.push_back(text);
     if (count > 4 && (good ? accepted <= KEPT : runs % 101 == 0)) dump(arguments[4], kind, runs, text);
   }
-  std::printf("%zu inputs, %zu accepted\n", runs, accepted);
+  std::printf("%zu inputs, %zu accepted\n", wanted, accepted);
   return 0;
 }

@@ -36,36 +36,6 @@ inline unsigned trailing_zeros(uint64_t word) {
 #endif
 }
 
-inline unsigned leading_zeros(uint64_t word) {
-#if defined(_MSC_VER)
-  unsigned long at;
-  _BitScanReverse64(&at, word);
-  return 63 - at;
-#else
-  return static_cast<unsigned>(__builtin_clzll(word));
-#endif
-}
-
-struct Product {
-  uint64_t low, high;
-};
-
-inline Product multiply(uint64_t a, uint64_t b) {
-#if defined(_MSC_VER) && defined(_M_X64)
-  Product product;
-  product.low = _umul128(a, b, &product.high);
-  return product;
-#elif defined(__SIZEOF_INT128__)
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return {static_cast<uint64_t>(product), static_cast<uint64_t>(product >> 64)};
-#else
-  const uint64_t a0 = a & 0xFFFFFFFFu, a1 = a >> 32, b0 = b & 0xFFFFFFFFu, b1 = b >> 32;
-  const uint64_t middle = a1 * b0 + ((a0 * b0) >> 32), cross = a0 * b1 + (middle & 0xFFFFFFFFu);
-  return {(cross << 32) | ((a0 * b0) & 0xFFFFFFFFu), a1 * b1 + (middle >> 32) + (cross >> 32)};
-#endif
-}
-
 inline bool is_digit(char c) { return static_cast<unsigned char>(c - '0') <= 9; }
 inline bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
