@@ -228,7 +228,7 @@ def test_another_split_is_the_sibling_of_that_name(paint, put, instances, tmp_pa
     )
     assert open_dataset(root).note == "split val (of test, train, val)"
     train, test = open_dataset(root, "train"), open_dataset(root, "test")
-    assert (train.split, train.annotations.name) == ("train", "instances_train.json")
+    assert (train.split, train.annotation_files[0].name) == ("train", "instances_train.json")
     assert train.images_dir == tmp_path / "coco/train"
     assert (test.source, len(test.ground_truth())) == ("labels/test", 1)
     with pytest.raises(DatasetError, match=r"no split 'other' \(there are: test, train, val\)"):

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.reading.coco_results import coco_ids, load_coco_results
-from anydet.data.coco.columns import CocoColumns, of_scan
+from anydet.data.coco.columns import of_scan
 from anydet.data.coco.dataset import CocoFormat
 from anydet.data.coco.reading import read_coco
+from anydet.data.dataset.table import ImageTable
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
 from anydet.geometry import masks
@@ -137,14 +138,14 @@ def read_results(path: Path, scanner: CompiledScanner | None = None) -> Any:
         return exc.problem
 
 
-def read_truth(path: Path) -> CocoColumns | None:
+def read_truth(path: Path) -> ImageTable | None:
     try:
         return read_coco(path)
     except DatasetError:
         return None
 
 
-def scanned_truth(path: Path, scanner: CompiledScanner) -> CocoColumns | None:
+def scanned_truth(path: Path, scanner: CompiledScanner) -> ImageTable | None:
     found = scanner.annotations(path)
     return None if isinstance(found, Stop) else of_scan(found)
 

@@ -323,7 +323,7 @@ def test_the_python_way_takes_paths_and_open_data_sets(plugins, scenes):
     anydet.train("recorder", opened, validation=scenes, run_id="q", plugins=plugins, max_images=5)
     (_, first), (_, second) = Recorder.runs
     assert (first.options["width"], first.settings.epochs, first.validation.split) == (2, 1, "val")
-    assert (len(second.dataset), second.dataset.whole, second.validation.split) == (5, opened, "val")
+    assert (len(second.dataset), second.dataset.dataset, second.validation.split) == (5, opened, "val")
     anydet.train("recorder", opened, run_id="r", plugins=plugins)
     assert Recorder.runs[-1][1].validation is None
 

@@ -132,14 +132,15 @@ def build_loaders(
 def _by_image(coco: CocoDataset) -> dict[int, list[dict[str, Any]]]:
     """Annotations with area of each image, in the order of the file."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for image_id, record in zip(coco.columns.image_ids.tolist(), coco, strict=True):
+    source_ids = coco.classes.source_ids if coco.classes else ()
+    for record in coco:
         labels = record.labels
         assert labels is not None  # records of COCO have them
         states = [-1] * len(labels) if labels.states is None else labels.states.tolist()
         ids = [-1] * len(labels) if labels.annotation_ids is None else labels.annotation_ids.tolist()
         rows = zip(ids, labels.boxes_xywh_px.tolist(), labels.class_ids.tolist(), states, strict=True)
-        found[image_id] = [
-            {"id": own, "bbox": box, "category_id": coco.classes.source_ids[class_id], "state": state}
+        found[record.extra["image_id"]] = [
+            {"id": own, "bbox": box, "category_id": source_ids[class_id], "state": state}
             for own, box, class_id, state in rows
             if min(box[2:]) > 0
         ]

@@ -12,9 +12,13 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from anydet.data.class_masks.dataset import MaskDataset, MaskedImage
+import numpy as np
+
+from anydet.data.class_masks.dataset import MaskDataset
+from anydet.data.dataset.columns import no_labels
 from anydet.data.dataset.folder import image_splits, list_keys
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, choose_split
+from anydet.data.dataset.table import ImageTable
 from anydet.data.record.class_mask import ClassMaskFile
 from anydet.data.record.containment import contained
 from anydet.data.yolo.data_yaml import read_names
@@ -53,10 +57,18 @@ class MaskFolderFormat:
             chosen.name,
             chosen.note,
             f"masks/{chosen.name}".rstrip("/") + (f" and {LABELS}" if labels is not None else ""),
-            classes,
             images_dir,
-            tuple(MaskedImage(key, mask, _class_of(key, labels, classes)) for key, mask in masks.items()),
-            annotations=tuple(mask.path for mask in masks.values() if mask is not None),
+            ImageTable(
+                keys=tuple(masks),
+                sizes_wh=np.full((len(masks), 2), -1, np.int64),
+                labels=no_labels(),
+                offsets=np.zeros(len(masks) + 1, np.int64),
+                classes=classes,
+                annotated=np.zeros(len(masks), np.bool_),
+                class_ids=np.array([_class_of(key, labels, classes) for key in masks], np.int64),
+                class_masks=tuple(masks.values()),
+            ),
+            annotation_files=tuple(mask.path for mask in masks.values() if mask is not None),
         )
 
 

@@ -1,38 +1,14 @@
-"""A COCO annotations file as columns, and what a scanner found as such."""
+"""What a scanner found in a COCO annotations file, as an ``ImageTable``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from anydet.data.dataset.table import ImageTable
 from anydet.ids import all_differ, positions
 from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.scanner import Ragged, ScannedAnnotations
 from anydet.types import ClassTable, Federation, FloatArray, IntArray, Labels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CocoColumns:
-    """One annotations file; annotations are grouped by image, in the order of the file within each.
-
-    Attributes:
-        keys: ``file_name`` of I images, unix slashes, in the order of the file.
-        sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where the file has none.
-        image_ids: (I,) int64 COCO ids.
-        classes: categories sorted by id.
-        labels: (N,) annotations.
-        offsets: (I + 1,) rows of image i are ``offsets[i]:offsets[i + 1]``.
-        federation: what was looked for on each image (LVIS), or ``None``.
-    """
-
-    keys: tuple[str, ...]
-    sizes_wh: IntArray
-    image_ids: IntArray
-    classes: ClassTable
-    labels: Labels
-    offsets: IntArray
-    federation: Federation | None = None
 
 
 def class_table(
@@ -42,8 +18,8 @@ def class_table(
     return ClassTable(names, source_ids, frequencies if any(frequencies) else ())
 
 
-def of_scan(found: ScannedAnnotations) -> CocoColumns | None:
-    """The columns; ``None`` where ids or sizes do not fit each other, which reading slowly explains."""
+def of_scan(found: ScannedAnnotations) -> ImageTable | None:
+    """The table; ``None`` where ids or sizes do not fit each other, which reading slowly explains."""
     by_id = np.argsort(found.category_ids, kind="stable")
     unique = all_differ(found.category_ids) and all_differ(found.image_ids)
     if not unique or len(set(found.keys)) < len(found.keys):
@@ -62,7 +38,7 @@ def of_scan(found: ScannedAnnotations) -> CocoColumns | None:
     names, frequencies = (
         tuple(texts[i] for i in by_id.tolist()) for texts in (found.names, found.frequencies)
     )
-    return CocoColumns(
+    return ImageTable(
         keys=found.keys,
         sizes_wh=found.sizes_wh,
         image_ids=found.image_ids,

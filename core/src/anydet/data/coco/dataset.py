@@ -2,119 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from anydet.data.coco.columns import CocoColumns
 from anydet.data.coco.reading import read_coco
-from anydet.data.coco.states import CocoStates, read_states
-from anydet.data.dataset.part_states import PART_STATES, name_states, part_columns
+from anydet.data.coco.states import with_states
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
+from anydet.data.dataset.table import TableDataset
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
-from anydet.types import ClassTable, Federation, GroundTruthColumns, Size
 
 if TYPE_CHECKING:
     from anydet.data.dataset.folder import FolderDataset
-    from anydet.data.record.record import Record
     from anydet.data.yolo.dataset import YoloDataset
 
 _PREFIXES = ("instances_", "person_keypoints_")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CocoDataset:
-    """One annotations file; the other attributes are those of ``Dataset``.
+class CocoDataset(TableDataset):
+    """One COCO annotations file; keys are ``file_name``, ``source_ids`` of the classes COCO's ids."""
 
-    Attributes:
-        annotations: the JSON file.
-        images_dir: where the images lie; only pixels need it to exist.
-        columns: what the file says.
-        states: what it says of states; only read where annotations have some.
-    """
-
-    root: Path
-    split: str
-    note: str
-    source: str
-    annotations: Path
-    images_dir: Path
-    columns: CocoColumns
-    states: CocoStates
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """``file_name`` of all images, unix slashes, in the order of the file."""
-        return self.columns.keys
-
-    @property
-    def classes(self) -> ClassTable:
-        """Categories sorted by id; ``source_ids`` are COCO's."""
-        return self.columns.classes
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Record:
-        from anydet.data.record.containment import ContainedImage
-        from anydet.data.record.record import Record
-
-        columns, row = self.columns, range(len(self))[index]
-        key, size = columns.keys[row], self._stated_wh(row)
-        return Record(
-            key,
-            ContainedImage(self.images_dir, key, size),
-            path=self.images_dir / key,
-            stated_wh=size,
-            labels=columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1])),
-            extra={"image_id": int(columns.image_ids[row])} | self._part_states(row),
-        )
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over keys in order and the annotations file."""
-        from anydet.data.dataset.fingerprint import Fingerprint
-
-        mark = Fingerprint()
-        for key in self.keys:
-            mark.add(key)
-        mark.add(self.annotations.read_bytes())
-        return str(mark)
-
-    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations of the first ``max_images`` images, in the order of the file; opens no image."""
-        columns = self.columns
-        count = len(range(len(self))[:max_images])
-        offsets = columns.offsets[: count + 1]
-        return GroundTruthColumns(
-            images=columns.keys[:count],
-            sizes_wh=columns.sizes_wh[:count],
-            image_index=np.repeat(np.arange(count), np.diff(offsets)),
-            labels=columns.labels.take(np.arange(offsets[-1])),
-            classes=columns.classes,
-            source=self.source,
-            image_ids=columns.image_ids[:count],
-            state_names=self.states.names,
-            federation=_first(columns.federation, count),
-            about=None if self.states.of_parts is None else part_columns(self.states.of_parts[:count]),
-        )
-
-    def _part_states(self, row: int) -> dict[str, dict[str, str | None]]:
-        """What ``extra`` says of the parts of an image; nothing where the file does not."""
-        states = self.states
-        if states.of_parts is None:
-            return {}
-        return {PART_STATES: name_states(states.of_parts[row], self.classes.names, states.names)}
-
-    def _stated_wh(self, row: int) -> Size | None:
-        width, height = self.columns.sizes_wh[row].tolist()
-        return (width, height) if width > 0 else None
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +89,9 @@ def open_file(
         base: folder of the data set; that of the file where ``None``.
         scanner: reads the file faster, with the same result.
     """
-    columns = read_coco(annotations, scanner)
+    table = read_coco(annotations, scanner)
+    if table.labels.states is not None:
+        table = with_states(annotations, table)
     base = base or annotations.parent
     inside = annotations.is_relative_to(base)
     source = annotations.relative_to(base).as_posix() if inside else str(annotations)
@@ -189,18 +100,10 @@ def open_file(
         split.name,
         split.note,
         source + (f" ({unused})" if unused else ""),
-        annotations,
-        images_dir or find_images_dir(annotations, base, split.name, columns.keys),
-        columns,
-        CocoStates() if columns.labels.states is None else read_states(annotations, columns.classes.names),
+        images_dir or find_images_dir(annotations, base, split.name, table.keys),
+        table,
+        annotation_files=(annotations,),
     )
-
-
-def _first(federation: Federation | None, count: int) -> Federation | None:
-    """What was looked for on the first ``count`` images."""
-    if federation is None:
-        return None
-    return Federation(*(pairs[pairs[:, 0] < count] for pairs in (federation.absent, federation.incomplete)))
 
 
 def _open_bare(file: Path, wanted: str | None, images: Path | None, scanner: Scanner | None) -> CocoDataset:

@@ -6,14 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from anydet.data.class_masks.dataset import MaskDataset, MaskedImage
 from anydet.data.coco.dataset import find_images_dir
 from anydet.data.dataset.splits import UNSPLIT, choose_split
+from anydet.data.dataset.table import ImageTable, TableDataset
 from anydet.errors import DatasetError
-from anydet.types import ClassTable
-
-Content = tuple[ClassTable, tuple[MaskedImage, ...]]
-"""Classes and images of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,7 @@ class CocoMaskFormat:
 
     name: str
     prefixes: tuple[str, ...]
-    read: Callable[[Path], Content]
+    read: Callable[[Path], ImageTable]
 
     def matches(self, path: Path) -> bool:
         """Whether it is such a file, or a folder that has one and no ``instances_<split>.json``."""
@@ -36,7 +32,7 @@ class CocoMaskFormat:
             return path.suffix.lower() == ".json" and path.stem.startswith(self.prefixes)
         return bool(self._files(path)) and not any((path / "annotations").glob("instances_*.json"))
 
-    def open(self, path: Path, split: str | None, images: Path | None) -> MaskDataset:
+    def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
         """Open one split; a file without one in its name has none."""
         files, base = self._files(path), path
         if path.is_file():
@@ -44,16 +40,15 @@ class CocoMaskFormat:
             base = path.parent.parent if path.parent.name == "annotations" else path.parent
         chosen = UNSPLIT if set(files) == {""} and split is None else choose_split(path, files, split)
         file = files[chosen.name]
-        classes, entries = self.read(file)
-        return MaskDataset(
+        table = self.read(file)
+        return TableDataset(
             path,
             chosen.name,
             chosen.note,
             file.relative_to(base).as_posix(),
-            classes,
-            images or find_images_dir(file, base, chosen.name, tuple(one.key for one in entries)),
-            entries,
-            annotations=(file,),
+            images or find_images_dir(file, base, chosen.name, table.keys),
+            table,
+            annotation_files=(file,),
         )
 
     def _files(self, root: Path) -> dict[str, Path]:

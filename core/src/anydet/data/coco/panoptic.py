@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from anydet.columns import LazyColumn
-from anydet.data.class_masks.dataset import MaskedImage
-from anydet.data.coco.mask_files import CocoMaskFormat, Content, class_of_image
+from anydet.data.coco.mask_files import CocoMaskFormat, class_of_image
+from anydet.data.dataset.table import ImageTable
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
@@ -146,20 +146,36 @@ _last_ids = lru_cache(maxsize=1)(read_segment_ids)
 """Segments of one image are asked for one after the other."""
 
 
-def _read(file: Path) -> Content:
+def _read(file: Path) -> ImageTable:
     content = _decode(file)
     folder = file.with_suffix("")
     if not folder.is_dir():
         raise DatasetError(
             f"{file}: its PNG files are not in {folder}", fix=f"unpack {folder.name}.zip there"
         )
-    categories = sorted(content.categories, key=lambda one: one.id)
+    images, categories = content.images, sorted(content.categories, key=lambda one: one.id)
     class_of = {one.id: i for i, one in enumerate(categories)}
     things = {one.id for one in categories if one.isthing}
     by_image = {one.image_id: one for one in content.annotations}
-    return (
-        ClassTable(tuple(one.name for one in categories), tuple(class_of)),
-        tuple(_image(file, one, by_image.get(one.id), class_of, things) for one in content.images),
+    masks = tuple(_mask(file, one, by_image.get(one.id), class_of) for one in images)
+    class_ids = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
+    objects = [
+        [one for one in by_image[image.id].segments_info if one.category_id in things]
+        if image.id in by_image
+        else []
+        for image in images
+    ]
+    paths = [mask.path for mask, found in zip(masks, objects, strict=True) if mask for _ in found]
+    return ImageTable(
+        keys=tuple(one.file_name for one in images),
+        sizes_wh=np.array([(one.width, one.height) for one in images], np.int64).reshape(-1, 2),
+        labels=_labels(list(chain.from_iterable(objects)), paths, class_of),
+        offsets=np.cumsum([0, *map(len, objects)], dtype=np.int64),
+        classes=ClassTable(tuple(one.name for one in categories), tuple(class_of)),
+        image_ids=np.array([one.id for one in images], np.int64),
+        annotated=np.array([one.id in by_image for one in images], np.bool_),
+        class_ids=np.array(class_ids, np.int64),
+        class_masks=masks,
     )
 
 
@@ -173,37 +189,31 @@ def _decode(file: Path) -> _File:
         ) from exc
 
 
-def _image(
-    file: Path,
-    image: _Image,
-    annotation: _Annotation | None,
-    class_of: Mapping[int, int],
-    things: set[int],
-) -> MaskedImage:
-    segments = annotation.segments_info if annotation else []
-    for unknown in (one for one in segments if one.category_id not in class_of):
-        raise DatasetError(
-            f"{file}: image {image.file_name}: segment {unknown.id}: category_id {unknown.category_id} is "
-            "not in categories",
-            fix="correct the id, or add the category",
-        )
-    label = class_of_image(file, image.file_name, image.category_id, class_of)
-    size = (image.width, image.height)
+def _mask(
+    file: Path, image: _Image, annotation: _Annotation | None, class_of: Mapping[int, int]
+) -> PanopticMask | None:
+    """The mask of an image; ``None`` without annotation. Raises ``DatasetError`` for an unknown category."""
     if annotation is None:
-        return MaskedImage(image.file_name, None, label, size, image_id=image.id)
+        return None
+    for segment in annotation.segments_info:
+        if segment.category_id not in class_of:
+            raise DatasetError(
+                f"{file}: image {image.file_name}: segment {segment.id}: category_id {segment.category_id} "
+                "is not in categories",
+                fix="correct the id, or add the category",
+            )
     path = contained(file.with_suffix(""), annotation.file_name)
-    mask = PanopticMask(path, {one.id: class_of[one.category_id] for one in segments})
-    objects = _labels(path, [one for one in segments if one.category_id in things], class_of)
-    return MaskedImage(image.file_name, mask, label, size, objects, image.id)
+    return PanopticMask(path, {one.id: class_of[one.category_id] for one in annotation.segments_info})
 
 
-def _labels(path: Path, segments: list[_Segment], class_of: Mapping[int, int]) -> Labels:
+def _labels(segments: list[_Segment], paths: list[Path], class_of: Mapping[int, int]) -> Labels:
+    """Objects: segments of things, each with the PNG that it is drawn in."""
     return Labels(
         class_ids=np.array([class_of[one.category_id] for one in segments], np.int64),
         boxes_xywh_px=np.array([one.bbox for one in segments], np.float64).reshape(-1, 4),
         areas=np.array([one.area for one in segments], np.float64),
         iscrowd=np.array([bool(one.iscrowd) for one in segments], np.bool_),
-        segmentations=PanopticSegments((path,) * len(segments), np.array([s.id for s in segments], np.int64)),
+        segmentations=PanopticSegments(tuple(paths), np.array([one.id for one in segments], np.int64)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Read a COCO annotations file into columns, checked."""
+"""Read a COCO annotations file into an ``ImageTable``, checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from anydet.data.coco.columns import CocoColumns, class_table, of_scan
+from anydet.data.coco.columns import class_table, of_scan
+from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.scanner import ScannedAnnotations, Scanner, Stop
@@ -76,7 +77,7 @@ KNOWN_KEYS = {
 """What ``read_coco`` reads of a file: keys of its entries by their kind."""
 
 
-def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:
+def read_coco(path: Path, scanner: Scanner | None = None) -> ImageTable:
     """Read and check an annotations file.
 
     COCO's own ``area``, ``iscrowd``, ``segmentation``, ``keypoints`` and ``id`` are kept, and ``state`` where
@@ -102,7 +103,7 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> CocoColumns:
         raise
 
 
-def _read_slowly(path: Path) -> CocoColumns:
+def _read_slowly(path: Path) -> ImageTable:
     file = _decode(path)
     keys, sizes = _images(path, file.images)
     categories = sorted(file.categories, key=lambda category: category.id)
@@ -112,7 +113,7 @@ def _read_slowly(path: Path) -> CocoColumns:
     image_index = check.references("image_id", image_of)
     labels = _labels(check, check.references("category_id", class_of), sizes[image_index])
     order = np.argsort(image_index, kind="stable")
-    return CocoColumns(
+    return ImageTable(
         keys=keys,
         sizes_wh=sizes,
         image_ids=np.array(list(image_of), np.int64),

@@ -7,16 +7,15 @@ are read so. Where annotations overlap, the smallest lies on top; pixels in none
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from anydet.data.class_masks.dataset import MaskedImage
-from anydet.data.coco.columns import CocoColumns
-from anydet.data.coco.mask_files import CocoMaskFormat, Content, class_of_image
+from anydet.data.coco.mask_files import CocoMaskFormat, class_of_image
 from anydet.data.coco.reading import read_coco
+from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.types import IntArray, Labels, Size
@@ -54,33 +53,32 @@ class AnnotatedMask:
         return classes
 
 
-def _read(file: Path) -> Content:
-    columns = read_coco(file)
-    labels = _image_classes(file, columns)
-    rows = range(len(columns.keys))
-    return columns.classes, tuple(_image(file, columns, row, labels[row]) for row in rows)
+def _read(file: Path) -> ImageTable:
+    table = read_coco(file)
+    class_ids = _image_classes(file, table)
+    masks = tuple(_mask(file, table, image) for image in range(len(table)))
+    return replace(table, class_ids=class_ids, class_masks=masks)
 
 
-def _image(file: Path, columns: CocoColumns, row: int, class_id: int) -> MaskedImage:
-    key = columns.keys[row]
-    width, height = columns.sizes_wh[row].tolist()
-    if width < 1:
+def _mask(file: Path, table: ImageTable, image: int) -> AnnotatedMask:
+    size, labels = table.stated_wh(image), table.labels_of(image)
+    if size is None or labels is None:
         raise DatasetError(
-            f"{file}: image {key} has no width and height", fix="write them: masks are drawn in its size"
+            f"{file}: image {table.keys[image]} has no width and height",
+            fix="write them: masks are drawn in its size",
         )
-    size = (width, height)
-    labels = columns.labels.take(np.arange(columns.offsets[row], columns.offsets[row + 1]))
-    return MaskedImage(key, AnnotatedMask(labels, size), class_id, size, labels, int(columns.image_ids[row]))
+    return AnnotatedMask(labels, size)
 
 
-def _image_classes(file: Path, columns: CocoColumns) -> list[int]:
-    """Class of each image, -1 where the file does not say."""
+def _image_classes(file: Path, table: ImageTable) -> IntArray:
+    """(I,) class of each image, -1 where the file does not say."""
     try:
         images = msgspec.json.decode(file.read_bytes(), type=_File).images
     except (OSError, msgspec.DecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
-    class_of = {source: i for i, source in enumerate(columns.classes.source_ids)}
-    return [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
+    class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}
+    found = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
+    return np.array(found, np.int64)
 
 
 FORMAT = CocoMaskFormat("coco-semantic", ("stuff_", "semantic_"), _read)

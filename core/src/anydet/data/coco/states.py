@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from anydet.data.dataset.part_states import UNLISTED
+from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError, did_you_mean
-from anydet.types import IntArray
 
 
 class _State(msgspec.Struct):
@@ -32,26 +32,12 @@ class _File(msgspec.Struct):
     state_categories: list[_State] = []
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CocoStates:
-    """What a file says of states.
-
-    Attributes:
-        names: of the states 0, 1, ...; () where the file has none.
-        of_parts: (I, C) int64 state of each part on each image, -1 without a state, ``part_states.UNLISTED``
-            where nothing is said; ``None`` where no image says anything.
-    """
-
-    names: tuple[str, ...] = ()
-    of_parts: IntArray | None = None
-
-
-def read_states(path: Path, parts: tuple[str, ...]) -> CocoStates:
-    """Read a file once more, for its states alone; everything else in it is skipped.
+def with_states(path: Path, table: ImageTable) -> ImageTable:
+    """A table with the states that its file has; the file is read once more, for these alone.
 
     Args:
         path: the file, known to be COCO annotations.
-        parts: names of its classes, in their order.
+        table: what else it says.
 
     Raises:
         DatasetError: states are malformed, their ids are not 0, 1, ..., or an image names a part or a state
@@ -64,9 +50,11 @@ def read_states(path: Path, parts: tuple[str, ...]) -> CocoStates:
         raise DatasetError(f"{path}: {where or 'states'}: {what}", fix="correct the file") from exc
     names = _names(path, file.state_categories)
     if all(image.part_states is None for image in file.images):
-        return CocoStates(names)
+        return replace(table, state_names=names)
+    parts = table.classes.names if table.classes else ()
     rows = [_row(path, image, parts, names) for image in file.images]
-    return CocoStates(names, np.array(rows, np.int64).reshape(-1, len(parts)))
+    states = np.array(rows, np.int64).reshape(-1, len(parts))
+    return replace(table, state_names=names, part_states=states)
 
 
 def _names(path: Path, states: list[_State]) -> tuple[str, ...]:

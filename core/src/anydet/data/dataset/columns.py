@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.data.dataset.image_columns import image_class, image_columns
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray, Labels, Size
+
+if TYPE_CHECKING:
+    from anydet.data.record.class_mask import ClassMask
+    from anydet.data.record.record import Record
 
 
 def boxes_only(class_ids: IntArray, boxes_xywh_px: FloatArray, **optional: Any) -> Labels:
@@ -20,6 +26,37 @@ def boxes_only(class_ids: IntArray, boxes_xywh_px: FloatArray, **optional: Any) 
 def no_labels() -> Labels:
     """The labels of an image that shows nothing."""
     return boxes_only(np.zeros(0, np.int64), np.zeros((0, 4)))
+
+
+def columns_of_records(
+    records: Iterable[tuple[Record, Size]], classes: ClassTable | None, source: str
+) -> GroundTruthColumns:
+    """Columns over images whose annotations are stored image by image.
+
+    Args:
+        records: each with the (width, height) of its image, which a record alone might open a file for.
+        classes: class table; without one, classes are called "0", "1", ... up to the highest that occurs.
+        source: where the labels come from.
+
+    Raises:
+        DatasetError: the class of an image is malformed.
+    """
+    rows: list[tuple[str, Size, Labels]] = []
+    class_ids: list[int] = []
+    class_masks: list[ClassMask | None] = []
+    cameras: list[tuple[float, ...]] = []
+    for record, size in records:
+        rows.append((record.key, size, no_labels() if record.labels is None else record.labels))
+        class_ids.append(image_class(record))
+        class_masks.append(record.class_mask)
+        camera = record.camera
+        cameras.append((camera.fx, camera.fy, camera.cx, camera.cy) if camera else (np.nan,) * 4)
+    whole_images = image_columns(
+        class_ids=np.array(class_ids, np.int64),
+        class_masks=class_masks,
+        cameras=np.array(cameras).reshape(-1, 4),
+    )
+    return replace(ground_truth_columns(rows, classes, source), about=whole_images)
 
 
 def ground_truth_columns(
@@ -40,11 +77,11 @@ def ground_truth_columns(
         sizes_wh=sizes,
         image_index=np.repeat(np.arange(len(images)), [len(one) for _, _, one in images]),
         labels=labels,
-        classes=classes or numbered_classes(int(labels.class_ids.max(initial=-1)) + 1),
+        classes=classes or numbered_classes(labels),
         source=source,
     )
 
 
-def numbered_classes(count: int) -> ClassTable:
-    """A table for a source without names: "0", "1", ..."""
-    return ClassTable(tuple(str(i) for i in range(count)))
+def numbered_classes(labels: Labels) -> ClassTable:
+    """A table for a source without names: "0", "1", ... up to the highest class of these labels."""
+    return ClassTable(tuple(map(str, range(int(labels.class_ids.max(initial=-1)) + 1))))

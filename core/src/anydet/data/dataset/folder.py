@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.pixels import SUFFIXES
@@ -18,7 +18,7 @@ from anydet.types import ClassTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FolderDataset:
+class FolderDataset(BaseDataset):
     """Images without labels; the attributes are those of ``Dataset``.
 
     Attributes:
@@ -33,22 +33,10 @@ class FolderDataset:
     classes: ClassTable | None = None
     source: str = "none"
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Record:
-        key = self.keys[index]
+    def record(self, position: int) -> Record:
+        """An image without labels."""
+        key = self.keys[position]
         return Record(key, ContainedImage(self.images_dir, key), path=self.images_dir / key)
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over the keys in order."""
-        mark = Fingerprint()
-        for key in self.keys:
-            mark.add(key)
-        return str(mark)
 
     def ground_truth(self, max_images: int | None = None) -> NoReturn:
         """Raises ``DatasetError``: there are no labels."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.view import DatasetView
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet.types import ClassTable, GroundTruthColumns, IntArray
+from anydet.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,17 +31,13 @@ class KeptMask:
 
 
 @dataclass(frozen=True, eq=False)
-class InMemory:
-    """A small data set that is read many times, or scenes that are painted once.
-
-    What it says of itself is what the whole says; ``read`` makes one.
+class InMemory(DatasetView):
+    """A small data set that is read many times, or scenes that are painted once; ``read`` makes one.
 
     Attributes:
-        whole: the data set.
-        records: of the whole, in its order; their pixels and class masks lie in memory.
+        records: of the data set, in its order; their pixels and class masks are in memory.
     """
 
-    whole: Dataset
     records: tuple[Record, ...]
 
     @classmethod
@@ -50,56 +45,20 @@ class InMemory:
         """All images of a data set; raises ``DatasetError`` or ``ImageError`` where one cannot be read."""
         return cls(dataset, tuple(map(kept, dataset)))
 
-    @property
-    def root(self) -> Path:
-        """The folder or file that was opened."""
-        return self.whole.root
-
-    @property
-    def split(self) -> str:
-        """Name of the split."""
-        return self.whole.split
-
-    @property
-    def note(self) -> str:
-        """What was chosen, for people."""
-        return self.whole.note
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of the images in their fixed order."""
-        return self.whole.keys
-
-    @property
-    def classes(self) -> ClassTable | None:
-        """Class table of the whole."""
-        return self.whole.classes
-
-    @property
-    def source(self) -> str:
-        """Where the ground truth comes from."""
-        return self.whole.source
-
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> Record:
-        return self.records[index]
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records)
+    def record(self, position: int) -> Record:
+        """An image whose pixels and class mask are in memory."""
+        return self.records[position]
 
     def fingerprint(self) -> str:
-        """``sha256:...`` of the whole; looked at once."""
+        """``sha256:...`` of the data set, whose annotations are read once."""
         return self._fingerprint
-
-    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations of the first ``max_images`` images."""
-        return self.whole.ground_truth(max_images)
 
     @cached_property
     def _fingerprint(self) -> str:
-        return self.whole.fingerprint()
+        return self.dataset.fingerprint()
 
 
 def kept(record: Record) -> Record:

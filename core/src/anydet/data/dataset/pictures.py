@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import NoReturn
 
-from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.folder import find_images, is_image
 from anydet.data.record.pixels import SUFFIXES, ImageFile
 from anydet.data.record.record import Record
@@ -18,7 +18,7 @@ from anydet.types import ClassTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PicturesDataset:
+class PicturesDataset(BaseDataset):
     """Pictures from anywhere; the attributes are those of ``Dataset``.
 
     Attributes:
@@ -32,22 +32,10 @@ class PicturesDataset:
     classes: ClassTable | None = None
     source: str = "none"
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Record:
-        path = self.root / self.keys[index]
-        return Record(self.keys[index], ImageFile(path), path=path)
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over the keys in order."""
-        mark = Fingerprint()
-        for key in self.keys:
-            mark.add(key)
-        return str(mark)
+    def record(self, position: int) -> Record:
+        """An image without labels."""
+        path = self.root / self.keys[position]
+        return Record(self.keys[position], ImageFile(path), path=path)
 
     def ground_truth(self, max_images: int | None = None) -> NoReturn:
         """Raises ``DatasetError``: there are no labels."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from anydet.data.dataset.fingerprint import Fingerprint
-from anydet.data.record.record import Record
+from anydet.data.dataset.base import BaseDataset
+from anydet.data.dataset.columns import columns_of_records
 from anydet.types import ByteImage, ClassTable, GroundTruthColumns, Size
 
 
@@ -35,7 +35,7 @@ class ScenePixels:
 
 
 @dataclass(frozen=True, slots=True)
-class SceneDataset(ABC):
+class SceneDataset(BaseDataset):
     """The first ``count`` scenes of a seed as a ``Dataset`` that needs no disk.
 
     Attributes:
@@ -78,32 +78,18 @@ class SceneDataset(ABC):
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> Record:
-        return self.record(range(self.count)[index])
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[index] for index in range(self.count))
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over the image keys in order and the annotations."""
-        mark = Fingerprint()
-        for index, key in enumerate(self.keys):
-            mark.add(key)
-            for part in self.marks(index):
-                mark.add(part)
-        return str(mark)
-
-    @abstractmethod
-    def record(self, index: int) -> Record:
-        """What is known of the scene at a position, 0 to ``count`` - 1."""
+    def annotations_of(self, position: int) -> Iterator[bytes]:
+        """The annotations of a scene, for the fingerprint."""
+        return self.marks(position)
 
     @abstractmethod
     def marks(self, index: int) -> Iterator[bytes]:
-        """The annotations of a scene as bytes, for the fingerprint."""
+        """The annotations of a scene, for the fingerprint; painting it in another way must not change it."""
 
-    @abstractmethod
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` scenes; paints no pixels."""
+        scenes = map(self.record, range(self.count)[:max_images])
+        return columns_of_records(((scene, self.image_wh) for scene in scenes), self.classes, self.source)
 
 
 def key_of(index: int) -> str:

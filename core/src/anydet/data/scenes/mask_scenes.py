@@ -8,19 +8,18 @@ of an image is the one whose shapes cover most pixels, ``background`` where ther
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.data.class_masks.dataset import label_regions
-from anydet.data.dataset.columns import ground_truth_columns
-from anydet.data.dataset.image_columns import ImageNotes
+from anydet.data.class_masks.dataset import with_regions
+from anydet.data.dataset.columns import columns_of_records
 from anydet.data.record.class_mask import BACKGROUND
 from anydet.data.record.record import Record
 from anydet.data.scenes import shapes
 from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.data.scenes.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
-from anydet.types import ByteImage, ClassTable, GroundTruthColumns, IntArray, Labels, Size
+from anydet.types import ByteImage, ClassTable, GroundTruthColumns, IntArray, Size
 
 SHAPES = ("circle", "square", "triangle", "star")
 CLASSES = ClassTable((BACKGROUND, *SHAPES))
@@ -96,11 +95,11 @@ class SyntheticMasks(SceneDataset):
         """What a record shows."""
         return MaskScene(self.seed, index, self.image_wh)
 
-    def record(self, index: int) -> Record:
+    def record(self, position: int) -> Record:
         """Class mask of a scene, and its class as a whole."""
-        scene = self.scene(index)
+        scene = self.scene(position)
         return Record(
-            key=key_of(index),
+            key=key_of(position),
             pixels=ScenePixels(scene.pixels, self.image_wh),
             stated_wh=self.image_wh,
             class_mask=SceneMask(scene),
@@ -113,15 +112,9 @@ class SyntheticMasks(SceneDataset):
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Masks, classes and connected regions of the first ``max_images`` scenes; renders no pixels."""
-        notes = ImageNotes()
-
-        def rows() -> Iterator[tuple[str, Size, Labels]]:
-            for index in range(len(self.keys[:max_images])):
-                record = self[index]
-                notes.note(record)
-                yield record.key, self.image_wh, label_regions(self.scene(index).classes(), 0)
-
-        return replace(ground_truth_columns(rows(), CLASSES, self.source), about=notes.columns())
+        records = map(self.record, range(self.count)[:max_images])
+        labeled = ((with_regions(record, self.image_wh, 0), self.image_wh) for record in records)
+        return columns_of_records(labeled, CLASSES, self.source)
 
 
 def _shape(

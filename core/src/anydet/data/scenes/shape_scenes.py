@@ -20,14 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anydet.data.dataset.columns import ground_truth_columns
 from anydet.data.record.record import Record
 from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.data.scenes.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
 from anydet.data.scenes.shapes import CLASSES, KEYPOINTS
 from anydet.data.writing.layouts import Report, write_coco
 from anydet.geometry import masks
-from anydet.types import BoolArray, ByteImage, FloatArray, GroundTruthColumns, Labels, Size
+from anydet.types import BoolArray, ByteImage, FloatArray, Labels, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,13 +104,13 @@ class SyntheticDataset(SceneDataset):
     shown = "scenes"
     classes = CLASSES
 
-    def record(self, index: int) -> Record:
+    def record(self, position: int) -> Record:
         """Boxes, masks and keypoints of a scene."""
         return Record(
-            key=key_of(index),
-            pixels=ScenePixels(partial(_paint, self.seed, index, self.image_wh), self.image_wh),
+            key=key_of(position),
+            pixels=ScenePixels(partial(_paint, self.seed, position, self.image_wh), self.image_wh),
             stated_wh=self.image_wh,
-            labels=label_scene(self.seed, index, self.image_wh),
+            labels=label_scene(self.seed, position, self.image_wh),
         )
 
     def marks(self, index: int) -> Iterator[bytes]:
@@ -119,14 +118,6 @@ class SyntheticDataset(SceneDataset):
         labels = label_scene(self.seed, index, self.image_wh)
         yield labels.class_ids.tobytes()
         yield labels.boxes_xywh_px.tobytes()
-
-    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations of the first ``max_images`` scenes; renders no pixels."""
-        rows = (
-            (key, self.image_wh, label_scene(self.seed, index, self.image_wh))
-            for index, key in enumerate(self.keys[:max_images])
-        )
-        return ground_truth_columns(rows, CLASSES, self.source)
 
 
 def _paint(seed: int, index: int, image_wh: Size) -> ByteImage:

@@ -59,8 +59,9 @@ def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
     if layout == "yolo":
         lost.update({"category ids": _own_ids(dataset.classes)})
     if isinstance(dataset, CocoDataset):
-        stated = dataset.columns.labels.states is not None
-        lost.update(_unread(dataset.annotations, _KEYS_WITH_STATES if stated else KNOWN_KEYS))
+        known = KNOWN_KEYS if dataset.table.labels.states is None else _KEYS_WITH_STATES
+        for file in dataset.annotation_files:
+            lost.update(_unread(file, known))
     return {name: count for name, count in lost.items() if count}
 
 

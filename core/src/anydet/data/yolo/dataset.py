@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from anydet.data.dataset.columns import ground_truth_columns, no_labels
-from anydet.data.dataset.fingerprint import Fingerprint
+from anydet.data.dataset.base import BaseDataset
+from anydet.data.dataset.columns import columns_of_records, no_labels
 from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_folder, subfolders
-from anydet.data.dataset.image_columns import ImageNotes
 from anydet.data.dataset.splits import UNSPLIT, Split, choose_split
 from anydet.data.record.class_mask import ClassMaskFile
 from anydet.data.record.containment import ContainedImage, contained
@@ -19,11 +18,11 @@ from anydet.data.yolo.data_yaml import DataYaml, read_names
 from anydet.data.yolo.label_file import parse_labels
 from anydet.data.yolo.sidecar import load_sidecar
 from anydet.errors import DatasetError
-from anydet.types import ClassTable, GroundTruthColumns, Labels, Size
+from anydet.types import ClassTable, GroundTruthColumns, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class YoloDataset:
+class YoloDataset(BaseDataset):
     """Images with label files; the other attributes are those of ``Dataset``.
 
     Attributes:
@@ -51,14 +50,9 @@ class YoloDataset:
         """The class table, where a file names the classes."""
         return self.names.classes
 
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, index: int) -> Record:
-        return self._read(self.keys[index])[0]
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
+    def record(self, position: int) -> Record:
+        """An image with its label file and sidecar; raises ``DatasetError`` where one is malformed."""
+        return self._read(self.keys[position])[0]
 
     def label_file(self, key: str) -> Path:
         """Where the labels of an image lie, whether or not the file exists."""
@@ -66,27 +60,18 @@ class YoloDataset:
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
         return label_beside(self.images_dir / key).with_suffix(".txt")
 
-    def fingerprint(self) -> str:
-        """``sha256:...`` over keys in order, label files and sidecars."""
-        mark = Fingerprint()
-        for key in self.keys:
-            label = self.label_file(key)
-            mark.add(key)
-            mark.add(_bytes(label))
-            mark.add(_bytes(label.with_suffix(".json")))
-        return str(mark)
+    def annotations_of(self, position: int) -> Iterator[bytes | None]:
+        """Label file and sidecar of an image."""
+        label = self.label_file(self.keys[position])
+        yield _bytes(label)
+        yield _bytes(label.with_suffix(".json"))
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` images; sizes come from the images' headers."""
-        notes = ImageNotes()
-
-        def rows() -> Iterator[tuple[str, Size, Labels]]:
-            for record, size in map(self._read, islice(self.keys, max_images)):
-                notes.note(record)
-                yield record.key, size or record.size_wh, record.labels or no_labels()
-
-        columns = ground_truth_columns(rows(), self.classes, self.source)
-        return replace(columns, about=notes.columns())
+        read = map(self._read, islice(self.keys, max_images))
+        return columns_of_records(
+            ((record, size or record.size_wh) for record, size in read), self.classes, self.source
+        )
 
     def _read(self, key: str) -> tuple[Record, Size | None]:
         """The record, and the image's size where its labels made it necessary to look."""
