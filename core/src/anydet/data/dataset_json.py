@@ -26,11 +26,11 @@ class DatasetJsonFormat:
         try:
             data = msgspec.json.decode(file.read_bytes())
         except (OSError, msgspec.DecodeError, RecursionError):
-            return file.name == "dataset.json"  # opening it says what is wrong
+            return file.name == "dataset.json"  # opening it reports what is wrong
         return isinstance(data, dict) and "images_dir" in data
 
     def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
-        """Open the split it describes, or another that lies beside it."""
+        """Open the split it describes, or another that is beside it."""
         from anydet.data.descriptor import open_described
 
         return open_described(path, split, images)

@@ -1,4 +1,4 @@
-"""Files that describe a data set lying elsewhere: Ultralytics' ``data.yaml`` and ``dataset.json``."""
+"""Files that describe a data set stored elsewhere: Ultralytics' ``data.yaml`` and ``dataset.json``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class UltralyticsFormat:
         try:
             return bool(read_data_yaml(file).splits)
         except DatasetError:
-            return True  # opening it says what is wrong
+            return True  # opening it reports what is wrong
 
     def open(self, path: Path, split: str | None, images: Path | None) -> Dataset:
         """Open one split, which is a folder, a list file, or several of those."""
@@ -89,6 +89,7 @@ def _place(data: DataYaml, root: Path, split: str, place: str) -> Path:
 
 def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYaml) -> Dataset:
     """A split that is one folder of images; an annotations JSON of it wins over its label files."""
+    # Label files made from COCO lack crowds, areas and masks, which evaluation against COCO needs.
     annotations = root / "annotations" / f"instances_{folder.name}.json"
     if annotations.is_file():
         return open_coco(
@@ -163,7 +164,7 @@ def _listed(file: Path) -> list[Path]:
 
 
 def open_described(path: Path, split: str | None, images: Path | None) -> Dataset:
-    """Open the split that a ``dataset.json`` describes, or another that lies beside it."""
+    """Open the split that a ``dataset.json`` describes, or another that is beside it."""
     file = path / "dataset.json" if path.is_dir() else path
     described = _read_descriptor(file)
     chosen, described = _choose(file, described, split)
@@ -181,7 +182,7 @@ def open_described(path: Path, split: str | None, images: Path | None) -> Datase
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """What a ``dataset.json`` says, paths resolved."""
+    """Content of a ``dataset.json``, paths resolved."""
 
     images_dir: Path
     labels_dir: Path | None

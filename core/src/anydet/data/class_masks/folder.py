@@ -1,6 +1,6 @@
 """Folders of images and class masks: ``images/<split>/``, ``masks/<split>/*.png`` and ``labels.csv``.
 
-A mask lies where its image lies, with the suffix ``.png``; each pixel's value is its class, 255 where it is
+A mask has the path of its image, with the suffix ``.png``; each pixel's value is its class, 255 where it is
 not labeled. ``labels.csv`` has the columns ``image`` (path relative to ``images/``) and ``label`` (a class,
 by name or number). Without it, the first folder of an image's key is its class, where a class has that name.
 ``classes.txt`` or ``data.yaml`` names the classes, of pixels and of images alike.
@@ -127,7 +127,7 @@ def _image_classes(file: Path, classes: ClassTable | None, split: str) -> dict[s
 
 
 def _class_id(label: str, classes: ClassTable | None, where: str) -> int:
-    """A class by name, else by number; -1 where nothing is said."""
+    """A class by name, else by number; -1 for an empty label."""
     names = classes.names if classes else ()
     if not label:
         return -1

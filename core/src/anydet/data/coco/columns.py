@@ -32,6 +32,7 @@ def of_scan(found: ScannedAnnotations) -> ImageTable | None:
     if any((part < 0).any() for part in pairs):
         return None
     labels = _labels(found, class_ids)
+    # Stable, as the order of an image's annotations decides which of two equally good ones is matched.
     if (image_index[1:] < image_index[:-1]).any():
         order = np.argsort(image_index, kind="stable")
         labels, image_index = labels.take(order), image_index[order]

@@ -85,7 +85,7 @@ def open_file(
         root: what the user named.
         split: the split it stands for.
         images_dir: image folder, or ``None`` to look for it below ``base``.
-        unused: other annotations that lie there, for the protocol of results.
+        unused: other annotations that are there, for the protocol of results.
         base: folder of the data set; that of the file where ``None``.
         scanner: reads the file faster, with the same result.
     """
@@ -122,7 +122,7 @@ def _open_bare(file: Path, wanted: str | None, images: Path | None, scanner: Sca
 
 
 def split_of(annotations: Path) -> str:
-    """The split that a file's name says: ``instances_val2017.json``, ``val.json``; "" for other names."""
+    """The split in a file's name: ``instances_val2017.json``, ``val.json``; "" for other names."""
     stem = annotations.stem
     for prefix in _PREFIXES:
         if stem.startswith(prefix):
@@ -157,5 +157,5 @@ def find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, 
 def _holds(folder: Path, name: str) -> bool:
     try:
         return (folder / name).is_file()
-    except (OSError, ValueError):  # a name that no file can have; reading the image says so
+    except (OSError, ValueError):  # a name that no file can have; reading the image reports it
         return False

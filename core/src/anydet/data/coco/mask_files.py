@@ -1,4 +1,4 @@
-"""COCO files that say the class of every pixel: ``annotations/<prefix><split>.json``, bare or in a root."""
+"""COCO files with the class of every pixel: ``annotations/<prefix><split>.json``, bare or in a root."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CocoMaskFormat:
 
     Attributes:
         name: as it is registered.
-        prefixes: what stands before the split in a file's name.
+        prefixes: of file names, before the split.
         read: reads a file.
     """
 

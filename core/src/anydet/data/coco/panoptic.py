@@ -1,6 +1,6 @@
-"""COCO panoptic JSON: segments that share no pixel, drawn in PNG files by id (R + 256 G + 65536 B).
+"""COCO panoptic JSON: segments that do not overlap, drawn in PNG files by id (R + 256 G + 65536 B).
 
-Every segment says the class of its pixels; those of classes with ``isthing`` are objects as well. Pixels of
+Every segment has the class of its pixels; those of classes with ``isthing`` are objects as well. Pixels of
 id 0 are not labeled. An image's ``category_id``, which the format does not ask for, is the class of the
 image.
 """
@@ -96,7 +96,7 @@ class PanopticMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PanopticSegments(LazyColumn[Segmentation]):
-    """Masks of segments, read from their PNG when asked for.
+    """Masks of segments; the PNG of a segment is read when its row is.
 
     Attributes:
         paths: the PNG of each row.
@@ -142,8 +142,8 @@ def read_segment_ids(path: Path) -> IntArray:
     return ids
 
 
+# One image: its segments are read one after the other, each from the same PNG.
 _last_ids = lru_cache(maxsize=1)(read_segment_ids)
-"""Segments of one image are asked for one after the other."""
 
 
 def _read(file: Path) -> ImageTable:

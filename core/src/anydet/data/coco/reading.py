@@ -32,6 +32,7 @@ from anydet.types import (
 _Box = tuple[float, float, float, float]
 
 
+# gc=False: no cycles are possible here, and the collector need not visit hundreds of thousands of objects.
 class _Mask(msgspec.Struct, gc=False):
     size: tuple[int, int]
     counts: str | list[int]
@@ -91,6 +92,7 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> ImageTable:
         DatasetError: that names the file and the annotation, image or category that is malformed.
     """
     found = scanner.annotations(path) if scanner else None
+    # A scanner stops at whatever it does not know; reading slowly then either knows it or names the mistake.
     quick = of_scan(found) if isinstance(found, ScannedAnnotations) else None
     if quick is not None:
         return quick
@@ -112,6 +114,7 @@ def _read_slowly(path: Path) -> ImageTable:
     check = _Check(path, file.annotations)
     image_index = check.references("image_id", image_of)
     labels = _labels(check, check.references("category_id", class_of), sizes[image_index])
+    # Stable, as the order of an image's annotations decides which of two equally good ones is matched.
     order = np.argsort(image_index, kind="stable")
     return ImageTable(
         keys=keys,
@@ -202,7 +205,7 @@ def _images(path: Path, images: Sequence[_Image]) -> tuple[tuple[str, ...], IntA
 
 
 def _federation(path: Path, images: Sequence[_Image], class_of: dict[int, int]) -> Federation | None:
-    """What was looked for on each image; ``None`` where no image says."""
+    """Negative and not exhaustive categories of each image; ``None`` where no image lists any."""
     names = ("neg_category_ids", "not_exhaustive_category_ids")
     if all(getattr(image, name) is None for image in images for name in names):
         return None

@@ -1,7 +1,7 @@
 """COCO semantic JSON: annotations whose masks cover the pixels, one for each class that an image shows.
 
 The layout is that of instances; files called ``stuff_<split>.json`` (COCO-Stuff) or ``semantic_<split>.json``
-are read so. Where annotations overlap, the smallest lies on top; pixels in none are not labeled. An image's
+are read so. Where annotations overlap, the smallest is on top; pixels in none are not labeled. An image's
 ``category_id``, which the format does not ask for, is the class of the image.
 """
 
@@ -46,6 +46,7 @@ class AnnotatedMask:
         """(H, W) class of each pixel, -1 where no annotation is."""
         classes = np.full(self.size_wh[::-1], -1, np.int64)
         segmentations = self.labels.segmentations or ()
+        # The largest first, so that smaller ones are drawn over it.
         for row in np.argsort(-self.labels.areas, kind="stable").tolist():
             rle = masks.as_rle(segmentations[row], self.size_wh) if len(segmentations) else None
             if rle is not None:
@@ -71,7 +72,7 @@ def _mask(file: Path, table: ImageTable, image: int) -> AnnotatedMask:
 
 
 def _image_classes(file: Path, table: ImageTable) -> IntArray:
-    """(I,) class of each image, -1 where the file does not say."""
+    """(I,) class of each image, -1 where the file has none."""
     try:
         images = msgspec.json.decode(file.read_bytes(), type=_File).images
     except (OSError, msgspec.DecodeError, RecursionError) as exc:

@@ -37,12 +37,13 @@ def with_states(path: Path, table: ImageTable) -> ImageTable:
 
     Args:
         path: the file, known to be COCO annotations.
-        table: what else it says.
+        table: the rest of it.
 
     Raises:
         DatasetError: states are malformed, their ids are not 0, 1, ..., or an image names a part or a state
             that the file does not have.
     """
+    # A second reading costs only files that have states; scanners know nothing of their names.
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
     except (OSError, msgspec.DecodeError, RecursionError) as exc:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BaseDataset(ABC):
-    """Base of classes that implement ``Dataset``: a subclass has ``keys`` and says the record of each."""
+    """Base of classes that implement ``Dataset``: a subclass has ``keys`` and builds the record of each."""
 
     __slots__ = ()
 

@@ -56,7 +56,7 @@ class FolderFormat:
         return path.is_dir() and next(find_images(path), None) is not None
 
     def open(self, path: Path, split: str | None, images: Path | None) -> FolderDataset:
-        """Open it; folders with names of splits are splits, others are part of the key."""
+        """Open it; folders with names of splits are splits, others belong to the key."""
         inner = path / "images"
         base = images or (inner if inner.is_dir() and next(find_images(inner), None) else path)
         names = image_splits(base)
@@ -95,6 +95,7 @@ def find_images(folder: Path) -> Iterator[str]:
     Hidden files and folders are left out; links to folders are not followed.
     """
     for parent, folders, files in os.walk(folder):
+        # os.walk descends into what is left in this list; Path.rglob would search hidden folders as well.
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(parent).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
@@ -114,7 +115,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def image_splits(images: Path) -> list[str]:
-    """The splits of an image folder: its folders, unless images lie beside folders of other names."""
+    """The splits of an image folder: its folders, unless there are images beside folders of other names."""
     names = subfolders(images)
     if set(names) & set(SPLITS) or not names:
         return names

@@ -22,7 +22,7 @@ class PicturesDataset(BaseDataset):
     """Pictures from anywhere; the attributes are those of ``Dataset``.
 
     Attributes:
-        root: deepest folder that all pictures lie in; the keys are relative to it.
+        root: deepest folder that holds all pictures; the keys are relative to it.
     """
 
     root: Path
@@ -67,7 +67,7 @@ def open_pictures(sources: Sequence[str | Path]) -> PicturesDataset:
 
 
 def _named(source: str) -> tuple[Path, list[Path]]:
-    """The folder that one source speaks of, and its pictures, absolute."""
+    """Base folder and pictures of one source, absolute."""
     path = _absolute(source)
     if path.is_dir():
         return path, [path / key for key in sorted(find_images(path))]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Dataset(Protocol):
-    """One split of a data set. Records are made when asked for; implementations are picklable."""
+    """One split of a data set. Records are built one by one, on access; implementations are picklable."""
 
     @property
     def root(self) -> Path:
@@ -26,7 +26,7 @@ class Dataset(Protocol):
 
     @property
     def note(self) -> str:
-        """What was chosen, for people: ``split val2017 (of train2017, val2017)``."""
+        """What was chosen, as it is printed: ``split val2017 (of train2017, val2017)``."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class Dataset(Protocol):
 
     @property
     def classes(self) -> ClassTable | None:
-        """Class table, or ``None`` where the source does not say."""
+        """Class table, or ``None`` where the source has none."""
 
     @property
     def source(self) -> str:
@@ -57,7 +57,7 @@ class Dataset(Protocol):
 
 
 class DatasetFormat(Protocol):
-    """A way in which data sets lie on disk; registered by name through ``register_datasets``."""
+    """A layout of data sets on disk; registered by name through ``register_datasets``."""
 
     name: str
 

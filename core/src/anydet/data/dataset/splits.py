@@ -1,4 +1,4 @@
-"""Which split of a data set to take."""
+"""Choosing the split of a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from anydet.errors import DatasetError, SplitError, did_you_mean
 
 SPLITS = ("val2017", "val", "valid", "validation", "train2017", "train")
-"""Splits in the order in which they are looked for when none is asked for."""
+"""Splits in the order of preference when none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Split:
 
     Attributes:
         name: the split; "" where there are none.
-        note: the choice for people: ``split val2017 (of train2017, val2017)``.
+        note: the choice as it is printed: ``split val2017 (of train2017, val2017)``.
     """
 
     name: str

@@ -21,7 +21,7 @@ class FirstImages(DatasetView):
 
     @property
     def note(self) -> str:
-        """What was chosen, for people."""
+        """What was chosen, as it is printed."""
         return f"{self.dataset.note}, the first {len(self)} of {len(self.dataset)}"
 
     @property

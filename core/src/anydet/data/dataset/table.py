@@ -37,7 +37,7 @@ class ImageTable:
         sizes_wh: (I, 2) int64 stated sizes in pixels, -1 where none is stated.
         labels: (N,) annotations.
         offsets: (I + 1,) int64, annotations of image i are rows ``offsets[i]:offsets[i + 1]``.
-        classes: class table, or ``None`` where the source does not say.
+        classes: class table, or ``None`` where the source has none.
         image_ids: (I,) int64 the source's own ids, or ``None``.
         federation: what was looked for on each image (LVIS), or ``None``.
         annotated: (I,) which images have annotations at all, be it an empty list; ``None`` for all.
@@ -46,7 +46,7 @@ class ImageTable:
             state, ``part_states.UNLISTED`` where the part is not listed; ``None`` where no image lists any.
         class_ids: (I,) int64 class of the image as a whole, -1 where unknown; ``None`` where the source has
             no place for it.
-        class_masks: class of each pixel, read when asked for, or ``None``.
+        class_masks: class mask of each image, a file that ``read`` opens, or ``None``.
     """
 
     keys: tuple[str, ...]
@@ -71,7 +71,7 @@ class ImageTable:
         return (width, height) if width > 0 else None
 
     def labels_of(self, image: int) -> Labels | None:
-        """Annotations of an image; ``None`` where nobody annotated it."""
+        """Annotations of an image; ``None`` where it is not annotated."""
         if self.annotated is not None and not self.annotated[image]:
             return None
         return self.labels.take(np.arange(self.offsets[image], self.offsets[image + 1]))
@@ -128,7 +128,7 @@ class TableDataset(BaseDataset):
 
     Attributes:
         images_dir: folder that the keys are relative to; only pixels need it to exist.
-        table: what the annotation files say.
+        table: content of the annotation files.
         annotation_files: those files.
     """
 
@@ -147,7 +147,7 @@ class TableDataset(BaseDataset):
 
     @property
     def classes(self) -> ClassTable | None:
-        """Class table, or ``None`` where the source does not say."""
+        """Class table, or ``None`` where the source has none."""
         return self.table.classes
 
     def record(self, position: int) -> Record:

@@ -33,7 +33,7 @@ class DatasetView(BaseDataset):
 
     @property
     def note(self) -> str:
-        """What was chosen, for people."""
+        """What was chosen, as it is printed."""
         return self.dataset.note
 
     @property
@@ -43,7 +43,7 @@ class DatasetView(BaseDataset):
 
     @property
     def classes(self) -> ClassTable | None:
-        """Class table, or ``None`` where the source does not say."""
+        """Class table, or ``None`` where the source has none."""
         return self.dataset.classes
 
     @property

@@ -73,7 +73,7 @@ def _boxes(truth: GroundTruthColumns) -> Iterator[DatasetFinding]:
 
 
 def _finding(severity: Severity, check: str, problem: str, fix: str = "") -> DatasetFinding:
-    """What is said where any row is wrong."""
+    """A finding whose count and examples follow from the rows."""
     return DatasetFinding(severity, check, 0, problem, (), fix)
 
 
@@ -85,7 +85,7 @@ def _rows(truth: GroundTruthColumns, wrong: BoolArray, finding: DatasetFinding) 
 
 
 def describe(truth: GroundTruthColumns, row: int) -> str:
-    """An annotation for people: its image, class and box, and its id where it has one."""
+    """An annotation as it is printed: its image, class and box, and its id where it has one."""
     labels = truth.labels
     number = "" if labels.annotation_ids is None else f"annotation {labels.annotation_ids[row]}, "
     box = ", ".join(f"{value:.6g}" for value in labels.boxes_xywh_px[row])

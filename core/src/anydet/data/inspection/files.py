@@ -35,6 +35,7 @@ def inspect_files(
         if not record.path.is_file():
             missing.append(record.key)
             continue
+        # Files of different length differ, so that few need to be read to find duplicates.
         by_length[record.path.stat().st_size].append(record.path)
         try:
             verdict = _compare(record, record.path)
@@ -67,7 +68,7 @@ _TURNED = "turned by its EXIF orientation"
 
 
 def _record(dataset: Dataset, index: int) -> Record | None:
-    """The record, or ``None`` where its labels are malformed, which another check says."""
+    """The record, or ``None`` where its labels are malformed, which another check reports."""
     try:
         return dataset[index]
     except DatasetError:

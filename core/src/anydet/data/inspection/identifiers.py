@@ -12,6 +12,7 @@ import msgspec
 from anydet.data.inspection.finding import DatasetFinding, some
 
 
+# All fields are ``Any``: a value of a wrong type is counted as a finding instead of ending the reading.
 class _Image(msgspec.Struct, gc=False):
     id: Any = None
     file_name: Any = None

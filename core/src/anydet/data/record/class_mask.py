@@ -1,4 +1,4 @@
-"""Class mask images: each pixel's value is the class it shows, 255 where nobody labeled it."""
+"""Class mask images: each pixel's value is the class it shows, 255 where it is not labeled."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from anydet.types import RLE, ClassTable, IntArray
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# As in Pascal VOC and Cityscapes.
 UNLABELED = 255
 BACKGROUND = "background"
 """Name, in any case, of the class of pixels that show nothing; they are no objects."""
 
 
 class ClassMask(Protocol):
-    """Which class each pixel of an image shows, read when asked for. Implementations are picklable."""
+    """Which class each pixel of an image shows. Only ``read`` opens a file; implementations are picklable."""
 
     def read(self) -> IntArray:
         """(H, W) class of each pixel, -1 where unlabeled."""
@@ -53,10 +54,10 @@ def background_of(classes: ClassTable | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
-    """Semantic masks that are read when asked for.
+    """Semantic masks; the mask of an image is read when its row is.
 
     Attributes:
-        sources: what says the classes of each image's pixels, or ``None``.
+        sources: class mask of each image, or ``None``.
     """
 
     sources: tuple[ClassMask | None, ...]
@@ -75,7 +76,7 @@ class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
         return None if classes is None else masks_of_classes(classes)
 
     def class_map(self, index: int) -> IntArray | None:
-        """(H, W) class of each pixel, -1 where unlabeled; what the masks say, sooner read."""
+        """(H, W) class of each pixel, -1 where unlabeled: the row without the cost of encoding masks."""
         source = self.sources[index]
         return None if source is None else source.read()
 
@@ -91,6 +92,7 @@ class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
 
 def masks_of_classes(classes: IntArray) -> dict[int, RLE]:
     """Class id -> mask, for the classes that an (H, W) class map has; -1 is none."""
+    # np.unique would sort all pixels.
     present = np.flatnonzero(np.bincount(classes.ravel() + 1)[1:])
     return {one: masks.encode(classes == one) for one in present.tolist()}
 

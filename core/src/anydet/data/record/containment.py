@@ -1,4 +1,4 @@
-"""Files that a data set names must lie inside its folder."""
+"""Files that a data set names must be inside its folder."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def contained(folder: Path, name: Path | str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class ContainedImage:
-    """An image file that is opened only if it lies inside a folder, links followed.
+    """An image file that is opened only if it is inside a folder, links followed.
 
     Attributes:
-        folder: where it must lie.
+        folder: the folder.
         name: path relative to ``folder``, as the data set states it.
         stated_wh: size that the data set states, or ``None``.
     """

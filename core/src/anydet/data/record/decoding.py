@@ -42,6 +42,8 @@ def read_size(path: Path, stated_wh: Size | None) -> Size:
 def _turns(image: Image.Image, stated_wh: Size | None) -> bool:
     if stated_wh is None or image.getexif().get(_EXIF_ORIENTATION, 1) not in _TRANSPOSED:
         return True
+    # Boxes were drawn on the image whose size is stated: tools that ignore EXIF state the unrotated one. A
+    # square image has the same size either way, and is turned as viewers turn it.
     width, height = image.size
     return stated_wh != (width, height) or width == height
 

@@ -45,7 +45,7 @@ class Letterbox:
         return cameras.cropped(cameras.scaled(camera, source_wh, content_wh), -left, -top)
 
     def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
-        """Without the margins, and scaled back; what lies in the margins falls outside the image."""
+        """Without the margins, and scaled back; results in the margins end up outside the image."""
         (width, height), left, top = self.place(source_wh)
         shift = np.array([left, top], np.float64)
         inner = map_points_and_masks(
@@ -54,6 +54,7 @@ class Letterbox:
             points=lambda xy: xy - shift,
             mask=lambda m: m[top : top + height, left : left + width],
         )
+        # Nothing is clipped, so that the pipeline cuts all results at the image in the same way.
         inner = replace(inner, boxes_xyxy_px=predictions.boxes_xyxy_px - np.concatenate([shift, shift]))
         return Resize((width, height)).undo(inner, source_wh)
 

@@ -83,11 +83,12 @@ class Record:
         return replace(self, transforms=(*self.transforms, transform), labels=None, class_mask=None)
 
     def with_pixels(self, pixels: Pixels) -> Record:
-        """The same record reading its source image elsewhere (decoded ahead, say)."""
+        """The same record with its source image read elsewhere (decoded ahead, for example)."""
         return replace(self, pixels=pixels)
 
     def undo(self, predictions: ImagePredictions) -> ImagePredictions:
         """Map results on ``image()`` back to the source image, last transform first."""
+        # A transform needs the size that it was applied to, which is that after the ones before it.
         sizes = self._sizes()
         for transform, size in zip(reversed(self.transforms), reversed(sizes[:-1]), strict=True):
             predictions = transform.undo(predictions, size)

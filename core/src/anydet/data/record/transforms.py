@@ -22,6 +22,8 @@ from anydet.types import (
 )
 
 
+# Not torchvision's v2 transforms: core imports no torch, and those neither map results back to the source
+# image nor know cameras and poses.
 class Transform(Protocol):
     """One step from a source image to a derived one. Implementations are frozen and picklable."""
 
@@ -53,6 +55,7 @@ class HorizontalFlip:
 
     def image(self, image: ByteImage) -> ByteImage:
         """Columns in reverse order."""
+        # A view would have a negative stride, which torch.from_numpy refuses.
         return np.ascontiguousarray(image[:, ::-1])
 
     def size(self, source_wh: Size) -> Size:
@@ -78,6 +81,7 @@ class HorizontalFlip:
                 mask=lambda m: m[:, ::-1],
                 keypoint_order=swap,
             ),
+            # The right edge becomes the left one, so that x1 stays below x2.
             boxes_xyxy_px=np.stack([width - x2, y1, width - x1, y2], axis=1),
             keypoint_visibility=visibility if visibility is None or swap is None else visibility[:, swap],
             poses=None if predictions.poses is None else _mirror_poses(predictions.poses),
@@ -220,12 +224,15 @@ def map_points_and_masks(
 def _resize_mask(mask: BoolArray, size_wh: Size) -> BoolArray:
     from PIL import Image
 
+    # Every other filter gives values between 0 and 1 at the edges.
     resized = Image.fromarray(mask.astype(np.uint8)).resize(size_wh, Image.Resampling.NEAREST)
     return np.asarray(resized).astype(np.bool_)
 
 
 def _mirror_poses(poses: Poses) -> Poses:
     mirror = np.array([-1.0, 1.0, 1.0])
+    # M R M, not M R, whose determinant is -1: that is no rotation. As M is diagonal, the product only changes
+    # signs of the elements of R.
     matrix = np.outer(mirror, mirror)
 
     def times(column: FloatArray | None, sign: FloatArray) -> FloatArray | None:
@@ -237,5 +244,6 @@ def _mirror_poses(poses: Poses) -> Poses:
         rot6d=times(poses.rot6d, np.concatenate([matrix[:, 0], matrix[:, 1]])),
         translations_m=times(poses.translations_m, mirror),
         offsets_px=times(poses.offsets_px, mirror[:2]),
+        # Focal lengths are the same in the mirror; the shift of the principal point changes sides.
         k_delta=times(poses.k_delta, np.array([1.0, 1.0, -1.0, 1.0])),
     )

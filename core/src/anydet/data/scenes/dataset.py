@@ -1,4 +1,4 @@
-"""``SceneDataset``: what all data sets of synthetic scenes have in common."""
+"""``SceneDataset``: base of the data sets of synthetic scenes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SceneDataset(BaseDataset):
     split: str = "val"
 
     shown: ClassVar[str]
-    """What the scenes are, for people."""
+    """Kind of scenes, as it is printed."""
     classes: ClassVar[ClassTable]
     """What can be seen in them."""
 
@@ -62,7 +62,7 @@ class SceneDataset(BaseDataset):
 
     @property
     def note(self) -> str:
-        """What was chosen, for people."""
+        """What was chosen, as it is printed."""
         return f"{self.count} {self.source}"
 
     @property
@@ -76,7 +76,7 @@ class SceneDataset(BaseDataset):
         return f"synthetic {self.shown} (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
 
     def __len__(self) -> int:
-        return self.count
+        return self.count  # without building all keys, as every access to a record asks for the length
 
     def annotations_of(self, position: int) -> Iterator[bytes]:
         """The annotations of a scene, for the fingerprint."""

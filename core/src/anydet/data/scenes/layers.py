@@ -18,7 +18,7 @@ from anydet.data.scenes.textures import background, light
 from anydet.types import BoolArray, ByteImage, FloatArray, Size
 
 MIN_VISIBLE = 0.25
-"""Share of a shape's whole area that must be seen."""
+"""Fraction of a shape's whole area that must be seen."""
 MIN_VISIBLE_PX = 12
 """Number of its pixels that must be seen."""
 
@@ -52,8 +52,8 @@ class Layer:
 
     Attributes:
         item: the item.
-        x_px: column at which the part of it that lies in the image starts.
-        y_px: row at which it starts.
+        x_px: first column of it that is in the image.
+        y_px: first row.
         coverage: (h, w) how much of each of its pixels it covers.
         visible: (h, w) which of them show it, and nothing before it.
     """
@@ -99,7 +99,7 @@ def place_shape(
         size_wh: of the image.
         class_id: of the shape.
         radius_px: of the circle around it.
-        margin: share of the image's sides that its center keeps away from the edges.
+        margin: least distance of its center from the edges, as a fraction of the image's sides.
     """
     name = CLASSES.names[class_id]
     place = _placement(rng, size_wh, radius_px * np.array([rng.uniform(0.8, 1.0), 1.0]), margin)
@@ -138,7 +138,7 @@ def _placed(
 
 
 def _cover(outline: FloatArray) -> tuple[int, int, FloatArray]:
-    """Left, top and (h, w) share of each pixel that lies inside a polygon."""
+    """Left, top and (h, w) fraction of each pixel inside a polygon."""
     low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
     width, height = (int(side) for side in np.maximum(high - low, 1))
     canvas = Image.new("L", (width * _SAMPLES, height * _SAMPLES))
@@ -151,7 +151,7 @@ def _cover(outline: FloatArray) -> tuple[int, int, FloatArray]:
 def _window(
     x: int, y: int, coverage: FloatArray, size_wh: Size
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a patch at (x, y) that lies in the image: where it is there, and where in the patch."""
+    """Slices of a patch at (x, y) that are in the image: of the image, and of the patch."""
     height, width = coverage.shape
     left, right = np.clip([x, x + width], 0, size_wh[0]).tolist()
     top, bottom = np.clip([y, y + height], 0, size_wh[1]).tolist()

@@ -2,7 +2,7 @@
 
 Four of the shapes of ``shapes`` and the background are the classes, of pixels and of images alike. The class
 of an image is the one whose shapes cover most pixels, ``background`` where there are none; it covers at least
-``MARGIN`` times as many as the next. The five are equally likely. Clutter lies behind the shapes.
+``MARGIN`` times as many as the next. The five are equally likely. Clutter is behind the shapes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_OTHERS = 3
 
 @dataclass(frozen=True, slots=True)
 class MaskScene:
-    """One scene; what it shows is made when asked for.
+    """One scene; its layers are laid out on access.
 
     Attributes:
         seed: owner of all random choices, 0 or more.
@@ -120,7 +120,7 @@ class SyntheticMasks(SceneDataset):
 def _shape(
     rng: np.random.Generator, size_wh: Size, class_id: int, least: float, most: float, *, margin: float = 0.0
 ) -> Item:
-    """A shape whose radius is between two shares of the shorter side."""
+    """A shape whose radius is between two fractions of the shorter side."""
     radius_px = min(size_wh) * float(rng.uniform(least, most))
     name = CLASSES.names[class_id]
     return place_shape(rng, size_wh, shapes.CLASSES.names.index(name), radius_px, margin=margin)

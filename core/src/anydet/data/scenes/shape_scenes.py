@@ -44,6 +44,7 @@ class Scene:
 
 def render_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> Scene:
     """Scene ``index`` of ``seed``; its layout scales with the image's size in pixels."""
+    # Painting has a generator of its own, so that labels are the same whether or not pixels are painted.
     layers = _lay_out(seed, index, size_wh)
     return Scene(paint(layers, np.random.default_rng([seed, index, 1]), size_wh), _label(layers, size_wh))
 
@@ -89,7 +90,7 @@ def _label(layers: list[Layer], size_wh: Size) -> Labels:
 
 
 def _visibility(points: FloatArray, visible: BoolArray) -> FloatArray:
-    """(K, 3) x, y and COCO visibility of points, by the pixel in which they lie."""
+    """(K, 3) x, y and COCO visibility of points, by the pixel that each is in."""
     height, width = visible.shape
     column, row = np.floor(points).astype(np.int64).T
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)

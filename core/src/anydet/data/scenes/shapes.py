@@ -34,7 +34,7 @@ OUTLINES: dict[str, FloatArray] = {
 """Class name -> (V, 2) outline."""
 
 HUES_DEG = {"circle": 0.0, "square": 120.0, "triangle": 220.0, "star": 50.0, "cross": 300.0, "hexagon": 175.0}
-"""Class name -> mean hue; a painted shape's hue lies within ``HUE_JITTER_DEG`` of it."""
+"""Class name -> mean hue; a painted shape's hue is within ``HUE_JITTER_DEG`` of it."""
 HUE_JITTER_DEG = 10.0
 
 CLASSES = ClassTable(tuple(OUTLINES))

@@ -1,4 +1,4 @@
-"""What synthetic scenes share: dull textured backgrounds and light that falls off across the image."""
+"""Dull textured backgrounds of synthetic scenes, and light that falls off across the image."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def write_class_masks(
 ) -> None:
     """``images/<split>``, ``masks/<split>/*.png``, ``labels.csv`` and ``classes.txt``.
 
-    Masks are palette PNG files, so that people see colors and programs classes.
+    Masks are palette PNG files: viewers show colors, programs read classes.
 
     Args:
         dataset: records with class masks, of at most 255 classes; classes of images where they have one.

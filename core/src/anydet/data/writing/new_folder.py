@@ -21,6 +21,7 @@ def new_folder(root: Path) -> Iterator[Path]:
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
         raise OptionError(f"{root}: already there and not an empty folder", fix="remove it or name another")
     root.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target: a rename works within one file system, and a temporary folder may be on another.
     partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
     partial.mkdir()
     try:
@@ -28,6 +29,6 @@ def new_folder(root: Path) -> Iterator[Path]:
         if root.exists():
             root.rmdir()
         partial.rename(root)
-    except BaseException:
+    except BaseException:  # KeyboardInterrupt too must leave nothing behind
         shutil.rmtree(partial)
         raise

@@ -18,7 +18,7 @@ _NOTHING = frozenset({"", "null", "Null", "NULL", "~", "None"})
 
 @dataclass(frozen=True, slots=True)
 class DataYaml:
-    """What a ``data.yaml`` says, checked.
+    """Content of a ``data.yaml``, checked.
 
     Attributes:
         file: the file.

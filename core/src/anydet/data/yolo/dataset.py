@@ -27,10 +27,10 @@ class YoloDataset(BaseDataset):
 
     Attributes:
         images_dir: folder that the keys are relative to.
-        labels_dir: folder of the label files, or ``None`` where each lies at the image's path with the last
+        labels_dir: folder of the label files, or ``None`` where each is at the image's path with the last
             ``images`` replaced by ``labels`` (Ultralytics' rule).
-        limit: folder that images must lie in, links followed: ``images_dir`` or one above it.
-        home: folder that side files must lie in.
+        limit: folder that images must be in, links followed: ``images_dir`` or one above it.
+        home: folder that side files must be in.
         names: classes and keypoint shape.
     """
 
@@ -55,7 +55,7 @@ class YoloDataset(BaseDataset):
         return self._read(self.keys[position])[0]
 
     def label_file(self, key: str) -> Path:
-        """Where the labels of an image lie, whether or not the file exists."""
+        """Path of the labels of an image, whether or not the file exists."""
         if self.labels_dir is not None:
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
         return label_beside(self.images_dir / key).with_suffix(".txt")
@@ -82,6 +82,7 @@ class YoloDataset(BaseDataset):
         sidecar = load_sidecar(label.with_suffix(".json"), root=self.home, objects=len(lines))
         name = key if self.limit == self.images_dir else str(path.absolute())
         pixels = ContainedImage(self.limit, name, sidecar.stated_wh)
+        # Fractions become pixels with the size of the file itself; images without objects are not opened.
         size = pixels.size_wh() if len(lines) or sidecar.stated_wh else None
         if size and sidecar.stated_wh and size != sidecar.stated_wh:
             raise DatasetError(
@@ -139,7 +140,7 @@ def open_layout(root: Path, split: Split, images: Path | None = None) -> YoloDat
 def open_folders(
     root: Path, split: Split, images_dir: Path, labels_dir: Path, *, names: DataYaml
 ) -> YoloDataset | FolderDataset:
-    """An image folder and its label folder, wherever they lie; without the latter there are no labels."""
+    """An image folder and its label folder, wherever they are; without the latter there are no labels."""
     if not labels_dir.is_dir():
         return open_folder(root, split, images_dir)
     base = root if root.is_dir() else root.parent

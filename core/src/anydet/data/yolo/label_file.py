@@ -168,7 +168,7 @@ def _box(values: list[float]) -> tuple[float, float, float, float]:
 
 
 def _check_points(flat: list[float], dims: int) -> None:
-    """Points that are seen or hidden must lie in the image; COCO's visibility is 0, 1 or 2."""
+    """Points that are seen or hidden must be in the image; COCO's visibility is 0, 1 or 2."""
     for at in range(0, len(flat), dims):
         x, y, visibility = flat[at], flat[at + 1], flat[at + 2] if dims == 3 else 2.0
         if visibility not in {0.0, 1.0, 2.0}:
@@ -206,7 +206,7 @@ def _keypoints(rows: list[Sequence[float] | None], shape: tuple[int, int] | None
         points[row, :, :2] = given[:, :2]
         points[row, :, 2] = given[:, 2] if shape[1] == 3 else np.where((given >= 0).all(axis=1), 2.0, 0.0)
     hidden = points[..., 2] == 0
-    points[hidden] = 0.0
+    points[hidden] = 0.0  # as COCO writes unlabeled keypoints
     return points
 
 

@@ -26,7 +26,7 @@ _ROTATION_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sidecar:
-    """What a sidecar says, checked.
+    """Content of a sidecar, checked.
 
     Attributes:
         stated_wh: (width, height) of the image in pixels.
@@ -52,7 +52,7 @@ def load_sidecar(path: Path, *, root: Path, objects: int) -> Sidecar:
 
     Args:
         path: the JSON file.
-        root: folder of the data set; side files must lie in it, and are looked for beside the sidecar, then
+        root: folder of the data set; side files must be in it, and are looked for beside the sidecar, then
             there.
         objects: number of label lines, which is the number of poses.
 
@@ -82,7 +82,7 @@ def load_sidecar(path: Path, *, root: Path, objects: int) -> Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """One sidecar's keys, each checked when it is asked for."""
+    """One sidecar's keys, each checked as it is read."""
 
     path: Path
     root: Path
