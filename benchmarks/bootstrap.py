@@ -21,9 +21,10 @@ from pathlib import Path
 
 from anydet.evaluation.analysis.bootstrap import find_intervals
 from anydet.evaluation.analysis.comparison import compare
-from anydet.evaluation.coco import CocoEvaluator, prepare_coco
+from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.reading import read_parts
+from anydet.evaluation.run import prepare_coco
 
 HERE = Path(__file__).parent
 

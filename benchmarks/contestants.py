@@ -114,10 +114,10 @@ def torchmetrics() -> Any:
 
 def anydet() -> Any:
     """As a library."""
-    from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.engines import choose_engine
     from anydet.evaluation.protocol import CocoSettings
     from anydet.evaluation.reading import read_parts
+    from anydet.evaluation.run import prepare_coco
 
     engine = choose_engine()
 

@@ -20,11 +20,12 @@ from anydet.contract.checking.validate import validate as validate_file
 from anydet.contract.reading.load import load
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
-from anydet.evaluation.coco import CocoResult, evaluate_coco
+from anydet.evaluation.coco import CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import IouType
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import PredictionPaths
+from anydet.evaluation.run import evaluate_coco
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins

@@ -10,7 +10,7 @@ from anydet.cli import main
 from anydet.errors import EvaluationError, PluginError
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.evaluation.reading import read_inputs, read_parts
-from anydet.evaluation.run import prepare_evaluators
+from anydet.evaluation.run import run_evaluators
 from anydet.plugins.manager import Plugins
 
 
@@ -90,13 +90,13 @@ def test_long_tables_are_cut_and_say_so(run, files):
 def test_the_library_gives_what_the_command_prints_with_any_engine(files, engine):
     inputs = read_inputs(*files)
     plugins = Plugins(())
-    ours = prepare_evaluators([inputs], plugins=plugins, engine=engine).overview()
-    reference = prepare_evaluators([inputs], plugins=plugins, engine=PycocotoolsEngine()).overview()
+    ours = run_evaluators([inputs], plugins=plugins, engine=engine)
+    reference = run_evaluators([inputs], plugins=plugins, engine=PycocotoolsEngine())
     assert ours.metrics == reference.metrics
     with pytest.raises(EvaluationError, match="no image"):
-        prepare_evaluators([], plugins=plugins)
+        run_evaluators([], plugins=plugins)
     with pytest.raises(PluginError):
-        prepare_evaluators([inputs], ["nothing"], plugins=plugins)
+        run_evaluators([inputs], ["nothing"], plugins=plugins)
 
 
 THIRD_PARTY = """
@@ -153,9 +153,9 @@ def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
         (tmp_path / "parts" / f"{i}.json").write_text(json.dumps([row]))
     names = ["coco", "tide", "confusion", "thresholds", "calibration", "label-errors"]
     one, many = (
-        prepare_evaluators(read_parts(dataset, path), names, plugins=Plugins(())).overview()
+        run_evaluators(read_parts(dataset, path), names, plugins=Plugins(()))
         for path in (whole, tmp_path / "parts")
     )
     for name in names:
-        ours, theirs = (overview.results[name].as_dict() for overview in (one, many))
+        ours, theirs = (run.results[name].as_dict() for run in (one, many))
         assert {**ours, "protocol": None} == {**theirs, "protocol": None}

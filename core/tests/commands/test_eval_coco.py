@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands import eval_coco
-from anydet.evaluation.coco import evaluate_coco
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.evaluation.reading import read_inputs
+from anydet.evaluation.run import evaluate_coco
 from anydet.geometry.boxes import BOX_FORMATS
 from anydet.plugins.manager import Plugins
 

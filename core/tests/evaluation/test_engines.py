@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anydet.evaluation.coco import CocoEvaluator, evaluate_coco
+from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.compatibility import select_columns
 from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.run import evaluate_coco
 
 SIGMAS = (0.1, 0.05, 0.2)
 AP = {"bbox": 0.504581, "segm": 0.319545, "keypoints": 0.504884}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.coco import CocoEvaluator, evaluate_coco
+from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.run import evaluate_coco
 from anydet.geometry import masks
 
 lvis = pytest.importorskip("lvis", reason="needs the package lvis, installed without its dependencies")

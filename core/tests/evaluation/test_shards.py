@@ -10,8 +10,8 @@ import pytest
 from anydet.contract.reading.load import load
 from anydet.contract.write import write_predictions
 from anydet.errors import ContractError, EvaluationError
-from anydet.evaluation.coco import evaluate_coco
 from anydet.evaluation.reading import prediction_files, read_parts
+from anydet.evaluation.run import evaluate_coco
 
 IMAGES = 12
 

@@ -11,7 +11,7 @@ from PIL import Image
 from anydet.cli import main
 from anydet.errors import AnydetError
 from anydet.evaluation.reading import read_inputs
-from anydet.evaluation.run import Extras, prepare_evaluators
+from anydet.evaluation.run import AnalysisSettings, run_evaluators
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
 from anydet.report.charts import draw_calibration, draw_charts, draw_confusions, draw_costs
@@ -47,8 +47,9 @@ def axes():
 
 
 def test_every_result_gets_its_chart(files, tmp_path):
-    prepared = prepare_evaluators([read_inputs(*files)], plugins=Plugins(()))
-    drawn = draw_charts(prepared.overview(Extras(resamples=5)), tmp_path / "charts")
+    analysis = AnalysisSettings(resamples=5)
+    run = run_evaluators([read_inputs(*files)], plugins=Plugins(()), analysis=analysis)
+    drawn = draw_charts(run, tmp_path / "charts")
     assert {path.name for path in drawn} == CHARTS
     for path in drawn:
         with Image.open(path) as picture:
@@ -96,7 +97,7 @@ def test_empty_bins_are_not_drawn():
 
 
 def test_without_matplotlib_the_fix_is_named(files, tmp_path, monkeypatch):
-    overview = prepare_evaluators([read_inputs(*files)], ["tide"], plugins=Plugins(())).overview()
+    run = run_evaluators([read_inputs(*files)], ["tide"], plugins=Plugins(()))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(AnydetError, match=r"need the package matplotlib.*\n.*pip install 'anydet\[plot\]'"):
-        draw_charts(overview, tmp_path)
+        draw_charts(run, tmp_path)

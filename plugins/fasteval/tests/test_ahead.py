@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anydet.contract.reading.scanned import scan_predictions
-from anydet.evaluation.coco import evaluate_coco
+from anydet.evaluation.run import evaluate_coco
 from anydet.scanner import COCO_RESULTS, ScannedPredictions, Stop
 from anydet_fasteval.engine import FastEngine
 from anydet_fasteval.scanner import CompiledScanner

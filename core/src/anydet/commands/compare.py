@@ -50,7 +50,7 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     B - A.
     """
     from anydet.evaluation.analysis.comparison import compare
-    from anydet.evaluation.coco import prepare_coco
+    from anydet.evaluation.run import prepare_coco
 
     engine, scanner, dataset = open_data(plugins, flags)
     settings = read_settings(flags)

@@ -20,7 +20,7 @@ from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
     from anydet.evaluation.reading import Inputs
-    from anydet.evaluation.run import Overview
+    from anydet.evaluation.run import EvaluationRun
     from anydet.plugins.manager import Plugins
 
 
@@ -100,7 +100,7 @@ def command(
     """
     from anydet.evaluation.analysis.slices import read_slices
     from anydet.evaluation.explanation.gather import Gathered
-    from anydet.evaluation.run import Extras, prepare_evaluators
+    from anydet.evaluation.run import AnalysisSettings, run_evaluators
 
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
@@ -109,19 +109,19 @@ def command(
         parts = _with_models(parts, models_dir)
     chosen = None if names is None else names.split(",")
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
-    extras = Extras(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
-    overview = prepare_evaluators(parts, chosen, plugins=plugins, engine=engine).overview(extras)
+    analysis = AnalysisSettings(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
+    run = run_evaluators(parts, chosen, plugins=plugins, engine=engine, analysis=analysis)
     if flags["plots_dir"] is not None:
-        _draw(overview, flags["plots_dir"])
+        _draw(run, flags["plots_dir"])
     diagnosis = seen.explain(engine) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
-    write_json({**overview.as_dict(), **explained}, json_path)
+    write_json({**run.as_dict(), **explained}, json_path)
     if json_path != Path("-"):
-        _print_overview(overview, rows)
+        _print_run(run, rows)
         if diagnosis:
             print_diagnosis(diagnosis)
     if not diagnosis:
-        print_hint(overview.metrics.get("coco/AP50"), seen, engine)
+        print_hint(run.metrics.get("coco/AP50"), seen, engine)
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
@@ -136,18 +136,18 @@ def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
         yield replace(part, ground_truth=replace(part.ground_truth, objects=objects))
 
 
-def _draw(overview: Overview, folder: Path) -> None:
+def _draw(run: EvaluationRun, folder: Path) -> None:
     from anydet.report.charts import draw_charts
 
-    for path in draw_charts(overview, folder):
+    for path in draw_charts(run, folder):
         click.echo(f"wrote {path}", err=True)
 
 
-def _print_overview(overview: Overview, rows: int) -> None:
+def _print_run(run: EvaluationRun, rows: int) -> None:
     from anydet.commands.tables import print_result_table
     from anydet.evaluation.tables import format_cell
 
-    for name, result in overview.results.items():
+    for name, result in run.results.items():
         click.echo(f"\n{name}")
         numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
         width = max(map(len, numbers), default=0)
@@ -155,5 +155,5 @@ def _print_overview(overview: Overview, rows: int) -> None:
             click.echo(f"  {metric:<{width}}  {format_cell(value):>8}")
         for table in result.tables:
             print_result_table(table, rows)
-    for name, reason in overview.skipped.items():
+    for name, reason in run.skipped.items():
         click.echo(f"{name}: skipped, {reason}", err=True)

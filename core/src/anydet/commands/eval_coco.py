@@ -98,8 +98,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:
     """An evaluator that all predictions were added to, and the columns that ``--explain`` needs."""
     engine, scanner, dataset = open_data(plugins, flags, ahead=flags["predictions"])
-    from anydet.evaluation.coco import prepare_coco
     from anydet.evaluation.explanation.gather import Gathered
+    from anydet.evaluation.run import prepare_coco
 
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.data.dataset.protocols import Dataset
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
 from anydet.evaluation.counted_annotations import CountedAnnotations
@@ -18,7 +16,6 @@ from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.partial import Counts, PartialResult, join_partial_results
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
-from anydet.evaluation.reading import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
@@ -240,62 +237,3 @@ def coco_keypoint_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
     """The same of the 17 keypoints of COCO's persons; what is registered as ``coco-keypoints``."""
     settings = CocoSettings(iou_type="keypoints")
     return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
-
-
-def prepare_coco(
-    inputs: Iterable[Inputs],
-    settings: CocoSettings | None = None,
-    *,
-    engine: Engine | None = None,
-    dry: bool = False,
-) -> CocoEvaluator:
-    """An evaluator that has seen all inputs; ``result()``, or ``protocol()`` of a dry one, is left to do.
-
-    Raises:
-        AnydetError: as ``inputs.read_parts`` and ``CocoEvaluator.add``.
-    """
-    evaluator: CocoEvaluator | None = None
-    for part in inputs:
-        if evaluator is None:
-            evaluator = CocoEvaluator(
-                part.ground_truth.classes,
-                engine=engine or choose_engine(),
-                settings=settings or CocoSettings(),
-                dry=dry,
-            )
-        evaluator.add(part.detections, part.ground_truth)
-        evaluator.context = part.context
-    if evaluator is None:
-        raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
-    return evaluator
-
-
-def evaluate_coco(
-    dataset: Dataset | Path | str,
-    predictions: PredictionPaths,
-    settings: CocoSettings | None = None,
-    *,
-    box_format: str | None = None,
-    split: str | None = None,
-    max_images: int | None = None,
-    engine: Engine | None = None,
-) -> CocoResult:
-    """COCO's numbers of predictions on a data set; what ``anydet eval-coco`` prints.
-
-    Args:
-        dataset: an open data set, or its path; a COCO annotations file will do.
-        predictions: a file of the contract, or COCO results; or several that share no image, as a folder, a
-            pattern or a list.
-        settings: what is counted; COCO's boxes by default.
-        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
-        split: the split, where ``dataset`` is a path.
-        max_images: only the first so many images of the data set, on both sides.
-        engine: who matches; the best installed one by default.
-
-    Raises:
-        AnydetError: as ``inputs.read_parts`` and ``CocoEvaluator.add``.
-    """
-    engine = engine or choose_engine()
-    limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
-    parts = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
-    return prepare_coco(parts, settings, engine=engine).result()

@@ -1,29 +1,38 @@
-"""All that installed evaluators have to say about predictions; what ``anydet eval`` shows."""
+"""Runs of evaluators: all that are installed and apply, or COCO's metrics with other settings.
+
+The CLI, ``anydet.evaluate`` and the validation of a training all run evaluators through these functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from anydet.data.dataset.protocols import Dataset
 from anydet.errors import EvaluationError
-from anydet.evaluation.analysis.bootstrap import Intervals, find_intervals
-from anydet.evaluation.analysis.precision_recall import PrecisionRecall, trace_curves
-from anydet.evaluation.analysis.slices import Slices, slice_metrics
 from anydet.evaluation.coco import CocoEvaluator, CocoResult
+from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineUser, Evaluator, Result
-from anydet.evaluation.reading import Inputs
+from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.reading import Inputs, PredictionPaths, read_parts
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
 from anydet.version import __version__
 
+if TYPE_CHECKING:
+    from anydet.evaluation.analysis.bootstrap import Intervals
+    from anydet.evaluation.analysis.precision_recall import PrecisionRecall
+    from anydet.evaluation.analysis.slices import Slices
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Overview:
-    """Results by evaluator.
+class EvaluationRun:
+    """Results by evaluator; what ``anydet eval`` prints.
 
     Attributes:
-        results: what each evaluator that applies has found.
+        results: of the evaluators that apply.
         skipped: why the others do not apply.
         context: data set, split, predictions and counts.
     """
@@ -34,7 +43,7 @@ class Overview:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """All numbers as one flat dictionary for a tracker: "coco/AP", "tide/dAP_Loc", ..."""
+        """All metrics as one flat dictionary for a tracker: "coco/AP", "tide/dAP_Loc", ..."""
         return {
             f"{name}/{metric}": value
             for name, result in self.results.items()
@@ -52,13 +61,13 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Extras:
-    """What to find beside COCO's numbers.
+class AnalysisSettings:
+    """What to compute from the matches of COCO's metrics beside the metrics.
 
     Attributes:
-        resamples: for intervals; 0 for none.
-        level: how much of the resamples an interval holds.
-        seed: of the draws.
+        resamples: bootstrap resamples for confidence intervals; 0 for no intervals.
+        level: confidence level of the intervals.
+        seed: of the resamples.
         slices: name -> keys of images.
     """
 
@@ -67,21 +76,19 @@ class Extras:
     seed: int = 0
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is asked for."""
+    def __bool__(self) -> bool:
         return bool(self.resamples or self.slices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Extended:
-    """COCO's numbers with what surrounds them.
+class AnalyzedResult:
+    """COCO's metrics with curves, and with intervals and slices where those were computed.
 
     Attributes:
-        result: the numbers.
+        result: the metrics.
         curves: precision by recall.
-        intervals: where the numbers may lie.
-        slices: the numbers on parts of the images.
+        intervals: confidence intervals of the metrics.
+        slices: the metrics on subsets of the images.
     """
 
     result: CocoResult
@@ -91,7 +98,7 @@ class Extended:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """The numbers; "AP/low" and "AP/high" with intervals, "night/AP" with slices."""
+        """The metrics; "AP/low" and "AP/high" with intervals, "night/AP" with slices."""
         found = dict(self.result.metrics)
         for name, interval in self.intervals.overall.items() if self.intervals else ():
             found |= {f"{name}/low": interval.low, f"{name}/high": interval.high}
@@ -106,7 +113,7 @@ class Extended:
         return (*intervals, *([self.slices.table] if self.slices else ()), *self.result.tables)
 
     def as_dict(self) -> dict[str, Any]:
-        """The result's own, and the rest under its names."""
+        """What the result writes, with "curves", "intervals" and "slices" beside it."""
         found = {**self.result.as_dict(), "curves": self.curves.as_dict()}
         for name, extra in (("intervals", self.intervals), ("slices", self.slices)):
             if extra is not None:
@@ -114,88 +121,147 @@ class Extended:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """Evaluators that have seen all images.
-
-    Attributes:
-        evaluators: those that apply, by name.
-        skipped: why the others do not.
-        context: data set, split, predictions and counts.
-    """
-
-    evaluators: Mapping[str, Evaluator]
-    skipped: Mapping[str, str]
-    context: Mapping[str, Any]
-
-    def overview(self, extras: Extras | None = None) -> Overview:
-        """Their results.
-
-        Raises ``EvaluationError`` where extras are asked for and no evaluator of COCO's numbers is there.
-        """
-        extras = extras or Extras()
-        if extras.wanted and not any(isinstance(one, CocoEvaluator) for one in self.evaluators.values()):
-            raise EvaluationError(
-                f"intervals and slices are of COCO's numbers, not of {', '.join(self.evaluators)}",
-                fix="add coco to --metrics",
-            )
-        results = {name: _result(evaluator, extras) for name, evaluator in self.evaluators.items()}
-        return Overview(results, self.skipped, self.context)
-
-
-def prepare_evaluators(
+def run_evaluators(
     inputs: Iterable[Inputs],
     names: Sequence[str] | None = None,
     *,
+    required: bool = True,
     plugins: Plugins | None = None,
     engine: Engine | None = None,
-) -> Prepared:
-    """Show all inputs to evaluators.
+    analysis: AnalysisSettings | None = None,
+) -> EvaluationRun:
+    """Run registered evaluators on all inputs.
 
     Args:
-        inputs: of ``inputs.read_parts``; parts that share no image.
+        inputs: of ``reading.read_parts``, without an image in common.
         names: registered evaluators, or ``None`` for all default ones that apply.
-        plugins: where to look; the installed ones by default.
-        engine: who matches for COCO's numbers; the best installed one by default.
+        required: whether an evaluator that is named must apply, and one of the default ones; otherwise
+            those that do not apply are skipped, even all of them.
+        plugins: where evaluators come from; the installed ones by default.
+        engine: matches boxes for COCO's metrics; the best installed one by default.
+        analysis: intervals and slices of COCO's metrics.
 
     Raises:
         PluginError: there is no evaluator of that name.
-        EvaluationError: one that is named does not apply, or none does, or there is no image.
+        EvaluationError: a required evaluator does not apply, there is no image, or an analysis has no
+            evaluator of COCO's metrics to work on.
     """
     plugins = plugins or Plugins.from_env()
-    parts = list(inputs)
-    if not parts:
-        raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
+    # All inputs at once: whether an evaluator applies is known when all are read, and `add` of one that
+    # applies to some of the files must also see the images of the others, which lower its numbers.
+    chunks = list(inputs)
+    if not chunks:
+        raise _no_image()
     specs = plugins.specs("evaluators")
     evaluators: dict[str, Evaluator] = {}
     skipped = {}
     for name in names if names is not None else [name for name, spec in specs.items() if spec.default]:
-        evaluator: Evaluator = plugins.load("evaluators", name)(parts[0].ground_truth)
-        reasons = [evaluator.applies(part.detections, part.ground_truth) for part in parts]
+        evaluator: Evaluator = plugins.load("evaluators", name)(chunks[0].ground_truth)
+        reasons = [evaluator.applies(chunk.detections, chunk.ground_truth) for chunk in chunks]
         if None not in reasons:
             skipped[name] = str(reasons[0])
             continue
         if engine is not None and isinstance(evaluator, EngineUser):
             evaluator.use_engine(engine)
-        if isinstance(evaluator, CocoEvaluator):
-            evaluator.context = parts[-1].context
-        for part in parts:
-            evaluator.add(part.detections, part.ground_truth)
+        for chunk in chunks:
+            _add(evaluator, chunk)
         evaluators[name] = evaluator
-    if not evaluators or (names is not None and skipped):
+    if required and (not evaluators or (names is not None and skipped)):
         name, reason = next(iter(skipped.items()))
         raise EvaluationError(f"{name} does not apply: {reason}", fix="name other evaluators with --metrics")
-    return Prepared(evaluators, skipped, parts[-1].context)
+    if analysis and not any(isinstance(one, CocoEvaluator) for one in evaluators.values()):
+        raise EvaluationError(
+            f"intervals and slices are of COCO's metrics, not of {', '.join(evaluators)}",
+            fix="add coco to --metrics",
+        )
+    results = {name: _result(one, analysis or AnalysisSettings()) for name, one in evaluators.items()}
+    return EvaluationRun(results, skipped, chunks[-1].context)
 
 
-def _result(evaluator: Evaluator, extras: Extras) -> Result:
+def prepare_coco(
+    inputs: Iterable[Inputs],
+    settings: CocoSettings | None = None,
+    *,
+    engine: Engine | None = None,
+    dry: bool = False,
+) -> CocoEvaluator:
+    """An evaluator that has seen all inputs, one in memory at a time.
+
+    Its ``result()``, or the ``protocol()`` of a dry one, is left to the caller, as is comparing two of them.
+
+    Raises:
+        AnydetError: as ``reading.read_parts`` and ``CocoEvaluator.add``.
+    """
+    evaluator: CocoEvaluator | None = None
+    for chunk in inputs:
+        if evaluator is None:
+            evaluator = CocoEvaluator(
+                chunk.ground_truth.classes,
+                engine=engine or choose_engine(),
+                settings=settings or CocoSettings(),
+                dry=dry,
+            )
+        _add(evaluator, chunk)
+    if evaluator is None:
+        raise _no_image()
+    return evaluator
+
+
+def evaluate_coco(
+    dataset: Dataset | Path | str,
+    predictions: PredictionPaths,
+    settings: CocoSettings | None = None,
+    *,
+    box_format: str | None = None,
+    split: str | None = None,
+    max_images: int | None = None,
+    engine: Engine | None = None,
+) -> CocoResult:
+    """COCO's metrics of predictions on a data set; what ``anydet eval-coco`` prints.
+
+    Args:
+        dataset: an open data set, or its path; a COCO annotations file will do.
+        predictions: a file of the contract, or COCO results; or several that share no image, as a folder, a
+            pattern or a list.
+        settings: what is counted; COCO's boxes by default.
+        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        split: the split, where ``dataset`` is a path.
+        max_images: only the first so many images of the data set, on both sides.
+        engine: matches detections; the best installed one by default.
+
+    Raises:
+        AnydetError: as ``reading.read_parts`` and ``CocoEvaluator.add``.
+    """
+    engine = engine or choose_engine()
+    limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
+    parts = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
+    return prepare_coco(parts, settings, engine=engine).result()
+
+
+def _add(evaluator: Evaluator, chunk: Inputs) -> None:
+    evaluator.add(chunk.detections, chunk.ground_truth)
+    if isinstance(evaluator, CocoEvaluator):
+        # The last chunk's context counts the images that no file mentions, and names all files.
+        evaluator.context = chunk.context
+
+
+def _no_image() -> EvaluationError:
+    return EvaluationError("nothing to evaluate: no image was added", fix="add images first")
+
+
+def _result(evaluator: Evaluator, analysis: AnalysisSettings) -> Result:
     if not isinstance(evaluator, CocoEvaluator):
         return evaluator.result()
+    # Imported here because `eval-coco` imports this module, too, analyzes nothing, and should start quickly.
+    from anydet.evaluation.analysis.bootstrap import find_intervals
+    from anydet.evaluation.analysis.precision_recall import trace_curves
+    from anydet.evaluation.analysis.slices import slice_metrics
+
     result = evaluator.result()
     intervals = None
-    if extras.resamples:
+    if analysis.resamples:
         intervals = find_intervals(
-            evaluator, resamples=extras.resamples, level=extras.level, seed=extras.seed
+            evaluator, resamples=analysis.resamples, level=analysis.level, seed=analysis.seed
         )
-    slices = slice_metrics(evaluator, extras.slices) if extras.slices else None
-    return Extended(result, trace_curves(result), intervals, slices)
+    slices = slice_metrics(evaluator, analysis.slices) if analysis.slices else None
+    return AnalyzedResult(result, trace_curves(result), intervals, slices)

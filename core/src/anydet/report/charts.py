@@ -13,7 +13,7 @@ import numpy as np
 
 from anydet.contract.write import new_file
 from anydet.errors import AnydetError
-from anydet.evaluation.run import Extended, Overview
+from anydet.evaluation.run import AnalyzedResult, EvaluationRun
 from anydet.evaluation.tables import Table
 from anydet.report.palette import PALETTE
 
@@ -26,11 +26,11 @@ _MOST_CLASSES = 100
 """Classes that a confusion matrix has room to name."""
 
 
-def draw_charts(overview: Overview, folder: Path) -> list[Path]:
+def draw_charts(run: EvaluationRun, folder: Path) -> list[Path]:
     """Draw all that the results hold.
 
     Args:
-        overview: of ``evaluation.overview``.
+        run: what ``evaluation.run.run_evaluators`` gave.
         folder: where files go, named by evaluator and chart; made where it is missing.
 
     Returns:
@@ -38,7 +38,7 @@ def draw_charts(overview: Overview, folder: Path) -> list[Path]:
     """
     figure_class = import_figure()
     files = []
-    for name, chart, draw, size in _charts(overview):
+    for name, chart, draw, size in _charts(run):
         figure = figure_class(figsize=size, layout="constrained")
         axes = figure.subplots()
         axes.spines[["top", "right"]].set_visible(False)
@@ -50,9 +50,9 @@ def draw_charts(overview: Overview, folder: Path) -> list[Path]:
     return files
 
 
-def draw_precision_recall(axes: Axes, extended: Extended) -> None:
+def draw_precision_recall(axes: Axes, analyzed: AnalyzedResult) -> None:
     """Mean curves, one an IoU threshold; the first one is labeled with its AP."""
-    curves = extended.curves
+    curves = analyzed.curves
     for i, (iou, curve) in enumerate(curves.by_iou.items()):
         share = i / max(1, len(curves.by_iou) - 1)
         axes.plot(curves.recall, curve, color=_BLUE, alpha=1 - 0.8 * share, linewidth=2.2 - 1.2 * share)
@@ -71,11 +71,11 @@ def draw_precision_recall(axes: Axes, extended: Extended) -> None:
     axes.grid(alpha=0.25)
 
 
-def draw_intervals(axes: Axes, extended: Extended) -> None:
+def draw_intervals(axes: Axes, analyzed: AnalyzedResult) -> None:
     """A dot and a bar a number."""
-    if extended.intervals is None:
+    if analyzed.intervals is None:
         return
-    known = [(k, v) for k, v in extended.intervals.overall.items() if v.low is not None]
+    known = [(k, v) for k, v in analyzed.intervals.overall.items() if v.low is not None]
     for place, (name, one) in enumerate(reversed(known)):
         if one.value is None or one.low is None or one.high is None:
             continue
@@ -83,7 +83,7 @@ def draw_intervals(axes: Axes, extended: Extended) -> None:
         axes.plot([one.value], [place], "o", color=_BLUE)
         axes.annotate(f"{one.value:.3f}", (one.value, place), (0, 5), textcoords="offset points", fontsize=8)
         axes.text(-0.02, place, name, ha="right", va="center")
-    axes.set(yticks=[], xlim=(0, 1), title=extended.intervals.tables[0].title)
+    axes.set(yticks=[], xlim=(0, 1), title=analyzed.intervals.tables[0].title)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
 
@@ -144,9 +144,9 @@ _DRAWN: dict[str, tuple[str, Callable[[Axes, Table], None], tuple[float, float]]
 }
 
 
-def _charts(overview: Overview) -> Iterator[tuple[str, str, Callable[[Any], None], tuple[float, float]]]:
-    for name, result in overview.results.items():
-        if isinstance(result, Extended):
+def _charts(run: EvaluationRun) -> Iterator[tuple[str, str, Callable[[Any], None], tuple[float, float]]]:
+    for name, result in run.results.items():
+        if isinstance(result, AnalyzedResult):
             if result.curves.by_iou:
                 yield name, "precision-recall", _with(draw_precision_recall, result), (7, 5)
             if result.intervals is not None:

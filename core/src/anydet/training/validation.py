@@ -15,7 +15,8 @@ from torch import nn
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
 from anydet.evaluation import compatibility
-from anydet.evaluation.evaluator import Evaluator
+from anydet.evaluation.reading import Inputs
+from anydet.evaluation.run import run_evaluators
 from anydet.plugins.manager import Plugins
 from anydet.prediction.pipeline import predict_checked, predict_chunks
 from anydet.training.batches.loading import TrainingLoader
@@ -91,14 +92,13 @@ class Validator:
         predictions = [prediction for _, prediction in sorted(found, key=lambda pair: pair[0])]
         detections = to_columns(predictions, self.task.classes.names)
         compatibility.check_class_ids(detections, len(self.task.classes))
-        metrics: dict[str, float] = {}
-        for name in self.task.evaluators:
-            evaluator: Evaluator = self.plugins.load("evaluators", name)(self.ground_truth)
-            if evaluator.applies(detections, self.ground_truth) is None:
-                evaluator.add(detections, self.ground_truth)
-                numbers = evaluator.result().metrics
-                metrics |= {k: math.nan if v is None else float(v) for k, v in numbers.items()}
-        return metrics
+        inputs = Inputs(detections, self.ground_truth, context={}, warnings=())
+        run = run_evaluators([inputs], self.task.evaluators, required=False, plugins=self.plugins)
+        return {
+            name: math.nan if value is None else float(value)
+            for result in run.results.values()
+            for name, value in result.metrics.items()
+        }
 
     @cached_property
     def ground_truth(self) -> GroundTruthColumns:

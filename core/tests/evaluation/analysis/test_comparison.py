@@ -89,7 +89,7 @@ def test_few_images_have_differences_and_nothing_else(columns, crowd, tmp_path):
         path.write_text(json.dumps(value))
     arguments = ["compare", paths[1], paths[1], "--dataset", paths[0], "--resamples", "5"]
     done = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
-    assert "AP: too little to measure on" in done.stdout
+    assert "AP: not enough ground truth to compare" in done.stdout
 
 
 def test_other_images_or_settings_are_not_compared(columns, crowd):

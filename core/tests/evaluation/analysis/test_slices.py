@@ -110,4 +110,4 @@ def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
     assert "AP/low" not in shown.stdout
     wrong = CliRunner().invoke(main, [*map(str, arguments), "--metrics", "tide"], obj=Plugins(()))
     assert wrong.exit_code == 1
-    assert "intervals and slices are of COCO's numbers, not of tide" in wrong.stderr
+    assert "intervals and slices are of COCO's metrics, not of tide" in wrong.stderr
