@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt
 LIGHT  := -e core -e plugins/toy
-ALL    := $(LIGHT) -e plugins/onnxruntime -e plugins/rtdetr_pose -e plugins/adaptivestream -e plugins/fasterrcnn_multitask -r requirements-dev.txt
+ALL    := $(LIGHT) -e plugins/bop -e plugins/delftbikes -e plugins/onnxruntime -e plugins/rtdetr_pose -e plugins/adaptivestream -e plugins/fasterrcnn_multitask -r requirements-dev.txt
 BUILT  := -e plugins/fasteval
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 

@@ -21,8 +21,8 @@ from collections.abc import Callable
 import torch
 from transformers import RTDetrImageProcessor, RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.training.batches.samples import sample_of
+from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs
 from anydet_rtdetr_pose.build import chosen_matcher
 from anydet_rtdetr_pose.inputs import model_input

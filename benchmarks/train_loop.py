@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.plugins.manager import Plugins
 from anydet.training.batches.samples import sample_of
 from anydet.training.config.settings import TrainSettings
@@ -34,6 +33,7 @@ from anydet.training.numerics.rng import seed_everything
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
 from anydet.types import AdapterSettings
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
 
 WARM_UP = 3
 """Steps before the clock starts."""

@@ -82,7 +82,7 @@ def test_every_number_of_states_poses_and_whole_images_is_explained():
     truth = GroundTruthColumns(("a",), sizes, one, labels, ClassTable(("cat",)), "test", about=about)
     for name in ("states", "presence", "pose", "semantic", "image-class"):
         named = truth if name == "presence" else replace(truth, state_names=("<state>",))
-        evaluator = Plugins(()).load("evaluators", name)(named)
+        evaluator = Plugins.from_env().load("evaluators", name)(named)
         assert evaluator.applies(found, truth) is None
         evaluator.add(found, truth)
         explained = re.findall(r"`([^`]+)`", part_of(name))

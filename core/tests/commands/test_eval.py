@@ -159,3 +159,50 @@ def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
     for name in names:
         ours, theirs = (run.results[name].as_dict() for run in (one, many))
         assert {**ours, "protocol": None} == {**theirs, "protocol": None}
+
+
+def test_object_models_need_a_format_that_reads_them(run, files, tmp_path):
+    done = run("--dataset", files[0], "--predictions", files[1], "--models", tmp_path)
+    assert done.exit_code == 1
+    assert "no installed data set format reads object models" in done.stderr
+    assert "pip install anydet-bop" in done.stderr
+
+
+CUBES = """
+import numpy as np
+from anydet.plugins import DatasetSpec, hookimpl
+from anydet.types import ObjectModel
+
+
+class Cubes:
+    name = "cubes"
+
+    def matches(self, path):
+        return False
+
+    def open(self, path, split, images):
+        raise AssertionError("matches nothing")
+
+    def read_models(self, folder):
+        return {1: ObjectModel(folder.name, np.eye(3), 1.0, np.eye(4)[None])}
+
+
+FORMAT = Cubes()
+
+
+@hookimpl
+def register_datasets(register):
+    register(DatasetSpec("cubes", "cubes_plugin:FORMAT"))
+"""
+
+
+def test_object_models_are_read_by_any_format_that_can(files, tmp_path, monkeypatch):
+    (tmp_path / "cubes_plugin.py").write_text(CUBES)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins([EntryPoint("cubes", "cubes_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--metrics", "coco", "--models"]
+    done = CliRunner().invoke(main, [*map(str, arguments), "dog"], obj=plugins)
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(main, [*map(str, arguments), "horse"], obj=plugins)
+    assert done.exit_code == 1
+    assert "classes cat, dog and objects 1: which is which?" in done.stderr

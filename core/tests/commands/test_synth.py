@@ -10,9 +10,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands.synth import command
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.opening import open_dataset
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 
 
@@ -34,47 +32,13 @@ def test_it_writes_scenes_and_says_where_and_what_next(layout, tmp_path):
     assert all(np.array_equal(a.image(), b.image()) for a, b in zip(opened, wanted, strict=True))
 
 
-def test_bicycles_of_several_splits_lie_in_one_folder(tmp_path):
-    for split, seed in (("train", 1), ("val", 2)):
-        run = synth(
-            "--scene", "bikes", "--out", tmp_path, "--images", 2, "--size", "64x48", "--seed", seed,
-            "--split", split,
-        )  # fmt: skip
-        assert run.exit_code == 0, run.output
-        opened, wanted = open_dataset(tmp_path, split), SyntheticBikes(2, seed, (64, 48))
-        assert all(np.array_equal(a.image(), b.image()) for a, b in zip(opened, wanted, strict=True))
-    again = synth("--scene", "bikes", "--out", tmp_path, "--images", 1, "--split", "val")
-    assert again.exit_code == 1
-    assert "val_annotations.json: already there" in again.stderr
-
-
-@pytest.mark.parametrize("layout", ["bop", "yolo"])
-def test_solids_are_written_with_poses_that_can_be_read(layout, tmp_path):
-    run = synth(
-        "--scene", "pose", "--format", layout, "--out", tmp_path / "new", "--images", 2, "--size", "64x48"
-    )
-    assert run.exit_code == 0, run.output
-    assert f"anydet check-dataset {tmp_path / 'new'} --split val" in run.stderr
-    opened, wanted = open_dataset(tmp_path / "new"), PoseScenes(2, 0, (64, 48))
-    for here, there in zip(opened, wanted, strict=True):
-        assert np.array_equal(here.image(), there.image())
-        assert np.allclose(here.labels.poses.rotations, there.labels.poses.rotations)
-
-
 def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
-    run = synth("--scene", "bikes", "--format", "yolo", "--out", tmp_path / "new")
+    run = synth("--scene", "segmentation", "--format", "yolo", "--out", tmp_path / "new")
     assert run.exit_code == 2
-    assert "--scene bikes cannot be written as yolo, only delftbikes, coco" in run.stderr
+    assert "--scene segmentation cannot be written as yolo, only class-masks" in run.stderr
 
 
-def test_objects_is_the_maximum_of_solids_in_a_scene(tmp_path):
-    def count(*more):
-        out = tmp_path / f"new{len(more)}"
-        run = synth("--scene", "pose", "--out", out, "--images", 6, "--size", "96x96", *more)
-        assert run.exit_code == 0, run.output
-        return [len(record.labels) for record in open_dataset(out)]
-
-    assert max(count()) <= 4 < max(count("--objects", 12))
+def test_shapes_have_no_number_of_objects_to_choose(tmp_path):
     run = synth("--out", tmp_path / "shapes", "--objects", 2)
     assert run.exit_code == 2
     assert "--scene shapes has no --objects" in run.stderr

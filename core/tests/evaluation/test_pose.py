@@ -1,15 +1,13 @@
-"""The pose evaluator: closed forms, BOP's recall written out, and the objects of a public set."""
+"""The pose evaluator: closed forms, and BOP's recall written out."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anydet.data.dataset.columns import boxes_only
-from anydet.data.objects import read_models
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop
 from anydet.evaluation.partial import take_images
@@ -328,68 +326,3 @@ def test_how_images_are_split_changes_nothing():
         parts[0].result()
     with pytest.raises(EvaluationError, match="cannot be merged"):
         whole.merge(PoseEvaluator(truth.classes))
-
-
-@pytest.fixture(scope="module")
-def public_set(shared_data):
-    """True poses of a public set, their objects, and the classes' models."""
-    folder = shared_data / "pose6d"
-    models = read_models(folder)
-    poses, ids, image = [], [], []
-    for number, entries in enumerate(json.loads((folder / "scene_gt.json").read_text()).values()):
-        for entry in entries:
-            rotation = np.array(entry["cam_R_m2c"], np.float64).reshape(3, 3)
-            poses.append(pose(rotation, np.array(entry["cam_t_m2c"]) / 1000))
-            ids.append(entry["obj_id"])
-            image.append(number)
-    return np.array(poses), np.array(ids), np.array(image), models
-
-
-def test_a_public_set_shows_177_degrees_on_its_symmetric_object_unless_symmetry_counts(public_set):
-    poses, _, image, models = public_set
-    wrench = np.ones(len(poses), np.int64)  # object 1, put where the set has its 41 poses
-    tilt = pose(_turn(models[1].symmetries[1], 3.0), np.zeros(3))
-    estimated = poses @ models[1].symmetries[1] @ tilt
-    aware = measured(*scene(poses, estimated, models=models, image=image, class_ids=wrench))
-    assert aware["rotation_without_symmetry_deg_mean"] == pytest.approx(177.0, abs=1e-3)
-    assert aware["rotation_deg_mean"] == pytest.approx(3.0, abs=1e-3)
-    assert aware["5deg_5cm"] == 1.0
-
-
-def _turn(symmetry, degrees):
-    """A turn back around the axis of a half turn."""
-    values, vectors = np.linalg.eigh((symmetry[:3, :3] + symmetry[:3, :3].T) / 2)
-    x, y, z = vectors[:, np.argmax(values)]
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(degrees)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-def test_all_poses_of_a_public_set_have_the_numbers_of_a_known_shift(public_set):
-    poses, ids, image, models = public_set
-    moved = np.array(poses)
-    moved[:, 2, 3] += 0.004
-    metrics = measured(*scene(poses, moved, models=models, image=image, class_ids=ids))
-    assert len(poses) == 41
-    assert metrics["match_rate"] == 1.0
-    assert metrics["rotation_deg_mean"] == pytest.approx(0.0, abs=1e-4)
-    assert metrics["depth_m_mean"] == pytest.approx(0.004)
-    diameters = np.array([models[i].diameter_m for i in ids])
-    assert metrics["ADD_0.1d"] == pytest.approx(np.mean(diameters > 0.04))
-    assert metrics["ADD_AUC"] == pytest.approx(0.96, abs=1e-6)
-    below = [np.mean(t * diameters > 0.004) for t in np.arange(0.05, 0.51, 0.05)]
-    assert metrics["AR_MSSD"] == pytest.approx(np.mean(below), abs=0.01)
-
-
-def test_any_symmetric_pose_of_a_public_set_is_a_perfect_one(public_set):
-    poses, ids, image, models = public_set
-    rng = np.random.default_rng(0)
-    motions = {i: Shape.of(model).motions for i, model in models.items()}
-    turned = np.array(
-        [one @ motions[i][rng.integers(len(motions[i]))] for one, i in zip(poses, ids, strict=True)]
-    )
-    metrics = measured(*scene(poses, turned, models=models, image=image, class_ids=ids))
-    for name in ("5deg_5cm", "AR_MSSD", "AR_MSPD", "projection_5px"):
-        assert metrics[name] == 1.0, name
-    assert metrics["rotation_deg_mean"] < 1e-4
-    assert metrics["rotation_without_symmetry_deg_mean"] > 30

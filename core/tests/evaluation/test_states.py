@@ -1,4 +1,4 @@
-"""States of parts and the protocol of DelftBikes."""
+"""States of detected objects."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 
 from anydet.errors import EvaluationError
-from anydet.evaluation.delftbikes import DelftBikesEvaluator, delftbikes_evaluator
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
 from anydet.evaluation.partial import take_images
 from anydet.evaluation.states import StateEvaluator, state_evaluator, state_names
-from anydet.types import ClassTable
 
 STATES = ("intact", "damaged", "absent", "occluded")
 SIDE = 100
@@ -134,12 +132,11 @@ def test_ap_of_a_part_in_a_state_is_that_of_pycocotools_with_a_category_for_each
     assert [row[1] for row in result.tables[-1].rows] == pytest.approx(plain.tolist())
 
 
-@pytest.mark.parametrize("build", [state_evaluator, delftbikes_evaluator])
-def test_how_images_are_split_changes_nothing(columns, build):
+def test_how_images_are_split_changes_nothing(columns):
     detections, truth = with_states(random_scene(np.random.default_rng(5)), columns)
-    whole = build(truth)
+    whole = state_evaluator(truth)
     whole.add(detections, truth)
-    parts = [build(truth) for _ in range(2)]
+    parts = [state_evaluator(truth) for _ in range(2)]
     for image in (4, 0, 2, 5, 1, 3):
         parts[image % 2].add(*take_images(detections, truth, np.array([image])))
     parts[1].merge(parts[0])
@@ -177,56 +174,13 @@ def test_without_states_the_reason_is_told(columns):
     assert evaluator.applies(replace(detections, states=None), truth) == "the predictions have no states"
     stateless = replace(truth, labels=replace(truth.labels, states=None))
     assert evaluator.applies(detections, stateless) == "the data set has no states"
-    assert "absent" in delftbikes_evaluator(truth).applies(detections, truth)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_delftbikes_is_pycocotools_without_absent_parts(seed, columns, reference, engine):
-    problem = random_scene(np.random.default_rng(seed))
-    detections, truth = with_states(problem, columns)
-    evaluator = DelftBikesEvaluator(truth.classes, engine=engine)
-    assert evaluator.applies(detections, truth) is None
-    evaluator.add(detections, truth)
-    result = evaluator.result()
-    annotations = [row for row in problem[0]["annotations"] if row["state"] != 2]
-    found = [row for row in problem[1] if row["state"] != 2]
-    run = reference(({**problem[0], "annotations": annotations}, found), "bbox")
-    every = reference(problem, "bbox")
-    names = [name for name in result.metrics if not name.startswith("all_states_")]
-    got = [-1 if result.metrics[name] is None else result.metrics[name] for name in names]
-    assert got == pytest.approx(run.stats.tolist())
-    assert result.metrics["all_states_AP"] == pytest.approx(every.stats[0])
-    assert result.metrics["AP"] != result.metrics["all_states_AP"]
-
-
-def test_an_image_without_detections_lowers_recall(columns):
-    annotations = [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 1, 2)]
-    detections, truth = with_states(scene(annotations, [(1, 0, 0, 0, 0.9)], images=2), columns)
-    evaluator = delftbikes_evaluator(truth)
-    evaluator.add(detections, truth)
-    assert evaluator.result().metrics["AR100"] == pytest.approx(0.5)
-
-
-def test_the_state_of_absent_parts_is_found_by_name(columns):
-    _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
-    assert delftbikes_evaluator(replace(truth, state_names=("absent", "there"))).absent == 0
-    assert delftbikes_evaluator(replace(truth, state_names=())).absent == 2
-
-
-def test_parts_of_delftbikes_have_its_states_where_nobody_names_them(columns):
-    _, truth = with_states(scene([(1, 0, 0, 1)], []), columns)
-    bikes = replace(truth, state_names=(), classes=ClassTable(("bell", "saddle")))
-    assert state_names(bikes) == STATES
-    odd = replace(bikes, labels=replace(truth.labels, states=np.array([4])))
-    assert state_names(odd) == ("0", "1", "2", "3", "4")
-
-
-@pytest.mark.parametrize("build", [state_evaluator, delftbikes_evaluator])
-def test_another_engine_gives_the_same_numbers_and_is_named(columns, build, engine, reference_engine):
+def test_another_engine_gives_the_same_numbers_and_is_named(columns, engine, reference_engine):
     detections, truth = with_states(random_scene(np.random.default_rng(9)), columns)
     found = []
     for one in (reference_engine, engine):
-        evaluator = build(truth)
+        evaluator = state_evaluator(truth)
         assert isinstance(evaluator, EngineUser)
         evaluator.use_engine(one)
         evaluator.add(detections, truth)

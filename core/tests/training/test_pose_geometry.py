@@ -17,14 +17,10 @@ pytest.importorskip("torch")
 
 import torch
 
-from anydet.data.bopwriter import write_bop
-from anydet.data.opening import open_dataset
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.data.record.letterbox import Letterbox
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop, HorizontalFlip, Resize
-from anydet.data.sidecarwriter import write_posed_yolo
 from anydet.geometry.cameras import translation_m
 from anydet.geometry.pose_errors import project
 from anydet.geometry.poses import resolve
@@ -32,7 +28,6 @@ from anydet.geometry.rotations import matrix_to_rot6d, random_rotation
 from anydet.training.batches import transforms
 from anydet.training.batches.augment import Augmentation
 from anydet.training.batches.sample import Sample
-from anydet.training.batches.samples import sample_of
 from anydet.training.config.settings import TrainSettings
 from anydet.types import ImagePredictions, Intrinsics, Poses
 
@@ -189,23 +184,3 @@ def projected_centers(one):
     """(N, 1, 3) keypoints: the projected origin of each object."""
     spots = project(one.translations_m.numpy(), CAMERA)
     return torch.from_numpy(np.concatenate([spots, np.full((len(spots), 1), 2.0)], axis=1))[:, None].float()
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The same scenes in memory, as BOP and as YOLO with sidecars."""
-    root, scenes = tmp_path_factory.mktemp("scenes"), PoseScenes(3, seed=4, image_wh=(64, 48))
-    write_bop(scenes, root / "bop", "train")
-    write_posed_yolo(scenes, root / "yolo", "train")
-    return {"memory": scenes, "bop": open_dataset(root / "bop"), "yolo": open_dataset(root / "yolo")}
-
-
-@pytest.mark.parametrize("layout", ["bop", "yolo"])
-def test_samples_have_the_poses_of_any_layout(layout, written):
-    for record, wanted in zip(written[layout], written["memory"], strict=True):
-        here, there = sample_of(record), sample_of(wanted)
-        for name in ("image", "boxes", "class_ids", "rotations", "translations_m", "intrinsics"):
-            torch.testing.assert_close(getattr(here, name), getattr(there, name), rtol=0, atol=1e-5)
-        if layout == "bop":
-            assert torch.equal(here.masks, there.masks)
-        assert np.allclose(recovered(here), wanted.labels.poses.translations_m, rtol=0, atol=1e-6)

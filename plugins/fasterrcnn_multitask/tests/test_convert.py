@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
+from anydet import open_dataset
 from anydet.cli import main
-from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.dataset.part_states import PART_STATES
-from anydet.data.delftbikeswriter import write_delftbikes
-from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, OptionError
+from anydet_delftbikes.parts import PARTS, STATES
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
+from anydet_delftbikes.writing import write_delftbikes
 from anydet_fasterrcnn_multitask.convert import convert_to_coco
 from anydet_fasterrcnn_multitask.environment import VARIABLES, read_env, read_variables
 from anydet_fasterrcnn_multitask.prepare import prepare

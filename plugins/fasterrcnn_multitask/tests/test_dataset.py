@@ -10,9 +10,9 @@ pytest.importorskip("torchvision")
 
 from torchvision.transforms.functional import to_tensor as torchvision_to_tensor
 
-from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.delftbikeswriter import write_delftbikes
 from anydet.errors import DatasetError
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
+from anydet_delftbikes.writing import write_delftbikes
 from anydet_fasterrcnn_multitask.convert import convert_to_coco
 from anydet_fasterrcnn_multitask.dataset import BikePartsDataset, build_loaders, collate, to_tensor
 

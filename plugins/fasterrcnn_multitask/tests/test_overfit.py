@@ -8,9 +8,9 @@ pytest.importorskip("torch")
 
 from tinyrun import tiny_run
 
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.record.pixels import ImageArray
 from anydet.types import AdapterSettings
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
 from anydet_fasterrcnn_multitask.adapter import FasterRCNNMultiTask
 
 _PAINTED = {}

@@ -10,11 +10,11 @@ from hypothesis.extra.numpy import arrays
 
 pytest.importorskip("torch")
 
-from anydet.data.bikeparts import PARTS
-from anydet.data.bikes.dataset import SyntheticBikes
-from anydet.data.delftbikeswriter import write_delftbikes
-from anydet.data.opening import open_dataset
+from anydet import open_dataset
 from anydet.errors import DatasetError, OptionError
+from anydet_delftbikes.parts import PARTS
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
+from anydet_delftbikes.writing import write_delftbikes
 from anydet_fasterrcnn_multitask.split import split_annotations, state_labels
 from anydet_fasterrcnn_multitask.stratification import stratification_error, stratify
 

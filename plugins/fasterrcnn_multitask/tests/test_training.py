@@ -10,8 +10,6 @@ torch = pytest.importorskip("torch")
 
 from tinyrun import TINY, tiny_run
 
-from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
@@ -21,6 +19,8 @@ from anydet.training.batches.samples import sample_of
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.config.resolve import resolve
 from anydet.types import AdapterSettings
+from anydet_delftbikes.parts import PARTS, STATES
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
 from anydet_fasterrcnn_multitask.adapter import BEST, FasterRCNNMultiTask
 from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.saved import NAME, save_state

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from anydet.data.bikes.dataset import SyntheticBikes
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
 from anydet_fasterrcnn_multitask.adapter import FasterRCNNMultiTask
 
 TINY = {

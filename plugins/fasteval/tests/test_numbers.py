@@ -92,8 +92,12 @@ def test_numbers_at_the_borders_have_the_bits_of_float(
         assert found.scores.tobytes() == np.array([float(text)]).tobytes()
 
 
-@pytest.mark.parametrize("text", ["1e309", "-1.7976931348623159e308", "1e99999999999999999999", "1" + "0" * 400])
-def test_what_no_double_holds_is_left_to_the_slow_path(text: str, tmp_path: Path, scanner: CompiledScanner) -> None:
+@pytest.mark.parametrize(
+    "text", ["1e309", "-1.7976931348623159e308", "1e99999999999999999999", "1" + "0" * 400]
+)
+def test_what_no_double_holds_is_left_to_the_slow_path(
+    text: str, tmp_path: Path, scanner: CompiledScanner
+) -> None:
     path = tmp_path / "results.json"
     path.write_text(f'[{{"image_id":1,"category_id":1,"bbox":[0,0,1,1],"score":{text}}}]')
     found = scanner.coco_results(path)

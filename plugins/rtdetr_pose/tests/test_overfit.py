@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
 from anydet.types import AdapterSettings
+from anydet_bop.scenes.dataset import PoseScenes
 
 SETTINGS = TrainSettings(
     batch_size=4,

@@ -12,11 +12,11 @@ pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
 from torch import nn
 
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.cameras import translation_m
 from anydet.geometry.poses import resolve
 from anydet.training.batches.samples import sample_of
+from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Architecture, Inputs
 from anydet_rtdetr_pose.inputs import fit
 from anydet_rtdetr_pose.outputs import Outputs

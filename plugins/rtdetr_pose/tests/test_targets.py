@@ -6,9 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.training.batches.samples import sample_of
 from anydet.training.batches.transforms import crop, hflip
+from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Inputs
 from anydet_rtdetr_pose.inputs import fit, prepare
 from anydet_rtdetr_pose.recovery import projected_px, translation_m

@@ -7,12 +7,12 @@ from typing import Any
 
 from tinymodel import MODEL
 
-from anydet.data.posescenes.dataset import PoseScenes
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
+from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.adapter import RTDETRPose
 
 TINY = {"model": MODEL, "image_size": [96, 64], "num_queries": 12, "num_denoising": 8}

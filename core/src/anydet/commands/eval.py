@@ -106,7 +106,7 @@ def command(
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
     if models_dir is not None:
-        parts = _with_models(parts, models_dir)
+        parts = _with_models(parts, models_dir, plugins)
     chosen = None if names is None else names.split(",")
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
     analysis = AnalysisSettings(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
@@ -124,13 +124,14 @@ def command(
         print_hint(run.metrics.get("coco/AP50"), seen, engine)
 
 
-def _with_models(parts: Iterable[Inputs], folder: Path) -> Iterator[Inputs]:
+def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Iterator[Inputs]:
     """Join the object models of a folder to the ground truth."""
     from dataclasses import replace
 
-    from anydet.data.objects import join_models, read_models
+    from anydet.data.object_models import join_models
+    from anydet.plugins.formats import object_model_format
 
-    models = read_models(folder)
+    models = object_model_format(plugins).read_models(folder)
     for part in parts:
         objects = join_models(models, part.ground_truth.classes)
         yield replace(part, ground_truth=replace(part.ground_truth, objects=objects))

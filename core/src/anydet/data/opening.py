@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 BUILTIN = (
     ("dataset.json", "anydet.data.dataset_json:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
-    ("delftbikes", "anydet.data.delftbikes:FORMAT", "DelftBikes parts with states, as published"),
     ("coco-panoptic", "anydet.data.coco.panoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
     ("coco-semantic", "anydet.data.coco.semantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),
     ("class-masks", "anydet.data.class_masks.folder:FORMAT", "images/<split> beside masks/<split>/*.png"),
-    ("bop", "anydet.data.bop:FORMAT", "BOP scenes: <split>/000000/scene_gt.json beside rgb/, and models/"),
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""

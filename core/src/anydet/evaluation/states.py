@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.data.bikeparts import PARTS, STATES
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
 from anydet.evaluation.coco import CocoEvaluator
@@ -207,12 +206,10 @@ def state_evaluator(ground_truth: GroundTruthColumns) -> StateEvaluator:
 
 
 def state_names(ground_truth: GroundTruthColumns) -> tuple[str, ...]:
-    """The data set's names of states; those of DelftBikes for its parts; else "0" to "3" or more."""
-    most = int(_true_states(ground_truth).max(initial=-1)) + 1
+    """The data set's names of states; "0" to "3" or more where it has none."""
     if ground_truth.state_names:
         return ground_truth.state_names
-    if most <= len(STATES) and set(PARTS).issuperset(ground_truth.classes.names):
-        return STATES
+    most = int(_true_states(ground_truth).max(initial=-1)) + 1
     return tuple(map(str, range(max(_UNNAMED_STATES, most))))
 
 

@@ -22,12 +22,6 @@ _EVALUATORS = (
         "states:state_evaluator",
         "states: accuracy, macro-F1, confusion, AP of a class in a state",
     ),
-    ("delftbikes", "delftbikes:delftbikes_evaluator", "COCO's numbers of boxes without absent parts"),
-    (
-        "presence",
-        "presence:presence_evaluator",
-        "which parts an image has: AP, AUROC, accuracy beside the majority's",
-    ),
     (
         "pose",
         "pose:pose_evaluator",

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from anydet.data.bikeparts import PARTS, STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
@@ -22,6 +21,7 @@ from anydet.training.checkpoints.checkpoint import load_weights
 from anydet.training.launch.launch import is_main_process
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet_delftbikes.parts import PARTS, STATES
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture
 from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.environment import read_variables

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from anydet.data.bikeparts import STATES
 from anydet.errors import TrainingError
+from anydet_delftbikes.parts import STATES
 
 Backbone: TypeAlias = Literal["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_320_fpn", "resnet18_fpn"]
 Norm: TypeAlias = Literal["frozen", "batch", "group"]

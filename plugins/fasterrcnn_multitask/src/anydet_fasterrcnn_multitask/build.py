@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from anydet.data.bikeparts import STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError
 from anydet.training.run import Run
 from anydet.types import ClassTable
+from anydet_delftbikes.parts import STATES
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture, Norm, scaled_anchors
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor

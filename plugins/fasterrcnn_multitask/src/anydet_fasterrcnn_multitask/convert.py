@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from anydet.contract.write import new_file
-from anydet.data.bikeparts import CLASSES, STATES
-from anydet.data.delftbikesfile import Box, Entry, Part, find_flaw, read_entries
 from anydet.data.record.pixels import ImageFile
 from anydet.errors import DatasetError, ImageError
 from anydet.types import Size
+from anydet_delftbikes.annotations import Box, Entry, Part, find_flaw, read_entries
+from anydet_delftbikes.parts import CLASSES, STATES
 
 OUTSIDE_PX = 1.0
 """Pixels by which a box may leave its image unnoticed: annotation tools round."""

@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 
 from anydet.contract.write import new_file
-from anydet.data.bikeparts import PARTS, STATES
-from anydet.data.delftbikes import read_delftbikes
 from anydet.data.record.containment import contained
 from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
 from anydet.types import BoolArray, IntArray
+from anydet_delftbikes.dataset import read_delftbikes
+from anydet_delftbikes.parts import PARTS, STATES
 from anydet_fasterrcnn_multitask.stratification import stratification_error, stratify
 
 NAMES = ("train", "val", "test")

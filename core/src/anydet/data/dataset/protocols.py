@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from anydet.scanner import Scanner
-from anydet.types import ClassTable, GroundTruthColumns
+from anydet.types import ClassTable, GroundTruthColumns, ObjectModel
 
 if TYPE_CHECKING:
     from anydet.data.record.record import Record
@@ -80,3 +80,11 @@ class ScannableFormat(DatasetFormat, Protocol):
 
     def with_scanner(self, scanner: Scanner | None) -> DatasetFormat:
         """The same format, reading with this scanner."""
+
+
+@runtime_checkable
+class ObjectModelFormat(DatasetFormat, Protocol):
+    """A format that keeps models of its objects; ``anydet eval --models`` reads folders through it."""
+
+    def read_models(self, folder: Path) -> Mapping[int, ObjectModel]:
+        """The models of a folder by object id; raises ``DatasetError`` where there are none."""

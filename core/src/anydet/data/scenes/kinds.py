@@ -53,9 +53,9 @@ SCENES = {
         "anydet export-predictions --adapter toy --dataset {out} --output predictions.json",
     ),
     "bikes": SceneKind(
-        "anydet.data.bikes.dataset:SyntheticBikes",
+        "anydet_delftbikes.scenes.dataset:SyntheticBikes",
         {
-            "delftbikes": "anydet.data.delftbikeswriter:write_delftbikes",
+            "delftbikes": "anydet_delftbikes.writing:write_delftbikes",
             "coco": "anydet.data.writing.layouts:write_coco",
         },
         "anydet check-dataset {out} --split {split}",
@@ -66,8 +66,8 @@ SCENES = {
         "anydet train --adapter adaptivestream --dataset {out} --split {split}",
     ),
     "pose": SceneKind(
-        "anydet.data.posescenes.dataset:PoseScenes",
-        {"bop": "anydet.data.bopwriter:write_bop", "yolo": "anydet.data.sidecarwriter:write_posed_yolo"},
+        "anydet_bop.scenes.dataset:PoseScenes",
+        {"bop": "anydet_bop.writing:write_bop", "yolo": "anydet_bop.posed_yolo:write_posed_yolo"},
         "anydet check-dataset {out} --split {split}",
         takes_objects=True,
     ),

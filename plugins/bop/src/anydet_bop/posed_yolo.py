@@ -1,0 +1,74 @@
+"""Write pose scenes in YOLO's layout, with sidecars that hold camera, poses and depth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from anydet.data.record.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
+from anydet.data.record.record import Record
+from anydet.data.writing.layouts import Report, check_split, write_images, yolo_lines
+from anydet.data.writing.new_folder import new_folder
+from anydet.types import FloatArray
+from anydet_bop.model_writing import write_models
+from anydet_bop.scenes.dataset import PoseScenes
+from anydet_bop.scenes.solids import CLASSES, solids
+
+
+def write_posed_yolo(
+    dataset: PoseScenes, root: Path, split: str = "val", *, report: Report | None = None
+) -> None:
+    """``images/<split>``, ``labels/<split>/*.txt`` and ``.json``, ``depth/<split>``, ``models``.
+
+    Models are as BOP has them: ``anydet eval --models ROOT`` measures with them.
+
+    Args:
+        dataset: the scenes.
+        root: new or empty folder.
+        split: name of the split.
+        report: called with 1 after each image.
+
+    Raises:
+        OptionError: ``root`` exists and is not an empty folder.
+    """
+    check_split(split)
+    with new_folder(root) as folder:
+        write_models(folder / "models", dict(zip(CLASSES.source_ids, solids(), strict=True)))
+        for index, record in enumerate(write_images(dataset, folder / "images" / split, report, copy=False)):
+            label = (folder / "labels" / split / record.key).with_suffix(".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text(yolo_lines(record), "utf-8")
+            depth = f"depth/{split}/{record.key}"
+            write_depth(folder / depth, dataset.scene(index).depth_m())
+            content = {**sidecar(record), "depth_path": depth, SCALE_KEY: WRITTEN_SCALE}
+            label.with_suffix(".json").write_text(json.dumps(content), "utf-8")
+        layout = {split: f"images/{split}", "names": dict(enumerate(CLASSES.names))}
+        (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
+
+
+def sidecar(record: Record) -> dict[str, Any]:
+    """Size, camera, poses and ``extra`` of a record, as ``load_sidecar`` reads them.
+
+    Poses are those of the label lines, one each; crowds have none.
+    """
+    width, height = record.size_wh
+    content: dict[str, Any] = {"image_hw": [height, width], **record.extra}
+    camera, labels = record.camera, record.labels
+    if camera is not None:
+        content["intrinsics"] = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
+    poses = None if labels is None else labels.take(~labels.iscrowd).poses
+    if poses is not None:
+        columns = {"R_gt": poses.rotations, "t_gt": poses.translations_m}
+        content |= {
+            key: _rows(column) for key, column in columns.items() if column is not None and len(column)
+        }
+    return content
+
+
+def _rows(column: FloatArray) -> list[Any]:
+    """Rows as lists, ``None`` where one is not known."""
+    return [row.tolist() if np.isfinite(row).all() else None for row in column]

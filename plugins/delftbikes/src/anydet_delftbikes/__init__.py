@@ -1,0 +1,36 @@
+"""DelftBikes data sets, bicycle scenes and evaluators for anydet. Importing this imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anydet.plugins import DatasetSpec, EvaluatorSpec, hookimpl
+
+
+@hookimpl
+def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
+    """The format ``delftbikes``."""
+    register(
+        DatasetSpec(
+            "delftbikes", "anydet_delftbikes.dataset:FORMAT", "DelftBikes parts with states, as published"
+        )
+    )
+
+
+@hookimpl
+def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
+    """The evaluators ``delftbikes`` and ``presence``."""
+    register(
+        EvaluatorSpec(
+            "delftbikes",
+            "anydet_delftbikes.evaluation.boxes:delftbikes_evaluator",
+            "COCO's numbers of boxes without absent parts",
+        )
+    )
+    register(
+        EvaluatorSpec(
+            "presence",
+            "anydet_delftbikes.evaluation.presence:presence_evaluator",
+            "which parts an image has: AP, AUROC, accuracy beside the majority's",
+        )
+    )

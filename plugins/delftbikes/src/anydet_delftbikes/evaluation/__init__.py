@@ -1,0 +1,1 @@
+"""Evaluators for images of parts that may be absent."""

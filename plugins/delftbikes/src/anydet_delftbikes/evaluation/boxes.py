@@ -1,0 +1,121 @@
+"""The protocol of DelftBikes and the VIPriors challenge: COCO's AP over the parts that are there."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anydet.errors import EvaluationError
+from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.evaluator import Engine
+from anydet.evaluation.results import Measured
+from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
+from anydet_delftbikes.parts import STATES
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ABSENT = STATES.index("absent")
+"""State of a part that is missing, where the data set does not name its states."""
+
+
+@dataclass(slots=True)
+class DelftBikesEvaluator:
+    """COCO's numbers at original size without absent parts, and beside them with all.
+
+    Annotations of absent parts are dropped, and so are detections whose own state is "absent"; a detection
+    where a part is missing is a false positive unless it says so. Every image counts, also one that the
+    predictions do not mention.
+
+    Source: VIPriors challenges toolkit, object detection: "the evaluation is done on available parts, namely
+    intact, damaged and occluded parts", "on images with their original sizes".
+
+    Attributes:
+        classes: the parts.
+        absent: the state of a part that is missing.
+        engine: who matches.
+    """
+
+    classes: ClassTable
+    absent: int = ABSENT
+    _: KW_ONLY
+    engine: Engine
+    name: str = "delftbikes"
+    _present: CocoEvaluator = field(init=False, repr=False)
+    _all: CocoEvaluator = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._present = CocoEvaluator(self.classes, engine=self.engine)
+        self._all = CocoEvaluator(self.classes, engine=self.engine)
+
+    def use_engine(self, engine: Engine) -> None:
+        """Match with this one."""
+        self.engine = engine
+        self._present.use_engine(engine)
+        self._all.use_engine(engine)
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """The reason why there is nothing to measure, or ``None``."""
+        if not _is(ground_truth.labels.states, self.absent, len(ground_truth)).any():
+            return "no annotation has the state of an absent part"
+        return self._all.applies(detections, ground_truth)
+
+    def reset(self) -> None:
+        """Forget everything added."""
+        self._present.reset()
+        self._all.reset()
+
+    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+        """Add images; both arguments share one ``images`` table."""
+        present = ~_is(ground_truth.labels.states, self.absent, len(ground_truth))
+        self._all.add(detections, ground_truth)
+        self._present.add(
+            detections.take(~_is(detections.states, self.absent, len(detections))),
+            replace(
+                ground_truth,
+                image_index=ground_truth.image_index[present],
+                labels=ground_truth.labels.take(present),
+            ),
+        )
+
+    def merge(self, other: Self) -> None:
+        """Add what another evaluator of the same kind has seen, on other images."""
+        if other.absent != self.absent:
+            raise EvaluationError(
+                f"an evaluator whose absent state is {other.absent} cannot be merged into one with "
+                f"{self.absent}",
+                fix="build both with the same arguments",
+            )
+        self._present.merge(other._present)
+        self._all.merge(other._all)
+
+    def result(self) -> Measured:
+        """The numbers; those with all states are called ``all_states_AP``, ``all_states_AP50``, ..."""
+        present, every = self._present.result(), self._all.result()
+        tables = [replace(table, title="parts that are there") for table in present.tables]
+        tables += [replace(table, title="parts in all states") for table in every.tables]
+        return Measured(
+            {**present.metrics, **{f"all_states_{name}": value for name, value in every.metrics.items()}},
+            tuple(tables),
+            {**present.protocol, "absent_state": self.absent, "all_states": dict(every.protocol)},
+        )
+
+
+def delftbikes_evaluator(ground_truth: GroundTruthColumns) -> DelftBikesEvaluator:
+    """The evaluator with the best installed engine; what is registered as ``delftbikes``."""
+    return DelftBikesEvaluator(ground_truth.classes, absent_state(ground_truth), engine=choose_engine())
+
+
+def absent_state(ground_truth: GroundTruthColumns) -> int:
+    """The state called "absent", ``ABSENT`` where states have no names; else one that nothing has."""
+    names = ground_truth.state_names
+    if "absent" in names:
+        return names.index("absent")
+    return len(names) if names else ABSENT
+
+
+def _is(states: IntArray | None, state: int, count: int) -> BoolArray:
+    return np.zeros(count, np.bool_) if states is None else states == state

@@ -1,0 +1,200 @@
+"""Whether the parts of an image are there at all, as its best detections tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anydet.errors import EvaluationError
+from anydet.evaluation import compatibility
+from anydet.evaluation.analysis.thresholds import OperatingPoint, find_operating_point
+from anydet.evaluation.confusion import Confusion, cells, mean
+from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.ranking import area_under_roc, average_precision
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
+from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
+from anydet_delftbikes.evaluation.boxes import ABSENT, absent_state
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_NOWHERE = -np.inf
+"""Score of a part that nothing was detected of; below every other."""
+_HEADER = (
+    *("part", "present", "absent", "AP", "AUROC", "F1", "accuracy", "majority"),
+    *("own best threshold", "own best F1"),
+)
+
+
+@dataclass(slots=True)
+class PresenceEvaluator:
+    """AP and AUROC of telling images with a part from those without, and what a score threshold makes of it.
+
+    A part is present on an image unless its state there is "absent", with a box or without; where its state
+    is unknown it does not count. What tells is the score of its best detection, wherever that lies, without
+    detections that say "absent" of themselves; an image without any ranks last. AP and AUROC are means over
+    the parts that some images have and others have not; only those can be told apart.
+
+    The threshold is the one of the highest F1 over all parts on the very images that are evaluated; numbers
+    that rest on it are called "at best" for that reason.
+
+    Attributes:
+        classes: the parts.
+        absent: the state of a part that is missing.
+    """
+
+    classes: ClassTable
+    absent: int = ABSENT
+    name: str = "presence"
+    _images: list[str] = field(default_factory=list, init=False, repr=False)
+    _scores: list[FloatArray] = field(default_factory=list, init=False, repr=False)
+    _present: list[IntArray] = field(default_factory=list, init=False, repr=False)
+
+    def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
+        """The reason why there is nothing to measure, or ``None``."""
+        states = _part_states(ground_truth)
+        if states is None:
+            return "the data set does not say which parts its images have"
+        return None if (states == self.absent).any() else "no part is absent on any image"
+
+    def reset(self) -> None:
+        """Forget everything added."""
+        self._images.clear()
+        self._scores.clear()
+        self._present.clear()
+
+    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+        """Add images; both arguments share one ``images`` table."""
+        compatibility.check_tables(detections, ground_truth)
+        states = _part_states(ground_truth)
+        if states is None:
+            return
+        if detections.states is not None:
+            detections = detections.take(detections.states != self.absent)
+        scores = np.full(states.shape, _NOWHERE)
+        np.maximum.at(scores, (detections.image_index, detections.class_ids), detections.scores)
+        self._images.extend(ground_truth.images)
+        self._scores.append(scores)
+        self._present.append(np.where(states < 0, -1, states != self.absent))
+
+    def merge(self, other: Self) -> None:
+        """Add what another evaluator of the same kind has seen, on other images."""
+        if other.absent != self.absent:
+            raise EvaluationError(
+                f"an evaluator whose absent state is {other.absent} cannot be merged into one with "
+                f"{self.absent}",
+                fix="build both with the same arguments",
+            )
+        self._images.extend(other._images)
+        self._scores.extend(other._scores)
+        self._present.extend(other._present)
+
+    def result(self) -> Measured:
+        """The numbers; calling it twice gives the same.
+
+        Raises ``EvaluationError`` for an image seen twice.
+        """
+        refuse_duplicates(self._images)
+        none = np.zeros((0, len(self.classes)))
+        scores = np.concatenate([none, *self._scores])
+        present = np.concatenate([none.astype(np.int64), *self._present])
+        best = _best_point(scores, present)
+        found = (scores >= (best.threshold if best else np.inf)).astype(np.int64)
+        every = Confusion.of(present.ravel(), found.ravel(), 2)
+        columns = [(scores[:, c], present[:, c], found[:, c]) for c in range(len(self.classes))]
+        parts = [_Part.of(*column) for column in columns]
+        metrics = {
+            "presence_AP": mean(np.array([part.precision for part in parts])),
+            "presence_AP_chance": mean(np.array([part.chance for part in parts])),
+            "presence_AUROC": mean(np.array([part.auroc for part in parts])),
+            "presence_threshold": best.threshold if best else None,
+            "presence_F1_at_best": _f1(every),
+            "presence_F1_all_present": _f1_all_present(every),
+            "presence_accuracy_at_best": every.accuracy,
+            "presence_balanced_accuracy_at_best": every.balanced_accuracy,
+            "presence_majority_accuracy": _majority([part.counts for part in parts]),
+        }
+        rows = zip(self.classes.names, parts, strict=True)
+        table = Table("presence of each part", _HEADER, tuple((name, *part.cells()) for name, part in rows))
+        return Measured(
+            metrics,
+            (table, every.table("presence of all parts", ("absent", "present"))),
+            self._protocol(present),
+        )
+
+    def _protocol(self, present: IntArray) -> dict[str, int | str]:
+        vary = (present == 0).any(axis=0) & (present == 1).any(axis=0)
+        return {
+            "images": len(self._images),
+            "absent_state": self.absent,
+            "parts_present": int(np.count_nonzero(present == 1)),
+            "parts_absent": int(np.count_nonzero(present == 0)),
+            "parts_unknown": int(np.count_nonzero(present < 0)),
+            "classes_in_means": int(np.count_nonzero(vary)),
+            "threshold": "of the highest F1 over all parts, on these images",
+        }
+
+
+def presence_evaluator(ground_truth: GroundTruthColumns) -> PresenceEvaluator:
+    """The evaluator for the data set's parts; what is registered as ``presence``."""
+    return PresenceEvaluator(ground_truth.classes, absent_state(ground_truth))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """What came of one part; NaN where images do not differ in it."""
+
+    counts: Confusion
+    precision: float
+    chance: float
+    auroc: float
+    best: OperatingPoint | None
+
+    @classmethod
+    def of(cls, scores: FloatArray, present: IntArray, found: IntArray) -> Self:
+        """Of (I,) scores, presence (-1 unknown), and what the common threshold makes of the scores."""
+        known = present >= 0
+        right, ranked = present[known] == 1, scores[known]
+        counts, best = Confusion.of(present, found, 2), _best_point(scores, present)
+        if right.all() or not right.any():
+            return cls(counts, np.nan, np.nan, np.nan, best)
+        precision = average_precision(ranked, right)
+        return cls(counts, precision, float(right.mean()), area_under_roc(ranked, right), best)
+
+    def cells(self) -> tuple[float | int | None, ...]:
+        """A row of the table, without the name."""
+        absent, present = self.counts.true.tolist()
+        ranking = cells(np.array([self.precision, self.auroc]))
+        at_best = _f1(self.counts), self.counts.accuracy, self.counts.majority
+        own = (self.best.threshold, self.best.f1) if self.best else (None, None)
+        return (present, absent, *ranking, *at_best, *own)
+
+
+def _part_states(ground_truth: GroundTruthColumns) -> IntArray | None:
+    return None if ground_truth.about is None else ground_truth.about.part_states
+
+
+def _best_point(scores: FloatArray, present: IntArray) -> OperatingPoint | None:
+    """The threshold of the highest F1; ``None`` where nothing that is there was detected."""
+    known = (present >= 0) & (scores > _NOWHERE)
+    return find_operating_point(scores[known], present[known] == 1, int(np.count_nonzero(present == 1)))
+
+
+def _f1(counts: Confusion) -> float | None:
+    """Of being present."""
+    return mean(counts.f1[1:])
+
+
+def _f1_all_present(counts: Confusion) -> float | None:
+    """F1 of always saying "present"."""
+    absent, present = counts.true.tolist()
+    return 2 * present / (2 * present + absent) if present else None
+
+
+def _majority(counts: list[Confusion]) -> float | None:
+    """The accuracy of saying of each part what is true of most images."""
+    total = sum(int(one.true.sum()) for one in counts)
+    return sum(int(one.true.max()) for one in counts) / total if total else None

@@ -1,0 +1,34 @@
+"""``anydet synth --scene bikes``."""
+
+from __future__ import annotations
+
+import numpy as np
+from click.testing import CliRunner
+
+from anydet import open_dataset
+from anydet.cli import main
+from anydet_delftbikes.scenes.dataset import SyntheticBikes
+
+
+def synth(*arguments):
+    return CliRunner().invoke(main, ["synth", *map(str, arguments)])
+
+
+def test_bicycles_of_several_splits_lie_in_one_folder(tmp_path):
+    for split, seed in (("train", 1), ("val", 2)):
+        run = synth(
+            "--scene", "bikes", "--out", tmp_path, "--images", 2, "--size", "64x48", "--seed", seed,
+            "--split", split,
+        )  # fmt: skip
+        assert run.exit_code == 0, run.output
+        opened, wanted = open_dataset(tmp_path, split), SyntheticBikes(2, seed, (64, 48))
+        assert all(np.array_equal(a.image(), b.image()) for a, b in zip(opened, wanted, strict=True))
+    again = synth("--scene", "bikes", "--out", tmp_path, "--images", 1, "--split", "val")
+    assert again.exit_code == 1
+    assert "val_annotations.json: already there" in again.stderr
+
+
+def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
+    run = synth("--scene", "bikes", "--format", "yolo", "--out", tmp_path / "new")
+    assert run.exit_code == 2
+    assert "--scene bikes cannot be written as yolo, only delftbikes, coco" in run.stderr
