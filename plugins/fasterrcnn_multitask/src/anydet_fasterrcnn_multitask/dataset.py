@@ -54,8 +54,8 @@ class BikePartsDataset(Dataset[tuple[Any, Target]]):
             raise DatasetError(f"{wrong}: not there", fix="run 'anydet fasterrcnn-multitask prepare' first")
         self._coco = open_file(json_path, root=json_path, split=UNSPLIT, images_dir=images_dir)
         self._transforms = transforms or to_tensor
-        self._ids: list[int] = self._coco.columns.image_ids.tolist()
         self.img_id_to_anns = _by_image(self._coco)
+        self._ids = list(self.img_id_to_anns)
 
     def __len__(self) -> int:
         return len(self._ids)
