@@ -22,6 +22,7 @@ import torch
 from transformers import RTDetrImageProcessor, RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
 from anydet.training.batches.samples import sample_of
+from anydet.types import AdapterSettings
 from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs
 from anydet_rtdetr_pose.build import chosen_matcher
@@ -78,8 +79,9 @@ def ours(scenes: PoseScenes, config: RTDetrV2Config, heads: Heads) -> tuple[Work
     """The task's step, and the predictor's way from inputs to predictions."""
     task = training_task(scenes, config, heads)
     batch = task.collate([task.item(sample_of(record)) for record in scenes])
-    predictor = Predictor(task.model, len(scenes), 0.0, 300)
-    (prepared,) = predictor.batches(scenes)
+    settings = AdapterSettings(batch_size=len(scenes), max_detections=300)
+    predictor = Predictor(task.model, settings)
+    (prepared,) = predictor.batches(scenes, len(scenes))
 
     def infer() -> object:
         return predictor.predict_batch(prepared)
@@ -98,7 +100,7 @@ def training_task(scenes: PoseScenes, config: RTDetrV2Config, heads: Heads) -> P
     symmetries = Symmetries(scenes.ground_truth().objects, len(scenes.classes))
     model = PoseDetector(architecture)
     criterion = Criterion(chosen_matcher({}), symmetries)
-    return PoseTraining(model, scenes.classes, criterion, Predictor(model, len(scenes), 0.0))
+    return PoseTraining(model, scenes.classes, criterion, Predictor(model, AdapterSettings()))
 
 
 def stepping(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Work:

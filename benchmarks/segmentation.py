@@ -45,6 +45,7 @@ from anydet.training.engine import train
 from anydet.training.launch.pace import Pace, measure_pace
 from anydet.training.paths import RunPaths
 from anydet.training.run import Run
+from anydet.types import AdapterSettings
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture
 from anydet_adaptivestream.predictor import Predictor
@@ -99,7 +100,7 @@ def train_one(name: str, arguments: argparse.Namespace, data: Sequence[InMemory]
 
     def build(_run: Run) -> Contest:
         model: Any = MODELS[name]()
-        predictor = Predictor(model, CLASSES, arguments.size)
+        predictor = Predictor(model, AdapterSettings(), classes=CLASSES, image_size=arguments.size)
         made.append(Contest(model, predictor, StableLoss(dice_weight=arguments.dice_weight)))
         return made[-1]
 

@@ -17,12 +17,13 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.plugins.manager import Plugins
 from anydet.training.adapter import TorchAdapter
 from anydet.training.batches.sample import Sample
-from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
+from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
+from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import StepOutput, TrainingTask
-from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet.types import AdapterSettings, ByteImage, ClassTable, ImagePredictions
 
 CELLS = 4
 SIDE_PX = 32
@@ -80,44 +81,69 @@ class GridTask(TrainingTask):
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         self.model.eval()
-        device = next(self.model.parameters()).device
-        for record in records:
-            image = torch.from_numpy(record.image().copy()).permute(2, 0, 1)[None].float() / 255
-            with torch.no_grad():
-                logits, boxes = self.model(functional.interpolate(image, (SIDE_PX, SIDE_PX)).to(device))
-            scores, class_ids = logits[0].sigmoid().max(dim=1)
-            size = np.array([*record.size_wh, *record.size_wh])
-            yield ImagePredictions(
-                record.key,
-                record.size_wh,
-                boxes[0].double().cpu().numpy() * size,
-                scores.double().cpu().numpy(),
-                class_ids.cpu().numpy(),
-            )
+        return GridPredictor(self.model, AdapterSettings())(records)
 
     def description(self) -> dict[str, Any]:
         return {"options": self.options, "classes": len(self.classes)}
 
 
-class GridAdapter(TorchAdapter):
-    """Predicts with the model that it trained, or with a checkpoint's."""
+class GridPredictor(BatchPredictor[tuple[Record, Tensor]]):
+    """The likeliest class of each cell."""
 
-    def __init__(self, settings: AdapterSettings) -> None:
-        super().__init__(settings)
-        self.task: GridTask | None = None
-        if settings.checkpoint:
-            found = load_checkpoint(settings.checkpoint)
-            self.task = GridTask(ClassTable(found.classes), found.description["options"])
-            load_weights(self.task.model, found.model, source=settings.checkpoint)
+    model: Grid
 
-    def training_task(self, run: Run) -> GridTask:
-        assert run.dataset.classes is not None
-        self.task = GridTask(run.dataset.classes, run.options)
+    def prepare(self, record: Record, image: ByteImage) -> tuple[Record, Tensor]:
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
+        return record, functional.interpolate(pixels, (SIDE_PX, SIDE_PX))[0]
+
+    def stack(self, batch: list[tuple[Record, Tensor]]) -> Tensor:
+        return torch.stack([pixels for _, pixels in batch]).to(self.device)
+
+    def forward(self, batch: list[tuple[Record, Tensor]], images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model(images)
+
+    def results(
+        self, batch: list[tuple[Record, Tensor]], outputs: tuple[Tensor, Tensor]
+    ) -> list[ImagePredictions]:
+        found = []
+        for (record, _), logits, boxes in zip(batch, *outputs, strict=True):
+            scores, class_ids = logits.sigmoid().max(dim=1)
+            size = np.array([*record.size_wh, *record.size_wh])
+            found.append(
+                ImagePredictions(
+                    record.key,
+                    record.size_wh,
+                    boxes.double().cpu().numpy() * size,
+                    scores.double().cpu().numpy(),
+                    class_ids.cpu().numpy(),
+                )
+            )
+        return found
+
+
+class GridAdapter(TorchAdapter[Grid, Checkpoint]):
+    """Predicts with the model that it trained, with a checkpoint's, or with random weights."""
+
+    registered_name = "grid"
+    task: GridTask
+
+    def read_saved(self, checkpoint: str) -> Checkpoint:
+        return load_checkpoint(checkpoint, adapter=self.registered_name)
+
+    def build_model(self) -> Grid:
+        options = self.saved.description["options"] if self.saved else {}
+        return Grid(len(self.classes), **options)
+
+    def build_predictor(self, model: Grid) -> GridPredictor:
+        return GridPredictor(model, self.settings, self.stage)
+
+    def build_task(self, run: Run) -> GridTask:
+        self.task = GridTask(run.classes, run.options)
         return self.task
 
-    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        assert self.task is not None
-        return self.task.predict(records)
+    @property
+    def classes(self) -> ClassTable:
+        return ClassTable(self.class_names(self.saved.classes if self.saved else ("a", "b", "c")))
 
 
 def tiny_run(folder: Path, *, images: int = 12, options: Mapping[str, Any] | None = None, **keys: Any) -> Run:

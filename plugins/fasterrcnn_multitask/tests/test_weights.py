@@ -65,7 +65,7 @@ def test_a_dictionary_of_somebody_else_tells_its_architecture_by_shapes(state):
 def test_names_that_parallel_training_prefixed_are_understood(state, tmp_path):
     torch.save({f"module.{key}": tensor for key, tensor in state.items()}, tmp_path / "p.pth")
     saved = read_saved(tmp_path / "p.pth")
-    assert saved.state.keys() == state.keys()
+    assert saved.model.keys() == state.keys()
     assert saved.about is None
 
 

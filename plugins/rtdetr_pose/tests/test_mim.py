@@ -275,8 +275,8 @@ def test_a_checkpoint_without_the_branch_starts_one_whose_teacher_is_what_was_re
     live = started.pyramid.state_dict()
     assert all(torch.equal(teacher[key], live[key]) for key in live)
     key = "detector.model.encoder_input_proj.0.0.weight"
-    assert torch.equal(started.state_dict()[key], saved.state[key])
+    assert torch.equal(started.state_dict()[key], saved.model[key])
     without = PoseDetector(saved.architecture)
     read_with = type(saved)(started.state_dict(), started.architecture, "with it")
     read_with.put_into(without)
-    assert torch.equal(without.state_dict()[key], saved.state[key])
+    assert torch.equal(without.state_dict()[key], saved.model[key])

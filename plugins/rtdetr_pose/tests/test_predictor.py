@@ -16,6 +16,7 @@ from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.cameras import translation_m
 from anydet.geometry.poses import resolve
 from anydet.training.batches.samples import sample_of
+from anydet.types import AdapterSettings
 from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Architecture, Inputs
 from anydet_rtdetr_pose.inputs import fit
@@ -58,7 +59,7 @@ class Truth(nn.Module):
 def predict(inputs: Inputs, records) -> list:
     from anydet_rtdetr_pose.predictor import Predictor
 
-    return list(Predictor(Truth(inputs), len(SCENES), 0.5)(records))
+    return list(Predictor(Truth(inputs), AdapterSettings(batch_size=len(SCENES), score_floor=0.5))(records))
 
 
 @pytest.mark.parametrize(

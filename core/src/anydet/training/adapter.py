@@ -1,28 +1,163 @@
-"""``TorchAdapter``: an adapter whose training is the engine's."""
+"""``TorchAdapter``: the life of an adapter whose model is a torch module, from weights to training."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
+from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, TrainResult
+from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.engine import train
+from anydet.training.hooks import TrainingHook
+from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
+from anydet.types import AdapterSettings, ImagePredictions
 
 
-class TorchAdapter(Adapter):
-    """Base class of adapters of torch models: say what a training task is, and ``train`` is there."""
+class SavedWeights(Protocol):
+    """Weights as they were read: a ``Checkpoint``, or what a model family makes of one."""
+
+    @property
+    def model(self) -> Mapping[str, Tensor]:
+        """State dictionary."""
+
+    @property
+    def source(self) -> str:
+        """File, for messages."""
+
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+SavedT = TypeVar("SavedT", bound=SavedWeights)
+
+
+class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
+    """Base class of adapters of torch models.
+
+    A model family says how weights are read (``read_saved``), how the model is built (``build_model``),
+    which predictor goes with it (``build_predictor``) and what training it means (``build_task``).
+
+    Attributes:
+        registered_name: name that messages and checkpoints have; ``name`` is known after ``__init__`` only.
+        has_configs: whether ``settings.config`` says something.
+        weights_hint: options that give weights, for the warning of a random model.
+        saved: what ``settings.checkpoint`` holds, or ``None``.
+        trained: whether the weights are learned, rather than random.
+
+    Raises:
+        TrainingError: the checkpoint cannot be read, or is another adapter's.
+        OptionError: a configuration is given where there are none.
+    """
+
+    registered_name: ClassVar[str]
+    has_configs: ClassVar[bool] = False
+    weights_hint: ClassVar[str] = "--checkpoint RUN (a run's folder or best.pt)"
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        if settings.config is not None and not self.has_configs:
+            raise OptionError(
+                f"the {self.registered_name} adapter has no configurations (got {settings.config!r})",
+                fix="leave --config out; a checkpoint says what model it is",
+            )
+        # read now, so that a wrong checkpoint is an error before anything is decoded; the model itself is
+        # built on first use, as training builds another one
+        self.saved: SavedT | None = self.read_saved(settings.checkpoint) if settings.checkpoint else None
+        self.trained = self.saved is not None
 
     @abstractmethod
-    def training_task(self, run: Run) -> TrainingTask:
-        """The model to train, built by ``run.options`` for the classes of ``run.dataset``.
+    def read_saved(self, checkpoint: str) -> SavedT:
+        """Weights of a run's folder or a file.
 
-        The task's model becomes the adapter's live one: after training, ``predict`` uses it. Called after
-        the seeds are set; a checkpoint in ``settings`` gives the first weights.
+        Raises ``TrainingError`` where they cannot be read or are another adapter's.
         """
+
+    @abstractmethod
+    def build_model(self) -> ModelT:
+        """The model that ``predict`` uses, on the CPU; random numbers start at ``settings.seed``.
+
+        ``saved`` weights are put into it afterwards.
+        """
+
+    @abstractmethod
+    def build_predictor(self, model: ModelT) -> BatchPredictor[Any]:
+        """How predictions are made with ``model``, by ``settings`` and marked by ``stage``."""
+
+    @abstractmethod
+    def build_task(self, run: Run) -> TrainingTask:
+        """What ``run.options`` train, for the classes of ``run.dataset``, with its first weights.
+
+        Called after the seeds are set; a checkpoint in ``settings`` gives the first weights.
+        """
+
+    def training_hooks(self, run: Run) -> Sequence[TrainingHook]:
+        """Hooks that take part in training."""
+        return ()
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Whether the weights mean anything; a model family adds its preprocessing."""
+        random = (
+            f"{self.registered_name} has RANDOM WEIGHTS: no checkpoint was given, and its predictions mean "
+            f"nothing; add {self.weights_hint}"
+        )
+        return {"warnings": [] if self.trained else [random]}
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, in their order."""
+        return self.build_predictor(self.model)(records)
+
+    def get_model(self) -> ModelT:
+        """The live module that ``predict`` uses."""
+        model: ModelT = self.model
+        return model
+
+    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterable[Tensor]:
+        """(B, 3, H, W) inputs as ``predict`` prepares them, on the model's device."""
+        predictor = self.build_predictor(self.model)
+        return map(predictor.stack, predictor.batches(records, batch_size))
+
+    def training_task(self, run: Run) -> TrainingTask:
+        """The task of ``build_task``; its model is from now on the one that ``predict`` uses."""
+        task = self.build_task(run)
+        model: Any = task.model
+        self.model, self.trained = model, True
+        return task
 
     def train(self, dataset: Dataset, run: Run) -> TrainResult:
         """Train by the engine's loop; the result's checkpoint is what ``predict`` loads."""
-        from anydet.training.engine import train
+        result = train(self.training_task, run, self.training_hooks(run))
+        self.model.eval()
+        return result
 
-        return train(self.training_task, run)
+    @cached_property
+    def model(self) -> ModelT:
+        """With the saved weights, or random ones of the settings' seed; in evaluation mode."""
+        # the process's own random numbers go on as if no model had been built
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.settings.seed)
+            model = self.build_model()
+        if self.saved is not None:
+            load_weights(model, self.saved.model, source=self.saved.source)
+        return model.to(self.settings.device).eval()
+
+    def class_names(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Names of the classes: those of the option ``names``, else ``known``.
+
+        Raises ``OptionError`` where there are more or fewer.
+        """
+        names = tuple(self.settings.options.get("names") or known)
+        if len(names) != len(known):
+            raise OptionError(
+                f"option names: {len(names)} names for {len(known)} classes",
+                fix="give one name a class, or leave names out",
+            )
+        return names

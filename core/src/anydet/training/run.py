@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.errors import DatasetError
 from anydet.training.config.settings import TrainSettings
 from anydet.training.paths import RunPaths
+from anydet.types import ClassTable
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -24,9 +26,9 @@ class Run:
         validation: what is validated on, or ``None``.
         settings: the engine's keys.
         options: the adapter's own training keys, checked against its training schema, defaults filled in.
-        paths: where the run's files lie.
+        paths: files of the run.
         origins: key -> where its value comes from (flag, config file, adapter default, engine default).
-        plugins: who is told of ``on_train_start``, ``step``, ``epoch``, ``end``.
+        plugins: observe ``on_train_start``, ``on_train_step``, ``on_train_epoch``, ``on_train_end``.
     """
 
     adapter: str
@@ -37,3 +39,13 @@ class Run:
     options: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     plugins: Plugins | None = None
+
+    @property
+    def classes(self) -> ClassTable:
+        """Classes to learn; raises ``DatasetError`` where the data set names none."""
+        if self.dataset.classes is None:
+            raise DatasetError(
+                f"{self.dataset.root}: names no classes",
+                fix="give a data.yaml with names, COCO JSON with categories, or classes.txt beside masks/",
+            )
+        return self.dataset.classes

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -13,15 +12,14 @@ from torch import Tensor
 
 from anydet.data.dataset.image_columns import image_class
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.record.record import Record
 from anydet.data.scenes.mask_scenes import CLASSES
-from anydet.errors import DatasetError, OptionError, TrainingError
-from anydet.plugins.adapter import ClassLogits, ExportSpec, TrainResult
+from anydet.errors import DatasetError, OptionError
+from anydet.plugins.adapter import ClassLogits, ExportSpec
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, load_weights
 from anydet.training.run import Run
-from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture
 from anydet_adaptivestream.predictor import MEAN, STD, Predictor
@@ -30,13 +28,9 @@ from anydet_adaptivestream.task import AdaptiveStreamTraining
 NAME = "adaptivestream"
 IMAGE_SIZE = 224
 _LOOKED_AT = 100
-_RANDOM = (
-    "adaptivestream has RANDOM WEIGHTS: no checkpoint was given, and what it says means nothing; "
-    "add --checkpoint RUN (a run's folder or best.pt), or train one: anydet train --adapter adaptivestream"
-)
 
 
-class AdaptiveStreamAdapter(TorchAdapter):
+class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
     """Joint segmentation and classification.
 
     Args:
@@ -45,22 +39,19 @@ class AdaptiveStreamAdapter(TorchAdapter):
 
     Raises:
         TrainingError: the checkpoint cannot be read, or is another adapter's.
-        OptionError: options contradict the checkpoint, or there are configurations asked for.
+        OptionError: options contradict the checkpoint, or a configuration is given.
     """
+
+    registered_name = NAME
+    weights_hint = f"{TorchAdapter.weights_hint}, or train one: anydet train --adapter {NAME}"
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
-        if settings.config is not None:
-            raise OptionError(
-                f"the {NAME} adapter has no configurations (got {settings.config!r})",
-                fix="leave --config out; a checkpoint says what model it is",
-            )
         schema = load_schema("anydet_adaptivestream:options.schema.json")
         self.options = check_options(settings.options, schema, owner=NAME)
-        self._saved = _read(settings.checkpoint) if settings.checkpoint else None
-        self._classes = self._named()
+        known = self.saved.classes if self.saved else self.options["names"] or CLASSES.names
+        self._classes = ClassTable(self.class_names(known))
         self._image_size = self.options["image_size"] or self._described("image_size") or IMAGE_SIZE
-        self._trained = self._saved is not None
 
     @property
     def classes(self) -> ClassTable:
@@ -70,7 +61,7 @@ class AdaptiveStreamAdapter(TorchAdapter):
     @property
     def notes(self) -> Mapping[str, Any]:
         """Preprocessing as it is used, for ``meta``, and whether the weights mean anything."""
-        architecture = self._model.architecture
+        architecture = self.model.architecture
         return {
             "image_size": [self._image_size, self._image_size],
             "preprocess": {
@@ -79,28 +70,34 @@ class AdaptiveStreamAdapter(TorchAdapter):
                 "decoder": architecture.decoder,
                 "min_area_px": self.options["min_area_px"],
             },
-            "warnings": [] if self._trained else [_RANDOM],
+            **super().notes,
         }
 
-    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """Class, semantic mask and objects of each record, in their order."""
-        return self._predictor(self._model)(records)
+    def read_saved(self, checkpoint: str) -> Checkpoint:
+        """A checkpoint of this adapter."""
+        return load_checkpoint(checkpoint, adapter=NAME)
 
-    def get_model(self) -> AdaptiveStream:
-        """The live module that ``predict`` uses."""
-        model: AdaptiveStream = self._model
-        return model
+    def build_model(self) -> AdaptiveStream:
+        """The architecture of the options, else the checkpoint's, with random weights."""
+        return AdaptiveStream(self._architecture(self.options, len(self._classes)))
 
-    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterator[Tensor]:
-        """(B, 3, S, S) inputs as ``predict`` prepares them, on the model's device."""
-        return self._predictor(self._model).batches(records, batch_size)
+    def build_predictor(self, model: AdaptiveStream) -> Predictor:
+        """Class, semantic mask and objects."""
+        return Predictor(
+            model,
+            self.settings,
+            self.stage,
+            classes=self._classes,
+            image_size=self._image_size,
+            min_area_px=self.options["min_area_px"],
+        )
 
     def class_logits(self, batch: Tensor) -> ClassLogits:
         """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column.
 
         The class called background, where there is one, is a class like the others.
         """
-        pixels, image = self._model(batch)
+        pixels, image = self.model(batch)
         logits = torch.cat([image[:, None], pixels.flatten(2).transpose(1, 2)], dim=1)
         valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
         return ClassLogits(logits, valid, "softmax")
@@ -108,7 +105,7 @@ class AdaptiveStreamAdapter(TorchAdapter):
     def export_spec(self) -> ExportSpec:
         """One square input; pixel logits (B, C, S, S) and image logits (B, C)."""
         side = self._image_size
-        device = next(self._model.parameters()).device
+        device = next(self.model.parameters()).device
         names = ("images", "pixel_logits", "image_logits")
         return ExportSpec(
             example_inputs=(torch.zeros(1, 3, side, side, device=device),),
@@ -119,49 +116,34 @@ class AdaptiveStreamAdapter(TorchAdapter):
             dynamic_axes={name: {0: "batch"} for name in names},
         )
 
-    def training_task(self, run: Run) -> AdaptiveStreamTraining:
+    def build_task(self, run: Run) -> AdaptiveStreamTraining:
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights.
 
         Raises:
             DatasetError: the data set names no classes, or nothing in it is labeled as this model learns.
             OptionError: a checkpoint has other classes.
         """
-        classes, options = _trainable(run.dataset), run.options
-        if self._saved is not None and self._saved.classes != classes.names:
+        classes, options = run.classes, run.options
+        _check_labels(run.dataset)
+        if self.saved is not None and self.saved.classes != classes.names:
             raise OptionError(
-                f"the checkpoint's classes are {', '.join(self._saved.classes)}, those of "
+                f"the checkpoint's classes are {', '.join(self.saved.classes)}, those of "
                 f"{run.dataset.root} {', '.join(classes.names)}",
                 fix="leave --checkpoint out, or give the data set the same classes in the same order",
             )
         architecture = self._architecture(options, len(classes))
         model = AdaptiveStream(replace(architecture, pretrained=bool(options.get("pretrained"))))
-        if self._saved is not None:
-            load_weights(model, self._saved.model, source=str(self.settings.checkpoint))
-        self._classes, self._trained, self._model = classes, True, model
+        if self.saved is not None:
+            load_weights(model, self.saved.model, source=self.saved.source)
+        self._classes = classes
         self._image_size = options.get("image_size") or self._image_size
         loss = StableLoss(
             options["segmentation_weight"], options["classification_weight"], options["dice_weight"]
         )
-        return AdaptiveStreamTraining(model, self._predictor(model), loss)
-
-    def train(self, dataset: Dataset, run: Run) -> TrainResult:
-        """Train by the engine's loop; the live model is then ready to predict."""
-        result = super().train(dataset, run)
-        self._model.eval()
-        return result
-
-    @cached_property
-    def _model(self) -> AdaptiveStream:
-        """With the checkpoint's weights, or random ones of the settings' seed."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(self.settings.seed)
-            model = AdaptiveStream(self._architecture(self.options, len(self._classes)))
-        if self._saved is not None:
-            load_weights(model, self._saved.model, source=str(self.settings.checkpoint))
-        return model.to(self.settings.device).eval()
+        return AdaptiveStreamTraining(model, self.build_predictor(model), loss)
 
     def _architecture(self, options: Mapping[str, Any], num_classes: int) -> Architecture:
-        """What options ask for, else the checkpoint's, else the usual one."""
+        """The architecture of the options, else the checkpoint's, else the default."""
         wanted = {key: options[key] for key in ("encoder", "decoder") if options.get(key)}
         known = self._described("architecture")
         if known is None:
@@ -177,46 +159,11 @@ class AdaptiveStreamAdapter(TorchAdapter):
 
     def _described(self, key: str) -> Any:
         """What the checkpoint says of its model; ``None`` without one."""
-        return self._saved.description[key] if self._saved is not None else None
-
-    def _named(self) -> ClassTable:
-        names = tuple(self.options["names"] or ())
-        if self._saved is None:
-            return ClassTable(names) if names else CLASSES
-        if names and len(names) != len(self._saved.classes):
-            raise OptionError(
-                f"option names: {len(names)} names for {len(self._saved.classes)} classes",
-                fix="give one name a class, or leave names out",
-            )
-        return ClassTable(names or self._saved.classes)
-
-    def _predictor(self, model: AdaptiveStream) -> Predictor:
-        return Predictor(
-            model,
-            self._classes,
-            self._image_size,
-            self.settings.score_floor,
-            self.settings.max_detections,
-            self.options["min_area_px"],
-            self.stage,
-        )
+        return self.saved.description[key] if self.saved is not None else None
 
 
-def _read(checkpoint: str) -> Checkpoint:
-    saved = load_checkpoint(checkpoint)
-    if saved.adapter != NAME:
-        raise TrainingError(
-            f"{checkpoint}: a checkpoint of {saved.adapter}", fix=f"use --adapter {saved.adapter}"
-        )
-    return saved
-
-
-def _trainable(dataset: Dataset) -> ClassTable:
-    """The classes of a data set that says classes of pixels or of images."""
-    if dataset.classes is None:
-        raise DatasetError(
-            f"{dataset.root}: names no classes", fix="write classes.txt, one name a line, class 0 first"
-        )
+def _check_labels(dataset: Dataset) -> None:
+    """Raise ``DatasetError`` where neither pixels nor images have classes."""
     first = list(islice(dataset, _LOOKED_AT))
     if all(record.class_mask is None and image_class(record) < 0 for record in first):
         raise DatasetError(
@@ -224,7 +171,6 @@ def _trainable(dataset: Dataset) -> ClassTable:
             "class of its own, so there is nothing to learn",
             fix="give images/ with masks/ (see 'anydet synth --scene segmentation'), or COCO panoptic JSON",
         )
-    return dataset.classes
 
 
 def _preprocess(side: int) -> dict[str, Any]:

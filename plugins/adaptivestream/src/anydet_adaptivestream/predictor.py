@@ -1,10 +1,9 @@
-"""``Predictor``: what the model says of images, as anydet's predictions."""
+"""``Predictor``: class, semantic mask and objects of images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,17 +13,16 @@ from anydet.data.record.class_mask import background_of, masks_of_classes
 from anydet.data.record.record import Record
 from anydet.geometry import masks
 from anydet.training.batches.sample import Sample
-from anydet.training.batches.samples import sample_of
+from anydet.training.batches.samples import unlabeled_sample
 from anydet.training.batches.transforms import resize
-from anydet.types import Classification, ClassTable, ImagePredictions
+from anydet.training.predictor import BatchPredictor
+from anydet.types import ByteImage, Classification, ClassTable, ImagePredictions
 from anydet_adaptivestream.model import AdaptiveStream, fit
 from anydet_adaptivestream.objects import find_objects
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB values in 0..1, which the backbones of timm expect."""
 _FEWEST = 100
-
-Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def input_of(sample: Sample, size: int) -> Tensor:
@@ -34,57 +32,63 @@ def input_of(sample: Sample, size: int) -> Tensor:
     return (image - mean) / std
 
 
-def _unmarked(_name: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """How a model is asked: one image at a time, so that no result depends on the neighbors in a batch.
+class Prepared(NamedTuple):
+    """One image as the model gets it.
 
     Attributes:
-        model: asked on the device and in the mode in which it is.
+        key: of the record.
+        size_hw: of the image, in pixels.
+        pixels: (3, S, S) on the model's device.
+    """
+
+    key: str
+    size_hw: tuple[int, int]
+    pixels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor(BatchPredictor[Prepared]):
+    """Class, semantic mask and objects of each image; objects are cut at 100 or more.
+
+    Attributes:
         classes: of pixels and of images.
         image_size: side of the square input in pixels.
-        score_floor: objects below it are dropped.
-        max_detections: most objects of an image, and never less than 100.
         min_area_px: smaller regions are no objects; the semantic mask keeps them.
-        stage: marks decode, preprocess, model and postprocess, as ``Adapter.stage``.
     """
 
     model: AdaptiveStream
-    classes: ClassTable
-    image_size: int
-    score_floor: float = 0.0
-    max_detections: int = _FEWEST
-    min_area_px: int = 16
-    stage: Stage = field(default=_unmarked)
-
-    def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order."""
-        for record in records:
-            with self.stage("decode"):
-                sample = sample_of(record, ())
-            with self.stage("preprocess"):
-                inputs = input_of(sample, self.image_size)[None].to(self.device)
-            with self.stage("model"), torch.no_grad():
-                pixels, image = self.model(inputs)
-                probabilities = fit(pixels, sample.size_wh[::-1]).softmax(dim=1)[0]
-                scores = image.double().softmax(dim=1)[0]
-            with self.stage("postprocess"):
-                yield self._result(record.key, probabilities, scores.tolist())
-
-    def batches(self, records: Sequence[Record], batch_size: int) -> Iterator[Tensor]:
-        """(B, 3, S, S) inputs of all records, in their order."""
-        for start in range(0, len(records), batch_size):
-            chunk = [records[i] for i in range(start, min(start + batch_size, len(records)))]
-            inputs = [input_of(sample_of(record, ()), self.image_size) for record in chunk]
-            yield torch.stack(inputs).to(self.device)
+    classes: ClassTable = field(kw_only=True)
+    image_size: int = field(kw_only=True)
+    min_area_px: int = field(default=16, kw_only=True)
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
+    def batch_size(self) -> int:
+        """One image at a time, so that no result depends on the neighbors in a batch."""
+        return 1
+
+    def prepare(self, record: Record, image: ByteImage) -> Prepared:
+        """The image stretched to the model's input."""
+        pixels = input_of(unlabeled_sample(record.key, image), self.image_size)
+        return Prepared(record.key, (image.shape[0], image.shape[1]), pixels.to(self.device))
+
+    def stack(self, batch: list[Prepared]) -> Tensor:
+        """(B, 3, S, S) on the model's device."""
+        return torch.stack([image.pixels for image in batch])
+
+    def forward(self, batch: list[Prepared], images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Probabilities of each image's pixels (C, H, W) and of its classes (C,)."""
+        pixels, logits = self.model(images)
+        return [
+            (fit(pixels[i : i + 1], image.size_hw).softmax(dim=1)[0], logits[i].double().softmax(dim=0))
+            for i, image in enumerate(batch)
+        ]
+
+    def results(self, batch: list[Prepared], outputs: list[tuple[Tensor, Tensor]]) -> list[ImagePredictions]:
+        """The likeliest class of every pixel, and the regions that it makes."""
+        return [
+            self._result(image.key, probabilities, scores.tolist())
+            for image, (probabilities, scores) in zip(batch, outputs, strict=True)
+        ]
 
     def _result(self, key: str, probabilities: Tensor, scores: list[float]) -> ImagePredictions:
         """Of (C, H, W) probabilities of the pixels and C of the image."""
@@ -96,8 +100,8 @@ class Predictor:
             best.double().cpu().numpy(),
             background_of(self.classes),
             min_area_px=self.min_area_px,
-            score_floor=self.score_floor,
-            limit=max(_FEWEST, self.max_detections),
+            score_floor=self.settings.score_floor,
+            limit=max(_FEWEST, self.settings.max_detections),
         )
         top = int(np.argmax(scores))
         return ImagePredictions(

@@ -11,7 +11,6 @@ import numpy as np
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError
 from anydet.training.run import Run
-from anydet.types import ClassTable
 from anydet_delftbikes.parts import STATES
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture, Norm, scaled_anchors
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
@@ -34,13 +33,14 @@ def build_task(
         run: its options are the adapter's training keys. A resumed run has the architecture that it began
             with, and its weights come from the engine.
         checkpoint: first weights that go before the key ``weights``, or ``None``.
-        predictor: how the model is asked while it is trained.
+        predictor: makes the predictor of validations.
 
     Raises:
         DatasetError: the data set does not name its classes, or has states that have no name.
         TrainingError: weights cannot be had or do not fit.
     """
-    classes, state_names, counts = _learned(run.dataset)
+    classes = run.classes
+    state_names, counts = _states(run.dataset)
     backbone = run.options.get("backbone") or USUAL_BACKBONE
     if run.settings.resume:
         first, architecture = None, read_saved(run.paths.last).about_or_inferred().architecture
@@ -81,14 +81,14 @@ def build_model(
 
 
 def chosen_architecture(options: Mapping[str, Any], first: Saved | None) -> Architecture:
-    """What options ask for, on top of what the first weights are.
+    """The architecture of the options, on top of that of the first weights.
 
-    Without a wish, norms are those of the weights: a plain file's batch norms are frozen, because batches of
-    a detector are small; from scratch it is group normalization. Anchors shrink with the images where
-    nothing has learned other ones.
+    Where ``norm`` is "auto", norms are those of the weights: a plain file's batch norms are frozen, because
+    batches of a detector are small; from scratch it is group normalization. Anchors shrink with the images
+    where nothing has learned other ones.
     """
     given = {key: value for key, value in options.items() if value != "auto"}
-    if first is not None and (first.about or has_heads(first.state)):
+    if first is not None and (first.about or has_heads(first.model)):
         base = first.about_or_inferred().architecture
         norm = base.norm if first.about else _norm(first)
         return replace(base, norm=norm).with_options(given)
@@ -99,16 +99,11 @@ def chosen_architecture(options: Mapping[str, Any], first: Saved | None) -> Arch
 
 
 def _norm(first: Saved | None) -> Norm:
-    return "group" if first is None or norm_of(first.state) == "group" else "frozen"
+    return "group" if first is None or norm_of(first.model) == "group" else "frozen"
 
 
-def _learned(dataset: Dataset) -> tuple[ClassTable, tuple[str, ...], list[int]]:
-    """Classes, names of states (() where no annotation has one), and how often each state is."""
-    if dataset.classes is None:
-        raise DatasetError(
-            f"{dataset.root}: names no classes",
-            fix="give a data.yaml with names, or COCO JSON with categories",
-        )
+def _states(dataset: Dataset) -> tuple[tuple[str, ...], list[int]]:
+    """Names of states (() where no annotation has one), and how often each state is."""
     truth = dataset.ground_truth()
     names = truth.state_names or STATES
     states = truth.labels.states
@@ -119,4 +114,4 @@ def _learned(dataset: Dataset) -> tuple[ClassTable, tuple[str, ...], list[int]]:
             f"{dataset.root}: state {len(counts) - 1}, but there are {len(names)}: {', '.join(names)}",
             fix="name all states in the annotations file's state_categories",
         )
-    return dataset.classes, names if len(known) else (), counts
+    return names if len(known) else (), counts

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,16 +13,12 @@ from torchvision.models.detection.image_list import ImageList
 
 from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy
+from anydet.training.predictor import BatchPredictor
 from anydet.types import ByteImage, FloatArray, ImagePredictions, Size
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.roi_heads import Detections
 
-Stage = Callable[[str], AbstractContextManager[None]]
 _USUAL_DETECTIONS = 100
-
-
-def _unmarked(_stage: str) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,58 +38,47 @@ class Prepared:
     input_hw: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictor:
-    """How a model is asked.
+@dataclass(frozen=True, eq=False)
+class Predictor(BatchPredictor[Prepared]):
+    """Detections and states of a ``MultiTaskFasterRCNN``; detections of an image are cut at 100 or more.
 
-    Images share a batch only where their inputs have one size. torchvision pads smaller ones, and what is
-    found in an image then depends on its neighbors.
+    Neighbors of one padded size share a batch, so a batch may be smaller than ``batch_size``.
 
     Attributes:
-        model: asked on the device and in the mode in which it is.
-        batch_size: images at once, at most.
-        score_floor: detections up to it are dropped.
-        max_detections: most detections of an image, and never less than 100.
-        states: whether the model was trained to tell states.
-        stage: marks decode, preprocess, model and postprocess, as ``Adapter.stage``.
+        states: whether the model was trained to predict states.
     """
 
     model: MultiTaskFasterRCNN
-    batch_size: int
-    score_floor: float
-    max_detections: int = _USUAL_DETECTIONS
     states: bool = True
-    stage: Stage = _unmarked
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order."""
+    def prepare(self, record: Record, image: ByteImage) -> Prepared:
+        """The image normalized, resized and padded."""
+        inputs = self.model.prepare(image_tensor(image, self.device))
+        height, width = image.shape[:2]
+        return Prepared(record.key, (width, height), inputs.tensors[0], inputs.image_sizes[0])
+
+    def split(self, images: list[Prepared]) -> Iterator[list[Prepared]]:
+        """Neighbors whose inputs have one size."""
+        # torchvision pads smaller images to the largest of the batch, and the padding changes what is
+        # found in them: a result would depend on its neighbors
+        for _, batch in groupby(images, key=lambda image: image.tensor.shape):
+            yield list(batch)
+
+    def stack(self, batch: list[Prepared]) -> Tensor:
+        """(B, 3, H, W) of images that have one size."""
+        return torch.stack([image.tensor for image in batch])
+
+    def forward(self, batch: list[Prepared], images: Tensor) -> list[Detections]:
+        """Detections in pixels of the inputs."""
+        # the model is shared with training and with other predictors, so its limits are set each time
         heads = self.model.roi_heads
-        for batch in self.batches(records):
-            heads.score_thresh = self.score_floor
-            heads.detections_per_img = max(_USUAL_DETECTIONS, self.max_detections)
-            inputs = ImageList(stacked(batch), [image.input_hw for image in batch])
-            with self.stage("model"), torch.no_grad():
-                found = self.model.detect(inputs)
-            with self.stage("postprocess"):
-                results = [self._result(*pair) for pair in zip(batch, found, strict=True)]
-            yield from results
+        heads.score_thresh = self.settings.score_floor
+        heads.detections_per_img = max(_USUAL_DETECTIONS, self.settings.max_detections)
+        return self.model.detect(ImageList(images, [image.input_hw for image in batch]))
 
-    def batches(self, records: Sequence[Record]) -> Iterator[list[Prepared]]:
-        """All records in their order, as many at once as have one size and as ``batch_size`` allows."""
-        for start in range(0, len(records), self.batch_size):
-            chunk = [records[i] for i in range(start, min(start + self.batch_size, len(records)))]
-            prepared = [self._prepare(record) for record in chunk]
-            for _, batch in groupby(prepared, key=lambda image: image.tensor.shape):
-                yield list(batch)
-
-    def _prepare(self, record: Record) -> Prepared:
-        with self.stage("decode"):
-            image = record.image()
-        with self.stage("preprocess"):
-            inputs = self.model.prepare(image_tensor(image, self.model.device))
-        return Prepared(
-            record.key, (image.shape[1], image.shape[0]), inputs.tensors[0], inputs.image_sizes[0]
-        )
+    def results(self, batch: list[Prepared], outputs: list[Detections]) -> list[ImagePredictions]:
+        """Boxes in pixels of the images, clipped; those without area are dropped."""
+        return [self._result(*pair) for pair in zip(batch, outputs, strict=True)]
 
     def _result(self, image: Prepared, found: Detections) -> ImagePredictions:
         height, width = image.input_hw
@@ -116,11 +100,6 @@ def image_tensor(image: ByteImage, device: torch.device) -> Tensor:
     """(3, H, W) float32 in 0..1 of (H, W, 3) uint8."""
     planes = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
     return planes.to(device).float() / 255
-
-
-def stacked(batch: Sequence[Prepared]) -> Tensor:
-    """(B, 3, H, W) of images that have one size."""
-    return torch.stack([image.tensor for image in batch])
 
 
 def _float64(tensor: Tensor) -> FloatArray:

@@ -41,7 +41,7 @@ def read_pretrained(weights: str, backbone: Backbone) -> Saved | None:
     if weights == "default":
         return _torchvision(backbone)
     saved = read_saved(weights)
-    return Saved(_as_body(saved.state), saved.source, saved.about)
+    return Saved(_as_body(saved.model), saved.source, saved.about)
 
 
 def start_from(model: nn.Module, saved: Saved) -> list[str]:
@@ -53,7 +53,7 @@ def start_from(model: nn.Module, saved: Saved) -> list[str]:
     Raises:
         TrainingError: the rest does not fit; lists missing, unexpected and wrongly shaped tensors.
     """
-    own, state = model.state_dict(), dict(saved.state)
+    own, state = model.state_dict(), dict(saved.model)
     body_only = all(key.startswith(_BODY) for key in state)
     fresh = [key for key in own if _may_stay(key, body_only) and _differs(state, key, own[key])]
     for key in fresh:

@@ -33,7 +33,7 @@ class About:
     Attributes:
         architecture: how it is built.
         classes: names of class ids; () where unknown.
-        state_names: names of the states it was trained to tell; () where it was trained to tell none.
+        state_names: names of the states it was trained to predict; () where there are none.
     """
 
     architecture: Architecture
@@ -62,21 +62,21 @@ class Saved:
     """Weights as they were read.
 
     Attributes:
-        state: name -> tensor.
+        model: state dictionary.
         source: the file, for messages.
-        about: what is written with them, or ``None`` in a plain state dictionary of somebody else.
+        about: what is written with them, or ``None`` in a plain state dictionary of another program.
     """
 
-    state: Mapping[str, Tensor]
+    model: Mapping[str, Tensor]
     source: str
     about: About | None = None
 
     def about_or_inferred(self) -> About:
-        """What is written with the weights, else what their names and shapes tell.
+        """What is written with the weights, else what their names and shapes imply.
 
         Sizes of images and anchors leave no trace in tensors; they are the backbone's usual ones then.
         """
-        return self.about or About(inferred_architecture(self.state, source=self.source))
+        return self.about or About(inferred_architecture(self.model, source=self.source))
 
 
 def read_saved(path: Path | str) -> Saved:
@@ -101,7 +101,7 @@ def read_saved(path: Path | str) -> Saved:
 def save_state(path: Path, state: Mapping[str, Tensor], about: About) -> None:
     """Write a plain state dictionary: names and tensors, nothing else.
 
-    What the tensors don't say lies where torch keeps versions of modules, in the dictionary's metadata, so
+    What the tensors don't say is in the dictionary's metadata, where torch keeps versions of modules, so
     that ``read_saved`` needs no further file and everyone else sees tensors alone.
     """
     plain = OrderedDict((key, tensor.detach().cpu()) for key, tensor in state.items())
@@ -110,7 +110,7 @@ def save_state(path: Path, state: Mapping[str, Tensor], about: About) -> None:
 
 
 def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Architecture:
-    """The architecture that names and shapes tell; raises ``TrainingError`` where they tell none."""
+    """The architecture that names and shapes imply; raises ``TrainingError`` where they imply none."""
     if _PREDICTOR not in state:
         raise TrainingError(
             f"{source}: no Faster R-CNN of torchvision's names: {_PREDICTOR} is missing",
@@ -148,12 +148,6 @@ def _backbone(state: Mapping[str, Tensor]) -> Backbone:
 
 
 def _of_checkpoint(file: Path) -> Saved:
-    checkpoint = load_checkpoint(file)
-    if checkpoint.adapter != NAME:
-        raise TrainingError(
-            f"{file}: was trained by {checkpoint.adapter!r}, not {NAME!r}",
-            fix=f"use --adapter {checkpoint.adapter}",
-        )
-    return Saved(
-        checkpoint.model, str(file), About.from_description(checkpoint.description, source=str(file))
-    )
+    checkpoint = load_checkpoint(file, adapter=NAME)
+    about = About.from_description(checkpoint.description, source=checkpoint.source)
+    return Saved(checkpoint.model, checkpoint.source, about)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor
 
-from anydet.data.dataset.protocols import Dataset
-from anydet.data.record.record import Record
-from anydet.errors import OptionError
-from anydet.plugins.adapter import ClassLogits, TrainResult
+from anydet.plugins.adapter import ClassLogits
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoints.checkpoint import load_weights
 from anydet.training.config.config_file import open_config
 from anydet.training.config.keys import join_schema
-from anydet.training.engine import train
+from anydet.training.hooks import TrainingHook
 from anydet.training.run import Run
-from anydet.types import AdapterSettings, ClassTable, ImagePredictions
-from anydet_rtdetr_pose.architecture import Architecture, Heads, read_size
+from anydet.types import AdapterSettings, ClassTable
+from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_size
 from anydet_rtdetr_pose.build import build_task, chosen_architecture, chosen_stages
-from anydet_rtdetr_pose.mim_teacher import Teaching
+from anydet_rtdetr_pose.mim_teacher import MimTeacherHook
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.predictor import Predictor
 from anydet_rtdetr_pose.published import Published, read_published
@@ -33,16 +26,12 @@ from anydet_rtdetr_pose.saved import NAME, Saved, read_saved
 from anydet_rtdetr_pose.task import PoseTraining, last_logits
 
 _UNNAMED = 80
-"""Classes of a model that nobody has told any: as many as COCO has."""
+"""Classes of a model that is given no names: as many as COCO has."""
 TRAINING_SCHEMA = "anydet_rtdetr_pose:training.schema.json"
-_RANDOM = (
-    "rtdetr_pose has RANDOM WEIGHTS: no checkpoint was given, and what it finds means nothing; "
-    "add --checkpoint RUN (a run's folder or best.pt), or --option weights=ID of a published model"
-)
 
 
-class RTDETRPose(TorchAdapter):
-    """RT-DETR that tells depth, rotation and translation of what it finds.
+class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
+    """RT-DETR that also predicts depth, rotation and translation of each object.
 
     Args:
         settings: ``checkpoint`` is a run's folder or a checkpoint of one; it says what the model is. Without
@@ -54,14 +43,17 @@ class RTDETRPose(TorchAdapter):
         OptionError: the config or an option is wrong.
     """
 
+    registered_name = NAME
+    has_configs = True
+    weights_hint = f"{TorchAdapter.weights_hint}, or --option weights=ID of a published model"
+
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
         self._config = read_config(settings.config) if settings.config else {}
-        self._saved: Saved | None = read_saved(settings.checkpoint) if settings.checkpoint else None
-        weights = None if self._saved else settings.options.get("weights")
+        weights = None if self.saved else settings.options.get("weights")
         self._published: Published | None = read_published(weights) if weights else None
         self._architecture = self._described()
-        self._trained = bool(self._saved or self._published)
+        self.trained = bool(self.saved or self._published)
 
     @property
     def classes(self) -> ClassTable:
@@ -75,65 +67,42 @@ class RTDETRPose(TorchAdapter):
         return {
             "image_size": list(inputs.size_wh),
             "preprocess": {"resize": inputs.resize, "size_wh": list(inputs.size_wh), "scale": "1/255"},
-            "warnings": [] if self._trained else [_RANDOM],
+            **super().notes,
         }
 
-    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order; each detection with its pose where poses were learned."""
-        return self._predictor(self._model)(records)
+    def read_saved(self, checkpoint: str) -> Saved:
+        """A checkpoint of this adapter."""
+        return read_saved(checkpoint)
 
-    def get_model(self) -> PoseDetector:
-        """The live module that ``predict`` uses."""
-        model: PoseDetector = self._model
-        return model
+    def build_model(self) -> PoseDetector:
+        """The architecture with published weights, or random ones."""
+        if self._published is not None:
+            return self._published.start(self._architecture)
+        return PoseDetector(self._architecture)
 
-    def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterator[Tensor]:
-        """(B, 3, H, W) inputs as ``predict`` prepares them, on the model's device."""
-        predictor = replace(self._predictor(self._model), batch_size=batch_size)
-        return map(predictor.stack, predictor.batches(records))
+    def build_predictor(self, model: PoseDetector) -> Predictor:
+        """Detections, each with its pose where poses were learned."""
+        return Predictor(model, self.settings, self.stage)
+
+    def build_task(self, run: Run) -> PoseTraining:
+        """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""
+        task = build_task(run, self.saved, self.build_predictor)
+        self._architecture = task.model.architecture
+        return task
+
+    def training_hooks(self, run: Run) -> Sequence[TrainingHook]:
+        """Stages in which single heads learn alone, and the teacher of masked image modeling."""
+        return [chosen_stages(run.options), MimTeacherHook()]
 
     def class_logits(self, batch: Tensor) -> ClassLogits:
         """Logits of the last decoder layer's queries; sigmoid, no background."""
-        return last_logits(self._model(batch), (batch.shape[3], batch.shape[2]))
-
-    def training_task(self, run: Run) -> PoseTraining:
-        """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""
-        task = build_task(run, self._saved, self._predictor)
-        self._model, self._architecture, self._trained = task.model, task.model.architecture, True
-        return task
-
-    def train(self, dataset: Dataset, run: Run) -> TrainResult:
-        """Train by the engine's loop; in the stages that are asked for single heads learn alone."""
-        del dataset
-        result = train(self.training_task, run, [chosen_stages(run.options), Teaching()])
-        self._model.eval()
-        return result
-
-    @cached_property
-    def _model(self) -> PoseDetector:
-        """With the checkpoint's or published weights, or random ones of the settings' seed."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(self.settings.seed)
-            if self._published is not None:
-                model = self._published.start(self._architecture)
-            else:
-                model = PoseDetector(self._architecture)
-        if self._saved is not None:
-            load_weights(model, self._saved.state, source=self._saved.source)
-        model.to(self.settings.device).eval()
-        return model
-
-    def _predictor(self, model: PoseDetector) -> Predictor:
-        settings = self.settings
-        return Predictor(
-            model, settings.batch_size, settings.score_floor, settings.max_detections, stage=self.stage
-        )
+        return last_logits(self.model(batch), (batch.shape[3], batch.shape[2]))
 
     def _described(self) -> Architecture:
         """What the checkpoint, the published weights or the config, and the options say of the model."""
         options = self.settings.options
-        if self._saved is not None:
-            architecture = self._saved.architecture
+        if self.saved is not None:
+            architecture = self.saved.architecture
         else:
             names = tuple(options.get("names") or ())
             classes = self._published.classes if self._published else names or _numbered(_UNNAMED)
@@ -142,7 +111,11 @@ class RTDETRPose(TorchAdapter):
             architecture = chosen_architecture(keys, classes, heads, source=self.settings.config or "model")
             if self._published is not None:
                 architecture = self._published.architecture(architecture)
-        return _with_options(architecture, options)
+        return msgspec.structs.replace(
+            architecture,
+            inputs=_with_options(architecture.inputs, options),
+            classes=self.class_names(architecture.classes),
+        )
 
 
 def read_config(config: str) -> dict[str, Any]:
@@ -155,20 +128,13 @@ def read_config(config: str) -> dict[str, Any]:
     return check_options(file.values, join_schema(schema), owner=f"{NAME}: {file.name}")
 
 
-def _with_options(architecture: Architecture, options: Mapping[str, Any]) -> Architecture:
-    """Other names and inputs than those that the weights were learned with."""
-    inputs = architecture.inputs
+def _with_options(inputs: Inputs, options: Mapping[str, Any]) -> Inputs:
+    """Other inputs than those that the weights were learned with."""
     if "image_size" in options:
         inputs = msgspec.structs.replace(inputs, size_wh=read_size(options["image_size"]))
     if "resize" in options:
         inputs = msgspec.structs.replace(inputs, resize=options["resize"])
-    names = tuple(options.get("names") or architecture.classes)
-    if len(names) != len(architecture.classes):
-        raise OptionError(
-            f"option names: {len(names)} names for {len(architecture.classes)} classes",
-            fix="give one name a class, or leave names out",
-        )
-    return msgspec.structs.replace(architecture, inputs=inputs, classes=names)
+    return inputs
 
 
 def _numbered(count: int) -> tuple[str, ...]:

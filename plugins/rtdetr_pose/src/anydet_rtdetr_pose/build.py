@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from anydet.data.dataset.protocols import Dataset
-from anydet.errors import DatasetError, OptionError
+from anydet.errors import OptionError
 from anydet.training.config.resolve import is_given
 from anydet.training.run import Run
-from anydet.types import ClassTable, Labels
+from anydet.types import Labels
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, Mim, read_model, read_size
 from anydet_rtdetr_pose.backbones import STRIDES
 from anydet_rtdetr_pose.losses.criterion import WEIGHTS, Criterion
@@ -25,8 +24,8 @@ from anydet_rtdetr_pose.symmetry import Symmetries
 from anydet_rtdetr_pose.task import PoseTraining, StagedTraining
 
 _KEPT = ("model", "published")
-_ASKED = {"num_queries": "num_queries", "image_size": "inputs", "resize": "inputs"}
-"""Training key -> what it changes of a checkpoint's architecture, where it is asked for."""
+_CHANGED = {"num_queries": "num_queries", "image_size": "inputs", "resize": "inputs"}
+"""Training key -> what it changes of a checkpoint's architecture, where it is given."""
 
 
 def build_task(
@@ -38,7 +37,7 @@ def build_task(
         run: its options are the adapter's training keys. A resumed run has the architecture that it began
             with, and its weights come from the engine.
         checkpoint: first weights that go before the key ``weights``, or ``None``.
-        predictor: how a model is asked while it is trained.
+        predictor: makes the predictor of validations.
 
     Raises:
         DatasetError: the data set does not name its classes.
@@ -46,7 +45,7 @@ def build_task(
         TrainingError: weights cannot be had or do not fit.
     """
     truth = run.dataset.ground_truth()
-    classes, options = _classes(run.dataset), run.options
+    classes, options = run.classes, run.options
     if run.settings.resume:
         model = PoseDetector(read_saved(run.paths.last).architecture)
     else:
@@ -71,11 +70,11 @@ def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) 
     """A model with its first weights.
 
     A checkpoint's architecture goes before the key ``model``; queries and inputs are its own as well, unless
-    somebody asks for others.
+    others are given.
     """
     if checkpoint is not None:
-        asked = {part for key, part in _ASKED.items() if is_given(run.origins.get(key, ""))}
-        kept = {name for name in (*_KEPT, *_ASKED.values()) if name not in asked}
+        given = {name for key, name in _CHANGED.items() if is_given(run.origins.get(key, ""))}
+        kept = {name for name in (*_KEPT, *_CHANGED.values()) if name not in given}
         taken = {name: getattr(checkpoint.architecture, name) for name in kept}
         model = PoseDetector(msgspec.structs.replace(architecture, **taken))
         checkpoint.put_into(model)
@@ -165,12 +164,3 @@ def chosen_weights(options: Mapping[str, Any]) -> dict[str, float]:
 def chosen_stages(options: Mapping[str, Any]) -> Stages:
     """By the keys ``stage_off_steps`` and ``stage_k_steps``."""
     return Stages(options.get("stage_off_steps", 0), options.get("stage_k_steps", 0))
-
-
-def _classes(dataset: Dataset) -> ClassTable:
-    if dataset.classes is None:
-        raise DatasetError(
-            f"{dataset.root}: names no classes",
-            fix="give a data.yaml with names, or COCO JSON with categories",
-        )
-    return dataset.classes

@@ -1,4 +1,4 @@
-"""``Teaching``: the teacher of masked image modeling follows the model while it is trained."""
+"""``MimTeacherHook``: the teacher of masked image modeling follows the model while it is trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from anydet.training.hooks import LoopState, TrainingHook
 from anydet_rtdetr_pose.task import PoseTraining
 
 
-class Teaching(TrainingHook):
+class MimTeacherHook(TrainingHook):
     """Takes the model into its teacher's average after each step that was taken.
 
     The average is a part of the model, so that checkpoints hold it.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
 from anydet_rtdetr_pose.class_transfer import take_rows
@@ -23,12 +22,12 @@ class Saved:
     """A checkpoint as it was read.
 
     Attributes:
-        state: name -> tensor.
+        model: state dictionary.
         architecture: of the model that was saved.
         source: the file, for messages.
     """
 
-    state: Mapping[str, Tensor]
+    model: Mapping[str, Tensor]
     architecture: Architecture
     source: str
 
@@ -40,24 +39,19 @@ class Saved:
         Raises ``TrainingError`` where the rest does not fit.
         """
         own = model.state_dict()
-        state = take_rows(self.state, own, self.architecture.classes, model.architecture.classes)
+        state = take_rows(self.model, own, self.architecture.classes, model.architecture.classes)
         kept = {key: tensor for key, tensor in state.items() if not _other_head(key, tensor, own)}
         kept |= {key: own[key] for key in own if key.startswith(_HEADS) and key not in kept}
         load_weights(model, kept, source=self.source)
-        if not any(key.startswith("mim.teacher.") for key in self.state):
+        if not any(key.startswith("mim.teacher.") for key in self.model):
             model.update_teacher(decay=0.0)  # it begins as what was read
 
 
 def read_saved(path: Path | str) -> Saved:
     """A run's folder or a checkpoint; raises ``TrainingError`` where it is not one of this adapter."""
-    checkpoint = load_checkpoint(path)
-    if checkpoint.adapter != NAME:
-        raise TrainingError(
-            f"{path}: was trained by {checkpoint.adapter!r}, not {NAME!r}",
-            fix=f"use --adapter {checkpoint.adapter}",
-        )
-    architecture = read_architecture(checkpoint.description, source=str(path))
-    return Saved(checkpoint.model, architecture, str(path))
+    checkpoint = load_checkpoint(path, adapter=NAME)
+    architecture = read_architecture(checkpoint.description, source=checkpoint.source)
+    return Saved(checkpoint.model, architecture, checkpoint.source)
 
 
 def _other_head(key: str, tensor: Tensor, own: Mapping[str, Tensor]) -> bool:

@@ -17,7 +17,7 @@ from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.masks import as_rle, decode
 from anydet.geometry.poses import resolve
 from anydet.training.batches.sample import Sample
-from anydet.types import BoolArray, Intrinsics, Labels, Size
+from anydet.types import BoolArray, ByteImage, Intrinsics, Labels, Size
 
 LABEL_KINDS = frozenset({"masks", "keypoints", "poses", "states", "semantic"})
 """Labels beside boxes and classes; a task names those that it learns from."""
@@ -63,6 +63,17 @@ def sample_of(record: Record, label_kinds: Collection[str] = LABEL_KINDS) -> Sam
         semantic=_semantic(record, size_wh) if "semantic" in label_kinds else None,
         label=image_class(record),
         extra=record.extra,
+    )
+
+
+def unlabeled_sample(key: str, image: ByteImage) -> Sample:
+    """A sample of (H, W, 3) uint8 pixels without labels, for prediction."""
+    return Sample(
+        key=key,
+        image=torch.from_numpy(np.array(image)).permute(2, 0, 1),
+        boxes=torch.zeros(0, 4),
+        class_ids=torch.zeros(0, dtype=torch.int64),
+        iscrowd=torch.zeros(0, dtype=torch.bool),
     )
 
 

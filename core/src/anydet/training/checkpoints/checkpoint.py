@@ -24,13 +24,14 @@ class Checkpoint:
     """Weights and what they need around them.
 
     Attributes:
-        adapter: registered name of who trained it.
+        adapter: registered name of the adapter that trained it.
         model: state dictionary to predict with; the average's with ``ema_eval``.
         description: what rebuilds the model (``TrainingTask.description``).
         classes: names of the class ids.
         step: optimizer steps taken.
         metrics: numbers of the last validation before it was written.
         training: what a run needs to go on, or ``None`` in a checkpoint that only predicts.
+        source: file that it was read from.
     """
 
     adapter: str
@@ -40,6 +41,15 @@ class Checkpoint:
     step: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
+    source: str = ""
+
+    def check_adapter(self, adapter: str) -> None:
+        """Raise ``TrainingError`` where another adapter trained it."""
+        if self.adapter != adapter:
+            raise TrainingError(
+                f"{self.source}: was trained by {self.adapter!r}, not {adapter!r}",
+                fix=f"use --adapter {self.adapter}",
+            )
 
 
 def find_checkpoint(path: Path | str) -> Path:
@@ -91,15 +101,18 @@ def save_tensors(path: Path, content: Any) -> None:
         aside.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path | str, *, device: str | torch.device = "cpu") -> Checkpoint:
+def load_checkpoint(
+    path: Path | str, *, adapter: str | None = None, device: str | torch.device = "cpu"
+) -> Checkpoint:
     """Read a checkpoint, tensors on ``device``.
 
     Args:
         path: a file that ``save_checkpoint`` wrote, or the folder of a run.
+        adapter: registered name of the adapter that must have trained it; ``None`` for any.
         device: where tensors go.
 
     Raises:
-        TrainingError: it is not there, no checkpoint of anydet, or of a newer version.
+        TrainingError: it is not there, no checkpoint of anydet, of a newer version, or another adapter's.
     """
     path = find_checkpoint(path)
     content = load_tensors(path, device=device)
@@ -113,7 +126,7 @@ def load_checkpoint(path: Path | str, *, device: str | torch.device = "cpu") -> 
             f"{path}: checkpoint format {content['anydet_checkpoint']}, this version reads {FORMAT}",
             fix="update anydet: pip install --upgrade anydet",
         )
-    return Checkpoint(
+    checkpoint = Checkpoint(
         content["adapter"],
         content["model"],
         content["description"],
@@ -121,7 +134,11 @@ def load_checkpoint(path: Path | str, *, device: str | torch.device = "cpu") -> 
         content["step"],
         content["metrics"],
         content["training"],
+        str(path),
     )
+    if adapter is not None:
+        checkpoint.check_adapter(adapter)
+    return checkpoint
 
 
 def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:

@@ -122,11 +122,7 @@ class Checkpointer:
         path, training, settings = self.run.paths.last, checkpoint.training, self.run.settings
         if training is None:
             raise TrainingError(f"{path}: holds weights only", fix="start a new run with --checkpoint")
-        if checkpoint.adapter != self.run.adapter:
-            raise TrainingError(
-                f"{path}: was trained by {checkpoint.adapter!r}, not {self.run.adapter!r}",
-                fix=f"use --adapter {checkpoint.adapter}",
-            )
+        checkpoint.check_adapter(self.run.adapter)
         if training["data"] != self.fingerprint:
             raise TrainingError(
                 f"{path}: was trained on other images or annotations than {self.run.dataset.root} has now",

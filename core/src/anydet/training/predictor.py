@@ -1,0 +1,98 @@
+"""``BatchPredictor``: how a torch model's predictions are made of records, batch by batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from anydet.data.record.record import Record
+from anydet.types import AdapterSettings, ByteImage, ImagePredictions
+
+Stage: TypeAlias = Callable[[str], AbstractContextManager[None]]
+"""Marks decode, preprocess, model and postprocess, as ``Adapter.stage``."""
+InputT = TypeVar("InputT")
+"""One image as the model gets it."""
+
+
+def unmarked(_stage: str) -> AbstractContextManager[None]:
+    """No mark: a predictor that nobody profiles."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, eq=False)
+class BatchPredictor(ABC, Generic[InputT]):
+    """Predictions of a live model.
+
+    A model family implements ``prepare``, ``stack``, ``forward`` and ``results``. Nothing here changes the
+    model's mode: an adapter's is in evaluation mode, and a validation puts the trained one there.
+
+    Attributes:
+        model: used on its own device, in the mode in which it is.
+        settings: batch size, lowest score and most detections.
+        stage: marks the stages of a batch.
+    """
+
+    model: nn.Module
+    settings: AdapterSettings
+    stage: Stage = unmarked
+
+    def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, in their order."""
+        for batch in self.batches(records, self.batch_size):
+            yield from self.predict_batch(batch)
+
+    def predict_batch(self, batch: list[InputT]) -> list[ImagePredictions]:
+        """One result an image of a batch of ``batches``."""
+        images = self.stack(batch)
+        with self.stage("model"), torch.no_grad():
+            outputs = self.forward(batch, images)
+        with self.stage("postprocess"):
+            return self.results(batch, outputs)
+
+    def batches(self, records: Sequence[Record], batch_size: int) -> Iterator[list[InputT]]:
+        """All records in their order, ``batch_size`` at once."""
+        for start in range(0, len(records), batch_size):
+            stop = min(start + batch_size, len(records))
+            yield from self.split([self._prepared(records[i]) for i in range(start, stop)])
+
+    @property
+    def batch_size(self) -> int:
+        """Images in one forward pass, at most."""
+        return self.settings.batch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return next(self.model.parameters()).device
+
+    def split(self, images: list[InputT]) -> Iterator[list[InputT]]:
+        """Batches of prepared images; one by default, more where their sizes cannot be stacked."""
+        yield images
+
+    @abstractmethod
+    def prepare(self, record: Record, image: ByteImage) -> InputT:
+        """A record and its pixels, (H, W, 3) uint8, as the model gets them."""
+
+    @abstractmethod
+    def stack(self, batch: list[InputT]) -> Tensor:
+        """(B, 3, H, W) on the model's device."""
+
+    @abstractmethod
+    def forward(self, batch: list[InputT], images: Tensor) -> Any:
+        """The model's outputs for ``images``, which ``stack`` made of ``batch``."""
+
+    @abstractmethod
+    def results(self, batch: list[InputT], outputs: Any) -> list[ImagePredictions]:
+        """Outputs as predictions, in pixels of each image."""
+
+    def _prepared(self, record: Record) -> InputT:
+        with self.stage("decode"):
+            image = record.image()
+        with self.stage("preprocess"):
+            return self.prepare(record, image)
