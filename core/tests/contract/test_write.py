@@ -96,7 +96,7 @@ def test_parquet_is_written_in_row_groups_and_keeps_meta(
     full: ImagePredictions, written: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("anydet.contract.reading.parquet._ROWS", 2)
+    monkeypatch.setattr("anydet.contract.parquet_writer.ROWS", 2)
     from dataclasses import replace
 
     path = written("a.parquet", [replace(full, image=f"{i}.jpg") for i in range(3)])

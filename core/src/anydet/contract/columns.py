@@ -15,6 +15,7 @@ from anydet.contract.image_columns import about_image, image_columns
 from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.reading.load import entries, read_meta
 from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh
@@ -86,12 +87,20 @@ def read_images(
     Raises:
         ContractError: at the first entry that breaks the contract, or whose size is needed and unknown.
     """
-    source = open_source(path)
+    with open_source(path) as source:
+        yield from images_of(source, box_format, sizes_wh)
+
+
+def images_of(
+    source: Source, box_format: str | None = None, sizes_wh: Mapping[str, Size] | None = None
+) -> Iterator[ImagePredictions]:
+    """As ``read_images``, of a file that is open already."""
+    path = source.path
     meta, problems = read_meta(source)
     if problems:
         raise ContractError(f"{path}: {problems[0]}", fix=f"run 'anydet validate-predictions {path}'")
     for entry in entries(source):
-        yield image_of_entry(entry, str(source.path), meta, box_format, (sizes_wh or {}).get(entry.image))
+        yield image_of_entry(entry, str(path), meta, box_format, (sizes_wh or {}).get(entry.image))
 
 
 def image_of_entry(

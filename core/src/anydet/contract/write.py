@@ -28,7 +28,7 @@ def check_output(output: Path) -> str:
             fix=f"name the output {output.stem}.json",
         )
     if suffix == ".parquet":
-        from anydet.contract.reading.parquet import import_pyarrow
+        from anydet.contract.parquet_layout import import_pyarrow
 
         import_pyarrow()
     return suffix
@@ -55,7 +55,7 @@ def write_predictions(
     suffix = check_output(output)
     with new_file(output) as file:
         if suffix == ".parquet":
-            from anydet.contract.reading.parquet import write_parquet
+            from anydet.contract.parquet_writer import write_parquet
 
             write_parquet(lines, file, meta=meta)
             return

@@ -11,14 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.coco_results import coco_ids, load_coco_results
-from anydet.contract.reading.scanned import scan_predictions
+from anydet.contract.reading.load import load
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
 from anydet.evaluation.partial import take_images
-from anydet.scanner import COCO_RESULTS, Scanner
+from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 _FRACTION = 2.0
@@ -72,9 +71,15 @@ def read_inputs(
         EvaluationError: the two do not fit each other.
     """
     opened = _open(dataset, split, scanner)
-    truth = opened.ground_truth(max_images)
-    inputs, _ = _read(opened, truth, Path(predictions), box_format, max_images, scanner=scanner)
-    return inputs
+    raw = load(predictions, scanner, opened.ground_truth)
+    return join_inputs(opened, raw, box_format=box_format, max_images=max_images)
+
+
+def join_inputs(
+    dataset: Dataset, raw: RawPredictions, *, box_format: str | None = None, max_images: int | None = None
+) -> Inputs:
+    """As ``read_inputs``, of a data set and a file that are read already."""
+    return _join(dataset, dataset.ground_truth(max_images), raw, box_format, max_images)[0]
 
 
 def read_parts(
@@ -97,11 +102,13 @@ def read_parts(
     paths = prediction_files(predictions)
     truth = opened.ground_truth(max_images)
     if len(paths) == 1:
-        yield _read(opened, truth, paths[0], box_format, max_images, scanner=scanner)[0]
+        raw = load(paths[0], scanner, opened.ground_truth)
+        yield _join(opened, truth, raw, box_format, max_images)[0]
         return
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
-        inputs, aligned = _read(opened, truth, path, box_format, max_images, scanner=scanner, part=True)
+        raw = load(path, scanner, opened.ground_truth)
+        inputs, aligned = _join(opened, truth, raw, box_format, max_images, part=True)
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(
                 f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
@@ -148,24 +155,22 @@ def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | N
     return opened
 
 
-def _read(
+def _join(
     dataset: Dataset,
     truth: GroundTruthColumns,
-    path: Path,
+    raw: RawPredictions,
     box_format: str | None,
     max_images: int | None,
     *,
-    scanner: Scanner | None,
     part: bool = False,
 ) -> tuple[Inputs, Aligned]:
-    raw = _load(path, dataset, scanner)
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
         "dataset": str(dataset.root),
         "split": dataset.split,
         "max_images": max_images,
-        "predictions": str(path),
+        "predictions": raw.path,
         "box_format": used,
         "images_without_predictions": len(aligned.missing),
         "predicted_images_left_out": aligned.surplus,
@@ -174,26 +179,8 @@ def _read(
         context["detection_area"] = "box where a result states one, else mask, as in pycocotools"
     warnings = [*_format_warnings(raw, box_format)]
     if not part:
-        warnings += _coverage_warnings(aligned, f"{path} does")
+        warnings += _coverage_warnings(aligned, f"{raw.path} does")
     return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
-
-
-def _load(path: Path, dataset: Dataset, scanner: Scanner | None) -> RawPredictions:
-    """Predictions of any shape; those of COCO results are joined through the data set's own ids."""
-    quick = scan_predictions(path, scanner)
-    if isinstance(quick, RawPredictions):
-        return quick
-    if quick.reason == COCO_RESULTS or _is_coco(path):
-        return load_coco_results(path, *coco_ids(dataset.ground_truth()), scanner=scanner)
-    from anydet.contract.reading.load import load
-
-    return load(path)
-
-
-def _is_coco(path: Path) -> bool:
-    from anydet.contract.reading.opening import open_source
-
-    return open_source(path).shape == "coco"
 
 
 def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.evaluation.image_scores import ImageScores, score_images
-from anydet.evaluation.reading import read_inputs
+from anydet.evaluation.reading import join_inputs
 from anydet.report.lettering import caption
 from anydet.report.marks import Mark, Region, image_class, mark_labels, mark_predictions, regions_of
 from anydet.report.overlay import draw_scaled
@@ -165,20 +165,19 @@ def open_scenes(
             f"{dataset.root}: has no labels, so no image is the worst",
             fix="give --dataset a labeled data set",
         )
-    raw = None if labeled and open_source(path).shape == "coco" else load(path)
-    places = np.zeros(0, np.int64) if raw is None else join_keys(raw.images, dataset.keys, source=raw.path)
+    raw = load(path, truth=dataset.ground_truth if labeled else None)
+    places = join_keys(raw.images, dataset.keys, source=raw.path)
     scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
     named = tuple(states) or _states(raw)
     if labeled:
-        inputs = read_inputs(dataset, path)
+        inputs = join_inputs(dataset, raw)
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         named = named or inputs.ground_truth.state_names
         scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
-        order = np.unique(columns.image_index if raw is None else places)
+        order = np.unique(places)
         order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
         rows = order
     else:
-        assert raw is not None
         columns = raw.columns(sizes_wh=_sizes(raw, [dataset[i] for i in places.tolist()]))
         classes = classes or (None if raw.classes is None else ClassTable(raw.classes))
         rows = np.argsort(places, kind="stable")
@@ -188,7 +187,7 @@ def open_scenes(
         tuple(order[:max_images].tolist()),
         columns.take(columns.scores >= score_threshold),
         tuple(rows[:max_images].tolist()),
-        {} if raw is None else {int(places[i]): details for i, details in raw.details.items()},
+        {int(places[i]): details for i, details in raw.details.items()},
         classes,
         scores,
         named,
@@ -199,14 +198,14 @@ def open_scenes(
 
 def dataset_of(path: Path) -> tuple[str, str | None] | None:
     """Root and split of the data set that a file's ``meta`` names; ``None`` where it names none."""
-    source = open_source(path)
-    meta: Mapping[str, Any] = {} if source.shape == "coco" else read_meta(source)[0] or {}
+    with open_source(path) as source:
+        meta: Mapping[str, Any] = {} if source.shape == "coco" else read_meta(source)[0] or {}
     stated = meta.get("dataset", {})
     return (stated["root"], stated.get("split")) if stated.get("root") else None
 
 
-def _states(raw: RawPredictions | None) -> tuple[str, ...]:
-    return () if raw is None else tuple((raw.meta or {}).get("states", ()))
+def _states(raw: RawPredictions) -> tuple[str, ...]:
+    return tuple((raw.meta or {}).get("states", ()))
 
 
 def _camera_warnings(scenes: Scenes) -> list[str]:

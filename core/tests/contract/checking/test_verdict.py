@@ -160,10 +160,10 @@ MASK_RULES = ("counts decode to", "counts cannot be decoded", "where the image's
 
 def accepted(path: Path) -> bool:
     try:
-        source = open_source(path)
-        if source.shape == "coco":
-            return False
-        return not [e for e in scan(source).errors if not any(text in e for text in MASK_RULES)]
+        with open_source(path) as source:
+            if source.shape == "coco":
+                return False
+            return not [e for e in scan(source).errors if not any(text in e for text in MASK_RULES)]
     except ContractError:
         return False
 
@@ -194,7 +194,8 @@ def test_valid_documents_take_the_fast_path(document: Any, tmp_path: Path) -> No
     path.write_text(json.dumps(document))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("anydet.contract.reading.load.judge", None)
-        assert scan(open_source(path)).errors == ()
+        with open_source(path) as source:
+            assert scan(source).errors == ()
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -220,6 +221,7 @@ def test_integers_that_no_float_can_hold_are_refused_where_numbers_belong(
     path = tmp_path / "predictions.json"
     text = '[{"image": "a", "detections": [{"class_id": 0, "score": 1, "bbox": [%s, 0, 1, 1]}]}]'
     path.write_text(text % ("1" * digits))
-    (error,) = scan(open_source(path)).errors
+    with open_source(path) as source:
+        (error,) = scan(source).errors
     assert error.startswith(f"{path}: [0]")
     assert "(image a)" in error

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.columns import read_images
-from anydet.contract.conversion.coco_file import read_coco_results
+from anydet.contract.conversion.coco_file import images_of_coco
 from anydet.contract.conversion.convert import Conversion, convert
 from anydet.contract.conversion.csv_file import read_csv
 from anydet.contract.conversion.dropped_fields import CHANGES, COUNTS, HOLDS, UNSCORED, round_trip_table
@@ -77,8 +77,10 @@ def read(
         table = read_csv(path)
         return {p.image: p for p in table.images}, {"classes": table.names}
     if kind == "COCO results":
-        return {p.image: p for p in read_coco_results(path, truth)}, {}
-    meta = read_meta(open_source(path))[0] or {}
+        with open_source(path) as source:
+            return {p.image: p for p in images_of_coco(source, truth)}, {}
+    with open_source(path) as source:
+        meta = read_meta(source)[0] or {}
     return {p.image: p for p in read_images(path)}, {k: v for k, v in meta.items() if k != "conventions"}
 
 

@@ -47,16 +47,16 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
     check_output(out)
     if out.resolve() == path.resolve():
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
-    source = open_source(path)
-    if source.shape == "coco":
-        raise ContractError(
-            f"{path}: a COCO results file cannot be repaired",
-            fix="convert it first: anydet convert IN OUT.json --dataset ...",
-        )
     changes: list[str] = []
-    meta = _meta(source, changes)
-    lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
-    write_predictions(lines, out, meta=meta, wrap=meta is not None)
+    with open_source(path) as source:
+        if source.shape == "coco":
+            raise ContractError(
+                f"{path}: a COCO results file cannot be repaired",
+                fix="convert it first: anydet convert IN OUT.json --dataset ...",
+            )
+        meta = _meta(source, changes)
+        lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
+        write_predictions(lines, out, meta=meta, wrap=meta is not None)
     return [
         *(f"{line} (left out)" for line in source.problems),
         *(printable(f"{path}: {line}") for line in changes),
@@ -69,7 +69,7 @@ def _box_format(meta: Mapping[str, Any] | None) -> str:
 
 def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
-    for place, raw in source.entries:
+    for place, raw in source.entries():
         value, problems = parse(bytes(raw))
         if place.shape == "map":
             value = {"image": place.key, "detections": value}

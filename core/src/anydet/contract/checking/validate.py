@@ -12,10 +12,7 @@ import numpy as np
 from anydet.contract.join import match_keys
 from anydet.contract.locations import Shape, printable, show
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.coco_results import coco_ids, load_coco_results
-from anydet.contract.reading.load import scan
-from anydet.contract.reading.opening import open_source
-from anydet.contract.reading.scanned import scan_predictions
+from anydet.contract.reading.load import read
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
 from anydet.scanner import Scanner
@@ -104,9 +101,10 @@ def validate(
         scanner: reads what it can, faster; the report is the same.
     """
     try:
-        predictions, errors = _read(path, dataset, scanner)
+        found = read(path, scanner, None if dataset is None else dataset.ground_truth)
     except ContractError as exc:
         return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
+    predictions, errors = found.predictions, found.errors
     fix = "write the file again, or mend it with '--repair OUT'" if errors else ""
     warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
     if dataset is not None:
@@ -125,25 +123,6 @@ def validate(
         warnings=tuple(map(printable, warnings)),
         fix=fix,
     )
-
-
-def _read(
-    path: Path | str, dataset: Known | None, scanner: Scanner | None
-) -> tuple[RawPredictions, tuple[str, ...]]:
-    quick = scan_predictions(Path(path), scanner)
-    if isinstance(quick, RawPredictions):
-        return quick, ()
-    source = open_source(path)
-    if source.shape != "coco":
-        found = scan(source)
-        return found.predictions, quick.locate(found.errors)
-    if dataset is None:
-        raise ContractError(
-            f"{path}: a COCO results file, whose image and class ids are those of its data set",
-            fix="add --dataset: the data set that was predicted",
-        )
-    truth = dataset.ground_truth()
-    return load_coco_results(path, *coco_ids(truth), scanner=scanner), ()
 
 
 def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,8 @@ import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
-from anydet.contract.reading.coco_results import Result, coco_ids, load_coco_results
+from anydet.contract.reading.coco_results import Result, coco_ids, read_coco_results
+from anydet.contract.reading.source import Source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh
 from anydet.geometry.masks import bounds_xywh
@@ -22,19 +22,19 @@ _SAME_PX = 1e-6
 _KNOWN = frozenset(Result.__struct_fields__)
 
 
-def read_coco_results(path: Path, truth: GroundTruthColumns) -> Iterator[ImagePredictions]:
+def images_of_coco(source: Source, truth: GroundTruthColumns) -> Iterator[ImagePredictions]:
     """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones.
 
     Keys that COCO does not know become ``detection_extra``.
     """
     images, classes = coco_ids(truth)
-    raw = load_coco_results(path, images, classes)
+    raw = read_coco_results(source, images, classes)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
     columns = raw.columns(sizes_wh=sizes)
     if columns.keypoints is not None:
         missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
         columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))
-    extras = _extras(path, {image_id: place for place, image_id in enumerate(images)})
+    extras = _extras(source.text, {image_id: place for place, image_id in enumerate(images)})
     start = 0
     for image in to_images(columns):
         own = extras[start : start + len(image)]
@@ -117,9 +117,9 @@ def _results(image_id: int, p: ImagePredictions, categories: IntArray) -> Iterat
         yield result
 
 
-def _extras(path: Path, place: Mapping[int, int]) -> tuple[dict[str, Any] | None, ...]:
-    """Unknown keys of each result, in the order of ``load_coco_results``: by image, then as in the file."""
-    results = msgspec.json.decode(path.read_bytes(), type=list[dict[str, msgspec.Raw]])
+def _extras(text: bytes, place: Mapping[int, int]) -> tuple[dict[str, Any] | None, ...]:
+    """Unknown keys of each result, in the order of ``read_coco_results``: by image, then as in the file."""
+    results = msgspec.json.decode(text, type=list[dict[str, msgspec.Raw]])
     order = sorted(range(len(results)), key=lambda i: place[msgspec.json.decode(results[i]["image_id"])])
     return tuple(
         {key: msgspec.json.decode(value) for key, value in results[i].items() if key not in _KNOWN} or None

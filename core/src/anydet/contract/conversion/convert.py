@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from anydet.contract.columns import image_of_entry, read_images
-from anydet.contract.conversion.coco_file import coco_results, read_coco_results
+from anydet.contract.columns import image_of_entry, images_of
+from anydet.contract.conversion.coco_file import coco_results, images_of_coco
 from anydet.contract.conversion.csv_file import read_csv, write_csv
 from anydet.contract.conversion.dropped_fields import tally
 from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import match_keys
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.load import entries, load
+from anydet.contract.reading.load import entries, load_source
 from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.source import Source
 from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.types import GroundTruthColumns, ImagePredictions
@@ -104,32 +106,22 @@ def convert(
         ContractError: the file breaks its format, or lacks what the other needs.
         OptionError: options that do not fit each other.
     """
-    made_of = made_of or ("csv" if source.suffix.lower() == ".csv" else _shape(source))
+    if made_of is None and source.suffix.lower() == ".csv":
+        made_of = "csv"
     made_into = made_into or ("csv" if output.suffix.lower() == ".csv" else "contract")
-    _check(output, made_of, made_into, truth, class_map)
-    reading = _open(source, made_of, truth, box_format, class_map)
     counts, lost = Counter[str](), Counter[str]()
-    classes = (reading.meta or {}).get("classes")
-    if made_into == "contract":
-        if reading.entries is not None:
-            lines = map(_line, _counted_entries(reading.entries, counts))
+    with ExitStack() as opened:
+        # Open until all is written: the entries of some shapes are read while they are taken.
+        file = None if made_of in ("csv", "yolozu") else opened.enter_context(open_source(source))
+        if file is not None:
+            made_of = made_of or ("coco" if file.shape == "coco" else "contract")
+        assert made_of is not None
+        _check(output, made_of, made_into, truth, class_map)
+        reading = _open(source, file, made_of, truth=truth, box_format=box_format, class_map=class_map)
+        if made_into == "contract":
+            held = _write_entries(reading, source, output, truth, counts, wrap=wrap)
         else:
-            lines = map(encode_entry, _counted(_sized(reading.images, source, truth), counts))
-        write_predictions(lines, output, meta=reading.meta, wrap=wrap)
-        plain = output.suffix.lower() == ".json" and not wrap
-        held = set[str]() if plain else set(reading.meta or {})
-    else:
-        kind = "CSV" if made_into == "csv" else "COCO results"
-        images = _counted(tally(_known_sizes(reading.images, truth), kind, lost), counts)
-        with new_file(output) as file:
-            if made_into == "csv":
-                used = write_csv(images, file, classes or (None if truth is None else truth.classes.names))
-                held = {"classes"} if classes and used >= set(range(len(classes))) else set()
-            else:
-                assert truth is not None
-                results = coco_results(list(images), truth, classes)
-                file.write(encode_json(results, where=str(output)) + b"\n")
-                held = {"classes"}  # the data set's
+            held = _write_results(reading, output, made_into, truth=truth, counts=counts, lost=lost)
     lost.update({"meta": len(_telling(reading.meta) - held - reading.given)})
     return Conversion(
         str(source),
@@ -143,14 +135,52 @@ def convert(
     )
 
 
+def _write_entries(
+    reading: Reading,
+    source: Path,
+    output: Path,
+    truth: GroundTruthColumns | None,
+    counts: Counter[str],
+    *,
+    wrap: bool,
+) -> set[str]:
+    """Write a file of the contract; the fields of meta that it holds."""
+    if reading.entries is not None:
+        lines = map(_line, _counted_entries(reading.entries, counts))
+    else:
+        lines = map(encode_entry, _counted(_sized(reading.images, source, truth), counts))
+    write_predictions(lines, output, meta=reading.meta, wrap=wrap)
+    plain = output.suffix.lower() == ".json" and not wrap
+    return set() if plain else set(reading.meta or {})
+
+
+def _write_results(
+    reading: Reading,
+    output: Path,
+    made_into: str,
+    *,
+    truth: GroundTruthColumns | None,
+    counts: Counter[str],
+    lost: Counter[str],
+) -> set[str]:
+    """Write CSV or COCO results; the fields of meta that the file holds."""
+    classes = (reading.meta or {}).get("classes")
+    kind = "CSV" if made_into == "csv" else "COCO results"
+    images = _counted(tally(_known_sizes(reading.images, truth), kind, lost), counts)
+    with new_file(output) as file:
+        if made_into == "csv":
+            used = write_csv(images, file, classes or (None if truth is None else truth.classes.names))
+            return {"classes"} if classes and used >= set(range(len(classes))) else set()
+        assert truth is not None
+        results = coco_results(list(images), truth, classes)
+        file.write(encode_json(results, where=str(output)) + b"\n")
+        return {"classes"}  # those of the data set
+
+
 def _telling(meta: Mapping[str, Any] | None) -> set[str]:
     """The fields of meta that say something: conventions do not where they are the contract's own."""
     default = (meta or {}).get("conventions", {}).items() <= CONVENTIONS.items()
     return {key for key in meta or {} if key != "conventions" or not default}
-
-
-def _shape(source: Path) -> str:
-    return "coco" if open_source(source).shape == "coco" else "contract"
 
 
 def _check(
@@ -185,7 +215,9 @@ def _check(
 
 def _open(
     source: Path,
+    file: Source | None,
     made_of: str,
+    *,
     truth: GroundTruthColumns | None,
     box_format: str | None,
     class_map: Mapping[int, int] | None,
@@ -196,19 +228,21 @@ def _open(
 
         found, meta = read_yolozu(source, class_map)
         return _of_entries(found, source, meta, box_format, truth)
+    if made_of == "csv":
+        return _open_csv(source, truth)
+    assert file is not None
     if made_of == "coco":
         assert truth is not None
         meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
-        return Reading(read_coco_results(source, truth), meta=meta, given=frozenset({"classes"}))
-    if made_of == "csv":
-        return _open_csv(source, truth)
-    raw = load(source)
+        return Reading(images_of_coco(file, truth), meta=meta, given=frozenset({"classes"}))
+    # All of it is judged before anything is written; then the same file gives its entries once more.
+    raw = load_source(file)
     asked = box_format or raw.box_format
     rows = (raw.meta or {}).get("conventions", {}).get("rot6d") == "rows"
-    images = read_images(source, asked, _sizes(raw, truth))
+    images = images_of(file, asked, _sizes(raw, truth))
     if asked == CONVENTIONS["bbox_format"] and not rows:
         meta = raw.meta if asked == raw.box_format else {**(raw.meta or {}), "conventions": CONVENTIONS}
-        return Reading(images, entries(open_source(source)), meta)
+        return Reading(images, entries(file), meta)
     return Reading(images, meta={**raw.meta, "conventions": CONVENTIONS} if raw.meta else None)
 
 

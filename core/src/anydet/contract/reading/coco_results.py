@@ -18,6 +18,7 @@ from anydet.contract.locations import Place, listed
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import rle
 from anydet.contract.run_lengths import rle_problem
 from anydet.errors import ContractError
@@ -68,7 +69,24 @@ def load_coco_results(
     Raises:
         ContractError: not a results file, or ids that the data set does not have, which it names.
     """
-    found = _scan(Path(path), scanner) or _columns(path, _read(Path(path)))
+    found = _scan(Path(path), scanner)
+    if found is not None:
+        return _joined(path, found, image_keys, class_ids)
+    with open_source(path) as source:
+        return read_coco_results(source, image_keys, class_ids)
+
+
+def read_coco_results(
+    source: Source, image_keys: Mapping[int, str], class_ids: Mapping[int, int]
+) -> RawPredictions:
+    """As ``load_coco_results``, of a file that is open already."""
+    return _joined(source.path, _columns(source.path, _read(source)), image_keys, class_ids)
+
+
+def _joined(
+    path: Path | str, found: _Columns, image_keys: Mapping[int, str], class_ids: Mapping[int, int]
+) -> RawPredictions:
+    """The results by image, under the data set's keys and class ids."""
     at = _positions(path, "image_id", found.image_ids, image_keys)
     classes = _positions(path, "category_id", found.category_ids, class_ids)
     order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
@@ -111,20 +129,20 @@ def coco_ids(truth: GroundTruthColumns) -> tuple[dict[int, str], dict[int, int]]
     return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
 
 
-def _read(path: Path) -> list[Result]:
+def _read(source: Source) -> list[Result]:
     """Typed, at once where all is well; else result by result, to name the wrong ones."""
-    source = open_source(path)
+    path = source.path
     if source.shape not in ("coco", "list"):
         raise ContractError(
             f"{path}: not a COCO results file, which is a list of results",
             fix="give a list of objects with image_id, category_id, score and bbox",
         )
     try:
-        results = _decode(path.read_bytes())
+        results = _decode(source.text)
         problems: list[str] = []
     except UNREADABLE:
         results, problems = [], []
-        for place, raw in source.entries:
+        for place, raw in source.entries():
             try:
                 results.append(_decode_one(raw))
             except UNREADABLE as exc:

@@ -6,9 +6,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -30,28 +31,29 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def open_document(path: Path, data: bytes) -> Source:
+def open_document(path: Path, file: IO[bytes]) -> Source:
     """Take the text of a JSON file apart: a list, a map, wrapped, or COCO results.
 
     Raises:
         ContractError: it is not JSON (with line and byte), or neither a list nor an object.
     """
+    text = file.read()
     try:
-        parts = split(data)
+        parts = split(text)
     except UNREADABLE as exc:
-        if "trailing characters" in str(exc) and data.lstrip()[:1] == b"{":
-            return open_lines(path)
-        value, problems = parse(data)
-        why = syntax(data, exc) if problems else f"{show(value)} where a list or an object belongs"
-        why = next((text for where, text in problems if not where and value is not None), why)
+        if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
+            return open_lines(path, file)
+        value, problems = parse(text)
+        why = syntax(text, exc) if problems else f"{show(value)} where a list or an object belongs"
+        why = next((found for where, found in problems if not where and value is not None), why)
         raise ContractError(f"{path}: {why}", fix="write the file again") from exc
     if isinstance(parts, list):
         shape: Shape = "coco" if parts and is_coco_result(parts[0]) else "list"
-        return Source(path, shape, _places(shape, parts))
+        return Source(path, shape, partial(_places, shape, parts), text=text)
     if {"predictions", "schema_version"} & parts.keys():
-        return _wrapped(path, parts)
-    entries = _places("map", list(parts.values()), list(parts))
-    return Source(path, "map", entries, problems=_twice(path, data, parts))
+        return _wrapped(path, parts, text)
+    entries = partial(_places, "map", list(parts.values()), list(parts))
+    return Source(path, "map", entries, text=text, problems=_twice(path, text, parts))
 
 
 def split(data: bytes | Raw) -> Parts:
@@ -75,7 +77,7 @@ def split(data: bytes | Raw) -> Parts:
     return {key: json.dumps(item).encode() for key, item in value.items()}
 
 
-def _wrapped(path: Path, parts: Mapping[str, bytes | Raw]) -> Source:
+def _wrapped(path: Path, parts: Mapping[str, bytes | Raw], text: bytes) -> Source:
     around: dict[str, Any] = {}
     entries: Any = []
     for key, raw in parts.items():
@@ -83,7 +85,7 @@ def _wrapped(path: Path, parts: Mapping[str, bytes | Raw]) -> Source:
             entries, around[key] = split(raw), []
         elif key != "meta":
             around[key] = parse(bytes(raw))[0]
-    source = Source(path, "wrapped", _places("wrapped", list(entries)))
+    source = Source(path, "wrapped", partial(_places, "wrapped", list(entries)), text=text)
     source.blame(violations(around, None))
     source.meta = bytes(parts["meta"]) if "meta" in parts else None
     return source
@@ -131,53 +133,51 @@ def _has_gaps(data: bytes, parts: Mapping[str, bytes | Raw]) -> bool:
 
 
 def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
-    """Where in ``data`` a raw part lies."""
+    """Where in ``data`` a raw part starts and stops."""
     part = np.frombuffer(raw, np.uint8)
     start = int(part.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data)
     return start, start + len(part)
 
 
-def open_lines(path: Path) -> Source:
+def open_lines(path: Path, file: IO[bytes]) -> Source:
     """Take a JSON Lines file apart; its lines are read as its entries are taken."""
-    source = Source(path, "jsonl", iter(()), _footer(path))
-    source.entries = _line_entries(source)
+    source = Source(path, "jsonl", lambda: _line_entries(source, file), _footer(file), file=file)
     return source
 
 
-def _footer(path: Path) -> bytes | None:
+def _footer(file: IO[bytes]) -> bytes | None:
     """``meta`` of the last line that is not blank, found from the end."""
-    with path.open("rb") as file:
-        size, back = file.seek(0, SEEK_END), _TAIL
-        while True:
-            file.seek(max(0, size - back))
-            *before, last = file.read().rstrip().rsplit(b"\n", 1)
-            if before or back >= size:
-                keys = _special(last.strip()) or {}
-                return bytes(keys["meta"]) if "meta" in keys else None
-            back *= 8
+    size, back = file.seek(0, SEEK_END), _TAIL
+    while True:
+        file.seek(max(0, size - back))
+        *before, last = file.read().rstrip().rsplit(b"\n", 1)
+        if before or back >= size:
+            keys = _special(last.strip()) or {}
+            return bytes(keys["meta"]) if "meta" in keys else None
+        back *= 8
 
 
-def _line_entries(source: Source) -> Iterator[RawEntry]:
+def _line_entries(source: Source, file: IO[bytes]) -> Iterator[RawEntry]:
     """The lines that are entries; the header and the footer are looked at on the way."""
     first, footer = True, False
-    with source.path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            text = line.strip()
-            if not text:
-                continue
-            if footer:
-                source.problems.append(f"{source.path}: line {number}: nothing may follow the line with meta")
-            keys = _special(text)
-            if keys is None:
-                yield Place("jsonl", number), text
-            elif "meta" in keys:
-                footer = True
-                _judge(source, number, {**keys, "meta": b"{}"}, "lines_footer")
-            else:
-                _judge(source, number, keys, "lines_header")
-                if not first:
-                    source.problems.append(f"{source.path}: line {number}: schema_version belongs on line 1")
-            first = False
+    file.seek(0)
+    for number, line in enumerate(file, 1):
+        text = line.strip()
+        if not text:
+            continue
+        if footer:
+            source.problems.append(f"{source.path}: line {number}: nothing may follow the line with meta")
+        keys = _special(text)
+        if keys is None:
+            yield Place("jsonl", number), text
+        elif "meta" in keys:
+            footer = True
+            _judge(source, number, {**keys, "meta": b"{}"}, "lines_footer")
+        else:
+            _judge(source, number, keys, "lines_header")
+            if not first:
+                source.problems.append(f"{source.path}: line {number}: schema_version belongs on line 1")
+        first = False
     if first:
         source.problems.append(f"{source.path}: the file is empty")
 

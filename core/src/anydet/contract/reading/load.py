@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,17 @@ from anydet.contract.hints import hint_scores
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.coco_results import coco_ids, load_coco_results, read_coco_results
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.opening import open_source
-from anydet.contract.reading.scanned import scan_predictions
+from anydet.contract.reading.scanned import scan_predictions, whole
 from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table
 from anydet.contract.run_lengths import mask_findings
 from anydet.contract.violations import Finding, findings, normalized, parse, violations
 from anydet.errors import ContractError
-from anydet.scanner import Scanner
-
-__all__ = ["RawPredictions", "Scan", "entries", "judge", "load", "read_meta", "scan"]
+from anydet.scanner import COCO_RESULTS, Scanner
+from anydet.types import GroundTruthColumns
 
 EXPLAINED = 1000
 """Findings after which nothing more is explained."""
@@ -43,46 +43,90 @@ class Scan:
     errors: tuple[str, ...]
 
 
-def load(path: Path | str, scanner: Scanner | None = None) -> RawPredictions:
+def load(
+    path: Path | str,
+    scanner: Scanner | None = None,
+    truth: Callable[[], GroundTruthColumns] | None = None,
+) -> RawPredictions:
     """The columns of a predictions file of any shape.
 
     Args:
         path: the file.
         scanner: reads what it can, faster; the result is the same.
+        truth: gives the data set whose ids COCO results name; called for these alone.
 
     Raises:
-        ContractError: the file cannot be read, is a COCO results file, or breaks the contract; ``issues``
-            has every finding.
+        ContractError: the file cannot be read, breaks the contract (``issues`` has every finding), or is a
+            COCO results file and there is no ``truth``.
     """
-    quick = scan_predictions(Path(path), scanner)
-    if isinstance(quick, RawPredictions):
-        return quick
-    source = open_source(path)
+    return _valid(path, read(path, scanner, truth))
+
+
+def load_source(source: Source) -> RawPredictions:
+    """As ``load``, of a file of the contract that is open already."""
     if source.shape == "coco":
+        raise _without_truth(source.path)
+    return _valid(source.path, scan(source))
+
+
+def _without_truth(path: Path | str) -> ContractError:
+    return ContractError(
+        f"{path}: a COCO results file, whose image and class ids are those of its data set",
+        fix="give the data set that was predicted: --dataset",
+    )
+
+
+def _valid(path: Path | str, found: Scan) -> RawPredictions:
+    if found.errors:
         raise ContractError(
-            f"{path}: a COCO results file: its image and category ids mean nothing without their data set",
-            fix="give the data set: anydet.contract.reading.coco_results.load_coco_results",
-        )
-    found = scan(source)
-    errors = quick.locate(found.errors)
-    if errors:
-        raise ContractError(
-            "\n".join(listed(errors)),
-            fix=f"{hint_scores(errors)}see all with 'anydet validate-predictions {path} --json', "
+            "\n".join(listed(found.errors)),
+            fix=f"{hint_scores(found.errors)}see all with 'anydet validate-predictions {path} --json', "
             "mend with '--repair OUT'",
-            issues=errors,
+            issues=found.errors,
         )
     return found.predictions
 
 
-def scan(source: Source) -> Scan:
-    """Read what is valid and say what is not, in one pass.
+def read(
+    path: Path | str,
+    scanner: Scanner | None = None,
+    truth: Callable[[], GroundTruthColumns] | None = None,
+) -> Scan:
+    """As ``load``, with what is wrong beside what is right; only COCO results are right or refused."""
+    quick = scan_predictions(Path(path), scanner)
+    if isinstance(quick, RawPredictions):
+        return Scan(quick, ())
+    if quick.reason == COCO_RESULTS and truth is not None:
+        return Scan(load_coco_results(path, *coco_ids(truth()), scanner), ())
+    with open_source(path) as source:
+        if source.shape != "coco":
+            found = scan(source, scanner)
+            return Scan(found.predictions, quick.locate(found.errors))
+        if truth is None:
+            raise _without_truth(path)
+        return Scan(read_coco_results(source, *coco_ids(truth())), ())
+
+
+def scan(source: Source, scanner: Scanner | None = None) -> Scan:
+    """Read what is valid and say what is not: in columns where these are right, else entry by entry."""
+    if source.columns is not None and not source.problems:
+        columns = source.columns()
+        meta, wrong = read_meta(source)
+        if columns is not None and not wrong:
+            predictions = whole(source.path, source.shape, columns, meta, scanner)
+            if predictions is not None:
+                return Scan(predictions, ())
+    return scan_entries(source)
+
+
+def scan_entries(source: Source) -> Scan:
+    """Read what is valid and say what is not, in one pass over the entries.
 
     After ``EXPLAINED`` findings, entries that the fast path refuses are only counted: explaining takes a
     hundred times as long as reading, and the file is refused anyway.
     """
     table, errors, first, unexplained = Table(), list[str](), dict[str, Place](), 0
-    for place, raw in source.entries:
+    for place, raw in source.entries():
         try:
             entry: Entry | None = _decode(place, raw)
             image: Any = entry.image if entry else None
@@ -110,7 +154,7 @@ def scan(source: Source) -> Scan:
 
 def entries(source: Source) -> Iterator[Entry]:
     """The entries of a file one at a time; raises ``ContractError`` at the first that breaks the contract."""
-    for place, raw in source.entries:
+    for place, raw in source.entries():
         try:
             yield _decode(place, raw)
         except UNREADABLE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
 
 from anydet.contract.reading.json_source import open_document, open_lines
@@ -12,22 +14,30 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def open_source(path: Path | str) -> Source:
-    """Take a file apart, whatever its shape.
+    """Take a file apart, whatever its shape. It is opened once, and closed by leaving the source's context.
 
     Raises:
         ContractError: it is not there, not JSON (with line and byte), or neither a list nor an object.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            if path.suffix.lower() == ".parquet" or file.read(4) == b"PAR1":
-                from anydet.contract.reading.parquet import open_parquet
-
-                return open_parquet(path)
-        if path.suffix.lower() in _LINE_SUFFIXES:
-            return open_lines(path)
-        return open_document(path, path.read_bytes())
+        with ExitStack() as opened:
+            source = _take_apart(path, opened.enter_context(path.open("rb")))
+            if source.file is not None:
+                opened.pop_all()
+            return source
     except OSError as exc:
         absent = isinstance(exc, FileNotFoundError)
         problem = "no such file" if absent else f"cannot be read: {exc.strerror}"
         raise ContractError(f"{path}: {problem}", fix="give the path of a predictions file") from exc
+
+
+def _take_apart(path: Path, file: BufferedReader) -> Source:
+    # Peeking instead of reading and going back: a pipe cannot go back.
+    if path.suffix.lower() == ".parquet" or file.peek(4)[:4] == b"PAR1":
+        from anydet.contract.reading.parquet import open_parquet
+
+        return open_parquet(path, file)
+    if path.suffix.lower() in _LINE_SUFFIXES:
+        return open_lines(path, file)
+    return open_document(path, file)

@@ -1,9 +1,9 @@
-"""A Parquet file of predictions straight to columns, where it is as ``write_parquet`` writes it."""
+"""Columns of Parquet as columns of predictions, where they are as ``write_parquet`` writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,41 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.contract.documents import INT_MAX
-from anydet.contract.reading.parquet import KEY, import_pyarrow, schema
+from anydet.contract.parquet_layout import IMAGE, IMAGE_FIELDS, SIDES, schema
+from anydet.contract.reading.assemble import POSE_SHAPES
 from anydet.mask_columns import MaskColumn
 from anydet.scanner import Ragged, RawTexts, ScannedPredictions, Sparse
 from anydet.types import RLE, BoolArray, IntArray
 
-_SIDES = ("cx", "cy", "w", "h")
-_POSES = {
-    "log_z": 1,
-    "rot6d": 6,
-    "R": 9,
-    "t": 3,
-    "offsets": 2,
-    "k_delta": 4,
-    "log_sigma_z": 1,
-    "log_sigma_rot": 1,
-}
-_ABOUT = ("classification", "semantic_mask", "intrinsics", "preprocess", "extra")
 _FIRST, _LAST = b"0"[0], b"o"[0]
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class UnusualError(Exception):
-    """Something that reading row by row must judge."""
+    """Something that reading entry by entry must judge."""
 
 
-def read_columns(path: Path) -> ScannedPredictions | None:
-    """The file's columns; ``None`` where anything in it is wrong, or not as this program writes it."""
-    pa = import_pyarrow()
+def read_columns(pa: Any, file: Any) -> ScannedPredictions | None:
+    """All columns at once; ``None`` where anything in them is wrong, or not as this program writes it.
+
+    Args:
+        pa: the pyarrow module.
+        file: an opened ``ParquetFile`` with ``read_dictionary=["image"]``, so that a key is decoded once; the
+            names of its columns are those of the layout.
+    """
     try:
-        file = pa.parquet.ParquetFile(path, read_dictionary=["image"])
         wanted = {field.name: field.type for field in schema(pa)}
         for field in file.schema_arrow:
-            _need(field.name == "image" or _alike(pa, field.type, wanted.get(field.name)))
-        return _columns(file.read(), file.schema_arrow.metadata or {})
-    except (pa.ArrowException, OSError, KeyError, UnusualError, msgspec.DecodeError, UnicodeError):
+            if field.name == "image":
+                _need(pa.types.is_dictionary(field.type) and pa.types.is_string(field.type.value_type))
+            else:
+                _need(_alike(pa, field.type, wanted[field.name]))
+        return _columns(file.read())
+    except (pa.ArrowException, OSError, UnusualError, msgspec.DecodeError, UnicodeError):
         return None
 
 
@@ -59,21 +55,21 @@ def _need(holds: Any) -> None:
         raise UnusualError
 
 
-def _columns(table: Any, metadata: Mapping[bytes, bytes]) -> ScannedPredictions:
+def _columns(table: Any) -> ScannedPredictions:
     keys, starts = _images(table["image"])
     there = _valid(table["class_id"])
     for name in table.column_names:
-        if name in {"score", *_SIDES}:
+        if name in {"score", *SIDES}:
             _need((_valid(table[name]) == there).all())
-        elif name not in {"image", "width", "height", "entry"}:
+        elif name not in IMAGE:
             _need(not (_valid(table[name]) & ~there).any())
     rows = _Rows(table, np.cumsum(there) - 1)
     scores, class_ids = rows.numbers("score").values, rows.numbers("class_id").values
-    boxes = np.stack([rows.numbers(side).values for side in _SIDES], axis=1).astype(np.float64)
+    boxes = np.stack([rows.numbers(side).values for side in SIDES], axis=1).astype(np.float64)
     _need(_unit(scores) and _index(class_ids) and np.isfinite(boxes).all() and (boxes[:, 2:] >= 0).all())
     return ScannedPredictions(
         shape="list",
-        meta=_meta(metadata),
+        meta=b"",
         images=keys,
         places=np.arange(len(keys)),
         counts=np.add.reduceat(there, starts, dtype=np.int64) if len(starts) else np.zeros(0, np.int64),
@@ -85,7 +81,7 @@ def _columns(table: Any, metadata: Mapping[bytes, bytes]) -> ScannedPredictions:
         state_scores=rows.state_scores(),
         keypoints=rows.keypoints(),
         masks=rows.masks(len(scores)),
-        poses={name: rows.vectors(name, width) for name, width in _POSES.items()},
+        poses={name: rows.vectors(name, shape) for name, shape in POSE_SHAPES.items()},
         extra=rows.texts("extra"),
         about=_about(table, starts),
     )
@@ -134,18 +130,9 @@ def _sizes(table: Any, starts: IntArray) -> IntArray:
     return sizes
 
 
-def _meta(metadata: Mapping[bytes, bytes]) -> bytes:
-    """JSON text of ``meta``, of a file of version 1."""
-    if KEY not in metadata:
-        return b""
-    parts = _decode_parts(metadata[KEY])
-    _need(parts.keys() <= {"schema_version", "meta"} and bytes(parts.get("schema_version", b"")) == b"1")
-    return bytes(parts.get("meta", b""))
-
-
 def _about(table: Any, starts: IntArray) -> dict[str, RawTexts]:
     """What entries say beside detections and size, by the field's name."""
-    found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in _ABOUT}
+    found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in IMAGE_FIELDS}
     if "entry" in table.column_names:
         for image, text in enumerate(table["entry"].take(starts).to_pylist()):
             for name, raw in _decode_parts(text).items() if text is not None else ():
@@ -189,16 +176,16 @@ class _Rows:
         _need(_index(found.values))
         return Sparse(found.rows, found.values.astype(np.int64))
 
-    def vectors(self, name: str, width: int) -> Sparse:
-        """Numbers, or lists of ``width`` of them; R is three lists of three."""
-        if width == 1:
+    def vectors(self, name: str, shape: tuple[int, ...]) -> Sparse:
+        """Numbers, or lists of them, or lists of lists, of a fixed shape; flat."""
+        if not shape:
             return self.numbers(name)
         rows, values = self._known(name)
-        for part in (3, 3) if width == 9 else (width,):
+        for length in shape:
             if values is not None:
-                _need((_lengths(values) == part).all())
+                _need((_lengths(values) == length).all())
                 values = values.flatten()
-        return Sparse(rows, _finite(values).reshape(-1, width))
+        return Sparse(rows, _finite(values).reshape(-1, math.prod(shape)))
 
     def state_scores(self) -> Ragged:
         rows, lists = self._known("state_scores")

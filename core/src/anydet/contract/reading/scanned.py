@@ -32,40 +32,46 @@ _DECODE: Mapping[str, Any] = {
 
 
 def scan_predictions(path: Path, scanner: Scanner | None) -> RawPredictions | Stop:
-    """The columns of a file that keeps the contract in every point, or where to doubt it.
+    """The columns of a JSON file that keeps the contract in every point, or where to doubt it.
 
     A ``Stop`` with the reason ``COCO_RESULTS`` says that the file is one of those; any other, that the slow
     path must read it.
     """
-    shape: Shape | None = "parquet" if path.suffix.lower() == ".parquet" else None
-    found = _read(path, scanner, shape)
+    if scanner is None or path.suffix.lower() == ".parquet":
+        return Stop(0, "nothing to scan it with")
+    found = scanner.predictions(path)
     if isinstance(found, Stop):
         return found
-    try:
-        raw = _judged(path, found, shape or found.shape)
-    except UNREADABLE as exc:
-        return Stop(0, str(exc))
-    if raw is None or not _masks_fit(raw, scanner):
-        return Stop(0, "something that only the slow path explains")
-    return raw
-
-
-def _read(path: Path, scanner: Scanner | None, shape: Shape | None) -> ScannedPredictions | Stop:
-    if shape == "parquet":
-        from anydet.contract.reading.parquet_columns import read_columns
-
-        return read_columns(path) or Stop(0, "not as this program writes Parquet")
-    return scanner.predictions(path) if scanner else Stop(0, "nothing to scan it with")
-
-
-def _judged(path: Path, found: ScannedPredictions, shape: Shape) -> RawPredictions | None:
-    """Everything put together; ``None`` where an image or the meta is not right."""
-    keys = set(map(unix_path, found.images))
     meta, wrong = findings(found.meta, "meta") if found.meta else (None, [])
-    if len(keys) < len(found.images) or wrong:
+    raw = None if wrong else whole(path, found.shape, found, meta, scanner)
+    return Stop(0, "something that only the slow path explains") if raw is None else raw
+
+
+def whole(
+    path: Path,
+    shape: Shape,
+    found: ScannedPredictions,
+    meta: Mapping[str, Any] | None,
+    scanner: Scanner | None = None,
+) -> RawPredictions | None:
+    """Scanned columns put together; ``None`` where an image, free data or a mask is not right.
+
+    Args:
+        path: the file.
+        shape: its shape.
+        found: its columns.
+        meta: judged.
+        scanner: looks into masks, faster.
+    """
+    if len(set(map(unix_path, found.images))) < len(found.images):
         return None
-    extra = {row: _decode_free(text) for row, text in found.extra.items()}
-    return assemble(str(path), shape, found, meta=meta, details=dict(_details(found)), extra=extra)
+    try:
+        extra = {row: _decode_free(text) for row, text in found.extra.items()}
+        details = dict(_details(found))
+    except UNREADABLE:
+        return None
+    raw = assemble(str(path), shape, found, meta=meta, details=details, extra=extra)
+    return raw if _masks_fit(raw, scanner) else None
 
 
 def _details(found: ScannedPredictions) -> Iterator[tuple[int, ImageDetails]]:
