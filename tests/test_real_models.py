@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
-EXPECTED = SHARED / "models" / "expected.json"
 MODELS = {
     "yolox": "yolox_nano_416_coco80.onnx",
     "nanodet": "nanodet_m_320_coco80.onnx",
     "fastestdet": "fastestdet_coco80.onnx",
 }
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not EXPECTED.exists(), reason=f"needs the trained models of {SHARED}"),
-]
+pytestmark = pytest.mark.slow
 
 
 def anydet(*arguments):
@@ -32,14 +25,15 @@ def anydet(*arguments):
 
 
 @pytest.mark.parametrize("preset", MODELS)
-def test_a_real_model_reproduces_its_score_with_its_preset_alone(preset, tmp_path):
-    model, dataset = SHARED / "models" / MODELS[preset], SHARED / "coco128"
+def test_a_real_model_reproduces_its_score_with_its_preset_alone(preset, shared_data, coco128, tmp_path):
+    models, dataset = shared_data / "models", coco128
+    model = models / MODELS[preset]
     predictions, result = tmp_path / "predictions.json", tmp_path / "result.json"
     who = ("--adapter", "onnxruntime", "--checkpoint", model, "--option", f"preset={preset}")
     anydet("export-predictions", *who, "--dataset", dataset, "--output", predictions)
     anydet("validate-predictions", predictions, "--dataset", dataset)
     anydet("eval-coco", "--dataset", dataset, "--predictions", predictions, "--json", result)
-    expected = json.loads(EXPECTED.read_text("utf-8"))["models"][MODELS[preset]]["metrics"]
+    expected = json.loads((models / "expected.json").read_text("utf-8"))["models"][MODELS[preset]]["metrics"]
     measured = json.loads(result.read_text("utf-8"))["metrics"]
     assert list(measured) == list(expected)
     assert abs(measured["AP"] - expected["AP"]) < 0.003

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,13 +233,3 @@ def read_problem(shared_data: Path) -> Callable[[str], tuple[Problem, Path, Path
         return (json.loads(truth.read_text()), json.loads(results.read_text())), truth, results
 
     return read
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real data beside the repository."""
-    default = Path(__file__).resolve().parents[3] / "shared" / "data"
-    path = Path(os.environ.get("ANYDET_SHARED_DATA", default))
-    if not path.is_dir():
-        pytest.skip(f"needs the real data of ANYDET_SHARED_DATA; {path} is not there")
-    return path

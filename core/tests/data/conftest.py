@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-
-@pytest.fixture(scope="session")
-def coco128() -> Path:
-    """128 real images with COCO JSON and YOLO labels of an independent conversion."""
-    beside = Path(__file__).parents[3].parent / "shared" / "data"
-    root = Path(os.environ.get("ANYDET_SHARED_DATA", beside)) / "coco128"
-    if not root.is_dir():
-        pytest.skip(f"no real images at {root}; set ANYDET_SHARED_DATA")
-    return root
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,13 +214,8 @@ def test_scenes_and_real_images_are_drawn_with_all_they_have():
     assert changed(draw(scene.image, labels=scene.labels), scene.image).mean() > 0.05
 
 
-def test_real_ground_truth_is_drawn():
-    root = (
-        Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[3] / "../shared/data")) / "coco128"
-    )
-    if not root.exists():
-        pytest.skip(f"no real images: {root} is absent (set ANYDET_SHARED_DATA)")
-    dataset = open_dataset(root)
+def test_real_ground_truth_is_drawn(coco128):
+    dataset = open_dataset(coco128)
     record = max(list(dataset)[:20], key=lambda record: len(record.labels))
     picture = draw(record.image(), labels=record.labels, classes=dataset.classes)
     assert picture.shape == record.image().shape

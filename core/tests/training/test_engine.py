@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridAdapter, GridTask, same_weights, tiny_run, train_tiny
+from core.tests.training.tinytask import (
+    GridAdapter,
+    GridTask,
+    metric_lines,
+    same_weights,
+    tiny_run,
+    train_tiny,
+)
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, InterruptedTraining, OptionError, TrainingError
@@ -23,15 +28,6 @@ from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.types import AdapterSettings, ClassTable
 
-TIMES = {"images_per_s", "data_s", "step_s", "memory_mb"}
-
-
-def lines(path: Path) -> list[dict]:
-    return [
-        {key: value for key, value in json.loads(line).items() if key not in TIMES}
-        for line in path.read_text().splitlines()
-    ]
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -41,7 +37,10 @@ def trained(tmp_path_factory):
 
 def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained):
     _, folder = trained
-    steps, validations = lines(folder / "train_metrics.jsonl"), lines(folder / "val_metrics.jsonl")
+    steps, validations = (
+        metric_lines(folder / "train_metrics.jsonl"),
+        metric_lines(folder / "val_metrics.jsonl"),
+    )
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     assert [line["epoch"] for line in steps] == [0, 0, 0, 1, 1, 1]
     assert {"train_loss", "train_loss_class", "train_loss_box", "learning_rate", "grad_norm"} <= set(steps[0])
@@ -55,7 +54,7 @@ def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained):
 
 def test_training_lowers_the_loss(trained):
     _, folder = trained
-    losses = [line["avg_val_loss"] for line in lines(folder / "val_metrics.jsonl")]
+    losses = [line["avg_val_loss"] for line in metric_lines(folder / "val_metrics.jsonl")]
     assert losses[-1] < losses[0]
 
 
@@ -81,7 +80,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
                 group["lr"] = 1e-3 if loop.progress.epoch == 0 else 10.0
 
     result = train(lambda run: GridTask(run.dataset.classes, {}), run, hooks=[Wreck()])
-    losses = [line["avg_val_loss"] for line in lines(tmp_path / "val_metrics.jsonl")]
+    losses = [line["avg_val_loss"] for line in metric_lines(tmp_path / "val_metrics.jsonl")]
     assert losses[0] == min(losses)
     assert load_checkpoint(result.checkpoint).step == 3
 
@@ -112,7 +111,7 @@ def test_accumulation_over_two_batches_is_one_batch_of_twice_the_size(tmp_path):
     keys = {"shuffle": False, "epochs": 1, "optimizer": "sgd", "images": 8}
     train_tiny(tmp_path / "two", batch_size=2, gradient_accumulation_steps=2, **keys)
     train_tiny(tmp_path / "one", batch_size=4, **keys)
-    two, one = (lines(tmp_path / name / "train_metrics.jsonl") for name in ("two", "one"))
+    two, one = (metric_lines(tmp_path / name / "train_metrics.jsonl") for name in ("two", "one"))
     for accumulated, whole in zip(two, one, strict=True):
         assert accumulated["train_loss"] == pytest.approx(whole["train_loss"], abs=1e-6)
         assert accumulated["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
@@ -146,13 +145,13 @@ def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path):
     train_tiny(tmp_path / "epochs", epochs=1, max_steps=40)
     assert load_checkpoint(tmp_path / "steps" / "checkpoint.pt").step == 4
     assert load_checkpoint(tmp_path / "epochs" / "checkpoint.pt").step == 3
-    assert lines(tmp_path / "steps" / "val_metrics.jsonl")[-1]["step"] == 4
+    assert metric_lines(tmp_path / "steps" / "val_metrics.jsonl")[-1]["step"] == 4
 
 
 @pytest.mark.slow
 def test_patience_ends_a_run_that_makes_no_progress(tmp_path):
     train_tiny(tmp_path, lr=1e-12, epochs=9, early_stop_patience=2, early_stop_min_delta=0.5)
-    assert len(lines(tmp_path / "val_metrics.jsonl")) == 3
+    assert len(metric_lines(tmp_path / "val_metrics.jsonl")) == 3
 
 
 @pytest.mark.slow
@@ -170,7 +169,7 @@ def test_bf16_trains_on_the_cpu(tmp_path):
     exact = tmp_path / "exact"
     train_tiny(exact)
     rounded, precise = (
-        lines(folder / "train_metrics.jsonl")[0]["train_loss"] for folder in (tmp_path, exact)
+        metric_lines(folder / "train_metrics.jsonl")[0]["train_loss"] for folder in (tmp_path, exact)
     )
     assert rounded != precise
     assert rounded == pytest.approx(precise, rel=1e-2)
@@ -228,8 +227,8 @@ def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
 @pytest.mark.slow
 def test_a_validation_at_the_end_only_tells_of_the_last_epoch(tmp_path):
     train_tiny(tmp_path, val_every=0)
-    steps = lines(tmp_path / "train_metrics.jsonl")
-    [validation] = lines(tmp_path / "val_metrics.jsonl")
+    steps = metric_lines(tmp_path / "train_metrics.jsonl")
+    [validation] = metric_lines(tmp_path / "val_metrics.jsonl")
     assert (validation["step"], validation["epoch"]) == (6, 1)
     last_epoch = [line["train_loss"] for line in steps if line["epoch"] == 1]
     assert validation["avg_train_loss"] == pytest.approx(np.mean(last_epoch))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -173,24 +174,19 @@ def same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> b
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+TIMES = {"images_per_s", "data_s", "step_s", "memory_mb"}
+
+
+def metric_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file, less what depends on the machine."""
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in TIMES}
+        for line in path.read_text().splitlines()
+    ]
+
+
 def with_settings(run: Run, **changes: Any) -> Run:
     """The same run with some of the engine's keys changed."""
     import msgspec
 
     return replace(run, settings=msgspec.structs.replace(run.settings, **changes))
-
-
-def scale_as_fp16(patch: Any) -> None:
-    """Losses are scaled as with fp16, on the CPU, from a scale that single precision can hardly hold."""
-    from anydet.training import engine
-    from anydet.training.build import build_components
-    from anydet.training.components import Components
-
-    def scaled(run: Run, task: TrainingTask, processes: Any, hooks: Any) -> Components:
-        accelerator, scaler = processes.accelerator, torch.amp.GradScaler("cpu", init_scale=2.0**127)
-        accelerator.scaler = scaler
-        components = build_components(run, task, processes, hooks)
-        accelerator.unscale_gradients = lambda: scaler.unscale_(components.optimizer)
-        return components
-
-    patch.setattr(engine, "build_components", scaled)

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from smallrun import PLUGINS, SCENES, small_run, train_small
+from plugins.adaptivestream.tests.smallrun import PLUGINS, SCENES, small_run, train_small
 
 from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from smallrun import PLUGINS, train_small
+from plugins.adaptivestream.tests.smallrun import PLUGINS, train_small
 
 from anydet.testing import AdapterConformance
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from smallrun import PLUGINS
+from plugins.adaptivestream.tests.smallrun import PLUGINS
 
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet_adaptivestream.commands import command

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from smallrun import PLUGINS, SCENES, small_run
+from plugins.adaptivestream.tests.smallrun import PLUGINS, SCENES, small_run
 
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import TrainingError

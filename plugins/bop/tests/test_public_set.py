@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,12 +17,8 @@ from anydet.types import DetectionColumns, Poses
 
 
 @pytest.fixture(scope="module")
-def folder():
-    beside = Path(__file__).parents[3].parent / "shared" / "data"
-    source = Path(os.environ.get("ANYDET_SHARED_DATA", beside)) / "pose6d"
-    if not source.is_dir():
-        pytest.skip(f"no real poses at {source}; set ANYDET_SHARED_DATA")
-    return source
+def folder(shared_data):
+    return shared_data / "pose6d"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tinyrun import tiny_run
+from plugins.fasterrcnn_multitask.tests.tinyrun import tiny_run
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.run import Run

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tinyrun import train_tiny
+from plugins.fasterrcnn_multitask.tests.tinyrun import train_tiny
 
 from anydet.plugins.manager import Plugins
 from anydet.testing import AdapterConformance

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from tinyrun import tiny_run
+from plugins.fasterrcnn_multitask.tests.tinyrun import tiny_run
 
 from anydet.data.record.pixels import ImageArray
 from anydet.types import AdapterSettings

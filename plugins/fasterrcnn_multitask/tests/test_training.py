@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinyrun import TINY, tiny_run
+from plugins.fasterrcnn_multitask.tests.tinyrun import TINY, tiny_run
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError

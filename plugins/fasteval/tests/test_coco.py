@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -27,8 +26,6 @@ from anydet.scanner import Stop
 from anydet.types import RLE
 from anydet_fasteval.scanner import CompiledScanner
 
-SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus"
 KEYS = {7: "7.jpg", 9: "9.jpg", 42: "42.jpg"}
 CLASSES = {1: 0, 18: 1}
@@ -247,7 +244,6 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
     assert path.read_bytes()[stop.offset :].startswith(b"-1, 2]")
 
 
-@needs_shared
 @pytest.mark.parametrize(
     "truth",
     [
@@ -256,19 +252,22 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
         "coco_results/keypoints/gt_dataset.json",
     ],
 )
-def test_real_annotations_take_the_fast_path(truth: str, scanner: CompiledScanner, same: Same) -> None:
-    path = SHARED / truth
+def test_real_annotations_take_the_fast_path(
+    truth: str, shared_data: Path, scanner: CompiledScanner, same: Same
+) -> None:
+    path = shared_data / truth
     assert same(scanned_truth(path, scanner), read_coco(path))
     fast = open_dataset(path, formats=[CocoFormat()], scanner=scanner)
     assert same(fast.ground_truth(), open_dataset(path, formats=[CocoFormat()]).ground_truth())
 
 
-@needs_shared
-@pytest.mark.parametrize(
-    "results", sorted(SHARED.glob("coco_results/*/*_results.json")), ids=lambda p: p.name
-)
-def test_real_results_take_the_fast_path(results: Path, scanner: CompiledScanner, same: Same) -> None:
-    truth = CocoFormat().open(results.parent / "instances_val2014_100.json", None, None).ground_truth()
+@pytest.mark.parametrize("kind", ["fakebbox100", "fakesegm100"])
+def test_real_results_take_the_fast_path(
+    kind: str, shared_data: Path, scanner: CompiledScanner, same: Same
+) -> None:
+    folder = shared_data / "coco_results" / "val2014_100"
+    results = folder / f"instances_val2014_{kind}_results.json"
+    truth = CocoFormat().open(folder / "instances_val2014_100.json", None, None).ground_truth()
     assert not isinstance(scanner.coco_results(results), Stop)
     tables = coco_ids(truth)
     assert same(load_coco_results(results, *tables, scanner), load_coco_results(results, *tables))

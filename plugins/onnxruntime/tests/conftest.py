@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,13 +158,3 @@ def load(plugins: Plugins) -> Callable[..., OnnxRuntimeAdapter]:
         return plugins.adapter("onnxruntime", settings)
 
     return load
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """Real models and images, beside the repository or where ``ANYDET_SHARED_DATA`` says."""
-    default = Path(__file__).resolve().parents[4] / "shared" / "data"
-    folder = Path(os.environ.get("ANYDET_SHARED_DATA", default))
-    if not (folder / "models").is_dir():
-        pytest.skip(f"no shared data at {folder} (set ANYDET_SHARED_DATA)")
-    return folder

@@ -19,7 +19,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    from tinypose import tiny_run
+    from plugins.rtdetr_pose.tests.tinypose import tiny_run
 
     from anydet.types import AdapterSettings
     from anydet_rtdetr_pose.adapter import RTDETRPose

@@ -14,7 +14,7 @@ class TestRTDETRPose(AdapterConformance):
 
     @staticmethod
     def train(adapter, folder):
-        from tinypose import train_tiny
+        from plugins.rtdetr_pose.tests.tinypose import train_tiny
 
         return train_tiny(adapter, folder)
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinyoutputs import CLASSES, SIZE_WH, random_outputs, random_targets
+from plugins.rtdetr_pose.tests.tinyoutputs import CLASSES, SIZE_WH, random_outputs, random_targets
 
 from anydet_rtdetr_pose.losses.criterion import Criterion, denoising_matches
 from anydet_rtdetr_pose.matcher import Matcher

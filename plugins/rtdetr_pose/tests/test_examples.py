@@ -16,8 +16,6 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", ROOT.parent / "shared" / "data"))
-FOUND = SHARED / "coco128"
 
 
 def run_script(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -60,8 +58,7 @@ def test_the_example_leads_from_synthetic_scenes_to_an_evaluation(tmp_path):
     assert "fix: " in again.stderr
 
 
-@pytest.mark.skipif(not FOUND.is_dir(), reason=f"no real images: {FOUND} is absent (set ANYDET_SHARED_DATA)")
-def test_the_example_leads_from_real_images_to_an_evaluation(tmp_path):
-    done = run_script(tmp_path, FOUND, "out")
+def test_the_example_leads_from_real_images_to_an_evaluation(coco128, tmp_path):
+    done = run_script(tmp_path, coco128, "out")
     check_outcome(done, tmp_path / "out")
     assert "128 images" in done.stderr

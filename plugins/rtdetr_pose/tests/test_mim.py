@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from tinymodel import tiny_architecture
+from plugins.rtdetr_pose.tests.tinymodel import tiny_architecture
 
 from anydet.errors import OptionError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -33,7 +33,7 @@ def seeded(seed=1):
 
 def train(folder, options=None, **keys):
     """A run that has ended, and its adapter."""
-    from tinypose import tiny_run
+    from plugins.rtdetr_pose.tests.tinypose import tiny_run
 
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
@@ -209,7 +209,7 @@ def test_descriptions_from_before_the_branch_are_read():
 
 
 def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_path):
-    from tinypose import tiny_run
+    from plugins.rtdetr_pose.tests.tinypose import tiny_run
 
     from anydet.training.batches.samples import sample_of
     from anydet_rtdetr_pose.adapter import RTDETRPose

@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from tinymodel import CLASSES, tiny_architecture
+from plugins.rtdetr_pose.tests.tinymodel import CLASSES, tiny_architecture
 
 from anydet.errors import OptionError, TrainingError
 from anydet_rtdetr_pose.architecture import Heads, read_architecture, read_model, read_size

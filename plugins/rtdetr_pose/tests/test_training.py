@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from tinymodel import CLASSES, tiny_architecture
+from plugins.rtdetr_pose.tests.tinymodel import CLASSES, tiny_architecture
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, TrainingError
@@ -25,7 +25,7 @@ def adapter(**settings):
 
 
 def run(folder, **keys):
-    from tinypose import tiny_run
+    from plugins.rtdetr_pose.tests.tinypose import tiny_run
 
     return tiny_run(folder, **keys)
 
@@ -85,7 +85,7 @@ def test_stages_freeze_all_but_the_named_head(tmp_path):
 
 def tensors_after(folder, steps, options=None):
     """Weights and buffers after so many steps; of 0 steps, those of a new model."""
-    from tinypose import TINY
+    from plugins.rtdetr_pose.tests.tinypose import TINY
 
     from anydet.training.numerics.rng import seed_everything
 

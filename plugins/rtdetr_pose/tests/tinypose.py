@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tinymodel import MODEL
+from plugins.rtdetr_pose.tests.tinymodel import MODEL
 
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,11 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 
-SHARED = (
-    Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data")) / "coco_results"
-)
-VAL = SHARED / "val2014_100"
-pytestmark = pytest.mark.skipif(
-    not SHARED.exists(), reason=f"no real results: {SHARED} is absent (set ANYDET_SHARED_DATA)"
-)
+VAL = "val2014_100/instances_val2014"
 CASES = {
-    "boxes": (VAL / "instances_val2014_100.json", VAL / "instances_val2014_fakebbox100_results.json", "bbox"),
-    "masks": (VAL / "instances_val2014_100.json", VAL / "instances_val2014_fakesegm100_results.json", "segm"),
-    "keypoints": (SHARED / "keypoints/gt_dataset.json", SHARED / "keypoints/dt_dataset.json", "keypoints"),
+    "boxes": (f"{VAL}_100.json", f"{VAL}_fakebbox100_results.json", "bbox"),
+    "masks": (f"{VAL}_100.json", f"{VAL}_fakesegm100_results.json", "segm"),
+    "keypoints": ("keypoints/gt_dataset.json", "keypoints/dt_dataset.json", "keypoints"),
 }
 
 
@@ -37,9 +30,10 @@ def run(*arguments: Any) -> Any:
     "case", ["keypoints", *(pytest.param(case, marks=pytest.mark.slow) for case in ("boxes", "masks"))]
 )
 def test_results_come_back_from_every_shape_as_they_were_and_score_the_same(
-    case: str, tmp_path: Path
+    case: str, shared_data: Path, tmp_path: Path
 ) -> None:
-    truth, results, task = CASES[case]
+    *names, task = CASES[case]
+    truth, results = (shared_data / "coco_results" / name for name in names)
 
     def numbers(path: Path) -> Any:
         arguments = ("--dataset", truth, "--predictions", path, "--iou-type", task, "--json", "-")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,8 @@ from anydet.contract.reading.coco_results import load_coco_results
 from anydet.errors import ContractError
 from anydet.geometry.masks import bounds_xywh
 
-SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[5] / "shared" / "data"))
-RESULTS = SHARED / "coco_results"
 KEYS = {42: "42.jpg", 7: "7.jpg", 9: "9.jpg"}
 CLASSES = {1: 0, 18: 1}
-needs_shared = pytest.mark.skipif(not RESULTS.is_dir(), reason=f"{RESULTS} is not there")
 
 
 def save(path: Path, results: Any) -> Path:
@@ -80,10 +76,9 @@ def test_a_file_of_the_contract_is_no_results_file(tmp_path: Path) -> None:
         load_coco_results(path, KEYS, CLASSES)
 
 
-@needs_shared
 @pytest.mark.parametrize("kind", ["fakebbox100", "fakesegm100"])
-def test_cocos_own_examples_are_read_exactly(kind: str) -> None:
-    folder = RESULTS / "val2014_100"
+def test_cocos_own_examples_are_read_exactly(kind: str, shared_data: Path) -> None:
+    folder = shared_data / "coco_results" / "val2014_100"
     path = folder / f"instances_val2014_{kind}_results.json"
     images, classes = tables(folder / "instances_val2014_100.json")
     raw = load_coco_results(path, images, classes)
@@ -101,10 +96,10 @@ def test_cocos_own_examples_are_read_exactly(kind: str) -> None:
         np.testing.assert_array_equal(raw.boxes[0], bounds_xywh(raw.masks[0]))
 
 
-@needs_shared
-def test_keypoints_stay_in_pixels() -> None:
-    path = RESULTS / "keypoints" / "dt_dataset.json"
-    images, classes = tables(RESULTS / "keypoints" / "gt_dataset.json")
+def test_keypoints_stay_in_pixels(shared_data: Path) -> None:
+    folder = shared_data / "coco_results" / "keypoints"
+    path = folder / "dt_dataset.json"
+    images, classes = tables(folder / "gt_dataset.json")
     raw = load_coco_results(path, images, classes)
     expected = [r["keypoints"] for r in json.loads(path.read_text())]
     keypoints = raw.columns().keypoints

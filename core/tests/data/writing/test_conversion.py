@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,6 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.conversion import convert_dataset
 from anydet.data.writing.layouts import write_coco
 from anydet.types import Labels
-
-SHARED = Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data"))
 
 
 def run(*arguments: Any) -> Any:
@@ -215,17 +212,17 @@ def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_loss
 
 
 @pytest.mark.slow
-def test_real_images_go_from_yolo_to_coco_and_back_with_the_same_numbers(tmp_path: Path) -> None:
-    if not (SHARED / "coco128").exists():
-        pytest.skip(f"no real images: {SHARED / 'coco128'} is absent (set ANYDET_SHARED_DATA)")
-    lost = convert_dataset(open_dataset(SHARED / "coco128"), tmp_path / "yolo", "yolo")
+def test_real_images_go_from_yolo_to_coco_and_back_with_the_same_numbers(
+    coco128: Path, tmp_path: Path
+) -> None:
+    lost = convert_dataset(open_dataset(coco128), tmp_path / "yolo", "yolo")
     assert lost["crowds"] == 10
     assert convert_dataset(open_dataset(tmp_path / "yolo"), tmp_path / "coco", "coco") == {}
     again = convert_dataset(open_dataset(tmp_path / "coco"), tmp_path / "again", "yolo")
     assert again == {"image ids": 128, "annotation ids": 929}
     labels = tmp_path / "yolo" / "labels" / "train2017"
     for file in labels.iterdir():
-        ours, theirs = table(file), table(SHARED / "coco128/labels/train2017" / file.name)
+        ours, theirs = table(file), table(coco128 / "labels/train2017" / file.name)
         twice = table(tmp_path / "again/labels/train2017" / file.name)
         np.testing.assert_allclose(twice, ours, rtol=0, atol=1e-9)
         np.testing.assert_allclose(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)], rtol=0, atol=2e-6)

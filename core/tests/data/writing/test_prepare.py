@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +54,10 @@ def test_the_labels_alone_hold_the_same_boxes(coco: Path) -> None:
     np.testing.assert_allclose(labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
 
 
-def test_real_annotations_become_labels_that_say_the_same(tmp_path: Path) -> None:
-    root = (
-        Path(os.environ.get("ANYDET_SHARED_DATA", Path(__file__).parents[4] / "../shared/data")) / "coco128"
-    )
-    if not root.exists():
-        pytest.skip(f"no real images: {root} is absent (set ANYDET_SHARED_DATA)")
-    done = prepare_coco_yolo(root, "train2017", tmp_path / "out")
+def test_real_annotations_become_labels_that_say_the_same(coco128: Path, tmp_path: Path) -> None:
+    done = prepare_coco_yolo(coco128, "train2017", tmp_path / "out")
     assert (done.images, done.labels) == (128, 128)
-    truth = open_dataset(root).ground_truth()
+    truth = open_dataset(coco128).ground_truth()
     assert len(truth) == 939
     np.testing.assert_array_equal(
         open_dataset(done.dataset_json).ground_truth().labels.boxes_xywh_px, truth.labels.boxes_xywh_px

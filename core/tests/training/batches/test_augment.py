@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from labeledsamples import assert_equal, labeled, project
+from core.tests.training.labeledsamples import assert_equal, labeled, project
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError

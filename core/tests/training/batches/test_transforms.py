@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from labeledsamples import assert_equal, labeled, project
+from core.tests.training.labeledsamples import assert_equal, labeled, project
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms import InterpolationMode

@@ -13,8 +13,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_engine import lines
-from tinytask import GridTask, same_weights, tiny_run, train_tiny, with_settings
+from core.tests.training.tinytask import (
+    GridTask,
+    metric_lines,
+    same_weights,
+    tiny_run,
+    train_tiny,
+    with_settings,
+)
 
 from anydet.errors import OptionError, TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -60,7 +66,7 @@ def build(options):
 
 def assert_same_run(first: Path, second: Path) -> None:
     for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
-        assert lines(first / name) == lines(second / name)
+        assert metric_lines(first / name) == metric_lines(second / name)
     for name in ("checkpoint.pt", "best.pt"):
         one, two = load_checkpoint(first / name), load_checkpoint(second / name)
         assert same_weights(one.model, two.model)
@@ -88,8 +94,8 @@ def test_a_run_cut_off_inside_an_epoch_ends_with_the_same_bits(tmp_path, schedul
 SCRIPT = """
 import sys
 from pathlib import Path
-from test_resume import EVERYTHING, SCHEDULES
-from tinytask import GridTask, tiny_run
+from core.tests.training.checkpoints.test_resume import EVERYTHING, SCHEDULES
+from core.tests.training.tinytask import GridTask, tiny_run
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 import os, signal
@@ -111,7 +117,7 @@ def test_a_run_killed_at_a_random_step_and_resumed_ends_with_the_same_bits(tmp_p
 
     def run(folder: Path, kill_at: int, mode: str) -> int:
         command = [sys.executable, "-c", SCRIPT, str(folder), str(kill_at), mode]
-        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}).returncode
 
     first, second = sorted(random.sample(range(3, 9), 2))  # after the first checkpoint
@@ -126,7 +132,7 @@ def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path):
     train_tiny(tmp_path, epochs=1)
     train_tiny(tmp_path, epochs=2, resume=True)
     assert load_checkpoint(tmp_path / "checkpoint.pt").step == 6
-    assert [line["step"] for line in lines(tmp_path / "train_metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in metric_lines(tmp_path / "train_metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridTask, same_weights, tiny_run
+from core.tests.training.tinytask import GridTask, same_weights, tiny_run
 
 from anydet.data.record.pixels import Pixels
 from anydet.data.scenes.shape_scenes import SyntheticDataset

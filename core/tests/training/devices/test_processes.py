@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import train_tiny
+from core.tests.training.tinytask import train_tiny
 
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from tinytask import GridTask, tiny_run
+from core.tests.training.tinytask import GridTask, tiny_run
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.errors import AnydetError
@@ -51,7 +51,7 @@ def torchrun(tmp_path: Path, *words: str, processes: int = 2) -> subprocess.Comp
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
         *("--nproc-per-node", str(processes), str(script), str(tmp_path / "run"), *words),
     ]
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=180)
 

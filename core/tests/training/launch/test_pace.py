@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridAdapter, tiny_run, with_settings
+from core.tests.training.tinytask import GridAdapter, tiny_run, with_settings
 
 from anydet.training import loop as loops
 from anydet.training.checkpoints.checkpoint import load_checkpoint

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridTask, same_weights, scale_as_fp16, tiny_run
+from core.tests.training.tinytask import GridTask, same_weights, tiny_run
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -220,13 +220,13 @@ def test_numbers_are_sanitized_with_a_gradient_where_they_are_kept():
     assert numbers.grad.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
-def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path, monkeypatch):
+def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path, scale_as_fp16):
     class Large(GridTask):
         def step(self, batch):
             output = super().step(batch)
             return StepOutput(output.losses, output.loss * 100.0)
 
-    scale_as_fp16(monkeypatch)
+    scale_as_fp16()
     run = tiny_run(tmp_path, epochs=1, batch_size=1)
     train(lambda run: Large(run.dataset.classes, {}), run)
     lines = [json.loads(line) for line in (tmp_path / "train_metrics.jsonl").read_text().splitlines()]
