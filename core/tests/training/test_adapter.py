@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tinytask import GridAdapter, same_weights, train_tiny
+from core.tests.training.tinytask import GridAdapter, same_weights, train_tiny
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError, TrainingError
