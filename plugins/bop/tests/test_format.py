@@ -217,3 +217,18 @@ def test_masks_of_many_images_are_read_when_asked_for(build):
     found = open_dataset(root).ground_truth().labels.take(np.array([3, 0])).segmentations
     assert [one is None for one in found] == [False, True]
     assert masks.area(found[0]) == 30
+
+
+def test_the_fingerprint_stays_what_it_is(tmp_path):
+    """Predictions files and checkpoints of earlier versions record it; a file that is not there counts."""
+    pose = {"obj_id": 5, "cam_R_m2c": [1, 0, 0, 0, 1, 0, 0, 0, 1], "cam_t_m2c": [0, 0, 210]}
+    for name, content in (
+        ("000003/scene_camera.json", {"7": CAMERA, "9": CAMERA}),
+        ("000003/scene_gt.json", {"7": [pose], "9": []}),
+        ("000004/scene_camera.json", {"1": CAMERA}),
+    ):
+        file = tmp_path / "val" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+    literal = "sha256:ceb35c71a848184523344cd13d451e6cf1de7e63cdfe1b3780c37055f8ce17a5"
+    assert open_dataset(tmp_path).fingerprint() == literal

@@ -235,3 +235,10 @@ def test_only_parts_of_bicycles_can_be_written(tmp_path):
     with pytest.raises(DatasetError, match="not the parts of DelftBikes"):
         write_delftbikes(SyntheticDataset(1), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_fingerprint_stays_what_it_is(write):
+    """Predictions files and checkpoints of earlier versions record it."""
+    root = write({"b.jpg": entry(part("bell")), "a.jpg": entry()})
+    literal = "sha256:80dd5871d6191ae6c83b4fe6f4fb151f2a00849a46e26d4046f966818991bd9f"
+    assert open_dataset(root).fingerprint() == literal

@@ -1,9 +1,9 @@
 """``BopDataset``: images of objects in known poses.
 
 Boxes are those of what is seen (``bbox_visib`` of ``scene_gt_info.json``), as masks and detectors have them;
-where a scene lacks that file, those around the projected vertices, cut off at the image's edges. Of an object
-of which less than ``MIN_VISIBLE`` is seen BOP asks nothing, so that it counts as COCO's crowds do: to find it
-is neither right nor wrong. One of which nothing is seen is left out.
+where a scene lacks that file, those around the projected vertices, cut off at the image's edges. BOP does not
+evaluate an object of which less than ``MIN_VISIBLE`` is seen, so that it counts as COCO's crowds do: to find
+it is neither right nor wrong. One of which nothing is seen is left out.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from anydet.data.dataset.columns import ground_truth_columns, no_labels
-from anydet.data.dataset.fingerprint import Fingerprint
-from anydet.data.dataset.image_columns import ImageNotes
+from anydet.data.dataset.base import BaseDataset
+from anydet.data.dataset.columns import columns_of_records
 from anydet.data.object_models import join_models
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.depth import SCALE_KEY
@@ -45,7 +44,7 @@ from anydet_bop.mask_files import MaskFileColumn
 from anydet_bop.models import read_models
 
 MIN_VISIBLE = 0.1
-"""Share of a silhouette that BOP wants to be seen of an object that is asked for."""
+"""Visible fraction of a silhouette below which BOP does not evaluate an object."""
 _IMAGE_FOLDERS = ("rgb", "gray")
 _MASKS, _DEPTH = "mask_visib", "depth"
 
@@ -64,11 +63,11 @@ class BopImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BopDataset:
+class BopDataset(BaseDataset):
     """Images with poses; the other attributes are those of ``Dataset``.
 
     ``Record.extra`` holds ``scene_id``, ``im_id``, ``depth_scale`` (millimeters of one unit of the depth map,
-    for ``depth.depth_map_m``) and ``visibility`` (share seen of each object).
+    for ``depth.depth_map_m``) and ``visibility`` (visible fraction of each object).
 
     Attributes:
         split_dir: folder of the scenes.
@@ -98,25 +97,16 @@ class BopDataset:
         """Where poses come from."""
         return f"BOP {self.split_dir.name}/*/{TRUTH_FILE}" if self._labeled() else "none"
 
-    def __len__(self) -> int:
-        return len(self.images)
+    def record(self, position: int) -> Record:
+        """An image with what its scene states of it."""
+        return self._record(self.images[position])
 
-    def __getitem__(self, index: int) -> Record:
-        return self._record(self.images[index])
-
-    def __iter__(self) -> Iterator[Record]:
-        return map(self._record, self.images)
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` over keys in order and the files of each scene."""
-        mark = Fingerprint()
-        for key in self.keys:
-            mark.add(key)
+    def annotations_of_all(self) -> Iterator[bytes | None]:
+        """The files of each scene."""
         for scene in dict.fromkeys(image.scene for image in self.images):
             for name in (CAMERA_FILE, TRUTH_FILE, INFO_FILE):
                 file = self.split_dir / scene / name
-                mark.add(file.read_bytes() if file.is_file() else None)
-        return str(mark)
+                yield file.read_bytes() if file.is_file() else None
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations, cameras and models of the first ``max_images`` images; sizes come from their headers.
@@ -129,16 +119,11 @@ class BopDataset:
                 f"{self.root}: {self.note}: no scene has a {TRUTH_FILE}",
                 fix="choose another split with --split",
             )
-        notes = ImageNotes()
-
-        def rows() -> Iterator[tuple[str, Size, Labels]]:
-            for record in map(self._record, self.images[:max_images]):
-                notes.note(record)
-                yield record.key, record.size_wh, record.labels or no_labels()
-
-        columns = ground_truth_columns(rows(), self.classes, self.source)
+        records = map(self._record, self.images[:max_images])
+        sized = ((record, record.size_wh) for record in records)
+        columns = columns_of_records(sized, self.classes, self.source)
         objects = join_models(self.models(), self.classes) if self.models_file else None
-        return replace(columns, about=notes.columns(), objects=objects)
+        return replace(columns, objects=objects)
 
     def models(self) -> dict[int, ObjectModel]:
         """The models by number, read when first asked for; none where there is no ``models_info.json``."""

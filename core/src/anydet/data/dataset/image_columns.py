@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,27 +57,3 @@ def image_class(record: Record) -> int:
             fix=f'write "{CLASS_KEY}": {{"class_id": 3}} into its sidecar',
         )
     return class_id
-
-
-@dataclass(slots=True)
-class ImageNotes:
-    """Collects camera, class mask and class of records as they go by; keeps nothing else of them."""
-
-    _cameras: list[tuple[float, ...]] = field(default_factory=list)
-    _masks: list[ClassMask | None] = field(default_factory=list)
-    _class_ids: list[int] = field(default_factory=list)
-
-    def note(self, record: Record) -> None:
-        """The next image; raises ``DatasetError`` where its class is malformed."""
-        camera = record.camera
-        self._cameras.append((camera.fx, camera.fy, camera.cx, camera.cy) if camera else (np.nan,) * 4)
-        self._masks.append(record.class_mask)
-        self._class_ids.append(image_class(record))
-
-    def columns(self) -> ImageColumns | None:
-        """What was noted; ``None`` where that is nothing."""
-        return image_columns(
-            class_ids=np.array(self._class_ids, np.int64),
-            class_masks=self._masks,
-            cameras=np.array(self._cameras).reshape(-1, 4),
-        )

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from anydet.types import ImageColumns, IntArray
+from anydet.types import IntArray
 
 PART_STATES = "part_states"
 """Key of ``Record.extra``: part -> name of its state or ``None``, for all parts that are listed."""
@@ -21,8 +19,3 @@ def name_states(row: IntArray, parts: Sequence[str], states: Sequence[str]) -> d
     """Part -> name of its state, ``None`` where it has none, of the (C,) states of one image."""
     found = zip(parts, row.tolist(), strict=True)
     return {part: states[state] if state >= 0 else None for part, state in found if state > UNLISTED}
-
-
-def part_columns(states: IntArray) -> ImageColumns:
-    """(I, C) states of parts as evaluators take them, who need not know why a state is unknown."""
-    return ImageColumns(part_states=np.maximum(states, -1))

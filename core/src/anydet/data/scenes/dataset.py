@@ -78,12 +78,8 @@ class SceneDataset(BaseDataset):
     def __len__(self) -> int:
         return self.count  # without building all keys, as every access to a record asks for the length
 
-    def annotations_of(self, position: int) -> Iterator[bytes]:
-        """The annotations of a scene, for the fingerprint."""
-        return self.marks(position)
-
     @abstractmethod
-    def marks(self, index: int) -> Iterator[bytes]:
+    def annotations_of(self, position: int) -> Iterator[bytes]:
         """The annotations of a scene, for the fingerprint; painting it in another way must not change it."""
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:

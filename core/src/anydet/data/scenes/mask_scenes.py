@@ -106,9 +106,9 @@ class SyntheticMasks(SceneDataset):
             extra={"classification": {"class_id": scene.class_id()}},
         )
 
-    def marks(self, index: int) -> Iterator[bytes]:
+    def annotations_of(self, position: int) -> Iterator[bytes]:
         """Classes of the pixels."""
-        yield self.scene(index).classes().tobytes()
+        yield self.scene(position).classes().tobytes()
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Masks, classes and connected regions of the first ``max_images`` scenes; renders no pixels."""

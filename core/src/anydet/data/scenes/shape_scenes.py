@@ -114,9 +114,9 @@ class SyntheticDataset(SceneDataset):
             labels=label_scene(self.seed, position, self.image_wh),
         )
 
-    def marks(self, index: int) -> Iterator[bytes]:
+    def annotations_of(self, position: int) -> Iterator[bytes]:
         """Classes and boxes."""
-        labels = label_scene(self.seed, index, self.image_wh)
+        labels = label_scene(self.seed, position, self.image_wh)
         yield labels.class_ids.tobytes()
         yield labels.boxes_xywh_px.tobytes()
 

@@ -18,7 +18,7 @@ from anydet_bop.scenes.solids import CLASSES, object_models
 
 @dataclass(frozen=True, slots=True)
 class PoseScenes(SceneDataset):
-    """The first ``count`` scenes of a seed; ``Record.extra["visibility"]`` is the share seen of each object.
+    """The first ``count`` scenes of a seed; ``Record.extra["visibility"]`` has visible fractions of objects.
 
     Attributes:
         most_objects: number of objects in a scene at most.
@@ -40,12 +40,12 @@ class PoseScenes(SceneDataset):
         """What a record shows: objects, depth, masks."""
         return build_scene(self.seed, index, self.image_wh, self.most_objects)
 
-    def record(self, index: int) -> Record:
+    def record(self, position: int) -> Record:
         """Poses, masks and boxes of a scene, and its camera."""
-        scene = self.scene(index)
-        paint = partial(_paint, self.seed, index, self.image_wh, self.most_objects)
+        scene = self.scene(position)
+        paint = partial(_paint, self.seed, position, self.image_wh, self.most_objects)
         return Record(
-            key=key_of(index),
+            key=key_of(position),
             pixels=ScenePixels(paint, self.image_wh),
             stated_wh=self.image_wh,
             labels=scene.labels(),
@@ -53,9 +53,9 @@ class PoseScenes(SceneDataset):
             extra={"visibility": scene.visibility().round(4).tolist()},
         )
 
-    def marks(self, index: int) -> Iterator[bytes]:
+    def annotations_of(self, position: int) -> Iterator[bytes]:
         """Classes and poses."""
-        for one in self.scene(index).objects:
+        for one in self.scene(position).objects:
             yield str(one.class_id).encode()
             yield one.rotation.tobytes() + one.translation_m.tobytes()
 

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from anydet.data.dataset.columns import ground_truth_columns
-from anydet.data.dataset.part_states import PART_STATES, part_columns
+from anydet.data.dataset.image_columns import image_columns
+from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.record.record import Record
 from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.types import ByteImage, GroundTruthColumns, Size
@@ -19,7 +20,7 @@ from anydet_delftbikes.scenes.scene import BikeScene, build_scene, paint_scene
 
 @dataclass(frozen=True, slots=True)
 class SyntheticBikes(SceneDataset):
-    """The first ``count`` bicycles of a seed; records are like those of ``DelftBikesDataset``."""
+    """The first ``count`` bicycles of a seed; records are like those of ``DelftBikesFormat``."""
 
     split: str = "train"
 
@@ -30,20 +31,20 @@ class SyntheticBikes(SceneDataset):
         """What a record shows."""
         return build_scene(self.seed, index, self.image_wh)
 
-    def record(self, index: int) -> Record:
+    def record(self, position: int) -> Record:
         """Boxes and states of the parts of a bicycle."""
-        scene = self.scene(index)
+        scene = self.scene(position)
         return Record(
-            key=key_of(index),
-            pixels=ScenePixels(partial(_paint, self.seed, index, self.image_wh), self.image_wh),
+            key=key_of(position),
+            pixels=ScenePixels(partial(_paint, self.seed, position, self.image_wh), self.image_wh),
             stated_wh=self.image_wh,
             labels=scene.labels(),
             extra={PART_STATES: {part: STATES[scene.state(part)] for part in PARTS}},
         )
 
-    def marks(self, index: int) -> Iterator[bytes]:
+    def annotations_of(self, position: int) -> Iterator[bytes]:
         """States and boxes."""
-        labels = self.scene(index).labels()
+        labels = self.scene(position).labels()
         if labels.states is not None:
             yield labels.states.tobytes()
             yield labels.boxes_xywh_px.tobytes()
@@ -57,7 +58,7 @@ class SyntheticBikes(SceneDataset):
         return replace(
             ground_truth_columns(rows, CLASSES, self.source),
             state_names=STATES,
-            about=part_columns(states.reshape(-1, len(PARTS))),
+            about=image_columns(part_states=states.reshape(-1, len(PARTS))),
         )
 
 
