@@ -43,8 +43,7 @@ from anydet.report.sheet import contact_sheet
 from anydet.training.config.resolve import resolve
 from anydet.training.engine import train
 from anydet.training.launch.pace import Pace, measure_pace
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.types import AdapterSettings
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture

@@ -30,8 +30,7 @@ from anydet.training.config.settings import TrainSettings
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.training.numerics.rng import seed_everything
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.types import AdapterSettings
 from anydet_delftbikes.scenes.dataset import SyntheticBikes
 

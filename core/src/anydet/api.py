@@ -227,7 +227,8 @@ def train(
         OptionError: a key is unknown or wrong, or the run exists already.
         AnydetError: the adapter cannot be had, data cannot be read, or training fails.
     """
-    from anydet.training.launch.launch import launch, prepare
+    from anydet.training.launch.preparation import prepare
+    from anydet.training.launch.start import launch
 
     named = {"run_dir": run_dir, "run_id": run_id, "checkpoint": checkpoint}
     given = {key: str(value) for key, value in named.items() if value is not None}

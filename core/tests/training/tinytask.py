@@ -20,9 +20,8 @@ from anydet.training.adapter import TorchAdapter
 from anydet.training.batches.sample import Sample
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
 from anydet.training.predictor import BatchPredictor
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import AdapterSettings, ByteImage, ClassTable, ImagePredictions
 

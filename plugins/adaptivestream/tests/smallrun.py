@@ -11,8 +11,7 @@ from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.training.config.resolve import resolve
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 
 PLUGINS = Plugins(only=["adaptivestream"])

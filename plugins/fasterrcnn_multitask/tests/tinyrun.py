@@ -8,8 +8,7 @@ from typing import Any
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet_delftbikes.scenes.dataset import SyntheticBikes
 from anydet_fasterrcnn_multitask.adapter import FasterRCNNMultiTask
 

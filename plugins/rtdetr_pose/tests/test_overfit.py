@@ -9,8 +9,7 @@ pytestmark = pytest.mark.slow
 
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.types import AdapterSettings
 from anydet_bop.scenes.dataset import PoseScenes
 

@@ -10,8 +10,7 @@ from plugins.rtdetr_pose.tests.tinymodel import MODEL
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.adapter import RTDETRPose
 

@@ -71,7 +71,7 @@ def command(
     from contextlib import redirect_stdout
 
     from anydet.training.checks.examination import Thoroughness, examine
-    from anydet.training.launch.launch import prepare
+    from anydet.training.launch.preparation import prepare
 
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}

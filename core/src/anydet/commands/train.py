@@ -47,7 +47,9 @@ def command(
     import sys
     from contextlib import redirect_stdout
 
-    from anydet.training.launch.launch import is_main_process, launch, prepare
+    from anydet.training.devices.torchrun import is_main_process
+    from anydet.training.launch.preparation import prepare
+    from anydet.training.launch.start import launch
 
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
@@ -68,7 +70,7 @@ def _say(text: str) -> None:
 def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
     import msgspec
 
-    from anydet.training.launch.launch import next_command
+    from anydet.training.launch.start import next_command
 
     best = run.settings.best_metric
     if best in result.metrics:

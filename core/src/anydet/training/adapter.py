@@ -14,12 +14,12 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, TrainResult
-from anydet.training.checkpoints.checkpoint import load_weights
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
+from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ImagePredictions
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.build import build_components
-from anydet.training.checkpoints.checkpoint import load_weights
 from anydet.training.devices.processes import describe_device, open_processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
 from anydet.training.numerics.rng import seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
+from anydet.training.weights import load_weights
 
 
 def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[TrainingHook] = ()) -> TrainResult:

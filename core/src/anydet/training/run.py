@@ -1,19 +1,75 @@
-"""``Run``: one training run, as everything that takes part in it sees it."""
+"""``Run``: one training run, and ``RunPaths``: where its files are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
 from anydet.types import ClassTable
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The run contract: fixed names under one folder.
+
+    Attributes:
+        root: ``runs/<run_id>``, or the folder of ``--run-dir``.
+        last: checkpoint with everything a run needs to go on.
+        best: checkpoint that ``predict`` loads.
+        reports: folder of metrics and descriptions.
+        train_metrics: one JSON object a line, one line a logged step; its CSV lies beside it.
+        val_metrics: one line a validation.
+        train_csv: ``train_metrics`` as CSV.
+    """
+
+    root: Path
+    last: Path
+    best: Path
+    reports: Path
+    train_metrics: Path
+    val_metrics: Path
+    train_csv: Path
+
+    @classmethod
+    def of_run(cls, runs: Path, run_id: str) -> RunPaths:
+        """``runs/<run_id>/{checkpoints,reports,exports}``."""
+        root = runs / run_id
+        return cls._in(
+            root, root / "checkpoints" / "last.pt", root / "checkpoints" / "best.pt", root / "reports"
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> RunPaths:
+        """``checkpoint.pt``, ``best.pt`` and the reports directly in ``folder``."""
+        return cls._in(folder, folder / "checkpoint.pt", folder / "best.pt", folder)
+
+    @classmethod
+    def _in(cls, root: Path, last: Path, best: Path, reports: Path) -> RunPaths:
+        train = reports / "train_metrics.jsonl"
+        return cls(root, last, best, reports, train, reports / "val_metrics.jsonl", train.with_suffix(".csv"))
+
+    @property
+    def config_resolved(self) -> Path:
+        """Every key with its value and where it comes from."""
+        return self.reports / "config_resolved.yaml"
+
+    @property
+    def run_meta(self) -> Path:
+        """Git, packages, hardware, command, data."""
+        return self.reports / "run_meta.json"
+
+    @property
+    def exports(self) -> Path:
+        """Folder of exported models."""
+        return self.root / "exports"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,9 @@ from anydet.training.checkpoints.checkpoint import (
     Checkpoint,
     find_checkpoint,
     load_checkpoint,
-    load_weights,
     save_checkpoint,
 )
+from anydet.training.weights import load_weights
 
 
 def checkpoint(**changes):

@@ -23,8 +23,9 @@ from anydet.plugins import Adapter, AdapterSpec, hookimpl
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.training.config.resolve import MADE
-from anydet.training.launch.launch import launch, next_command, prepare
+from anydet.training.launch.preparation import prepare
 from anydet.training.launch.run_meta import git_state, run_meta
+from anydet.training.launch.start import launch, next_command
 
 pytestmark = pytest.mark.slow
 

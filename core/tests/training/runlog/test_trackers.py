@@ -14,8 +14,7 @@ from accelerate import PartialState
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import TrainingError
 from anydet.training.config.settings import TrainSettings
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.training.runlog.trackers import Trackers, open_trackers
 
 VALUES = {"train_loss": 0.1 + 0.2, "AP": 0.25}

@@ -17,8 +17,9 @@ from anydet.errors import DatasetError, OptionError
 from anydet.plugins.adapter import ClassLogits, ExportSpec
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
-from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, load_weights
+from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.run import Run
+from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture

@@ -21,8 +21,8 @@ from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
 from anydet.training.config.resolve import resolve
-from anydet.training.launch.launch import Launch, prepare
 from anydet.training.launch.pace import measure_pace
+from anydet.training.launch.preparation import PreparedRun, prepare
 from anydet.training.run import Run
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 
@@ -228,7 +228,7 @@ def _guessing(run: Run) -> tuple[float, float]:
     return accuracy, pixels / len(of_pixels)
 
 
-def _changed(ready: Launch, run: Run, plugins: Plugins) -> dict[str, tuple[Any, Any]]:
+def _changed(ready: PreparedRun, run: Run, plugins: Plugins) -> dict[str, tuple[Any, Any]]:
     """What makes so short a run another one than ``anydet train`` would make."""
     schema = load_schema(plugins.spec("adapters", ADAPTER).training_schema)
     usual = resolve({}, None, schema, adapter_name=ADAPTER).values

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
-from anydet.training.launch.launch import is_main_process
+from anydet.training.devices.torchrun import is_main_process
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_delftbikes.parts import PARTS, STATES

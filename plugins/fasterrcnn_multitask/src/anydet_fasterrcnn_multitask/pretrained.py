@@ -15,7 +15,7 @@ from torchvision.models.detection.faster_rcnn import (
 )
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.weights import load_weights
 from anydet_fasterrcnn_multitask.architecture import Backbone
 from anydet_fasterrcnn_multitask.saved import Saved, read_saved
 

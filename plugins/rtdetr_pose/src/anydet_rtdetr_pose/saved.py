@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from anydet.training.checkpoints.checkpoint import load_checkpoint, load_weights
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.weights import load_weights
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
 from anydet_rtdetr_pose.class_transfer import take_rows
 from anydet_rtdetr_pose.model import PoseDetector

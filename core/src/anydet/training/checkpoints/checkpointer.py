@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from anydet.training.devices.processes import Processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.numerics.rng import restore_rng, rng_state
@@ -21,6 +21,7 @@ from anydet.training.optim.schedule import Schedule
 from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
+from anydet.training.weights import load_weights
 
 
 @dataclass(eq=False)

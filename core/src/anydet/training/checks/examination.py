@@ -28,7 +28,7 @@ from anydet.training.checks.steps import check_optimizer, check_overfit
 from anydet.training.checks.subject import Subject, as_found
 from anydet.training.checks.verdict import State, Verdict, worst
 from anydet.training.devices.processes import Processes, open_processes
-from anydet.training.launch.launch import Launch
+from anydet.training.launch.preparation import PreparedRun
 from anydet.training.numerics.rng import isolated_rng
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -90,8 +90,10 @@ class Diagnosis:
         return {"adapter": self.adapter, "dataset": self.dataset, "state": self.state, "verdicts": verdicts}
 
 
-def examine(ready: Launch, thoroughness: Thoroughness = THOROUGH, say: Say = lambda _text: None) -> Diagnosis:
-    """Diagnose what ``launch.prepare`` gave; nothing is written.
+def examine(
+    ready: PreparedRun, thoroughness: Thoroughness = THOROUGH, say: Say = lambda _text: None
+) -> Diagnosis:
+    """Diagnose what ``prepare`` gave; nothing is written.
 
     Raises:
         UnsupportedError: the adapter trains by a loop of its own.

@@ -12,8 +12,7 @@ import msgspec
 
 from anydet.training.engine import train
 from anydet.training.hooks import LoopState, TrainingHook
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.training.task import TrainingTask
 
 _WARM_UP = 2

@@ -16,6 +16,7 @@ from typing import Any
 
 from anydet.contract.write import new_file
 from anydet.data.dataset.protocols import Dataset
+from anydet.training.devices.torchrun import process_count
 from anydet.training.run import Run
 
 PACKAGES = (
@@ -39,7 +40,7 @@ def run_meta(run: Run, *, command: Sequence[str], strict: bool = False) -> dict[
         "run": str(run.paths.root),
         "strict": strict,
         "seed": run.settings.seed,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": process_count(),
         "adapter": _adapter(run),
         "data": {"train": data_meta(run.dataset), "val": run.validation and data_meta(run.validation)},
         "python": platform.python_version(),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from anydet.errors import OptionError
-from anydet.training.checkpoints.checkpoint import load_weights
+from anydet.training.weights import load_weights
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 

@@ -1,10 +1,8 @@
-"""``prepare`` and ``launch``: from what was asked for to a run, and from a run to its result."""
+"""``prepare``: flags and a config file become a run that is ready to start."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -16,29 +14,27 @@ import msgspec
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import OptionError, UnsupportedError
-from anydet.plugins.adapter import TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
-from anydet.training.config.config_file import ConfigFile, open_config, write_config
+from anydet.training.config.config_file import ConfigFile, open_config
 from anydet.training.config.keys import canonical
 from anydet.training.config.resolve import MADE, Resolved, resolve
-from anydet.training.config.settings import TrainSettings
+from anydet.training.devices.torchrun import is_main_process, process_count
 from anydet.training.launch.run_data import Opener, open_training, open_validation, shorten
-from anydet.training.launch.run_meta import data_meta, read_run_meta, write_run_meta
-from anydet.training.paths import RunPaths
-from anydet.training.run import Run
+from anydet.training.launch.run_folder import check_data, check_folder, run_paths
+from anydet.training.run import Run, RunPaths
 from anydet.types import AdapterSettings
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Launch:
+class PreparedRun:
     """A run that is ready to start; nothing of it is on disk yet.
 
     Attributes:
-        run: what is trained on what, and where.
+        run: data, settings and paths.
         resolved: its settings with their origins.
         adapter: what the adapter is built with; its device is the engine's to choose.
     """
@@ -46,11 +42,6 @@ class Launch:
     run: Run
     resolved: Resolved
     adapter: AdapterSettings
-
-
-def is_main_process() -> bool:
-    """Whether this process prints and writes: the only one, or rank 0 under ``torchrun``."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def prepare(
@@ -61,7 +52,7 @@ def prepare(
     dataset: Dataset | None = None,
     validation: Dataset | None = None,
     say: Say = lambda _text: None,
-) -> Launch:
+) -> PreparedRun:
     """Resolve the settings, open the data and choose the folder; nothing is written.
 
     Args:
@@ -89,62 +80,15 @@ def prepare(
     settings = resolved.settings
     paths = run_paths(settings)
     if is_main_process():
-        _check_folder(paths, resume=settings.resume)
+        check_folder(paths, resume=settings.resume)
     opener = _opener(plugins)
     training = open_training(settings, opener) if dataset is None else shorten(dataset, settings.max_images)
     held_out = validation if validation is not None else open_validation(settings, training, opener)
     run = Run(name, training, held_out, settings, paths, resolved.options, resolved.origins, plugins)
     if settings.resume and is_main_process():
-        _check_data(run)
+        check_data(run)
     _announce(run, say)
-    return Launch(run, resolved, _adapter_settings(plugins, run))
-
-
-def launch(ready: Launch, *, command: Sequence[str] = ()) -> TrainResult:
-    """Write what the run is made with, then train.
-
-    Args:
-        ready: what ``prepare`` gave.
-        command: words of the command line, for ``run_meta.json``; this process's own by default.
-
-    Raises:
-        PluginError: the adapter cannot be set up.
-        AnydetError: whatever training meets.
-    """
-    run, resolved = ready.run, ready.resolved
-    assert run.plugins is not None
-    with run.plugins.adapter(run.adapter, ready.adapter) as adapter:
-        if is_main_process():
-            write_config(run.paths.config_resolved, resolved.values, resolved.origins)
-            write_run_meta(run, command=command or sys.argv, strict=resolved.strict)
-        return adapter.train(run.dataset, run)
-
-
-def run_paths(settings: TrainSettings) -> RunPaths:
-    """Where the files of a run lie; ``checkpoint_out`` and the like move single ones."""
-    if settings.run_dir is not None:
-        paths = RunPaths.of_folder(Path(settings.run_dir))
-    elif settings.run_id is not None:
-        paths = RunPaths.of_run(Path(settings.runs_dir), settings.run_id)
-    else:
-        raise OptionError("the run has no place", fix="add --run-id ID or --run-dir DIR")
-    moved = {
-        "last": settings.checkpoint_out,
-        "train_metrics": settings.metrics_jsonl,
-        "train_csv": settings.metrics_csv,
-    }
-    return replace(paths, **{name: Path(path) for name, path in moved.items() if path is not None})
-
-
-def next_command(run: Run, result: TrainResult) -> str:
-    """What to type after a run: predictions of its best model."""
-    data = run.validation or run.dataset
-    checkpoint = str(run.paths.root) if run.paths.best.is_file() else result.checkpoint
-    split = f" --split {data.split}" if data.split else ""
-    return (
-        f"anydet export-predictions --adapter {run.adapter} --checkpoint {checkpoint} "
-        f"--dataset {data.root}{split} --wrap --output predictions.json"
-    )
+    return PreparedRun(run, resolved, _adapter_settings(plugins, run))
 
 
 def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | None:
@@ -185,47 +129,11 @@ def _named(resolved: Resolved, adapter: str) -> Resolved:
     settings = resolved.settings
     if settings.run_id is not None or settings.run_dir is not None:
         return resolved
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if process_count() > 1:
         raise OptionError("several processes need one name of their run", fix="add --run-id ID")
     run_id = f"{adapter}-{datetime.now():%Y%m%d-%H%M%S}"
     settings = msgspec.structs.replace(settings, run_id=run_id)
     return replace(resolved, settings=settings, origins={**resolved.origins, "run_id": MADE})
-
-
-def _check_folder(paths: RunPaths, *, resume: bool) -> None:
-    """Raise ``OptionError`` where a run cannot be written, would be written over, or has no checkpoint."""
-    lowest = next(path for path in (paths.root, *paths.root.absolute().parents) if path.exists())
-    if not lowest.is_dir():
-        raise OptionError(f"{lowest}: not a folder, so no run can lie there", fix="choose another folder")
-    if resume:
-        if not paths.last.is_file():
-            raise OptionError(
-                f"{paths.root}: there is no checkpoint to go on from, as {paths.last} is not there",
-                fix=f"delete {paths.root} and leave out --resume, or begin a run of another name",
-            )
-        return
-    there = [
-        path for path in (paths.last, paths.best, paths.train_metrics, paths.val_metrics) if path.exists()
-    ]
-    if there:
-        raise OptionError(
-            f"{paths.root}: there is a run already ({', '.join(path.name for path in there)})",
-            fix="add --resume to go on with it, or choose another --run-id or --run-dir",
-        )
-
-
-def _check_data(run: Run) -> None:
-    """Raise ``OptionError`` where the data is not what the run began with."""
-    then = (read_run_meta(run.paths.run_meta) or {}).get("data") or {}
-    for kind, dataset in (("train", run.dataset), ("val", run.validation)):
-        began = then.get(kind)
-        now = dataset and data_meta(dataset)
-        if began and now and began.get("fingerprint") != now["fingerprint"]:
-            raise OptionError(
-                f"{now['root']}: the {kind} data has changed since {run.paths.root} began: "
-                f"{began.get('images')} images then, {now['images']} now, or other annotations",
-                fix="restore the data, or begin a new run with --checkpoint and another --run-id",
-            )
 
 
 def _opener(plugins: Plugins) -> Opener:
