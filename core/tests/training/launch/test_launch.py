@@ -362,16 +362,16 @@ def test_config_may_stand_anywhere_among_the_flags(plugins, scenes, tmp_path, po
 @pytest.mark.parametrize(
     ("words", "exit_code", "message"),
     [
-        ((), 2, "Name a CONFIG"),
-        (("--nonsense",), 2, "Name a CONFIG"),
+        ((), 2, "no CONFIG and no adapter given"),
+        (("--nonsense",), 2, "no CONFIG and no adapter given"),
         (("--adapter", "recorder", "--dataset", "d", "--widht", "3"), 2, "did you mean 'width'?"),
         (("--adapter", "recorder", "--epochs", "many"), 2, "is not a valid integer"),
         (("--adapter", "recorder", "--width", "many"), 1, "--width: 'many' is not of type 'integer'"),
-        (("--adapter", "recorder", "a.yaml", "b.yaml"), 2, "what is 'b.yaml'?"),
-        (("--adapter", "recorder", "--config", "a.yaml", "b.yaml"), 2, "what is 'b.yaml'?"),
-        (("--adapter", "recorder", "b.yaml", "--config", "b.yaml"), 2, "what is 'b.yaml'?"),
+        (("--adapter", "recorder", "a.yaml", "b.yaml"), 2, "unexpected argument 'b.yaml'"),
+        (("--adapter", "recorder", "--config", "a.yaml", "b.yaml"), 2, "unexpected argument 'b.yaml'"),
+        (("--adapter", "recorder", "b.yaml", "--config", "b.yaml"), 2, "unexpected argument 'b.yaml'"),
         (("--adapter", "recorder", "--config", "nowhere.yaml"), 1, "no such config file"),
-        (("--adapter", "recorder", "-x"), 2, "what is '-x'?"),
+        (("--adapter", "recorder", "-x"), 2, "unexpected argument '-x'"),
         (("--adapter", "recorder", "nowhere.yaml"), 1, "no such config file"),
         (("--resume",), 1, "which run is to go on?"),
     ],
@@ -386,7 +386,7 @@ def test_wrong_words_are_told_from_wrong_values(plugins, words, exit_code, messa
 def test_diagnose_takes_one_config_as_train_does(plugins):
     done = CliRunner().invoke(main, ["diagnose", "--config", "a.yaml", "b.yaml"], obj=plugins)
     assert done.exit_code == 2, done.output
-    assert "what is 'b.yaml'?" in done.output
+    assert "unexpected argument 'b.yaml'" in done.output
 
 
 def test_the_command_module_is_light():
