@@ -11,7 +11,7 @@ from pycocotools.cocoeval import Params
 
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings, metrics
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.geometry.masks import encode

@@ -10,7 +10,7 @@ import pytest
 from anydet.data.dataset.columns import boxes_only
 from anydet.errors import EvaluationError
 from anydet.evaluation import bop
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.pose import PoseEvaluator, pose_evaluator
 from anydet.geometry.pose_errors import Shape, move, pose, project
 from anydet.geometry.rotations import matrix_to_rot6d

@@ -11,7 +11,7 @@ import pytest
 from anydet.errors import EvaluationError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.states import StateEvaluator, state_evaluator, state_names
 
 STATES = ("intact", "damaged", "absent", "occluded")

@@ -1,28 +1,25 @@
-"""The 12 COCO numbers: ``CocoEvaluator`` collects images, ``CocoResult`` says what came of them."""
+"""COCO's metrics: ``CocoEvaluator`` matches images as they come, ``CocoResult`` holds the metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
+from anydet.evaluation.coco_partial import CocoPartial, Counts, join_coco
 from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.partial import Counts, PartialResult, join_partial_results
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator
 from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
 from anydet.evaluation.tables import Table
-from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
+from anydet.types import DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 
 CROWD = "ignored: may match any number of detections, which then count neither as hit nor as miss"
 """What happens to crowd annotations, for the protocol."""
@@ -30,7 +27,7 @@ CROWD = "ignored: may match any number of detections, which then count neither a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CocoResult:
-    """What an evaluation found.
+    """COCO's metrics, overall and by class.
 
     Attributes:
         metrics: COCO's numbers by name, in COCO's order; ``None`` where COCO says -1.
@@ -61,28 +58,25 @@ class CocoResult:
         }
 
 
-@dataclass(slots=True)
-class CocoEvaluator:
+@dataclass(eq=False)
+class CocoEvaluator(MergeableEvaluator[CocoPartial]):
     """Matches images as they come and computes COCO's numbers over all of them.
 
-    The result does not depend on how the images were split into parts or on the parts' order. Nothing of an
-    image is kept but what curves are made of (``matches.Matches``).
+    Nothing of an image is kept but what curves are made of (``matches.Matches``).
 
     Attributes:
         classes: the classes that are scored; one without ground truth has no number and no part in means.
-        engine: who matches.
+        engine: matches detections to annotations.
         settings: what is counted.
         context: what the protocol shall say beside what is known here (split, data set, ...).
         dry: check and count, but match nothing; ``protocol`` is all that can be asked for then.
     """
 
-    classes: ClassTable
     _: KW_ONLY
     engine: Engine
     settings: CocoSettings = field(default_factory=CocoSettings)
     context: Mapping[str, Any] = field(default_factory=dict)
     dry: bool = False
-    _parts: list[PartialResult] = field(default_factory=list, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -108,45 +102,34 @@ class CocoEvaluator:
         """What is counted, as engines take it."""
         return self.settings.params(len(self.classes))
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._parts.clear()
+    @property
+    def settings_key(self) -> Hashable:
+        """Classes and settings; engines agree in every bit."""
+        return self.classes, self.settings
 
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images. Both arguments share one ``images`` table and the class ids of ``ground_truth``.
-
-        Raises ``EvaluationError`` where they do not, or where they lack what is measured.
-        """
-        if ground_truth.classes != self.classes:
-            raise EvaluationError(
-                f"ground truth of {len(ground_truth.classes)} classes added to an evaluator of "
-                f"{len(self.classes)} others",
-                fix="build the evaluator with the class table of the ground truth",
-            )
-        compatibility.check_tables(detections, ground_truth)
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> CocoPartial:
+        """What came of the detections; raises ``EvaluationError`` where columns lack what is measured."""
         counts = Counts.of(detections, ground_truth)
         compared = compatibility.select_columns(detections, ground_truth, self.settings, self.params)
         matches = None if self.dry else self.engine.match(*compared, self.params)
         positives = CountedAnnotations.of(compared[1], self.params)
         images, ids = ground_truth.images, ground_truth.image_ids
-        self._parts.append(PartialResult(images, ids, ground_truth.source, counts, matches, positives))
+        return CocoPartial(images, ids, ground_truth.source, counts, matches, positives)
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        if (other.classes, other.settings) != (self.classes, self.settings):
-            raise EvaluationError(
-                "evaluators of different classes or settings cannot be merged",
-                fix="build all of them with the same arguments",
-            )
-        self._parts.extend(other._parts)
+    def join(self, partials: Sequence[CocoPartial], images: JoinedImages) -> CocoPartial:
+        """One partial result of all images."""
+        return join_coco(partials, images)
 
     def result(self) -> CocoResult:
         """The numbers; calling it twice gives the same.
 
         Raises ``EvaluationError`` where no image was added.
         """
-        joint, matches = self.joint(), self.matches()
-        arrays = self.engine.accumulate(matches, self.params)
+        return self.result_of(self.joint())
+
+    def result_of(self, joint: CocoPartial) -> CocoResult:
+        """The metrics of one partial result."""
+        arrays = self.engine.accumulate(_matches(joint), self.params)
         return CocoResult(
             metrics=self.summarize(arrays),
             per_class=() if self.settings.class_agnostic else self._per_class(arrays, joint.counts),
@@ -168,19 +151,9 @@ class CocoEvaluator:
 
     def matches(self) -> Matches:
         """What came of all detections, over the images of ``joint``."""
-        matches = self.joint().matches
-        if matches is None:
-            raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
-        return matches
+        return _matches(self.joint())
 
-    def joint(self) -> PartialResult:
-        """All images seen, as one part; raises ``EvaluationError`` where there is none."""
-        if not self._parts:
-            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
-        self._parts = [join_partial_results(self._parts)]
-        return self._parts[0]
-
-    def _protocol(self, joint: PartialResult) -> dict[str, Any]:
+    def _protocol(self, joint: CocoPartial) -> dict[str, Any]:
         params, counts = self.params, joint.counts
         areas = zip(self.settings.areas, params.area_ranges_px.tolist(), strict=True)
         return {
@@ -220,6 +193,12 @@ class CocoEvaluator:
             }
             for i in range(len(self.classes))
         ]
+
+
+def _matches(joint: CocoPartial) -> Matches:
+    if joint.matches is None:
+        raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
+    return joint.matches
 
 
 def coco_box_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:

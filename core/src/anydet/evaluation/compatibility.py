@@ -25,6 +25,16 @@ def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns)
     check_class_ids(detections, len(ground_truth.classes))
 
 
+def check_classes(ground_truth: GroundTruthColumns, classes: ClassTable) -> None:
+    """Raise ``EvaluationError`` unless the ground truth is of an evaluator's ``classes``."""
+    if ground_truth.classes != classes:
+        raise EvaluationError(
+            f"ground truth of {len(ground_truth.classes)} classes added to an evaluator of "
+            f"{len(classes)} others",
+            fix="build the evaluator with the class table of the ground truth",
+        )
+
+
 def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "the data set") -> None:
     """Raise ``EvaluationError`` naming class ids that are not 0 to ``classes`` - 1, and an image with one."""
     ids = detections.class_ids

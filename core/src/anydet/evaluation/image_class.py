@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import ClassVar
 
 import numpy as np
 
-from anydet.evaluation import compatibility
 from anydet.evaluation.confusion import Confusion
-from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
 from anydet.evaluation.semantic import class_names
-from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 
 TOP = 5
 
 
-@dataclass(slots=True)
-class ImageClassEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageClassPartial(PartialResult):
+    """Counts over the images whose class is known.
+
+    Attributes:
+        confusion: of true and predicted classes.
+        top: (2,) images whose true class is among the best five, and images with scores of all classes.
+    """
+
+    confusion: Confusion
+    top: IntArray
+
+
+@dataclass(eq=False)
+class ImageClassEvaluator(MergeableEvaluator[ImageClassPartial]):
     """Accuracy, balanced accuracy and macro-F1 of what images as wholes show.
 
     An image whose class is known and that no prediction names a class of is wrong. Top-5 accuracy is measured
@@ -32,14 +43,9 @@ class ImageClassEvaluator:
         classes: names of the classes; ids beyond them are called by number.
     """
 
-    classes: ClassTable
-    name: str = "image-class"
-    _confusion: Confusion = field(init=False, repr=False)
-    _top: IntArray = field(init=False, repr=False)
-    _images: list[str] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.reset()
+    name: ClassVar[str] = "image-class"
+    most_partials = 64
+    open_classes = True
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -49,43 +55,40 @@ class ImageClassEvaluator:
             return "the predictions have no classes of whole images"
         return None
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._images.clear()
-        self._confusion = Confusion.empty(len(self.classes))
-        self._top = np.zeros(2, np.int64)
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images; both arguments share one ``images`` table."""
-        compatibility.check_tables(detections, ground_truth)
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> ImageClassPartial:
+        """Counts over the images whose class is known."""
         ours, theirs = detections.about, ground_truth.about
         if theirs is None or theirs.class_ids is None:
-            return
+            return ImageClassPartial((), None, Confusion.empty(len(self.classes)), np.zeros(2, np.int64))
         rows = np.flatnonzero(theirs.class_ids >= 0)
         true, found = theirs.class_ids[rows], np.full(len(rows), -1, np.int64)
         if ours is not None and ours.class_ids is not None:
             found = ours.class_ids[rows]
-        classes = int(np.max([true, found], initial=-1)) + 1
-        self._confusion = self._confusion.plus(Confusion.of(true, found, classes))
+        top = np.zeros(2, np.int64)
         if ours is not None and ours.class_scores is not None and ours.class_scores.shape[1] > TOP:
-            self._top = self._top + _count_top(true, ours.class_scores[rows])
-        self._images.extend(ground_truth.images[row] for row in rows.tolist())
+            top = _count_top(true, ours.class_scores[rows])
+        return ImageClassPartial(
+            tuple(ground_truth.images[row] for row in rows.tolist()),
+            None if ground_truth.image_ids is None else ground_truth.image_ids[rows],
+            Confusion.of(true, found, max(len(self.classes), int(np.max([true, found], initial=-1)) + 1)),
+            top,
+        )
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        self._confusion = self._confusion.plus(other._confusion)
-        self._top = self._top + other._top
-        self._images.extend(other._images)
+    def join(self, partials: Sequence[ImageClassPartial], images: JoinedImages) -> ImageClassPartial:
+        """The sums."""
+        confusion = reduce(Confusion.plus, (partial.confusion for partial in partials))
+        top = np.sum([partial.top for partial in partials], axis=0)
+        return ImageClassPartial(images.keys, images.ids, confusion, top)
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same.
 
-        Raises ``EvaluationError`` for an image seen twice.
+        Raises ``EvaluationError`` where no image was added, or one twice.
         """
-        refuse_duplicates(self._images)
-        counts = self._confusion
+        joint = self.joint()
+        counts = joint.confusion
         names = class_names(self.classes, len(counts.counts))
-        right, scored = self._top.tolist()
+        right, scored = joint.top.tolist()
         metrics = {
             "accuracy": counts.accuracy,
             "balanced_accuracy": counts.balanced_accuracy,
@@ -94,7 +97,7 @@ class ImageClassEvaluator:
             "top5_accuracy": right / scored if scored else None,
         }
         tables = counts.rates("classes of images", names), counts.table("confusion of images", names)
-        return Measured(metrics, tables, {"images_with_class": len(self._images), "with_scores": scored})
+        return Measured(metrics, tables, {"images_with_class": len(joint.images), "with_scores": scored})
 
 
 def image_class_evaluator(ground_truth: GroundTruthColumns) -> ImageClassEvaluator:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from anydet.columns import concatenate
-from anydet.errors import EvaluationError
-from anydet.evaluation import bop, compatibility
+from anydet.evaluation import bop
 from anydet.evaluation.greedy_matching import pair
-from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.pose_matches import PoseMatches, camera_table, is_known, measure, poses_of
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
@@ -22,7 +21,6 @@ from anydet.geometry import pose_errors
 from anydet.geometry.pose_errors import Shape
 from anydet.types import (
     BoolArray,
-    ClassTable,
     DetectionColumns,
     FloatArray,
     GroundTruthColumns,
@@ -31,17 +29,29 @@ from anydet.types import (
     ObjectModel,
 )
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 AUC_LIMIT_M = 0.1
 """Where the area under the curve of ADD ends (Xiang et al. 2018, "PoseCNN")."""
 _ANY, _SHAPED, _SEEN = 0, 1, 2
 """Rows of targets: all, those with a model, those of them on an image whose camera is known."""
 
 
-@dataclass(slots=True)
-class PoseEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class PosePartial(PartialResult):
+    """What is kept of some images.
+
+    Attributes:
+        matches: errors of the detections that are matched by box.
+        targets: (3, C) true poses: all, those with a model, those of them whose camera is known.
+        correct: (2, T, C) true poses that BOP counts as found, by MSSD and by MSPD, at each threshold.
+    """
+
+    matches: PoseMatches
+    targets: IntArray
+    correct: IntArray
+
+
+@dataclass(eq=False)
+class PoseEvaluator(MergeableEvaluator[PosePartial]):
     """Rotation, translation, depth, ADD, ADD-S, 5 degrees 5 cm and projection of matches; BOP's recalls.
 
     A detection is matched by its box (COCO's greedy order at one IoU). Shares ("ADD_0.1d", "5deg_5cm", ...)
@@ -55,19 +65,17 @@ class PoseEvaluator:
         iou_threshold: lowest IoU of a match.
     """
 
-    classes: ClassTable
+    name: ClassVar[str] = "pose"
+    most_partials = 64
     models: Mapping[int, ObjectModel] = field(default_factory=dict)
     _: KW_ONLY
     iou_threshold: float = 0.5
-    name: str = "pose"
     _shapes: dict[int, Shape] = field(default_factory=dict, init=False, repr=False)
-    _images: list[str] = field(default_factory=list, init=False, repr=False)
-    _matches: list[PoseMatches] = field(default_factory=list, init=False, repr=False)
-    _targets: IntArray = field(init=False, repr=False)
-    _correct: IntArray = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.reset()
+    @property
+    def settings_key(self) -> Hashable:
+        """Classes, which of them have a model, and the threshold."""
+        return self.classes, frozenset(self.models), self.iou_threshold
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -80,19 +88,11 @@ class PoseEvaluator:
         true = poses_of(labels.poses, labels.boxes_xywh_px, ground_truth.image_index, cameras)
         return None if is_known(true).any() else "no annotation has both a rotation and a translation"
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._images.clear()
-        self._matches.clear()
-        self._targets = np.zeros((3, len(self.classes)), np.int64)
-        self._correct = np.zeros((2, len(bop.MSSD_THRESHOLDS), len(self.classes)), np.int64)
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images; both arguments share one ``images`` table.
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> PosePartial:
+        """Errors of matches, and counts.
 
         Raises ``EvaluationError`` where a model is too large to do without scipy and that is missing.
         """
-        compatibility.check_tables(detections, ground_truth)
         labels, index = ground_truth.labels, ground_truth.image_index
         ours, theirs = camera_table(detections, ground_truth)
         found = poses_of(detections.poses, detections.boxes_xywh_px, detections.image_index, ours)
@@ -101,47 +101,43 @@ class PoseEvaluator:
         self._prepare(np.unique(labels.class_ids[targets]))
         shaped = targets & np.isin(labels.class_ids, list(self.models))
         seen = shaped & (np.isfinite(theirs).all(axis=1) & (ground_truth.sizes_wh[:, 0] > 0))[index]
-        for kind, rows in enumerate((targets, shaped, seen)):
-            self._targets[kind] += np.bincount(labels.class_ids[rows], minlength=len(self.classes))
+        counts = [
+            np.bincount(labels.class_ids[rows], minlength=len(self.classes))
+            for rows in (targets, shaped, seen)
+        ]
         pairs = pair(detections, ground_truth, iou_threshold=self.iou_threshold)
         hits = pairs.hits[targets[pairs.annotations[pairs.hits]]]
         to = pairs.annotations[hits]
-        self._matches.append(
-            measure(found[hits], true[to], labels.class_ids[to], theirs[index[to]], self._shapes)
-        )
-        self._recall(detections, found, ground_truth, np.where(shaped[:, None, None], true, np.nan), theirs)
-        self._images.extend(ground_truth.images)
+        matches = measure(found[hits], true[to], labels.class_ids[to], theirs[index[to]], self._shapes)
+        known = np.where(shaped[:, None, None], true, np.nan)
+        correct = self._recall(detections, found, ground_truth, known, theirs)
+        return PosePartial(ground_truth.images, ground_truth.image_ids, matches, np.stack(counts), correct)
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        mine = self.classes, self.iou_threshold, set(self.models)
-        if (other.classes, other.iou_threshold, set(other.models)) != mine:
-            raise EvaluationError(
-                "evaluators of different classes, models or thresholds cannot be merged",
-                fix="build all of them with the same arguments",
-            )
-        self._images.extend(other._images)
-        self._matches.extend(other._matches)
-        self._targets = self._targets + other._targets
-        self._correct = self._correct + other._correct
+    def join(self, partials: Sequence[PosePartial], images: JoinedImages) -> PosePartial:
+        """One partial result of all images; matches stay in the order in which they came."""
+        return PosePartial(
+            images.keys,
+            images.ids,
+            # No order is needed: medians have none, and means are of exact sums.
+            concatenate([partial.matches for partial in partials]),
+            np.sum([partial.targets for partial in partials], axis=0),
+            np.sum([partial.correct for partial in partials], axis=0),
+        )
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same.
 
         Raises ``EvaluationError`` where no image was added, or one twice.
         """
-        if not self._images:
-            raise EvaluationError("nothing to evaluate: no image was added", fix="add images first")
-        refuse_duplicates(self._images)
-        self._matches = [concatenate(self._matches)]
-        metrics = self._summarize(np.ones(len(self.classes), np.bool_))
-        return Measured(metrics, self._tables(metrics), self._protocol())
+        joint = self.joint()
+        metrics = self._summarize(joint, np.ones(len(self.classes), np.bool_))
+        return Measured(metrics, self._tables(joint, metrics), self._protocol(joint))
 
-    def _tables(self, names: Iterable[str]) -> tuple[Table, ...]:
+    def _tables(self, joint: PosePartial, names: Iterable[str]) -> tuple[Table, ...]:
         """The same numbers of each object that has true poses: errors, and shares."""
-        present = np.flatnonzero(self._targets[_ANY]).tolist()
-        each = [self._summarize(np.arange(len(self.classes)) == class_id) for class_id in present]
-        first = [(self.classes.names[i], int(self._targets[_ANY, i])) for i in present]
+        present = np.flatnonzero(joint.targets[_ANY]).tolist()
+        each = [self._summarize(joint, np.arange(len(self.classes)) == class_id) for class_id in present]
+        first = [(self.classes.names[i], int(joint.targets[_ANY, i])) for i in present]
         errors = [name for name in names if name.endswith(("_mean", "_median"))]
         shares = [name for name in names if name not in errors]
         return tuple(
@@ -166,9 +162,10 @@ class PoseEvaluator:
         ground_truth: GroundTruthColumns,
         true: FloatArray,
         cameras: FloatArray,
-    ) -> None:
+    ) -> IntArray:
         """Count what BOP takes for correct, object by object and image by image."""
         labels, classes = ground_truth.labels, len(self.classes)
+        correct = np.zeros((2, len(bop.MSSD_THRESHOLDS), classes), np.int64)
         key = detections.image_index * classes + detections.class_ids
         true_key = ground_truth.image_index * classes + labels.class_ids
         ours, theirs = _rows_by(key, is_known(found)), _rows_by(true_key, is_known(true))
@@ -179,19 +176,20 @@ class PoseEvaluator:
             estimates, poses = found[ours[both]][best], true[theirs[both]]
             mssd = _table(partial(pose_errors.mssd_m, shape=shape), estimates, poses)
             mssd /= shape.model.diameter_m
-            self._correct[0, :, class_id] += bop.count_correct(mssd, bop.MSSD_THRESHOLDS)
+            correct[0, :, class_id] += bop.count_correct(mssd, bop.MSSD_THRESHOLDS)
             width = int(ground_truth.sizes_wh[image, 0])
             if np.isfinite(cameras[image]).all() and width > 0:
                 camera = Intrinsics(*cameras[image].tolist())
                 view = partial(pose_errors.mspd_px, shape=shape, camera=camera)
                 mspd = _table(view, estimates, poses)
                 mspd *= bop.REFERENCE_WIDTH_PX / width
-                self._correct[1, :, class_id] += bop.count_correct(mspd, bop.MSPD_THRESHOLDS_PX)
+                correct[1, :, class_id] += bop.count_correct(mspd, bop.MSPD_THRESHOLDS_PX)
+        return correct
 
-    def _summarize(self, which: BoolArray) -> dict[str, float | None]:
+    def _summarize(self, joint: PosePartial, which: BoolArray) -> dict[str, float | None]:
         """The numbers of the classes that are marked."""
-        matches = self._matches[0].take(which[self._matches[0].class_ids])
-        every, shaped, seen = self._targets[:, which].sum(axis=1).tolist()
+        matches = joint.matches.take(which[joint.matches.class_ids])
+        every, shaped, seen = joint.targets[:, which].sum(axis=1).tolist()
         near = 0.1 * matches.diameter_m
         metrics = {
             "match_rate": len(matches) / every if every else None,
@@ -210,18 +208,18 @@ class PoseEvaluator:
             metrics[f"{name}_0.1d"] = _share(error < near, shaped)
             metrics[f"{name}_AUC"] = _area(error, shaped)
         metrics["projection_5px"] = _share(matches.projection_px < 5, seen)
-        correct = self._correct[:, :, which].sum(axis=2)
+        correct = joint.correct[:, :, which].sum(axis=2)
         metrics["AR_MSSD"] = bop.average_recall(correct[0], shaped)
         metrics["AR_MSPD"] = bop.average_recall(correct[1], seen)
         return metrics
 
-    def _protocol(self) -> dict[str, Any]:
+    def _protocol(self, joint: PosePartial) -> dict[str, Any]:
         return {
             "iou_threshold": self.iou_threshold,
-            "images": len(self._images),
-            "poses": int(self._targets[_ANY].sum()),
-            "poses_with_model": int(self._targets[_SHAPED].sum()),
-            "poses_with_model_and_camera": int(self._targets[_SEEN].sum()),
+            "images": len(joint.images),
+            "poses": int(joint.targets[_ANY].sum()),
+            "poses_with_model": int(joint.targets[_SHAPED].sum()),
+            "poses_with_model_and_camera": int(joint.targets[_SEEN].sum()),
             "models": {self.classes.names[i]: model.name for i, model in self.models.items()},
             "symmetric": [self.classes.names[i] for i, model in self.models.items() if model.symmetric],
             "AUC_limit_m": AUC_LIMIT_M,

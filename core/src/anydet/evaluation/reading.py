@@ -16,7 +16,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, GroundTruthColumns
 

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from functools import reduce
+from typing import ClassVar, NoReturn
 
 import numpy as np
 
 from anydet.data.record.class_mask import ClassMaskColumn
 from anydet.errors import EvaluationError
-from anydet.evaluation import compatibility
 from anydet.evaluation.confusion import Confusion, mean
-from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
 from anydet.geometry import masks
 from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 
 MOST_CLASSES = 1024
 """A class mask with a higher number is hardly one."""
 
 
-@dataclass(slots=True)
-class SemanticEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class SemanticPartial(PartialResult):
+    """Counts over the images that have a class mask.
+
+    Attributes:
+        confusion: of the pixels' true and predicted classes.
+    """
+
+    confusion: Confusion
+
+
+@dataclass(eq=False)
+class SemanticEvaluator(MergeableEvaluator[SemanticPartial]):
     """mIoU, Dice and pixel accuracy over the pixels of all images that have a class mask.
 
     Pixels that nobody labeled are left out. A labeled one that is predicted to be of no class, as those of
@@ -36,13 +43,9 @@ class SemanticEvaluator:
         classes: names of the classes; ids beyond them are called by number.
     """
 
-    classes: ClassTable
-    name: str = "semantic"
-    _confusion: Confusion = field(init=False, repr=False)
-    _images: list[str] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self.reset()
+    name: ClassVar[str] = "semantic"
+    most_partials = 64
+    open_classes = True
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -52,38 +55,36 @@ class SemanticEvaluator:
             return "the predictions have no semantic masks"
         return None
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._images.clear()
-        self._confusion = Confusion.empty(len(self.classes))
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images; both arguments share one ``images`` table.
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> SemanticPartial:
+        """Counts over the images that have a class mask.
 
         Raises ``EvaluationError`` where masks of an image differ in size or are not of classes,
         ``DatasetError`` where the file of a true one cannot be read.
         """
-        compatibility.check_tables(detections, ground_truth)
         ours, theirs = detections.about, ground_truth.about
         found, true = (None if one is None else one.semantic_masks for one in (ours, theirs))
+        confusion, rows = Confusion.empty(len(self.classes)), []
         for i, image in enumerate(ground_truth.images):
             labeled = _class_map(true, i, image)
             if labeled is not None:
-                self._confusion = self._confusion.plus(_compare(labeled, _class_map(found, i, image), image))
-                self._images.append(image)
+                confusion = confusion.plus(_compare(labeled, _class_map(found, i, image), image))
+                rows.append(i)
+        ids = ground_truth.image_ids
+        images = tuple(ground_truth.images[i] for i in rows)
+        return SemanticPartial(images, None if ids is None else ids[rows], confusion)
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        self._confusion = self._confusion.plus(other._confusion)
-        self._images.extend(other._images)
+    def join(self, partials: Sequence[SemanticPartial], images: JoinedImages) -> SemanticPartial:
+        """The sums."""
+        confusion = reduce(Confusion.plus, (partial.confusion for partial in partials))
+        return SemanticPartial(images.keys, images.ids, confusion)
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same.
 
-        Raises ``EvaluationError`` for an image seen twice.
+        Raises ``EvaluationError`` where no image was added, or one twice.
         """
-        refuse_duplicates(self._images)
-        counts = self._confusion
+        joint = self.joint()
+        counts = joint.confusion
         names = class_names(self.classes, len(counts.counts))
         known = np.nan_to_num(counts.iou) * counts.true
         metrics = {
@@ -94,7 +95,7 @@ class SemanticEvaluator:
             "frequency_weighted_IoU": float(known.sum() / counts.true.sum()) if counts.true.any() else None,
         }
         tables = counts.rates("pixels", names), counts.table("confusion of pixels", names)
-        protocol = {"images_with_class_mask": len(self._images), "pixels": int(counts.true.sum())}
+        protocol = {"images_with_class_mask": len(joint.images), "pixels": int(counts.true.sum())}
         return Measured(metrics, tables, protocol)
 
 

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from anydet.errors import EvaluationError
-from anydet.evaluation import compatibility
 from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.coco_partial import CocoPartial
 from anydet.evaluation.confusion import Confusion, cells, mean
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays
 from anydet.evaluation.greedy_matching import pair
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
 from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 _UNNAMED_STATES = 4
 
 
-@dataclass(slots=True)
-class StateEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class StatePartial(PartialResult):
+    """What is kept of some images.
+
+    Attributes:
+        counts: (C, S, S + 1) matched annotations by class, true state and predicted state; the last column
+            is no state.
+        labeled: (C,) annotations whose state is known.
+        any_state: COCO's partial result over the classes.
+        each_state: COCO's partial result with a class for each class in each state.
+    """
+
+    counts: IntArray
+    labeled: IntArray
+    any_state: CocoPartial
+    each_state: CocoPartial
+
+
+@dataclass(eq=False)
+class StateEvaluator(MergeableEvaluator[StatePartial]):
     """Accuracy, macro-F1 and confusion of states, in all and of each part, and AP of each part in each state.
 
     A detection is matched by its part alone (COCO's greedy order at one IoU); it then has the right state or
@@ -41,29 +58,30 @@ class StateEvaluator:
         score_threshold: detections below are not matched; AP takes all.
     """
 
-    classes: ClassTable
+    name: ClassVar[str] = "states"
     states: tuple[str, ...]
     _: KW_ONLY
     engine: Engine
     iou_threshold: float = 0.5
     score_threshold: float = 0.0
-    name: str = "states"
-    _counts: IntArray = field(init=False, repr=False)
-    _labeled: IntArray = field(init=False, repr=False)
-    _parts: CocoEvaluator = field(init=False, repr=False)
-    _joint: CocoEvaluator = field(init=False, repr=False)
+    _any_state: CocoEvaluator = field(init=False, repr=False)
+    _each_state: CocoEvaluator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = tuple(f"{part} {state}" for state in self.states for part in self.classes.names)
-        self._parts = CocoEvaluator(self.classes, engine=self.engine)
-        self._joint = CocoEvaluator(ClassTable(names), engine=self.engine)
-        self.reset()
+        self._any_state = CocoEvaluator(self.classes, engine=self.engine)
+        self._each_state = CocoEvaluator(ClassTable(names), engine=self.engine)
+
+    @property
+    def settings_key(self) -> Hashable:
+        """Classes, states and thresholds."""
+        return self.classes, self.states, self.iou_threshold, self.score_threshold
 
     def use_engine(self, engine: Engine) -> None:
         """Match with this one."""
         self.engine = engine
-        self._parts.use_engine(engine)
-        self._joint.use_engine(engine)
+        self._any_state.use_engine(engine)
+        self._each_state.use_engine(engine)
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -73,20 +91,11 @@ class StateEvaluator:
             return "the predictions have no states"
         return None
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        parts, states = len(self.classes), len(self.states)
-        self._counts = np.zeros((parts, states, states + 1), np.int64)
-        self._labeled = np.zeros(parts, np.int64)
-        self._parts.reset()
-        self._joint.reset()
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images.
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> StatePartial:
+        """States of matched annotations, and matches for AP.
 
         Raises ``EvaluationError`` for a state that the data set does not have.
         """
-        compatibility.check_tables(detections, ground_truth)
         found, true = _states(detections.states, len(detections)), _true_states(ground_truth)
         _check(found, len(self.states), "detections", detections)
         _check(true, len(self.states), "annotations", ground_truth)
@@ -94,28 +103,34 @@ class StateEvaluator:
         certain = np.ones(len(detections), np.bool_)
         certain[pairs.hits] = true[pairs.annotations[pairs.hits]] >= 0
         hits = pairs.hits[certain[pairs.hits] & (detections.scores[pairs.hits] >= self.score_threshold)]
-        self._count(ground_truth, pairs.annotations[hits], found[hits])
-        self._parts.add(detections, ground_truth)
-        self._joint.add(*self._by_state(detections.take(certain & (found >= 0)), ground_truth))
+        by_state = self._by_state(detections.take(certain & (found >= 0)), ground_truth)
+        return StatePartial(
+            ground_truth.images,
+            ground_truth.image_ids,
+            *self._count(ground_truth, pairs.annotations[hits], found[hits]),
+            self._any_state.measure(detections, ground_truth),
+            self._each_state.measure(*by_state),
+        )
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        if (other.states, other.iou_threshold) != (self.states, self.iou_threshold):
-            raise EvaluationError(
-                "evaluators of different states or thresholds cannot be merged",
-                fix="build all of them with the same arguments",
-            )
-        self._parts.merge(other._parts)
-        self._joint.merge(other._joint)
-        self._counts = self._counts + other._counts
-        self._labeled = self._labeled + other._labeled
+    def join(self, partials: Sequence[StatePartial], images: JoinedImages) -> StatePartial:
+        """One partial result of all images."""
+        return StatePartial(
+            images.keys,
+            images.ids,
+            np.sum([partial.counts for partial in partials], axis=0),
+            np.sum([partial.labeled for partial in partials], axis=0),
+            self._any_state.join([partial.any_state for partial in partials], images),
+            self._each_state.join([partial.each_state for partial in partials], images),
+        )
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same."""
-        parts, joint = self._parts.result(), self._joint.result()
-        every = Confusion(self._counts.sum(axis=0))
+        kept = self.joint()
+        parts = self._any_state.result_of(kept.any_state)
+        joint = self._each_state.result_of(kept.each_state)
+        every = Confusion(kept.counts.sum(axis=0))
         precision = _mean_precision(joint.arrays).reshape(len(self.states), len(self.classes))
-        matched, labeled = int(every.true.sum()), int(self._labeled.sum())
+        matched, labeled = int(every.true.sum()), int(kept.labeled.sum())
         metrics = {
             "accuracy": every.accuracy,
             "balanced_accuracy": every.balanced_accuracy,
@@ -129,22 +144,23 @@ class StateEvaluator:
         tables = (
             every.rates("states", self.states, "state"),
             every.table("confusion of states", self.states),
-            self._part_rates(),
-            self._part_confusions(),
+            self._part_rates(kept),
+            self._part_confusions(kept),
             self._part_precision(_mean_precision(parts.arrays), precision),
         )
         return Measured(metrics, tables, self._protocol(joint.protocol, matched, labeled))
 
-    def _count(self, ground_truth: GroundTruthColumns, matched: IntArray, found: IntArray) -> None:
-        """Count the states of matched annotations and those found of them."""
-        parts, true, states = ground_truth.labels.class_ids, _true_states(ground_truth), len(self.states)
+    def _count(
+        self, ground_truth: GroundTruthColumns, matched: IntArray, found: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """``counts`` and ``labeled`` of ``StatePartial``, from matched annotations and the states found."""
+        classes, true, states = ground_truth.labels.class_ids, _true_states(ground_truth), len(self.states)
         column = np.where(found < 0, states, found)
-        flat = (parts[matched] * states + true[matched]) * (states + 1) + column
-        self._counts = self._counts + np.bincount(flat, minlength=self._counts.size).reshape(
-            self._counts.shape
-        )
+        flat = (classes[matched] * states + true[matched]) * (states + 1) + column
+        shape = len(self.classes), states, states + 1
+        counts = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)
         counted = (true >= 0) & ~ground_truth.labels.iscrowd
-        self._labeled = self._labeled + np.bincount(parts[counted], minlength=len(self.classes))
+        return counts, np.bincount(classes[counted], minlength=len(self.classes))
 
     def _by_state(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns
@@ -161,25 +177,23 @@ class StateEvaluator:
                 ground_truth,
                 image_index=ground_truth.image_index[kept],
                 labels=replace(labels, class_ids=true * count + labels.class_ids),
-                classes=self._joint.classes,
+                classes=self._each_state.classes,
             ),
         )
 
-    def _part_rates(self) -> Table:
+    def _part_rates(self, kept: StatePartial) -> Table:
         rows = []
-        for part, counts, labeled in zip(
-            self.classes.names, self._counts, self._labeled.tolist(), strict=True
-        ):
+        for part, counts, labeled in zip(self.classes.names, kept.counts, kept.labeled.tolist(), strict=True):
             one = Confusion(counts)
             rates = one.accuracy, one.balanced_accuracy, one.macro_f1, one.majority
             rows.append((part, labeled, int(one.true.sum()), *rates))
         header = ("part", "annotations", "matched", "accuracy", "balanced accuracy", "macro-F1", "majority")
         return Table("states of each part", header, tuple(rows))
 
-    def _part_confusions(self) -> Table:
+    def _part_confusions(self, kept: StatePartial) -> Table:
         rows = [
             (f"{part}: {state}", *counts)
-            for part, table in zip(self.classes.names, self._counts.tolist(), strict=True)
+            for part, table in zip(self.classes.names, kept.counts.tolist(), strict=True)
             for state, counts in zip(self.states, table, strict=True)
             if sum(counts)
         ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.bootstrap import draw_images, find_intervals, resample
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 

@@ -10,7 +10,7 @@ from anydet.cli import main
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.slices import read_slices, slice_metrics
 from anydet.evaluation.coco import CocoEvaluator
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.plugins.manager import Plugins
 

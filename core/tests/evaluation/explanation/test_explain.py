@@ -17,7 +17,7 @@ from anydet.contract.hints import COCO_IDS
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import read_inputs
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px, xywh_to_xyxy
 from anydet.types import ClassTable

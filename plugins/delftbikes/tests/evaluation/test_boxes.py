@@ -16,7 +16,7 @@ from anydet.data.dataset.columns import boxes_only
 from anydet.errors import EvaluationError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.plugins.manager import Plugins
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 from anydet_delftbikes.evaluation.boxes import DelftBikesEvaluator, delftbikes_evaluator

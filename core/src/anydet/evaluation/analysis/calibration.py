@@ -96,7 +96,7 @@ class CalibrationEvaluator(PooledEvaluator):
         self.bins, self.score_threshold = bins, score_threshold
         self.iou_threshold, self.localization_iou = iou_threshold, localization_iou
 
-    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+    def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """Scores beside what they should be."""
         found = detections.take(detections.scores >= self.score_threshold)
         precise = pair(found, ground_truth, iou_threshold=self.iou_threshold)

@@ -48,7 +48,7 @@ class ConfusionEvaluator(PooledEvaluator):
         super().__init__(classes)
         self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
 
-    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+    def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """The cell of every detection, and of every annotation that was missed."""
         found = detections.take(detections.scores >= self.score_threshold)
         labels, background = ground_truth.labels, len(self.classes)

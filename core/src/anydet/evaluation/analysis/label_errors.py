@@ -70,7 +70,7 @@ class LabelErrorEvaluator(PooledEvaluator):
         super().__init__(classes)
         self.score_threshold, self.iou_threshold, self.background = score_threshold, iou_threshold, background
 
-    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+    def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """The confident detections that no annotation of their class explains."""
         labels, count = ground_truth.labels, len(detections)
         matched = pair(detections, ground_truth, iou_threshold=self.iou_threshold)

@@ -59,7 +59,7 @@ class ThresholdEvaluator(PooledEvaluator):
         super().__init__(classes)
         self.iou_threshold = iou_threshold
 
-    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+    def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """Right and wrong detections, and the annotations."""
         matched = pair(detections, ground_truth, iou_threshold=self.iou_threshold)
         kept = np.flatnonzero(~matched.ignored)

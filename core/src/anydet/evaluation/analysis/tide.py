@@ -84,7 +84,7 @@ class TideEvaluator(PooledEvaluator):
         super().__init__(classes)
         self.foreground, self.background = foreground, background
 
-    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
+    def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """Errors of the detections, fates of the annotations."""
         best_first = _best_per_image(detections)
         found = detections.take(best_first)

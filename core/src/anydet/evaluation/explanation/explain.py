@@ -18,8 +18,8 @@ from anydet.evaluation.explanation.network_input import input_causes, letterbox_
 from anydet.evaluation.explanation.overlap import coverage, image_ranks
 from anydet.evaluation.explanation.ranking import ranking_causes
 from anydet.evaluation.explanation.symptoms import Evidence, find_symptoms
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.matches import Matches
-from anydet.evaluation.partial import take_images
 from anydet.evaluation.protocol import CocoSettings
 from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
 

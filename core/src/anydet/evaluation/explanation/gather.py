@@ -10,7 +10,7 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.evaluation.evaluator import Engine
-from anydet.evaluation.partial import take_images
+from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import Inputs
 from anydet.types import DetectionColumns, GroundTruthColumns
 
