@@ -128,7 +128,7 @@ class MergeableEvaluator(ABC, Generic[PartialT]):
 def join_images(partials: Sequence[PartialResult]) -> JoinedImages:
     """The images of all partial results; raises ``EvaluationError`` for one that was added twice."""
     images = tuple(chain.from_iterable(partial.images for partial in partials))
-    refuse_duplicates(images)
+    _refuse_duplicates(images)
     known = [partial.image_ids for partial in partials if partial.image_ids is not None]
     ids = np.concatenate(known) if len(known) == len(partials) else None
     order = _by_key(images) if ids is None else np.argsort(ids, kind="stable")
@@ -143,7 +143,7 @@ def _by_key(images: Sequence[str]) -> IntArray:
     return np.array(sorted(range(len(images)), key=images.__getitem__), np.int64)
 
 
-def refuse_duplicates(images: Sequence[str]) -> None:
+def _refuse_duplicates(images: Sequence[str]) -> None:
     """Raise ``EvaluationError`` where an image was added twice."""
     if len(set(images)) == len(images):
         return

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 
-from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.coco_partial import CocoPartial
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
-from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
+from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
 from anydet_delftbikes.parts import STATES
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 ABSENT = STATES.index("absent")
 """State of a part that is missing, where the data set does not name its states."""
 
 
-@dataclass(slots=True)
-class DelftBikesEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class DelftBikesPartial(PartialResult):
+    """COCO's partial results of some images.
+
+    Attributes:
+        present: without absent parts.
+        every: with all parts.
+    """
+
+    present: CocoPartial
+    every: CocoPartial
+
+
+@dataclass(eq=False)
+class DelftBikesEvaluator(MergeableEvaluator[DelftBikesPartial]):
     """COCO's numbers at original size without absent parts, and beside them with all.
 
     Annotations of absent parts are dropped, and so are detections whose own state is "absent"; a detection
@@ -36,20 +48,24 @@ class DelftBikesEvaluator:
     Attributes:
         classes: the parts.
         absent: the state of a part that is missing.
-        engine: who matches.
+        engine: matches detections to annotations.
     """
 
-    classes: ClassTable
+    name: ClassVar[str] = "delftbikes"
     absent: int = ABSENT
     _: KW_ONLY
     engine: Engine
-    name: str = "delftbikes"
     _present: CocoEvaluator = field(init=False, repr=False)
     _all: CocoEvaluator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._present = CocoEvaluator(self.classes, engine=self.engine)
         self._all = CocoEvaluator(self.classes, engine=self.engine)
+
+    @property
+    def settings_key(self) -> Hashable:
+        """Classes, and which state is absent."""
+        return self.classes, self.absent
 
     def use_engine(self, engine: Engine) -> None:
         """Match with this one."""
@@ -63,38 +79,35 @@ class DelftBikesEvaluator:
             return "no annotation has the state of an absent part"
         return self._all.applies(detections, ground_truth)
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._present.reset()
-        self._all.reset()
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images; both arguments share one ``images`` table."""
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> DelftBikesPartial:
+        """Matches with all parts, and of those that are there."""
         present = ~_is(ground_truth.labels.states, self.absent, len(ground_truth))
-        self._all.add(detections, ground_truth)
-        self._present.add(
-            detections.take(~_is(detections.states, self.absent, len(detections))),
-            replace(
-                ground_truth,
-                image_index=ground_truth.image_index[present],
-                labels=ground_truth.labels.take(present),
-            ),
+        found = detections.take(~_is(detections.states, self.absent, len(detections)))
+        true = replace(
+            ground_truth,
+            image_index=ground_truth.image_index[present],
+            labels=ground_truth.labels.take(present),
+        )
+        return DelftBikesPartial(
+            ground_truth.images,
+            ground_truth.image_ids,
+            self._present.measure(found, true),
+            self._all.measure(detections, ground_truth),
         )
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        if other.absent != self.absent:
-            raise EvaluationError(
-                f"an evaluator whose absent state is {other.absent} cannot be merged into one with "
-                f"{self.absent}",
-                fix="build both with the same arguments",
-            )
-        self._present.merge(other._present)
-        self._all.merge(other._all)
+    def join(self, partials: Sequence[DelftBikesPartial], images: JoinedImages) -> DelftBikesPartial:
+        """One partial result of all images."""
+        return DelftBikesPartial(
+            images.keys,
+            images.ids,
+            self._present.join([partial.present for partial in partials], images),
+            self._all.join([partial.every for partial in partials], images),
+        )
 
     def result(self) -> Measured:
         """The numbers; those with all states are called ``all_states_AP``, ``all_states_AP50``, ..."""
-        present, every = self._present.result(), self._all.result()
+        joint = self.joint()
+        present, every = self._present.result_of(joint.present), self._all.result_of(joint.every)
         tables = [replace(table, title="parts that are there") for table in present.tables]
         tables += [replace(table, title="parts in all states") for table in every.tables]
         return Measured(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from anydet.errors import EvaluationError
-from anydet.evaluation import compatibility
 from anydet.evaluation.analysis.thresholds import OperatingPoint, find_operating_point
 from anydet.evaluation.confusion import Confusion, cells, mean
-from anydet.evaluation.partial import refuse_duplicates
+from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.ranking import area_under_roc, average_precision
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
-from anydet.types import ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
+from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 from anydet_delftbikes.evaluation.boxes import ABSENT, absent_state
 
 if TYPE_CHECKING:
@@ -29,8 +28,21 @@ _HEADER = (
 )
 
 
-@dataclass(slots=True)
-class PresenceEvaluator:
+@dataclass(frozen=True, slots=True, eq=False)
+class PresencePartial(PartialResult):
+    """Scores and presence of each part on some images.
+
+    Attributes:
+        scores: (I, C) highest score of the part's detections.
+        present: (I, C) 1 where the part is there, 0 where it is absent, -1 where that is unknown.
+    """
+
+    scores: FloatArray
+    present: IntArray
+
+
+@dataclass(eq=False)
+class PresenceEvaluator(MergeableEvaluator[PresencePartial]):
     """AP and AUROC of telling images with a part from those without, and what a score threshold makes of it.
 
     A part is present on an image unless its state there is "absent", with a box or without; where its state
@@ -46,12 +58,13 @@ class PresenceEvaluator:
         absent: the state of a part that is missing.
     """
 
-    classes: ClassTable
+    name: ClassVar[str] = "presence"
     absent: int = ABSENT
-    name: str = "presence"
-    _images: list[str] = field(default_factory=list, init=False, repr=False)
-    _scores: list[FloatArray] = field(default_factory=list, init=False, repr=False)
-    _present: list[IntArray] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def settings_key(self) -> Hashable:
+        """Classes, and which state is absent."""
+        return self.classes, self.absent
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
         """The reason why there is nothing to measure, or ``None``."""
@@ -60,47 +73,36 @@ class PresenceEvaluator:
             return "the data set does not say which parts its images have"
         return None if (states == self.absent).any() else "no part is absent on any image"
 
-    def reset(self) -> None:
-        """Forget everything added."""
-        self._images.clear()
-        self._scores.clear()
-        self._present.clear()
-
-    def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images; both arguments share one ``images`` table."""
-        compatibility.check_tables(detections, ground_truth)
+    def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> PresencePartial:
+        """Scores and presence of each part on each image; none where no states are known."""
         states = _part_states(ground_truth)
         if states is None:
-            return
+            none = np.zeros((0, len(self.classes)))
+            return PresencePartial((), None, none, none.astype(np.int64))
         if detections.states is not None:
             detections = detections.take(detections.states != self.absent)
         scores = np.full(states.shape, _NOWHERE)
         np.maximum.at(scores, (detections.image_index, detections.class_ids), detections.scores)
-        self._images.extend(ground_truth.images)
-        self._scores.append(scores)
-        self._present.append(np.where(states < 0, -1, states != self.absent))
+        present = np.where(states < 0, -1, states != self.absent)
+        return PresencePartial(ground_truth.images, ground_truth.image_ids, scores, present)
 
-    def merge(self, other: Self) -> None:
-        """Add what another evaluator of the same kind has seen, on other images."""
-        if other.absent != self.absent:
-            raise EvaluationError(
-                f"an evaluator whose absent state is {other.absent} cannot be merged into one with "
-                f"{self.absent}",
-                fix="build both with the same arguments",
-            )
-        self._images.extend(other._images)
-        self._scores.extend(other._scores)
-        self._present.extend(other._present)
+    def join(self, partials: Sequence[PresencePartial], images: JoinedImages) -> PresencePartial:
+        """The rows of all images, in the images' order."""
+        order = np.argsort(np.concatenate(images.places))
+        return PresencePartial(
+            images.keys,
+            images.ids,
+            np.concatenate([partial.scores for partial in partials])[order],
+            np.concatenate([partial.present for partial in partials])[order],
+        )
 
     def result(self) -> Measured:
         """The numbers; calling it twice gives the same.
 
-        Raises ``EvaluationError`` for an image seen twice.
+        Raises ``EvaluationError`` where no image was added, or one twice.
         """
-        refuse_duplicates(self._images)
-        none = np.zeros((0, len(self.classes)))
-        scores = np.concatenate([none, *self._scores])
-        present = np.concatenate([none.astype(np.int64), *self._present])
+        joint = self.joint()
+        scores, present = joint.scores, joint.present
         best = _best_point(scores, present)
         found = (scores >= (best.threshold if best else np.inf)).astype(np.int64)
         every = Confusion.of(present.ravel(), found.ravel(), 2)
@@ -122,13 +124,14 @@ class PresenceEvaluator:
         return Measured(
             metrics,
             (table, every.table("presence of all parts", ("absent", "present"))),
-            self._protocol(present),
+            self._protocol(joint),
         )
 
-    def _protocol(self, present: IntArray) -> dict[str, int | str]:
+    def _protocol(self, joint: PresencePartial) -> dict[str, int | str]:
+        present = joint.present
         vary = (present == 0).any(axis=0) & (present == 1).any(axis=0)
         return {
-            "images": len(self._images),
+            "images": len(joint.images),
             "absent_state": self.absent,
             "parts_present": int(np.count_nonzero(present == 1)),
             "parts_absent": int(np.count_nonzero(present == 0)),
