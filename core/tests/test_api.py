@@ -9,7 +9,7 @@ import pytest
 import anydet
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.coco import write_coco
 from anydet.errors import OptionError
 from anydet.prediction.pipeline import Limits
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.coco import write_coco
 from anydet.geometry.boxes import xywh_to_xyxy
 
 IMAGES = 8

@@ -13,7 +13,7 @@ from anydet.contract.columns import read_images
 from anydet.contract.reading.load import load
 from anydet.data.dataset.pictures import open_pictures
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_yolo
+from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError
 from anydet.report.files import picture_paths
 

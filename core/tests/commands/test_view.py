@@ -10,7 +10,7 @@ from PIL import Image
 
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.coco import write_coco
 from anydet.geometry import masks
 
 COMMANDS = CliRunner()

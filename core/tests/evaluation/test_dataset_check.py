@@ -12,7 +12,8 @@ from PIL import Image
 
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco, write_yolo
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError
 from anydet.evaluation.dataset_check import check_dataset
 from anydet.geometry.boxes import xywh_to_xyxy, xyxy_to_cxcywh_norm

@@ -16,7 +16,7 @@ from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import HorizontalFlip
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.coco import write_coco
 from anydet.errors import ContractError, OptionError
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins

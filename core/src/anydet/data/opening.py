@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset, DatasetFormat
     from anydet.scanner import Scanner
 
+# COCO takes every JSON file, so formats that know theirs come before it; its annotations win over label files
+# of the same images, label files over masks; a folder of images is what everything else is, too.
 BUILTIN = (
     ("dataset.json", "anydet.data.dataset_json:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
     ("coco-panoptic", "anydet.data.coco.panoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
@@ -59,13 +61,13 @@ def open_dataset(
     Args:
         path: file or folder.
         split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
-        images: image folder, where it does not lie where the format expects it.
+        images: image folder, where it is not where the format expects it.
         formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
             more special layouts; the built-in ones keep the order of ``BUILTIN``.
         scanner: reads annotations faster where the format can use it; the result is the same.
 
     Raises:
-        DatasetError: that says what is there and which formats were tried.
+        DatasetError: that lists what is there and which formats were tried.
     """
     from anydet.data.dataset.protocols import ScannableFormat
 

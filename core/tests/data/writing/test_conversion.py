@@ -15,8 +15,8 @@ from anydet.cli import main
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.coco import write_coco
 from anydet.data.writing.conversion import convert_dataset
-from anydet.data.writing.layouts import write_coco
 from anydet.types import Labels
 
 

@@ -9,7 +9,8 @@ from pycocotools.coco import COCO
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.scenes.shapes import KEYPOINTS
-from anydet.data.writing.layouts import write_coco, write_yolo
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError
 
 SCENES = SyntheticDataset(8, seed=5, image_wh=(96, 72))

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_coco
+from anydet.data.writing.coco import write_coco
 from anydet.data.writing.prepare import prepare_coco_yolo
 from anydet.errors import DatasetError
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import anydet
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.layouts import write_yolo
+from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError, PluginError, UnsupportedError
 from anydet.plugins import Adapter, AdapterSpec, hookimpl
 from anydet.plugins.adapter import TrainResult

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from anydet.data.record.depth import WRITTEN_SCALE, write_depth
-from anydet.data.writing.layouts import Report, check_split
+from anydet.data.writing.images import Report, check_split
 from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
 from anydet.geometry import masks

@@ -11,7 +11,7 @@ from anydet.data.dataset.columns import no_labels
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
-from anydet.data.writing.layouts import Report, check_split, write_images
+from anydet.data.writing.images import Report, check_split, write_images
 from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
 from anydet_delftbikes.parts import PARTS, STATES

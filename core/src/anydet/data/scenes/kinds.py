@@ -33,7 +33,7 @@ class SceneKind:
     def make(
         self, count: int, seed: int, image_wh: Size, split: str, most_objects: int | None = None
     ) -> Dataset:
-        """The first ``count`` scenes of a seed, with as many objects as usual or as told."""
+        """The first ``count`` scenes of a seed; ``most_objects`` limits objects where the kind allows it."""
         options = {} if most_objects is None else {"most_objects": most_objects}
         made: Dataset = _import(self.dataset)(count, seed, image_wh, split, **options)
         return made
@@ -47,7 +47,7 @@ SCENES = {
     "shapes": SceneKind(
         "anydet.data.scenes.shape_scenes:SyntheticDataset",
         {
-            "yolo": "anydet.data.writing.layouts:write_yolo",
+            "yolo": "anydet.data.writing.yolo:write_yolo",
             "coco": "anydet.data.scenes.shape_scenes:write_coco_shapes",
         },
         "anydet export-predictions --adapter toy --dataset {out} --output predictions.json",
@@ -56,7 +56,7 @@ SCENES = {
         "anydet_delftbikes.scenes.dataset:SyntheticBikes",
         {
             "delftbikes": "anydet_delftbikes.writing:write_delftbikes",
-            "coco": "anydet.data.writing.layouts:write_coco",
+            "coco": "anydet.data.writing.coco:write_coco",
         },
         "anydet check-dataset {out} --split {split}",
     ),

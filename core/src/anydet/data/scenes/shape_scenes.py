@@ -24,7 +24,8 @@ from anydet.data.record.record import Record
 from anydet.data.scenes.dataset import SceneDataset, ScenePixels, key_of
 from anydet.data.scenes.layers import CLUTTER, Item, Layer, lay_out, paint, place_bar, place_shape
 from anydet.data.scenes.shapes import CLASSES, KEYPOINTS
-from anydet.data.writing.layouts import Report, write_coco
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.images import Report
 from anydet.geometry import masks
 from anydet.types import BoolArray, ByteImage, FloatArray, Labels, Size
 
@@ -128,5 +129,5 @@ def _paint(seed: int, index: int, image_wh: Size) -> ByteImage:
 def write_coco_shapes(
     dataset: SyntheticDataset, root: Path, split: str = "val", *, report: Report | None = None
 ) -> None:
-    """``writing.layouts.write_coco`` with the names of the keypoints that shapes have."""
+    """``writing.coco.write_coco`` with the names of the keypoints that shapes have."""
     write_coco(dataset, root, split, keypoint_names=KEYPOINTS, report=report)

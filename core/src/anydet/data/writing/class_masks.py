@@ -14,7 +14,7 @@ from anydet.data.class_masks.folder import COLUMNS, LABELS
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
-from anydet.data.writing.layouts import Report, check_split, named_classes, write_images
+from anydet.data.writing.images import Report, check_split, named_classes, write_images
 from anydet.data.writing.new_folder import new_folder
 from anydet.data.yolo.data_yaml import read_names
 from anydet.errors import DatasetError, OptionError

@@ -16,7 +16,8 @@ from anydet.data.coco.reading import KNOWN_KEYS
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
-from anydet.data.writing.layouts import write_coco, write_yolo
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
 from anydet.types import BoolArray, ClassTable, Labels
 
 _AREA_TOLERANCE = 1e-6

@@ -11,7 +11,7 @@ from uuid import uuid4
 import yaml
 
 from anydet.data.opening import open_dataset
-from anydet.data.writing.layouts import yolo_lines
+from anydet.data.writing.yolo import yolo_lines
 from anydet.errors import DatasetError
 
 

@@ -1,48 +1,20 @@
-"""Write any ``Dataset`` to disk as YOLO or COCO; images as PNG, so that their pixels stay what they are.
-
-The folder appears whole or not at all: it is filled under a temporary name beside its place and renamed.
-"""
+"""Write any ``Dataset`` as COCO: images and ``instances_<split>.json``."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from PIL import Image
 
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
+from anydet.data.writing.images import Report, check_split, named_classes, write_images
 from anydet.data.writing.new_folder import new_folder
-from anydet.errors import DatasetError
 from anydet.types import RLE, ClassTable, Labels, Polygons
-
-Report = Callable[[int], None]
-"""Called with 1 after each image."""
-
-
-def write_yolo(
-    dataset: Dataset, root: Path, split: str = "val", *, copy: bool = False, report: Report | None = None
-) -> None:
-    """``images/<split>``, ``labels/<split>/*.txt`` and ``data.yaml``.
-
-    Boxes only, crowds left out: the format has no place for more. With ``copy``, image files are copied
-    byte for byte. Raises ``OptionError`` where ``root`` exists and is not an empty folder.
-    """
-    classes = named_classes(dataset)
-    check_split(split)
-    with new_folder(root) as folder:
-        for record in write_images(dataset, folder / "images" / split, report, copy):
-            target = (folder / "labels" / split / record.key).with_suffix(".txt")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(yolo_lines(record), "utf-8")
-        layout = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
-        (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
 
 
 def write_coco(
@@ -80,6 +52,7 @@ def write_coco(
             images.append(image | _part_states(record, states))
             for annotation in _annotations(record.labels, classes):
                 annotations.append({"id": annotation.pop("id"), "image_id": len(images) - 1, **annotation})
+        # Annotations refer to positions of images until here, as ids are known only when all are seen.
         for entries in (images, annotations):
             _number(entries)
         for annotation in annotations:
@@ -97,59 +70,8 @@ def write_coco(
 
 
 def _part_states(record: Record, states: Sequence[str]) -> dict[str, Any]:
-    """What an image's entry says of its parts; nothing where states have no names."""
+    """States of parts in an image's entry; none where states have no names."""
     return {PART_STATES: record.extra[PART_STATES]} if states and PART_STATES in record.extra else {}
-
-
-def write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
-    """Write each record's pixels under its key, then hand the record on.
-
-    With ``copy``, files are copied byte for byte; else pixels are written as PNG.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for record in dataset:
-        target = folder / record.key
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if copy and record.path is not None:
-            _copy_image(record, record.path, target)
-        else:
-            Image.fromarray(record.image()).save(target, format="PNG", compress_level=1)
-        yield record
-        if report is not None:
-            report(1)
-
-
-def _copy_image(record: Record, path: Path, target: Path) -> None:
-    record.pixels.size_wh()  # refuses a name that leads outside the data set
-    try:
-        shutil.copyfile(path, target)
-    except OSError as exc:
-        raise DatasetError(f"{path}: cannot be copied: {exc.strerror}", fix="put the image there") from exc
-
-
-def check_split(split: str) -> None:
-    """Raise ``DatasetError`` for a split whose name could not be that of a file."""
-    if split in {"", ".", ".."} or set(split) & set("/\\"):
-        raise DatasetError(f"split {split!r} is not a plain name", fix="name it like val or train")
-
-
-def named_classes(dataset: Dataset) -> ClassTable:
-    """The class table of a data set; raises ``DatasetError`` where it has none."""
-    if dataset.classes is None:
-        raise DatasetError(f"{dataset.root}: has no class names", fix="give it a data.yaml or classes.txt")
-    return dataset.classes
-
-
-def yolo_lines(record: Record) -> str:
-    """``class cx cy w h`` a line, the box in shares of the image's size."""
-    if record.labels is None:
-        return ""
-    scale = np.array([*record.size_wh, *record.size_wh], np.float64)
-    labels = record.labels.take(~record.labels.iscrowd)
-    corner, size = labels.boxes_xywh_px[:, :2], labels.boxes_xywh_px[:, 2:]
-    boxes = np.concatenate([corner + size / 2, size], axis=1) / scale
-    rows = zip(labels.class_ids.tolist(), boxes.tolist(), strict=True)
-    return "".join(f"{class_id} {' '.join(f'{v:.10g}' for v in box)}\n" for class_id, box in rows)
 
 
 def _number(entries: list[dict[str, Any]]) -> None:
