@@ -29,6 +29,7 @@ def count_correct(errors: FloatArray, thresholds: FloatArray) -> IntArray:
         free = np.where(errors < threshold, errors, np.inf)
         for row in range(len(free)):
             best = int(np.argmin(free[row]))
+            # Strictly below, as in bop_toolkit; COCO's thresholds count the threshold itself.
             if free[row, best] < threshold:
                 counts[t] += 1
                 free[:, best] = np.inf

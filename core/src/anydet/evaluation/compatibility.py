@@ -93,6 +93,7 @@ def class_agnostic(
     detections: DetectionColumns, ground_truth: GroundTruthColumns
 ) -> tuple[DetectionColumns, GroundTruthColumns]:
     """All classes as one; of equal scores, those of the first class lead, as with ``useCats = 0``."""
+    # useCats = 0 concatenates the classes in the order of their source ids; equal scores keep that order.
     rank = np.argsort(np.argsort(ground_truth.classes.source_ids, kind="stable"))
     rows = np.argsort(rank[detections.class_ids], kind="stable")
     found = detections.take(rows)

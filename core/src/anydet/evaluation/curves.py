@@ -8,6 +8,7 @@ from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
 from anydet.types import BoolArray, FloatArray
 
+# Added to the denominator of precision as pycocotools does; without it the last bits differ.
 EPSILON = np.spacing(1)
 
 
@@ -17,7 +18,8 @@ def accumulate(matches: Matches, params: EngineParams) -> EngineArrays:
     shape = (*counts, len(params.area_ranges_px), len(params.max_detections))
     precision, scores = np.full(shape, -1.0), np.full(shape, -1.0)
     recall = np.full((shape[0], *shape[2:]), -1.0)
-    order = np.lexsort((-matches.scores, matches.class_ids))  # stable, as a merge sort of each class
+    # Stable: of equal scores the earlier image leads, as in pycocotools' merge sort of each class.
+    order = np.lexsort((-matches.scores, matches.class_ids))
     borders = np.searchsorted(matches.class_ids[order], np.arange(counts[2] + 1))
     for a in range(shape[3]):
         states = [matches.states(a * counts[0] + t, a) for t in range(counts[0])]
@@ -25,6 +27,7 @@ def accumulate(matches: Matches, params: EngineParams) -> EngineArrays:
         for c in np.flatnonzero(matches.positives[:, a]).tolist():
             rows = order[borders[c] : borders[c + 1]]
             for m, limit in enumerate(params.max_detections):
+                # The limit is per image and class, so it cuts by rank on the image, not along the curve.
                 used = rows[matches.ranks[rows] < limit]
                 recall[:, c, a, m], precision[:, :, c, a, m], scores[:, :, c, a, m] = _curves(
                     true[:, used],

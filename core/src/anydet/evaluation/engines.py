@@ -1,4 +1,4 @@
-"""Which engine matches boxes."""
+"""The choice among installed COCO evaluation engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small interfaces of evaluation: metrics, what they find, and engines (who matches boxes)."""
+"""Protocols of evaluation: evaluators, their results, and the engines that match detections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IouType = Literal["bbox", "segm", "keypoints", "boundary"]
 
 
 class Result(Protocol):
-    """What an evaluator found."""
+    """Metrics and tables of an evaluator."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
@@ -35,7 +35,7 @@ class Result(Protocol):
 
 
 class Evaluator(Protocol):
-    """A metric over images. ``add`` takes whole images; parts may be added in any order and merged.
+    """Metrics over images. ``add`` takes whole images, in any order; evaluators of disjoint images merge.
 
     The result depends on the images alone, never on how they were split or ordered.
     """
@@ -70,7 +70,7 @@ class EngineUser(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineParams:
-    """What is counted.
+    """What engines count; the parameters of ``COCOeval.params`` under their long names.
 
     Attributes:
         iou_type: what overlaps are measured on.
@@ -79,7 +79,7 @@ class EngineParams:
         area_ranges_px: (A, 2) square pixels, both ends included.
         max_detections: (M,) ascending.
         keypoint_sigmas: (K,) or (C, K) of OKS, for ``keypoints``.
-        dilation_ratio: width of the boundary as a part of the image's diagonal, for ``boundary``.
+        dilation_ratio: width of the boundary as a fraction of the image's diagonal, for ``boundary``.
         pycocotools_quirks: take a match to an annotation with id 0 for no match, as pycocotools does.
     """
 
@@ -123,12 +123,12 @@ class Engine(Protocol):
 
     @property
     def scanner(self) -> Scanner | None:
-        """What it brings to read JSON files with."""
+        """The engine's own reader of JSON files, ``None`` where it has none."""
 
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
-        """What came of the detections; both arguments share images and class ids.
+        """Match detections to annotations; both arguments share images and class ids.
 
         Where masks are scored, the area of a detection is that of its mask.
         """

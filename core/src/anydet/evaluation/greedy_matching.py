@@ -11,7 +11,7 @@ from anydet.types import BoolArray, DetectionColumns, FloatArray, GroundTruthCol
 _CELLS = 1 << 22
 """Pairs of boxes whose IoU is taken at once, so that memory stays small however many there are."""
 _STRICTEST = 1 - 1e-10
-"""pycocotools asks for no more than this IoU."""
+"""``COCOeval`` matches from min(threshold, 1 - 1e-10) on, so that a threshold of 1 can be met."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +70,7 @@ def overlaps(
     labels = ground_truth.labels
     found_key, true_key = _keys(detections, ground_truth, class_agnostic=class_agnostic)
     rows = np.lexsort((-detections.scores, found_key))
+    # Crowds last: COCOeval stops at the first crowd once an annotation that counts has matched.
     true_rows = np.lexsort((labels.iscrowd, true_key))
     first = np.searchsorted(true_key[true_rows], found_key[rows], side="left")
     counts = np.searchsorted(true_key[true_rows], found_key[rows], side="right") - first
@@ -127,6 +128,7 @@ def pair(
         best = mine[np.append(owner[1:] != owner[:-1], True)[: len(mine)]]
         annotations[found.detections[best]] = found.annotations[best]
         iou[found.detections[best]] = found.iou[best]
+        # A crowd stands for any number of objects and is never used up.
         taken[found.annotations[best]] = ~crowd[best]
     ignored = rank >= limit
     matched = annotations >= 0
@@ -161,6 +163,7 @@ def _iou(found: FloatArray, true: FloatArray, crowd: BoolArray) -> FloatArray:
     side = np.maximum(np.minimum(found[:, :2] + found[:, 2:], true[:, :2] + true[:, 2:]) - low, 0.0)
     inter = side[:, 0] * side[:, 1]
     area = found[:, 2] * found[:, 3]
+    # For a crowd the union is the detection alone, so that a small box inside it has an IoU of 1.
     union = np.where(crowd, area, area + true[:, 2] * true[:, 3] - inter)
     iou: FloatArray = np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
     return iou

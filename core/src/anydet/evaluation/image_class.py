@@ -112,5 +112,6 @@ def _count_top(true: IntArray, scores: FloatArray) -> IntArray:
     own = np.full(len(scored), np.nan)
     known = classes < scores.shape[1]
     own[known] = ours[known, classes[known]]
+    # Strictly above: of equal scores the better rank counts.
     above = np.count_nonzero(ours > own[:, None], axis=1)
     return np.array([np.count_nonzero((above < TOP) & np.isfinite(own)), len(scored)], np.int64)

@@ -1,4 +1,9 @@
-"""What came of matching detections to ground truth: enough for every curve, small enough for any data set."""
+"""Matches of detections to ground truth: enough for every curve, small enough for any data set.
+
+An evaluation has a flag for each detection, area range and IoU threshold, 40 for boxes. ``COCOeval`` keeps
+them as float arrays of each image, class and area; here they are bits of one word, and only detections that
+matched anything have one: most match nothing, and for those ``outside`` says it all.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ class Matches:
 
     For ``A`` area ranges and ``T`` IoU thresholds, bit ``a * T + t`` of a row of words stands for range
     ``a`` and threshold ``t``; bits fill 64-bit words from the lowest. A detection that is not in ``matched``
-    matched nothing at all: it is a false positive in the area ranges that it does not lie ``outside`` of.
+    matched nothing at all: it is a false positive in the area ranges that it is not ``outside`` of.
 
     Attributes:
         image_index: (N,) int32, ascending.
@@ -68,6 +73,7 @@ class Matches:
 
 def outside_bits(areas: FloatArray, area_ranges_px: FloatArray) -> NDArray[np.uint16]:
     """(N,) with bit a set where an area lies outside range a."""
+    # Both ends are inside, as in COCOeval: an area of exactly 32 * 32 is small and medium.
     outside = (areas[:, None] < area_ranges_px[:, 0]) | (areas[:, None] > area_ranges_px[:, 1])
     bits: NDArray[np.uint16] = (outside << np.arange(len(area_ranges_px))).sum(axis=1).astype(np.uint16)
     return bits
@@ -83,6 +89,7 @@ def pack_bits(flags: BoolArray) -> NDArray[np.uint64]:
 
 def ignored_annotations(labels: Labels, iou_type: str) -> BoolArray:
     """(G,) annotations that count neither way: crowds, and for ``keypoints`` those without a labeled one."""
+    # COCOeval sets `ignore` where num_keypoints is 0, whatever the file says.
     if iou_type != "keypoints" or labels.keypoints is None:
         return labels.iscrowd
     return labels.iscrowd | ~(labels.keypoints[:, :, 2] > 0).any(axis=1)
@@ -106,6 +113,7 @@ def join_matches(parts: Sequence[Matches], places: Sequence[IntArray]) -> Matche
     """
     if len(parts) == 1 and (np.diff(places[0]) > 0).all():
         return parts[0]
+    # Images move, rows of one image keep their order, by which curves break ties of scores.
     starts = np.cumsum([0, *map(len, parts)])
     index = np.concatenate([at[part.image_index] for part, at in zip(parts, places, strict=True)])
     matched = np.concatenate([part.matched + start for part, start in zip(parts, starts[:-1], strict=True)])

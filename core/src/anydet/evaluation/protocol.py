@@ -141,6 +141,7 @@ class Metric:
         values = self._values(arrays, params)
         if self.frequency is not None:
             values = values[..., [i for i, group in enumerate(frequencies) if group == self.frequency]]
+        # -1 is "no ground truth", not a value. pycocotools averages the flat rest; the order shows in bits.
         known = values[values > -1]
         return float(np.mean(known)) if len(known) else None
 

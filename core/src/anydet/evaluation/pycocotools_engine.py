@@ -38,6 +38,7 @@ class PycocotoolsEngine:
     ) -> Matches:
         """What came of the detections; both arguments share images and class ids."""
         areas = _areas(detections, params)
+        # pycocotools prints its progress, and stdout is for data.
         with contextlib.redirect_stdout(io.StringIO()):
             truth = _index(_annotations(ground_truth, params), ground_truth)
             found = _index(_results(detections, areas, params), ground_truth)
