@@ -60,6 +60,7 @@ class MaskFolderFormat:
             images_dir,
             ImageTable(
                 keys=tuple(masks),
+                # Opening looks at no image; objects are found in the masks by ``ground_truth``.
                 sizes_wh=np.full((len(masks), 2), -1, np.int64),
                 labels=no_labels(),
                 offsets=np.zeros(len(masks) + 1, np.int64),
@@ -105,6 +106,7 @@ def _image_classes(file: Path, classes: ClassTable | None, split: str) -> dict[s
     found: dict[str, int] = {}
     prefix = f"{split}/" if split else ""
     try:
+        # Spreadsheets begin CSV files with a byte order mark.
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
             if not set(COLUMNS) <= set(rows.fieldnames or ()):

@@ -49,6 +49,7 @@ class CocoFormat:
             return _open_bare(path, split, images, self.scanner)
         from anydet.data.yolo.dataset import labeled_splits, open_layout
 
+        # Some splits of a root may have label files alone: they are offered, and open as YOLO.
         files = _annotation_files(path)
         chosen = choose_split(path, {*files, *labeled_splits(path)}, split)
         if chosen.name not in files:

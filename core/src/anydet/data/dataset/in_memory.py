@@ -64,5 +64,6 @@ class InMemory(DatasetView):
 def kept(record: Record) -> Record:
     """The same record; its source image and class mask are read now and never again."""
     mask = record.class_mask
+    # Class masks are kept as int16, which is a quarter of what ``read`` gives.
     read = replace(record, pixels=ImageArray(record.pixels.read()))
     return read if mask is None else replace(read, class_mask=KeptMask(mask.read().astype(np.int16)))

@@ -52,7 +52,7 @@ def open_pictures(sources: Sequence[str | Path]) -> PicturesDataset:
         DatasetError: one of ``sources`` names no picture.
     """
     bases: list[Path] = []
-    found: dict[Path, None] = {}
+    found: dict[Path, None] = {}  # a set that keeps its order
     for source in map(str, sources):
         base, paths = _named(source)
         if not paths:

@@ -96,6 +96,7 @@ class ImageTable:
         """
         images = slice(len(range(len(self))[:max_images]))
         offsets = self.offsets[: images.stop + 1]
+        # Of the whole table nothing is taken row by row: masks in a tuple would cost a Python loop.
         whole = images.stop == len(self)
         return GroundTruthColumns(
             images=self.keys[images],

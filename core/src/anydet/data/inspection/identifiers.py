@@ -67,6 +67,7 @@ def _duplicates(check: str, what: str, values: Iterable[Any]) -> Iterator[Datase
 
 
 def _hashable(value: Any) -> Any:
+    # Broken files have lists and objects in place of ids.
     return value if isinstance(value, int | float | str) or value is None else repr(value)
 
 

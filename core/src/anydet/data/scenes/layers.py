@@ -84,6 +84,7 @@ def lay_out(items: Iterable[Item], size_wh: Size) -> list[Layer]:
         enough = max(MIN_VISIBLE_PX, MIN_VISIBLE * float(coverage.sum()))
         if item.class_id != CLUTTER and visible.sum() < enough:
             continue
+        # Only behind what is painted: an item that was dropped covers nothing.
         covered[window] |= solid
         layers.append(Layer(item, window[1].start, window[0].start, coverage[inside], visible))
     return layers

@@ -16,6 +16,7 @@ from anydet.types import FloatArray, IntArray, Labels, Polygons, Size
 TOLERANCE = 1e-3
 """How far coordinates may leave [0, 1], as writers round."""
 
+# A data set without names gets one for each id up to the highest, so a misplaced number must not be an id.
 MAX_CLASSES = 1_000_000
 
 
