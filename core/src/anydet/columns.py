@@ -1,7 +1,7 @@
 """Columns: arrays, tuples or nested columns of equal length, taken and put together by row.
 
-A value missing in an optional column is NaN, or -1 for integers, or ``None`` in a tuple; a column nobody has
-is ``None`` as a whole.
+A value missing in an optional column is NaN, or -1 for integers, or ``None`` in a tuple; a column without
+any value is ``None`` as a whole.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class LazyColumn(Sequence[_T_co]):
-    """Base of columns that make the object of a row only when it is asked for.
+    """Base of columns that make the object of a row only when it is taken.
 
     Equal to any sequence of equal objects, as it stands for a tuple of them.
     """
@@ -73,7 +73,7 @@ def concatenate(parts: Sequence[_C]) -> _C:
 
 
 def row_count(columns: Columns) -> int:
-    """Number of rows; 0 where no column is there to tell."""
+    """Number of rows; 0 where there is no column."""
     for name in _rows(columns):
         column = getattr(columns, name)
         if column is not None:

@@ -1,4 +1,4 @@
-"""Masks of many rows as bytes and offsets; an object is made only for the row that is asked for."""
+"""Masks of many rows as bytes and offsets; an object is made only for the row that is taken."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Stop:
     unusual: bool = True
 
     def locate(self, lines: Sequence[str]) -> tuple[str, ...]:
-        """The lines, of which the first that is about this image and field says the byte, too."""
+        """The lines, of which the first that is about this image and field names the byte, too."""
         if self.unusual or not self.field:
             return tuple(lines)
         image = f" (image {self.image})"
@@ -256,4 +256,4 @@ class Scanner(Protocol):
         """Look into masks."""
 
     def ahead(self, path: Path) -> Scanner:
-        """A scanner that begins to read a predictions file now, and gives it when it is asked for it."""
+        """A scanner that begins to read a predictions file now, and gives it when that file is read."""

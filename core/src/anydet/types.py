@@ -4,7 +4,7 @@ Two views of the same detections exist. ``ImagePredictions`` is one image, the g
 views work. ``DetectionColumns`` and ``GroundTruthColumns`` are arrays over all images, the grain at which
 reading, evaluation, fusion and reports work; nothing there holds a Python object per detection.
 
-A value missing in an optional column is NaN, or -1 for integers; a column nobody has is ``None``.
+A value missing in an optional column is NaN, or -1 for integers; a column without any value is ``None``.
 ``anydet.columns`` takes and joins rows of all of them.
 """
 
@@ -84,7 +84,7 @@ Segmentation: TypeAlias = RLE | Polygons | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Poses(Columns):
-    """6-DoF poses of N objects, each field ``None`` where nobody predicted it.
+    """6-DoF poses of N objects, each field ``None`` where it is not predicted.
 
     Attributes:
         log_z: (N,) log of the object center's depth in meters.
@@ -130,7 +130,7 @@ class ImagePredictions(Columns):
         states: (N,) int64, -1 where unknown.
         state_scores: (N, S) float64, NaN where unknown.
         masks: one RLE (or ``None``) a detection, of the original image's size; a tuple, or a column that
-            makes them when asked (``maskcolumns.MaskColumn``).
+            makes them when taken (``mask_columns.MaskColumn``).
         keypoints: (N, K, 3) x, y in pixels of the original image, and score; NaN where missing.
         keypoint_visibility: (N, K) int64 0 unlabeled, 1 hidden, 2 visible; -1 where unknown.
         poses: 6-DoF poses.
@@ -383,7 +383,7 @@ class GroundTruthColumns:
 
 @dataclass(frozen=True, slots=True)
 class AdapterSettings:
-    """What a run asks of an adapter; frozen and picklable, so that workers can build their own.
+    """Settings of an adapter in a run; frozen and picklable, so that workers can build their own.
 
     Attributes:
         config: path or name of the adapter's configuration, or ``None`` for its base one.

@@ -161,7 +161,7 @@ def test_boxes_are_read_in_the_format_that_the_option_names_and_sizes_come_from_
 
 def test_a_transformed_image_is_refused(written):
     adapter = precomputed(written([full()]))
-    with pytest.raises(OptionError, match=r"a/1.png is asked for transformed \(HorizontalFlip\)"):
+    with pytest.raises(OptionError, match=r"a/1.png has transforms \(HorizontalFlip\)"):
         list(adapter.predict([record("a/1.png").derive(HorizontalFlip())]))
 
 

@@ -1,1 +1,1 @@
-"""contract."""
+"""The predictions contract: reading, checking, converting and writing predictions files."""

@@ -124,7 +124,7 @@ def _image(raw: RawPredictions, box_format: str | None, known_wh: Size | None) -
 
 
 def with_details(image: ImagePredictions, raw: RawPredictions, details: ImageDetails) -> ImagePredictions:
-    """One image with what columns do not hold: its rows' free data, and what its entry says beside them.
+    """One image with what columns do not hold: its rows' free data, and what its entry has beside them.
 
     Args:
         image: made of the columns of ``raw``.

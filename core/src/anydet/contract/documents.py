@@ -23,6 +23,7 @@ Vector6: TypeAlias = tuple[float, float, float, float, float, float]
 Free: TypeAlias = dict[str, Any]
 
 
+# gc=False: none of these is ever part of a cycle, and the collector need not visit hundreds of thousands.
 class Box(Struct, forbid_unknown_fields=True, gc=False):
     """Four numbers under the names of the default format."""
 
@@ -36,6 +37,7 @@ class Mask(Struct, forbid_unknown_fields=True, gc=False):
     """COCO compressed run-length code; size is height, width."""
 
     size: tuple[Side, Side]
+    # The code has six bits a character, counted from "0".
     counts: Annotated[str, Meta(pattern="^[0-o]+$")]
 
 

@@ -29,7 +29,7 @@ IMAGE_IDS = "image keys are numbers, not names of files"
 
 
 def hint_class_ids(class_ids: IntArray, classes: int) -> str:
-    """Why class ids may lie beyond a table of so many classes."""
+    """Why class ids may be beyond a table of so many classes."""
     used = set(np.unique(class_ids).tolist())
     if classes == len(COCO_IDS) and used <= set(COCO_IDS):
         return f"{COCO_NUMBERING}; "
@@ -49,7 +49,7 @@ def hint_category_ids(category_ids: Iterable[int], known: Collection[int]) -> st
 
 
 def hint_formats(boxes: FloatArray, sizes_wh: IntArray) -> str:
-    """In which formats no box has a negative size, and nearly all lie in their images.
+    """In which formats no box has a negative size, and nearly all are inside their images.
 
     Args:
         boxes: (N, 4) as written.

@@ -19,7 +19,7 @@ from anydet.types import (
 
 
 class AboutImage(Protocol):
-    """What ``raw.ImageDetails`` and ``ImagePredictions`` share."""
+    """What ``raw.ImageDetails`` and ``ImagePredictions`` have in common."""
 
     @property
     def classification(self) -> Classification | None:
@@ -35,10 +35,10 @@ class AboutImage(Protocol):
 
 
 def image_columns(about: Mapping[int, AboutImage], count: int) -> ImageColumns | None:
-    """Columns over ``count`` images; ``None`` where nobody says anything of them.
+    """Columns over ``count`` images; ``None`` where no image has any of it.
 
     Args:
-        about: what is said, by position of the image; images may be left out.
+        about: what is predicted, by position of the image; images may be left out.
         count: number of images.
     """
     classes = {i: one.classification for i, one in about.items() if one.classification is not None}
@@ -100,7 +100,7 @@ _Column = TypeVar("_Column", FloatArray, IntArray)
 
 
 def _placed(column: _Column | None, places: IntArray) -> _Column | None:
-    """(I, C) with what is said of class ``i`` at ``places[i]``; missing values elsewhere."""
+    """(I, C) with the column of class ``i`` at ``places[i]``; missing values elsewhere."""
     if column is None:
         return None
     blank = np.nan if column.dtype.kind == "f" else -1

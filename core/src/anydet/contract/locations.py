@@ -19,7 +19,7 @@ class Place(NamedTuple):
     Attributes:
         shape: the file's shape.
         number: position of the entry; in JSON Lines the line's number, from 1.
-        key: the image, where the file says it outside the entry (legacy map).
+        key: the image, where the file has it outside the entry (legacy map).
     """
 
     shape: Shape

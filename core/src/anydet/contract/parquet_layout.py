@@ -2,7 +2,7 @@
 
 Layout: ``image``, ``width``, ``height``, ``class_id``, ``score``, the box as ``cx``, ``cy``, ``w``, ``h``,
 then the optional fields of a detection under their own names, null where a detection has none; ``extra`` is
-JSON text. ``entry`` is JSON text of what an entry says beside its detections and size, in the first row of
+JSON text. ``entry`` is JSON text of what an entry has beside its detections and size, in the first row of
 each image. Rows of an image stand together. An image without detections has one row with all of a
 detection's columns null. The file's key-value metadata has ``anydet``: JSON with ``schema_version`` and
 ``meta``.

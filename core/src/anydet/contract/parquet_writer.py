@@ -92,7 +92,7 @@ def _in_first_rows(values: Sequence[Any], counts: Sequence[int]) -> list[Any]:
 
 
 def _beside_detections(entry: Entry) -> str | None:
-    """JSON text of what an entry says of its image; ``None`` where that is nothing."""
+    """JSON text of what an entry has beside detections and size; ``None`` where that is nothing."""
     fields = {name: getattr(entry, name) for name in IMAGE_FIELDS}
     stated = {name: value for name, value in fields.items() if value is not UNSET}
     return msgspec.json.encode(stated).decode() if stated else None

@@ -27,7 +27,7 @@ from anydet.types import (
 
 @dataclass(frozen=True, slots=True)
 class ImageDetails:
-    """What an entry says of its image beside the detections; as in ``ImagePredictions``."""
+    """What an entry has beside its detections; as in ``ImagePredictions``."""
 
     classification: Classification | None = None
     semantic_mask: Mapping[int, RLE] | None = None
@@ -38,7 +38,7 @@ class ImageDetails:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawPredictions:
-    """What a predictions file says, one row a detection. Optional columns are ``None`` when nobody has them.
+    """A predictions file as columns, one row a detection; optional ones are ``None`` where no row has any.
 
     Attributes:
         path: the file.
@@ -110,7 +110,7 @@ class RawPredictions:
             sizes_wh: (I, 2) sizes that win over the file's; -1 where unknown.
 
         Raises:
-            ContractError: a size is needed and nobody knows it, or a box has a negative size in this
+            ContractError: a size is needed and not known, or a box has a negative size in this
                 format; names the image.
         """
         box_format = box_format or self.box_format
@@ -126,15 +126,12 @@ class RawPredictions:
         with np.errstate(over="ignore", invalid="ignore"):
             boxes = to_xywh_px(self.boxes, box_format, row_sizes)
             areas = boxes[:, 2] * boxes[:, 3] if self.areas is None else self.areas
+            # NaN and infinity survive a sum, and one sum is cheaper than a mask over all boxes.
             within = np.isfinite(boxes.sum())
         if not within:
             self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
         if boxes[:, 2:].min(initial=0) < 0:
             self._refuse((boxes[:, 2:] < 0).any(axis=1), f"has a negative size as {box_format}")
-        keypoints = self.keypoints
-        if keypoints is not None and not self.keypoints_in_pixels:
-            scale = np.concatenate([row_sizes, np.ones((len(self), 1))], axis=1)
-            keypoints = keypoints * scale[:, None, :]
         return DetectionColumns(
             images=self.images,
             sizes_wh=sizes,
@@ -148,11 +145,19 @@ class RawPredictions:
             states=self.states,
             state_scores=self.state_scores,
             masks=self.masks,
-            keypoints=keypoints,
+            keypoints=self._keypoints_px(row_sizes),
             poses=self.poses,
             keypoint_visibility=self.keypoint_visibility,
             about=image_columns(self.details, len(self.images)),
         )
+
+    def _keypoints_px(self, row_sizes: IntArray) -> FloatArray | None:
+        if self.keypoints is None or self.keypoints_in_pixels:
+            return self.keypoints
+        # The third number is a score and not a coordinate.
+        scale = np.concatenate([row_sizes, np.ones((len(self), 1))], axis=1)
+        scaled: FloatArray = self.keypoints * scale[:, None, :]
+        return scaled
 
     def _need_sizes(self, sizes: IntArray) -> None:
         rows = (sizes[self.image_index] <= 0).any(axis=1)

@@ -28,6 +28,7 @@ def runs(counts: str) -> IntArray:
         raise ValueError("it ends inside a number")
     starts = np.concatenate([[0], last[:-1] + 1])
     shift = _BITS * (np.arange(len(groups)) - np.repeat(starts, last - starts + 1))
+    # Beyond, the shift below would overflow 64 bits without a word.
     if shift.max() >= 60:
         raise ValueError("it holds a number of more than 60 bits")
     lengths = np.add.reduceat((groups & 0x1F) << shift, starts)

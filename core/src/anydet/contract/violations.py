@@ -26,6 +26,7 @@ _KINDS = {
     "boolean": "true or false",
     "null": "null",
 }
+# Python's own limit for integers in decimal digits, which json.loads obeys with a ValueError.
 _EXACT_DIGITS = 4300
 NEWLINE = b"\n"
 
@@ -52,7 +53,7 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
 
 
 def violations(value: Any, part: str | None) -> list[Finding]:
-    """What the schema says against a value as a part of a document (a name in ``$defs``; None: all of it)."""
+    """The schema's findings about a value as a part of a document (a name in ``$defs``; None: all of it)."""
     found = sorted(validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
     return list(dict.fromkeys(finding for error in found for finding in _words(error)))
 

@@ -67,6 +67,7 @@ def write_predictions(
 def new_file(output: Path) -> Iterator[IO[bytes]]:
     """A file that takes the name ``output`` when the block ends well, and vanishes when it does not."""
     output.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, as renaming is atomic only within a file system; a name of its own for each run.
     aside = output.with_name(f".{output.name}.{uuid4().hex}")
     try:
         with aside.open("xb") as file:

@@ -34,7 +34,7 @@ def diagnose(
     Args:
         plugins: those to look at.
         quick: import nothing: versions, ranges and whether files are missing, from what the installer wrote
-            down. What only breaks when it is imported stays unnoticed, and no library is asked for devices.
+            down. What only breaks when it is imported stays unnoticed, and no library lists its devices.
         waiting: called with what is being imported.
     """
     wanted = _wanted(requires("anydet") or ())
@@ -66,7 +66,7 @@ def package_finding(wanted: Dependency, verdicts: Mapping[Trial, Verdict]) -> Fi
 
 
 def device_findings(verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
-    """The processor, what torch can use where it was asked, and what the NVIDIA driver says."""
+    """The processor, what torch can use where it was imported, and what the NVIDIA driver reports."""
     yield Finding("device", "cpu", "ok", f"{os.cpu_count()} cores, {platform.machine()}")
     known: dict[str, Any] | None = verdicts.get(TORCH, _UNTRIED).answer
     if known:
@@ -79,7 +79,7 @@ def device_findings(verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
 
 
 def provider_findings(verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
-    """The execution providers of ONNX Runtime, or why it says none."""
+    """The execution providers of ONNX Runtime, or why there are none."""
     verdict = verdicts.get(ONNXRUNTIME, _UNTRIED)
     if verdict.failure:
         yield Finding("provider", "onnxruntime", "broken", verdict.failure)
@@ -168,7 +168,7 @@ def _installed(name: str) -> Distribution | None:
 
 
 def _gaps(found: Distribution) -> str:
-    """Which files of a package the installer wrote and somebody removed."""
+    """Which files of a package the installer wrote and that are gone."""
     gaps = [
         file for file in found.files or () if file.suffix != ".pyc" and not Path(str(file.locate())).exists()
     ]

@@ -75,6 +75,8 @@ def run_trials(
 
 def run_trial(trial: Trial) -> Verdict:
     """Import and ask in a new process that finds what this one finds."""
+    # Isolated, so that neither the current folder nor PYTHON* variables decide what is imported; what this
+    # process imports from is handed over instead.
     path = json.dumps([entry for entry in sys.path if entry])
     command = [sys.executable, "-I", "-c", _CHILD, path, trial.module, trial.attribute, trial.question]
     try:
@@ -100,7 +102,7 @@ def answer(module: str, attribute: str, question: str) -> None:
 
     failure = failure_of(act)
     print("\n" + json.dumps([failure, said[0] if said else None]), flush=True)  # noqa: T201
-    os._exit(0)  # what libraries do at exit is not asked
+    os._exit(0)  # libraries that crash at exit are no finding
 
 
 def failure_of(act: Callable[[], Any]) -> str:

@@ -93,6 +93,7 @@ def class_map(semantic: Mapping[int, RLE], size_hw: tuple[int, int]) -> IntArray
             np.add.at(step, starts, amount)
             np.subtract.at(step, ends, amount)
     classes, depth = np.cumsum(steps[:, :-1], axis=1)
+    # Where masks overlap, sums of classes mean nothing: these are painted mask by mask.
     if depth.max(initial=0) > 1:
         classes = np.zeros(height * width, np.int64)
         for class_id in sorted(semantic):

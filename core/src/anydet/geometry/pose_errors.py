@@ -30,7 +30,7 @@ class Shape:
     Attributes:
         model: the model.
         points_m: (P, 3) its vertices, each place once.
-        counts: (P,) how many vertices share a place, which is what means are weighted with.
+        counts: (P,) how many vertices are at one place, which is what means are weighted with.
         motions: (S, 4, 4) that change nothing, axes of symmetry discretized as BOP does.
         probes: (Q, 3) the outermost vertices in a few directions.
         nearest: (M, 3) points in the model's frame to (M,) distances to its nearest vertex.
@@ -215,19 +215,19 @@ def _nearest(points: FloatArray, name: str) -> Callable[[FloatArray], FloatArray
         from scipy.spatial import KDTree
     except ImportError as exc:
         if len(points) <= _FEW_POINTS:
-            return lambda asked: _search(points, asked)
+            return lambda queries: _search(points, queries)
         raise EvaluationError(
             f"object {name!r} has vertices at {len(points)} places: finding the nearest ones needs scipy",
             fix="pip install 'anydet[pose]'",
         ) from exc
     tree = KDTree(points)
-    return lambda asked: tree.query(asked)[0]
+    return lambda queries: tree.query(queries)[0]
 
 
-def _search(points: FloatArray, asked: FloatArray) -> FloatArray:
+def _search(points: FloatArray, queries: FloatArray) -> FloatArray:
     """(M,) distances of (M, 3) to the nearest of (P, 3)."""
     apart = np.concatenate(
-        [((block[:, None] - points) ** 2).sum(axis=2).min(axis=1) for block in _blocks(asked)]
+        [((block[:, None] - points) ** 2).sum(axis=2).min(axis=1) for block in _blocks(queries)]
     )
     distances: FloatArray = np.sqrt(apart)
     return distances

@@ -77,7 +77,7 @@ def _find_runs(image: NDArray[Any], background: int) -> _Runs:
 
 
 def _touching(runs: _Runs, width: int) -> tuple[IntArray, IntArray]:
-    """Pairs of runs of equal value, one above the other, that share a column."""
+    """Pairs of runs of equal value, one above the other, that have a column in common."""
     stride = width + 1
     above = (runs.row - 1) * stride  # reading position of the start of the row above
     low = np.searchsorted(runs.row * stride + runs.stop, above + runs.start, side="right")

@@ -38,8 +38,9 @@ def decode_ahead(
     Args:
         records: what to decode, taken lazily; what is already known to be undecodable passes through.
         workers: threads.
-        ahead: images decoded or being decoded before they are asked for.
+        ahead: images decoded or being decoded before they are taken.
     """
+    # A bounded queue instead of pool.map, which would take all records and hold all images at once.
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         waiting: deque[Future[Record | Undecodable]] = deque()
         try:

@@ -13,7 +13,7 @@ from anydet.types import ImagePredictions
 
 @dataclass(frozen=True, slots=True)
 class TTASettings:
-    """What a run asks of its views; each view takes from it what it knows.
+    """Settings of views; each view takes from them what it knows.
 
     Attributes:
         seed: owner of the views' random choices, beside each record's key.
@@ -26,7 +26,7 @@ class TTASettings:
 
 @dataclass(frozen=True, slots=True)
 class TTTSettings:
-    """What a run asks of its test-time training method; ``None`` means the method's own default.
+    """Settings of a test-time training method; ``None`` means the method's own default.
 
     Attributes:
         preset: named bundle of the method's settings ("safe", ...).

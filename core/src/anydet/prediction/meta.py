@@ -1,4 +1,4 @@
-"""``meta``: what a predictions file says of the run that made it."""
+"""``meta``: the description of a run in its predictions file."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def build_meta(
     """The ``meta`` block of the contract, complete.
 
     Args:
-        adapter: who predicted.
+        adapter: the one that predicted.
         dataset: what was predicted.
         run: the run's ``identity``.
         limits: what was kept.
@@ -95,25 +95,34 @@ def build_meta(
         "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},
         "tta": _tta(adaptation),
         "ttt": _ttt(adaptation, settings.batch_size),
-        "runtime": {
-            "device": settings.device,
-            "torch": _loaded_version("torch"),
-            "python": platform.python_version(),
-            "wall_s": round(wall_s, 3),
-            "images_per_s": round(fresh / wall_s, 3) if wall_s > 0 else None,
-        },
+        "runtime": _runtime(settings.device, fresh, wall_s),
     }
     if adapter.classes is not None:
         meta["classes"] = list(adapter.classes.names)
     if states := list(notes.get("states", ())):
         meta["states"] = states
+    meta["extra"] = _extra(settings.options, notes)
+    return meta
+
+
+def _runtime(device: str, fresh: int, wall_s: float) -> dict[str, Any]:
+    return {
+        "device": device,
+        "torch": _loaded_version("torch"),
+        "python": platform.python_version(),
+        "wall_s": round(wall_s, 3),
+        "images_per_s": round(fresh / wall_s, 3) if wall_s > 0 else None,
+    }
+
+
+def _extra(options: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the contract has no field for, as far as there is any."""
     extra = {
-        "options": dict(settings.options),
+        "options": dict(options),
         "keypoint_names": list(notes.get("keypoint_names", ())),
         "warnings": list(notes.get("warnings", ())),
     }
-    meta["extra"] = {name: value for name, value in extra.items() if value}
-    return meta
+    return {name: value for name, value in extra.items() if value}
 
 
 def checkpoint_sha256(path: str | None) -> str | None:

@@ -136,7 +136,7 @@ def _refuse_transformed(record: Record) -> None:
     if record.transforms:
         steps = ", ".join(type(transform).__name__ for transform in record.transforms)
         raise OptionError(
-            f"precomputed: image {record.key} is asked for transformed ({steps}), and the file knows the "
+            f"precomputed: image {record.key} has transforms ({steps}), and the file knows the "
             "original image alone",
             fix="run without test-time augmentation",
         )

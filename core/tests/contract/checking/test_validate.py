@@ -63,8 +63,8 @@ def test_a_box_wholly_outside_is_a_warning_and_one_that_reaches_out_is_not(tmp_p
     )
     assert errors == []
     assert warnings == [
-        "[0].detections[0].bbox: [1.5, 0.5, 0.5, 0.5] lies wholly outside the image (image a.jpg)",
-        "[0].detections[1].bbox: [0.5, -1.0, 0.5, 0.5] lies wholly outside the image (image a.jpg)",
+        "[0].detections[0].bbox: [1.5, 0.5, 0.5, 0.5] is wholly outside the image (image a.jpg)",
+        "[0].detections[1].bbox: [0.5, -1.0, 0.5, 0.5] is wholly outside the image (image a.jpg)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A predictions file that keeps the contract, made of one that does not; every change is told."""
+"""A predictions file that keeps the contract, made of one that does not, and a list of all changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from anydet.types import RLE, FloatArray, Size
 _REQUIRED = ("class_id", "score", "bbox")
 _SIDES = ("cx", "cy", "w", "h")
 _ROUNDING = 1e-9
-"""Share of the image's side by which a box may stick out without being touched."""
+"""Fraction of the image's side by which a box may stick out without being touched."""
 
 
 def repair(path: Path | str, out: Path | str) -> list[str]:
@@ -76,9 +76,9 @@ def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[di
         fixer = _Fixer(place, box_format, changes)
         if not isinstance(value, dict) or not isinstance(value.get("image"), str) or not value["image"]:
             why = problems[0][1] if problems else "no image key"
-            fixer.tell((), f"entry dropped: {why}")
+            fixer.note((), f"entry dropped: {why}")
         elif unix_path(value["image"]) in seen:
-            fixer.tell((), f"entry dropped: a second one for image {value['image']}")
+            fixer.note((), f"entry dropped: a second one for image {value['image']}")
         else:
             seen.add(unix_path(value["image"]))
             yield fixer.entry(value)
@@ -95,7 +95,7 @@ class _Fixer:
         self._place, self._format, self._changes = place, box_format, changes
         self._size: Size | None = None
 
-    def tell(self, where: Where, what: str) -> None:
+    def note(self, where: Where, what: str) -> None:
         """Note a change."""
         self._changes.append(f"{self._place.at(where)}: {what}")
 
@@ -103,7 +103,7 @@ class _Fixer:
         """The entry, valid."""
         detections = entry.get("detections")
         if not isinstance(detections, list):
-            self.tell(("detections",), "not a list, so that none are left")
+            self.note(("detections",), "not a list, so that none are left")
             detections = []
         fixed = {**entry, "detections": []}
         self._unknown_to_extra(fixed, Entry, ())
@@ -121,7 +121,7 @@ class _Fixer:
         why = self._mend(kept, where) if kept else f"{show(detection)} where an object belongs"
         if not why:
             return kept
-        self.tell(where, f"detection dropped: {why}")
+        self.note(where, f"detection dropped: {why}")
         return None
 
     def _mend(self, detection: dict[str, Any], where: tuple[str | int, ...]) -> str:
@@ -131,7 +131,7 @@ class _Fixer:
         if isinstance(score, int | float) and not isinstance(score, bool) and abs(score) < np.inf:
             detection["score"] = min(max(score, 0), 1)
             if detection["score"] != score:
-                self.tell((*where, "score"), f"{show(score)} clamped to {detection['score']}")
+                self.note((*where, "score"), f"{show(score)} clamped to {detection['score']}")
         lost = self._drop_invalid(detection, "detection", where)
         if lost:
             return "; ".join(lost)
@@ -142,13 +142,13 @@ class _Fixer:
     def _unknown_to_extra(self, value: dict[str, Any], kind: Any, where: Where) -> None:
         unknown = {key: value.pop(key) for key in list(value) if key not in kind.__struct_fields__}
         for key in unknown:
-            self.tell((*where, key), "unknown key moved to extra")
+            self.note((*where, key), "unknown key moved to extra")
         extra = value.get("extra", {})
         if unknown and isinstance(extra, dict):
             value["extra"] = unknown | extra
 
     def _drop_invalid(self, value: dict[str, Any], part: str, where: Where) -> list[str]:
-        """Drop optional fields that are not valid; says what is wrong with required ones."""
+        """Drop optional fields that are not valid; gives what is wrong with required ones."""
         needed = []
         for path, text in [*unspeakable(value), *violations(value, part)]:
             if not path:
@@ -156,7 +156,7 @@ class _Fixer:
             elif path[0] in _REQUIRED:
                 needed.append(f"{path_text(path)}: {text}")
             elif path[0] in value:
-                self.tell((*where, *path), f"field {path[0]} dropped: {text}")
+                self.note((*where, *path), f"field {path[0]} dropped: {text}")
                 del value[str(path[0])]
         return needed
 
@@ -166,7 +166,7 @@ class _Fixer:
         if not problem and self._size is not None and (width, height) != self._size:
             problem = f"size [{height}, {width}] is not the image's"
         if problem:
-            self.tell((*where, key), f"mask dropped: {problem}")
+            self.note((*where, key), f"mask dropped: {problem}")
             del owner[key]
 
     def _clip(self, detection: dict[str, Any], where: Where) -> bool:
@@ -186,7 +186,7 @@ class _Fixer:
             return False
         clipped = _FROM_CORNERS[self._format](inside)[0].tolist()
         detection["bbox"] = clipped if isinstance(box, list) else dict(zip(_SIDES, clipped, strict=True))
-        self.tell((*where, "bbox"), f"{show(numbers)} clipped to {show(clipped)}")
+        self.note((*where, "bbox"), f"{show(numbers)} clipped to {show(clipped)}")
         return True
 
 

@@ -65,7 +65,7 @@ class Report:
 
 
 class Known(Protocol):
-    """What validation asks of a data set; ``anydet.data.dataset.protocols.Dataset`` has it."""
+    """The part of a data set that validation reads; ``anydet.data.dataset.protocols.Dataset`` has it."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class Known(Protocol):
         """Where the ground truth comes from, or "none"."""
 
     def ground_truth(self) -> GroundTruthColumns:
-        """Annotations; asked for only where ``source`` is not "none"."""
+        """Annotations; read only where ``source`` is not "none"."""
 
 
 def validate(
@@ -133,7 +133,7 @@ def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:
         boxes = to_xywh_px(predictions.boxes, box_format, np.ones(2, np.int64))
         far = (boxes[:, :2] > limits) | (boxes[:, :2] + boxes[:, 2:] < 0)
     wrong = far.any(axis=1) & (limits > 0).all(axis=1)
-    yield from _rows(predictions, wrong, "bbox", "lies wholly outside the image", predictions.boxes)
+    yield from _rows(predictions, wrong, "bbox", "is wholly outside the image", predictions.boxes)
 
 
 def _rotations(predictions: RawPredictions) -> Iterator[str]:

@@ -128,7 +128,7 @@ def _extras(text: bytes, place: Mapping[int, int]) -> tuple[dict[str, Any] | Non
 
 
 def _keypoints(points: Any) -> list[float]:
-    """x, y, score of each point; all 0 where it is missing, score 1 where nobody gave one."""
+    """x, y, score of each point; all 0 where it is missing, score 1 where there is none."""
     missing = np.isnan(points[:, :2]).any(axis=1)
     scored = np.where(np.isnan(points), [0.0, 0.0, 1.0], points)
     flat: list[float] = np.where(missing[:, None], 0.0, scored).reshape(-1).tolist()

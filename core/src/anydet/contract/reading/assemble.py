@@ -88,7 +88,7 @@ def _poses(count: int, fields: Mapping[str, Sparse], *, rows_stacked: bool) -> P
 
 
 def _keypoints(count: int, lists: Ragged) -> tuple[FloatArray | None, IntArray | None]:
-    """(N, K, 3) and (N, K), or ``None`` where nobody has them; x, y and v all 0 is a missing keypoint."""
+    """(N, K, 3) and (N, K), or ``None`` where no row has any; x, y and v all 0 is a missing keypoint."""
     if not lists:
         return None, None
     points: FloatArray = np.array(lists.values, np.float64)

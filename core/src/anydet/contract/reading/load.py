@@ -14,7 +14,6 @@ from anydet.contract.hints import hint_scores
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Place, listed, path_text, printable
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.coco_results import coco_ids, load_coco_results, read_coco_results
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.scanned import scan_predictions, whole
@@ -97,6 +96,9 @@ def read(
     if isinstance(quick, RawPredictions):
         return Scan(quick, ())
     if quick.reason == COCO_RESULTS and truth is not None:
+        # Imported where it is needed: it brings pycocotools, which files of the contract can do without.
+        from anydet.contract.reading.coco_results import coco_ids, load_coco_results
+
         return Scan(load_coco_results(path, *coco_ids(truth()), scanner), ())
     with open_source(path) as source:
         if source.shape != "coco":
@@ -104,6 +106,8 @@ def read(
             return Scan(found.predictions, quick.locate(found.errors))
         if truth is None:
             raise _without_truth(path)
+        from anydet.contract.reading.coco_results import coco_ids, read_coco_results
+
         return Scan(read_coco_results(source, *coco_ids(truth())), ())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -68,7 +68,7 @@ def _entries(table: Any) -> Iterator[RawEntry]:
     for number, (_, group) in enumerate(groupby(rows, itemgetter(image))):
         # NaN passes, so that it can be named with its place; values that no JSON has become text, which the
         # schema refuses.
-        entry = json.dumps(_entry(dict(zip(names, row, strict=True)) for row in group), default=str)
+        entry = json.dumps(_entry(names, group), default=str)
         yield Place("parquet", number), entry.encode()
 
 
@@ -78,16 +78,17 @@ def _values(column: Any) -> list[Any]:
     return list(map(_without_null, values)) if column.type.num_fields else values
 
 
-def _entry(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _entry(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     detections = []
     for i, row in enumerate(rows):
-        values = {name: value for name, value in row.items() if value is not None}
+        values = {name: value for name, value in zip(names, row, strict=True) if value is not None}
         if i == 0:
             entry = _about_image(values)
-        detection = {name: value for name, value in values.items() if name not in IMAGE}
-        if detection:
-            detections.append(_detection(detection))
+        for name in IMAGE:
+            values.pop(name, None)
+        if values:
+            detections.append(_detection(values))
     return {**entry, "detections": detections}
 
 

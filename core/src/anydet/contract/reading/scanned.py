@@ -89,6 +89,7 @@ def _masks_fit(raw: RawPredictions, scanner: Scanner | None) -> bool:
     """Whether all masks decode to their size, and that is the image's."""
     if scanner is None:
         return next(mask_findings(raw), None) is None
+    # The scanner looks into the masks of detections; those of whole images are few.
     if isinstance(raw.masks, MaskColumn):
         sizes_wh = raw.sizes_wh[raw.image_index]
         known = (sizes_wh[:, 0] > 0) & ~raw.masks.missing

@@ -57,7 +57,7 @@ class Source:
             self.file.close()
 
     def blame(self, findings: Iterable[Finding], place: Place | None = None) -> None:
-        """Note what the schema says of what is around the entries."""
+        """Note the schema's findings about what is around the entries."""
         for where, text in findings:
             line = problem_line(self.path, place.at(where) if place else path_text(where), text)
             self.problems.append(line)
