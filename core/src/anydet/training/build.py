@@ -27,16 +27,20 @@ from anydet.training.validation import Validator
 def build_components(
     run: Run, task: TrainingTask, processes: Processes, hooks: Sequence[TrainingHook]
 ) -> Components:
-    """Build the components.
+    """What a loop works with, each built on what is built before it.
 
     Raises:
         DatasetError: there are no training images, or the validation classes are others.
         OptionError: settings that do not fit the task.
     """
     settings = run.settings
+    # The order matters: torch wants a model on its device before an optimizer is made of its parameters, and
+    # the average is copied from there. The schedule needs the number of steps, and so the loader's batches.
+    # The checkpointer holds all that must be restored. Only the stepper wraps the model for several
+    # processes: checkpoints and the average work on the bare one.
     task.model.to(processes.device)
     if settings.compile:
-        task.model.compile()
+        task.model.compile()  # in place: names of tensors stay as they are, as a wrapper would change them
     loader = build_loader(
         run.dataset,
         item=task.item,

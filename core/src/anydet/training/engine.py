@@ -23,12 +23,12 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
 
     Args:
         build: makes the task once the seeds are set, on the CPU; every process makes the same.
-        run: what is trained on what, by which settings.
-        hooks: take part in the loop.
+        run: data, settings and paths.
+        hooks: called around steps and epochs.
 
     Raises:
-        TrainingError: the device is not to be had, the run cannot be resumed, or numbers went wrong.
-        InterruptedTraining: a signal asked for it; everything is saved.
+        TrainingError: the device is not available, the run cannot be resumed, or numbers went wrong.
+        InterruptedTraining: a signal arrived; everything is saved.
         AnydetError: data or settings are not as they must be.
     """
     settings = run.settings
@@ -40,6 +40,7 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
         if settings.resume:
             loop.validation = components.checkpointer.restore(loop.progress)
         else:
+            # weights were random with one seed, the same in all processes; dropout and the like differ
             seed_everything(settings.seed + processes.rank)
         with components.run_log as run_log:
             run_log.start(components.total_steps, loop.progress.step)

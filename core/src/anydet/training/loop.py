@@ -24,7 +24,7 @@ class Loop:
     """One run: epochs of steps, a validation after each, checkpoints in between.
 
     Attributes:
-        run: what is trained on what.
+        run: data, settings and paths.
         components: task, loader, validator, optimizer, schedule, stepper, checkpoints and log.
         hooks: called around steps and epochs.
         progress: how far it is.
@@ -115,6 +115,9 @@ class Loop:
         batches = self.components.loader.batches(self.progress.epoch, self.progress.batch)
         while True:
             start = time.perf_counter()
+            # A slice of one iterator, not a loop over batches: the window of an optimizer step is taken as a
+            # whole, so that the time waited for data is measured apart from the step, and the last window of
+            # an epoch may be shorter.
             window = list(islice(batches, self.settings.gradient_accumulation_steps))
             if not window:
                 return
@@ -123,6 +126,7 @@ class Loop:
     def _step(self, window: list[LoadedBatch], data_s: float) -> None:
         for hook in self.hooks:
             hook.before_step(self)
+        # read before the schedule moves on: the rate that this step is taken with
         rate = max(float(group["lr"]) for group in self.components.optimizer.param_groups)
         start = time.perf_counter()
         try:
@@ -183,7 +187,8 @@ class Loop:
         if progress.batch < self.components.loader.batches_per_epoch:
             return
         if every and (progress.epoch + 1) % every == 0 and progress.validated_step < progress.step:
-            self.save()  # a validation may take long, and be ended by force
+            # A validation may take long and be ended by force; what was trained must not be lost with it.
+            self.save()
             self._validate()
         progress.epoch += 1
         progress.batch = 0
@@ -196,8 +201,8 @@ class Loop:
 
     def _judge_skips(self) -> None:
         skipped, taken = self.progress.epoch_skipped, self.progress.epoch_steps
-        share = skipped / max(1, skipped + taken)
-        if share > self.settings.max_skip_share:
+        fraction = skipped / max(1, skipped + taken)
+        if fraction > self.settings.max_skip_share:
             self._give_up(
                 f"epoch {self.progress.epoch}: {skipped} of {skipped + taken} steps were skipped, more than "
                 f"max_skip_share {self.settings.max_skip_share:g} allows; reasons are in "
@@ -215,10 +220,10 @@ class Loop:
             for name, value in self.metrics.items()
             if name.startswith(f"train_{SANITIZED}") and value
         }
-        said = ", ".join(f"{value:.0f} {name}" for name, value in counts.items())
+        listed = ", ".join(f"{value:.0f} {name}" for name, value in counts.items())
         self._give_up(
             f"epoch {progress.epoch}: the gradient was 0 in all {steps} steps, so that nothing is learned"
-            + (f"; the last one had {said}" if said else ""),
+            + (f"; the last one had {listed}" if listed else ""),
             "lower --lr and warm up (--lr-warmup-steps 500): outputs are saturated, or nothing is labeled",
         )
 
@@ -241,6 +246,7 @@ class Loop:
         found["learning_rate"] = components.schedule.learning_rate
         progress.validated_step = progress.step
         self.validation = found
+        # an evaluator that does not apply leaves its number out, which is no progress
         value = found.get(components.measured, math.nan)
         if components.validator is None or components.best.update(value, progress.step):
             components.checkpointer.save_best(progress, found)

@@ -25,7 +25,7 @@ class RunPaths:
         last: checkpoint with everything a run needs to go on.
         best: checkpoint that ``predict`` loads.
         reports: folder of metrics and descriptions.
-        train_metrics: one JSON object a line, one line a logged step; its CSV lies beside it.
+        train_metrics: one JSON object a line, one line a logged step; its CSV is beside it.
         val_metrics: one line a validation.
         train_csv: ``train_metrics`` as CSV.
     """
@@ -74,12 +74,12 @@ class RunPaths:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What is trained on what, where it is written, and by which settings.
+    """Data, settings and paths of a run.
 
     Attributes:
         adapter: registered name of the adapter.
-        dataset: what is trained on.
-        validation: what is validated on, or ``None``.
+        dataset: training images.
+        validation: validation images, or ``None``.
         settings: the engine's keys.
         options: the adapter's own training keys, checked against its training schema, defaults filled in.
         paths: files of the run.

@@ -59,7 +59,7 @@ class StepModule(nn.Module):
         self._step = task.step
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """``loss``, every part as ``loss_<name>``, every count as ``sanitized_<name>``."""
+        """``loss``, every single loss as ``loss_<name>``, every count as ``sanitized_<name>``."""
         output = self._step(batch)
         return {
             "loss": output.loss,
@@ -76,7 +76,7 @@ class Stepper:
     Args:
         task: the model and its losses.
         settings: accumulation is the window's; clipping and guards are read here.
-        processes: who takes part.
+        processes: this one and those it trains with.
         optimizer: moves the weights.
         ema: follows them, or ``None``.
     """
@@ -108,6 +108,7 @@ class Stepper:
         self._look_at_inputs(window)
         losses = self._backward(window)
         norm = self._gradient_norm()
+        # one tensor for all numbers: each transfer to the CPU waits for the device, so there is one a step
         values = self._processes.mean(torch.stack([*losses.values(), norm.float()])).tolist()
         numbers = {
             name: value * self._processes.world if name.startswith(SANITIZED) else value
@@ -135,8 +136,8 @@ class Stepper:
                     self._processes.accelerator.backward(losses["loss"] / len(window))
                 for name, loss in losses.items():
                     batches = 1 if name.startswith(SANITIZED) else len(window)
-                    share = loss.detach().float() / batches
-                    sums[name] = sums[name] + share if name in sums else share
+                    value = loss.detach().float() / batches
+                    sums[name] = sums[name] + value if name in sums else value
         except torch.OutOfMemoryError as exc:
             raise TrainingError(
                 f"{self._processes.device} is out of memory: {str(exc).splitlines()[0]}",
@@ -195,11 +196,11 @@ class Stepper:
         """What is not finite and where that begins; whether it is the weights themselves."""
         if self._buffers:
             self._buffers.put_back()
-        said = ", ".join(
+        listed = ", ".join(
             f"{name if name == 'grad_norm' else 'train_' + name} is {numbers[name]}" for name in bad
         )
         if weights := first_nonfinite_parameter(self._model):
-            return f"{said}: the weights of {weights} are not finite", True
+            return f"{listed}: the weights of {weights} are not finite", True
         source = self._explain_gradient(only=bad == ["grad_norm"])
         for loaded in window:
             if where := first_nonfinite(loaded.batch):
@@ -209,7 +210,7 @@ class Stepper:
                 source = f"the output of {module}"
                 break
         sources = dict.fromkeys(self._processes.gather([source]))
-        return f"{said}: first not finite: {', '.join(sources)}", False
+        return f"{listed}: first not finite: {', '.join(sources)}", False
 
     def _explain_gradient(self, *, only: bool) -> str:
         """Where backward went wrong; ``only`` the norm of gradients, while losses are finite."""

@@ -1,4 +1,4 @@
-"""``TrainingTask``: what a model family tells the engine. The loop itself is ours and the same for all."""
+"""``TrainingTask``: what a model family brings to training. The loop is the same for all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StepOutput:
 
     Attributes:
         losses: name -> scalar tensor; logged as ``train_loss_<name>``.
-        total: what is minimized; the sum of ``losses`` where it is ``None``.
+        total: the scalar that is minimized; the sum of ``losses`` where it is ``None``.
         logits: class logits of the batch, for distillation and replay, where the model gives them.
         sanitized: name -> scalar count of numbers that were changed so that the loss is finite; logged as
             ``train_sanitized_<name>``.
@@ -48,7 +48,7 @@ class TrainingTask(ABC):
 
     Attributes:
         model: the live module, the one that ``predict`` of the adapter uses.
-        classes: what it learns to find.
+        classes: classes to learn.
         evaluators: registered names of those that validate it, where they apply.
         label_kinds: labels beside boxes and classes that it learns from; see ``samples.LABEL_KINDS``.
         keypoint_pairs: (left, right) positions of keypoints that swap names where an image is mirrored.
@@ -73,7 +73,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def step(self, batch: Any) -> StepOutput:
-        """Losses of a batch that lies on the model's device; ``model`` is in training mode."""
+        """Losses of a batch on the model's device; ``model`` is in training mode."""
 
     def validation_step(self, batch: Any) -> StepOutput:
         """Losses of a validation batch. Changes no parameter and no buffer; the same value each time.
@@ -88,7 +88,7 @@ class TrainingTask(ABC):
         """``{"backbone": [...], "head": [...]}``: parameter groups and targets of adapters such as LoRA."""
 
     def chance_losses(self) -> Mapping[str, float]:
-        """What parts of the loss cost a model that guesses evenly, where that is known: ``{"class": ln C}``.
+        """Losses of a model that guesses evenly, where that is known: ``{"class": ln C}``.
 
         ``anydet diagnose`` compares the first losses with it.
         """
@@ -96,7 +96,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """What the live model says, as ``Adapter.predict``; for evaluation while training."""
+        """Predictions of the live model, as ``Adapter.predict``; for validation."""
 
     @abstractmethod
     def description(self) -> Mapping[str, Any]:

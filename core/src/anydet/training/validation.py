@@ -54,6 +54,7 @@ class Validator:
 
         The same in all processes. Random numbers, modes, weights and buffers are afterwards as before.
         """
+        # training goes on with the same random numbers as if no validation had been
         with isolated_rng(self.settings.seed), evaluating(self.task.model), torch.no_grad():
             losses = self.losses()
             metrics = self.metrics()

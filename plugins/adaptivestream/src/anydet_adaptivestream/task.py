@@ -27,9 +27,9 @@ class AdaptiveStreamTraining(TrainingTask):
     """Segmentation and classification at once.
 
     Args:
-        model: what is trained.
-        predictor: how it is asked while training; knows the classes and the size of inputs.
-        loss: what it minimizes.
+        model: trained module.
+        predictor: makes the predictions of validations; has the classes and the size of inputs.
+        loss: minimized.
     """
 
     evaluators = ("semantic", "image-class", "coco")
@@ -83,7 +83,7 @@ class AdaptiveStreamTraining(TrainingTask):
         return {"backbone": [model.encoder], "head": [model.neck, model.decoder, model.classifier]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """What the live model says."""
+        """Predictions of the live model."""
         return self.predictor(records)
 
     def description(self) -> Mapping[str, Any]:

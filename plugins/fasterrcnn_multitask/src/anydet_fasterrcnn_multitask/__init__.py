@@ -15,7 +15,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="fasterrcnn_multitask",
             factory="anydet_fasterrcnn_multitask.adapter:FasterRCNNMultiTask",
-            summary="Faster R-CNN that also tells the state of what it finds (bike parts)",
+            summary="Faster R-CNN that also predicts the state of objects (bike parts)",
             tasks=("detect", "states"),
             capabilities=("predict", "train", "ttt"),
             options_schema="anydet_fasterrcnn_multitask:options.schema.json",

@@ -1,4 +1,4 @@
-"""What looks at the pyramid: anchors, proposals, regions and what is told of them."""
+"""Anchors, proposals, and the heads of regions."""
 
 from __future__ import annotations
 

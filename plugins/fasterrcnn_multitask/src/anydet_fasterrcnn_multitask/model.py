@@ -1,4 +1,4 @@
-"""``MultiTaskFasterRCNN``: torchvision's Faster R-CNN with a head that tells the state of what it finds."""
+"""``MultiTaskFasterRCNN``: torchvision's Faster R-CNN with a head for the state of objects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
 
     Args:
         architecture: what to build; weights are random.
-        state_loss: what a wrong state costs.
+        state_loss: loss of the state head.
         rois_per_image: regions of an image that the second stage is trained on.
         trainable_layers: stages of the backbone that learn, counted from the last; ``None`` for all.
     """
@@ -79,7 +79,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
 
     @property
     def device(self) -> torch.device:
-        """Where it lies."""
+        """Device of its weights."""
         weight: Tensor = next(self.parameters())
         return weight.device
 
@@ -113,7 +113,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         """The losses of training mode while batch norm and dropout behave as in evaluation mode.
 
         The random choice of anchors and regions starts at the same seed each time, and the random numbers
-        of whoever calls go on as if this had not happened.
+        of the caller go on as if this had not happened.
         """
         device = images[0].device
         with (

@@ -24,11 +24,11 @@ class MultiTaskTraining(TrainingTask):
     """Detection and states at once: total = detection + ``state_loss_weight`` x state.
 
     Args:
-        model: what is trained.
-        about: what its checkpoints say of it.
-        classes: what it learns to find.
-        predictor: how it is asked while training.
-        state_loss_weight: how much states count.
+        model: trained module.
+        about: description for its checkpoints.
+        classes: classes to learn.
+        predictor: makes the predictions of validations.
+        state_loss_weight: weight of the state loss.
     """
 
     evaluators = ("coco", "states", "delftbikes", "presence")
@@ -80,7 +80,7 @@ class MultiTaskTraining(TrainingTask):
         return {"backbone": [self.model.backbone], "head": [self.model.rpn, self.model.roi_heads]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """What the live model finds."""
+        """Predictions of the live model."""
         return self.predictor(records)
 
     def description(self) -> Mapping[str, Any]:

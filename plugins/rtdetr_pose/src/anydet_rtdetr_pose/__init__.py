@@ -15,7 +15,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="rtdetr_pose",
             factory="anydet_rtdetr_pose.adapter:RTDETRPose",
-            summary="RT-DETR that also tells depth, rotation and translation of what it finds",
+            summary="RT-DETR that also predicts depth, rotation and translation of objects",
             tasks=("detect", "pose"),
             capabilities=("predict", "train", "ttt"),
             options_schema="anydet_rtdetr_pose:options.schema.json",

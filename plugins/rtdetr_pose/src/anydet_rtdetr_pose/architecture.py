@@ -53,7 +53,7 @@ class Transformer(_Part, frozen=True, kw_only=True):
         attention_heads: must divide ``d_model``.
         sampling_points: places that a query looks at in each level.
         expansion: width of the encoder's convolutions, times ``d_model``.
-        dropout: share of features hidden in training.
+        dropout: fraction of features hidden in training.
     """
 
     encoder_layers: Annotated[int, Meta(ge=0)] = 1
@@ -74,7 +74,7 @@ class Model(_Part, frozen=True, kw_only=True):
 
 
 class Heads(_Part, frozen=True, kw_only=True):
-    """What is told of each query beside class and box.
+    """Heads of each query beside class and box.
 
     Attributes:
         pose: depth, rotation and offset.
@@ -93,10 +93,10 @@ class Mim(_Part, frozen=True, kw_only=True):
     """Masked image modeling; see ``mim``.
 
     Attributes:
-        mask_prob: share of patches that are hidden.
+        mask_prob: fraction of patches that are hidden.
         patch_px: side of a patch in pixels, a multiple of 32, so that patches end where cells of P5 do.
         teacher: ``ema`` follows the model, ``trained`` is the model itself.
-        teacher_decay: share of the old average that the teacher keeps, a step.
+        teacher_decay: fraction of the old average that the teacher keeps, a step.
     """
 
     mask_prob: Annotated[float, Meta(ge=0, le=1)] = 0.6
@@ -123,12 +123,12 @@ class Architecture(_Part, frozen=True, kw_only=True):
     Attributes:
         classes: their names.
         model: backbone, projector and transformer.
-        heads: what is told.
+        heads: beside class and box.
         inputs: how images come in.
         num_queries: objects an image can have.
         num_denoising: queries in training that start at noisy truths; 0 for none.
-        label_noise: share of their classes that is wrong.
-        box_noise: how far their boxes are off, in shares of their size.
+        label_noise: fraction of their classes that is wrong.
+        box_noise: how far their boxes are off, relative to their size.
         mim: masked image modeling; ``None`` for none.
         published: config of a model of ``transformers`` that is taken as it is, in place of ``model``.
     """

@@ -1,4 +1,4 @@
-"""What is told of queries beside class and box, and of the image's camera."""
+"""Heads of queries beside class and box, and the head of the image's camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 class MLP(nn.Sequential):
-    """Two hidden layers; the last one starts at zero, so that its bias is what is said first."""
+    """Two hidden layers; the last one starts at zero, so that its bias is the first prediction."""
 
     def __init__(self, width: int, outputs: int, first: Sequence[float] | None = None) -> None:
         layer = nn.Linear(width, outputs)
@@ -30,7 +30,8 @@ class QueryHeads(nn.ModuleDict):
 
     * ``log_z``: log of the depth in meters that the object's center would have if the focal length were the
       input's longer side in pixels; see ``recovery``.
-    * ``rot6d``: first two columns of R as seen along the ray to the object; see ``posing.rotations_seen``.
+    * ``rot6d``: first two columns of R as seen along the ray to the object; see
+      ``pose_decoding.rotations_seen``.
     * ``offsets``: projected center minus box center, in widths and heights of the box.
     * ``log_sigma_z``, ``log_sigma_rot``: log of the scale of the Laplace distribution of their errors.
     * ``keypoints``: x, y from the box center in widths and heights of the box, and a logit of being labeled.
@@ -55,7 +56,7 @@ class QueryHeads(nn.ModuleDict):
 class CameraHead(MLP):
     """``k_delta`` of an image: its camera relative to ``recovery.nominal_camera``.
 
-    Gives dfx, dfy as shares and dcx, dcy as shares of the input's width and height.
+    Gives dfx, dfy relative to the nominal focal length; dcx, dcy to the input's width and height.
     """
 
     def __init__(self, width: int) -> None:

@@ -18,13 +18,13 @@ from anydet_rtdetr_pose.architecture import Inputs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One image as an input, and where it lies in it.
+    """One image as an input, and its place in it.
 
     Attributes:
         key: of the record.
         size_wh: of the image in pixels.
         pixels: (3, H, W) uint8 of the input.
-        corner: (2,) where the image's upper left corner lies, in pixels of the input.
+        corner: (2,) the image's upper left corner, in pixels of the input.
         scale: (2,) pixels of the input a pixel of the image, across and down.
         camera: of the image, or ``None``.
     """
@@ -59,7 +59,7 @@ def fit(sample: Sample, inputs: Inputs) -> Sample:
 
 
 def prepare(record: Record, inputs: Inputs) -> Prepared:
-    """What a model is shown of a record; a box around the whole image tells where it lies."""
+    """A record as a model's input; a box around the whole image shows where it is placed."""
     return prepare_image(record.key, record.image(), record.intrinsics, inputs)
 
 

@@ -73,12 +73,12 @@ class Matcher:
     """Finds the assignment of least cost in each image and layer.
 
     Attributes:
-        class_cost: of what the focal loss says.
-        box_cost: of the L1 distance of centers and sizes in shares.
+        class_cost: of the focal loss.
+        box_cost: of the L1 distance of normalized centers and sizes.
         giou_cost: of 1 - GIoU.
         z: of the difference of log depths.
         rotation: of the angle in radians to the nearest pose that looks the same.
-        translation: of the distance in shares of the true depth.
+        translation: of the distance relative to the true depth.
     """
 
     class_cost: float = 2.0
@@ -137,11 +137,11 @@ def assign(cost: Tensor, valid: Tensor) -> Matches:
 
 
 def focal_cost(logits: Tensor, class_ids: Tensor) -> Tensor:
-    """(B, L, Q, T) what the focal loss gains where a query (B, L, Q, C) says an object's class (B, T)."""
+    """(B, L, Q, T) what the focal loss gains where a query (B, L, Q, C) predicts an object's class (B, T)."""
     chosen = class_ids[:, None, None].expand(*logits.shape[:3], class_ids.shape[1])
-    share = logits.sigmoid().gather(3, chosen)
-    hit = _ALPHA * (1 - share) ** _GAMMA * -(share + 1e-8).log()
-    miss = (1 - _ALPHA) * share**_GAMMA * -(1 - share + 1e-8).log()
+    probability = logits.sigmoid().gather(3, chosen)
+    hit = _ALPHA * (1 - probability) ** _GAMMA * -(probability + 1e-8).log()
+    miss = (1 - _ALPHA) * probability**_GAMMA * -(1 - probability + 1e-8).log()
     return hit - miss
 
 
@@ -150,17 +150,17 @@ def _pose_cost(
 ) -> Tensor:
     """(B, L, Q, T); 0 for objects whose pose nobody knows."""
     heads = {name: values.float() for name, values in outputs.heads.items()}
-    told = decode_poses(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
+    decoded = decode_poses(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
     posed = targets.posed[:, None, None]
     depth = torch.where(targets.posed, targets.translations_m[..., 2], 1.0)[:, None, None]
-    cost = weights[0] * (told.log_z[..., None] - depth.log()).abs()
+    cost = weights[0] * (decoded.log_z[..., None] - depth.log()).abs()
     if weights[1]:
         class_ids = targets.class_ids[:, None, None]
         cosine = symmetries.cosine(
-            told.rotations[..., None, :, :], targets.rotations[:, None, None], class_ids
+            decoded.rotations[..., None, :, :], targets.rotations[:, None, None], class_ids
         )
         cost = cost + weights[1] * cosine.acos()
     if weights[2]:
-        away = told.translations_m[..., None, :] - targets.translations_m[:, None, None]
+        away = decoded.translations_m[..., None, :] - targets.translations_m[:, None, None]
         cost = cost + weights[2] * away.norm(dim=-1) / depth
     return torch.where(posed, cost, 0.0)

@@ -1,4 +1,4 @@
-"""``Outputs``: what a model says of a batch."""
+"""``Outputs``: what a model gives for a batch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Denoising(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a model says of B images with L decoder layers and Q queries.
+    """Outputs for B images with L decoder layers and Q queries.
 
     Attributes:
         logits: (B, L, Q, C) of classes; sigmoid.
-        boxes: (B, L, Q, 4) center and size in shares of the input.
+        boxes: (B, L, Q, 4) normalized center and size in the input.
         heads: name -> (B, L, Q, n); see ``QueryHeads``.
         proposal_logits: (B, P, C) of the encoder's proposals, of which queries are made.
         proposal_boxes: (B, P, 4).

@@ -1,4 +1,4 @@
-"""``DecodedPoses``: what the heads say of queries, as poses in the camera's frame."""
+"""``DecodedPoses``: outputs of the heads as poses in the camera's frame."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class DecodedPoses(NamedTuple):
 def decode_poses(
     heads: Mapping[str, Tensor], boxes: Tensor, intrinsics: Tensor, size_wh: Tensor
 ) -> DecodedPoses:
-    """Poses as the heads say them, with a camera.
+    """Poses of what the heads predict, with a camera.
 
     Args:
         heads: ``log_z`` (..., 1), ``rot6d`` (..., 6), ``offsets`` (..., 2); see ``QueryHeads``.
-        boxes: (..., 4) of the same queries, center and size in shares.
+        boxes: (..., 4) of the same queries, normalized center and size.
         intrinsics: (..., 4) of the input, in pixels, which may be broadcast.
         size_wh: (2,) of the input in pixels.
     """

@@ -18,11 +18,11 @@ class Targets(NamedTuple):
     Attributes:
         valid: (B, T) bool, false in padding.
         class_ids: (B, T) int64.
-        boxes: (B, T, 4) center and size in shares of the input.
+        boxes: (B, T, 4) normalized center and size in the input.
         posed: (B, T) bool, whether rotation, translation and camera are known.
         rotations: (B, T, 3, 3) object to camera; the identity where unknown.
         translations_m: (B, T, 3) in the camera frame; (0, 0, 1) where unknown.
-        keypoints: (B, T, K, 3) x, y in shares of the input, and visibility 0, 1, 2.
+        keypoints: (B, T, K, 3) normalized x, y in the input, and visibility 0, 1, 2.
         seen_by: (B,) bool, whether the camera is known.
         intrinsics: (B, 4) fx, fy, cx, cy in pixels of the input; the nominal camera where unknown.
     """
@@ -95,10 +95,10 @@ def _poses(sample: Sample, rows: Tensor, *, seen_by: bool) -> tuple[Tensor, Tens
     rotations, translations = torch.eye(3).repeat(count, 1, 1), torch.tensor([0.0, 0.0, 1.0]).repeat(count, 1)
     if sample.rotations is None or sample.translations_m is None or not seen_by:
         return torch.zeros(count, dtype=torch.bool), rotations, translations
-    told, placed = sample.rotations[rows].float(), sample.translations_m[rows].float()
-    known = torch.isfinite(told).all(dim=2).all(dim=1) & torch.isfinite(placed).all(dim=1)
+    rotated, placed = sample.rotations[rows].float(), sample.translations_m[rows].float()
+    known = torch.isfinite(rotated).all(dim=2).all(dim=1) & torch.isfinite(placed).all(dim=1)
     known &= torch.nan_to_num(placed[:, 2]) > 0
-    rotations = torch.where(known[:, None, None], told, rotations)
+    rotations = torch.where(known[:, None, None], rotated, rotations)
     return known, rotations, torch.where(known[:, None], placed, translations)
 
 

@@ -38,10 +38,10 @@ class PoseTraining(TrainingTask):
     """Classes, boxes and poses at once.
 
     Args:
-        model: what is trained.
-        classes: what it learns to find.
-        criterion: what a batch costs.
-        predictor: how it is asked while training.
+        model: trained module.
+        classes: classes to learn.
+        criterion: losses of a batch.
+        predictor: makes the predictions of validations.
 
     Attributes:
         steps_done: optimizer steps taken; matching costs that begin later look at it.
@@ -94,7 +94,7 @@ class PoseTraining(TrainingTask):
         return {"backbone": [self.model.backbone], "head": [*behind, *heads, *mim]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """What the live model finds."""
+        """Predictions of the live model."""
         return self.predictor(records)
 
     def description(self) -> Mapping[str, Any]:
@@ -102,7 +102,9 @@ class PoseTraining(TrainingTask):
         return self.model.architecture.description()
 
     def _unused(self, outputs: Outputs) -> Tensor:
-        """0, which keeps the denoising queries' classes in the graph where a batch has no object."""
+        """A zero that depends on the class embedding of denoising queries."""
+        # A batch without objects has no denoising queries, so that their embedding would get no gradient,
+        # which DistributedDataParallel refuses unless it looks for unused parameters in each step.
         embedding = getattr(self.model.detector.model, "denoising_class_embed", None)
         if embedding is None or outputs.denoising is not None:
             return outputs.logits.new_zeros(())
@@ -117,7 +119,7 @@ class StagedTraining(PoseTraining):
 
 
 def last_logits(outputs: Outputs, size_wh: tuple[int, int]) -> ClassLogits:
-    """What the last decoder layer says of classes, with boxes in pixels of the input."""
+    """Class logits of the last decoder layer, with boxes in pixels of the input."""
     logits, boxes = outputs.logits[:, -1], outputs.boxes[:, -1]
     size = torch.tensor([*size_wh, *size_wh], dtype=boxes.dtype, device=boxes.device)
     valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)

@@ -76,13 +76,13 @@ def map_tensors(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSamples:
-    """A data set as a map-style one of (key, item), asked for by (epoch, index).
+    """A map-style data set of (key, item), indexed by (epoch, index).
 
     Attributes:
-        dataset: where records come from.
+        dataset: of records.
         item: makes a sample ready for the task's ``collate``.
         augment: changes samples, or ``None``.
-        seed: with epoch and index the owner of the augmentation's random choices.
+        seed: owns the augmentation's random choices, with epoch and index.
         count: how many images take part, the first ones.
         label_kinds: labels that are read; see ``samples.LABEL_KINDS``.
     """
@@ -180,7 +180,7 @@ def build_loader(
 
     Raises:
         DatasetError: there is no image.
-        OptionError: a mosaic is asked for and the first images have poses.
+        OptionError: a mosaic is on and the first images have poses.
     """
     if train and augment is not None and settings.mosaic_prob > 0:
         refuse_poses(dataset, label_kinds)
@@ -202,6 +202,8 @@ def build_loader(
         _allow_open_files()
     loader: DataLoader[Any] = DataLoader(
         _BatchReader(samples, collate),  # type: ignore[arg-type]  # not a subclass of torch's Dataset
+        # Whole batches are read by one index, as a worker that has an error of ours can then hand it over as
+        # data; torch's own batching would turn it into the text of a traceback.
         sampler=order,  # its indices are lists of (epoch, index)
         batch_size=None,
         collate_fn=_as_it_is,
@@ -245,7 +247,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _pins(settings: TrainSettings) -> bool:
-    """Pinning needs CUDA, and is of use only where the model lies there."""
+    """Pinning needs CUDA, and is of use only where the model is there."""
     wanted = settings.device != "cpu" if settings.pin_memory is None else settings.pin_memory
     return wanted and torch.cuda.is_available()
 

@@ -1,4 +1,8 @@
-"""Four images in one (Bochkovskiy et al. 2020, "YOLOv4: Optimal Speed and Accuracy of Object Detection")."""
+"""Four images in one (Bochkovskiy et al. 2020, "YOLOv4: Optimal Speed and Accuracy of Object Detection").
+
+Made here because torchvision v2 has no mosaic, and because every random choice is owned by a generator of
+the run's seed, epoch and index.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +30,11 @@ class Mosaic:
     """A sample beside three others, on a canvas of its own size.
 
     The four meet at a point in the canvas's inner half. Each is scaled until it covers its quarter, and cut
-    to it at random; objects that are cut away are dropped as by ``crop``. The result is called as the sample
-    is, shows no one class as a whole, and has no camera.
+    to it at random; objects that are cut away are dropped as by ``crop``. The result has the sample's
+    key, no class as a whole, and no camera.
 
     Attributes:
-        prob: share of samples that it is done to.
+        prob: fraction of samples that become mosaics.
     """
 
     prob: float
@@ -54,7 +58,7 @@ class Mosaic:
         tiles = [sample, *(draw(rng) for _ in range(3))]
         for tile in tiles:
             if tile.rotations is not None:
-                raise _posed(tile.key)
+                raise _has_poses(tile.key)
         x, y = (min(max(1, round(side * rng.uniform(*_CENTER))), side - 1) for side in (width, height))
         sizes = [(x, y), (width - x, y), (x, height - y), (width - x, height - y)]
         order = rng.permutation(4).tolist()
@@ -67,10 +71,10 @@ def refuse_poses(dataset: Dataset, label_kinds: Collection[str]) -> None:
         return
     for record in islice(dataset, _LOOKED_AT):
         if record.labels is not None and record.labels.poses is not None:
-            raise _posed(record.key)
+            raise _has_poses(record.key)
 
 
-def _posed(key: str) -> OptionError:
+def _has_poses(key: str) -> OptionError:
     return OptionError(
         f"image {key}: has poses, and a mosaic of four cameras has no intrinsics they could be seen with",
         fix="train with --mosaic-prob 0",

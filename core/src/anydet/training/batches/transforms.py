@@ -5,6 +5,10 @@ Coordinates are continuous, with pixel edges at 0 and at the image's width and h
 * Boxes, masks, keypoints, semantic mask and intrinsics describe the new image.
 * Poses stay in the camera's frame, so that resizing, cropping and padding change intrinsics alone.
 * Keypoints that are not labeled (visibility 0) have x = y = 0, as in COCO.
+
+Pixels are changed by torchvision. Labels are changed here, because its v2 transforms know no poses and no
+intrinsics, and draw from the global generator, where a sample's random choices must depend on its seed, epoch
+and index alone.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from anydet.types import Intrinsics, Size
 PAD_VALUE = 114
 """Gray of padding, the middle of ImageNet's mean colors as YOLO's letterbox has it."""
 MIN_SHARE = 0.25
-"""An object of whose box a crop leaves less than this share of the area is gone."""
+"""An object is dropped where a crop leaves less than this fraction of its box."""
 
 _ROWS = ("boxes", "class_ids", "iscrowd", "masks", "keypoints", "states", "rotations", "translations_m")
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)

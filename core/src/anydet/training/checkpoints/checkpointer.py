@@ -29,8 +29,8 @@ class Checkpointer:
     """Everything of a run that must survive its process.
 
     Attributes:
-        run: whose paths are written.
-        task: whose model.
+        run: has the paths.
+        task: has the model.
         processes: each has random states of its own; the main one writes.
         optimizer, schedule, best: kept with the weights.
         ema: kept with the weights, and what predicts with ``ema_eval``; or ``None``.

@@ -1,4 +1,4 @@
-"""Steps of the run's own recipe: one, and as many as one batch takes to be learned by heart."""
+"""Steps of the run's own recipe: one, and as many as it takes to overfit one batch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _RECIPE_FIX = "lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-no
 
 
 def check_overfit(subject: Subject, *, steps: int, share: float) -> Iterator[Verdict]:
-    """One batch can be learned by heart, by the run's own recipe at its full rate.
+    """One batch can be overfit, by the run's own recipe at its full rate.
 
     Args:
         subject: what is examined.

@@ -30,14 +30,14 @@ WEIGHTS: Mapping[str, float] = {
     "keypoints": 1.0,
     "mim": 1.0,
 }
-"""Name of a loss -> its weight where nobody says another."""
+"""Name of a loss -> its default weight."""
 
 
 @dataclass(frozen=True, eq=False)
 class Criterion:
     """Adds up what a batch costs.
 
-    Each decoder layer is matched and counts by itself, as do the encoder's proposals, of whom class and box
+    Each decoder layer is matched and counts by itself, as do the encoder's proposals, of which class and box
     are asked. Losses are divided by the number of objects.
 
     Attributes:
@@ -132,19 +132,19 @@ class Criterion:
         """Of queries whose object's pose is known; the others count 0 and keep the heads in the graph."""
         posed, true = matches.of_targets(targets.posed), matches.of_targets(targets.boxes)
         camera = targets.intrinsics[matches.images]
-        told = decode_poses(rows, boxes.detach(), camera, size)
+        decoded = decode_poses(rows, boxes.detach(), camera, size)
         rotations, placed = self.symmetries.nearest(
-            told.rotations,
+            decoded.rotations,
             matches.of_targets(targets.rotations),
             matches.of_targets(targets.translations_m),
             matches.of_targets(targets.class_ids),
         )
         placed = torch.where(posed[:, None], placed, placed.new_tensor([0.0, 0.0, 1.0]))
         errors = {
-            "z": pose.log_z_loss(told.log_z, placed[:, 2]),
-            "rot": pose.rotation_loss(told.rotations, rotations),
+            "z": pose.log_z_loss(decoded.log_z, placed[:, 2]),
+            "rot": pose.rotation_loss(decoded.rotations, rotations),
             "off": pose.offset_loss(rows["offsets"], boxes, projected_px(placed, camera) / size, true),
-            "t": pose.translation_loss(told.translations_m, placed),
+            "t": pose.translation_loss(decoded.translations_m, placed),
         }
         if self.uncertainty:
             errors["z"] = pose.by_uncertainty(errors["z"], rows["log_sigma_z"][:, 0])
@@ -183,5 +183,5 @@ def _camera(delta: Tensor, targets: Targets, size_wh: tuple[int, int], size: Ten
 
 
 def _keypoints(points: Tensor, boxes: Tensor, targets: Tensor) -> Tensor:
-    placed, told = pose.keypoint_losses(points.reshape(*targets.shape), boxes, targets)
-    return (placed + told).sum()
+    position, visibility = pose.keypoint_losses(points.reshape(*targets.shape), boxes, targets)
+    return (position + visibility).sum()

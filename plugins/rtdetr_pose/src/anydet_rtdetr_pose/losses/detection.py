@@ -14,14 +14,14 @@ from anydet_rtdetr_pose.box_iou import iou_and_giou
 VARIFOCAL_ALPHA, FOCAL_ALPHA, GAMMA = 0.75, 0.25, 2.0
 
 
-def varifocal_weights(shares: Tensor, scores: Tensor) -> Tensor:
+def varifocal_weights(probabilities: Tensor, scores: Tensor) -> Tensor:
     """(...,) weights of a varifocal loss.
 
     Args:
-        shares: what the model says, in 0..1, without gradient.
+        probabilities: predicted, in 0..1, without gradient.
         scores: what it should say: the IoU of a query that found its object in that object's class, else 0.
     """
-    return torch.where(scores > 0, scores, VARIFOCAL_ALPHA * shares**GAMMA)
+    return torch.where(scores > 0, scores, VARIFOCAL_ALPHA * probabilities**GAMMA)
 
 
 def weighted_cross_entropy(logits: Tensor, scores: Tensor, weights: Tensor) -> Tensor:
@@ -37,14 +37,14 @@ def varifocal_loss(logits: Tensor, scores: Tensor) -> Tensor:
 
 def focal_loss(logits: Tensor, found: Tensor) -> Tensor:
     """Sum over all classes of all queries; ``found`` is 1 in the class of a found object, else 0."""
-    shares = logits.sigmoid()
+    probabilities = logits.sigmoid()
     entropy = binary_cross_entropy_with_logits(logits, found, reduction="none")
-    missed = shares * (1 - found) + (1 - shares) * found
+    missed = probabilities * (1 - found) + (1 - probabilities) * found
     return ((FOCAL_ALPHA * found + (1 - FOCAL_ALPHA) * (1 - found)) * entropy * missed**GAMMA).sum()
 
 
 def box_l1_loss(boxes: Tensor, targets: Tensor) -> Tensor:
-    """Sum of distances of (M, 4) centers and sizes in shares."""
+    """Sum of distances of (M, 4) normalized centers and sizes."""
     return (boxes - targets).abs().sum()
 
 

@@ -28,7 +28,7 @@ def rotation_loss(rotations: Tensor, targets: Tensor) -> Tensor:
 
 
 def translation_loss(translations_m: Tensor, targets_m: Tensor) -> Tensor:
-    """(M,) L1 distances of (M, 3) in shares of the true depth."""
+    """(M,) L1 distances of (M, 3) relative to the true depth."""
     return (translations_m - targets_m).abs().sum(dim=-1) / targets_m[:, 2]
 
 
@@ -39,8 +39,8 @@ def offset_loss(offsets: Tensor, boxes: Tensor, centers: Tensor, target_boxes: T
 
     Args:
         offsets: (M, 2) in sides of ``boxes``.
-        boxes: (M, 4) predicted, center and size in shares.
-        centers: (M, 2) true projected centers in shares.
+        boxes: (M, 4) predicted, normalized center and size.
+        centers: (M, 2) true normalized projected centers.
         target_boxes: (M, 4) true ones.
     """
     fixed = boxes.detach()
@@ -58,16 +58,16 @@ def keypoint_losses(points: Tensor, boxes: Tensor, targets: Tensor) -> tuple[Ten
 
     Args:
         points: (M, K, 3) x, y from the box center in sides of ``boxes``, and a logit.
-        boxes: (M, 4) predicted, center and size in shares.
-        targets: (M, K, 3) x, y in shares, and visibility 0, 1, 2.
+        boxes: (M, 4) predicted, normalized center and size.
+        targets: (M, K, 3) normalized x, y, and visibility 0, 1, 2.
     """
     labeled = (targets[..., 2] > 0).to(points.dtype)
     fixed = boxes.detach()[:, None]
     sides = fixed[..., 2:].clamp(min=_SMALLEST_SIDE)
     away = (points[..., :2] - (targets[..., :2] - fixed[..., :2]) / sides).abs().sum(dim=-1)
     placed = (away * labeled).sum(dim=-1) / labeled.sum(dim=-1).clamp(min=1)
-    told = binary_cross_entropy_with_logits(points[..., 2], labeled, reduction="none").mean(dim=-1)
-    return placed, told
+    visibility = binary_cross_entropy_with_logits(points[..., 2], labeled, reduction="none").mean(dim=-1)
+    return placed, visibility
 
 
 def by_uncertainty(errors: Tensor, log_scales: Tensor) -> Tensor:
