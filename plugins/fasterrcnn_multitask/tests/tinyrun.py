@@ -35,7 +35,7 @@ def tiny_run(folder: Path, *, images: int = 4, options: dict[str, Any] | None = 
         settings=TrainSettings(**(settings | keys)),
         paths=RunPaths.of_folder(folder),
         options=TINY | (options or {}),
-        plugins=Plugins(only=["fasterrcnn_multitask"]),
+        plugins=Plugins(only=["fasterrcnn_multitask", "delftbikes"]),
     )
 
 
