@@ -2,7 +2,7 @@
 # From a data set to a number, with the detector that also tells poses:
 # train 50 steps, predict 20 images with the checkpoint, check the file, evaluate it.
 #
-#   sh docs/examples/rtdetr_pose.sh                        on scenes of posed solids, made first
+#   sh docs/examples/rtdetr_pose.sh                        on scenes of posed solids, made first (anydet-bop)
 #   sh docs/examples/rtdetr_pose.sh data/coco128 runs/coco128
 #
 # DATASET is any data set that anydet reads; all that is written lies in OUT, which must be new.

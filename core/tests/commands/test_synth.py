@@ -12,6 +12,7 @@ from anydet.cli import main
 from anydet.commands.synth import command
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.plugins.manager import Plugins
 
 
 def synth(*arguments):
@@ -36,6 +37,19 @@ def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     run = synth("--scene", "segmentation", "--format", "yolo", "--out", tmp_path / "new")
     assert run.exit_code == 2
     assert "--scene segmentation cannot be written as yolo, only class-masks" in run.stderr
+
+
+def test_installed_scenes_are_listed_and_others_name_their_package(tmp_path):
+    core_only = Plugins(())
+    shown = CliRunner().invoke(main, ["synth", "--help"], obj=core_only).output
+    listed = shown.split("Scenes, with the formats they are written in:\n")[1].split("\n\n")[0]
+    assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == ["shapes", "segmentation"]
+    assert "[yolo|coco]" in listed
+    arguments = ["synth", "--scene", "pose", "--out", str(tmp_path / "new")]
+    run = CliRunner().invoke(main, arguments, obj=core_only)
+    assert run.exit_code == 1
+    assert "no scene called 'pose' (known: segmentation, shapes)" in run.stderr
+    assert "pip install anydet-bop" in run.stderr
 
 
 def test_shapes_have_no_number_of_objects_to_choose(tmp_path):

@@ -10,10 +10,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from anydet.data.opening import open_dataset
 from anydet.errors import PluginError, UnsupportedError
-from anydet.plugins import AdapterSpec, CommandSpec, EngineSpec, ViewSpec, hookimpl
+from anydet.plugins import AdapterSpec, CommandSpec, EngineSpec, SceneSpec, ViewSpec, hookimpl
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
+from anydet.plugins.scenes import build_scenes, write_scenes
 from anydet.plugins.specs import API_VERSION
 from anydet.types import AdapterSettings
 
@@ -362,3 +364,53 @@ def test_finding_plugins_imports_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def scene_spec(name="rain", **changes):
+    return SceneSpec(name, "plugin_wet:Silent", **{"writers": {"yolo": "plugin_wet:Silent"}, **changes})
+
+
+def test_scenes_are_registered_beside_those_of_core(plugin):
+    plugins = Plugins([plugin("wet", **registers(scene_spec(), kind="scenes"))])
+    assert list(plugins.specs("scenes")) == ["shapes", "segmentation", "rain"]
+    assert plugins.status[0].provides == ("scene rain",)
+    assert plugins.import_object(plugins.spec("scenes", "rain").writers["yolo"], "rain") is Silent
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"writers": {}}, "scenes 'rain' have no writers"),
+        ({"writers": {"yolo": "write"}}, "yolo writer of 'rain' is not 'package.module:attribute': 'write'"),
+    ],
+)
+def test_scenes_without_a_writer_that_can_be_imported_are_refused(plugin, changes, reason):
+    row = only_row(plugin("wet", **registers(scene_spec(**changes), kind="scenes")))
+    assert (row.state, row.reason) == ("failed", reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "package"),
+    [
+        ("scenes", "bikes", "anydet-delftbikes"),
+        ("scenes", "pose", "anydet-bop"),
+        ("evaluators", "delftbikes", "anydet-delftbikes"),
+        ("evaluators", "presence", "anydet-delftbikes"),
+        ("datasets", "bop", "anydet-bop"),
+        ("adapters", "rtdetr_pose", "anydet-rtdetr-pose"),
+    ],
+)
+def test_what_is_not_installed_names_its_package(kind, name, package):
+    with pytest.raises(PluginError, match=f"pip install {package},"):
+        Plugins(()).spec(kind, name)
+
+
+def test_every_scene_of_core_is_built_and_written_in_each_of_its_formats(tmp_path):
+    plugins = Plugins(())
+    for name, spec in plugins.specs("scenes").items():
+        for layout in spec.writers:
+            out = tmp_path / name / layout
+            scenes = build_scenes(plugins, name, count=2, seed=1, image_wh=(48, 32), split="train")
+            written = []
+            write_scenes(plugins, name, scenes, out, layout=layout, report=written.append)
+            assert len(open_dataset(out, "train")) == sum(written) == 2, (name, layout)

@@ -32,3 +32,11 @@ def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     run = synth("--scene", "bikes", "--format", "yolo", "--out", tmp_path / "new")
     assert run.exit_code == 2
     assert "--scene bikes cannot be written as yolo, only delftbikes, coco" in run.stderr
+
+
+def test_as_coco_bicycles_have_boxes_and_states(tmp_path):
+    run = synth("--scene", "bikes", "--format", "coco", "--out", tmp_path / "new", "--images", 2)
+    assert run.exit_code == 0, run.output
+    for here, there in zip(open_dataset(tmp_path / "new"), SyntheticBikes(2), strict=True):
+        assert np.array_equal(here.labels.boxes_xywh_px, there.labels.boxes_xywh_px)
+        assert np.array_equal(here.labels.states, there.labels.states)

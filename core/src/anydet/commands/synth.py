@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from anydet.data.scenes.kinds import SCENES
+from anydet.commands.completion import complete_names, plugins_of
 
-_DEFAULTS = ", ".join(f"{next(iter(kind.writers))} for {name}" for name, kind in SCENES.items())
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+
+
+class SynthCommand(click.Command):
+    """Lists the installed kinds of scenes in its help."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the kinds of scenes, then the options."""
+        rows = []
+        for name, spec in plugins_of(ctx).specs("scenes").items():
+            objects = ", takes --objects" * spec.takes_objects
+            rows.append((name, f"{spec.summary}.  [{'|'.join(spec.writers)}{objects}]"))
+        with formatter.section("Scenes, with the formats they are written in"):
+            formatter.write_dl(rows)
+        super().format_options(ctx, formatter)
+
+
+def complete_layouts(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Formats that scenes of the named kind, or of any, are written in."""
+    specs = plugins_of(ctx).specs("scenes")
+    chosen = specs.get(ctx.params.get("scene", ""))
+    layouts = {layout for spec in ([chosen] if chosen else specs.values()) for layout in spec.writers}
+    return sorted(layout for layout in layouts if layout.startswith(incomplete))
 
 
 def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, int]:
@@ -20,6 +44,7 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
 
 
 @click.command(
+    cls=SynthCommand,
     short_help="Write synthetic scenes as a data set.",
     epilog=(
         "\b\n"
@@ -41,22 +66,27 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the scenes.")
 @click.option(
     "--scene",
-    type=click.Choice(list(SCENES)),
-    default=next(iter(SCENES)),
+    metavar="NAME",
+    default="shapes",
     show_default=True,
-    help="Kind of scene, see above.",
+    shell_complete=complete_names("scenes"),
+    help="Kind of scenes, see above.",
 )
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(sorted({layout for kind in SCENES.values() for layout in kind.writers})),
-    help=f"Format of the data set.  [default: {_DEFAULTS}]",
+    metavar="NAME",
+    shell_complete=complete_layouts,
+    help="Format of the data set.  [default: the first of the scenes' formats]",
 )
 @click.option(
-    "--objects", type=click.IntRange(min=1), help="Maximum of objects in a pose scene.  [default: 4]"
+    "--objects", type=click.IntRange(min=1), help="Maximum of objects in a scene, for scenes that take it."
 )
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
+@click.pass_obj
 def command(
+    plugins: Plugins,
+    /,
     *,
     out: Path,
     images: int,
@@ -70,31 +100,24 @@ def command(
     """Write synthetic scenes with exact ground truth as a data set.
 
     Scene i of a seed does not depend on the number of scenes. Either the whole folder is written or nothing.
-
-    shapes: colored shapes on textured backgrounds. COCO holds boxes, masks and keypoints, YOLO boxes.
-
-    bikes: bicycles of 22 parts that are intact, damaged, absent or occluded. With DelftBikes, further splits
-    can be added to the folder.
-
-    segmentation: shapes with a class for each pixel, and for the image the class that covers most of it.
-    Further splits can be added to the folder.
-
-    pose: textured solids with rotation, translation, masks, depth, camera and models. With BOP, further
-    splits can be added to the folder; YOLO stores poses in sidecars.
+    Formats that keep splits in folders of their own take further splits into the same folder.
     """
     from anydet.commands.progress import progress
+    from anydet.plugins.scenes import build_scenes, write_scenes
 
-    kind = SCENES[scene]
-    layout = layout or next(iter(kind.writers))
-    if layout not in kind.writers:
+    spec = plugins.spec("scenes", scene)
+    layout = layout or next(iter(spec.writers))
+    if layout not in spec.writers:
         raise click.UsageError(
-            f"--scene {scene} cannot be written as {layout}, only {', '.join(kind.writers)}"
+            f"--scene {scene} cannot be written as {layout}, only {', '.join(spec.writers)}"
         )
-    if objects is not None and not kind.takes_objects:
+    if objects is not None and not spec.takes_objects:
         raise click.UsageError(f"--scene {scene} has no --objects")
-    dataset = kind.make(images, seed, size, split, objects)
+    dataset = build_scenes(
+        plugins, scene, count=images, seed=seed, image_wh=size, split=split, most_objects=objects
+    )
     with progress("rendering", images) as report:
-        kind.write(dataset, out, layout, report)
+        write_scenes(plugins, scene, dataset, out, layout=layout, report=report)
     click.echo(out)
     click.echo(f"{images} images of split {split!r}, {layout.upper()} layout; next:", err=True)
-    click.echo(f"  {kind.next_step.format(out=out, split=split)}", err=True)
+    click.echo(f"  {spec.next_step.format(out=out, split=split)}", err=True)

@@ -70,19 +70,26 @@ def open_dataset(
         DatasetError: that lists what is there and which formats were tried.
     """
     from anydet.data.dataset.protocols import ScannableFormat
+    from anydet.data.known_formats import check_installed
 
     path = Path(path)
     formats = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
+    names = [listed.name for listed in formats]
     for listed in formats:
         known = listed.load() if isinstance(listed, DeferredFormat) else listed
         if known.matches(path):
+            # The last format takes any folder with images, and COCO any JSON file: without this look, labels
+            # of a format that is not installed would be dropped or misread.
+            if known.name == BUILTIN[-1][0] or path.is_file():
+                check_installed(path, names)
             fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
             return fast.open(path, split, images)
+    check_installed(path, names)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(
-        f"{path}: not a data set of a known format ({', '.join(f.name for f in formats)}); "
+        f"{path}: not a data set of a known format ({', '.join(names)}); "
         f"found {', '.join(found) or 'an empty folder'}",
         fix="see 'anydet export-predictions --help' for the layouts it reads",
     )

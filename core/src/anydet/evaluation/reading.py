@@ -17,6 +17,8 @@ from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
 from anydet.evaluation.image_subset import take_images
+from anydet.plugins.formats import installed_formats
+from anydet.plugins.manager import Plugins
 from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, GroundTruthColumns
 
@@ -147,7 +149,11 @@ def prediction_files(predictions: PredictionPaths) -> list[Path]:
 
 
 def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | None) -> Dataset:
-    opened = open_dataset(dataset, split, scanner=scanner) if isinstance(dataset, str | Path) else dataset
+    if isinstance(dataset, str | Path):
+        formats = installed_formats(Plugins.from_env())
+        opened = open_dataset(dataset, split, formats=formats, scanner=scanner)
+    else:
+        opened = dataset
     if opened.source == "none":
         raise EvaluationError(
             f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labeled data set"

@@ -15,6 +15,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    SceneSpec,
     TTTMethodSpec,
     ViewSpec,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetSpec",
     "EngineSpec",
     "EvaluatorSpec",
+    "SceneSpec",
     "TTTMethodSpec",
     "ViewSpec",
     "hookimpl",

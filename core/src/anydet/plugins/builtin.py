@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from anydet.data.opening import BUILTIN
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import AdapterSpec, CommandSpec, DatasetSpec, EngineSpec, EvaluatorSpec, ViewSpec
+from anydet.plugins.specs import (
+    AdapterSpec,
+    CommandSpec,
+    DatasetSpec,
+    EngineSpec,
+    EvaluatorSpec,
+    SceneSpec,
+    ViewSpec,
+)
 
 _EVALUATORS = (
     ("coco", "coco:coco_box_evaluator", "the 12 COCO numbers of boxes"),
@@ -56,6 +64,32 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The formats of ``anydet.data``, in the order in which they are tried."""
     for name, factory, summary in BUILTIN:
         register(DatasetSpec(name, factory, summary))
+
+
+@hookimpl
+def register_scenes(register: Callable[[SceneSpec], None]) -> None:
+    """The scenes of ``anydet.data.scenes``."""
+    register(
+        SceneSpec(
+            "shapes",
+            "anydet.data.scenes.shape_scenes:SyntheticDataset",
+            "colored shapes on textured backgrounds: COCO has boxes, masks and keypoints, YOLO boxes",
+            writers={
+                "yolo": "anydet.data.writing.yolo:write_yolo",
+                "coco": "anydet.data.scenes.shape_scenes:write_coco_shapes",
+            },
+            next_step="anydet export-predictions --adapter toy --dataset {out} --output predictions.json",
+        )
+    )
+    register(
+        SceneSpec(
+            "segmentation",
+            "anydet.data.scenes.mask_scenes:SyntheticMasks",
+            "shapes with a class for each pixel, and for the image the class that covers most of it",
+            writers={"class-masks": "anydet.data.writing.class_masks:write_class_masks"},
+            next_step="anydet train --adapter adaptivestream --dataset {out} --split {split}",
+        )
+    )
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    SceneSpec,
     TTTMethodSpec,
     ViewSpec,
 )
@@ -40,6 +41,11 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
 @hookspec
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """Call ``register(DatasetSpec(...))`` once per data set format."""
+
+
+@hookspec
+def register_scenes(register: Callable[[SceneSpec], None]) -> None:
+    """Call ``register(SceneSpec(...))`` once per kind of synthetic scenes."""
 
 
 @hookspec

@@ -17,6 +17,7 @@ import pluggy
 from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
 from anydet.plugins.discovery import InstalledPoint, find_points
+from anydet.plugins.packages import package_of
 from anydet.plugins.specs import (
     API_VERSION,
     CAPABILITIES,
@@ -25,6 +26,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    SceneSpec,
     Spec,
     TTTMethodSpec,
     ViewSpec,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[Spec]] = {
     "adapters": AdapterSpec,
     "datasets": DatasetSpec,
+    "scenes": SceneSpec,
     "engines": EngineSpec,
     "evaluators": EvaluatorSpec,
     "views": ViewSpec,
@@ -143,7 +146,7 @@ class Plugins:
             f"no {_noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
             + did_you_mean(name, list(known))
             + (f"; failed to load: {broken}" if broken else ""),
-            fix=f"pip install anydet-{name.replace('_', '-')}, then run 'anydet adapters list'",
+            fix=f"pip install {package_of(kind, name)}, then run 'anydet adapters list'",
         )
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
@@ -153,7 +156,13 @@ class Plugins:
 
     def load(self, kind: str, name: str) -> Any:
         """Import what a spec's ``factory`` names; raises ``PluginError`` with what the import said."""
-        return self._import(self.spec(kind, name))
+        return self.import_object(self.spec(kind, name).factory, name)
+
+    def import_object(self, path: str, name: str) -> Any:
+        """Import ``module:attribute`` for what is registered as ``name``; raises as ``load``."""
+        module, _, attribute = path.partition(":")
+        with self._foreign(f"{name!r} cannot be imported from {path}"):
+            return getattr(importlib.import_module(module), attribute)
 
     def settings(
         self,
@@ -278,8 +287,15 @@ class Plugins:
             raise PluginError(f"register_{kind} takes {spec_type.__name__}, got {type(spec).__name__}")
         if spec.api != API_VERSION:
             raise PluginError(f"{spec.name!r} speaks API {spec.api}, this anydet speaks {API_VERSION}")
-        if not re.fullmatch(r"[\w.]+:\w+", spec.factory):
-            raise PluginError(f"factory of {spec.name!r} is not 'package.module:attribute': {spec.factory!r}")
+        writers = spec.writers if isinstance(spec, SceneSpec) else {}
+        for role, path in (
+            ("factory", spec.factory),
+            *((f"{name} writer", w) for name, w in writers.items()),
+        ):
+            if not re.fullmatch(r"[\w.]+:\w+", path):
+                raise PluginError(f"{role} of {spec.name!r} is not 'package.module:attribute': {path!r}")
+        if isinstance(spec, SceneSpec) and not writers:
+            raise PluginError(f"scenes {spec.name!r} have no writers")
         taken = {**self._specs[kind], **{s.name: s for s in found}}
         if spec.name in taken:
             owner = self._owners.get((kind, spec.name), "the same plugin")
@@ -289,11 +305,6 @@ class Plugins:
             raise PluginError(
                 f"{spec.name!r} declares unknown capabilities {unknown}; known: {list(CAPABILITIES)}"
             )
-
-    def _import(self, spec: Spec) -> Any:
-        module, _, attribute = spec.factory.partition(":")
-        with self._foreign(f"{spec.name!r} cannot be imported from {spec.factory}"):
-            return getattr(importlib.import_module(module), attribute)
 
     @contextmanager
     def _foreign(self, problem: str) -> Iterator[None]:

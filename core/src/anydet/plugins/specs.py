@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 API_VERSION = 1
 
@@ -53,6 +54,22 @@ CAPABILITIES = {
 @dataclass(frozen=True, slots=True)
 class DatasetSpec(Spec):
     """A data set format: ``factory`` names a ``data.DatasetFormat``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneSpec(Spec):
+    """A kind of synthetic scenes: ``factory(count, seed, image_wh, split)`` gives a ``data.Dataset``.
+
+    Attributes:
+        writers: data set format -> ``module:function``, called with data set, folder, split and ``report``,
+            a function to call with 1 after each image; the first is the default.
+        next_step: command to type after writing; ``{out}`` and ``{split}`` are filled in.
+        takes_objects: whether ``factory`` takes ``most_objects``, the maximum of objects in a scene.
+    """
+
+    writers: Mapping[str, str] = field(default_factory=dict)
+    next_step: str = "anydet check-dataset {out} --split {split}"
+    takes_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

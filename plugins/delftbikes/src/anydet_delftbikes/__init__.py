@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from anydet.plugins import DatasetSpec, EvaluatorSpec, hookimpl
+from anydet.plugins import DatasetSpec, EvaluatorSpec, SceneSpec, hookimpl
 
 
 @hookimpl
@@ -32,5 +32,21 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
             "presence",
             "anydet_delftbikes.evaluation.presence:presence_evaluator",
             "which parts an image has: AP, AUROC, accuracy beside the majority's",
+        )
+    )
+
+
+@hookimpl
+def register_scenes(register: Callable[[SceneSpec], None]) -> None:
+    """The scenes ``bikes``."""
+    register(
+        SceneSpec(
+            "bikes",
+            "anydet_delftbikes.scenes.dataset:SyntheticBikes",
+            "bicycles of 22 parts that are intact, damaged, absent or occluded",
+            writers={
+                "delftbikes": "anydet_delftbikes.writing:write_delftbikes",
+                "coco": "anydet.data.writing.coco:write_coco",
+            },
         )
     )
