@@ -98,3 +98,50 @@ def test_the_workspace_lists_every_package():
     for plugin in PLUGINS:
         assert f"-e plugins/{plugin.name}" in makefile
         assert settings.count(f'"anydet_{plugin.name}"') >= 3, f"the import rules do not name {plugin.name}"
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Which module of ours imports which; imports for types alone and those in bodies count too."""
+    import grimp
+
+    packages = [
+        path.name for plugin in PLUGINS for path in (plugin / "src").glob("anydet_*") if path.is_dir()
+    ]
+    graph = grimp.build_graph("anydet", *packages, include_external_packages=False, cache_dir=None)
+    return {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other: Tarjan's strongly connected components of more than one."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    open_ones: list[str] = []
+    found = []
+
+    def visit(name: str) -> None:
+        number[name] = lowest[name] = len(number)
+        open_ones.append(name)
+        for other in sorted(graph[name]):
+            if other not in number:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in open_ones:
+                lowest[name] = min(lowest[name], number[other])
+        if lowest[name] == number[name]:
+            at = open_ones.index(name)
+            group = sorted(open_ones[at:])
+            del open_ones[at:]
+            if len(group) > 1:
+                found.append(group)
+
+    for name in sorted(graph):
+        if name not in number:
+            visit(name)
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    graph = module_graph()
+    assert len(graph) > 200
+    assert circles(graph) == []

@@ -30,8 +30,8 @@ def lines(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("decoder", ["plain", "skip"])
-def test_four_images_are_learned_by_heart(decoder, tmp_path):
+@pytest.mark.parametrize("decoder", [pytest.param("plain", marks=pytest.mark.soak), "skip"])
+def test_four_images_are_overfitted(decoder, tmp_path):
     """Loss far under chance, masks and classes right: gradients reach everything they must."""
     _, result = train(tmp_path, decoder=decoder, epochs=80, batch_size=4, val_every=0, lr=3e-3, seed=1)
     last = lines(tmp_path / "train_metrics.jsonl")[-1]

@@ -366,7 +366,7 @@ def test_real_annotations_are_those_that_pycocotools_reads(coco128, capsys):
 
 
 @pytest.mark.slow
-def test_five_thousand_images_open_in_well_under_two_seconds(tmp_path):
+def test_five_thousand_images_open_in_few_times_what_parsing_takes(tmp_path):
     import time
 
     ring = [float(i % 97) for i in range(60)]
@@ -376,7 +376,12 @@ def test_five_thousand_images_open_in_well_under_two_seconds(tmp_path):
     ]
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 640, "height": 480} for i in range(5000)]
     document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "x"}]}
-    (tmp_path / "instances.json").write_text(json.dumps(document))
-    start = time.perf_counter()
-    assert len(open_dataset(tmp_path / "instances.json").ground_truth()) == 36_000
-    assert time.perf_counter() - start < 2
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(document))
+    # CPU time beside CPU time of the same process: how fast or busy the machine is does not matter
+    start = time.process_time()
+    json.loads(path.read_text())
+    parsed = time.process_time()
+    assert len(open_dataset(path).ground_truth()) == 36_000
+    opened = time.process_time()
+    assert opened - parsed < 8 * (parsed - start)

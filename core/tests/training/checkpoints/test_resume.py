@@ -111,20 +111,23 @@ train(lambda run: GridTask(run.dataset.classes, keys["options"]), run, [Kill()])
 """
 
 
-@pytest.mark.slow
-def test_a_run_killed_at_a_random_step_and_resumed_ends_with_the_same_bits(tmp_path):
-    """SIGKILL mid-epoch, twice, worker processes included."""
+@pytest.mark.parametrize(
+    "kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.soak)]
+)
+def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(tmp_path, kills):
+    """SIGKILL mid-epoch, worker processes included."""
 
     def run(folder: Path, kill_at: int, mode: str) -> int:
         command = [sys.executable, "-c", SCRIPT, str(folder), str(kill_at), mode]
         path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}).returncode
 
-    first, second = sorted(random.sample(range(3, 9), 2))  # after the first checkpoint
-    assert run(tmp_path / "whole", -1, "new") == 0
-    assert run(tmp_path / "killed", first, "new") == -signal.SIGKILL
-    assert run(tmp_path / "killed", second, "resume") == -signal.SIGKILL
+    # after the first checkpoint
+    for number, step in enumerate(sorted(random.sample(range(3, 9), kills))):
+        assert run(tmp_path / "killed", step, "resume" if number else "new") == -signal.SIGKILL
     assert run(tmp_path / "killed", -1, "resume") == 0
+    keys = EVERYTHING | SCHEDULES["onecycle"] | {"num_workers": 2, "save_every": 2}
+    train_tiny(tmp_path / "whole", **keys)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -16,8 +16,6 @@ from core.tests.training.tinytask import train_tiny
 
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 
-pytestmark = pytest.mark.slow
-
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
@@ -53,13 +51,14 @@ def torchrun(tmp_path: Path, *words: str, processes: int = 2) -> subprocess.Comp
     ]
     path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=180)
+    return subprocess.run(command, check=False, env=env, capture_output=True, text=True)
 
 
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
     done = torchrun(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -74,6 +73,7 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
     assert all(torch.allclose(both[key], alone[key], atol=1e-4) for key in alone)
 
 
+@pytest.mark.soak
 def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
     done = torchrun(tmp_path, "late")
     assert done.returncode == 0, done.stderr
@@ -82,6 +82,7 @@ def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
     assert [line["step"] for line in read(tmp_path / "run" / "val_metrics.jsonl")] == [1]
 
 
+@pytest.mark.soak
 def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_path):
     died = torchrun(tmp_path, "die")
     assert died.returncode != 0
@@ -94,6 +95,7 @@ def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_
     assert steps == list(range(1, 15))
 
 
+@pytest.mark.slow
 def test_sigterm_at_one_process_stops_all_of_them_with_everything_saved(tmp_path):
     stopped = torchrun(tmp_path, "term")
     assert stopped.returncode != 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 
 import pytest
@@ -97,12 +98,16 @@ def test_messages_stay_as_they_are_written():
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_step_costs_microseconds(terminal):
+def test_a_step_costs_little_beside_writing_its_line(terminal):
     display, _ = display_of(terminal=terminal)
     display.start(2000)
-    start = time.perf_counter()
+    # CPU time beside CPU time of the same process: how fast or busy the machine is does not matter
+    start = time.process_time()
+    for step in range(1, 2001):
+        json.dumps(line(step, 0))
+    written = time.process_time()
     for step in range(1, 2001):
         display.step(line(step, 0))
-    each = (time.perf_counter() - start) / 2000
+    shown = time.process_time()
     display.close()
-    assert each < 5e-4, f"{each * 1e6:.0f} us"
+    assert shown - written < 50 * (written - start)
