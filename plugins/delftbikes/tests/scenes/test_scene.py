@@ -24,13 +24,13 @@ from anydet_delftbikes.scenes.scene import (
     build_scene,
     paint_scene,
 )
-from anydet_delftbikes.scenes.strokes import cover, look
+from anydet_delftbikes.scenes.strokes import coverage, look
 
 SCENES = [build_scene(5, index) for index in range(40)]
 WHOLE = replace(
     build_scene(5, 0, (200, 150)),
     drawn=dict.fromkeys(PARTS, INTACT),
-    covers=(),
+    occluders=(),
     hidden=frozenset(),
     unboxed=frozenset(),
 )
@@ -90,7 +90,7 @@ def test_damage_shows_within_the_box_of_the_damaged_part(part):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_boxes_are_tight_around_what_is_drawn(part):
-    mask = np.asarray(cover(WHOLE.marks(part), WHOLE.size_wh)) > 0
+    mask = np.asarray(coverage(WHOLE.strokes(part), WHOLE.size_wh)) > 0
     rows, columns = np.nonzero(mask)
     x, y, width, height = box_of(WHOLE, part)
     assert abs(columns.min() - x) <= 3
@@ -99,19 +99,19 @@ def test_boxes_are_tight_around_what_is_drawn(part):
     assert abs(rows.max() + 1 - y - height) <= 3
 
 
-def test_what_is_occluded_lies_under_the_covers_and_the_rest_does_not():
+def test_what_is_occluded_lies_under_the_occluders_and_the_rest_does_not():
     for scene in SCENES:
-        covered = np.asarray(cover(scene.covers, scene.size_wh)) > 0
+        covered = np.asarray(coverage(scene.occluders, scene.size_wh)) > 0
         for part in PARTS:
-            mask = np.asarray(cover(scene.marks(part), scene.size_wh)) > 0
+            mask = np.asarray(coverage(scene.strokes(part), scene.size_wh)) > 0
             share = covered[mask].mean()
             assert share >= HIDDEN if scene.state(part) == OCCLUDED else share <= SEEN
 
 
-def test_covers_change_pixels_only_where_they_are():
-    scene = next(scene for scene in SCENES if scene.covers)
-    there = changed(scene, replace(scene, covers=()))
-    covered = np.asarray(cover(scene.covers, scene.size_wh)) > 0
+def test_occluders_change_pixels_only_where_they_are():
+    scene = next(scene for scene in SCENES if scene.occluders)
+    there = changed(scene, replace(scene, occluders=()))
+    covered = np.asarray(coverage(scene.occluders, scene.size_wh)) > 0
     near = np.pad(covered, 3)
     grown = np.any([np.roll(near, (a, b), (0, 1)) for a in range(-3, 4) for b in range(-3, 4)], axis=0)[
         3:-3, 3:-3
@@ -164,8 +164,8 @@ def test_nothing_is_mounted_on_a_steer_that_is_not_there():
 
 
 def test_bicycles_look_both_ways_and_have_frames_of_several_kinds():
-    backs = [scene.marks("back_wheel")[0].points[0, 0] for scene in SCENES]
-    fronts = [scene.marks("front_wheel")[0].points[0, 0] for scene in SCENES]
+    backs = [scene.strokes("back_wheel")[0].points[0, 0] for scene in SCENES]
+    fronts = [scene.strokes("front_wheel")[0].points[0, 0] for scene in SCENES]
     assert {bool(a < b) for a, b in zip(backs, fronts, strict=True)} == {True, False}
     assert len({scene.bicycle.step for scene in SCENES}) == 3
     assert len({scene.bicycle.paint.frame for scene in SCENES}) > 30

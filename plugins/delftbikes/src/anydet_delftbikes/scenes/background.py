@@ -8,12 +8,14 @@ from PIL import Image
 from anydet.data.scenes.textures import background
 from anydet.types import FloatArray, Size
 from anydet_delftbikes.scenes.curves import box, ellipse
-from anydet_delftbikes.scenes.strokes import Color, Mark, cover, draw
+from anydet_delftbikes.scenes.strokes import Color, Stroke, coverage, draw
 
 _SHADOW = 0.62
 
 
-def paint_scenery(rng: np.random.Generator, size_wh: Size, ground: FloatArray, samples: int) -> Image.Image:
+def paint_background(
+    rng: np.random.Generator, size_wh: Size, ground: FloatArray, samples: int
+) -> Image.Image:
     """A canvas ``samples`` times as large as the picture.
 
     Args:
@@ -29,18 +31,18 @@ def paint_scenery(rng: np.random.Generator, size_wh: Size, ground: FloatArray, s
     picture = Image.fromarray(wall.round().astype(np.uint8)).resize((width * samples, height * samples))
     draw(picture, _clutter(rng, size_wh, horizon), samples)
     center, reach = ground.mean(axis=0) * samples, float(np.ptp(ground[:, 0])) * samples
-    shadow = cover([Mark(ellipse(center, (0.8 * reach, 0.05 * reach)), (0, 0, 0))], picture.size)
+    shadow = coverage([Stroke(ellipse(center, (0.8 * reach, 0.05 * reach)), (0, 0, 0))], picture.size)
     return Image.composite(picture.point(lambda value: value * _SHADOW), picture, shadow)
 
 
-def _clutter(rng: np.random.Generator, size_wh: Size, horizon: int) -> list[Mark]:
+def _clutter(rng: np.random.Generator, size_wh: Size, horizon: int) -> list[Stroke]:
     """Panels and posts on the wall, up to four."""
     width, _ = size_wh
-    marks = []
+    strokes = []
     for _ in range(rng.integers(5)):
         level = int(rng.integers(100, 210))
         color: Color = (level, level + int(rng.integers(-8, 9)), level + int(rng.integers(-12, 13)))
         size = (rng.uniform(0.03, 0.25) * width, rng.uniform(0.2, 1.2) * horizon)
         place = (rng.uniform(0, width), horizon - size[1] / 2)
-        marks.append(Mark(box(place, size), color, inked=bool(rng.integers(2))))
-    return marks
+        strokes.append(Stroke(box(place, size), color, inked=bool(rng.integers(2))))
+    return strokes

@@ -13,7 +13,7 @@ import numpy as np
 
 from anydet.types import FloatArray
 from anydet_delftbikes.scenes.curves import near, path, ring
-from anydet_delftbikes.scenes.strokes import Color, Mark
+from anydet_delftbikes.scenes.strokes import Color, Stroke
 
 STEEL: Color = (176, 180, 186)
 RUBBER: Color = (44, 44, 48)
@@ -100,7 +100,7 @@ class Bicycle:
         """End of the rack, which holds light and reflector."""
         return np.array([-self.radius - 0.03, -0.7])
 
-    def frame(self) -> list[Mark]:
+    def frame(self) -> list[Stroke]:
         """What is always there: tubes, cranks, rack."""
         top, bottom = self.head
         joint = near(top, 0.01, 0.04)
@@ -115,11 +115,11 @@ class Bicycle:
         ]
         rack = [path(self.seat_cluster, self.rack), path(self.rack, near(self.rack, -0.05, 0.3))]
         front, back = self.pedals
-        chainring = [Mark(ring(self.crank, 0.075), STEEL, 0.018), Mark(path(front, back), STEEL, 0.026)]
+        chainring = [Stroke(ring(self.crank, 0.075), STEEL, 0.018), Stroke(path(front, back), STEEL, 0.026)]
         bars = [*rack, path(near(top, 0.02, 0.08), near(bottom, 0.06, -0.09))]
         return (
-            [Mark(bar, RUBBER, 0.016) for bar in bars]
-            + [Mark(tube, self.paint.frame, 0.034) for tube in tubes]
+            [Stroke(bar, RUBBER, 0.016) for bar in bars]
+            + [Stroke(tube, self.paint.frame, 0.034) for tube in tubes]
             + chainring
         )
 

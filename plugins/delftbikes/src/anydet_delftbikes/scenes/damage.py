@@ -11,7 +11,7 @@ import numpy as np
 from anydet.types import FloatArray
 from anydet_delftbikes.scenes.bicycle import Bicycle
 from anydet_delftbikes.scenes.curves import turned
-from anydet_delftbikes.scenes.strokes import Mark
+from anydet_delftbikes.scenes.strokes import Stroke
 
 Warp: TypeAlias = Callable[[FloatArray], FloatArray]
 """Moves points, (N, 2) to (N, 2)."""
@@ -63,15 +63,16 @@ class Buckle:
         return buckled
 
 
-def damage(part: str, marks: Sequence[Mark], bicycle: Bicycle, rng: np.random.Generator) -> Warp:
+def damage(part: str, strokes: Sequence[Stroke], bicycle: Bicycle, rng: np.random.Generator) -> Warp:
     """What happens to a part; the same warp also moves what is mounted on it."""
     if part.endswith("_wheel"):
         hub = bicycle.back_hub if part.startswith("back") else bicycle.front_hub
         return Buckle(hub, float(rng.uniform(-np.pi, np.pi)), float(rng.uniform(0.4, 0.55)))
-    center, axis, half = _long_axis(marks)
+    center, axis, half = _long_axis(strokes)
     pivot = center + axis * half * rng.uniform(-0.2, 0.2)
-    if all(mark.width for mark in marks):  # a bent bar breaks on its line, which may run far from the middle
-        line = marks[0].points
+    # A bent bar breaks on its line, which may run far from the middle of its bounds.
+    if all(stroke.width for stroke in strokes):
+        line = strokes[0].points
         pivot = line[np.abs((line - pivot) @ axis).argmin()]
     axis = axis * rng.choice([-1.0, 1.0])
     tip = pivot + 0.5 * half * axis
@@ -80,27 +81,27 @@ def damage(part: str, marks: Sequence[Mark], bicycle: Bicycle, rng: np.random.Ge
     return Fold(pivot, axis, turn if down else -turn)
 
 
-def warp(marks: Sequence[Mark], by: Warp) -> list[Mark]:
-    """The same marks with their points moved."""
-    return [replace(mark, points=by(mark.points)) for mark in marks]
+def warp(strokes: Sequence[Stroke], by: Warp) -> list[Stroke]:
+    """The same strokes with their points moved."""
+    return [replace(stroke, points=by(stroke.points)) for stroke in strokes]
 
 
-def crack(marks: Sequence[Mark], by: Warp, rng: np.random.Generator) -> list[Mark]:
+def crack(strokes: Sequence[Stroke], by: Warp, rng: np.random.Generator) -> list[Stroke]:
     """A jagged bright line where a part is folded; nothing on a wheel."""
     if not isinstance(by, Fold):
         return []
     across = np.array([-by.axis[1], by.axis[0]])
-    points = np.concatenate([mark.points for mark in marks]) - by.pivot
+    points = np.concatenate([stroke.points for stroke in strokes]) - by.pivot
     near = np.abs(points @ by.axis) < 0.05
     reach = max(0.03, float(np.abs(points[near] @ across).max(initial=0.0)))
     steps = np.linspace(-1, 1, 6)[:, None] * across * min(reach, 0.12)
     jags = np.where(np.arange(6) % 2, 1.0, -1.0)[:, None] * by.axis * rng.uniform(0.012, 0.02)
-    return [Mark(by.pivot + steps + jags, _BARE, 0.012)]
+    return [Stroke(by.pivot + steps + jags, _BARE, 0.012)]
 
 
-def _long_axis(marks: Sequence[Mark]) -> tuple[FloatArray, FloatArray, float]:
+def _long_axis(strokes: Sequence[Stroke]) -> tuple[FloatArray, FloatArray, float]:
     """Center, direction of the longest extent, and half of that extent."""
-    points = np.concatenate([mark.points for mark in marks])
+    points = np.concatenate([stroke.points for stroke in strokes])
     center = (points.min(axis=0) + points.max(axis=0)) / 2
     axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
     along = (points - center) @ axis

@@ -7,18 +7,18 @@ import colorsys
 import numpy as np
 
 from anydet_delftbikes.scenes.curves import box, ellipse, path
-from anydet_delftbikes.scenes.strokes import Color, Mark
+from anydet_delftbikes.scenes.strokes import Color, Stroke
 
 Rectangle = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
 
 
-def build_cover(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
-    """A bag, a box, a bush or a cloth that covers a rectangle."""
+def build_occluder(over: Rectangle, rng: np.random.Generator) -> list[Stroke]:
+    """A bag, a box, a bush or a cloth that hides a rectangle."""
     return (_bag, _crate, _bush, _cloth)[rng.integers(4)](over, rng)
 
 
-def _bag(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
+def _bag(over: Rectangle, rng: np.random.Generator) -> list[Stroke]:
     x1, y1, x2, y2 = over
     width, height, color = x2 - x1, y2 - y1, _color(rng, (0.3, 0.9))
     body = [(x1, y2), (x1 - 0.02 * width, y1 + 0.1 * height), (x1 + 0.1 * width, y1), (x2 - 0.1 * width, y1),
@@ -27,22 +27,22 @@ def _bag(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
             (x1 + 0.65 * width, y1 - 0.25 * height), (x1 + 0.7 * width, y1)]  # fmt: skip
     seam = path((x1 + 0.1 * width, y1 + 0.3 * height), (x2 - 0.1 * width, y1 + 0.3 * height))
     return [
-        Mark(path(*grip), _darker(color), max(1.5, 0.05 * width)),
-        Mark(np.array(body), color),
-        Mark(seam, _darker(color), max(1.2, 0.04 * height), inked=False),
+        Stroke(path(*grip), _darker(color), max(1.5, 0.05 * width)),
+        Stroke(np.array(body), color),
+        Stroke(seam, _darker(color), max(1.2, 0.04 * height), inked=False),
     ]
 
 
-def _crate(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
+def _crate(over: Rectangle, rng: np.random.Generator) -> list[Stroke]:
     x1, y1, x2, y2 = over
     wood = _color(rng, (0.35, 0.6), (0.06, 0.11))
     size = (x2 - x1, y2 - y1)
     slats = [path((x1, y), (x2, y)) for y in np.linspace(y1, y2, 5)[1:-1]]
     corners = box(((x1 + x2) / 2, (y1 + y2) / 2), size, float(rng.uniform(-4, 4)))
-    return [Mark(corners, wood), *(Mark(slat, _darker(wood), 1.5, inked=False) for slat in slats)]
+    return [Stroke(corners, wood), *(Stroke(slat, _darker(wood), 1.5, inked=False) for slat in slats)]
 
 
-def _bush(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
+def _bush(over: Rectangle, rng: np.random.Generator) -> list[Stroke]:
     x1, y1, x2, y2 = over
     width, height = x2 - x1, y2 - y1
     leaf = max(3.0, 0.2 * min(width, height))
@@ -53,12 +53,12 @@ def _bush(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
         radii = tuple(float(r) for r in leaf * rng.uniform(0.75, 1.1, 2))
         place = np.array(places[at]) + rng.uniform(-0.2, 0.2, 2) * leaf
         leaves.append(
-            Mark(ellipse(place, (radii[0], radii[1])), _color(rng, (0.4, 0.7), (0.24, 0.38)), inked=False)
+            Stroke(ellipse(place, (radii[0], radii[1])), _color(rng, (0.4, 0.7), (0.24, 0.38)), inked=False)
         )
     return leaves
 
 
-def _cloth(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
+def _cloth(over: Rectangle, rng: np.random.Generator) -> list[Stroke]:
     x1, y1, x2, y2 = over
     color, stripe = _color(rng, (0.2, 0.8)), _color(rng, (0.2, 0.6))
     hem = np.linspace(x2, x1, 7)
@@ -68,7 +68,7 @@ def _cloth(over: Rectangle, rng: np.random.Generator) -> list[Mark]:
     )
     lines = [path((x, y1 + 1), (x, y2)) for x in np.linspace(x1, x2, 6)[1:-1]]
     width = max(1.2, 0.07 * (x2 - x1))
-    return [Mark(outline, color), *(Mark(line, stripe, width, inked=False) for line in lines)]
+    return [Stroke(outline, color), *(Stroke(line, stripe, width, inked=False) for line in lines)]
 
 
 def _color(

@@ -17,12 +17,12 @@ from anydet.data.dataset.columns import boxes_only
 from anydet.data.scenes.textures import light
 from anydet.types import BoolArray, ByteImage, Labels, Size
 from anydet_delftbikes.parts import PARTS, STATES
-from anydet_delftbikes.scenes.background import paint_scenery
+from anydet_delftbikes.scenes.background import paint_background
 from anydet_delftbikes.scenes.bicycle import Bicycle, build_bicycle
 from anydet_delftbikes.scenes.damage import Warp, crack, damage, warp
-from anydet_delftbikes.scenes.occluders import build_cover
+from anydet_delftbikes.scenes.occluders import build_occluder
 from anydet_delftbikes.scenes.parts import BEHIND_FRAME, DRAWINGS, ON_STEER
-from anydet_delftbikes.scenes.strokes import SAMPLES, Mark, View, bounds_xyxy, cover, draw, look
+from anydet_delftbikes.scenes.strokes import SAMPLES, Stroke, View, bounds_xyxy, coverage, draw, look
 
 INTACT, DAMAGED, ABSENT, OCCLUDED = range(len(STATES))
 HIDDEN = 0.75
@@ -44,11 +44,11 @@ class BikeScene:
         bicycle: its measures and colors.
         view: from the bicycle's plane to pixels.
         size_wh: of the picture, pixels.
-        drawn: part -> ``INTACT``, ``DAMAGED`` or ``ABSENT``: what is under the covers.
+        drawn: part -> ``INTACT``, ``DAMAGED`` or ``ABSENT``: what is under the occluders.
         warps: part -> how damage moves it.
-        cracks: part -> marks of damage, before the warp.
-        covers: what stands in front, in pixels.
-        hidden: parts that the covers hide.
+        cracks: part -> strokes of damage, before the warp.
+        occluders: what stands in front, in pixels.
+        hidden: parts that the occluders hide.
         unboxed: absent parts without a box.
     """
 
@@ -57,8 +57,8 @@ class BikeScene:
     size_wh: Size
     drawn: Mapping[str, int]
     warps: Mapping[str, Warp]
-    cracks: Mapping[str, tuple[Mark, ...]]
-    covers: tuple[Mark, ...] = ()
+    cracks: Mapping[str, tuple[Stroke, ...]]
+    occluders: tuple[Stroke, ...] = ()
     hidden: frozenset[str] = frozenset()
     unboxed: frozenset[str] = frozenset()
 
@@ -66,14 +66,14 @@ class BikeScene:
         """The state that the picture shows of a part."""
         return OCCLUDED if part in self.hidden else self.drawn[part]
 
-    def marks(self, part: str) -> list[Mark]:
+    def strokes(self, part: str) -> list[Stroke]:
         """A part in pixels; an absent one as it would be."""
-        marks = DRAWINGS[part](self.bicycle)
+        strokes = DRAWINGS[part](self.bicycle)
         if self.drawn[part] == DAMAGED:
-            marks = warp([*marks, *self.cracks[part]], self.warps[part])
+            strokes = warp([*strokes, *self.cracks[part]], self.warps[part])
         if part in ON_STEER and self.drawn["steer"] == DAMAGED:
-            marks = warp(marks, self.warps["steer"])
-        return [self.view.project(mark) for mark in marks]
+            strokes = warp(strokes, self.warps["steer"])
+        return [self.view.project(stroke) for stroke in strokes]
 
     def labels(self) -> Labels:
         """Boxes of all parts but ``unboxed``, in whole pixels; absent parts where they would be."""
@@ -85,7 +85,7 @@ class BikeScene:
         )
 
     def _box_xywh(self, part: str) -> list[float]:
-        x1, y1, x2, y2 = bounds_xyxy(self.marks(part))
+        x1, y1, x2, y2 = bounds_xyxy(self.strokes(part))
         left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
         right, bottom = min(self.size_wh[0], math.ceil(x2)), min(self.size_wh[1], math.ceil(y2))
         return [left, top, right - left, bottom - top]
@@ -99,21 +99,21 @@ def build_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> BikeScene:
     warps = {part: damage(part, whole[part], bicycle, rng) for part in PARTS}
     cracks = {part: tuple(crack(whole[part], warps[part], rng)) for part in PARTS}
     scene = BikeScene(bicycle, _view(bicycle, size_wh, rng), size_wh, _conditions(rng), warps, cracks)
-    covers, hidden = _cover_up(scene, rng)
+    occluders, hidden = _occlude(scene, rng)
     absent = [part for part in PARTS if scene.drawn[part] == ABSENT and part not in hidden]
     unboxed = frozenset(part for part in absent if rng.random() < UNBOXED)
-    return replace(scene, covers=tuple(covers), hidden=frozenset(hidden), unboxed=unboxed)
+    return replace(scene, occluders=tuple(occluders), hidden=frozenset(hidden), unboxed=unboxed)
 
 
 def paint_scene(scene: BikeScene, rng: np.random.Generator) -> ByteImage:
-    """(H, W, 3) uint8 RGB; everything but the bicycle and its covers is chosen by ``rng``."""
-    feet = Mark(np.array([[0.0, 0.0], [scene.bicycle.length, 0.0]]), (0, 0, 0))
-    canvas = paint_scenery(rng, scene.size_wh, scene.view.project(feet).points, SAMPLES)
+    """(H, W, 3) uint8 RGB; everything but the bicycle and its occluders is chosen by ``rng``."""
+    feet = Stroke(np.array([[0.0, 0.0], [scene.bicycle.length, 0.0]]), (0, 0, 0))
+    canvas = paint_background(rng, scene.size_wh, scene.view.project(feet).points, SAMPLES)
     there = [part for part in DRAWINGS if scene.drawn[part] != ABSENT]
-    behind = [mark for part in there if part in BEHIND_FRAME for mark in scene.marks(part)]
-    front = [mark for part in there if part not in BEHIND_FRAME for mark in scene.marks(part)]
-    frame = [scene.view.project(mark) for mark in scene.bicycle.frame()]
-    draw(canvas, [*behind, *frame, *front, *scene.covers])
+    behind = [stroke for part in there if part in BEHIND_FRAME for stroke in scene.strokes(part)]
+    front = [stroke for part in there if part not in BEHIND_FRAME for stroke in scene.strokes(part)]
+    frame = [scene.view.project(stroke) for stroke in scene.bicycle.frame()]
+    draw(canvas, [*behind, *frame, *front, *scene.occluders])
     image = np.asarray(canvas.resize(scene.size_wh, Image.Resampling.BOX), np.float64)
     image = image * light(rng, scene.size_wh)[..., None]
     image += rng.normal(0.0, rng.uniform(1.0, 8.0), image.shape)
@@ -151,23 +151,23 @@ def _view(bicycle: Bicycle, size_wh: Size, rng: np.random.Generator) -> View:
     return View(view.homography, float(np.linalg.norm(target[2] - target[0]) / np.linalg.norm(extent)))
 
 
-def _cover_up(scene: BikeScene, rng: np.random.Generator) -> tuple[list[Mark], list[str]]:
+def _occlude(scene: BikeScene, rng: np.random.Generator) -> tuple[list[Stroke], list[str]]:
     """Covers over some parts, none of which leaves a part half hidden; and the parts that they hide."""
-    masks = {part: np.asarray(cover(scene.marks(part), scene.size_wh)) > 0 for part in PARTS}
-    covers: list[Mark] = []
+    masks = {part: np.asarray(coverage(scene.strokes(part), scene.size_wh)) > 0 for part in PARTS}
+    occluders: list[Stroke] = []
     shares = dict.fromkeys(PARTS, 0.0)
     for _ in range(rng.integers(1, 6)):
         target = PARTS[rng.integers(len(PARTS))]
-        more = build_cover(_around(scene, target, rng), rng)
-        found = _shares(masks, np.asarray(cover([*covers, *more], scene.size_wh)) > 0)
+        more = build_occluder(_around(scene, target, rng), rng)
+        found = _shares(masks, np.asarray(coverage([*occluders, *more], scene.size_wh)) > 0)
         if not any(SEEN < share < HIDDEN for share in found.values()):
-            covers, shares = [*covers, *more], found
-    return covers, [part for part, share in shares.items() if share >= HIDDEN]
+            occluders, shares = [*occluders, *more], found
+    return occluders, [part for part, share in shares.items() if share >= HIDDEN]
 
 
 def _around(scene: BikeScene, part: str, rng: np.random.Generator) -> tuple[float, float, float, float]:
     """A rectangle somewhat larger than a part, in pixels."""
-    x1, y1, x2, y2 = bounds_xyxy(scene.marks(part))
+    x1, y1, x2, y2 = bounds_xyxy(scene.strokes(part))
     least = 0.05 * min(scene.size_wh)
     grow = rng.uniform(0.02, 0.2, 4) * np.array([x2 - x1, y2 - y1] * 2) + least * rng.uniform(0.1, 0.6, 4)
     return x1 - grow[0], y1 - grow[1], x2 + grow[2], y2 + grow[3]

@@ -1,4 +1,4 @@
-"""Marks that drawings are made of: strokes and filled outlines, and how they come onto a canvas."""
+"""Strokes that drawings are made of: lines and filled outlines, and how they come onto a canvas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _THINNEST_PX = 1.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mark:
+class Stroke:
     """A stroke or a filled outline.
 
     Attributes:
@@ -50,11 +50,11 @@ class View:
     homography: FloatArray
     scale: float
 
-    def project(self, mark: Mark) -> Mark:
-        """The mark in pixels."""
-        points = np.column_stack([mark.points, np.ones(len(mark.points))]) @ self.homography.T
-        width = max(mark.width * self.scale, _THINNEST_PX) if mark.width else 0.0
-        return replace(mark, points=points[:, :2] / points[:, 2:], width=width)
+    def project(self, stroke: Stroke) -> Stroke:
+        """The stroke in pixels."""
+        points = np.column_stack([stroke.points, np.ones(len(stroke.points))]) @ self.homography.T
+        width = max(stroke.width * self.scale, _THINNEST_PX) if stroke.width else 0.0
+        return replace(stroke, points=points[:, :2] / points[:, 2:], width=width)
 
 
 def look(source: FloatArray, target: FloatArray) -> View:
@@ -67,38 +67,38 @@ def look(source: FloatArray, target: FloatArray) -> View:
     return View(np.append(solved, 1.0).reshape(3, 3), float(side))
 
 
-def bounds_xyxy(marks: Iterable[Mark]) -> tuple[float, float, float, float]:
-    """The smallest rectangle around projected marks, in pixels."""
+def bounds_xyxy(strokes: Iterable[Stroke]) -> tuple[float, float, float, float]:
+    """The smallest rectangle around projected strokes, in pixels."""
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
-    for mark in marks:
-        reach = mark.width / 2 + _INK_PX * mark.inked
-        low = np.minimum(low, mark.points.min(axis=0) - reach)
-        high = np.maximum(high, mark.points.max(axis=0) + reach)
+    for stroke in strokes:
+        reach = stroke.width / 2 + _INK_PX * stroke.inked
+        low = np.minimum(low, stroke.points.min(axis=0) - reach)
+        high = np.maximum(high, stroke.points.max(axis=0) + reach)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def draw(canvas: Image.Image, marks: Iterable[Mark], samples: int = SAMPLES) -> None:
-    """Draw projected marks on a canvas that is ``samples`` times as large as the picture."""
+def draw(canvas: Image.Image, strokes: Iterable[Stroke], samples: int = SAMPLES) -> None:
+    """Draw projected strokes on a canvas that is ``samples`` times as large as the picture."""
     pen = ImageDraw.Draw(canvas)
-    for mark in marks:
-        points = mark.points * samples
-        if mark.inked:
-            _trace(pen, points, _INK, (mark.width + 2 * _INK_PX) * samples, close=not mark.width)
-        if mark.width:
-            _trace(pen, points, mark.color, mark.width * samples)
+    for stroke in strokes:
+        points = stroke.points * samples
+        if stroke.inked:
+            _trace(pen, points, _INK, (stroke.width + 2 * _INK_PX) * samples, close=not stroke.width)
+        if stroke.width:
+            _trace(pen, points, stroke.color, stroke.width * samples)
         else:
-            pen.polygon(_flat(points), fill=mark.color)
+            pen.polygon(_flat(points), fill=stroke.color)
 
 
-def cover(marks: Iterable[Mark], size_wh: Size) -> Image.Image:
-    """A picture with 255 where projected marks are and 0 elsewhere."""
+def coverage(strokes: Iterable[Stroke], size_wh: Size) -> Image.Image:
+    """A picture with 255 where projected strokes are and 0 elsewhere."""
     canvas = Image.new("L", size_wh)
     pen = ImageDraw.Draw(canvas)
-    for mark in marks:
-        if mark.width:
-            _trace(pen, mark.points, 255, mark.width)
+    for stroke in strokes:
+        if stroke.width:
+            _trace(pen, stroke.points, 255, stroke.width)
         else:
-            pen.polygon(_flat(mark.points), fill=255)
+            pen.polygon(_flat(stroke.points), fill=255)
     return canvas
 
 
