@@ -1,7 +1,7 @@
 """States in a COCO annotations file, beside those of its annotations: their names, and those of parts.
 
 ``"state_categories": [{"id": 0, "name": "intact"}, ...]``, and in the entry of an image
-``"part_states": {"bell": "absent", "chain": null}``, which knows of parts that have no box.
+``"part_states": {"door": "absent", "handle": null}``, which knows of parts that have no box.
 """
 
 from __future__ import annotations
