@@ -123,7 +123,7 @@ def test_overlays_mirror_the_folders_and_leave_the_pictures_alone(photos, tmp_pa
 def test_overlays_in_the_folder_of_the_pictures_are_refused_before_anything_is_written(photos):
     run = predict(photos, "--save-overlays", photos)
     assert run.exit_code == 1
-    assert "would overwrite the picture" in run.stderr
+    assert "would overwrite its image" in run.stderr
 
 
 def test_pictures_of_one_stem_get_an_overlay_each(tmp_path):

@@ -57,7 +57,7 @@ def test_scores_that_are_no_probabilities_are_named(tmp_path, scores):
 
 def test_other_errors_are_not_taken_for_missing_sigmoids(tmp_path):
     fix = fix_of(read, tmp_path, [{"score": 2}, {"class_id": -1}, {"bbox": [1]}])
-    assert fix.startswith("see all with")
+    assert fix.startswith("list all problems with")
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_automatic_precision_is_fp16_with_cuda_and_none_without(amp, device, exp
     assert chosen_precision(TrainSettings(amp=amp), torch.device(device)) == expected
 
 
-@pytest.mark.parametrize(("device", "problem"), [("gpu", "none of torch's"), ("cuda:9", "cuda")])
+@pytest.mark.parametrize(("device", "problem"), [("gpu", "not a device of torch"), ("cuda:9", "cuda")])
 def test_a_device_that_is_not_there_is_refused(tmp_path, device, problem):
     with pytest.raises(TrainingError, match=problem):
         train_tiny(tmp_path, device=device)

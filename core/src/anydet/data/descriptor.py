@@ -71,7 +71,7 @@ def _root(data: DataYaml) -> Path:
             return Path(os.path.normpath(root))
     raise DatasetError(
         f"{data.file}: path: no folder {data.path!r} (tried {', '.join(dict.fromkeys(map(str, tried)))})",
-        fix="correct 'path' in it, or remove it where the images lie beside the file",
+        fix="correct 'path' in it, or remove it if the images are beside the file",
     )
 
 

@@ -19,7 +19,7 @@ def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns)
     if detections.images != ground_truth.images:
         raise EvaluationError(
             f"detections are over {len(detections.images)} images, ground truth over "
-            f"{len(ground_truth.images)}: they must share one table",
+            f"{len(ground_truth.images)}: they must have the same table of images",
             fix="use anydet.evaluation.align.align first",
         )
     check_class_ids(detections, len(ground_truth.classes))
@@ -123,7 +123,7 @@ def federate(
     federation = ground_truth.federation
     if federation is None:
         raise EvaluationError(
-            "the data set does not say which classes were looked for on which images",
+            "the data set does not state which classes are annotated on which images",
             fix="give LVIS annotations (neg_category_ids, not_exhaustive_category_ids), or --protocol coco",
         )
     classes = len(ground_truth.classes)

@@ -81,7 +81,7 @@ class CocoSettings:
             )
         if len(self.areas) > MOST_AREAS:
             raise EvaluationError(
-                f"{len(self.areas)} area ranges, where at most {MOST_AREAS} fit",
+                f"{len(self.areas)} area ranges, at most {MOST_AREAS} are supported",
                 fix="evaluate some of them at a time",
             )
 

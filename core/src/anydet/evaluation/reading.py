@@ -114,7 +114,7 @@ def read_parts(
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(
                 f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
-                fix="give files that share no image",
+                fix="give files with disjoint images",
             )
         owner[aligned.mentioned] = number
         found, labeled = take_images(

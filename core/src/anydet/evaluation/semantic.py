@@ -129,7 +129,7 @@ def _compare(true: IntArray, found: IntArray | None, image: str) -> Confusion:
     classes = int(max(true.max(initial=-1), found.max(initial=-1))) + 1
     if classes > MOST_CLASSES:
         raise EvaluationError(
-            f"image {image}: class {classes - 1} in a class mask, where at most {MOST_CLASSES} classes fit",
+            f"image {image}: class {classes - 1} in a class mask, at most {MOST_CLASSES} are supported",
             fix="give masks of classes, not of instances",
         )
     return Confusion.of(true.ravel(), found.ravel(), classes)

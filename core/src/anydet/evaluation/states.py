@@ -240,7 +240,7 @@ def _check(states: IntArray, count: int, what: str, columns: DetectionColumns | 
     if wrong.any():
         row = int(np.argmax(wrong))
         raise EvaluationError(
-            f"{np.count_nonzero(wrong)} {what} have states that the data set does not have, as {states[row]} "
+            f"{np.count_nonzero(wrong)} {what} have undefined states, such as {states[row]} "
             f"in image {columns.images[columns.image_index[row]]}; its {count} states are 0 to {count - 1}",
             fix="export with the states of the data set, or name all of them in it",
         )

@@ -76,7 +76,7 @@ class Precomputed(Adapter):
         if len(found) > 1:
             names = ", ".join(repr(self.raw.images[i]) for i in found[:5])
             raise ContractError(
-                f"{self.raw.path}: image {key!r} may be any of {names} ({len(found)} entries)",
+                f"{self.raw.path}: image {key!r} matches several entries: {names} ({len(found)} entries)",
                 fix="write image keys as paths relative to the split's image folder",
             )
         if not found:
@@ -85,7 +85,7 @@ class Precomputed(Adapter):
             hint = did_you_mean(key, self.raw.images[:1000])
             raise ContractError(
                 f"{self.raw.path}: it has no entry for image {key!r}{hint}",
-                fix="check --dataset and --split, or let such images be empty with --option missing=empty",
+                fix="check --dataset and --split, or give them empty results with --option missing=empty",
             )
         if self._served.setdefault(found[0], key) != key:
             raise ContractError(
@@ -101,7 +101,7 @@ class Precomputed(Adapter):
             raise ContractError(
                 f"{self.raw.path}: {self.raw.place(at).at(('image_size',))}: {stated[0]}x{stated[1]}, but "
                 f"the image is {size[0]}x{size[1]} (image {key})",
-                fix="give the data set that the file was made of",
+                fix="give the data set of the predictions",
             )
 
 

@@ -34,7 +34,7 @@ def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | No
     kept = {source.resolve() for source in sources if source is not None}
     for path in paths:
         if path in kept:
-            raise OptionError(f"{path}: the overlay would overwrite the picture", fix="name another folder")
+            raise OptionError(f"{path}: the overlay would overwrite its image", fix="name another folder")
     return tuple(folder / name for name in names)
 
 

@@ -195,7 +195,7 @@ def _chosen(runs: Sequence[TrainingCurves], wanted: Sequence[str]) -> list[str]:
                 f"no run has a metric {name!r}{did_you_mean(name, known)}",
                 fix=f"choose from {', '.join(known)}"
                 if known
-                else "leave out --metrics; there was no validation",
+                else "leave out --metrics, since there was no validation",
             )
     return list(wanted) or known[: _MOST_METRICS if len(runs) == 1 else 1]
 

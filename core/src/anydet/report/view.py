@@ -162,7 +162,7 @@ def open_scenes(
     labeled = dataset.source != "none"
     if worst and not labeled:
         raise OptionError(
-            f"{dataset.root}: has no labels, so no image is the worst",
+            f"{dataset.root}: has no labels, which --worst needs",
             fix="give --dataset a labeled data set",
         )
     raw = load(path, truth=dataset.ground_truth if labeled else None)

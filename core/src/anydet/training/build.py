@@ -123,5 +123,5 @@ def _total_steps(run: Run, steps_per_epoch: int) -> int:
     limits = [settings.max_steps, settings.epochs and settings.epochs * steps_per_epoch]
     stated = [limit for limit in limits if limit]
     if not stated:
-        raise OptionError("neither epochs nor max_steps says when to end", fix="add --epochs 12")
+        raise OptionError("neither epochs nor max_steps is set", fix="add --epochs 12")
     return min(stated)

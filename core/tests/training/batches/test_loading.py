@@ -201,7 +201,7 @@ def die(sample):
 
 
 def test_a_worker_that_dies_is_an_error_with_a_way_out():
-    with pytest.raises(TrainingError, match="a process that reads images died") as caught:
+    with pytest.raises(TrainingError, match="a data loader worker died") as caught:
         read(loader_of(item=die, num_workers=1), (0, 0))
     assert "--num-workers" in caught.value.fix
 

@@ -114,7 +114,7 @@ def test_lists_of_the_adapters_own_keys_may_have_commas():
 @pytest.mark.parametrize(
     ("flags", "message", "exit_code"),
     [
-        ({"lrr": "1"}, r"--lrr: neither .* adapter 'grid' knows it; did you mean 'lr'\?", 2),
+        ({"lrr": "1"}, r"--lrr: neither .* adapter 'grid' has this key; did you mean 'lr'\?", 2),
         ({"num_querys": "1"}, r"--num-querys: .* did you mean 'num_queries'\?", 2),
         ({"grad_acum": "1"}, r"did you mean 'grad_accum'\?", 2),
         ({"lr": "fast"}, r"--lr: 'fast' is not of type 'number' \(takes number\)", 1),
@@ -129,7 +129,7 @@ def test_lists_of_the_adapters_own_keys_may_have_commas():
         ({"scheduler_milestones": "a,b"}, "--scheduler-milestones: ", 1),
         ({"use_amp": "yes"}, "--use-amp: True is not one of", 1),
         ({"use_amp": [1]}, "--use-amp: ", 1),
-        ({"use_amp": True, "amp": "bf16"}, "--amp and --use-amp are one key and say different things", 1),
+        ({"use_amp": True, "amp": "bf16"}, "--amp and --use-amp set the same key to different values", 1),
         ({"num_queries": "0"}, "--num-queries: 0 is less than the minimum of 1", 1),
         ({"model": {"backbone": {"name": 3}}}, "--model: backbone.name: 3 is not of type 'string'", 1),
         ({"model": {"spine": {}}}, "--model: Additional properties are not allowed", 1),
@@ -231,8 +231,8 @@ def test_a_fault_in_a_file_names_file_and_line(config):
     [
         ("lr: [1\n", "c.yaml", r"c\.yaml:2: cannot be read: "),
         ("- 1\n", "c.yaml", "expected key: value lines"),
-        ("lr: 1\nlr: 2\n", "c.yaml", "'lr' stands there twice"),
-        ('{"lr": 1, "lr": 2}', "c.json", "'lr' stands there twice"),
+        ("lr: 1\nlr: 2\n", "c.yaml", "'lr' occurs twice"),
+        ('{"lr": 1, "lr": 2}', "c.json", "'lr' occurs twice"),
         ("[1]", "c.json", "expected an object"),
         ("{", "c.json", r"c\.json: cannot be read"),
         ("lr: !!python/object/apply:os.system [ls]\n", "c.yaml", r"c\.yaml:1: cannot be read"),

@@ -15,7 +15,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="adaptivestream",
             factory="anydet_adaptivestream.adapter:AdaptiveStreamAdapter",
-            summary="Which class each pixel shows and which the image, trained without NaN",
+            summary="Joint semantic segmentation and image classification",
             tasks=("segment", "classify"),
             capabilities=("predict", "train", "ttt", "export-onnx"),
             options_schema="anydet_adaptivestream:options.schema.json",

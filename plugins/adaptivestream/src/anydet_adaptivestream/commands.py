@@ -1,4 +1,4 @@
-"""``anydet adaptivestream``: whether it trains here."""
+"""``anydet adaptivestream``: a quick test of training on this machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ _EXAMPLE = "\b\nExample:\n  anydet adaptivestream quick-test --seconds 3 --image
 
 @click.group("adaptivestream", epilog=_EXAMPLE)
 def command() -> None:
-    """See whether joint segmentation and classification trains here."""
+    """Test training of joint segmentation and classification on this machine."""
 
 
 @command.command("quick-test", epilog=_EXAMPLE)
 @click.option(
-    "--seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="Of everything, about."
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=60,
+    show_default=True,
+    help="Approximate duration of the test.",
 )
 @click.option(
     "--image-size",
@@ -29,24 +33,24 @@ def command() -> None:
     show_default=True,
     help="Side of the scenes in pixels.",
 )
-@click.option("--device", help="cpu, cuda, cuda:1.  [default: CUDA where there is one]")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Which scenes.")
+@click.option("--device", help="cpu, cuda, cuda:1.  [default: CUDA if available]")
+@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the scenes.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 @click.pass_obj
 def quick_test(
     plugins: Plugins, /, *, seconds: float, image_size: str, device: str | None, seed: int, as_json: bool
 ) -> None:
-    """Train a minute on synthetic scenes and print what was measured: learning rate, loss, NaN, gradients.
+    """Train for a minute on synthetic scenes and print learning rate, loss, NaN counts and gradients.
 
-    Scenes of shapes are painted in memory; accuracy and mIoU are of scenes that were not trained on. Exit
-    code 1 where a batch was not finite, or the loss did not fall below that of an even guess.
+    Scenes are drawn in memory; accuracy and mIoU are of held-out scenes. Exits 1 if a batch was not finite,
+    or if the loss did not fall below that of a uniform prediction.
     """
     import sys
     from contextlib import redirect_stdout
 
     from anydet_adaptivestream.quicktest import quick_test as measure
 
-    with redirect_stdout(sys.stderr):  # whatever libraries print is talk
+    with redirect_stdout(sys.stderr):  # stdout is for the result
         result = measure(
             plugins, seconds=seconds, image_size=int(image_size), device=device, seed=seed, say=_say
         )

@@ -90,7 +90,7 @@ class Architecture:
             return msgspec.convert(dict(description), cls).checked()
         except msgspec.ValidationError as exc:
             raise TrainingError(
-                f"{source}: describes no model of fasterrcnn_multitask: {exc}",
+                f"{source}: is not a model of fasterrcnn_multitask: {exc}",
                 fix="give a checkpoint that 'anydet train --adapter fasterrcnn_multitask' wrote",
             ) from exc
 
@@ -112,12 +112,12 @@ class Architecture:
         if self.max_size < self.min_size:
             raise TrainingError(
                 f"max_size {self.max_size} is smaller than min_size {self.min_size}",
-                fix=f"set max_size to {self.min_size} or more; it is the most that the long side may have",
+                fix=f"set max_size to {self.min_size} or more; it is the maximum of the long side",
             )
         if len(self.anchor_sizes) != len(ANCHOR_SIZES):
             raise TrainingError(
                 f"anchor_sizes: {len(self.anchor_sizes)} numbers instead of {len(ANCHOR_SIZES)}",
-                fix="give one side a level, such as 32,64,128,256,512",
+                fix="give one size per level, such as 32,64,128,256,512",
             )
         return replace(self, anchor_sizes=tuple(self.anchor_sizes))
 

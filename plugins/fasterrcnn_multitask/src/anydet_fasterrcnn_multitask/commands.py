@@ -1,4 +1,4 @@
-"""``anydet fasterrcnn-multitask``: DelftBikes annotations made ready to train on."""
+"""``anydet fasterrcnn-multitask``: prepare and split DelftBikes annotations for training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
     ),
 )
 def command() -> None:
-    """Make DelftBikes annotations ready to train on."""
+    """Prepare and split DelftBikes annotations for training."""
 
 
 @command.command(
@@ -35,19 +35,23 @@ def command() -> None:
         "    --val-json data/bikes/val_annotations.json --val-cleaned data/bikes/val"
     )
 )
-@click.option("--env-file", type=_file, help="Variables, one NAME=value a line.  [default: .env, if any]")
-@click.option("--train-json", type=_file, help="Annotations to train on; before TRAIN_JSON.")
-@click.option("--train-cleaned", type=_folder, help="Their images; before TRAIN_CLEANED.")
-@click.option("--val-json", type=_file, help="Annotations to validate on; before VAL_JSON.")
-@click.option("--val-cleaned", type=_folder, help="Their images; before VAL_CLEANED.")
-@click.option("--output-dir", type=_folder, help="Where results go; before OUTPUT_DIR.")
+@click.option(
+    "--env-file",
+    type=_file,
+    help="File of variables, one NAME=value per line.  [default: .env, if it exists]",
+)
+@click.option("--train-json", type=_file, help="Training annotations; overrides TRAIN_JSON.")
+@click.option("--train-cleaned", type=_folder, help="Training images; overrides TRAIN_CLEANED.")
+@click.option("--val-json", type=_file, help="Validation annotations; overrides VAL_JSON.")
+@click.option("--val-cleaned", type=_folder, help="Validation images; overrides VAL_CLEANED.")
+@click.option("--output-dir", type=_folder, help="Folder to write into; overrides OUTPUT_DIR.")
 @_json_option
 def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> None:
     """Write train_coco.json and val_coco.json, with categories 1..22 and a state for each annotation.
 
-    What to read comes from flags, else from the environment, else from a .env file. Broken entries (images
-    that are missing, boxes outside, unknown states) are listed and left out. OUTPUT_DIR/train_dataset.json
-    and val_dataset.json name annotations and images: anydet train and anydet eval open them.
+    Paths come from flags, else from the environment, else from a .env file. Invalid entries (missing images,
+    boxes outside of the image, unknown states) are listed and left out. 'anydet train' and 'anydet eval'
+    open OUTPUT_DIR/train_dataset.json and val_dataset.json, which hold the paths of annotations and images.
     """
     import json
 
@@ -72,9 +76,11 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
 )
 @click.argument("annotations", type=_file)
 @click.option("--out", type=_folder, required=True, help="Folder to write into.")
-@click.option("--val", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share for val.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share for test.")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Which split.")
+@click.option("--val", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
+@click.option(
+    "--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Fraction for test."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split.")
 @click.option("--images", type=_folder, help="Copy images from here to OUT/<split>.")
 @_json_option
 def split(
@@ -87,7 +93,7 @@ def split(
     images: Path | None,
     as_json: bool,
 ) -> None:
-    """Split DelftBikes annotations into train, val and test with the same share of every part in every state.
+    """Split DelftBikes annotations into train, val and test with equal frequencies of parts and states.
 
     Iterative stratification (Sechidis et al. 2011); the same seed gives the same splits. Writes
     OUT/<split>_annotations.json.
@@ -105,4 +111,4 @@ def split(
     for name, path in done.files.items():
         counts = ", ".join(f"{count} {state}" for state, count in done.states[name].items())
         click.echo(f"{path}: {done.images[name]} images; parts: {counts}")
-    click.echo(f"shares of parts in states are {done.error:.2%} from those asked for, on average", err=True)
+    click.echo(f"frequencies of parts in states deviate by {done.error:.2%} on average", err=True)

@@ -113,7 +113,7 @@ def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Archit
     """The architecture that names and shapes imply; raises ``TrainingError`` where they imply none."""
     if _PREDICTOR not in state:
         raise TrainingError(
-            f"{source}: no Faster R-CNN of torchvision's names: {_PREDICTOR} is missing",
+            f"{source}: not a Faster R-CNN with torchvision's names: {_PREDICTOR} is missing",
             fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
         )
     outputs, size = state[_PREDICTOR].shape

@@ -119,8 +119,8 @@ def _raw_entries(json_path: Path) -> dict[str, msgspec.Raw]:
 def _check_shares(shares: tuple[float, ...]) -> None:
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise OptionError(
-            f"shares {', '.join(f'{share:g}' for share in shares)} are not parts of 1",
-            fix="choose --val and --test so that something is left to train on",
+            f"fractions {', '.join(f'{share:g}' for share in shares)} are negative or do not sum to 1",
+            fix="choose --val and --test with a sum of at most 1",
         )
 
 

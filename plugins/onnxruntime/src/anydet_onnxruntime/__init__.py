@@ -15,7 +15,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="onnxruntime",
             factory="anydet_onnxruntime.adapter:OnnxRuntimeAdapter",
-            summary="ONNX detectors: YOLO, NanoDet, FastestDet, DETR and their kin, torchvision, faces",
+            summary="ONNX detectors: YOLO, NanoDet, FastestDet, DETR families, torchvision, faces",
             tasks=("detect", "segment", "keypoints"),
             capabilities=("predict",),
             options_schema="anydet_onnxruntime:options.schema.json",

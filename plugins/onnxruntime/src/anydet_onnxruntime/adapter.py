@@ -189,7 +189,7 @@ def _checkpoint(settings: AdapterSettings) -> str:
     if settings.config is not None:
         raise OptionError(
             f"the onnxruntime adapter has no configurations (got {settings.config!r})",
-            fix="leave --config out; --option preset=NAME says how the model is used",
+            fix="leave --config out; use --option preset=NAME",
         )
     if not settings.checkpoint:
         raise OptionError(

@@ -72,7 +72,7 @@ class Inputs:
         for tensor in others:
             if tensor not in (sizes, mask):
                 raise ModelError(
-                    f"{path} wants an input {tensor} beside the image, which this adapter has nothing for",
+                    f"{path} needs an input {tensor} beside the image, which this adapter cannot provide",
                     fix="export the model with the image (and at most its size or a pixel mask) as input",
                 )
         return cls(image, sizes, mask)
@@ -127,7 +127,7 @@ def _image(path: str, given: Sequence[Tensor]) -> Tensor:
     images = [t for t in floats if len(t.shape) == 4] or [t for t in floats if len(t.shape) == 3]
     if len(images) != 1:
         raise ModelError(
-            f"{path} is no detector that this adapter knows: it needs one float input of (B, 3, H, W) or "
+            f"{path} is not a supported detector: it needs one float input of (B, 3, H, W) or "
             f"(B, H, W, 3), and the inputs are: {'; '.join(map(str, given)) or 'none'}",
             fix="export the network from normalized images on",
         )

@@ -34,7 +34,7 @@ def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
     task = metadata["task"]
     if task not in _PRESETS:
         raise ModelError(
-            f"the model file says that it is for task {task!r}; this adapter decodes Ultralytics exports for "
+            f"the metadata of the model state task {task!r}; this adapter decodes Ultralytics exports for "
             f"{' and '.join(_PRESETS)}",
             fix="export a detection or segmentation model",
         )

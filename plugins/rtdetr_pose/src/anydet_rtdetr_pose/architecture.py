@@ -161,7 +161,7 @@ def read_model(values: Mapping[str, Any] | None, *, source: str = "model") -> Mo
     width, heads = model.projector.d_model, model.transformer.attention_heads
     if width % heads:
         raise OptionError(
-            f"{source}: d_model {width} cannot be shared by {heads} attention_heads",
+            f"{source}: d_model {width} is not divisible by {heads} attention_heads",
             fix=f"choose transformer.attention_heads that divide {width}",
         )
     return model

@@ -34,7 +34,7 @@ def register_backbone(name: str, factory: Factory) -> None:
     Raises ``OptionError`` where the name is taken by another factory.
     """
     if _FACTORIES.setdefault(name, factory) is not factory:
-        raise OptionError(f"there is a backbone called {name!r} already", fix="choose another name")
+        raise OptionError(f"a backbone called {name!r} is registered already", fix="choose another name")
 
 
 def backbone_names() -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def _imported(name: str) -> Factory:
 def _change_norms(backbone: nn.Module, norm: Norm, name: str) -> None:
     if not replace_norms(backbone, norm):
         raise OptionError(
-            f"backbone {name} has no batch norms that could become {norm}",
+            f"backbone {name} has no batch norms to replace by {norm}",
             fix="leave model.backbone.norm out",
         )
 
@@ -194,6 +194,6 @@ def _deep(blocks: int, mult: float) -> int:
 
 def _broken(name: str, what: str) -> OptionError:
     return OptionError(
-        f"backbone {name} does not keep the contract: {what}",
+        f"backbone {name} does not meet the backbone contract: {what}",
         fix="give P3, P4, P5 at strides 8, 16, 32 with their channels in 'channels'",
     )

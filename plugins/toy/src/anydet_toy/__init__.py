@@ -14,7 +14,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
         AdapterSpec(
             name="toy",
             factory="anydet_toy.adapter:ToyAdapter",
-            summary="Colored shapes of 'anydet synth' by color and connected components",
+            summary="Detects the shapes of 'anydet synth' by color and connected components",
             tasks=("detect", "segment"),
             capabilities=("predict",),
             options_schema="anydet_toy:options.schema.json",

@@ -88,9 +88,9 @@ def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
     unknown = [name for name in names if name not in position]
     if unknown:
         raise ContractError(
-            f"the predictions have classes that the data set does not: {', '.join(map(repr, unknown[:5]))} "
+            f"classes that the data set does not have: {', '.join(map(repr, unknown[:5]))} "
             f"(of {len(names)} there, {len(classes)} here)",
-            fix="give the data set that the predictions were made for, or correct meta.classes",
+            fix="give the data set of the predictions, or correct meta.classes",
         )
     return source[[position[name] for name in names]]
 

@@ -202,7 +202,7 @@ def _check(
             fix="give it: --dataset annotations/instances_val2017.json",
         )
     if class_map is not None and made_of != "yolozu":
-        raise OptionError("a class map is for files of yolozu", fix="add --from yolozu")
+        raise OptionError("--class-map applies to files of yolozu only", fix="add --from yolozu")
     suffix = output.suffix.lower()
     if made_into == "contract":
         check_output(output)

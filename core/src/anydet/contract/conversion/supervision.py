@@ -71,9 +71,7 @@ def from_supervision(
     count, data, metadata = len(detections), dict(detections.data), dict(detections.metadata)
     key, size = image or metadata.pop("image", None), size_wh or metadata.pop("size_wh", None)
     if key is None or size is None:
-        raise AnydetError(
-            "the detections do not say which image they are of", fix="pass from_supervision image and size_wh"
-        )
+        raise AnydetError("the detections have no image key", fix="pass from_supervision image and size_wh")
     scores, class_ids = detections.confidence, detections.class_id
     poses = {name: np.asarray(data[name], np.float64) for name in _POSES if name in data}
     return ImagePredictions(

@@ -45,7 +45,7 @@ def choose_split(root: Path, available: Iterable[str], wanted: str | None) -> Sp
     name = wanted or next(iter(known), names[0] if len(names) == 1 else "")
     if not name:
         raise DatasetError(
-            f"{root}: which split? (there are: {listed})",
+            f"{root}: several splits and none given (there are: {listed})",
             fix=f"add --split {names[0]}" if names else "check that the folder holds a data set",
         )
     return Split(name, f"split {name}" + (f" (of {listed})" if len(names) > 1 else ""))

@@ -21,8 +21,8 @@ def contained(folder: Path, name: Path | str) -> Path:
         ) from exc
     if not inside:
         raise DatasetError(
-            f"{str(name)!r} leads outside the data set's folder {folder}",
-            fix="copy the file into that folder, or name the folder that really holds it (--images)",
+            f"{str(name)!r} is outside of the data set's folder {folder}",
+            fix="copy the file into that folder, or give its folder with --images",
         )
     return path
 

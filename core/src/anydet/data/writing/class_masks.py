@@ -101,7 +101,7 @@ def _draw(classes: IntArray) -> Image.Image:
     """A palette image: the pixel is the class, 255 where unlabeled."""
     if classes.max(initial=-1) >= UNLABELED:
         raise DatasetError(
-            f"class {classes.max()} does not fit a mask of 8 bits", fix="use at most 255 classes"
+            f"class {classes.max()} is too large for an 8-bit mask", fix="use at most 255 classes"
         )
     image = Image.fromarray(np.where(classes < 0, UNLABELED, classes).astype(np.uint8))
     image.putpalette([value for class_id in range(256) for value in _color(class_id)])

@@ -192,7 +192,7 @@ def check_counts(resamples: int, level: float) -> None:
     if resamples < 1 or not 0 < level < 1:
         raise EvaluationError(
             f"{resamples} resamples and a level of {level:g} make no interval",
-            fix="ask for at least 1 resample (1000 is usual) and a level like 0.95",
+            fix="use at least 1 resample (1000 is usual) and a level like 0.95",
         )
 
 

@@ -97,7 +97,7 @@ def read_slices(path: Path | str) -> dict[str, list[str]]:
 def _rows_of_json(path: Path, text: str) -> Iterator[tuple[str, str]]:
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise EvaluationError(f"{path}: the top is no object of images", fix=_EXAMPLE)
+        raise EvaluationError(f"{path}: the top level is not an object of images", fix=_EXAMPLE)
     for image, names in value.items():
         if isinstance(names, dict):
             found = [f"{key}={name}" for key, name in names.items()]

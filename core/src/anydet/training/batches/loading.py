@@ -290,7 +290,7 @@ def _end_workers(loader: DataLoader[Any]) -> None:
 
 def _dead_worker(text: str) -> TrainingError:
     return TrainingError(
-        f"a process that reads images died: {text.splitlines()[0]}",
+        f"a data loader worker died: {text.splitlines()[0]}",
         fix="give it more memory: fewer --num-workers, a smaller --prefetch-factor or --batch-size, or a "
         "larger /dev/shm",
     )

@@ -76,7 +76,7 @@ def refuse_poses(dataset: Dataset, label_kinds: Collection[str]) -> None:
 
 def _has_poses(key: str) -> OptionError:
     return OptionError(
-        f"image {key}: has poses, and a mosaic of four cameras has no intrinsics they could be seen with",
+        f"image {key}: has poses, and a mosaic of four images has no common intrinsics",
         fix="train with --mosaic-prob 0",
     )
 

@@ -178,7 +178,7 @@ def _canonical(pairs: Iterable[tuple[str, Given]]) -> dict[str, Given]:
             given = replace(given, value="fp16" if said == "true" else given.value)
         if key in found and found[key].value != given.value:
             raise OptionError(
-                f"{given.place} and {found[key].place} are one key and say different things",
+                f"{given.place} and {found[key].place} set the same key to different values",
                 fix=f"leave only {key}",
             )
         found[key] = given
@@ -190,7 +190,7 @@ def _check_unchanged(asked: Mapping[str, Given], stored: Mapping[str, Given], na
     changed = list(_changes(asked, stored))
     if changed:
         raise OptionError(
-            f"a run that goes on keeps its settings; {name} has {'; '.join(changed)}",
+            f"a resumed run keeps its settings; {name} has {'; '.join(changed)}",
             fix="leave them out, or begin a new run with another --run-id",
         )
 

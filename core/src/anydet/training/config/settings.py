@@ -31,134 +31,159 @@ SECTIONS = {
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All keys of the engine, checked and typed."""
 
-    # Model: who is trained, and from where it starts.
+    # Model: the adapter, and its initial weights.
 
-    adapter: Annotated[str | None, _about("Who is trained; see 'anydet adapters list'.")] = None
-    checkpoint: Annotated[str | None, _about("First weights: a file, or the folder of a run.")] = None
-    adapter_options: Annotated[
-        dict[str, Any], _about("What --option says to the adapter, as when it predicts.")
-    ] = msgspec.field(default_factory=dict)
+    adapter: Annotated[str | None, _about("Adapter to train; see 'anydet adapters list'.")] = None
+    checkpoint: Annotated[
+        str | None, _about("Initial weights: a checkpoint file, or the folder of a run.")
+    ] = None
+    adapter_options: Annotated[dict[str, Any], _about("Options of the adapter, as --option sets them.")] = (
+        msgspec.field(default_factory=dict)
+    )
 
     # Data: what is trained on, how it is read and how it is changed.
 
     dataset: Annotated[str | None, _about("Training data set: a folder or file that anydet reads.")] = None
-    split: Annotated[str | None, _about("Split to train on; the first of the usual ones that exists.")] = None
-    val_dataset: Annotated[str | None, _about("Validation data set; null takes the training data set.")] = (
-        None
-    )
-    val_split: Annotated[str | None, _about("Split to validate on; null takes val, where there is one.")] = (
-        None
-    )
-    max_images: Annotated[Positive | None, _about("Only the first so many training images.")] = None
-    batch_size: Annotated[int, _about("Images a process sees at once.", ge=1)] = 4
-    num_workers: Annotated[int, _about("Processes that read and augment; 0 does it in the loop.", ge=0)] = 2
-    prefetch_factor: Annotated[int, _about("Batches each worker reads ahead.", ge=1)] = 2
-    pin_memory: Annotated[bool | None, _about("Page-locked batches; null means with CUDA.")] = None
-    shuffle: Annotated[bool, _about("New order of images each epoch.")] = True
-    hflip_prob: Annotated[float, _about("Share of images mirrored left to right.", ge=0, le=1)] = 0.0
+    split: Annotated[
+        str | None, _about("Split to train on; by default the first of the usual names that exists.")
+    ] = None
+    val_dataset: Annotated[str | None, _about("Validation data set; null is the training data set.")] = None
+    val_split: Annotated[str | None, _about("Split to validate on; null is val, if it exists.")] = None
+    max_images: Annotated[Positive | None, _about("Train on the first N images only.")] = None
+    batch_size: Annotated[int, _about("Images per batch and process.", ge=1)] = 4
+    num_workers: Annotated[
+        int, _about("Worker processes of the data loader; 0 loads in the main process.", ge=0)
+    ] = 2
+    prefetch_factor: Annotated[int, _about("Batches that each worker prefetches.", ge=1)] = 2
+    pin_memory: Annotated[bool | None, _about("Pin memory of batches; null pins with CUDA only.")] = None
+    shuffle: Annotated[bool, _about("Shuffle images in each epoch.")] = True
+    hflip_prob: Annotated[float, _about("Probability of a horizontal flip.", ge=0, le=1)] = 0.0
     color_jitter: Annotated[
-        float, _about("Brightness, contrast, saturation within 1 +- this; hue a tenth.", ge=0, lt=1)
+        float,
+        _about(
+            "Range of random brightness, contrast and saturation, 1 +- this; a tenth for hue.", ge=0, lt=1
+        ),
     ] = 0.0
     scale_jitter: Annotated[
-        float, _about("Scale within 1/(1 + this) to 1 + this, on a canvas of the same size.", ge=0)
+        float, _about("Range of random scale, 1/(1 + this) to 1 + this, on a canvas of the same size.", ge=0)
     ] = 0.0
-    crop_prob: Annotated[float, _about("Share of images cut to a random window.", ge=0, le=1)] = 0.0
-    mosaic_prob: Annotated[float, _about("Share of images made of four.", ge=0, le=1)] = 0.0
+    crop_prob: Annotated[float, _about("Probability of a random crop.", ge=0, le=1)] = 0.0
+    mosaic_prob: Annotated[float, _about("Probability of a mosaic of four images.", ge=0, le=1)] = 0.0
 
     # Optimizer: how weights move.
 
-    optimizer: Annotated[Literal["adamw", "sgd"], _about("Who moves the weights.")] = "adamw"
+    optimizer: Annotated[Literal["adamw", "sgd"], _about("Optimizer.")] = "adamw"
     lr: Annotated[float, _about("Base learning rate.", gt=0)] = 1e-4
     weight_decay: Annotated[float, _about("Base weight decay.", ge=0)] = 0.01
     momentum: Annotated[float, _about("Momentum of SGD.", ge=0, lt=1)] = 0.9
     nesterov: Annotated[bool, _about("Nesterov momentum; SGD only.")] = False
-    use_param_groups: Annotated[bool, _about("Backbone and head get their own multipliers.")] = False
-    backbone_lr_mult: Annotated[float, _about("Learning rate of the backbone, times this.", ge=0)] = 1.0
-    head_lr_mult: Annotated[float, _about("Learning rate of the head, times this.", ge=0)] = 1.0
-    backbone_wd_mult: Annotated[float, _about("Weight decay of the backbone, times this.", ge=0)] = 1.0
-    head_wd_mult: Annotated[float, _about("Weight decay of the head, times this.", ge=0)] = 1.0
+    use_param_groups: Annotated[
+        bool, _about("Use the multipliers below for parameters of backbone and head.")
+    ] = False
+    backbone_lr_mult: Annotated[float, _about("Factor on the learning rate of the backbone.", ge=0)] = 1.0
+    head_lr_mult: Annotated[float, _about("Factor on the learning rate of the head.", ge=0)] = 1.0
+    backbone_wd_mult: Annotated[float, _about("Factor on the weight decay of the backbone.", ge=0)] = 1.0
+    head_wd_mult: Annotated[float, _about("Factor on the weight decay of the head.", ge=0)] = 1.0
     wd_exclude_bias: Annotated[bool, _about("No weight decay on biases.")] = True
     wd_exclude_norm: Annotated[bool, _about("No weight decay on normalization layers.")] = True
     scheduler: Annotated[
         Literal["none", "cosine", "onecycle", "multistep", "plateau"],
-        _about("How the learning rate moves; plateau looks at each validation, the others at each step."),
+        _about("Learning-rate schedule; plateau steps at each validation, the others at each step."),
     ] = "none"
-    min_lr: Annotated[float, _about("The learning rate never falls under it.", ge=0)] = 0.0
+    min_lr: Annotated[float, _about("Lower bound of the learning rate.", ge=0)] = 0.0
     scheduler_milestones: Annotated[
-        list[int] | str, _about("Steps at which multistep decays: 1000,2000 or a list.")
+        list[int] | str, _about("Steps at which multistep decays, such as 1000,2000.")
     ] = ""
-    scheduler_gamma: Annotated[float, _about("Decay of multistep.", gt=0, le=1)] = 0.1
-    plateau_factor: Annotated[float, _about("Decay of plateau.", gt=0, lt=1)] = 0.5
-    plateau_patience: Annotated[int, _about("Validations without progress before plateau decays.", ge=0)] = 3
+    scheduler_gamma: Annotated[float, _about("Factor by which multistep decays.", gt=0, le=1)] = 0.1
+    plateau_factor: Annotated[float, _about("Factor by which plateau decays.", gt=0, lt=1)] = 0.5
+    plateau_patience: Annotated[
+        int, _about("Validations without improvement before plateau decays.", ge=0)
+    ] = 3
     lr_warmup_steps: Annotated[int, _about("Steps of linear warm-up.", ge=0)] = 0
-    lr_warmup_epochs: Annotated[float, _about("Linear warm-up in epochs, where steps are 0.", ge=0)] = 0.0
+    lr_warmup_epochs: Annotated[float, _about("Epochs of linear warm-up, if lr_warmup_steps is 0.", ge=0)] = (
+        0.0
+    )
     lr_warmup_init: Annotated[float, _about("Learning rate at warm-up step 0.", ge=0)] = 0.0
-    gradient_accumulation_steps: Annotated[int, _about("Batches an optimizer step.", ge=1)] = 1
-    clip_grad_norm: Annotated[float, _about("Largest norm of all gradients; 0 does not clip.", ge=0)] = 0.0
+    gradient_accumulation_steps: Annotated[int, _about("Batches per optimizer step.", ge=1)] = 1
+    clip_grad_norm: Annotated[float, _about("Maximum gradient norm to clip to; 0 does not clip.", ge=0)] = 0.0
     use_ema: Annotated[bool, _about("Keep an exponential moving average of weights and buffers.")] = False
     ema_decay: Annotated[
-        float, _about("Decay of that average a step; smaller in the first steps.", ge=0, lt=1)
+        float, _about("Decay of the average per step; smaller in the first steps.", ge=0, lt=1)
     ] = 0.999
-    ema_eval: Annotated[bool, _about("Validate, choose and predict with the average.")] = False
+    ema_eval: Annotated[
+        bool, _about("Validate, select the best checkpoint and predict with the average.")
+    ] = False
 
     # Guards: what happens when numbers go wrong.
 
     on_nonfinite: Annotated[
-        Literal["stop", "skip"], _about("A loss or gradient that is not finite ends the run, or is skipped.")
+        Literal["stop", "skip"],
+        _about("Whether a loss or gradient that is not finite stops the run, or its step is skipped."),
     ] = "stop"
-    max_skips: Annotated[int, _about("Steps skipped in a row before the run ends.", ge=1)] = 10
+    max_skips: Annotated[int, _about("Consecutive skipped steps before the run stops.", ge=1)] = 10
     max_skip_share: Annotated[
-        float, _about("Share of steps that may be skipped, judged at each epoch.", gt=0, le=1)
+        float, _about("Maximum fraction of skipped steps in an epoch before the run stops.", gt=0, le=1)
     ] = 1.0
     max_grad_norm: Annotated[
-        float, _about("Steps with a larger gradient norm are skipped; 0 allows any.", ge=0)
+        float, _about("Gradient norm above which a step is skipped; 0 for no limit.", ge=0)
     ] = 0.0
-    check_inputs: Annotated[bool, _about("Look at each batch for NaN and infinity before it is used.")] = (
-        False
-    )
+    check_inputs: Annotated[bool, _about("Check each batch for NaN and infinity before its step.")] = False
 
     # Run: how long, where, and what is kept.
 
-    run_id: Annotated[str | None, _about("Name of the run; its files lie in RUNS_DIR/RUN_ID.")] = None
+    run_id: Annotated[str | None, _about("Name of the run; its files are written to RUNS_DIR/RUN_ID.")] = None
     runs_dir: Annotated[str, _about("Folder of runs with an id.")] = "runs"
-    run_dir: Annotated[str | None, _about("Folder of a run without an id: DIR/checkpoint.pt.")] = None
+    run_dir: Annotated[
+        str | None, _about("Folder of a run without a run_id; the last checkpoint is DIR/checkpoint.pt.")
+    ] = None
     run_contract: Annotated[bool, _about("Strict contract mode; run_id switches it on as well.")] = False
     config_version: Annotated[int | None, _about("Version of the config file; switches strict mode on.")] = (
         None
     )
-    resume: Annotated[bool, _about("Go on where the run's last checkpoint ends.")] = False
-    epochs: Annotated[Positive | None, _about("Passes over the training images.")] = 12
+    resume: Annotated[bool, _about("Continue from the last checkpoint of the run.")] = False
+    epochs: Annotated[Positive | None, _about("Epochs to train.")] = 12
     max_steps: Annotated[
-        Positive | None, _about("Optimizer steps; whichever of epochs and steps ends first.")
+        Positive | None,
+        _about("Optimizer steps to train; the run ends at epochs or max_steps, whichever comes first."),
     ] = None
     max_minutes: Annotated[
         Above0 | None,
-        _about("The run ends after so many, validated and saved; learning rates still go by steps."),
+        _about("Time limit, including final validation and checkpoint; the schedule still goes by steps."),
     ] = None
-    seed: Annotated[int, _about("Owner of every random choice.", ge=0)] = 42
-    deterministic: Annotated[bool, _about("Only deterministic algorithms.")] = False
-    device: Annotated[str | None, _about("cpu, cuda, cuda:1; null takes CUDA where there is one.")] = None
+    seed: Annotated[int, _about("Seed of all random generators of the run.", ge=0)] = 42
+    deterministic: Annotated[bool, _about("Use deterministic algorithms only.")] = False
+    device: Annotated[str | None, _about("cpu, cuda or cuda:1; null is CUDA if available.")] = None
     amp: Annotated[
         Literal["none", "fp16", "bf16", "auto"],
         _about("Mixed precision; fp16 needs CUDA, auto is fp16 with CUDA and none without."),
     ] = "none"
-    compile: Annotated[bool, _about("Run the model through torch.compile.")] = False
+    compile: Annotated[bool, _about("Compile the model with torch.compile.")] = False
     val_every: Annotated[int, _about("Epochs between validations; 0 validates at the end only.", ge=0)] = 1
     best_metric: Annotated[
-        str, _about("What the best checkpoint is chosen by: a number of the evaluation, or val_loss.")
+        str, _about("Metric that selects the best checkpoint: one of the evaluation, or val_loss.")
     ] = "AP"
     early_stop_patience: Annotated[
-        int, _about("Validations without progress before the run ends; 0 never.", ge=0)
+        int, _about("Validations without improvement before the run stops; 0 for no early stopping.", ge=0)
     ] = 0
-    early_stop_min_delta: Annotated[float, _about("Smaller progress is none.", ge=0)] = 0.0
-    restore_best: Annotated[bool, _about("The live model ends with the best weights.")] = True
-    save_every: Annotated[int, _about("Steps between checkpoints, beside those of epochs; 0 none.", ge=0)] = 0
-    log_every: Annotated[int, _about("Steps between lines of train_metrics.", ge=1)] = 1
+    early_stop_min_delta: Annotated[
+        float, _about("Minimum improvement that early stopping counts.", ge=0)
+    ] = 0.0
+    restore_best: Annotated[bool, _about("Load the best weights into the model when training ends.")] = True
+    save_every: Annotated[
+        int, _about("Steps between additional checkpoints within an epoch; 0 for none.", ge=0)
+    ] = 0
+    log_every: Annotated[int, _about("Steps between logged lines of train_metrics.", ge=1)] = 1
     log_with: Annotated[
         list[Literal["wandb", "tensorboard", "mlflow"]] | str,
-        _about("Trackers beside the JSONL: wandb, tensorboard, mlflow."),
+        _about("Experiment trackers to log to: wandb, tensorboard, mlflow."),
     ] = ""
-    project: Annotated[str, _about("Project name for trackers.")] = "anydet"
-    checkpoint_out: Annotated[str | None, _about("Last checkpoint at this path instead.")] = None
-    metrics_jsonl: Annotated[str | None, _about("Training metrics at this path instead.")] = None
-    metrics_csv: Annotated[str | None, _about("The same as CSV at this path instead.")] = None
+    project: Annotated[str, _about("Project name in experiment trackers.")] = "anydet"
+    checkpoint_out: Annotated[str | None, _about("Path of the last checkpoint, instead of the default.")] = (
+        None
+    )
+    metrics_jsonl: Annotated[str | None, _about("Path of the training metrics, instead of the default.")] = (
+        None
+    )
+    metrics_csv: Annotated[
+        str | None, _about("Path of the training metrics as CSV, instead of the default.")
+    ] = None

@@ -92,7 +92,7 @@ def _fault(error: ValidationError, part: Mapping[str, Any]) -> str:
 def _unknown(key: str, given: Given, known: Mapping[str, Any], adapter: str) -> OptionError:
     names = [*known, *ALIASES]
     error = OptionError(
-        f"{given.place}: neither the engine nor adapter {adapter!r} knows it{did_you_mean(key, names)}",
+        f"{given.place}: neither the engine nor adapter {adapter!r} has this key{did_you_mean(key, names)}",
         fix=_see(adapter),
     )
     if given.origin == FLAG:

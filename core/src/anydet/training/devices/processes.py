@@ -132,7 +132,7 @@ class Processes:
         """Raise ``InterruptedTraining``; everything is saved."""
         number = self.stop.signal
         raise InterruptedTraining(
-            f"stopped by {signal.Signals(number).name} after step {step}; everything up to there is saved",
+            f"stopped by {signal.Signals(number).name} after step {step}; a checkpoint of that step is saved",
             fix="go on with the same command and --resume",
             exit_code=128 + number,
         )
@@ -171,7 +171,9 @@ def chosen_device(settings: TrainSettings) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as exc:
-        raise TrainingError(f"device {name!r} is none of torch's", fix="use cpu, cuda or cuda:0") from exc
+        raise TrainingError(
+            f"device {name!r} is not a device of torch", fix="use cpu, cuda or cuda:0"
+        ) from exc
     if device.type == "cuda" and not torch.cuda.is_available():
         raise TrainingError(
             f"device {name!r}: torch {torch.__version__} finds no CUDA device here",

@@ -27,7 +27,7 @@ def open_training(settings: TrainSettings, opener: Opener) -> Dataset:
     """
     if settings.dataset is None:
         raise OptionError(
-            "what to train on? no data set is named",
+            "no training data set given",
             fix="add --dataset DIR, or 'dataset:' to the config file",
         )
     dataset = None

@@ -68,7 +68,7 @@ class Ema:
         """
         if state is None:
             raise OptionError(
-                "use_ema is on, but the checkpoint holds no average of weights to go on from",
+                "use_ema is on, but the checkpoint has no average of weights to resume from",
                 fix="resume without --use-ema, or start a new run with it",
             )
         load_weights(self._averaged, state, source="the average of weights in the checkpoint")

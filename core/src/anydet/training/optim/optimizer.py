@@ -29,7 +29,7 @@ def build_optimizer(task: TrainingTask, settings: TrainSettings) -> Optimizer:
     groups = parameter_groups(task.model, parts, settings)
     if not groups:
         raise OptionError(
-            "there is nothing to train: no parameter of the model requires a gradient",
+            "nothing to train: no parameter of the model requires a gradient",
             fix="freeze less of the model",
         )
     if settings.optimizer == "adamw":

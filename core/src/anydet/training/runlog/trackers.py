@@ -101,7 +101,7 @@ def _names(run: Run) -> list[str]:
 def _require(name: str, package: str) -> None:
     if find_spec(name) is None:
         raise TrainingError(
-            f"log_with asks for {name}, which is not installed",
+            f"log_with names {name}, which is not installed",
             fix=f"pip install {package}, or pip install 'anydet[track]' for all trackers",
         )
 

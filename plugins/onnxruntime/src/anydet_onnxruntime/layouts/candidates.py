@@ -129,7 +129,7 @@ def check_probabilities(scores: Array) -> None:
     if not (low >= -_SCORE_SLACK and high <= 1 + _SCORE_SLACK):
         raise ModelError(
             f"scores run from {low:.4g} to {high:.4g} where probabilities in [0, 1] were expected: "
-            "the outputs are not what this layout says, or the export leaves out the sigmoid",
+            "the outputs do not match this layout, or the export leaves out the sigmoid",
             fix="check preset= and layout=, or export the model with its sigmoid",
         )
 
@@ -151,6 +151,6 @@ def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
     if not (furthest <= _BOX_LIMIT * max(input_wh) and narrowest >= -_INVERSION_PX):
         raise ModelError(
             f"boxes reach {furthest:.4g} pixels and sides are as small as {narrowest:.4g} in an input of "
-            f"{input_wh[0]}x{input_wh[1]}: the outputs are not what this layout says",
+            f"{input_wh[0]}x{input_wh[1]}: the outputs do not match this layout",
             fix="check preset= and layout=; for YOLOX with decoded boxes use --option layout=yolox-decoded",
         )

@@ -58,7 +58,7 @@ class Separate:
         if not 0 <= count <= room:
             raise ModelError(
                 f"the outputs count {count} detections and have room for {room}",
-                fix="check preset= and layout=: the outputs are not what layout 'counted' says",
+                fix="check preset= and layout=: the outputs do not match layout 'counted'",
             )
         return count
 
