@@ -205,4 +205,4 @@ def test_object_models_are_read_by_any_format_that_can(files, tmp_path, monkeypa
     assert done.exit_code == 0, done.output
     done = CliRunner().invoke(main, [*map(str, arguments), "horse"], obj=plugins)
     assert done.exit_code == 1
-    assert "classes cat, dog and objects 1: which is which?" in done.stderr
+    assert "classes cat, dog and objects 1 cannot be matched by name" in done.stderr

@@ -18,5 +18,5 @@ def test_each_class_gets_its_model():
     assert join_models(models, ClassTable(("obj_000003", "2", "obj_9"))) == {0: models[3], 1: models[2]}
     assert join_models(models, ClassTable(("a", "b"), (2, 3))) == {0: models[2], 1: models[3]}
     assert join_models(models, ClassTable(("a", "b", "c"), (1, 2, 3))) == dict(enumerate(models.values()))
-    with pytest.raises(DatasetError, match="classes a, b and objects 1, 2, 3: which is which"):
+    with pytest.raises(DatasetError, match="classes a, b and objects 1, 2, 3 cannot be matched by name"):
         join_models(models, ClassTable(("a", "b")))

@@ -210,7 +210,7 @@ def test_masks_of_another_size_than_their_image_are_named(columns):
 
 def test_tables_that_differ_are_errors(columns):
     detections, ground_truth = two_images(columns)
-    with pytest.raises(EvaluationError, match="must share one table"):
+    with pytest.raises(EvaluationError, match="must have the same table"):
         result_of(replace(detections, images=("a.jpg", "b.jpg")), ground_truth)
 
 

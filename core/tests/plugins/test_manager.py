@@ -169,7 +169,7 @@ def test_a_failed_plugin_leaves_nothing_behind(plugin):
 def test_another_api_version_is_refused(plugin, version):
     row = only_row(plugin("future", **registers(adapter_spec("future", api=version))))
     assert row.state == "failed"
-    assert row.reason == f"'future' speaks API {version}, this anydet speaks {API_VERSION}"
+    assert row.reason == f"'future' uses plugin API {version}, this anydet has {API_VERSION}"
 
 
 def test_a_name_taken_by_another_plugin_is_refused_and_the_first_keeps_it(plugin):
@@ -317,7 +317,7 @@ def test_an_adapter_module_that_cannot_be_imported_is_an_error_with_its_reason(
     ("attribute", "message"),
     [
         ("fails", "adapter 'odd' cannot be set up: RuntimeError: out of memory"),
-        ("number", "gave int, not an Adapter"),
+        ("number", "returned int, not an Adapter"),
         ("refuses", "^the weights are missing$"),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_run_may_begin_with_the_weights_of_another(trained, tmp_path):
     task = second.training_task(small_run(tmp_path))
     state = adapter.get_model().state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in task.model.state_dict().items())
-    with pytest.raises(OptionError, match=r"decoder 'skip' was asked for, the checkpoint .* has 'plain'"):
+    with pytest.raises(OptionError, match=r"decoder 'skip' conflicts with the checkpoint .* has 'plain'"):
         second.training_task(small_run(tmp_path, decoder="skip"))
 
 

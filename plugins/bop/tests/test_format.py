@@ -144,7 +144,7 @@ def test_scenes_of_a_split_follow_each_other_and_splits_are_chosen(build):
     root = build()
     shutil.copytree(root / "train_pbr" / "000003", root / "train_pbr" / "000012")
     shutil.copytree(root / "train_pbr", root / "test")
-    with pytest.raises(DatasetError, match="which split"):
+    with pytest.raises(DatasetError, match="none given"):
         open_dataset(root)
     with pytest.raises(SplitError, match=r"no split 'tset'.*did you mean 'test'"):
         open_dataset(root, "tset")

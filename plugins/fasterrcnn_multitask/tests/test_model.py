@@ -323,8 +323,8 @@ def test_an_architecture_is_rebuilt_from_its_description():
     [
         ({"max_size": 32}, "max_size 32 is smaller than min_size 64"),
         ({"anchor_sizes": [8, 16]}, "2 numbers instead of 5"),
-        ({"backbone": "vgg"}, "x.pt: describes no model"),
-        ({"class_count": "many"}, "x.pt: describes no model"),
+        ({"backbone": "vgg"}, "x.pt: is not a model"),
+        ({"class_count": "many"}, "x.pt: is not a model"),
     ],
 )
 def test_a_description_that_makes_no_model_is_an_error_with_a_fix(change, message):

@@ -112,8 +112,8 @@ def test_the_same_seed_gives_the_same_splits_and_another_gives_others(bikes, tmp
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
-def test_shares_that_are_no_shares_are_an_error(shares, bikes, tmp_path):
-    with pytest.raises(OptionError, match="not parts of 1") as caught:
+def test_negative_fractions_and_other_sums_are_an_error(shares, bikes, tmp_path):
+    with pytest.raises(OptionError, match="do not sum to 1") as caught:
         split_annotations(bikes / "all_annotations.json", tmp_path, shares=shares)
     assert caught.value.fix
 

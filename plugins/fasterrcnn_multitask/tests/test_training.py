@@ -120,7 +120,7 @@ def test_a_data_set_that_names_no_classes_is_an_error(tmp_path):
             return None
 
     run = replace(tiny_run(tmp_path), dataset=Nameless(2))
-    with pytest.raises(DatasetError, match="names no classes"):
+    with pytest.raises(DatasetError, match="has no class names"):
         build_task(run, None, lambda model, about: None)
 
 

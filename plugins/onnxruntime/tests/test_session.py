@@ -147,7 +147,7 @@ def test_an_input_that_nobody_can_feed_is_an_error_that_shows_it(build, load):
         ("sizes", TensorProto.INT64, (1, 3)),
     ):
         extra = helper.make_tensor_value_info(name, kind, shape)
-        with pytest.raises(ModelError, match=f"wants an input {name} .* beside the image"):
+        with pytest.raises(ModelError, match=f"needs an input {name} .* beside the image"):
             load(build([OUTPUT], extra_inputs=[extra]), preset="yolox")
 
 

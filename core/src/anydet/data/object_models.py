@@ -34,6 +34,6 @@ def join_models(models: Mapping[int, ObjectModel], classes: ClassTable) -> dict[
         return joined
     raise DatasetError(
         f"classes {', '.join(classes.names[:5])}{', ...' * (len(classes) > 5)} and objects "
-        f"{', '.join(map(str, [*models][:5]))}{', ...' * (len(models) > 5)}: which is which?",
+        f"{', '.join(map(str, [*models][:5]))}{', ...' * (len(models) > 5)} cannot be matched by name",
         fix='write the class into models_info.json ("1": {"name": "mug"}), or call classes obj_000001, ...',
     )

@@ -76,7 +76,7 @@ class Precomputed(Adapter):
         if len(found) > 1:
             names = ", ".join(repr(self.raw.images[i]) for i in found[:5])
             raise ContractError(
-                f"{self.raw.path}: image {key!r} matches several entries: {names} ({len(found)} entries)",
+                f"{self.raw.path}: image {key!r} may be any of {names} ({len(found)} entries)",
                 fix="write image keys as paths relative to the split's image folder",
             )
         if not found:

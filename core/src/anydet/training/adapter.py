@@ -66,7 +66,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         if settings.config is not None and not self.has_configs:
             raise OptionError(
                 f"the {self.registered_name} adapter has no configurations (got {settings.config!r})",
-                fix="leave --config out; a checkpoint says what model it is",
+                fix="leave --config out; a checkpoint stores its architecture",
             )
         # read now, so that a wrong checkpoint is an error before anything is decoded; the model itself is
         # built on first use, as training builds another one

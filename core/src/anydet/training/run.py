@@ -101,7 +101,7 @@ class Run:
         """Classes to learn; raises ``DatasetError`` where the data set names none."""
         if self.dataset.classes is None:
             raise DatasetError(
-                f"{self.dataset.root}: names no classes",
+                f"{self.dataset.root}: has no class names",
                 fix="give a data.yaml with names, COCO JSON with categories, or classes.txt beside masks/",
             )
         return self.dataset.classes

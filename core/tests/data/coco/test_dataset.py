@@ -261,9 +261,9 @@ def test_a_file_name_that_leads_outside_is_refused_when_it_is_opened(put, paint,
     instances["images"][0]["file_name"] = name.format(root=tmp_path)
     dataset = open_dataset(put("instances.json", instances), images=tmp_path / "images")
     assert len(dataset.ground_truth()) == 3
-    with pytest.raises(DatasetError, match="leads outside"):
+    with pytest.raises(DatasetError, match="is outside of"):
         dataset[0].image()
-    with pytest.raises(DatasetError, match="leads outside"):
+    with pytest.raises(DatasetError, match="is outside of"):
         dataset[0].pixels.size_wh()
 
 

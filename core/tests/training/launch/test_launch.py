@@ -257,14 +257,14 @@ def test_a_run_goes_on_without_saying_anything_again(plugins, scenes):
 
 
 def test_what_is_not_there_cannot_go_on(plugins, scenes):
-    with pytest.raises(OptionError, match="no run to go on with") as caught:
+    with pytest.raises(OptionError, match="no run to resume") as caught:
         start(plugins, scenes, run_id="a", resume=True)
     assert "leave out --resume" in caught.value.fix
-    with pytest.raises(OptionError, match="which run is to go on"):
+    with pytest.raises(OptionError, match="no run to resume given"):
         start(plugins, scenes, resume="true")
     start(plugins, scenes, run_id="a")
     Path("runs/a/checkpoints/last.pt").unlink()
-    with pytest.raises(OptionError, match="no checkpoint to go on from"):
+    with pytest.raises(OptionError, match="no checkpoint to resume from"):
         start(plugins, scenes, run_id="a", resume=True)
 
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(plugins, s
         start(plugins, scenes, adapter="idle")
     with pytest.raises(PluginError, match="no adapter called 'recorde'"):
         start(plugins, scenes, adapter="recorde")
-    with pytest.raises(OptionError, match="no adapter is named"):
+    with pytest.raises(OptionError, match="no adapter given"):
         start(plugins, scenes, adapter=None)
     with pytest.raises(OptionError, match="no data set is named"):
         start(plugins, None, dataset=None)
@@ -373,7 +373,7 @@ def test_config_may_stand_anywhere_among_the_flags(plugins, scenes, tmp_path, po
         (("--adapter", "recorder", "--config", "nowhere.yaml"), 1, "no such config file"),
         (("--adapter", "recorder", "-x"), 2, "unexpected argument '-x'"),
         (("--adapter", "recorder", "nowhere.yaml"), 1, "no such config file"),
-        (("--resume",), 1, "which run is to go on?"),
+        (("--resume",), 1, "no run to resume given"),
     ],
 )
 def test_wrong_words_are_told_from_wrong_values(plugins, words, exit_code, message):

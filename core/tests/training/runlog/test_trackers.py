@@ -128,7 +128,7 @@ def test_mlflow_files_hold_the_values_and_the_checkpoint(run):
 )
 def test_a_missing_package_is_an_error_that_says_what_to_install(run, monkeypatch, name, package):
     monkeypatch.setattr("anydet.training.runlog.trackers.find_spec", lambda _name: None)
-    with pytest.raises(TrainingError, match=f"asks for {name}, which is not installed") as caught:
+    with pytest.raises(TrainingError, match=f"log_with names {name}, which is not installed") as caught:
         open_trackers(run(name))
     assert f"pip install {package}," in caught.value.fix
 

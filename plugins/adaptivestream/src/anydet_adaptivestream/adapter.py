@@ -152,7 +152,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         for key, value in wanted.items():
             if value != known[key]:
                 raise OptionError(
-                    f"{key} {value!r} was asked for, the checkpoint {self.settings.checkpoint} has "
+                    f"{key} {value!r} conflicts with the checkpoint {self.settings.checkpoint}, which has "
                     f"{known[key]!r}",
                     fix=f"leave {key} out, or the checkpoint",
                 )

@@ -99,7 +99,7 @@ def chosen_architecture(
     if queries > places:
         raise OptionError(
             f"num_queries {queries}: an input of {inputs.size_wh[0]} x {inputs.size_wh[1]} pixels has "
-            f"{places} places that queries are chosen from",
+            f"{places} feature locations to select queries from",
             fix=f"--num-queries {places} or fewer, or a larger --image-size",
         )
     return Architecture(

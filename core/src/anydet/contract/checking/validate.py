@@ -105,14 +105,14 @@ def validate(
     except ContractError as exc:
         return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     predictions, errors = found.predictions, found.errors
-    fix = "write the file again, or mend it with '--repair OUT'" if errors else ""
+    fix = "write the file again, or repair it with '--repair OUT'" if errors else ""
     warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
     if dataset is not None:
         at, problems = match_keys(predictions.images, dataset.keys)
         errors += tuple(f"{path}: image {problem}" for problem in problems)
         errors += tuple(f"{path}: {line}" for line in _misfits(predictions, dataset, at))
         if errors and not fix:
-            fix = "give the data set that was predicted: --dataset and --split"
+            fix = "give the data set of the predictions: --dataset and --split"
         warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
     return Report(
         path=str(path),

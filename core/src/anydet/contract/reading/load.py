@@ -79,8 +79,9 @@ def _valid(path: Path | str, found: Scan) -> RawPredictions:
     if found.errors:
         raise ContractError(
             "\n".join(listed(found.errors)),
-            fix=f"{hint_scores(found.errors)}see all with 'anydet validate-predictions {path} --json', "
-            "mend with '--repair OUT'",
+            fix=f"{hint_scores(found.errors)}list all problems with "
+            f"'anydet validate-predictions {path} --json', "
+            "repair them with '--repair OUT'",
             issues=found.errors,
         )
     return found.predictions

@@ -52,7 +52,7 @@ class Detr:
         if not (low >= -_SLACK and high <= 1 + _SLACK):
             raise ModelError(
                 f"boxes run from {low:.4g} to {high:.4g} where normalized coordinates in [0, 1] were expected",
-                fix="check preset= and layout=: outputs do not match layout 'detr'",
+                fix="check preset= and layout=: the outputs do not match 'detr'",
             )
         return cxcywh_to_xyxy(boxes[rows].astype(np.float64) * np.array(self.input_wh * 2, np.float64))
 
