@@ -154,3 +154,27 @@ def test_blocks_are_read_with_their_attributes_and_outputs():
 def test_the_pages_run_with_this_python(environment, tmp_path):
     block = Block("bash", {}, "python -c 'import sys, anydet; print(sys.version_info[:2])'")
     assert run(block, tmp_path, environment).stdout.strip() == str(sys.version_info[:2])
+
+
+PRIVATE = re.compile(
+    r"(?<!-)\b(told|whom|shares?|asked|who is|who are|lies|who|by heart|what is said of)\b", re.IGNORECASE
+)
+"""Words that stand for a term of the field, such as a fraction or a normalized coordinate."""
+USER_PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+
+
+def prose(page: Path) -> list[str]:
+    """Lines of a page without code blocks, but with what ``--help`` prints."""
+    lines, code = [], False
+    for line in page.read_text("utf-8").splitlines():
+        if line.startswith("```"):
+            code = not code
+        elif not code or page.parent.name == "reference":
+            lines.append(line)
+    return lines
+
+
+@pytest.mark.parametrize("page", USER_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_and_help_use_terms_of_the_field(page):
+    found = [line for line in prose(page) if PRIVATE.search(line)]
+    assert not found, found

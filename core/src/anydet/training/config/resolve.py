@@ -1,8 +1,8 @@
 """``resolve``: flags, config file and defaults become the settings of a run, each with its origin.
 
 Flags go before the config file, that before the adapter's defaults, those before the engine's. Of ``epochs``
-and ``max_steps`` the one that ends first counts; where only steps are asked for, an ``epochs`` that is
-nobody's wish but a default does not count.
+and ``max_steps`` the one that ends first counts; where only ``max_steps`` is set, an ``epochs`` that is
+only a default does not count.
 
 Strict contract mode is on where ``run_contract``, ``run_id`` or ``config_version`` is given. The run then has
 a fixed folder ``runs_dir/run_id`` with fixed file names, so ``run_dir``, ``checkpoint_out`` and the like are

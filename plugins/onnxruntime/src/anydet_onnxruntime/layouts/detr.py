@@ -51,7 +51,7 @@ class Detr:
         low, high = float(boxes.min(initial=0.0)), float(boxes.max(initial=0.0))
         if not (low >= -_SLACK and high <= 1 + _SLACK):
             raise ModelError(
-                f"boxes run from {low:.4g} to {high:.4g} where normalized coordinates in [0, 1] were expected",
+                f"boxes run from {low:.4g} to {high:.4g} where normalized coordinates were expected",
                 fix="check preset= and layout=: the outputs do not match 'detr'",
             )
         return cxcywh_to_xyxy(boxes[rows].astype(np.float64) * np.array(self.input_wh * 2, np.float64))
