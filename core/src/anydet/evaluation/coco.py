@@ -197,7 +197,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
 
 def _matches(joint: CocoPartial) -> Matches:
     if joint.matches is None:
-        raise EvaluationError("a dry evaluator counts, it does not match", fix="leave out dry=True")
+        raise EvaluationError("a dry-run evaluator has no result", fix="leave out dry=True")
     return joint.matches
 
 

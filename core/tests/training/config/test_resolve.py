@@ -222,7 +222,7 @@ def test_a_fault_in_a_file_names_file_and_line(config):
         settle(config=config("seed: 1\nlr: x\n"))
     with pytest.raises(OptionError, match=r"train\.yaml:1: sed: neither .* did you mean 'seed'\?"):
         settle(config=config("sed: 1\n"))
-    with pytest.raises(OptionError, match=r"gradient_accumulation_steps and .*grad_accum are one key"):
+    with pytest.raises(OptionError, match=r"gradient_accumulation_steps and .*grad_accum set the same key"):
         settle(config=config("grad_accum: 1\ngradient_accumulation_steps: 2\n"))
 
 

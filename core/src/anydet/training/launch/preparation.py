@@ -98,12 +98,12 @@ def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | Non
         return None
     run_id, run_dir, runs = said.get("run_id"), said.get("run_dir"), said.get("runs_dir", "runs")
     if run_id is None and run_dir is None:
-        raise OptionError("which run is to go on?", fix="add --run-id ID, or --run-dir DIR, to --resume")
+        raise OptionError("no run to resume given", fix="add --run-id ID, or --run-dir DIR, to --resume")
     paths = RunPaths.of_folder(Path(run_dir)) if run_dir else RunPaths.of_run(Path(runs), str(run_id))
     if not paths.config_resolved.is_file():
         raise OptionError(
-            f"{paths.root}: there is no run to go on with, as {paths.config_resolved} is not there",
-            fix="leave out --resume to begin it",
+            f"{paths.root}: no run to resume: {paths.config_resolved} is not there",
+            fix="leave out --resume to start a new run",
         )
     return open_config(paths.config_resolved)
 
@@ -119,7 +119,7 @@ def _adapter_name(flags: Mapping[str, Any], file: ConfigFile | None, base: Confi
     if names:
         return names[0]
     raise OptionError(
-        "who is to be trained? no adapter is named",
+        "no adapter given",
         fix="add --adapter NAME, or 'adapter:' to the config file; see 'anydet adapters list'",
     )
 
@@ -130,7 +130,7 @@ def _named(resolved: Resolved, adapter: str) -> Resolved:
     if settings.run_id is not None or settings.run_dir is not None:
         return resolved
     if process_count() > 1:
-        raise OptionError("several processes need one name of their run", fix="add --run-id ID")
+        raise OptionError("several processes need a common run_id", fix="add --run-id ID")
     run_id = f"{adapter}-{datetime.now():%Y%m%d-%H%M%S}"
     settings = msgspec.structs.replace(settings, run_id=run_id)
     return replace(resolved, settings=settings, origins={**resolved.origins, "run_id": MADE})

@@ -18,7 +18,7 @@ def run_paths(settings: TrainSettings) -> RunPaths:
     elif settings.run_id is not None:
         paths = RunPaths.of_run(Path(settings.runs_dir), settings.run_id)
     else:
-        raise OptionError("the run has no place", fix="add --run-id ID or --run-dir DIR")
+        raise OptionError("no folder for the run given", fix="add --run-id ID or --run-dir DIR")
     moved = {
         "last": settings.checkpoint_out,
         "train_metrics": settings.metrics_jsonl,
@@ -31,12 +31,14 @@ def check_folder(paths: RunPaths, *, resume: bool) -> None:
     """Raise ``OptionError`` where a run cannot be written, would be written over, or has no checkpoint."""
     lowest = next(path for path in (paths.root, *paths.root.absolute().parents) if path.exists())
     if not lowest.is_dir():
-        raise OptionError(f"{lowest}: not a folder, so no run can lie there", fix="choose another folder")
+        raise OptionError(
+            f"{lowest}: not a folder, so no run can be written there", fix="choose another folder"
+        )
     if resume:
         if not paths.last.is_file():
             raise OptionError(
-                f"{paths.root}: there is no checkpoint to go on from, as {paths.last} is not there",
-                fix=f"delete {paths.root} and leave out --resume, or begin a run of another name",
+                f"{paths.root}: no checkpoint to resume from: {paths.last} is not there",
+                fix=f"delete {paths.root} and leave out --resume, or choose another --run-id",
             )
         return
     there = [
