@@ -208,7 +208,7 @@ class Plugins:
             adapter = factory(settings)
         if not isinstance(adapter, Adapter):
             raise PluginError(
-                f"the factory of adapter {name!r} gave {type(adapter).__name__}, not an Adapter",
+                f"the factory of adapter {name!r} returned {type(adapter).__name__}, not an Adapter",
                 fix="derive its class from anydet.plugins.Adapter",
             )
         adapter.spec = self.spec("adapters", name)
@@ -286,7 +286,7 @@ class Plugins:
         if not isinstance(spec, spec_type):
             raise PluginError(f"register_{kind} takes {spec_type.__name__}, got {type(spec).__name__}")
         if spec.api != API_VERSION:
-            raise PluginError(f"{spec.name!r} speaks API {spec.api}, this anydet speaks {API_VERSION}")
+            raise PluginError(f"{spec.name!r} uses plugin API {spec.api}, this anydet has {API_VERSION}")
         writers = spec.writers if isinstance(spec, SceneSpec) else {}
         for role, path in (
             ("factory", spec.factory),
