@@ -71,7 +71,7 @@ def load_source(source: Source) -> RawPredictions:
 def _without_truth(path: Path | str) -> ContractError:
     return ContractError(
         f"{path}: a COCO results file, whose image and class ids are those of its data set",
-        fix="add --dataset: the data set that was predicted",
+        fix="give the data set of the predictions: --dataset",
     )
 
 
