@@ -69,6 +69,7 @@ class Loop:
             self._ends_at = time.perf_counter() + 60 * self.settings.max_minutes
         while not self.finished:
             self._run_epoch()
+        # max_steps and max_minutes may end in the middle of an epoch, which is not validated then.
         if self.progress.validated_step < self.progress.step:
             self._validate()
         self.save()
@@ -89,6 +90,8 @@ class Loop:
         for window, data_s in self._windows():
             self._step(window, data_s)
             self.progress.batch += len(window)
+            # In every step of every process: the answer is a collective operation, and a process that leaves
+            # it out makes the others hang.
             stopping = self.components.processes.asked_to_stop()
             every = self.settings.save_every
             if stopping or (every and self.progress.step % every == 0):
@@ -104,6 +107,7 @@ class Loop:
         done, total = self.progress.step, self.components.total_steps
         if done >= total:
             return True
+        # Clocks differ: a process that ended a step before the others would leave them waiting.
         minutes = self.settings.max_minutes
         if minutes is not None and self.components.processes.share(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
@@ -134,6 +138,7 @@ class Loop:
         except StepRejected as bad:
             self._skip(bad)
             return
+        # Only after a step that was taken: a skipped one must not use up warm-up or decay.
         self.components.schedule.step()
         self.progress.step += 1
         self.progress.epoch_steps += 1
@@ -158,6 +163,7 @@ class Loop:
     def _skip(self, bad: StepRejected) -> None:
         """Count a step that was not taken; raises where the run must not go on."""
         progress, settings = self.progress, self.settings
+        # No fault of the data: fp16 finds its loss scale by overflowing now and then.
         if bad.overflow:
             progress.overflows += 1
             self.components.run_log.overflowed(progress.step, progress.epoch, bad.problem)
@@ -230,6 +236,7 @@ class Loop:
     def _check_weights(self) -> None:
         """A checkpoint never holds, and a validation never measures, weights that are not finite."""
         model, step = self.components.task.model, self.progress.step
+        # Gathered, as all processes must give up together.
         if broken := [
             name for name in self.components.processes.gather([first_nonfinite_weight(model)]) if name
         ]:

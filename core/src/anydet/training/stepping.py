@@ -111,11 +111,13 @@ class Stepper:
         # one tensor for all numbers: each transfer to the CPU waits for the device, so there is one a step
         values = self._processes.mean(torch.stack([*losses.values(), norm.float()])).tolist()
         numbers = {
+            # The sum over processes, of which mean() gave the mean.
             name: value * self._processes.world if name.startswith(SANITIZED) else value
             for name, value in zip((*losses, "grad_norm"), values, strict=True)
         }
         self._look_at_numbers(numbers, window)
         if self._settings.clip_grad_norm:
+            # By the norm that is known; clip_grad_norm_ would compute it again.
             clip_grads_with_norm_(self._parameters, self._settings.clip_grad_norm, norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -150,6 +152,7 @@ class Stepper:
         return nullcontext() if now else self._processes.accelerator.no_sync(self._module)
 
     def _gradient_norm(self) -> Tensor:
+        # Under fp16 gradients carry the loss scale, which norm and limits must not see.
         self._processes.accelerator.unscale_gradients()
         return get_total_norm([p.grad for p in self._parameters if p.grad is not None])
 
@@ -169,6 +172,8 @@ class Stepper:
         limit, norm = self._settings.max_grad_norm, numbers["grad_norm"]
         if not bad and (not limit or norm <= limit):
             return
+        # Finite losses with infinite gradients are what an fp16 overflow looks like; a NaN loss stays NaN at
+        # any scale.
         if bad == ["grad_norm"] and self._overflowed():
             raise StepRejected("fp16 overflowed; the loss scale was lowered", overflow=True)
         if bad:
@@ -184,6 +189,7 @@ class Stepper:
     def _overflowed(self) -> bool:
         """Let the loss scaler see gradients that are not finite; whether lowering its scale can help."""
         scaler = self._processes.accelerator.scaler
+        # At a scale of 1 nothing is scaled: the gradients overflow by themselves.
         if scaler is None or scaler.get_scale() <= 1.0:
             return False
         self._optimizer.step()  # the scaler takes no step and lowers its scale
@@ -199,6 +205,7 @@ class Stepper:
         listed = ", ".join(
             f"{name if name == 'grad_norm' else 'train_' + name} is {numbers[name]}" for name in bad
         )
+        # The weights before all else: once they are broken, every other finding only follows from it.
         if weights := first_nonfinite_parameter(self._model):
             return f"{listed}: the weights of {weights} are not finite", True
         source = self._explain_gradient(only=bad == ["grad_norm"])
@@ -223,4 +230,5 @@ class Stepper:
 
     def _forward(self, loaded: LoadedBatch) -> None:
         with torch.no_grad(), isolated_rng(self._settings.seed), self._processes.accelerator.autocast():
+            # Not the wrapped module: its synchronization would wait for processes that search elsewhere.
             self._bare(self._processes.to_device(loaded.batch))

@@ -72,6 +72,7 @@ class Validator:
             count += len(loaded.keys)
             named = {f"val_loss_{name}": loss for name, loss in output.losses.items()}
             for name, loss in {"avg_val_loss": output.loss, **named}.items():
+                # float64: in float32 a sum over many images loses the digits that validations differ by.
                 sums[name] = sums.get(name, 0.0) + loss.detach().double() * len(loaded.keys)
             for name, number in output.sanitized.items():
                 counts[name] = counts.get(name, 0) + int(number)
@@ -90,6 +91,7 @@ class Validator:
         found = self.processes.gather(list(self._predict()))
         if not self.processes.main:
             return {}
+        # Each process has every world-th image, so that gathered results are out of order.
         predictions = [prediction for _, prediction in sorted(found, key=lambda pair: pair[0])]
         detections = to_columns(predictions, self.task.classes.names)
         compatibility.check_class_ids(detections, len(self.task.classes))
@@ -127,4 +129,5 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, mode in modes:
+            # Not train(mode), which sets all modules below as well, such as norms that are frozen.
             module.training = mode

@@ -133,6 +133,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
                 fix="leave --checkpoint out, or give the data set the same classes in the same order",
             )
         architecture = self._architecture(options, len(classes))
+        # pretrained is a matter of this run alone, so no description of a checkpoint keeps it.
         model = AdaptiveStream(replace(architecture, pretrained=bool(options.get("pretrained"))))
         if self.saved is not None:
             load_weights(model, self.saved.model, source=self.saved.source)
@@ -166,6 +167,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
 def _check_labels(dataset: Dataset) -> None:
     """Raise ``DatasetError`` where neither pixels nor images have classes."""
     first = list(islice(dataset, _LOOKED_AT))
+    # The first images only: reading all labels of a large data set would delay every run.
     if all(record.class_mask is None and image_class(record) < 0 for record in first):
         raise DatasetError(
             f"{dataset.root}: {dataset.note}: none of the first {len(first)} images has a class mask or a "

@@ -13,6 +13,8 @@ WIDTHS = (256, 128, 64, 32, 16)
 
 def doubling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
     """A transposed convolution (kernel 4, stride 2, padding 1) that doubles height and width exactly."""
+    # The kernel is a multiple of the stride: each output pixel sums equally many inputs, without the
+    # checkerboard that kernel 3 leaves.
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
 
 
@@ -47,6 +49,7 @@ class SkipDecoder(nn.Module):
             {
                 str(stride): nn.Conv2d(channels[stride], width, 1)
                 for stride, width in zip(strides, WIDTHS[1:], strict=True)
+                # Not every backbone has all strides: ConvNeXt begins at 4.
                 if stride in channels
             }
         )
@@ -70,6 +73,7 @@ def _mixer(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
+        # No bias: the norm behind it subtracts one.
         nn.Conv2d(width, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),

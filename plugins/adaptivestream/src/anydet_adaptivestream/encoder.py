@@ -96,6 +96,7 @@ class TimmEncoder(Encoder):
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
         super().__init__()
         try:
+            # timm is an extra of this package; the residual encoder works without it.
             import timm
         except ModuleNotFoundError as exc:
             raise OptionError(

@@ -81,6 +81,8 @@ class StableLoss(nn.Module):
             cls_target: (B,) int64 class of each image, ``NO_LABEL`` where it is unknown.
         """
         if seg_target.numel():
+            # Cast first: stretching in half precision would round the logits before they are counted and
+            # clamped.
             seg_pred = fit(_in_full(seg_pred), tuple(seg_target.shape[-2:]))
         pixel_logits, image_logits = self._limited(seg_pred), self._limited(cls_pred)
         pixels, images = pixel_logits.values, image_logits.values
@@ -118,6 +120,7 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, *, smooth: floa
     if not target.numel():
         return logits.sum() * 0.0
     labeled = target != ignore_index
+    # one_hot refuses the index of unlabeled pixels, so they pass as class 0 and are zeroed afterwards.
     true = (
         functional.one_hot(torch.where(labeled, target, 0), logits.shape[1]).movedim(-1, 1) * labeled[:, None]
     )
@@ -126,6 +129,8 @@ def dice_loss(logits: Tensor, target: Tensor, ignore_index: int, *, smooth: floa
     overlap, size = (found * true).sum(over), found.sum(over) + true.sum(over)
     coefficient = (2.0 * overlap + smooth) / (size + smooth)
     present = true.sum(over) > 0
+    # Only classes in the batch: one that is neither there nor predicted has a coefficient of 1 by its
+    # smoothing, which would hide how bad the others are.
     return ((1.0 - coefficient) * present).sum() / present.sum().clamp(min=1)
 
 
@@ -144,5 +149,6 @@ def _cross_entropy(logits: Tensor, target: Tensor, blank: int) -> Tensor:
     """Mean over what is labeled; 0 where nothing is."""
     if not target.numel():
         return logits.sum() * 0.0
+    # Summed and divided here: torch's own mean is NaN where every label is ignored.
     total = functional.cross_entropy(logits, target, ignore_index=blank, reduction="sum")
     return total / (target != blank).sum().clamp(min=1)

@@ -33,6 +33,7 @@ class Architecture:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data that builds it again, weights aside."""
+        # A checkpoint's weights replace timm's, so rebuilding the model must not download them.
         return {**asdict(self), "pretrained": False}
 
 
@@ -71,6 +72,8 @@ class AdaptiveStream(nn.Module):
         back to H x W.
         """
         size = images.shape[-2:]
+        # Doubling five times comes back to whole multiples of 32 only, and skips need equal sizes on both
+        # sides.
         features = self.encoder(fit(images, whole_size(size)))
         deepest = self.neck(features[STRIDE])
         pixels = fit(self.decoder.decode(features, deepest), size)
@@ -105,6 +108,7 @@ def initialize(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         inputs: Literal["fan_in", "fan_out"] = (
+            # Weights of a transposed convolution are (inputs, outputs, h, w), which swaps torch's fans.
             "fan_out" if isinstance(module, nn.ConvTranspose2d) else "fan_in"
         )
         nn.init.kaiming_normal_(module.weight, mode=inputs, nonlinearity="relu")

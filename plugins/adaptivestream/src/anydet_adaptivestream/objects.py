@@ -54,11 +54,14 @@ def find_objects(
         score_floor: least score.
         limit: most objects; the best are kept.
     """
+    # No class is -1: without a background every region is a candidate.
     regions = find_regions(classes, -1 if background is None else background)
     inside = regions.index_map >= 0
     sums = np.bincount(regions.index_map[inside], probabilities[inside], len(regions))
+    # Rounding may lift a mean of probabilities a little above 1, which is no valid score.
     scores = np.clip(sums / regions.areas_px, 0.0, 1.0)
     large = (regions.areas_px >= min_area_px) & (scores >= score_floor)
     rows = np.flatnonzero(large)
+    # Stable, so that objects of equal score stay in the order of the image on every platform.
     rows = rows[np.argsort(-scores[rows], kind="stable")][:limit]
     return Objects(regions, rows, scores[rows])

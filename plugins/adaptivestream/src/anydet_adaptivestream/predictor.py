@@ -101,6 +101,7 @@ class Predictor(BatchPredictor[Prepared]):
             background_of(self.classes),
             min_area_px=self.min_area_px,
             score_floor=self.settings.score_floor,
+            # COCO evaluates up to 100 detections an image: a cut below that would cost recall.
             limit=max(_FEWEST, self.settings.max_detections),
         )
         top = int(np.argmax(scores))

@@ -178,6 +178,7 @@ def _for_time(run: Run, pace: float, seconds: float) -> Run:
         run.settings,
         max_steps=steps,
         epochs=None,
+        # Only a brake, should steps turn out slower than the measured pace.
         max_minutes=max(seconds, 3 * _FEWEST_STEPS * pace) / 60,
         lr_warmup_steps=max(1, round(_WARM_UP * steps)),
     )

@@ -46,6 +46,7 @@ class AdaptiveStreamTraining(TrainingTask):
 
         Raises ``DatasetError`` that names the image where a label is no class.
         """
+        # Before the loss, which would count such labels as unlabeled and could not name the image.
         check_labels(sample, self.classes)
         size = self.predictor.image_size
         mask = resize(sample, (size, size)).semantic

@@ -193,6 +193,7 @@ class BopDataset(BaseDataset):
 def _projected_box(model: ObjectModel, one: SceneObject, camera: Intrinsics, size_wh: Size) -> FloatArray:
     """(4,) x, y, width, height around the projected vertices, cut off at the image's edges."""
     points = move(pose(one.rotation, one.translation_m), model.points_m)
+    # A vertex behind the camera would be projected to the mirrored side of the image.
     if points[:, 2].min() <= 0:  # it surrounds the camera, or lies behind
         return np.zeros(4)
     spots = project(points, camera)

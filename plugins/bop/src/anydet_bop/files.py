@@ -147,12 +147,14 @@ def _objects(
 
 def _object(where: str, truth: Truth, info: Info | None) -> SceneObject:
     rotation = np.array(truth.cam_R_m2c).reshape(3, 3)
+    # Published matrices are rounded to a few digits, so that exact orthonormality cannot be required.
     slack = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if slack > _ROTATION_TOLERANCE or np.linalg.det(rotation) < 0:
         raise DatasetError(
             f"{where}: cam_R_m2c is not a rotation (orthonormal, determinant 1): {truth.cam_R_m2c}",
             fix="correct it",
         )
+    # bop_toolkit writes a box of -1 for objects without a visible pixel.
     seen = info is not None and info.px_count_visib != 0
     return SceneObject(
         truth.obj_id,

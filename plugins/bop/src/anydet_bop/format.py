@@ -84,6 +84,7 @@ def _scenes(folder: Path) -> list[str]:
     """Folders called by a number that hold a file of a scene."""
     with os.scandir(folder) as entries:
         numbered = sorted(entry.name for entry in entries if entry.name.isdecimal())
+    # A number alone is no evidence: other data sets have numbered folders, too.
     files = (CAMERA_FILE, TRUTH_FILE)
     return [name for name in numbered if any((folder / name / file).is_file() for file in files)]
 

@@ -29,6 +29,7 @@ def write_models(folder: Path, solids: Mapping[int, Solid]) -> None:
     for number, solid in solids.items():
         mesh = solid.fine_mesh
         normals = np.zeros_like(mesh.points_m)
+        # PLY has one normal a vertex, the mesh one a corner of each triangle.
         np.add.at(normals, mesh.faces.ravel(), mesh.normals.reshape(-1, 3))
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
         colors = solid.texture.colors(mesh.points_m, normals).round().astype(np.uint8)
@@ -45,6 +46,7 @@ def model_info(model: ObjectModel) -> dict[str, Any]:
     info: dict[str, Any] = {"name": model.name, "diameter": model.diameter_m * _MILLIMETERS}
     for axis, least, most in zip("xyz", low.tolist(), high.tolist(), strict=True):
         info |= {f"min_{axis}": least * _MILLIMETERS, f"size_{axis}": (most - least) * _MILLIMETERS}
+    # The first is the identity, which BOP leaves out.
     if len(model.symmetries) > 1:
         motions = model.symmetries[1:] * np.array([[1, 1, 1, _MILLIMETERS]] * 3 + [[1, 1, 1, 1]])
         info["symmetries_discrete"] = motions.reshape(-1, 16).tolist()

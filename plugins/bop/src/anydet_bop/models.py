@@ -14,6 +14,7 @@ from anydet_bop.ply import read_vertices
 
 _METERS = 0.001
 INFO = "models_info.json"
+# BOP's scores are defined on models_eval, whose meshes have fewer vertices.
 _FOLDERS = ("", "models_eval", "models")
 _Triple = tuple[float, float, float]
 
@@ -77,11 +78,13 @@ def _model(path: Path, key: int, info: _Info) -> ObjectModel:
     for motion in motions:
         if not np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-3):
             raise DatasetError(f"{path}: object {key}: a symmetry is not a rigid motion", fix="correct it")
+    # Only the translation has a unit.
     motions[:, :3, 3] *= _METERS
     return ObjectModel(
         name=_name(key, info),
         points_m=_points(file),
         diameter_m=info.diameter * _METERS,
+        # BOP leaves the identity out; here it comes first, so that the table is never empty.
         symmetries=np.concatenate([np.eye(4)[None], motions]),
         axes=tuple(_axis(path, key, axis) for axis in info.symmetries_continuous),
     )

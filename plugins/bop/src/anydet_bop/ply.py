@@ -55,6 +55,7 @@ def _read_header(data: bytes) -> _Header:
     end = data.find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
         raise ValueError("no header from 'ply' to 'end_header'")
+    # The vertices begin behind the line break of end_header, which may be missing in an empty file.
     length = data.find(b"\n", end) + 1 or len(data)
     lines = [line.split() for line in data[:end].decode("ascii", "replace").splitlines()]
     form = next((line[1] for line in lines if line[0:1] == ["format"]), "")

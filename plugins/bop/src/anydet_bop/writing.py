@@ -82,6 +82,7 @@ def _truths(scene: PoseScene) -> list[dict[str, Any]]:
         {
             "obj_id": CLASSES.source_ids[one.class_id],
             "cam_R_m2c": one.rotation.ravel().tolist(),
+            # BOP has millimeters, anydet meters.
             "cam_t_m2c": (one.translation_m / METERS).tolist(),
         }
         for one in scene.objects

@@ -81,6 +81,7 @@ def looks_like_delftbikes(path: Path) -> bool:
     """Whether a file begins as such annotations do; raises nothing."""
     try:
         with path.open("rb") as file:
+            # The first bytes only: detection of formats must not parse a file of many megabytes.
             return _BEGINNING.match(file.read(_BEGINNING_BYTES)) is not None
     except OSError:
         return False
@@ -106,6 +107,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
                 f"{path}: image {key!r}: width {entry.image.width}, height {entry.image.height}",
                 fix="write the image's name and true size in pixels",
             )
+    # Keys are relative paths, which programs on Windows write with backslashes.
     return {key.replace("\\", "/"): entry for key, entry in entries.items()}
 
 
@@ -128,6 +130,7 @@ def find_flaw(name: str, part: Part) -> Flaw | None:
 
 def _explain(path: Path, raw: bytes, exc: Exception) -> NoReturn:
     """Say what typed decoding refused, naming image and part."""
+    # Only after a failure: decoding entry by entry is slow, but can name the image and the part.
     entries = _decoded(raw, dict[str, msgspec.Raw])
     if isinstance(entries, str):
         raise DatasetError(

@@ -62,6 +62,7 @@ def read_delftbikes(path: Path) -> ImageTable:
         for name, part in entry.parts.items():
             if flaw := find_flaw(name, part):
                 raise DatasetError(f"{path}: image {key}: part {name}: {flaw.problem}", fix=flaw.fix)
+    # Absent parts may have a box, where they would be; parts without a box are states alone.
     counts = [sum(part.box is not None for part in entry.parts.values()) for entry in entries.values()]
     return ImageTable(
         keys=tuple(entries),
@@ -110,6 +111,7 @@ def _annotation_files(root: Path) -> dict[str, Path]:
     """Split -> file; ``train_annotations.json`` goes before that in ``annotations/``, then ``train.json``."""
     named = [*root.glob(f"annotations/*{_SUFFIX}.json"), *root.glob(f"*{_SUFFIX}.json")]
     plain = [root / f"{split}.json" for split in (*SPLITS, "test")]
+    # Later files replace earlier ones of the same split.
     return {_split_of(file): file for file in (*plain, *named) if looks_like_delftbikes(file)}
 
 

@@ -50,6 +50,7 @@ def write_delftbikes(
         entries = {
             record.key: _entry(record, names) for record in write_images(dataset, folder, report, copy)
         }
+    # Renamed when complete: a crash leaves no half-written file under the final name.
     aside = annotations.with_name(f".{annotations.name}.{uuid4().hex}")
     aside.write_text(json.dumps(entries), "utf-8")
     aside.replace(annotations)
@@ -67,6 +68,7 @@ def _entry(record: Record, names: tuple[str, ...]) -> dict[str, Any]:
             raise DatasetError(
                 f"image {record.key}: two annotations of {part}", fix="the format has one of each part"
             )
+        # Whole numbers stay whole, as in the published file.
         sides = (int(side) if side == int(side) else side for side in labels.boxes_xywh_px[row].tolist())
         boxes[part] = dict(zip(("left", "top", "width", "height"), sides, strict=True))
         state = -1 if labels.states is None else int(labels.states[row])

@@ -114,6 +114,7 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         """
         folder = run.options.get("output_dir") or read_variables().get("OUTPUT_DIR") or run.paths.root
         result = super().train(dataset, run)
+        # All processes have the same weights; several writers of one file would race.
         if is_main_process():
             save_state(Path(folder) / BEST, read_saved(result.checkpoint).model, self._about)
         return result

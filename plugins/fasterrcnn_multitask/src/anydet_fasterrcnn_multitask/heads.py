@@ -27,6 +27,7 @@ def build_anchors(architecture: Architecture) -> AnchorGenerator:
 
 def build_roi_pool(architecture: Architecture) -> MultiScaleRoIAlign:
     """(N, C, 7, 7) features of boxes, each from the level of its size."""
+    # The last, pooled level has proposals alone; regions are pooled from the others, as in torchvision.
     levels = 4 if architecture.backbone.startswith("resnet") else 2
     return MultiScaleRoIAlign([str(i) for i in range(levels)], output_size=_POOLED, sampling_ratio=2)
 

@@ -90,6 +90,7 @@ class Predictor(BatchPredictor[Prepared]):
             image.size_wh,
             boxes[keep],
             _float64(found["scores"])[keep],
+            # torchvision's label 0 is the background.
             found["labels"].cpu().numpy().astype(np.int64)[keep] - 1,
             states=found["states"].cpu().numpy().astype(np.int64)[keep] if self.states else None,
             state_scores=_float64(found["state_scores"])[keep] if self.states else None,

@@ -56,6 +56,7 @@ def start_from(model: nn.Module, saved: Saved) -> list[str]:
     own, state = model.state_dict(), dict(saved.model)
     body_only = all(key.startswith(_BODY) for key in state)
     fresh = [key for key in own if _may_stay(key, body_only) and _differs(state, key, own[key])]
+    # load_weights is strict; tensors that stay random are passed to it as they are.
     for key in fresh:
         state[key] = own[key]
     # frozen norms have no counter of batches: it comes and goes with the kind of norm

@@ -61,6 +61,7 @@ def _mobilenet(architecture: Architecture) -> tuple[nn.Module, Stages]:
 
 def _strided_blocks(features: nn.Sequential) -> list[int]:
     """Positions of MobileNet's blocks that begin a stage; the first and the last block always do."""
+    # torchvision marks these blocks itself (_is_cn) and cuts its own detectors by the mark.
     strided = [i for i, block in enumerate(features) if getattr(block, "_is_cn", False)]
     return [0, *strided, len(features) - 1]
 
@@ -72,6 +73,8 @@ def _with_pyramid(architecture: Architecture, body: nn.Module) -> BackboneWithFP
     else:
         widest: int = body.inplanes  # type: ignore[assignment]
         levels = {f"layer{i}": widest >> (4 - i) for i in range(1, 5)}
+    # torchvision's first ResNet detectors have no norms in the pyramid; extra ones would not fit their
+    # weights.
     normed = architecture.norm == "group" or name == "resnet50_fpn_v2"
     return BackboneWithFPN(
         body,

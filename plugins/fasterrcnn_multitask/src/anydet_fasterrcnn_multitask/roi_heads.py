@@ -67,8 +67,10 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals, matched, labels, deltas = self.select_training_samples(proposals, targets)
         regions = self.region_features(features, proposals, image_shapes)
         logits, predicted = self.box_predictor(regions)
+        # Under mixed precision heads give half precision, too coarse for box deltas and for sums of losses.
         class_loss, box_loss = fastrcnn_loss(logits.float(), predicted.float(), labels, deltas)
         states = matched_states(targets or [], matched, labels)
+        # Dropped, not ignored by index: torch's mean over ignored rows alone is NaN.
         known = states >= 0
         state_loss = self.state_loss(self.state_head(regions[known]), states[known])
         return {"loss_classifier": class_loss, "loss_box_reg": box_loss, "loss_state": state_loss}
@@ -80,6 +82,7 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         boxes, scores, labels = self.postprocess_detections(
             logits.float(), deltas.float(), proposals, image_shapes
         )
+        # Pooled anew at the final boxes: regression may have moved them far from their proposals.
         states = self.state_head(self.region_features(features, boxes, image_shapes)).float().softmax(-1)
         return [
             {"boxes": b, "scores": s, "labels": c, "states": p.argmax(-1), "state_scores": p}

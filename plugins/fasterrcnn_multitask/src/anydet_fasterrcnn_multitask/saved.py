@@ -95,6 +95,7 @@ def read_saved(path: Path | str) -> Saved:
         )
     described = getattr(content, "_metadata", {}).get("", {}).get(_KEY)
     about = About.from_description(described, source=str(file)) if described else None
+    # A model saved inside DataParallel or DistributedDataParallel has "module." before every name.
     return Saved({key.removeprefix("module."): value for key, value in content.items()}, str(file), about)
 
 
@@ -136,10 +137,13 @@ def norm_of(state: Mapping[str, Tensor]) -> Norm:
     body = [key for key in state if key.startswith("backbone.body.")]
     if not any(key.endswith("running_mean") for key in body):
         return "group"
+    # FrozenBatchNorm2d has running statistics as BatchNorm2d has, but no counter of batches.
     return "batch" if any(key.endswith("num_batches_tracked") for key in body) else "frozen"
 
 
 def _backbone(state: Mapping[str, Tensor]) -> Backbone:
+    # MobileNet's layers have numbers alone; ResNet-18's basic blocks lack a third convolution; the second
+    # version of ResNet-50's detector has convolutions in place of the layer fc6.
     if "backbone.body.conv1.weight" not in state:
         return "mobilenet_v3_large_320_fpn"
     if "backbone.body.layer1.0.conv3.weight" not in state:

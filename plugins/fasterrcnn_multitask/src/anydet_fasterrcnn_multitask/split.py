@@ -82,6 +82,7 @@ def split_annotations(
     entries = _raw_entries(json_path)
     names = [name for name, share in zip(NAMES, shares, strict=True) if share > 0]
     files = {name: out / f"{name}_annotations.json" for name in names}
+    # All are checked before the first is written, so that a refusal leaves nothing behind.
     for path in files.values():
         if path.exists():
             raise OptionError(f"{path}: already there", fix="name another folder")
@@ -112,6 +113,7 @@ def _count(states: IntArray) -> dict[str, int]:
 
 def _raw_entries(json_path: Path) -> dict[str, msgspec.Raw]:
     """Entries byte for byte, by the keys that reading gives them."""
+    # Raw: fields that anydet does not know survive the split unchanged.
     entries = msgspec.json.decode(json_path.read_bytes(), type=dict[str, msgspec.Raw])
     return {key.replace("\\", "/"): entry for key, entry in entries.items()}
 

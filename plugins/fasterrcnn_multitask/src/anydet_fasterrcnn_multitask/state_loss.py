@@ -30,12 +30,15 @@ class StateLoss(nn.Module):
         super().__init__()
         self.kind = kind
         weights = balanced_weights(counts) if kind == "balanced" else None
+        # Not persistent: they describe the training set, and a checkpoint must load without them.
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, logits: Tensor, states: Tensor) -> Tensor:
         """Scalar loss of (N, S) logits for (N,) states; 0, with a gradient of 0, where N is 0."""
         logits = logits.float()
         if not len(states):
+            # A mean over no rows is NaN; this zero still depends on the state head, as
+            # DistributedDataParallel needs.
             return logits.sum() * 0.0
         if self.kind == "focal":
             log_p = functional.log_softmax(logits, dim=-1).gather(1, states[:, None])[:, 0]

@@ -39,9 +39,11 @@ def stratify(labels: BoolArray, shares: Sequence[float], seed: int = 0) -> IntAr
         if not counts.any():
             rare, chosen = None, left
         else:
+            # The rarest label first: later there may be no examples left that could balance it.
             rare = int(np.where(counts > 0, counts, len(labels) + 1).argmin())
             chosen = left[labels[left, rare]]
         for example in chosen.tolist():
+            # lexsort's last key comes first: the demand for the label, then for examples, then chance.
             keys = (rng.random(len(parts)), wanted, wanted if rare is None else wanted_of[rare])
             fold = int(np.lexsort(keys)[-1])
             folds[example] = fold

@@ -24,6 +24,7 @@ def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     outer = torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])
     shared = inner.clamp(min=0).prod(dim=-1)
     union = a[..., 2:].prod(dim=-1) + b[..., 2:].prod(dim=-1) - shared
+    # Padding, and predictions that collapsed, are boxes of size 0.
     iou = shared / (union + _EPS)
     hull = outer.prod(dim=-1)
     return iou, iou - (hull - union) / (hull + _EPS)

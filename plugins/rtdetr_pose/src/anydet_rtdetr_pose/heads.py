@@ -20,6 +20,7 @@ class MLP(nn.Sequential):
     def __init__(self, width: int, outputs: int, first: Sequence[float] | None = None) -> None:
         layer = nn.Linear(width, outputs)
         super().__init__(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), layer)
+        # Small, not zero: zero weights would pass no gradient to the layers before.
         nn.init.normal_(layer.weight, std=1e-3)
         with torch.no_grad():
             layer.bias.copy_(torch.zeros(outputs) if first is None else torch.tensor(first))

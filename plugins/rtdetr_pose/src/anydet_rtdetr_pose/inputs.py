@@ -75,6 +75,7 @@ def prepare_image(key: str, image: ByteImage, camera: Intrinsics | None, inputs:
         intrinsics=None if camera is None else camera_tensor(camera),
     )
     fitted = fit(sample, inputs)
+    # The same transform as in training, read off a box, so that both cannot drift apart.
     whole = fitted.boxes[0].double().numpy()
     return Prepared(
         key=key,

@@ -102,6 +102,7 @@ class Matcher:
             step: of the training, for costs that begin later.
         """
         cost = self.cost(outputs, targets, symmetries, size_wh, step=step)
+        # scipy refuses NaN and finds no assignment with infinite costs alone.
         cost = torch.nan_to_num(cost, nan=_LARGE, posinf=_LARGE, neginf=-_LARGE)
         return assign(cost, targets.valid)
 
@@ -122,6 +123,7 @@ class Matcher:
 
 def assign(cost: Tensor, valid: Tensor) -> Matches:
     """The cheapest assignment in each (Q, T) of (B, L, Q, T); objects that are not ``valid`` are left out."""
+    # One transfer for the whole batch; each one waits for the GPU.
     table, rows = cost.cpu().numpy(), valid.cpu().numpy()
     found = [
         (image, layer, linear_sum_assignment(table[image, layer][:, rows[image]]), rows[image].nonzero()[0])
@@ -152,10 +154,12 @@ def _pose_cost(
     heads = {name: values.float() for name, values in outputs.heads.items()}
     decoded = decode_poses(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
     posed = targets.posed[:, None, None]
+    # A depth of 1 where none is known: the logarithm and the division below stay finite.
     depth = torch.where(targets.posed, targets.translations_m[..., 2], 1.0)[:, None, None]
     cost = weights[0] * (decoded.log_z[..., None] - depth.log()).abs()
     if weights[1]:
         class_ids = targets.class_ids[:, None, None]
+        # The arc cosine is safe here: its unbounded gradient does not matter under no_grad.
         cosine = symmetries.cosine(
             decoded.rotations[..., None, :, :], targets.rotations[:, None, None], class_ids
         )

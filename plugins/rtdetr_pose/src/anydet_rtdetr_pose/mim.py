@@ -102,6 +102,7 @@ class MimBranch(nn.Module):
         """
         count, _, height, width = images.shape
         rows, columns = (-(-side // self.spec.patch_px) for side in (height, width))
+        # Drawn on the CPU, so that a seed hides the same patches on every device.
         drawn = torch.rand(count, rows, columns, generator=generator) < self.spec.mask_prob
         return drawn.to(images.device)
 
@@ -137,6 +138,7 @@ class MimBranch(nn.Module):
 
 def normalized(features: Tensor) -> Tensor:
     """(B, d, h, w) features of each place with mean 0 and variance 1, as float32."""
+    # float32: a variance over channels in half precision is too coarse to divide by.
     rows = features.float().movedim(1, -1)
     return F.layer_norm(rows, rows.shape[-1:]).movedim(-1, 1)
 

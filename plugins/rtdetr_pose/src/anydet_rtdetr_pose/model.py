@@ -111,6 +111,7 @@ class PoseDetector(nn.Module):
                 fix="train it with --enable-mim; a run can start from a checkpoint that has none",
             )
         patches = self.mim.draw(images, generator)
+        # Images with hidden patches would shift running statistics that predictions use.
         with kept_statistics(self.detector):
             seen = self.pyramid(self.mim.hide(images, patches))
             states = self.detector.model.encoder(seen).last_hidden_state

@@ -29,6 +29,7 @@ def replace_norms(module: nn.Module, norm: Norm) -> int:
     size, at most 32. ``syncbn`` shares statistics among processes, and is ``bn`` where there is one.
     """
     replaced = 0
+    # A list, as setattr changes the dictionary that is iterated.
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, _other(child, norm))
@@ -80,6 +81,7 @@ def _frozen(norm: nn.BatchNorm2d) -> nn.Module:
     frozen: nn.Module
     if isinstance(norm, BatchNormAct2d):
         frozen = FrozenBatchNormAct2d(norm.num_features, eps=norm.eps)
+        # timm's norms hold the activation too; a plain norm in their place would drop it silently.
         frozen.drop, frozen.act = norm.drop, norm.act
     else:
         frozen = FrozenBatchNorm2d(norm.num_features, eps=norm.eps)

@@ -44,6 +44,7 @@ def decode_poses(
     cameras = intrinsics.expand(*centers.shape[:-1], 4)
     return DecodedPoses(
         log_z,
+        # Detached: the rotation loss must not be lowered by moving the center of the ray.
         rotations_seen(heads["rot6d"], centers.detach(), cameras),
         centers,
         translation_m(centers, log_z, cameras),

@@ -67,6 +67,7 @@ class Predictor(BatchPredictor[Prepared]):
     def _rows(self, outputs: Outputs) -> list[Rows]:
         """The best pairs of query and class of each image, by the last decoder layer."""
         probabilities = outputs.logits[:, -1].float().sigmoid()
+        # Pairs, not queries: with sigmoid scores one query may find an object in two classes.
         _, queries_count, classes_count = probabilities.shape
         most = max(queries_count, self.settings.max_detections)
         scores, pairs = probabilities.flatten(1).topk(min(most, queries_count * classes_count))

@@ -35,6 +35,7 @@ class Published:
     def architecture(self, architecture: Architecture) -> Architecture:
         """``architecture`` with this detector in place of its own backbone and transformer."""
         config: dict[str, Any] = json.loads(self.detector.config.to_json_string())
+        # Class names and versions belong to the file; they are no part of what is built.
         plain = {key: value for key, value in config.items() if key not in _LABELS}
         return msgspec.structs.replace(architecture, published=plain)
 

@@ -53,6 +53,7 @@ def about_axis(axes: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 def turn_to(rays: Tensor) -> Tensor:
     """(..., 3, 3) least rotations that take the optical axis to (..., 3) rays before the camera (z > 0)."""
     x, y, z = normalize(rays, dim=-1).unbind(dim=-1)
+    # Rodrigues' formula without its sine in the denominator, which is 0 for the optical axis itself.
     across = -x * y / (1 + z)
     entries = [1 - x * x / (1 + z), across, x, across, 1 - y * y / (1 + z), y, -x, -y, z]
     return torch.stack(entries, dim=-1).reshape(*rays.shape[:-1], 3, 3)

@@ -44,6 +44,7 @@ class Saved:
         kept = {key: tensor for key, tensor in state.items() if not _other_head(key, tensor, own)}
         kept |= {key: own[key] for key in own if key.startswith(_HEADS) and key not in kept}
         load_weights(model, kept, source=self.source)
+        # load_weights would leave it as the random model that it was copied from.
         if not any(key.startswith("mim.teacher.") for key in self.model):
             model.update_teacher(decay=0.0)  # it begins as what was read
 

@@ -68,6 +68,7 @@ class Stages(TrainingHook):
 
     def _freeze_all_but(self, model: PoseDetector, head: nn.Module) -> None:
         kept = set(head.parameters())
+        # What was frozen before, such as a backbone's first stages, must not be thawed afterwards.
         self._frozen = [p for p in model.parameters() if p.requires_grad and p not in kept]
         for parameter in self._frozen:
             parameter.requires_grad_(False)

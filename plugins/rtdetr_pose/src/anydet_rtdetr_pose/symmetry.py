@@ -52,6 +52,7 @@ class Symmetries(nn.Module):
         for class_id, model in models.items():
             _fill(table, class_id, model)
         for name, values in table.items():
+            # Not persistent: symmetries come from the data set, and a checkpoint must not overwrite them.
             self.register_buffer(name, values, persistent=False)
 
     @torch.no_grad()
@@ -91,6 +92,7 @@ class Symmetries(nn.Module):
         steps = motions @ turn.to(motions)
         nearest = rotations @ steps[:, :3, :3]
         moved = translations_m + (rotations @ steps[:, :3, 3:])[..., 0]
+        # A ball: every rotation is right, so that the predicted one is the nearest.
         return torch.where(self.free[class_ids, None, None], predicted.to(nearest), nearest), moved
 
     def _best(self, predicted: Tensor, rotations: Tensor, class_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,6 +105,7 @@ class Symmetries(nn.Module):
         cosine = trace - constant
         sine = (axes * vee(relative - relative.transpose(-1, -2))[..., None, :]).sum(dim=-1)
         turns = self.turns[class_ids][..., None, :]
+        # The first place turns by nothing, so that objects without an axis go the same way.
         angles = torch.where(turns, torch.atan2(sine, cosine), torch.zeros_like(sine))
         return torch.where(turns, constant + torch.hypot(cosine, sine), trace), angles
 

@@ -97,6 +97,7 @@ def _poses(sample: Sample, rows: Tensor, *, seen_by: bool) -> tuple[Tensor, Tens
         return torch.zeros(count, dtype=torch.bool), rotations, translations
     rotated, placed = sample.rotations[rows].float(), sample.translations_m[rows].float()
     known = torch.isfinite(rotated).all(dim=2).all(dim=1) & torch.isfinite(placed).all(dim=1)
+    # Losses take the logarithm of the depth, and the projection divides by it.
     known &= torch.nan_to_num(placed[:, 2]) > 0
     rotations = torch.where(known[:, None, None], rotated, rotations)
     return known, rotations, torch.where(known[:, None], placed, translations)

@@ -84,6 +84,7 @@ class ScaleJitter:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Larger or smaller; objects that are cut away are dropped as by ``crop``."""
+        # Even in the logarithm: doubling and halving are equally likely.
         limit = math.log1p(self.strength)
         scaled = resize(sample, scaled_wh(sample.size_wh, math.exp(rng.uniform(-limit, limit))))
         return place_at_random(scaled, sample.size_wh, rng)

@@ -266,6 +266,7 @@ def _allow_open_files() -> None:
 def _set_up_worker(worker: int) -> None:
     """One thread a worker; signals that reach the whole group are for the main process to act on."""
     del worker
+    # Else each worker starts a thread a core, and they compete with each other and with the model.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     if "cv2" in sys.modules:

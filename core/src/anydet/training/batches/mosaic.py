@@ -69,6 +69,7 @@ def refuse_poses(dataset: Dataset, label_kinds: Collection[str]) -> None:
     """Raises ``OptionError`` where the first images have poses that are read: they cannot be in a mosaic."""
     if "poses" not in label_kinds:
         return
+    # Before training begins: the first mosaic may be drawn only after many steps.
     for record in islice(dataset, _LOOKED_AT):
         if record.labels is not None and record.labels.poses is not None:
             raise _has_poses(record.key)

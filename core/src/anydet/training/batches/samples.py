@@ -114,6 +114,7 @@ def _masks(record: Record, labels: Labels, size_wh: Size) -> Tensor | None:
 
 def _keypoints(labels: Labels) -> Tensor | None:
     """(N, K, 3); points that the source does not know are unlabeled, 0, 0, 0."""
+    # NaN coordinates of unknown points would make every loss NaN that multiplies them by 0.
     return None if labels.keypoints is None else torch.from_numpy(np.nan_to_num(labels.keypoints)).float()
 
 

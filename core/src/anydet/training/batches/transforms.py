@@ -238,6 +238,7 @@ def _nearest(masks: Tensor, size_wh: Size) -> Tensor:
     size_hw = [size_wh[1], size_wh[0]]
     if not len(masks):
         return masks.new_zeros((0, *size_hw))
+    # Exact, as NEAREST rounds pixel centers down and so shifts masks; floats, as there is no kernel for bool.
     scaled: Tensor = functional.resize(masks.float(), size_hw, interpolation=InterpolationMode.NEAREST_EXACT)
     return scaled.to(masks.dtype)
 
@@ -248,6 +249,7 @@ def _any_pixel(masks: Tensor) -> Tensor:
 
 def _around(masks: Tensor, boxes: Tensor) -> Tensor:
     """Boxes cut to their masks' bounds; as they are where the two have nothing in common."""
+    # masks_to_boxes gives the last pixel; boxes end behind it.
     bounds = masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1])
     both = torch.cat([torch.maximum(boxes, bounds)[:, :2], torch.minimum(boxes, bounds)[:, 2:]], dim=1)
     return torch.where((both[:, 2:] > both[:, :2]).all(dim=1, keepdim=True), both, boxes)

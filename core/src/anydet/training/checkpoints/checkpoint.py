@@ -88,6 +88,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def save_tensors(path: Path, content: Any) -> None:
     """``torch.save`` to a name aside, then renamed; raises ``TrainingError`` where the disk refuses."""
+    # A process that dies while it writes leaves the former checkpoint whole; the id keeps runs apart.
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +148,7 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
     Raises ``TrainingError`` for a file that cannot be read, is cut short, or holds more than data.
     """
     try:
+        # weights_only: unpickling anything else can run code of whoever wrote the file.
         return torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as exc:
         reason = str(exc).strip().split("\n", maxsplit=1)[0] or type(exc).__name__

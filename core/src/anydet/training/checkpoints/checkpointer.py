@@ -57,6 +57,7 @@ class Checkpointer:
 
     def save_last(self, progress: Progress, metrics: Mapping[str, float]) -> None:
         """Write what the run needs to go on; every process takes part."""
+        # Outside the branch of the main process: gathering is a collective operation.
         randomness = self.processes.gather([rng_state()])
         if self.processes.main:
             training = {
@@ -103,6 +104,7 @@ class Checkpointer:
         training = self._resumable(checkpoint)
         load_weights(self.task.model, training["model"], source=str(path))
         self.optimizer.load_state_dict(training["optimizer"])
+        # After the optimizer, whose state brings rates of its own.
         self.schedule.load_state_dict(training["schedule"])
         if self.ema:
             self.ema.load_state_dict(training["ema"])
@@ -113,9 +115,11 @@ class Checkpointer:
             if hook.name in training["hooks"]:
                 hook.load_state_dict(training["hooks"][hook.name])
         for field in fields(progress):
+            # A field that an older version did not write keeps its default.
             setattr(progress, field.name, training["progress"].get(field.name, field.default))
         progress.stopped_early = self.best.should_stop
         self.saved_step = progress.step
+        # Last: loading may draw random numbers itself.
         restore_rng(_on_cpu(training["rng"][self.processes.rank]))
         return dict(checkpoint.metrics)
 

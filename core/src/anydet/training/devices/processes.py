@@ -37,6 +37,7 @@ class StopRequest:
     @contextmanager
     def listen(self) -> Iterator[StopRequest]:
         """SIGTERM and SIGINT are requests within the block; a second SIGINT ends the run where it is."""
+        # Python refuses signal handlers outside the main thread.
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
@@ -147,6 +148,7 @@ def open_processes(settings: TrainSettings) -> Iterator[Processes]:
     device = chosen_device(settings)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    # accelerate takes a device from the environment only.
     if device.index is not None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
     AcceleratorState._reset_state(reset_partial_state=True)  # a run before this one may have been another
@@ -214,6 +216,7 @@ def memory_mb(device: torch.device) -> float:
         return float("nan")
     import resource
 
+    # macOS gives bytes, Linux kilobytes.
     unit = 1.0 if sys.platform == "darwin" else 1024.0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
@@ -223,6 +226,7 @@ def _determinism(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
+    # cuBLAS is deterministic with a fixed workspace only, and torch raises without this variable.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True)

@@ -65,6 +65,7 @@ def first_nonfinite_module(model: nn.Module, forward: Callable[[], Any]) -> str 
     handles = [
         module.register_forward_hook(lambda m, i, o, name=name: look(name, m, i, o))
         for name, module in model.named_modules()
+        # Leaves alone: a container only passes on what one of them gave.
         if name and not list(module.children())
     ]
     try:

@@ -14,12 +14,14 @@ import torch
 def seed_everything(seed: int) -> None:
     """Python's, NumPy's and torch's global generators (CUDA's, too) start at ``seed``."""
     random.seed(seed)
+    # NumPy's legacy generator takes 32 bits.
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def rng_state() -> dict[str, Any]:
     """States of the global generators of this process, as ``torch.load(weights_only=True)`` takes them."""
+    # Tensors and plain numbers: weights_only refuses pickled NumPy arrays.
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -46,6 +48,7 @@ def restore_rng(state: Mapping[str, Any]) -> None:
     keys = numpy["keys"].numpy().astype(np.uint32)
     np.random.set_state((numpy["kind"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
     torch.set_rng_state(state["torch"])
+    # torch raises where the machine has another number of devices than the states.
     if state["cuda"] and torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
 

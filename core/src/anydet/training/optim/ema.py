@@ -80,6 +80,7 @@ class Ema:
 
         Needs memory for one more copy of the model while it lasts.
         """
+        # Copied in place: the optimizer and the wrapper for several processes hold these very tensors.
         live = list(_tensors(model))
         kept = [tensor.detach().clone() for tensor in live]
         _copy(_tensors(self._averaged.module), live)

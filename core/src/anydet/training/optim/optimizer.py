@@ -77,6 +77,7 @@ def parameter_groups(
             },
         )
         group["params"].append(parameter)
+    # Sorted: torch matches a saved optimizer state to groups by position alone.
     return [{"name": name, **groups[name]} for name in sorted(groups)]
 
 
@@ -85,6 +86,7 @@ def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter
     seen: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
+            # torch refuses a parameter that is in two groups.
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 yield name, module, parameter

@@ -57,6 +57,7 @@ class Schedule:
         self._best: float | None = None
         self._waited = 0
         for group in optimizer.param_groups:
+            # The key of torch's own schedulers; it is saved with the optimizer.
             group.setdefault("initial_lr", group["lr"])
         self._full_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
         self._set()
@@ -114,6 +115,7 @@ class Schedule:
                     group["momentum"] = momentum
 
     def _rate(self, full: float) -> float:
+        # A group whose multiplier puts it below min_lr must not be lifted above its own full rate.
         floor = min(self._settings.min_lr, full)
         rate = self._scheduled(full, floor, max(self._step, self._warmup))
         if self._step < self._warmup:
@@ -165,6 +167,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 def _one_cycle(low: float, top: float, done: int, steps: int, last: float) -> float:
     """``low`` to ``top``, then to ``low * last``, on half waves (Smith and Topin 2018, as in torch)."""
+    # Minus one as in torch's OneCycleLR, so that the last step has the last rate.
     turn, end = _RISE * steps - 1, steps - 1
     done = min(done, end)
     if done <= turn:

@@ -45,6 +45,7 @@ class MetricsFile:
         line = {name: _plain(value) for name, value in line.items()}
         self._json = self._json or self.path.open("a", encoding="utf-8")
         self._json.write(_encode(line))
+        # Without it, lines of a killed process would be lost in Python's own buffer.
         self._json.flush()
         if self.csv_path is None:
             return
@@ -53,6 +54,7 @@ class MetricsFile:
             self._csv.write(_rows(self._columns, [line]))
             self._csv.flush()
         else:
+            # A new column needs a new header, so that the whole file is written again.
             self._write_csv(read_metrics(self.path))
 
     def truncate_after(self, step: int) -> None:

@@ -131,6 +131,7 @@ def _planes(corners: FloatArray, camera: Intrinsics) -> tuple[FloatArray, IntArr
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     inverse = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
     volume = (a * inverse[:, 0]).sum(axis=1)
+    # A negative volume is a front face; triangles seen edge-on have a volume near 0 and no inverse.
     front = np.flatnonzero(volume < -1e-15)
     inverse = inverse / np.where(volume < -1e-15, volume, 1.0)[:, None, None]
     x, y = inverse[..., 0] / camera.fx, inverse[..., 1] / camera.fy
@@ -178,6 +179,7 @@ def _nearest(rows: IntArray, columns: IntArray, faces: IntArray, planes: FloatAr
     depth = 1.0 / (factors[:, 0] * (columns + 0.5) + factors[:, 1] * (rows + 0.5) + factors[:, 2])
     place = (rows - y) * width + columns - x
     nearest = np.full(height * width, np.inf)
+    # Unlike nearest[place] = ..., this is right where several triangles meet in a pixel.
     np.minimum.at(nearest, place, depth)
     seen = depth == nearest[place]
     found = np.full(height * width, -1)

@@ -106,6 +106,7 @@ def build_scene(seed: int, index: int, image_wh: Size, most: int = MOST_OBJECTS)
     seen = _visible_px(view, len(objects))
     kept = seen >= np.maximum(MIN_VISIBLE * whole, MIN_VISIBLE_PX)
     objects = tuple(one for one, keep in zip(objects, kept, strict=True) if keep)
+    # Without the objects that were dropped, others show pixels that were hidden by them.
     if not kept.all():
         view = compose([one.surface for one in objects], image_wh)
     return PoseScene(image_wh, camera, objects, view)
@@ -135,6 +136,7 @@ def _place(rng: np.random.Generator, camera: Intrinsics, image_wh: Size, most: i
         rotation = random_rotation(rng)
         for _ in range(_TRIES):
             spot = rng.uniform(_MARGIN, 1.0 - _MARGIN, 2) * image_wh
+            # Uniform in log depth, so that sizes in pixels are spread evenly in proportion.
             depth = float(np.exp(rng.uniform(*np.log(DEPTH_M))))
             ray = (spot - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
             translation = np.array([*ray, 1.0]) * depth

@@ -127,6 +127,7 @@ def absent_state(ground_truth: GroundTruthColumns) -> int:
     names = ground_truth.state_names
     if "absent" in names:
         return names.index("absent")
+    # Names of its own and none called absent: no state of such a data set may be dropped.
     return len(names) if names else ABSENT
 
 

@@ -80,6 +80,7 @@ class PresenceEvaluator(MergeableEvaluator[PresencePartial]):
             none = np.zeros((0, len(self.classes)))
             return PresencePartial((), None, none, none.astype(np.int64))
         if detections.states is not None:
+            # A detection that states its part as absent is no evidence that the part is there.
             detections = detections.take(detections.states != self.absent)
         scores = np.full(states.shape, _NOWHERE)
         np.maximum.at(scores, (detections.image_index, detections.class_ids), detections.scores)
@@ -182,6 +183,7 @@ def _part_states(ground_truth: GroundTruthColumns) -> IntArray | None:
 
 def _best_point(scores: FloatArray, present: IntArray) -> OperatingPoint | None:
     """The threshold of the highest F1; ``None`` where nothing that is there was detected."""
+    # No threshold can accept a part without detections, so that -inf is no operating point.
     known = (present >= 0) & (scores > _NOWHERE)
     return find_operating_point(scores[known], present[known] == 1, int(np.count_nonzero(present == 1)))
 

@@ -57,6 +57,7 @@ class Buckle:
         """(N, 2) points after it."""
         spoke = points - self.hub
         away = np.arctan2(spoke[:, 1], spoke[:, 0]) - self.angle_rad
+        # The difference of two angles, into -pi..pi: the dent must not depend on where arctan2 jumps.
         away = (away + np.pi) % (2 * np.pi) - np.pi
         scale = 1 - self.depth * np.exp(-((away / 0.5) ** 2)) + 0.06 * np.cos(3 * away)
         buckled: FloatArray = self.hub + spoke * scale[:, None]

@@ -96,6 +96,7 @@ def build_scene(seed: int, index: int, size_wh: Size = (320, 240)) -> BikeScene:
     rng = np.random.default_rng([seed, index, 0])
     bicycle = build_bicycle(rng)
     whole = {part: DRAWINGS[part](bicycle) for part in PARTS}
+    # Drawn for all parts, damaged or not: the random numbers that follow do not depend on states.
     warps = {part: damage(part, whole[part], bicycle, rng) for part in PARTS}
     cracks = {part: tuple(crack(whole[part], warps[part], rng)) for part in PARTS}
     scene = BikeScene(bicycle, _view(bicycle, size_wh, rng), size_wh, _conditions(rng), warps, cracks)
@@ -128,6 +129,7 @@ def _conditions(rng: np.random.Generator) -> dict[str, int]:
         absent = _ABSENT.get(part, _ABSENT_ELSE)
         limits = np.cumsum([absent, _DAMAGED])
         conditions[part] = (ABSENT, DAMAGED, INTACT)[int(np.searchsorted(limits, rng.random(), "right"))]
+    # Drawn first and overwritten, so that the number of draws is the same in every scene.
     if conditions["steer"] == ABSENT:
         conditions |= dict.fromkeys(ON_STEER, ABSENT)
     return conditions
@@ -160,6 +162,7 @@ def _occlude(scene: BikeScene, rng: np.random.Generator) -> tuple[list[Stroke], 
         target = PARTS[rng.integers(len(PARTS))]
         more = build_occluder(_around(scene, target, rng), rng)
         found = _shares(masks, np.asarray(coverage([*occluders, *more], scene.size_wh)) > 0)
+        # A part that is half hidden has no clear state; such an occluder is left out.
         if not any(SEEN < share < HIDDEN for share in found.values()):
             occluders, shares = [*occluders, *more], found
     return occluders, [part for part, share in shares.items() if share >= HIDDEN]

@@ -53,6 +53,7 @@ class View:
     def project(self, stroke: Stroke) -> Stroke:
         """The stroke in pixels."""
         points = np.column_stack([stroke.points, np.ones(len(stroke.points))]) @ self.homography.T
+        # Thinner strokes would vanish when the canvas is scaled down.
         width = max(stroke.width * self.scale, _THINNEST_PX) if stroke.width else 0.0
         return replace(stroke, points=points[:, :2] / points[:, 2:], width=width)
 
@@ -64,6 +65,7 @@ def look(source: FloatArray, target: FloatArray) -> View:
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
     solved = np.linalg.solve(np.array(rows, np.float64), target.ravel())
     side = np.linalg.norm(target[1] - target[0]) / np.linalg.norm(source[1] - source[0])
+    # Eight unknowns: the last entry of a homography is free, and set to 1.
     return View(np.append(solved, 1.0).reshape(3, 3), float(side))
 
 

@@ -66,6 +66,8 @@ class Criterion:
             step: of the training, for matching costs that begin later.
         """
         size = torch.tensor(size_wh, dtype=torch.float32, device=outputs.logits.device)
+        # Under autocast products of rotations would go back to half precision, which rounds angles and
+        # depths.
         with torch.autocast(outputs.logits.device.type, enabled=False):
             noisy, others = outputs.split()
             losses = self._decoder(others, targets, size, step)
@@ -73,6 +75,7 @@ class Criterion:
                 losses[name] = losses[name] + loss
             if noisy is not None and outputs.denoising is not None:
                 matches = denoising_matches(outputs.denoising, targets, noisy.logits.shape[1])
+                # Each object appears once in every group.
                 count = _object_count(targets) * outputs.denoising.groups
                 found = self._found(noisy, targets, matches, size, count)
                 losses |= {f"{name}_dn": loss for name, loss in found.items()}
@@ -85,6 +88,7 @@ class Criterion:
         return self._found(outputs, targets, matches, size, _object_count(targets))
 
     def _proposals(self, outputs: Outputs, targets: Targets, size: Tensor) -> dict[str, Tensor]:
+        # Proposals come before the decoder: one layer, without the heads that read its states.
         proposals = outputs._replace(
             logits=outputs.proposal_logits[:, None], boxes=outputs.proposal_boxes[:, None], heads={}
         )
@@ -118,6 +122,7 @@ class Criterion:
             scores[place] = 1.0
             return detection.focal_loss(logits, scores)
         # an IoU of 0 is no reason to take a found object for background
+        # The score is a target, and a target carries no gradient.
         scores[place] = iou_and_giou(boxes.detach(), true)[0].clamp(min=1e-6)
         return detection.varifocal_loss(logits, scores)
 
@@ -132,6 +137,7 @@ class Criterion:
         """Of queries whose object's pose is known; the others count 0 and keep the heads in the graph."""
         posed, true = matches.of_targets(targets.posed), matches.of_targets(targets.boxes)
         camera = targets.intrinsics[matches.images]
+        # Boxes are detached: they learn from their own losses alone.
         decoded = decode_poses(rows, boxes.detach(), camera, size)
         rotations, placed = self.symmetries.nearest(
             decoded.rotations,
@@ -139,6 +145,7 @@ class Criterion:
             matches.of_targets(targets.translations_m),
             matches.of_targets(targets.class_ids),
         )
+        # Before the losses, not behind: a NaN or infinite gradient times the zero of a later where is NaN.
         placed = torch.where(posed[:, None], placed, placed.new_tensor([0.0, 0.0, 1.0]))
         errors = {
             "z": pose.log_z_loss(decoded.log_z, placed[:, 2]),

@@ -31,6 +31,7 @@ def weighted_cross_entropy(logits: Tensor, scores: Tensor, weights: Tensor) -> T
 
 def varifocal_loss(logits: Tensor, scores: Tensor) -> Tensor:
     """Sum over all classes of all queries; weights carry no gradient."""
+    # Detached: with a gradient, the loss could be lowered by shrinking its own weight.
     weights = varifocal_weights(logits.detach().sigmoid(), scores)
     return weighted_cross_entropy(logits, scores, weights)
 

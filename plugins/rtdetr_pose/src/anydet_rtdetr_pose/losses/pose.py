@@ -61,6 +61,7 @@ def keypoint_losses(points: Tensor, boxes: Tensor, targets: Tensor) -> tuple[Ten
         boxes: (M, 4) predicted, normalized center and size.
         targets: (M, K, 3) normalized x, y, and visibility 0, 1, 2.
     """
+    # Visibility 1 (hidden, but labeled) has a position as 2 has; only 0 has none.
     labeled = (targets[..., 2] > 0).to(points.dtype)
     fixed = boxes.detach()[:, None]
     sides = fixed[..., 2:].clamp(min=_SMALLEST_SIDE)
@@ -72,5 +73,6 @@ def keypoint_losses(points: Tensor, boxes: Tensor, targets: Tensor) -> tuple[Ten
 
 def by_uncertainty(errors: Tensor, log_scales: Tensor) -> Tensor:
     """(M,) negative log likelihoods of errors of a Laplace distribution, but for a constant."""
+    # Unbounded, exp(-scale) overflows for an error near 0, whose best scale is minus infinity.
     scales = log_scales.clamp(_SHARPEST, _BLUNTEST)
     return errors * torch.exp(-scales) + scales
