@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
+from anydet.doctor import survey
 from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
@@ -233,3 +238,82 @@ def read_problem(shared_data: Path) -> Callable[[str], tuple[Problem, Path, Path
         return (json.loads(truth.read_text()), json.loads(results.read_text())), truth, results
 
     return read
+
+
+def make_crowd(images: int = 8, seed: int = 0) -> Problem:
+    """COCO dictionaries: boxes near annotations and elsewhere, equal scores, crowds, an empty image."""
+    rng = np.random.default_rng(seed)
+    annotations, results = [], []
+    for image in range(1, images + 1):
+        for _ in range(6):
+            x, y, w, h = (int(n) for n in rng.integers((0, 0, 10, 10), (70, 70, 30, 30)))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": int(rng.integers(1, 4)),
+                    "bbox": [x, y, w, h],
+                    "area": w * h,
+                    "iscrowd": int(rng.random() < 0.1),
+                    "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
+                }
+            )
+            for near in rng.random(rng.choice([0, 4])) < 0.6:
+                shift = rng.integers(-6, 7, 2) if near else rng.integers(-40, 40, 2)
+                same = rng.random() < 0.7
+                results.append(
+                    {
+                        "image_id": image,
+                        "category_id": annotations[-1]["category_id"] if same else int(rng.integers(1, 4)),
+                        "bbox": [x + int(shift[0]), y + int(shift[1]), w, h],
+                        "score": round(float(rng.beta(4, 2) if near and same else rng.beta(2, 4)), 2),
+                    }
+                )
+    empty = {row["image_id"] for row in results} - {1}
+    annotations = [row for row in annotations if row["image_id"] != max(empty)]
+    truth = {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "width": 100, "height": 100} for i in range(1, images + 1)
+        ],
+        "categories": [{"id": i, "name": f"class{i}"} for i in range(1, 4)],
+        "annotations": annotations,
+    }
+    return truth, results
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Callable[..., Problem]:
+    """``make_crowd``."""
+    return make_crowd
+
+
+@pytest.fixture(scope="session")
+def scene_folders(tmp_path_factory):
+    """Six scenes of 160x120 as COCO and as YOLO."""
+    root, dataset = tmp_path_factory.mktemp("scenes"), SyntheticDataset(6, 3, (160, 120))
+    write_coco(dataset, root / "coco", "val")
+    write_yolo(dataset, root / "yolo", "val")
+    return root
+
+
+@pytest.fixture
+def altered_coco(scene_folders, tmp_path):
+    """A copy of the COCO scenes to break: ``altered_coco(change)`` changes its annotations."""
+    root = tmp_path / "coco"
+    shutil.copytree(scene_folders / "coco", root)
+    file = root / "annotations" / "instances_val.json"
+
+    def change(edit):
+        content = json.loads(file.read_text())
+        edit(content)
+        file.write_text(json.dumps(content))
+        return root
+
+    return change
+
+
+@pytest.fixture
+def few_packages(monkeypatch):
+    """Without the heavy extras, whose import takes seconds."""
+    lines = ["numpy>=1.26", "a-package-nobody-has>=1; extra == 'plot'"]
+    monkeypatch.setattr(survey, "requires", lambda _name: lines)

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint
 import pytest
 from click.testing import CliRunner
 
+from anydet.cli import main
 from anydet.commands.adapters import command
 from anydet.errors import OptionError, PluginError
 from anydet.plugins.manager import Plugins
@@ -178,3 +179,31 @@ def test_every_help_ends_with_an_example(name):
     example = [line.strip() for line in lines[lines.index("  Example:") + 1 :]]
     assert example
     assert all(f"anydet adapters {name}" in line for line in example)
+
+
+def test_the_command_prints_the_folder_and_what_to_type_next(tmp_path):
+    folder = tmp_path / "two words"
+    done = CliRunner().invoke(command, ["new", "my_det", "--out", str(folder)], obj=Plugins([]))
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{folder}\n"
+    assert [line.strip() for line in done.stderr.splitlines()[1:4]] == [
+        f"python -m pip install -e '{folder}[test]'",
+        "anydet adapters check my_det",
+        f"python -m pytest '{folder}'",
+    ]
+
+
+def test_the_command_as_json_has_the_files_and_the_next_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, ["new", "my_det", "--json"], obj=Plugins([]))
+    shown = json.loads(done.stdout)
+    assert shown["folder"] == "my_det"
+    assert all((tmp_path / "my_det" / name).is_file() for name in shown["files"])
+    assert shown["next"][0] == "python -m pip install -e './my_det[test]'"
+    assert done.stderr == ""
+
+
+def test_a_refused_name_is_a_message_with_a_fix():
+    done = CliRunner().invoke(main, ["adapters", "new", "My-Det"], obj=Plugins([]))
+    assert done.exit_code == 1
+    assert "\n  fix: anydet adapters new my_det\n" in done.stderr

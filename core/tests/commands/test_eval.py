@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -206,3 +207,49 @@ def test_object_models_are_read_by_any_format_that_can(files, tmp_path, monkeypa
     done = CliRunner().invoke(main, [*map(str, arguments), "horse"], obj=plugins)
     assert done.exit_code == 1
     assert "classes cat, dog and objects 1 cannot be matched by name" in done.stderr
+
+
+def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
+    truth, results = crowd(12, 1)
+    dataset, predictions, slices = (tmp_path / n for n in ("instances_val2017.json", "results.json", "s.csv"))
+    dataset.write_text(json.dumps(truth))
+    predictions.write_text(json.dumps(results))
+    slices.write_text(
+        "image,slice\n" + "".join(f"{i}.jpg,{'odd' if i % 2 else 'even'}\n" for i in range(1, 13))
+    )
+    arguments = ["eval", "--dataset", dataset, "--predictions", predictions, "--metrics", "coco"]
+    arguments += ["--slices", slices, "--intervals", "20"]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--json", "-"], obj=Plugins(()))
+    assert done.exit_code == 0, done.output
+    value = json.loads(done.stdout)
+    coco = value["results"]["coco"]
+    assert coco["slices"]["odd"]["images"] == 6
+    assert value["metrics"]["coco/odd/AP"] == coco["slices"]["odd"]["metrics"]["AP"]
+    assert value["metrics"]["coco/AP/low"] == coco["intervals"]["overall"]["AP"]["low"]
+    assert np.mean(coco["curves"]["by_iou"]["0.50"]) == pytest.approx(coco["metrics"]["AP50"])
+    shown = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
+    assert "95 % intervals, 20 resamples of images" in shown.stdout
+    assert "AP/low" not in shown.stdout
+    wrong = CliRunner().invoke(main, [*map(str, arguments), "--metrics", "tide"], obj=Plugins(()))
+    assert wrong.exit_code == 1
+    assert "intervals and slices are of COCO's metrics, not of tide" in wrong.stderr
+
+
+def test_the_command_draws_into_a_folder(files, tmp_path):
+    arguments = [
+        "eval",
+        "--dataset",
+        files[0],
+        "--predictions",
+        files[1],
+        "--plots",
+        tmp_path / "new" / "charts",
+    ]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in (tmp_path / "new" / "charts").iterdir()} == {
+        "coco-precision-recall.png",
+        "tide-errors.png",
+        "confusion-matrix.png",
+        "calibration-reliability.png",
+    }

@@ -7,16 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import HorizontalFlip
-from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.coco import write_coco
 from anydet.errors import ContractError, OptionError
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
@@ -178,35 +174,6 @@ def test_the_pipeline_gives_back_what_was_written_best_score_first(written, plai
     chunks = list(pipeline.run([record("a/1.png"), record("a/2.png", (8, 8))]))
     for before, after in zip(given, [p for chunk in chunks for p in chunk], strict=True):
         near(json.loads(encode_entry(before)), json.loads(encode_entry(after)))
-
-
-def test_export_through_it_gives_the_same_predictions(tmp_path):
-    scenes = tmp_path / "scenes"
-    write_coco(SyntheticDataset(3, 0, (64, 48)), scenes, "val")
-    keys = [r.key for r in SyntheticDataset(3, 0, (64, 48))]
-    boxes = [[[-3.0, 1.0, 70.0, 20.0], [2.0, 3.0, 9.0, 8.0]], [], [[1.0, 1.0, 2.0, 2.0]]]
-    entries = [
-        ImagePredictions(
-            key,
-            (64, 48),
-            np.array(b).reshape(-1, 4),
-            np.linspace(0.5, 0.0, len(b)),
-            np.zeros(len(b), np.int64),
-        )
-        for key, b in zip(keys, boxes, strict=True)
-    ]
-    given, out = tmp_path / "given.json", tmp_path / "out.json"
-    write_predictions(map(encode_entry, entries), given)
-    run = ["export-predictions", "--adapter", "precomputed", "--dataset", str(scenes)]
-    run += ["--option", f"predictions={given}", "--score-threshold", "0", "--no-clip", "--output", str(out)]
-    result = CliRunner().invoke(main, run)
-    assert result.exit_code == 0, result.output
-    near(json.loads(given.read_text()), json.loads(out.read_text()))
-    refused = CliRunner().invoke(
-        main, [*run[:-1], str(tmp_path / "tta.json"), "--tta", "--tta-flip-prob", "1"]
-    )
-    assert refused.exit_code == 1
-    assert "run without test-time augmentation" in refused.output
 
 
 class TestPrecomputed(AdapterConformance):

@@ -4,11 +4,9 @@ import json
 import sys
 
 import pytest
-from click.testing import CliRunner
 from matplotlib.figure import Figure
 from PIL import Image
 
-from anydet.cli import main
 from anydet.errors import AnydetError
 from anydet.evaluation.reading import read_inputs
 from anydet.evaluation.run import AnalysisSettings, run_evaluators
@@ -55,21 +53,6 @@ def test_every_result_gets_its_chart(files, tmp_path):
         with Image.open(path) as picture:
             assert min(picture.size) > 300
             assert len(set(picture.convert("L").tobytes())) > 10
-
-
-def test_the_command_draws_into_a_folder(files, tmp_path):
-    arguments = [
-        "eval",
-        "--dataset",
-        files[0],
-        "--predictions",
-        files[1],
-        "--plots",
-        tmp_path / "new" / "charts",
-    ]
-    done = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
-    assert done.exit_code == 0, done.output
-    assert {path.name for path in (tmp_path / "new" / "charts").iterdir()} == CHARTS - {"coco-intervals.png"}
 
 
 def test_bars_are_as_long_as_the_costs():

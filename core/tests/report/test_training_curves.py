@@ -2,19 +2,13 @@ from __future__ import annotations
 
 import io
 import json
-import runpy
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from matplotlib.figure import Figure
-from PIL import Image
 
-from anydet.cli import main
 from anydet.errors import AnydetError, OptionError, TrainingError
-from anydet.plugins.manager import Plugins
 from anydet.report import training
 from anydet.report.training import draw_training, read_curves, smooth, summarize
 
@@ -138,29 +132,6 @@ def test_smoothing_keeps_what_is_smooth_and_short_runs_as_they_are():
     np.testing.assert_array_equal(smooth(few), few)
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(main, ["plot-metrics", *map(str, arguments)], obj=Plugins(()))
-
-
-def test_the_picture_lies_beside_the_metrics_by_default(run):
-    done = invoke(run)
-    assert done.exit_code == 0, done.output
-    with Image.open(run / "reports" / "training.png") as picture:
-        assert min(picture.size) > 300
-        assert len(set(picture.convert("L").tobytes())) > 10
-
-
-def test_the_old_script_takes_jsonl_and_out(run, monkeypatch, capsys):
-    script = Path(__file__).parents[3] / "tools" / "plot_metrics.py"
-    file = run / "reports" / "train_metrics.jsonl"
-    monkeypatch.setattr(sys, "argv", ["", "--jsonl", str(file), "--out", str(run / "loss.svg"), "--json"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(script), run_name="__main__")
-    assert caught.value.code == 0
-    assert json.loads(capsys.readouterr().out)["runs"][0]["step"] == 8
-    assert (run / "loss.svg").read_text().startswith("<?xml")
-
-
 def test_a_metric_can_be_chosen_and_an_unknown_one_is_an_error(run, figures):
     curves = read_curves(run)
     draw_training([curves], run / "a.png", ["AP"])
@@ -183,7 +154,6 @@ def test_a_folder_without_metrics_and_a_wrong_suffix_are_errors(run, tmp_path):
         read_curves(tmp_path / "empty")
     with pytest.raises(OptionError, match=r"a\.jpg: curves are drawn as"):
         draw_training([read_curves(run)], tmp_path / "a.jpg")
-    assert invoke().exit_code == 2
 
 
 def test_without_matplotlib_the_error_says_what_to_install(run, monkeypatch):

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.contract.conversion.convert import convert
 from anydet.contract.conversion.dropped_fields import round_trip_table
 from anydet.data.dataset.columns import no_labels
@@ -152,19 +150,6 @@ def test_coco_without_a_data_set_and_unknown_suffixes_are_refused(
         convert(path, tmp_path / "r.json", made_into="coco", truth=truth)
     with pytest.raises(ContractError, match="classes that the data set does not"):
         convert(path, tmp_path / "r.json", made_into="coco", truth=truth_of(images, ("cat",)))
-
-
-def test_the_command_lists_losses_on_stderr_and_prints_json(
-    images: Any, written: Any, tmp_path: Path
-) -> None:
-    path = written("p.json", images)
-    result = CliRunner().invoke(main, ["convert", str(path), str(tmp_path / "p.csv"), "--json"])
-    assert result.exit_code == 0, result.output
-    assert "CSV cannot hold masks: 1 lost" in result.stderr
-    assert json.loads(result.stdout)["lost"]["masks"] == 1
-    result = CliRunner().invoke(main, ["convert", str(tmp_path / "none.json"), str(tmp_path / "p.csv")])
-    assert result.exit_code == 1
-    assert "no such file" in result.stderr
 
 
 def test_the_table_in_the_docs_is_the_one_that_the_code_prints() -> None:

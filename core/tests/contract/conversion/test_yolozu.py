@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.contract.conversion.convert import convert
 from anydet.contract.conversion.yolozu import ONE_BASED, read_class_map, read_yolozu
 from anydet.contract.reading.load import load
@@ -164,11 +162,3 @@ def test_class_maps_are_one_based_or_the_file_of_its_tools(tmp_path: Path) -> No
     path = save(tmp_path / "y.json", [entry()])
     with pytest.raises(ContractError, match="class_id 80 is not in the class map"):
         read_yolozu(path, {1: 0})
-
-
-def test_the_command_reads_it(tmp_path: Path) -> None:
-    path, out = save(tmp_path / "y.json", [entry()]), tmp_path / "out.jsonl"
-    arguments = ["convert", str(path), str(out), "--from", "yolozu", "--class-map", "one-based"]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert load(out).class_ids.tolist() == [79]

@@ -14,8 +14,6 @@ from PIL import Image
 from anydet.cli import main
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
-from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.coco import write_coco
 from anydet.data.writing.conversion import convert_dataset
 from anydet.types import Labels
 
@@ -192,23 +190,6 @@ def test_losses_are_counted(coco: Path, tmp_path: Path) -> None:
         "category ids": 2, "info": 1, "images.license": 3, "annotations.note": 1, "categories.keypoints": 1,
         "categories.skeleton": 1,
     }  # fmt: skip
-
-
-def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_losses(tmp_path: Path) -> None:
-    write_coco(SyntheticDataset(6, seed=3, image_wh=(64, 48)), tmp_path / "coco")
-    there = run("convert", tmp_path / "coco", tmp_path / "yolo", "--to", "yolo", "--json")
-    assert there.exit_code == 0, there.output
-    start = open_dataset(tmp_path / "coco").ground_truth().labels
-    kept = start.take(~start.iscrowd)
-    assert json.loads(there.stdout)["lost"]["masks"] == len(kept)
-    assert "YOLO cannot hold masks" in there.stderr
-    back = run("convert", tmp_path / "yolo", tmp_path / "back", "--to", "coco")
-    assert back.exit_code == 0, back.output
-    end = open_dataset(tmp_path / "back").ground_truth().labels
-    np.testing.assert_array_equal(end.class_ids, kept.class_ids)
-    np.testing.assert_allclose(end.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
-    for image in (tmp_path / "coco" / "images" / "val").iterdir():
-        assert (tmp_path / "back" / "images" / "val" / image.name).read_bytes() == image.read_bytes()
 
 
 @pytest.mark.slow

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
@@ -80,10 +78,3 @@ def test_what_is_missing_is_named_and_nothing_half_written_stays(coco: Path) -> 
     with pytest.raises(DatasetError, match="cannot be copied"):
         prepare_coco_yolo(coco, "val2017", out, copy_images=True)
     assert list(out.iterdir()) == []
-
-
-def test_the_command_prints_what_it_wrote(coco: Path) -> None:
-    arguments = ["prepare-coco-yolo", "--coco-root", str(coco), "--split", "val2017", "--out"]
-    result = CliRunner().invoke(main, [*arguments, str(coco.parent / "out"), "--json"])
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["images"] == 6

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.comparison import compare
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
-from anydet.plugins.manager import Plugins
 
 BOX = {"category_id": 1, "bbox": [10, 10, 20, 20]}
 IMAGES = 200
@@ -79,17 +75,11 @@ def test_a_class_on_few_images_has_a_difference_but_no_p_value(columns, crowd):
         assert row["AP"].p is row["AP"].low is row["AP"].high is None
 
 
-def test_few_images_have_differences_and_nothing_else(columns, crowd, tmp_path):
+def test_few_images_have_differences_and_nothing_else(columns, crowd):
     truth, results = crowd(3, 1)
     same = compare(*(evaluator_of(columns, (truth, r)) for r in (results, results[::2])), resamples=10)
     assert same.overall["AP"].difference is not None
     assert same.overall["AP"].p is None
-    paths = [tmp_path / name for name in ("instances_val2017.json", "a.json")]
-    for path, value in zip(paths, (truth, results), strict=True):
-        path.write_text(json.dumps(value))
-    arguments = ["compare", paths[1], paths[1], "--dataset", paths[0], "--resamples", "5"]
-    done = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
-    assert "AP: not enough ground truth to compare" in done.stdout
 
 
 def test_other_images_or_settings_are_not_compared(columns, crowd):
@@ -100,35 +90,3 @@ def test_other_images_or_settings_are_not_compared(columns, crowd):
     ):
         with pytest.raises(EvaluationError, match="cannot be compared"):
             compare(a, other, resamples=2)
-
-
-@pytest.fixture
-def files(tmp_path, crowd):
-    truth, results = crowd(12, 1)
-    paths = [tmp_path / name for name in ("instances_val2017.json", "a.json", "b.json")]
-    for path, value in zip(paths, (truth, results[::2], results), strict=True):
-        path.write_text(json.dumps(value))
-    return paths
-
-
-def test_the_command_prints_differences_and_a_verdict(files):
-    dataset, a, b = map(str, files)
-    arguments = ["compare", a, b, "--dataset", dataset, "--resamples", "200"]
-    done = CliRunner().invoke(main, arguments, obj=Plugins(()))
-    assert done.exit_code == 0, done.output
-    assert "AP: b is better by 0.0" in done.stdout
-    assert "AP of classes, largest difference first" in done.stdout
-    written = CliRunner().invoke(main, [*arguments, "--json", "-"], obj=Plugins(()))
-    value = json.loads(written.stdout)
-    assert value["overall"]["AP"]["difference"] == value["metrics"]["AP/difference"] > 0
-    assert value["protocol"]["b"]["predictions"] == b
-    assert value["resamples"] == 200
-
-
-def test_the_command_says_when_a_difference_may_be_chance(files):
-    dataset, a, _ = map(str, files)
-    done = CliRunner().invoke(
-        main, ["compare", a, a, "--dataset", dataset, "--resamples", "5"], obj=Plugins(())
-    )
-    assert "AP: neither is better by 0.0000" in done.stdout
-    assert "p = 1.000), which may be chance" in done.stdout

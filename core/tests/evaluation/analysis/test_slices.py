@@ -4,15 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from anydet.cli import main
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.slices import read_slices, slice_metrics
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
-from anydet.plugins.manager import Plugins
 
 
 def evaluator_of(detections, ground_truth, engine=None):
@@ -85,29 +82,3 @@ def test_another_shape_is_named(tmp_path, name, text, problem):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(EvaluationError, match=r"none\.json: cannot be read as slices"):
         read_slices(tmp_path / "none.json")
-
-
-def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
-    truth, results = crowd(12, 1)
-    dataset, predictions, slices = (tmp_path / n for n in ("instances_val2017.json", "results.json", "s.csv"))
-    dataset.write_text(json.dumps(truth))
-    predictions.write_text(json.dumps(results))
-    slices.write_text(
-        "image,slice\n" + "".join(f"{i}.jpg,{'odd' if i % 2 else 'even'}\n" for i in range(1, 13))
-    )
-    arguments = ["eval", "--dataset", dataset, "--predictions", predictions, "--metrics", "coco"]
-    arguments += ["--slices", slices, "--intervals", "20"]
-    done = CliRunner().invoke(main, [*map(str, arguments), "--json", "-"], obj=Plugins(()))
-    assert done.exit_code == 0, done.output
-    value = json.loads(done.stdout)
-    coco = value["results"]["coco"]
-    assert coco["slices"]["odd"]["images"] == 6
-    assert value["metrics"]["coco/odd/AP"] == coco["slices"]["odd"]["metrics"]["AP"]
-    assert value["metrics"]["coco/AP/low"] == coco["intervals"]["overall"]["AP"]["low"]
-    assert np.mean(coco["curves"]["by_iou"]["0.50"]) == pytest.approx(coco["metrics"]["AP50"])
-    shown = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
-    assert "95 % intervals, 20 resamples of images" in shown.stdout
-    assert "AP/low" not in shown.stdout
-    wrong = CliRunner().invoke(main, [*map(str, arguments), "--metrics", "tide"], obj=Plugins(()))
-    assert wrong.exit_code == 1
-    assert "intervals and slices are of COCO's metrics, not of tide" in wrong.stderr

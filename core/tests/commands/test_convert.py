@@ -1,0 +1,132 @@
+"""``anydet convert``: predictions and data sets from one shape to another, and the losses it lists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from anydet.cli import main
+from anydet.contract.encode import encode_entry
+from anydet.contract.reading.load import load
+from anydet.contract.write import write_predictions
+from anydet.data.opening import open_dataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.coco import write_coco
+from anydet.geometry import masks
+from anydet.types import ImagePredictions
+
+
+def test_the_command_lists_losses_on_stderr_and_prints_json(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    image = ImagePredictions(
+        "a.jpg",
+        (40, 20),
+        np.array([[0.0, 0.0, 40.0, 20.0]]),
+        np.array([0.5]),
+        np.array([0]),
+        masks=(masks.encode(np.ones((20, 40), np.bool_)),),
+    )
+    write_predictions([encode_entry(image)], path)
+    result = CliRunner().invoke(main, ["convert", str(path), str(tmp_path / "p.csv"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert "CSV cannot hold masks: 1 lost" in result.stderr
+    assert json.loads(result.stdout)["lost"]["masks"] == 1
+    result = CliRunner().invoke(main, ["convert", str(tmp_path / "none.json"), str(tmp_path / "p.csv")])
+    assert result.exit_code == 1
+    assert "no such file" in result.stderr
+
+
+def test_a_file_of_yolozu_is_read(tmp_path: Path) -> None:
+    box = {"cx": 0.5, "cy": 0.5, "w": 0.2, "h": 0.1}
+    image = {
+        "schema_version": 2,
+        "image": "a.jpg",
+        "orig_w": 640,
+        "orig_h": 480,
+        "detections": [{"class_id": 80, "score": 0.5, "bbox": box}],
+    }
+    path, out = tmp_path / "y.json", tmp_path / "out.jsonl"
+    path.write_text(json.dumps([image]))
+    arguments = ["convert", str(path), str(out), "--from", "yolozu", "--class-map", "one-based"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert load(out).class_ids.tolist() == [79]
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_losses(tmp_path: Path) -> None:
+    write_coco(SyntheticDataset(6, seed=3, image_wh=(64, 48)), tmp_path / "coco")
+    there = run("convert", tmp_path / "coco", tmp_path / "yolo", "--to", "yolo", "--json")
+    assert there.exit_code == 0, there.output
+    start = open_dataset(tmp_path / "coco").ground_truth().labels
+    kept = start.take(~start.iscrowd)
+    assert json.loads(there.stdout)["lost"]["masks"] == len(kept)
+    assert "YOLO cannot hold masks" in there.stderr
+    back = run("convert", tmp_path / "yolo", tmp_path / "back", "--to", "coco")
+    assert back.exit_code == 0, back.output
+    end = open_dataset(tmp_path / "back").ground_truth().labels
+    np.testing.assert_array_equal(end.class_ids, kept.class_ids)
+    np.testing.assert_allclose(end.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
+    for image in (tmp_path / "coco" / "images" / "val").iterdir():
+        assert (tmp_path / "back" / "images" / "val" / image.name).read_bytes() == image.read_bytes()
+
+
+REAL = "val2014_100/instances_val2014"
+
+
+CASES = {
+    "boxes": (f"{REAL}_100.json", f"{REAL}_fakebbox100_results.json", "bbox"),
+    "masks": (f"{REAL}_100.json", f"{REAL}_fakesegm100_results.json", "segm"),
+    "keypoints": ("keypoints/gt_dataset.json", "keypoints/dt_dataset.json", "keypoints"),
+}
+
+
+def printed(*arguments: Any) -> Any:
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "case", ["keypoints", *(pytest.param(case, marks=pytest.mark.slow) for case in ("boxes", "masks"))]
+)
+def test_results_come_back_from_every_shape_as_they_were_and_score_the_same(
+    case: str, shared_data: Path, tmp_path: Path
+) -> None:
+    *names, task = CASES[case]
+    truth, results = (shared_data / "coco_results" / name for name in names)
+
+    def numbers(path: Path) -> Any:
+        arguments = ("--dataset", truth, "--predictions", path, "--iou-type", task, "--json", "-")
+        return printed("eval-coco", *arguments)["metrics"]
+
+    place = {image["id"]: i for i, image in enumerate(json.loads(truth.read_text())["images"])}
+    before = sorted(json.loads(results.read_text()), key=lambda result: place[result["image_id"]])
+    wanted = numbers(results)
+    for name in ("p.json", "p.jsonl", "p.parquet"):
+        if name.endswith("parquet"):
+            pytest.importorskip("pyarrow")
+        there = printed("convert", results, tmp_path / name, "--wrap", "--dataset", truth, "--json")
+        assert there["lost"] == {}
+        back = printed(
+            "convert", tmp_path / name, tmp_path / "r.json", "--to", "coco", "--dataset", truth, "--json"
+        )
+        assert back["lost"] == {}
+        after = json.loads((tmp_path / "r.json").read_text())
+        for key in ("image_id", "category_id", "score", "segmentation"):
+            assert [r.get(key) for r in after] == [r.get(key) for r in before]
+        assert [("bbox" in r) for r in after] == [("bbox" in r) for r in before]
+        for key in ("bbox", "keypoints"):
+            told = [r[key] for r in before if key in r]
+            found = [r[key] for r, theirs in zip(after, before, strict=True) if key in theirs]
+            np.testing.assert_allclose(found, told, rtol=1e-12, atol=1e-9)
+        assert numbers(tmp_path / name) == pytest.approx(wanted, abs=1e-9)
+        assert numbers(tmp_path / "r.json") == pytest.approx(wanted, abs=1e-9)
