@@ -206,7 +206,7 @@ def test_validation_classes_in_another_order_are_refused(tmp_path):
 
 
 def test_a_run_without_an_end_is_refused(tmp_path):
-    with pytest.raises(OptionError, match="when to end"):
+    with pytest.raises(OptionError, match="neither epochs nor max_steps is set"):
         train_tiny(tmp_path, epochs=None)
 
 

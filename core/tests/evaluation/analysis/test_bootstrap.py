@@ -166,5 +166,5 @@ def test_a_dry_evaluator_has_nothing_to_resample(columns, crowd):
     detections, ground_truth = columns(crowd())
     dry = CocoEvaluator(ground_truth.classes, engine=PycocotoolsEngine(), dry=True)
     dry.add(detections, ground_truth)
-    with pytest.raises(EvaluationError, match="does not match"):
+    with pytest.raises(EvaluationError, match="dry-run evaluator has no result"):
         find_intervals(dry)

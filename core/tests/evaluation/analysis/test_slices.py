@@ -64,7 +64,7 @@ def test_attributes_are_read_from_json_and_csv(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("s.json", "[]", "the top is no object of images"),
+        ("s.json", "[]", "the top level is not an object of images"),
         ("s.json", '{"a.jpg": 3}', "the slices of image 'a.jpg' are 3"),
         ("s.json", "{", "cannot be read as slices"),
         ("s.json", "{}", "names no slice"),

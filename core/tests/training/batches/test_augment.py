@@ -215,8 +215,8 @@ def test_samples_with_poses_cannot_be_in_a_mosaic():
 class Posed(SyntheticDataset):
     """Scenes whose objects have poses."""
 
-    def __getitem__(self, index):
-        record = super().__getitem__(index)
+    def record(self, position):
+        record = super().record(position)
         poses = Poses(rotations=np.zeros((len(record.labels), 3, 3)))
         return replace(record, labels=replace(record.labels, poses=poses))
 

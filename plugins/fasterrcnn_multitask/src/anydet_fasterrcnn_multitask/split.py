@@ -78,7 +78,7 @@ def split_annotations(
     json_path, out = Path(json_path), Path(out)
     _check_shares(shares)
     columns = read_delftbikes(json_path)
-    folds = stratify(state_labels(columns.states), shares, seed)
+    folds = stratify(state_labels(columns.part_states), shares, seed)
     entries = _raw_entries(json_path)
     names = [name for name, share in zip(NAMES, shares, strict=True) if share > 0]
     files = {name: out / f"{name}_annotations.json" for name in names}
@@ -96,8 +96,8 @@ def split_annotations(
     return Splits(
         files,
         {name: int((folds == NAMES.index(name)).sum()) for name in names},
-        {name: _count(columns.states[folds == NAMES.index(name)]) for name in names},
-        stratification_error(state_labels(columns.states), folds, shares),
+        {name: _count(columns.part_states[folds == NAMES.index(name)]) for name in names},
+        stratification_error(state_labels(columns.part_states), folds, shares),
     )
 
 
