@@ -7,7 +7,10 @@ import copy
 import io
 import json
 import shutil
+import sys
+import types
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ from anydet.data.writing.yolo import write_yolo
 from anydet.doctor import survey
 from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
+from anydet.plugins import Adapter, AdapterSpec, hookimpl
+from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.types import RLE, ClassTable, DetectionColumns, Federation, GroundTruthColumns, Labels
 
@@ -317,3 +322,91 @@ def few_packages(monkeypatch):
     """Without the heavy extras, whose import takes seconds."""
     lines = ["numpy>=1.26", "a-package-nobody-has>=1; extra == 'plot'"]
     monkeypatch.setattr(survey, "requires", lambda _name: lines)
+
+
+RECORDER_TRAINING = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "lr": {"default": 0.5},
+        "width": {"type": "integer", "default": 8, "description": "Channels."},
+        "norm": {"type": "boolean", "default": True, "description": "Normalize."},
+    },
+}
+
+
+RECORDER_OPTIONS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"size": {"type": "integer", "default": 64, "description": "Side."}},
+}
+
+
+class Recorder(Adapter):
+    """Learns nothing, but keeps what it was asked for and leaves a checkpoint, as a run does."""
+
+    runs: list = []  # noqa: RUF012  (emptied by the fixture)
+
+    def predict(self, records):
+        raise AssertionError("nobody predicts here")
+
+    def train(self, dataset, run):
+        assert dataset is run.dataset
+        sys.stdout.write("chatter\n")
+        Recorder.runs.append((self.settings, run))
+        for path in (run.paths.last, run.paths.best, run.paths.train_metrics):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x")
+        return TrainResult(str(run.paths.best), {"AP": 0.5, "APl": float("nan")})
+
+
+@pytest.fixture
+def recorder_plugins(tmp_path, monkeypatch):
+    """An adapter called recorder, and one that cannot be trained."""
+    package = tmp_path / "recorder_schemas"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "training.json").write_text(json.dumps(RECORDER_TRAINING))
+    (package / "options.json").write_text(json.dumps(RECORDER_OPTIONS))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("recorder_plugin", "recorder_schemas"):
+        sys.modules.pop(name, None)
+    module = types.ModuleType("recorder_plugin")
+    specs = (
+        AdapterSpec(
+            "recorder",
+            "recorder_plugin:Recorder",
+            "keeps what it is asked",
+            capabilities=("predict", "train"),
+            training_schema="recorder_schemas:training.json",
+            options_schema="recorder_schemas:options.json",
+        ),
+        AdapterSpec("idle", "recorder_plugin:Recorder", "learns nothing"),
+    )
+    module.Recorder = Recorder
+    module.register_adapters = hookimpl(lambda register: [register(spec) for spec in specs] and None)
+    monkeypatch.setitem(sys.modules, "recorder_plugin", module)
+    monkeypatch.chdir(tmp_path)
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    Recorder.runs = []
+    return Plugins([EntryPoint("recorder", "recorder_plugin", "anydet")])
+
+
+@pytest.fixture(scope="session")
+def split_scenes(tmp_path_factory):
+    """A YOLO folder with the splits train (4 images), val (2) and test (1)."""
+    root = tmp_path_factory.mktemp("data") / "scenes"
+    for split, images in (("train", 4), ("val", 2), ("test", 1)):
+        part = root.with_name(split)
+        write_yolo(SyntheticDataset(images, images, (64, 64), split), part, split)
+        for kind in ("images", "labels"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            (part / kind / split).rename(root / kind / split)
+    return root
+
+
+@pytest.fixture
+def recorder() -> type[Recorder]:
+    """``Recorder``, the adapter of ``recorder_plugins``."""
+    return Recorder

@@ -207,3 +207,14 @@ def test_a_refused_name_is_a_message_with_a_fix():
     done = CliRunner().invoke(main, ["adapters", "new", "My-Det"], obj=Plugins([]))
     assert done.exit_code == 1
     assert "\n  fix: anydet adapters new my_det\n" in done.stderr
+
+
+@pytest.mark.slow
+def test_training_keys_are_shown_with_the_adapter(recorder_plugins):
+    shown = CliRunner().invoke(main, ["adapters", "show", "recorder"], obj=recorder_plugins).stdout
+    assert "training key  takes    default" in shown
+    assert "lr            number   0.5      Base learning rate." in shown
+    as_json = (
+        CliRunner().invoke(main, ["adapters", "show", "recorder", "--json"], obj=recorder_plugins).stdout
+    )
+    assert [row["name"] for row in json.loads(as_json)["training"]] == ["lr", "width", "norm"]
