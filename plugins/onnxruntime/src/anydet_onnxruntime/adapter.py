@@ -21,7 +21,7 @@ from anydet_onnxruntime.masks import mask_codes
 from anydet_onnxruntime.model import Model
 from anydet_onnxruntime.options import build_recipe
 from anydet_onnxruntime.preprocess import Placement, Preprocessor
-from anydet_onnxruntime.stated import stated_size
+from anydet_onnxruntime.metadata import stated_size
 
 _MAX_CANDIDATES = 3000
 _NAMELESS = (

@@ -14,7 +14,7 @@ from anydet_onnxruntime.layouts.shapes import Signature, describe
 from anydet_onnxruntime.model import Model, Reading
 from anydet_onnxruntime.options import missing_options
 from anydet_onnxruntime.presets import PRESETS
-from anydet_onnxruntime.stated import named_presets, stated_presets, stated_size
+from anydet_onnxruntime.metadata import named_presets, stated_presets, stated_size
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
