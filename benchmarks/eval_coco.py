@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--detections", type=int, default=500_000)
     parser.add_argument("--iou-type", choices=["bbox", "segm", "keypoints"], default="bbox")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--reference", default="pycocotools", help="whom the others are compared with")
+    parser.add_argument("--reference", default="pycocotools", help="what the others are compared with")
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="leave these peers out")
     arguments = parser.parse_args()
     names = [name for name in installed() if name not in arguments.without]

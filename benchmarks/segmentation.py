@@ -6,7 +6,7 @@
     python benchmarks/segmentation.py --size 224 --picture masks.png
     python benchmarks/segmentation.py --dice-weight 1 --json
 
-One model after the other is trained by anydet's engine on synthetic scenes that lie in memory. All get the
+One model after the other is trained by anydet's engine on synthetic scenes in memory. All get the
 same samples in the same order, cross-entropy of pixels and half of that of images, learning rate, warm-up and
 cosine. Only the model differs, and with it the number of steps that the time allows; their pace is measured
 before. Numbers are those of anydet's evaluators on scenes of another seed, after the last step. The peer has

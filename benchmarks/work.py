@@ -1,6 +1,6 @@
 """Evaluation work of any size: COCO ground truth and results with boxes, masks or keypoints.
 
-Half of the detections lie around an annotation of their image, of its class more often than not. Files are
+Half of the detections are near an annotation of their image, of its class more often than not. Files are
 written as text, a block at a time, so that fifty million detections need no more memory than one block.
 
     python benchmarks/work.py FOLDER 5000 36000 500000 bbox 1
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 640, 480
 _BLOCK = 200_000
 _CORNERS = 14
 _BODY = np.random.default_rng(17).random((17, 2))
-"""Where a person's keypoints lie in its box."""
+"""Positions of a person's keypoints in its box, in normalized coordinates."""
 
 
 @dataclass(frozen=True)

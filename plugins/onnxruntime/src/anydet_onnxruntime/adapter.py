@@ -18,10 +18,10 @@ from anydet_onnxruntime.layout_matching import bind_layout, fit_reading, require
 from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
 from anydet_onnxruntime.layouts.shapes import Signature
 from anydet_onnxruntime.masks import mask_codes
+from anydet_onnxruntime.metadata import stated_size
 from anydet_onnxruntime.model import Model
 from anydet_onnxruntime.options import build_recipe
 from anydet_onnxruntime.preprocess import Placement, Preprocessor
-from anydet_onnxruntime.metadata import stated_size
 
 _MAX_CANDIDATES = 3000
 _NAMELESS = (
@@ -39,7 +39,7 @@ class OnnxRuntimeAdapter(Adapter):
 
     Raises:
         OptionError: an option, or the lack of one, makes no sense for this model.
-        ModelError: the file is no model that runs here, or not of the family it is said to be.
+        ModelError: the file is no model that runs here, or not of the family that the preset names.
     """
 
     def __init__(self, settings: AdapterSettings) -> None:
@@ -150,19 +150,19 @@ class OnnxRuntimeAdapter(Adapter):
         """Of a run on zeros, which settles how outputs are read."""
         size_wh = self._recipe.size_wh
         readings = self._model.readings(size_wh, self._batch_wanted())
-        reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, asked=self._asked)
+        reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, named_by=self._named_by)
         return self._decoder(reading.signature, size_wh)
 
     def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder:
-        return bind_layout(self._model, outputs, self._recipe.layout, input_wh, asked=self._asked)
+        return bind_layout(self._model, outputs, self._recipe.layout, input_wh, named_by=self._named_by)
 
     @property
-    def _asked(self) -> str:
+    def _named_by(self) -> str:
         own = "layout" in self.settings.options
         return f"layout={self._recipe.layout}" if own else f"preset={self._preset}"
 
     def _batch_wanted(self) -> int:
-        """Images of ``shortest`` differ in size, so they cannot share a batch."""
+        """Images of ``shortest`` differ in size, so they cannot be in one batch."""
         return 1 if self._recipe.resize == "shortest" else self.settings.batch_size
 
 

@@ -91,7 +91,7 @@ def model_classes(
     """Classes of a model with ``count`` score columns.
 
     Args:
-        count: score columns; ``None`` where the model does not tell, which is no claim about the names.
+        count: score columns; ``None`` where the model does not show it, and then any number of names fits.
         names: the option: a file with a name a line, names with commas, or ``coco``.
         metadata: of the model file; Ultralytics writes ``names`` into it.
         usual: names of the family's classes, where all its models have the same.

@@ -6,4 +6,4 @@ from anydet.errors import AnydetError
 
 
 class ModelError(AnydetError):
-    """A model file is missing, broken, does not run here, or is not of the family it was said to be."""
+    """A model file is missing, broken, does not run here, or is not of the family that the preset names."""

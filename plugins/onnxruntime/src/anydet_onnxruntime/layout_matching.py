@@ -11,10 +11,10 @@ from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.layouts import LAYOUTS
 from anydet_onnxruntime.layouts.candidates import Decoder
 from anydet_onnxruntime.layouts.shapes import Signature, describe
+from anydet_onnxruntime.metadata import named_presets, stated_presets, stated_size
 from anydet_onnxruntime.model import Model, Reading
 from anydet_onnxruntime.options import missing_options
 from anydet_onnxruntime.presets import PRESETS
-from anydet_onnxruntime.metadata import named_presets, stated_presets, stated_size
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
@@ -32,7 +32,7 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
 
 
 def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """The options, with the preset that the file's own metadata, names and outputs tell where none is given.
+    """The options, with the preset that the metadata, names or outputs indicate where none is given.
 
     Single options that together replace a preset are left as they are.
     """
@@ -45,7 +45,7 @@ def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, An
 
 
 def fit_reading(
-    model: Model, readings: Sequence[Reading], layout: str, input_wh: Size, *, asked: str
+    model: Model, readings: Sequence[Reading], layout: str, input_wh: Size, *, named_by: str
 ) -> Reading:
     """The way to read the model's outputs that the layout fits, settled; ``ModelError`` where none does.
 
@@ -54,16 +54,16 @@ def fit_reading(
         readings: what a run gave.
         layout: name in ``LAYOUTS``.
         input_wh: input size in pixels.
-        asked: what the user said, for the message ("preset=yolox").
+        named_by: the option that names the layout, for the message ("preset=yolox").
     """
     fitting = [r for r in readings if LAYOUTS[layout].bind(r.signature, input_wh)]
     if not fitting:
-        raise _misfit(model, [r.signature for r in readings], layout, input_wh, asked=asked)
+        raise _misfit(model, [r.signature for r in readings], layout, input_wh, named_by=named_by)
     model.reading = fitting[0]
     return fitting[0]
 
 
-def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *, asked: str) -> Decoder:
+def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *, named_by: str) -> Decoder:
     """The decoder of a layout for one image's outputs; ``ModelError`` where it does not fit them.
 
     Args:
@@ -71,20 +71,20 @@ def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *
         outputs: what a run gave for one image.
         layout: name in ``LAYOUTS``.
         input_wh: input size in pixels.
-        asked: what the user said, for the message ("preset=yolox").
+        named_by: the option that names the layout, for the message ("preset=yolox").
     """
     decoder = LAYOUTS[layout].bind(outputs, input_wh)
     if decoder is None:
-        raise _misfit(model, [outputs], layout, input_wh, asked=asked)
+        raise _misfit(model, [outputs], layout, input_wh, named_by=named_by)
     return decoder
 
 
 def _misfit(
-    model: Model, found: Sequence[Signature], layout: str, input_wh: Size, *, asked: str
+    model: Model, found: Sequence[Signature], layout: str, input_wh: Size, *, named_by: str
 ) -> ModelError:
     fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
     return ModelError(
-        f"{asked} does not fit: layout {layout} expects {LAYOUTS[layout].expects} for an input of "
+        f"{named_by} does not fit: layout {layout} expects {LAYOUTS[layout].expects} for an input of "
         f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image "
         f"{', '.join(map(describe, found[-1].shapes))}. {_presets_that_fit(fitting)}",
         fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",

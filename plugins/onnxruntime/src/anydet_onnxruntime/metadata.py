@@ -42,7 +42,7 @@ def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def named_presets(outputs: Iterable[str], *, wants_sizes: bool) -> tuple[str, ...]:
-    """Presets that the names of the outputs and an input for image sizes tell of.
+    """Presets that the names of the outputs and an input for image sizes indicate.
 
     Args:
         outputs: names.

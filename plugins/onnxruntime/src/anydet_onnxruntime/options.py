@@ -15,7 +15,7 @@ OpenSize = tuple[int | None, int | None]
 """(width, height) of a model's input, ``None`` where it is open."""
 
 _NEEDED = ("layout", "resize", "channels", "mean", "std", "nms_iou")
-"""What has to be said where no preset says it."""
+"""Options that are required where no preset sets them."""
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
@@ -42,11 +42,11 @@ def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: S
     preset = options.get("preset")
     recipe = replace(PRESETS[preset], **given) if preset else Recipe(**{"size_wh": (0, 0), **given})
     if None not in model_wh and recipe.resize == "shortest":
-        recipe = _fixed_shortest(recipe, asked="resize" in given)
+        recipe = _fixed_shortest(recipe, named="resize" in given)
     if stated_wh is not None and "size_wh" not in given:
         recipe = replace(recipe, size_wh=stated_wh)
     _check_std(recipe.std)
-    return replace(recipe, size_wh=_agreed_size(recipe.size_wh, model_wh, asked="size_wh" in given))
+    return replace(recipe, size_wh=_agreed_size(recipe.size_wh, model_wh, named="size_wh" in given))
 
 
 def parse_size(value: str | int) -> Size:
@@ -94,9 +94,9 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 """Option -> field of ``Recipe`` and how it is read."""
 
 
-def _fixed_shortest(recipe: Recipe, *, asked: bool) -> Recipe:
-    """``shortest`` where the input cannot follow the image: stretched, unless it was asked for by name."""
-    if asked:
+def _fixed_shortest(recipe: Recipe, *, named: bool) -> Recipe:
+    """``shortest`` where the input cannot follow the image: stretched, unless the option names it."""
+    if named:
         raise OptionError(
             "resize=shortest needs a model whose input size is open; this one's is fixed",
             fix="use resize=stretch or resize=letterbox",
@@ -112,9 +112,9 @@ def _check_std(std: Triple) -> None:
         )
 
 
-def _agreed_size(wanted: Size, model_wh: OpenSize, *, asked: bool) -> Size:
+def _agreed_size(wanted: Size, model_wh: OpenSize, *, named: bool) -> Size:
     size = (model_wh[0] or wanted[0], model_wh[1] or wanted[1])
-    if asked and size != wanted:
+    if named and size != wanted:
         raise OptionError(
             f"size={wanted[0]}x{wanted[1]} contradicts the model, whose input is {size[0]}x{size[1]}",
             fix="leave size= out: the model's own is used",

@@ -75,7 +75,7 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
 
 
 def reason(exc: BaseException) -> str:
-    """First line of what onnxruntime said, without its prefix of codes between colons."""
+    """First line of the message of onnxruntime, without its prefix of codes between colons."""
     lines = str(exc).strip().splitlines() or [type(exc).__name__]
     return lines[0].rpartition(" : ")[2].strip() or type(exc).__name__
 

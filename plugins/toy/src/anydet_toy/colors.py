@@ -18,7 +18,7 @@ class Prototype:
     Attributes:
         name: class name.
         hue_deg: mean hue.
-        fill: least and greatest share of its box that a whole shape covers, over all rotations.
+        fill: least and greatest fraction of its box that a whole shape covers, over all rotations.
     """
 
     name: str

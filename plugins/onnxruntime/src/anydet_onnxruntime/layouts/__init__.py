@@ -1,6 +1,6 @@
 """Layouts: how families lay out their outputs.
 
-Shapes and types tell outputs apart; names only where those do not, for many exporters number them.
+Shapes and types distinguish outputs; names only where those do not, for many exporters number them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Detections before NMS, and what every layout shares in finding them."""
+"""Detections before NMS, and the decoding that all layouts have in common."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Decoder(Protocol):
 
     @property
     def class_count(self) -> int | None:
-        """C; ``None`` where the outputs do not tell."""
+        """C; ``None`` where the outputs do not show it."""
 
     def scores(self, outputs: Outputs) -> Array:
         """(N, C) probabilities: N anchors, cells or queries; (N, 1) where ``Labeled``."""

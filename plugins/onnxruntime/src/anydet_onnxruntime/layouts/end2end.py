@@ -29,7 +29,7 @@ class End2end:
 
     @property
     def class_count(self) -> int | None:
-        """The outputs do not tell."""
+        """``None``: the outputs do not show it."""
         return None
 
     def scores(self, outputs: Outputs) -> Array:

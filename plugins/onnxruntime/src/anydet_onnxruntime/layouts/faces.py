@@ -1,4 +1,4 @@
-"""Face detectors with five landmarks: outputs for each stride, told apart by their shapes."""
+"""Face detectors with five landmarks: outputs for each stride, distinguished by their shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NanoDet: class scores and box distributions, one pair of outputs a stride, told apart by their shapes."""
+"""NanoDet: class scores and box distributions, one pair of outputs a stride; shapes distinguish them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Nanodet:
 
 
 def bind_nanodet(outputs: Signature, input_wh: Size) -> Decoder | None:
-    """A (cells, 32) and a (cells, C) output for each stride; C = 32 cannot be told apart."""
+    """A (cells, 32) and a (cells, C) output for each stride; C = 32 is ambiguous."""
     shapes = outputs.shapes
     class_outputs, box_outputs, classes = [], [], set()
     for count in cell_counts(input_wh, _STRIDES):

@@ -33,7 +33,7 @@ class Separate:
 
     @property
     def class_count(self) -> int | None:
-        """The outputs do not tell."""
+        """``None``: the outputs do not show it."""
         return None
 
     def scores(self, outputs: Outputs) -> Array:
@@ -89,7 +89,7 @@ def _bind(outputs: Signature, three: range | list[int], count: int | None = None
 
 
 def _labels_output(outputs: Signature, two: list[int]) -> int | None:
-    """The one of whole numbers, else the one whose name says so; ``None`` where nothing tells."""
+    """The one of whole numbers, else the one with a name of labels; ``None`` where neither decides."""
     whole = [i for i in two if outputs.integer[i]]
     named = [i for i in two if any(word in outputs.names[i].lower() for word in _LABEL_WORDS)]
     found = whole if len(whole) == 1 else named
