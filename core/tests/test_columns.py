@@ -22,7 +22,7 @@ def test_rows_are_taken_from_every_kind_of_column():
     assert taken.states is None
 
 
-def test_columns_that_only_some_parts_have_are_filled_with_missing_values():
+def test_columns_that_only_some_tables_have_are_filled_with_missing_values():
     left = image(2, states=np.array([1, 2]), masks=(RLE((6, 8), "x"), None), keypoints=np.ones((2, 3, 3)))
     right = image(1, keypoints=np.zeros((1, 5, 3)), poses=Poses(log_z=np.array([4.0])))
     both = concatenate([left, right])
@@ -37,8 +37,8 @@ def test_columns_that_only_some_parts_have_are_filled_with_missing_values():
 
 
 def test_taking_undoes_joining():
-    parts = [image(2), image(0), image(3, states=np.array([0, 1, 2]))]
-    both = concatenate(parts)
+    tables = [image(2), image(0), image(3, states=np.array([0, 1, 2]))]
+    both = concatenate(tables)
     assert row_count(both) == 5
     assert both.take(np.array([2, 3, 4])).states.tolist() == [0, 1, 2]
     assert both.take(np.array([0, 1])).scores.tolist() == [0, 1]

@@ -24,7 +24,7 @@ def test_segmentations_of_every_kind_come_back():
     assert column.missing.tolist() == [False, True, False, False]
 
 
-def test_rows_are_taken_and_parts_joined_without_making_objects():
+def test_rows_are_taken_and_columns_joined_without_making_objects():
     rows = np.array([3, 0, 0, 1])
     assert tuple(MaskColumn.of(MASKS).take(rows)) == tuple(MASKS[i] for i in rows)
     shapes = SegmentationColumn.of(SHAPES).take(np.array([2, 0]))
@@ -42,7 +42,7 @@ def detections(masks):
     return DetectionColumns(("a",), np.array([[6, 4]]), index, index, boxes, none, none, masks=masks)
 
 
-def test_parts_with_tuples_with_columns_and_without_masks_are_put_together():
+def test_labels_with_tuples_with_columns_and_without_masks_are_put_together():
     column = MaskColumn.of(MASKS)
     assert isinstance(concatenate([detections(column), detections(column)]).masks, MaskColumn)
     mixed = concatenate([detections(column), detections(MASKS), detections(None)])

@@ -72,12 +72,12 @@ def open_dataset(
     images: Path | str | None = None,
     plugins: Plugins | None = None,
 ) -> Dataset:
-    """Open what lies on disk, in any installed format.
+    """Open a data set on disk, in any installed format.
 
     Args:
         path: YOLO or COCO folder, ``data.yaml``, ``dataset.json``, instances JSON, or a folder of images.
         split: the split, or ``None`` for the first usual one that exists.
-        images: image folder, where the data set does not say.
+        images: image folder, where the data set does not state one.
         plugins: whose formats to try; the installed ones by default.
 
     Raises:
@@ -134,7 +134,7 @@ def read_predictions(
 
     Args:
         path: a file of any shape but COCO results.
-        box_format: what its boxes are in; by default what the file says, else ``cxcywh_norm``.
+        box_format: what its boxes are in; by default what the file states, else ``cxcywh_norm``.
         plugins: whose engine brings the scanner that reads it; the installed ones by default.
 
     Raises:
@@ -170,11 +170,11 @@ def evaluate(
 
     Args:
         dataset: an open data set, or a path; a COCO annotations file will do.
-        predictions: a predictions file or COCO results; or several that share no image, as a folder, a
+        predictions: a predictions file or COCO results; or several without an image in common, as a folder, a
             pattern or a list.
         settings: what is counted; COCO's own for ``iou_type`` by default.
         iou_type: what overlaps are measured on, where there are no ``settings``.
-        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
         max_images: only the first so many images, on both sides.
         engine: registered name; the best installed one by default.
         threads: how many an engine may use; as many as there are cores by default.

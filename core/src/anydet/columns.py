@@ -55,21 +55,21 @@ class LazyColumn(Sequence[_T_co]):
 
     @classmethod
     @abstractmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """All rows, one part after the other."""
+    def join(cls, tables: Sequence[Self]) -> Self:
+        """All rows, one table after the other."""
 
 
 _C = TypeVar("_C", bound=Columns)
 
 
-def concatenate(parts: Sequence[_C]) -> _C:
-    """Rows of all parts, one after the other; fields that are not rows come from the first part.
+def concatenate(tables: Sequence[_C]) -> _C:
+    """Rows of all tables, one after the other; fields that are not rows come from the first one.
 
-    A column that only some parts have is filled up with missing values; columns of different width (numbers
+    A column that only some tables have is filled up with missing values; columns of different width (numbers
     of keypoints, of state scores) are widened with them.
     """
-    columns = {name: _stack([getattr(p, name) for p in parts], parts) for name in _rows(parts[0])}
-    return replace(parts[0], **columns)  # type: ignore[type-var]
+    columns = {name: _stack([getattr(p, name) for p in tables], tables) for name in _rows(tables[0])}
+    return replace(tables[0], **columns)  # type: ignore[type-var]
 
 
 def row_count(columns: Columns) -> int:
@@ -95,13 +95,13 @@ def _take(column: Any, rows: NDArray[np.int64]) -> Any:
     return column[rows]
 
 
-def _stack(columns: Sequence[Any], parts: Sequence[Columns]) -> Any:
+def _stack(columns: Sequence[Any], tables: Sequence[Columns]) -> Any:
     known = [column for column in columns if column is not None]
     if not known:
         return None
     if len(known) < len(columns):
         columns = [
-            _missing(known[0], row_count(p)) if c is None else c for c, p in zip(columns, parts, strict=True)
+            _missing(known[0], row_count(p)) if c is None else c for c, p in zip(columns, tables, strict=True)
         ]
     if all(isinstance(column, LazyColumn) and type(column) is type(known[0]) for column in columns):
         return type(known[0]).join(columns)

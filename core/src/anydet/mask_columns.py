@@ -59,14 +59,14 @@ class MaskColumn(LazyColumn[RLE | None]):
         return replace(self, sizes_hw=self.sizes_hw[rows], starts=self.starts[rows], ends=self.ends[rows])
 
     @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """All rows, one part after the other."""
-        shifts = np.cumsum([0, *(len(part.text) for part in parts[:-1])])
+    def join(cls, columns: Sequence[Self]) -> Self:
+        """All rows, one column after the other."""
+        shifts = np.cumsum([0, *(len(column.text) for column in columns[:-1])])
         return cls(
-            np.concatenate([part.sizes_hw for part in parts]),
-            np.concatenate([part.starts + shift for part, shift in zip(parts, shifts, strict=True)]),
-            np.concatenate([part.ends + shift for part, shift in zip(parts, shifts, strict=True)]),
-            np.concatenate([part.text for part in parts]),
+            np.concatenate([column.sizes_hw for column in columns]),
+            np.concatenate([column.starts + shift for column, shift in zip(columns, shifts, strict=True)]),
+            np.concatenate([column.ends + shift for column, shift in zip(columns, shifts, strict=True)]),
+            np.concatenate([column.text for column in columns]),
         )
 
     @classmethod
@@ -135,17 +135,19 @@ class SegmentationColumn(LazyColumn[Segmentation]):
         )
 
     @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """All rows, one part after the other."""
-        rings = np.cumsum([0, *(len(part.offsets) - 1 for part in parts[:-1])])
-        points = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
-        shifted = [part.offsets[:-1] + shift for part, shift in zip(parts, points, strict=True)]
+    def join(cls, columns: Sequence[Self]) -> Self:
+        """All rows, one column after the other."""
+        rings = np.cumsum([0, *(len(column.offsets) - 1 for column in columns[:-1])])
+        points = np.cumsum([0, *(len(column.points) for column in columns[:-1])])
+        shifted = [column.offsets[:-1] + shift for column, shift in zip(columns, points, strict=True)]
         return cls(
-            MaskColumn.join([part.masks for part in parts]),
-            np.concatenate([part.ring_starts + shift for part, shift in zip(parts, rings, strict=True)]),
-            np.concatenate([part.ring_ends + shift for part, shift in zip(parts, rings, strict=True)]),
-            np.concatenate([*shifted, [sum(len(part.points) for part in parts)]]).astype(np.int64),
-            np.concatenate([part.points for part in parts]),
+            MaskColumn.join([column.masks for column in columns]),
+            np.concatenate(
+                [column.ring_starts + shift for column, shift in zip(columns, rings, strict=True)]
+            ),
+            np.concatenate([column.ring_ends + shift for column, shift in zip(columns, rings, strict=True)]),
+            np.concatenate([*shifted, [sum(len(column.points) for column in columns)]]).astype(np.int64),
+            np.concatenate([column.points for column in columns]),
         )
 
     @classmethod

@@ -227,7 +227,7 @@ class ScannedAnnotations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskFacts:
-    """What run-length codes say, a row each.
+    """What run-length codes decode to, a row each.
 
     Attributes:
         whole: (N,) whether the runs add up to the mask's size; also true where there is no mask.

@@ -88,7 +88,7 @@ def test_the_table_says_na_where_coco_says_minus_one_and_json_null(run, scene):
     assert written["metrics"]["AR100"] == pytest.approx(2 / 3)
 
 
-def test_the_split_and_missing_images_are_told_on_stderr_and_in_the_protocol(run, scene):
+def test_the_split_and_missing_images_are_on_stderr_and_in_the_protocol(run, scene):
     done = run(*scene(), "--json", "-")
     assert "3 images, split val2017" in done.stderr
     assert "does not mention 1 of the images (2.jpg)" in done.stderr
@@ -206,8 +206,8 @@ def test_boxes_are_read_in_the_format_named(run, scene):
 
 
 def test_pixels_that_are_read_as_fractions_get_a_warning(run, scene):
-    said = run(*scene(bbox=[40, 15, 60, 35]))
-    assert "look like pixels; say --bbox-format" in said.stderr
+    result = run(*scene(bbox=[40, 15, 60, 35]))
+    assert "look like pixels; pass --bbox-format" in result.stderr
     assert "look like pixels" not in run(*scene(bbox=[0.5, 0.5, 0.2, 0.4])).stderr
 
 
@@ -215,17 +215,17 @@ def test_the_formats_offered_are_those_that_can_be_read():
     assert eval_coco.BOX_FORMATS == BOX_FORMATS
 
 
-def test_a_format_other_than_the_file_says_is_used_with_a_warning(run, scene):
+def test_a_format_other_than_the_file_states_is_used_with_a_warning(run, scene):
     _, _, _, predictions = arguments = scene(bbox=[40, 15, 60, 35])
     document = json.loads(predictions.read_text())
     document["meta"]["conventions"] = {"bbox_format": "xyxy_abs"}
     predictions.write_text(json.dumps(document))
-    said = run(*arguments, "--json", "-")
-    assert json.loads(said.stdout)["protocol"]["box_format"] == "xyxy_abs"
-    assert "warning: " + str(predictions) + " says" not in said.stderr
-    asked = run(*arguments, "--bbox-format", "xywh_abs", "--json", "-")
-    assert json.loads(asked.stdout)["protocol"]["box_format"] == "xywh_abs"
-    assert "says that its boxes are xyxy_abs; they are read as xywh_abs" in asked.stderr
+    result = run(*arguments, "--json", "-")
+    assert json.loads(result.stdout)["protocol"]["box_format"] == "xyxy_abs"
+    assert "warning: " + str(predictions) + " states" not in result.stderr
+    overridden = run(*arguments, "--bbox-format", "xywh_abs", "--json", "-")
+    assert json.loads(overridden.stdout)["protocol"]["box_format"] == "xywh_abs"
+    assert "states xyxy_abs boxes; they are read as xywh_abs" in overridden.stderr
 
 
 def test_the_help_shows_an_example_line_by_line(run):

@@ -75,13 +75,13 @@ def test_explain_prints_the_gain_and_what_to_do(files, command):
     result = evaluate(*files, "--explain", command=command)
     assert "causes of the low AP" in result.stdout
     assert "+1.000  boxes are corners" in result.stdout
-    assert "fix: say --bbox-format xyxy_abs" in result.stdout
+    assert "fix: pass --bbox-format xyxy_abs" in result.stdout
     assert "hint: " not in result.stderr
 
 
 def test_what_to_do_does_it(files):
     best = json.loads(evaluate(*files, "--explain", "--json", "-").stdout)["explanation"]["explanations"][0]
-    option, value = best["what_to_do"].removeprefix("say ").split()
+    option, value = best["what_to_do"].removeprefix("pass ").split()
     after = json.loads(evaluate(*files, option, value, "--json", "-").stdout)
     before = json.loads(evaluate(*files, "--json", "-").stdout)
     assert "explanation" not in before

@@ -55,7 +55,7 @@ def test_every_expected_message_has_its_file() -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in INVALID if p.suffix == ".json"], ids=name)
-def test_the_schema_alone_refuses_what_it_can_say(path: Path) -> None:
+def test_the_schema_alone_refuses_what_it_can_express(path: Path) -> None:
     try:
         document = json.loads(path.read_text("utf-8"))
     except ValueError:

@@ -33,7 +33,7 @@ def fix_of(function, *arguments):
 def test_sizes_taken_for_corners_are_named(tmp_path):
     boxes = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2 in CORNERS]
     raw = read(tmp_path, [{"bbox": box} for box in boxes])
-    assert fix_of(raw.columns, "xyxy_abs").startswith("boxes fit as xywh_abs; say which format")
+    assert fix_of(raw.columns, "xyxy_abs").startswith("boxes fit as xywh_abs; state which format")
 
 
 def test_a_format_with_boxes_outside_their_image_is_not_proposed(tmp_path):

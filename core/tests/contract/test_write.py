@@ -56,7 +56,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_meta_that_json_cannot_say_is_refused(tmp_path: Path) -> None:
+def test_meta_that_json_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"meta: runtime\.wall_s is not a finite number"):
         write_predictions([], tmp_path / "a.jsonl", meta={"runtime": {"wall_s": float("nan")}})
     assert list(tmp_path.iterdir()) == []

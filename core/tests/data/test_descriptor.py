@@ -97,7 +97,7 @@ def test_folders_outside_the_root_and_linked_ones_are_the_users_choice(paint, pu
     assert record.class_mask.path == (tmp_path / "far/masks/a.png").resolve()
 
 
-def test_labels_lie_beside_images_where_no_folder_is_called_images(paint, put, tmp_path):
+def test_labels_are_beside_images_where_no_folder_is_called_images(paint, put, tmp_path):
     paint("pics/a.jpg")
     put("pics/a.txt", BOX)
     assert len(open_dataset(put("data.yaml", yaml_of(val="pics"))).ground_truth()) == 1
@@ -123,7 +123,7 @@ def test_the_yolo_layout_is_preferred_to_a_data_yaml_in_the_folder(paint, put, t
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("names: [a, b\nval: x", r":2: cannot be read as YAML"),
         ("val: images\nnc: 3\nnames: [a, b]", r": nc is 3, but names has 2"),
@@ -142,10 +142,10 @@ def test_the_yolo_layout_is_preferred_to_a_data_yaml_in_the_folder(paint, put, t
         ("val: empty.txt", r"empty.txt: lists no images"),
     ],
 )
-def test_malformed_yaml_is_named_with_its_key_or_line(put, content, said):
+def test_malformed_yaml_is_named_with_its_key_or_line(put, content, expected):
     put("list.txt", "a.jpg\na.doc")
     put("empty.txt", "\n")
-    with pytest.raises(DatasetError, match=said) as caught:
+    with pytest.raises(DatasetError, match=expected) as caught:
         open_dataset(put("data.yaml", content))
     assert caught.value.fix
 
@@ -178,7 +178,7 @@ def test_a_dataset_json_may_use_absolute_paths(paint, put, tmp_path):
         assert dataset[0].extra == {"scene": 1}
 
 
-def test_labels_may_lie_elsewhere_with_their_side_files(paint, put, tmp_path):
+def test_labels_may_be_elsewhere_with_their_side_files(paint, put, tmp_path):
     paint("coco/images/val/a.jpg")
     put("other/labels/val/a.txt", BOX)
     put("other/masks/a.png")
@@ -261,7 +261,7 @@ def test_without_labels_there_is_no_ground_truth(paint, put, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("{", "cannot be read as JSON"),
         ({"images_dir": 3}, "images_dir: expected a path, got 3"),
@@ -272,9 +272,9 @@ def test_without_labels_there_is_no_ground_truth(paint, put, tmp_path):
         ({"images_dir": "nowhere"}, "nowhere: no such image folder"),
     ],
 )
-def test_malformed_descriptors_are_named_with_their_key(put, content, said):
+def test_malformed_descriptors_are_named_with_their_key(put, content, expected):
     file = put("dataset.json", content)
-    with pytest.raises(DatasetError, match=said) as caught:
+    with pytest.raises(DatasetError, match=expected) as caught:
         open_dataset(file.parent)
     assert re.match(re.escape(str(file.parent)), caught.value.problem)
 

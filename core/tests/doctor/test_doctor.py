@@ -118,12 +118,12 @@ def test_every_dependency_of_core_is_found_once_and_works(monkeypatch):
     assert {finding.state for finding in listed} == {"ok"}
 
 
-def test_what_is_still_imported_is_told(sad):
+def test_what_is_still_imported_is_shown(sad):
     sad.touch()
-    told: list[str] = []
-    run_trials([Trial("sad_package"), Trial("json")], told.append)
-    assert told[0] == "sad_package, json"
-    assert told[-1] == ""
+    shown: list[str] = []
+    run_trials([Trial("sad_package"), Trial("json")], shown.append)
+    assert shown[0] == "sad_package, json"
+    assert shown[-1] == ""
 
 
 def test_a_folder_that_cannot_be_written_to_says_why(tmp_path):

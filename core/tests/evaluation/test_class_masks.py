@@ -1,4 +1,4 @@
-"""Data sets of class masks through evaluation: what says the truth scores 1, what errs scores less."""
+"""Data sets of class masks through evaluation: true predictions score 1, others less."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def root(tmp_path_factory):
 
 
 def truth_told(record):
-    """Predictions that say what the data set says."""
+    """Predictions equal to the annotations."""
     classes = record.class_map()
     regions = label_regions(classes, 0)
     return ImagePredictions(
@@ -58,8 +58,11 @@ def test_the_truth_scores_one(root, tmp_path):
 
 
 def test_masks_and_classes_of_another_image_score_less(root, tmp_path):
-    told = [truth_told(record) for record in open_dataset(root)]
-    swapped = [replace(one, image=other.image) for one, other in zip(told, told[1:] + told[:1], strict=True)]
+    predicted = [truth_told(record) for record in open_dataset(root)]
+    swapped = [
+        replace(one, image=other.image)
+        for one, other in zip(predicted, predicted[1:] + predicted[:1], strict=True)
+    ]
     found = evaluate(root, swapped, tmp_path / "p.json")
     assert found["semantic/mIoU"] < 0.5
     assert found["image-class/accuracy"] < 0.5

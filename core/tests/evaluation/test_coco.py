@@ -85,7 +85,7 @@ def test_each_class_has_its_numbers_and_its_counts(columns):
     assert cat["APl"] is None
     assert (dog["AP"], dog["annotations"], dog["detections"]) == (None, 0, 1)
     assert (emu["AP"], emu["annotations"]) == (None, 1), "crowds alone give no number"
-    assert result.metrics["AP"] == cat["AP"], "classes without ground truth have no part in the mean"
+    assert result.metrics["AP"] == cat["AP"], "classes without ground truth are not in the mean"
 
 
 def test_the_result_is_json_with_null_where_coco_says_minus_one(columns):
@@ -116,7 +116,7 @@ def test_other_limits_of_detections_are_computed_and_name_their_recalls(columns)
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_parts_in_any_order_give_the_bits_of_the_whole(data, random_problems, columns):
+def test_partial_results_in_any_order_give_the_bits_of_the_whole(data, random_problems, columns):
     detections, ground_truth = columns(data.draw(random_problems("bbox")))
     if data.draw(st.booleans()):
         ground_truth = replace(ground_truth, image_ids=None)
@@ -137,7 +137,7 @@ def test_parts_in_any_order_give_the_bits_of_the_whole(data, random_problems, co
     assert last.result().as_dict() == whole.as_dict(), "asking twice gives the same"
 
 
-def test_an_image_in_two_parts_is_an_error_that_names_it(columns):
+def test_an_image_in_two_partial_results_is_an_error_that_names_it(columns):
     detections, ground_truth = two_images(columns)
     evaluator = evaluator_of(ground_truth)
     evaluator.add(detections, ground_truth)

@@ -128,7 +128,7 @@ def test_other_limits_thresholds_and_areas_give_the_bits_of_pycocotools(
 
 @many
 @given(data=st.data())
-def test_an_annotation_with_id_0_counts_unless_the_quirk_is_asked_for(
+def test_an_annotation_with_id_0_counts_unless_the_quirk_is_enabled(
     data, engine, random_problems, columns, reference
 ):
     truth, found = data.draw(random_problems("bbox"))

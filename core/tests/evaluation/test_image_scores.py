@@ -38,7 +38,7 @@ def test_one_annotation_is_found_once_and_low_scores_do_not_count():
     assert scores.f1[1] == 1.0
 
 
-def test_a_crowd_excuses_what_lies_in_it_and_is_never_missed():
+def test_a_crowd_excuses_what_is_inside_it_and_is_never_missed():
     found = [(0, 0, 0.9, (10, 10, 10, 10)), (0, 1, 0.9, (10, 10, 10, 10))]
     scores = score_images(*case(found, [(0, 0, (0, 0, 100, 100), "crowd")]))
     assert (scores.right[0], scores.wrong[0], scores.missed[0]) == (0, 1, 0)

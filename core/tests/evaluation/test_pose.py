@@ -196,16 +196,16 @@ def test_each_object_has_a_row_of_its_own():
     found, truth = scene(true, estimated, models={0: thing(), 1: thing()}, class_ids=[0, 1, 1])
     evaluator = pose_evaluator(truth)
     evaluator.add(found, truth)
-    shares, errors = evaluator.result().tables
+    recalls, errors = evaluator.result().tables
     place = errors.header.index("rotation_deg_mean")
     assert [(row[0], row[1], round(row[place], 6)) for row in errors.rows] == [
         ("object0", 1, 10.0),
         ("object1", 2, 30.0),
     ]
-    assert {*shares.header[2:], *errors.header[2:]} == set(evaluator.result().metrics)
+    assert {*recalls.header[2:], *errors.header[2:]} == set(evaluator.result().metrics)
 
 
-def test_reasons_not_to_apply_are_told():
+def test_reasons_not_to_apply_are_given():
     found, truth = scene([at(0, 0, 1)], [at(0, 0, 1)], models={0: thing()})
     evaluator = pose_evaluator(truth)
     assert evaluator.applies(replace(found, poses=None), truth) == "the predictions have no poses"
@@ -315,14 +315,14 @@ def test_how_images_are_split_changes_nothing():
     found, truth = clutter(7, models)
     whole = pose_evaluator(truth)
     whole.add(found, truth)
-    parts = [pose_evaluator(truth) for _ in range(2)]
+    halves = [pose_evaluator(truth) for _ in range(2)]
     for image in (3, 0, 4, 1, 2):
-        parts[image % 2].add(*take_images(found, truth, np.array([image])))
-    parts[0].merge(parts[1])
-    assert parts[0].result().as_dict() == whole.result().as_dict()
-    assert parts[0].result().as_dict() == whole.result().as_dict()
-    parts[0].add(*take_images(found, truth, np.array([2])))
+        halves[image % 2].add(*take_images(found, truth, np.array([image])))
+    halves[0].merge(halves[1])
+    assert halves[0].result().as_dict() == whole.result().as_dict()
+    assert halves[0].result().as_dict() == whole.result().as_dict()
+    halves[0].add(*take_images(found, truth, np.array([2])))
     with pytest.raises(EvaluationError, match="was added 2 times"):
-        parts[0].result()
+        halves[0].result()
     with pytest.raises(EvaluationError, match="cannot be merged"):
         whole.merge(PoseEvaluator(truth.classes))

@@ -66,8 +66,8 @@ def shards_of(results, folder, count):
     folder.mkdir()
     images = sorted({row["image_id"] for row in results})
     for n in range(count):
-        part = [row for row in results if images.index(row["image_id"]) % count == n]
-        (folder / f"part{count - n}.json").write_text(json.dumps(part))
+        rows = [row for row in results if images.index(row["image_id"]) % count == n]
+        (folder / f"part{count - n}.json").write_text(json.dumps(rows))
     return folder
 
 
@@ -80,10 +80,10 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_results_in_parts_score_as_in_one_file(count, engine, truth, results, tmp_path):
+def test_results_in_shards_score_as_in_one_file(count, engine, truth, results, tmp_path):
     (tmp_path / "all.json").write_text(json.dumps(results))
     whole = evaluate_coco(truth, tmp_path / "all.json", engine=engine)
-    folder = shards_of(results, tmp_path / "parts", count)
+    folder = shards_of(results, tmp_path / "shards", count)
     assert_same(whole, evaluate_coco(truth, folder, engine=engine))
     assert_same(whole, evaluate_coco(truth, folder / "part*.json", engine=engine))
     assert_same(whole, evaluate_coco(truth, sorted(folder.iterdir(), reverse=True), engine=engine))
@@ -91,7 +91,7 @@ def test_results_in_parts_score_as_in_one_file(count, engine, truth, results, tm
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
-def test_files_of_the_contract_in_parts_score_as_one_file(suffix, engine, truth, results, tmp_path):
+def test_files_of_the_contract_in_shards_score_as_one_file(suffix, engine, truth, results, tmp_path):
     keys = {90 - 7 * i: f"{i:02}.jpg" for i in range(IMAGES)}
     entries = [
         {
@@ -111,7 +111,7 @@ def test_files_of_the_contract_in_parts_score_as_one_file(suffix, engine, truth,
     ]
     lines = [json.dumps(entry).encode() for entry in entries]
     meta = {"conventions": {"bbox_format": "xywh_abs"}}
-    folder = tmp_path / "parts"
+    folder = tmp_path / "shards"
     folder.mkdir()
     write_predictions(lines, tmp_path / f"all{suffix}", meta=meta)
     for n in range(3):
@@ -122,19 +122,19 @@ def test_files_of_the_contract_in_parts_score_as_one_file(suffix, engine, truth,
 
 
 def test_an_image_in_two_files_is_an_error_that_names_both(engine, truth, results, tmp_path):
-    folder = shards_of(results, tmp_path / "parts", 2)
+    folder = shards_of(results, tmp_path / "shards", 2)
     (folder / "again.json").write_text(json.dumps(results[:1]))
     with pytest.raises(EvaluationError, match=r"is in .*again\.json and in .*part\d\.json"):
         evaluate_coco(truth, folder, engine=engine)
 
 
 def test_only_images_that_no_file_mentions_are_warned_of(truth, results, tmp_path):
-    folder = shards_of(results, tmp_path / "parts", 3)
-    parts = list(read_parts(truth, folder))
-    *found, rest = [len(part.ground_truth.images) for part in parts]
+    folder = shards_of(results, tmp_path / "shards", 3)
+    shards = list(read_parts(truth, folder))
+    *found, rest = [len(shard.ground_truth.images) for shard in shards]
     assert (sorted(found), rest) == ([3, 3, 4], 2)
-    assert not any(part.warnings for part in parts[:-1])
-    assert "the files do not mention 2 of the images" in parts[-1].warnings[0]
+    assert not any(shard.warnings for shard in shards[:-1])
+    assert "the files do not mention 2 of the images" in shards[-1].warnings[0]
 
 
 def test_a_folder_without_predictions_is_an_error(tmp_path):

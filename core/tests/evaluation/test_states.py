@@ -136,11 +136,11 @@ def test_how_images_are_split_changes_nothing(columns):
     detections, truth = with_states(random_scene(np.random.default_rng(5)), columns)
     whole = state_evaluator(truth)
     whole.add(detections, truth)
-    parts = [state_evaluator(truth) for _ in range(2)]
+    halves = [state_evaluator(truth) for _ in range(2)]
     for image in (4, 0, 2, 5, 1, 3):
-        parts[image % 2].add(*take_images(detections, truth, np.array([image])))
-    parts[1].merge(parts[0])
-    assert parts[1].result().as_dict() == whole.result().as_dict()
+        halves[image % 2].add(*take_images(detections, truth, np.array([image])))
+    halves[1].merge(halves[0])
+    assert halves[1].result().as_dict() == whole.result().as_dict()
     whole.reset()
     with pytest.raises(EvaluationError, match="no image was added"):
         whole.result()
@@ -167,7 +167,7 @@ def test_states_without_names_are_called_by_number(columns):
     assert state_names(truth) == STATES
 
 
-def test_without_states_the_reason_is_told(columns):
+def test_without_states_the_reason_is_given(columns):
     detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]), columns)
     evaluator = state_evaluator(truth)
     assert evaluator.applies(detections, truth) is None

@@ -31,7 +31,7 @@ NAMES = ("sky", "road", "tree", "car")
 
 
 def columns_about(found, true, count=None, names=NAMES):
-    """Images without any object, and what is said of them as wholes."""
+    """Images without any object, and predictions for them as a whole."""
     count = count or len(next(iter(true.values())))
     images = tuple(f"{i}.png" for i in range(count))
     sizes, none = np.full((count, 2), -1, np.int64), np.zeros(0)
@@ -157,20 +157,20 @@ def test_how_images_are_split_changes_nothing(build):
     truth = replace(truth, about=replace(truth.about, class_ids=true[:3]))
     whole = build(truth)
     whole.add(detections, truth)
-    parts = [build(truth), build(truth)]
+    halves = [build(truth), build(truth)]
     for image in (2, 0, 1):
-        parts[image % 2].add(*take_images(detections, truth, np.array([image])))
-    parts[0].merge(parts[1])
-    assert parts[0].result().as_dict() == whole.result().as_dict()
-    parts[0].add(*take_images(detections, truth, np.array([1])))
+        halves[image % 2].add(*take_images(detections, truth, np.array([image])))
+    halves[0].merge(halves[1])
+    assert halves[0].result().as_dict() == whole.result().as_dict()
+    halves[0].add(*take_images(detections, truth, np.array([1])))
     with pytest.raises(EvaluationError, match="was added 2 times"):
-        parts[0].result()
+        halves[0].result()
     whole.reset()
     with pytest.raises(EvaluationError, match="no image was added"):
         whole.result()
 
 
-def test_reasons_not_to_apply_are_told():
+def test_reasons_not_to_apply_are_given():
     detections, truth = semantic_columns(list(made_maps()))
     semantic, classes = semantic_evaluator(truth), image_class_evaluator(truth)
     assert (

@@ -53,8 +53,8 @@ def test_uncompressed_counts_give_the_same_code(mask):
 def test_polygons_are_rasterized_as_coco_does_and_united():
     left, right = (1.0, 1.0, 6.0, 1.0, 6.0, 5.0, 1.0, 5.0), (10.0, 2.0, 14.0, 2.0, 12.0, 8.0)
     both = masks.from_polygons((left, right), (20, 10))
-    parts = coco_mask.frPyObjects([list(left), list(right)], 10, 20)
-    assert np.array_equal(masks.decode(both), coco_mask.decode(parts).any(axis=2))
+    rings = coco_mask.frPyObjects([list(left), list(right)], 10, 20)
+    assert np.array_equal(masks.decode(both), coco_mask.decode(rings).any(axis=2))
     assert masks.area(masks.from_polygons((left,), (20, 10))) == 20
 
 

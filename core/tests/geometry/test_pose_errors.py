@@ -198,10 +198,10 @@ def test_what_is_at_depth_0_is_infinitely_far_in_the_image():
 def test_a_tree_and_a_plain_search_find_the_same(monkeypatch):
     pytest.importorskip("scipy")
     rng = np.random.default_rng(3)
-    cloud, asked = model(rng.normal(size=(300, 3))), rng.normal(size=(700, 3))
-    by_tree = Shape.of(cloud).nearest(asked)
+    cloud, queries = model(rng.normal(size=(300, 3))), rng.normal(size=(700, 3))
+    by_tree = Shape.of(cloud).nearest(queries)
     monkeypatch.setitem(sys.modules, "scipy.spatial", None)
-    np.testing.assert_allclose(Shape.of(cloud).nearest(asked), by_tree, rtol=1e-12)
+    np.testing.assert_allclose(Shape.of(cloud).nearest(queries), by_tree, rtol=1e-12)
 
 
 def test_without_scipy_a_large_model_says_what_to_install(monkeypatch):

@@ -28,7 +28,7 @@ def test_axes_are_the_columns_of_the_rotation_seen_by_the_camera():
         assert got[row] == pytest.approx(pinhole(local @ R[row].T + t[row]))
 
 
-def test_depth_and_rot6d_say_the_same_as_the_pose_they_come_from():
+def test_depth_and_rot6d_are_the_same_as_the_pose_they_come_from():
     t = np.array([[-0.2, -0.1, 0.7], [0.02, -0.03, 0.5]])
     centers = (BOXES[:, :2] + BOXES[:, 2:]) / 2
     recovered = Poses(log_z=np.log(t[:, 2]), rot6d=matrix_to_rot6d(R), offsets_px=pinhole(t) - centers)

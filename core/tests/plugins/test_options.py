@@ -56,7 +56,7 @@ def check(*pairs: str):
         (" preset =yolox", "preset", "yolox"),
     ],
 )
-def test_text_becomes_what_the_schema_asks_for(pair, key, value):
+def test_text_becomes_the_type_of_the_schema(pair, key, value):
     assert check(pair)[key] == value
     assert type(check(pair)[key]) is type(value)
 

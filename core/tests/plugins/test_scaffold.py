@@ -68,7 +68,7 @@ def test_folder_distribution_import_and_adapter_have_one_name(tmp_path, monkeypa
         assert not re.search(r"\$\w|\$\{", path.read_text("utf-8").replace('"$schema"', "")), path
 
 
-def test_it_asks_for_the_anydet_that_wrote_it(tmp_path):
+def test_it_requires_the_anydet_that_wrote_it(tmp_path):
     write_plugin("my_det", tmp_path / "new", plugins=Plugins([]))
     major, minor = version("anydet").split(".")[:2]
     assert f'"anydet>={major}.{minor},<' in (tmp_path / "new/pyproject.toml").read_text("utf-8")

@@ -91,7 +91,7 @@ def test_an_error_leaves_the_old_file_and_the_chunks_before_it(make_adapter, spo
     assert (tmp_path / "p.json.partial").read_bytes().count(b"\n") == 8
 
 
-def test_resuming_asks_the_adapter_only_for_what_is_missing(make_adapter, spots, tmp_path):
+def test_resuming_predicts_only_what_is_missing(make_adapter, spots, tmp_path):
     broken, whole = spots(12, frozenset({9})), spots(12)
     with pytest.raises(ImageError):
         export_predictions(Pipeline(make_adapter()), broken, tmp_path / "p.json")

@@ -63,7 +63,7 @@ def test_bars_are_as_long_as_the_costs():
     assert [bar.get_width() for bar in area.patches] == [0.25, 0.5]
 
 
-def test_cells_are_shares_of_the_true_class():
+def test_cells_are_fractions_of_the_true_class():
     area = axes()
     rows = (("cat", 3, 1), ("background", 0, 0))
     draw_confusions(area, Table("confusion matrix", ("true", "cat", "background"), rows))

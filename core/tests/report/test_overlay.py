@@ -60,7 +60,7 @@ def test_the_given_image_stays_as_it_was():
     assert np.array_equal(image, GRAY)
 
 
-def test_the_outline_lies_on_the_box_and_its_inside_is_left_alone():
+def test_the_outline_is_on_the_box_and_its_inside_is_left_alone():
     picture = draw(GRAY, predict((100, 100, 200, 180)))
     assert (picture[100, 100:200] == color_of(0)).all()
     assert (picture[179, 100:200] == color_of(0)).all()
@@ -131,7 +131,7 @@ def test_keypoints_show_as_discs_rings_or_not_at_all():
     assert not changed(picture)[140, 180]
 
 
-def test_predicted_keypoints_are_discs_where_sure_and_rings_where_not_unless_said_otherwise():
+def test_predicted_keypoints_are_discs_where_sure_and_rings_where_not_unless_stated_otherwise():
     points = np.array([[[120, 120, 0.2], [160, 160, 0.9], [180, 140, np.nan]]])
     shown = draw(GRAY, predict((100, 100, 200, 180), keypoints=points))
     assert shown[120, 120].tolist() == [0, 0, 0]

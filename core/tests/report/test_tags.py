@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anydet.report.tags import HIDDEN_SHARE, Tag, legend_lines, place_tags
+from anydet.report.tags import HIDDEN_FRACTION, Tag, legend_lines, place_tags
 
 RED, BLUE = (213, 94, 0), (0, 114, 178)
 
@@ -68,7 +68,7 @@ def test_in_any_crowd_tags_stay_inside_and_hide_neither_each_other_nor_small_box
         assert 0 <= left <= right < 160
         assert 0 <= top <= bottom < 120
         for box in crowd:
-            assert shared(one.place, box) <= HIDDEN_SHARE * area(box)
+            assert shared(one.place, box) <= HIDDEN_FRACTION * area(box)
 
 
 def test_where_there_is_no_room_type_gets_smaller_before_the_tag_goes():

@@ -90,19 +90,19 @@ def test_the_summary_says_the_best_values_and_when_they_were(run):
 
 def test_panels_hold_the_numbers(run, figures, tmp_path):
     draw_training([read_curves(run)], tmp_path / "one.png")
-    loss, metrics, parts, rate = figures[0].axes
+    loss, metrics, components, rate = figures[0].axes
     steps = [float(line["step"]) for line in TRAIN]
     raw, smoothed, val = lines_of(loss)
     assert raw == (steps, [line["train_loss"] for line in TRAIN])
     assert smoothed == (steps, smooth(np.array(raw[1])).tolist())
     assert val == ([4, 8], [0.5, 0.75])
     assert lines_of(metrics)[0] == ([4], [0.25])
-    assert len(parts.lines) == 1
+    assert len(components.lines) == 1
     assert lines_of(rate) == [(steps, [line["learning_rate"] for line in TRAIN])]
     assert [text.get_text() for text in metrics.get_legend().get_texts()] == ["AP, best 0.25 at 4"]
 
 
-def test_several_runs_lie_over_each_other_in_their_own_colors(run, figures, tmp_path):
+def test_several_runs_are_drawn_over_each_other_in_their_own_colors(run, figures, tmp_path):
     write(tmp_path / "exp02" / "train_metrics.jsonl", TRAIN)
     draw_training([read_curves(run), read_curves(tmp_path / "exp02")], tmp_path / "two.svg")
     loss, metrics, rate = figures[0].axes

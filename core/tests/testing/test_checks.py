@@ -307,7 +307,7 @@ BAD = [
         "boxes_are_in_pixels_of_the_image",
         changed(lambda p: replace(p, boxes_xyxy_px=p.boxes_xyxy_px + 600)),
         SPEC,
-        "lie outside",
+        "are outside",
     ),
     ("scores_are_probabilities", changed(lambda p: replace(p, scores=p.scores * 9)), SPEC, "not logits"),
     ("class_ids_are_in_the_table", changed(lambda p: replace(p, class_ids=p.class_ids + 3)), SPEC, "0..2"),

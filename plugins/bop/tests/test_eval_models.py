@@ -68,7 +68,7 @@ def test_what_was_measured_is_printed(cube_set):
     shown = run_eval(cube_set, "--metrics", "pose", "--models", str(cube_set), json_out=False)
     assert shown.exit_code == 0
     assert "rotation_deg_median                     3.0000" in shown.output
-    assert "shares of each object" in shown.output
+    assert "recalls of each object" in shown.output
 
 
 def test_a_folder_without_models_is_an_error_that_says_what_belongs_there(cube_set):

@@ -46,7 +46,7 @@ def test_predictions_read_ahead_are_those_that_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "", "[{]", '[{"image": 3}]'])
-def test_what_cannot_be_read_is_said_when_it_is_asked_for(content, tmp_path):
+def test_what_cannot_be_read_raises_on_request(content, tmp_path):
     path = tmp_path / "broken.json"
     if content is not None:
         path.write_text(content)

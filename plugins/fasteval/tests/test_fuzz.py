@@ -50,7 +50,7 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def test_whatever_is_json_and_was_refused_was_refused_for_what_it_says(dump: Path) -> None:
+def test_whatever_is_json_and_was_refused_was_refused_for_what_it_holds(dump: Path) -> None:
     known = {"image_id", "category_id", "score"}
     for path in dump.glob("refused-results-*"):
         try:

@@ -194,7 +194,7 @@ def test_rare_constructs_are_left_to_the_slow_path(
     assert reason in found.reason
 
 
-def test_coco_results_are_told_from_predictions(tmp_path: Path, scanner: CompiledScanner) -> None:
+def test_coco_results_are_distinguished_from_predictions(tmp_path: Path, scanner: CompiledScanner) -> None:
     path = tmp_path / "results.json"
     path.write_text('[{"image_id": 1, "category_id": 2, "score": 1, "bbox": [1, 2, 3, 4]}]')
     stop = scan_predictions(path, scanner)

@@ -40,17 +40,17 @@ def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None
         images: results, each image once; a size of (0, 0) means unknown.
         classes: names of the class ids.
     """
-    parts = list(images)
-    sizes = np.array([p.size_wh for p in parts], np.int64).reshape(-1, 2)
+    listed = list(images)
+    sizes = np.array([p.size_wh for p in listed], np.int64).reshape(-1, 2)
     none = np.zeros(0)
     empty = ImagePredictions("", (0, 0), np.zeros((0, 4)), none, none.astype(np.int64))
-    columns = concatenate([_rows(p, i) for i, p in enumerate(parts)] or [_rows(empty, 0)])
+    columns = concatenate([_rows(p, i) for i, p in enumerate(listed)] or [_rows(empty, 0)])
     return replace(
         columns,
-        images=tuple(p.image for p in parts),
+        images=tuple(p.image for p in listed),
         sizes_wh=np.where(sizes > 0, sizes, -1),
         classes=None if classes is None else tuple(classes),
-        about=image_columns(dict(enumerate(parts)), len(parts)),
+        about=image_columns(dict(enumerate(listed)), len(listed)),
     )
 
 
@@ -61,12 +61,12 @@ def to_images(columns: DetectionColumns) -> Iterator[ImagePredictions]:
     sizes = np.maximum(columns.sizes_wh, 0).tolist()
     start = 0
     for i, (image, size, stop) in enumerate(zip(columns.images, sizes, stops, strict=True)):
-        part = columns.take(order[start:stop])
+        rows = columns.take(order[start:stop])
         yield ImagePredictions(
             image=image,
             size_wh=(size[0], size[1]),
-            boxes_xyxy_px=xywh_to_xyxy(part.boxes_xywh_px),
-            **{name: getattr(part, name) for name in _SHARED},
+            boxes_xyxy_px=xywh_to_xyxy(rows.boxes_xywh_px),
+            **{name: getattr(rows, name) for name in _SHARED},
             **about_image(columns.about, i),
         )
         start = stop

@@ -1,4 +1,4 @@
-"""What entries say of whole images, as columns."""
+"""Predictions for whole images, as columns."""
 
 from __future__ import annotations
 

@@ -40,13 +40,13 @@ class Place(NamedTuple):
 def path_text(path: Path) -> str:
     """``detections[3].bbox.w`` of the keys and positions that lead there."""
     text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif part.isidentifier():
-            text += f".{part}" if text else part
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif step.isidentifier():
+            text += f".{step}" if text else step
         else:
-            text += f"[{show(part)}]" if text else show(part)
+            text += f"[{show(step)}]" if text else show(step)
     return text
 
 

@@ -177,7 +177,7 @@ class RawPredictions:
             where, box = self.describe(row, "bbox"), self.boxes[row].tolist()
             raise ContractError(
                 f"{self.path}: {where}: {box} {what} (image {image})",
-                fix=f"{hint}say which format the boxes have: --bbox-format {', '.join(BOX_FORMATS)}",
+                fix=f"{hint}state which format the boxes have: --bbox-format {', '.join(BOX_FORMATS)}",
             )
 
 

@@ -23,11 +23,11 @@ def load_schema() -> dict[str, Any]:
 
 
 @cache
-def validator(part: str | None = None) -> Draft202012Validator:
-    """A validator of whole documents, or of one part of them (a name in ``$defs``, such as "entry")."""
+def validator(definition: str | None = None) -> Draft202012Validator:
+    """A validator of whole documents, or of one definition in them (a name in ``$defs``, such as "entry")."""
     from jsonschema import Draft202012Validator  # takes longer to import than most files take to read
 
     schema = load_schema()
-    if part is not None:
-        schema = {"$schema": schema["$schema"], "$ref": f"#/$defs/{part}", "$defs": schema["$defs"]}
+    if definition is not None:
+        schema = {"$schema": schema["$schema"], "$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]}
     return Draft202012Validator(schema)

@@ -1,4 +1,4 @@
-"""What is wrong with a part of a document, in words; here the JSON Schema decides."""
+"""What is wrong with a value of a document, in words; here the JSON Schema decides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from anydet.contract.schema import VERSION, validator
 from anydet.errors import did_you_mean
 
 Finding = tuple[Path, str]
-"""Path inside the part, and what is wrong there."""
+"""Path inside the value, and what is wrong there."""
 
 _KINDS = {
     "number": "a number",
@@ -52,19 +52,21 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
         return None, [((), "nested too deeply to be read")]
 
 
-def violations(value: Any, part: str | None) -> list[Finding]:
-    """The schema's findings about a value as a part of a document (a name in ``$defs``; None: all of it)."""
-    found = sorted(validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+def violations(value: Any, definition: str | None) -> list[Finding]:
+    """The schema's findings about a value of one definition (a name in ``$defs``), or of a whole document."""
+    found = sorted(
+        validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
+    )
     return list(dict.fromkeys(finding for error in found for finding in _words(error)))
 
 
-def findings(text: bytes, part: str) -> tuple[Any, list[Finding]]:
-    """The value of a part, and everything against it; a value with no findings is valid."""
+def findings(text: bytes, definition: str) -> tuple[Any, list[Finding]]:
+    """The value of a text, and everything against it; a value with no findings is valid."""
     value, unreadable = parse(text)
     if value is None and unreadable:
         return None, unreadable
     places = {tuple(path) for path, _ in unreadable}
-    return value, [*unreadable, *(f for f in violations(value, part) if tuple(f[0]) not in places)]
+    return value, [*unreadable, *(f for f in violations(value, definition) if tuple(f[0]) not in places)]
 
 
 def position(data: bytes, start: int) -> str:
@@ -99,7 +101,7 @@ def _int(digits: str) -> int | float:
 
 
 def unspeakable(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[Finding]:
-    """What Python's reader lets through and JSON cannot say: NaN, infinity, half surrogate pairs."""
+    """What Python's reader lets through and JSON cannot hold: NaN, infinity, half surrogate pairs."""
     if isinstance(value, float):
         if not math.isfinite(value):
             yield path, f"{'NaN' if math.isnan(value) else 'infinity'} is not a finite number"

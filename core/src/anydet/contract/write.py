@@ -49,7 +49,7 @@ def write_predictions(
 
     Raises:
         OptionError: unknown suffix.
-        ContractError: ``meta`` holds something JSON cannot say.
+        ContractError: ``meta`` holds something JSON cannot hold.
     """
     output = Path(output)
     suffix = check_output(output)

@@ -112,7 +112,7 @@ def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], dat
     base = Path(os.path.commonpath([image.parent for image in images]))
     keys = tuple(sorted(image.relative_to(base).as_posix() for image in images))
     trusted = base.is_relative_to(root) or all(place.is_dir() for place in places)
-    limit = base if trusted else root  # a list file may name anything, so its images must lie in the root
+    limit = base if trusted else root  # a list file may name anything, so its images must be in the root
     return _dataset(opened, root, split, data, images_dir=base, keys=keys, limit=limit)
 
 

@@ -21,8 +21,8 @@ from anydet.plugins.specs import Spec
 
 SLOW_FIRST = ("torchvision", "torch")
 """What takes longest to import, as far as anydet knows it."""
-TORCH = Trial("torch", question="devices")
-ONNXRUNTIME = Trial("onnxruntime", question="providers")
+TORCH = Trial("torch", probe="devices")
+ONNXRUNTIME = Trial("onnxruntime", probe="providers")
 _UNTRIED = Verdict()
 
 
@@ -68,7 +68,7 @@ def package_finding(wanted: Dependency, verdicts: Mapping[Trial, Verdict]) -> Fi
 def device_findings(verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
     """The processor, what torch can use where it was imported, and what the NVIDIA driver reports."""
     yield Finding("device", "cpu", "ok", f"{os.cpu_count()} cores, {platform.machine()}")
-    known: dict[str, Any] | None = verdicts.get(TORCH, _UNTRIED).answer
+    known: dict[str, Any] | None = verdicts.get(TORCH, _UNTRIED).result
     if known:
         names = known["cuda"]
         yield from (Finding("device", f"cuda:{i}", "ok", name) for i, name in enumerate(names))
@@ -83,7 +83,7 @@ def provider_findings(verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
     verdict = verdicts.get(ONNXRUNTIME, _UNTRIED)
     if verdict.failure:
         yield Finding("provider", "onnxruntime", "broken", verdict.failure)
-    yield from (Finding("provider", name, "ok") for name in verdict.answer or ())
+    yield from (Finding("provider", name, "ok") for name in verdict.result or ())
 
 
 def engine_findings(plugins: Plugins, verdicts: Mapping[Trial, Verdict]) -> Iterator[Finding]:
@@ -179,9 +179,9 @@ def _driver() -> Finding:
     program = shutil.which("nvidia-smi")
     if program is None:
         return Finding("device", "nvidia-smi", "missing", "no NVIDIA driver tools")
-    question = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(question, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError) as exc:
         return Finding("device", "nvidia-smi", "unavailable", " ".join(str(exc).split()))
-    return Finding("device", "nvidia-smi", "ok", "; ".join(answer.stdout.split("\n")).strip("; "))
+    return Finding("device", "nvidia-smi", "ok", "; ".join(done.stdout.split("\n")).strip("; "))

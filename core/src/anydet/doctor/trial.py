@@ -22,7 +22,7 @@ from anydet.errors import AnydetError
 TIMEOUT_S = 120.0
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from anydet.doctor.trial import answer; answer(*sys.argv[2:])"
+    "from anydet.doctor.trial import try_it; try_it(*sys.argv[2:])"
 )
 
 
@@ -33,12 +33,12 @@ class Trial:
     Attributes:
         module: to import.
         attribute: to take from it, or an empty string for the module itself.
-        question: name of one of ``QUESTIONS`` to ask of it, or an empty string.
+        probe: name of one of ``PROBES`` to call on it, or an empty string.
     """
 
     module: str
     attribute: str = ""
-    question: str = ""
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class Verdict:
 
     Attributes:
         failure: what was raised, in one line; an empty string where nothing was.
-        answer: to the question.
+        result: of the probe.
     """
 
     failure: str = ""
-    answer: Any = None
+    result: Any = None
 
 
 def run_trials(
@@ -74,11 +74,11 @@ def run_trials(
 
 
 def run_trial(trial: Trial) -> Verdict:
-    """Import and ask in a new process that finds what this one finds."""
+    """Import and probe in a new process that finds what this one finds."""
     # Isolated, so that neither the current folder nor PYTHON* variables decide what is imported; what this
     # process imports from is handed over instead.
     path = json.dumps([entry for entry in sys.path if entry])
-    command = [sys.executable, "-I", "-c", _CHILD, path, trial.module, trial.attribute, trial.question]
+    command = [sys.executable, "-I", "-c", _CHILD, path, trial.module, trial.attribute, trial.probe]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
@@ -87,21 +87,21 @@ def run_trial(trial: Trial) -> Verdict:
     if done.returncode == 0 and lines:
         return Verdict(*json.loads(lines[-1]))
     died = signal.strsignal(-done.returncode) if done.returncode < 0 else f"exit code {done.returncode}"
-    said = done.stderr.strip().splitlines()[-1:]
-    return Verdict(": ".join([f"its process died ({died})", *said]))
+    last_line = done.stderr.strip().splitlines()[-1:]
+    return Verdict(": ".join([f"its process died ({died})", *last_line]))
 
 
-def answer(module: str, attribute: str, question: str) -> None:
-    """The child's part: try it, and print failure and answer as JSON on the last line."""
-    said: list[Any] = []
+def try_it(module: str, attribute: str, probe: str) -> None:
+    """Run in the child process: import and probe, then print failure and result as JSON on the last line."""
+    results: list[Any] = []
 
     def act() -> None:
         found = importlib.import_module(module)
         found = getattr(found, attribute) if attribute else found
-        said.append(QUESTIONS[question](found) if question else None)
+        results.append(PROBES[probe](found) if probe else None)
 
     failure = failure_of(act)
-    print("\n" + json.dumps([failure, said[0] if said else None]), flush=True)  # noqa: T201
+    print("\n" + json.dumps([failure, results[0] if results else None]), flush=True)  # noqa: T201
     os._exit(0)  # libraries that crash at exit are no finding
 
 
@@ -138,7 +138,7 @@ def _build(factory: Any) -> None:
     factory()
 
 
-QUESTIONS: dict[str, Callable[[Any], Any]] = {"devices": _devices, "providers": _providers, "build": _build}
+PROBES: dict[str, Callable[[Any], Any]] = {"devices": _devices, "providers": _providers, "build": _build}
 
 
 def _names(trials: Iterable[Trial]) -> str:

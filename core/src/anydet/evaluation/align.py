@@ -143,7 +143,7 @@ def _join_states(predictions: RawPredictions, known: tuple[str, ...]) -> tuple[s
 def _about(
     predictions: RawPredictions, place: IntArray, inside: BoolArray, classes: ClassTable, count: int
 ) -> ImageColumns | None:
-    """What is said of whole images, over the ``count`` images of the table and its classes."""
+    """Predictions for whole images, over the ``count`` images of the table and its classes."""
     details = {int(place[i]): one for i, one in predictions.details.items() if inside[i]}
     about, names = image_columns(details, count), predictions.classes
     if about is None or names is None or sorted(names) != sorted(classes.names):

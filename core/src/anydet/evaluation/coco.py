@@ -69,7 +69,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         engine: matches detections to annotations.
         settings: what is counted.
         context: what the protocol shall say beside what is known here (split, data set, ...).
-        dry: check and count, but match nothing; ``protocol`` is all that can be asked for then.
+        dry: check and count, but match nothing; ``protocol`` is all that it gives then.
     """
 
     _: KW_ONLY

@@ -15,7 +15,7 @@ from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthCol
 
 
 def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-    """Raise ``EvaluationError`` unless both share one images table and the ids of one class table."""
+    """Raise ``EvaluationError`` unless both have the same images table and the ids of one class table."""
     if detections.images != ground_truth.images:
         raise EvaluationError(
             f"detections are over {len(detections.images)} images, ground truth over "
@@ -58,7 +58,7 @@ def select_columns(
     settings: CocoSettings,
     params: EngineParams,
 ) -> tuple[DetectionColumns, GroundTruthColumns]:
-    """Only the columns that are measured, checked, with classes joined or images federated as asked.
+    """Only the columns that are measured, checked, with classes joined or images federated as set.
 
     Raises ``EvaluationError`` that names what is missing and the first image where.
     """
@@ -201,7 +201,7 @@ def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, pr
 
 
 def differing_classes(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
-    """What two lists of class names do not share, and both lists."""
+    """The names that only one of two lists of classes has, and both lists."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     return (

@@ -138,6 +138,6 @@ def cells(values: FloatArray) -> tuple[float | None, ...]:
     return tuple(None if np.isnan(value) else value for value in values.tolist())
 
 
-def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
-    ratio: FloatArray = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+def _ratio(counts: IntArray, whole: IntArray) -> FloatArray:
+    ratio: FloatArray = np.divide(counts, whole, out=np.full(counts.shape, np.nan), where=whole > 0)
     return ratio

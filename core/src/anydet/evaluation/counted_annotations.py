@@ -25,7 +25,7 @@ class CountedAnnotations(Columns):
     Attributes:
         image_index: (G,) int64.
         class_ids: (G,) int64.
-        outside: (G,) uint16, bit a is set where it lies outside area range a.
+        outside: (G,) uint16, bit a is set where it is outside area range a.
     """
 
     image_index: IntArray
@@ -45,11 +45,11 @@ class CountedAnnotations(Columns):
 
 
 def join_counted_annotations(
-    parts: Sequence[CountedAnnotations], places: Sequence[IntArray]
+    tables: Sequence[CountedAnnotations], places: Sequence[IntArray]
 ) -> CountedAnnotations:
-    """One table of all parts; ``places`` has the place of each image of each part in the joint table."""
+    """One table of several; ``places`` has the place of each image of each one in the joint table."""
     return concatenate(
-        [replace(part, image_index=at[part.image_index]) for part, at in zip(parts, places, strict=True)]
+        [replace(table, image_index=at[table.image_index]) for table, at in zip(tables, places, strict=True)]
     )
 
 

@@ -174,7 +174,7 @@ def _predictions(
 
 
 def _explained(inputs: Inputs, engine: Engine) -> Iterator[DatasetFinding]:
-    """The usual mistakes; those that cost a measured part of AP are broken."""
+    """The usual mistakes; those that measurably lower AP are broken."""
     used = inputs.context["box_format"]
     for one in explain(inputs.detections, inputs.ground_truth, engine, box_format=used).explanations:
         yield DatasetFinding(

@@ -51,7 +51,7 @@ class Evaluator(Protocol):
         """Forget everything added."""
 
     def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images. Both arguments share one ``images`` table and the class ids of ``ground_truth``."""
+        """Add images. Both arguments have one ``images`` table and the class ids of ``ground_truth``."""
 
     def merge(self, other: Any) -> None:
         """Add what another evaluator of the same kind has seen, on other images."""
@@ -128,7 +128,7 @@ class Engine(Protocol):
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
-        """Match detections to annotations; both arguments share images and class ids.
+        """Match detections to annotations; both arguments have the same images and class ids.
 
         Where masks are scored, the area of a detection is that of its mask.
         """

@@ -22,7 +22,7 @@ class Overlaps:
         detections: (P,) int64 rows; by image, within it by class unless classes do not count, and then by
             falling score.
         annotations: (P,) int64 rows; of one detection, those of crowds last.
-        iou: (P,) float64; for a crowd, the part of the detection that lies in it.
+        iou: (P,) float64; for a crowd, the fraction of the detection that is inside it.
     """
 
     detections: IntArray
@@ -75,7 +75,7 @@ def overlaps(
     first = np.searchsorted(true_key[true_rows], found_key[rows], side="left")
     counts = np.searchsorted(true_key[true_rows], found_key[rows], side="right") - first
     ends = np.cumsum(counts)
-    parts, start = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))], 0
+    chunks, start = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))], 0
     while start < len(rows):
         before = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _CELLS, side="right")))
@@ -84,9 +84,9 @@ def overlaps(
         found, true = rows[owners], true_rows[place]
         iou = _iou(detections.boxes_xywh_px[found], labels.boxes_xywh_px[true], labels.iscrowd[true])
         kept = iou >= least
-        parts.append((found[kept], true[kept], iou[kept]))
+        chunks.append((found[kept], true[kept], iou[kept]))
         start = stop
-    return Overlaps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return Overlaps(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
 
 
 def pair(
@@ -139,7 +139,7 @@ def pair(
 def _keys(
     detections: DetectionColumns, ground_truth: GroundTruthColumns, *, class_agnostic: bool
 ) -> tuple[IntArray, IntArray]:
-    """What a detection and an annotation must share to be compared: the image, and the class if it counts."""
+    """What detections and annotations are compared within: the image, and the class if it counts."""
     if class_agnostic:
         return detections.image_index, ground_truth.image_index
     classes = len(ground_truth.classes)

@@ -48,7 +48,7 @@ def score_images(
 ) -> ImageScores:
     """Match boxes as COCO does at one IoU: per class, best score first, each to the best free annotation.
 
-    A detection half of which lies in a crowd of its class is left out when it matches nothing else.
+    A detection with half of its area inside a crowd of its class is left out when it matches nothing else.
 
     Args:
         detections: over ``ground_truth.images``.
@@ -93,7 +93,7 @@ def _match(iou: FloatArray, threshold: float) -> BoolArray:
 
 
 def _inside(boxes: FloatArray, crowds: FloatArray, wanted: BoolArray) -> BoolArray:
-    """(N,) whether half of a box lies in one of its wanted crowds."""
+    """(N,) whether half of a box is inside one of its wanted crowds."""
     low = np.maximum(boxes[:, None, :2], crowds[None, :, :2])
     side = np.clip(np.minimum(boxes[:, None, 2:], crowds[None, :, 2:]) - low, 0.0, None)
     shared = np.logical_and(side.prod(axis=2) >= 0.5 * area_xyxy(boxes)[:, None], wanted)

@@ -72,7 +72,7 @@ class Matches:
 
 
 def outside_bits(areas: FloatArray, area_ranges_px: FloatArray) -> NDArray[np.uint16]:
-    """(N,) with bit a set where an area lies outside range a."""
+    """(N,) with bit a set where an area is outside range a."""
     # Both ends are inside, as in COCOeval: an area of exactly 32 * 32 is small and medium.
     outside = (areas[:, None] < area_ranges_px[:, 0]) | (areas[:, None] > area_ranges_px[:, 1])
     bits: NDArray[np.uint16] = (outside << np.arange(len(area_ranges_px))).sum(axis=1).astype(np.uint16)
@@ -98,25 +98,27 @@ def ignored_annotations(labels: Labels, iou_type: str) -> BoolArray:
 def count_positives(
     class_ids: IntArray, areas: FloatArray, ignored: BoolArray, classes: int, area_ranges_px: FloatArray
 ) -> IntArray:
-    """(C, A) annotations of each class that are not ignored and lie in each area range."""
+    """(C, A) annotations of each class that are not ignored and are in each area range."""
     inside = (areas[:, None] >= area_ranges_px[:, 0]) & (areas[:, None] <= area_ranges_px[:, 1])
     columns = [np.bincount(class_ids[one & ~ignored], minlength=classes) for one in inside.T]
     return np.stack(columns, axis=1).astype(np.int64)
 
 
-def join_matches(parts: Sequence[Matches], places: Sequence[IntArray]) -> Matches:
-    """One table of all parts.
+def join_matches(tables: Sequence[Matches], places: Sequence[IntArray]) -> Matches:
+    """One table of several.
 
     Args:
-        parts: matches on different images, of equal classes, area ranges and thresholds.
-        places: for each part, the place of each of its images in the joint table.
+        tables: matches on different images, of equal classes, area ranges and thresholds.
+        places: for each table, the place of each of its images in the joint table.
     """
-    if len(parts) == 1 and (np.diff(places[0]) > 0).all():
-        return parts[0]
+    if len(tables) == 1 and (np.diff(places[0]) > 0).all():
+        return tables[0]
     # Images move, rows of one image keep their order, by which curves break ties of scores.
-    starts = np.cumsum([0, *map(len, parts)])
-    index = np.concatenate([at[part.image_index] for part, at in zip(parts, places, strict=True)])
-    matched = np.concatenate([part.matched + start for part, start in zip(parts, starts[:-1], strict=True)])
+    starts = np.cumsum([0, *map(len, tables)])
+    index = np.concatenate([at[table.image_index] for table, at in zip(tables, places, strict=True)])
+    matched = np.concatenate(
+        [table.matched + start for table, start in zip(tables, starts[:-1], strict=True)]
+    )
     order = np.argsort(index, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -124,9 +126,9 @@ def join_matches(parts: Sequence[Matches], places: Sequence[IntArray]) -> Matche
     columns = ("class_ids", "ranks", "rows", "scores", "outside")
     return Matches(
         image_index=index[order].astype(np.int32),
-        **{name: np.concatenate([getattr(part, name) for part in parts])[order] for name in columns},
+        **{name: np.concatenate([getattr(table, name) for table in tables])[order] for name in columns},
         matched=place[matched][first].astype(np.uint32),
-        hits=np.concatenate([part.hits for part in parts])[first],
-        ignored=np.concatenate([part.ignored for part in parts])[first],
-        positives=np.sum([part.positives for part in parts], axis=0, dtype=np.int64),
+        hits=np.concatenate([table.hits for table in tables])[first],
+        ignored=np.concatenate([table.ignored for table in tables])[first],
+        positives=np.sum([table.positives for table in tables], axis=0, dtype=np.int64),
     )

@@ -72,7 +72,7 @@ class MergeableEvaluator(ABC, Generic[PartialT]):
 
     @abstractmethod
     def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> PartialT:
-        """The partial result of some images; both arguments share tables of images and class ids."""
+        """The partial result of some images; both arguments have the same images and class ids."""
 
     @abstractmethod
     def join(self, partials: Sequence[PartialT], images: JoinedImages) -> PartialT:
@@ -88,7 +88,7 @@ class MergeableEvaluator(ABC, Generic[PartialT]):
         self._partials.clear()
 
     def add(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
-        """Add images. Both arguments share one ``images`` table and the class ids of ``ground_truth``.
+        """Add images. Both arguments have one ``images`` table and the class ids of ``ground_truth``.
 
         Raises ``EvaluationError`` where they do not, or where they lack what is measured.
         """

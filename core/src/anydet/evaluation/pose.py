@@ -1,4 +1,4 @@
-"""How well 6-DoF poses are told: of detections matched by box, and by pose as the BOP Challenge does."""
+"""Accuracy of 6-DoF poses: of detections matched by box, and by pose as the BOP Challenge does."""
 
 from __future__ import annotations
 
@@ -134,19 +134,19 @@ class PoseEvaluator(MergeableEvaluator[PosePartial]):
         return Measured(metrics, self._tables(joint, metrics), self._protocol(joint))
 
     def _tables(self, joint: PosePartial, names: Iterable[str]) -> tuple[Table, ...]:
-        """The same numbers of each object that has true poses: errors, and shares."""
+        """The same numbers of each object that has true poses: errors, and recalls."""
         present = np.flatnonzero(joint.targets[_ANY]).tolist()
         each = [self._summarize(joint, np.arange(len(self.classes)) == class_id) for class_id in present]
         first = [(self.classes.names[i], int(joint.targets[_ANY, i])) for i in present]
         errors = [name for name in names if name.endswith(("_mean", "_median"))]
-        shares = [name for name in names if name not in errors]
+        recalls = [name for name in names if name not in errors]
         return tuple(
             Table(
                 title,
                 ("object", "poses", *columns),
                 tuple((*start, *(one[c] for c in columns)) for start, one in zip(first, each, strict=True)),
             )
-            for title, columns in (("shares of each object", shares), ("errors of each object", errors))
+            for title, columns in (("recalls of each object", recalls), ("errors of each object", errors))
         )
 
     def _prepare(self, class_ids: IntArray) -> None:
@@ -198,16 +198,16 @@ class PoseEvaluator(MergeableEvaluator[PosePartial]):
             **_center("translation_m", matches.translation_m),
             **_center("depth_m", matches.depth_m),
             **_center("relative_depth", matches.relative_depth),
-            "5deg_5cm": _share((matches.rotation_deg < 5) & (matches.translation_m < 0.05), every),
+            "5deg_5cm": _fraction((matches.rotation_deg < 5) & (matches.translation_m < 0.05), every),
         }
         for name, error in (
             ("ADD", matches.add_m),
             ("ADD-S", matches.adds_m),
             ("ADD-or-S", matches.expected_m),
         ):
-            metrics[f"{name}_0.1d"] = _share(error < near, shaped)
+            metrics[f"{name}_0.1d"] = _fraction(error < near, shaped)
             metrics[f"{name}_AUC"] = _area(error, shaped)
-        metrics["projection_5px"] = _share(matches.projection_px < 5, seen)
+        metrics["projection_5px"] = _fraction(matches.projection_px < 5, seen)
         correct = joint.correct[:, :, which].sum(axis=2)
         metrics["AR_MSSD"] = bop.average_recall(correct[0], shaped)
         metrics["AR_MSPD"] = bop.average_recall(correct[1], seen)
@@ -257,12 +257,12 @@ def _center(name: str, errors: FloatArray) -> dict[str, float | None]:
     return {f"{name}_mean": math.fsum(known.tolist()) / len(known), f"{name}_median": float(np.median(known))}
 
 
-def _share(right: BoolArray, targets: int) -> float | None:
+def _fraction(right: BoolArray, targets: int) -> float | None:
     return int(np.count_nonzero(right)) / targets if targets else None
 
 
 def _area(errors: FloatArray, targets: int) -> float | None:
-    """Area under the share of targets below a threshold, from 0 to the limit, as a part of the whole."""
+    """Area under the fraction of targets below a threshold, from 0 to the limit, divided by the limit."""
     known = errors[np.isfinite(errors)]
     left = np.maximum(0.0, 1.0 - known / AUC_LIMIT_M)
     return math.fsum(left.tolist()) / targets if targets else None

@@ -34,7 +34,7 @@ class PoseMatches(Columns):
         plain_rotation_deg: (M,) without symmetries.
         translation_m: (M,) distance of the origins.
         depth_m: (M,) along the camera's axis.
-        relative_depth: (M,) the same as a part of the true depth.
+        relative_depth: (M,) the same as a fraction of the true depth.
         add_m: (M,) mean distance of vertices.
         adds_m: (M,) mean distance to the nearest vertex.
         projection_px: (M,) mean distance of projected vertices.

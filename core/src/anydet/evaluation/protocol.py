@@ -58,7 +58,7 @@ class CocoSettings:
         max_detections: counted per image and class; 1, 10, 100 by default, 20 for keypoints.
         keypoint_sigmas: of OKS, one a keypoint, or a row of them a class; the 17 of COCO persons by default.
         class_agnostic: all classes as one, as ``useCats = 0`` of pycocotools.
-        dilation_ratio: width of the boundary as a part of the image's diagonal.
+        dilation_ratio: width of the boundary as a fraction of the image's diagonal.
         pycocotools_quirks: take a match to an annotation with id 0 for no match, as pycocotools does.
     """
 
@@ -116,7 +116,7 @@ class CocoSettings:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One of COCO's numbers: a mean over a part of the arrays.
+    """One of COCO's numbers: a mean over a slice of the arrays.
 
     Attributes:
         name: "AP50", "ARs", ...
@@ -155,7 +155,7 @@ class Metric:
         return [value if value > -1 else None for value in flat.mean(axis=1).tolist()]
 
     def _values(self, arrays: EngineArrays, params: EngineParams) -> FloatArray:
-        """The part of the array that is meant, classes last."""
+        """The slice of the array that is meant, classes last."""
         values: FloatArray = getattr(arrays, self.of)[..., self.area, self.rank]
         return values if self.iou is None else values[np.flatnonzero(params.iou_thresholds == self.iou)]
 
@@ -198,7 +198,7 @@ def summarize(
     Args:
         arrays: what an engine gave.
         params: what it counted.
-        settings: the same, as the user said it.
+        settings: the same, as the user gave it.
         classes: class ids, or ``None`` for all.
         frequencies: of all classes of the table, for LVIS.
     """

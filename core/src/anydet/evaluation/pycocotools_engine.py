@@ -36,7 +36,7 @@ class PycocotoolsEngine:
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
-        """What came of the detections; both arguments share images and class ids."""
+        """The matches; both arguments have the same images and class ids."""
         areas = _areas(detections, params)
         # pycocotools prints its progress, and stdout is for data.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -230,6 +230,6 @@ def _hits(one: dict[str, Any]) -> BoolArray:
 
 def _joined(ones: list[dict[str, Any]], get: Callable[[dict[str, Any]], Any], dtype: Any) -> Any:
     """A column of all results; the last axis counts detections."""
-    parts = [np.asarray(get(one)) for one in ones]
-    kept = [part for part in parts if part.shape[-1]]
+    arrays = [np.asarray(get(one)) for one in ones]
+    kept = [array for array in arrays if array.shape[-1]]
     return np.concatenate(kept, axis=-1).astype(dtype) if kept else np.zeros(0, dtype)

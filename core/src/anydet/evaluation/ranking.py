@@ -10,7 +10,7 @@ from anydet.types import BoolArray, FloatArray
 def average_precision(scores: FloatArray, right: BoolArray) -> float:
     """Sum over distinct scores of the recall gained there times the precision reached; not interpolated.
 
-    Equal scores are never parted, so that scores all equal give the share of right ones.
+    Equal scores form one step, so that scores all equal give the fraction of right ones.
 
     Args:
         scores: (N,) in any order; may be infinite.

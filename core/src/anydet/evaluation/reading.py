@@ -44,7 +44,7 @@ class Inputs:
 
 
 PredictionPaths: TypeAlias = Path | str | Sequence[Path | str]
-"""A file, a folder of files, a pattern like ``parts/*.jsonl``, or a list of files."""
+"""A file, a folder of files, a pattern like ``shards/*.jsonl``, or a list of files."""
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -62,7 +62,7 @@ def read_inputs(
     Args:
         dataset: an open data set, or its path; a COCO annotations file will do.
         predictions: a file of the contract, or COCO results (whose boxes are always ``xywh_abs``).
-        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         scanner: reads JSON files faster, with the same result.
@@ -95,7 +95,7 @@ def read_parts(
 ) -> Iterator[Inputs]:
     """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
 
-    Each part has the images that its file mentions; a last one has those that no file does.
+    Each shard has the images that its file mentions; a last one has those that no file does.
 
     Raises:
         AnydetError: as ``read_inputs``; ``EvaluationError`` where two files mention one image.
@@ -110,7 +110,7 @@ def read_parts(
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
         raw = load(path, scanner, opened.ground_truth)
-        inputs, aligned = _join(opened, truth, raw, box_format, max_images, part=True)
+        inputs, aligned = _join(opened, truth, raw, box_format, max_images, shard=True)
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(
                 f"image {truth.images[image]!r} is in {paths[owner[image]]} and in {path}",
@@ -168,7 +168,7 @@ def _join(
     box_format: str | None,
     max_images: int | None,
     *,
-    part: bool = False,
+    shard: bool = False,
 ) -> tuple[Inputs, Aligned]:
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
@@ -184,25 +184,25 @@ def _join(
     if raw.areas is not None:
         context["detection_area"] = "box where a result states one, else mask, as in pycocotools"
     warnings = [*_format_warnings(raw, box_format)]
-    if not part:
+    if not shard:
         warnings += _coverage_warnings(aligned, f"{raw.path} does")
     return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
 
 
-def _format_warnings(raw: RawPredictions, asked: str | None) -> Iterator[str]:
+def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[str]:
     conventions = (raw.meta or {}).get("conventions", {})
-    used = raw.box_format if asked is None or raw.shape == "coco" else asked
+    used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
         yield (
             f"{raw.path}: boxes are read as fractions of the image (cxcywh_norm), but most of them look like "
-            "pixels; say --bbox-format xyxy_abs, xywh_abs or cxcywh_abs"
+            "pixels; pass --bbox-format xyxy_abs, xywh_abs or cxcywh_abs"
         )
-    if asked in (None, raw.box_format):
+    if box_format in (None, raw.box_format):
         return
     if raw.shape == "coco":
-        yield f"{raw.path}: boxes of COCO results are {raw.box_format}; {asked} was not used"
+        yield f"{raw.path}: boxes of COCO results are {raw.box_format}; {box_format} was not used"
     elif "bbox_format" in conventions:
-        yield f"{raw.path} says that its boxes are {raw.box_format}; they are read as {asked}, as asked"
+        yield f"{raw.path} states {raw.box_format} boxes; they are read as {box_format}, the format given"
 
 
 def _coverage_warnings(aligned: Aligned, who: str) -> Iterator[str]:

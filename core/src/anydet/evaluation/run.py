@@ -221,10 +221,10 @@ def evaluate_coco(
 
     Args:
         dataset: an open data set, or its path; a COCO annotations file will do.
-        predictions: a file of the contract, or COCO results; or several that share no image, as a folder, a
-            pattern or a list.
+        predictions: a file of the contract, or COCO results; or several without an image in common, as a
+            folder, a pattern or a list.
         settings: what is counted; COCO's boxes by default.
-        box_format: what the file's boxes are in; by default what the file says, else ``cxcywh_norm``.
+        box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         engine: matches detections; the best installed one by default.
@@ -234,8 +234,8 @@ def evaluate_coco(
     """
     engine = engine or choose_engine()
     limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
-    parts = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
-    return prepare_coco(parts, settings, engine=engine).result()
+    shards = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
+    return prepare_coco(shards, settings, engine=engine).result()
 
 
 def _add(evaluator: Evaluator, chunk: Inputs) -> None:

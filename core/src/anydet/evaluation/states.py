@@ -1,4 +1,4 @@
-"""How well the states of detected parts are told: on matched detections, and as AP of a part in a state."""
+"""Accuracy of the predicted states of parts: on matched detections, and as AP of a part in a state."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Cell: TypeAlias = str | int | float | None
-"""``None`` is a number that cannot be told ("n/a")."""
+"""``None`` is a number that is undefined ("n/a")."""
 
 
 @dataclass(frozen=True, slots=True)

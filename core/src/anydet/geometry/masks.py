@@ -42,8 +42,8 @@ def as_rle(segmentation: Segmentation, size_wh: Size) -> RLE | None:
 def from_polygons(polygons: Polygons, size_wh: Size) -> RLE:
     """Union of polygons, rasterized as COCO does."""
     width, height = size_wh
-    parts = coco_mask.frPyObjects([list(p) for p in polygons], height, width)
-    return _from_coco(coco_mask.merge(parts))
+    rings = coco_mask.frPyObjects([list(p) for p in polygons], height, width)
+    return _from_coco(coco_mask.merge(rings))
 
 
 def from_uncompressed(counts: list[int], size_hw: tuple[int, int]) -> RLE:

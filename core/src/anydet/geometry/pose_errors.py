@@ -17,7 +17,7 @@ from anydet.errors import EvaluationError
 from anydet.types import FloatArray, IntArray, Intrinsics, ObjectModel, SymmetryAxis
 
 STEP = 0.01
-"""BOP's longest way of a vertex between two discretized rotations, as a part of the diameter."""
+"""BOP's longest way of a vertex between two discretized rotations, as a fraction of the diameter."""
 _FEW_POINTS = 2000
 """Models up to here are searched for nearest points where there is no scipy."""
 _PROBES = np.array([way for way in product((-1.0, 0.0, 1.0), repeat=3) if any(way)])

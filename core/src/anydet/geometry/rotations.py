@@ -31,11 +31,11 @@ def rot6d_rows_to_columns(rot6d: FloatArray) -> FloatArray:
 
 
 def random_rotation(rng: np.random.Generator) -> FloatArray:
-    """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed parts.
+    """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed components.
 
     Source: Muller 1959, "A Note on a Method for Generating Points Uniformly on n-dimensional Spheres".
     """
-    w, x, y, z = (parts := rng.normal(size=4)) / np.linalg.norm(parts)
+    w, x, y, z = (values := rng.normal(size=4)) / np.linalg.norm(values)
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],

@@ -76,7 +76,7 @@ class Adapter(ABC):
     """A model family or runtime. Set-up happens once, in ``__init__``; ``predict`` is called on many chunks.
 
     Attributes:
-        settings: what the run asked for.
+        settings: those of the run.
         spec: the description it was registered with (set by the plugin manager).
         version: version of the distribution that registered it (set by the plugin manager).
         peers: capability -> names of installed adapters that have it (set by the plugin manager).

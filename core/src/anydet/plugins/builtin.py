@@ -102,7 +102,9 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
     for name, factory, summary in _EVALUATORS:
-        default = name != "label-errors"  # asks for images to be looked at: only for those who name it
+        default = (
+            name != "label-errors"
+        )  # its result is images to look at, so that it runs only where it is named
         register(EvaluatorSpec(name, f"anydet.evaluation.{factory}", summary, default=default))
 
 

@@ -73,8 +73,8 @@ def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
     """The options that an adapter's JSON Schema allows, in its order."""
     definitions = schema.get("$defs", {})
     rows = []
-    for name, part in schema.get("properties", {}).items():
-        resolved = {**definitions.get(part.get("$ref", "").removeprefix("#/$defs/"), {}), **part}
+    for name, option in schema.get("properties", {}).items():
+        resolved = {**definitions.get(option.get("$ref", "").removeprefix("#/$defs/"), {}), **option}
         row = OptionRow(name, accepted(resolved), resolved.get("default"), resolved.get("description", ""))
         rows.append(row)
     return rows

@@ -1,7 +1,7 @@
 """Entry points of installed packages, read without ``importlib.metadata`` where folders are all there is.
 
 That module takes as long to import as a small evaluation takes to run, because it brings parsers of e-mail
-and zip archives. Where packages do not lie in plain folders, it is asked after all.
+and zip archives. Where packages are not in plain folders, it is used after all.
 """
 
 from __future__ import annotations

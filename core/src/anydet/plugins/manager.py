@@ -105,14 +105,14 @@ class Plugins:
 
     @classmethod
     def from_env(cls) -> Plugins:
-        """As the environment says: ``ANYDET_PLUGINS=a,b``, ``ANYDET_STRICT=1``, ``ANYDET_TRACE=1``."""
+        """From the environment: ``ANYDET_PLUGINS=a,b``, ``ANYDET_STRICT=1``, ``ANYDET_TRACE=1``."""
         names = os.environ.get("ANYDET_PLUGINS")
         only = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
         return cls(only=only, strict=_flag("ANYDET_STRICT"), trace=_flag("ANYDET_TRACE"))
 
     @cached_property
     def status(self) -> tuple[PluginStatus, ...]:
-        """Load everything once and say how it went, a row per plugin."""
+        """Load everything once and report how it went, a row per plugin."""
         rows = [self._load(point) for point in sorted(self._points, key=lambda p: (p.name, p.value))]
         absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
         return (*rows, *map(self._report_absent, absent))
@@ -155,7 +155,7 @@ class Plugins:
         return next((row for row in self.status if row.name == plugin and row.state == "ok"), None)
 
     def load(self, kind: str, name: str) -> Any:
-        """Import what a spec's ``factory`` names; raises ``PluginError`` with what the import said."""
+        """Import what a spec's ``factory`` names; raises ``PluginError`` with the import's error."""
         return self.import_object(self.spec(kind, name).factory, name)
 
     def import_object(self, path: str, name: str) -> Any:
@@ -349,6 +349,6 @@ def _flag(name: str) -> bool:
 
 
 def _reason(exc: BaseException) -> str:
-    """One line that says what was raised."""
+    """What was raised, in one line."""
     text = exc.problem if isinstance(exc, AnydetError) else f"{type(exc).__name__}: {exc}"
     return " ".join(text.split())

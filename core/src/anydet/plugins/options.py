@@ -52,7 +52,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
-    """Options with text turned into what the schema asks for, defaults filled in.
+    """Options with text turned into the types of the schema, defaults filled in.
 
     Text is read as JSON, then as YAML (``1e-3``, ``true``, ``[1, 2]``), where the schema does not take it as
     a string. Raises ``OptionError`` naming the key, what it takes and the key that was probably meant.

@@ -66,7 +66,7 @@ class Pipeline:
         views: images that the adapter gets of each image; empty means the image as it is.
         fuse: joins the results of several views; required when there are several.
         ttt: trains on each chunk before it is predicted.
-        on_error: "stop" raises at an undecodable image, "skip" gives an empty result that says why.
+        on_error: "stop" raises at an undecodable image, "skip" gives an empty result with the reason.
         workers: decoding threads.
         plugins: observe ``before_predict`` and ``after_predict``.
     """

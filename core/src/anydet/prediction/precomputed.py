@@ -118,7 +118,7 @@ def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None
     details = raw.details.get(at, ImageDetails())
     columns = {name: getattr(raw, name) for name in _COLUMNS}
     cut: dict[str, Any] = {n: None if column is None else column[start:stop] for n, column in columns.items()}
-    part = replace(
+    rows = replace(
         raw,
         images=(raw.images[at],),
         places=raw.places[at : at + 1],
@@ -128,8 +128,8 @@ def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None
         poses=None if raw.poses is None else raw.poses.take(np.arange(start, stop)),
         **cut,
     )
-    (image,) = to_images(part.columns(box_format))
-    return with_details(image, part, details)
+    (image,) = to_images(rows.columns(box_format))
+    return with_details(image, rows, details)
 
 
 def _refuse_transformed(record: Record) -> None:

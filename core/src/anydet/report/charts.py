@@ -54,8 +54,8 @@ def draw_precision_recall(axes: Axes, analyzed: AnalyzedResult) -> None:
     """Mean curves, one an IoU threshold; the first one is labeled with its AP."""
     curves = analyzed.curves
     for i, (iou, curve) in enumerate(curves.by_iou.items()):
-        share = i / max(1, len(curves.by_iou) - 1)
-        axes.plot(curves.recall, curve, color=_BLUE, alpha=1 - 0.8 * share, linewidth=2.2 - 1.2 * share)
+        fade = i / max(1, len(curves.by_iou) - 1)
+        axes.plot(curves.recall, curve, color=_BLUE, alpha=1 - 0.8 * fade, linewidth=2.2 - 1.2 * fade)
         place = int(len(curve) * 0.03)
         axes.annotate(
             f"IoU {iou:.2f}, AP {curve.mean():.3f}",
@@ -63,7 +63,7 @@ def draw_precision_recall(axes: Axes, analyzed: AnalyzedResult) -> None:
             xytext=(1.02, 1 - 0.06 * i),
             textcoords="axes fraction",
             color=_BLUE,
-            alpha=1 - 0.6 * share,
+            alpha=1 - 0.6 * fade,
             fontsize=8,
             va="top",
         )
@@ -106,10 +106,10 @@ def draw_costs(axes: Axes, table: Table) -> None:
 
 
 def draw_confusions(axes: Axes, table: Table) -> None:
-    """Shares of each true class; names only where there is room."""
+    """Confusion matrix normalized by true class; names only where there is room."""
     matrix = np.array([row[1:] for row in table.rows], np.float64)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     names = [str(row[0]) for row in table.rows]
     if len(names) <= _MOST_CLASSES:
         size = min(7.0, 400 / len(names))
@@ -117,11 +117,11 @@ def draw_confusions(axes: Axes, table: Table) -> None:
         axes.set_yticks(range(len(names)), names, fontsize=size)
     if len(names) <= 12:
         for true, found in np.argwhere(matrix > 0).tolist():
-            ink = "white" if shares[true, found] > 0.5 else "black"
+            ink = "white" if fractions[true, found] > 0.5 else "black"
             axes.text(
                 found, true, f"{matrix[true, found]:.0f}", ha="center", va="center", color=ink, fontsize=7
             )
-    axes.set(xlabel="predicted", ylabel="true", title="confusion: shares of each true class")
+    axes.set(xlabel="predicted", ylabel="true", title="confusion, normalized by true class")
 
 
 def draw_calibration(axes: Axes, table: Table) -> None:

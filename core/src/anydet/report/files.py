@@ -16,7 +16,7 @@ from anydet.types import ByteImage
 def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | None] = ()) -> tuple[Path, ...]:
     """The PNG of each image, below ``folder`` as its key is below the image folder.
 
-    ``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` for all images where two would share a name.
+    ``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` for all images where two would have the same name.
 
     Args:
         folder: where they go.

@@ -25,12 +25,12 @@ SMALL_BOX = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """A picture, and what has to be said beside it.
+    """A picture, and what its legend has to name.
 
     Attributes:
         picture: (H, W, 3) uint8 RGB.
         untagged: names of objects for whose tags there was no room, with their counts.
-        regions: names of the regions of a semantic mask, with their share of the pixels.
+        regions: names of the regions of a semantic mask, with their fraction of the pixels.
     """
 
     picture: ByteImage
@@ -114,12 +114,12 @@ def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regio
     placed, left_over = place_tags(tags, boxes, (width, height), font_px, _text_px)
     for tag in placed:
         _draw_tag(pen, tag)
-    shares = [
+    fractions = [
         masks.area(region.mask) / (region.mask.size_hw[0] * region.mask.size_hw[1]) for region in regions
     ]
     lines = [
-        LegendLine(f"{region.name} {share:.0%}", region.color)
-        for region, share in zip(regions, shares, strict=True)
+        LegendLine(f"{region.name} {fraction:.0%}", region.color)
+        for region, fraction in zip(regions, fractions, strict=True)
     ]
     return Drawing(np.array(picture), tuple(legend_lines(left_over)), tuple(lines))
 
@@ -135,7 +135,7 @@ def _thin(corners: Corners, line_px: int) -> int:
 
 
 def _corners(box_xyxy_px: FloatArray, width: int, height: int) -> Corners | None:
-    """The box's pixels inside the image, at least one; ``None`` where it lies outside or is not finite."""
+    """The box's pixels inside the image, at least one; ``None`` where it is outside or is not finite."""
     left, top, right, bottom = box_xyxy_px.tolist()
     if not (np.isfinite(box_xyxy_px).all() and left < width and top < height and right > 0 and bottom > 0):
         return None
@@ -182,9 +182,9 @@ def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: i
 
 
 def _dashes(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
-    """Every other of the equal parts of about ``length``, the first and the last among them."""
-    parts = 2 * max(0, round((stop - start + 1) / length / 2)) + 1
-    edges = np.linspace(start, stop + 1, parts + 1).round().astype(int).tolist()
+    """Every other of the equal pieces of about ``length``, the first and the last among them."""
+    pieces = 2 * max(0, round((stop - start + 1) / length / 2)) + 1
+    edges = np.linspace(start, stop + 1, pieces + 1).round().astype(int).tolist()
     return ((low, max(low, high - 1)) for low, high in list(pairwise(edges))[::2])
 
 

@@ -1,4 +1,4 @@
-"""Colors that color-blind people can tell apart."""
+"""Colors that are distinct to color-blind people."""
 
 from __future__ import annotations
 

@@ -14,15 +14,15 @@ from anydet.types import FloatArray
 Corners = tuple[int, int, int, int]
 """left, top, right, bottom in pixels, right and bottom inclusive as Pillow draws them."""
 
-FONT_SHARES = (1.0, 0.75)
-"""Sizes of type that are tried, as shares of the usual one."""
+FONT_SCALES = (1.0, 0.75)
+"""Sizes of type that are tried, relative to the usual one."""
 SMALLEST_FONT_PX = 10
-HIDDEN_SHARE = 0.3
-"""Largest share of another box that a tag may hide."""
-OWN_SHARE = 0.25
+HIDDEN_FRACTION = 0.3
+"""Largest fraction of another box that a tag may hide."""
+OWN_FRACTION = 0.25
 """The same of its own box."""
 CUSTOM = 0.02
-"""Share of a box that may be hidden for a place one nearer to the usual one."""
+"""Fraction of a box that may be hidden for a place one nearer to the usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Tag:
 
     Attributes:
         text: with score and the like.
-        name: what a legend says of it.
+        name: shown in a legend.
         color: behind the text.
         box: what it belongs to.
     """
@@ -80,7 +80,7 @@ def place_tags(
     """
     shown = np.array(boxes, np.float64).reshape(-1, 4)
     taken, placed, left_over = np.zeros((0, 4)), list[PlacedTag](), list[Tag]()
-    sizes = list(dict.fromkeys(max(min(font_px, SMALLEST_FONT_PX), round(s * font_px)) for s in FONT_SHARES))
+    sizes = list(dict.fromkeys(max(min(font_px, SMALLEST_FONT_PX), round(s * font_px)) for s in FONT_SCALES))
     for tag in tags:
         for height in sizes:
             pad = padding_px(height)
@@ -120,8 +120,10 @@ def _place(
     own = (shown == np.array(box)).all(axis=1)
     hidden = _overlaps(places, shown) / np.maximum(_areas(shown), 1)
     worst = np.maximum(
-        hidden[:, ~own].max(axis=1, initial=0) / HIDDEN_SHARE,
-        _overlaps(places, np.array([box], np.float64))[:, 0] / max(_areas(np.array([box]))[0], 1) / OWN_SHARE,
+        hidden[:, ~own].max(axis=1, initial=0) / HIDDEN_FRACTION,
+        _overlaps(places, np.array([box], np.float64))[:, 0]
+        / max(_areas(np.array([box]))[0], 1)
+        / OWN_FRACTION,
     )
     free = (_overlaps(places, taken) == 0).all(axis=1) & (worst <= 1)
     if not free.any():

@@ -48,7 +48,7 @@ class TrainingCurves:
 
     Attributes:
         name: of the run.
-        folder: where its metrics files lie.
+        folder: where its metrics files are.
         columns: name -> curve, in the order of the files.
     """
 
@@ -207,7 +207,7 @@ def _panels(runs: Sequence[TrainingCurves], metrics: Sequence[str]) -> Iterator[
     if metrics:
         yield lambda axes: _draw_metrics(axes, runs, metrics)
     if len(runs) == 1 and any(name.startswith("train_loss_") for name in names):
-        yield lambda axes: _draw_parts(axes, runs[0])
+        yield lambda axes: _draw_components(axes, runs[0])
     if "learning_rate" in names:
         yield lambda axes: _draw_learning_rates(axes, runs)
 
@@ -236,15 +236,15 @@ def _draw_losses(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
     _logarithmic(axes, [run.columns[n] for run in runs for n in ("train_loss",) if n in run.columns])
 
 
-def _draw_parts(axes: Axes, run: TrainingCurves) -> None:
-    """The parts of the training loss, smoothed."""
-    parts = [name for name in run.columns if name.startswith("train_loss_")]
-    for i, name in enumerate(parts):
+def _draw_components(axes: Axes, run: TrainingCurves) -> None:
+    """The components of the training loss, smoothed."""
+    components = [name for name in run.columns if name.startswith("train_loss_")]
+    for i, name in enumerate(components):
         curve = run.columns[name]
         label = name.removeprefix("train_loss_")
         axes.plot(curve.steps, smooth(curve.values), color=_color(i), linewidth=1.4, label=label)
-    _finish(axes, "parts of the training loss")
-    _logarithmic(axes, [run.columns[name] for name in parts])
+    _finish(axes, "components of the training loss")
+    _logarithmic(axes, [run.columns[name] for name in components])
 
 
 def _draw_metrics(axes: Axes, runs: Sequence[TrainingCurves], metrics: Sequence[str]) -> None:

@@ -73,12 +73,12 @@ class Scenes:
     def predictions(self, shown: int) -> ImagePredictions:
         """The detections of the image shown at a place, and what the file says of it beside them."""
         at, row = self.order[shown], self.rows[shown]
-        part = self.found.take(self.found.image_index == row)
+        rows = self.found.take(self.found.image_index == row)
         size = self.found.sizes_wh[row : row + 1]
-        part = replace(
-            part, images=(self.key(shown),), sizes_wh=size, image_index=np.zeros(len(part), np.int64)
+        rows = replace(
+            rows, images=(self.key(shown),), sizes_wh=size, image_index=np.zeros(len(rows), np.int64)
         )
-        (image,) = to_images(part)
+        (image,) = to_images(rows)
         details = self.details.get(at, ImageDetails())
         return replace(
             image,

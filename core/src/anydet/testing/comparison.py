@@ -14,7 +14,7 @@ from anydet.types import ImagePredictions, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far two runs of one adapter may lie apart.
+    """How much two runs of one adapter may differ.
 
     Keys, sizes and class ids are exact; the order of detections is free, because batched arithmetic may swap
     near-equal scores.

@@ -1,4 +1,4 @@
-"""Run checks outside pytest and say how each went."""
+"""Run checks outside pytest and report how each went."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Outcome:
 
     Attributes:
         check: its name in ``CHECKS``.
-        state: "skip" means that it does not apply or could not tell.
+        state: "skip" means that it does not apply or could not decide.
         holds: the sentence that the check holds the adapter to.
         reason: what to change, or why it was skipped.
     """

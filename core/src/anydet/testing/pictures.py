@@ -16,7 +16,7 @@ from anydet.data.scenes.shape_scenes import render_scene
 from anydet.types import ByteImage
 
 KEYS = ("street/0001.png", "0001.png", "yard/0001.png", "alley/deep/0000.png", "zoo.png")
-"""Not in alphabetical order, and three share a basename: neither may matter to an adapter."""
+"""Not in alphabetical order, and three have the same basename: neither may matter to an adapter."""
 SIZES_WH = ((160, 120), (120, 160), (96, 96), (211, 97), (64, 128))
 _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURN = 6  # shown turned by 90 degrees clockwise
@@ -48,7 +48,7 @@ def write_grayscale(picture: ByteImage, path: Path) -> Path:
 
 
 def write_rotated(picture: ByteImage, path: Path) -> Path:
-    """A JPEG whose stored pixels lie on their side and whose EXIF says so."""
+    """A JPEG whose stored pixels are rotated by 90 degrees, with the EXIF orientation for it."""
     exif = Image.Exif()
     exif[_EXIF_ORIENTATION] = _QUARTER_TURN
     sideways = np.ascontiguousarray(np.rot90(picture))
@@ -64,7 +64,7 @@ def write_corrupt(path: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class LazyRecords(Sequence[Record]):
-    """A sequence that is no list: each record is made when it is asked for."""
+    """A sequence that is no list: each record is made on access."""
 
     pictures: Sequence[ByteImage]
 

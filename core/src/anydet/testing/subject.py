@@ -18,7 +18,7 @@ from anydet.types import AdapterSettings, ByteImage, ImagePredictions
 
 
 class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
-    """A check does not apply to an adapter, or could not tell; says why."""
+    """A check does not apply to an adapter, or could not decide; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Subject:
         return in_memory(self.pictures)
 
     def predict(self, records: Sequence[Record], **changes: Any) -> list[ImagePredictions]:
-        """What a new adapter says to one chunk of records."""
+        """Predictions of a new adapter for one chunk of records."""
         with self.adapter(**changes) as adapter:
             return list(adapter.predict(records))
 

@@ -62,6 +62,6 @@ class AdapterConformance:
             pytest.skip(str(exc))
 
     def test_known_failures_name_checks(self) -> None:
-        """A failure listed under a name that no check has would hide nothing and tell nobody."""
+        """A failure listed under a name that no check has would hide nothing, unnoticed."""
         unknown = sorted(set(self.known_failures) - set(CHECKS))
         assert not unknown, f"known_failures names no check: {unknown}; known: {', '.join(CHECKS)}"

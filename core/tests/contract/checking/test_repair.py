@@ -45,7 +45,7 @@ def test_a_valid_file_is_copied_without_a_change(tmp_path: Path) -> None:
     assert repaired(tmp_path, document) == (document, [])
 
 
-def test_scores_and_boxes_are_clamped_and_each_change_is_told(tmp_path: Path) -> None:
+def test_scores_and_boxes_are_clamped_and_each_change_is_reported(tmp_path: Path) -> None:
     rows = [detection(score=1.7), detection(score=-1), detection(bbox=[0.0, 0.5, 0.5, 0.5])]
     (entry,), changes = repaired(tmp_path, [{"image": "a", "detections": rows}])
     assert [d["score"] for d in entry["detections"]] == [1, 0, 0.5]
@@ -93,7 +93,7 @@ def test_unknown_keys_move_to_extra_and_broken_fields_go(tmp_path: Path) -> None
     ]
 
 
-def test_what_cannot_be_kept_is_dropped_and_told(tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_dropped_and_reported(tmp_path: Path) -> None:
     rows = [
         detection(score=float("nan")),
         detection(class_id="0"),

@@ -98,7 +98,7 @@ def scored(p: ImagePredictions) -> Any:
 
 
 def visibility(p: ImagePredictions) -> Any:
-    """What is said of points that are there."""
+    """Visibility and score of points that are labeled."""
     if p.keypoint_visibility is None or p.keypoints is None:
         return None
     stated = np.where(np.isnan(p.keypoints[..., 0]), -1, p.keypoint_visibility)

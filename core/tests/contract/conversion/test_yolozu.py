@@ -111,7 +111,7 @@ def test_nothing_of_a_file_is_dropped(tmp_path: Path) -> None:
     assert out["meta"]["extra"]["yolozu"] == {"notes": [1]}
 
 
-def test_flat_keypoints_with_scores_are_told_from_those_with_visibilities(tmp_path: Path) -> None:
+def test_flat_keypoints_with_scores_are_distinguished_from_those_with_visibilities(tmp_path: Path) -> None:
     data = entry()
     data["detections"][0]["keypoints"] = [0.1, 0.2, 0.9, 0.3, 0.4, 1]
     convert(save(tmp_path / "y.json", [data]), tmp_path / "out.json", made_of="yolozu")

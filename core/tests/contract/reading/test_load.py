@@ -94,13 +94,13 @@ def test_boxes_of_every_format_become_pixels(
     assert raw.boxes.tolist() == [box]
     assert raw.columns(box_format).boxes_xywh_px.tolist() == [expected]
     assert raw.columns(box_format).areas.tolist() == [4]
-    told = load(
+    loaded = load(
         save(
             tmp_path / "q.json",
             {"predictions": predictions, "meta": {"conventions": {"bbox_format": box_format}}},
         )
     )
-    assert told.columns().boxes_xywh_px.tolist() == [expected]
+    assert loaded.columns().boxes_xywh_px.tolist() == [expected]
 
 
 def test_a_size_that_nobody_knows_is_an_error_only_where_it_is_needed(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_class_of_an_image_covers_most_of_it_by_a_margin_and_all_occur():
 
 
 def test_pixels_of_a_class_look_like_it_and_the_background_does_not():
-    """Hues of the four shapes lie far apart; the background and its clutter are dull."""
+    """Hues of the four shapes are far apart; the background and its clutter are dull."""
     hues = {1: [], 2: [], 3: [], 4: []}
     for record in SCENES:
         hsv = np.asarray(Image.fromarray(record.image()).convert("HSV")).astype(int)
@@ -246,7 +246,7 @@ def panoptic(root, *, ids=IDS, category_id=None, things=(3, 3, 7)):
     return file
 
 
-def test_panoptic_segments_say_classes_of_pixels_and_things_are_objects(tmp_path):
+def test_panoptic_segments_are_classes_of_pixels_and_things_are_objects(tmp_path):
     file = panoptic(tmp_path, category_id=7)
     assert read_segment_ids(file.with_suffix("") / "a.png").tolist() == IDS.tolist()
     for path in (file, tmp_path):
@@ -301,7 +301,7 @@ def semantic(root, **image):
     return file
 
 
-def test_semantic_annotations_say_classes_of_pixels_and_the_smallest_lies_on_top(tmp_path):
+def test_semantic_annotations_are_classes_of_pixels_and_the_smallest_is_on_top(tmp_path):
     file = semantic(tmp_path, category_id=3)
     for path in (file, tmp_path):
         opened = open_dataset(path)

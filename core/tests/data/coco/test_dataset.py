@@ -202,7 +202,7 @@ def test_malformed_entries_are_named(put, instances, change, named):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("{", "not valid JSON"),
         ("[]", "a list, as COCO results are"),
@@ -212,8 +212,8 @@ def test_malformed_entries_are_named(put, instances, change, named):
         ("[" * 5000, "not valid JSON"),
     ],
 )
-def test_files_that_are_no_annotations_are_refused(put, content, said):
-    with pytest.raises(DatasetError, match=said):
+def test_files_that_are_no_annotations_are_refused(put, content, expected):
+    with pytest.raises(DatasetError, match=expected):
         open_dataset(put("x.json", content))
 
 

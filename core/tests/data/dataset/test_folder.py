@@ -33,7 +33,7 @@ def test_folders_with_names_of_splits_are_splits(paint, tmp_path):
     assert open_dataset(tmp_path, "train2017").keys == ("a.jpg",)
 
 
-def test_another_folder_can_be_asked_for_as_a_split(paint, tmp_path):
+def test_another_folder_can_be_selected_as_a_split(paint, tmp_path):
     paint("summer/a.jpg")
     paint("winter/b.jpg")
     assert open_dataset(tmp_path).keys == ("summer/a.jpg", "winter/b.jpg")

@@ -1,4 +1,4 @@
-"""A data set in memory says what the whole says, and reads it once."""
+"""A data set in memory equals the one on disk, and reads it once."""
 
 from __future__ import annotations
 

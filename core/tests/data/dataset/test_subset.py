@@ -26,7 +26,7 @@ def test_it_has_the_first_images_and_no_more(count, images):
             first[outside]
 
 
-def test_what_it_says_of_itself_is_the_wholes():
+def test_its_metadata_is_that_of_the_whole():
     first = FirstImages(WHOLE, 3)
     assert (first.root, first.split, first.classes, first.source) == (
         WHOLE.root,
@@ -37,7 +37,7 @@ def test_what_it_says_of_itself_is_the_wholes():
     assert first.note.endswith("the first 3 of 5")
 
 
-def test_its_fingerprint_tells_how_many_there_are():
+def test_its_fingerprint_depends_on_how_many_there_are():
     prints = {FirstImages(WHOLE, count).fingerprint() for count in (2, 3, 5)} | {WHOLE.fingerprint()}
     assert len(prints) == 4
     assert FirstImages(WHOLE, 9).fingerprint() == FirstImages(WHOLE, 5).fingerprint()

@@ -18,7 +18,7 @@ SOURCE = np.random.default_rng(0).integers(0, 255, (20, 40, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(("centered", "top"), [(True, 20), (False, 0)])
-def test_the_image_lies_between_gray_margins(centered, top):
+def test_the_image_is_between_gray_margins(centered, top):
     record = Record("a", ImageArray(SOURCE), camera=Intrinsics(30, 31, 19, 11))
     boxed = record.derive(Letterbox((80, 80), centered))
     seen = boxed.image()

@@ -61,7 +61,7 @@ def test_boxes_are_the_smallest_around_masks_and_areas_count_their_pixels():
             assert box.tolist() == [*low, high[0] - low[0], high[1] - low[1]]
 
 
-def test_masks_of_one_scene_share_no_pixel():
+def test_masks_of_one_scene_have_no_pixel_in_common():
     for scene in SCENES:
         visible = [masks.decode(rle) for rle in scene.labels.segmentations]
         assert np.sum(visible, axis=0).max(initial=0) <= 1
@@ -93,7 +93,7 @@ def test_scenes_hold_all_classes_and_some_hold_none():
     assert set(np.concatenate([scene.labels.class_ids for scene in SCENES])) == set(range(len(CLASSES)))
 
 
-def test_visible_keypoints_lie_on_their_mask_and_the_others_do_not():
+def test_visible_keypoints_are_on_their_mask_and_the_others_do_not():
     seen = set()
     for scene in SCENES:
         for points, rle in zip(scene.labels.keypoints, scene.labels.segmentations, strict=True):
@@ -111,7 +111,7 @@ def test_visible_keypoints_lie_on_their_mask_and_the_others_do_not():
 
 
 @pytest.mark.parametrize("name", OUTLINES)
-def test_keypoints_lie_inside_their_outline_and_outlines_in_the_unit_circle(name):
+def test_keypoints_are_inside_their_outline_and_outlines_in_the_unit_circle(name):
     assert np.linalg.norm(OUTLINES[name], axis=1).max() == pytest.approx(1.0)
     assert len(KEYPOINTS_OF[name]) == len(KEYPOINTS)
     canvas = Image.new("1", (400, 400))
@@ -137,7 +137,7 @@ def test_odd_sizes_render(size_wh):
     assert scene.image.shape == (size_wh[1], size_wh[0], 3)
 
 
-def test_records_render_when_asked_and_survive_pickling():
+def test_records_render_on_access_and_survive_pickling():
     record = pickle.loads(pickle.dumps(SyntheticDataset(10, seed=5)))[3]
     copy = pickle.loads(pickle.dumps(record))
     assert len(pickle.dumps(record)) < 20_000

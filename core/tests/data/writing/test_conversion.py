@@ -232,7 +232,7 @@ def jittered(dataset: Dataset) -> Iterator[dict[str, Any]]:
         width, height = record.size_wh
         assert record.labels is not None
         boxes = record.labels.boxes_xywh_px * noise.uniform(0.85, 1.15, record.labels.boxes_xywh_px.shape)
-        shares = (boxes / (width, height, width, height)).tolist()
+        normalized = (boxes / (width, height, width, height)).tolist()
         yield {
             "image": record.key,
             "image_size": {"width": width, "height": height},
@@ -241,7 +241,7 @@ def jittered(dataset: Dataset) -> Iterator[dict[str, Any]]:
                 for c, s, (x, y, w, h) in zip(
                     record.labels.class_ids.tolist(),
                     noise.uniform(size=len(boxes)).tolist(),
-                    shares,
+                    normalized,
                     strict=True,
                 )
             ],

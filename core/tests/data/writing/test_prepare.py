@@ -52,7 +52,7 @@ def test_the_labels_alone_hold_the_same_boxes(coco: Path) -> None:
     np.testing.assert_allclose(labels.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
 
 
-def test_real_annotations_become_labels_that_say_the_same(coco128: Path, tmp_path: Path) -> None:
+def test_real_annotations_become_labels_that_are_the_same(coco128: Path, tmp_path: Path) -> None:
     done = prepare_coco_yolo(coco128, "train2017", tmp_path / "out")
     assert (done.images, done.labels) == (128, 128)
     truth = open_dataset(coco128).ground_truth()

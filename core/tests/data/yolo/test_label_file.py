@@ -54,7 +54,7 @@ def test_no_lines_are_no_objects():
 
 
 @pytest.mark.parametrize(
-    ("line", "grammar", "said"),
+    ("line", "grammar", "expected"),
     [
         ("0 0.5 0.5 0.5", {}, "4 numbers, expected 5"),
         ("0 0.5 0.5 0.5 0.5 0.9", {}, "6 numbers, expected 5"),
@@ -83,10 +83,10 @@ def test_no_lines_are_no_objects():
         ("0 0.5 0.5 0.5 0.5 1.1 0.1 1", {"keypoint_shape": (1, 3)}, "keypoint (1.1, 0.1) is outside"),
     ],
 )
-def test_a_malformed_line_is_named_with_its_number(line, grammar, said):
+def test_a_malformed_line_is_named_with_its_number(line, grammar, expected):
     with pytest.raises(DatasetError, match=re.escape(f"{FILE}:3: ")) as caught:
         parse(f"0 0.5 0.5 0.5 0.5\n\n{line}\n", **grammar)
-    assert said in caught.value.problem
+    assert expected in caught.value.problem
     assert caught.value.fix
 
 

@@ -26,7 +26,7 @@ def load(tmp_path, put):
     return load
 
 
-def test_no_file_says_nothing(tmp_path):
+def test_without_a_file_there_is_nothing(tmp_path):
     empty = load_sidecar(tmp_path / "a.json", root=tmp_path, objects=2)
     assert (empty.camera, empty.poses, empty.stated_wh, empty.extra) == (None, None, None, {})
     assert isinstance(empty, Sidecar)
@@ -78,7 +78,7 @@ def test_a_camera_in_any_form(load, content):
     assert load(content).camera == CAMERA
 
 
-def test_side_files_lie_beside_the_sidecar_or_below_the_root(load, put, tmp_path):
+def test_side_files_are_beside_the_sidecar_or_below_the_root(load, put, tmp_path):
     beside, below = put("labels/val/m.png"), put("depth/d.npy")
     sidecar = load({"mask_path": "m.png", "depth_path": "depth/d.npy", "cad_points": "cad/x.ply"})
     assert sidecar.mask_path == beside.resolve()
@@ -104,7 +104,7 @@ def test_inline_points_and_unknown_keys_are_kept(load):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("{", "cannot be read as JSON"),
         ('{"t_gt": [NaN, 0, 1]}', "cannot be read as JSON"),
@@ -136,8 +136,8 @@ def test_inline_points_and_unknown_keys_are_kept(load):
         ({"cad_points": "../../../x.ply"}, "cad_points: .*is outside of"),
     ],
 )
-def test_malformed_sidecars_are_named_with_their_key(load, content, said):
-    with pytest.raises(DatasetError, match=rf"a\.json: {said}") as caught:
+def test_malformed_sidecars_are_named_with_their_key(load, content, expected):
+    with pytest.raises(DatasetError, match=rf"a\.json: {expected}") as caught:
         load(content)
     assert caught.value.fix
 

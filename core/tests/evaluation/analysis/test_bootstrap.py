@@ -23,7 +23,7 @@ def evaluator_of(columns, problem, engine=None, **options):
 
 
 def with_copies(problem, counts):
-    """Each image as often as it is drawn; no two detections of it share a score with others."""
+    """Each image as often as it is drawn; no two detections have equal scores."""
     truth, results = problem
     copies = {"images": [], "categories": truth["categories"], "annotations": []}
     found = []
@@ -88,7 +88,7 @@ def test_engines_agree_in_every_bit(columns, random_problems, engine, data):
     assert ours.by_class.tobytes() == reference.by_class.tobytes()
 
 
-def test_the_error_of_a_recall_is_that_of_a_share(columns):
+def test_the_error_of_a_recall_is_that_of_a_proportion(columns):
     """400 images with one object each, 300 of them found: sqrt(p (1 - p) / n) = 0.0217."""
     box = {"category_id": 1, "bbox": [10, 10, 20, 20]}
     truth = {

@@ -35,7 +35,9 @@ def evaluator_of(columns, problem, engine=None, **options):
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(20, 30), (10, 30), (25, 25)])
-def test_the_difference_of_two_shares_has_the_error_and_p_value_of_its_normal_limit(columns, only_a, only_b):
+def test_the_difference_of_two_proportions_has_the_error_and_p_value_of_its_normal_limit(
+    columns, only_a, only_b
+):
     both = range(1, 101)
     a = evaluator_of(columns, one_object_each([*both, *range(101, 101 + only_a)]))
     b = evaluator_of(columns, one_object_each([*both, *range(150, 150 + only_b)]))

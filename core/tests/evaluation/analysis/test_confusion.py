@@ -59,7 +59,7 @@ def test_numbers_come_from_the_matrix(columns, crowd):
     assert result.tables[1].header[-1] == "background"
 
 
-def test_what_lies_in_a_crowd_of_its_class_is_left_out(columns, crowd):
+def test_a_detection_in_a_crowd_of_its_class_is_left_out(columns, crowd):
     truth, _ = crowd()
     crowds = [{**row, "iscrowd": 1} for row in truth["annotations"]]
     inside = [{k: row[k] for k in ("image_id", "category_id", "bbox")} | {"score": 1.0} for row in crowds]

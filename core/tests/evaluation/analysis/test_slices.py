@@ -20,11 +20,11 @@ def evaluator_of(detections, ground_truth, engine=None):
 
 def test_a_slice_has_the_bits_of_an_evaluation_of_its_images(columns, crowd, engine):
     detections, ground_truth = columns(crowd(12, 1))
-    parts = {"day": np.array([0, 3, 4, 11]), "night": np.array([1, 3]), "all": np.arange(12)}
-    named = {name: [ground_truth.images[i] for i in part] for name, part in parts.items()}
+    slices = {"day": np.array([0, 3, 4, 11]), "night": np.array([1, 3]), "all": np.arange(12)}
+    named = {name: [ground_truth.images[i] for i in rows] for name, rows in slices.items()}
     found = slice_metrics(evaluator_of(detections, ground_truth, engine), named)
-    for name, part in parts.items():
-        alone = evaluator_of(*take_images(detections, ground_truth, part)).result()
+    for name, rows in slices.items():
+        alone = evaluator_of(*take_images(detections, ground_truth, rows)).result()
         assert found.metrics[name] == alone.metrics
     assert found.images == {"day": 4, "night": 2, "all": 12}
     assert [row[:2] for row in found.table.rows] == [("day", 4), ("night", 2), ("all", 12)]

@@ -1,6 +1,6 @@
 """TIDE beside tidecv 1.0.1, whose numbers were taken once.
 
-Recipe: write the two parts of ``make_crowd(images, seed)`` as JSON, then
+Recipe: write the two tables of ``make_crowd(images, seed)`` as JSON, then
 
     run = TIDE().evaluate(datasets.COCO(truth), datasets.COCOResult(results), mode=TIDE.BOX)
     run.ap, run.fix_main_errors(), run.fix_special_errors(), run.count_errors()
@@ -66,7 +66,7 @@ def test_real_coco_results_have_the_costs_of_tidecv(columns, read_problem):
     assert costs == pytest.approx([*expected, 6.821587524510463, 17.684978535217184], abs=1e-11)
 
 
-def test_classes_share_out_all_errors(columns, crowd):
+def test_errors_of_classes_add_up_to_all_errors(columns, crowd):
     result = tide_of(columns, crowd())
     by_class = [sum(column) for column in zip(*(row[1:] for row in result.tables[1].rows), strict=True)]
     assert by_class == [row[2] for row in result.tables[0].rows[:6]]

@@ -31,23 +31,23 @@ SCENES = 12
 def scenes():
     """Synthetic scenes of several sizes as the toy adapter sees them: detections and ground truth."""
     pytest.importorskip("anydet_toy", reason="predictions are made with the toy adapter")
-    parts = []
+    scenes = []
     with anydet.load_adapter("toy") as adapter:
         for seed, size in enumerate(SIZES):
             dataset = SyntheticDataset(SCENES, seed, size)
-            parts.append((to_columns(adapter.predict(list(dataset))), dataset.ground_truth()))
-    starts = np.arange(len(parts)) * SCENES
-    keys = tuple(f"{i + 7}.png" for i in range(len(parts) * SCENES))
-    sizes = np.concatenate([truth.sizes_wh for _, truth in parts])
+            scenes.append((to_columns(adapter.predict(list(dataset))), dataset.ground_truth()))
+    starts = np.arange(len(scenes)) * SCENES
+    keys = tuple(f"{i + 7}.png" for i in range(len(scenes) * SCENES))
+    sizes = np.concatenate([truth.sizes_wh for _, truth in scenes])
     found = concatenate(
-        [replace(f, image_index=f.image_index + s) for (f, _), s in zip(parts, starts, strict=True)]
+        [replace(f, image_index=f.image_index + s) for (f, _), s in zip(scenes, starts, strict=True)]
     )
     truth = replace(
-        parts[0][1],
+        scenes[0][1],
         images=keys,
         sizes_wh=sizes,
-        image_index=np.concatenate([t.image_index + s for (_, t), s in zip(parts, starts, strict=True)]),
-        labels=concatenate([t.labels for _, t in parts]),
+        image_index=np.concatenate([t.image_index + s for (_, t), s in zip(scenes, starts, strict=True)]),
+        labels=concatenate([t.labels for _, t in scenes]),
     )
     return mixed_up(replace(found, images=keys, sizes_wh=sizes), truth)
 
@@ -166,7 +166,7 @@ def test_a_format_taken_for_another_is_found_and_the_option_named(good, written,
     first = first_cause(broken, truth, box_format=read)
     assert words in first.cause
     if written in BOX_FORMATS:
-        assert first.what_to_do == f"say --bbox-format {written}"
+        assert first.what_to_do == f"pass --bbox-format {written}"
     else:
         assert "--bbox-format" not in first.what_to_do
 

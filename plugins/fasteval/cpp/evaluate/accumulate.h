@@ -63,7 +63,7 @@ class Accumulator {
     struct Record {
         std::uint64_t key;      // ascending in it is descending in score
         std::uint32_t match;    // 1 + position in `matched`; 0 for none
-        std::uint16_t outside;  // area ranges that the detection lies outside of
+        std::uint16_t outside;  // area ranges that the detection is outside of
         std::uint8_t level;     // first of max_detections that counts it
     };
     struct Scratch {
@@ -137,7 +137,7 @@ class Accumulator {
         return std::uint8_t(level);
     }
 
-    // Stable, least significant digit first; digits that all share are skipped.
+    // Stable, least significant digit first; digits that all have in common are skipped.
     static void sort(Record* records, std::size_t count, Scratch& s) {
         if (count < 512) {
             std::stable_sort(records, records + count,
@@ -189,7 +189,7 @@ class Accumulator {
         }
     }
 
-    // A matched detection counts as a hit in every range, or as nothing, wherever its own area lies.
+    // A matched detection counts as a hit in every range, or as nothing, whatever its own area is.
     void count_match(const Record& record, const std::int64_t* inside, Scratch& s) const {
         const Word* hits = matches_.hits + (record.match - 1) * words_;
         const Word* ignored = matches_.ignored + (record.match - 1) * words_;

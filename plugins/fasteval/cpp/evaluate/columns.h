@@ -47,7 +47,7 @@ struct Limits {
     std::size_t bits() const { return areas() * thresholds.size(); }
     std::size_t words() const { return (bits() + 63) / 64; }
 
-    // Bit a is set where an area lies outside range a.
+    // Bit a is set where an area is outside range a.
     std::uint16_t outside(double area) const {
         std::uint16_t mask = 0;
         for (std::size_t a = 0; a < areas(); ++a)

@@ -33,11 +33,11 @@ class RowsByImage {
         return rows_.size() ? rows_[place] : std::uint32_t(place);
     }
 
-    // First images of `parts` ranges with about as many rows each; parts + 1 numbers.
-    std::vector<std::size_t> split(std::size_t parts) const {
+    // First images of `count` ranges with about as many rows each; count + 1 numbers.
+    std::vector<std::size_t> split(std::size_t count) const {
         std::vector<std::size_t> borders(1, 0);
-        for (std::size_t part = 1; part < parts; ++part) {
-            const std::size_t target = starts_.back() * part / parts;
+        for (std::size_t k = 1; k < count; ++k) {
+            const std::size_t target = starts_.back() * k / count;
             std::size_t image = borders.back();
             while (image < images() && starts_[image] < target) ++image;
             borders.push_back(image);

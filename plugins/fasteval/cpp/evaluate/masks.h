@@ -79,7 +79,7 @@ class Rasterizer {
         for (std::size_t i = 0; i + 1 < corners_.size(); ++i) cross(corners_[i], corners_[i + 1]);
         sort_crossings();
         intervals_.clear();
-        // Between an odd crossing and the next one lie pixels; a pair at one place cancels out.
+        // Between an odd crossing and the next one are pixels; a pair at one place cancels out.
         for (std::size_t i = 0; i < sorted_.size(); i += 2) {
             const std::uint32_t end = i + 1 < sorted_.size() ? sorted_[i + 1] : height * width;
             if (sorted_[i] != end) append(intervals_, 0, sorted_[i], end);
@@ -332,7 +332,7 @@ class Eroder {
 // The masks of one image's rows at a time; their memory is used again for the next image.
 class ImageMasks {
   public:
-    // `slots` has an entry a row; threads share it, as no two of them see one image.
+    // `slots` has an entry a row; threads write to it together, as no two of them see one image.
     ImageMasks(const Segmentations& rows, std::uint32_t* slots) : reader_(rows), slots_(slots) {}
 
     void enter(const std::vector<std::uint32_t>& rows) {
@@ -354,7 +354,7 @@ class ImageMasks {
 
     const Mask& operator[](std::uint32_t row) const { return masks_[slots_[row]]; }
 
-    // The boundary of a row's mask, computed when it is first asked for.
+    // The boundary of a row's mask, computed on first use.
     Mask boundary(std::uint32_t row, double dilation_ratio) {
         const std::uint32_t slot = slots_[row];
         const auto height = std::uint32_t(reader_.height_of(row));

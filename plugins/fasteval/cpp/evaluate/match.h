@@ -5,7 +5,7 @@
 // come before ignored ones; of equal overlaps the later annotation wins; a crowd is never used up.
 //
 // What overlaps is an object with `enter(detections, annotations)`, called with the rows of an image before any
-// of them is asked for, `area(detection)`, and `operator()(detection, annotation)`.
+// of them is needed, `area(detection)`, and `operator()(detection, annotation)`.
 //
 // All (area range, threshold) pairs are matched at once: bit a * T + t of a word stands for range a and
 // threshold t, and every step of the loop over candidates is a few operations on words.
@@ -50,7 +50,7 @@ class Matcher {
     Matcher(const Detections& detections, const Truth& truth, const Limits& limits)
         : detections_(detections), truth_(truth), limits_(limits), words_(limits.words()),
           all_(words_, 0), sorted_(limits.thresholds) {
-        // As in the source, a threshold of 1 asks for a little less.
+        // As in the source, a threshold of 1 requires a little less.
         for (double& threshold : sorted_) threshold = std::min(threshold, 1 - 1e-10);
         const std::vector<double> effective = sorted_;
         std::sort(sorted_.begin(), sorted_.end());
@@ -69,21 +69,21 @@ class Matcher {
         const RowsByImage truth(truth_.images, truth_.count, limits_.images);
         Matches out = allocate();
         const auto borders = found.split(workers);
-        std::vector<Part> parts(workers);
+        std::vector<Chunk> chunks(workers);
         run_workers(workers, [&](std::size_t worker) {
             auto overlap = make_overlap();
-            Part& part = parts[worker];
-            part.begin = part.end = found.begin(borders[worker]);
+            Chunk& chunk = chunks[worker];
+            chunk.begin = chunk.end = found.begin(borders[worker]);
             Scratch scratch(limits_.classes);
             for (std::size_t image = borders[worker]; image < borders[worker + 1]; ++image)
-                match_image(image, found, truth, overlap, scratch, out, part);
+                match_image(image, found, truth, overlap, scratch, out, chunk);
         });
-        join(out, parts);
+        join(out, chunks);
         return out;
     }
 
   private:
-    struct Part {
+    struct Chunk {
         std::size_t begin = 0, end = 0;  // places that this worker filled
         std::vector<std::uint32_t> matched;
         std::vector<Word> hits, ignored;
@@ -114,7 +114,7 @@ class Matcher {
 
     template <class Overlap>
     void match_image(std::size_t image, const RowsByImage& found, const RowsByImage& truth, Overlap& overlap,
-                     Scratch& s, Matches& out, Part& part) const {
+                     Scratch& s, Matches& out, Chunk& chunk) const {
         bucket_by_class(image, found, s);
         if (s.touched.empty()) return;
         s.annotations.clear();
@@ -125,12 +125,12 @@ class Matcher {
         overlap.enter(s.bucket, s.annotations);
         for (std::size_t group = 0; group < s.touched.size(); ++group) {
             const std::uint32_t class_id = s.touched[group];
-            const std::size_t first = part.end;
-            const std::size_t count = rank(image, class_id, overlap, s, group, out, part);
+            const std::size_t first = chunk.end;
+            const std::size_t count = rank(image, class_id, overlap, s, group, out, chunk);
             const auto by_class = [&](std::uint32_t row, std::int64_t id) { return truth_.classes[row] < id; };
             const auto begin = std::lower_bound(s.annotations.begin(), s.annotations.end(), class_id, by_class);
             const auto end = std::lower_bound(begin, s.annotations.end(), class_id + 1, by_class);
-            if (begin != end) match_group(first, count, &*begin, std::size_t(end - begin), overlap, s, out, part);
+            if (begin != end) match_group(first, count, &*begin, std::size_t(end - begin), overlap, s, out, chunk);
             s.counts[class_id] = 0;
         }
     }
@@ -157,7 +157,7 @@ class Matcher {
     // Writes the best detections of a class on an image, in descending score; of equals, the first row leads.
     template <class Overlap>
     std::size_t rank(std::size_t image, std::uint32_t class_id, const Overlap& overlap, Scratch& s,
-                     std::size_t group, Matches& out, Part& part) const {
+                     std::size_t group, Matches& out, Chunk& chunk) const {
         s.ranked.clear();
         for (std::size_t place = s.starts[group]; place < s.starts[group + 1]; ++place)
             s.ranked.emplace_back(detections_.scores[s.bucket[place]], s.bucket[place]);
@@ -165,7 +165,7 @@ class Matcher {
         const std::size_t count = std::min(s.ranked.size(), limits_.max_detections);
         for (std::size_t i = 0; i < count; ++i) {
             const auto [score, row] = s.ranked[i];
-            const std::size_t place = part.end++;
+            const std::size_t place = chunk.end++;
             const bool lenient = detections_.lenient && detections_.lenient[row];
             out.images[place] = std::int32_t(image);
             out.classes[place] = std::int32_t(class_id);
@@ -195,7 +195,7 @@ class Matcher {
     template <class Overlap>
     void match_group(std::size_t first, std::size_t count, const std::uint32_t* annotations,
                      std::size_t annotation_count, Overlap& overlap, Scratch& s, const Matches& out,
-                     Part& part) const {
+                     Chunk& chunk) const {
         s.taken.assign(annotation_count * words_, 0);
         s.ignored.assign(annotation_count * words_, 0);
         for (std::size_t g = 0; g < annotation_count; ++g) set_ignored(annotations[g], &s.ignored[g * words_]);
@@ -211,13 +211,13 @@ class Matcher {
             });
             assign(annotations, s);
             if (!any(s.hit) && !any(s.miss)) continue;
-            part.matched.push_back(std::uint32_t(place));
-            part.hits.insert(part.hits.end(), s.hit.begin(), s.hit.end());
-            part.ignored.insert(part.ignored.end(), s.miss.begin(), s.miss.end());
+            chunk.matched.push_back(std::uint32_t(place));
+            chunk.hits.insert(chunk.hits.end(), s.hit.begin(), s.hit.end());
+            chunk.ignored.insert(chunk.ignored.end(), s.miss.begin(), s.miss.end());
         }
     }
 
-    // The words in which an annotation is ignored: all of them, or the area ranges it lies outside of.
+    // The words in which an annotation is ignored: all of them, or the area ranges it is outside of.
     void set_ignored(std::uint32_t annotation, Word* words) const {
         const std::size_t T = limits_.thresholds.size();
         const std::uint16_t outside =
@@ -259,21 +259,21 @@ class Matcher {
     }
 
     // Close the gaps that detections beyond max_detections left behind each worker's places.
-    void join(Matches& out, std::vector<Part>& parts) const {
-        for (const Part& part : parts) {
-            const std::size_t shift = part.begin - out.count, size = part.end - part.begin;
+    void join(Matches& out, std::vector<Chunk>& chunks) const {
+        for (const Chunk& chunk : chunks) {
+            const std::size_t shift = chunk.begin - out.count, size = chunk.end - chunk.begin;
             if (shift) {
-                move_down(out.images, part.begin, size, shift);
-                move_down(out.classes, part.begin, size, shift);
-                move_down(out.ranks, part.begin, size, shift);
-                move_down(out.rows, part.begin, size, shift);
-                move_down(out.scores, part.begin, size, shift);
-                move_down(out.outside, part.begin, size, shift);
+                move_down(out.images, chunk.begin, size, shift);
+                move_down(out.classes, chunk.begin, size, shift);
+                move_down(out.ranks, chunk.begin, size, shift);
+                move_down(out.rows, chunk.begin, size, shift);
+                move_down(out.scores, chunk.begin, size, shift);
+                move_down(out.outside, chunk.begin, size, shift);
             }
-            for (const std::uint32_t place : part.matched)
+            for (const std::uint32_t place : chunk.matched)
                 out.matched.push_back(std::uint32_t(place - shift));
-            out.hits.insert(out.hits.end(), part.hits.begin(), part.hits.end());
-            out.ignored.insert(out.ignored.end(), part.ignored.begin(), part.ignored.end());
+            out.hits.insert(out.hits.end(), chunk.hits.begin(), chunk.hits.end());
+            out.ignored.insert(out.ignored.end(), chunk.ignored.begin(), chunk.ignored.end());
             out.count += size;
         }
     }

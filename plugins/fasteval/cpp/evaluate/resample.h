@@ -114,7 +114,7 @@ class ClassResampler {
                 needed_[a * count + r] = least_found(counted_.recall_thresholds[r], positives_[a]);
     }
 
-    // The smallest number found whose share of all reaches a recall, as the division rounds it.
+    // The smallest number found whose fraction of all reaches a recall, as the division rounds it.
     static std::int64_t least_found(double recall, std::int64_t of) {
         auto found = std::int64_t(recall * double(of));
         while (found > 0 && double(found - 1) / double(of) >= recall) --found;

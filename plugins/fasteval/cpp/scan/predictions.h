@@ -40,7 +40,7 @@ class DetectionReader {
   DetectionReader();
 };
 
-// Entries, one row an image; what they say beside detections and size stays raw JSON.
+// Entries, one row an image; what they hold beside detections and size stays raw JSON.
 struct Entries {
   Texts images;
   Integers places, counts, sizes_wh;  // sizes: two a row, -1 where unknown
@@ -50,7 +50,7 @@ struct Entries {
   void append(Entries&& other, int64_t place_shift);
 };
 
-// The kinds of sequences that hold entries. `scan` and the others are what scan_sequence asks of rows.
+// The kinds of sequences that hold entries. `scan` and the others are what scan_sequence needs of rows.
 class EntryRows {
  public:
   Entries entries;

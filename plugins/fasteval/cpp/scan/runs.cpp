@@ -86,13 +86,13 @@ Runs read_runs(std::string_view text, int64_t height, int64_t width) {
 
 std::unique_ptr<Runs[]> read_codes(const Codes& codes, unsigned threads) {
   std::unique_ptr<Runs[]> found(new Runs[codes.count]);
-  const size_t shares = std::max<size_t>(1, std::min<size_t>(threads, codes.count / FEWEST_CODES));
+  const size_t chunks = std::max<size_t>(1, std::min<size_t>(threads, codes.count / FEWEST_CODES));
   std::vector<std::thread> helpers;
-  helpers.reserve(shares);
+  helpers.reserve(chunks);
   size_t begin = 0;
   try {
-    for (size_t k = 1; k < shares; ++k) {
-      const size_t end = codes.count * k / shares;
+    for (size_t k = 1; k < chunks; ++k) {
+      const size_t end = codes.count * k / chunks;
       helpers.emplace_back([&codes, begin, end, to = found.get()] { read_range(codes, begin, end, to); });
       begin = end;
     }

@@ -1,4 +1,4 @@
-// COCO's run-length codes: the compressed text, and what it says.
+// COCO's run-length codes: the compressed text, and what it decodes to.
 #pragma once
 
 #include <memory>

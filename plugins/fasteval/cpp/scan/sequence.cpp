@@ -33,9 +33,9 @@ std::vector<uint64_t> guess_starts(const Input& input, uint64_t from, const Mark
   std::vector<uint64_t> starts;
   if (mark.text.empty() || input.size() <= from) return starts;
   const uint64_t bytes = input.size() - from;
-  const uint64_t shares = std::min<uint64_t>(options.threads, bytes / std::max<uint64_t>(options.smallest_share, 1));
-  for (uint64_t k = 1; k < shares; ++k) {
-    const uint64_t start = find_start(input, from + bytes / shares * k, mark);
+  const uint64_t chunks = std::min<uint64_t>(options.threads, bytes / std::max<uint64_t>(options.smallest_share, 1));
+  for (uint64_t k = 1; k < chunks; ++k) {
+    const uint64_t start = find_start(input, from + bytes / chunks * k, mark);
     if (start != NEVER && (starts.empty() || start > starts.back())) starts.push_back(start);
   }
   return starts;

@@ -1,4 +1,4 @@
-// Values nobody asks for: checked for syntax and passed over.
+// Values that are not needed: checked for syntax and passed over.
 #pragma once
 
 #include "cursor.h"

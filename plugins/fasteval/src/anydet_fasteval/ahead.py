@@ -1,4 +1,4 @@
-"""A scanner that has begun before it is asked."""
+"""A scanner that has begun before its result is needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ReadAhead:
 
     Args:
         scanner: who reads.
-        path: the file; any other is read when it is asked for.
+        path: the file; any other is read on request.
     """
 
     def __init__(self, scanner: Scanner, path: Path) -> None:
@@ -65,7 +65,7 @@ class ReadAhead:
             self._thread.join()
 
     def _read(self) -> None:
-        """What fails here is tried again, and said, where it is asked for."""
+        """A failure here is ignored: the request reads the file again and raises."""
         try:
             found = self._scanner.predictions(self._path)
             if isinstance(found, Stop) and found.reason == COCO_RESULTS:

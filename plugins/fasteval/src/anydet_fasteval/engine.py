@@ -67,7 +67,7 @@ class FastEngine:
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
-        """What came of the detections; both arguments share images and class ids."""
+        """The matches; both arguments have the same images and class ids."""
         labels, classes = ground_truth.labels, len(ground_truth.classes)
         ignored = ignored_annotations(labels, params.iou_type)
         limits = _engine.Limits(
@@ -203,14 +203,14 @@ def _similarities(
     starts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
     for first in range(0, len(detections), _KEYPOINT_ROWS):
         rows = slice(first, first + _KEYPOINT_ROWS)
-        part = _engine.Detections(
+        chunk = _engine.Detections(
             detections.image_index[rows],
             detections.class_ids[rows],
             detections.scores[rows],
             detections.areas[rows],
         )
         pairs = _engine.keypoint_exponents(
-            part, found[rows], truth, known, labels.boxes_xywh_px, (sigmas * 2) ** 2, limits
+            chunk, found[rows], truth, known, labels.boxes_xywh_px, (sigmas * 2) ** 2, limits
         )
         values = np.exp(pairs["exponents"], out=pairs["exponents"])
         starts.append(pairs["starts"][1:] + starts[-1][-1])

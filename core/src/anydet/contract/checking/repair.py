@@ -33,7 +33,7 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
 
     Scores are moved into [0, 1] and boxes into the image. Unknown keys move to ``extra``. What cannot be
     kept is left out: fields, detections (without a usable class, score or box, or wholly outside the image),
-    entries (unreadable, without a key, or a second one for an image), parts of ``meta``.
+    entries (unreadable, without a key, or a second one for an image), fields of ``meta``.
 
     Args:
         path: the file, of any shape but COCO results.
@@ -147,10 +147,10 @@ class _Fixer:
         if unknown and isinstance(extra, dict):
             value["extra"] = unknown | extra
 
-    def _drop_invalid(self, value: dict[str, Any], part: str, where: Where) -> list[str]:
+    def _drop_invalid(self, value: dict[str, Any], definition: str, where: Where) -> list[str]:
         """Drop optional fields that are not valid; gives what is wrong with required ones."""
         needed = []
-        for path, text in [*unspeakable(value), *violations(value, part)]:
+        for path, text in [*unspeakable(value), *violations(value, definition)]:
             if not path:
                 needed.append(text)
             elif path[0] in _REQUIRED:
@@ -203,7 +203,7 @@ _FROM_CORNERS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 
 def _meta(source: Source, changes: list[str]) -> dict[str, Any] | None:
-    """``meta`` without its invalid parts."""
+    """``meta`` without its invalid fields."""
     if source.meta is None:
         return None
     meta, unreadable = parse(source.meta)
@@ -221,8 +221,8 @@ def _meta(source: Source, changes: list[str]) -> dict[str, Any] | None:
 def _innermost(meta: dict[str, Any], path: Where) -> tuple[dict[str, Any], str]:
     """The last object on the way, and its key there."""
     owner, (key, *rest) = meta, map(str, path)
-    for part in rest:
+    for step in rest:
         if not isinstance(owner.get(key), dict):
             break
-        owner, key = owner[key], part
+        owner, key = owner[key], step
     return owner, key

@@ -99,7 +99,7 @@ def convert(
         made_into: one of ``TARGETS``; by the output's suffix where ``None``.
         truth: the data set: ids for COCO results, and sizes that files do not state.
         wrap: write ``.json`` with its meta.
-        box_format: what boxes are in, where the file does not say or says it wrongly.
+        box_format: what boxes are in, where the file does not state it or states it wrongly.
         class_map: class id of the contract by the file's id; yolozu only.
 
     Raises:
@@ -237,11 +237,11 @@ def _open(
         return Reading(images_of_coco(file, truth), meta=meta, given=frozenset({"classes"}))
     # All of it is judged before anything is written; then the same file gives its entries once more.
     raw = load_source(file)
-    asked = box_format or raw.box_format
+    chosen = box_format or raw.box_format
     rows = (raw.meta or {}).get("conventions", {}).get("rot6d") == "rows"
-    images = images_of(file, asked, _sizes(raw, truth))
-    if asked == CONVENTIONS["bbox_format"] and not rows:
-        meta = raw.meta if asked == raw.box_format else {**(raw.meta or {}), "conventions": CONVENTIONS}
+    images = images_of(file, chosen, _sizes(raw, truth))
+    if chosen == CONVENTIONS["bbox_format"] and not rows:
+        meta = raw.meta if chosen == raw.box_format else {**(raw.meta or {}), "conventions": CONVENTIONS}
         return Reading(images, entries(file), meta)
     return Reading(images, meta={**raw.meta, "conventions": CONVENTIONS} if raw.meta else None)
 

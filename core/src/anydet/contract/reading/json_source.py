@@ -20,7 +20,7 @@ from anydet.contract.reading.source import RawEntry, Source, problem_line
 from anydet.contract.violations import parse, syntax, violations
 from anydet.errors import ContractError
 
-Parts = list[Any] | dict[str, Any]
+Members = list[Any] | dict[str, Any]
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _TAIL = 1 << 16
 _START = re.compile(rb"\s*\[")
@@ -39,7 +39,7 @@ def open_document(path: Path, file: IO[bytes]) -> Source:
     """
     text = file.read()
     try:
-        parts = split(text)
+        members = split(text)
     except UNREADABLE as exc:
         if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
             return open_lines(path, file)
@@ -47,17 +47,17 @@ def open_document(path: Path, file: IO[bytes]) -> Source:
         why = syntax(text, exc) if problems else f"{show(value)} where a list or an object belongs"
         why = next((found for where, found in problems if not where and value is not None), why)
         raise ContractError(f"{path}: {why}", fix="write the file again") from exc
-    if isinstance(parts, list):
-        shape: Shape = "coco" if parts and is_coco_result(parts[0]) else "list"
-        return Source(path, shape, partial(_places, shape, parts), text=text)
-    if {"predictions", "schema_version"} & parts.keys():
-        return _wrapped(path, parts, text)
-    entries = partial(_places, "map", list(parts.values()), list(parts))
-    return Source(path, "map", entries, text=text, problems=_twice(path, text, parts))
+    if isinstance(members, list):
+        shape: Shape = "coco" if members and is_coco_result(members[0]) else "list"
+        return Source(path, shape, partial(_places, shape, members), text=text)
+    if {"predictions", "schema_version"} & members.keys():
+        return _wrapped(path, members, text)
+    entries = partial(_places, "map", list(members.values()), list(members))
+    return Source(path, "map", entries, text=text, problems=_twice(path, text, members))
 
 
-def split(data: bytes | Raw) -> Parts:
-    """The parts of a list or an object as raw JSON.
+def split(data: bytes | Raw) -> Members:
+    """The members of a list or an object as raw JSON.
 
     msgspec stops at the first NaN or infinity; where that is all that is wrong, Python's reader goes on, so
     that each can be named with its place.
@@ -66,7 +66,7 @@ def split(data: bytes | Raw) -> Parts:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: not JSON, or neither a list nor an object.
     """
     try:
-        return _decode_parts(data)
+        return _decode_members(data)
     except UNREADABLE:
         value, problems = parse(bytes(data))
         in_keys = any(not where for where, _ in problems)
@@ -77,17 +77,17 @@ def split(data: bytes | Raw) -> Parts:
     return {key: json.dumps(item).encode() for key, item in value.items()}
 
 
-def _wrapped(path: Path, parts: Mapping[str, bytes | Raw], text: bytes) -> Source:
+def _wrapped(path: Path, members: Mapping[str, bytes | Raw], text: bytes) -> Source:
     around: dict[str, Any] = {}
     entries: Any = []
-    for key, raw in parts.items():
+    for key, raw in members.items():
         if key == "predictions" and _START.match(raw):
             entries, around[key] = split(raw), []
         elif key != "meta":
             around[key] = parse(bytes(raw))[0]
     source = Source(path, "wrapped", partial(_places, "wrapped", list(entries)), text=text)
     source.blame(violations(around, None))
-    source.meta = bytes(parts["meta"]) if "meta" in parts else None
+    source.meta = bytes(members["meta"]) if "meta" in members else None
     return source
 
 
@@ -99,7 +99,7 @@ def is_coco_result(raw: Raw | bytes) -> bool:
     )
 
 
-def _decode_parts(data: bytes | Raw) -> Parts:
+def _decode_members(data: bytes | Raw) -> Members:
     return _decode_list(data) if _START.match(data) else _decode_object(data)
 
 
@@ -110,9 +110,9 @@ def _places(
         yield Place(shape, i, keys[i] if keys else None), raw
 
 
-def _twice(path: Path, data: bytes, parts: Mapping[str, bytes | Raw]) -> list[str]:
+def _twice(path: Path, data: bytes, members: Mapping[str, bytes | Raw]) -> list[str]:
     """Images that a map has twice: the decoder keeps the last of them and forgets the others."""
-    if not _has_gaps(data, parts):
+    if not _has_gaps(data, members):
         return []
     keys = Counter(key for key, _ in json.loads(data, object_pairs_hook=list))
     return [
@@ -122,10 +122,10 @@ def _twice(path: Path, data: bytes, parts: Mapping[str, bytes | Raw]) -> list[st
     ]
 
 
-def _has_gaps(data: bytes, parts: Mapping[str, bytes | Raw]) -> bool:
+def _has_gaps(data: bytes, members: Mapping[str, bytes | Raw]) -> bool:
     """Whether there is more than one key between the values that were kept."""
     end = 0
-    for start, stop in sorted(_span(data, raw) for raw in parts.values()):
+    for start, stop in sorted(_span(data, raw) for raw in members.values()):
         if not _MAP_KEY.fullmatch(data, end, start):
             return True
         end = stop
@@ -133,10 +133,10 @@ def _has_gaps(data: bytes, parts: Mapping[str, bytes | Raw]) -> bool:
 
 
 def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
-    """Where in ``data`` a raw part starts and stops."""
-    part = np.frombuffer(raw, np.uint8)
-    start = int(part.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data)
-    return start, start + len(part)
+    """Where in ``data`` a raw value starts and stops."""
+    view = np.frombuffer(raw, np.uint8)
+    start = int(view.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data)
+    return start, start + len(view)
 
 
 def open_lines(path: Path, file: IO[bytes]) -> Source:
@@ -183,7 +183,7 @@ def _line_entries(source: Source, file: IO[bytes]) -> Iterator[RawEntry]:
 
 
 def _special(text: bytes) -> dict[str, Any] | None:
-    """The parts of a header or footer line; ``None`` for entries."""
+    """The members of a header or footer line; ``None`` for entries."""
     if not _SPECIAL.match(text):
         return None
     try:
@@ -193,6 +193,6 @@ def _special(text: bytes) -> dict[str, Any] | None:
     return keys if isinstance(keys, dict) and "image" not in keys else None
 
 
-def _judge(source: Source, number: int, parts: Mapping[str, bytes | Raw], part: str) -> None:
-    value = {key: parse(bytes(raw))[0] for key, raw in parts.items()}
-    source.blame(violations(value, part), Place("jsonl", number))
+def _judge(source: Source, number: int, members: Mapping[str, bytes | Raw], definition: str) -> None:
+    value = {key: parse(bytes(raw))[0] for key, raw in members.items()}
+    source.blame(violations(value, definition), Place("jsonl", number))

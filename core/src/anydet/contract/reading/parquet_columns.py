@@ -18,7 +18,7 @@ from anydet.scanner import Ragged, RawTexts, ScannedPredictions, Sparse
 from anydet.types import RLE, BoolArray, IntArray
 
 _FIRST, _LAST = b"0"[0], b"o"[0]
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class UnusualError(Exception):
@@ -135,17 +135,17 @@ def _about(table: Any, starts: IntArray) -> dict[str, RawTexts]:
     found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in IMAGE_FIELDS}
     if "entry" in table.column_names:
         for image, text in enumerate(table["entry"].take(starts).to_pylist()):
-            for name, raw in _decode_parts(text).items() if text is not None else ():
+            for name, raw in _decode_fields(text).items() if text is not None else ():
                 _need(name in found)
                 found[name].append((image, bytes(raw)))
-    return {name: _texts(parts) for name, parts in found.items()}
+    return {name: _texts(texts) for name, texts in found.items()}
 
 
-def _texts(parts: list[tuple[int, bytes]]) -> RawTexts:
+def _texts(texts: list[tuple[int, bytes]]) -> RawTexts:
     return RawTexts(
-        np.array([row for row, _ in parts], np.int64),
-        np.cumsum([len(text) for _, text in parts], dtype=np.int64),
-        np.frombuffer(b"".join(text for _, text in parts), np.uint8),
+        np.array([row for row, _ in texts], np.int64),
+        np.cumsum([len(text) for _, text in texts], dtype=np.int64),
+        np.frombuffer(b"".join(text for _, text in texts), np.uint8),
     )
 
 

@@ -12,7 +12,7 @@ from anydet.types import IntArray
 PART_STATES = "part_states"
 """Key of ``Record.extra``: part -> name of its state or ``None``, for all parts that are listed."""
 UNLISTED = -2
-"""In place of a state: nothing is said of the part."""
+"""In place of a state: the part has no annotation."""
 
 
 def name_states(row: IntArray, parts: Sequence[str], states: Sequence[str]) -> dict[str, str | None]:

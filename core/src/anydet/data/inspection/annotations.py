@@ -17,7 +17,7 @@ SMALL_PX = 1.0
 LEAST_AGREEMENT = 0.8
 """IoU of a box with the box around its mask."""
 RARE = 10
-"""Annotations below which the AP of a class says little."""
+"""Annotations below which the AP of a class is mostly noise."""
 IMBALANCE = 100
 
 
@@ -164,7 +164,7 @@ def _classes(truth: GroundTruthColumns) -> Iterator[DatasetFinding]:
         "check the class list and the ids",
     )
     yield from _counted(truth, counts, order[counts[order] == 0], finding)
-    problem = f"classes with fewer than {RARE} annotations, whose AP says little"
+    problem = f"classes with fewer than {RARE} annotations, too few for a meaningful AP"
     yield from _counted(truth, counts, used[counts[used] < RARE], _finding("note", "rare classes", problem))
     if len(used) and counts[used[-1]] > IMBALANCE * counts[used[0]]:
         problem = "times as many annotations of the most frequent class as of the rarest"

@@ -59,7 +59,7 @@ def inspect_files(
         "turned images",
         turned,
         "image files whose EXIF orientation turns them against the stated size",
-        "predict on the image as it is stored; many tools turn it, and boxes then lie elsewhere",
+        "predict on the image as it is stored; many tools turn it, and boxes then miss their objects",
     )
     yield from _duplicates(by_length)
 

@@ -76,7 +76,7 @@ class SceneDataset(BaseDataset):
         return f"synthetic {self.shown} (seed {self.seed}, {self.image_wh[0]}x{self.image_wh[1]})"
 
     def __len__(self) -> int:
-        return self.count  # without building all keys, as every access to a record asks for the length
+        return self.count  # without building all keys, as every access to a record reads the length
 
     @abstractmethod
     def annotations_of(self, position: int) -> Iterator[bytes]:

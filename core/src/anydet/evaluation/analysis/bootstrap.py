@@ -50,7 +50,7 @@ class Resamples:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A number and where it may lie.
+    """A number with its confidence interval.
 
     Attributes:
         value: on the images as they are; ``None`` where there is nothing to measure on.
@@ -205,7 +205,7 @@ def rests_on_enough(row: Mapping[str, Any]) -> bool:
 
 
 def spread(values: FloatArray, level: float) -> tuple[float, float, float] | None:
-    """Where a share ``level`` of the known values lies around their mean: low, high, and their deviation."""
+    """Interval around the mean with a fraction ``level`` of the known values (low, high), and their deviation."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None

@@ -1,4 +1,4 @@
-"""Whether scores are probabilities: how far they lie from precision (D-ECE) and from localization (LaECE).
+"""Whether scores are probabilities: how far they are from precision (D-ECE) and from localization (LaECE).
 
 D-ECE (Kueppers et al. 2020, "Multivariate Confidence Calibration for Object Detection", in its form over
 scores alone): detections of all classes fall into bins by score; the error is the mean over bins of

@@ -2,7 +2,7 @@
 
 Both are scored on the same draws of images (paired bootstrap; Koehn 2004). The interval of a difference is
 that of the resampled differences around their mean, laid around the difference measured. The p-value is
-two-sided: how often a resampled difference lies at least as far from the mean of all as the measured one lies
+two-sided: how often a resampled difference is at least as far from the mean of all as the measured one is
 from zero (Hall & Wilson 1991, "Two Guidelines for Bootstrap Hypothesis Testing": resample the null, not the
 alternative), counting the measured one itself, so that it is never 0. P-values of many classes are not
 corrected for their number.

@@ -4,7 +4,7 @@ The definition is that of ``supervision.ConfusionMatrix``, which differs from th
 defaults (score 0.25 and IoU 0.45 there) and in taking pairs of one class first: of all pairs of a detection
 and an annotation on one image whose IoU is above the threshold, those of one class come first, then those of
 the highest IoU; each detection and each annotation is taken once. A detection that is left over is background
-taken for an object, an annotation that is left over was missed. A detection that lies in a crowd of its class
+taken for an object, an annotation that is left over was missed. A detection inside a crowd of its class
 is left out.
 """
 
@@ -121,5 +121,5 @@ def _most_common(matrix: IntArray, names: Sequence[str]) -> Table:
     return Table("most common confusions", ("true", "predicted", "count"), rows)
 
 
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _ratio(count: int, whole: int) -> float | None:
+    return count / whole if whole else None

@@ -2,11 +2,11 @@
 
 Two kinds, named as hotcoco's ``image_diagnostics`` names them:
 
-- ``wrong_label``: the detection lies on an annotation of another class that no detection of its own class
+- ``wrong_label``: the detection overlaps an annotation of another class that no detection of its own class
   found.
-- ``missing_annotation``: it lies on no annotation at all.
+- ``missing_annotation``: it overlaps no annotation at all.
 
-Crowds are never suspected, and whatever lies in one suspects nothing. A model that was trained on these
+Crowds are never suspected, and a detection inside one suspects nothing. A model that was trained on these
 labels has learned their errors; suspicion is worth most on images it has not seen.
 """
 
@@ -54,7 +54,7 @@ class LabelErrorEvaluator(PooledEvaluator):
     Args:
         classes: the class table of the ground truth.
         score_threshold: only detections of at least this score accuse.
-        iou_threshold: from this IoU on, a detection lies on an annotation.
+        iou_threshold: from this IoU on, a detection overlaps an annotation.
         background: highest IoU with any annotation at which something seems to be missing.
     """
 

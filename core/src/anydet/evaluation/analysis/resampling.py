@@ -103,22 +103,22 @@ def resample_class(
     precision, recall = np.full((len(weights), A, T), -1.0), np.full((len(weights), A, M, T), -1.0)
     step = max(1, _CELLS // max(1, len(rows.images)))
     for first in range(0, len(weights), step):
-        part = slice(first, first + step)
-        on_matched = np.take(weights[part], rows.images[rows.matched], axis=1)
+        chunk = slice(first, first + step)
+        on_matched = np.take(weights[chunk], rows.images[rows.matched], axis=1)
         for a in range(A):
-            draw = _draw(rows, weights[part], on_matched, a, params.recall_thresholds)
+            draw = _draw(rows, weights[chunk], on_matched, a, params.recall_thresholds)
             some = draw.positives > 0
             if some.any():
                 for t in range(T):
                     curve = _curve(rows, draw, a * T + t, a, params)
-                    precision[part, a, t] = np.where(some, curve[0], -1.0)
-                    recall[part, a, :, t] = np.where(some[:, None], curve[1], -1.0)
+                    precision[chunk, a, t] = np.where(some, curve[0], -1.0)
+                    recall[chunk, a, :, t] = np.where(some[:, None], curve[1], -1.0)
     return precision, recall
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draw:
-    """What all curves of one area range share.
+    """What all curves of one area range have in common.
 
     Attributes:
         on_matched: (B, P) weights of the matched detections.
@@ -146,7 +146,7 @@ def _draw(
 
 
 def _recalls_reached(positives: IntArray, recalls: FloatArray) -> IntArray:
-    """(B, F) how many recall thresholds lie at or below 0, 1, ... of so many, as a division rounds it."""
+    """(B, F) how many recall thresholds are at or below 0, 1, ... of so many, as a division rounds it."""
     of = np.maximum(positives, 1)[:, None]
     needed = np.floor(recalls * of)
     needed -= (needed > 0) & ((needed - 1) / of >= recalls)

@@ -52,7 +52,7 @@ def format_causes(box_format: str | None = None) -> Iterator[Cause]:
 def _remedy(source: str, unit: str, *, known: bool) -> str:
     """The option that reads such boxes, where there is one and the file is read as it was taken."""
     if known and f"{source}_{unit}" in BOX_FORMATS:
-        return f"say --bbox-format {source}_{unit}"
+        return f"pass --bbox-format {source}_{unit}"
     return f"convert from {_SOURCES[source]}{' in fractions' * (unit == 'norm')} where boxes are written"
 
 

@@ -23,17 +23,17 @@ MOST_DETECTIONS = 1_000_000
 
 @dataclass(slots=True)
 class Gathered:
-    """The first parts, with boxes alone."""
+    """The first shards, with boxes alone."""
 
     _found: list[DetectionColumns] = field(default_factory=list)
     _truth: list[GroundTruthColumns] = field(default_factory=list)
     _box_format: str | None = None
 
-    def watch(self, parts: Iterable[Inputs]) -> Iterator[Inputs]:
-        """The same parts, remembered on the way."""
-        for part in parts:
-            self._remember(part)
-            yield part
+    def watch(self, shards: Iterable[Inputs]) -> Iterator[Inputs]:
+        """The same shards, remembered on the way."""
+        for shard in shards:
+            self._remember(shard)
+            yield shard
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -41,7 +41,7 @@ class Gathered:
         return sum(map(len, self._found)), sum(map(len, self._truth))
 
     def explain(self, engine: Engine, **options: int) -> Diagnosis:
-        """What explains a low AP of the parts seen; options are those of ``explain.explain``."""
+        """What explains a low AP of the shards seen; options are those of ``explain.explain``."""
         from anydet.evaluation.explanation.cause import Diagnosis
         from anydet.evaluation.explanation.explain import explain  # its causes are needed only here
 
@@ -50,13 +50,13 @@ class Gathered:
         found, truth = _first_images(*_joined(self._found, self._truth))
         return explain(found, truth, engine, box_format=self._box_format, **options)
 
-    def _remember(self, part: Inputs) -> None:
-        """Keep the first part as it is, and others as long as there is room; nothing is copied."""
-        if not self._found or sum(map(len, self._found)) + len(part.detections) <= MOST_DETECTIONS:
-            found, truth = _boxes_only(part.detections, part.ground_truth)
+    def _remember(self, shard: Inputs) -> None:
+        """Keep the first shard as it is, and others as long as there is room; nothing is copied."""
+        if not self._found or sum(map(len, self._found)) + len(shard.detections) <= MOST_DETECTIONS:
+            found, truth = _boxes_only(shard.detections, shard.ground_truth)
             self._found.append(found)
             self._truth.append(truth)
-        self._box_format = part.context.get("box_format")
+        self._box_format = shard.context.get("box_format")
 
 
 def _first_images(
@@ -76,13 +76,13 @@ def _joined(
     """One table of all images, by their ids in the source where it has them, else by key."""
     if len(truth) == 1:
         return found[0], truth[0]
-    starts = np.cumsum([0, *(len(part.images) for part in truth)]).tolist()
-    images = tuple(image for part in truth for image in part.images)
-    sizes = np.concatenate([part.sizes_wh for part in truth])
+    starts = np.cumsum([0, *(len(shard.images) for shard in truth)]).tolist()
+    images = tuple(image for shard in truth for image in shard.images)
+    sizes = np.concatenate([shard.sizes_wh for shard in truth])
     moved = [replace(f, image_index=f.image_index + s) for f, s in zip(found, starts[:-1], strict=True)]
     index = np.concatenate([t.image_index + s for t, s in zip(truth, starts[:-1], strict=True)])
-    labels = concatenate([part.labels for part in truth])
-    ids = [part.image_ids for part in truth if part.image_ids is not None]
+    labels = concatenate([shard.labels for shard in truth])
+    ids = [shard.image_ids for shard in truth if shard.image_ids is not None]
     order = np.argsort(np.concatenate(ids) if len(ids) == len(truth) else np.array(images), kind="stable")
     return take_images(
         replace(concatenate(moved), images=images, sizes_wh=sizes),

@@ -111,7 +111,7 @@ def _contents(
     boxes: FloatArray,
     weights: FloatArray,
 ) -> NDArray[np.float32]:
-    """(I, bins) of length one: what lies where, by class, place and size, in fractions of the image."""
+    """(I, bins) of length one: where objects are, by class, place and size, in fractions of the image."""
     sizes = np.maximum(columns.sizes_wh[image_index], 1)
     center = (boxes[:, :2] + boxes[:, 2:] / 2) / sizes
     cells = np.clip(center * _GRID, 0, _GRID - 1).astype(np.int64)

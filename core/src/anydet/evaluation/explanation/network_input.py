@@ -1,4 +1,4 @@
-"""Boxes left in the network's input, and letterboxes that are undone in part."""
+"""Boxes left in the network's input, and letterboxes that are partly undone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def input_causes() -> Iterator[Cause]:
 
 
 def letterbox_causes() -> Iterator[Cause]:
-    """A letterbox that is undone in part, or where there was none; whatever its size."""
+    """A letterbox that is partly undone, or where there was none; whatever its size."""
     for centered, padded in _PADDED.items():
         yield Cause(
             "letterbox",
@@ -119,9 +119,9 @@ def _to_square(boxes: FloatArray, sizes_wh: FloatArray, centered: bool) -> Float
     return fractions * np.tile(sizes_wh, 2)
 
 
-def _shift(boxes: FloatArray, sizes_wh: FloatArray, part: float) -> FloatArray:
-    """Moved by a part of what is padded, in pixels of the image."""
-    return np.concatenate([boxes[:, :2] + part * (_longest(sizes_wh) - sizes_wh), boxes[:, 2:]], axis=1)
+def _shift(boxes: FloatArray, sizes_wh: FloatArray, fraction: float) -> FloatArray:
+    """Moved by a fraction of the padding, in pixels of the image."""
+    return np.concatenate([boxes[:, :2] + fraction * (_longest(sizes_wh) - sizes_wh), boxes[:, 2:]], axis=1)
 
 
 def _fit_scale(detections: DetectionColumns, truth: GroundTruthColumns) -> DetectionColumns:

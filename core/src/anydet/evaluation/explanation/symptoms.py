@@ -62,7 +62,7 @@ def _score_range(evidence: Evidence) -> Iterator[Explanation]:
         yield Explanation(
             "scores went through a sigmoid twice",
             "apply it once: the model's output is a probability already, and thresholds need probabilities",
-            f"all scores lie from {low:.4f} to {high:.4f}, and a second sigmoid gives 0.5 to 0.7311",
+            f"all scores are between {low:.4f} and {high:.4f}, and a second sigmoid gives 0.5 to 0.7311",
         )
     elif low == high:
         yield Explanation(

@@ -37,13 +37,15 @@ def chunks_do_not_change_results(subject: Subject) -> None:
     require_findings(whole)
     for size in (1, 2):
         with subject.adapter(batch_size=size) as adapter:
-            parts = [p for i in range(0, len(records), size) for p in adapter.predict(records[i : i + size])]
-        difference = _difference(subject, whole, parts)
+            chunked = [
+                p for i in range(0, len(records), size) for p in adapter.predict(records[i : i + size])
+            ]
+        difference = _difference(subject, whole, chunked)
         assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbors"
 
 
 def any_sequence_of_records_works(subject: Subject) -> None:
-    """Records may be a tuple, or a sequence that makes them when asked."""
+    """Records may be a tuple, or a sequence that makes them on access."""
     expected = subject.predict(subject.records())
     for records in (tuple(subject.records()), LazyRecords(subject.pictures)):
         difference = _difference(subject, expected, subject.predict(records))

@@ -56,10 +56,10 @@ def schemas_describe_the_options(subject: Subject) -> None:
             f"{reference} lets misspelled keys pass; set additionalProperties to false"
         )
         validator = Draft202012Validator(schema)
-        for key, part in schema.get("properties", {}).items():
-            assert part.get("description"), f"{reference}: {key} has no description; say what it does"
-            fits = "default" not in part or validator.evolve(schema=part).is_valid(part["default"])
-            assert fits, f"{reference}: the default of {key} breaks its own schema: {part.get('default')!r}"
+        for key, option in schema.get("properties", {}).items():
+            assert option.get("description"), f"{reference}: {key} has no description; say what it does"
+            fits = "default" not in option or validator.evolve(schema=option).is_valid(option["default"])
+            assert fits, f"{reference}: the default of {key} breaks its own schema: {option.get('default')!r}"
 
 
 def _overrides(adapter: Adapter, method: str) -> bool:

@@ -40,7 +40,7 @@ def grayscale_files_work(subject: Subject) -> None:
 
 
 def exif_rotation_is_applied(subject: Subject) -> None:
-    """A photo that lies on its side is seen upright."""
+    """A photo with an EXIF orientation is predicted upright."""
     path = write_rotated(subject.pictures[0], subject.folder / "turned.jpg")
     _assert_seen_as_decoded(subject, on_disk(path))
 

@@ -39,7 +39,7 @@ def keys_and_order_are_kept(subject: Subject) -> None:
     """Results carry the records' keys, in the records' order."""
     keys = [r.key for r in subject.records()]
     got = [p.image for p in subject.predict(subject.records())]
-    assert got == keys, f"asked for {keys}, got {got}; use record.key as it is and keep the order"
+    assert got == keys, f"expected {keys}, got {got}; use record.key as it is and keep the order"
 
 
 def no_records_give_no_results(subject: Subject) -> None:
@@ -96,13 +96,13 @@ def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
     assert largest > 1.5, f"no coordinate is above {largest:.3g}; multiply boxes by the image's size"
     overlaps = np.concatenate([_overlaps_image(p) for p in results])
     assert overlaps.mean() > 0.5, (
-        f"{int((~overlaps).sum())} of {len(overlaps)} boxes lie outside their images; scale them from the "
+        f"{int((~overlaps).sum())} of {len(overlaps)} boxes are outside their images; scale them from the "
         "model's input to the original image"
     )
 
 
 def scores_are_probabilities(subject: Subject) -> None:
-    """Scores lie in [0, 1]."""
+    """Scores are in [0, 1]."""
     for p in subject.predict(subject.records()):
         good = (p.scores >= 0) & (p.scores <= 1)
         assert good.all(), f"{p.image}: score {p.scores[~good][0]}; give probabilities, not logits"
