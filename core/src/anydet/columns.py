@@ -42,6 +42,7 @@ class LazyColumn(Sequence[_T_co]):
     """
 
     __slots__ = ()
+    # Equal to a tuple of its objects, whose hash it would need, which takes making all of them.
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
@@ -103,6 +104,7 @@ def _stack(columns: Sequence[Any], tables: Sequence[Columns]) -> Any:
         columns = [
             _missing(known[0], row_count(p)) if c is None else c for c, p in zip(columns, tables, strict=True)
         ]
+    # Columns of one kind are joined as they are; a mixture of kinds has to make its objects.
     if all(isinstance(column, LazyColumn) and type(column) is type(known[0]) for column in columns):
         return type(known[0]).join(columns)
     if isinstance(known[0], tuple | LazyColumn):

@@ -79,6 +79,7 @@ class MaskColumn(LazyColumn[RLE | None]):
         sizes = [(-1, -1) if mask is None else mask.size_hw for mask in masks]
         return cls(
             np.array(sizes, np.int64).reshape(-1, 2),
+            # Each text starts where the one before it ends; no text starts at the last end.
             np.concatenate([np.zeros(1, np.int64), ends])[: len(texts)],
             ends,
             np.frombuffer(b"".join(texts), np.uint8),

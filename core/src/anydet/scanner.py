@@ -68,6 +68,7 @@ class Sparse:
 
     def over(self, count: int) -> Any:
         """(count,) or (count, W) with NaN, or -1 for integers, in the other rows."""
+        # Rows ascend: as many as there are in all are all of them, in order.
         if len(self.rows) == count:
             return self.values
         column = np.full((count, *self.values.shape[1:]), _blank(self.values), self.values.dtype)
@@ -96,6 +97,7 @@ class Ragged:
         """(count, longest) or (count, longest, W) with NaN, or -1 for integers, where there is no value."""
         lengths = np.diff(self.ends, prepend=0)
         shape = (count, int(lengths.max(initial=0)), *self.values.shape[1:])
+        # As many values as cells: every row has a list, and all are equally long.
         if len(self.values) == shape[0] * shape[1]:
             return self.values.reshape(shape)
         column = np.full(shape, _blank(self.values), self.values.dtype)

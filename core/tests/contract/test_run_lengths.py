@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from anydet.contract.run_lengths import rle_problem, runs
-from anydet.geometry.masks import encode
+from anydet.contract.run_lengths import rle_problem
+from anydet.geometry.masks import encode, run_lengths
 from anydet.types import RLE
 
 
@@ -19,7 +19,7 @@ def test_runs_are_those_of_the_mask(mask: Any) -> None:
     edges = np.flatnonzero(np.diff(flat.astype(int), prepend=0))
     expected = np.diff(np.concatenate([[0], edges, [flat.size]]))
     rle = encode(mask)
-    np.testing.assert_array_equal(runs(rle.counts), expected[: len(runs(rle.counts))])
+    np.testing.assert_array_equal(run_lengths(rle), expected[: len(run_lengths(rle))])
     assert rle_problem(rle) == ""
 
 
@@ -30,7 +30,7 @@ def test_long_runs_decode_as_pycocotools_encodes_them(lengths: list[int]) -> Non
     total = sum(lengths)
     coded = coco_mask.frPyObjects({"size": [total, 1], "counts": lengths}, total, 1)
     rle = RLE((total, 1), coded["counts"].decode())
-    np.testing.assert_array_equal(runs(rle.counts), lengths)
+    np.testing.assert_array_equal(run_lengths(rle), lengths)
     assert rle_problem(rle) == ""
 
 

@@ -43,11 +43,13 @@ def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None
     listed = list(images)
     sizes = np.array([p.size_wh for p in listed], np.int64).reshape(-1, 2)
     none = np.zeros(0)
+    # There has to be a table even without images: `concatenate` takes the names of columns from the first.
     empty = ImagePredictions("", (0, 0), np.zeros((0, 4)), none, none.astype(np.int64))
     columns = concatenate([_rows(p, i) for i, p in enumerate(listed)] or [_rows(empty, 0)])
     return replace(
         columns,
         images=tuple(p.image for p in listed),
+        # An unknown size is (0, 0) in results and -1 in columns.
         sizes_wh=np.where(sizes > 0, sizes, -1),
         classes=None if classes is None else tuple(classes),
         about=image_columns(dict(enumerate(listed)), len(listed)),

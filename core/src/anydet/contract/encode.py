@@ -103,6 +103,7 @@ def _refuse(predictions: ImagePredictions, wrong: Any, what: str, column: Any) -
 
 def _detections(predictions: ImagePredictions) -> list[dict[str, Any]]:
     size = predictions.size_wh
+    # Without detections the size may be unknown: (0, 0), by which nothing can be divided.
     boxes = xyxy_to_cxcywh_norm(predictions.boxes_xyxy_px, size).tolist() if len(predictions) else []
     rows: list[dict[str, Any]] = [
         {"class_id": class_id, "score": score, "bbox": {"cx": box[0], "cy": box[1], "w": box[2], "h": box[3]}}
@@ -142,6 +143,7 @@ def _without_padding(row: FloatArray) -> list[float] | None:
 def _keypoints(p: ImagePredictions) -> list[list[dict[str, Any]] | None]:
     assert p.keypoints is not None
     width, height = p.size_wh
+    # A size of 0 is unknown and comes without detections only, so that nothing is divided by the 1.
     points = (p.keypoints / np.array([width or 1, height or 1, 1.0])).tolist()
     visible = p.keypoint_visibility
     shown = np.full(p.keypoints.shape[:2], -1) if visible is None else visible

@@ -47,6 +47,7 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
     except RecursionError:
         return None, [((), "nested too deeply to be read")]
     try:
+        # What Python's reader still takes may be nested too deeply for our own recursion.
         return value, list(unspeakable(value))
     except RecursionError:
         return None, [((), "nested too deeply to be read")]
@@ -54,6 +55,7 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
 
 def violations(value: Any, definition: str | None) -> list[Finding]:
     """The schema's findings about a value of one definition (a name in ``$defs``), or of a whole document."""
+    # Sorted as text, because paths mix keys and positions, which cannot be compared.
     found = sorted(
         validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
     )
@@ -65,6 +67,7 @@ def findings(text: bytes, definition: str) -> tuple[Any, list[Finding]]:
     value, unreadable = parse(text)
     if value is None and unreadable:
         return None, unreadable
+    # What JSON cannot hold may break a rule of the schema, too: one finding a place is enough.
     places = {tuple(path) for path, _ in unreadable}
     return value, [*unreadable, *(f for f in violations(value, definition) if tuple(f[0]) not in places)]
 

@@ -30,6 +30,7 @@ def check_output(output: Path) -> str:
     if suffix == ".parquet":
         from anydet.contract.parquet_layout import import_pyarrow
 
+        # Imported now, so that a missing pyarrow ends a run before it starts and not when it writes.
         import_pyarrow()
     return suffix
 

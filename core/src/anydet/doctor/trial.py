@@ -101,6 +101,7 @@ def try_it(module: str, attribute: str, probe: str) -> None:
         results.append(PROBES[probe](found) if probe else None)
 
     failure = failure_of(act)
+    # On a line of its own, whatever the import has printed before.
     print("\n" + json.dumps([failure, results[0] if results else None]), flush=True)  # noqa: T201
     os._exit(0)  # libraries that crash at exit are no finding
 

@@ -71,6 +71,7 @@ def align(
     table = np.array(ground_truth.sizes_wh)
     table[place[inside]] = sizes[inside]
     sizes[~inside] = 1  # these rows are dropped, so that any size will do
+    # Without what is predicted for whole images: that is laid over the table's images by `_about`.
     columns = replace(predictions, details={}).columns(box_format, sizes_wh=sizes)
     if not inside.all():
         columns = columns.take(inside[columns.image_index])

@@ -88,6 +88,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         if not len(ground_truth):
             return "the images have no annotations"
         try:
+            # What `add` would raise for these columns is the reason.
             compatibility.select_columns(detections, ground_truth, self.settings, self.params)
         except EvaluationError as error:
             return error.problem
@@ -109,6 +110,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
 
     def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> CocoPartial:
         """What came of the detections; raises ``EvaluationError`` where columns lack what is measured."""
+        # Counted before classes are joined and columns dropped: the protocol is about what was given.
         counts = Counts.of(detections, ground_truth)
         compared = compatibility.select_columns(detections, ground_truth, self.settings, self.params)
         matches = None if self.dry else self.engine.match(*compared, self.params)

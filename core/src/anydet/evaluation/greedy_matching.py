@@ -78,6 +78,7 @@ def overlaps(
     chunks, start = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))], 0
     while start < len(rows):
         before = ends[start - 1] if start else 0
+        # At least one detection, even if it alone has more pairs than fit.
         stop = max(start + 1, int(np.searchsorted(ends, before + _CELLS, side="right")))
         owners = np.repeat(np.arange(start, stop), counts[start:stop])
         place = np.arange(before, ends[stop - 1]) - (ends - counts - first)[owners]

@@ -67,6 +67,7 @@ class Matches:
         hit = (self.hits[:, bit // _WORD] & mask).astype(np.bool_)
         ignored = (self.ignored[:, bit // _WORD] & mask).astype(np.bool_)
         true[self.matched] = hit
+        # Where a detection matched, its annotation decides whether it counts, else its own area.
         out[self.matched] = np.where(hit | ignored, ignored, out[self.matched])
         return true, ~true & ~out
 
@@ -84,6 +85,7 @@ def pack_bits(flags: BoolArray) -> NDArray[np.uint64]:
     words = -(-len(flags) // _WORD)
     padded = np.zeros((flags.shape[1], words * _WORD), np.bool_)
     padded[:, : len(flags)] = flags.T
+    # Read as little-endian on every machine, so that bit b of a word is flag b.
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 

@@ -54,7 +54,7 @@ class PosePartial(PartialResult):
 class PoseEvaluator(MergeableEvaluator[PosePartial]):
     """Rotation, translation, depth, ADD, ADD-S, 5 degrees 5 cm and projection of matches; BOP's recalls.
 
-    A detection is matched by its box (COCO's greedy order at one IoU). Shares ("ADD_0.1d", "5deg_5cm", ...)
+    A detection is matched by its box (COCO's greedy order at one IoU). Fractions ("ADD_0.1d", "5deg_5cm")
     and areas under curves are of all true poses, one that is not matched counting as wrong; means and medians
     are of the matches. Rotation, translation and projection are measured to the nearest pose in which the
     object looks the same. What needs a model is of the objects that have one.

@@ -79,6 +79,7 @@ class _Run(COCOeval):  # type: ignore[misc]
         if self.settings.iou_type != "boundary" or len(whole) == 0:
             return whole
         truth, found = self._gts[imgId, catId], self._dts[imgId, catId]
+        # Sorted and cut as `COCOeval.computeIoU` does, to whose rows these must belong.
         best = np.argsort([-row["score"] for row in found], kind="mergesort")[: self.params.maxDets[-1]]
         edges = [_edge(rows, self.settings) for rows in ([found[i] for i in best], truth)]
         return np.minimum(whole, coco_mask.iou(*edges, [int(row["iscrowd"]) for row in truth]))
@@ -185,6 +186,7 @@ def _matches(
     shape = len(ground_truth.classes), len(params.area_ranges_px), len(ground_truth.images)
     table = np.array([*run.evalImgs, None], np.object_)[:-1].reshape(shape)
     by_range = [[one for one in table[:, a].flat if one is not None] for a in range(shape[1])]
+    # Ids count from 1 (`_rows`); every range lists the same detections, so that the first will do.
     rows = _joined(by_range[0], lambda one: np.array(one["dtIds"], np.int64) - 1, np.int64)
     ranks = _joined(by_range[0], lambda one: np.arange(len(one["dtIds"])), np.int64)
     hits = [_joined(ones, _hits, np.bool_) for ones in by_range]
@@ -200,6 +202,7 @@ def _matches(
         for flags in (hits, silent)
     )
     out = (outside[None, :] >> np.arange(shape[1], dtype=np.uint16)[:, None] & 1).astype(np.bool_)
+    # COCOeval also flags unmatched detections outside an area range, which `outside` already holds.
     ignored &= ~hit & ~np.repeat(out, len(params.iou_thresholds), axis=0)
     matched = np.flatnonzero(hit.any(axis=0) | ignored.any(axis=0))
     labels = ground_truth.labels

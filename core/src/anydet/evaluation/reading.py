@@ -107,6 +107,7 @@ def read_parts(
         raw = load(paths[0], scanner, opened.ground_truth)
         yield _join(opened, truth, raw, box_format, max_images)[0]
         return
+    # Which file mentions an image, so that an image in two files is an error that names both.
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
         raw = load(path, scanner, opened.ground_truth)
@@ -121,6 +122,7 @@ def read_parts(
             inputs.detections, inputs.ground_truth, np.flatnonzero(aligned.mentioned)
         )
         yield replace(inputs, detections=found, ground_truth=labeled)
+    # Which images no file mentions is known when all are read; they count, without detections.
     last, aligned = inputs, replace(aligned, missing=named(truth.images, owner < 0))
     found, labeled = take_images(
         last.detections.take(np.zeros(0, np.int64)), last.ground_truth, np.flatnonzero(owner < 0)
@@ -170,6 +172,7 @@ def _join(
     *,
     shard: bool = False,
 ) -> tuple[Inputs, Aligned]:
+    # The format of COCO results is fixed; a warning names one that was given and is not used.
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
@@ -192,6 +195,7 @@ def _join(
 def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[str]:
     conventions = (raw.meta or {}).get("conventions", {})
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    # The median, because single boxes may be far outside their image and still be fractions.
     if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
         yield (
             f"{raw.path}: boxes are read as fractions of the image (cxcywh_norm), but most of them look like "

@@ -103,6 +103,7 @@ def nms_by_class(
     boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float
 ) -> IntArray:
     """``nms`` within each class alone; positions best score first, of equal scores the earlier first."""
+    # By class and best first within it, so that each class is one stretch of the columns.
     order = np.lexsort((-scores, class_ids))
     columns = _sides_and_area(boxes[order])
     starts = np.flatnonzero(np.diff(class_ids[order])) + 1
@@ -111,6 +112,7 @@ def nms_by_class(
     for start, end in pairwise(bounds):
         rows = order[start:end]
         kept.append(rows if end == start + 1 else rows[_greedy(columns[:, start:end], iou_threshold)])
+    # In order of rows, so that the stable sort below puts the earlier of equal scores first.
     rows = np.sort(np.concatenate(kept))
     ordered: IntArray = rows[np.argsort(-scores[rows], kind="stable")]
     return ordered
@@ -167,6 +169,7 @@ def _overlap(left: FloatArray, right: FloatArray, iou_threshold: float) -> BoolA
     width = np.minimum(x2, right[2]) - np.maximum(x1, right[0])
     height = np.minimum(y2, right[3]) - np.maximum(y1, right[1])
     inter = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    # Two empty boxes give 0 / 0: NaN, which is not above any threshold.
     with np.errstate(invalid="ignore", divide="ignore"):
         above: BoolArray = inter / (area + right[4] - inter) > iou_threshold
     return above

@@ -13,6 +13,7 @@ from anydet.types import RLE, BoolArray, FloatArray, IntArray, Polygons, Segment
 
 def encode(mask: BoolArray) -> RLE:
     """(H, W) boolean mask to RLE."""
+    # Runs go down the columns, and pycocotools takes arrays in that (Fortran) order only.
     return _from_coco(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
@@ -85,9 +86,11 @@ def class_map(semantic: Mapping[int, RLE], size_hw: tuple[int, int]) -> IntArray
         size_hw: (height, width) of all of them.
     """
     height, width = size_hw
+    # Classes are added where runs begin and taken back where they end, so that one sum paints all masks.
     steps = np.zeros((2, height * width + 1), np.int64)
     for class_id, mask in semantic.items():
         ends = np.cumsum(run_lengths(mask))
+        # With an odd number of runs the last one is outside the mask, and nothing starts at its end.
         starts, ends = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
         for step, amount in zip(steps, (class_id + 1, 1), strict=True):
             np.add.at(step, starts, amount)
@@ -111,19 +114,31 @@ def is_whole(rle: RLE) -> bool:
     return bool((runs >= 0).all() and runs.sum() == rle.size_hw[0] * rle.size_hw[1])
 
 
-def run_lengths(rle: RLE) -> IntArray:
-    """(R,) pixels outside, inside, outside, ... down the columns; raises ``ValueError`` for what is no code.
+def run_lengths(rle: RLE, most_bits: int = 35) -> IntArray:
+    """(R,) pixels outside, inside, outside, ... down the columns.
 
     Source of the code: ``rleFrString`` of pycocotools' ``maskApi.c``. Each run is a little-endian number of
-    5-bit digits, with sign, and from the fourth on the difference to the run two before.
+    5-bit digits, sixth bit "more follows", top bit of the last digit the sign; from the fourth on, runs are
+    differences to the run two before.
+
+    Args:
+        rle: its size is not looked at.
+        most_bits: bits that a number may have, 60 at most; pycocotools holds runs in 32.
+
+    Raises:
+        ValueError: the counts end inside a number, hold a character that is no digit, or a longer number.
     """
+    # UTF-8, in which every character beyond ASCII has bytes that are no digits.
     digits = np.frombuffer(rle.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((digits & 0x20) == 0)
-    if not len(ends) or ends[-1] != len(digits) - 1 or digits.min() < 0 or digits.max() > 63:
-        raise ValueError("not a run-length code")
+    if not len(ends) or ends[-1] != len(digits) - 1:
+        raise ValueError("not a run-length code: it ends inside a number")
+    if digits.min() < 0 or digits.max() > 63:
+        raise ValueError("not a run-length code: it holds other characters than '0' to 'o'")
     lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > 7:  # above 32 bits
-        raise ValueError("a run that is too long")
+    # Beyond 64 bits the shifts below would overflow without a word.
+    if lengths.max() * 5 > most_bits:
+        raise ValueError(f"a run that is too long: its number has more than {most_bits} bits")
     starts = ends - lengths + 1
     places = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
     runs: IntArray = np.add.reduceat((digits & 0x1F) << places, starts)

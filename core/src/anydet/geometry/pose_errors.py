@@ -80,6 +80,7 @@ def project(points_m: FloatArray, camera: Intrinsics) -> FloatArray:
 def rotation_error_deg(estimated: FloatArray, true: FloatArray) -> FloatArray:
     """(N,) angle between (N, 3, 3) or (N, 4, 4) rotations, 0 to 180, exact at both ends."""
     between = np.swapaxes(true[:, :3, :3], 1, 2) @ estimated[:, :3, :3]
+    # With sine and cosine, as the arc cosine of the trace alone loses digits near 0 and 180 degrees.
     sine = np.linalg.norm(_twist(between), axis=1)
     angle: FloatArray = np.degrees(np.arctan2(sine, np.trace(between, axis1=1, axis2=2) - 1.0))
     return angle

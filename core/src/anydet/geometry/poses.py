@@ -24,6 +24,7 @@ def resolve(poses: Poses, boxes_xyxy_px: FloatArray, camera: Intrinsics) -> tupl
         keep = np.logical_or(whole, ~np.isfinite(other).all(axis=(1, 2)))
         rotations = np.where(keep[:, None, None], rotations, other)
     if poses.log_z is not None:
+        # A row without an offset has NaN, which must not make its whole translation unknown.
         offsets = None if poses.offsets_px is None else np.nan_to_num(poses.offsets_px)
         delta = None if poses.k_delta is None else np.nan_to_num(poses.k_delta)
         centers = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2

@@ -59,6 +59,7 @@ def find_points(group: str, path: Sequence[str] | None = None) -> list[Installed
     records: dict[str, Path] = {}
     for folder in folders:
         for record in _records(folder):
+            # The first package of a name on the path wins, as it does when it is imported.
             records.setdefault(_normalized(_identity(record)[0]), record)
     return [point for record in records.values() for point in _points(record, group)]
 

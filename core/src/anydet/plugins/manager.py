@@ -101,6 +101,7 @@ class Plugins:
         if trace:
             self.manager.trace.root.setwriter(_write_to_stderr)
             self.manager.enable_tracing()
+        # Core's own come first, so that no plugin can take one of their names.
         self._register(builtin, hookspecs.PROJECT)
 
     @classmethod
@@ -113,6 +114,7 @@ class Plugins:
     @cached_property
     def status(self) -> tuple[PluginStatus, ...]:
         """Load everything once and report how it went, a row per plugin."""
+        # Sorted, so that which of two plugins of one name is refused does not depend on their folders.
         rows = [self._load(point) for point in sorted(self._points, key=lambda p: (p.name, p.value))]
         absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
         return (*rows, *map(self._report_absent, absent))
@@ -226,6 +228,7 @@ class Plugins:
         if self._only is not None and point.name not in self._only:
             return row("skipped", reason="not in ANYDET_PLUGINS")
         try:
+            # What an import prints must not end up in the data that a command writes to stdout.
             with redirect_stdout(sys.stderr):
                 return row("ok", provides=self._register(point.load(), point.name))
         except KeyboardInterrupt:
@@ -253,6 +256,7 @@ class Plugins:
         except BaseException:
             self.manager.unregister(name=name)
             raise
+        # Only when all of it is checked: a plugin that fails halfway leaves nothing registered.
         for kind, spec in found:
             self._specs[kind][spec.name] = spec
             self._owners[kind, spec.name] = name
@@ -264,6 +268,7 @@ class Plugins:
         if not callers:
             raise PluginError("it implements no hook; mark them with @anydet.plugins.hookimpl")
         try:
+            # pluggy accepts a function under an unknown name and never calls it, unless it is checked.
             self.manager.check_pending()
         except pluggy.PluginValidationError as exc:
             unknown = next(caller.name for caller in callers if not caller.has_spec())
@@ -276,6 +281,7 @@ class Plugins:
         others = [p for p in self.manager.get_plugins() if p is not module]
         for kind, spec_type in KINDS.items():
             specs: list[Spec] = []
+            # Of this plugin alone, so that an error is its own and takes no other plugin down.
             self.manager.subset_hook_caller(f"register_{kind}", others)(register=specs.append)
             for spec in specs:
                 self._check(kind, spec_type, spec, [s for k, s in found if k == kind])

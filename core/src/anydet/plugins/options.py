@@ -82,6 +82,7 @@ def typed(value: Any, validator: Validator) -> Any:
         value: as typed, or already of some type.
         validator: of the schema of this one value.
     """
+    # Text that the schema takes as text stays text, even where it looks like a number.
     if not isinstance(value, str) or validator.is_valid(value):
         return value
     for read in (json.loads, yaml.safe_load):  # YAML alone would read 1e-3 as text

@@ -102,6 +102,7 @@ def export_predictions(
             wall_s=time.perf_counter() - start,
         )
         write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
+        # Only now: until the output is complete, the spool is all that there is of the run.
         spool.remove()
     wall = time.perf_counter() - start
     return ExportSummary(output, total, spool.detections, resumed, tuple(spool.skipped), wall)

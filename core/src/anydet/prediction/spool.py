@@ -77,6 +77,7 @@ class Spool:
         log_path = output.with_name(output.name + ".partial.log")
         output.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
+            # The log first: entries count as an unfinished run, and those need a log to be resumed.
             log_path.write_text(json.dumps(identity) + "\n", "utf-8")
             return cls(path, log_path, path.open("xb"), log_path.open("ab"))
         if not resume:
@@ -149,6 +150,7 @@ def _require_same_run(log_path: Path, identity: Mapping[str, Any]) -> None:
             before = json.loads(log.readline())
     except (OSError, ValueError) as exc:
         raise OptionError(f"{log_path} does not say which run it belongs to: {exc}", fix=fix) from exc
+    # Through JSON as the log was, which makes lists of tuples.
     now = json.loads(json.dumps(identity))
     changed = [f"{k}: {before.get(k)!r} then, {v!r} now" for k, v in now.items() if before.get(k) != v]
     if changed:

@@ -76,6 +76,7 @@ def draw_intervals(axes: Axes, analyzed: AnalyzedResult) -> None:
     if analyzed.intervals is None:
         return
     known = [(k, v) for k, v in analyzed.intervals.overall.items() if v.low is not None]
+    # The axis counts from below: reversed, so that the first number is on top.
     for place, (name, one) in enumerate(reversed(known)):
         if one.value is None or one.low is None or one.high is None:
             continue
@@ -108,6 +109,7 @@ def draw_costs(axes: Axes, table: Table) -> None:
 def draw_confusions(axes: Axes, table: Table) -> None:
     """Confusion matrix normalized by true class; names only where there is room."""
     matrix = np.array([row[1:] for row in table.rows], np.float64)
+    # A class without a true object has a row of zeros, not a division by zero.
     fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     names = [str(row[0]) for row in table.rows]

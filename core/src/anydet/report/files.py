@@ -28,6 +28,7 @@ def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | No
         OptionError: a picture would overwrite one of ``sources``.
     """
     names = [str(PurePosixPath(key).with_suffix(".png")) for key in keys]
+    # In lower case, as some file systems take names that differ in case for the same.
     if len({name.lower() for name in names}) < len(names):
         names = [f"{key}.png" for key in keys]
     paths = [contained(folder, name) for name in names]

@@ -46,6 +46,7 @@ class Mark:
         return replace(
             self,
             box_xyxy_px=self.box_xyxy_px * np.concatenate([scale_xy, scale_xy]),
+            # Masks are blended before an image is resized, by `draw_scaled`.
             mask=None,
             keypoints=None if self.keypoints is None else self.keypoints * np.array([*scale_xy, 1.0]),
             axes_px=None if self.axes_px is None else self.axes_px * scale_xy,

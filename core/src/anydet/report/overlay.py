@@ -88,6 +88,7 @@ def draw_scaled(
         ContractError: where a mask is not of the image's size.
     """
     scale = np.array(size_wh, np.float64) / (image.shape[1], image.shape[0])
+    # Masks before resizing, as run-length codes have the image's own size.
     picture = _blend_masks(image, marks, regions)
     if (scale != 1).any():
         picture = np.array(Image.fromarray(picture).resize(size_wh, Image.Resampling.BILINEAR))
@@ -107,8 +108,10 @@ def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regio
         if corners is not None:
             _draw_box(pen, mark, corners, _thin(corners, line_px))
     for mark, corners in shown:
+        # After all boxes, so that no box covers the keypoints of another object.
         _draw_keypoints(pen, mark, round(1.5 * (_thin(corners, line_px) if corners else line_px)))
         _draw_axes(pen, mark, line_px, font_of(font_px))
+    # Reversed, as marks on top come last and tags that choose first come first.
     tags = [Tag(mark.text, mark.name, mark.color, c) for mark, c in reversed(shown) if mark.text and c]
     boxes = [corners for mark, corners in shown if corners and not mark.dashed]
     placed, left_over = place_tags(tags, boxes, (width, height), font_px, _text_px)
@@ -175,6 +178,7 @@ def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: i
         strokes = [(a, y, b, y) for a, b in across for y in (top, bottom)]
         strokes += [(x, a, x, b) for a, b in down for x in (left, right)]
     edge_px = 1 if line_px == 1 else line_px + 2  # a thin line gets its dark edge outside only
+    # All dark edges first: they are wider than the colored lines, which they would cut into.
     for x1, y1, x2, y2 in strokes:
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=DARK, width=edge_px)
     for stroke in strokes:

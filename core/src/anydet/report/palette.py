@@ -31,4 +31,5 @@ def color_of(class_id: int) -> Color:
 
 def ink_on(color: Color) -> Color:
     """Black or white, whichever is easier to read on a color."""
+    # Weights of the luma of ITU-R BT.601.
     return DARK if np.dot(color, (0.299, 0.587, 0.114)) > 110 else LIGHT

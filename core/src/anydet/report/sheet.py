@@ -76,6 +76,7 @@ def _strips(panel: Panel) -> tuple[ByteImage, ByteImage, ByteImage]:
     above = caption_strip(panel.caption, width, font_px) if panel.caption else _white(0, width)
     named = (("regions:", panel.drawing.regions), ("without tag:", panel.drawing.untagged))
     below = [legend_strip(title, lines, width, round(0.8 * font_px)) for title, lines in named if lines]
+    # Starts with an empty strip, because there may be no legend to concatenate.
     return above, picture, np.concatenate([_white(0, width), *below])
 
 

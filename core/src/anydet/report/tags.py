@@ -119,6 +119,7 @@ def _place(
     places = np.array([_keep_inside(x, y, tag_wh, size_wh) for x, y in _corners_around(box, tag_wh)])
     own = (shown == np.array(box)).all(axis=1)
     hidden = _overlaps(places, shown) / np.maximum(_areas(shown), 1)
+    # Both limits as one number: up to 1 a place is allowed.
     worst = np.maximum(
         hidden[:, ~own].max(axis=1, initial=0) / HIDDEN_FRACTION,
         _overlaps(places, np.array([box], np.float64))[:, 0]

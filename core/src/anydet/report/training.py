@@ -24,7 +24,7 @@ SUFFIXES = (".png", ".svg")
 _FILES = ("train_metrics.jsonl", "val_metrics.jsonl")
 _COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 1, 0)]
 _SPAN = 1 / 40
-"""Share of a run that smoothing looks back."""
+"""Fraction of a run that smoothing looks back."""
 _MOST_METRICS = 5
 """Metrics of one run that a panel has room for."""
 

@@ -174,6 +174,7 @@ def open_scenes(
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         named = named or inputs.ground_truth.state_names
         scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
+        # Images that the file does not mention are not shown.
         order = np.unique(places)
         order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
         rows = order

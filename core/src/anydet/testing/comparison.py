@@ -45,6 +45,7 @@ def first_difference(
         for name in ("image", "size_wh", "classification", "semantic_mask"):
             if getattr(a, name) != getattr(b, name):
                 return f"{a.image}: {name} {getattr(a, name)} against {getattr(b, name)}"
+        # Both ways, as one way alone misses detections that only the other result has.
         difference = _difference(a, b, tolerance, floor) or _difference(b, a, tolerance, floor)
         if difference:
             return f"{a.image}: {difference}"
@@ -63,6 +64,7 @@ def _difference(a: ImagePredictions, b: ImagePredictions, tolerance: Tolerance, 
             f"score {a.scores[row]:.6g} box {np.round(a.boxes_xyxy_px[row], 4).tolist()}"
         )
     paired = b.take(partner)
+    # Boxes, scores and class ids come first and are equal by now: partners were found by them.
     for name in ImagePredictions.ROWS[3:]:
         if not _same(getattr(a, name), getattr(paired, name), tolerance.box_px):
             return f"{name} differ"

@@ -31,6 +31,7 @@ def in_memory(pictures: Sequence[ByteImage]) -> list[Record]:
     """A record a picture, with keys of ``KEYS`` (numbered where there are more) and no file."""
     keys = [*KEYS, *(f"more/{i:04}.png" for i in range(len(KEYS), len(pictures)))]
     return [
+        # A copy: an adapter that writes into its pixels must not spoil the pictures of later checks.
         Record(key, ImageArray(picture.copy()), extra={"note": key})
         for key, picture in zip(keys, pictures, strict=False)
     ]

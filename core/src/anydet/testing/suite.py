@@ -55,6 +55,7 @@ class AdapterConformance:
     def test_adapter_conforms(self, check: str, subject: Subject, request: pytest.FixtureRequest) -> None:
         """One check."""
         if check in self.known_failures:
+            # A marker at run time, as the subclass lists the failures and this method is decorated here.
             request.applymarker(pytest.mark.xfail(reason=self.known_failures[check], strict=True))
         try:
             CHECKS[check](subject)

@@ -82,6 +82,7 @@ def _poses(count: int, fields: Mapping[str, Sparse], *, rows_stacked: bool) -> P
         if field
     }
     if rows_stacked and "rot6d" in columns:
+        # Rows without a rotation are NaN here, which is no reason for a warning.
         with np.errstate(invalid="ignore", divide="ignore"):
             columns["rot6d"] = rot6d_rows_to_columns(columns["rot6d"])
     return Poses(**columns) if columns else None

@@ -89,6 +89,7 @@ def _joined(
     """The results by image, under the data set's keys and class ids."""
     at = _positions(path, "image_id", found.image_ids, image_keys)
     classes = _positions(path, "category_id", found.category_ids, class_ids)
+    # Results in the data set's order stay as they are: taking rows copies every column.
     order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
     if order is not None:
         found, at, classes = found.take(order), at[order], classes[order]
@@ -185,6 +186,7 @@ def _scan(path: Path, scanner: Scanner | None) -> _Columns | None:
     boxes, areas = found.boxes, found.boxes[:, 2] * found.boxes[:, 3]
     if found.masks is not None:
         facts = scanner.masks(found.masks)
+        # The slow path names the broken mask.
         if not facts.whole.all():
             return None
         lacking = np.isnan(boxes[:, 0]) & ~found.masks.missing
@@ -244,6 +246,7 @@ def _boxes(
         elif mask is not None:
             boxes[i] = bounds_xywh(mask)
         elif keypoints is not None and result.keypoints is not UNSET:
+            # Marks the row for `_around`, which fills all of them at once.
             boxes[i] = np.nan
         else:
             raise ContractError(

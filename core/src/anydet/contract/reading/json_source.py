@@ -41,6 +41,7 @@ def open_document(path: Path, file: IO[bytes]) -> Source:
     try:
         members = split(text)
     except UNREADABLE as exc:
+        # Objects one after another are JSON Lines under another suffix.
         if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
             return open_lines(path, file)
         value, problems = parse(text)
@@ -82,6 +83,7 @@ def _wrapped(path: Path, members: Mapping[str, bytes | Raw], text: bytes) -> Sou
     entries: Any = []
     for key, raw in members.items():
         if key == "predictions" and _START.match(raw):
+            # Entries are judged one by one later; an empty list stands for them where the rest is judged.
             entries, around[key] = split(raw), []
         elif key != "meta":
             around[key] = parse(bytes(raw))[0]
@@ -112,6 +114,7 @@ def _places(
 
 def _twice(path: Path, data: bytes, members: Mapping[str, bytes | Raw]) -> list[str]:
     """Images that a map has twice: the decoder keeps the last of them and forgets the others."""
+    # Reading all keys once more is slow, so that it is left to files in which a value was lost.
     if not _has_gaps(data, members):
         return []
     keys = Counter(key for key, _ in json.loads(data, object_pairs_hook=list))
@@ -135,6 +138,7 @@ def _has_gaps(data: bytes, members: Mapping[str, bytes | Raw]) -> bool:
 def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
     """Where in ``data`` a raw value starts and stops."""
     view = np.frombuffer(raw, np.uint8)
+    # A Raw of msgspec is a view of the text it was decoded from: its address gives its place in it.
     start = int(view.ctypes.data - np.frombuffer(data, np.uint8).ctypes.data)
     return start, start + len(view)
 

@@ -24,6 +24,7 @@ def open_source(path: Path | str) -> Source:
         with ExitStack() as opened:
             source = _take_apart(path, opened.enter_context(path.open("rb")))
             if source.file is not None:
+                # Entries of this shape are read while they are taken: the source closes the file.
                 opened.pop_all()
             return source
     except OSError as exc:

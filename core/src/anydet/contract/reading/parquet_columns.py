@@ -104,6 +104,7 @@ def _index(values: NDArray[Any]) -> bool:
 def _images(column: Any) -> tuple[tuple[str, ...], IntArray]:
     """Keys in the order of the file, and the first row of each."""
     _need(column.null_count == 0)
+    # Each chunk of a column has a dictionary of its own, by which equal codes mean different keys.
     whole = column.unify_dictionaries().combine_chunks()
     if not len(whole):
         return (), np.zeros(0, np.int64)

@@ -149,6 +149,7 @@ def resample(evaluator: CocoEvaluator, weights: NDArray[np.int32]) -> Resamples:
             )
             by_class[:, c, k] = _mean(np.where(values[:, which] < 0, np.nan, values[:, which]))
 
+    # The largest class first, so that no thread starts on it when the others are done.
     largest_first = sorted(range(len(rows)), key=lambda c: -_size(rows[c]))
     with ThreadPoolExecutor(max(1, engine.threads if compiled else os.cpu_count() or 1)) as pool:
         list(pool.map(run, largest_first))
@@ -205,7 +206,7 @@ def rests_on_enough(row: Mapping[str, Any]) -> bool:
 
 
 def spread(values: FloatArray, level: float) -> tuple[float, float, float] | None:
-    """Interval around the mean with a fraction ``level`` of the known values (low, high), and their deviation."""
+    """Interval around the mean with a fraction ``level`` of the values (low, high), and their deviation."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None
@@ -218,6 +219,7 @@ def _interval(value: float | None, values: FloatArray, level: float | None) -> I
     found = None if level is None else spread(values, level)
     if value is None or found is None:
         return Interval(value, None, None, None)
+    # Centered on the number measured, and cut to what the numbers can be: 0 to 1.
     return Interval(value, max(value + found[0], 0.0), min(value + found[1], 1.0), found[2])
 
 

@@ -92,6 +92,7 @@ class TideEvaluator(PooledEvaluator):
         labels = ground_truth.labels
         same = found.class_ids[pairs.detections] == labels.class_ids[pairs.annotations]
         crowd = labels.iscrowd[pairs.annotations]
+        # Without crowds: a detection inside one is excused below, it never is a true positive.
         matched, used = _match(
             _kept(pairs, same & ~crowd & (pairs.iou >= self.foreground)), len(found), len(labels)
         )
@@ -101,9 +102,11 @@ class TideEvaluator(PooledEvaluator):
         counted = np.ones(len(found), np.bool_)
         counted[inside] = False
         target[matched] = -1
+        # An annotation that is found already cannot be won by correcting another detection.
         target[target >= 0] = np.where(used[target[target >= 0]], -1, target[target >= 0])
         usable = np.zeros(len(labels), np.bool_)
         usable[target[target >= 0]] = True
+        # Of several errors that would be right on one annotation, only the best detection becomes right.
         fixed, first = np.full(len(found), -1, np.int64), _first_of_each(target)
         fixed[first] = labels.class_ids[target[first]]
         wanted = ~labels.iscrowd

@@ -23,6 +23,7 @@ def prediction_is_repeatable(subject: Subject) -> None:
     """The same records give the same results: again, and from a new adapter of the same settings."""
     with subject.adapter() as adapter:
         first = list(adapter.predict(subject.records()))
+        # Empty results would be equal whatever the adapter does.
         require_findings(first)
         again = list(adapter.predict(subject.records()))
     for results, who in ((again, "the same adapter"), (subject.predict(subject.records()), "a new adapter")):
@@ -73,6 +74,7 @@ def nothing_is_printed(subject: Subject) -> None:
 
 def global_randomness_is_left_alone(subject: Subject) -> None:
     """The states of ``random`` and ``numpy.random`` are the same afterwards."""
+    # Pickled, because numpy's state holds an array, which does not compare to one truth value.
     before = pickle.dumps((random.getstate(), np.random.get_state()))
     subject.predict(subject.records())
     after = pickle.dumps((random.getstate(), np.random.get_state()))
@@ -121,6 +123,7 @@ def _captured_stdout() -> Iterator[list[str]]:
     text = io.StringIO()
     sys.stdout.flush()
     with tempfile.TemporaryFile() as file:
+        # The descriptor itself is redirected, because C libraries do not write through sys.stdout.
         real = os.dup(1)
         os.dup2(file.fileno(), 1)
         try:

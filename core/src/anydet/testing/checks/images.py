@@ -51,6 +51,7 @@ def a_corrupt_image_is_an_error(subject: Subject) -> None:
     good = subject.records()[0]
     with subject.adapter() as adapter:
         before = list(adapter.predict([good]))
+        # With a stated size, so that decoding is the first thing that can fail.
         error = _error_of(adapter, [good, replace(on_disk(path), stated_wh=(64, 48))])
         after = list(adapter.predict([good]))
     got = "a result" if error is None else repr(error)
