@@ -48,12 +48,12 @@ class StateEvaluator(MergeableEvaluator[StatePartial]):
 
     A detection is matched by its part alone (COCO's greedy order at one IoU); it then has the right state or
     not. For AP a part in a state is a class of its own, so that a wrong state is a miss and a false alarm.
-    Annotations whose state nobody knows are left out, with the detections that match them.
+    Annotations of unknown state are left out, with the detections that match them.
 
     Attributes:
         classes: the parts.
         states: names of the states 0, 1, ...
-        engine: who matches for AP.
+        engine: matches detections for AP.
         iou_threshold: lowest IoU of a match that states are compared on.
         score_threshold: detections below are not matched; AP takes all.
     """
@@ -101,6 +101,7 @@ class StateEvaluator(MergeableEvaluator[StatePartial]):
         _check(true, len(self.states), "annotations", ground_truth)
         pairs = pair(detections, ground_truth, iou_threshold=self.iou_threshold)
         certain = np.ones(len(detections), np.bool_)
+        # What matches an annotation of unknown state is neither right nor wrong and counts nowhere.
         certain[pairs.hits] = true[pairs.annotations[pairs.hits]] >= 0
         hits = pairs.hits[certain[pairs.hits] & (detections.scores[pairs.hits] >= self.score_threshold)]
         by_state = self._by_state(detections.take(certain & (found >= 0)), ground_truth)
@@ -156,6 +157,7 @@ class StateEvaluator(MergeableEvaluator[StatePartial]):
         """``counts`` and ``labeled`` of ``StatePartial``, from matched annotations and the states found."""
         classes, true, states = ground_truth.labels.class_ids, _true_states(ground_truth), len(self.states)
         column = np.where(found < 0, states, found)
+        # One number for each cell of the three axes, so that a single bincount counts all of them.
         flat = (classes[matched] * states + true[matched]) * (states + 1) + column
         shape = len(self.classes), states, states + 1
         counts = np.bincount(flat, minlength=math.prod(shape)).reshape(shape)

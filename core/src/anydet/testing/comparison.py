@@ -76,6 +76,7 @@ def _partners(a: ImagePredictions, b: ImagePredictions, tolerance: Tolerance) ->
     partner = np.full(len(a), -1, np.int64)
     free = np.ones(len(b), np.bool_)
     for row in range(len(a)):
+        # Each row once, so that a doubled detection is a difference.
         near = free & (b.class_ids == a.class_ids[row])
         near &= np.abs(b.scores - a.scores[row]) <= tolerance.score
         near &= (np.abs(b.boxes_xyxy_px - a.boxes_xyxy_px[row]) <= tolerance.box_px).all(axis=1)

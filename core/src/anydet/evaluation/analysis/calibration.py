@@ -160,6 +160,7 @@ def bin_scores(scores: FloatArray, values: FloatArray, bins: int) -> Bins:
     order = np.lexsort((values, scores))  # sums must not depend on the order of images
     order = order[values[order] >= 0]
     scores, values = scores[order], values[order]
+    # From the left, as a score on an edge belongs to the bin below; clipped for a score of 0.
     places = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), scores, side="left") - 1, 0, bins - 1)
     counts = np.bincount(places, minlength=bins)
     some = np.maximum(counts, 1)

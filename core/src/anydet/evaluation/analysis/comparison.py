@@ -137,6 +137,7 @@ def compare(
             fix="evaluate both on the same data set and split, with the same flags",
         )
     images = len(a.joint().images)
+    # One set of draws for both, so that what is common to both models cancels out (paired bootstrap).
     weights = draw_images(images, resamples, seed)
     results, drawn = (a.result(), b.result()), (resample(a, weights), resample(b, weights))
     gaps = drawn[1].overall - drawn[0].overall
@@ -177,6 +178,7 @@ def _difference(a: float | None, b: float | None, gaps: FloatArray, level: float
     if ends is None:
         return Difference(a, b, b - a, None, None, None)
     known = gaps[~np.isnan(gaps)]
+    # A little slack, as differences that are equal on paper may differ in their last bits.
     far = np.count_nonzero(np.abs(known - known.mean()) >= abs(b - a) - 1e-12)
     return Difference(a, b, b - a, b - a + ends[0], b - a + ends[1], (int(far) + 1) / (len(known) + 1))
 

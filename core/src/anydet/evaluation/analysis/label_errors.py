@@ -83,6 +83,7 @@ class LabelErrorEvaluator(PooledEvaluator):
         near[pairs.detections[(pairs.iou > self.background) | crowd]] = True
         beside[pairs.detections[same & (pairs.iou > self.background)]] = True
         wanted = ~same & ~crowd & ~found[pairs.annotations] & (pairs.iou >= self.iou_threshold)
+        # By rising IoU, so that the last write below is that of the best annotation.
         order = np.flatnonzero(wanted)[np.argsort(pairs.iou[wanted], kind="stable")]
         target, iou = np.full(count, -1, np.int64), np.zeros(count)
         target[pairs.detections[order]] = pairs.annotations[order]  # the last write to a place stays
@@ -116,6 +117,7 @@ class LabelErrorEvaluator(PooledEvaluator):
 
     def count(self, images: tuple[str, ...], suspects: _Suspects) -> Measured:
         """How many there are of each kind, and the list."""
+        # Of equal scores in the order of images, which does not depend on how these were added.
         order = np.lexsort((suspects.image_index, -suspects.scores))
         rows = [self._row(images, suspects, i) for i in order.tolist()]
         header = (

@@ -117,7 +117,7 @@ def _swap_scale(boxes: FloatArray, sizes_wh: FloatArray) -> FloatArray:
 def turn_causes() -> Iterator[Cause]:
     """Boxes of a mirrored or rotated image, in pixels of that image."""
     mirror = "mirror boxes back after predicting on a mirrored image"
-    turn = "turn images as their EXIF orientation says before predicting, or turn boxes back"
+    turn = "turn images by their EXIF orientation before predicting, or turn boxes back"
     down = "count y downwards from the top of the image"
     yield Cause("turned", "boxes are mirrored left to right", mirror, moved(_flip, True, False))
     yield Cause("turned", "boxes are mirrored top to bottom", down, moved(_flip, False, True))

@@ -75,6 +75,7 @@ def _learn_classes(detections: DetectionColumns, truth: GroundTruthColumns) -> D
     votes = np.zeros((count, count), np.int64)
     np.add.at(votes, (detections.class_ids[rows], truth.labels.class_ids[annotations]), 1)
     mapping = np.full(count, -1, np.int64)
+    # Greedy: the pair with most votes first, each class of either side once.
     for place in np.argsort(-votes, axis=None, kind="stable")[: np.count_nonzero(votes)].tolist():
         ours, true = divmod(place, count)
         if mapping[ours] < 0 and true not in mapping:

@@ -56,7 +56,7 @@ def explain(
     Args:
         detections: over ``ground_truth.images``.
         ground_truth: of the same images and classes.
-        engine: who matches.
+        engine: matches detections.
         box_format: how the file's boxes were read, so that what to do names the right option.
         max_images: tried at most.
     """
@@ -95,7 +95,7 @@ class Trial:
         truth: annotations of those, over the table of all.
         whole: detections of those.
         best: the best few detections of each image, of all images.
-        engine: who matches.
+        engine: matches detections.
     """
 
     detections: DetectionColumns
@@ -127,6 +127,7 @@ class Trial:
             (cause, after - before) for cause in self._promising(causes) if (after := self._undone(cause))
         ]
         gained = [(cause, gain) for cause, gain in gained if _is_much(before, gain, cause)]
+        # What is fitted to the annotations gains more than a mistake with a name does: it must be clearly better.
         gained.sort(key=lambda pair: -round(pair[1] * (0.9 if pair[0].learned else 1.0), 3))
         chosen: dict[str, Explanation] = {}
         for cause, gain in gained:
@@ -168,6 +169,7 @@ class Trial:
         return self.engine.match(found, truth, _SETTINGS.params(len(truth.classes)))
 
     def _undone(self, cause: Cause) -> float | None:
+        # Detections that move may come from any image, not only from those that are tried.
         found = cause.undo(self.detections if cause.across_images else self.whole, self.truth)
         return self.ap(_only(found, self.images) if cause.across_images else found)
 

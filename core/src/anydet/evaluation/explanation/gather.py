@@ -83,6 +83,7 @@ def _joined(
     index = np.concatenate([t.image_index + s for t, s in zip(truth, starts[:-1], strict=True)])
     labels = concatenate([shard.labels for shard in truth])
     ids = [shard.image_ids for shard in truth if shard.image_ids is not None]
+    # The order of the data set, so that explanations do not depend on how images are split into files.
     order = np.argsort(np.concatenate(ids) if len(ids) == len(truth) else np.array(images), kind="stable")
     return take_images(
         replace(concatenate(moved), images=images, sizes_wh=sizes),
