@@ -98,6 +98,7 @@ class UnsupportedError(AnydetError):
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close."""
+    # Here, because it is needed only when something went wrong.
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=1, cutoff=0.6)

@@ -16,12 +16,15 @@ def positions(ids: IntArray, known: IntArray) -> IntArray:
         return np.full(len(ids), -1, np.int64)
     low, high = int(known.min()), int(known.max())
     if high - low < _TABLE:
+        # One more cell than ids: the last one, -1, is what ids outside look up.
         table = np.full(high - low + 2, -1, np.int64)
         table[known - low] = np.arange(len(known))
         inside = (ids >= low) & (ids <= high)
         found: IntArray = table[ids - low] if inside.all() else table[np.where(inside, ids - low, -1)]
         return found
+    # Ids far apart would make a table that is mostly empty and may not fit into memory.
     order = np.argsort(known)
+    # An id above all known ones would be looked up behind the last.
     at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
     return np.where(known[order[at]] == ids, order[at], -1)
 

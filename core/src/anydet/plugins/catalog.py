@@ -38,6 +38,7 @@ def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
     rows = []
     owners = set()
     for name, spec in sorted(plugins.specs("adapters").items()):
+        # Core's own adapters belong to no plugin.
         owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", version("anydet"), "ok")
         owners.add(owner)
         rows.append(
@@ -74,6 +75,7 @@ def option_rows(schema: Mapping[str, Any]) -> list[OptionRow]:
     definitions = schema.get("$defs", {})
     rows = []
     for name, option in schema.get("properties", {}).items():
+        # What stands beside a reference, such as the description, wins over what it refers to.
         resolved = {**definitions.get(option.get("$ref", "").removeprefix("#/$defs/"), {}), **option}
         row = OptionRow(name, accepted(resolved), resolved.get("default"), resolved.get("description", ""))
         rows.append(row)

@@ -74,6 +74,7 @@ def write_plugin(name: str, folder: Path | str | None = None, *, plugins: Plugin
         "anydet_range": _compatible(version(PROJECT)),
     }
     written = []
+    # Written aside and renamed, so that an error leaves no half package.
     with new_folder(folder) as aside:
         for path, text in _fill(words):
             (aside / path).parent.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,7 @@ class Trial:
             (cause, after - before) for cause in self._promising(causes) if (after := self._undone(cause))
         ]
         gained = [(cause, gain) for cause, gain in gained if _is_much(before, gain, cause)]
-        # What is fitted to the annotations gains more than a mistake with a name does: it must be clearly better.
+        # What is fitted to the annotations gains more than a named mistake does: it must be clearly better.
         gained.sort(key=lambda pair: -round(pair[1] * (0.9 if pair[0].learned else 1.0), 3))
         chosen: dict[str, Explanation] = {}
         for cause, gain in gained:
