@@ -132,13 +132,13 @@ def run_lengths(rle: RLE, most_bits: int = 35) -> IntArray:
     digits = np.frombuffer(rle.counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((digits & 0x20) == 0)
     if not len(ends) or ends[-1] != len(digits) - 1:
-        raise ValueError("not a run-length code: it ends inside a number")
+        raise ValueError("it ends inside a number")
     if digits.min() < 0 or digits.max() > 63:
-        raise ValueError("not a run-length code: it holds other characters than '0' to 'o'")
+        raise ValueError("it holds other characters than '0' to 'o'")
     lengths = np.diff(ends, prepend=-1)
     # Beyond 64 bits the shifts below would overflow without a word.
     if lengths.max() * 5 > most_bits:
-        raise ValueError(f"a run that is too long: its number has more than {most_bits} bits")
+        raise ValueError(f"it holds a number of more than {most_bits} bits")
     starts = ends - lengths + 1
     places = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
     runs: IntArray = np.add.reduceat((digits & 0x1F) << places, starts)
