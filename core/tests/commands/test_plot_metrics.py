@@ -30,7 +30,7 @@ def invoke(*arguments):
     return CliRunner().invoke(main, ["plot-metrics", *map(str, arguments)], obj=Plugins(()))
 
 
-def test_the_picture_lies_beside_the_metrics_by_default(run):
+def test_the_picture_is_beside_the_metrics_by_default(run):
     done = invoke(run)
     assert done.exit_code == 0, done.output
     with Image.open(run / "reports" / "training.png") as picture:
