@@ -74,7 +74,7 @@ def test_config_may_stand_anywhere_among_the_flags(
         (("--resume",), 1, "no run to resume given"),
     ],
 )
-def test_wrong_words_are_told_from_wrong_values(recorder_plugins, words, exit_code, message):
+def test_wrong_words_are_distinguished_from_wrong_values(recorder_plugins, words, exit_code, message):
     done = run_command(recorder_plugins, *words)
     assert done.exit_code == exit_code, done.output
     assert message in done.output

@@ -225,7 +225,7 @@ def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_validation_at_the_end_only_tells_of_the_last_epoch(tmp_path):
+def test_a_validation_at_the_end_only_has_the_loss_of_the_last_epoch(tmp_path):
     train_tiny(tmp_path, val_every=0)
     steps = metric_lines(tmp_path / "train_metrics.jsonl")
     [validation] = metric_lines(tmp_path / "val_metrics.jsonl")

@@ -1,4 +1,4 @@
-"""The adapter: what it predicts is what the model says; checkpoints, options, logits and export."""
+"""The adapter: predictions are the model's outputs; checkpoints, options, logits and export."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_class_logits_are_those_of_the_image_and_then_of_its_pixels():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("decoder", ["plain", "skip"])
-def test_the_exported_model_says_what_the_model_says(decoder, tmp_path):
+def test_the_exported_model_gives_the_outputs_of_the_model(decoder, tmp_path):
     """In onnxruntime, within 1e-4, with another number of images than it was traced with."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")

@@ -1,6 +1,6 @@
 """Faults are put into data, weights, losses and the recipe; run with -s, each prints its row of a table.
 
-Whatever is wrong, a run ends with finite weights, in checkpoint and live model, and says what it was.
+Whatever is wrong, a run ends with finite weights, in checkpoint and live model, and names the fault.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def nothing(_patch):
 @dataclass(frozen=True)
 class Fault:
     name: str
-    says: str
+    message: str
     """What the report must say."""
     spoil: Callable[[Any], None] = nothing
     dataset: Any = SCENES
@@ -157,7 +157,7 @@ FAULTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_run_ends_with_finite_weights_and_says_what_was_wrong(fault, tmp_path, monkeypatch, scale_as_fp16):
+def test_a_run_ends_with_finite_weights_and_names_the_fault(fault, tmp_path, monkeypatch, scale_as_fp16):
     fault.spoil(monkeypatch)
     if fault.fp16:
         scale_as_fp16()
@@ -175,7 +175,7 @@ def test_a_run_ends_with_finite_weights_and_says_what_was_wrong(fault, tmp_path,
     reported = "; ".join([end, *(line.get("skipped") or line.get("overflow") or "" for line in lines)])
     assert all(torch.isfinite(value).all() for state in (live, saved.model) for value in state.values())
     assert saved.step >= 1
-    found = re.search(fault.says, reported)
+    found = re.search(fault.message, reported)
     print(f"\n| {fault.name} | {end.replace(str(tmp_path), 'RUN')} | {found and found.group()} |")  # noqa: T201 - the table
     assert found, reported
 

@@ -78,7 +78,7 @@ def masks():
 
 @pytest.mark.parametrize("kind", masks())
 @pytest.mark.parametrize("dice", [0.0, 1.0])
-def test_masks_that_say_little_give_finite_losses_and_gradients(kind, dice):
+def test_nearly_unlabeled_masks_give_finite_losses_and_gradients(kind, dice):
     pixels, image, *_ = batch()
     losses = StableLoss(dice_weight=dice)(pixels, image, *masks()[kind])
     losses.total.backward()
@@ -111,7 +111,7 @@ def test_logits_that_are_no_numbers_are_counted_and_the_rest_still_learns(value,
 
 @pytest.mark.parametrize("where", ["encoder.stem.0", "encoder.blocks.1.body.4", "decoder.12", "classifier"])
 def test_a_poisoned_weight_is_not_made_to_look_healthy(where):
-    """The loss is finite, but the count says why, and gradients of other weights are not finite."""
+    """The loss is finite, but the count gives the reason, and gradients of other weights are not finite."""
     torch.manual_seed(0)
     model = AdaptiveStream(Architecture(CLASSES))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The quick test measures what its table says."""
+"""The quick test measures what its table states."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_chance_is_counted_on_the_validation_scenes(measured):
     assert measured.background_miou == pytest.approx(pixels[0] / pixels.sum() / 5)
 
 
-def test_what_differs_from_the_defaults_is_told(measured):
+def test_what_differs_from_the_defaults_is_listed(measured):
     assert measured.changed["lr"] == (0.001, SHORT["lr"])
     assert measured.changed["dice_weight"] == (0.0, 1.0)
     assert measured.changed["lr_warmup_epochs"] == (5.0, 0.0)

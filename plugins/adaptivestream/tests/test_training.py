@@ -83,12 +83,12 @@ def test_a_batch_with_nan_is_named_and_skipped_and_the_rest_trains_on(tmp_path, 
         adapter.train(run.dataset, replace(run, validation=validation))
         state = adapter.get_model().state_dict()
     assert all(torch.isfinite(value).all() for value in state.values())
-    said = capsys.readouterr().err
-    assert "000002.png" in said
-    assert "input is not finite" in said
+    reported = capsys.readouterr().err
+    assert "000002.png" in reported
+    assert "input is not finite" in reported
 
 
-def test_a_run_that_skips_more_than_its_share_fails_and_says_why(tmp_path, monkeypatch):
+def test_a_run_that_skips_more_steps_than_allowed_fails_with_the_reason(tmp_path, monkeypatch):
     spoil(monkeypatch, {"000002.png"})
     with pytest.raises(TrainingError, match=r"0\.05|5 ?%"):
         train(tmp_path, batch_size=1)

@@ -71,7 +71,7 @@ def test_what_was_measured_is_printed(cube_set):
     assert "recalls of each object" in shown.output
 
 
-def test_a_folder_without_models_is_an_error_that_says_what_belongs_there(cube_set):
+def test_a_folder_without_models_is_an_error_that_names_what_belongs_there(cube_set):
     wrong = run_eval(cube_set, "--models", str(cube_set / "images"))
     assert wrong.exit_code == 1
     assert "no models_info.json in it" in wrong.output

@@ -66,7 +66,7 @@ def build(tmp_path):
     return write
 
 
-def test_an_image_has_what_its_scene_says(build):
+def test_an_image_has_the_labels_of_its_scene(build):
     root = build(truths=[truth(8), truth(5, (20, -10, 400))], infos=[info(), info((1, 2, 3, 4), 0.3, 11)])
     scene = root / "train_pbr" / "000003"
     (scene / "depth").mkdir()
@@ -189,9 +189,9 @@ def test_what_is_wrong_is_named_with_file_image_and_object_and_a_way_out(build, 
     assert error.value.fix
 
 
-def test_an_object_whose_box_nobody_says_is_named(build):
+def test_an_object_without_a_box_is_named(build):
     dataset = open_dataset(build(infos=None, models=None))
-    with pytest.raises(DatasetError, match="object 5: nothing says its box") as error:
+    with pytest.raises(DatasetError, match="object 5: it has no box") as error:
         dataset[0]
     assert "scene_gt_info.json" in error.value.fix
 
@@ -203,12 +203,12 @@ def test_masks_that_are_none_are_named(build):
     Image.new("RGB", (40, 30)).save(folder / "000007_000000.png")
     with pytest.raises(DatasetError, match=r"000007_000000\.png: a mask has one number a pixel"):
         open_dataset(root)[0].labels.segmentations[0]
-    (folder / "000007_000000.png").write_text("no picture")
+    (folder / "000007_000000.png").write_text("no image")
     with pytest.raises(ImageError, match="cannot be read as a mask"):
         open_dataset(root)[0].labels.segmentations[0]
 
 
-def test_masks_of_many_images_are_read_when_asked_for(build):
+def test_masks_of_many_images_are_read_on_access(build):
     root = build(truths=[truth(), truth()], infos=[info(), info()])
     shutil.copytree(root / "train_pbr" / "000003", root / "train_pbr" / "000004")
     folder = root / "train_pbr" / "000004" / "mask_visib"

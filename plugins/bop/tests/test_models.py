@@ -78,7 +78,7 @@ def test_text_between_numbers_and_more_columns_do_not_disturb(tmp_path):
     [
         (b"solid stl", "no header"),
         (ply("ascii_2"), "format 'ascii_2'"),
-        (ply(count=9), "vertices where its header says 9"),
+        (ply(count=9), "vertices where its header states 9"),
         (ply("binary_little_endian", body=b"123"), "buffer is smaller"),
         (ply(head="property float x\nproperty float y\n"), "no x, y and z"),
         (ply(body=b"1 2 three\n1 2 3\n1 2 3\n"), "three"),
@@ -135,7 +135,7 @@ def test_malformed_descriptions_are_refused_by_name(tmp_path, infos, problem):
         read_models(tmp_path)
 
 
-def test_missing_models_say_where_they_were_looked_for(tmp_path):
+def test_missing_models_are_an_error_with_the_searched_folders(tmp_path):
     with pytest.raises(
         DatasetError, match=r"no models_info\.json in it, nor in its folders models_eval and models"
     ):

@@ -63,6 +63,6 @@ def test_poses_that_are_not_known_stay_so_and_crowds_have_none(tmp_path):
     assert np.isnan(found.poses.translations_m[1]).all()
 
 
-def test_an_image_without_objects_or_camera_says_its_size_alone(tmp_path):
+def test_an_image_without_objects_or_camera_has_its_size_alone(tmp_path):
     assert sidecar(record(*poses(0))) == {"image_hw": [6, 9]}
     assert read_back(record(*poses(0)), tmp_path, 0).poses is None

@@ -72,7 +72,7 @@ def measured(truth, estimated):
     return evaluator.result().metrics
 
 
-def test_it_is_read_with_its_models_and_boxes_are_where_it_says(dataset, stated):
+def test_it_is_read_with_its_models_and_boxes_are_where_it_states(dataset, stated):
     assert [len(record.labels) for record in dataset] == [len(stated[key]) for key in sorted(stated, key=int)]
     for record, key in zip(dataset, sorted(stated, key=int), strict=True):
         theirs = np.array([one["obj_bb"] for one in stated[key]])

@@ -72,7 +72,7 @@ def test_boxes_states_sizes_and_pixels_are_those_of_the_file(write):
     assert record.image().shape == (240, 320, 3)
 
 
-def test_parts_without_a_state_or_a_box_are_kept_for_what_they_say(write):
+def test_parts_without_a_state_or_a_box_are_kept_for_the_rest(write):
     empty = {"left": 0, "top": 0, "width": 0, "height": 0}
     parts = (
         part("bell", None),
@@ -120,7 +120,7 @@ def test_ground_truth_is_that_of_the_records_and_names_its_states(write):
         ("train_annotations.json", ".", "train"),
     ],
 )
-def test_splits_and_images_lie_where_the_data_set_and_its_tools_put_them(write, name, images, split):
+def test_splits_and_images_are_where_the_data_set_and_its_tools_put_them(write, name, images, split):
     root = write({"a.jpg": entry(part("bell"))}, name, images)
     for path in (root, root / name):
         dataset = open_dataset(path)
@@ -149,7 +149,7 @@ def test_coco_files_of_the_same_names_are_still_coco(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (part("sadle"), "part sadle: no part is called that; did you mean 'saddle'"),
         (part("bell", "Intact"), "part bell: object_state 'Intact' is unknown; did you mean 'intact'"),
@@ -158,25 +158,25 @@ def test_coco_files_of_the_same_names_are_still_coco(tmp_path):
         (part("bell", box={"left": 1}), "part bell: Object missing required field top"),
     ],
 )
-def test_errors_name_file_image_and_part_and_how_to_go_on(write, wrong, said):
+def test_errors_name_file_image_and_part_and_how_to_go_on(write, wrong, message):
     root = write({"a.jpg": entry(part("steer")), "b.jpg": entry(wrong)})
     with pytest.raises(DatasetError) as caught:
         open_dataset(root)
-    assert f"train_annotations.json: image b.jpg: {said}" in caught.value.problem
+    assert f"train_annotations.json: image b.jpg: {message}" in caught.value.problem
     assert caught.value.fix
 
 
-def test_other_malformed_files_are_errors_that_say_where(write, tmp_path):
+def test_other_malformed_files_are_errors_with_the_place(write, tmp_path):
     named_twice = entry(part("bell"))
     named_twice["parts"]["lock"] = part("bell")
-    for document, said in (
+    for document, message in (
         ({"a.jpg": named_twice}, "image a.jpg: part lock: its part_name is 'bell'"),
         ({"a.jpg": entry(width=0)}, "image 'a.jpg': width 0, height 240"),
         ({"a.jpg": entry(), "b.jpg": {"image": 3}}, "image b.jpg: Expected object, got int"),
     ):
         with pytest.raises(DatasetError) as caught:
             open_dataset(write(document))
-        assert said in caught.value.problem
+        assert message in caught.value.problem
         assert caught.value.fix
     (tmp_path / "train_annotations.json").write_text('{"a.jpg": {"parts": {')
     with pytest.raises(DatasetError, match="not an annotations file of DelftBikes"):

@@ -14,7 +14,7 @@ def synth(*arguments):
     return CliRunner().invoke(main, ["synth", *map(str, arguments)])
 
 
-def test_bicycles_of_several_splits_lie_in_one_folder(tmp_path):
+def test_bicycles_of_several_splits_are_in_one_folder(tmp_path):
     for split, seed in (("train", 1), ("val", 2)):
         run = synth(
             "--scene", "bikes", "--out", tmp_path, "--images", 2, "--size", "64x48", "--seed", seed,

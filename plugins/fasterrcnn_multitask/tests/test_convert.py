@@ -77,7 +77,7 @@ def test_counts_are_those_of_the_file_and_presence_is_kept(bikes, prepared):
 
 
 def predictions_of(dataset):
-    """What a detector would say that finds everything and tells every state."""
+    """Predictions of a detector that finds every part and its state."""
     entries = []
     for record in dataset:
         labels, scale = record.labels, np.tile(record.size_wh, 2)

@@ -136,7 +136,7 @@ def test_detections_are_those_of_torchvision_with_the_same_weights(wide, twin):
                 assert torch.equal(ours[name], theirs[name]), name
 
 
-def test_states_are_told_from_features_at_the_final_boxes(model):
+def test_states_are_predicted_from_features_at_the_final_boxes(model):
     inputs = model.eval().prepare(IMAGES[0])
     with torch.no_grad():
         (found,) = model.detect(inputs)

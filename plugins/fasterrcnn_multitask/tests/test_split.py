@@ -21,9 +21,9 @@ from anydet_fasterrcnn_multitask.stratification import stratification_error, str
 SHARES = (0.6, 0.2, 0.2)
 
 
-def random_folds(count, shares, seed):
+def random_folds(count, fractions, seed):
     """Folds of the same sizes, by chance."""
-    sizes = np.round(np.cumsum(shares) * count).astype(int)
+    sizes = np.round(np.cumsum(fractions) * count).astype(int)
     return np.searchsorted(sizes, np.random.default_rng(seed).permutation(count), "right")
 
 
@@ -34,7 +34,7 @@ labels_of_any_kind = st.integers(1, 60).flatmap(
 
 @given(labels_of_any_kind, st.integers(0, 5))
 @settings(max_examples=50, deadline=None)
-def test_every_example_is_in_one_fold_and_folds_have_about_the_size_asked_for(labels, seed):
+def test_every_example_is_in_one_fold_and_folds_have_about_the_requested_size(labels, seed):
     folds = stratify(labels, SHARES, seed)
     assert folds.shape == (len(labels),)
     assert set(folds) <= {0, 1, 2}
@@ -55,7 +55,7 @@ def test_the_first_label_to_be_shared_out_is_shared_out_evenly(labels):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_stratification_is_better_than_chance_for_bike_parts(seed):
-    """Parts in states, drawn with the shares of the data set; chance has a dozen tries."""
+    """Parts in states, drawn with the frequencies of the data set; chance has a dozen tries."""
     rng = np.random.default_rng(seed)
     states = rng.choice(4, (300, len(PARTS)), p=[0.604, 0.061, 0.197, 0.138])
     labels = state_labels(states)
@@ -86,7 +86,7 @@ def bikes(tmp_path_factory):
 def test_splits_are_disjoint_complete_and_open_as_data_sets(bikes, tmp_path):
     source = json.loads((bikes / "all_annotations.json").read_text())
     done = split_annotations(
-        bikes / "all_annotations.json", tmp_path, shares=(0.5, 0.25, 0.25), images_dir=bikes / "all"
+        bikes / "all_annotations.json", tmp_path, fractions=(0.5, 0.25, 0.25), images_dir=bikes / "all"
     )
     written = {name: json.loads(path.read_text()) for name, path in done.files.items()}
     keys = [key for entries in written.values() for key in entries]
@@ -102,7 +102,7 @@ def test_splits_are_disjoint_complete_and_open_as_data_sets(bikes, tmp_path):
 def test_the_same_seed_gives_the_same_splits_and_another_gives_others(bikes, tmp_path):
     def keys(out, seed):
         done = split_annotations(
-            bikes / "all_annotations.json", tmp_path / out, shares=(0.5, 0.5, 0), seed=seed
+            bikes / "all_annotations.json", tmp_path / out, fractions=(0.5, 0.5, 0), seed=seed
         )
         assert list(done.files) == ["train", "val"]
         return json.loads(done.files["val"].read_text()).keys()
@@ -111,10 +111,10 @@ def test_the_same_seed_gives_the_same_splits_and_another_gives_others(bikes, tmp
     assert len({frozenset(keys(f"seed{seed}", seed)) for seed in range(2, 8)}) > 1
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
-def test_negative_fractions_and_other_sums_are_an_error(shares, bikes, tmp_path):
+@pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
+def test_negative_fractions_and_other_sums_are_an_error(fractions, bikes, tmp_path):
     with pytest.raises(OptionError, match="do not sum to 1") as caught:
-        split_annotations(bikes / "all_annotations.json", tmp_path, shares=shares)
+        split_annotations(bikes / "all_annotations.json", tmp_path, fractions=fractions)
     assert caught.value.fix
 
 

@@ -49,9 +49,9 @@ def test_weights_are_no_part_of_a_state_dictionary():
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
 def test_balanced_weights_give_every_state_that_occurs_the_same_sum(counts):
     weights = balanced_weights(counts)
-    shares = weights * torch.tensor(counts)
+    totals = weights * torch.tensor(counts)
     occurring = torch.tensor(counts) > 0
     assert (weights[~occurring] == 0).all()
     if occurring.any():
         expected = torch.full((int(occurring.sum()),), sum(counts) / int(occurring.sum()))
-        torch.testing.assert_close(shares[occurring], expected)
+        torch.testing.assert_close(totals[occurring], expected)

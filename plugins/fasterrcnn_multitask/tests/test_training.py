@@ -83,8 +83,8 @@ def test_a_task_knows_how_often_each_state_is_and_what_its_parts_are(task):
     states = SyntheticBikes(4, 0, (96, 72)).ground_truth().labels.states
     weights = task.model.roi_heads.state_loss.weights
     counts = torch.tensor(np.bincount(states[states >= 0], minlength=4))
-    shares = (weights * counts)[counts > 0]
-    torch.testing.assert_close(shares, shares[:1].expand_as(shares))
+    totals = (weights * counts)[counts > 0]
+    torch.testing.assert_close(totals, totals[:1].expand_as(totals))
     assert task.classes.names == PARTS
     groups = task.modules()
     members = {id(p) for modules in groups.values() for module in modules for p in module.parameters()}
@@ -136,7 +136,7 @@ def test_a_state_without_a_name_is_an_error(tmp_path):
         build_task(run, None, lambda model, about: None)
 
 
-def test_without_a_checkpoint_the_weights_are_said_to_be_random(tmp_path):
+def test_without_a_checkpoint_a_warning_states_that_weights_are_random(tmp_path):
     adapter = FasterRCNNMultiTask(AdapterSettings())
     assert "RANDOM WEIGHTS" in adapter.notes["warnings"][0]
     assert adapter.classes.names == PARTS
@@ -150,7 +150,7 @@ def test_names_must_be_as_many_as_classes(task, tmp_path):
         FasterRCNNMultiTask(AdapterSettings(checkpoint=str(tmp_path / "x.pth"), options={"names": ["a"]}))
 
 
-def test_options_go_before_what_a_checkpoint_says(task, tmp_path):
+def test_options_go_before_a_checkpoint(task, tmp_path):
     save_state(tmp_path / "x.pth", task.model.state_dict(), task.about)
     options = {"min_size": 96, "nms_iou": 0.3}
     adapter = FasterRCNNMultiTask(AdapterSettings(checkpoint=str(tmp_path / "x.pth"), options=options))
@@ -159,7 +159,7 @@ def test_options_go_before_what_a_checkpoint_says(task, tmp_path):
     assert adapter.get_model().architecture.pyramid_channels == TINY["pyramid_channels"]
 
 
-def test_images_share_a_batch_only_where_their_inputs_have_one_size(tmp_path):
+def test_images_form_a_batch_only_where_their_inputs_have_one_size(tmp_path):
     adapter = FasterRCNNMultiTask(AdapterSettings())
     adapter.training_task(tiny_run(tmp_path, images=1))
     sizes = [(96, 72), (96, 72), (72, 96), (96, 72)]

@@ -36,7 +36,7 @@ def state():
     return MultiTaskFasterRCNN(ABOUT.architecture).state_dict()
 
 
-def test_a_plain_state_dictionary_is_tensors_alone_and_still_says_what_it_is(state, tmp_path):
+def test_a_plain_state_dictionary_is_tensors_alone_and_still_describes_itself(state, tmp_path):
     save_state(tmp_path / "best.pth", state, ABOUT)
     plain = torch.load(tmp_path / "best.pth", weights_only=True)
     assert plain.keys() == state.keys()
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_a_run_is_found_in_its_folder(state, tmp_path):
     assert saved.source.endswith("best.pt")
 
 
-def test_a_dictionary_of_somebody_else_tells_its_architecture_by_shapes(state):
+def test_the_architecture_of_a_foreign_dictionary_follows_from_shapes(state):
     wrapped = OrderedDict((f"module.{key}", tensor) for key, tensor in state.items())
     plain = {key.removeprefix("module."): tensor for key, tensor in wrapped.items()}
     found = inferred_architecture(plain, source="x.pth")
@@ -127,7 +127,7 @@ def test_a_classifiers_weights_go_into_the_backbone(tmp_path):
     assert torch.equal(model.state_dict()["backbone.body.conv1.weight"], classifier["conv1.weight"])
 
 
-def test_weights_that_cannot_be_downloaded_are_an_error_that_says_where_to_put_them(monkeypatch):
+def test_weights_that_cannot_be_downloaded_are_an_error_with_the_place_to_put_them(monkeypatch):
     def offline(self, *args, **kwargs):
         raise urllib.error.URLError("no route to host")
 

@@ -74,7 +74,7 @@ def test_the_norm_of_a_backbone_can_be_chosen(name, norm, kind):
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules()) or norm == "bn"
 
 
-def test_a_frozen_norm_keeps_what_it_says_and_learns_nothing():
+def test_a_frozen_norm_keeps_its_outputs_and_learns_nothing():
     torch.manual_seed(0)
     live = build_backbone(Backbone(name="tiny_cnn"))
     torch.manual_seed(0)
@@ -95,7 +95,7 @@ def test_syncbn_is_bn_where_there_is_one_process():
     [
         (Strided(strides=(8, 16, 16)), "P5 has stride 16, not 32"),
         (Strided(strides=(4, 16, 32)), "P3 has stride 4, not 8"),
-        (Strided(stated=(4, 8, 4)), "P4 has 4 channels, channels says 8"),
+        (Strided(stated=(4, 8, 4)), "P4 has 4 channels, channels states 8"),
         (Strided(strides=(8, 16), channels=(4, 4)), "gives 2 feature maps"),
     ],
 )

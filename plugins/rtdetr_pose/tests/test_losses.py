@@ -123,14 +123,14 @@ def test_overlap_of_a_box_with_itself_is_one():
     assert np.allclose(giou, 1)
 
 
-def test_what_the_heads_say_of_a_known_pose_is_that_pose():
+def test_heads_of_a_known_pose_decode_to_that_pose():
     heads = {
         "log_z": torch.zeros(1, 1),
         "rot6d": IDENTITY[:1].float(),
         "offsets": torch.tensor([[0.5, 0.0]]),
     }
     camera = torch.tensor([[192.0, 192.0, 48.0, 32.0]])
-    told = decode_poses(heads, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), camera, SIZE.float())
-    assert torch.allclose(told.log_z.exp(), torch.tensor([2.0]))  # twice the focal length, twice as far
-    assert torch.allclose(told.centers_px, torch.tensor([[72.0, 32.0]]))
-    assert torch.allclose(told.translations_m, torch.tensor([[24 / 192 * 2, 0.0, 2.0]]))
+    decoded = decode_poses(heads, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), camera, SIZE.float())
+    assert torch.allclose(decoded.log_z.exp(), torch.tensor([2.0]))  # twice the focal length, twice as far
+    assert torch.allclose(decoded.centers_px, torch.tensor([[72.0, 32.0]]))
+    assert torch.allclose(decoded.translations_m, torch.tensor([[24 / 192 * 2, 0.0, 2.0]]))

@@ -64,7 +64,7 @@ def test_cells_are_hidden_where_their_pixels_are_on_every_level(patch_px):
         assert torch.equal(cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2), changed)
 
 
-def test_the_share_of_hidden_patches_is_the_one_asked_for():
+def test_the_fraction_of_hidden_patches_is_mask_prob():
     drawn = model(Mim(mask_prob=0.3)).mim.draw(torch.zeros(64, 3, 256, 256), seeded())
     assert drawn.float().mean().item() == pytest.approx(0.3, abs=0.02)  # 4096 patches: 3 standard errors
 
@@ -138,7 +138,7 @@ def test_the_loss_changes_no_buffer_and_is_repeatable(mode):
     assert not any(name.startswith("mim.") for name in changed)
 
 
-def test_the_model_as_its_own_teacher_gets_no_gradient_through_what_it_tells():
+def test_the_model_as_its_own_teacher_gets_no_gradient_through_its_targets():
     trainee = model(Mim(teacher="trained")).train()
     own = trainee.mim_loss(IMAGES, generator=seeded())
     own.backward()
@@ -192,7 +192,7 @@ def test_the_loss_falls_when_two_images_are_learned(teacher):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_model_without_the_branch_says_how_to_get_it():
+def test_a_model_without_the_branch_is_an_error_with_a_fix():
     with pytest.raises(OptionError, match="masked image modeling") as caught:
         model(mim=None).mim_loss(IMAGES)
     assert "--enable-mim" in caught.value.fix

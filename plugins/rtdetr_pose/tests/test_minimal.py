@@ -110,8 +110,8 @@ def test_the_flags_of_the_old_trainer_are_known():
 
 def test_the_defaults_of_the_old_trainer_are_ours():
     silent = resolve({}, None, SCHEMA, adapter_name="rtdetr_pose").values
-    said = resolve(DEFAULTS, None, SCHEMA, adapter_name="rtdetr_pose").values
-    assert said == silent
+    values = resolve(DEFAULTS, None, SCHEMA, adapter_name="rtdetr_pose").values
+    assert values == silent
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -122,9 +122,9 @@ def test_a_line_of_the_old_guide_is_taken_whole(line):
     del flags["as_json"]
     typed = {**keys, **given(flags)}
     resolved = resolve(typed, config, SCHEMA, adapter_name="rtdetr_pose")
-    asked = {canonical(word[2:].replace("-", "_")) for word in words if word.startswith("--")}
+    named = {canonical(word[2:].replace("-", "_")) for word in words if word.startswith("--")}
     assert {key for key, origin in resolved.origins.items() if origin == FLAG} == (
-        (asked | {"adapter"}) - {"config"}
+        (named | {"adapter"}) - {"config"}
     )
 
 

@@ -28,7 +28,7 @@ def model():
     return PoseDetector(tiny_architecture(heads=Heads(uncertainty=True, keypoints=3)))
 
 
-def test_every_decoder_layer_tells_class_box_and_pose(model):
+def test_every_decoder_layer_predicts_class_box_and_pose(model):
     outputs = model.eval()(IMAGES)
     shape = (2, 2, 12)
     assert outputs.logits.shape == (*shape, len(CLASSES))

@@ -1,4 +1,4 @@
-"""The way back: a model that says the truth gives the data set's own boxes and poses."""
+"""The way back: a model that outputs the ground truth gives the data set's own boxes and poses."""
 
 from __future__ import annotations
 

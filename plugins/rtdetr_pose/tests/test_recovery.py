@@ -35,7 +35,7 @@ def test_translation_and_k_delta_are_those_of_the_contract():
     assert np.allclose(found, expected)
 
 
-def test_what_the_camera_head_should_say_leads_from_the_nominal_to_the_true_camera():
+def test_the_target_of_the_camera_head_leads_from_the_nominal_to_the_true_camera():
     true = torch.tensor([[700.0, 650, 310, 250]]).double()
     size = torch.tensor([640.0, 480]).double()
     nominal = recovery.nominal_camera((640, 480))
@@ -43,7 +43,7 @@ def test_what_the_camera_head_should_say_leads_from_the_nominal_to_the_true_came
     assert torch.allclose(recovery.with_delta(nominal, delta * torch.tensor([1, 1, 640, 480])), true)
 
 
-def test_zooming_in_moves_the_depth_that_is_learned_not_the_one_that_is_told():
+def test_zooming_in_moves_the_depth_that_is_learned_not_the_one_that_is_predicted():
     near, far = torch.tensor([400.0, 400, 0, 0]), torch.tensor([800.0, 800, 0, 0])
     side = torch.tensor(400.0)
     assert float(recovery.depth_shift(far, side) - recovery.depth_shift(near, side)) == pytest.approx(

@@ -19,7 +19,7 @@ def random_rotations(count: int) -> torch.Tensor:
     return torch.from_numpy(Rotation.random(count, random_state=3).as_matrix())
 
 
-def test_six_numbers_become_the_rotation_that_the_contract_says():
+def test_six_numbers_become_the_rotation_of_the_contract():
     rot6d = RNG.normal(size=(50, 6))
     assert np.allclose(matrix_from_rot6d(torch.from_numpy(rot6d)), rot6d_to_matrix(rot6d))
 

@@ -37,11 +37,11 @@ def test_poses_boxes_and_camera_stay_together_through_every_change(resize, chang
     assert targets.posed.all()
     assert torch.allclose(recovered(targets), targets.translations_m[0], atol=1e-6)
     own = projected_px(sample.translations_m, sample.intrinsics)
-    shares = (own - sample.boxes[:, :2]) / (sample.boxes[:, 2:] - sample.boxes[:, :2])
+    normalized = (own - sample.boxes[:, :2]) / (sample.boxes[:, 2:] - sample.boxes[:, :2])
     boxes = targets.boxes[0] * 96
     centers = projected_px(targets.translations_m[0], targets.intrinsics.expand(len(own), 4))
     found = (centers - boxes[:, :2] + boxes[:, 2:] / 2) / boxes[:, 2:]
-    assert torch.allclose(found.double(), shares, atol=1e-3)
+    assert torch.allclose(found.double(), normalized, atol=1e-3)
 
 
 def test_crowds_are_left_out_and_unknown_poses_are_marked():

@@ -104,9 +104,9 @@ def changed(first, second) -> list[str]:
 
 
 def test_a_stage_without_its_head_is_refused(tmp_path):
-    asked = run(tmp_path, options={"stage_k_steps": 2, "camera": False})
+    config = run(tmp_path, options={"stage_k_steps": 2, "camera": False})
     with pytest.raises(OptionError, match="stage_k_steps 2"):
-        adapter().training_task(asked)
+        adapter().training_task(config)
 
 
 def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path):
@@ -117,21 +117,21 @@ def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path):
     assert next(detector.predict([plain.dataset[0]])).poses is None
 
 
-def test_keypoints_and_uncertainty_are_learned_and_told(tmp_path):
+def test_keypoints_and_uncertainty_are_learned_and_poses(tmp_path):
     from anydet.data.scenes.shapes import KEYPOINTS
 
     shapes = SyntheticDataset(2, 0, (96, 64))
-    asked = replace(run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)
+    config = replace(run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)
     pointer = adapter()
-    pointer.train(shapes, asked)
-    assert "train_loss_keypoints" in lines(asked.paths.train_metrics)[-1]
+    pointer.train(shapes, config)
+    assert "train_loss_keypoints" in lines(config.paths.train_metrics)[-1]
     assert next(pointer.predict([shapes[0]])).keypoints.shape[1] == len(KEYPOINTS)
     sure = run(tmp_path / "sure", options={"task_aligner": "uncertainty"}, max_steps=1)
-    teller = adapter()
-    teller.train(sure.dataset, sure)
-    told = next(teller.predict([sure.dataset[0]])).poses
-    assert np.isfinite(told.log_sigma_z).all()
-    assert np.isfinite(told.log_sigma_rot).all()
+    uncertain = adapter()
+    uncertain.train(sure.dataset, sure)
+    poses = next(uncertain.predict([sure.dataset[0]])).poses
+    assert np.isfinite(poses.log_sigma_z).all()
+    assert np.isfinite(poses.log_sigma_rot).all()
 
 
 def test_matching_costs_begin_at_their_step(tmp_path):
@@ -145,8 +145,8 @@ def test_matching_costs_begin_at_their_step(tmp_path):
 
 
 def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path):
-    asked = run(tmp_path)
-    shapes = replace(asked, dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
+    config = run(tmp_path)
+    shapes = replace(config, dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
     model = adapter(checkpoint=trained.result.checkpoint).training_task(shapes).model
     saved = load_checkpoint(trained.result.checkpoint).model
     key = "detector.model.encoder.lateral_convs.0.conv.weight"
@@ -171,7 +171,7 @@ def replace_labels(task, record):
     return take(sample_of(record, task.label_kinds), torch.zeros(0, dtype=torch.int64))
 
 
-def test_weights_are_random_and_said_to_be_without_a_checkpoint():
+def test_without_a_checkpoint_weights_are_random_with_a_warning():
     made = adapter(config="n", options={"image_size": [96, 64], "names": list(CLASSES), "num_queries": 12})
     assert "RANDOM" in made.notes["warnings"][0]
     assert made.classes.names == CLASSES

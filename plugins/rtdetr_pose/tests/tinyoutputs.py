@@ -37,7 +37,7 @@ def random_targets(counts: tuple[int, ...] = (3, 0, 2), seed: int = 0) -> Target
 
 
 def random_outputs(images: int = 3, layers: int = 2, queries: int = 6, *, uncertain: bool = True) -> Outputs:
-    """What a model that has not learned anything says."""
+    """Outputs of an untrained model."""
     rng = torch.Generator().manual_seed(1)
     names = [name for name in SIZES if uncertain or "sigma" not in name]
     shape = (images, layers, queries)
@@ -52,7 +52,7 @@ def random_outputs(images: int = 3, layers: int = 2, queries: int = 6, *, uncert
 
 
 def random_boxes(*shape: int, rng: torch.Generator) -> Tensor:
-    """Centers and sizes in shares."""
+    """Normalized centers and sizes."""
     return torch.rand(*shape, 4, generator=rng) * torch.tensor([0.6, 0.6, 0.3, 0.3]) + torch.tensor(
         [0.2, 0.2, 0.05, 0.05]
     )

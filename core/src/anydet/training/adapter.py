@@ -42,12 +42,12 @@ SavedT = TypeVar("SavedT", bound=SavedWeights)
 class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
     """Base class of adapters of torch models.
 
-    A model family says how weights are read (``read_saved``), how the model is built (``build_model``),
+    A model family defines how weights are read (``read_saved``), how the model is built (``build_model``),
     which predictor goes with it (``build_predictor``) and what training it means (``build_task``).
 
     Attributes:
         registered_name: name that messages and checkpoints have; ``name`` is known after ``__init__`` only.
-        has_configs: whether ``settings.config`` says something.
+        has_configs: whether ``settings.config`` is used.
         weights_hint: options that give weights, for the warning of a random model.
         saved: what ``settings.checkpoint`` holds, or ``None``.
         trained: whether the weights are learned, rather than random.

@@ -69,7 +69,7 @@ def build_components(
         best,
         ema,
         hooks,
-        processes.share(run.dataset.fingerprint()),
+        processes.broadcast(run.dataset.fingerprint()),
     )
     return Components(
         task=task,

@@ -62,7 +62,7 @@ class Loop:
 
         Raises:
             TrainingError: the numbers are beyond repair; the last checkpoint is from before.
-            InterruptedTraining: a signal asked for it; everything is saved.
+            InterruptedTraining: a signal arrived; everything is saved.
         """
         self._notify("on_train_start")
         if self.settings.max_minutes is not None:
@@ -92,7 +92,7 @@ class Loop:
             self.progress.batch += len(window)
             # In every step of every process: the answer is a collective operation, and a process that leaves
             # it out makes the others hang.
-            stopping = self.components.processes.asked_to_stop()
+            stopping = self.components.processes.stop_requested()
             every = self.settings.save_every
             if stopping or (every and self.progress.step % every == 0):
                 self.save()
@@ -109,7 +109,7 @@ class Loop:
             return True
         # Clocks differ: a process that ended a step before the others would leave them waiting.
         minutes = self.settings.max_minutes
-        if minutes is not None and self.components.processes.share(time.perf_counter() >= self._ends_at):
+        if minutes is not None and self.components.processes.broadcast(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
             self.components.run_log.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
         return self._out_of_time
@@ -202,7 +202,7 @@ class Loop:
             hook.after_epoch(self)
         self._notify("on_train_epoch")
         self.save()
-        if self.components.processes.asked_to_stop():
+        if self.components.processes.stop_requested():
             self.components.processes.raise_stopped(progress.step)
 
     def _judge_skips(self) -> None:

@@ -34,7 +34,7 @@ SANITIZED = "sanitized_"
 """Before names of counts, which are added up where losses are averaged."""
 
 
-class StepRejected(Exception):  # noqa: N818 - a verdict on a step; who catches it decides what it means
+class StepRejected(Exception):  # noqa: N818 - a verdict on a step, whose meaning the caller decides
     """A step was not taken, and nothing of it is left.
 
     Attributes:

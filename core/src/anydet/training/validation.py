@@ -58,7 +58,7 @@ class Validator:
         with isolated_rng(self.settings.seed), evaluating(self.task.model), torch.no_grad():
             losses = self.losses()
             metrics = self.metrics()
-        return {**losses, **self.processes.share(metrics)}
+        return {**losses, **self.processes.broadcast(metrics)}
 
     def losses(self) -> dict[str, float]:
         """Means over all validation images; ``val_sanitized_<name>`` are counts over all of them."""

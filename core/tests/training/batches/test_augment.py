@@ -113,7 +113,7 @@ def test_windows_are_between_half_and_all_of_the_image(seed):
 
 
 @pytest.mark.parametrize("step", [Flip, Crop, Mosaic])
-def test_probabilities_are_shares_of_samples(step):
+def test_probabilities_are_fractions_of_samples(step):
     sample, rng = unposed(3), np.random.default_rng(0)
     others = (draw,) if step is Mosaic else ()
     done = [step(0.3)(sample, rng, *others) is not sample for _ in range(150)]

@@ -75,7 +75,7 @@ def test_any_number_of_workers_gives_the_same_batches(expected, workers):
     assert read(loader_of(augment=noisy, num_workers=workers), (0, 0), (1, 0)) == expected
 
 
-def test_a_loader_that_was_left_and_entered_again_goes_on_where_it_is_told(expected):
+def test_a_loader_that_was_left_and_entered_again_goes_on_at_the_given_batch(expected):
     loader = loader_of(augment=noisy, num_workers=2, prefetch_factor=1)
     next(loader.batches(0))
     assert read(loader, (1, 2), (0, 3)) == expected[6:] + expected[3:4]
@@ -181,7 +181,7 @@ def test_a_closed_loader_has_no_workers_and_starts_others_when_read_again():
     assert read(loader, (0, 0)) == once
 
 
-def test_a_loader_that_is_garbage_in_a_cycle_tells_its_workers_to_end(monkeypatch):
+def test_a_loader_that_is_garbage_in_a_cycle_ends_its_workers(monkeypatch):
     # torch terminates a worker that has not ended after so many seconds; this long no machine needs
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 60.0)
     before = set(multiprocessing.active_children())
@@ -256,7 +256,7 @@ def test_workers_may_open_as_many_files_as_the_system_allows():
 
 
 @pytest.mark.gpu
-def test_batches_are_pinned_where_the_model_lies_on_a_gpu():
+def test_batches_are_pinned_where_the_model_is_on_a_gpu():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     loaded = next(loader_of(num_workers=1).batches(0))

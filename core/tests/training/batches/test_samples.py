@@ -41,7 +41,7 @@ def boxes(*xywh, **optional):
     return boxes_only(np.arange(len(xywh)), np.array(xywh, np.float64).reshape(-1, 4), **optional)
 
 
-def test_a_sample_says_what_its_record_says(scene):
+def test_a_sample_has_the_labels_of_its_record(scene):
     sample = sample_of(scene)
     labels = scene.labels
     assert (sample.key, sample.size_wh, len(sample)) == (scene.key, (64, 48), len(labels))
@@ -55,7 +55,7 @@ def test_a_sample_says_what_its_record_says(scene):
     assert [tensor.dtype for tensor in dtypes] == expected
 
 
-def test_what_is_not_asked_for_is_not_decoded(scene, monkeypatch):
+def test_what_is_not_requested_is_not_decoded(scene, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded for nothing")
 

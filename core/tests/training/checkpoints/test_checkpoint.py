@@ -89,7 +89,7 @@ def test_a_file_cut_short_is_refused(tmp_path):
         load_checkpoint(tmp_path / "a.pt")
 
 
-def test_plain_weights_and_newer_formats_are_told_apart(tmp_path):
+def test_plain_weights_and_newer_formats_are_distinguished(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "plain.pt")
     with pytest.raises(TrainingError, match="not a checkpoint of anydet"):
         load_checkpoint(tmp_path / "plain.pt")
@@ -99,7 +99,7 @@ def test_plain_weights_and_newer_formats_are_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing.pt", "."])
-def test_where_there_is_none_the_message_says_what_to_name(tmp_path, name):
+def test_where_there_is_none_the_message_names_what_to_give(tmp_path, name):
     with pytest.raises(TrainingError, match=r"no such checkpoint|a folder without"):
         load_checkpoint(tmp_path / name)
 

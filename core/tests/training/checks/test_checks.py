@@ -82,7 +82,7 @@ def test_a_healthy_run_passes_and_its_model_and_random_numbers_are_left_as_found
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_two_diagnoses_of_one_run_say_the_same(tmp_path):
+def test_two_diagnoses_of_one_run_are_the_same(tmp_path):
     how = Thoroughness(range_steps=5, overfit_steps=5)
 
     def numbers():
@@ -188,7 +188,7 @@ def test_a_fault_of_the_model_is_found_by_its_check(tmp_path, make, place, state
     assert found.fix
 
 
-def test_an_error_of_a_task_says_where_it_was_raised_and_what_needs_it_is_skipped(tmp_path):
+def test_an_error_of_a_task_names_its_place_and_what_needs_it_is_skipped(tmp_path):
     found = look(tmp_path, build(Raising))
     assert "test_diagnosis.py" in found["loss", ""].fix
     assert "in step" in found["loss", ""].fix

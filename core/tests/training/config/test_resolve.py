@@ -71,7 +71,7 @@ def test_without_anything_the_engines_defaults_hold():
     assert not resolved.strict
 
 
-def test_json_and_yaml_say_the_same(config):
+def test_json_and_yaml_give_the_same(config):
     values = {"lr": 0.003, "num-queries": 30, "model": {"backbone": {"name": "resnet18"}}, "resume": False}
     first = settle(config=config(values, "a.json"))
     assert first == settle(config=config(yaml.safe_dump(values), "a.yaml"))
@@ -209,7 +209,7 @@ def test_the_keys_of_the_run_contract_switch_strict_mode_on(flags, strict, confi
         ({}, {"properties": {"max_steps": {"default": 50}}}, 12, ENGINE),
     ],
 )
-def test_steps_that_were_asked_for_are_not_cut_by_a_default_of_epochs(flags, schema, epochs, origin, config):
+def test_requested_steps_are_not_cut_by_a_default_of_epochs(flags, schema, epochs, origin, config):
     for resolved in (settle(flags, schema=schema), settle(flags or None, schema=schema)):
         assert resolved.settings.epochs == epochs
         assert resolved.origins["epochs"] == origin
@@ -239,12 +239,12 @@ def test_a_fault_in_a_file_names_file_and_line(config):
         ("origins: 3\n", "c.yaml", "origins: expected key: text lines"),
     ],
 )
-def test_a_malformed_file_is_an_error_that_says_where(config, text, name, message):
+def test_a_malformed_file_is_an_error_with_the_place(config, text, name, message):
     with pytest.raises(OptionError, match=message):
         open_config(config(text, name))
 
 
-def test_an_empty_file_says_nothing(config):
+def test_an_empty_file_sets_nothing(config):
     assert settle(config=config("")) == settle()
 
 

@@ -34,7 +34,7 @@ def test_a_config_file_may_name_adapter_and_data(recorder_plugins, split_scenes,
     assert (run.adapter, run.options["width"], run.paths.root.name) == ("recorder", 4, "from_file")
 
 
-def test_it_is_said_when_nothing_is_validated(recorder_plugins, split_scenes):
+def test_a_line_states_that_nothing_is_validated(recorder_plugins, split_scenes):
     said: list[str] = []
     flags = {"adapter": "recorder", "dataset": str(split_scenes), "split": "val", "run_id": "a"}
     prepare(flags, plugins=recorder_plugins, say=said.append)

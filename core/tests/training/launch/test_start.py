@@ -18,7 +18,7 @@ from anydet.training.launch.start import launch, next_command
 pytestmark = pytest.mark.slow
 
 
-def test_the_adapter_gets_the_run_that_was_asked_for(recorder_plugins, split_scenes, start, recorder):
+def test_the_adapter_gets_the_requested_run(recorder_plugins, split_scenes, start, recorder):
     result = start(
         recorder_plugins,
         split_scenes,

@@ -143,7 +143,7 @@ def test_too_many_skips_in_a_row_end_the_run(tmp_path):
         train(build, run)
 
 
-def test_too_large_a_share_of_skipped_steps_ends_the_run(tmp_path):
+def test_too_large_a_fraction_of_skipped_steps_ends_the_run(tmp_path):
     with pytest.raises(TrainingError, match="1 of 3 steps were skipped"):
         run_with("loss", tmp_path, on_nonfinite="skip", max_skip_share=0.05)
 

@@ -105,7 +105,7 @@ def test_a_resumed_average_has_the_same_bits(tmp_path):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_an_average_loaded_from_the_cpu_lies_where_the_model_does():
+def test_an_average_loaded_from_the_cpu_moves_to_the_model():
     model = Net()
     ema = Ema(model, 0.9)
     train(model, ema, 2)

@@ -54,7 +54,7 @@ def test_a_column_that_appears_late_is_empty_above(paths):
     ]
 
 
-def test_what_json_cannot_say_is_null(paths):
+def test_what_json_cannot_hold_is_null(paths):
     with MetricsFile(*paths) as file:
         file.append({"step": 0, "loss": float("nan"), "norm": float("inf")})
     assert json.loads(paths[0].read_text()) == {"step": 0, "loss": None, "norm": None}

@@ -126,7 +126,7 @@ def test_mlflow_files_hold_the_values_and_the_checkpoint(run):
 @pytest.mark.parametrize(
     ("name", "package"), [("wandb", "wandb"), ("tensorboard", "tensorboard"), ("mlflow", "mlflow-skinny")]
 )
-def test_a_missing_package_is_an_error_that_says_what_to_install(run, monkeypatch, name, package):
+def test_a_missing_package_is_an_error_that_names_what_to_install(run, monkeypatch, name, package):
     monkeypatch.setattr("anydet.training.runlog.trackers.find_spec", lambda _name: None)
     with pytest.raises(TrainingError, match=f"log_with names {name}, which is not installed") as caught:
         open_trackers(run(name))

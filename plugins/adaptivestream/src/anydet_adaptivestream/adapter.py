@@ -160,7 +160,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         return Architecture(**known)
 
     def _described(self, key: str) -> Any:
-        """What the checkpoint says of its model; ``None`` without one."""
+        """A value of the checkpoint's model description; ``None`` without a checkpoint."""
         return self.saved.description[key] if self.saved is not None else None
 
 

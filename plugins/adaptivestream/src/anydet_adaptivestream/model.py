@@ -20,10 +20,10 @@ class Architecture:
     """What is built.
 
     Attributes:
-        num_classes: of pixels and of images; both share one class table.
+        num_classes: of pixels and of images, which have one class table.
         encoder: ``residual`` or ``timm:NAME``.
         decoder: ``plain`` is a chain of transposed convolutions, ``skip`` adds the encoder's features to it.
-        pretrained: whether timm's weights are fetched; says nothing of a model that is loaded afterwards.
+        pretrained: whether timm's weights are fetched; without effect where weights are loaded afterwards.
     """
 
     num_classes: int
@@ -81,11 +81,11 @@ class AdaptiveStream(nn.Module):
 
     def _own_modules(self) -> Iterator[nn.Module]:
         """All but timm's, which initializes its own."""
-        parts: list[nn.Module] = [self.neck, self.decoder, self.classifier]
+        modules: list[nn.Module] = [self.neck, self.decoder, self.classifier]
         if self.architecture.encoder == "residual":
-            parts.append(self.encoder)
-        for part in parts:
-            yield from part.modules()
+            modules.append(self.encoder)
+        for module in modules:
+            yield from module.modules()
 
 
 def whole_size(size_hw: tuple[int, ...]) -> tuple[int, ...]:

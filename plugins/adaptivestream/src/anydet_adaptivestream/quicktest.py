@@ -38,10 +38,10 @@ SHORT: Mapping[str, Any] = {
     "num_workers": 0,
     "restore_best": False,
 }
-"""Training keys of so short a run that differ from the adapter's defaults; warm-up is then a share of it."""
+"""Training keys that differ from the adapter's defaults, as the run is short; so is its warm-up."""
 
 _WARM_UP = 0.05
-"""Share of the steps."""
+"""Fraction of the steps."""
 _FEWEST_STEPS, _LAST = 16, 10
 _NOT_FINITE = "train_sanitized_nonfinite_logits"
 
@@ -61,10 +61,10 @@ class QuickTest:
         nan_batches: batches with an input, logit, loss or gradient that was not finite.
         skipped: other steps that were skipped, for a gradient norm above the limit.
         grad_norm: lowest, median and highest, before clipping.
-        accuracy: share of unseen images whose class is right.
+        accuracy: fraction of unseen images whose class is right.
         chance_accuracy: of an even guess, and of always naming the commonest class.
         miou: mean IoU of the classes of pixels on unseen images.
-        background_miou: where all pixels are said to be of the commonest class.
+        background_miou: of predicting the commonest class for all pixels.
         changed: key -> default and value, of what differs from the adapter's defaults.
     """
 
@@ -85,12 +85,12 @@ class QuickTest:
 
     @property
     def nan_share(self) -> float:
-        """Share of all batches that were not finite."""
+        """Fraction of all batches that were not finite."""
         return self.nan_batches / max(1, self.steps + self.skipped + self.nan_batches)
 
     @property
     def problems(self) -> list[str]:
-        """What a healthy run does not have; nothing is said of how good it is."""
+        """What a healthy run does not have; not a measure of how good it is."""
         found = []
         if self.nan_batches:
             found.append(f"{self.nan_batches} batches were not finite")
@@ -135,7 +135,7 @@ def quick_test(
         image_size: side of scenes and inputs in pixels, a multiple of 32 and at least 64.
         device: as the training key.
         seed: of scenes, weights and order; validation scenes are of the next one.
-        say: told what is done.
+        say: called with a line on each stage.
 
     Raises ``AnydetError`` as training does.
     """
@@ -143,8 +143,8 @@ def quick_test(
     training, validation = _scenes(seconds, image_size, seed)
     with tempfile.TemporaryDirectory(prefix="anydet-quick-test-") as folder:
         keys = {**SHORT, "image_size": image_size, "seed": seed, "run_dir": folder, "adapter": ADAPTER}
-        asked = keys if device is None else {**keys, "device": device}
-        ready = prepare(asked, plugins=plugins, dataset=training, validation=validation)
+        chosen = keys if device is None else {**keys, "device": device}
+        ready = prepare(chosen, plugins=plugins, dataset=training, validation=validation)
         with AdaptiveStreamAdapter(ready.adapter) as adapter:
             pace = measure_pace(adapter.training_task, ready.run)
             left = seconds - (time.perf_counter() - start) - _validation_s(ready.run, pace)
@@ -172,7 +172,7 @@ def _validation_s(run: Run, pace: float) -> float:
 
 
 def _for_time(run: Run, pace: float, seconds: float) -> Run:
-    """The same run with as many steps as take so long, a share of them warm-up."""
+    """The same run with as many steps as take so long, a fraction of them warm-up."""
     steps = max(_FEWEST_STEPS, round(seconds / pace))
     settings = msgspec.structs.replace(
         run.settings,

@@ -51,7 +51,7 @@ _MASKS, _DEPTH = "mask_visib", "depth"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BopImage:
-    """One image: its key below the split, and what its scene says of it."""
+    """One image: its key below the split, and its entries in the scene's files."""
 
     key: str
     stated: SceneImage
@@ -112,7 +112,7 @@ class BopDataset(BaseDataset):
         """Annotations, cameras and models of the first ``max_images`` images; sizes come from their headers.
 
         Raises:
-            DatasetError: no scene says which objects there are, or a model is malformed.
+            DatasetError: no scene has annotations, or a model is malformed.
         """
         if not self._labeled():
             raise DatasetError(
@@ -126,7 +126,7 @@ class BopDataset(BaseDataset):
         return replace(columns, objects=objects)
 
     def models(self) -> dict[int, ObjectModel]:
-        """The models by number, read when first asked for; none where there is no ``models_info.json``."""
+        """The models by number, read on first use; none where there is no ``models_info.json``."""
         if self.models_file is not None and not self._models:
             self._models.update(read_models(self.models_file.parent))
         return self._models
@@ -162,8 +162,8 @@ class BopDataset(BaseDataset):
         model = self.models().get(one.number)
         if model is None or record.camera is None:
             raise DatasetError(
-                f"{self.split_dir / record.key}: object {one.number}: nothing says its box, neither "
-                f"{INFO_FILE} nor {CAMERA_FILE} and a model",
+                f"{self.split_dir / record.key}: object {one.number}: it has no box, as there is neither "
+                f"{INFO_FILE} nor {CAMERA_FILE} with a model",
                 fix=f"add {INFO_FILE} to the scene, or models/ to {self.root}",
             )
         return _projected_box(model, one, record.camera, record.pixels.size_wh())
@@ -194,7 +194,7 @@ def _projected_box(model: ObjectModel, one: SceneObject, camera: Intrinsics, siz
     """(4,) x, y, width, height around the projected vertices, cut off at the image's edges."""
     points = move(pose(one.rotation, one.translation_m), model.points_m)
     # A vertex behind the camera would be projected to the mirrored side of the image.
-    if points[:, 2].min() <= 0:  # it surrounds the camera, or lies behind
+    if points[:, 2].min() <= 0:  # it surrounds the camera, or is behind it
         return np.zeros(4)
     spots = project(points, camera)
     corners = np.concatenate([spots.min(axis=0), spots.max(axis=0)])[None]

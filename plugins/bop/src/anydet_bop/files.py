@@ -26,14 +26,14 @@ _Nine = Annotated[list[float], msgspec.Meta(min_length=9, max_length=9)]
 
 
 class Camera(msgspec.Struct):
-    """What ``scene_camera.json`` says of an image."""
+    """An image in ``scene_camera.json``."""
 
     cam_K: _Nine  # noqa: N815 - BOP's name
     depth_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class Truth(msgspec.Struct):
-    """What ``scene_gt.json`` says of an object."""
+    """An object in ``scene_gt.json``."""
 
     obj_id: int
     cam_R_m2c: _Nine  # noqa: N815 - BOP's name
@@ -41,7 +41,7 @@ class Truth(msgspec.Struct):
 
 
 class Info(msgspec.Struct):
-    """What ``scene_gt_info.json`` says of an object."""
+    """An object in ``scene_gt_info.json``."""
 
     bbox_visib: tuple[float, float, float, float]
     visib_fract: float = 1.0
@@ -57,9 +57,9 @@ class SceneObject:
         rotation: (3, 3) object to camera.
         translation_m: (3,) meters, camera frame.
         visible_xywh_px: box around what is seen of it, without size where nothing is; ``None`` where the
-            scene does not say.
+            scene does not state it.
         visible_px: number of pixels that show it, or ``None``.
-        visibility: share of its silhouette that is seen; 1 where the scene does not say.
+        visibility: fraction of its silhouette that is seen; 1 where the scene does not state it.
     """
 
     number: int
@@ -76,7 +76,7 @@ class SceneImage:
 
     Attributes:
         number: of the image.
-        camera: intrinsics, pixel edges at whole numbers; ``None`` where the scene does not say.
+        camera: intrinsics, pixel edges at whole numbers; ``None`` where the scene does not state it.
         depth_scale: millimeters of one unit of its depth map.
         objects: in the order of the file; ``None`` where the scene has no ``scene_gt.json``.
     """

@@ -1,4 +1,4 @@
-"""``MaskFileColumn``: masks of objects, each in an image file of its own, read when asked for."""
+"""``MaskFileColumn``: masks of objects, each in an image file of its own, read on access."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MaskFileColumn(LazyColumn[Segmentation]):
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """All rows, one part after the other."""
+        """All rows, one column after the other."""
         return cls(tuple(chain.from_iterable(part.files for part in parts)))
 
 

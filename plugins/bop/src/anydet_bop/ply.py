@@ -82,7 +82,7 @@ def _vertices(data: bytes, header: _Header) -> FloatArray:
     text = (line for _, line in zip(range(header.count), lines, strict=False))
     points: FloatArray = np.loadtxt(text, np.float64, usecols=wanted, ndmin=2)
     if len(points) != header.count:
-        raise ValueError(f"{len(points)} vertices where its header says {header.count}")
+        raise ValueError(f"{len(points)} vertices where its header states {header.count}")
     return points
 
 

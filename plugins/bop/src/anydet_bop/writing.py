@@ -92,7 +92,9 @@ def _truths(scene: PoseScene) -> list[dict[str, Any]]:
 def _infos(scene: PoseScene) -> list[dict[str, Any]]:
     """BOP's counts; ``px_count_valid`` is of pixels of the silhouette whose depth is known."""
     infos = []
-    for position, (one, share) in enumerate(zip(scene.objects, scene.visibility().tolist(), strict=True)):
+    for position, (one, visibility) in enumerate(
+        zip(scene.objects, scene.visibility().tolist(), strict=True)
+    ):
         mask = scene.mask(position)
         depth_known = one.surface.mask(scene.image_wh) & (scene.view.owners >= 0)
         infos.append(
@@ -102,7 +104,7 @@ def _infos(scene: PoseScene) -> list[dict[str, Any]]:
                 "px_count_all": one.surface.pixels,
                 "px_count_valid": int(np.count_nonzero(depth_known)),
                 "px_count_visib": int(np.count_nonzero(mask)),
-                "visib_fract": share,
+                "visib_fract": visibility,
             }
         )
     return infos

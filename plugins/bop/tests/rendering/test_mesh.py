@@ -1,4 +1,4 @@
-"""Solids are closed, look outwards, and have the size that was asked for."""
+"""Solids are closed, look outwards, and have the requested size."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_tilted_face_has_the_depth_of_its_plane(angle, seed):
 
 @few
 @given(seeds)
-def test_vertices_lie_inside_the_silhouette_and_the_box_is_around_them(seed):
+def test_vertices_are_inside_the_silhouette_and_the_box_is_around_them(seed):
     mesh, rotation, translation = placed(seed)
     surface = rasterize(mesh, rotation, translation, CAMERA)
     spots = project(mesh.points_m @ rotation.T + translation, CAMERA)
@@ -192,7 +192,7 @@ def test_a_solid_too_small_for_any_pixel_is_not_seen():
 
 
 def test_a_vertex_behind_the_camera_is_refused():
-    with pytest.raises(ValueError, match="not before the camera"):
+    with pytest.raises(ValueError, match="not in front of the camera"):
         rasterize(BRACKET, np.eye(3), np.array([0, 0, 0.03]), CAMERA)
 
 

@@ -37,7 +37,7 @@ def test_without_waves_the_color_depends_on_the_normal_alone():
     assert np.allclose(plain.colors(POINTS, NORMALS), plain.colors(POINTS * 2, NORMALS))
 
 
-def test_colors_can_be_told_apart_and_stay_in_range():
+def test_colors_are_distinct_and_stay_in_range():
     colors = texture().colors(POINTS, NORMALS)
     assert colors.min() >= 10
     assert colors.max() <= 245

@@ -32,7 +32,7 @@ def alone(class_id, rotation, translation, size_wh=SIZE):
     )
 
 
-def test_boxes_are_the_smallest_around_what_is_seen_and_masks_share_no_pixel():
+def test_boxes_are_the_smallest_around_what_is_seen_and_masks_are_disjoint():
     for scene in SCENES:
         labels = scene.labels()
         seen = [masks.decode(rle) for rle in labels.segmentations]
@@ -45,10 +45,10 @@ def test_boxes_are_the_smallest_around_what_is_seen_and_masks_share_no_pixel():
 
 
 def test_every_object_that_is_painted_is_labeled_and_seen_enough():
-    shares = np.concatenate([scene.visibility() for scene in SCENES])
-    assert shares.min() >= MIN_VISIBLE
-    assert (shares < 0.95).any()
-    assert (shares == 1).any()
+    visible = np.concatenate([scene.visibility() for scene in SCENES])
+    assert visible.min() >= MIN_VISIBLE
+    assert (visible < 0.95).any()
+    assert (visible == 1).any()
     for scene in SCENES:
         assert len(scene.labels()) == len(scene.objects)
         assert set(np.unique(scene.view.owners)) <= {-1, *range(len(scene.objects))}
@@ -93,7 +93,7 @@ def test_the_nearer_of_two_objects_is_seen_where_their_silhouettes_meet():
 
 
 @pytest.mark.parametrize("name", ["beam", "bottle"])
-def test_symmetric_solids_look_the_same_in_poses_that_are_said_to(name):
+def test_symmetric_solids_look_the_same_in_poses_of_their_symmetries(name):
     """Discretized turns of the axis are whole numbers of its flat sides, so that the pixels are the same."""
     class_id = CLASSES.names.index(name)
     rng = np.random.default_rng(5)

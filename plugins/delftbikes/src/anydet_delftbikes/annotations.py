@@ -50,7 +50,7 @@ class Part(msgspec.Struct):
 
 
 class ImageSize(msgspec.Struct, gc=False):
-    """What is said of the pixels of an image."""
+    """Size of an image in pixels, where the file states it."""
 
     width: int | None = None
     height: int | None = None

@@ -30,13 +30,13 @@ class DelftBikesFormat:
     name = "delftbikes"
 
     def matches(self, path: Path) -> bool:
-        """Whether it is such a file, told by how it begins, or a folder with one."""
+        """Whether it is such a file, by its first bytes, or a folder with one."""
         if path.is_dir():
             return bool(_annotation_files(path))
         return path.suffix.lower() == ".json" and looks_like_delftbikes(path)
 
     def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
-        """Open one split; images lie where ``images`` says, or in one of the usual folders."""
+        """Open one split; images are in ``images``, or in one of the usual folders."""
         if path.is_dir():
             files = _annotation_files(path)
             chosen = choose_split(path, files, split)
@@ -116,7 +116,7 @@ def _annotation_files(root: Path) -> dict[str, Path]:
 
 
 def _split_of(annotations: Path) -> str:
-    """The split that a file's name says; "" for other names."""
+    """The split in a file's name; "" for other names."""
     stem = annotations.stem
     if stem.endswith(_SUFFIX):
         return stem.removesuffix(_SUFFIX)

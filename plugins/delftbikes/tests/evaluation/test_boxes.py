@@ -139,7 +139,7 @@ def test_the_state_of_absent_parts_is_found_by_name():
     assert delftbikes_evaluator(replace(truth, state_names=())).absent == 2
 
 
-def test_without_absent_parts_the_reason_says_so():
+def test_without_absent_parts_the_reason_is_given():
     detections, truth = as_columns(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]))
     assert "absent" in delftbikes_evaluator(truth).applies(detections, truth)
 

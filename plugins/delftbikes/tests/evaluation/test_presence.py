@@ -79,7 +79,7 @@ def looked_up(columns):
     for part in range(len(truth.classes)):
         pairs = []
         for image, state in enumerate(truth.about.part_states[:, part].tolist()):
-            scores = [s for i, p, s, told in rows if (i, p) == (image, part) and told != ABSENT]
+            scores = [s for i, p, s, state in rows if (i, p) == (image, part) and state != ABSENT]
             if state != UNKNOWN:
                 pairs.append((max(scores, default=-np.inf), state != ABSENT))
         found.append(pairs)
@@ -158,8 +158,8 @@ def test_perfect_detections_are_perfect_and_none_at_all_are_chance():
 
 def test_a_detection_that_calls_its_part_absent_does_not_speak_for_it_but_one_without_state_does():
     states = [[INTACT], [ABSENT]]
-    for told, expected in ((ABSENT, 1.0), (INTACT, 0.0), (UNKNOWN, 0.0)):
-        columns = problem(states, [(0, 0, 0.5, UNKNOWN), (1, 0, 0.8, told)])
+    for state, expected in ((ABSENT, 1.0), (INTACT, 0.0), (UNKNOWN, 0.0)):
+        columns = problem(states, [(0, 0, 0.5, UNKNOWN), (1, 0, 0.8, state)])
         assert evaluate(columns).metrics["presence_AUROC"] == expected
     stateless = replace(columns[0], states=None), columns[1]
     assert evaluate(stateless).metrics["presence_AUROC"] == 0.0
@@ -193,15 +193,15 @@ def test_how_images_are_split_and_ordered_changes_nothing():
         parts[0].merge(PresenceEvaluator(truth.classes, 1))
 
 
-def test_reasons_not_to_apply_are_told():
+def test_reasons_not_to_apply_are_given():
     detections, truth = problem([[INTACT], [UNKNOWN]], [])
     evaluator = presence_evaluator(truth)
     assert evaluator.applies(detections, truth) == "no part is absent on any image"
     missing = replace(truth, about=None)
-    assert evaluator.applies(detections, missing) == "the data set does not say which parts its images have"
+    assert evaluator.applies(detections, missing) == "the data set does not state which parts its images have"
 
 
-def test_a_state_is_only_absent_where_its_name_says_so_or_no_state_has_a_name():
+def test_a_state_is_only_absent_where_that_is_its_name_or_no_state_has_a_name():
     truth = problem([[INTACT]], [])[1]
     assert absent_state(replace(truth, state_names=("absent", "there"))) == 0
     assert absent_state(replace(truth, state_names=())) == ABSENT

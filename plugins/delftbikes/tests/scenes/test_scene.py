@@ -57,14 +57,14 @@ def changed(one, other):
 
 
 def inside(mask, box, slack=2):
-    """How many of the pixels set lie in a box, and how many outside."""
+    """How many of the set pixels are in a box, and how many outside."""
     x, y, width, height = box
     window = mask[max(0, y - slack) : y + height + slack, max(0, x - slack) : x + width + slack]
     return int(window.sum()), int(mask.sum() - window.sum())
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_is_where_its_box_says_and_nowhere_when_absent(part):
+def test_a_part_is_inside_its_box_and_nowhere_when_absent(part):
     there = changed(WHOLE, drawn_as(WHOLE, part, ABSENT))
     box = box_of(WHOLE, part)
     within, without = inside(there, box)
@@ -99,13 +99,13 @@ def test_boxes_are_tight_around_what_is_drawn(part):
     assert abs(rows.max() + 1 - y - height) <= 3
 
 
-def test_what_is_occluded_lies_under_the_occluders_and_the_rest_does_not():
+def test_what_is_occluded_is_under_the_occluders_and_the_rest_does_not():
     for scene in SCENES:
         covered = np.asarray(coverage(scene.occluders, scene.size_wh)) > 0
         for part in PARTS:
             mask = np.asarray(coverage(scene.strokes(part), scene.size_wh)) > 0
-            share = covered[mask].mean()
-            assert share >= HIDDEN if scene.state(part) == OCCLUDED else share <= SEEN
+            fraction = covered[mask].mean()
+            assert fraction >= HIDDEN if scene.state(part) == OCCLUDED else fraction <= SEEN
 
 
 def test_occluders_change_pixels_only_where_they_are():
@@ -120,7 +120,7 @@ def test_occluders_change_pixels_only_where_they_are():
     assert there[covered].mean() > 0.5
 
 
-def test_boxes_lie_in_the_picture_and_are_large_enough_to_see():
+def test_boxes_are_in_the_image_and_are_large_enough_to_see():
     for scene in SCENES:
         boxes = scene.labels().boxes_xywh_px
         assert (boxes[:, :2] >= 0).all()
@@ -130,9 +130,9 @@ def test_boxes_lie_in_the_picture_and_are_large_enough_to_see():
 
 def test_states_are_shared_out_about_as_in_the_data_set():
     states = np.array([[scene.state(part) for part in PARTS] for scene in SCENES])
-    shares = np.bincount(states.ravel(), minlength=4) / states.size
+    fractions = np.bincount(states.ravel(), minlength=4) / states.size
     published = np.array([0.604, 0.061, 0.197, 0.137])
-    assert np.abs(shares - published).max() < 0.04
+    assert np.abs(fractions - published).max() < 0.04
     assert all(len(np.unique(states[:, PARTS.index(part)])) >= 3 for part in PARTS)
 
 
@@ -179,7 +179,7 @@ def test_a_bicycle_is_the_same_whatever_the_number_and_differs_by_seed_and_index
     assert len(pictures) == 4
 
 
-def test_records_paint_when_asked_and_survive_pickling():
+def test_records_paint_on_access_and_survive_pickling():
     record = pickle.loads(pickle.dumps(SyntheticBikes(10, 5)))[3]
     assert len(pickle.dumps(record)) < 20_000
     assert np.array_equal(pickle.loads(pickle.dumps(record)).image(), record.image())
@@ -205,7 +205,7 @@ def test_other_sizes_hold_the_whole_bicycle(size_wh):
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=8, max_size=8))
-def test_a_view_takes_corners_where_it_is_told(shifts):
+def test_a_view_takes_corners_to_their_targets(shifts):
     source = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0]])
     target = 100 * (source + np.reshape(shifts, (4, 2)))
     found = np.column_stack([source, np.ones(4)]) @ look(source, target).homography.T

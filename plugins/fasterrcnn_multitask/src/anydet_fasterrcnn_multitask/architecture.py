@@ -54,8 +54,8 @@ class Architecture:
             Normalization"; He et al. 2019, "Rethinking ImageNet Pre-training").
         state_count: states that a thing can be in.
         pyramid_channels: features of each place of the pyramid.
-        representation_size: features of a region, from which class, box and state are told.
-        dropout: share of features hidden from the last layer of the state head while training.
+        representation_size: features of a region, from which class, box and state are predicted.
+        dropout: fraction of features hidden from the last layer of the state head while training.
         min_size: the short side of an input, in pixels.
         max_size: the most that the long side may have.
         anchor_sizes: sides of the anchors in pixels of the input, small ones first: five.
@@ -123,5 +123,5 @@ class Architecture:
 
 
 def scaled_anchors(min_size: int) -> tuple[float, ...]:
-    """Anchors that cover the same share of an input as torchvision's do at 800 pixels, at least 4 wide."""
+    """Anchors that cover the same fraction of an input as torchvision's do at 800 pixels, at least 4 wide."""
     return tuple(max(4, round(size * min_size / 800)) for size in ANCHOR_SIZES)

@@ -103,7 +103,7 @@ def split(
     from anydet_fasterrcnn_multitask.split import split_annotations
 
     done = split_annotations(
-        annotations, out, shares=(1 - val - test, val, test), seed=seed, images_dir=images
+        annotations, out, fractions=(1 - val - test, val, test), seed=seed, images_dir=images
     )
     if as_json:
         click.echo(json.dumps(done.summary(), indent=1))

@@ -77,8 +77,8 @@ class Conversion:
 
     def lines(self) -> Iterator[str]:
         """The counts for people, the first broken entries and how many there are of each kind."""
-        shares = ", ".join(f"{count} {state}" for state, count in self.states.items())
-        yield f"{self.path}: {self.images} images, {self.annotations} annotations ({shares})"
+        counts = ", ".join(f"{count} {state}" for state, count in self.states.items())
+        yield f"{self.path}: {self.images} images, {self.annotations} annotations ({counts})"
         if self.without_box:
             yield f"parts without a box, which count for presence only: {self.without_box}"
         yield from (f"broken: {one}" for one in self.broken[:_SHOWN])
@@ -101,7 +101,7 @@ def convert_to_coco(
 
     Args:
         json_path: annotations as published.
-        images_dir: where the images lie; their true sizes are read from there.
+        images_dir: folder of the images, from which their true sizes are read.
         save_path: the file to write.
         quiet: print nothing.
 
@@ -222,7 +222,7 @@ class _Coco:
         x1, y1 = max(box.left, 0.0), max(box.top, 0.0)
         x2, y2 = min(box.left + box.width, size[0]), min(box.top + box.height, size[1])
         if x2 <= x1 or y2 <= y1:
-            problem = f"left out: {_written(box)} lies outside the {size[0]} x {size[1]} image"
+            problem = f"left out: {_written(box)} is outside the {size[0]} x {size[1]} image"
             self.broken.append(Broken(key, name, "box outside", problem))
             return None
         over = box.width + box.height - (x2 - x1) - (y2 - y1)

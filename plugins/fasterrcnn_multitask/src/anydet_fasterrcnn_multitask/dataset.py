@@ -42,7 +42,7 @@ class BikePartsDataset(Dataset[tuple[Any, Target]]):
 
         Args:
             json_path: COCO JSON, as ``convert_to_coco`` writes it.
-            images_dir: where its images lie.
+            images_dir: folder of its images.
             transforms: makes (H, W, 3) uint8 RGB into what the model takes; ``to_tensor`` by default.
 
         Raises:

@@ -42,7 +42,7 @@ class Prepared:
 class Predictor(BatchPredictor[Prepared]):
     """Detections and states of a ``MultiTaskFasterRCNN``; detections of an image are cut at 100 or more.
 
-    Neighbors of one padded size share a batch, so a batch may be smaller than ``batch_size``.
+    Neighbors of one padded size form a batch, so a batch may be smaller than ``batch_size``.
 
     Attributes:
         states: whether the model was trained to predict states.

@@ -32,7 +32,7 @@ _HEADS = ("roi_heads.box_predictor.", "roi_heads.state_head.")
 
 
 def read_pretrained(weights: str, backbone: Backbone) -> Saved | None:
-    """The weights that a training key asks for: ``default``, ``none`` or a path.
+    """The weights that the training key names: ``default``, ``none`` or a path.
 
     Raises ``TrainingError`` where they cannot be had.
     """

@@ -18,10 +18,10 @@ Detections: TypeAlias = dict[str, Tensor]
 
 
 class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
-    """torchvision's heads, and one that tells states.
+    """torchvision's heads, and a state head.
 
     In training all three look at the same sampled regions, whose features are computed once. In prediction
-    states are told from features pooled at the final boxes, after regression and suppression, for that is
+    states are predicted from features pooled at the final boxes, after regression and suppression, as that is
     what a detection claims to show.
 
     Args:

@@ -1,4 +1,4 @@
-"""A DelftBikes file into train, val and test, with parts and states shared out evenly."""
+"""A DelftBikes file into train, val and test, with evenly distributed parts and states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Splits:
         files: split -> its annotations.
         images: split -> number of images.
         states: split -> state -> number of parts.
-        error: mean distance of the shares of parts in states from those asked for.
+        error: mean distance between the fractions of parts in states and the requested ones.
     """
 
     files: Mapping[str, Path]
@@ -58,7 +58,7 @@ def split_annotations(
     json_path: Path | str,
     out: Path | str,
     *,
-    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 42,
     images_dir: Path | None = None,
 ) -> Splits:
@@ -67,20 +67,20 @@ def split_annotations(
     Args:
         json_path: annotations as published.
         out: folder; files of that name must not be there.
-        shares: of train, val and test; a split of share 0 is not written.
+        fractions: of train, val and test; a split of fraction 0 is not written.
         seed: owner of ties; the same seed gives the same splits.
         images_dir: copy images from here to ``OUT/<split>``; ``None`` copies none.
 
     Raises:
-        OptionError: the shares do not add up to 1, or a split is there already.
+        OptionError: the fractions do not add up to 1, or a split is there already.
         DatasetError: the annotations are malformed, or an image is missing.
     """
     json_path, out = Path(json_path), Path(out)
-    _check_shares(shares)
+    _check_fractions(fractions)
     columns = read_delftbikes(json_path)
-    folds = stratify(state_labels(columns.part_states), shares, seed)
+    folds = stratify(state_labels(columns.part_states), fractions, seed)
     entries = _raw_entries(json_path)
-    names = [name for name, share in zip(NAMES, shares, strict=True) if share > 0]
+    names = [name for name, fraction in zip(NAMES, fractions, strict=True) if fraction > 0]
     files = {name: out / f"{name}_annotations.json" for name in names}
     # All are checked before the first is written, so that a refusal leaves nothing behind.
     for path in files.values():
@@ -97,7 +97,7 @@ def split_annotations(
         files,
         {name: int((folds == NAMES.index(name)).sum()) for name in names},
         {name: _count(columns.part_states[folds == NAMES.index(name)]) for name in names},
-        stratification_error(state_labels(columns.part_states), folds, shares),
+        stratification_error(state_labels(columns.part_states), folds, fractions),
     )
 
 
@@ -118,10 +118,10 @@ def _raw_entries(json_path: Path) -> dict[str, msgspec.Raw]:
     return {key.replace("\\", "/"): entry for key, entry in entries.items()}
 
 
-def _check_shares(shares: tuple[float, ...]) -> None:
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+def _check_fractions(fractions: tuple[float, ...]) -> None:
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise OptionError(
-            f"fractions {', '.join(f'{share:g}' for share in shares)} are negative or do not sum to 1",
+            f"fractions {', '.join(f'{one:g}' for one in fractions)} are negative or do not sum to 1",
             fix="choose --val and --test with a sum of at most 1",
         )
 

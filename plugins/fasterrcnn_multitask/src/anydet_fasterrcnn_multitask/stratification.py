@@ -1,4 +1,4 @@
-"""Folds that share labels evenly.
+"""Folds with evenly distributed labels.
 
 Source: Sechidis, Tsoumakas, Vlahavas 2011, "On the Stratification of Multi-Label Data", algorithm 1, which is
 called iterative stratification.
@@ -13,22 +13,22 @@ import numpy as np
 from anydet.types import BoolArray, FloatArray, IntArray
 
 
-def stratify(labels: BoolArray, shares: Sequence[float], seed: int = 0) -> IntArray:
-    """The fold of each example, so that every label is shared out as asked.
+def stratify(labels: BoolArray, fractions: Sequence[float], seed: int = 0) -> IntArray:
+    """The fold of each example, so that every label is distributed by the requested fractions.
 
-    The label that is left on the fewest examples is shared out first; each example goes where that label is
-    most wanted, then where examples are most wanted, then where chance says.
+    The label that is left on the fewest examples is distributed first; each example goes where that label is
+    most wanted, then where examples are most wanted, then at random.
 
     Args:
         labels: (N, L) which labels each example has.
-        shares: what part of all each of F folds is to have; they add up to 1.
+        fractions: of all examples that each of F folds is to have; they add up to 1.
         seed: owner of ties.
 
     Returns:
         (N,) int64 folds 0..F-1.
     """
     rng = np.random.default_rng(seed)
-    parts = np.asarray(shares, np.float64)
+    parts = np.asarray(fractions, np.float64)
     wanted = len(labels) * parts
     wanted_of = labels.sum(axis=0)[:, None] * parts
     folds = np.full(len(labels), -1, np.int64)
@@ -52,12 +52,14 @@ def stratify(labels: BoolArray, shares: Sequence[float], seed: int = 0) -> IntAr
     return folds
 
 
-def stratification_error(labels: BoolArray, folds: IntArray, shares: Sequence[float]) -> float:
-    """Mean over labels and folds of how far the share of a label in a fold is from the one asked for.
+def stratification_error(labels: BoolArray, folds: IntArray, fractions: Sequence[float]) -> float:
+    """Mean over labels and folds of the distance between a label's fraction in a fold and the requested one.
 
     Labels that no example has do not count; 0 without any.
     """
-    counts: FloatArray = np.stack([labels[folds == fold].sum(axis=0) for fold in range(len(shares))], axis=1)
+    counts: FloatArray = np.stack(
+        [labels[folds == fold].sum(axis=0) for fold in range(len(fractions))], axis=1
+    )
     present = counts.sum(axis=1) > 0
     found = counts[present] / counts[present].sum(axis=1, keepdims=True)
-    return float(np.abs(found - np.asarray(shares)).mean()) if present.any() else 0.0
+    return float(np.abs(found - np.asarray(fractions)).mean()) if present.any() else 0.0

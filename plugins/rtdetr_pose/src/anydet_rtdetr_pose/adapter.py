@@ -34,7 +34,7 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
     """RT-DETR that also predicts depth, rotation and translation of each object.
 
     Args:
-        settings: ``checkpoint`` is a run's folder or a checkpoint of one; it says what the model is. Without
+        settings: ``checkpoint`` is a run's folder or a checkpoint of one; it describes the model. Without
             one there are the option ``weights``, or random weights of the model that ``config`` (a packaged
             name or a path) describes. Options are those of ``options.schema.json``.
 

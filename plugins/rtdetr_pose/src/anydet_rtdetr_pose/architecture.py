@@ -48,7 +48,7 @@ class Transformer(_Part, frozen=True, kw_only=True):
 
     Attributes:
         encoder_layers: attention layers on P5.
-        decoder_layers: each says classes, boxes and poses.
+        decoder_layers: each predicts classes, boxes and poses.
         ffn_dim: width of the feed-forward layers.
         attention_heads: must divide ``d_model``.
         sampling_points: places that a query looks at in each level.
@@ -156,7 +156,7 @@ def read_architecture(description: Mapping[str, Any], *, source: str) -> Archite
 
 
 def read_model(values: Mapping[str, Any] | None, *, source: str = "model") -> Model:
-    """The key ``model`` of a config; raises ``OptionError`` that says which of its keys is wrong."""
+    """The key ``model`` of a config; raises ``OptionError`` that names the wrong key."""
     model = _convert(values or {}, Model, source)
     width, heads = model.projector.d_model, model.transformer.attention_heads
     if width % heads:

@@ -64,7 +64,7 @@ def build_backbone(spec: Backbone) -> nn.Module:
 
 
 def check_pyramid(backbone: nn.Module, name: str) -> None:
-    """Look at one small image's features; raises ``OptionError`` that says what is not as it must be."""
+    """Look at one small image's features; raises ``OptionError`` that names what breaks the contract."""
     mode = backbone.training
     backbone.eval()
     with torch.no_grad():
@@ -77,7 +77,7 @@ def check_pyramid(backbone: nn.Module, name: str) -> None:
         )
     for level, (features, stride, count) in enumerate(zip(maps, STRIDES, channels, strict=True), start=3):
         if features.shape[1] != count:
-            raise _broken(name, f"P{level} has {features.shape[1]} channels, channels says {count}")
+            raise _broken(name, f"P{level} has {features.shape[1]} channels, channels states {count}")
         side = _PROBE_PX // stride
         if tuple(features.shape[2:]) != (side, side):
             found = _PROBE_PX / features.shape[2]
@@ -184,7 +184,7 @@ def _change_norms(backbone: nn.Module, norm: Norm, name: str) -> None:
 
 
 def _wide(channels: int, mult: float) -> int:
-    """In steps of 8, which groups of norms can share."""
+    """In steps of 8, which groups of norms can divide."""
     return max(8, round(channels * mult / 8) * 8)
 
 

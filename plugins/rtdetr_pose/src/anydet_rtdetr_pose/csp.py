@@ -49,7 +49,7 @@ class ResBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Each channel weighed by what the whole image says (effective squeeze-excitation, Lee & Park 2020)."""
+    """Each channel weighted by its global average (effective squeeze-excitation, Lee & Park 2020)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

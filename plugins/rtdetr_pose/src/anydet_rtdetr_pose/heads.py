@@ -27,7 +27,7 @@ class MLP(nn.Sequential):
 
 
 class QueryHeads(nn.ModuleDict):
-    """One head a quantity, shared by all decoder layers, as DETR shares its heads (Carion et al. 2020).
+    """One head a quantity, shared by all decoder layers, as in DETR (Carion et al. 2020).
 
     * ``log_z``: log of the depth in meters that the object's center would have if the focal length were the
       input's longer side in pixels; see ``recovery``.

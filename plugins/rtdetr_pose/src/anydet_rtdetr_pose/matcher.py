@@ -1,4 +1,4 @@
-"""Which query answers for which object: the cheapest assignment, by class, box and pose.
+"""Assignment of queries to objects at the least cost, by class, box and pose.
 
 Source: Carion et al. 2020, "DETR", with the focal cost of Zhu et al. 2020, "Deformable DETR".
 """
@@ -150,7 +150,7 @@ def focal_cost(logits: Tensor, class_ids: Tensor) -> Tensor:
 def _pose_cost(
     outputs: Outputs, targets: Targets, symmetries: Symmetries, size_wh: Tensor, weights: list[float]
 ) -> Tensor:
-    """(B, L, Q, T); 0 for objects whose pose nobody knows."""
+    """(B, L, Q, T); 0 for objects of unknown pose."""
     heads = {name: values.float() for name, values in outputs.heads.items()}
     decoded = decode_poses(heads, outputs.boxes.float(), targets.intrinsics[:, None, None], size_wh)
     posed = targets.posed[:, None, None]

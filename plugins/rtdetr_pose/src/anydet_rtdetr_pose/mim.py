@@ -76,7 +76,7 @@ class MimBranch(nn.Module):
     """What masked image modeling adds to a model; predictions do not use it.
 
     Args:
-        spec: how much is hidden, and who the teacher is.
+        spec: how much is hidden, and which teacher there is.
         width: features of the encoder's states and of the pyramid.
         pyramid: of the model.
 
@@ -129,7 +129,7 @@ class MimBranch(nn.Module):
         return torch.stack(losses).mean()
 
     def _cells(self, patches: Tensor, images: Tensor, level: Tensor) -> Tensor:
-        """(B, h, w) bool: cells of a level that lie in hidden patches."""
+        """(B, h, w) bool: cells of a level that are in hidden patches."""
         height, width = level.shape[2:]
         times = self.spec.patch_px * height // images.shape[2]
         spread = patches.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)

@@ -56,12 +56,12 @@ class PoseDetector(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights lie."""
+        """Device of its weights."""
         return next(self.parameters()).device
 
     @property
     def backbone(self) -> nn.Module:
-        """Who sees the image."""
+        """The image backbone."""
         backbone: nn.Module = self.detector.model.backbone
         return backbone
 
@@ -76,7 +76,7 @@ class PoseDetector(nn.Module):
         Args:
             images: (B, 3, H, W) in 0..1, sides multiples of 32.
             labels: in training, ``class_labels`` (T,) and ``boxes`` (T, 4) of each image, center and size in
-                shares; denoising queries start near them.
+                normalized coordinates; denoising queries start near them.
         """
         images = images.contiguous(memory_format=torch.channels_last)
         found = self.detector.model(images, labels=labels)
@@ -124,14 +124,14 @@ class PoseDetector(nn.Module):
         """Let the teacher follow the weights as they are now; nothing to do where there is none.
 
         Args:
-            decay: share of the old average; ``None`` is the architecture's, 0 makes it a copy.
+            decay: weight of the old average; ``None`` is the architecture's, 0 makes it a copy.
         """
         if self.mim is not None and self.mim.teacher is not None:
             self.mim.teacher.follow(self.pyramid, self.mim.spec.teacher_decay if decay is None else decay)
 
 
 def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
-    """RT-DETRv2 with random weights and the architecture's backbone, or as a published config says."""
+    """RT-DETRv2 with random weights and the architecture's backbone, or of a published config."""
     if architecture.published is not None:
         return RTDetrV2ForObjectDetection(published_config(architecture))
     backbone = build_backbone(architecture.model.backbone)
@@ -153,7 +153,7 @@ def published_config(architecture: Architecture) -> RTDetrV2Config:
 
 
 class _Levels(nn.Module):
-    """A backbone as RT-DETR asks for it: features with masks of padding, which nobody looks at."""
+    """A backbone with RT-DETR's interface: features with masks of padding, which are not used."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ def replace_norms(module: nn.Module, norm: Norm) -> int:
     """Put ``norm`` in the place of each batch norm below ``module``; gives how many there were.
 
     ``frozenbn`` keeps statistics and weights as they are and learns none of them. ``gn`` has groups of equal
-    size, at most 32. ``syncbn`` shares statistics among processes, and is ``bn`` where there is one.
+    size, at most 32. ``syncbn`` averages statistics over processes, and is ``bn`` where there is one.
     """
     replaced = 0
     # A list, as setattr changes the dictionary that is iterated.
@@ -56,7 +56,7 @@ def kept_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def group_count(channels: int) -> int:
-    """The largest number of groups up to 32 that share ``channels`` equally."""
+    """The largest divisor of ``channels`` and 32."""
     return math.gcd(channels, _GROUPS)
 
 

@@ -40,7 +40,7 @@ class Published:
         return msgspec.structs.replace(architecture, published=plain)
 
     def start(self, architecture: Architecture) -> PoseDetector:
-        """A model whose weights are these; what tells classes apart is taken for those of the same name."""
+        """A model whose weights are these; rows of classification layers go to classes of the same name."""
         described = self.architecture(architecture)
         detector = build_detector(described)
         own = detector.state_dict()

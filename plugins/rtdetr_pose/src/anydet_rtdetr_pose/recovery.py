@@ -1,8 +1,8 @@
 """Where an object is: from a box, an offset and a depth to a translation, and back.
 
 Depths are learned as a camera of one focal length would see them (Brazil et al. 2023, "Omni3D"): what an
-image shows of size and distance cannot be told apart without the focal length, and it changes with every
-resize and crop. The heads say log depths for a focal length of the input's longer side in pixels;
+image shows of size and distance is ambiguous without the focal length, and it changes with every
+resize and crop. The heads predict log depths for a focal length of the input's longer side in pixels;
 ``depth_shift`` is what the true camera adds.
 """
 
@@ -45,7 +45,7 @@ def with_delta(intrinsics: Tensor, delta: Tensor) -> Tensor:
 
 
 def delta_to(intrinsics: Tensor, nominal: Tensor, size_wh: Tensor) -> Tensor:
-    """(..., 4) what ``CameraHead`` should say: ``intrinsics`` relative to ``nominal``, shifts in shares.
+    """(..., 4) target of ``CameraHead``: ``intrinsics`` relative to ``nominal``, shifts normalized.
 
     Args:
         intrinsics: (..., 4) the true camera.

@@ -11,7 +11,7 @@ from anydet_rtdetr_pose.task import PoseTraining
 
 
 class Stages(TrainingHook):
-    """Tells the task how far a run is, and freezes all but one head in its first steps.
+    """Passes the number of steps to the task, and freezes all but one head in a run's first steps.
 
     What is frozen has no gradient, so that no optimizer moves it, and is in evaluation mode, so that no norm
     collects statistics.
@@ -32,7 +32,7 @@ class Stages(TrainingHook):
         return self._k_end > 0
 
     def before_step(self, loop: LoopState) -> None:
-        """Freeze and thaw as the step asks for it."""
+        """Freeze and thaw for this step."""
         task = loop.task
         assert isinstance(task, PoseTraining)
         self.begin(task, loop.progress.step)
@@ -52,7 +52,7 @@ class Stages(TrainingHook):
             head.train()
 
     def check(self, model: PoseDetector) -> None:
-        """Raise ``OptionError`` where a stage is asked for whose head the model does not have."""
+        """Raise ``OptionError`` where the model lacks the head of a stage."""
         for key, begin, end in (("off", 0, self._off_end), ("k", self._off_end, self._k_end)):
             if end > begin and self.head_at(model, begin) is None:
                 raise OptionError(

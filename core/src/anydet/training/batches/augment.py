@@ -19,7 +19,7 @@ from anydet.training.batches.transforms import hflip, place_at_random, resize, s
 from anydet.training.config.settings import TrainSettings
 
 _SMALLEST_WINDOW = 0.5
-_HUE_SHARE = 0.1
+_HUE_FRACTION = 0.1
 
 
 class Step(Protocol):
@@ -34,7 +34,7 @@ class Flip:
     """Left and right swapped; see ``hflip``.
 
     Attributes:
-        prob: share of samples that it is done to.
+        prob: probability for each sample.
         keypoint_pairs: (left, right) positions of keypoints that swap names in the mirror.
     """
 
@@ -63,7 +63,7 @@ class ColorJitter:
             (functional.adjust_brightness, rng.uniform(low, high)),
             (functional.adjust_contrast, rng.uniform(low, high)),
             (functional.adjust_saturation, rng.uniform(low, high)),
-            (functional.adjust_hue, rng.uniform(-self.strength, self.strength) * _HUE_SHARE),
+            (functional.adjust_hue, rng.uniform(-self.strength, self.strength) * _HUE_FRACTION),
         ]
         image = sample.image
         for position in rng.permutation(len(changes)).tolist():
@@ -95,7 +95,7 @@ class Crop:
     """A random window, each side between half and all of the sample's.
 
     Attributes:
-        prob: share of samples that it is done to.
+        prob: probability for each sample.
     """
 
     prob: float

@@ -1,4 +1,4 @@
-"""Records as samples: pixels and labels become tensors; nothing is decoded that nobody asked for."""
+"""Records as samples: pixels and labels become tensors; labels that are not requested are not decoded."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Checkpointer:
         return load_checkpoint(self.run.paths.best, device=self.processes.device)
 
     def put_back(self) -> str:
-        """The live model has the weights of this run's last checkpoint, where there is one; says which."""
+        """Load this run's last checkpoint, if any, into the live model; returns a message."""
         if self.saved_step is None:
             return "no checkpoint was written yet, so that the model is as it was left"
         last = load_checkpoint(self.run.paths.last, device=self.processes.device)

@@ -30,7 +30,7 @@ class Content:
         images: how many were looked at.
         by_pixels: digest of size and pixels -> images.
         broken: what is wrong with images or labels that cannot be read.
-        refused: what the task says of samples that it cannot take.
+        refused: the task's errors about samples that it cannot take.
         nonfinite: images that reach the model with NaN or infinity.
         flat: images of one color.
         unlabeled: images without any label.

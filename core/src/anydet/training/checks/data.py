@@ -24,13 +24,13 @@ _SEEN_HERE = {
     *("duplicate images", "unreadable images", "missing images", "no image files"),
     *("classes never used", "class imbalance"),
 }
-"""Findings of ``anydet check-dataset`` that reading the pixels tells better."""
+"""Findings of ``anydet check-dataset`` that reading the pixels shows better."""
 
 _verdict = partial(Verdict, "data")
 
 
 def check_data(run: Run, task: TrainingTask, most: int) -> Iterator[Verdict]:
-    """Images, labels, and whether training and validation share images.
+    """Images, labels, and whether training and validation have images in common.
 
     Args:
         run: whose data.
@@ -49,8 +49,8 @@ def check_data(run: Run, task: TrainingTask, most: int) -> Iterator[Verdict]:
 
 
 def _listed(check: str, state: State, problem: str, examples: Sequence[str], fix: str) -> Verdict:
-    said = f"{len(examples)} {problem}: {shortened(list(examples), 2)}"
-    return _verdict(check, state, said, fix, {"count": len(examples), "examples": list(examples[:20])})
+    message = f"{len(examples)} {problem}: {shortened(list(examples), 2)}"
+    return _verdict(check, state, message, fix, {"count": len(examples), "examples": list(examples[:20])})
 
 
 def _images(content: Content, images: int) -> Verdict:
@@ -60,23 +60,23 @@ def _images(content: Content, images: int) -> Verdict:
     if content.refused:
         fix = "correct these labels; see 'anydet check-dataset'"
         return _listed("images", "fail", "are refused by the adapter", content.refused, fix)
-    said = f"{content.images} of {images} read, all of them fine"
-    return _verdict("images", "pass", said, "", {"read": content.images, "images": images})
+    message = f"{content.images} of {images} read, all of them fine"
+    return _verdict("images", "pass", message, "", {"read": content.images, "images": images})
 
 
 def _values(content: Content) -> Verdict:
-    said = f"pixels {content.lowest} to {content.highest}"
+    message = f"pixels {content.lowest} to {content.highest}"
     numbers = {"lowest": content.lowest, "highest": content.highest}
     if content.nonfinite:
         fix = "look at sizes and boxes of these images, and at what the adapter divides by"
         return _listed("value ranges", "fail", "reach the model with NaN or infinity", content.nonfinite, fix)
     if content.flat:
         fix = "look at them: an image of one color is often a file that was cut short"
-        return _listed("value ranges", "warn", f"of one color ({said})", content.flat, fix)
+        return _listed("value ranges", "warn", f"of one color ({message})", content.flat, fix)
     if content.images > len(content.broken) and content.highest < 16:
         fix = "images are nearly black: were they divided by 255 before they were written?"
-        return _verdict("value ranges", "warn", said, fix, numbers)
-    return _verdict("value ranges", "pass", said, "", numbers)
+        return _verdict("value ranges", "warn", message, fix, numbers)
+    return _verdict("value ranges", "pass", message, "", numbers)
 
 
 def _labels(content: Content) -> Verdict:
@@ -85,12 +85,12 @@ def _labels(content: Content) -> Verdict:
         fix = "correct the label or the mask of these images, or name the missing classes"
         return _listed("labels", "fail", "contradict themselves", content.strange, fix)
     if readable and len(content.unlabeled) == readable:
-        return _verdict("labels", "fail", "no image has a label", "look where labels are expected to lie")
+        return _verdict("labels", "fail", "no image has a label", "look where labels are expected")
     if 2 * len(content.unlabeled) > readable:
         fix = "look whether their labels were found; background images are useful, a majority rarely meant"
         return _listed("labels", "warn", "images without labels", content.unlabeled, fix)
-    said = f"{readable - len(content.unlabeled)} of {readable} images have labels"
-    return _verdict("labels", "pass", said, "", {"unlabeled": len(content.unlabeled)})
+    message = f"{readable - len(content.unlabeled)} of {readable} images have labels"
+    return _verdict("labels", "pass", message, "", {"unlabeled": len(content.unlabeled)})
 
 
 def _balance(content: Content, classes: ClassTable) -> Iterator[Verdict]:
@@ -114,15 +114,15 @@ def _balanced(check: str, counts: Mapping[str, int]) -> Verdict:
         return _verdict(check, "warn", "nothing but background", "check the class list", numbers)
     rarest, most = min(used, key=lambda name: used[name]), max(used, key=lambda name: used[name])
     ratio = used[most] / used[rarest]
-    said = f"{most} {used[most]:,} to {rarest} {used[rarest]:,} ({ratio:.3g} to 1)"
+    message = f"{most} {used[most]:,} to {rarest} {used[rarest]:,} ({ratio:.3g} to 1)"
     if never:
-        said += f"; never: {shortened(never)}"
+        message += f"; never: {shortened(never)}"
         fix = "check the class list and the ids, or label some: a class without examples is not learned"
-        return _verdict(check, "warn", said, fix, numbers)
+        return _verdict(check, "warn", message, fix, numbers)
     if ratio > IMBALANCE:
         fix = "collect or repeat images of rare classes, or weigh classes in the loss"
-        return _verdict(check, "warn", said, fix, numbers)
-    return _verdict(check, "pass", said, "", numbers)
+        return _verdict(check, "warn", message, fix, numbers)
+    return _verdict(check, "pass", message, "", numbers)
 
 
 def _duplicates(content: Content) -> Verdict:
@@ -143,7 +143,7 @@ def _leakage(training: Content, validation: Content) -> Verdict:
 
 
 def _inspected(dataset: Dataset) -> Iterator[Verdict]:
-    """What ``anydet check-dataset`` says of boxes, masks and files."""
+    """Findings of ``anydet check-dataset`` on boxes, masks and files."""
     try:
         truth = dataset.ground_truth()
         findings = list(inspect_annotations(truth)) if len(truth) else []
@@ -154,11 +154,11 @@ def _inspected(dataset: Dataset) -> Iterator[Verdict]:
     worth = [one for one in findings if one.severity != "note" and one.check not in _SEEN_HERE]
     yield from map(_of_finding, worth)
     if not any(one.severity == "broken" for one in worth):
-        said = f"{len(truth)} boxes and masks, as 'anydet check-dataset' looks at them"
-        yield _verdict("annotations", "pass", said, "", {"annotations": len(truth)})
+        message = f"{len(truth)} boxes and masks, as 'anydet check-dataset' looks at them"
+        yield _verdict("annotations", "pass", message, "", {"annotations": len(truth)})
 
 
 def _of_finding(one: DatasetFinding) -> Verdict:
-    said = f"{one.count} {one.problem}: {''.join(one.examples[:1])}"
+    message = f"{one.count} {one.problem}: {''.join(one.examples[:1])}"
     numbers = {"count": one.count, "examples": list(one.examples)}
-    return _verdict(one.check, _STATES[one.severity], said, one.fix, numbers)
+    return _verdict(one.check, _STATES[one.severity], message, one.fix, numbers)

@@ -68,7 +68,7 @@ class Diagnosis:
     """All verdicts, in their order.
 
     Attributes:
-        adapter: who was examined.
+        adapter: name of the adapter.
         dataset: on what.
         verdicts: at least one.
         rate_range: the curve of the range test, where it was made.
@@ -123,7 +123,7 @@ def diagnose(
         build: makes the task, as for ``engine.train``.
         run: what would be trained on what, by which settings.
         thoroughness: how much is done.
-        say: told what is being looked at.
+        say: called with the name of each group of checks.
 
     Raises:
         TrainingError: the device is not to be had.
@@ -186,7 +186,7 @@ class _Examination:
         if how.overfit_steps:
             yield (
                 "overfit",
-                partial(check_overfit, subject, steps=how.overfit_steps, share=how.overfit_share),
+                partial(check_overfit, subject, steps=how.overfit_steps, fraction=how.overfit_share),
             )
 
     def _sweep(self, subject: Subject) -> Iterator[Verdict]:
@@ -194,7 +194,7 @@ class _Examination:
         return check_learning_rate(subject, self.rate_range)
 
     def _look(self, group: str, check: Callable[[], Iterable[Verdict]]) -> list[Verdict]:
-        """What a check says up to where it raises, and what it raised."""
+        """A check's verdicts up to where it raises, and one on what it raised."""
         self.say(group)
         found: list[Verdict] = []
         problem = _attempt(group, "", lambda: found.extend(check()))
@@ -214,15 +214,15 @@ class _Examination:
 
 
 def _attempt(group: str, check: str, act: Callable[[], T]) -> T | Verdict:
-    """What ``act`` gives, or a verdict that fails and says what it raised, and where."""
+    """What ``act`` gives, or a failed verdict on what it raised, and where."""
     try:
         return act()
     except AnydetError as exc:
         return Verdict(group, check, "fail", exc.problem, exc.fix)
     except Exception as exc:  # foreign code: the task's
-        said = str(exc).strip().split("\n", maxsplit=1)[0]
+        message = str(exc).strip().split("\n", maxsplit=1)[0]
         fix = f"look at {_place(exc)}"
-        return Verdict(group, check, "fail", f"{type(exc).__name__}: {said}", fix)
+        return Verdict(group, check, "fail", f"{type(exc).__name__}: {message}", fix)
 
 
 def _place(exc: Exception) -> str:

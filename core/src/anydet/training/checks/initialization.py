@@ -60,7 +60,7 @@ def _is_constant(parameter: Tensor) -> bool:
 
 def _activations(subject: Subject) -> Verdict:
     scales: dict[str, float] = {}
-    refusals = suppress(RuntimeError, ValueError, AssertionError)  # which the check of the loss tells
+    refusals = suppress(RuntimeError, ValueError, AssertionError)  # which the check of the loss reports
     with refusals, torch.no_grad(), _observing(subject.task.model, partial(_note_scale, scales)):
         subject.forward()
     broken = [name for name, scale in scales.items() if not math.isfinite(scale)]

@@ -66,26 +66,26 @@ def check_loss(subject: Subject) -> Iterator[Verdict]:
     output = subject.forward()
     values = {name: float(loss.detach()) for name, loss in output.losses.items()}
     numbers = {"loss": float(output.loss.detach()), "parts": values}
-    said = f"{numbers['loss']:.4g} = " + ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    message = f"{numbers['loss']:.4g} = " + ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     verdict = partial(Verdict, "loss")
     if not all(math.isfinite(value) for value in (float(output.loss.detach()), *values.values())):
         fix = "guard divisions and logarithms in the loss, clamp logits, look at the labels of this batch"
-        yield verdict("value", "fail", f"not finite: {said}", fix, numbers)
+        yield verdict("value", "fail", f"not finite: {message}", fix, numbers)
     elif not output.loss.requires_grad:
         fix = (
             "let the loss be computed from the model's outputs, without detach() or a constant in their place"
         )
-        yield verdict("value", "fail", f"{said}, and no gradient can reach the weights", fix, numbers)
+        yield verdict("value", "fail", f"{message}, and no gradient can reach the weights", fix, numbers)
     else:
-        yield verdict("value", "pass", said, "", numbers)
+        yield verdict("value", "pass", message, "", numbers)
         yield _first_loss(subject)
     changed = {name: int(count) for name, count in output.sanitized.items() if int(count)}
     if changed:
-        said = ", ".join(f"{count} {name}" for name, count in changed.items())
+        message = ", ".join(f"{count} {name}" for name, count in changed.items())
         fix = (
             "they are replaced, and learn nothing: lower --lr, scale the last layer down, look at the inputs"
         )
-        yield verdict("sanitized", "warn", said, fix, {"sanitized": changed})
+        yield verdict("sanitized", "warn", message, fix, {"sanitized": changed})
 
 
 def _first_loss(subject: Subject) -> Verdict:
@@ -96,14 +96,16 @@ def _first_loss(subject: Subject) -> Verdict:
     compared = [(name, found[name], chance[name]) for name in chance if name in found]
     numbers = {"first": found, "chance": dict(chance)}
     if not compared:
-        said = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
-        return Verdict("loss", FIRST_LOSS, "pass", f"{said}; what guessing costs is not known", "", numbers)
-    said = ", ".join(f"{name} {value:.3g}, guessing {even:.3g}" for name, value, even in compared)
+        message = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+        return Verdict(
+            "loss", FIRST_LOSS, "pass", f"{message}; what guessing costs is not known", "", numbers
+        )
+    message = ", ".join(f"{name} {value:.3g}, guessing {even:.3g}" for name, value, even in compared)
     ratio = max(value / even if math.isfinite(value) else math.inf for _, value, even in compared)
     if ratio > FAR:
         fix = "scale the last layer's first weights down, so that the model begins undecided"
-        return Verdict("loss", FIRST_LOSS, "fail" if ratio > TOO_FAR else "warn", said, fix, numbers)
-    return Verdict("loss", FIRST_LOSS, "pass", said, "", numbers)
+        return Verdict("loss", FIRST_LOSS, "fail" if ratio > TOO_FAR else "warn", message, fix, numbers)
+    return Verdict("loss", FIRST_LOSS, "pass", message, "", numbers)
 
 
 def check_backward(subject: Subject) -> Iterator[Verdict]:
@@ -137,19 +139,19 @@ def _total(subject: Subject, norm: float) -> Verdict:
     settings = subject.settings
     limit = settings.max_grad_norm or LARGE_NORM
     clip = settings.clip_grad_norm
-    said = f"{norm:.4g}" + (f", clipped to {clip:g}" if clip and norm > clip else "")
+    message = f"{norm:.4g}" + (f", clipped to {clip:g}" if clip and norm > clip else "")
     numbers = {"norm": norm}
     if norm == 0:
         fix = "look for detach(), saturated activations and clamped outputs between the loss and the weights"
         return Verdict("backward", "gradient norm", "fail", "0: nothing can be learned", fix, numbers)
     if norm <= limit:
-        return Verdict("backward", "gradient norm", "pass", said, "", numbers)
+        return Verdict("backward", "gradient norm", "pass", message, "", numbers)
     if settings.max_grad_norm:
         fix = "scale first weights and losses down; such steps are skipped (--max-grad-norm)"
-        return Verdict("backward", "gradient norm", "fail", f"{said}, above max_grad_norm", fix, numbers)
+        return Verdict("backward", "gradient norm", "fail", f"{message}, above max_grad_norm", fix, numbers)
     state: State = "warn" if clip else "fail"
     fix = "clip (--clip-grad-norm 1.0) and warm up (--lr-warmup-steps 500); scale first weights down"
-    return Verdict("backward", "gradient norm", state, f"{said}: exploding", fix, numbers)
+    return Verdict("backward", "gradient norm", state, f"{message}: exploding", fix, numbers)
 
 
 def _layers(norms: dict[str, float]) -> Verdict:
@@ -159,9 +161,9 @@ def _layers(norms: dict[str, float]) -> Verdict:
     numbers = {"layers": norms}
     if vanishing or exploding:
         named = (("vanishing", vanishing), ("exploding", exploding))
-        said = "; ".join(f"{word}: {shortened(names)}" for word, names in named if names)
+        message = "; ".join(f"{word}: {shortened(names)}" for word, names in named if names)
         fix = "add norms or skip connections, initialize by the layers' fan, choose other activations"
-        return Verdict("backward", "layers", "warn", said, fix, numbers)
+        return Verdict("backward", "layers", "warn", message, fix, numbers)
     low, high = min(norms.values(), default=0.0), max(norms.values(), default=0.0)
     return Verdict(
         "backward", "layers", "pass", f"norms {low:.2g} to {high:.2g} in {len(norms)} layers", "", numbers
@@ -177,6 +179,6 @@ def _reached(model: nn.Module) -> Verdict:
     numbers = {"without": without}
     if without:
         fix = "freeze them (requires_grad_(False)), or connect them to the loss"
-        said = f"{len(without)} of {len(trained)} without a gradient: {shortened(without)}"
-        return Verdict("backward", "parameters", "warn", said, fix, numbers)
+        message = f"{len(without)} of {len(trained)} without a gradient: {shortened(without)}"
+        return Verdict("backward", "parameters", "warn", message, fix, numbers)
     return Verdict("backward", "parameters", "pass", f"all {len(trained)} have a gradient", "", numbers)

@@ -23,7 +23,7 @@ _SMOOTHING = 0.6
 _DIVERGED = 4.0
 """Times the lowest loss at which the sweep ends."""
 _FALLS = 0.95
-"""Share of the first loss that the lowest must be under, else no rate helps."""
+"""Fraction of the first loss that the lowest must be under, else no rate helps."""
 _SAFETY = 10.0
 """Without a steepest place: so far below the rate of the lowest loss."""
 
@@ -93,16 +93,16 @@ def check_learning_rate(subject: Subject, found: RateRange) -> Iterator[Verdict]
         "end": found.end,
     }
     if len(found.losses) < 3 or found.suggested is None:
-        said = "the loss falls at no rate" + (f"; {found.end}" if found.end else "")
+        message = "the loss falls at no rate" + (f"; {found.end}" if found.end else "")
         fix = "see the failures above; the loss must fall at some rate"
-        yield Verdict("learning rate", "range", "fail" if found.end else "warn", said, fix, numbers)
+        yield Verdict("learning rate", "range", "fail" if found.end else "warn", message, fix, numbers)
         return
     best, top = found.suggested, found.lowest_rate
     numbers |= {"suggested": best, "lowest_loss_rate": top}
-    said = f"lr {rate:.2g}; steepest at {best:.2g}, lowest loss at {top:.2g}"
+    message = f"lr {rate:.2g}; steepest at {best:.2g}, lowest loss at {top:.2g}"
     state, fix = _judge(rate, best, top, diverged=bool(found.end))
     yield Verdict(
-        "learning rate", "range", state, said + (f"; {found.end}" if found.end else ""), fix, numbers
+        "learning rate", "range", state, message + (f"; {found.end}" if found.end else ""), fix, numbers
     )
 
 

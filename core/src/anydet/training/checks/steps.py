@@ -15,11 +15,11 @@ from anydet.training.stepping import StepRejected
 
 _TRIES = 3
 _FIRST_RATE = 0.1
-"""Share of the rate of a first step where the recipe warms up."""
+"""Fraction of the rate of a first step where the recipe warms up."""
 _WARM_UP = 0.2
-"""Share of the steps on one batch over which a recipe that warms up does so here."""
+"""Fraction of the steps on one batch over which a recipe that warms up does so here."""
 LARGE_UPDATE = 0.5
-"""Share of all weights' norm that one step should not move."""
+"""Fraction of all weights' norm that one step should not move."""
 ALMOST = 0.9
 
 
@@ -42,13 +42,13 @@ def check_optimizer(subject: Subject) -> Iterator[Verdict]:
     yield _update(moved, rate)
     least = min(losses)
     numbers = {"before": first, "after": losses, "learning_rate": rate}
-    said = f"{first:.4g} before, then {', '.join(f'{loss:.4g}' for loss in losses)} at rate {rate:.2g}"
+    message = f"{first:.4g} before, then {', '.join(f'{loss:.4g}' for loss in losses)} at rate {rate:.2g}"
     falls = math.isfinite(least) and least < first
     yield Verdict(
         "optimizer",
         "loss after a step",
         "pass" if falls else "warn",
-        said,
+        message,
         "" if falls else _RECIPE_FIX,
         numbers,
     )
@@ -57,13 +57,13 @@ def check_optimizer(subject: Subject) -> Iterator[Verdict]:
 _RECIPE_FIX = "lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0)"
 
 
-def check_overfit(subject: Subject, *, steps: int, share: float) -> Iterator[Verdict]:
+def check_overfit(subject: Subject, *, steps: int, fraction: float) -> Iterator[Verdict]:
     """One batch can be overfit, by the run's own recipe at its full rate.
 
     Args:
         subject: what is examined.
         steps: how many are taken.
-        share: of the first loss that the last must be under.
+        fraction: of the first loss that the last must be under.
     """
     settings, stepper = subject.settings, subject.stepper(max_grad_norm=0.0, on_nonfinite="stop")
     warm = _WARM_UP * steps if warms_up(settings) else 0.0
@@ -73,19 +73,19 @@ def check_overfit(subject: Subject, *, steps: int, share: float) -> Iterator[Ver
             rate = settings.lr * min(1.0, (step + 1) / warm) if warm else settings.lr
             losses.append(stepper.take(subject.batches[0], rate)["loss"])
     except StepRejected as bad:
-        said = f"step {len(losses) + 1} of {steps}: {bad.problem}"
-        yield Verdict("overfit", "one batch", "fail", said, _RECIPE_FIX, {"losses": losses})
+        message = f"step {len(losses) + 1} of {steps}: {bad.problem}"
+        yield Verdict("overfit", "one batch", "fail", message, _RECIPE_FIX, {"losses": losses})
         return
     last = sum(losses[-3:]) / len(losses[-3:])
     ratio = last / losses[0] if losses[0] > 0 else math.inf
-    said = f"{losses[0]:.4g} to {last:.4g} in {steps} steps ({ratio:.0%}; under {share:.0%} is asked for)"
+    message = f"{losses[0]:.4g} to {last:.4g} in {steps} steps ({ratio:.0%}; {fraction:.0%} or less passes)"
     numbers = {"losses": losses, "share": ratio}
-    state: State = "pass" if ratio <= share else "warn" if ratio <= ALMOST else "fail"
+    state: State = "pass" if ratio <= fraction else "warn" if ratio <= ALMOST else "fail"
     fix = {
         "pass": "",
         "warn": "give it more --overfit-steps; if it stays so, see the learning rate above",
     }.get(state, "a model that cannot learn one batch learns nothing: see the failures above, and --lr")
-    yield Verdict("overfit", "one batch", state, said, fix, numbers)
+    yield Verdict("overfit", "one batch", state, message, fix, numbers)
 
 
 def warms_up(settings: TrainSettings) -> bool:
@@ -98,7 +98,7 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _moved(model: nn.Module, before: dict[str, torch.Tensor]) -> tuple[float, list[str], int]:
-    """Share of the norm that the step moved, names that it did not move, number of tensors."""
+    """Fraction of the norm that the step moved, names that it did not move, number of tensors."""
     now = dict(model.named_parameters())
     away = torch.stack([(now[name].detach() - old).norm() for name, old in before.items()]).norm()
     size = torch.stack([old.norm() for old in before.values()]).norm()
@@ -107,16 +107,16 @@ def _moved(model: nn.Module, before: dict[str, torch.Tensor]) -> tuple[float, li
 
 
 def _update(moved: tuple[float, list[str], int], rate: float) -> Verdict:
-    share, still, count = moved
-    numbers = {"relative_update": share, "unmoved": still, "learning_rate": rate}
-    said = f"a step at rate {rate:.2g} moves the weights by {share:.2g} of their norm"
-    if share == 0:
+    fraction, still, count = moved
+    numbers = {"relative_update": fraction, "unmoved": still, "learning_rate": rate}
+    message = f"a step at rate {rate:.2g} moves the weights by {fraction:.2g} of their norm"
+    if fraction == 0:
         fix = "raise --lr; look whether the optimizer has the parameters that the loss depends on"
         return Verdict("optimizer", "update", "fail", "a step moves no weight", fix, numbers)
-    if share > LARGE_UPDATE:
-        return Verdict("optimizer", "update", "warn", said, _RECIPE_FIX, numbers)
+    if fraction > LARGE_UPDATE:
+        return Verdict("optimizer", "update", "warn", message, _RECIPE_FIX, numbers)
     if still:
         fix = "freeze what is not to be trained; the rest must depend on the loss"
-        said = f"{said}; {len(still)} of {count} do not move: {shortened(still)}"
-        return Verdict("optimizer", "update", "warn", said, fix, numbers)
-    return Verdict("optimizer", "update", "pass", said, "", numbers)
+        message = f"{message}; {len(still)} of {count} do not move: {shortened(still)}"
+        return Verdict("optimizer", "update", "warn", message, fix, numbers)
+    return Verdict("optimizer", "update", "pass", message, "", numbers)

@@ -27,7 +27,7 @@ class Subject:
 
     Attributes:
         run: settings and data.
-        task: whose model lies on the device of ``processes``.
+        task: whose model is on the device of ``processes``.
         processes: device and precision.
         batches: the first training batches, on the CPU; at least one.
     """
@@ -59,17 +59,17 @@ class Subject:
 
 
 class SubjectStepper:
-    """Optimizer steps on a subject at rates that are asked for, guards and clipping included."""
+    """Optimizer steps on a subject at given rates, guards and clipping included."""
 
     def __init__(self, subject: Subject, settings: TrainSettings) -> None:
         self._optimizer = build_optimizer(subject.task, settings)
-        self._shares = [group["lr"] / settings.lr for group in self._optimizer.param_groups]
+        self._multipliers = [group["lr"] / settings.lr for group in self._optimizer.param_groups]
         self._stepper = Stepper(subject.task, settings, subject.processes, self._optimizer, None)
 
     def take(self, loaded: LoadedBatch, learning_rate: float) -> dict[str, float]:
         """One step; raises ``StepRejected`` as the engine's."""
-        for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
-            group["lr"] = learning_rate * share
+        for group, multiplier in zip(self._optimizer.param_groups, self._multipliers, strict=True):
+            group["lr"] = learning_rate * multiplier
         return self._stepper.take([loaded])
 
 

@@ -24,7 +24,7 @@ PACKAGED = "x-configs"
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a config file says; nothing of it is checked but that it is keys and values.
+    """Content of a config file; nothing of it is checked but that it is keys and values.
 
     Attributes:
         name: path, or name within the adapter's package; for messages.
@@ -49,7 +49,7 @@ def open_config(config: Path | str, adapter_schema: Mapping[str, Any] | None = N
 
     Args:
         config: a file; or ``base`` where the package has ``base.yaml`` or ``base.json``.
-        adapter_schema: training schema of the adapter, whose ``x-configs`` says where the package has them.
+        adapter_schema: training schema of the adapter, whose ``x-configs`` names their folder in the package.
 
     Raises:
         OptionError: there is no such file, or it is not keys and values; lists what the package has.
@@ -94,7 +94,7 @@ def packaged_configs(adapter_schema: Mapping[str, Any]) -> dict[str, Traversable
 def read_config(content: bytes, name: str) -> ConfigFile:
     """Keys and values of YAML or JSON text.
 
-    Raises ``OptionError`` with the line where it is malformed or says a key twice.
+    Raises ``OptionError`` with the line where it is malformed or has a key twice.
     """
     try:
         text = content.decode("utf-8-sig")

@@ -68,7 +68,7 @@ def _place(s: TrainSettings) -> Iterator[tuple[str, str]]:
     if s.run_id is not None and not re.fullmatch(r"\w[\w.-]*", s.run_id):
         yield (
             f"run_id {s.run_id!r} is not a name of letters, digits, '_', '-' and '.'",
-            "write --run-id exp01; --runs-dir says below which folder",
+            "write --run-id exp01; --runs-dir names the folder above it",
         )
     if s.run_id is not None and s.run_dir is not None:
         yield (
@@ -81,7 +81,7 @@ def _contract(s: TrainSettings) -> Iterator[tuple[str, str]]:
     for key in _REDIRECTED:
         if getattr(s, key) is not None:
             yield (
-                f"{key}: under the run contract files lie in RUNS_DIR/RUN_ID under fixed names",
+                f"{key}: under the run contract files are in RUNS_DIR/RUN_ID under fixed names",
                 f"leave out {key}; or leave out run_contract, run_id and config_version",
             )
     if s.config_version not in {None, *CONFIG_VERSIONS}:

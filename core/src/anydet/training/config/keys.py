@@ -11,7 +11,7 @@ import msgspec
 from anydet.training.config.settings import TrainSettings
 
 ALIASES = {"grad_accum": "gradient_accumulation_steps", "dataset_root": "dataset", "use_amp": "amp"}
-"""Other names of keys. ``use_amp: true`` says ``amp: fp16``, ``use_amp: false`` says nothing."""
+"""Other names of keys. ``use_amp: true`` means ``amp: fp16``, ``use_amp: false`` has no effect."""
 
 
 @cache

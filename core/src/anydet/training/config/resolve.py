@@ -32,7 +32,7 @@ ADAPTER = "adapter default"
 ENGINE = "engine default"
 NO_LIMIT = "no limit, as max_steps is given"
 MADE = "made at the start"
-"""Where values come from, as ``Run.origins`` says it."""
+"""Where values come from, as in ``Run.origins``."""
 
 MAY_CHANGE = frozenset(
     (
@@ -53,7 +53,7 @@ MAY_CHANGE = frozenset(
         *("run_id", "runs_dir", "run_dir", "resume", "run_contract", "config_version"),
     )
 )
-"""Keys that a resumed run may give anew. Data may have moved; what it says must be the same."""
+"""Keys that a resumed run may give anew. Data may have moved; its content must be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Resolved:
 
 
 def is_given(origin: str) -> bool:
-    """Whether somebody asked for the value, rather than a default or a rule."""
+    """Whether the value is the user's, rather than a default or a rule."""
     return origin in {FLAG, FILE}
 
 
@@ -106,12 +106,12 @@ def resolve(
     """
     check = partial(check_values, schema=join_schema(adapter_schema), adapter=adapter_name)
     file = config if config is None or isinstance(config, ConfigFile) else open_config(config, adapter_schema)
-    typed, said, stored = map(check, (_flags(flags), _file(file), _file(base)))
+    typed, written, stored = map(check, (_flags(flags), _file(file), _file(base)))
     typed_then = {key: given for key, given in stored.items() if given.origin == FLAG}
-    asked = {**said, **typed_then, **typed}
+    requested = {**written, **typed_then, **typed}
     if base is not None:
-        _check_unchanged(asked, stored, base.name)
-    chosen = {**check(_defaults(adapter_schema, adapter_name)), **stored, **asked}
+        _check_unchanged(requested, stored, base.name)
+    chosen = {**check(_defaults(adapter_schema, adapter_name)), **stored, **requested}
     chosen["adapter"] = replace(chosen["adapter"], value=adapter_name)
     chosen["epochs"] = _epochs(chosen["epochs"], chosen["max_steps"])
     resolved = _resolved(chosen, adapter_schema)
@@ -139,7 +139,7 @@ def _flags(flags: Mapping[str, Any]) -> dict[str, Given]:
 
 
 def _plain(value: Any) -> Any:
-    """What Python says in more ways than JSON: paths are text, tuples are lists."""
+    """Plain JSON types: paths become text, tuples become lists."""
     if isinstance(value, PathLike):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
@@ -167,15 +167,15 @@ def _defaults(adapter_schema: Mapping[str, Any], adapter: str) -> dict[str, Give
 
 
 def _canonical(pairs: Iterable[tuple[str, Given]]) -> dict[str, Given]:
-    """Keys without aliases; two names of one key must say the same."""
+    """Keys without aliases; two names of one key must have the same value."""
     found: dict[str, Given] = {}
     for name, written in pairs:
         key, given = canonical(name), written
         if name.replace("-", "_") == "use_amp":
-            said = str(given.value).lower()
-            if said == "false":
+            text = str(given.value).lower()
+            if text == "false":
                 continue
-            given = replace(given, value="fp16" if said == "true" else given.value)
+            given = replace(given, value="fp16" if text == "true" else given.value)
         if key in found and found[key].value != given.value:
             raise OptionError(
                 f"{given.place} and {found[key].place} set the same key to different values",
@@ -185,9 +185,9 @@ def _canonical(pairs: Iterable[tuple[str, Given]]) -> dict[str, Given]:
     return found
 
 
-def _check_unchanged(asked: Mapping[str, Given], stored: Mapping[str, Given], name: str) -> None:
+def _check_unchanged(requested: Mapping[str, Given], stored: Mapping[str, Given], name: str) -> None:
     """Raises ``OptionError`` listing what a resumed run must not change."""
-    changed = list(_changes(asked, stored))
+    changed = list(_changes(requested, stored))
     if changed:
         raise OptionError(
             f"a resumed run keeps its settings; {name} has {'; '.join(changed)}",
@@ -195,14 +195,14 @@ def _check_unchanged(asked: Mapping[str, Given], stored: Mapping[str, Given], na
         )
 
 
-def _changes(asked: Mapping[str, Given], stored: Mapping[str, Given]) -> Iterator[str]:
-    for key, given in asked.items():
+def _changes(requested: Mapping[str, Given], stored: Mapping[str, Given]) -> Iterator[str]:
+    for key, given in requested.items():
         if key in stored and key not in MAY_CHANGE and given.value != stored[key].value:
             yield f"{key} {stored[key].value!r}, not {given.value!r} ({given.place})"
 
 
 def _epochs(epochs: Given, max_steps: Given) -> Given:
-    """No limit of epochs where only steps were asked for."""
+    """No limit of epochs where only steps were given."""
     if max_steps.value is not None and is_given(max_steps.origin) and not is_given(epochs.origin):
         return replace(epochs, value=None, origin=NO_LIMIT)
     return epochs

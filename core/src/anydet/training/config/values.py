@@ -23,11 +23,11 @@ FLAG = "flag"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value and who gave it.
+    """A value and its origin.
 
     Attributes:
         value: text or typed.
-        origin: as ``Run.origins`` says it.
+        origin: as in ``Run.origins``.
         place: for messages: ``--lr``, ``train.yaml:3: lr``.
     """
 
@@ -37,7 +37,7 @@ class Given:
 
 
 def check_values(layer: Mapping[str, Given], schema: Mapping[str, Any], adapter: str) -> dict[str, Given]:
-    """The values of one layer with text turned into what the schema asks for.
+    """The values of one layer with text turned into the types of the schema.
 
     Args:
         layer: key -> value as it was given.
@@ -45,7 +45,7 @@ def check_values(layer: Mapping[str, Given], schema: Mapping[str, Any], adapter:
         adapter: registered name, for messages.
 
     Raises:
-        OptionError: at the first key that is unknown or has a wrong value; says where it stands, what it
+        OptionError: at the first key that is unknown or has a wrong value; states where it stands, what it
             takes, and what was probably meant.
     """
     validator = Draft202012Validator(schema)

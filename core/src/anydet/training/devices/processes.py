@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class StopRequest:
-    """Whether a signal asked the run to stop.
+    """Whether a signal has arrived that stops the run.
 
     Attributes:
         signal: its number, or 0.
@@ -62,7 +62,7 @@ class Processes:
 
     Attributes:
         accelerator: places, wraps and scales.
-        stop: whether the run was asked to stop.
+        stop: whether a signal has requested the end of the run.
     """
 
     accelerator: Accelerator
@@ -70,7 +70,7 @@ class Processes:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Device of the model."""
         device: torch.device = self.accelerator.device
         return torch.device("cpu") if device.type == "cpu" else device  # "cpu:1" is no place on a disk
 
@@ -108,7 +108,7 @@ class Processes:
         """The items of all processes, by rank."""
         return items if self.world == 1 else list(gather_object(items))
 
-    def share(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the main process has."""
         if self.world == 1:
             return value
@@ -120,7 +120,7 @@ class Processes:
         """A batch on the model's device; page-locked memory is copied while the device works."""
         return send_to_device(batch, self.device, non_blocking=self.device.type == "cuda")
 
-    def asked_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether a signal reached any of the processes."""
         if self.world == 1:
             return bool(self.stop.signal)

@@ -61,7 +61,7 @@ def prepare(
         plugins: where adapters and formats come from.
         dataset: what to train on, where it is open already.
         validation: what to validate on, where it is open already.
-        say: told what was chosen, a line each.
+        say: called with a line on each choice.
 
     Raises:
         OptionError: a setting is wrong, the run exists already, or there is none to go on with.
@@ -93,10 +93,10 @@ def prepare(
 
 def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | None:
     """The resolved config of the run that is to go on; ``None`` for a run that begins."""
-    said = {canonical(k): v for layer in (file.values if file else {}, flags) for k, v in layer.items()}
-    if str(said.get("resume", False)).lower() != "true":
+    stated = {canonical(k): v for layer in (file.values if file else {}, flags) for k, v in layer.items()}
+    if str(stated.get("resume", False)).lower() != "true":
         return None
-    run_id, run_dir, runs = said.get("run_id"), said.get("run_dir"), said.get("runs_dir", "runs")
+    run_id, run_dir, runs = stated.get("run_id"), stated.get("run_dir"), stated.get("runs_dir", "runs")
     if run_id is None and run_dir is None:
         raise OptionError("no run to resume given", fix="add --run-id ID, or --run-dir DIR, to --resume")
     paths = RunPaths.of_folder(Path(run_dir)) if run_dir else RunPaths.of_run(Path(runs), str(run_id))
@@ -109,7 +109,7 @@ def _base(flags: Mapping[str, Any], file: ConfigFile | None) -> ConfigFile | Non
 
 
 def _adapter_name(flags: Mapping[str, Any], file: ConfigFile | None, base: ConfigFile | None) -> str:
-    named = [said.values.get("adapter") for said in (file, base) if said is not None]
+    named = [stated.values.get("adapter") for stated in (file, base) if stated is not None]
     names = [str(name) for name in (flags.get("adapter"), *named) if name is not None]
     if base is not None and names[0] != names[-1]:
         raise OptionError(
@@ -125,7 +125,7 @@ def _adapter_name(flags: Mapping[str, Any], file: ConfigFile | None, base: Confi
 
 
 def _named(resolved: Resolved, adapter: str) -> Resolved:
-    """The same with a run id, where neither id nor folder was asked for."""
+    """The same with a run id, where neither id nor folder was given."""
     settings = resolved.settings
     if settings.run_id is not None or settings.run_dir is not None:
         return resolved

@@ -12,7 +12,7 @@ from anydet.training.run import Run, RunPaths
 
 
 def run_paths(settings: TrainSettings) -> RunPaths:
-    """Where the files of a run lie; ``checkpoint_out`` and the like move single ones."""
+    """Paths of a run's files; ``checkpoint_out`` and the like move single ones."""
     if settings.run_dir is not None:
         paths = RunPaths.of_folder(Path(settings.run_dir))
     elif settings.run_id is not None:

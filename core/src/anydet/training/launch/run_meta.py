@@ -70,7 +70,7 @@ def read_run_meta(path: Path) -> dict[str, Any] | None:
 
 
 def data_meta(dataset: Dataset) -> dict[str, Any]:
-    """Where a data set lies, how large it is, and the fingerprint of what it says."""
+    """Path, size and fingerprint of a data set."""
     return {
         "root": str(dataset.root),
         "split": dataset.split,

@@ -15,11 +15,11 @@ def lower_is_better(metric: str) -> bool:
 class BestTracker:
     """Follows one metric over the validations of a run.
 
-    Any progress makes a new best, so the best checkpoint is the best one. Patience asks for more: progress
+    Any progress makes a new best, so the best checkpoint is the best one. Patience requires more: progress
     by more than ``min_delta`` over the value that last restarted it.
 
     Args:
-        metric: its name, which says in which direction it gets better where ``mode`` does not.
+        metric: its name, which gives the direction of improvement where ``mode`` does not.
         mode: ``min`` or ``max``.
         patience: validations without progress before it is time to stop; 0 never stops.
         min_delta: smaller progress does not count for patience.

@@ -22,12 +22,12 @@ class Ema:
     ``average = d * average + (1 - d) * model`` for every floating-point parameter and buffer; whole numbers,
     such as the count of batches of a norm, are copied. After n steps ``d = min(decay, (1 + n) / (10 + n))``,
     as in TensorFlow's ``ExponentialMovingAverage``: with ``decay`` from the start, a run of a few thousand
-    steps would end with a share of its random first weights, and of the 1 at which a norm's running variance
+    steps would still hold part of its random first weights, and of the 1 at which a norm's running variance
     begins, which is more than all there is of a variance of 0.004.
 
     Args:
-        model: on the device and in the type in which it is trained; the average lies there, too.
-        decay: share of the old average, a step, once there were enough steps.
+        model: on the device and in the type in which it is trained; the average is there, too.
+        decay: weight of the old average in each step, once there were enough steps.
 
     Raises:
         OptionError: the model cannot be copied.

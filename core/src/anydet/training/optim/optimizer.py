@@ -1,4 +1,4 @@
-"""``build_optimizer``: who moves which weights, at which learning rate and weight decay."""
+"""``build_optimizer``: parameter groups with their learning rates and weight decays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build_optimizer(task: TrainingTask, settings: TrainSettings) -> Optimizer:
     """The optimizer of all parameters of ``task.model`` that require a gradient.
 
     Raises:
-        OptionError: nothing is left to train, or Nesterov's method is asked for without momentum.
+        OptionError: nothing is left to train, or ``nesterov`` is on without momentum.
         TrainingError: ``task.modules()`` names a module twice, or one that is not the model's.
     """
     parts = task.modules() if settings.use_param_groups else {}

@@ -17,9 +17,9 @@ from anydet.errors import OptionError
 from anydet.training.config.settings import TrainSettings
 
 _PLATEAU_THRESHOLD = 1e-4
-"""Progress by a smaller share is none, as in ``ReduceLROnPlateau``."""
+"""Relative progress below this is none, as in ``ReduceLROnPlateau``."""
 _RISE, _START_DIVISOR, _END_DIVISOR = 0.3, 25.0, 1e4
-"""Share of one cycle that rises; its first rate is the 25th part, its last the 250,000th (``OneCycleLR``)."""
+"""Rising part of one cycle; its first rate is the 25th part, its last the 250,000th (``OneCycleLR``)."""
 _MOMENTA = 0.95, 0.85
 """Momentum of one cycle at its ends and at its top."""
 
@@ -73,7 +73,7 @@ class Schedule:
         self._set()
 
     def validated(self, value: float, *, lower_is_better: bool = True) -> None:
-        """Tell a validation's result: ``plateau`` decays after more than its patience without progress.
+        """Take in a validation's result: ``plateau`` decays after more than its patience without progress.
 
         Progress is relative, by more than 1e-4. NaN is none. The other schedulers do not look.
         """
@@ -160,9 +160,9 @@ def milestones(settings: TrainSettings) -> list[int]:
     return steps
 
 
-def _cosine(start: float, end: float, share: float) -> float:
+def _cosine(start: float, end: float, fraction: float) -> float:
     """From ``start`` to ``end`` on half a wave (Loshchilov and Hutter 2017, equation 5)."""
-    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * fraction))
 
 
 def _one_cycle(low: float, top: float, done: int, steps: int, last: float) -> float:

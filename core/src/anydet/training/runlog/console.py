@@ -35,7 +35,7 @@ class TrainingDisplay:
         self._console = console or Console(stderr=True)
         self._bar: _Bar | None = None
         self._latest: Metrics = {}
-        self._told: object = None
+        self._printed: object = None
         self._best: dict[str, float] = {}
 
     def start(self, total_steps: int, done: int = 0) -> None:
@@ -48,8 +48,8 @@ class TrainingDisplay:
     def step(self, metrics: Metrics) -> None:
         """Numbers of an optimizer step, with ``step`` and ``epoch``."""
         epoch = self._latest.get("epoch")
-        if epoch is not None and epoch not in (metrics.get("epoch"), self._told):
-            self._tell_epoch()
+        if epoch is not None and epoch not in (metrics.get("epoch"), self._printed):
+            self._print_epoch()
         self._latest = metrics
         if self._bar is not None:
             self._bar.latest = metrics
@@ -57,7 +57,7 @@ class TrainingDisplay:
 
     def validation(self, metrics: Metrics) -> None:
         """Numbers of a validation: a line that stays, with the best so far where that was another one."""
-        self._told = metrics.get("epoch")
+        self._printed = metrics.get("epoch")
         shown = [name for name in metrics if name not in _HIDDEN and not name.startswith(_PARTS)]
         found = [(name, metrics[name]) for name in shown if _is_number(metrics[name])]
         parts = [_number(name, value) + self._best_so_far(name, value) for name, value in found[:_SHOWN]]
@@ -70,16 +70,16 @@ class TrainingDisplay:
 
     def close(self) -> None:
         """Leave the bar as it is and give the terminal back."""
-        if self._latest and self._told != self._latest.get("epoch"):
-            self._tell_epoch()
+        if self._latest and self._printed != self._latest.get("epoch"):
+            self._print_epoch()
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
         self._latest = {}
 
-    def _tell_epoch(self) -> None:
+    def _print_epoch(self) -> None:
         """The last step's numbers, for epochs without validation."""
-        self._told = self._latest.get("epoch")
+        self._printed = self._latest.get("epoch")
         self._write("  ".join([_position(self._latest), *_numbers(self._latest)]))
 
     def _best_so_far(self, name: str, value: float) -> str:

@@ -16,7 +16,7 @@ class RunLog:
     """Metrics files, trackers and the terminal, behind one interface.
 
     Args:
-        run: where files lie and who else is told.
+        run: its paths and its trackers.
         main: whether this process writes; the others do nothing.
     """
 

@@ -1,6 +1,6 @@
 """``open_trackers``: W&B, TensorBoard and MLflow beside the metrics files, through accelerate's trackers.
 
-All of them write below the run's folder, and none of them talks to a network unless it is told where: W&B
+All of them write below the run's folder, and none of them uses a network unless an address is configured: W&B
 by an API key or ``WANDB_MODE``, MLflow by ``MLFLOW_TRACKING_URI``.
 """
 
@@ -27,12 +27,12 @@ class Trackers:
     """Some open trackers behind one interface.
 
     The metrics files are what a run is judged by: a tracker that fails while the run goes on is left out,
-    and that is said.
+    with a warning.
 
     Args:
         trackers: started ones.
         environment: closed after them; holds the environment variables they need.
-        say: told what went wrong.
+        say: called with warnings.
     """
 
     def __init__(self, trackers: Sequence[GeneralTracker], environment: ExitStack, say: Say) -> None:
@@ -41,7 +41,7 @@ class Trackers:
         self._say = say
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Tell numbers of an optimizer step."""
+        """Log numbers of an optimizer step."""
         numbers = dict(metrics)
         self._each(lambda tracker: tracker.log(numbers, step=step))
 
@@ -56,10 +56,10 @@ class Trackers:
         self._trackers = []
         self._environment.close()
 
-    def _each(self, tell: Callable[[GeneralTracker], None]) -> None:
+    def _each(self, act: Callable[[GeneralTracker], None]) -> None:
         for tracker in list(self._trackers):
             try:
-                tell(tracker)
+                act(tracker)
             except Exception as error:  # foreign code, and servers that are away
                 self._trackers.remove(tracker)
                 self._say(f"warning: {tracker.name} failed and is left out: {type(error).__name__}: {error}")
@@ -72,7 +72,7 @@ def open_trackers(run: Run, say: Say | None = None) -> Trackers:
 
     Args:
         run: its ``log_with``, ``project``, settings, options and folder.
-        say: told what people should know; stderr by default.
+        say: called with notes for people; stderr by default.
 
     Raises:
         TrainingError: a tracker's package is missing, or the tracker does not start.

@@ -1,6 +1,6 @@
 """The z-buffer: which pixels see which triangle, and how far away it is.
 
-A pixel sees what lies on the ray through its center. With corners v0, v1, v2 of a triangle in the camera's
+A pixel sees what is on the ray through its center. With corners v0, v1, v2 of a triangle in the camera's
 frame and g_i the rows of the inverse of the matrix [v0 v1 v2], a ray r meets it where all g_i r are 0 or
 more, at depth 1 / sum(g_i r), where its barycentric coordinates are in proportion to g_i r. All of them are
 linear in the pixel's coordinates, so that perspective is exact. Source: Olano and Greer 1997, "Triangle Scan
@@ -18,7 +18,7 @@ from anydet.types import BoolArray, FloatArray, IntArray, Intrinsics, Size
 from anydet_bop.rendering.mesh import Mesh
 
 _SLACK_PX = 1e-7
-"""Pixels whose center lies on an edge belong to both triangles, so that no seam stays open."""
+"""Pixels whose center is on an edge belong to both triangles, so that no seam stays open."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class Surface:
         return mask
 
     def window(self, size_wh: Size) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The part that lies in the image: where it is there, and where here."""
+        """Slices of the overlap with the image: in the image, and in this surface."""
         height, width = self.faces.shape
         left, right = np.clip([self.x_px, self.x_px + width], 0, size_wh[0]).tolist()
         top, bottom = np.clip([self.y_px, self.y_px + height], 0, size_wh[1]).tolist()
@@ -87,15 +87,15 @@ def rasterize(mesh: Mesh, rotation: FloatArray, translation_m: FloatArray, camer
     Args:
         mesh: a closed surface; triangles seen from inside are left out.
         rotation: (3, 3) object to camera.
-        translation_m: (3,) object to camera; every vertex must come to lie before the camera.
+        translation_m: (3,) object to camera; every vertex must be in front of the camera.
         camera: pixel edges at whole numbers, so that the center of the first pixel is 0.5, 0.5.
 
     Raises:
-        ValueError: a vertex lies beside or behind the camera.
+        ValueError: a vertex is beside or behind the camera.
     """
     points = mesh.points_m @ rotation.T + translation_m
     if points[:, 2].min() <= 0:
-        raise ValueError(f"a vertex lies at depth {points[:, 2].min()} m, which is not before the camera")
+        raise ValueError(f"a vertex is at depth {points[:, 2].min()} m, which is not in front of the camera")
     corners = points[mesh.faces]
     planes, front = _planes(corners, camera)
     focal, center = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
@@ -121,8 +121,8 @@ def compose(surfaces: Sequence[Surface], size_wh: Size) -> View:
 def barycentric(surface: Surface, rows: IntArray, columns: IntArray, faces: IntArray) -> FloatArray:
     """(P, 3) how much of each corner of their triangle is at the centers of P pixels of the image."""
     homogeneous = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))], axis=1)
-    shares = np.einsum("pij,pj->pi", surface.planes[faces], homogeneous)
-    weights: FloatArray = shares / shares.sum(axis=1, keepdims=True)
+    unscaled = np.einsum("pij,pj->pi", surface.planes[faces], homogeneous)
+    weights: FloatArray = unscaled / unscaled.sum(axis=1, keepdims=True)
     return weights
 
 

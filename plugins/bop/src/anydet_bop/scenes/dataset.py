@@ -1,4 +1,4 @@
-"""``PoseScenes``: pictures of solids in known poses as a ``Dataset`` that needs no disk."""
+"""``PoseScenes``: images of solids in known poses as a ``Dataset`` that needs no disk."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from anydet_bop.rendering.raster import Surface, View, barycentric, compose, ras
 from anydet_bop.scenes.solids import solids
 
 MIN_VISIBLE = 0.2
-"""Share of a silhouette that must be seen; of what is hidden or cut off more, nothing is painted."""
+"""Fraction of a silhouette that must be seen; of what is hidden or cut off more, nothing is painted."""
 MIN_VISIBLE_PX = 30
 """Number of its pixels that must be seen."""
 DEPTH_M = (0.35, 0.9)
 """Nearest and farthest origin of an object, meters."""
 MOST_OBJECTS = 4
-"""Objects in a scene at most, unless told otherwise."""
+"""Default of the most objects in a scene."""
 _TRIES = 10
 _MARGIN = 0.1
 _AMBIENT, _DIFFUSE, _GLOSS, _SHININESS = 0.45, 0.6, 70.0, 24.0
@@ -66,7 +66,7 @@ class PoseScene:
         return visible
 
     def visibility(self) -> FloatArray:
-        """(N,) share of each whole silhouette that is seen."""
+        """(N,) visible fraction of each whole silhouette."""
         whole = [one.surface.pixels for one in self.objects]
         return _visible_px(self.view, len(whole)) / np.maximum(whole, 1)
 
@@ -179,7 +179,7 @@ def _shade(
 
 
 def _blur(image: FloatArray, side: float) -> FloatArray:
-    """Each pixel mixed with its neighbors, which have a share of ``side`` each, along both axes."""
+    """Each pixel mixed with its neighbors, which have a weight of ``side`` each, along both axes."""
     for axis in (0, 1):
         ahead, behind = np.roll(image, 1, axis), np.roll(image, -1, axis)
         edge = [slice(None)] * 3

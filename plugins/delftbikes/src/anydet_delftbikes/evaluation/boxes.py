@@ -39,7 +39,7 @@ class DelftBikesEvaluator(MergeableEvaluator[DelftBikesPartial]):
     """COCO's numbers at original size without absent parts, and beside them with all.
 
     Annotations of absent parts are dropped, and so are detections whose own state is "absent"; a detection
-    where a part is missing is a false positive unless it says so. Every image counts, also one that the
+    where a part is missing is a false positive otherwise. Every image counts, also one that the
     predictions do not mention.
 
     Source: VIPriors challenges toolkit, object detection: "the evaluation is done on available parts, namely

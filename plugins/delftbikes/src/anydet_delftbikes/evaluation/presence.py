@@ -1,4 +1,4 @@
-"""Whether the parts of an image are there at all, as its best detections tell."""
+"""Whether the parts of an image are there at all, by its best detections."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class PresencePartial(PartialResult):
 
 @dataclass(eq=False)
 class PresenceEvaluator(MergeableEvaluator[PresencePartial]):
-    """AP and AUROC of telling images with a part from those without, and what a score threshold makes of it.
+    """AP and AUROC of ranking images with a part above those without, and F1 and accuracy at a threshold.
 
     A part is present on an image unless its state there is "absent", with a box or without; where its state
-    is unknown it does not count. What tells is the score of its best detection, wherever that lies, without
-    detections that say "absent" of themselves; an image without any ranks last. AP and AUROC are means over
-    the parts that some images have and others have not; only those can be told apart.
+    is unknown it does not count. Its score is that of its best detection, wherever that is, without
+    detections whose own state is "absent"; an image without any ranks last. AP and AUROC are means over
+    the parts that some images have and others have not; only those can be ranked.
 
     The threshold is the one of the highest F1 over all parts on the very images that are evaluated; numbers
     that rest on it are called "at best" for that reason.
@@ -70,7 +70,7 @@ class PresenceEvaluator(MergeableEvaluator[PresencePartial]):
         """The reason why there is nothing to measure, or ``None``."""
         states = _part_states(ground_truth)
         if states is None:
-            return "the data set does not say which parts its images have"
+            return "the data set does not state which parts its images have"
         return None if (states == self.absent).any() else "no part is absent on any image"
 
     def measure(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> PresencePartial:
@@ -194,12 +194,12 @@ def _f1(counts: Confusion) -> float | None:
 
 
 def _f1_all_present(counts: Confusion) -> float | None:
-    """F1 of always saying "present"."""
+    """F1 of always predicting "present"."""
     absent, present = counts.true.tolist()
     return 2 * present / (2 * present + absent) if present else None
 
 
 def _majority(counts: list[Confusion]) -> float | None:
-    """The accuracy of saying of each part what is true of most images."""
+    """The accuracy of predicting for each part what is true of most images."""
     total = sum(int(one.true.sum()) for one in counts)
     return sum(int(one.true.max()) for one in counts) / total if total else None

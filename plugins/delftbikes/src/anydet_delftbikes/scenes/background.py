@@ -1,4 +1,4 @@
-"""What lies behind a bicycle: a wall, a floor, dull things on both."""
+"""What is behind a bicycle: a wall, a floor, dull things on both."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _BARE = (250, 250, 244)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """Turns all that lies beyond a line.
+    """Turns everything beyond a line.
 
     Attributes:
         pivot: (2,) a point on the line.
@@ -46,7 +46,7 @@ class Buckle:
     Attributes:
         hub: (2,) center.
         angle_rad: where it was hit.
-        depth: share of the radius.
+        depth: fraction of the radius.
     """
 
     hub: FloatArray

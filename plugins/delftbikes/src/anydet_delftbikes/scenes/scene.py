@@ -26,11 +26,11 @@ from anydet_delftbikes.scenes.strokes import SAMPLES, Stroke, View, bounds_xyxy,
 
 INTACT, DAMAGED, ABSENT, OCCLUDED = range(len(STATES))
 HIDDEN = 0.75
-"""A part of which this share is covered is occluded."""
+"""A part of which this fraction is covered is occluded."""
 SEEN = 0.35
 """A part of which no more than this is covered shows its own state; between the two no part is left."""
 UNBOXED = 0.2
-"""Share of absent parts that have no box."""
+"""Fraction of absent parts that have no box."""
 _DAMAGED = 0.071
 _ABSENT = {"steer": 0.06, "back_wheel": 0.12, "front_wheel": 0.12} | dict.fromkeys(ON_STEER, 0.18)
 _ABSENT_ELSE = 0.26
@@ -157,15 +157,15 @@ def _occlude(scene: BikeScene, rng: np.random.Generator) -> tuple[list[Stroke], 
     """Covers over some parts, none of which leaves a part half hidden; and the parts that they hide."""
     masks = {part: np.asarray(coverage(scene.strokes(part), scene.size_wh)) > 0 for part in PARTS}
     occluders: list[Stroke] = []
-    shares = dict.fromkeys(PARTS, 0.0)
+    covered = dict.fromkeys(PARTS, 0.0)
     for _ in range(rng.integers(1, 6)):
         target = PARTS[rng.integers(len(PARTS))]
         more = build_occluder(_around(scene, target, rng), rng)
-        found = _shares(masks, np.asarray(coverage([*occluders, *more], scene.size_wh)) > 0)
+        found = _covered_fractions(masks, np.asarray(coverage([*occluders, *more], scene.size_wh)) > 0)
         # A part that is half hidden has no clear state; such an occluder is left out.
-        if not any(SEEN < share < HIDDEN for share in found.values()):
-            occluders, shares = [*occluders, *more], found
-    return occluders, [part for part, share in shares.items() if share >= HIDDEN]
+        if not any(SEEN < fraction < HIDDEN for fraction in found.values()):
+            occluders, covered = [*occluders, *more], found
+    return occluders, [part for part, fraction in covered.items() if fraction >= HIDDEN]
 
 
 def _around(scene: BikeScene, part: str, rng: np.random.Generator) -> tuple[float, float, float, float]:
@@ -176,6 +176,6 @@ def _around(scene: BikeScene, part: str, rng: np.random.Generator) -> tuple[floa
     return x1 - grow[0], y1 - grow[1], x2 + grow[2], y2 + grow[3]
 
 
-def _shares(masks: Mapping[str, BoolArray], covered: BoolArray) -> dict[str, float]:
-    """Share of each part's pixels that are covered."""
+def _covered_fractions(masks: Mapping[str, BoolArray], covered: BoolArray) -> dict[str, float]:
+    """Fraction of each part's pixels that are covered."""
     return {part: float(covered[mask].mean()) if mask.any() else 0.0 for part, mask in masks.items()}

@@ -37,14 +37,14 @@ WEIGHTS: Mapping[str, float] = {
 class Criterion:
     """Adds up what a batch costs.
 
-    Each decoder layer is matched and counts by itself, as do the encoder's proposals, of which class and box
-    are asked. Losses are divided by the number of objects.
+    Each decoder layer is matched and counts by itself, as do the encoder's proposals, for class and box
+    alone. Losses are divided by the number of objects.
 
     Attributes:
-        matcher: who answers for which object.
+        matcher: assigns queries to objects.
         symmetries: of all classes.
         weights: of the losses by name, see ``WEIGHTS``.
-        class_loss: ``varifocal`` asks for the IoU as score, ``focal`` for 1.
+        class_loss: the target score is the IoU with ``varifocal``, 1 with ``focal``.
         uncertainty: whether depth and rotation errors are judged by their predicted scales.
     """
 
@@ -164,7 +164,7 @@ class Criterion:
 
 
 def denoising_matches(denoising: Denoising, targets: Targets, layers: int) -> Matches:
-    """Who starts at which truth needs no matching; the same in all ``layers``."""
+    """Matches of denoising queries, which start at a known object; the same in all ``layers``."""
     device = targets.valid.device
     counts = targets.valid.sum(dim=1).tolist()
     objects = [torch.arange(count, device=device).repeat(denoising.groups) for count in counts]

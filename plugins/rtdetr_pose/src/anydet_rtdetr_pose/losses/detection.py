@@ -19,7 +19,7 @@ def varifocal_weights(probabilities: Tensor, scores: Tensor) -> Tensor:
 
     Args:
         probabilities: predicted, in 0..1, without gradient.
-        scores: what it should say: the IoU of a query that found its object in that object's class, else 0.
+        scores: targets: the IoU of a query that found its object in that object's class, else 0.
     """
     return torch.where(scores > 0, scores, VARIFOCAL_ALPHA * probabilities**GAMMA)
 

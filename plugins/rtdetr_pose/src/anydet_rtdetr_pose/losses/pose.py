@@ -1,6 +1,6 @@
 """Losses of depth, rotation, translation, offsets, cameras and keypoints: one number a row.
 
-With ``--task-aligner uncertainty`` an error is judged by the scale that the model says it has: it is taken to
+With ``--task-aligner uncertainty`` an error is weighted by its predicted scale: it is taken to
 be of a Laplace distribution, so that each object's error counts by how sure the model is of that very object
 (Kendall & Gal 2017, "What Uncertainties Do We Need in Bayesian Deep Learning for Computer Vision?").
 """
