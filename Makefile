@@ -22,7 +22,7 @@ test: $(VENV)/.all  ## everything CI runs: all tests but the soak tier
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak"
 
 soak: $(VENV)/.all  ## the tier that CI leaves out: kill series, sanitizers, long fuzzing and trainings
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m soak --durations=0 --durations-min=1
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m soak --dist loadfile --durations=0 --durations-min=1
 
 check: $(VENV)/.all  ## format, lint, types, import rules, fast tests: under two minutes
 	$(MAKE) --no-print-directory lint types imports fast

@@ -108,7 +108,7 @@ def test_federated_problems_give_the_bits_of_lvis(seed, iou_type, engine, column
 def test_ground_truth_that_is_not_federated_is_an_error(engine, columns):
     truth, found = federated_problem(0)
     plain = {**truth, "categories": [{"id": c["id"], "name": c["name"]} for c in truth["categories"]]}
-    with pytest.raises(EvaluationError, match="does not say which classes were looked for"):
+    with pytest.raises(EvaluationError, match="does not state which classes are annotated"):
         evaluate(engine, *columns((plain, found)))
 
 
