@@ -284,7 +284,7 @@ def test_an_unknown_adapter_names_the_known_ones_and_the_plugins_that_failed(plu
         "no adapter called 'tyo' (known: ball, precomputed, toy); did you mean 'toy'?; failed to load: "
         "broken: ModuleNotFoundError: No module named 'a_library_that_is_not_here'"
     )
-    assert caught.value.fix == "pip install anydet-tyo, then run 'anydet adapters list'"
+    assert caught.value.fix == "run 'anydet adapters list' to see what is installed"
 
 
 def test_core_comes_first_in_its_own_order(plugin):
@@ -401,8 +401,18 @@ def test_scenes_without_a_writer_that_can_be_imported_are_refused(plugin, change
     ],
 )
 def test_what_is_not_installed_names_its_package(kind, name, package):
-    with pytest.raises(PluginError, match=f"pip install {package},"):
+    with pytest.raises(PluginError) as caught:
         Plugins(()).spec(kind, name)
+    assert caught.value.fix == f"pip install {package}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "meant"), [("scenes", "bike", "bikes"), ("evaluators", "presense", "presence")]
+)
+def test_a_typing_error_names_what_was_meant_and_no_package_of_a_guessed_name(kind, typed, meant):
+    with pytest.raises(PluginError, match=f"did you mean '{meant}'") as caught:
+        Plugins(()).spec(kind, typed)
+    assert caught.value.fix == "run 'anydet adapters list' to see what is installed"
 
 
 def test_every_scene_of_core_is_built_and_written_in_each_of_its_formats(tmp_path):

@@ -70,13 +70,15 @@ def command(
     import sys
     from contextlib import redirect_stdout
 
-    from anydet.training.checks.examination import Thoroughness, examine
     from anydet.training.launch.preparation import prepare
 
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
     if config is None and "adapter" not in typed:
         raise click.UsageError("no CONFIG and no adapter given: add --adapter NAME and --dataset DIR")
+    _require_torch()
+    from anydet.training.checks.examination import Thoroughness, examine
+
     how = Thoroughness(content_images, range_steps, overfit_steps, overfit_share)
     # stdout is for the result, which --json makes machine-readable; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
@@ -86,6 +88,18 @@ def command(
     click.echo(json.dumps(_finite(found.as_dict()), indent=1)) if as_json else _print(found)
     if found.state == "fail":
         raise SystemExit(1)
+
+
+def _require_torch() -> None:
+    """Raise where torch is not installed: the checks look into torch models."""
+    from importlib.util import find_spec
+
+    from anydet.errors import AnydetError
+
+    if find_spec("torch") is None:
+        raise AnydetError(
+            "diagnose checks torch models, and torch is not installed", fix="pip install 'anydet[torch]'"
+        )
 
 
 def _say(group: str) -> None:

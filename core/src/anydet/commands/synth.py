@@ -119,5 +119,5 @@ def command(
     with progress("rendering", images) as report:
         write_scenes(plugins, scene, dataset, out, layout=layout, report=report)
     click.echo(out)
-    click.echo(f"{images} images of split {split!r}, {layout.upper()} layout; next:", err=True)
+    click.echo(f"{images} images of split {split!r}, layout {layout}; next:", err=True)
     click.echo(f"  {spec.next_step.format(out=out, split=split)}", err=True)

@@ -30,7 +30,7 @@ def check_installed(path: Path, tried: Collection[str]) -> None:
     for name, (title, look) in _FORMATS.items():
         if name not in tried and look(path):
             raise DatasetError(
-                f"{path}: looks like a {title} data set, and no format {name!r} is installed",
+                f"{path}: looks like a {title} data set, and the package anydet-{name} is not installed",
                 fix=f"pip install anydet-{name}",
             )
 

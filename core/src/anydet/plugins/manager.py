@@ -17,7 +17,7 @@ import pluggy
 from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
 from anydet.plugins.discovery import InstalledPoint, find_points
-from anydet.plugins.packages import package_of
+from anydet.plugins.packages import package_of, packaged_names
 from anydet.plugins.specs import (
     API_VERSION,
     CAPABILITIES,
@@ -144,11 +144,14 @@ class Plugins:
         if name in known:
             return known[name]
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
+        package = package_of(kind, name)
         raise PluginError(
             f"no {_noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
-            + did_you_mean(name, list(known))
+            + did_you_mean(name, [*known, *packaged_names(kind)])
             + (f"; failed to load: {broken}" if broken else ""),
-            fix=f"pip install {package_of(kind, name)}, then run 'anydet adapters list'",
+            fix=f"pip install {package}"
+            if package
+            else "run 'anydet adapters list' to see what is installed",
         )
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:

@@ -1,15 +1,29 @@
-"""Names of packages that bring what is not installed."""
+"""Packages of this project by what they register, for hints where a name is not installed."""
 
 from __future__ import annotations
 
-# Only what core's documentation names and cannot be derived from the name itself.
+# Spelled out: a package name that is guessed from a typing error may be anybody's on the index.
 _PACKAGES = {
+    ("adapters", "adaptivestream"): "anydet-adaptivestream",
+    ("adapters", "fasterrcnn_multitask"): "anydet-fasterrcnn-multitask",
+    ("adapters", "onnxruntime"): "anydet-onnxruntime",
+    ("adapters", "rtdetr_pose"): "anydet-rtdetr-pose",
+    ("adapters", "toy"): "anydet-toy",
+    ("datasets", "bop"): "anydet-bop",
+    ("datasets", "delftbikes"): "anydet-delftbikes",
+    ("engines", "fasteval"): "anydet-fasteval",
+    ("evaluators", "delftbikes"): "anydet-delftbikes",
+    ("evaluators", "presence"): "anydet-delftbikes",
     ("scenes", "bikes"): "anydet-delftbikes",
     ("scenes", "pose"): "anydet-bop",
-    ("evaluators", "presence"): "anydet-delftbikes",
 }
 
 
-def package_of(kind: str, name: str) -> str:
-    """The distribution that probably registers a name: plugins are called as what they bring."""
-    return _PACKAGES.get((kind, name), f"anydet-{name.replace('_', '-')}")
+def package_of(kind: str, name: str) -> str | None:
+    """The package of this project that registers a name, ``None`` where none does."""
+    return _PACKAGES.get((kind, name))
+
+
+def packaged_names(kind: str) -> list[str]:
+    """Names of a kind that packages of this project register, installed or not."""
+    return [name for registered, name in _PACKAGES if registered == kind]

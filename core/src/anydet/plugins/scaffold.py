@@ -88,7 +88,7 @@ def check_name(name: str, plugins: Plugins) -> None:
     proper = _proper(name)
     if name != proper:
         raise OptionError(
-            f"{name!r} is no name for an adapter: those are lower-case letters, digits and single "
+            f"{name!r} is not a valid adapter name: use lower-case letters, digits and single "
             "underscores, a letter first",
             fix=f"anydet adapters new {proper}",
         )

@@ -16,7 +16,7 @@ Norm = Literal["bn", "syncbn", "frozenbn", "gn"]
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Keys that nobody knows are refused."""
+    """Unknown keys are refused."""
 
 
 class Backbone(_Part, frozen=True, kw_only=True):
@@ -57,7 +57,8 @@ class Transformer(_Part, frozen=True, kw_only=True):
     """
 
     encoder_layers: Annotated[int, Meta(ge=0)] = 1
-    decoder_layers: Positive = 6
+    # transformers ties heads of layers by name, and raises where there is one layer alone
+    decoder_layers: Annotated[int, Meta(ge=2)] = 6
     ffn_dim: Positive = 1024
     attention_heads: Positive = 8
     sampling_points: Positive = 4

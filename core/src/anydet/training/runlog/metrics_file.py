@@ -103,7 +103,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     try:
         texts = path.read_text("utf-8").split("\n")
     except FileNotFoundError as error:
-        raise TrainingError(f"{path}: no such file of metrics", fix="name a run or its JSON lines") from error
+        raise TrainingError(
+            f"{path}: no such metrics file", fix="give a run folder or its train_metrics.jsonl"
+        ) from error
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise TrainingError(f"{path}: these are no JSON lines", fix="name a run or its JSON lines") from error
     lines: list[dict[str, Any]] = []
