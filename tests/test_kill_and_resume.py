@@ -13,6 +13,17 @@ import pytest
 pytestmark = pytest.mark.slow
 ANYDET = [sys.executable, "-m", "anydet.cli"]
 COUNT = 400
+STOP_AT = 200
+# An observer that holds the export at one place until a signal comes: no race with a fast or slow machine.
+WAITING = f"""
+import signal
+from anydet.plugins import hookimpl
+
+@hookimpl
+def after_predict(context):
+    if context.first == {STOP_AT}:
+        signal.pause()
+"""
 
 
 def anydet(*arguments, cwd, expect=0):
@@ -37,32 +48,47 @@ def folder(tmp_path_factory):
     return here
 
 
-def stop_midway(folder, output, sign):
-    """Start an export and send it ``sign`` once a few chunks are on disk; how it ended."""
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory):
+    """A folder with the installed package of an observer."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "waiting.py").write_text(WAITING)
+    info = site / "waiting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[anydet]\nwaiting = waiting\n")
+    return site
+
+
+def stop_midway(folder, waiting, output, sign):
+    """Start an export and send it ``sign`` once half of the images are on disk; how it ended."""
     process = subprocess.Popen(
-        [*ANYDET, *export(output, "--wrap")], cwd=folder, stderr=subprocess.PIPE, text=True
+        [*ANYDET, *export(output, "--wrap")],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(waiting), os.environ.get("PYTHONPATH", "")])},
+        stderr=subprocess.PIPE,
+        text=True,
     )
     partial = folder / f"{output}.partial"
-    # an export that hangs is caught by whoever runs the tests; a machine may be as slow as it is
-    while not (partial.exists() and partial.read_bytes().count(b"\n") >= 20):
+    while not (partial.exists() and partial.read_bytes().count(b"\n") >= STOP_AT):
         assert process.poll() is None, process.stderr.read()
     os.kill(process.pid, sign)
-    _, said = process.communicate()
+    _, printed = process.communicate()
     assert not (folder / output).exists()
-    assert 20 <= partial.read_bytes().count(b"\n") < COUNT
-    return process.returncode, said
+    assert partial.read_bytes().count(b"\n") == STOP_AT
+    return process.returncode, printed
 
 
 def without_clock(meta):
     return {k: v for k, v in meta.items() if k not in {"timestamp", "runtime"}}
 
 
-def test_a_killed_jsonl_export_resumes_to_the_same_bytes(folder):
-    code, _ = stop_midway(folder, "killed.jsonl", signal.SIGKILL)
+def test_a_killed_jsonl_export_resumes_to_the_same_bytes(folder, waiting):
+    code, _ = stop_midway(folder, waiting, "killed.jsonl", signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert "--resume" in anydet(*export("killed.jsonl", "--wrap"), cwd=folder, expect=1).stderr
-    said = anydet(*export("killed.jsonl", "--wrap", "--resume"), cwd=folder).stderr
-    assert "from the earlier run" in said
+    printed = anydet(*export("killed.jsonl", "--wrap", "--resume"), cwd=folder).stderr
+    assert "from the earlier run" in printed
     whole = (folder / "whole.jsonl").read_bytes().splitlines()
     resumed = (folder / "killed.jsonl").read_bytes().splitlines()
     assert resumed[:-1] == whole[:-1]
@@ -70,11 +96,11 @@ def test_a_killed_jsonl_export_resumes_to_the_same_bytes(folder):
     assert not list(folder.glob("killed.jsonl.*"))
 
 
-def test_an_interrupted_json_export_says_how_to_go_on(folder):
-    code, said = stop_midway(folder, "stopped.json", signal.SIGINT)
+def test_an_interrupted_json_export_says_how_to_go_on(folder, waiting):
+    code, printed = stop_midway(folder, waiting, "stopped.json", signal.SIGINT)
     assert code == 130
-    assert "Traceback" not in said
-    assert "--resume" in said
+    assert "Traceback" not in printed
+    assert "--resume" in printed
     anydet(*export("stopped.json", "--wrap", "--resume"), cwd=folder)
     whole = json.loads((folder / "whole.json").read_text("utf-8"))
     resumed = json.loads((folder / "stopped.json").read_text("utf-8"))
@@ -82,7 +108,7 @@ def test_an_interrupted_json_export_says_how_to_go_on(folder):
     assert without_clock(resumed["meta"]) == without_clock(whole["meta"])
 
 
-def test_a_resumed_run_with_other_options_is_refused(folder):
-    stop_midway(folder, "other.jsonl", signal.SIGKILL)
+def test_a_resumed_run_with_other_options_is_refused(folder, waiting):
+    stop_midway(folder, waiting, "other.jsonl", signal.SIGKILL)
     command = export("other.jsonl", "--wrap", "--resume", "--score-threshold", "0.3")
     assert "another run" in anydet(*command, cwd=folder, expect=1).stderr

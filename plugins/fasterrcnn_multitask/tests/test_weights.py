@@ -84,7 +84,7 @@ def test_other_files_are_errors(content, message, tmp_path):
 
 
 def test_weights_of_another_kind_of_model_are_an_error(tmp_path):
-    with pytest.raises(TrainingError, match=r"x: no Faster R-CNN.*cls_score"):
+    with pytest.raises(TrainingError, match=r"x: not a Faster R-CNN.*cls_score"):
         inferred_architecture({"conv.weight": torch.zeros(1)}, source="x")
 
 

@@ -90,7 +90,7 @@ def test_an_architecture_comes_back_from_its_description(model):
     [
         ({"backbone": {"nam": "x"}}, "nam"),
         ({"backbone": {"norm": "layer"}}, "layer"),
-        ({"projector": {"d_model": 100}, "transformer": {"attention_heads": 8}}, "cannot be shared"),
+        ({"projector": {"d_model": 100}, "transformer": {"attention_heads": 8}}, "is not divisible by"),
         ({"projector": {"d_model": "wide"}}, "projector.d_model"),
     ],
 )

@@ -60,7 +60,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(
         start(recorder_plugins, split_scenes, adapter="recorde")
     with pytest.raises(OptionError, match="no adapter given"):
         start(recorder_plugins, split_scenes, adapter=None)
-    with pytest.raises(OptionError, match="no data set is named"):
+    with pytest.raises(OptionError, match="no training data set given"):
         start(recorder_plugins, None, dataset=None)
     with pytest.raises(DatasetError, match="no split 'night'"):
         start(recorder_plugins, split_scenes, split="night")

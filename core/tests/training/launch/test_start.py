@@ -84,7 +84,7 @@ def test_only_the_first_of_several_processes_writes(
     recorder_plugins, split_scenes, monkeypatch, ready, start
 ):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(OptionError, match="several processes need one name"):
+    with pytest.raises(OptionError, match="several processes need a common run_id"):
         ready(recorder_plugins, split_scenes)
     monkeypatch.setenv("RANK", "1")
     start(recorder_plugins, split_scenes, run_id="a")
