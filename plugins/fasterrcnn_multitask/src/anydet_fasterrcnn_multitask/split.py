@@ -78,7 +78,9 @@ def split_annotations(
     json_path, out = Path(json_path), Path(out)
     _check_fractions(fractions)
     columns = read_delftbikes(json_path)
-    folds = stratify(state_labels(columns.part_states), fractions, seed)
+    states = columns.part_states
+    assert states is not None  # every DelftBikes file states its parts
+    folds = stratify(state_labels(states), fractions, seed)
     entries = _raw_entries(json_path)
     names = [name for name, fraction in zip(NAMES, fractions, strict=True) if fraction > 0]
     files = {name: out / f"{name}_annotations.json" for name in names}
@@ -96,8 +98,8 @@ def split_annotations(
     return Splits(
         files,
         {name: int((folds == NAMES.index(name)).sum()) for name in names},
-        {name: _count(columns.part_states[folds == NAMES.index(name)]) for name in names},
-        stratification_error(state_labels(columns.part_states), folds, fractions),
+        {name: _count(states[folds == NAMES.index(name)]) for name in names},
+        stratification_error(state_labels(states), folds, fractions),
     )
 
 
