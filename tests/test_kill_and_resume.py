@@ -17,12 +17,18 @@ STOP_AT = 200
 # An observer that holds the export at one place until a signal comes: no race with a fast or slow machine.
 WAITING = f"""
 import signal
+from pathlib import Path
 from anydet.plugins import hookimpl
 
 @hookimpl
 def after_predict(context):
-    if context.first == {STOP_AT}:
-        signal.pause()
+    if context.first == {STOP_AT} and not Path("waiting").exists():
+        # blocked while it is announced, so that it is not handled before it is waited for
+        signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGINT}})
+        Path("waiting").touch()
+        while signal.SIGINT not in signal.sigpending():
+            pass
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGINT}})
 """
 
 
@@ -70,10 +76,11 @@ def stop_midway(folder, waiting, output, sign):
         text=True,
     )
     partial = folder / f"{output}.partial"
-    while not (partial.exists() and partial.read_bytes().count(b"\n") >= STOP_AT):
+    while not (folder / "waiting").exists():
         assert process.poll() is None, process.stderr.read()
     os.kill(process.pid, sign)
     _, printed = process.communicate()
+    (folder / "waiting").unlink()
     assert not (folder / output).exists()
     assert partial.read_bytes().count(b"\n") == STOP_AT
     return process.returncode, printed
