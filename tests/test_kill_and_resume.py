@@ -79,7 +79,7 @@ def stop_midway(folder, waiting, output, sign):
     while not (folder / "waiting").exists():
         assert process.poll() is None, process.stderr.read()
     os.kill(process.pid, sign)
-    _, printed = process.communicate()
+    _, printed = process.communicate(timeout=600)  # a hang fails instead of holding the suite
     (folder / "waiting").unlink()
     assert not (folder / output).exists()
     assert partial.read_bytes().count(b"\n") == STOP_AT
