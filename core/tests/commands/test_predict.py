@@ -11,7 +11,7 @@ from PIL import Image
 from anydet.cli import main
 from anydet.contract.columns import read_images
 from anydet.contract.reading.load import load
-from anydet.data.dataset.pictures import open_pictures
+from anydet.data.dataset.image_files import open_image_files
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError
@@ -35,17 +35,17 @@ def photos(tmp_path):
 def test_files_folders_and_patterns_name_each_picture_once_in_the_order_given(photos):
     names = sorted(p.name for p in photos.glob("*.png"))
     inner = next((photos / "more").iterdir())
-    found = open_pictures([photos / "more", photos / names[1], f"{photos}/*.png"])
+    found = open_image_files([photos / "more", photos / names[1], f"{photos}/*.png"])
     assert found.root == photos
     assert found.keys == (f"more/{inner.name}", names[1], names[0], names[2])
-    assert open_pictures([inner]).keys == (inner.name,)
-    assert open_pictures([f"{photos}/**/*.png"]).keys == tuple(sorted([*names, f"more/{inner.name}"]))
+    assert open_image_files([inner]).keys == (inner.name,)
+    assert open_image_files([f"{photos}/**/*.png"]).keys == tuple(sorted([*names, f"more/{inner.name}"]))
     assert [r.image().shape for r in found] == [(96, 128, 3)] * 4
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a[1].png")
-    assert open_pictures([tmp_path / "a[1].png"]).keys == ("a[1].png",)
+    assert open_image_files([tmp_path / "a[1].png"]).keys == ("a[1].png",)
 
 
 @pytest.mark.parametrize("source", ["missing.jpg", "*.jpg", "empty"])
@@ -57,7 +57,7 @@ def test_a_source_that_names_no_picture_is_an_error_with_a_fix(source, tmp_path)
     assert "fix: name an image" in run.stderr
     assert "Traceback" not in run.output
     with pytest.raises(DatasetError):
-        open_pictures([tmp_path, tmp_path / source])
+        open_image_files([tmp_path, tmp_path / source])
 
 
 def test_the_json_on_the_terminal_and_the_file_are_the_same_predictions(photos, tmp_path):
@@ -70,7 +70,7 @@ def test_the_json_on_the_terminal_and_the_file_are_the_same_predictions(photos, 
     assert (
         json.loads(predict(photos, "--json").stdout)["predictions"] == json.loads(run.stdout)["predictions"]
     )
-    assert [p.image for p in read_images(written)] == list(open_pictures([photos]).keys)
+    assert [p.image for p in read_images(written)] == list(open_image_files([photos]).keys)
 
 
 def test_the_table_counts_what_it_leaves_out(photos):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anydet.data.dataset.in_memory import InMemory
-from anydet.data.dataset.pictures import open_pictures
+from anydet.data.dataset.image_files import open_image_files
 from anydet.data.dataset.subset import FirstImages
 from anydet.data.opening import open_dataset
 
@@ -53,7 +53,7 @@ def test_images_without_labels(tmp_path):
         == "sha256:aad2bd09a324c9f2ecab7c42fdd1e2a6e5aa18b598cd98cc962fbd32172351ac"
     )
     assert (
-        open_pictures([tmp_path / "images"]).fingerprint()
+        open_image_files([tmp_path / "images"]).fingerprint()
         == "sha256:40ae19d09c0b4f68df34ad4d5ab0e040865f855be98e643db5c3eacc84418233"
     )
 

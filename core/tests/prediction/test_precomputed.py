@@ -18,7 +18,7 @@ from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
 from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.testing import AdapterConformance
-from anydet.testing.pictures import in_memory
+from anydet.testing.images import in_memory
 from anydet.types import Classification, ImagePredictions, Intrinsics, Poses
 
 nan = np.nan
@@ -184,13 +184,13 @@ class TestPrecomputed(AdapterConformance):
     }
 
     @pytest.fixture
-    def settings(self, pictures, written):
-        """A file with a result for each of the kit's pictures."""
+    def settings(self, images, written):
+        """A file with a result for each of the kit's images."""
         path = written(
             ImagePredictions(
                 r.key, r.size_wh, np.array([[1.0, 2.0, 30.0, 40.0]]), np.array([0.5]), np.array([1])
             )
-            for r in in_memory(pictures)
+            for r in in_memory(images)
         )
         options = {"predictions": str(path), "missing": "empty"}
         return Plugins().settings("precomputed", options=options, batch_size=2, score_floor=0.001)

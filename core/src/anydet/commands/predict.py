@@ -11,7 +11,7 @@ import click
 from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
 
 if TYPE_CHECKING:
-    from anydet.data.dataset.pictures import PicturesDataset
+    from anydet.data.dataset.image_files import ImageFilesDataset
     from anydet.plugins.manager import Plugins
     from anydet.prediction.pipeline import Pipeline
     from anydet.types import ClassTable, ImagePredictions
@@ -73,14 +73,14 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     Boxes are left, top, right, bottom in pixels. Images are named relative to their common folder.
     """
     from anydet.commands.progress import progress
-    from anydet.data.dataset.pictures import open_pictures
+    from anydet.data.dataset.image_files import open_image_files
     from anydet.prediction.pipeline import Limits, Pipeline
     from anydet.report.files import picture_paths
 
     if flags["resume"] and not flags["output"]:
         raise click.UsageError("--resume needs --output")
     settings = adapter_settings(plugins, flags)
-    pictures = open_pictures(flags["images"])
+    pictures = open_image_files(flags["images"])
     if flags["overlays"]:
         # Refuses a folder in which an overlay would overwrite its image, before anything is predicted.
         picture_paths(flags["overlays"], pictures.keys, (record.path for record in pictures))
@@ -92,7 +92,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _predict(
-    pipeline: Pipeline, pictures: PicturesDataset, flags: dict[str, Any], advance: Callable[[int], None]
+    pipeline: Pipeline, pictures: ImageFilesDataset, flags: dict[str, Any], advance: Callable[[int], None]
 ) -> Iterator[ImagePredictions]:
     """Yield results one at a time; with ``--output`` they are read back from the finished file."""
     from anydet.contract.columns import read_images
@@ -111,7 +111,7 @@ def _predict(
 
 def _show(
     results: Iterator[ImagePredictions],
-    pictures: PicturesDataset,
+    pictures: ImageFilesDataset,
     classes: ClassTable | None,
     flags: dict[str, Any],
 ) -> None:
@@ -128,7 +128,7 @@ def _show(
 
 
 def _save_overlays(
-    results: Iterator[ImagePredictions], pictures: PicturesDataset, classes: ClassTable | None, folder: Path
+    results: Iterator[ImagePredictions], pictures: ImageFilesDataset, classes: ClassTable | None, folder: Path
 ) -> Iterator[ImagePredictions]:
     from anydet.report.files import picture_paths, save_png
     from anydet.report.sheet import draw_panel

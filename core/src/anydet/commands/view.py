@@ -98,13 +98,13 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
-    from anydet.data.dataset.pictures import open_pictures
+    from anydet.data.dataset.image_files import open_image_files
     from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
 
     root, split = flags["dataset"], flags["split"]
     if root is None and flags["images"] is not None:
-        return open_pictures([flags["images"]])
+        return open_image_files([flags["images"]])
     if root is None:
         root, split = _dataset_of(flags["predictions"], split)
     formats = installed_formats(plugins)

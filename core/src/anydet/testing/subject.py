@@ -13,7 +13,7 @@ from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing.comparison import Tolerance
-from anydet.testing.pictures import default_pictures, in_memory
+from anydet.testing.images import default_images, in_memory
 from anydet.types import AdapterSettings, ByteImage, ImagePredictions
 
 
@@ -30,7 +30,7 @@ class Subject:
         build: gives a new adapter.
         settings: what it is built with.
         folder: an empty folder for the files of one check.
-        pictures: (H, W, 3) uint8 RGB each; give those in which the adapter finds something.
+        images: (H, W, 3) uint8 RGB each; give those in which the adapter finds something.
         train: trains an adapter on a tiny data set of the author's, writing into the folder; ``None`` leaves
             training unchecked.
         tolerance: what counts as the same result.
@@ -40,7 +40,7 @@ class Subject:
     build: Callable[[AdapterSettings], Adapter]
     settings: AdapterSettings
     folder: Path
-    pictures: tuple[ByteImage, ...] = field(default_factory=default_pictures)
+    images: tuple[ByteImage, ...] = field(default_factory=default_images)
     train: Callable[[Adapter, Path], TrainResult] | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
 
@@ -57,8 +57,8 @@ class Subject:
         return self.build(replace(self.settings, **changes))
 
     def records(self) -> list[Record]:
-        """The pictures as records in memory; new ones at each call."""
-        return in_memory(self.pictures)
+        """The images as records in memory; new ones at each call."""
+        return in_memory(self.images)
 
     def predict(self, records: Sequence[Record], **changes: Any) -> list[ImagePredictions]:
         """Predictions of a new adapter for one chunk of records."""
@@ -74,4 +74,4 @@ class Subject:
 def require_findings(results: Sequence[ImagePredictions]) -> None:
     """Leave a check that compares results when there is nothing to compare."""
     if not any(len(r) or r.classification or r.semantic_mask for r in results):
-        raise NotApplicable("it finds nothing in the kit's pictures; give it pictures of its own")
+        raise NotApplicable("it finds nothing in the kit's images; give it images of its own")

@@ -12,7 +12,7 @@ from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.manager import Plugins
 from anydet.testing.checks import CHECKS
 from anydet.testing.comparison import Tolerance
-from anydet.testing.pictures import default_pictures
+from anydet.testing.images import default_images
 from anydet.testing.subject import NotApplicable, Subject
 from anydet.types import AdapterSettings, ByteImage
 
@@ -20,7 +20,7 @@ from anydet.types import AdapterSettings, ByteImage
 class AdapterConformance:
     """Subclass it, say which adapter, and it is held to every check.
 
-    Override the fixture ``settings`` where the adapter needs a checkpoint or options, ``pictures`` where it
+    Override the fixture ``settings`` where the adapter needs a checkpoint or options, ``images`` where it
     finds nothing in synthetic scenes, and ``subject`` for an adapter that is not installed.
 
     Attributes:
@@ -41,14 +41,14 @@ class AdapterConformance:
         return Plugins().settings(self.adapter, batch_size=2, score_floor=0.001)
 
     @pytest.fixture
-    def pictures(self) -> tuple[ByteImage, ...]:
+    def images(self) -> tuple[ByteImage, ...]:
         """What it is shown: (H, W, 3) uint8 RGB each."""
-        return default_pictures()
+        return default_images()
 
     @pytest.fixture
-    def subject(self, settings: AdapterSettings, pictures: tuple[ByteImage, ...], tmp_path: Path) -> Subject:
+    def subject(self, settings: AdapterSettings, images: tuple[ByteImage, ...], tmp_path: Path) -> Subject:
         """What the checks get."""
-        kit = {"pictures": pictures, "train": type(self).train, "tolerance": self.tolerance}
+        kit = {"images": images, "train": type(self).train, "tolerance": self.tolerance}
         return Subject.installed(Plugins(), self.adapter, settings, tmp_path, **kit)
 
     @pytest.mark.parametrize("check", CHECKS)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 import numpy as np
 
 from anydet.testing.comparison import first_difference
-from anydet.testing.pictures import LazyRecords
+from anydet.testing.images import LazyRecords
 from anydet.testing.subject import Subject, require_findings
 from anydet.types import ImagePredictions
 
@@ -48,7 +48,7 @@ def chunks_do_not_change_results(subject: Subject) -> None:
 def any_sequence_of_records_works(subject: Subject) -> None:
     """Records may be a tuple, or a sequence that makes them on access."""
     expected = subject.predict(subject.records())
-    for records in (tuple(subject.records()), LazyRecords(subject.pictures)):
+    for records in (tuple(subject.records()), LazyRecords(subject.images)):
         difference = _difference(subject, expected, subject.predict(records))
         assert not difference, f"{type(records).__name__}: {difference}; ask for no more than a Sequence"
 

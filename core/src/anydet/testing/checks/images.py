@@ -14,7 +14,7 @@ from anydet.data.record.transforms import Crop, HorizontalFlip
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference
-from anydet.testing.pictures import on_disk, write_corrupt, write_grayscale, write_rotated
+from anydet.testing.images import on_disk, write_corrupt, write_grayscale, write_rotated
 from anydet.testing.subject import Subject, require_findings
 from anydet.types import ByteImage, ImagePredictions
 
@@ -22,8 +22,8 @@ from anydet.types import ByteImage, ImagePredictions
 def tiny_images_work(subject: Subject) -> None:
     """Images of one pixel, one row and one column get a result of their size."""
     for width, height in ((1, 1), (64, 1), (1, 64)):
-        picture = np.full((height, width, 3), 128, np.uint8)
-        results = subject.predict([Record(f"{width}x{height}.png", ImageArray(picture))])
+        image = np.full((height, width, 3), 128, np.uint8)
+        results = subject.predict([Record(f"{width}x{height}.png", ImageArray(image))])
         assert [tuple(p.size_wh) for p in results] == [(width, height)], (
             f"a {width}x{height} image gave {[p.size_wh for p in results]}; let no side become 0 on resizing"
         )
@@ -34,14 +34,14 @@ def tiny_images_work(subject: Subject) -> None:
 
 
 def grayscale_files_work(subject: Subject) -> None:
-    """A file with one channel gives the results of its RGB picture."""
-    path = write_grayscale(subject.pictures[0], subject.folder / "gray.png")
+    """A file with one channel gives the results of its RGB image."""
+    path = write_grayscale(subject.images[0], subject.folder / "gray.png")
     _assert_seen_as_decoded(subject, on_disk(path))
 
 
 def exif_rotation_is_applied(subject: Subject) -> None:
     """A photo with an EXIF orientation is predicted upright."""
-    path = write_rotated(subject.pictures[0], subject.folder / "turned.jpg")
+    path = write_rotated(subject.images[0], subject.folder / "turned.jpg")
     _assert_seen_as_decoded(subject, on_disk(path))
 
 
@@ -63,13 +63,13 @@ def a_corrupt_image_is_an_error(subject: Subject) -> None:
 
 
 def pixels_come_from_the_record(subject: Subject) -> None:
-    """Only ``record.image()`` is looked at: the path may lead nowhere, or to another picture."""
+    """Only ``record.image()`` is looked at: the path may lead nowhere, or to another image."""
     plain = subject.records()
     expected = subject.predict(plain)
     require_findings(expected)
     absent = [replace(r, path=subject.folder / "absent" / f"{i}.png") for i, r in enumerate(plain)]
     others = [
-        replace(r, path=_save(subject.pictures[i - 1], subject.folder / f"{i}.png"))
+        replace(r, path=_save(subject.images[i - 1], subject.folder / f"{i}.png"))
         for i, r in enumerate(plain)
     ]
     for records in (absent, others):
@@ -78,7 +78,7 @@ def pixels_come_from_the_record(subject: Subject) -> None:
 
 
 def derived_records_are_seen_transformed(subject: Subject) -> None:
-    """A mirrored and cropped record gives the results of the mirrored and cropped picture."""
+    """A mirrored and cropped record gives the results of the mirrored and cropped image."""
     for record in subject.records():
         width, height = record.size_wh
         window = Crop(width // 8, height // 8, (width - width // 4, height - height // 4))
@@ -94,10 +94,10 @@ def _error_of(adapter: Adapter, records: list[Record]) -> Exception | None:
 
 
 def _assert_seen_as_decoded(subject: Subject, record: Record) -> None:
-    picture = record.image()
-    expected = subject.predict([Record(record.key, ImageArray(picture))])
+    image = record.image()
+    expected = subject.predict([Record(record.key, ImageArray(image))])
     difference = _difference(subject, [record], expected)
-    assert not difference, f"{difference}; predict what record.image() shows, {picture.shape} uint8 RGB"
+    assert not difference, f"{difference}; predict what record.image() shows, {image.shape} uint8 RGB"
 
 
 def _difference(subject: Subject, records: list[Record], expected: list[ImagePredictions]) -> str:
@@ -106,8 +106,8 @@ def _difference(subject: Subject, records: list[Record], expected: list[ImagePre
     )
 
 
-def _save(picture: ByteImage, path: Path) -> Path:
-    Image.fromarray(picture).save(path)
+def _save(image: ByteImage, path: Path) -> Path:
+    Image.fromarray(image).save(path)
     return path
 
 

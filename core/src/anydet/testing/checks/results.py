@@ -91,7 +91,7 @@ def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
     """Boxes are neither normalized nor in pixels of the model's input: most of them overlap their image."""
     results = [p for p in subject.predict(subject.records()) if len(p)]
     if not results:
-        raise NotApplicable("it gives no boxes for the kit's pictures; give it pictures of its own")
+        raise NotApplicable("it gives no boxes for the kit's images; give it images of its own")
     largest = max(float(p.boxes_xyxy_px.max()) for p in results)
     assert largest > 1.5, f"no coordinate is above {largest:.3g}; multiply boxes by the image's size"
     overlaps = np.concatenate([_overlaps_image(p) for p in results])

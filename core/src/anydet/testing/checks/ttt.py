@@ -53,7 +53,7 @@ def build_loader_gives_model_inputs(subject: Subject) -> None:
             f"a batch is {batch.dtype}, or not finite; give what the model takes"
         )
     got = sum(len(batch) for batch in batches)
-    assert got == len(subject.pictures), f"{len(subject.pictures)} records, {got} images in batches"
+    assert got == len(subject.images), f"{len(subject.images)} records, {got} images in batches"
 
 
 def class_logits_have_contract_shapes(subject: Subject) -> None:

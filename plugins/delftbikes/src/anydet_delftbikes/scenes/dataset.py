@@ -1,4 +1,4 @@
-"""``SyntheticBikes``: pictures of bicycles as a ``Dataset`` that needs no disk."""
+"""``SyntheticBikes``: images of bicycles as a ``Dataset`` that needs no disk."""
 
 from __future__ import annotations
 

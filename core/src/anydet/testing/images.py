@@ -1,4 +1,4 @@
-"""Pictures that the checks show to adapters, in memory and as files."""
+"""Images that the checks show to adapters, in memory and as files."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _EXIF_ORIENTATION = 0x0112
 _QUARTER_TURN = 6  # shown turned by 90 degrees clockwise
 
 
-def default_pictures() -> tuple[ByteImage, ...]:
+def default_images() -> tuple[ByteImage, ...]:
     """Synthetic scenes of several sizes, each with shapes in it."""
     return tuple(render_scene(2, i, size).image for i, size in enumerate(SIZES_WH))
 
 
-def in_memory(pictures: Sequence[ByteImage]) -> list[Record]:
-    """A record a picture, with keys of ``KEYS`` (numbered where there are more) and no file."""
-    keys = [*KEYS, *(f"more/{i:04}.png" for i in range(len(KEYS), len(pictures)))]
+def in_memory(images: Sequence[ByteImage]) -> list[Record]:
+    """A record an image, with keys of ``KEYS`` (numbered where there are more) and no file."""
+    keys = [*KEYS, *(f"more/{i:04}.png" for i in range(len(KEYS), len(images)))]
     return [
-        # A copy: an adapter that writes into its pixels must not spoil the pictures of later checks.
-        Record(key, ImageArray(picture.copy()), extra={"note": key})
-        for key, picture in zip(keys, pictures, strict=False)
+        # A copy: an adapter that writes into its pixels must not spoil the images of later checks.
+        Record(key, ImageArray(image.copy()), extra={"note": key})
+        for key, image in zip(keys, images, strict=False)
     ]
 
 
@@ -42,17 +42,17 @@ def on_disk(path: Path) -> Record:
     return Record(path.name, ImageFile(path), path=path)
 
 
-def write_grayscale(picture: ByteImage, path: Path) -> Path:
+def write_grayscale(image: ByteImage, path: Path) -> Path:
     """A PNG with one channel."""
-    Image.fromarray(picture).convert("L").save(path)
+    Image.fromarray(image).convert("L").save(path)
     return path
 
 
-def write_rotated(picture: ByteImage, path: Path) -> Path:
+def write_rotated(image: ByteImage, path: Path) -> Path:
     """A JPEG whose stored pixels are rotated by 90 degrees, with the EXIF orientation for it."""
     exif = Image.Exif()
     exif[_EXIF_ORIENTATION] = _QUARTER_TURN
-    sideways = np.ascontiguousarray(np.rot90(picture))
+    sideways = np.ascontiguousarray(np.rot90(image))
     Image.fromarray(sideways).save(path, exif=exif, quality=95)
     return path
 
@@ -67,14 +67,14 @@ def write_corrupt(path: Path) -> Path:
 class LazyRecords(Sequence[Record]):
     """A sequence that is no list: each record is made on access."""
 
-    pictures: Sequence[ByteImage]
+    images: Sequence[ByteImage]
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Record]: ...
     def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
-        return in_memory(self.pictures)[index]
+        return in_memory(self.images)[index]

@@ -1,4 +1,4 @@
-"""Pictures without labels, named one by one, by folder or by pattern."""
+"""Images without labels, named one by one, by folder or by pattern."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from anydet.types import ClassTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PicturesDataset(BaseDataset):
-    """Pictures from anywhere; the attributes are those of ``Dataset``.
+class ImageFilesDataset(BaseDataset):
+    """Images from anywhere; the attributes are those of ``Dataset``.
 
     Attributes:
-        root: deepest folder that holds all pictures; the keys are relative to it.
+        root: deepest folder that holds all images; the keys are relative to it.
     """
 
     root: Path
     keys: tuple[str, ...]
     split: str = ""
-    note: str = "pictures without labels"
+    note: str = "images without labels"
     classes: ClassTable | None = None
     source: str = "none"
 
@@ -42,14 +42,14 @@ class PicturesDataset(BaseDataset):
         raise DatasetError(f"{self.root}: {self.note}", fix="give --dataset a labeled data set")
 
 
-def open_pictures(sources: Sequence[str | Path]) -> PicturesDataset:
-    """The pictures that files, folders (searched through) and patterns (``**`` too) name, each once.
+def open_image_files(sources: Sequence[str | Path]) -> ImageFilesDataset:
+    """The images that files, folders (searched through) and patterns (``**`` too) name, each once.
 
     They keep the order of ``sources``; those of one folder or pattern are sorted. A file named in full is
     taken whatever its suffix.
 
     Raises:
-        DatasetError: one of ``sources`` names no picture.
+        DatasetError: one of ``sources`` names no image.
     """
     bases: list[Path] = []
     found: dict[Path, None] = {}  # a set that keeps its order
@@ -63,11 +63,11 @@ def open_pictures(sources: Sequence[str | Path]) -> PicturesDataset:
         bases.append(base)
         found.update(dict.fromkeys(paths))
     root = Path(os.path.commonpath(bases))
-    return PicturesDataset(root, tuple(path.relative_to(root).as_posix() for path in found))
+    return ImageFilesDataset(root, tuple(path.relative_to(root).as_posix() for path in found))
 
 
 def _named(source: str) -> tuple[Path, list[Path]]:
-    """Base folder and pictures of one source, absolute."""
+    """Base folder and images of one source, absolute."""
     path = _absolute(source)
     if path.is_dir():
         return path, [path / key for key in sorted(find_images(path))]
