@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from anydet.data.dataset.in_memory import InMemory
 from anydet.data.dataset.image_files import open_image_files
+from anydet.data.dataset.in_memory import InMemory
 from anydet.data.dataset.subset import FirstImages
 from anydet.data.opening import open_dataset
 
