@@ -223,6 +223,19 @@ class ChangesItsSettings(Colorful):
         super().__init__(replace(settings, options={"session": lambda: None}))
 
 
+class MarksItsOwnStage(Colorful):
+    def predict(self, records):
+        with self.stage("network"):
+            found = list(super().predict(records))
+        yield from found
+
+
+class TimesByTheCalendar(Colorful):
+    def predict(self, records):
+        self.stage_seconds["model"].append(-3600.0)
+        return super().predict(records)
+
+
 class NamesEveryPixel(Colorful):
     def predict(self, records):
         for record in records:
@@ -340,6 +353,8 @@ BAD = [
     ("global_randomness_is_left_alone", MovesGlobalState, SPEC, "global random state"),
     ("closing_twice_is_harmless", ClosesOnce, SPEC, "already closed"),
     ("closing_twice_is_harmless", EntersAnother, SPEC, "returns self"),
+    ("stages_have_known_names", MarksItsOwnStage, SPEC, "call it one of decode, preprocess, model"),
+    ("stages_have_known_names", TimesByTheCalendar, SPEC, r"durations \[-3600.0\]"),
     ("settings_and_spec_are_picklable", ChangesItsSettings, SPEC, "super"),
     ("settings_and_spec_are_picklable", Colorful, Forgetful(), "changes in pickling"),
     ("declared_capabilities_are_implemented", Colorful, EXPORTS, "get_model"),

@@ -92,4 +92,19 @@ def test_a_loader_gives_what_predict_shows_the_model():
 def test_the_stages_of_predictions_are_marked():
     adapter = GridAdapter(AdapterSettings(batch_size=2))
     list(adapter.predict(SCENES))
-    assert set(adapter.stage_seconds) == {"decode", "preprocess", "model", "postprocess"}
+    runs = {name: len(seconds) for name, seconds in adapter.stage_seconds.items()}
+    assert runs == dict.fromkeys(("decode", "preprocess", "model", "postprocess"), 3)  # of 2, 2 and 1 images
+
+
+def test_only_a_device_beside_the_cpu_is_waited_for(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    adapter = GridAdapter(AdapterSettings())
+    with adapter.stage("decode"):
+        assert "model" not in vars(adapter)  # it is not built for the sake of waiting
+    list(adapter.predict(SCENES[:1]))
+    assert waited == []
+    adapter.model = adapter.model.to("meta")
+    with adapter.stage("model"):
+        assert waited == [torch.device("meta")]
+    assert waited == [torch.device("meta")] * 2

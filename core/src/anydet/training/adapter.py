@@ -125,6 +125,14 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         predictor = self.build_predictor(self.model)
         return map(predictor.stack, predictor.batches(records, batch_size))
 
+    def synchronize(self) -> None:
+        """Wait for the model's device, which has its work queued; the CPU does its own at once."""
+        # A model that is not built yet has given its device no work, and is not built for this.
+        if "model" in self.__dict__:
+            device = next(self.model.parameters()).device
+            if device.type != "cpu":
+                torch.accelerator.synchronize(device)
+
     def training_task(self, run: Run) -> TrainingTask:
         """The task of ``build_task``; its model is from now on the one that ``predict`` uses."""
         task = self.build_task(run)

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from anydet.data.record.record import Record
+from anydet.plugins.adapter import Stage
 from anydet.types import AdapterSettings, ByteImage, ImagePredictions
 
-Stage: TypeAlias = Callable[[str], AbstractContextManager[None]]
-"""Marks decode, preprocess, model and postprocess, as ``Adapter.stage``."""
+MarkStage: TypeAlias = Callable[[Stage], AbstractContextManager[None]]
+"""Marks the run of a stage, as ``Adapter.stage``."""
 InputT = TypeVar("InputT")
 """One image as the model gets it."""
 
 
-def unmarked(_stage: str) -> AbstractContextManager[None]:
+def unmarked(_stage: Stage) -> AbstractContextManager[None]:
     """No mark: a predictor that nobody profiles."""
     return nullcontext()
 
@@ -40,7 +41,7 @@ class BatchPredictor(ABC, Generic[InputT]):
 
     model: nn.Module
     settings: AdapterSettings
-    stage: Stage = unmarked
+    stage: MarkStage = unmarked
 
     def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""
@@ -49,17 +50,20 @@ class BatchPredictor(ABC, Generic[InputT]):
 
     def predict_batch(self, batch: list[InputT]) -> list[ImagePredictions]:
         """One result an image of a batch of ``batches``."""
-        images = self.stack(batch)
         with self.stage("model"), torch.no_grad():
-            outputs = self.forward(batch, images)
+            outputs = self.forward(batch, self.stack(batch))
         with self.stage("postprocess"):
             return self.results(batch, outputs)
 
     def batches(self, records: Sequence[Record], batch_size: int) -> Iterator[list[InputT]]:
         """All records in their order, ``batch_size`` at once."""
         for start in range(0, len(records), batch_size):
-            stop = min(start + batch_size, len(records))
-            yield from self.split([self._prepared(records[i]) for i in range(start, stop)])
+            batch = [records[i] for i in range(start, min(start + batch_size, len(records)))]
+            with self.stage("decode"):
+                images = [record.image() for record in batch]
+            with self.stage("preprocess"):
+                prepared = [self.prepare(*pair) for pair in zip(batch, images, strict=True)]
+            yield from self.split(prepared)
 
     @property
     def batch_size(self) -> int:
@@ -90,9 +94,3 @@ class BatchPredictor(ABC, Generic[InputT]):
     @abstractmethod
     def results(self, batch: list[InputT], outputs: Any) -> list[ImagePredictions]:
         """Outputs as predictions, in pixels of each image."""
-
-    def _prepared(self, record: Record) -> InputT:
-        with self.stage("decode"):
-            image = record.image()
-        with self.stage("preprocess"):
-            return self.prepare(record, image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import random
@@ -10,9 +11,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import get_args
 
 import numpy as np
 
+from anydet.plugins.adapter import Stage
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import LazyRecords
 from anydet.testing.subject import Subject, require_findings
@@ -93,6 +96,19 @@ def closing_twice_is_harmless(subject: Subject) -> None:
         raise AssertionError(f"a second close() raised {exc!r}; let it do nothing") from exc
 
 
+def stages_have_known_names(subject: Subject) -> None:
+    """Stages that the adapter marks are those that reports compare, and each run of one has a duration."""
+    with subject.adapter() as adapter:
+        list(adapter.predict(subject.records()))
+        durations = {name: list(seconds) for name, seconds in adapter.stage_seconds.items()}
+    known = get_args(Stage)
+    for name, seconds in durations.items():
+        assert name in known, f"it marks a stage {name!r}; call it one of {', '.join(known)}"
+        assert all(math.isfinite(s) and s >= 0 for s in seconds), (
+            f"stage {name!r} has durations {seconds[:3]}...; mark it with 'with self.stage({name!r})'"
+        )
+
+
 def settings_and_spec_are_picklable(subject: Subject) -> None:
     """The adapter keeps its settings as given, and they and its spec survive pickling."""
     with subject.adapter() as adapter:
@@ -144,5 +160,6 @@ CHECKS = (
     nothing_is_printed,
     global_randomness_is_left_alone,
     closing_twice_is_harmless,
+    stages_have_known_names,
     settings_and_spec_are_picklable,
 )
