@@ -5,7 +5,7 @@ import pytest
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 
 
 def blocks(rng, height, width):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from anydet.errors import OptionError
-from anydet_onnxruntime.classes import COCO80, model_classes
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.classes import COCO80, model_classes
+from anydet.runtime.errors import ModelError
 
 
 def test_coco_names_and_ids_are_those_of_the_annotations(shared_data):

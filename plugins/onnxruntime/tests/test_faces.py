@@ -13,7 +13,7 @@ from PIL import Image
 from anydet import api
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 
 STRIDES = (8, 16, 32)
 WIDTH, HEIGHT = 96, 64

@@ -8,8 +8,8 @@ import pytest
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.presets import PRESETS
+from anydet.runtime.errors import ModelError
+from anydet.runtime.presets import PRESETS
 
 CELLS = 84  # of a 64x64 input at strides 8, 16, 32
 RECORD = Record("street/a.png", ImageArray(np.zeros((64, 64, 3), np.uint8)))

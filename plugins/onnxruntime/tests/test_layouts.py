@@ -12,8 +12,8 @@ import pytest
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.geometry.boxes import nms_by_class
-from anydet_onnxruntime.layouts import LAYOUTS
-from anydet_onnxruntime.presets import PRESETS
+from anydet.runtime.layouts import LAYOUTS
+from anydet.runtime.presets import PRESETS
 
 STRIDES = (8, 16, 32)
 INPUT_WH = (96, 64)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from anydet_onnxruntime.layouts import LAYOUTS
-from anydet_onnxruntime.presets import PRESETS
+from anydet.runtime.layouts import LAYOUTS
+from anydet.runtime.presets import PRESETS
 
 PLUGIN = Path(__file__).parents[1]
 PAGES = [PLUGIN / "README.md", PLUGIN.parents[1] / "docs" / "how-to" / "which-preset-for-my-model.md"]

@@ -11,7 +11,7 @@ import pytest
 
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 
 pycocotools = pytest.importorskip("pycocotools.cocoeval")
 pytestmark = pytest.mark.slow

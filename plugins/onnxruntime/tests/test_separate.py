@@ -8,8 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet_onnxruntime.classes import COCO80
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.classes import COCO80
+from anydet.runtime.errors import ModelError
 
 BOXES = np.array([[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.9, 0.8], [0.0, 0.5, 0.2, 1.0]])
 SCORES = np.array([0.9, 0.6, 0.001])

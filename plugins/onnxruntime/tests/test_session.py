@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 from anydet_onnxruntime.session import open_session, providers
 
 CPU = ["CPUExecutionProvider"]

@@ -10,7 +10,7 @@ import pytest
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.geometry import masks
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 
 CELLS = 84  # of 64x64
 METADATA = {"task": "detect", "stride": "32", "imgsz": "[64, 64]", "names": "{0: 'cat', 1: 'dog'}"}

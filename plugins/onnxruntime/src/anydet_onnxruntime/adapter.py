@@ -11,17 +11,17 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
 from anydet.plugins.adapter import Adapter
+from anydet.runtime.classes import model_classes
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
+from anydet.runtime.layouts.shapes import Signature
+from anydet.runtime.masks import mask_codes
+from anydet.runtime.metadata import stated_size
+from anydet.runtime.options import build_recipe
+from anydet.runtime.preprocess import Placement, Preprocessor
 from anydet.types import RLE, AdapterSettings, ClassTable, FloatArray, ImagePredictions, IntArray, Size
-from anydet_onnxruntime.classes import model_classes
-from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
-from anydet_onnxruntime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
-from anydet_onnxruntime.layouts.shapes import Signature
-from anydet_onnxruntime.masks import mask_codes
-from anydet_onnxruntime.metadata import stated_size
 from anydet_onnxruntime.model import Model
-from anydet_onnxruntime.options import build_recipe
-from anydet_onnxruntime.preprocess import Placement, Preprocessor
 
 _MAX_CANDIDATES = 3000
 _NAMELESS = (

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.layouts.shapes import describe
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts.shapes import describe
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}

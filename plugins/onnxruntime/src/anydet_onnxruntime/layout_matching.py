@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anydet.errors import OptionError
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts import LAYOUTS
+from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts.shapes import Signature, describe
+from anydet.runtime.metadata import named_presets, stated_presets, stated_size
+from anydet.runtime.options import missing_options
+from anydet.runtime.presets import PRESETS
 from anydet.types import Size
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.layouts import LAYOUTS
-from anydet_onnxruntime.layouts.candidates import Decoder
-from anydet_onnxruntime.layouts.shapes import Signature, describe
-from anydet_onnxruntime.metadata import named_presets, stated_presets, stated_size
 from anydet_onnxruntime.model import Model, Reading
-from anydet_onnxruntime.options import missing_options
-from anydet_onnxruntime.presets import PRESETS
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:

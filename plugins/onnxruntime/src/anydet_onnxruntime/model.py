@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts.candidates import Array, Outputs
+from anydet.runtime.layouts.shapes import Shapes, Signature, describe
 from anydet.types import Size
-from anydet_onnxruntime.errors import ModelError
 from anydet_onnxruntime.inputs import Inputs, Tensor, tensors
-from anydet_onnxruntime.layouts.candidates import Array, Outputs
-from anydet_onnxruntime.layouts.shapes import Shapes, Signature, describe
 from anydet_onnxruntime.session import open_session, reason
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime as ort
 
 from anydet.errors import OptionError
-from anydet_onnxruntime.errors import ModelError
+from anydet.runtime.errors import ModelError
 
 _PROVIDERS = {
     "cpu": (),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs, check_probabilities
+from anydet.runtime.layouts.grids import cell_boxes, cell_counts, grid
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs, check_probabilities
-from anydet_onnxruntime.layouts.grids import cell_boxes, cell_counts, grid
-from anydet_onnxruntime.layouts.shapes import Signature
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 """In the order of the outputs; right and left are the person's."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _COLUMNS = 6
 

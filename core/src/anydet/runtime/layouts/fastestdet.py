@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDE = 16
 _OBJECTNESS_POWER, _CLASS_POWER = 0.6, 0.4

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anydet_onnxruntime.preprocess import RESIZES, Preprocessor, place
-from anydet_onnxruntime.presets import PRESETS
+from anydet.runtime.preprocess import RESIZES, Preprocessor, place
+from anydet.runtime.presets import PRESETS
 
 sides = st.integers(1, 2000)
 sizes = st.tuples(sides, sides)

@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from anydet.runtime.errors import ModelError
 from anydet.types import Size
-from anydet_onnxruntime.errors import ModelError
 
 _PRESETS = {
     "detect": ("ultralytics", "ultralytics-end2end"),

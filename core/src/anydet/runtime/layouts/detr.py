@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _SLACK = 1e-2
 """How far half precision may leave [0, 1]."""

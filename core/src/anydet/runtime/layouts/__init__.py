@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from anydet.types import Size
-from anydet_onnxruntime.layouts.candidates import Decoder
-from anydet_onnxruntime.layouts.detr import bind_detr, bind_detr_sigmoid
-from anydet_onnxruntime.layouts.end2end import bind_end2end
-from anydet_onnxruntime.layouts.faces import bind_scrfd, bind_yunet
-from anydet_onnxruntime.layouts.fastestdet import bind_fastestdet
-from anydet_onnxruntime.layouts.nanodet import bind_nanodet
-from anydet_onnxruntime.layouts.separate import bind_counted, bind_separate
-from anydet_onnxruntime.layouts.shapes import Signature
-from anydet_onnxruntime.layouts.yolo import (
+from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid
+from anydet.runtime.layouts.end2end import bind_end2end
+from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
+from anydet.runtime.layouts.fastestdet import bind_fastestdet
+from anydet.runtime.layouts.nanodet import bind_nanodet
+from anydet.runtime.layouts.separate import bind_counted, bind_separate
+from anydet.runtime.layouts.shapes import Signature
+from anydet.runtime.layouts.yolo import (
     bind_ultralytics,
     bind_ultralytics_segment,
     bind_yolov5,
     bind_yolox,
     bind_yolox_decoded,
 )
+from anydet.types import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _LABEL_WORDS = ("label", "class")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.grids import cell_counts, grid
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.grids import cell_counts, grid
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDES = (8, 16, 32)
 _BINS = 8

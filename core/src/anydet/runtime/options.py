@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from anydet.errors import OptionError
+from anydet.runtime.presets import PRESETS, Recipe, Triple
 from anydet.types import Size
-from anydet_onnxruntime.presets import PRESETS, Recipe, Triple
 
 OpenSize = tuple[int | None, int | None]
 """(width, height) of a model's input, ``None`` where it is open."""

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from anydet.geometry import masks
+from anydet.runtime.layouts.candidates import Array
+from anydet.runtime.preprocess import Placement
 from anydet.types import RLE, FloatArray
-from anydet_onnxruntime.layouts.candidates import Array
-from anydet_onnxruntime.preprocess import Placement
 
 
 def mask_codes(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.grids import cell_boxes, cell_counts
+from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
-from anydet_onnxruntime.layouts.candidates import Array, Decoder, Outputs
-from anydet_onnxruntime.layouts.grids import cell_boxes, cell_counts
-from anydet_onnxruntime.layouts.shapes import Signature
 
 _STRIDES = (8, 16, 32)
 _PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.errors import OptionError
+from anydet.runtime.errors import ModelError
+from anydet.runtime.metadata import stated_names
 from anydet.types import ClassTable, IntArray
-from anydet_onnxruntime.errors import ModelError
-from anydet_onnxruntime.metadata import stated_names
 
 _COCO = """1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 boat,
 10 traffic light, 11 fire hydrant, 13 stop sign, 14 parking meter, 15 bench, 16 bird, 17 cat, 18 dog,

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.columns import Columns
+from anydet.runtime.classes import ModelClasses
+from anydet.runtime.errors import ModelError
 from anydet.types import BoolArray, FloatArray, IntArray, Size
-from anydet_onnxruntime.classes import ModelClasses
-from anydet_onnxruntime.errors import ModelError
 
 Array = NDArray[Any]
 Outputs = Sequence[Array]

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from anydet.runtime.presets import Recipe
 from anydet.types import ByteImage, FloatArray, Size
-from anydet_onnxruntime.presets import Recipe
 
 Input = NDArray[Any]
 RESIZES = ("letterbox", "letterbox-center", "stretch", "shortest")
