@@ -83,7 +83,7 @@ def test_the_mirrored_view_gives_the_boxes_of_the_image_itself(plugins):
 
 def test_the_view_really_shows_the_adapter_a_mirrored_image(plugins):
     view = plugins.load("views", "mirror")(TTASettings())
-    seen = view.apply(Record("a.png", ImageArray(spot(3))))
+    (seen,) = view.apply(Record("a.png", ImageArray(spot(3))))
     assert np.array_equal(seen.image(), spot(40 - 3 - 6))
 
 

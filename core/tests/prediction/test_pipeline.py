@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from anydet.adaptation.tta.fusion import fuse_nms
-from anydet.adaptation.tta.views import Original, RandomHorizontalFlip
+from anydet.adaptation.tta.views import Mirrored, Original, RandomlyMirrored
+from anydet.data.record.record import Record
+from anydet.data.record.transforms import Crop, Resize
 from anydet.errors import ImageError, PluginError
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
@@ -81,37 +83,90 @@ def test_an_adapter_that_loses_a_record_is_named(make_adapter, spots):
         flat(Pipeline(adapter), spots(4))
 
 
-class AlwaysMirrored(RandomHorizontalFlip):
-    def __init__(self):
-        super().__init__(TTASettings(flip_prob=1.0))
-
-
 def test_a_mirrored_view_comes_back_in_the_original_frame(make_adapter, spots):
     plain = flat(Pipeline(make_adapter()), spots(10))
-    mirrored = flat(Pipeline(make_adapter(), views=(AlwaysMirrored(),)), spots(10))
+    mirrored = flat(Pipeline(make_adapter(), views=(Mirrored(TTASettings()),)), spots(10))
     assert same(plain, mirrored)
 
 
 def test_views_are_fused_and_agreeing_boxes_are_counted_once(make_adapter, spots):
     plain = flat(Pipeline(make_adapter()), spots(10))
-    views = (Original(TTASettings()), AlwaysMirrored())
+    views = (Original(TTASettings()), Mirrored(TTASettings()))
     fused = flat(Pipeline(make_adapter(), views=views, fuse=fuse_nms), spots(10))
     assert same(plain, fused)
 
 
 def test_a_view_that_leaves_an_image_alone_costs_no_second_prediction(make_adapter, spots):
     adapter = make_adapter(10)
-    views = (Original(TTASettings()), RandomHorizontalFlip(TTASettings(seed=3, flip_prob=0.5)))
-    fused = flat(Pipeline(adapter, views=views, fuse=fuse_nms), spots(10))
+    view = RandomlyMirrored(TTASettings(seed=3, flip_prob=0.5))
+    fused = flat(Pipeline(adapter, views=(Original(TTASettings()), view), fuse=fuse_nms), spots(10))
     assert same(fused, flat(Pipeline(make_adapter()), spots(10)))
-    assert len(adapter.calls[0]) == 10
-    assert 0 < len(adapter.calls[1]) < 10
+    mirrored = sum(bool(view.apply(record)[0].transforms) for record in spots(10))
+    assert 0 < mirrored < 10
+    assert [len(call) for call in adapter.calls] == [10, mirrored]
+
+
+class Tiles:
+    """Left and right half, with two columns in common, and the whole image at half its size."""
+
+    def apply(self, record):
+        width, height = record.size_wh
+        half = (width // 2 + 1, height)
+        return (
+            record.derive(Crop(0, 0, half)),
+            record.derive(Crop(width - half[0], 0, half)),
+            record.derive(Resize((width // 2, height // 2))),
+        )
+
+
+def test_all_views_of_a_chunk_are_predicted_in_full_batches(make_adapter, spots):
+    adapter = make_adapter(4)
+    flat(Pipeline(adapter, views=(Original(TTASettings()), Tiles()), fuse=fuse_nms), spots(6))
+    assert [len(call) for call in adapter.calls] == [4, 4, 4, 4, 4, 4]
+    assert [key for call in adapter.calls for key in call] == [key for key in spots(6).keys for _ in range(4)]
+
+
+def test_results_on_tiles_come_back_to_the_image_that_the_data_set_gives(make_adapter, spots):
+    """The data set's records are derived ones already: its own crop stays, the view's is undone."""
+
+    class Cropped(spots):
+        def __getitem__(self, index):
+            return super().__getitem__(index).derive(Crop(1, 0, (7, 6)))
+
+    plain = flat(Pipeline(make_adapter(), Limits(score_threshold=0.9)), Cropped(9))
+    tiled = Pipeline(make_adapter(), Limits(score_threshold=0.9), views=(Tiles(),), fuse=fuse_nms)
+    assert same(plain, flat(tiled, Cropped(9)))
+    assert {p.size_wh for p in plain} == {(7, 6)}
+
+
+class Foreign:
+    """A view with an image of its own."""
+
+    def apply(self, record):
+        return (Record("other.png", record.pixels),)
+
+
+class Nothing:
+    def apply(self, record):
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        (Foreign(), r"view Foreign gave a record with key 'other\.png' that was not derived from '000\.png'"),
+        (Nothing(), r"no view gave a record of image '000\.png' \(views: Nothing\)"),
+    ],
+)
+def test_a_view_that_breaks_its_rules_is_named(make_adapter, spots, view, message):
+    with pytest.raises(PluginError, match=message):
+        flat(Pipeline(make_adapter(), views=(view,)), spots(1))
 
 
 def test_random_flips_depend_on_seed_and_key_alone(spots):
     def flipped(seed, records):
-        view = RandomHorizontalFlip(TTASettings(seed=seed))
-        return [bool(view.apply(r).transforms) for r in records]
+        view = RandomlyMirrored(TTASettings(seed=seed))
+        return [bool(view.apply(r)[0].transforms) for r in records]
 
     records = list(spots(32))
     assert flipped(0, records) == flipped(0, records)

@@ -113,7 +113,8 @@ def register_views(register: Callable[[ViewSpec], None]) -> None:
     """The views of ``anydet.adaptation.tta``."""
     views = "anydet.adaptation.tta.views"
     register(ViewSpec("original", f"{views}:Original", "the image as it is"))
-    register(ViewSpec("random_hflip", f"{views}:RandomHorizontalFlip", "mirrored, with --tta-flip-prob"))
+    register(ViewSpec("hflip", f"{views}:Mirrored", "mirrored left and right"))
+    register(ViewSpec("random_hflip", f"{views}:RandomlyMirrored", "mirrored, with --tta-flip-prob"))
 
 
 @hookimpl

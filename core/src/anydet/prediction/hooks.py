@@ -8,7 +8,6 @@ from typing import Protocol
 
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter
-from anydet.types import ImagePredictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +47,15 @@ class TTTSettings:
 
 
 class View(Protocol):
-    """One way of looking at an image. Registered by name through ``register_views``."""
+    """A way of showing an image to the adapter. Registered by name through ``register_views``."""
 
-    def apply(self, record: Record) -> Record:
-        """The record that the adapter shall see: ``record.derive(...)``, or ``record`` itself unchanged."""
+    def apply(self, record: Record) -> Sequence[Record]:
+        """The records that the adapter shall predict instead of ``record``.
 
-    def undo(self, predictions: ImagePredictions) -> ImagePredictions:
-        """Results on the view, mapped back to the original image."""
+        Each is ``record.derive(...)``, any number of times derived, or ``record`` itself: one mirrored image,
+        several scales, many tiles. Results come back through the record that they were found on
+        (``Record.undo``), so that a view has nothing to map back.
+        """
 
 
 class TTTMethod(Protocol):

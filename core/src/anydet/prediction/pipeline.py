@@ -1,6 +1,7 @@
 """Records in, finished predictions out, chunk by chunk.
 
-Order of a chunk: decode -> TTT ``adapt`` -> views -> ``predict`` -> undo and fuse -> clip, threshold, cut.
+Order of a chunk: decode -> TTT ``adapt`` -> views -> ``predict``, batch by batch -> undo and fuse -> clip,
+threshold, cut.
 Without TTT, where chunks begin and end changes no result.
 """
 
@@ -80,6 +81,11 @@ class Pipeline:
     workers: int = 2
     plugins: Plugins | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """Records that the adapter gets at once."""
+        return max(1, self.adapter.settings.batch_size)
+
     def run(
         self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
     ) -> Iterator[list[ImagePredictions]]:
@@ -102,7 +108,7 @@ class Pipeline:
         chunks = predict_chunks(
             predict,
             records,
-            size=max(1, self.adapter.settings.batch_size),
+            size=self.batch_size,
             limits=self.limits,
             on_error=self.on_error,
             workers=self.workers,
@@ -124,22 +130,43 @@ class Pipeline:
         self._notify("before_predict", adapter=self.adapter, records=records, context=context)
         if self.ttt:
             self.ttt.adapt(records)
-        if not self.views:
-            return self._predict_checked(records)
-        return self._predict_views(records)
+        return [self._fused(results) for results in self._predict_derived(records)]
 
-    def _predict_views(self, records: Sequence[Record]) -> list[ImagePredictions]:
-        """Predict every view of every record; a view that left a record alone is predicted once."""
-        seen: list[list[ImagePredictions]] = [[] for _ in records]
-        plain: set[int] = set()
-        for view in self.views:
-            derived = [view.apply(record) for record in records]
-            same = {i for i, record in enumerate(records) if derived[i] is record}
-            fresh = [i for i in range(len(records)) if i not in same & plain]
-            plain |= same
-            for i, result in zip(fresh, self._predict_checked([derived[i] for i in fresh]), strict=True):
-                seen[i].append(result if i in same else view.undo(result))
-        return [self._fused(results) for results in seen]
+    def _predict_derived(self, records: Sequence[Record]) -> list[list[ImagePredictions]]:
+        """Results of each record's derived records, mapped back to it."""
+        found: list[list[ImagePredictions]] = [[] for _ in records]
+        derived = self._derive(records)
+        # Of all records together, so that batches are full whatever the number of views.
+        while batch := list(islice(derived, self.batch_size)):
+            results = self._predict_checked([record for _, record in batch])
+            for (at, record), result in zip(batch, results, strict=True):
+                found[at].append(record.undo(result, to=records[at]))
+        return found
+
+    def _derive(self, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
+        """The records that the views give of each, with its position; itself at most once."""
+        for at, record in enumerate(records):
+            if not self.views:
+                yield at, record
+            itself = count = 0
+            for view in self.views:
+                for derived in view.apply(record):
+                    if not derived.derives_from(record):
+                        raise PluginError(
+                            f"view {type(view).__name__} gave a record with key {derived.key!r} that was not "
+                            f"derived from {record.key!r}",
+                            fix="views return record.derive(transform), or the record itself",
+                        )
+                    count += 1
+                    itself += derived is record
+                    if derived is not record or itself == 1:
+                        yield at, derived
+            if self.views and not count:
+                names = ", ".join(type(view).__name__ for view in self.views)
+                raise PluginError(
+                    f"no view gave a record of image {record.key!r} (views: {names})",
+                    fix="add the view 'original', or make a view return at least one record",
+                )
 
     def _fused(self, results: Sequence[ImagePredictions]) -> ImagePredictions:
         if len(results) == 1 or self.fuse is None:

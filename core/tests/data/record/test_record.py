@@ -60,6 +60,23 @@ def test_undo_of_an_untouched_record_changes_nothing(record):
     assert record.undo(predictions) is predictions
 
 
+def test_undo_stops_at_the_record_that_it_is_asked_for(record):
+    halved = record.derive(Resize((32, 24)))
+    derived = halved.derive(HorizontalFlip())
+    found = ImagePredictions.empty("a.jpg", derived.size_wh)
+    assert derived.undo(found, to=halved).size_wh == (32, 24)
+    assert derived.undo(found, to=halved).intrinsics == halved.intrinsics
+    assert derived.undo(found, to=derived) is found
+    assert derived.derives_from(halved)
+    assert not halved.derives_from(derived)
+
+
+def test_undo_to_a_record_that_it_does_not_come_from_is_refused(record):
+    mirrored = record.derive(HorizontalFlip())
+    with pytest.raises(ValueError, match=r"'a\.jpg' was not derived from record 'a\.jpg'"):
+        mirrored.undo(ImagePredictions.empty("a.jpg", record.size_wh), to=record.derive(Resize((32, 24))))
+
+
 def test_undo_restores_size_and_camera_of_the_source(record):
     derived = record.derive(Resize((60, 60))).derive(Crop(10, 10, (20, 20)))
     back = derived.undo(ImagePredictions.empty("a.jpg", derived.size_wh))

@@ -43,6 +43,43 @@ def rectangles(draw):
     return x1, y1, draw(st.integers(x1 + 1, WIDTH)), draw(st.integers(y1 + 1, HEIGHT))
 
 
+@st.composite
+def any_transforms(draw, record):
+    """The record with up to three more transforms, of any size at all."""
+    for kind in draw(st.lists(st.sampled_from(["flip", "resize", "crop"]), max_size=3)):
+        width, height = record.size_wh
+        if kind == "flip":
+            record = record.derive(HorizontalFlip())
+        elif kind == "resize":
+            record = record.derive(Resize((draw(st.integers(1, 300)), draw(st.integers(1, 300)))))
+        else:
+            x, y = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+            size = (draw(st.integers(1, width - x)), draw(st.integers(1, height - y)))
+            record = record.derive(Crop(x, y, size))
+    return record
+
+
+def box_seen(box, record, derived):
+    """A box on the image of a record, as it stands on that of a record derived from it."""
+    width, height = record.size_wh
+    x1, y1, x2, y2 = box
+    for transform in derived.transforms[len(record.transforms) :]:
+        if isinstance(transform, HorizontalFlip):
+            x1, x2 = width - x2, width - x1
+        elif isinstance(transform, Crop):
+            x1, x2, y1, y2 = (
+                x1 - transform.x_px,
+                x2 - transform.x_px,
+                y1 - transform.y_px,
+                y2 - transform.y_px,
+            )
+        else:
+            across, down = transform.size_wh[0] / width, transform.size_wh[1] / height
+            x1, x2, y1, y2 = x1 * across, x2 * across, y1 * down, y2 * down
+        width, height = transform.size((width, height))
+    return [x1, y1, x2, y2]
+
+
 def seen(record, rectangle):
     """Mask of a rectangle painted on the source and looked at through the record; pixels are exact."""
     x1, y1, x2, y2 = rectangle
@@ -104,6 +141,29 @@ def test_boxes_and_masks_come_back_to_what_was_painted(record, rectangle):
         if len(xs):
             tight = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             np.testing.assert_allclose(back.boxes_xyxy_px[0], tight, atol=1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_results_come_back_to_the_record_that_a_view_derived_from(data):
+    """Also where that record is a derived one itself, as those of a corrupted or sliced data set are."""
+    source = Record("a", ImageArray(np.zeros((75, 101, 3), np.uint8)), camera=Intrinsics(40, 45, 20, 17))
+    record = data.draw(any_transforms(source))
+    derived = data.draw(any_transforms(record))
+    box = [3.25, 4.5, 20.75, 31.0]
+    found = ImagePredictions(
+        "a", derived.size_wh, np.array([box_seen(box, record, derived)]), np.ones(1), np.zeros(1, np.int64)
+    )
+    back = derived.undo(found, to=record)
+    assert back.size_wh == record.size_wh
+    assert back.boxes_xyxy_px[0] == pytest.approx(box, abs=1e-6)
+    assert back.intrinsics in {None, record.intrinsics}
+
+
+def test_a_half_size_image_comes_back_whole_although_its_size_was_rounded():
+    record = Record("a", ImageArray(np.zeros((75, 101, 3), np.uint8)))
+    derived = record.derive(Resize((50, 38)))
+    assert derived.undo(ImagePredictions.empty("a", (50, 38)), to=record).size_wh == (101, 75)
 
 
 @settings(max_examples=60, deadline=None)

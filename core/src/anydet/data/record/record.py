@@ -86,13 +86,37 @@ class Record:
         """The same record with its source image read elsewhere (decoded ahead, for example)."""
         return replace(self, pixels=pixels)
 
-    def undo(self, predictions: ImagePredictions) -> ImagePredictions:
-        """Map results on ``image()`` back to the source image, last transform first."""
+    def undo(self, predictions: ImagePredictions, to: Record | None = None) -> ImagePredictions:
+        """Map results on ``image()`` back to the image of a record that this one comes from.
+
+        Args:
+            predictions: in pixels of ``image()``.
+            to: the record from which this one was derived; by default the source image, before all
+                transforms. A record that comes back to itself changes nothing.
+
+        Raises ``ValueError`` where this record was not derived from ``to``.
+        """
+        kept = 0 if to is None else len(to.transforms)
+        if to is not None and not self.derives_from(to):
+            raise ValueError(f"record {self.key!r} was not derived from record {to.key!r}")
+        added = self.transforms[kept:]
+        if not added:
+            return predictions
         # A transform needs the size that it was applied to, which is that after the ones before it.
-        sizes = self._sizes()
-        for transform, size in zip(reversed(self.transforms), reversed(sizes[:-1]), strict=True):
+        sizes = self._sizes()[kept:-1]
+        for transform, size in zip(reversed(added), reversed(sizes), strict=True):
             predictions = transform.undo(predictions, size)
-        return replace(predictions, intrinsics=self.camera) if self.transforms else predictions
+        return replace(predictions, intrinsics=self.camera if to is None else to.intrinsics)
+
+    def derives_from(self, other: Record) -> bool:
+        """Whether this is ``other`` with no transform or more: same key, its transforms first."""
+        first = self.transforms[: len(other.transforms)]
+        # By identity: transforms of plugins may hold arrays, whose equality is no single truth value.
+        return (
+            self.key == other.key
+            and len(first) == len(other.transforms)
+            and all(a is b for a, b in zip(first, other.transforms, strict=True))
+        )
 
     def _sizes(self) -> list[Size]:
         """Size of the source image and after each transform."""
