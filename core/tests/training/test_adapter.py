@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import GridAdapter, same_weights, train_tiny
+from core.tests.training.grid import GridAdapter
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError, TrainingError
@@ -19,7 +19,7 @@ SCENES = list(SyntheticDataset(5, 3, (64, 64), "val"))
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, train_tiny):
     """A folder of a run that has ended, and its adapter."""
     folder = tmp_path_factory.mktemp("run")
     return folder, train_tiny(folder, epochs=1, images=4)
@@ -29,7 +29,7 @@ def weights(adapter):
     return adapter.get_model().state_dict()
 
 
-def test_random_weights_go_by_the_seed_and_leave_other_random_numbers_alone():
+def test_random_weights_go_by_the_seed_and_leave_other_random_numbers_alone(same_weights):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -48,7 +48,7 @@ def test_random_weights_are_announced_and_trained_ones_are_not(trained):
     assert GridAdapter(AdapterSettings(checkpoint=str(folder))).notes["warnings"] == []
 
 
-def test_the_trained_model_is_live_and_is_what_a_new_adapter_loads(trained):
+def test_the_trained_model_is_live_and_is_what_a_new_adapter_loads(trained, same_weights):
     folder, adapter = trained
     loaded = GridAdapter(AdapterSettings(checkpoint=str(folder), seed=9))
     assert adapter.get_model() is adapter.task.model

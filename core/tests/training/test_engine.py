@@ -10,14 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import (
-    GridAdapter,
-    GridTask,
-    metric_lines,
-    same_weights,
-    tiny_run,
-    train_tiny,
-)
+from core.tests.training.grid import GridAdapter, GridTask, tiny_run
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, InterruptedTraining, OptionError, TrainingError
@@ -30,12 +23,12 @@ from anydet.types import AdapterSettings, ClassTable
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, train_tiny):
     folder = tmp_path_factory.mktemp("run")
     return train_tiny(folder, best_metric="val_loss"), folder
 
 
-def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained):
+def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained, metric_lines):
     _, folder = trained
     steps, validations = (
         metric_lines(folder / "train_metrics.jsonl"),
@@ -52,7 +45,7 @@ def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained):
     assert validations[0]["avg_train_loss"] == pytest.approx(first_epoch)
 
 
-def test_training_lowers_the_loss(trained):
+def test_training_lowers_the_loss(trained, metric_lines):
     _, folder = trained
     losses = [line["avg_val_loss"] for line in metric_lines(folder / "val_metrics.jsonl")]
     assert losses[-1] < losses[0]
@@ -68,7 +61,7 @@ def test_what_predicts_from_the_checkpoint_are_the_bits_that_were_trained(traine
 
 
 @pytest.mark.slow
-def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
+def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path, metric_lines):
     """With a learning rate that wrecks the model in the second epoch."""
     run = tiny_run(
         tmp_path, best_metric="val_loss", scheduler="multistep", scheduler_milestones=[1], lr=1e-3, epochs=3
@@ -86,7 +79,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_validation_loss(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_seed_trains_the_same_bits_and_another_does_not(tmp_path):
+def test_the_same_seed_trains_the_same_bits_and_another_does_not(tmp_path, train_tiny, same_weights):
     options = {"norm": True, "dropout": 0.2}
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         train_tiny(tmp_path / name, seed=seed, options=options, epochs=1)
@@ -96,7 +89,7 @@ def test_the_same_seed_trains_the_same_bits_and_another_does_not(tmp_path):
 
 
 @pytest.mark.slow
-def test_validation_does_not_change_what_is_trained(tmp_path):
+def test_validation_does_not_change_what_is_trained(tmp_path, train_tiny, same_weights):
     options = {"norm": True, "dropout": 0.2}
     train_tiny(tmp_path / "often", val_every=1, options=options, restore_best=False)
     train_tiny(tmp_path / "never", val_every=0, options=options, restore_best=False)
@@ -107,7 +100,7 @@ def test_validation_does_not_change_what_is_trained(tmp_path):
 
 
 @pytest.mark.slow
-def test_accumulation_over_two_batches_is_one_batch_of_twice_the_size(tmp_path):
+def test_accumulation_over_two_batches_is_one_batch_of_twice_the_size(tmp_path, train_tiny, metric_lines):
     keys = {"shuffle": False, "epochs": 1, "optimizer": "sgd", "images": 8}
     train_tiny(tmp_path / "two", batch_size=2, gradient_accumulation_steps=2, **keys)
     train_tiny(tmp_path / "one", batch_size=4, **keys)
@@ -140,7 +133,7 @@ def test_a_clipped_gradient_is_no_longer_than_the_limit(tmp_path):
 
 
 @pytest.mark.slow
-def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path):
+def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path / "steps", epochs=2, max_steps=4)
     train_tiny(tmp_path / "epochs", epochs=1, max_steps=40)
     assert load_checkpoint(tmp_path / "steps" / "checkpoint.pt").step == 4
@@ -149,13 +142,13 @@ def test_whichever_of_epochs_and_steps_ends_first_ends_the_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_patience_ends_a_run_that_makes_no_progress(tmp_path):
+def test_patience_ends_a_run_that_makes_no_progress(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path, lr=1e-12, epochs=9, early_stop_patience=2, early_stop_min_delta=0.5)
     assert len(metric_lines(tmp_path / "val_metrics.jsonl")) == 3
 
 
 @pytest.mark.slow
-def test_with_ema_eval_the_average_is_what_predicts(tmp_path):
+def test_with_ema_eval_the_average_is_what_predicts(tmp_path, train_tiny, same_weights):
     train_tiny(tmp_path, use_ema=True, ema_decay=0.5, ema_eval=True, options={"norm": True})
     last = load_checkpoint(tmp_path / "checkpoint.pt")
     average = {name.removeprefix("module."): value for name, value in last.training["ema"].items()}
@@ -164,7 +157,7 @@ def test_with_ema_eval_the_average_is_what_predicts(tmp_path):
 
 
 @pytest.mark.slow
-def test_bf16_trains_on_the_cpu(tmp_path):
+def test_bf16_trains_on_the_cpu(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path, amp="bf16")
     exact = tmp_path / "exact"
     train_tiny(exact)
@@ -175,7 +168,7 @@ def test_bf16_trains_on_the_cpu(tmp_path):
     assert rounded == pytest.approx(precise, rel=1e-2)
 
 
-def test_fp16_without_cuda_is_refused(tmp_path):
+def test_fp16_without_cuda_is_refused(tmp_path, train_tiny):
     with pytest.raises(TrainingError, match="fp16 needs a CUDA device"):
         train_tiny(tmp_path, amp="fp16")
 
@@ -189,7 +182,7 @@ def test_automatic_precision_is_fp16_with_cuda_and_none_without(amp, device, exp
 
 
 @pytest.mark.parametrize(("device", "problem"), [("gpu", "not a device of torch"), ("cuda:9", "cuda")])
-def test_a_device_that_is_not_there_is_refused(tmp_path, device, problem):
+def test_a_device_that_is_not_there_is_refused(tmp_path, device, problem, train_tiny):
     with pytest.raises(TrainingError, match=problem):
         train_tiny(tmp_path, device=device)
 
@@ -205,7 +198,7 @@ def test_validation_classes_in_another_order_are_refused(tmp_path):
         train(lambda run: GridTask(run.dataset.classes, {}), run)
 
 
-def test_a_run_without_an_end_is_refused(tmp_path):
+def test_a_run_without_an_end_is_refused(tmp_path, train_tiny):
     with pytest.raises(OptionError, match="neither epochs nor max_steps is set"):
         train_tiny(tmp_path, epochs=None)
 
@@ -225,7 +218,7 @@ def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_validation_at_the_end_only_has_the_loss_of_the_last_epoch(tmp_path):
+def test_a_validation_at_the_end_only_has_the_loss_of_the_last_epoch(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path, val_every=0)
     steps = metric_lines(tmp_path / "train_metrics.jsonl")
     [validation] = metric_lines(tmp_path / "val_metrics.jsonl")

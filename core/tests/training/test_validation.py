@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import GridTask, tiny_run
+from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
 from anydet.errors import PluginError

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from core.tests.training.labeledsamples import assert_equal, labeled, project
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import OptionError
@@ -32,17 +31,20 @@ UNPOSED = {"rotations": None, "translations_m": None, "intrinsics": None}
 ALL = TrainSettings(hflip_prob=0.5, color_jitter=0.4, scale_jitter=0.5, crop_prob=0.5, mosaic_prob=0.5)
 
 
-def unposed(seed, size_wh=(30, 24)):
-    return replace(labeled(seed, size_wh), **UNPOSED)
+@pytest.fixture(scope="module")
+def unposed(labeled):
+    return lambda seed, size_wh=(30, 24): replace(labeled(seed, size_wh), **UNPOSED)
 
 
-def draw(rng):
+@pytest.fixture(scope="module")
+def draw(unposed):
     """Another sample, of a shape of its own."""
-    return unposed(int(rng.integers(1000)), tuple(rng.integers(12, 50, 2).tolist()))
+    return lambda rng: unposed(int(rng.integers(1000)), tuple(rng.integers(12, 50, 2).tolist()))
 
 
-def changed(augmentation, sample, seed):
-    return augmentation(sample, np.random.default_rng(seed), draw)
+@pytest.fixture(scope="module")
+def changed(draw):
+    return lambda augmentation, sample, seed: augmentation(sample, np.random.default_rng(seed), draw)
 
 
 def states():
@@ -51,7 +53,9 @@ def states():
 
 @quick
 @given(seeds, seeds)
-def test_the_generator_decides_everything_and_nothing_else_is_touched(seed, choice):
+def test_the_generator_decides_everything_and_nothing_else_is_touched(
+    assert_equal, unposed, changed, seed, choice
+):
     augmentation, sample = Augmentation.from_settings(ALL), unposed(seed)
     before = states()
     once = changed(augmentation, sample, choice)
@@ -62,7 +66,7 @@ def test_the_generator_decides_everything_and_nothing_else_is_touched(seed, choi
     assert_equal(sample, unposed(seed), atol=0)
 
 
-def test_another_generator_decides_otherwise():
+def test_another_generator_decides_otherwise(unposed, changed):
     augmentation, sample = Augmentation.from_settings(ALL), unposed(1)
     images = {changed(augmentation, sample, choice).image.numpy().tobytes() for choice in range(20)}
     assert len(images) == 20
@@ -70,7 +74,7 @@ def test_another_generator_decides_otherwise():
 
 @quick
 @given(seeds, seeds)
-def test_geometry_keeps_pixels_and_all_labels_together(seed, choice):
+def test_geometry_keeps_pixels_and_all_labels_together(labeled, project, changed, seed, choice):
     augmentation = Augmentation((ScaleJitter(0.5), Crop(0.7), Flip(0.5)))
     sample = labeled(seed, (60, 48))
     seen = changed(augmentation, sample, choice)
@@ -86,7 +90,7 @@ def test_geometry_keeps_pixels_and_all_labels_together(seed, choice):
 
 @quick
 @given(seeds, st.floats(0.01, 1.0))
-def test_scale_jitter_keeps_the_canvas_and_stays_within_its_limits(seed, strength):
+def test_scale_jitter_keeps_the_canvas_and_stays_within_its_limits(labeled, seed, strength):
     sample = labeled(seed, (60, 48))
     seen = ScaleJitter(strength)(sample, np.random.default_rng(seed))
     assert seen.size_wh == (60, 48)
@@ -94,7 +98,7 @@ def test_scale_jitter_keeps_the_canvas_and_stays_within_its_limits(seed, strengt
     assert 1 / (1 + strength) - 0.02 <= scale <= 1 + strength + 0.02
 
 
-def test_scales_are_smaller_as_often_as_larger():
+def test_scales_are_smaller_as_often_as_larger(labeled):
     sample = labeled(0, (60, 48))
     scales = [
         float(ScaleJitter(0.5)(sample, np.random.default_rng(seed)).intrinsics[0] / 55) for seed in range(200)
@@ -106,14 +110,14 @@ def test_scales_are_smaller_as_often_as_larger():
 
 @quick
 @given(seeds)
-def test_windows_are_between_half_and_all_of_the_image(seed):
+def test_windows_are_between_half_and_all_of_the_image(labeled, seed):
     width, height = Crop(1.0)(labeled(seed), np.random.default_rng(seed)).size_wh
     assert 15 <= width <= 30
     assert 12 <= height <= 24
 
 
 @pytest.mark.parametrize("step", [Flip, Crop, Mosaic])
-def test_probabilities_are_fractions_of_samples(step):
+def test_probabilities_are_fractions_of_samples(step, unposed, draw):
     sample, rng = unposed(3), np.random.default_rng(0)
     others = (draw,) if step is Mosaic else ()
     done = [step(0.3)(sample, rng, *others) is not sample for _ in range(150)]
@@ -123,7 +127,7 @@ def test_probabilities_are_fractions_of_samples(step):
 
 @quick
 @given(seeds)
-def test_colors_change_and_labels_do_not(seed):
+def test_colors_change_and_labels_do_not(labeled, assert_equal, seed):
     sample = labeled(seed)
     sample = replace(sample, image=sample.image // 2 + 40)
     seen = ColorJitter(0.5)(sample, np.random.default_rng(seed))
@@ -132,7 +136,7 @@ def test_colors_change_and_labels_do_not(seed):
     assert seen.image.dtype == torch.uint8
 
 
-def test_a_weak_jitter_changes_colors_a_little():
+def test_a_weak_jitter_changes_colors_a_little(labeled):
     sample = labeled(2)
     sample = replace(
         sample, image=torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 24, 30), np.uint8))
@@ -144,7 +148,7 @@ def test_a_weak_jitter_changes_colors_a_little():
     assert 0 < weak < 6 < strong
 
 
-def test_flips_swap_the_names_of_keypoints():
+def test_flips_swap_the_names_of_keypoints(labeled, assert_equal, changed):
     sample = labeled(5)
     seen = Flip(1.0, ((1, 2),))(sample, np.random.default_rng(0))
     assert torch.equal(seen.keypoints[:, [0, 2, 1], 1], sample.keypoints[..., 1])
@@ -152,7 +156,7 @@ def test_flips_swap_the_names_of_keypoints():
     assert_equal(changed(built, sample, 0), seen, atol=0)
 
 
-def test_settings_that_ask_for_nothing_change_nothing():
+def test_settings_that_ask_for_nothing_change_nothing(labeled, changed):
     nothing, sample = Augmentation.from_settings(TrainSettings()), labeled(0)
     assert nothing == Augmentation()
     assert changed(nothing, sample, 0) is sample
@@ -160,7 +164,7 @@ def test_settings_that_ask_for_nothing_change_nothing():
 
 @quick
 @given(seeds, seeds)
-def test_a_mosaic_shows_four_images_with_their_own_labels(seed, choice):
+def test_a_mosaic_shows_four_images_with_their_own_labels(unposed, draw, seed, choice):
     drawn = []
 
     def remember(rng):
@@ -180,7 +184,7 @@ def test_a_mosaic_shows_four_images_with_their_own_labels(seed, choice):
     assert ((seen.boxes >= 0) & (seen.boxes <= torch.tensor([30, 24, 30, 24]))).all()
 
 
-def test_each_of_the_four_images_is_shown_once():
+def test_each_of_the_four_images_is_shown_once(unposed):
     grays = iter((50, 100, 150))
 
     def plain(gray):
@@ -191,7 +195,7 @@ def test_each_of_the_four_images_is_shown_once():
     assert sorted(seen[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()) == [50, 100, 150, 200]
 
 
-def test_tiles_without_a_label_are_filled_up():
+def test_tiles_without_a_label_are_filled_up(unposed, draw):
     bare = {"masks": None, "keypoints": None, "states": None, "semantic": None}
     seen = Mosaic(1.0)(unposed(1), np.random.default_rng(4), lambda rng: replace(draw(rng), **bare))
     filled = seen.states == -1
@@ -206,7 +210,7 @@ def test_tiles_without_a_label_are_filled_up():
     assert (without.masks, without.states, without.semantic) == (None, None, None)
 
 
-def test_samples_with_poses_cannot_be_in_a_mosaic():
+def test_samples_with_poses_cannot_be_in_a_mosaic(labeled, draw):
     with pytest.raises(OptionError, match="intrinsics") as caught:
         Mosaic(1.0)(labeled(0), np.random.default_rng(0), draw)
     assert "--mosaic-prob 0" in caught.value.fix
@@ -232,7 +236,7 @@ def test_a_mosaic_of_poses_is_refused_before_the_first_batch():
     assert build(LABEL_KINDS - {"poses"}).batches_per_epoch == 1
 
 
-def test_workers_augment_as_the_loop_itself_would():
+def test_workers_augment_as_the_loop_itself_would(assert_equal):
     scenes = SyntheticDataset(6, image_wh=(48, 40))
 
     def batches(workers):

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import torch
-from core.tests.training.labeledsamples import assert_equal, labeled, project
 from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 from torchvision.transforms import InterpolationMode
@@ -60,7 +59,7 @@ def follow(sample, chain):
 
 @quick
 @given(seeds)
-def test_mirrored_twice_is_the_sample_itself(seed):
+def test_mirrored_twice_is_the_sample_itself(labeled, assert_equal, seed):
     sample = labeled(seed)
     once = hflip(sample, [(0, 2)])
     assert_equal(hflip(once, [(0, 2)]), sample)
@@ -69,7 +68,7 @@ def test_mirrored_twice_is_the_sample_itself(seed):
 
 @quick
 @given(seeds, st.integers(1, 4), st.integers(1, 4))
-def test_enlarged_and_back_gives_the_labels_back(seed, across, down):
+def test_enlarged_and_back_gives_the_labels_back(labeled, assert_equal, seed, across, down):
     sample = labeled(seed)
     width, height = sample.size_wh
     there = resize(sample, (width * across, height * down))
@@ -79,7 +78,7 @@ def test_enlarged_and_back_gives_the_labels_back(seed, across, down):
 
 @quick
 @given(seeds, margins)
-def test_padded_and_cropped_is_the_sample_itself(seed, sides):
+def test_padded_and_cropped_is_the_sample_itself(labeled, assert_equal, seed, sides):
     sample = labeled(seed)
     left, top, _, _ = sides
     width, height = sample.size_wh
@@ -90,7 +89,7 @@ def test_padded_and_cropped_is_the_sample_itself(seed, sides):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad"))
-def test_masks_and_class_maps_are_what_the_pixels_show(seed, chain):
+def test_masks_and_class_maps_are_what_the_pixels_show(labeled, seed, chain):
     seen = follow(labeled(seed), chain)
     assert torch.equal(seen.image[seen.class_ids] > 0, seen.masks)
     top = torch.full_like(seen.semantic, 255)
@@ -108,13 +107,13 @@ def apart(sample):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad"))
-def test_boxes_are_those_around_the_masks(seed, chain):
+def test_boxes_are_those_around_the_masks(labeled, seed, chain):
     assert apart(follow(labeled(seed), chain)) == 0
 
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_boxes_and_masks_agree_within_half_a_pixel_of_each_resize(seed, chain):
+def test_boxes_and_masks_agree_within_half_a_pixel_of_each_resize(labeled, seed, chain):
     seen, slack = labeled(seed, slopes=False), 0.0
     for kind, choice in chain:
         before, seen = seen, step(kind, choice, seen)
@@ -126,7 +125,7 @@ def test_boxes_and_masks_agree_within_half_a_pixel_of_each_resize(seed, chain):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_a_center_in_space_stays_at_its_pixel(seed, chain):
+def test_a_center_in_space_stays_at_its_pixel(labeled, project, seed, chain):
     seen = follow(labeled(seed), chain)
     labeled_rows = seen.keypoints[:, 0, 2] > 0
     there = project(seen.translations_m, seen.intrinsics)[labeled_rows]
@@ -136,7 +135,7 @@ def test_a_center_in_space_stays_at_its_pixel(seed, chain):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_keypoints_stay_at_the_corners_of_boxes_that_are_not_cut(seed, chain):
+def test_keypoints_stay_at_the_corners_of_boxes_that_are_not_cut(labeled, seed, chain):
     sample = labeled(seed)
     sample = replace(sample, masks=None)
     seen = follow(sample, chain)
@@ -148,7 +147,7 @@ def test_keypoints_stay_at_the_corners_of_boxes_that_are_not_cut(seed, chain):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_all_columns_speak_of_the_same_objects(seed, chain):
+def test_all_columns_speak_of_the_same_objects(labeled, seed, chain):
     sample = labeled(seed)
     seen = follow(sample, chain)
     rows = seen.class_ids
@@ -163,7 +162,7 @@ def test_all_columns_speak_of_the_same_objects(seed, chain):
 
 
 @given(seeds)
-def test_a_mirrored_object_projects_to_the_mirrored_pixels(seed):
+def test_a_mirrored_object_projects_to_the_mirrored_pixels(labeled, project, seed):
     sample = labeled(seed)
     mirrored = hflip(sample)
     surface = torch.from_numpy(np.random.default_rng(seed).uniform(-0.3, 0.3, (3, 3)))
@@ -185,7 +184,7 @@ def torchvisions(sample, change):
 
 @quick
 @given(seeds, margins, sizes)
-def test_torchvision_changes_boxes_and_masks_in_the_same_way(seed, sides, size):
+def test_torchvision_changes_boxes_and_masks_in_the_same_way(labeled, seed, sides, size):
     sample = labeled(seed)
     nearest = InterpolationMode.NEAREST_EXACT
 
@@ -207,7 +206,7 @@ def test_torchvision_changes_boxes_and_masks_in_the_same_way(seed, sides, size):
 
 @quick
 @given(seeds, seeds)
-def test_torchvision_crops_to_the_same_boxes(seed, place):
+def test_torchvision_crops_to_the_same_boxes(labeled, seed, place):
     sample = labeled(seed)
     x1, y1, x2, y2 = window(place, sample.size_wh)
     boxes, masks = torchvisions(sample, lambda labels: functional.crop(labels, y1, x1, y2 - y1, x2 - x1))
@@ -220,21 +219,21 @@ def test_torchvision_crops_to_the_same_boxes(seed, place):
 
 @quick
 @given(seeds, sizes)
-def test_pixels_are_resized_as_torchvision_does(seed, size):
+def test_pixels_are_resized_as_torchvision_does(labeled, seed, size):
     sample = labeled(seed)
     expected = functional.resize(sample.image, list(size[::-1]), antialias=True)
     assert torch.equal(resize(sample, size).image, expected)
 
 
 @pytest.mark.parametrize(("x", "left"), [(7, 1), (8, 0)])
-def test_an_object_of_which_too_little_is_left_is_gone(x, left):
+def test_an_object_of_which_too_little_is_left_is_gone(x, left, labeled):
     sample = take(labeled(0, (20, 20)), torch.tensor([0]))
     sample = replace(sample, boxes=torch.tensor([[0.0, 0.0, 10.0, 10.0]]), masks=None)
     assert len(crop(sample, (x, 0, 20, 20))) == left
     assert len(crop(sample, (x, 0, 20, 20), min_share=0.1)) == 1
 
 
-def test_a_cut_box_shrinks_to_what_is_left_of_its_mask():
+def test_a_cut_box_shrinks_to_what_is_left_of_its_mask(labeled):
     sample = take(labeled(0, (20, 20)), torch.tensor([0]))
     mask = torch.zeros(1, 20, 20, dtype=torch.bool)
     mask[0, :10, :2] = True  # an L: a thin upright, and a foot to the right
@@ -248,12 +247,12 @@ def test_a_cut_box_shrinks_to_what_is_left_of_its_mask():
 
 
 @pytest.mark.parametrize("xyxy", [(0, 0, 31, 24), (-1, 0, 5, 5), (5, 5, 5, 9), (9, 5, 6, 9)])
-def test_a_window_outside_the_image_is_refused(xyxy):
+def test_a_window_outside_the_image_is_refused(xyxy, labeled):
     with pytest.raises(ValueError, match="not inside"):
         crop(labeled(0), xyxy)
 
 
-def test_letterboxes_keep_the_shape_and_fill_with_gray():
+def test_letterboxes_keep_the_shape_and_fill_with_gray(labeled):
     boxed = letterbox(labeled(1, (30, 15)), (40, 40))
     assert boxed.size_wh == (40, 40)
     assert (boxed.image[:, :10] == 114).all()
@@ -266,7 +265,7 @@ def test_letterboxes_keep_the_shape_and_fill_with_gray():
 
 @quick
 @given(seeds, sizes)
-def test_a_canvas_of_any_size_can_be_filled(seed, size):
+def test_a_canvas_of_any_size_can_be_filled(labeled, seed, size):
     placed = place_at_random(labeled(seed), size, np.random.default_rng(seed))
     assert placed.size_wh == size
     assert torch.equal(placed.image[placed.class_ids] == 255, placed.masks)
@@ -274,7 +273,7 @@ def test_a_canvas_of_any_size_can_be_filled(seed, size):
 
 @quick
 @given(chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_images_without_objects_and_without_other_labels_go_through(chain):
+def test_images_without_objects_and_without_other_labels_go_through(labeled, chain):
     empty = take(labeled(0), torch.zeros(3, dtype=torch.bool))
     assert len(follow(empty, chain).masks) == 0
     nothing = dict.fromkeys(
@@ -286,7 +285,7 @@ def test_images_without_objects_and_without_other_labels_go_through(chain):
 
 @quick
 @given(seeds, chains("flip", "crop", "pad", "resize", "letterbox"))
-def test_the_sample_itself_is_never_changed(seed, chain):
+def test_the_sample_itself_is_never_changed(labeled, assert_equal, seed, chain):
     sample = labeled(seed)
     follow(sample, chain)
     assert_equal(sample, labeled(seed), atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,14 +14,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import (
-    GridTask,
-    metric_lines,
-    same_weights,
-    tiny_run,
-    train_tiny,
-    with_settings,
-)
+from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.errors import OptionError, TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -64,48 +58,53 @@ def build(options):
     return lambda run: GridTask(run.dataset.classes, options)
 
 
-def assert_same_run(first: Path, second: Path) -> None:
-    for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
-        assert metric_lines(first / name) == metric_lines(second / name)
-    for name in ("checkpoint.pt", "best.pt"):
-        one, two = load_checkpoint(first / name), load_checkpoint(second / name)
-        assert same_weights(one.model, two.model)
-        assert (one.step, repr(one.metrics)) == (two.step, repr(two.metrics))  # NaN is not equal to itself
-    one, two = (load_checkpoint(folder / "checkpoint.pt").training for folder in (first, second))
-    assert same_weights(one["model"], two["model"])
-    assert same_weights(one["ema"], two["ema"])
-    assert torch.equal(one["rng"][0]["torch"], two["rng"][0]["torch"])
-    assert one["progress"] == two["progress"]
+@pytest.fixture(scope="session")
+def assert_same_run(metric_lines, same_weights):
+    def check(first: Path, second: Path) -> None:
+        for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
+            assert metric_lines(first / name) == metric_lines(second / name)
+        for name in ("checkpoint.pt", "best.pt"):
+            one, two = load_checkpoint(first / name), load_checkpoint(second / name)
+            assert same_weights(one.model, two.model)
+            assert one.step == two.step
+            assert repr(one.metrics) == repr(two.metrics)  # NaN is not equal to itself
+        one, two = (load_checkpoint(folder / "checkpoint.pt").training for folder in (first, second))
+        assert same_weights(one["model"], two["model"])
+        assert same_weights(one["ema"], two["ema"])
+        assert torch.equal(one["rng"][0]["torch"], two["rng"][0]["torch"])
+        assert one["progress"] == two["progress"]
+
+    return check
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_run_cut_off_inside_an_epoch_ends_with_the_same_bits(tmp_path, schedule):
+def test_a_run_cut_off_inside_an_epoch_ends_with_the_same_bits(
+    tmp_path, schedule, train_tiny, assert_same_run
+):
     keys = EVERYTHING | SCHEDULES[schedule]
     train_tiny(tmp_path / "whole", **keys)
     run = tiny_run(tmp_path / "cut", **keys)
     with pytest.raises(PulledPlug):
         train(build(keys["options"]), run, hooks=[PullPlug(5)])
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt").step == 4
-    train(build(keys["options"]), with_settings(run, resume=True))
+    train(build(keys["options"]), tiny_run(tmp_path / "cut", resume=True, **keys))
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
 SCRIPT = """
-import sys
+import json, os, signal, sys
 from pathlib import Path
-from core.tests.training.checkpoints.test_resume import EVERYTHING, SCHEDULES
-from core.tests.training.tinytask import GridTask, tiny_run
+from core.tests.training.grid import GridTask, tiny_run
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
-import os, signal
 
 class Kill(TrainingHook):
     def after_step(self, loop):
         if loop.progress.step == int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)
 
-keys = EVERYTHING | SCHEDULES["onecycle"] | {"num_workers": 2, "save_every": 2}
+keys = json.loads(sys.argv[4])
 run = tiny_run(Path(sys.argv[1]), resume=sys.argv[3] == "resume", **keys)
 train(lambda run: GridTask(run.dataset.classes, keys["options"]), run, [Kill()])
 """
@@ -114,11 +113,14 @@ train(lambda run: GridTask(run.dataset.classes, keys["options"]), run, [Kill()])
 @pytest.mark.parametrize(
     "kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.soak)]
 )
-def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(tmp_path, kills):
+def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(
+    tmp_path, kills, train_tiny, assert_same_run
+):
     """SIGKILL mid-epoch, worker processes included."""
+    keys = EVERYTHING | SCHEDULES["onecycle"] | {"num_workers": 2, "save_every": 2}
 
     def run(folder: Path, kill_at: int, mode: str) -> int:
-        command = [sys.executable, "-c", SCRIPT, str(folder), str(kill_at), mode]
+        command = [sys.executable, "-c", SCRIPT, str(folder), str(kill_at), mode, json.dumps(keys)]
         path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": path}).returncode
 
@@ -126,12 +128,11 @@ def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(tmp_pa
     for number, step in enumerate(sorted(random.sample(range(3, 9), kills))):
         assert run(tmp_path / "killed", step, "resume" if number else "new") == -signal.SIGKILL
     assert run(tmp_path / "killed", -1, "resume") == 0
-    keys = EVERYTHING | SCHEDULES["onecycle"] | {"num_workers": 2, "save_every": 2}
     train_tiny(tmp_path / "whole", **keys)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path):
+def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path, epochs=1)
     train_tiny(tmp_path, epochs=2, resume=True)
     assert load_checkpoint(tmp_path / "checkpoint.pt").step == 6
@@ -148,7 +149,7 @@ def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path):
         ({"options": {"norm": True}}, TrainingError, r"missing \(5\): backbone.1.weight"),
     ],
 )
-def test_going_on_with_another_run_is_refused(tmp_path, changes, error, problem):
+def test_going_on_with_another_run_is_refused(tmp_path, changes, error, problem, train_tiny):
     train_tiny(tmp_path, epochs=1)
     with pytest.raises(error, match=problem):
         train_tiny(tmp_path, resume=True, **changes)

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import GridTask, same_weights, tiny_run
+from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.data.record.pixels import Pixels
 from anydet.data.scenes.shape_scenes import SyntheticDataset
@@ -63,7 +63,7 @@ def look(tmp_path, make=None, thoroughness=QUICK, run=None, **keys):
     return {(one.group, one.check): one for one in found.verdicts}
 
 
-def test_a_healthy_run_passes_and_its_model_and_random_numbers_are_left_as_found(tmp_path):
+def test_a_healthy_run_passes_and_its_model_and_random_numbers_are_left_as_found(tmp_path, same_weights):
     run = tiny_run(tmp_path, options={"norm": True, "dropout": 0.1}, clip_grad_norm=1.0)
     task = Guessing(run.dataset.classes, run.options)
     task.model.eval()

@@ -12,14 +12,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import train_tiny
 
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from core.tests.training.tinytask import GridTask, tiny_run
+from core.tests.training.grid import GridTask, tiny_run
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.errors import AnydetError
@@ -59,7 +58,7 @@ def read(path: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path):
+def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path, train_tiny):
     done = torchrun(tmp_path)
     assert done.returncode == 0, done.stderr
     train_tiny(tmp_path / "one", images=26, batch_size=4, epochs=2)

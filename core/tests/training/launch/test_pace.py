@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import GridAdapter, tiny_run, with_settings
+from core.tests.training.grid import GridAdapter, tiny_run
 
 from anydet.training import loop as loops
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -43,7 +43,7 @@ def test_it_goes_on_where_it_ended(tmp_path, clock):
     run = tiny_run(tmp_path, epochs=50, max_minutes=2.0)
     GridAdapter(AdapterSettings()).train(run.dataset, run)
     steps = load_checkpoint(run.paths.last).step
-    again = with_settings(run, resume=True)
+    again = tiny_run(tmp_path, epochs=50, max_minutes=2.0, resume=True)
     GridAdapter(AdapterSettings()).train(again.dataset, again)
     assert load_checkpoint(run.paths.last).step > steps
 

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from core.tests.training.tinytask import GridTask, same_weights, tiny_run
+from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -161,7 +161,7 @@ def test_poisoned_weights_end_the_run_at_once_even_where_steps_may_be_skipped(tm
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
-def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path):
+def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path, same_weights):
     class Poison(TrainingHook):
         def before_step(self, loop):
             if loop.progress.step == 2:

@@ -1,10 +1,11 @@
-"""A detector of a few hundred weights that trains in milliseconds, for tests of the engine."""
+"""A detector of a few hundred weights that trains in milliseconds, for tests of the engine.
+
+A module, not fixtures: tests derive tasks from its task, and processes that tests start import it.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,34 +159,3 @@ def tiny_run(folder: Path, *, images: int = 12, options: Mapping[str, Any] | Non
         options=options or {},
         plugins=Plugins([]),
     )
-
-
-def train_tiny(folder: Path, **keys: Any) -> GridAdapter:
-    """An adapter that was trained in a run of ``tiny_run``."""
-    adapter = GridAdapter(AdapterSettings())
-    run = tiny_run(folder, **keys)
-    adapter.train(run.dataset, run)
-    return adapter
-
-
-def same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    """Whether two state dictionaries hold the same bits."""
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-TIMES = {"images_per_s", "data_s", "step_s", "memory_mb"}
-
-
-def metric_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, less what depends on the machine."""
-    return [
-        {key: value for key, value in json.loads(line).items() if key not in TIMES}
-        for line in path.read_text().splitlines()
-    ]
-
-
-def with_settings(run: Run, **changes: Any) -> Run:
-    """The same run with some of the engine's keys changed."""
-    import msgspec
-
-    return replace(run, settings=msgspec.structs.replace(run.settings, **changes))

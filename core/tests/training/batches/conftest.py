@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 from anydet.training.batches.sample import Sample
 
 CAMERA = torch.tensor([55.0, 50.0, 14.0, 11.0], dtype=torch.float64)
 
 
-def labeled(seed: int, size_wh: tuple[int, int] = (30, 24), count: int = 3, *, slopes: bool = True) -> Sample:
+def labeled_sample(
+    seed: int, size_wh: tuple[int, int] = (30, 24), count: int = 3, *, slopes: bool = True
+) -> Sample:
     """Up to three rectangles and triangles with everything that a sample can hold.
 
     ``class_ids``, ``states`` and the 3-D translation's depth tell which object a row is. Keypoint 0 is the
@@ -58,12 +63,12 @@ def labeled(seed: int, size_wh: tuple[int, int] = (30, 24), count: int = 3, *, s
     )
 
 
-def project(points_m: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+def project_to_px(points_m: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
     """(N, 3) camera frame to (N, 2) pixels."""
     return points_m[:, :2] / points_m[:, 2:] * intrinsics[:2] + intrinsics[2:]
 
 
-def assert_equal(left: Sample, right: Sample, but: tuple[str, ...] = (), atol: float = 1e-4) -> None:
+def assert_same_sample(left: Sample, right: Sample, but: tuple[str, ...] = (), atol: float = 1e-4) -> None:
     """Every field but those named."""
     for name in {field.name for field in fields(Sample)} - set(but):
         one, other = getattr(left, name), getattr(right, name)
@@ -71,3 +76,21 @@ def assert_equal(left: Sample, right: Sample, but: tuple[str, ...] = (), atol: f
             torch.testing.assert_close(one, other, rtol=0, atol=atol, msg=lambda text, name=name: name + text)
         else:
             assert one == other, name
+
+
+@pytest.fixture(scope="session")
+def labeled() -> Callable[..., Sample]:
+    """``labeled_sample``."""
+    return labeled_sample
+
+
+@pytest.fixture(scope="session")
+def project() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """``project_to_px``."""
+    return project_to_px
+
+
+@pytest.fixture(scope="session")
+def assert_equal() -> Callable[..., None]:
+    """``assert_same_sample``."""
+    return assert_same_sample
