@@ -67,6 +67,7 @@ def _plugins(ctx: click.Context) -> Any:
     epilog=(
         "\b\n"
         "Example:\n"
+        "  anydet synth --out data/scenes --images 64\n"
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet validate-predictions predictions.json\n"
         "  anydet eval-coco --dataset data/scenes --predictions predictions.json"

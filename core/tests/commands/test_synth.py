@@ -36,7 +36,7 @@ def test_it_writes_scenes_and_says_where_and_what_next(layout, tmp_path):
 def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     run = synth("--scene", "segmentation", "--format", "yolo", "--out", tmp_path / "new")
     assert run.exit_code == 2
-    assert "--scene segmentation cannot be written as yolo, only class-masks" in run.stderr
+    assert "--format yolo does not go with --scene segmentation; use class-masks" in run.stderr
 
 
 def test_installed_scenes_are_listed_and_others_name_their_package(tmp_path):
@@ -55,7 +55,7 @@ def test_installed_scenes_are_listed_and_others_name_their_package(tmp_path):
 def test_shapes_have_no_number_of_objects_to_choose(tmp_path):
     run = synth("--out", tmp_path / "shapes", "--objects", 2)
     assert run.exit_code == 2
-    assert "--scene shapes has no --objects" in run.stderr
+    assert "--objects does not go with --scene shapes, whose number of objects is not an option" in run.stderr
 
 
 def test_a_folder_with_something_in_it_is_an_error_without_traceback(tmp_path):

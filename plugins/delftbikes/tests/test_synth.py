@@ -31,7 +31,7 @@ def test_bicycles_of_several_splits_are_in_one_folder(tmp_path):
 def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     run = synth("--scene", "bikes", "--format", "yolo", "--out", tmp_path / "new")
     assert run.exit_code == 2
-    assert "--scene bikes cannot be written as yolo, only delftbikes, coco" in run.stderr
+    assert "--format yolo does not go with --scene bikes; use delftbikes or coco" in run.stderr
 
 
 def test_as_coco_bicycles_have_boxes_and_states(tmp_path):

@@ -21,6 +21,8 @@ TARGETS = ("contract", "coco", "csv", "yolo")
     epilog=(
         "\b\n"
         "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet convert predictions.json predictions.csv\n"
         "  anydet convert predictions.json wrapped.json --wrap\n"
         "  anydet convert data/scenes data/scenes-coco --to coco"

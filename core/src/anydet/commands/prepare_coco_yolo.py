@@ -11,7 +11,10 @@ import click
 @click.command(
     "prepare-coco-yolo",
     epilog=(
-        "\b\nExample:\n  anydet prepare-coco-yolo --coco-root data/coco --split val2017 --out data/coco-yolo"
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/coco --images 16 --format coco --split val2017\n"
+        "  anydet prepare-coco-yolo --coco-root data/coco --split val2017 --out data/coco-yolo"
     ),
 )
 @click.option(

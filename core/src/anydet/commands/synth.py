@@ -109,10 +109,12 @@ def command(
     layout = layout or next(iter(spec.writers))
     if layout not in spec.writers:
         raise click.UsageError(
-            f"--scene {scene} cannot be written as {layout}, only {', '.join(spec.writers)}"
+            f"--format {layout} does not go with --scene {scene}; use {' or '.join(spec.writers)}"
         )
     if objects is not None and not spec.takes_objects:
-        raise click.UsageError(f"--scene {scene} has no --objects")
+        raise click.UsageError(
+            f"--objects does not go with --scene {scene}, whose number of objects is not an option"
+        )
     dataset = build_scenes(
         plugins, scene, count=images, seed=seed, image_wh=size, split=split, most_objects=objects
     )

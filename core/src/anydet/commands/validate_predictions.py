@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet validate-predictions predictions.json\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet validate-predictions predictions.json --dataset data/scenes\n"
-        "  anydet validate-predictions broken.json --repair repaired.json"
+        "  anydet validate-predictions predictions.json --repair repaired.json"
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))

@@ -19,7 +19,9 @@ def new_folder(root: Path) -> Iterator[Path]:
         OptionError: ``root`` exists and is not an empty folder.
     """
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        raise OptionError(f"{root}: already there and not an empty folder", fix="remove it or name another")
+        raise OptionError(
+            f"{root}: exists already and is not an empty folder", fix="remove it or name another"
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: a rename works within one file system, and a temporary folder may be on another.
     partial = root.with_name(f".{root.name}.{os.getpid()}.partial")
