@@ -159,7 +159,7 @@ def test_a_failed_plugin_leaves_nothing_behind(plugin):
     )
     good = plugin("good", on_train_end=hookimpl(lambda run: fired.append("good")))
     plugins = Plugins([bad, good])
-    plugins.notify("on_train_end", run=None)
+    plugins.notify("on_train_end", run=None, state=None)
     assert fired == ["good"]
     assert list(plugins.specs("adapters")) == ["precomputed"]
     assert not plugins.manager.has_plugin("bad")
@@ -257,10 +257,10 @@ def test_the_environment_sets_the_same_switches(monkeypatch):
 
 def test_trace_prints_every_hook_call_to_stderr(plugin, capsys):
     quiet = Plugins([plugin("good", **registers(adapter_spec("good")))])
-    quiet.notify("on_train_end", run="the run")
+    quiet.notify("on_train_end", run="the run", state=None)
     assert capsys.readouterr().err == ""
     loud = Plugins([plugin("good", **registers(adapter_spec("good")))], trace=True)
-    loud.notify("on_train_end", run="the run")
+    loud.notify("on_train_end", run="the run", state=None)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "register_adapters [hook]" in captured.err
@@ -271,7 +271,7 @@ def test_trace_prints_every_hook_call_to_stderr(plugin, capsys):
 def test_anydet_trace_switches_tracing_on(monkeypatch, capsys):
     monkeypatch.setenv("ANYDET_TRACE", "1")
     monkeypatch.setenv("ANYDET_PLUGINS", "")
-    Plugins.from_env().notify("on_train_end", run=1)
+    Plugins.from_env().notify("on_train_end", run=1, state=None)
     assert "on_train_end [hook]" in capsys.readouterr().err
 
 
@@ -347,7 +347,7 @@ def test_what_an_adapter_lacks_is_an_error_that_names_adapters_that_have_it(plug
     with pytest.raises(UnsupportedError, match=r"'pupil' does not implement 'class_logits.*: teacher\)"):
         adapter.class_logits(None)
     with pytest.raises(UnsupportedError, match=r"'train \(capability train\)' \(.*: teacher\)"):
-        adapter.train(None, None)
+        adapter.train(None)
     with pytest.raises(UnsupportedError, match="no installed adapter has it"):
         adapter.export_spec()
 

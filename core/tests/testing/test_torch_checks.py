@@ -72,7 +72,7 @@ class GridAdapter(Adapter):
         image = torch.from_numpy(record.image().copy()).permute(2, 0, 1)[None].float() / 255
         return torch.nn.functional.interpolate(image, (SIDE, SIDE))[0]
 
-    def train(self, dataset, run) -> TrainResult:
+    def train(self, run) -> TrainResult:
         with torch.no_grad():
             self.model.head.bias += 1.0
         path = Path(run) / "grid.pt"
@@ -179,13 +179,13 @@ class TakesNoiseForWeights(GridAdapter):
 
 
 class SavesNothing(GridAdapter):
-    def train(self, dataset, run):
+    def train(self, run):
         return TrainResult(str(Path(run) / "nowhere.pt"))
 
 
 class GivesAPath(GridAdapter):
-    def train(self, dataset, run):
-        return Path(super().train(dataset, run).checkpoint)
+    def train(self, run):
+        return Path(super().train(run).checkpoint)
 
 
 BAD = [
@@ -226,7 +226,7 @@ MODEL_CHECKS = [check.__name__ for module in (ttt, training) for check in module
 def subject(adapter, folder, **changes):
     settings = AdapterSettings(batch_size=2, score_floor=0.001)
     return replace(
-        Subject(SPEC, adapter, settings, folder, train=lambda adapter, run: adapter.train(None, run)),
+        Subject(SPEC, adapter, settings, folder, train=lambda adapter, run: adapter.train(run)),
         **changes,
     )
 

@@ -22,7 +22,7 @@ def train_tiny() -> Callable[..., Any]:
     def train(folder: Path, **keys: Any) -> GridAdapter:
         adapter = GridAdapter(AdapterSettings())
         run = tiny_run(folder, **keys)
-        adapter.train(run.dataset, run)
+        adapter.train(run)
         return adapter
 
     return train

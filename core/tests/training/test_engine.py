@@ -14,6 +14,8 @@ from core.tests.training.grid import GridAdapter, GridTask, tiny_run
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, InterruptedTraining, OptionError, TrainingError
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.manager import Plugins
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.processes import chosen_precision
@@ -201,6 +203,35 @@ def test_validation_classes_in_another_order_are_refused(tmp_path):
 def test_a_run_without_an_end_is_refused(tmp_path, train_tiny):
     with pytest.raises(OptionError, match="neither epochs nor max_steps is set"):
         train_tiny(tmp_path, epochs=None)
+
+
+def test_plugins_see_the_run_and_how_far_it_is(tmp_path):
+    seen = []
+
+    class Observer:
+        @hookimpl
+        def on_train_start(self, run, state):
+            seen.append(("start", run, state.progress.step))
+
+        @hookimpl
+        def on_train_step(self, run, state):
+            seen.append(("step", run, state.progress.step, state.metrics["train_loss"] > 0))
+
+        @hookimpl
+        def on_train_epoch(self, run, state):
+            seen.append(("epoch", run, state.progress.epoch, "avg_val_loss" in state.validation))
+
+        @hookimpl
+        def on_train_end(self, run, state):
+            seen.append(("end", run, run.paths.last.is_file()))
+
+    plugins = Plugins([])
+    plugins.manager.register(Observer())
+    run = replace(tiny_run(tmp_path, images=8, epochs=1), plugins=plugins)
+    train(lambda run: GridTask(run.dataset.classes, {}), run)
+    assert [event[0] for event in seen] == ["start", "step", "step", "epoch", "end"]
+    assert all(event[1] is run for event in seen)
+    assert [event[2:] for event in seen] == [(0,), (1, True), (2, True), (1, True), (True,)]
 
 
 def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):

@@ -38,4 +38,4 @@ def small_run(folder: Path, dataset: Dataset = SCENES, **keys: Any) -> Run:
 def train_small(adapter: AdaptiveStreamAdapter, folder: Path) -> TrainResult:
     """What the conformance kit trains."""
     run = small_run(folder)
-    return adapter.train(run.dataset, run)
+    return adapter.train(run)

@@ -165,7 +165,7 @@ def test_a_run_ends_with_finite_weights_and_names_the_fault(fault, tmp_path, mon
     run = replace(small_run(tmp_path, fault.dataset, **keys), validation=None)
     with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
         try:
-            adapter.train(run.dataset, run)
+            adapter.train(run)
             end = "ran to its end"
         except AnydetError as exc:
             end = exc.problem
@@ -192,7 +192,7 @@ def test_fp16_overflows_lower_the_scale_and_training_goes_on(tmp_path, monkeypat
     monkeypatch.setattr(AdaptiveStreamTraining, "step", scaled)
     run = small_run(tmp_path, device="cuda", amp="fp16", epochs=12, max_grad_norm=0.0, val_every=0)
     with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
-        adapter.train(run.dataset, run)
+        adapter.train(run)
         live = adapter.get_model().state_dict()
     lines = [json.loads(line) for line in run.paths.train_metrics.read_text().splitlines()]
     assert any("fp16 overflowed" in line.get("overflow", "") for line in lines)

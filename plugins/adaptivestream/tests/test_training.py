@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def train(folder, dataset=SCENES, **keys):
     run = small_run(folder, dataset, **keys)
     with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
-        result = adapter.train(run.dataset, run)
+        result = adapter.train(run)
         return adapter, result
 
 
@@ -80,7 +80,7 @@ def test_a_batch_with_nan_is_named_and_skipped_and_the_rest_trains_on(tmp_path, 
     validation = SyntheticMasks(2, 1, (64, 64))
     run = small_run(tmp_path, batch_size=1, max_skip_share=0.5)
     with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
-        adapter.train(run.dataset, replace(run, validation=validation))
+        adapter.train(replace(run, validation=validation))
         state = adapter.get_model().state_dict()
     assert all(torch.isfinite(value).all() for value in state.values())
     reported = capsys.readouterr().err

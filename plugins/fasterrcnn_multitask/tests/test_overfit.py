@@ -41,7 +41,7 @@ def overfit(folder, images, epochs, options):
     )
     run = replace(run, dataset=images, validation=images)
     adapter = FasterRCNNMultiTask(AdapterSettings(batch_size=2, score_floor=0.01))
-    return adapter.train(run.dataset, run).metrics
+    return adapter.train(run).metrics
 
 
 @pytest.mark.slow

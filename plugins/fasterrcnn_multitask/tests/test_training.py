@@ -201,15 +201,15 @@ def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch)
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "environment"))
     for options, folder in (({}, "environment"), ({"output_dir": str(tmp_path / "key")}, "key")):
         run = tiny_run(tmp_path / f"run-{folder}", images=1, options=options)
-        FasterRCNNMultiTask(AdapterSettings()).train(run.dataset, run)
+        FasterRCNNMultiTask(AdapterSettings()).train(run)
         assert (tmp_path / folder / BEST).is_file()
 
 
 def test_a_run_goes_on_without_its_first_weights(tmp_path):
     first = tiny_run(tmp_path, images=2, epochs=1)
-    FasterRCNNMultiTask(AdapterSettings()).train(first.dataset, first)
+    FasterRCNNMultiTask(AdapterSettings()).train(first)
     again = tiny_run(tmp_path, images=2, epochs=2, resume=True, options={"weights": "gone.pth"})
-    result = FasterRCNNMultiTask(AdapterSettings()).train(again.dataset, again)
+    result = FasterRCNNMultiTask(AdapterSettings()).train(again)
     assert load_checkpoint(tmp_path / "checkpoint.pt").step == 2
     assert result.metrics["avg_val_loss"] > 0
 
@@ -236,7 +236,7 @@ def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_pat
     monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
     run = tiny_run(tmp_path, options={"weights": "default"})
     with pytest.raises(TrainingError, match="weights default"):
-        FasterRCNNMultiTask(AdapterSettings()).train(run.dataset, run)
+        FasterRCNNMultiTask(AdapterSettings()).train(run)
 
 
 def test_the_training_schema_takes_the_recipe_and_its_defaults_are_the_seeds():

@@ -42,4 +42,4 @@ def tiny_run(folder: Path, *, images: int = 4, options: dict[str, Any] | None = 
 def train_tiny(adapter: FasterRCNNMultiTask, folder: Path) -> TrainResult:
     """What the conformance kit trains."""
     run = tiny_run(folder)
-    return adapter.train(run.dataset, run)
+    return adapter.train(run)

@@ -26,4 +26,4 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
     adapter = RTDETRPose(AdapterSettings(batch_size=2, score_floor=0.001))
     run = tiny_run(tmp_path_factory.mktemp("trained"))
-    return Trained(adapter, run, adapter.train(run.dataset, run))
+    return Trained(adapter, run, adapter.train(run))

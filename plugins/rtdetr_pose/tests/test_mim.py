@@ -39,7 +39,7 @@ def train(folder, options=None, **keys):
 
     run = tiny_run(folder, options={"enable_mim": True} | (options or {}), **({"epochs": None} | keys))
     adapter = RTDETRPose(AdapterSettings(batch_size=2))
-    adapter.train(run.dataset, run)
+    adapter.train(run)
     return adapter, run
 
 

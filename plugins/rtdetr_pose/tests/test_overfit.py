@@ -44,7 +44,7 @@ def overfit(folder, count, max_steps):
     plugins = Plugins(only=["rtdetr_pose"])
     settings = msgspec.structs.replace(SETTINGS, max_steps=max_steps, batch_size=count)
     run = Run("rtdetr_pose", images, images, settings, RunPaths.of_folder(folder), OPTIONS, {}, plugins)
-    return RTDETRPose(AdapterSettings(score_floor=0.001)).train(images, run).metrics
+    return RTDETRPose(AdapterSettings(score_floor=0.001)).train(run).metrics
 
 
 @pytest.mark.slow

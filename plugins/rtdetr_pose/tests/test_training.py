@@ -64,10 +64,10 @@ def test_predictions_do_not_depend_on_the_batch(trained):
 
 def test_a_run_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_path):
     whole, parts = run(tmp_path / "whole", max_steps=4, epochs=None), tmp_path / "parts"
-    adapter().train(whole.dataset, whole)
+    adapter().train(whole)
     for steps, resume in ((2, False), (4, True)):
         part = run(parts, max_steps=steps, epochs=None, resume=resume)
-        adapter().train(part.dataset, part)
+        adapter().train(part)
     first, second = load_checkpoint(whole.paths.last), load_checkpoint(part.paths.last)
     assert all(torch.equal(first.model[key], second.model[key]) for key in first.model)
 
@@ -94,7 +94,7 @@ def tensors_after(folder, steps, options=None):
     if not steps:
         seed_everything(chosen.settings.seed)
         return {k: v.clone() for k, v in trainee.training_task(chosen).model.state_dict().items()}
-    trainee.train(chosen.dataset, chosen)
+    trainee.train(chosen)
     assert TINY["num_queries"] == trainee.get_model().architecture.num_queries
     return load_checkpoint(chosen.paths.last).model
 
@@ -112,7 +112,7 @@ def test_a_stage_without_its_head_is_refused(tmp_path):
 def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path):
     plain = replace(run(tmp_path), dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
     detector = adapter()
-    detector.train(plain.dataset, plain)
+    detector.train(plain)
     assert not detector.get_model().architecture.heads.pose
     assert next(detector.predict([plain.dataset[0]])).poses is None
 
@@ -123,12 +123,12 @@ def test_keypoints_and_uncertainty_are_learned_and_poses(tmp_path):
     shapes = SyntheticDataset(2, 0, (96, 64))
     config = replace(run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)
     pointer = adapter()
-    pointer.train(shapes, config)
+    pointer.train(config)
     assert "train_loss_keypoints" in lines(config.paths.train_metrics)[-1]
     assert next(pointer.predict([shapes[0]])).keypoints.shape[1] == len(KEYPOINTS)
     sure = run(tmp_path / "sure", options={"task_aligner": "uncertainty"}, max_steps=1)
     uncertain = adapter()
-    uncertain.train(sure.dataset, sure)
+    uncertain.train(sure)
     poses = next(uncertain.predict([sure.dataset[0]])).poses
     assert np.isfinite(poses.log_sigma_z).all()
     assert np.isfinite(poses.log_sigma_rot).all()

@@ -35,4 +35,4 @@ def tiny_run(folder: Path, *, options: dict[str, Any] | None = None, **keys: Any
 def train_tiny(adapter: RTDETRPose, folder: Path) -> TrainResult:
     """What the conformance kit trains."""
     run = tiny_run(folder)
-    return adapter.train(run.dataset, run)
+    return adapter.train(run)

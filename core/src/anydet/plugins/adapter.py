@@ -124,8 +124,8 @@ class Adapter(ABC):
         Returns every detection above ``settings.score_floor``; the caller applies thresholds.
         """
 
-    def train(self, dataset: Any, run: Any) -> TrainResult:
-        """Train on a data set; whatever it saves, ``predict`` can load."""
+    def train(self, run: Any) -> TrainResult:
+        """Train on the data of a run (``anydet.training.run.Run``); what it saves, ``predict`` can load."""
         self._unsupported("train")
 
     def get_model(self) -> Any:

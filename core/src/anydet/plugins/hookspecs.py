@@ -84,20 +84,24 @@ def after_predict(predictions: Sequence[ImagePredictions], context: Any) -> None
 
 
 @hookspec
-def on_train_start(run: Any) -> None:
-    """Fires once, before the first step."""
+def on_train_start(run: Any, state: Any) -> None:
+    """Fires once, before the first step.
+
+    ``run`` is an ``anydet.training.run.Run``, ``state`` an ``anydet.training.hooks.LoopState``; both go to
+    all training events, in each process of a run.
+    """
 
 
 @hookspec
-def on_train_step(run: Any) -> None:
-    """Fires after each optimizer step."""
+def on_train_step(run: Any, state: Any) -> None:
+    """Fires after each optimizer step that was taken; ``state.metrics`` has its numbers."""
 
 
 @hookspec
-def on_train_epoch(run: Any) -> None:
-    """Fires after each epoch, validation included."""
+def on_train_epoch(run: Any, state: Any) -> None:
+    """Fires after each epoch; ``state.validation`` has the numbers of the last validation."""
 
 
 @hookspec
-def on_train_end(run: Any) -> None:
-    """Fires once, after the last step."""
+def on_train_end(run: Any, state: Any) -> None:
+    """Fires once, after the last step and the last checkpoint."""

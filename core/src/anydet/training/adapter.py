@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, TrainResult
@@ -140,7 +139,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         self.model, self.trained = model, True
         return task
 
-    def train(self, dataset: Dataset, run: Run) -> TrainResult:
+    def train(self, run: Run) -> TrainResult:
         """Train by the engine's loop; the result's checkpoint is what ``predict`` loads."""
         result = train(self.training_task, run, self.training_hooks(run))
         self.model.eval()

@@ -264,4 +264,4 @@ class Loop:
 
     def _notify(self, event: str) -> None:
         if self.run.plugins is not None:
-            self.run.plugins.notify(event, run=self)
+            self.run.plugins.notify(event, run=self.run, state=self)

@@ -32,7 +32,7 @@ def clock(monkeypatch):
 def test_a_run_whose_minutes_are_over_ends_validated_and_saved(tmp_path, clock, capsys):
     adapter = GridAdapter(AdapterSettings())
     run = tiny_run(tmp_path, epochs=50, max_minutes=2.0)
-    result = adapter.train(run.dataset, run)
+    result = adapter.train(run)
     last = load_checkpoint(run.paths.last)
     assert 0 < last.step < 12
     assert "avg_val_loss" in result.metrics
@@ -41,16 +41,16 @@ def test_a_run_whose_minutes_are_over_ends_validated_and_saved(tmp_path, clock, 
 
 def test_it_goes_on_where_it_ended(tmp_path, clock):
     run = tiny_run(tmp_path, epochs=50, max_minutes=2.0)
-    GridAdapter(AdapterSettings()).train(run.dataset, run)
+    GridAdapter(AdapterSettings()).train(run)
     steps = load_checkpoint(run.paths.last).step
     again = tiny_run(tmp_path, epochs=50, max_minutes=2.0, resume=True)
-    GridAdapter(AdapterSettings()).train(again.dataset, again)
+    GridAdapter(AdapterSettings()).train(again)
     assert load_checkpoint(run.paths.last).step > steps
 
 
 def test_minutes_that_are_enough_change_nothing(tmp_path):
     run = tiny_run(tmp_path, epochs=1, max_minutes=60.0)
-    GridAdapter(AdapterSettings()).train(run.dataset, run)
+    GridAdapter(AdapterSettings()).train(run)
     assert load_checkpoint(run.paths.last).step == 3
 
 

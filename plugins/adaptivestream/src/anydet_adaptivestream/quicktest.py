@@ -150,7 +150,7 @@ def quick_test(
             left = seconds - (time.perf_counter() - start) - _validation_s(ready.run, pace)
             run = _for_time(ready.run, pace, left)
             say(f"{1000 * pace:.0f} ms a step: {run.settings.max_steps} steps on {training.note}")
-            result = adapter.train(run.dataset, run)
+            result = adapter.train(run)
         lines = [json.loads(line) for line in run.paths.train_metrics.read_text("utf-8").splitlines()]
     seconds = time.perf_counter() - start
     return _measured(run, lines, result.metrics, seconds=seconds, changed=_changed(ready, run, plugins))

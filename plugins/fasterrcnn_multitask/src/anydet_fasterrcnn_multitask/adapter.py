@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
 from anydet.training.devices.torchrun import is_main_process
@@ -106,14 +105,14 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         self._about = task.about
         return task
 
-    def train(self, dataset: Dataset, run: Run) -> TrainResult:
+    def train(self, run: Run) -> TrainResult:
         """Train by the engine's loop.
 
         Also writes ``fasterrcnn_multitask_best.pth``, a plain state dictionary, into ``output_dir``, the
         folder that the environment or ``.env`` calls OUTPUT_DIR, or the run's.
         """
         folder = run.options.get("output_dir") or read_variables().get("OUTPUT_DIR") or run.paths.root
-        result = super().train(dataset, run)
+        result = super().train(run)
         # All processes have the same weights; several writers of one file would race.
         if is_main_process():
             save_state(Path(folder) / BEST, read_saved(result.checkpoint).model, self._about)

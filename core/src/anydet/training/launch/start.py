@@ -30,7 +30,7 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
         if is_main_process():
             write_config(run.paths.config_resolved, resolved.values, resolved.origins)
             write_run_meta(run, command=command or sys.argv, strict=resolved.strict)
-        return adapter.train(run.dataset, run)
+        return adapter.train(run)
 
 
 def next_command(run: Run, result: TrainResult) -> str:
