@@ -12,7 +12,7 @@ from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet_onnxruntime.session import open_session, providers
+from anydet_onnxruntime.session import Session, open_session, providers
 
 CPU = ["CPUExecutionProvider"]
 GPU = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -155,6 +155,19 @@ def test_a_pixel_mask_is_fed(build, load):
     mask = helper.make_tensor_value_info("pixel_mask", TensorProto.INT64, ["batch", 64, 64])
     adapter = load(build([np.zeros((1, 9, 6)), np.full((1, 9, 4), 0.5)], extra_inputs=[mask]), preset="detr")
     assert adapter.classes is None
+
+
+@pytest.mark.parametrize("ir_version", [3, 9])  # up to 3 all weights were inputs too
+def test_weights_that_are_listed_as_inputs_are_not_fed(ir_version, build, load):
+    path = build([OUTPUT], weights_are_inputs=True, ir_version=ir_version)
+    assert [tensor.name for tensor in Session(str(path)).inputs] == ["pixels"]
+    (result,) = load(path, preset="yolox").predict([Record("a", ImageArray(np.zeros((64, 64, 3), np.uint8)))])
+    assert len(result) == 0
+
+
+def test_threads_are_at_least_one(build, load):
+    with pytest.raises(OptionError, match="0 is less than the minimum"):
+        load(build([OUTPUT]), preset="yolox", threads=0)
 
 
 def test_closing_twice_is_fine(build, load):

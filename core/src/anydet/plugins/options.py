@@ -23,7 +23,8 @@ _BROKEN = "correct the package that ships it, or install it again"
 def load_schema(reference: str | None) -> dict[str, Any]:
     """The JSON Schema at ``package:file``; one that allows no keys where there is none.
 
-    Raises ``PluginError`` where it is missing, not JSON, or not a schema.
+    Its ``$ref`` may name another one in the same way, whose keys it has too. Raises ``PluginError`` where it
+    is missing, not JSON, or not a schema.
     """
     if reference is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
@@ -37,7 +38,12 @@ def load_schema(reference: str | None) -> dict[str, Any]:
         raise PluginError(
             f"options schema {reference} is not a JSON Schema: {exc.message}", fix=_BROKEN
         ) from exc
-    return schema
+    return _joined(load_schema(schema.pop("$ref")), schema) if "$ref" in schema else schema
+
+
+def _joined(base: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    # "$ref" alone would not do: additionalProperties sees only keys that stand beside it.
+    return {**base, **schema, "properties": {**base["properties"], **schema.get("properties", {})}}
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, str]:

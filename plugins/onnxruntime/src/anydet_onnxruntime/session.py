@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
+from anydet.runtime.loaded import TensorInfo
 
 _PROVIDERS = {
     "cpu": (),
@@ -18,6 +20,45 @@ _PROVIDERS = {
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
 _ERRORS_ONLY = 3
+_DTYPES = {"float": "float32", "double": "float64"}
+"""ONNX Runtime's names of types, where numpy has others."""
+
+
+class Session:
+    """An ONNX model in a session of ONNX Runtime.
+
+    Args:
+        path: the ``.onnx`` file.
+        device: see ``providers``.
+        threads: threads within an operator; the number of processors by default.
+
+    Attributes:
+        inputs: what it is fed; weights that a graph lists as inputs are not among them.
+        outputs: what it gives.
+        metadata: what the exporter wrote into the file.
+
+    Raises:
+        ModelError: the file is missing, or no ONNX model that this onnxruntime can read.
+        OptionError: the device is not there.
+    """
+
+    def __init__(self, path: str, *, device: str = "cpu", threads: int | None = None) -> None:
+        self._session = open_session(path, device=device, threads=threads)
+        self.inputs = _tensors(self._session.get_inputs())
+        self.outputs = _tensors(self._session.get_outputs())
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """All outputs for inputs by name; ``ModelError`` with the reason where it does not run."""
+        try:
+            outputs: Sequence[NDArray[Any]] = self._session.run(None, dict(feeds))
+        except Exception as exc:  # onnxruntime's errors have no base class of their own
+            raise ModelError(reason(exc)) from exc
+        return outputs
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
 
 
 def providers(device: str, available: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
@@ -87,3 +128,9 @@ def _hint(exc: BaseException) -> str:
     if "ir version" in text or "opset" in text:
         return "update onnxruntime, or export the model with an older opset"
     return "give --checkpoint a complete .onnx file; download or export it again"
+
+
+def _tensors(declared: Iterable[Any]) -> tuple[TensorInfo, ...]:
+    """Of ONNX Runtime's ``NodeArg``, whose types are written ``tensor(float)``."""
+    names = ((t, t.type.removeprefix("tensor(").rstrip(")")) for t in declared)
+    return tuple(TensorInfo(t.name, tuple(t.shape), _DTYPES.get(kind, kind)) for t, kind in names)

@@ -71,7 +71,7 @@ class Landmarked(Protocol):
         """K names; none where this model has no landmarks."""
 
     def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
-        """(len(rows), K, 2) float64 x and y in input pixels."""
+        """(len(rows), K, 3) float64 x and y in input pixels and score, NaN where the model gives none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

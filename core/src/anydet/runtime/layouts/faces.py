@@ -67,8 +67,7 @@ class Scrfd:
         """Anchor plus the offsets."""
         corners_xy, strides = self._anchors(rows)
         offsets = _points(_concatenated(outputs, self.point_outputs)[rows])
-        points: FloatArray = corners_xy[:, None] + offsets * strides[:, None]
-        return points
+        return _without_scores(corners_xy[:, None] + offsets * strides[:, None])
 
     def _anchors(self, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         cells = grid(self.input_wh, _STRIDES)
@@ -122,8 +121,7 @@ class Yunet:
         """Offsets from the cell."""
         offsets = _points(_concatenated(outputs, self.point_outputs)[rows])
         cells = grid(self.input_wh, _STRIDES)
-        points: FloatArray = (offsets + cells.cells_xy[rows][:, None]) * cells.strides[rows][:, None]
-        return points
+        return _without_scores((offsets + cells.cells_xy[rows][:, None]) * cells.strides[rows][:, None])
 
 
 def bind_scrfd(outputs: Signature, input_wh: Size) -> Decoder | None:
@@ -154,6 +152,11 @@ def _per_stride(outputs: Signature, counts: Iterable[int], width: int) -> list[P
 
 def _concatenated(outputs: Outputs, positions: PerStride) -> Array:
     return np.concatenate([outputs[i] for i in positions])
+
+
+def _without_scores(points: FloatArray) -> FloatArray:
+    """These families give no score a landmark."""
+    return np.concatenate([points, np.full((*points.shape[:2], 1), np.nan)], axis=-1)
 
 
 def _points(flat: Array) -> FloatArray:

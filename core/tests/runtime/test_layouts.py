@@ -205,8 +205,6 @@ VARIATIONS = {
     "as it is": {},
     "without batch axis": {},
     "half precision": {"dtype": np.float16},
-    "weights listed as inputs": {"weights_are_inputs": True},
-    "weights listed as inputs, as they all had to be once": {"weights_are_inputs": True, "ir_version": 3},
     "the last axis is the channels": {"input_shape": (1, 64, 96, 3)},
     "no batch axis at all": {"input_shape": (3, 64, 96)},
     "an open batch axis that is a constant inside": {"input_shape": ("n", 3, 64, 96)},
@@ -267,7 +265,7 @@ def test_a_layout_is_decoded_at_other_sizes(family, input_wh, build, load):
 
 
 def test_every_layout_has_its_test_and_its_schema_entry():
-    schema = json.loads((files("anydet_onnxruntime") / "options.schema.json").read_text("utf-8"))
+    schema = json.loads((files("anydet.runtime") / "options.schema.json").read_text("utf-8"))
     assert set(FAMILIES) == set(LAYOUTS) == set(schema["properties"]["layout"]["enum"])
     assert set(PRESETS) == set(schema["properties"]["preset"]["enum"])
     assert {recipe.layout for recipe in PRESETS.values()} <= set(LAYOUTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,41 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts.shapes import describe
+from anydet.runtime.loaded import TensorInfo
 
-_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_MASKS = {**_INTEGERS, "tensor(bool)": np.bool_}
-_SIZES = {**_INTEGERS, "tensor(float)": np.float32}
+_FLOATS = {"float16", "float32", "float64"}
+_INTEGERS = {"int32", "int64"}
+_MASKS = {*_INTEGERS, "bool"}
+_SIZES = {*_INTEGERS, "float32"}
 _CHANNELS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """An input or output as the file declares it.
-
-    Attributes:
-        name: its name in the graph.
-        shape: sizes; text or ``None`` where the file leaves them open.
-        kind: onnxruntime's type, ``tensor(float)``.
-    """
-
-    name: str
-    shape: tuple[int | str | None, ...]
-    kind: str
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether it holds whole numbers."""
-        return "int" in self.kind
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.kind} {describe(self.shape)}"
-
-
-def tensors(declared: Iterable[Any]) -> tuple[Tensor, ...]:
-    """Of onnxruntime's ``NodeArg``; weights that a graph lists as inputs are not among them."""
-    return tuple(Tensor(t.name, tuple(t.shape), t.type) for t in declared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +30,17 @@ class Inputs:
         mask: (B, H, W) pixel mask, or ``None``.
     """
 
-    image: Tensor
-    sizes: Tensor | None = None
-    mask: Tensor | None = None
+    image: TensorInfo
+    sizes: TensorInfo | None = None
+    mask: TensorInfo | None = None
 
     @classmethod
-    def of(cls, path: str, given: Sequence[Tensor]) -> Inputs:
+    def of(cls, path: str, given: Sequence[TensorInfo]) -> Inputs:
         """The inputs by their types and shapes; ``ModelError`` where one has no place here."""
         image = _image(path, given)
         others = [t for t in given if t is not image]
         sizes = next((t for t in others if _is_sizes(t)), None)
-        mask = next((t for t in others if len(t.shape) == 3 and t.kind in _MASKS), None)
+        mask = next((t for t in others if len(t.shape) == 3 and t.dtype in _MASKS), None)
         for tensor in others:
             if tensor not in (sizes, mask):
                 raise ModelError(
@@ -81,9 +53,9 @@ class Inputs:
         return "; ".join(str(t) for t in (self.image, self.sizes, self.mask) if t is not None)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """Data type of the image."""
-        return _FLOATS[self.image.kind]
+        return np.dtype(self.image.dtype)
 
     @property
     def size_wh(self) -> tuple[int | None, int | None]:
@@ -106,11 +78,11 @@ class Inputs:
         count, _, height, width = images.shape
         feeds = {self.image.name: self._arranged(images)}
         if self.sizes is not None:
-            feeds[self.sizes.name] = np.tile(np.array([width, height], _SIZES[self.sizes.kind]), (count, 1))
+            feeds[self.sizes.name] = np.tile(np.array([width, height], self.sizes.dtype), (count, 1))
         if self.mask is not None:
             sides = zip(self.mask.shape[1:], (height, width), strict=True)
             hw = [declared if isinstance(declared, int) else actual for declared, actual in sides]
-            feeds[self.mask.name] = np.ones((count, *hw), _MASKS[self.mask.kind])
+            feeds[self.mask.name] = np.ones((count, *hw), self.mask.dtype)
         return feeds
 
     @property
@@ -122,8 +94,8 @@ class Inputs:
         return images if len(self.image.shape) == 4 else images[0]
 
 
-def _image(path: str, given: Sequence[Tensor]) -> Tensor:
-    floats = [t for t in given if t.kind in _FLOATS]
+def _image(path: str, given: Sequence[TensorInfo]) -> TensorInfo:
+    floats = [t for t in given if t.dtype in _FLOATS]
     images = [t for t in floats if len(t.shape) == 4] or [t for t in floats if len(t.shape) == 3]
     if len(images) != 1:
         raise ModelError(
@@ -140,14 +112,14 @@ def _image(path: str, given: Sequence[Tensor]) -> Tensor:
     return images[0]
 
 
-def _is_channels_last(image: Tensor) -> bool:
+def _is_channels_last(image: TensorInfo) -> bool:
     return image.shape[-1] == _CHANNELS and image.shape[-3] != _CHANNELS
 
 
-def _is_sizes(tensor: Tensor) -> bool:
+def _is_sizes(tensor: TensorInfo) -> bool:
     """(B, 2) whole numbers; where the 2 is left open or they are floats the name has to say so."""
-    if len(tensor.shape) != 2 or tensor.kind not in _SIZES:
+    if len(tensor.shape) != 2 or tensor.dtype not in _SIZES:
         return False
-    if tensor.shape[1] == 2 and tensor.kind in _INTEGERS:
+    if tensor.shape[1] == 2 and tensor.dtype in _INTEGERS:
         return True
     return not (isinstance(tensor.shape[1], int) and tensor.shape[1] != 2) and "size" in tensor.name.lower()

@@ -9,8 +9,11 @@ import pytest
 from anydet.runtime.layouts import LAYOUTS
 from anydet.runtime.presets import PRESETS
 
-PLUGIN = Path(__file__).parents[1]
-PAGES = [PLUGIN / "README.md", PLUGIN.parents[1] / "docs" / "how-to" / "which-preset-for-my-model.md"]
+ROOT = Path(__file__).parents[3]
+PAGES = [
+    ROOT / "plugins" / "onnxruntime" / "README.md",
+    ROOT / "docs" / "how-to" / "which-preset-for-my-model.md",
+]
 
 
 def rows(page):

@@ -51,8 +51,8 @@ def test_without_a_preset_the_error_says_which_would_fit(build, load):
     path = build([np.zeros((1, CELLS, 8))])
     with pytest.raises(OptionError) as error:
         load(path)
-    assert "pixels tensor(float) (1, 3, 64, 64)" in error.value.problem
-    assert "700 tensor(float) (1, 84, 8)" in error.value.problem
+    assert "pixels float32 (1, 3, 64, 64)" in error.value.problem
+    assert "700 float32 (1, 84, 8)" in error.value.problem
     assert error.value.problem.endswith("Presets that fit: yolox")
     assert "preset=yolox" in error.value.fix
 
@@ -60,7 +60,7 @@ def test_without_a_preset_the_error_says_which_would_fit(build, load):
 def test_a_model_of_no_known_family_names_the_families(build, load):
     with pytest.raises(OptionError) as error:
         load(build([np.zeros((1, 1000))]))
-    assert "700 tensor(float) (1, 1000)" in error.value.problem
+    assert "700 float32 (1, 1000)" in error.value.problem
     title, *rows = error.value.problem.split("None of the presets fits")[1].splitlines()
     assert title == "; they expect"
     assert [row.split(":")[0].strip() for row in rows] == list(PRESETS)
@@ -176,7 +176,7 @@ def test_numbers_that_are_none_are_refused(bad, build, load):
         ({"preset": "yolox", "nms_iou": "1.5"}, "1.5 is greater than the maximum of 1"),
         ({"preset": "yolox", "resize": "shortest"}, "input size is open"),
         ({"preset": "yolox", "channels": "grb"}, "'grb' is not one of"),
-        ({"preset": "yolox", "threads": "0"}, "0 is less than the minimum"),
+        ({"preset": "yolox", "max_candidates": "0"}, "0 is less than the minimum"),
         ({"preset": "yolox", "names": "a,b"}, "names= gives 2 names, and the model has 3 classes"),
         ({"preset": "yolox", "names": "missing.txt"}, "no such file"),
     ],

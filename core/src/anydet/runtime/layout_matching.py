@@ -11,10 +11,10 @@ from anydet.runtime.layouts import LAYOUTS
 from anydet.runtime.layouts.candidates import Decoder
 from anydet.runtime.layouts.shapes import Signature, describe
 from anydet.runtime.metadata import named_presets, stated_presets, stated_size
+from anydet.runtime.model import Model, Reading
 from anydet.runtime.options import missing_options
 from anydet.runtime.presets import PRESETS
 from anydet.types import Size
-from anydet_onnxruntime.model import Model, Reading
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:

@@ -1,8 +1,8 @@
-"""An ONNX model as something that images go into: inputs, batches, outputs an image."""
+"""A model of any runtime as something that images go into: inputs, batches, outputs an image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.runtime.errors import ModelError
+from anydet.runtime.inputs import Inputs
 from anydet.runtime.layouts.candidates import Array, Outputs
 from anydet.runtime.layouts.shapes import Shapes, Signature, describe
+from anydet.runtime.loaded import LoadedModel
 from anydet.types import Size
-from anydet_onnxruntime.inputs import Inputs, Tensor, tensors
-from anydet_onnxruntime.session import open_session, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +33,29 @@ class Reading:
 
 
 class Model:
-    """An ONNX model: one image input, any outputs.
+    """A detector: one image input, any outputs.
 
     Args:
-        path: the ``.onnx`` file.
-        device: see ``session.providers``.
-        threads: threads within an operator; the number of processors by default.
+        path: the file, for messages.
+        loaded: the model as its runtime has opened it.
 
     Attributes:
         path: the file.
         inputs: what it is fed.
         outputs: all outputs.
-        providers: execution providers in use.
         metadata: what the exporter wrote into the file.
         reading: how outputs are read; what ``readings`` gave and a layout fits.
 
     Raises:
-        ModelError: the file is missing, is no ONNX model, or does not take images.
-        OptionError: the device is not there.
+        ModelError: it does not take images.
     """
 
-    def __init__(self, path: str, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: str, loaded: LoadedModel) -> None:
         self.path = path
-        self._session = open_session(path, device=device, threads=threads)
-        self.outputs: tuple[Tensor, ...] = tensors(self._session.get_outputs())
-        self.inputs = Inputs.of(path, tensors(self._session.get_inputs()))
-        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self._loaded = loaded
+        self.outputs = tuple(loaded.outputs)
+        self.inputs = Inputs.of(path, loaded.inputs)
+        self.metadata = loaded.metadata
         self.reading: Reading | None = None
 
     @property
@@ -117,8 +113,8 @@ class Model:
         return f"{self.path} has input {self.inputs} and {len(self.outputs)} output(s): {outputs}"
 
     def close(self) -> None:
-        """Free the session."""
-        self._session = None
+        """Free what the runtime holds."""
+        self._loaded.close()
 
     def _batched(self, shapes: Shapes, images: int) -> Reading:
         return Reading(self.signature(tuple(shape[1:] for shape in shapes)), batched=True, images=images)
@@ -138,10 +134,10 @@ class Model:
 
     def _run(self, images: NDArray[Any]) -> list[Array]:
         try:
-            outputs = self._session.run(None, self.inputs.feeds(images))
-        except Exception as exc:  # onnxruntime's errors have no base class of their own
+            outputs = self._loaded.run(self.inputs.feeds(images))
+        except ModelError as exc:
             raise ModelError(
-                f"{self.path} does not run on input {describe(images.shape)}: {reason(exc)}",
+                f"{self.path} does not run on input {describe(images.shape)}: {exc.problem}",
                 fix="give the input size it was exported for as --option size=WIDTHxHEIGHT",
             ) from exc
         return [o.astype(np.float32) if o.dtype in (np.float16, np.float64) else o for o in outputs]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from types import MappingProxyType
+
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.runtime.classes import COCO80
 from anydet.runtime.errors import ModelError
+from anydet.runtime.loaded import TensorInfo
 
 BOXES = np.array([[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.9, 0.8], [0.0, 0.5, 0.2, 1.0]])
 SCORES = np.array([0.9, 0.6, 0.001])
@@ -21,39 +24,34 @@ def black(width=64, height=64, key="a"):
     return Record(key, ImageArray(np.zeros((height, width, 3), np.uint8)))
 
 
-def deployed(path, save, *, batch=1, size_hw=(64, 64), numbered=False, kind=TensorProto.INT64):
+@dataclass(frozen=True)
+class Deployed:
     """RT-DETR's deployment export: parts of the image times the size that is fed, which comes as (w, h)."""
-    names = ["701", "702", "703"] if numbered else ["labels", "boxes", "scores"]
-    weights = {"parts": BOXES.astype(np.float32), "l": LABELS, "s": SCORES.astype(np.float32)}
-    weights |= {"one": np.array([1]), "all": np.array([-1])}
-    nodes = [
-        helper.make_node("Cast", ["sizes"], ["wh"], to=TensorProto.FLOAT),
-        helper.make_node("Concat", ["wh", "wh"], ["whwh"], axis=1),
-        helper.make_node("Unsqueeze", ["whwh", "one"], ["scale"]),
-        helper.make_node("Mul", ["parts", "scale"], [names[1]]),
-        helper.make_node("Shape", ["images"], ["count"], start=0, end=1),
-        helper.make_node("Concat", ["count", "three"], ["rows"], axis=0),
-        helper.make_node("Expand", ["l", "rows"], [names[0]]),
-        helper.make_node("Expand", ["s", "rows"], [names[2]]),
-    ]
-    weights["three"] = np.array([3])
-    kinds = [TensorProto.INT64, TensorProto.FLOAT, TensorProto.FLOAT]
-    shapes = [[batch, 3], [batch, 3, 4], [batch, 3]]
-    return save(
-        path,
-        nodes,
-        inputs=[
-            helper.make_tensor_value_info("images", TensorProto.FLOAT, [batch, 3, *size_hw]),
-            helper.make_tensor_value_info("sizes", kind, [batch, 2]),
-        ],
-        outputs=[helper.make_tensor_value_info(*o) for o in zip(names, kinds, shapes, strict=True)],
-        initializers=[numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata = MappingProxyType({})
+
+    @classmethod
+    def of(cls, *, batch=1, size_hw=(64, 64), numbered=False, dtype="int64"):
+        names = ["701", "702", "703"] if numbered else ["labels", "boxes", "scores"]
+        shapes = [(batch, 3), (batch, 3, 4), (batch, 3)]
+        declared = zip(names, shapes, ["int64", "float32", "float32"], strict=True)
+        images, sizes = (batch, 3, *size_hw), (batch, 2)
+        inputs = TensorInfo("images", images, "float32"), TensorInfo("sizes", sizes, dtype)
+        return cls(inputs, tuple(TensorInfo(*one) for one in declared))
+
+    def run(self, feeds):
+        wh = feeds["sizes"]
+        assert wh.dtype == self.inputs[1].dtype
+        count = len(feeds["images"])
+        boxes = BOXES * np.concatenate([wh, wh], axis=1)[:, None]
+        return [np.tile(LABELS, (count, 1)), boxes.astype(np.float32), np.tile(SCORES, (count, 1))]
 
 
 @pytest.fixture
-def deploy(tmp_path, save):
-    return lambda **kwargs: deployed(tmp_path / "m.onnx", save, **kwargs)
+def deploy(save):
+    return lambda **kwargs: save(Deployed.of(**kwargs))
 
 
 @pytest.mark.parametrize("numbered", [False, True])
@@ -73,9 +71,9 @@ def test_sizes_that_a_model_wants_are_its_inputs_and_boxes_come_back_to_the_imag
         np.testing.assert_allclose(result.boxes_xyxy_px, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.FLOAT])
-def test_sizes_are_fed_in_the_type_that_the_model_wants(kind, deploy, load):
-    adapter = load(deploy(kind=kind))
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_sizes_are_fed_in_the_type_that_the_model_wants(dtype, deploy, load):
+    adapter = load(deploy(dtype=dtype))
     (result,) = adapter.predict([black(10, 20)])
     np.testing.assert_allclose(result.boxes_xyxy_px, BOXES[:2] * [10, 20, 10, 20], atol=1e-4)
 
@@ -159,47 +157,29 @@ def test_a_count_that_is_none_is_refused(build, load):
         list(load(build(outputs, names=EFFICIENT)).predict([black()]))
 
 
-def ragged(path, save, *, rows_shape, declared):
+@dataclass(frozen=True)
+class Ragged:
     """One detection more than the upper left pixel is bright, in rows of a shape or squeezed of all ones."""
-    nodes = [
-        helper.make_node("Slice", ["pixels", "zeros", "ones"], ["corner"]),
-        helper.make_node("ReduceMax", ["corner"], ["brightness"], keepdims=0),
-        helper.make_node("Cast", ["brightness"], ["whole"], to=TensorProto.INT64),
-        helper.make_node("Unsqueeze", ["whole", "zero"], ["extra"]),
-        helper.make_node("Add", ["extra", "one"], ["count"]),
-        helper.make_node("Slice", ["all", "zero", "count"], ["found"]),
-        helper.make_node("Reshape", ["found", "shape"], ["rows"])
-        if rows_shape
-        else helper.make_node("Squeeze", ["found"], ["rows"]),
-    ]
-    table = np.concatenate(
-        [10.0 * np.arange(4)[:, None] + [0, 0, 8, 8], np.full((4, 1), 0.9), [[0], [1], [2], [3]]], 1
-    )
-    weights = {
-        "zeros": np.zeros(4, np.int64),
-        "ones": np.ones(4, np.int64),
-        "zero": np.array([0]),
-        "one": np.array([1]),
-        "all": table.astype(np.float32),
-        "shape": np.array(rows_shape or [0]),
-    }
-    return save(
-        path,
-        nodes,
-        inputs=[helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 64, 64])],
-        outputs=[helper.make_tensor_value_info("rows", TensorProto.FLOAT, declared)],
-        initializers=[numpy_helper.from_array(array, name) for name, array in weights.items()],
-        check=declared is not None,
-    )
+
+    rows_shape: tuple[int, ...] | None
+    outputs: tuple[TensorInfo, ...]
+    inputs = (TensorInfo("pixels", (1, 3, 64, 64), "float32"),)
+    metadata = MappingProxyType({})
+
+    def run(self, feeds):
+        corners = 10.0 * np.arange(4)[:, None] + [0, 0, 8, 8]
+        table = np.concatenate([corners, np.full((4, 1), 0.9), [[0], [1], [2], [3]]], 1).astype(np.float32)
+        found = table[: 1 + int(feeds["pixels"][0, :, 0, 0].max())]
+        return [found.reshape(self.rows_shape) if self.rows_shape else found.squeeze()]
 
 
 @pytest.mark.parametrize(
     ("rows_shape", "declared"),
-    [([-1, 6], ["n", 6]), ([-1, 6], None), ([1, -1, 6], [1, "n", 6]), ([1, -1, 6], None), (None, None)],
+    [((-1, 6), ("n", 6)), ((-1, 6), ()), ((1, -1, 6), (1, "n", 6)), ((1, -1, 6), ()), (None, ())],
 )
-def test_one_detection_in_the_first_run_is_no_batch_axis(rows_shape, declared, tmp_path, save, load):
-    path = ragged(tmp_path / "m.onnx", save, rows_shape=rows_shape, declared=declared)
-    adapter = load(path, preset="ultralytics-end2end", std=1)
+def test_one_detection_in_the_first_run_is_no_batch_axis(rows_shape, declared, save, load):
+    model = Ragged(rows_shape, (TensorInfo("rows", declared, "float32"),))
+    adapter = load(save(model), preset="ultralytics-end2end", std=1)
     for brightness in (0, 1, 3, 0):
         image = np.full((64, 64, 3), brightness, np.uint8)
         (result,) = adapter.predict([Record("a", ImageArray(image))])

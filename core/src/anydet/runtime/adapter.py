@@ -1,0 +1,170 @@
+"""``RuntimeAdapter``: the life of an adapter whose model is run by a runtime, from file to predictions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from anydet.data.record.record import Record
+from anydet.errors import OptionError
+from anydet.plugins.adapter import Adapter
+from anydet.runtime.classes import model_classes
+from anydet.runtime.decoding import Decoding
+from anydet.runtime.errors import ModelError
+from anydet.runtime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
+from anydet.runtime.layouts.candidates import Decoder, Landmarked, Outputs
+from anydet.runtime.layouts.shapes import Signature
+from anydet.runtime.loaded import LoadedModel
+from anydet.runtime.metadata import stated_size
+from anydet.runtime.model import Model
+from anydet.runtime.options import build_recipe
+from anydet.runtime.preprocess import Placement, Preprocessor
+from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
+
+_MAX_CANDIDATES = 3000
+_NAMELESS = (
+    "neither the model file nor its outputs say what its classes are, so predictions carry numbers alone; "
+    "add --option names=FILE, or names=coco for a model trained on COCO"
+)
+
+
+class RuntimeAdapter(Adapter):
+    """Base class of adapters that run model files.
+
+    A runtime defines how a file is opened (``load``). Options are those of ``options.schema.json``; a
+    runtime's own schema may refer to it by ``$ref`` and add others.
+
+    Attributes:
+        registered_name: name that messages have; ``name`` is known after ``__init__`` only.
+        model_file: such a file, as hints call it.
+
+    Args:
+        settings: ``checkpoint`` is the model file.
+
+    Raises:
+        OptionError: an option, or the lack of one, makes no sense for this model.
+        ModelError: the file is no model that runs here, or not of the family that the preset names.
+    """
+
+    registered_name: ClassVar[str]
+    model_file: ClassVar[str] = "MODEL.onnx"
+
+    def __init__(self, settings: AdapterSettings) -> None:
+        super().__init__(settings)
+        path = self._checkpoint()
+        self._model = Model(path, self.load(path))
+        options = with_stated_preset(settings.options, self._model)
+        require_options(options, self._model)
+        stated_wh = stated_size(self._model.metadata)
+        self._recipe = build_recipe(options, self._model.inputs.size_wh, stated_wh=stated_wh)
+        self._preset: str | None = options.get("preset")
+        self._preprocessor = Preprocessor(self._recipe, self._model.inputs.dtype)
+        decoder = self._settled_decoder()
+        self._classes = model_classes(
+            decoder.class_count,
+            names=options.get("names"),
+            metadata=self._model.metadata,
+            usual=self._recipe.names,
+            first_label=self._recipe.first_label,
+        )
+        self._decoding = Decoding(
+            self._classes,
+            self._recipe.nms_iou,
+            settings.score_floor,
+            limit=options.get("max_candidates", _MAX_CANDIDATES),
+        )
+        self._landmark_names = decoder.landmark_names if isinstance(decoder, Landmarked) else ()
+        self._countless = decoder.class_count is None
+
+    @abstractmethod
+    def load(self, path: str) -> LoadedModel:
+        """The model of a file, opened by ``settings``.
+
+        Raises ``ModelError`` where it cannot be opened, ``OptionError`` where the device is not there.
+        """
+
+    @property
+    def classes(self) -> ClassTable | None:
+        """Names from the ``names`` option, the model file, or COCO's where there are as many classes."""
+        return self._classes.table
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
+        recipe = self._recipe
+        return {
+            "image_size": list(recipe.size_wh),
+            "nms_iou": recipe.nms_iou,
+            "preprocess": {
+                "preset": self._preset,
+                "layout": recipe.layout,
+                "resize": recipe.resize,
+                "pad": recipe.pad,
+                "channels": recipe.channels,
+                "mean": list(recipe.mean),
+                "std": list(recipe.std),
+            },
+            "keypoint_names": list(self._landmark_names),
+            "warnings": [_NAMELESS] if self._countless and self._classes.table is None else [],
+        }
+
+    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, in their order, in batches as large as the model takes."""
+        for start in range(0, len(records), self._model.batch):
+            yield from self._predict_batch(records[start : start + self._model.batch])
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model.close()
+
+    def _predict_batch(self, records: Sequence[Record]) -> list[ImagePredictions]:
+        with self.stage("decode"):
+            images = [record.image() for record in records]
+        with self.stage("preprocess"):
+            inputs, placements = self._preprocessor.batch(images, self._recipe.size_wh)
+        with self.stage("model"):
+            outputs = self._model.run(inputs)
+        with self.stage("postprocess"):
+            results = zip(records, outputs, placements, strict=True)
+            return [self._result(record.key, out, placement) for record, out, placement in results]
+
+    def _result(self, key: str, outputs: Outputs, placement: Placement) -> ImagePredictions:
+        try:
+            shapes = tuple(o.shape for o in outputs)
+            decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
+            return self._decoding.result(key, decoder, outputs, placement)
+        except ModelError as exc:
+            raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
+
+    def _settled_decoder(self) -> Decoder:
+        """Of a run on zeros, which settles how outputs are read."""
+        size_wh = self._recipe.size_wh
+        readings = self._model.readings(size_wh, self._batch_wanted())
+        reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, named_by=self._named_by)
+        return self._decoder(reading.signature, size_wh)
+
+    def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder:
+        return bind_layout(self._model, outputs, self._recipe.layout, input_wh, named_by=self._named_by)
+
+    @property
+    def _named_by(self) -> str:
+        own = "layout" in self.settings.options
+        return f"layout={self._recipe.layout}" if own else f"preset={self._preset}"
+
+    def _batch_wanted(self) -> int:
+        """Images of ``shortest`` differ in size, so they cannot be in one batch."""
+        return 1 if self._recipe.resize == "shortest" else self.settings.batch_size
+
+    def _checkpoint(self) -> str:
+        if self.settings.config is not None:
+            raise OptionError(
+                f"the {self.registered_name} adapter has no configurations (got {self.settings.config!r})",
+                fix="leave --config out; use --option preset=NAME",
+            )
+        if not self.settings.checkpoint:
+            raise OptionError(
+                f"the {self.registered_name} adapter needs a model file",
+                fix=f"add --checkpoint {self.model_file} --option preset=NAME",
+            )
+        return self.settings.checkpoint

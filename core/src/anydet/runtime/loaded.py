@@ -1,0 +1,59 @@
+"""The border to a runtime: a model that it has opened, with named tensors in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from anydet.runtime.layouts.shapes import describe
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output as the model declares it.
+
+    Attributes:
+        name: its name in the model.
+        shape: sizes; text or ``None`` where the model leaves them open.
+        dtype: numpy's name of its type, ``float32``.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    dtype: str
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds whole numbers."""
+        return "int" in self.dtype
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {describe(self.shape)}"
+
+
+class LoadedModel(Protocol):
+    """A model that a runtime has opened and that it can run."""
+
+    @property
+    def inputs(self) -> Sequence[TensorInfo]:
+        """What ``run`` takes; weights are not among them."""
+
+    @property
+    def outputs(self) -> Sequence[TensorInfo]:
+        """What ``run`` gives, in its order."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the exporter wrote into the file."""
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """All outputs for inputs by name, of the types that are declared.
+
+        Raises ``ModelError`` with the runtime's reason where the model does not run on them.
+        """
+
+    def close(self) -> None:
+        """Free what it holds. Safe to call twice."""
