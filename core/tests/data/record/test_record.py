@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anydet.data.dataset.columns import no_labels
+from anydet.data.record.letterbox import Letterbox
 from anydet.data.record.pixels import ImageArray, ImageFile
 from anydet.data.record.record import Record
-from anydet.data.record.transforms import Crop, HorizontalFlip, Resize
+from anydet.data.record.transforms import Crop, HorizontalFlip, PixelTransform, Resize
 from anydet.errors import ImageError
 from anydet.types import ImagePredictions, Intrinsics
 
@@ -43,6 +45,57 @@ def test_derived_records_transform_pixels_size_and_camera_in_order(record):
     assert derived.intrinsics == Intrinsics(100, 180, (20 - (14 - 4)) * 2, (11 - 2) * 3)
     assert derived.labels is None
     assert record.transforms == ()
+
+
+@dataclass(frozen=True)
+class Brightness(PixelTransform):
+    """Values times a factor: all that a transform of pixels alone has to define."""
+
+    factor: float
+
+    def image(self, image):
+        return np.clip(image * self.factor, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class KnownMask:
+    """A class mask in memory."""
+
+    classes: tuple[tuple[int, ...], ...]
+
+    def read(self):
+        return np.array(self.classes, np.int64)
+
+
+def test_a_transform_of_pixels_alone_keeps_labels_class_mask_size_and_camera(record):
+    record = replace(record, class_mask=KnownMask(((0, -1), (1, 1))))
+    darker = record.derive(Brightness(0.5)).derive(Brightness(0.5))
+    assert darker.labels is record.labels
+    assert darker.class_map().tolist() == [[0, -1], [1, 1]]
+    assert (darker.size_wh, darker.intrinsics) == (record.size_wh, record.intrinsics)
+    assert np.array_equal(darker.image(), (record.image() // 2) // 2)
+    found = ImagePredictions(
+        "a.jpg",
+        (30, 20),
+        np.array([[1.0, 2, 3, 4]]),
+        np.array([0.5]),
+        np.array([0]),
+        intrinsics=record.camera,
+    )
+    back = darker.undo(found)
+    assert (back.size_wh, back.boxes_xyxy_px.tolist()) == ((30, 20), [[1, 2, 3, 4]])
+
+
+@pytest.mark.parametrize(
+    "moving", [HorizontalFlip(), Crop(4, 2, (20, 10)), Resize((30, 20)), Letterbox((30, 20))]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_one_transform_that_moves_pixels_drops_labels_and_class_mask(record, moving, first):
+    record = replace(record, class_mask=KnownMask(((0,),)))
+    steps = [moving, Brightness(2.0)] if first else [Brightness(2.0), moving]
+    derived = record.derive(steps[0]).derive(steps[1])
+    assert derived.labels is None
+    assert derived.class_map() is None
 
 
 def test_a_derived_record_without_camera_has_none(record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Letterbox:
         value: brightness of the margins.
     """
 
+    keeps_geometry: ClassVar[bool] = False
     size_wh: Size
     centered: bool = True
     value: int = PAD_VALUE

@@ -28,9 +28,9 @@ class Record:
         pixels: where ``image()`` reads.
         path: the file, for messages; adapters never open it, and it need not exist.
         stated_wh: (width, height) that the data set states for the source image, or ``None``.
-        labels: ground truth of the source image, or ``None``; derived records have none.
+        labels: ground truth of the source image, or ``None``; ``derive`` drops it where pixels move.
         camera: intrinsics of the source image.
-        class_mask: which class each pixel of the source image shows, or ``None``; derived records have none.
+        class_mask: which class each pixel of the source image shows, or ``None``; dropped as ``labels`` are.
         depth_path: depth image or array.
         cad_points_path: model points of the object.
         extra: free data of the data set (image id, sidecar keys).
@@ -57,11 +57,8 @@ class Record:
         return image
 
     def class_map(self) -> IntArray | None:
-        """(H, W) class of each pixel of the source image, -1 where unlabeled; ``None`` without class mask.
-
-        Derived records have none, as they have no labels.
-        """
-        return None if self.transforms or self.class_mask is None else self.class_mask.read()
+        """(H, W) class of each pixel of the image, -1 where unlabeled; ``None`` without class mask."""
+        return None if self.class_mask is None else self.class_mask.read()
 
     @property
     def size_wh(self) -> Size:
@@ -79,8 +76,13 @@ class Record:
         return camera
 
     def derive(self, transform: Transform) -> Record:
-        """The same source image with one more transform; labels stay behind."""
-        return replace(self, transforms=(*self.transforms, transform), labels=None, class_mask=None)
+        """The same source image with one more transform.
+
+        Labels and class mask stay where the transform changes values of pixels alone, and are dropped where
+        it moves pixels.
+        """
+        derived = replace(self, transforms=(*self.transforms, transform))
+        return derived if transform.keeps_geometry else replace(derived, labels=None, class_mask=None)
 
     def with_pixels(self, pixels: Pixels) -> Record:
         """The same record with its source image read elsewhere (decoded ahead, for example)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -25,10 +26,21 @@ from anydet.types import (
 # Not torchvision's v2 transforms: core imports no torch, and those neither map results back to the source
 # image nor know cameras and poses.
 class Transform(Protocol):
-    """One step from a source image to a derived one. Implementations are frozen and picklable."""
+    """One step from an image to another that shows the same: a frozen, picklable value.
+
+    A record applies its transforms in order; ``source_wh`` is the size before this one. ``PixelTransform`` is
+    the base of those that leave each pixel where it is.
+    """
+
+    @property
+    def keeps_geometry(self) -> bool:
+        """Whether each pixel stays where it is, so that labels of the source are right for the derived image.
+
+        Labels and class masks of a record stay where it is true, and are dropped where it is false.
+        """
 
     def image(self, image: ByteImage) -> ByteImage:
-        """Apply to (H, W, 3) uint8."""
+        """Apply to (H, W, 3) uint8, which is left as it is."""
 
     def size(self, source_wh: Size) -> Size:
         """Size of the derived image."""
@@ -38,6 +50,29 @@ class Transform(Protocol):
 
     def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
         """Results on the derived image, mapped back to the source image."""
+
+
+class PixelTransform(ABC):
+    """Base of transforms that change values of pixels and nothing else: ``image`` is all that they are."""
+
+    __slots__ = ()
+    keeps_geometry: ClassVar[bool] = True
+
+    @abstractmethod
+    def image(self, image: ByteImage) -> ByteImage:
+        """Apply to (H, W, 3) uint8, which is left as it is; the size stays."""
+
+    def size(self, source_wh: Size) -> Size:
+        """Unchanged."""
+        return source_wh
+
+    def intrinsics(self, camera: Intrinsics, source_wh: Size) -> Intrinsics:
+        """Unchanged."""
+        return camera
+
+    def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
+        """Unchanged."""
+        return predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +86,7 @@ class HorizontalFlip:
         keypoint_pairs: (left, right) indices that swap names in the mirror.
     """
 
+    keeps_geometry: ClassVar[bool] = False
     keypoint_pairs: tuple[tuple[int, int], ...] = ()
 
     def image(self, image: ByteImage) -> ByteImage:
@@ -104,6 +140,7 @@ class Resize:
         size_wh: (width, height) of the derived image.
     """
 
+    keeps_geometry: ClassVar[bool] = False
     size_wh: Size
 
     def image(self, image: ByteImage) -> ByteImage:
@@ -150,6 +187,7 @@ class Crop:
         size_wh: (width, height) of the window.
     """
 
+    keeps_geometry: ClassVar[bool] = False
     x_px: int
     y_px: int
     size_wh: Size
