@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -59,3 +60,33 @@ def test_export_through_it_gives_the_same_predictions(tmp_path):
     )
     assert refused.exit_code == 1
     assert "run without test-time augmentation" in refused.output
+
+
+def test_a_file_is_served_without_any_image(tmp_path):
+    scenes = tmp_path / "scenes"
+    write_coco(SyntheticDataset(3, 0, (64, 48)), scenes, "val")
+    entries = [
+        ImagePredictions(key, (64, 48), np.array([[1.0, 1, 9, 9]]), np.array([0.5]), np.array([0]))
+        for key in SyntheticDataset(3, 0, (64, 48)).keys
+    ]
+    given = tmp_path / "given.json"
+    write_predictions(map(encode_entry, entries), given)
+
+    def export(name: str):
+        run = ["export-predictions", "--adapter", "precomputed", "--dataset", str(scenes)]
+        run += ["--option", f"predictions={given}", "--output", str(tmp_path / name)]
+        return CliRunner().invoke(main, run)
+
+    assert export("with.json").exit_code == 0
+    shutil.rmtree(scenes / "images")
+    without = export("without.json")
+    assert without.exit_code == 0, without.output
+    assert (tmp_path / "without.json").read_bytes() == (tmp_path / "with.json").read_bytes()
+    annotations = scenes / "annotations" / "instances_val.json"
+    content = json.loads(annotations.read_text())
+    for image in content["images"]:
+        del image["width"], image["height"]
+    annotations.write_text(json.dumps(content))
+    unsized = export("unsized.json")
+    assert unsized.exit_code == 1
+    assert "no such image" in unsized.output

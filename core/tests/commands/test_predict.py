@@ -151,6 +151,28 @@ def test_an_unreadable_picture_stops_the_run_or_is_skipped_and_named(photos, tmp
     assert "5 images" in skipped.stdout
 
 
+def test_an_adapter_without_pixels_has_results_of_a_torn_picture_but_no_overlay(tmp_path):
+    photo = tmp_path / "photos" / "a.jpg"
+    photo.parent.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)).save(photo)
+    photo.write_bytes(photo.read_bytes()[:2000])
+    box = {"class_id": 0, "score": 0.5, "bbox": {"cx": 0.5, "cy": 0.5, "w": 0.5, "h": 0.5}}
+    (tmp_path / "given.json").write_text(json.dumps([{"image": "a.jpg", "detections": [box]}]))
+    run = ["predict", "--adapter", "precomputed", "--option", f"predictions={tmp_path / 'given.json'}"]
+    run += [str(photo.parent), "--json"]
+    plain = CliRunner().invoke(main, run)
+    assert plain.exit_code == 0, plain.output
+    assert len(json.loads(plain.stdout)["predictions"][0]["detections"]) == 1
+    run += ["--save-overlays", str(tmp_path / "o")]
+    stopped = CliRunner().invoke(main, run)
+    assert stopped.exit_code == 1
+    assert "a.jpg: cannot be decoded" in stopped.stderr
+    skipped = CliRunner().invoke(main, [*run, "--on-error", "skip"])
+    assert skipped.exit_code == 0, skipped.output
+    assert "no overlay of a.jpg" in skipped.stderr
+    assert json.loads(skipped.stdout) == json.loads(plain.stdout)
+
+
 def test_no_picture_and_a_resumption_without_output_are_wrong_usage(photos):
     assert predict().exit_code == 2
     assert predict(photos, "--resume").exit_code == 2

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anydet.adaptation.tta.fusion import fuse_nms
 from anydet.adaptation.tta.views import Mirrored, Original, RandomlyMirrored
+from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop, Resize
 from anydet.errors import ImageError, PluginError
+from anydet.plugins.adapter import Adapter
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
 from anydet.prediction.hooks import TTASettings
 from anydet.prediction.pipeline import Limits, Pipeline
-from anydet.types import ImagePredictions
+from anydet.types import AdapterSettings, ImagePredictions
 
 
 def flat(pipeline, records):
@@ -73,6 +77,42 @@ def test_skipped_images_say_why_and_the_rest_is_unchanged(make_adapter, spots):
     assert len(got[5]) == 0
     kept = [i for i in range(10) if i not in {0, 5}]
     assert same([got[i] for i in kept], [whole[i] for i in kept])
+
+
+class Keys(Adapter):
+    """One box of the whole image, whatever it shows."""
+
+    needs_pixels = False
+
+    def predict(self, records):
+        for record in records:
+            box = np.array([[0.0, 0.0, *record.size_wh]])
+            yield ImagePredictions(record.key, record.size_wh, box, np.ones(1), np.zeros(1, np.int64))
+
+
+def test_an_adapter_that_needs_no_pixels_opens_no_image_of_stated_size(spots):
+    broken = [replace(record, stated_wh=(8, 6)) for record in spots(6, frozenset({0, 5}))]
+    found = flat(Pipeline(Keys(AdapterSettings(batch_size=4))), broken)
+    assert [p.boxes_xyxy_px.tolist() for p in found] == [[[0, 0, 8, 6]]] * 6
+
+
+def test_an_adapter_that_needs_no_pixels_decodes_nothing_to_learn_a_size(tmp_path):
+    class Header(ImageFile):
+        def read(self):
+            raise AssertionError("decoded")
+
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    (found,) = flat(Pipeline(Keys(AdapterSettings())), [Record("a.png", Header(tmp_path / "a.png"))])
+    assert found.size_wh == (9, 7)
+
+
+def test_an_image_without_a_size_stops_the_run_or_is_skipped_where_no_pixels_are_needed(spots):
+    records = spots(3, frozenset({1}))
+    with pytest.raises(ImageError, match=r"nowhere/001\.png"):
+        flat(Pipeline(Keys(AdapterSettings())), records)
+    found = flat(Pipeline(Keys(AdapterSettings()), on_error="skip"), records)
+    assert [len(p) for p in found] == [1, 0, 1]
+    assert "001.png" in found[1].extra["error"]
 
 
 def test_an_adapter_that_loses_a_record_is_named(make_adapter, spots):

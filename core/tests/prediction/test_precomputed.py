@@ -178,10 +178,6 @@ def test_the_pipeline_gives_back_what_was_written_best_score_first(written, plai
 
 class TestPrecomputed(AdapterConformance):
     adapter = "precomputed"
-    known_failures = {  # noqa: RUF012
-        "a_corrupt_image_is_an_error": "it looks at no pixels",
-        "derived_records_are_seen_transformed": "the file knows the original images alone",
-    }
 
     @pytest.fixture
     def settings(self, images, written):

@@ -19,6 +19,7 @@ from anydet.plugins.adapter import Adapter
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing import CHECKS, Subject
 from anydet.testing.checks import behavior, capabilities, images, results
+from anydet.testing.subject import NotApplicable
 from anydet.types import AdapterSettings, ByteImage, Classification, ClassTable, ImagePredictions
 
 
@@ -236,6 +237,39 @@ class TimesByTheCalendar(Colorful):
         return super().predict(records)
 
 
+class DeniesItsPixels(Colorful):
+    needs_pixels = False
+
+
+class OpensForSizes(Colorful):
+    needs_pixels = False
+
+    def predict(self, records):
+        return (ImagePredictions.empty(record.key, record.pixels.size_wh()) for record in records)
+
+
+class ForgivesMissingPixels(Colorful):
+    needs_pixels = False
+
+    def predict(self, records):
+        for record in records:
+            try:
+                yield self.detect(record, record.image())
+            except AssertionError:
+                yield ImagePredictions.empty(record.key, record.size_wh)
+
+
+class Sizes(Colorful):
+    """Needs no pixels, and looks at none."""
+
+    needs_pixels = False
+
+    def predict(self, records):
+        for record in records:
+            box = np.array([[0.0, 0.0, *record.size_wh]])
+            yield ImagePredictions(record.key, record.size_wh, box, np.ones(1), np.zeros(1, np.int64))
+
+
 class NamesEveryPixel(Colorful):
     def predict(self, records):
         for record in records:
@@ -340,6 +374,9 @@ BAD = [
     ("a_corrupt_image_is_an_error", HidesTheName, SPEC, "gave RuntimeError"),
     ("a_corrupt_image_is_an_error", BreaksForGood, SPEC, "half-done chunk"),
     ("pixels_come_from_the_record", OpensTheFile, SPEC, "No such file"),
+    ("pixels_are_read_only_where_needed", DeniesItsPixels, SPEC, "set it to True"),
+    ("pixels_are_read_only_where_needed", OpensForSizes, SPEC, "opens an image for its size"),
+    ("pixels_are_read_only_where_needed", ForgivesMissingPixels, SPEC, r"leave record\.image\(\) alone"),
     ("derived_records_are_seen_transformed", IgnoresTransforms, SPEC, "size_wh"),
     ("prediction_is_repeatable", RollsGlobalDice, SPEC, "the same adapter gave others"),
     ("prediction_is_repeatable", DependsOnInstance, SPEC, "a new adapter gave others"),
@@ -378,7 +415,18 @@ NUMPY_CHECKS = [check.__name__ for m in (results, images, behavior, capabilities
 
 @pytest.mark.parametrize("name", NUMPY_CHECKS)
 def test_a_good_adapter_passes(name, tmp_path):
-    CHECKS[name](subject(Colorful, SPEC, tmp_path))
+    if name == "pixels_are_read_only_where_needed":
+        CHECKS[name](subject(Sizes, SPEC, tmp_path))
+    else:
+        CHECKS[name](subject(Colorful, SPEC, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a_corrupt_image_is_an_error", "derived_records_are_seen_transformed"])
+def test_checks_of_pixels_leave_an_adapter_that_needs_none(name, tmp_path):
+    with pytest.raises(NotApplicable, match="needs no pixels"):
+        CHECKS[name](subject(Sizes, SPEC, tmp_path))
+    with pytest.raises(NotApplicable, match="needs pixels"):
+        CHECKS["pixels_are_read_only_where_needed"](subject(Colorful, SPEC, tmp_path))
 
 
 def test_every_check_has_a_bad_adapter():

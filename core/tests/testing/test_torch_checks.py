@@ -231,7 +231,8 @@ def subject(adapter, folder, **changes):
     )
 
 
-@pytest.mark.parametrize("name", CHECKS)
+# The check of adapters that look at no image has nothing to check here.
+@pytest.mark.parametrize("name", [name for name in CHECKS if name != "pixels_are_read_only_where_needed"])
 def test_a_torch_adapter_with_every_capability_passes(name, tmp_path):
     CHECKS[name](subject(GridAdapter, tmp_path))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
+from anydet.errors import ImageError
 
 if TYPE_CHECKING:
     from anydet.data.dataset.image_files import ImageFilesDataset
@@ -117,7 +118,8 @@ def _show(
 ) -> None:
     """Draw the overlay and print the rows or the JSON of each result as it comes."""
     if flags["overlays"]:
-        results = _save_overlays(results, pictures, classes, flags["overlays"])
+        skip = flags["on_error"] == "skip"
+        results = _save_overlays(results, pictures, classes, flags["overlays"], skip=skip)
     results = _name_skipped(results)
     if flags["as_json"]:
         _print_document(results, classes)
@@ -128,7 +130,12 @@ def _show(
 
 
 def _save_overlays(
-    results: Iterator[ImagePredictions], pictures: ImageFilesDataset, classes: ClassTable | None, folder: Path
+    results: Iterator[ImagePredictions],
+    pictures: ImageFilesDataset,
+    classes: ClassTable | None,
+    folder: Path,
+    *,
+    skip: bool,
 ) -> Iterator[ImagePredictions]:
     from anydet.report.files import picture_paths, save_png
     from anydet.report.sheet import draw_panel
@@ -136,7 +143,12 @@ def _save_overlays(
     paths = picture_paths(folder, pictures.keys)
     for record, path, found in zip(pictures, paths, results, strict=True):
         if "error" not in found.extra:
-            save_png(draw_panel(record.image(), found, classes), path)
+            try:
+                save_png(draw_panel(record.image(), found, classes), path)
+            except ImageError as exc:  # the adapter needed no pixels
+                if not skip:
+                    raise
+                click.echo(f"no overlay of {found.image}: {exc.problem}", err=True)
         yield found
 
 

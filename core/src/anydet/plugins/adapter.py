@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from anydet.data.record.record import Record
 from anydet.errors import UnsupportedError
@@ -88,6 +88,8 @@ class Adapter(ABC):
         settings: those of the run.
         spec: the description it was registered with (set by the plugin manager).
         version: version of the distribution that registered it (set by the plugin manager).
+        needs_pixels: whether ``predict`` looks at images; where it does not, none is decoded, and records
+            state their sizes.
         peers: capability -> names of installed adapters that have it (set by the plugin manager).
         stage_seconds: stage -> duration of each of its runs so far, float64: 8 bytes a run, so that four
             stages of a million images take 32 MB.
@@ -95,6 +97,7 @@ class Adapter(ABC):
 
     spec: AdapterSpec | None = None
     version: str | None = None
+    needs_pixels: ClassVar[bool] = True
     peers: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, settings: AdapterSettings) -> None:

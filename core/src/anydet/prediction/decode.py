@@ -1,11 +1,11 @@
-"""Decode images ahead of the adapter, in worker threads."""
+"""Images ahead of the adapter: decoded in worker threads, or only measured."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
@@ -53,6 +53,21 @@ def decode_ahead(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def measured(records: Iterable[Record | Undecodable]) -> Generator[Record | Undecodable]:
+    """The records in order, each with its size stated, for adapters that look at no pixels.
+
+    No image is decoded, and none whose size the data set states is opened.
+    """
+    for record in records:
+        if isinstance(record, Undecodable) or record.stated_wh is not None:
+            yield record
+            continue
+        try:
+            yield replace(record, stated_wh=record.pixels.size_wh())
+        except ImageError as exc:
+            yield Undecodable(record.key, None, exc)
 
 
 def _decode(record: Record | Undecodable) -> Record | Undecodable:

@@ -20,7 +20,7 @@ from anydet.errors import PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
-from anydet.prediction.decode import Undecodable, decode_ahead
+from anydet.prediction.decode import Undecodable, decode_ahead, measured
 from anydet.prediction.hooks import PredictContext, TTTMethod, View
 from anydet.types import ImagePredictions
 
@@ -67,7 +67,8 @@ class Pipeline:
         views: images that the adapter gets of each image; empty means the image as it is.
         fuse: joins the results of several views; required when there are several.
         ttt: trains on each chunk before it is predicted.
-        on_error: "stop" raises at an undecodable image, "skip" gives an empty result with the reason.
+        on_error: "stop" raises at an undecodable image, "skip" gives an empty result with the reason; for an
+            adapter that needs no pixels, an image is undecodable only where its size is unknown.
         workers: decoding threads.
         plugins: observe ``before_predict`` and ``after_predict``.
     """
@@ -112,6 +113,7 @@ class Pipeline:
             limits=self.limits,
             on_error=self.on_error,
             workers=self.workers,
+            needs_pixels=self.adapter.needs_pixels,
         )
         if self.ttt:
             self.ttt.prepare(self.adapter)
@@ -189,6 +191,7 @@ def predict_chunks(
     limits: Limits = Limits(),
     on_error: OnError = "stop",
     workers: int = 2,
+    needs_pixels: bool = True,
 ) -> Generator[list[ImagePredictions]]:
     """Decode records ahead, predict them chunk by chunk, keep what ``limits`` keeps.
 
@@ -200,12 +203,14 @@ def predict_chunks(
         limits: detections that are kept.
         on_error: as ``Pipeline.on_error``.
         workers: decoding threads.
+        needs_pixels: as ``Adapter.needs_pixels``.
 
     Raises ``ImageError`` at an undecodable image where ``on_error`` is "stop".
     """
     # two chunks ahead: the next one is decoded while this one is predicted
-    with closing(decode_ahead(records, workers=workers, ahead=2 * size)) as decoded:
-        while chunk := list(islice(decoded, size)):
+    ahead = decode_ahead(records, workers=workers, ahead=2 * size) if needs_pixels else measured(records)
+    with closing(ahead) as ready:
+        while chunk := list(islice(ready, size)):
             readable = [record for record in chunk if isinstance(record, Record)]
             if on_error == "stop":
                 for item in chunk:

@@ -39,6 +39,8 @@ class Precomputed(Adapter):
         ContractError: the file breaks the contract.
     """
 
+    needs_pixels = False
+
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
         self.options = check_options(settings.options, load_schema(SCHEMA), owner="precomputed")

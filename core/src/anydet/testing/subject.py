@@ -70,6 +70,12 @@ class Subject:
         if capability not in self.spec.capabilities:
             raise NotApplicable(f"it does not declare the capability {capability!r}")
 
+    def require_pixels(self) -> None:
+        """Leave the check unless the adapter looks at images."""
+        with self.adapter() as adapter:
+            if not adapter.needs_pixels:
+                raise NotApplicable("it needs no pixels")
+
 
 def require_findings(results: Sequence[ImagePredictions]) -> None:
     """Leave a check that compares results when there is nothing to compare."""

@@ -15,8 +15,18 @@ from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import on_disk, write_corrupt, write_grayscale, write_rotated
-from anydet.testing.subject import Subject, require_findings
-from anydet.types import ByteImage, ImagePredictions
+from anydet.testing.subject import NotApplicable, Subject, require_findings
+from anydet.types import ByteImage, ImagePredictions, Size
+
+
+class _NoPixels:
+    """Raises wherever an image would be opened."""
+
+    def read(self) -> ByteImage:
+        raise AssertionError("it reads an image although needs_pixels is False; set it to True")
+
+    def size_wh(self) -> Size:
+        raise AssertionError("it opens an image for its size; take record.size_wh, which is stated")
 
 
 def tiny_images_work(subject: Subject) -> None:
@@ -47,6 +57,7 @@ def exif_rotation_is_applied(subject: Subject) -> None:
 
 def a_corrupt_image_is_an_error(subject: Subject) -> None:
     """A corrupt image raises ``ImageError`` that names the file, and the adapter works on afterwards."""
+    subject.require_pixels()
     path = write_corrupt(subject.folder / "corrupt.png")
     good = subject.records()[0]
     with subject.adapter() as adapter:
@@ -77,8 +88,21 @@ def pixels_come_from_the_record(subject: Subject) -> None:
         assert not difference, f"{difference}; take pixels from record.image(), never open record.path"
 
 
+def pixels_are_read_only_where_needed(subject: Subject) -> None:
+    """An adapter that says that it needs no pixels gives the same results for records without any."""
+    with subject.adapter() as adapter:
+        if adapter.needs_pixels:
+            raise NotApplicable("it needs pixels")
+        plain = subject.records()
+        expected = list(adapter.predict(plain))
+    sized = [replace(r, pixels=_NoPixels(), stated_wh=r.size_wh) for r in plain]
+    difference = _difference(subject, sized, expected)
+    assert not difference, f"{difference}; set needs_pixels = True, or leave record.image() alone"
+
+
 def derived_records_are_seen_transformed(subject: Subject) -> None:
     """A mirrored and cropped record gives the results of the mirrored and cropped image."""
+    subject.require_pixels()
     for record in subject.records():
         width, height = record.size_wh
         window = Crop(width // 8, height // 8, (width - width // 4, height - height // 4))
@@ -117,5 +141,6 @@ CHECKS = (
     exif_rotation_is_applied,
     a_corrupt_image_is_an_error,
     pixels_come_from_the_record,
+    pixels_are_read_only_where_needed,
     derived_records_are_seen_transformed,
 )

@@ -29,8 +29,8 @@ def sample_of(record: Record, label_kinds: Collection[str] = LABEL_KINDS) -> Sam
     """One image and its labels as tensors.
 
     Rows without a box (``usable_rows``) are left out. Boxes are as the data set has them, not clipped. An
-    object without a segmentation beside others that have one gets an empty mask. A derived record carries no
-    labels of its own, so it gives none.
+    object without a segmentation beside others that have one gets an empty mask. A derived record whose
+    transforms move pixels has no labels, so it gives none.
 
     Args:
         record: the image.
