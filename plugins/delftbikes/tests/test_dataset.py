@@ -12,6 +12,7 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.conversion import convert_dataset
 from anydet.errors import DatasetError, OptionError
 from anydet.evaluation.states import state_names
+from anydet_delftbikes.annotations import read_entries
 from anydet_delftbikes.evaluation.boxes import delftbikes_evaluator
 from anydet_delftbikes.parts import CLASSES, PARTS, STATES
 from anydet_delftbikes.scenes.dataset import SyntheticBikes
@@ -242,3 +243,10 @@ def test_the_fingerprint_stays_what_it_is(write):
     root = write({"b.jpg": entry(part("bell")), "a.jpg": entry()})
     literal = "sha256:80dd5871d6191ae6c83b4fe6f4fb151f2a00849a46e26d4046f966818991bd9f"
     assert open_dataset(root).fingerprint() == literal
+
+
+def test_coco_json_is_named_as_such(tmp_path):
+    path = tmp_path / "instances.json"
+    path.write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(DatasetError, match="COCO JSON, not an annotations file of DelftBikes"):
+        read_entries(path)

@@ -91,7 +91,8 @@ def _print(found: DatasetCheck) -> None:
         print_table(("", "check", "count", "what", "the first"), rows, left=5)
     for one in found.findings:
         if one.fix and one.severity != "note":
-            click.echo(f"{one.check}\n  fix: {one.fix}")
+            # Whole here: a table cell may be too narrow for the reason that an example ends with.
+            click.echo(": ".join((one.check, *one.examples[:1])) + f"\n  fix: {one.fix}")
     broken = sum(one.severity == "broken" for one in found.findings)
     click.echo(
         f"{found.dataset}: {found.images} images, {found.annotations} annotations, {found.classes} classes "

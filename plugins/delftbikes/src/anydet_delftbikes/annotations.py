@@ -136,6 +136,11 @@ def _explain(path: Path, raw: bytes, exc: Exception) -> NoReturn:
         raise DatasetError(
             f"{path}: not an annotations file of DelftBikes: {entries}", fix="correct or download it again"
         ) from exc
+    if {"images", "annotations"} <= entries.keys():
+        raise DatasetError(
+            f"{path}: COCO JSON, not an annotations file of DelftBikes",
+            fix="give an annotations file of DelftBikes, {file name: {image, parts}}",
+        ) from exc
     for key, entry in entries.items():
         if not isinstance(problem := _decoded(entry, Entry), str):
             continue
