@@ -23,7 +23,7 @@ from anydet.evaluation.analysis.bootstrap import find_intervals
 from anydet.evaluation.analysis.comparison import compare
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.reading import read_parts
+from anydet.evaluation.reading import read_shards
 from anydet.evaluation.run import prepare_coco
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 def prepare(truth: Path, results: Path, engine: str | None) -> CocoEvaluator:
     """An evaluator that has matched everything."""
     chosen = choose_engine(name=engine)
-    evaluator = prepare_coco(read_parts(truth, results, scanner=chosen.scanner), engine=chosen)
+    evaluator = prepare_coco(read_shards(truth, results, scanner=chosen.scanner), engine=chosen)
     evaluator.result()
     return evaluator
 

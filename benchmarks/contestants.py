@@ -116,7 +116,7 @@ def anydet() -> Any:
     """As a library."""
     from anydet.evaluation.engines import choose_engine
     from anydet.evaluation.protocol import CocoSettings
-    from anydet.evaluation.reading import read_parts
+    from anydet.evaluation.reading import read_shards
     from anydet.evaluation.run import prepare_coco
 
     engine = choose_engine()
@@ -126,7 +126,7 @@ def anydet() -> Any:
             from anydet.data.opening import open_dataset
 
             known = open_dataset(truth, scanner=engine.scanner)
-            return list(read_parts(known, results, scanner=engine.scanner))
+            return list(read_shards(known, results, scanner=engine.scanner))
 
         def evaluate(loaded: Any) -> Any:
             result = prepare_coco(loaded, CocoSettings(iou_type), engine=engine).result()

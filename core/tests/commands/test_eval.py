@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.errors import EvaluationError, PluginError
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
-from anydet.evaluation.reading import read_inputs, read_parts
+from anydet.evaluation.reading import read_inputs, read_shards
 from anydet.evaluation.run import run_evaluators
 from anydet.plugins.manager import Plugins
 
@@ -154,7 +154,7 @@ def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
         (tmp_path / "parts" / f"{i}.json").write_text(json.dumps([row]))
     names = ["coco", "tide", "confusion", "thresholds", "calibration", "label-errors"]
     one, many = (
-        run_evaluators(read_parts(dataset, path), names, plugins=Plugins(()))
+        run_evaluators(read_shards(dataset, path), names, plugins=Plugins(()))
         for path in (whole, tmp_path / "parts")
     )
     for name in names:

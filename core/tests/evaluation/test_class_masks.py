@@ -14,7 +14,7 @@ from anydet.data.opening import open_dataset
 from anydet.data.record.class_mask import masks_of_classes
 from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
 from anydet.data.writing.class_masks import write_class_masks
-from anydet.evaluation.reading import read_parts
+from anydet.evaluation.reading import read_shards
 from anydet.evaluation.run import run_evaluators
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.types import Classification, ImagePredictions
@@ -47,7 +47,7 @@ def evaluate(root, predictions, path):
     meta = {"classes": list(CLASSES.names)}
     write_predictions(map(encode_entry, predictions), path, meta=meta, wrap=True)
     names = ["semantic", "image-class", "coco-segm"]
-    return run_evaluators(read_parts(root, path), names).metrics
+    return run_evaluators(read_shards(root, path), names).metrics
 
 
 def test_the_truth_scores_one(root, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from anydet.contract.reading.load import load
 from anydet.contract.write import write_predictions
 from anydet.errors import ContractError, EvaluationError
-from anydet.evaluation.reading import prediction_files, read_parts
+from anydet.evaluation.reading import prediction_files, read_shards
 from anydet.evaluation.run import evaluate_coco
 
 IMAGES = 12
@@ -130,7 +130,7 @@ def test_an_image_in_two_files_is_an_error_that_names_both(engine, truth, result
 
 def test_only_images_that_no_file_mentions_are_warned_of(truth, results, tmp_path):
     folder = shards_of(results, tmp_path / "shards", 3)
-    shards = list(read_parts(truth, folder))
+    shards = list(read_shards(truth, folder))
     *found, rest = [len(shard.ground_truth.images) for shard in shards]
     assert (sorted(found), rest) == ([3, 3, 4], 2)
     assert not any(shard.warnings for shard in shards[:-1])

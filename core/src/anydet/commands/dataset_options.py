@@ -92,10 +92,10 @@ def read_predictions(
     dataset: Dataset, predictions: Path, flags: Mapping[str, Any], scanner: Scanner | None
 ) -> Iterator[Inputs]:
     """Predictions joined to the images of the data set; warnings go to stderr as they come."""
-    from anydet.evaluation.reading import read_parts
+    from anydet.evaluation.reading import read_shards
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    return _warned(read_parts(dataset, predictions, **limits, scanner=scanner))
+    return _warned(read_shards(dataset, predictions, **limits, scanner=scanner))
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:

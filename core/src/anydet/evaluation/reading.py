@@ -84,7 +84,7 @@ def join_inputs(
     return _join(dataset, dataset.ground_truth(max_images), raw, box_format, max_images)[0]
 
 
-def read_parts(
+def read_shards(
     dataset: Dataset | Path | str,
     predictions: PredictionPaths,
     *,

@@ -16,7 +16,7 @@ from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineUser, Evaluator, Result
 from anydet.evaluation.protocol import CocoSettings
-from anydet.evaluation.reading import Inputs, PredictionPaths, read_parts
+from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
 from anydet.version import __version__
@@ -133,7 +133,7 @@ def run_evaluators(
     """Run registered evaluators on all inputs.
 
     Args:
-        inputs: of ``reading.read_parts``, without an image in common.
+        inputs: of ``reading.read_shards``, without an image in common.
         names: registered evaluators, or ``None`` for all default ones that apply.
         required: whether an evaluator that is named must apply, and one of the default ones; otherwise
             those that do not apply are skipped, even all of them.
@@ -190,7 +190,7 @@ def prepare_coco(
     Its ``result()``, or the ``protocol()`` of a dry one, is left to the caller, as is comparing two of them.
 
     Raises:
-        AnydetError: as ``reading.read_parts`` and ``CocoEvaluator.add``.
+        AnydetError: as ``reading.read_shards`` and ``CocoEvaluator.add``.
     """
     evaluator: CocoEvaluator | None = None
     for chunk in inputs:
@@ -230,11 +230,11 @@ def evaluate_coco(
         engine: matches detections; the best installed one by default.
 
     Raises:
-        AnydetError: as ``reading.read_parts`` and ``CocoEvaluator.add``.
+        AnydetError: as ``reading.read_shards`` and ``CocoEvaluator.add``.
     """
     engine = engine or choose_engine()
     limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
-    shards = read_parts(dataset, predictions, **limits, scanner=engine.scanner)
+    shards = read_shards(dataset, predictions, **limits, scanner=engine.scanner)
     return prepare_coco(shards, settings, engine=engine).result()
 
 
