@@ -10,6 +10,7 @@ import pytest
 
 from anydet.contract.schema import validator
 from anydet.errors import ImageError, OptionError
+from anydet.plugins.adapter import AdapterNotes
 from anydet.prediction.export import InterruptedRunError, export_predictions
 from anydet.prediction.pipeline import Limits, Pipeline
 
@@ -54,11 +55,11 @@ def test_meta_says_which_torch_was_in_use_whatever_type_its_version_has(
 
 def test_warnings_and_names_of_keypoints_and_states_are_recorded(make_adapter, spots, tmp_path):
     class Untrained(type(make_adapter())):
-        notes: ClassVar = {
-            "warnings": ["no checkpoint: the weights are random"],
-            "keypoint_names": ["nose", "tail"],
-            "states": ["whole", "broken"],
-        }
+        notes: ClassVar = AdapterNotes(
+            warnings=("no checkpoint: the weights are random",),
+            keypoint_names=("nose", "tail"),
+            states=("whole", "broken"),
+        )
 
     adapter = Untrained(make_adapter().settings)
     export_predictions(Pipeline(adapter), spots(1), tmp_path / "p.json", wrap=True)

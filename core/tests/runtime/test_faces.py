@@ -50,7 +50,7 @@ def test_models_without_landmarks_have_no_keypoints(build, load):
     adapter = load(build(outputs), preset="scrfd")
     (result,) = adapter.predict([Record("a", ImageArray(np.zeros((64, 64, 3), np.uint8)))])
     assert result.keypoints is None
-    assert adapter.notes["keypoint_names"] == []
+    assert adapter.notes.keypoint_names == ()
     np.testing.assert_allclose(result.boxes_xyxy_px, [face], atol=1e-5)
 
 
@@ -60,8 +60,8 @@ def test_names_of_outputs_tell_the_family(build, load):
     faces = [np.zeros((4096 // s**2, width)) for width in WIDTHS.values() for s in STRIDES]
     for outputs, names, preset in ((planted_scrfd()[0], scrfd, "scrfd"), (faces, yunet, "yunet")):
         notes = load(build(outputs, names=names)).notes
-        assert notes["preprocess"]["preset"] == preset
-        assert notes["keypoint_names"] == NAMES
+        assert notes.preprocess["preset"] == preset
+        assert notes.keypoint_names == tuple(NAMES)
 
 
 def test_yunet_without_its_sigmoids_is_refused(build, load):

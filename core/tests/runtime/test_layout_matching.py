@@ -33,7 +33,7 @@ SHAPES = {
 def test_a_preset_fits_its_own_family_and_no_other(family, preset, build, load):
     path = build([np.zeros(shape) for shape in SHAPES[family]])
     if family == preset:
-        assert load(path, preset=preset).notes["preprocess"]["preset"] == preset
+        assert load(path, preset=preset).notes.preprocess["preset"] == preset
         return
     with pytest.raises(ModelError) as error:
         load(path, preset=preset)
@@ -90,9 +90,9 @@ def test_all_parts_together_replace_a_preset(build, load):
     with pytest.raises(OptionError, match="nms_iou"):
         load(path, **parts)
     notes = load(path, **parts, nms_iou=0.5).notes
-    assert notes["nms_iou"] == 0.5
-    assert notes["image_size"] == [64, 64]
-    assert notes["preprocess"] == {
+    assert notes.nms_iou == 0.5
+    assert notes.image_size == (64, 64)
+    assert notes.preprocess == {
         "preset": None,
         "layout": "yolox",
         "resize": "stretch",
@@ -106,7 +106,7 @@ def test_all_parts_together_replace_a_preset(build, load):
 def test_each_part_wins_over_the_preset(build, load):
     path = build([np.zeros((1, CELLS, 8))])
     base = load(path, preset="yolox").notes
-    assert base["nms_iou"] == 0.65
+    assert base.nms_iou == 0.65
     for option, value, where in (
         ("resize", "stretch", "stretch"),
         ("channels", "rgb", "rgb"),
@@ -116,7 +116,7 @@ def test_each_part_wins_over_the_preset(build, load):
         ("layout", "yolox-decoded", "yolox-decoded"),
     ):
         notes = load(path, preset="yolox", **{option: value}).notes
-        assert notes["preprocess"] == {**base["preprocess"], option: where}
+        assert notes.preprocess == {**base.preprocess, option: where}
 
 
 def test_logits_in_place_of_probabilities_are_refused(build, load):
@@ -188,10 +188,7 @@ def test_an_option_that_makes_no_sense_is_an_error_that_says_why(options, messag
 
 
 def test_a_size_that_the_model_has_anyway_may_be_said(build, load):
-    assert load(build([np.zeros((1, CELLS, 8))]), preset="yolox", size="64x64").notes["image_size"] == [
-        64,
-        64,
-    ]
+    assert load(build([np.zeros((1, CELLS, 8))]), preset="yolox", size="64x64").notes.image_size == (64, 64)
 
 
 def test_there_are_no_configurations(build, load):

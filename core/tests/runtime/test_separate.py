@@ -61,7 +61,7 @@ def test_sizes_that_a_model_wants_are_its_inputs_and_boxes_come_back_to_the_imag
 ):
     path = deploy(batch=batch, size_hw=(64, 96), numbered=numbered)
     adapter = load(path, batch_size=batch_size, names="x,y,z")
-    assert adapter.notes["preprocess"]["preset"] == "rtdetr-deploy"
+    assert adapter.notes.preprocess["preset"] == "rtdetr-deploy"
     sizes = [(200, 100), (30, 70), (96, 64), (64, 64)]
     results = adapter.predict([black(*wh, key=str(wh)) for wh in sizes])
     for (width, height), result in zip(sizes, results, strict=True):
@@ -87,7 +87,7 @@ def test_only_rows_below_the_score_floor_are_left_out(deploy, load):
 @pytest.mark.parametrize("shape", [("N", 3, "h", "w"), (1, 3, "h", "w")])
 def test_an_open_input_of_a_deployment_export_has_the_presets_size(shape, deploy, load):
     path = deploy(batch=shape[0], size_hw=shape[2:])
-    assert load(path).notes["image_size"] == [640, 640]
+    assert load(path).notes.image_size == (640, 640)
 
 
 def torchvision_like(labels, boxes=BOXES * 64):
@@ -100,7 +100,7 @@ def test_the_background_of_torchvision_is_no_class(build, load):
         adapter = load(build(outputs), preset="torchvision", names=names)
         (result,) = adapter.predict([black()])
         assert [adapter.classes.names[i] for i in result.class_ids] == expected
-        assert adapter.notes["warnings"] == []
+        assert adapter.notes.warnings == ()
 
 
 def test_cocos_own_ids_have_gaps(build, load):
@@ -120,7 +120,7 @@ def test_labels_without_names_are_counted_and_said_to_be_nameless(build, load):
     adapter = load(build(torchvision_like([1, 3, 2])), preset="torchvision")
     (result,) = adapter.predict([black()])
     assert result.class_ids.tolist() == [0, 2]
-    assert "names=coco" in adapter.notes["warnings"][0]
+    assert "names=coco" in adapter.notes.warnings[0]
     (zero_based,) = load(build(torchvision_like([1, 3, 2])), preset="yolo-nms").predict([black()])
     assert zero_based.class_ids.tolist() == [1, 3]
     (shifted,) = load(build(torchvision_like([1, 3, 2])), preset="yolo-nms", first_label=1).predict([black()])
@@ -142,7 +142,7 @@ def test_rows_behind_the_count_are_padding(count, shape, build, load):
     if shape == (1, 1):
         outputs = [outputs[0], *(o[None] for o in outputs[1:])]
     adapter = load(build(outputs, names=EFFICIENT), names="x,y")
-    assert adapter.notes["preprocess"]["preset"] == "efficient-nms"
+    assert adapter.notes.preprocess["preset"] == "efficient-nms"
     if count < 2:
         (result,) = adapter.predict([black()])
         assert result.class_ids.tolist() == [1] * count

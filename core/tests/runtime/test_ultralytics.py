@@ -96,15 +96,15 @@ def test_the_file_selects_preset_size_and_names(build, load):
         ([rows[None], prototypes[None]], SEGMENT, "ultralytics-segment"),
     ):
         adapter = load(build(outputs, metadata=metadata, input_shape=opened))
-        assert adapter.notes["preprocess"]["preset"] == preset
-        assert adapter.notes["image_size"] == [64, 64]
+        assert adapter.notes.preprocess["preset"] == preset
+        assert adapter.notes.image_size == (64, 64)
         assert adapter.classes.names == ("cat", "dog")
 
 
 def test_options_win_over_what_the_file_says(build, load):
     path = build([np.zeros((1, 6, 126))], metadata=METADATA, input_shape=("N", 3, "h", "w"))
     adapter = load(path, preset="ultralytics", size="96x64", names="x,y")
-    assert adapter.notes["image_size"] == [96, 64]
+    assert adapter.notes.image_size == (96, 64)
     assert adapter.classes.names == ("x", "y")
 
 

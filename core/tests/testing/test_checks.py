@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import ImageError
-from anydet.plugins.adapter import Adapter
+from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing import CHECKS, Subject
 from anydet.testing.checks import behavior, capabilities, images, results
@@ -87,7 +88,11 @@ class AddsAResult(Colorful):
 class NoteHoldsAnArray(Colorful):
     @property
     def notes(self):
-        return {"mean": np.zeros(3)}
+        return AdapterNotes(preprocess={"mean": np.zeros(3)})
+
+
+class NotesAreADictionary(Colorful):
+    notes: ClassVar = {"warnings": []}
 
 
 class DividesBySize(Colorful):
@@ -366,6 +371,7 @@ BAD = [
         "7.0 is greater than the maximum",
     ),
     ("notes_can_be_written", NoteHoldsAnArray, SPEC, "not JSON serializable"),
+    ("notes_can_be_written", NotesAreADictionary, SPEC, "give AdapterNotes"),
     ("tiny_images_work", NamesEveryPixel, SPEC, "a side became 0"),
     ("tiny_images_work", changed(lambda p: replace(p, size_wh=(64, 64))), SPEC, "no side become 0"),
     ("grayscale_files_work", OpensTheFile, SPEC, "axis 2 is out of bounds"),

@@ -41,11 +41,11 @@ def test_random_weights_go_by_the_seed_and_leave_other_random_numbers_alone(same
 
 def test_random_weights_are_announced_and_trained_ones_are_not(trained):
     folder, adapter = trained
-    (warning,) = GridAdapter(AdapterSettings()).notes["warnings"]
+    (warning,) = GridAdapter(AdapterSettings()).notes.warnings
     assert warning.startswith("grid has RANDOM WEIGHTS: no checkpoint was given")
     assert warning.endswith("add --checkpoint RUN (a run's folder or best.pt)")
-    assert adapter.notes["warnings"] == []
-    assert GridAdapter(AdapterSettings(checkpoint=str(folder))).notes["warnings"] == []
+    assert adapter.notes.warnings == ()
+    assert GridAdapter(AdapterSettings(checkpoint=str(folder))).notes.warnings == ()
 
 
 def test_the_trained_model_is_live_and_is_what_a_new_adapter_loads(trained, same_weights):

@@ -67,10 +67,10 @@ def test_the_semantic_mask_is_the_likeliest_class_of_every_pixel_of_the_original
 
 
 def test_random_weights_are_announced_and_trained_ones_are_not(trained):
-    assert "RANDOM WEIGHTS" in adapter_of().notes["warnings"][0]
+    assert "RANDOM WEIGHTS" in adapter_of().notes.warnings[0]
     folder, adapter, _ = trained
-    assert adapter.notes["warnings"] == []
-    assert adapter_of(checkpoint=str(folder)).notes["warnings"] == []
+    assert adapter.notes.warnings == ()
+    assert adapter_of(checkpoint=str(folder)).notes.warnings == ()
 
 
 def test_what_was_trained_predicts_the_same_when_it_is_loaded(trained):

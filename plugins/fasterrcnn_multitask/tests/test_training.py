@@ -138,10 +138,10 @@ def test_a_state_without_a_name_is_an_error(tmp_path):
 
 def test_without_a_checkpoint_a_warning_states_that_weights_are_random(tmp_path):
     adapter = FasterRCNNMultiTask(AdapterSettings())
-    assert "RANDOM WEIGHTS" in adapter.notes["warnings"][0]
+    assert "RANDOM WEIGHTS" in adapter.notes.warnings[0]
     assert adapter.classes.names == PARTS
     adapter.training_task(tiny_run(tmp_path))
-    assert adapter.notes["warnings"] == []
+    assert adapter.notes.warnings == ()
 
 
 def test_names_must_be_as_many_as_classes(task, tmp_path):
@@ -154,8 +154,8 @@ def test_options_go_before_a_checkpoint(task, tmp_path):
     save_state(tmp_path / "x.pth", task.model.state_dict(), task.about)
     options = {"min_size": 96, "nms_iou": 0.3}
     adapter = FasterRCNNMultiTask(AdapterSettings(checkpoint=str(tmp_path / "x.pth"), options=options))
-    assert adapter.notes["preprocess"]["min_size"] == 96
-    assert adapter.notes["nms_iou"] == 0.3
+    assert adapter.notes.preprocess["min_size"] == 96
+    assert adapter.notes.nms_iou == 0.3
     assert adapter.get_model().architecture.pyramid_channels == TINY["pyramid_channels"]
 
 
@@ -191,7 +191,7 @@ def test_what_a_run_leaves_predicts_as_the_live_model_does(trained, name):
     settings = replace(trained.adapter.settings, checkpoint=str(trained.run.paths.root / name))
     loaded = FasterRCNNMultiTask(settings)
     assert loaded.classes.names == PARTS
-    assert loaded.notes["states"] == list(STATES)
+    assert loaded.notes.states == STATES
     for a, b in zip(loaded.predict(records), trained.adapter.predict(records), strict=True):
         for column in ("boxes_xyxy_px", "scores", "class_ids", "states", "state_scores"):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))

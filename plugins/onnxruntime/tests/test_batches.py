@@ -75,7 +75,7 @@ def test_channels_last_see_what_channels_first_see(batch, records, build_seeing,
     first = list(load(build_seeing(size_hw=(64, 96)), preset="ultralytics").predict(records))
     path = build_seeing(size_hw=(64, 96), channels_last=True, batch=batch)
     adapter = load(path, preset="ultralytics", batch_size=2)
-    assert adapter.notes["image_size"] == [96, 64]
+    assert adapter.notes.image_size == (96, 64)
     assert_same(list(adapter.predict(records)), first)
     opened = build_seeing(size_hw=("h", "w"), channels_last=True, batch=batch)
     assert_same(list(load(opened, preset="ultralytics", size="96x64").predict(records)), first)
@@ -83,14 +83,14 @@ def test_channels_last_see_what_channels_first_see(batch, records, build_seeing,
 
 def test_an_open_input_size_is_the_presets_or_the_options(records, build_seeing, load):
     path = build_seeing(batch="N", size_hw=("h", "w"))
-    assert load(path, preset="ultralytics").notes["image_size"] == [640, 640]
+    assert load(path, preset="ultralytics").notes.image_size == (640, 640)
     sized = load(path, preset="ultralytics", size="64")
-    assert sized.notes["image_size"] == [64, 64]
+    assert sized.notes.image_size == (64, 64)
     assert_same(
         list(sized.predict(records)), list(load(build_seeing(), preset="ultralytics").predict(records))
     )
     wide = load(path, preset="ultralytics", size="96x64", batch_size=2)
-    assert wide.notes["image_size"] == [96, 64]
+    assert wide.notes.image_size == (96, 64)
     assert len(list(wide.predict(records))) == 7
 
 

@@ -173,7 +173,7 @@ def replace_labels(task, record):
 
 def test_without_a_checkpoint_weights_are_random_with_a_warning():
     made = adapter(config="n", options={"image_size": [96, 64], "names": list(CLASSES), "num_queries": 12})
-    assert "RANDOM" in made.notes["warnings"][0]
+    assert "RANDOM" in made.notes.warnings[0]
     assert made.classes.names == CLASSES
     assert made.get_model().architecture.model.projector.d_model == 128
 

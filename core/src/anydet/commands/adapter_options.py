@@ -65,6 +65,6 @@ def adapter_settings(plugins: Plugins, flags: Mapping[str, Any]) -> Any:
 def open_adapter(plugins: Plugins, name: str, settings: Any) -> Iterator[Adapter]:
     """Build the adapter, print its warnings to stderr, and close it at the end of the block."""
     with plugins.adapter(name, settings) as adapter:
-        for warning in adapter.notes.get("warnings", ()):
+        for warning in adapter.notes.warnings:
             click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
         yield adapter

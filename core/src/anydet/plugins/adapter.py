@@ -68,6 +68,28 @@ class ExportSpec:
     dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterNotes:
+    """What ``meta`` says of an adapter, in plain numbers, texts and lists.
+
+    Attributes:
+        image_size: size of the model's input in pixels, width and height; shortest and longest side where
+            it depends on the image; ``None`` where there is no such size.
+        nms_iou: threshold of non-maximum suppression, ``None`` where there is none.
+        preprocess: how images become inputs; ``None`` where nothing is known.
+        states: names of the states of objects, in the order of their numbers.
+        keypoint_names: in the order of ``ImagePredictions.keypoints``.
+        warnings: what makes the predictions worth less than they look; commands print them.
+    """
+
+    image_size: tuple[int, int] | None = None
+    nms_iou: float | None = None
+    preprocess: Mapping[str, Any] | None = None
+    states: tuple[str, ...] = ()
+    keypoint_names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class TrainResult:
     """What a training run left behind.
@@ -116,9 +138,9 @@ class Adapter(ABC):
         return None
 
     @property
-    def notes(self) -> Mapping[str, Any]:
-        """What ``meta`` should say of it: preprocessing, warnings, names of keypoints and of states."""
-        return {}
+    def notes(self) -> AdapterNotes:
+        """What ``meta`` says of it: preprocessing, warnings, names of keypoints and of states."""
+        return AdapterNotes()
 
     @abstractmethod
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:

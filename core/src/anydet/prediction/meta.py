@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
-from anydet.plugins.adapter import Adapter
+from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.hooks import TTASettings, TTTSettings
 from anydet.prediction.pipeline import Limits, Pipeline
@@ -79,7 +79,7 @@ def build_meta(
         fresh: images that this process predicted; a resumed run had others already.
         wall_s: seconds that took.
     """
-    settings, notes = adapter.settings, dict(adapter.notes)
+    settings, notes = adapter.settings, adapter.notes
     images = run["images"]
     meta: dict[str, Any] = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -99,8 +99,8 @@ def build_meta(
     }
     if adapter.classes is not None:
         meta["classes"] = list(adapter.classes.names)
-    if states := list(notes.get("states", ())):
-        meta["states"] = states
+    if notes.states:
+        meta["states"] = list(notes.states)
     meta["extra"] = _extra(settings.options, notes)
     return meta
 
@@ -115,12 +115,12 @@ def _runtime(device: str, fresh: int, wall_s: float) -> dict[str, Any]:
     }
 
 
-def _extra(options: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+def _extra(options: Mapping[str, Any], notes: AdapterNotes) -> dict[str, Any]:
     """What the contract has no field for, as far as there is any."""
     extra = {
         "options": dict(options),
-        "keypoint_names": list(notes.get("keypoint_names", ())),
-        "warnings": list(notes.get("warnings", ())),
+        "keypoint_names": list(notes.keypoint_names),
+        "warnings": list(notes.warnings),
     }
     return {name: value for name, value in extra.items() if value}
 
@@ -150,13 +150,13 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _export_settings(notes: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def _export_settings(notes: AdapterNotes, limits: Limits) -> dict[str, Any]:
     return {
-        "image_size": notes.get("image_size"),
+        "image_size": None if notes.image_size is None else list(notes.image_size),
         "score_threshold": limits.score_threshold,
         "max_detections": limits.max_detections,
-        "nms_iou": notes.get("nms_iou"),
-        "preprocess": notes.get("preprocess"),
+        "nms_iou": notes.nms_iou,
+        "preprocess": None if notes.preprocess is None else dict(notes.preprocess),
     }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.plugins.adapter import Adapter
+from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.runtime.classes import model_classes
 from anydet.runtime.decoding import Decoding
 from anydet.runtime.errors import ModelError
@@ -90,13 +90,13 @@ class RuntimeAdapter(Adapter):
         return self._classes.table
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
         recipe = self._recipe
-        return {
-            "image_size": list(recipe.size_wh),
-            "nms_iou": recipe.nms_iou,
-            "preprocess": {
+        return AdapterNotes(
+            image_size=recipe.size_wh,
+            nms_iou=recipe.nms_iou,
+            preprocess={
                 "preset": self._preset,
                 "layout": recipe.layout,
                 "resize": recipe.resize,
@@ -105,9 +105,9 @@ class RuntimeAdapter(Adapter):
                 "mean": list(recipe.mean),
                 "std": list(recipe.std),
             },
-            "keypoint_names": list(self._landmark_names),
-            "warnings": [_NAMELESS] if self._countless and self._classes.table is None else [],
-        }
+            keypoint_names=self._landmark_names,
+            warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),
+        )
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order, in batches as large as the model takes."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.plugins.adapter import Adapter, TrainResult
+from anydet.plugins.adapter import Adapter, AdapterNotes, TrainResult
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 from anydet.training.predictor import BatchPredictor
@@ -102,13 +102,13 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         return ()
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """Whether the weights mean anything; a model family adds its preprocessing."""
         random = (
             f"{self.registered_name} has RANDOM WEIGHTS: no checkpoint was given, and its predictions mean "
             f"nothing; add {self.weights_hint}"
         )
-        return {"warnings": [] if self.trained else [random]}
+        return AdapterNotes(warnings=() if self.trained else (random,))
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""

@@ -14,7 +14,7 @@ from anydet.data.dataset.image_columns import image_class
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.scenes.mask_scenes import CLASSES
 from anydet.errors import DatasetError, OptionError
-from anydet.plugins.adapter import ClassLogits, ExportSpec
+from anydet.plugins.adapter import AdapterNotes, ClassLogits, ExportSpec
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -60,19 +60,19 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         return self._classes
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """Preprocessing as it is used, for ``meta``, and whether the weights mean anything."""
         architecture = self.model.architecture
-        return {
-            "image_size": [self._image_size, self._image_size],
-            "preprocess": {
+        return replace(
+            super().notes,
+            image_size=(self._image_size, self._image_size),
+            preprocess={
                 **_preprocess(self._image_size),
                 "encoder": architecture.encoder,
                 "decoder": architecture.decoder,
                 "min_area_px": self.options["min_area_px"],
             },
-            **super().notes,
-        }
+        )
 
     def read_saved(self, checkpoint: str) -> Checkpoint:
         """A checkpoint of this adapter."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from anydet.plugins.adapter import ClassLogits, TrainResult
+from anydet.plugins.adapter import AdapterNotes, ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
 from anydet.training.devices.torchrun import is_main_process
 from anydet.training.run import Run
@@ -54,22 +52,22 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         return ClassTable(self._about.classes)
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """Preprocessing and NMS as they are used, for ``meta``, and whether the weights mean anything."""
         architecture = self._about.architecture
-        return {
-            "image_size": [architecture.min_size, architecture.max_size],
-            "nms_iou": architecture.nms_iou,
-            "preprocess": {
+        return replace(
+            super().notes,
+            image_size=(architecture.min_size, architecture.max_size),
+            nms_iou=architecture.nms_iou,
+            preprocess={
                 "resize": "shortest",
                 "min_size": architecture.min_size,
                 "max_size": architecture.max_size,
                 "backbone": architecture.backbone,
                 "norm": architecture.norm,
             },
-            "states": list(self._about.state_names),
-            **super().notes,
-        }
+            states=self._about.state_names,
+        )
 
     def read_saved(self, checkpoint: str) -> Saved:
         """A checkpoint of this adapter, or a plain state dictionary."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from torch import Tensor
 
-from anydet.plugins.adapter import ClassLogits
+from anydet.plugins.adapter import AdapterNotes, ClassLogits
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.config.config_file import open_config
@@ -61,14 +62,14 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         return ClassTable(self._architecture.classes)
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """Preprocessing as it is used, for ``meta``, and whether the weights mean anything."""
         inputs = self._architecture.inputs
-        return {
-            "image_size": list(inputs.size_wh),
-            "preprocess": {"resize": inputs.resize, "size_wh": list(inputs.size_wh), "scale": "1/255"},
-            **super().notes,
-        }
+        return replace(
+            super().notes,
+            image_size=inputs.size_wh,
+            preprocess={"resize": inputs.resize, "size_wh": list(inputs.size_wh), "scale": "1/255"},
+        )
 
     def read_saved(self, checkpoint: str) -> Saved:
         """A checkpoint of this adapter."""

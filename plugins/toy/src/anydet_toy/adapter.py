@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from anydet.data.record.record import Record
 from anydet.geometry import masks
 from anydet.geometry.regions import Regions, find_regions
-from anydet.plugins import Adapter
+from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.options import check_options, load_schema
 from anydet.types import RLE, AdapterSettings, ByteImage, ClassTable, FloatArray, ImagePredictions, IntArray
 from anydet_toy.colors import PROTOTYPES, ColorTable, smooth
@@ -35,9 +34,9 @@ class ToyAdapter(Adapter):
         return ClassTable(tuple(prototype.name for prototype in PROTOTYPES))
 
     @property
-    def notes(self) -> Mapping[str, Any]:
+    def notes(self) -> AdapterNotes:
         """The options in use."""
-        return {"preprocess": {"smoothing_px": self.options["smoothing_px"]}}
+        return AdapterNotes(preprocess={"smoothing_px": self.options["smoothing_px"]})
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record; boxes in pixels of ``record.image()``."""

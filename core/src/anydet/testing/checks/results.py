@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.schema import validator
+from anydet.plugins.adapter import AdapterNotes
 from anydet.prediction.pipeline import Limits
 from anydet.testing.subject import NotApplicable, Subject
 from anydet.types import BoolArray, ImagePredictions
@@ -132,11 +134,13 @@ def results_fit_the_schema(subject: Subject) -> None:
 
 
 def notes_can_be_written(subject: Subject) -> None:
-    """``notes`` has a JSON form, because it goes into ``meta``."""
+    """``notes`` is an ``AdapterNotes`` that has a JSON form, because it goes into ``meta``."""
     with subject.adapter() as adapter:
         list(adapter.predict(subject.records()))
+        notes = adapter.notes
+        assert isinstance(notes, AdapterNotes), f"notes are a {type(notes).__name__}; give AdapterNotes"
         try:
-            json.dumps(dict(adapter.notes), allow_nan=False)
+            json.dumps(asdict(notes), allow_nan=False)
         except (TypeError, ValueError) as exc:
             raise AssertionError(f"notes cannot be written: {exc}; use plain numbers, texts, lists") from exc
 
