@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from anydet.columns import LazyColumn
+from anydet.dataclass import dataclass
 from anydet.types import RLE, BoolArray, ByteImage, FloatArray, IntArray, Polygons, Segmentation
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ after all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.mask_columns import MaskColumn
 from anydet.types import BoolArray, ByteImage, FloatArray, IntArray
 

@@ -11,13 +11,14 @@ A value missing in an optional column is NaN, or -1 for integers; a column witho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anydet.columns import Columns
+from anydet.dataclass import dataclass
 
 if TYPE_CHECKING:
     from typing_extensions import Self

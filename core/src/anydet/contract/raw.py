@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from anydet.contract.hints import hint_formats
 from anydet.contract.image_columns import image_columns
 from anydet.contract.locations import Place, Shape
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
 from anydet.types import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from anydet.contract.hints import hint_sizes
 from anydet.contract.image_columns import image_columns, renumber_classes
 from anydet.contract.join import join_keys
 from anydet.contract.raw import RawPredictions
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.compatibility import check_class_ids, differing_classes
 from anydet.types import (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, field
 from typing import Any
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
 from anydet.evaluation.coco_partial import CocoPartial, Counts, join_coco

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.counted_annotations import CountedAnnotations, join_counted_annotations
 from anydet.evaluation.matches import Matches, join_matches
 from anydet.evaluation.partial import JoinedImages, PartialResult

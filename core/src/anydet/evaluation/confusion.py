@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.tables import Table
 from anydet.types import FloatArray, IntArray
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anydet.columns import Columns, concatenate
+from anydet.dataclass import dataclass
 from anydet.evaluation.evaluator import EngineParams
 from anydet.evaluation.matches import Matches, ignored_annotations, outside_bits
 from anydet.types import BoolArray, GroundTruthColumns, IntArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
 from anydet.data.inspection.identifiers import inspect_identifiers
 from anydet.data.opening import DeferredFormat, open_dataset
+from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, DatasetError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine

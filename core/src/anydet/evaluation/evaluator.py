@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.matches import Matches
 from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns

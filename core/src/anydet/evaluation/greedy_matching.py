@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.types import BoolArray, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 
 _CELLS = 1 << 22

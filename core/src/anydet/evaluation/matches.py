@@ -8,11 +8,11 @@ matched anything have one: most match nothing, and for those ``outside`` says it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.dataclass import dataclass
 from anydet.types import BoolArray, FloatArray, IntArray, Labels
 
 MOST_AREAS = 16

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns, IntArray

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from anydet.columns import Columns
+from anydet.dataclass import dataclass
 from anydet.geometry import pose_errors
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.pose_errors import Shape

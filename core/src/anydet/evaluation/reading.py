@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import load
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError, EvaluationError
 from anydet.evaluation.align import Aligned, align, named
 from anydet.evaluation.image_subset import take_images

@@ -6,11 +6,12 @@ The CLI, ``anydet.evaluate`` and the validation of a training all run evaluators
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.engines import choose_engine

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from anydet.dataclass import dataclass
 
 Cell: TypeAlias = str | int | float | None
 """``None`` is a number that is undefined ("n/a")."""

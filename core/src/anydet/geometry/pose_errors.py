@@ -8,11 +8,11 @@ et al. 2012 (ADD, ADD-S); Brachmann et al. 2016 (projection).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.types import FloatArray, IntArray, Intrinsics, ObjectModel, SymmetryAxis
 

@@ -6,12 +6,12 @@ belong together; a union-find over the runs gives the regions. Everything works 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.dataclass import dataclass
 from anydet.types import FloatArray, IntArray
 
 BACKGROUND = 255

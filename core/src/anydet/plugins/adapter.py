@@ -8,10 +8,11 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.errors import UnsupportedError
 from anydet.plugins.specs import CAPABILITIES, AdapterSpec
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions

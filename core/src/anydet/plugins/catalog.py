@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from anydet.dataclass import dataclass
 from anydet.plugins.manager import Plugins, PluginStatus
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.errors import ImageError
 from anydet.types import Size
 

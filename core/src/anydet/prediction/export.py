@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import check_output, write_predictions
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ImageError, OptionError
 from anydet.prediction.decode import Undecodable
 from anydet.prediction.meta import Adaptation, build_meta, identity

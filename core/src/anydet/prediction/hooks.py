@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.plugins.adapter import Adapter
 
 

@@ -6,12 +6,13 @@ import hashlib
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.dataclass import dataclass
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.hooks import TTASettings, TTTSettings

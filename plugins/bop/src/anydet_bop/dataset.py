@@ -9,7 +9,7 @@ it is neither right nor wrong. One of which nothing is seen is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from anydet.data.object_models import join_models
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.depth import SCALE_KEY
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.geometry.boxes import clip_xyxy, xyxy_to_xywh
 from anydet.geometry.pose_errors import move, pose, project

@@ -6,13 +6,13 @@ in meters, and with pixel edges at whole numbers, as everywhere else: principal 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.types import FloatArray, Intrinsics
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from anydet.columns import LazyColumn
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
 from anydet.types import RLE, IntArray, Segmentation

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.types import ByteImage, FloatArray, IntArray
 

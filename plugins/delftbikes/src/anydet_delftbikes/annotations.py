@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, did_you_mean
 from anydet.types import Size
 from anydet_delftbikes.parts import PARTS, STATES

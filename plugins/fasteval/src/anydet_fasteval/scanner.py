@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.mask_columns import MaskColumn
 from anydet.scanner import (
     MaskFacts,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.dataclass import dataclass
 from anydet.geometry.regions import BACKGROUND
 from anydet.types import ByteImage, FloatArray
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from anydet.contract.join import match_keys
 from anydet.contract.locations import Shape, printable, show
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import read
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
 from anydet.scanner import Scanner

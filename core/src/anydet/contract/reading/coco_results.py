@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import rle
 from anydet.contract.run_lengths import rle_problem
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh

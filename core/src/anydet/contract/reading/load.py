@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table
 from anydet.contract.run_lengths import mask_findings
 from anydet.contract.violations import Finding, findings, normalized, parse, violations
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Scanner
 from anydet.types import GroundTruthColumns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from anydet.contract.locations import Place, Shape, path_text
 from anydet.contract.violations import Finding
+from anydet.dataclass import dataclass
 from anydet.scanner import ScannedPredictions
 
 if TYPE_CHECKING:

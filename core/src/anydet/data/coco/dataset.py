@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from anydet.data.coco.reading import read_coco
 from anydet.data.coco.states import with_states
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.dataset.table import TableDataset
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.scanner import Scanner
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from anydet.data.coco.dataset import find_images_dir
 from anydet.data.dataset.splits import UNSPLIT, choose_split
 from anydet.data.dataset.table import ImageTable, TableDataset
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 
 

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from anydet.data.coco.columns import class_table, of_scan
 from anydet.data.dataset.table import ImageTable
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.scanner import ScannedAnnotations, Scanner, Stop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +12,7 @@ from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.pixels import SUFFIXES
 from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.types import ClassTable
 

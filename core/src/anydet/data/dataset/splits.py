@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, SplitError, did_you_mean
 
 SPLITS = ("val2017", "val", "valid", "validation", "train2017", "train")

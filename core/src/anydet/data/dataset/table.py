@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import numbered_classes
 from anydet.data.dataset.image_columns import CLASS_KEY, image_columns
 from anydet.data.dataset.part_states import PART_STATES, name_states
+from anydet.dataclass import dataclass
 from anydet.types import (
     BoolArray,
     ClassTable,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from anydet.data.record.pixels import ImageFile
+from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.types import ByteImage, Size
 

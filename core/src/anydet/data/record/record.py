@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anydet.dataclass import dataclass
 from anydet.types import ByteImage, ImagePredictions, IntArray, Intrinsics, Labels, Size
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.resampling import ClassRows, Resampler, resample_class, split_classes
 from anydet.evaluation.coco import CocoEvaluator

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.coco import CocoResult
 from anydet.types import FloatArray
 

@@ -9,12 +9,12 @@ the same signature (``resampler``); it gives the same bits, because sums are tak
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.curves import EPSILON
 from anydet.evaluation.evaluator import EngineParams

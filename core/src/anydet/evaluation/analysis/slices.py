@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.counted_annotations import restrict

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
 
 Undo: TypeAlias = Callable[[DetectionColumns, GroundTruthColumns], DetectionColumns]

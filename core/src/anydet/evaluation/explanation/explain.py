@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.evaluation import compatibility
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.explanation.box_formats import format_causes, order_causes, turn_causes

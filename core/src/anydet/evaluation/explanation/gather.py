@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.dataclass import dataclass
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import Inputs

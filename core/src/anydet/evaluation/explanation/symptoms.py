@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from anydet.contract.hints import RAW_SCORES
+from anydet.dataclass import dataclass
 from anydet.evaluation.explanation.cause import Explanation
 from anydet.evaluation.matches import Matches
 from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
