@@ -17,6 +17,7 @@ import click
 
 from anydet.cli import main as anydet
 from anydet.plugins import hookspecs, specs
+from anydet.plugins.api import API_VERSION
 from anydet.plugins.catalog import option_rows
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
@@ -77,7 +78,9 @@ def hooks() -> str:
         _doc(hookspecs),
         "An implementation is a function of the hook's name in the module that the entry point of group "
         "`anydet` names, marked with `@anydet.plugins.hookimpl`. "
-        "[Write an adapter](../tutorial/write-an-adapter.md) shows one.",
+        f"The module states `PLUGIN_API = {API_VERSION}`, the version of the border that it is written for. "
+        "[Write an adapter](../tutorial/write-an-adapter.md) shows one; [plugin API](plugin-api.md) says "
+        "what changed between versions.",
     ]
     for name, hook in vars(hookspecs).items():
         if inspect.isfunction(hook) and hasattr(hook, f"{hookspecs.PROJECT}_spec"):

@@ -20,6 +20,8 @@ import signal
 from pathlib import Path
 from anydet.plugins import hookimpl
 
+PLUGIN_API = 2
+
 @hookimpl
 def after_predict(context):
     if context.first == {STOP_AT} and not Path("waiting").exists():

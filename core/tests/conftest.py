@@ -383,6 +383,7 @@ def recorder_plugins(tmp_path, monkeypatch):
         AdapterSpec("idle", "recorder_plugin:Recorder", "learns nothing"),
     )
     module.Recorder = Recorder
+    module.PLUGIN_API = 2
     module.register_adapters = hookimpl(lambda register: [register(spec) for spec in specs] and None)
     monkeypatch.setitem(sys.modules, "recorder_plugin", module)
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,8 @@ PLUGIN = """
 import sys
 from anydet.plugins import AdapterSpec, ViewSpec, hookimpl
 
+PLUGIN_API = 2
+
 @hookimpl
 def register_adapters(register):
     register(AdapterSpec(
@@ -47,6 +49,8 @@ OPTIONS = {
 }
 VIEWS = """
 from anydet.plugins import ViewSpec, hookimpl
+
+PLUGIN_API = 2
 
 @hookimpl
 def register_views(register):

@@ -42,7 +42,8 @@ def test_a_broken_plugin_exits_1_and_is_named_in_table_and_message(monkeypatch):
 @pytest.mark.usefixtures("few_packages")
 def test_an_adapter_whose_module_cannot_be_imported_is_broken(tmp_path, monkeypatch):
     (tmp_path / "half_plugin.py").write_text(
-        "from anydet.plugins import AdapterSpec, hookimpl\n@hookimpl\ndef register_adapters(register):\n"
+        "from anydet.plugins import AdapterSpec, hookimpl\nPLUGIN_API = 2\n"
+        "@hookimpl\ndef register_adapters(register):\n"
         "    register(AdapterSpec('half', 'half_plugin.adapter:Half'))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

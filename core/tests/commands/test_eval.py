@@ -128,6 +128,8 @@ class Counting:
         return Result(self.found)
 
 
+PLUGIN_API = 2
+
 @hookimpl
 def register_evaluators(register):
     register(EvaluatorSpec("counting", "counting_plugin:Counting", "how many detections there are"))
@@ -190,6 +192,8 @@ class Cubes:
 
 FORMAT = Cubes()
 
+
+PLUGIN_API = 2
 
 @hookimpl
 def register_datasets(register):

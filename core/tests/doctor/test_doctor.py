@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_to_says_why(tmp_path):
 def plugin(tmp_path, monkeypatch):
     """A plugin with an engine whose factory raises, and an adapter without a module."""
     (tmp_path / "half_engine.py").write_text(
-        "from anydet.plugins import AdapterSpec, EngineSpec, hookimpl\n"
+        "from anydet.plugins import AdapterSpec, EngineSpec, hookimpl\nPLUGIN_API = 2\n"
         "@hookimpl\ndef register_engines(register):\n"
         "    register(EngineSpec('half', 'half_engine:build', 'half an engine', priority=9))\n"
         "@hookimpl\ndef register_adapters(register):\n"

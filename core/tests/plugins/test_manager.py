@@ -14,9 +14,9 @@ from anydet.data.opening import open_dataset
 from anydet.errors import PluginError, UnsupportedError
 from anydet.plugins import AdapterSpec, CommandSpec, EngineSpec, SceneSpec, ViewSpec, hookimpl
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.api import API_VERSION
 from anydet.plugins.manager import Plugins
 from anydet.plugins.scenes import build_scenes, write_scenes
-from anydet.plugins.specs import API_VERSION
 from anydet.types import AdapterSettings
 
 
@@ -31,9 +31,10 @@ class Silent(Adapter):
 def plugin(monkeypatch):
     """Make a plugin module of functions, importable under its name; gives its entry point."""
 
-    def make(name: str, *, point: str | None = None, **hooks) -> EntryPoint:
+    def make(name: str, *, point: str | None = None, api: object = API_VERSION, **hooks) -> EntryPoint:
         module = types.ModuleType(f"plugin_{name}")
         module.Silent = Silent
+        module.PLUGIN_API = api
         for hook, function in hooks.items():
             setattr(module, hook, function)
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -106,7 +107,7 @@ def test_ctrl_c_during_an_import_is_not_a_plugins_failure(source):
 
 
 def test_what_a_plugin_prints_at_import_does_not_reach_stdout(source, capsys):
-    point = source("chatty", "print('hello')\nfrom anydet.plugins import hookimpl\n"
+    point = source("chatty", "print('hello')\nfrom anydet.plugins import hookimpl\nPLUGIN_API = 2\n"
                    "@hookimpl\ndef on_train_end(): ...")  # fmt: skip
     assert only_row(point).state == "ok"
     sys.modules.pop("chatty")
@@ -165,11 +166,41 @@ def test_a_failed_plugin_leaves_nothing_behind(plugin):
     assert not plugins.manager.has_plugin("bad")
 
 
-@pytest.mark.parametrize("version", [API_VERSION + 1, 0])
-def test_another_api_version_is_refused(plugin, version):
-    row = only_row(plugin("future", **registers(adapter_spec("future", api=version))))
-    assert row.state == "failed"
-    assert row.reason == f"'future' uses plugin API {version}, this anydet has {API_VERSION}"
+PORT = (
+    "and this anydet has plugin API 2: views give any number of records, train takes the run alone, notes "
+    "are AdapterNotes, among others; docs/reference/plugin-api.md says how to port it, and that it then "
+    "states PLUGIN_API = 2"
+)
+
+
+def test_a_plugin_of_api_1_is_refused_with_what_changed_and_the_rest_still_load(plugin, source):
+    # As API 1 had it: no PLUGIN_API, and an argument of an event that is gone.
+    old = source(
+        "old",
+        "from anydet.plugins import AdapterSpec, hookimpl\n"
+        "@hookimpl\ndef register_adapters(register):\n    register(AdapterSpec('old', 'old:Old', api=1))\n"
+        "@hookimpl\ndef on_train_step(run, loss): ...\n",
+    )
+    plugins = Plugins([old, plugin("good", **registers(adapter_spec("good")))])
+    sys.modules.pop("old", None)
+    assert [(row.name, row.state) for row in plugins.status] == [("good", "ok"), ("old", "failed")]
+    assert plugins.status[1].reason == f"it is written for plugin API 1, {PORT}"
+    with pytest.raises(PluginError, match=r"no adapter called 'old'.*failed to load: old: it is written for"):
+        plugins.load("adapters", "old")
+
+
+@pytest.mark.parametrize("stated", [1, 0, "2", None])
+def test_a_plugin_that_states_an_older_api_or_none_is_refused(plugin, stated):
+    row = only_row(plugin("odd", api=stated, **registers(adapter_spec("odd"))))
+    assert row.reason == f"it is written for plugin API {stated!r}, {PORT}"
+
+
+def test_a_plugin_of_a_later_api_is_refused_with_what_to_install(plugin):
+    later = plugin("later", api=API_VERSION + 1, **registers(adapter_spec("later")))
+    assert only_row(later).reason == "it is written for plugin API 3, and this anydet has plugin API 2"
+    with pytest.raises(PluginError) as error:
+        _ = Plugins([later], strict=True).status
+    assert error.value.fix == "pip install --upgrade anydet"
 
 
 def test_a_name_taken_by_another_plugin_is_refused_and_the_first_keeps_it(plugin):

@@ -143,6 +143,7 @@ def test_a_missing_schema_is_the_plugins_error(reference):
 def test_settings_are_checked_against_the_adapters_own_schema(schema_file, monkeypatch):
     module = types.ModuleType("plugin_yolo")
     spec = AdapterSpec("yolo", "nowhere:Yolo", options_schema=schema_file(json.dumps(SCHEMA)))
+    module.PLUGIN_API = 2
     module.register_adapters = hookimpl(lambda register: register(spec))
     monkeypatch.setitem(sys.modules, "plugin_yolo", module)
     plugins = Plugins([EntryPoint("yolo", "plugin_yolo", "anydet")])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import (
-    API_VERSION,
     AdapterSpec,
     CommandSpec,
     DatasetSpec,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from anydet.plugins.adapter import Adapter
 
 __all__ = [
-    "API_VERSION",
     "Adapter",
     "AdapterSpec",
     "CommandSpec",

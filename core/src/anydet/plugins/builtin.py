@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from anydet.data.opening import BUILTIN
+from anydet.plugins.api import API_VERSION
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import (
     AdapterSpec,
@@ -15,6 +16,8 @@ from anydet.plugins.specs import (
     SceneSpec,
     ViewSpec,
 )
+
+PLUGIN_API = API_VERSION
 
 _EVALUATORS = (
     ("coco", "coco:coco_box_evaluator", "the 12 COCO numbers of boxes"),

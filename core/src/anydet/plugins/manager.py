@@ -16,10 +16,10 @@ import pluggy
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
+from anydet.plugins.api import check_api
 from anydet.plugins.discovery import InstalledPoint, find_points
 from anydet.plugins.packages import package_of, packaged_names
 from anydet.plugins.specs import (
-    API_VERSION,
     CAPABILITIES,
     AdapterSpec,
     CommandSpec,
@@ -252,6 +252,8 @@ class Plugins:
     def _register(self, module: object, name: str) -> tuple[str, ...]:
         if self.manager.has_plugin(name):
             raise PluginError(f"another installed package already registers a plugin called {name!r}")
+        # Before pluggy sees it, whose errors would be about hooks as another API has them.
+        check_api(module)
         self.manager.register(module, name=name)
         try:
             self._check_hooks(module)
@@ -294,8 +296,6 @@ class Plugins:
     def _check(self, kind: str, spec_type: type[Spec], spec: Spec, found: list[Spec]) -> None:
         if not isinstance(spec, spec_type):
             raise PluginError(f"register_{kind} takes {spec_type.__name__}, got {type(spec).__name__}")
-        if spec.api != API_VERSION:
-            raise PluginError(f"{spec.name!r} uses plugin API {spec.api}, this anydet has {API_VERSION}")
         writers = spec.writers if isinstance(spec, SceneSpec) else {}
         for role, path in (
             ("factory", spec.factory),

@@ -7,8 +7,6 @@ from dataclasses import field
 
 from anydet.dataclass import dataclass
 
-API_VERSION = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -18,13 +16,11 @@ class Spec:
         name: what people type; unique among all plugins.
         factory: ``package.module:attribute``, imported only when it is used.
         summary: one line for listings.
-        api: version of this border that the plugin was written for.
     """
 
     name: str
     factory: str
     summary: str = ""
-    api: int = API_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from anydet.plugins import AdapterSpec, hookimpl
 from anydet.plugins.specs import CommandSpec
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_adapters(register: Callable[[AdapterSpec], None]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from anydet.plugins import DatasetSpec, SceneSpec, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:

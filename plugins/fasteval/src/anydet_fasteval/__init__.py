@@ -7,6 +7,8 @@ from collections.abc import Callable
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import EngineSpec
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_engines(register: Callable[[EngineSpec], None]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.specs import AdapterSpec
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_adapters(register: Callable[[AdapterSpec], None]) -> None:

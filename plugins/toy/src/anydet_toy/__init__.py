@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from anydet.plugins import AdapterSpec, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_adapters(register: Callable[[AdapterSpec], None]) -> None:

@@ -4,6 +4,8 @@ import a_library_that_nobody_has
 
 from anydet.plugins import AdapterSpec, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_adapters(register):

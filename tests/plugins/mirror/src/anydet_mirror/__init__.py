@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from anydet.plugins import AdapterSpec, TTTMethodSpec, ViewSpec, hookimpl
 
+PLUGIN_API = 2
+
 
 @hookimpl
 def register_adapters(register):
