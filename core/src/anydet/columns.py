@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,10 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class LazyColumn(Sequence[_T_co]):
-    """Base of columns that make the object of a row only when it is taken.
+    """Base of columns that make the object of a row only when it is taken; subclasses are dataclasses.
 
-    Equal to any sequence of equal objects, as it stands for a tuple of them.
+    Equal to any sequence of equal objects, as it stands for a tuple of them. Rows that were taken share the
+    buffers of the column that they come from; pickled, they take along what is theirs and no more.
     """
 
     __slots__ = ()
@@ -49,6 +50,27 @@ class LazyColumn(Sequence[_T_co]):
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    @overload
+    def __getitem__(self, index: int) -> _T_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[_T_co, ...]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return tuple(map(self.row, range(*index.indices(len(self)))))
+        return self.row(index)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = self.packed()
+        return type(self), tuple(getattr(own, f.name) for f in fields(own))  # type: ignore[arg-type]
+
+    @abstractmethod
+    def row(self, index: int) -> _T_co:
+        """The object of one row; raises ``IndexError`` behind the last one."""
+
+    def packed(self) -> Self:
+        """The same rows, with buffers that hold nothing of other rows."""
+        return self
 
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> Self:

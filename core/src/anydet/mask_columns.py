@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anydet.columns import LazyColumn
 from anydet.dataclass import dataclass
@@ -14,6 +15,8 @@ from anydet.types import RLE, BoolArray, ByteImage, FloatArray, IntArray, Polygo
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_T = TypeVar("_T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,13 +38,8 @@ class MaskColumn(LazyColumn[RLE | None]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    @overload
-    def __getitem__(self, index: int) -> RLE | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[RLE | None, ...]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
+    def row(self, index: int) -> RLE | None:
+        """The object of one row."""
         height, width = self.sizes_hw[index].tolist()
         if height < 0:
             return None
@@ -54,6 +52,11 @@ class MaskColumn(LazyColumn[RLE | None]):
         """(N,) which rows have no mask."""
         missing: BoolArray = self.sizes_hw[:, 0] < 0
         return missing
+
+    def packed(self) -> Self:
+        """The same rows; ``text`` holds theirs, in their order."""
+        text, starts, ends = _pack(self.text, self.starts, self.ends)
+        return replace(self, starts=starts, ends=ends, text=text)
 
     def take(self, rows: IntArray) -> Self:
         """Rows at these positions; the text is shared."""
@@ -108,13 +111,8 @@ class SegmentationColumn(LazyColumn[Segmentation]):
     def __len__(self) -> int:
         return len(self.masks)
 
-    @overload
-    def __getitem__(self, index: int) -> Segmentation: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Segmentation, ...]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
+    def row(self, index: int) -> Segmentation:
+        """The object of one row."""
         rings = range(int(self.ring_starts[index]), int(self.ring_ends[index]))
         polygons: Polygons = tuple(
             tuple(self.points[self.offsets[r] : self.offsets[r + 1]].tolist()) for r in rings
@@ -126,6 +124,19 @@ class SegmentationColumn(LazyColumn[Segmentation]):
         """(N,) which rows have neither mask nor polygons."""
         missing: BoolArray = self.masks.missing & (self.ring_starts == self.ring_ends)
         return missing
+
+    def packed(self) -> Self:
+        """The same rows; text and points are theirs, in their order."""
+        rings, ring_ends = _positions(self.ring_starts, self.ring_ends)
+        points, _, ends = _pack(self.points, self.offsets[rings], self.offsets[rings + 1])
+        return replace(
+            self,
+            masks=self.masks.packed(),
+            ring_starts=ring_ends - (self.ring_ends - self.ring_starts),
+            ring_ends=ring_ends,
+            offsets=np.concatenate([np.zeros(1, np.int64), ends]),
+            points=points,
+        )
 
     def take(self, rows: IntArray) -> Self:
         """Rows at these positions; text and points are shared."""
@@ -168,3 +179,21 @@ class SegmentationColumn(LazyColumn[Segmentation]):
             np.cumsum([0, *map(len, flat)], dtype=np.int64),
             np.concatenate(flat) if flat else np.zeros(0),
         )
+
+
+def _pack(values: NDArray[_T], starts: IntArray, ends: IntArray) -> tuple[NDArray[_T], IntArray, IntArray]:
+    """Values of ranges, one after the other, and where each range starts and ends among them."""
+    # Objects of one image are neighbors in the file: one slice instead of an index for each byte.
+    if len(starts) and (starts[1:] == ends[:-1]).all():
+        return values[starts[0] : ends[-1]], starts - starts[0], ends - starts[0]
+    positions, packed_ends = _positions(starts, ends)
+    return values[positions], packed_ends - (ends - starts), packed_ends
+
+
+def _positions(starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
+    """Positions in ranges, one range after the other, and where each range ends among them."""
+    lengths = ends - starts
+    packed_ends = np.cumsum(lengths)
+    # Within a range, a position is as far from its place in the result as the range's start is.
+    shifts = np.repeat(starts - (packed_ends - lengths), lengths)
+    return shifts + np.arange(len(shifts)), packed_ends

@@ -232,3 +232,30 @@ def test_the_fingerprint_stays_what_it_is(tmp_path):
         file.write_text(json.dumps(content))
     literal = "sha256:ceb35c71a848184523344cd13d451e6cf1de7e63cdfe1b3780c37055f8ce17a5"
     assert open_dataset(tmp_path).fingerprint() == literal
+
+
+def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(tmp_path):
+    mask = np.zeros((30, 40), np.uint8)
+    mask[2:6, 1:4] = 255
+
+    def build(root, count):
+        scene = root / "val" / "000003"
+        (scene / "rgb").mkdir(parents=True)
+        (scene / "mask_visib").mkdir()
+        for name, content in (("camera", CAMERA), ("gt", [truth()] * 2), ("gt_info", [info()] * 2)):
+            (scene / f"scene_{name}.json").write_text(json.dumps({str(n): content for n in range(count)}))
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        for number in range(count):
+            (scene / "rgb" / f"{number:06d}.jpg").touch()
+            for row in range(2):
+                shutil.copyfile(tmp_path / "mask.png", scene / "mask_visib" / f"{number:06d}_{row:06d}.png")
+        return open_dataset(root)
+
+    (alone,) = build(tmp_path / "one", 1)
+    many = build(tmp_path / "set", 1000)
+    limit = len(pickle.dumps(alone)) + 64  # numbers are longer
+    assert max(len(pickle.dumps(record)) for record in many) <= limit
+    again = pickle.loads(pickle.dumps(many[700]))
+    assert again.labels.boxes_xywh_px.tolist() == many[700].labels.boxes_xywh_px.tolist()
+    assert tuple(again.labels.segmentations) == tuple(many[700].labels.segmentations)
+    assert masks.decode(again.labels.segmentations[1]).tolist() == (mask > 0).tolist()

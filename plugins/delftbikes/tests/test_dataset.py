@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -250,3 +251,21 @@ def test_coco_json_is_named_as_such(tmp_path):
     path.write_text('{"images": [], "annotations": [], "categories": []}')
     with pytest.raises(DatasetError, match="COCO JSON, not an annotations file of DelftBikes"):
         read_entries(path)
+
+
+def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(tmp_path):
+    def build(root, count):
+        root.mkdir()
+        parts = [part("saddle", "damaged"), part("bell"), part("steer", "absent", None)]
+        document = {f"{number:04d}.jpg": entry(*parts) for number in range(count)}
+        (root / "train_annotations.json").write_text(json.dumps(document))
+        return open_dataset(root)
+
+    (alone,) = build(tmp_path / "one", 1)
+    many = build(tmp_path / "set", 1000)
+    limit = len(pickle.dumps(alone)) + 64  # numbers are longer
+    assert max(len(pickle.dumps(record)) for record in many) <= limit
+    again = pickle.loads(pickle.dumps(many[700]))
+    assert again.extra == many[700].extra
+    assert again.labels.states.tolist() == many[700].labels.states.tolist()
+    assert again.labels.boxes_xywh_px.tolist() == many[700].labels.boxes_xywh_px.tolist()

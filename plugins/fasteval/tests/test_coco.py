@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -21,7 +22,7 @@ from anydet.data.dataset.table import ImageTable
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
 from anydet.geometry import masks
-from anydet.mask_columns import MaskColumn
+from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.scanner import Stop
 from anydet.types import RLE
 from anydet_fasteval.scanner import CompiledScanner
@@ -271,3 +272,32 @@ def test_real_results_take_the_fast_path(
     assert not isinstance(scanner.coco_results(results), Stop)
     tables = coco_ids(truth)
     assert same(load_coco_results(results, *tables, scanner), load_coco_results(results, *tables))
+
+
+def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(scanner: CompiledScanner, tmp_path: Path):
+    code = masks.encode(np.arange(384).reshape(16, 24) % 7 == 0)
+    ring = [2.0, 3.0, 12.5, 3.0, 12.0, 9.0]
+    kinds = ({"size": list(code.size_hw), "counts": code.counts}, [ring, ring])
+
+    def build(count: int):
+        images = [{"id": i, "file_name": f"{i:04d}.jpg", "width": 24, "height": 16} for i in range(count)]
+        # The second object of every image comes after the first one of all.
+        annotations = [
+            {"id": i + 1 + j * count, "image_id": i, "category_id": 1, "bbox": [2, 3, 10, 6], "area": 60.0}
+            | {"iscrowd": 0, "segmentation": kind}
+            for j, kind in enumerate(kinds)
+            for i in range(count)
+        ]
+        document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cow"}]}
+        file = tmp_path / f"{count}.json"
+        file.write_text(json.dumps(document))
+        return open_dataset(file, scanner=scanner)
+
+    (alone,) = build(1)
+    assert isinstance(alone.labels.segmentations, SegmentationColumn)
+    many = build(1000)
+    limit = len(pickle.dumps(alone)) + 64  # numbers are longer
+    assert max(len(pickle.dumps(record)) for record in many) <= limit
+    again = pickle.loads(pickle.dumps(many[700]))
+    assert tuple(again.labels.segmentations) == (code, (tuple(ring), tuple(ring)))
+    assert again.labels.annotation_ids.tolist() == [701, 1701]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,13 +32,8 @@ class MaskFileColumn(LazyColumn[Segmentation]):
     def __len__(self) -> int:
         return len(self.files)
 
-    @overload
-    def __getitem__(self, index: int) -> Segmentation: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Segmentation, ...]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
+    def row(self, index: int) -> Segmentation:
+        """The object of one row."""
         file = self.files[index]
         return None if file is None else read_mask(file)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -109,13 +109,8 @@ class PanopticSegments(LazyColumn[Segmentation]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    @overload
-    def __getitem__(self, index: int) -> Segmentation: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Segmentation, ...]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
+    def row(self, index: int) -> Segmentation:
+        """The object of one row."""
         return masks.encode(_last_ids(self.paths[index]) == self.ids[index])
 
     def take(self, rows: IntArray) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -65,13 +65,8 @@ class ClassMaskColumn(LazyColumn[Mapping[int, RLE] | None]):
     def __len__(self) -> int:
         return len(self.sources)
 
-    @overload
-    def __getitem__(self, index: int) -> Mapping[int, RLE] | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Mapping[int, RLE] | None, ...]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
+    def row(self, index: int) -> Mapping[int, RLE] | None:
+        """The object of one row."""
         classes = self.class_map(index)
         return None if classes is None else masks_of_classes(classes)
 
