@@ -60,7 +60,7 @@ def test_names_of_outputs_tell_the_family(build, load):
     faces = [np.zeros((4096 // s**2, width)) for width in WIDTHS.values() for s in STRIDES]
     for outputs, names, preset in ((planted_scrfd()[0], scrfd, "scrfd"), (faces, yunet, "yunet")):
         notes = load(build(outputs, names=names)).notes
-        assert notes.preprocess["preset"] == preset
+        assert notes.details["preset"] == preset
         assert notes.keypoint_names == tuple(NAMES)
 
 

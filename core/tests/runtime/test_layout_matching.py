@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
+from anydet.plugins.preprocess import Preprocess
 from anydet.runtime.errors import ModelError
 from anydet.runtime.presets import PRESETS
 
@@ -33,7 +36,7 @@ SHAPES = {
 def test_a_preset_fits_its_own_family_and_no_other(family, preset, build, load):
     path = build([np.zeros(shape) for shape in SHAPES[family]])
     if family == preset:
-        assert load(path, preset=preset).notes.preprocess["preset"] == preset
+        assert load(path, preset=preset).notes.details["preset"] == preset
         return
     with pytest.raises(ModelError) as error:
         load(path, preset=preset)
@@ -92,31 +95,27 @@ def test_all_parts_together_replace_a_preset(build, load):
     notes = load(path, **parts, nms_iou=0.5).notes
     assert notes.nms_iou == 0.5
     assert notes.image_size == (64, 64)
-    assert notes.preprocess == {
-        "preset": None,
-        "layout": "yolox",
-        "resize": "stretch",
-        "pad": 114.0,
-        "channels": "rgb",
-        "mean": [1.0, 2.0, 3.0],
-        "std": [4.0, 4.0, 4.0],
-    }
+    assert notes.preprocess == Preprocess("stretch", (64, 64), mean=(1.0, 2.0, 3.0), std=(4.0, 4.0, 4.0))
+    assert notes.details == {"preset": None, "layout": "yolox"}
 
 
 def test_each_part_wins_over_the_preset(build, load):
     path = build([np.zeros((1, CELLS, 8))])
     base = load(path, preset="yolox").notes
     assert base.nms_iou == 0.65
-    for option, value, where in (
-        ("resize", "stretch", "stretch"),
-        ("channels", "rgb", "rgb"),
-        ("mean", "[1, 2, 3]", [1.0, 2.0, 3.0]),
-        ("std", "58.4", [58.4] * 3),
-        ("pad", "7", 7.0),
-        ("layout", "yolox-decoded", "yolox-decoded"),
+    for option, value, changes in (
+        ("resize", "stretch", {"resize": "stretch"}),
+        ("channels", "rgb", {"channels": "rgb"}),
+        ("mean", "[1, 2, 3]", {"mean": (1.0, 2.0, 3.0)}),
+        ("std", "58.4", {"std": (58.4,) * 3}),
+        ("pad", "7", {"pad_value": (7.0,) * 3}),
     ):
         notes = load(path, preset="yolox", **{option: value}).notes
-        assert notes.preprocess == {**base.preprocess, option: where}
+        assert notes.preprocess == replace(base.preprocess, **changes)
+        assert notes.details == base.details
+    notes = load(path, preset="yolox", layout="yolox-decoded").notes
+    assert notes.preprocess == base.preprocess
+    assert notes.details == {"preset": "yolox", "layout": "yolox-decoded"}
 
 
 def test_logits_in_place_of_probabilities_are_refused(build, load):

@@ -27,7 +27,7 @@ def test_the_table_of_presets_is_what_the_code_does(page):
     assert list(table) == list(PRESETS)
     for name, recipe in PRESETS.items():
         _family, _recognized, outputs, images, nms = table[name]
-        width, height = recipe.size_wh
+        width, height = recipe.preprocess.size_wh
         assert outputs == LAYOUTS[recipe.layout].expects
         assert images == f"{recipe.images}, {width}x{height}"
         assert nms == ("none" if recipe.nms_iou is None else f"{recipe.nms_iou:g}")

@@ -61,7 +61,7 @@ def test_sizes_that_a_model_wants_are_its_inputs_and_boxes_come_back_to_the_imag
 ):
     path = deploy(batch=batch, size_hw=(64, 96), numbered=numbered)
     adapter = load(path, batch_size=batch_size, names="x,y,z")
-    assert adapter.notes.preprocess["preset"] == "rtdetr-deploy"
+    assert adapter.notes.details["preset"] == "rtdetr-deploy"
     sizes = [(200, 100), (30, 70), (96, 64), (64, 64)]
     results = adapter.predict([black(*wh, key=str(wh)) for wh in sizes])
     for (width, height), result in zip(sizes, results, strict=True):
@@ -142,7 +142,7 @@ def test_rows_behind_the_count_are_padding(count, shape, build, load):
     if shape == (1, 1):
         outputs = [outputs[0], *(o[None] for o in outputs[1:])]
     adapter = load(build(outputs, names=EFFICIENT), names="x,y")
-    assert adapter.notes.preprocess["preset"] == "efficient-nms"
+    assert adapter.notes.details["preset"] == "efficient-nms"
     if count < 2:
         (result,) = adapter.predict([black()])
         assert result.class_ids.tolist() == [1] * count

@@ -96,7 +96,7 @@ def test_the_file_selects_preset_size_and_names(build, load):
         ([rows[None], prototypes[None]], SEGMENT, "ultralytics-segment"),
     ):
         adapter = load(build(outputs, metadata=metadata, input_shape=opened))
-        assert adapter.notes.preprocess["preset"] == preset
+        assert adapter.notes.details["preset"] == preset
         assert adapter.notes.image_size == (64, 64)
         assert adapter.classes.names == ("cat", "dog")
 

@@ -88,7 +88,7 @@ class AddsAResult(Colorful):
 class NoteHoldsAnArray(Colorful):
     @property
     def notes(self):
-        return AdapterNotes(preprocess={"mean": np.zeros(3)})
+        return AdapterNotes(details={"mean": np.zeros(3)})
 
 
 class NotesAreADictionary(Colorful):

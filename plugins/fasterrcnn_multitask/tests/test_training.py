@@ -154,7 +154,7 @@ def test_options_go_before_a_checkpoint(task, tmp_path):
     save_state(tmp_path / "x.pth", task.model.state_dict(), task.about)
     options = {"min_size": 96, "nms_iou": 0.3}
     adapter = FasterRCNNMultiTask(AdapterSettings(checkpoint=str(tmp_path / "x.pth"), options=options))
-    assert adapter.notes.preprocess["min_size"] == 96
+    assert adapter.notes.preprocess.size_wh[1] == 96
     assert adapter.notes.nms_iou == 0.3
     assert adapter.get_model().architecture.pyramid_channels == TINY["pyramid_channels"]
 

@@ -19,7 +19,7 @@ from anydet.training.batches.samples import sample_of
 from anydet.types import AdapterSettings
 from anydet_bop.scenes.dataset import PoseScenes
 from anydet_rtdetr_pose.architecture import Architecture, Inputs
-from anydet_rtdetr_pose.inputs import fit
+from anydet_rtdetr_pose.inputs import fit, model_input, prepare_image, preprocess
 from anydet_rtdetr_pose.outputs import Outputs
 from anydet_rtdetr_pose.recovery import delta_to, depth_shift, nominal_camera, projected_px
 from anydet_rtdetr_pose.rotation import turn_to
@@ -94,3 +94,19 @@ def test_translations_are_those_that_the_contract_recovers_from_the_other_fields
         again = translation_m(middles, poses.log_z, found.intrinsics, poses.offsets_px, poses.k_delta)
         assert np.allclose(again, poses.translations_m)
         assert (poses.k_delta is None) == (camera == "known")
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox"])
+@pytest.mark.parametrize("size_wh", [(160, 90), (96, 64), (40, 70)])
+def test_the_described_preprocessing_gives_the_models_input(resize, size_wh):
+    preprocessing = pytest.importorskip("anydet.runtime.preprocess", exc_type=ImportError)
+    inputs = Inputs(size_wh=(96, 64), resize=resize)
+    image = np.random.default_rng(0).integers(0, 256, (*size_wh[::-1], 3), dtype=np.uint8)
+    preprocessor = preprocessing.Preprocessor(preprocess(inputs), np.float32)
+    (described,), (placement,) = preprocessor.batch([image])
+    prepared = prepare_image("a", image, None, inputs)
+    levels = np.abs(described - model_input(prepared.pixels).numpy()) * 255
+    assert levels.max() < 1.001, "Pillow and torch round a pixel to different sides at most"
+    assert levels.mean() < 0.4
+    corners = np.array([[0.0, 0.0], [96.0, 64.0]])
+    np.testing.assert_allclose(placement.points_to_image(corners), prepared.to_image(corners), atol=1e-4)

@@ -20,6 +20,8 @@ from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from anydet.plugins.preprocess import Preprocess
+
 
 Stage: TypeAlias = Literal["decode", "preprocess", "model", "postprocess"]
 """Stages of a prediction: the same for all adapters, so that their times can be compared.
@@ -78,6 +80,7 @@ class AdapterNotes:
             it depends on the image; ``None`` where there is no such size.
         nms_iou: threshold of non-maximum suppression, ``None`` where there is none.
         preprocess: how images become inputs; ``None`` where nothing is known.
+        details: what else ``meta`` says beside ``preprocess``.
         states: names of the states of objects, in the order of their numbers.
         keypoint_names: in the order of ``ImagePredictions.keypoints``.
         warnings: what makes the predictions worth less than they look; commands print them.
@@ -85,7 +88,8 @@ class AdapterNotes:
 
     image_size: tuple[int, int] | None = None
     nms_iou: float | None = None
-    preprocess: Mapping[str, Any] | None = None
+    preprocess: Preprocess | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -157,8 +157,13 @@ def _export_settings(notes: AdapterNotes, limits: Limits) -> dict[str, Any]:
         "score_threshold": limits.score_threshold,
         "max_detections": limits.max_detections,
         "nms_iou": notes.nms_iou,
-        "preprocess": None if notes.preprocess is None else dict(notes.preprocess),
+        "preprocess": _preprocess(notes),
     }
+
+
+def _preprocess(notes: AdapterNotes) -> dict[str, Any] | None:
+    known = {} if notes.preprocess is None else notes.preprocess.as_dict()
+    return {**known, **notes.details} or None
 
 
 def _tta(adaptation: Adaptation) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
+from anydet.geometry.placement import Placement
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.runtime.classes import model_classes
 from anydet.runtime.decoding import Decoding
@@ -19,7 +20,7 @@ from anydet.runtime.loaded import LoadedModel
 from anydet.runtime.metadata import stated_size
 from anydet.runtime.model import Model
 from anydet.runtime.options import build_recipe
-from anydet.runtime.preprocess import Placement, Preprocessor
+from anydet.runtime.preprocess import Preprocessor
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
@@ -59,7 +60,7 @@ class RuntimeAdapter(Adapter):
         stated_wh = stated_size(self._model.metadata)
         self._recipe = build_recipe(options, self._model.inputs.size_wh, stated_wh=stated_wh)
         self._preset: str | None = options.get("preset")
-        self._preprocessor = Preprocessor(self._recipe, self._model.inputs.dtype)
+        self._preprocessor = Preprocessor(self._recipe.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
         self._classes = model_classes(
             decoder.class_count,
@@ -94,17 +95,10 @@ class RuntimeAdapter(Adapter):
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
         recipe = self._recipe
         return AdapterNotes(
-            image_size=recipe.size_wh,
+            image_size=recipe.preprocess.size_wh,
             nms_iou=recipe.nms_iou,
-            preprocess={
-                "preset": self._preset,
-                "layout": recipe.layout,
-                "resize": recipe.resize,
-                "pad": recipe.pad,
-                "channels": recipe.channels,
-                "mean": list(recipe.mean),
-                "std": list(recipe.std),
-            },
+            preprocess=recipe.preprocess,
+            details={"preset": self._preset, "layout": recipe.layout},
             keypoint_names=self._landmark_names,
             warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),
         )
@@ -122,7 +116,7 @@ class RuntimeAdapter(Adapter):
         with self.stage("decode"):
             images = [record.image() for record in records]
         with self.stage("preprocess"):
-            inputs, placements = self._preprocessor.batch(images, self._recipe.size_wh)
+            inputs, placements = self._preprocessor.batch(images)
         with self.stage("model"):
             outputs = self._model.run(inputs)
         with self.stage("postprocess"):
@@ -139,7 +133,7 @@ class RuntimeAdapter(Adapter):
 
     def _settled_decoder(self) -> Decoder:
         """Of a run on zeros, which settles how outputs are read."""
-        size_wh = self._recipe.size_wh
+        size_wh = self._recipe.preprocess.input_wh(self._recipe.preprocess.size_wh)
         readings = self._model.readings(size_wh, self._batch_wanted())
         reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, named_by=self._named_by)
         return self._decoder(reading.signature, size_wh)
@@ -153,8 +147,8 @@ class RuntimeAdapter(Adapter):
         return f"layout={self._recipe.layout}" if own else f"preset={self._preset}"
 
     def _batch_wanted(self) -> int:
-        """Images of ``shortest`` differ in size, so they cannot be in one batch."""
-        return 1 if self._recipe.resize == "shortest" else self.settings.batch_size
+        """Inputs whose size follows the image differ in size, so they cannot be in one batch."""
+        return 1 if self._recipe.preprocess.resize in {"shortest", "none"} else self.settings.batch_size
 
     def _checkpoint(self) -> str:
         if self.settings.config is not None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
+from anydet.geometry.placement import Placement
 from anydet.runtime.classes import ModelClasses
 from anydet.runtime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
 from anydet.runtime.masks import mask_codes
-from anydet.runtime.preprocess import Placement
 from anydet.types import RLE, FloatArray, ImagePredictions, IntArray
 
 

@@ -100,7 +100,7 @@ def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:
     found: dict[Size, list[Signature]] = {}
     names = []
     for name, recipe in PRESETS.items():
-        usual = stated_wh or recipe.size_wh
+        usual = stated_wh or recipe.preprocess.size_wh
         size_wh = (model.inputs.size_wh[0] or usual[0], model.inputs.size_wh[1] or usual[1])
         if size_wh not in found:
             found[size_wh] = _probe(model, size_wh)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from anydet.geometry import masks
+from anydet.geometry.placement import Placement
 from anydet.runtime.layouts.candidates import Array
-from anydet.runtime.preprocess import Placement
 from anydet.types import RLE, FloatArray
 
 

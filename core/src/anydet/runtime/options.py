@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from anydet.errors import OptionError
-from anydet.runtime.presets import PRESETS, Recipe, Triple
+from anydet.plugins.preprocess import Preprocess, Triple
+from anydet.runtime.presets import PRESETS, Recipe
 from anydet.types import Size
 
 OpenSize = tuple[int | None, int | None]
@@ -38,15 +39,24 @@ def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: S
     Raises:
         OptionError: an option makes no sense, or contradicts the model.
     """
-    given = {_FIELDS[key][0]: _FIELDS[key][1](value) for key, value in options.items() if key in _FIELDS}
+    given = {key: options[key] for key in _RECIPE if key in options}
+    changes = {
+        _PREPROCESS[key][0]: _PREPROCESS[key][1](options[key]) for key in _PREPROCESS if key in options
+    }
     preset = options.get("preset")
-    recipe = replace(PRESETS[preset], **given) if preset else Recipe(**{"size_wh": (0, 0), **given})
-    if None not in model_wh and recipe.resize == "shortest":
-        recipe = _fixed_shortest(recipe, named="resize" in given)
-    if stated_wh is not None and "size_wh" not in given:
-        recipe = replace(recipe, size_wh=stated_wh)
-    _check_std(recipe.std)
-    return replace(recipe, size_wh=_agreed_size(recipe.size_wh, model_wh, named="size_wh" in given))
+    if preset:
+        recipe = replace(PRESETS[preset], **given)
+        preprocess = replace(recipe.preprocess, **changes)
+    else:
+        preprocess = Preprocess(**{"size_wh": (1, 1), **changes})
+        recipe = Recipe(preprocess=preprocess, **given)
+    if None not in model_wh and preprocess.resize == "shortest":
+        preprocess = _fixed_shortest(preprocess, named="resize" in changes)
+    if stated_wh is not None and "size_wh" not in changes:
+        preprocess = replace(preprocess, size_wh=stated_wh)
+    _check_std(preprocess.std)
+    size_wh = _agreed_size(preprocess.size_wh, model_wh, named="size_wh" in changes)
+    return replace(recipe, preprocess=replace(preprocess, size_wh=size_wh))
 
 
 def parse_size(value: str | int) -> Size:
@@ -80,28 +90,27 @@ def _same(value: Any) -> Any:
     return value
 
 
-_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "layout": ("layout", _same),
+_RECIPE = ("layout", "nms_iou", "first_label")
+"""Options that are fields of ``Recipe``."""
+_PREPROCESS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "size": ("size_wh", parse_size),
     "resize": ("resize", _same),
     "channels": ("channels", _same),
     "mean": ("mean", parse_triple),
     "std": ("std", parse_triple),
-    "pad": ("pad", float),
-    "nms_iou": ("nms_iou", _same),
-    "first_label": ("first_label", _same),
+    "pad": ("pad_value", parse_triple),
 }
-"""Option -> field of ``Recipe`` and how it is read."""
+"""Option -> field of ``Preprocess`` and how it is read."""
 
 
-def _fixed_shortest(recipe: Recipe, *, named: bool) -> Recipe:
+def _fixed_shortest(preprocess: Preprocess, *, named: bool) -> Preprocess:
     """``shortest`` where the input cannot follow the image: stretched, unless the option names it."""
     if named:
         raise OptionError(
             "resize=shortest needs a model whose input size is open; this one's is fixed",
             fix="use resize=stretch or resize=letterbox",
         )
-    return replace(recipe, resize="stretch")
+    return replace(preprocess, resize="stretch")
 
 
 def _check_std(std: Triple) -> None:

@@ -1,113 +1,88 @@
-"""Images to model inputs, and boxes back: bilinear without antialiasing, as OpenCV's ``INTER_LINEAR``."""
+"""``Preprocess`` done: images to model inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from PIL import Image
 
-from anydet.runtime.presets import Recipe
-from anydet.types import ByteImage, FloatArray, Size
+from anydet.geometry.placement import Placement
+from anydet.plugins.preprocess import Preprocess
+from anydet.types import ByteImage, Size
 
 Input = NDArray[Any]
-RESIZES = ("letterbox", "letterbox-center", "stretch", "shortest")
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an image stands in the model's input.
-
-    Attributes:
-        image_wh: size of the image, pixels.
-        content_wh: size it is resized to.
-        offset_xy: its top left corner in the input.
-        input_wh: size of the input.
-    """
-
-    image_wh: Size
-    content_wh: Size
-    offset_xy: tuple[int, int]
-    input_wh: Size
-
-    def to_input(self, boxes_xyxy_px: FloatArray) -> FloatArray:
-        """(N, 4) corners in the image to the input's pixels."""
-        shift, scale = self._map()
-        return boxes_xyxy_px / scale + shift
-
-    def to_image(self, boxes_xyxy_px: FloatArray) -> FloatArray:
-        """(N, 4) corners in the input to the image's pixels."""
-        shift, scale = self._map()
-        return (boxes_xyxy_px - shift) * scale
-
-    def points_to_image(self, points_px: FloatArray) -> FloatArray:
-        """(..., 2) points in the input to the image's pixels."""
-        shift, scale = self._map()
-        return (points_px - shift[:2]) * scale[:2]
-
-    def _map(self) -> tuple[FloatArray, FloatArray]:
-        """Shift and scale by the size the image really got, which rounding makes differ between x and y."""
-        scale = np.array(self.image_wh, np.float64) / np.array(self.content_wh, np.float64)
-        return np.array(self.offset_xy * 2, np.float64), np.concatenate([scale, scale])
-
-
-def place(image_wh: Size, size_wh: Size, resize: str) -> Placement:
-    """Where ``resize`` (one of ``RESIZES``) puts an image of ``image_wh`` for a model of ``size_wh``."""
-    if resize == "stretch":
-        return Placement(image_wh, size_wh, (0, 0), size_wh)
-    (width, height), (image_width, image_height) = size_wh, image_wh
-    if resize == "shortest":
-        ratio = min(min(size_wh) / min(image_wh), max(size_wh) / max(image_wh))
-    else:
-        ratio = min(width / image_width, height / image_height)
-    content = (max(1, round(image_width * ratio)), max(1, round(image_height * ratio)))
-    if resize == "shortest":
-        return Placement(image_wh, content, (0, 0), content)
-    centered = resize == "letterbox-center"
+def place(image_wh: Size, preprocess: Preprocess) -> Placement:
+    """Where an image of ``image_wh`` pixels stands in its input."""
+    content, size = preprocess.content_wh(image_wh), preprocess.input_wh(image_wh)
+    centered = preprocess.resize == "letterbox-center"
+    width, height = preprocess.size_wh
     offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
-    return Placement(image_wh, content, offset, size_wh)
+    return Placement(image_wh, content, offset, size)
 
 
 class Preprocessor:
-    """Fills model inputs as a recipe says.
+    """Fills model inputs as ``preprocess`` says.
 
     A pixel has 256 values, so normalization is a look-up; the tables are computed once.
 
     Args:
-        recipe: resize, channels, mean, std and pad.
+        preprocess: resize, channels, mean, std and padding.
         dtype: what the model's input takes.
     """
 
-    def __init__(self, recipe: Recipe, dtype: DTypeLike) -> None:
-        self._resize = recipe.resize
-        self._source = (2, 1, 0) if recipe.channels == "bgr" else (0, 1, 2)
+    def __init__(self, preprocess: Preprocess, dtype: DTypeLike) -> None:
+        self._preprocess = preprocess
+        self._source = (2, 1, 0) if preprocess.channels == "bgr" else (0, 1, 2)
         values = np.arange(256, dtype=np.float32)
-        mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
-        self._tables = ((values[None] - mean[:, None]) / std[:, None]).astype(dtype)
-        self._border = ((np.float32(recipe.pad) - mean) / std).astype(dtype)
+        self._tables = self._normalized(np.tile(values, (3, 1))).astype(dtype)
+        self._border = self._normalized(np.array(preprocess.pad_value, np.float32)[:, None]).astype(dtype)
 
-    def batch(self, images: Sequence[ByteImage], size_wh: Size) -> tuple[Input, list[Placement]]:
+    def batch(self, images: Sequence[ByteImage]) -> tuple[Input, list[Placement]]:
         """(B, 3, H, W) inputs of (H, W, 3) uint8 RGB images, and where each image stands in its own.
 
-        With ``shortest`` a batch is one image, whose size the input follows.
+        Where the input's size follows the image a batch is one image.
         """
-        placements = [place((i.shape[1], i.shape[0]), size_wh, self._resize) for i in images]
+        placements = [place((i.shape[1], i.shape[0]), self._preprocess) for i in images]
         width, height = placements[0].input_wh
         inputs = np.empty((len(images), 3, height, width), self._border.dtype)
         for target, image, placement in zip(inputs, images, placements, strict=True):
             if placement.content_wh != placement.input_wh:
-                target[:] = self._border[:, None, None]
+                target[:] = self._border[:, :, None]
             self._fill(target, image, placement)
         return inputs, placements
 
     def _fill(self, target: Input, image: ByteImage, placement: Placement) -> None:
         width, height = placement.content_wh
-        resized: Input = image
-        if (width, height) != placement.image_wh:
-            resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        resized = self._resized(image, placement)
         x, y = placement.offset_xy
-        for channel, source in enumerate(self._source):
-            target[channel, y : y + height, x : x + width] = self._tables[channel][resized[:, :, source]]
+        window = target[:, y : y + height, x : x + width]
+        if resized.dtype == np.uint8:
+            for channel, source in enumerate(self._source):
+                window[channel] = self._tables[channel][resized[:, :, source]]
+        else:
+            planes = resized.transpose(2, 0, 1)[list(self._source)]
+            window[:] = self._normalized(planes.reshape(3, -1)).reshape(planes.shape)
+
+    def _resized(self, image: ByteImage, placement: Placement) -> Input:
+        if placement.content_wh == placement.image_wh:
+            return image
+        pixels: Input = image if self._preprocess.rounded else image.astype(np.float32)
+        if self._preprocess.interpolation == "bilinear":
+            resized: Input = cv2.resize(pixels, placement.content_wh, interpolation=cv2.INTER_LINEAR)
+            return resized
+        # OpenCV antialiases with INTER_AREA alone, which is another filter.
+        planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels.transpose(2, 0, 1))
+        smaller = (plane.resize(placement.content_wh, Image.Resampling.BILINEAR) for plane in planes)
+        return np.stack([np.asarray(plane) for plane in smaller], axis=2)
+
+    def _normalized(self, rows: Input) -> Input:
+        """(3, N) pixel values in the order of the channels, normalized."""
+        mean, std = (np.array(v, np.float32)[:, None] for v in (self._preprocess.mean, self._preprocess.std))
+        normalized: Input = (rows / np.float32(self._preprocess.divisor) - mean) / std
+        return normalized

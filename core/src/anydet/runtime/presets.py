@@ -5,11 +5,9 @@ To add a family, add a ``Recipe`` here, and a layout in ``layouts`` if its outpu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from anydet.types import Size
-
-Triple = tuple[float, float, float]
+from anydet.plugins.preprocess import Preprocess, Triple
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,35 +16,26 @@ class Recipe:
 
     Attributes:
         layout: name in ``layouts.LAYOUTS``.
-        size_wh: input (width, height) where the model's own is dynamic.
-        resize: ``letterbox`` (image in the top left corner), ``letterbox-center``, ``stretch``, or
-            ``shortest`` (aspect ratio kept without padding: short side to the smaller number of ``size_wh``,
-            long side at most the larger; where the model's input is fixed it is stretched instead).
-        channels: ``rgb`` or ``bgr``.
-        mean: subtracted from pixel values of 0..255, in the order of ``channels``.
-        std: divides what is left, so that 255 gives inputs of 0..1.
-        pad: pixel value of the letterbox's border, 0..255, before ``mean`` and ``std``.
+        preprocess: of images; its size is that of models whose own is dynamic. ``shortest`` becomes
+            ``stretch`` where the model's input is fixed.
         nms_iou: IoU above which class-wise NMS drops the lesser box; ``None`` for families without NMS.
         first_label: label of the first class, for layouts with labels: 1 where 0 is background.
         names: of the classes, where all models of the family have the same.
     """
 
     layout: str
-    size_wh: Size
-    resize: str
-    channels: str
-    mean: Triple
-    std: Triple
+    preprocess: Preprocess
     nms_iou: float | None
-    pad: float = 114.0
     first_label: int = 0
     names: tuple[str, ...] = ()
 
     @property
     def images(self) -> str:
         """How images are prepared, in a few words: ``letterbox, RGB 0..1``."""
-        plain = {_ONE: "0..255", _UNIT: "0..1"}.get(self.std) if self.mean == _ZERO else None
-        return f"{self.resize}, {self.channels.upper()} {plain or 'normalized'}"
+        how = self.preprocess
+        scale = {(1.0, _ONE): "0..255", (1.0, _UNIT): "0..1", (255.0, _ONE): "0..1"}
+        plain = scale.get((how.divisor, how.std)) if how.mean == _ZERO else None
+        return f"{how.resize}, {how.channels.upper()} {plain or 'normalized'}"
 
 
 _ZERO: Triple = (0.0, 0.0, 0.0)
@@ -56,34 +45,44 @@ _HALF: Triple = (127.5, 127.5, 127.5)
 _IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 _IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
 
+_BLACK: Triple = _ZERO
+
+_LETTERBOX = Preprocess("letterbox", (640, 640), channels="bgr")
+_CENTERED = Preprocess("letterbox-center", (640, 640), std=_UNIT)
+_STRETCHED = Preprocess("stretch", (640, 640), std=_UNIT)
+_SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
+
 PRESETS = {
-    "yolox": Recipe("yolox", (640, 640), "letterbox", "bgr", _ZERO, _ONE, 0.65),
+    "yolox": Recipe("yolox", _LETTERBOX, 0.65),
     "nanodet": Recipe(
         "nanodet",
-        (320, 320),
-        "letterbox-center",
-        "bgr",
-        (103.53, 116.28, 123.675),
-        (57.375, 57.12, 58.395),
+        Preprocess(
+            "letterbox-center",
+            (320, 320),
+            channels="bgr",
+            mean=(103.53, 116.28, 123.675),
+            std=(57.375, 57.12, 58.395),
+            pad_value=_BLACK,
+        ),
         0.6,
-        pad=0.0,
     ),
-    "fastestdet": Recipe("fastestdet", (352, 352), "stretch", "bgr", _ZERO, _UNIT, 0.45),
-    "ultralytics": Recipe("ultralytics", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.7),
-    "ultralytics-segment": Recipe(
-        "ultralytics-segment", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.7
-    ),
-    "ultralytics-end2end": Recipe("end2end", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
-    "yolov5": Recipe("yolov5", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, 0.6),
-    "detr": Recipe("detr", (1333, 800), "shortest", "rgb", _IMAGENET_MEAN, _IMAGENET_STD, None),
-    "rtdetr": Recipe("detr-sigmoid", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
-    "rtdetr-deploy": Recipe("separate", (640, 640), "stretch", "rgb", _ZERO, _UNIT, None),
-    "torchvision": Recipe("separate", (1333, 800), "shortest", "rgb", _ZERO, _UNIT, None, first_label=1),
-    "yolo-nms": Recipe("separate", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
-    "efficient-nms": Recipe("counted", (640, 640), "letterbox-center", "rgb", _ZERO, _UNIT, None),
+    "fastestdet": Recipe("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
+    "ultralytics": Recipe("ultralytics", _CENTERED, 0.7),
+    "ultralytics-segment": Recipe("ultralytics-segment", _CENTERED, 0.7),
+    "ultralytics-end2end": Recipe("end2end", _CENTERED, None),
+    "yolov5": Recipe("yolov5", _CENTERED, 0.6),
+    "detr": Recipe("detr", replace(_SHORTEST, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
+    "rtdetr": Recipe("detr-sigmoid", _STRETCHED, None),
+    "rtdetr-deploy": Recipe("separate", _STRETCHED, None),
+    "torchvision": Recipe("separate", _SHORTEST, None, first_label=1),
+    "yolo-nms": Recipe("separate", _CENTERED, None),
+    "efficient-nms": Recipe("counted", _CENTERED, None),
     "scrfd": Recipe(
-        "scrfd", (640, 640), "letterbox", "rgb", _HALF, (128.0, 128.0, 128.0), 0.4, pad=0.0, names=("face",)
+        "scrfd",
+        replace(_LETTERBOX, channels="rgb", mean=_HALF, std=(128.0, 128.0, 128.0), pad_value=_BLACK),
+        0.4,
+        names=("face",),
     ),
-    "yunet": Recipe("yunet", (640, 640), "letterbox", "bgr", _ZERO, _ONE, 0.3, pad=0.0, names=("face",)),
+    "yunet": Recipe("yunet", replace(_LETTERBOX, pad_value=_BLACK), 0.3, names=("face",)),
 }
 """What each family's own reference code does; sources in ``layouts``."""

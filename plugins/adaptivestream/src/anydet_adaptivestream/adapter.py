@@ -23,7 +23,7 @@ from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture
-from anydet_adaptivestream.predictor import MEAN, STD, Predictor
+from anydet_adaptivestream.predictor import Predictor, preprocess
 from anydet_adaptivestream.task import AdaptiveStreamTraining
 
 NAME = "adaptivestream"
@@ -66,8 +66,8 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         return replace(
             super().notes,
             image_size=(self._image_size, self._image_size),
-            preprocess={
-                **_preprocess(self._image_size),
+            preprocess=preprocess(self._image_size),
+            details={
                 "encoder": architecture.encoder,
                 "decoder": architecture.decoder,
                 "min_area_px": self.options["min_area_px"],
@@ -113,7 +113,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
             input_names=names[:1],
             output_names=names[1:],
             layout="semantic",
-            preprocess=_preprocess(side),
+            preprocess=preprocess(side).as_dict(),
             dynamic_axes={name: {0: "batch"} for name in names},
         )
 
@@ -174,8 +174,3 @@ def _check_labels(dataset: Dataset) -> None:
             "class of its own, so there is nothing to learn",
             fix="give images/ with masks/ (see 'anydet synth --scene segmentation'), or COCO panoptic JSON",
         )
-
-
-def _preprocess(side: int) -> dict[str, Any]:
-    """What is done to an image, for people and for other runtimes."""
-    return {"resize": "stretch", "size": [side, side], "color": "RGB", "mean": list(MEAN), "std": list(STD)}

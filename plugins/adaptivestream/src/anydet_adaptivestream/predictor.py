@@ -12,6 +12,7 @@ from torch import Tensor
 from anydet.data.record.class_mask import background_of, masks_of_classes
 from anydet.data.record.record import Record
 from anydet.geometry import masks
+from anydet.plugins.preprocess import Preprocess
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import unlabeled_sample
 from anydet.training.batches.transforms import resize
@@ -23,6 +24,13 @@ from anydet_adaptivestream.objects import find_objects
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB values in 0..1, which the backbones of timm expect."""
 _FEWEST = 100
+
+
+def preprocess(size: int) -> Preprocess:
+    """What ``input_of`` does, described."""
+    return Preprocess(
+        "stretch", (size, size), interpolation="bilinear-antialias", divisor=255.0, mean=MEAN, std=STD
+    )
 
 
 def input_of(sample: Sample, size: int) -> Tensor:

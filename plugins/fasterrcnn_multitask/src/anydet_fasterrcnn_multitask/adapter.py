@@ -19,7 +19,7 @@ from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architectur
 from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.environment import read_variables
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
-from anydet_fasterrcnn_multitask.predictor import Predictor
+from anydet_fasterrcnn_multitask.predictor import Predictor, preprocess
 from anydet_fasterrcnn_multitask.saved import NAME, About, Saved, read_saved, save_state
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
 
@@ -59,13 +59,8 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
             super().notes,
             image_size=(architecture.min_size, architecture.max_size),
             nms_iou=architecture.nms_iou,
-            preprocess={
-                "resize": "shortest",
-                "min_size": architecture.min_size,
-                "max_size": architecture.max_size,
-                "backbone": architecture.backbone,
-                "norm": architecture.norm,
-            },
+            preprocess=preprocess(architecture),
+            details={"backbone": architecture.backbone, "norm": architecture.norm},
             states=self._about.state_names,
         )
 

@@ -19,7 +19,10 @@ from anydet_fasterrcnn_multitask.pyramid import build_pyramid
 from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Target
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
-_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's RGB values in 0..1."""
+MULTIPLE = 32
+"""Sides of inputs are padded to multiples of it."""
 _TRAINING_PROPOSALS = 2000
 
 
@@ -52,7 +55,9 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
             build_pyramid(architecture, trainable_layers),
             _proposal_network(architecture),
             _roi_heads(architecture, state_loss or StateLoss(), rois_per_image),
-            GeneralizedRCNNTransform(architecture.min_size, architecture.max_size, _MEAN, _STD),
+            GeneralizedRCNNTransform(
+                architecture.min_size, architecture.max_size, list(MEAN), list(STD), size_divisible=MULTIPLE
+            ),
         )
         self.architecture = architecture
 

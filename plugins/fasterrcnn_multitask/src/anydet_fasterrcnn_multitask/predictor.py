@@ -13,9 +13,11 @@ from torchvision.models.detection.image_list import ImageList
 
 from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy
+from anydet.plugins.preprocess import Preprocess
 from anydet.training.predictor import BatchPredictor
 from anydet.types import ByteImage, FloatArray, ImagePredictions, Size
-from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.architecture import Architecture
+from anydet_fasterrcnn_multitask.model import MEAN, MULTIPLE, STD, MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.roi_heads import Detections
 
 _USUAL_DETECTIONS = 100
@@ -95,6 +97,23 @@ class Predictor(BatchPredictor[Prepared]):
             states=found["states"].cpu().numpy().astype(np.int64)[keep] if self.states else None,
             state_scores=_float64(found["state_scores"])[keep] if self.states else None,
         )
+
+
+def preprocess(architecture: Architecture) -> Preprocess:
+    """What ``MultiTaskFasterRCNN.prepare`` does, described."""
+    first, second, third = MEAN
+    return Preprocess(
+        "shortest",
+        (architecture.max_size, architecture.min_size),
+        rounded=False,
+        size_rounding="down",
+        # torchvision pads after normalization, with zeros
+        pad_value=(255 * first, 255 * second, 255 * third),
+        pad_to_multiple=MULTIPLE,
+        divisor=255.0,
+        mean=MEAN,
+        std=STD,
+    )
 
 
 def image_tensor(image: ByteImage, device: torch.device) -> Tensor:

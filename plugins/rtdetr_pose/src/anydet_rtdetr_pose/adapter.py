@@ -19,6 +19,7 @@ from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_size
 from anydet_rtdetr_pose.build import build_task, chosen_architecture, chosen_stages
+from anydet_rtdetr_pose.inputs import preprocess
 from anydet_rtdetr_pose.mim_teacher import MimTeacherHook
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.predictor import Predictor
@@ -68,7 +69,7 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         return replace(
             super().notes,
             image_size=inputs.size_wh,
-            preprocess={"resize": inputs.resize, "size_wh": list(inputs.size_wh), "scale": "1/255"},
+            preprocess=preprocess(inputs),
         )
 
     def read_saved(self, checkpoint: str) -> Saved:

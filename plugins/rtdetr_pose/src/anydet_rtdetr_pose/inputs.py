@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
+from anydet.plugins.preprocess import Preprocess
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import camera_tensor
-from anydet.training.batches.transforms import letterbox, resize
+from anydet.training.batches.transforms import PAD_VALUE, letterbox, resize
 from anydet.types import ByteImage, FloatArray, Intrinsics, Size
 from anydet_rtdetr_pose.architecture import Inputs
 
@@ -51,6 +52,17 @@ class Prepared:
         """The camera in pixels of the image, of (4,) fx, fy, cx, cy in pixels of the input."""
         focal, center = intrinsics[:2] / self.scale, self.to_image(intrinsics[2:])
         return Intrinsics(float(focal[0]), float(focal[1]), float(center[0]), float(center[1]))
+
+
+def preprocess(inputs: Inputs) -> Preprocess:
+    """What ``prepare`` and ``model_input`` do, described."""
+    return Preprocess(
+        "letterbox-center" if inputs.resize == "letterbox" else "stretch",
+        inputs.size_wh,
+        interpolation="bilinear-antialias",
+        pad_value=(PAD_VALUE,) * 3,
+        divisor=255.0,
+    )
 
 
 def fit(sample: Sample, inputs: Inputs) -> Sample:

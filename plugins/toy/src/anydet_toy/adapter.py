@@ -36,7 +36,7 @@ class ToyAdapter(Adapter):
     @property
     def notes(self) -> AdapterNotes:
         """The options in use."""
-        return AdapterNotes(preprocess={"smoothing_px": self.options["smoothing_px"]})
+        return AdapterNotes(details={"smoothing_px": self.options["smoothing_px"]})
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record; boxes in pixels of ``record.image()``."""
