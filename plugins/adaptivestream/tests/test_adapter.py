@@ -10,8 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugins.adaptivestream.tests.smallrun import PLUGINS, SCENES, small_run, train_small
-
 from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
@@ -28,26 +26,30 @@ WIDE = SyntheticMasks(3, 7, (80, 48))
 """Scenes that are stretched to be seen."""
 
 
-def adapter_of(*, checkpoint=None, seed=0, **options):
-    settings = PLUGINS.settings(
-        "adaptivestream",
-        options={"image_size": 64, **options},
-        checkpoint=checkpoint,
-        max_detections=10_000,
-        seed=seed,
-    )
-    return PLUGINS.adapter("adaptivestream", settings)
+@pytest.fixture(scope="module")
+def adapter_of(plugins):
+    def make(*, checkpoint=None, seed=0, **options):
+        settings = plugins.settings(
+            "adaptivestream",
+            options={"image_size": 64, **options},
+            checkpoint=checkpoint,
+            max_detections=10_000,
+            seed=seed,
+        )
+        return plugins.adapter("adaptivestream", settings)
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, train_small, adapter_of):
     """A run that has ended, and its adapter."""
     adapter = adapter_of()
     folder = tmp_path_factory.mktemp("run")
     return folder, adapter, train_small(adapter, folder)
 
 
-def test_the_semantic_mask_is_the_likeliest_class_of_every_pixel_of_the_original_image():
+def test_the_semantic_mask_is_the_likeliest_class_of_every_pixel_of_the_original_image(adapter_of):
     adapter = adapter_of(min_area_px=1)
     batch = torch.cat(list(adapter.build_loader(list(WIDE), batch_size=2)))
     with torch.no_grad():
@@ -66,14 +68,14 @@ def test_the_semantic_mask_is_the_likeliest_class_of_every_pixel_of_the_original
             assert (ours[masks.decode(rle)] == class_id).all()
 
 
-def test_random_weights_are_announced_and_trained_ones_are_not(trained):
+def test_random_weights_are_announced_and_trained_ones_are_not(trained, adapter_of):
     assert "RANDOM WEIGHTS" in adapter_of().notes.warnings[0]
     folder, adapter, _ = trained
     assert adapter.notes.warnings == ()
     assert adapter_of(checkpoint=str(folder)).notes.warnings == ()
 
 
-def test_what_was_trained_predicts_the_same_when_it_is_loaded(trained):
+def test_what_was_trained_predicts_the_same_when_it_is_loaded(trained, adapter_of):
     folder, adapter, _ = trained
     loaded = adapter_of(checkpoint=str(folder), seed=9)
     assert loaded.classes == CLASSES
@@ -96,7 +98,7 @@ def test_training_logs_losses_counts_and_the_real_evaluation(trained):
     assert result.metrics["mIoU"] == pytest.approx(val["mIoU"])
 
 
-def test_a_run_may_begin_with_the_weights_of_another(trained, tmp_path):
+def test_a_run_may_begin_with_the_weights_of_another(trained, tmp_path, small_run, adapter_of):
     folder, adapter, _ = trained
     second = adapter_of(checkpoint=str(folder))
     task = second.training_task(small_run(tmp_path))
@@ -106,7 +108,9 @@ def test_a_run_may_begin_with_the_weights_of_another(trained, tmp_path):
         second.training_task(small_run(tmp_path, decoder="skip"))
 
 
-def test_a_checkpoint_of_other_classes_or_of_another_adapter_is_refused(trained, tmp_path):
+def test_a_checkpoint_of_other_classes_or_of_another_adapter_is_refused(
+    trained, tmp_path, small_run, adapter_of
+):
     folder, _, result = trained
     saved = load_checkpoint(result.checkpoint)
     save_checkpoint(tmp_path / "other.pt", replace(saved, classes=("sky", "a", "b", "c", "d")))
@@ -119,7 +123,7 @@ def test_a_checkpoint_of_other_classes_or_of_another_adapter_is_refused(trained,
         adapter_of(checkpoint=str(folder), names=["sky", "road"])
 
 
-def test_data_without_class_masks_or_classes_cannot_be_trained_on(tmp_path):
+def test_data_without_class_masks_or_classes_cannot_be_trained_on(tmp_path, small_run, adapter_of):
     boxes = SyntheticDataset(2, 0, (64, 64), "train")
     with pytest.raises(DatasetError, match="none of the first 2 images has a class mask or a class"):
         adapter_of().training_task(small_run(tmp_path, boxes))
@@ -135,25 +139,27 @@ def test_data_without_class_masks_or_classes_cannot_be_trained_on(tmp_path):
         ),
     ],
 )
-def test_labels_that_are_no_class_are_named_with_their_image(tmp_path, change, problem):
+def test_labels_that_are_no_class_are_named_with_their_image(
+    tmp_path, change, problem, scenes, small_run, adapter_of
+):
     from anydet.training.batches.samples import sample_of
 
     task = adapter_of().training_task(small_run(tmp_path))
     with pytest.raises(DatasetError, match=problem):
-        task.item(change(sample_of(SCENES[1], {"semantic"})))
+        task.item(change(sample_of(scenes[1], {"semantic"})))
 
 
-def test_images_without_a_mask_or_a_class_cost_nothing(tmp_path):
+def test_images_without_a_mask_or_a_class_cost_nothing(tmp_path, scenes, small_run, adapter_of):
     from anydet.training.batches.samples import sample_of
 
     task = adapter_of().training_task(small_run(tmp_path))
-    bare = replace(sample_of(SCENES[0], ()), label=-1)
+    bare = replace(sample_of(scenes[0], ()), label=-1)
     losses = task.step(task.collate([task.item(bare), task.item(bare)]))
     assert losses.loss == 0
     assert losses.sanitized["nonfinite_logits"] == 0
 
 
-def test_class_logits_are_those_of_the_image_and_then_of_its_pixels():
+def test_class_logits_are_those_of_the_image_and_then_of_its_pixels(adapter_of):
     adapter = adapter_of()
     batch = next(iter(adapter.build_loader(list(WIDE), batch_size=2)))
     found = adapter.class_logits(batch)
@@ -167,7 +173,7 @@ def test_class_logits_are_those_of_the_image_and_then_of_its_pixels():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("decoder", ["plain", "skip"])
-def test_the_exported_model_gives_the_outputs_of_the_model(decoder, tmp_path):
+def test_the_exported_model_gives_the_outputs_of_the_model(decoder, tmp_path, adapter_of):
     """In onnxruntime, within 1e-4, with another number of images than it was traced with."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnx")
@@ -205,11 +211,11 @@ def test_defaults_of_training_are_the_seeds_config():
     assert settings.max_skip_share == 0.05
 
 
-def test_options_that_make_no_sense_are_refused():
+def test_options_that_make_no_sense_are_refused(plugins, adapter_of):
     with pytest.raises(OptionError, match="image_size"):
         adapter_of(image_size=100)
     with pytest.raises(OptionError, match="no encoder 'vgg'"):
         adapter_of(encoder="vgg").get_model()
     with pytest.raises(OptionError, match="has no configurations"):
-        AdaptiveStreamAdapter(replace(PLUGINS.settings("adaptivestream"), config="base"))
+        AdaptiveStreamAdapter(replace(plugins.settings("adaptivestream"), config="base"))
     assert adapter_of(names=["sky", "road"]).classes.names == ("sky", "road")

@@ -16,8 +16,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugins.adaptivestream.tests.smallrun import PLUGINS, SCENES, small_run
-
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import AnydetError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
@@ -45,7 +43,7 @@ class Altered(SyntheticMasks):
         return self.change(record) if record.key == SPOILT else record
 
 
-def scenes(change):
+def altered(change):
     return type("Changed", (Altered,), {"change": staticmethod(change)})(4, 0, (64, 64), "train")
 
 
@@ -110,18 +108,19 @@ class Fault:
     message: str
     """What the report must say."""
     spoil: Callable[[Any], None] = nothing
-    dataset: Any = SCENES
+    change: Callable[[Any], Any] = lambda record: record
+    """What becomes of the record that is spoilt."""
     keys: dict[str, Any] = field(default_factory=dict)
     fp16: bool = False
     """Whether losses are scaled as with fp16."""
 
 
 def labeled(class_id):
-    return scenes(lambda record: replace(record, extra={"classification": {"class_id": class_id}}))
+    return lambda record: replace(record, extra={"classification": {"class_id": class_id}})
 
 
 def masked(classes):
-    return scenes(lambda record: replace(record, class_mask=Mask(np.asarray(classes, np.int64))))
+    return lambda record: replace(record, class_mask=Mask(np.asarray(classes, np.int64)))
 
 
 NOT_FINITE = rf"images of the input is not finite; images: .*{SPOILT}"
@@ -129,13 +128,13 @@ FAULTS = [
     Fault("NaN pixels", NOT_FINITE, spoil_item(float("nan"))),
     Fault("infinite pixels", NOT_FINITE, spoil_item(float("inf"))),
     Fault("pixels of 1e38", rf"not finite.*{SPOILT}", spoil_item(1e38)),
-    Fault("class of an image out of range", rf"{SPOILT}: its class is 9, the 5 classes", dataset=labeled(9)),
+    Fault("class of an image out of range", rf"{SPOILT}: its class is 9, the 5 classes", change=labeled(9)),
     Fault(
         "mask values out of range",
         rf"{SPOILT}: its class mask has 77",
-        dataset=masked(np.full((64, 64), 77)),
+        change=masked(np.full((64, 64), 77)),
     ),
-    Fault("mask of 0 x 0 pixels", rf"{SPOILT}.*mask is 0 x 0", dataset=masked(np.zeros((0, 0)))),
+    Fault("mask of 0 x 0 pixels", rf"{SPOILT}.*mask is 0 x 0", change=masked(np.zeros((0, 0)))),
     Fault("poisoned weight", r"weights of decoder\.6\.weight are not finite", poison_weight),
     Fault(
         "loss scale of 1e30", r"the norm itself, as the gradient of \S+ reaches \S+e\+(29|30|31)", scale_loss
@@ -157,13 +156,15 @@ FAULTS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_run_ends_with_finite_weights_and_names_the_fault(fault, tmp_path, monkeypatch, scale_as_fp16):
+def test_a_run_ends_with_finite_weights_and_names_the_fault(
+    fault, tmp_path, monkeypatch, scale_as_fp16, plugins, small_run
+):
     fault.spoil(monkeypatch)
     if fault.fp16:
         scale_as_fp16()
     keys = {"epochs": 2, "shuffle": False, "save_every": 1, "val_every": 0} | fault.keys
-    run = replace(small_run(tmp_path, fault.dataset, **keys), validation=None)
-    with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
+    run = replace(small_run(tmp_path, altered(fault.change), **keys), validation=None)
+    with plugins.adapter("adaptivestream", plugins.settings("adaptivestream")) as adapter:
         try:
             adapter.train(run)
             end = "ran to its end"
@@ -182,7 +183,7 @@ def test_a_run_ends_with_finite_weights_and_names_the_fault(fault, tmp_path, mon
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_fp16_overflows_lower_the_scale_and_training_goes_on(tmp_path, monkeypatch):
+def test_fp16_overflows_lower_the_scale_and_training_goes_on(tmp_path, monkeypatch, plugins, small_run):
     step = AdaptiveStreamTraining.step
 
     def scaled(self, batch):
@@ -191,7 +192,7 @@ def test_fp16_overflows_lower_the_scale_and_training_goes_on(tmp_path, monkeypat
 
     monkeypatch.setattr(AdaptiveStreamTraining, "step", scaled)
     run = small_run(tmp_path, device="cuda", amp="fp16", epochs=12, max_grad_norm=0.0, val_every=0)
-    with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
+    with plugins.adapter("adaptivestream", plugins.settings("adaptivestream")) as adapter:
         adapter.train(run)
         live = adapter.get_model().state_dict()
     lines = [json.loads(line) for line in run.paths.train_metrics.read_text().splitlines()]

@@ -13,8 +13,6 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
-from plugins.adaptivestream.tests.smallrun import PLUGINS
-
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet_adaptivestream.commands import command
 from anydet_adaptivestream.quicktest import SHORT, quick_test
@@ -23,12 +21,12 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def measured():
+def measured(plugins):
     """A quick test of the fewest steps that it takes: as on a machine where a step takes ten seconds."""
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("anydet_adaptivestream.quicktest.measure_pace", lambda *_: 10.0)
-        return quick_test(PLUGINS, seconds=1, image_size=64, device="cpu")
+        return quick_test(plugins, seconds=1, image_size=64, device="cpu")
 
 
 def test_numbers_are_those_of_a_healthy_run(measured):
@@ -66,10 +64,10 @@ def test_what_is_wrong_is_a_problem(measured):
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_the_command_prints_the_table_and_fails_with_a_problem(as_json, measured, monkeypatch):
+def test_the_command_prints_the_table_and_fails_with_a_problem(as_json, measured, monkeypatch, plugins):
     bad = replace(measured, nan_batches=2)
     monkeypatch.setattr("anydet_adaptivestream.quicktest.quick_test", lambda *_a, **_k: bad)
-    done = CliRunner().invoke(command, ["quick-test", *(["--json"] if as_json else [])], obj=PLUGINS)
+    done = CliRunner().invoke(command, ["quick-test", *(["--json"] if as_json else [])], obj=plugins)
     assert done.exit_code == 1
     assert "2 batches were not finite" in done.stderr
     if as_json:

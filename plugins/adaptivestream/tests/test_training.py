@@ -10,8 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugins.adaptivestream.tests.smallrun import PLUGINS, SCENES, small_run
-
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.errors import TrainingError
 from anydet_adaptivestream.task import AdaptiveStreamTraining
@@ -19,11 +17,17 @@ from anydet_adaptivestream.task import AdaptiveStreamTraining
 pytestmark = pytest.mark.slow
 
 
-def train(folder, dataset=SCENES, **keys):
-    run = small_run(folder, dataset, **keys)
-    with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
-        result = adapter.train(run)
-        return adapter, result
+@pytest.fixture
+def train(plugins, small_run):
+    """A run that has ended: its adapter and what it gave."""
+
+    def train(folder, **keys):
+        run = small_run(folder, **keys)
+        with plugins.adapter("adaptivestream", plugins.settings("adaptivestream")) as adapter:
+            result = adapter.train(run)
+            return adapter, result
+
+    return train
 
 
 def lines(file):
@@ -31,7 +35,7 @@ def lines(file):
 
 
 @pytest.mark.parametrize("decoder", [pytest.param("plain", marks=pytest.mark.soak), "skip"])
-def test_four_images_are_overfitted(decoder, tmp_path):
+def test_four_images_are_overfitted(decoder, tmp_path, train):
     """Loss far under chance, masks and classes right: gradients reach everything they must."""
     _, result = train(tmp_path, decoder=decoder, epochs=80, batch_size=4, val_every=0, lr=3e-3, seed=1)
     last = lines(tmp_path / "train_metrics.jsonl")[-1]
@@ -41,7 +45,7 @@ def test_four_images_are_overfitted(decoder, tmp_path):
     assert result.metrics["AP50"] >= 0.9
 
 
-def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path):
+def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path, train):
     whole, _ = train(tmp_path / "whole", epochs=2)
     train(tmp_path / "parts", max_steps=3, epochs=2)
     parts, _ = train(tmp_path / "parts", epochs=2, resume=True)
@@ -51,13 +55,13 @@ def test_resuming_gives_the_bits_of_a_run_that_was_never_interrupted(tmp_path):
         assert torch.equal(ours, theirs)
 
 
-def test_half_precision_an_average_of_weights_and_accumulation_go_together(tmp_path):
+def test_half_precision_an_average_of_weights_and_accumulation_go_together(tmp_path, plugins, train):
     """What is loaded is the average that was validated."""
     adapter, result = train(
         tmp_path, amp="bf16", use_ema=True, ema_eval=True, ema_decay=0.5, gradient_accumulation_steps=2
     )
-    settings = PLUGINS.settings("adaptivestream", checkpoint=result.checkpoint)
-    with PLUGINS.adapter("adaptivestream", settings) as loaded:
+    settings = plugins.settings("adaptivestream", checkpoint=result.checkpoint)
+    with plugins.adapter("adaptivestream", settings) as loaded:
         state = loaded.get_model().state_dict()
     for name, value in adapter.get_model().state_dict().items():
         assert torch.equal(value, state[name]), name
@@ -75,11 +79,13 @@ def spoil(monkeypatch, keys):
     monkeypatch.setattr(AdaptiveStreamTraining, "item", spoilt)
 
 
-def test_a_batch_with_nan_is_named_and_skipped_and_the_rest_trains_on(tmp_path, monkeypatch, capsys):
+def test_a_batch_with_nan_is_named_and_skipped_and_the_rest_trains_on(
+    tmp_path, monkeypatch, capsys, plugins, small_run
+):
     spoil(monkeypatch, {"000002.png"})
     validation = SyntheticMasks(2, 1, (64, 64))
     run = small_run(tmp_path, batch_size=1, max_skip_share=0.5)
-    with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream")) as adapter:
+    with plugins.adapter("adaptivestream", plugins.settings("adaptivestream")) as adapter:
         adapter.train(replace(run, validation=validation))
         state = adapter.get_model().state_dict()
     assert all(torch.isfinite(value).all() for value in state.values())
@@ -88,13 +94,13 @@ def test_a_batch_with_nan_is_named_and_skipped_and_the_rest_trains_on(tmp_path, 
     assert "input is not finite" in reported
 
 
-def test_a_run_that_skips_more_steps_than_allowed_fails_with_the_reason(tmp_path, monkeypatch):
+def test_a_run_that_skips_more_steps_than_allowed_fails_with_the_reason(tmp_path, monkeypatch, train):
     spoil(monkeypatch, {"000002.png"})
     with pytest.raises(TrainingError, match=r"0\.05|5 ?%"):
         train(tmp_path, batch_size=1)
 
 
-def test_a_poisoned_weight_ends_the_run_and_is_named(tmp_path, monkeypatch):
+def test_a_poisoned_weight_ends_the_run_and_is_named(tmp_path, monkeypatch, train):
     from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
 
     build = AdaptiveStreamAdapter.training_task

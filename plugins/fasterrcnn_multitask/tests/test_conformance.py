@@ -4,8 +4,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from plugins.fasterrcnn_multitask.tests.tinyrun import train_tiny
-
 from anydet.plugins.manager import Plugins
 from anydet.testing import AdapterConformance
 
@@ -13,7 +11,10 @@ from anydet.testing import AdapterConformance
 @pytest.mark.slow
 class TestFasterRCNNMultitask(AdapterConformance):
     adapter = "fasterrcnn_multitask"
-    train = staticmethod(train_tiny)
+
+    @pytest.fixture
+    def train(self, tiny_run):
+        return lambda adapter, folder: adapter.train(tiny_run(folder))
 
     @pytest.fixture
     def settings(self, trained):

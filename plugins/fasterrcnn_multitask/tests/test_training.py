@@ -8,8 +8,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugins.fasterrcnn_multitask.tests.tinyrun import TINY, tiny_run
-
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
@@ -61,7 +59,7 @@ def test_batches_are_tuples():
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
+def task(tmp_path_factory, tiny_run):
     torch.manual_seed(0)
     run = tiny_run(tmp_path_factory.mktemp("task"), options={"state_loss": "balanced"})
     return FasterRCNNMultiTask(AdapterSettings(score_floor=0.001)).training_task(run)
@@ -99,7 +97,7 @@ def test_a_validation_step_gives_the_same_value_twice(task):
     assert not task.model.training
 
 
-def test_a_data_set_without_states_trains_detection_and_predictions_have_none(tmp_path):
+def test_a_data_set_without_states_trains_detection_and_predictions_have_none(tmp_path, tiny_run):
     run = replace(tiny_run(tmp_path), dataset=SyntheticDataset(2, 0, (96, 72), "train"))
     adapter = FasterRCNNMultiTask(AdapterSettings(score_floor=0.001))
     task = adapter.training_task(run)
@@ -113,7 +111,7 @@ def test_a_data_set_without_states_trains_detection_and_predictions_have_none(tm
     assert found.state_scores is None
 
 
-def test_a_data_set_that_names_no_classes_is_an_error(tmp_path):
+def test_a_data_set_that_names_no_classes_is_an_error(tmp_path, tiny_run):
     class Nameless(SyntheticDataset):
         @property
         def classes(self):
@@ -124,7 +122,7 @@ def test_a_data_set_that_names_no_classes_is_an_error(tmp_path):
         build_task(run, None, lambda model, about: None)
 
 
-def test_a_state_without_a_name_is_an_error(tmp_path):
+def test_a_state_without_a_name_is_an_error(tmp_path, tiny_run):
     class Seven(SyntheticBikes):
         def ground_truth(self, max_images=None):
             truth = super().ground_truth(max_images)
@@ -136,7 +134,7 @@ def test_a_state_without_a_name_is_an_error(tmp_path):
         build_task(run, None, lambda model, about: None)
 
 
-def test_without_a_checkpoint_a_warning_states_that_weights_are_random(tmp_path):
+def test_without_a_checkpoint_a_warning_states_that_weights_are_random(tmp_path, tiny_run):
     adapter = FasterRCNNMultiTask(AdapterSettings())
     assert "RANDOM WEIGHTS" in adapter.notes.warnings[0]
     assert adapter.classes.names == PARTS
@@ -156,10 +154,10 @@ def test_options_go_before_a_checkpoint(task, tmp_path):
     adapter = FasterRCNNMultiTask(AdapterSettings(checkpoint=str(tmp_path / "x.pth"), options=options))
     assert adapter.notes.preprocess.size_wh[1] == 96
     assert adapter.notes.nms_iou == 0.3
-    assert adapter.get_model().architecture.pyramid_channels == TINY["pyramid_channels"]
+    assert adapter.get_model().architecture.pyramid_channels == 16
 
 
-def test_images_form_a_batch_only_where_their_inputs_have_one_size(tmp_path):
+def test_images_form_a_batch_only_where_their_inputs_have_one_size(tmp_path, tiny_run):
     adapter = FasterRCNNMultiTask(AdapterSettings())
     adapter.training_task(tiny_run(tmp_path, images=1))
     sizes = [(96, 72), (96, 72), (72, 96), (96, 72)]
@@ -197,7 +195,7 @@ def test_what_a_run_leaves_predicts_as_the_live_model_does(trained, name):
             np.testing.assert_array_equal(getattr(a, column), getattr(b, column))
 
 
-def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch):
+def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch, tiny_run):
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "environment"))
     for options, folder in (({}, "environment"), ({"output_dir": str(tmp_path / "key")}, "key")):
         run = tiny_run(tmp_path / f"run-{folder}", images=1, options=options)
@@ -205,7 +203,7 @@ def test_the_folder_of_the_state_dictionary_may_be_chosen(tmp_path, monkeypatch)
         assert (tmp_path / folder / BEST).is_file()
 
 
-def test_a_run_goes_on_without_its_first_weights(tmp_path):
+def test_a_run_goes_on_without_its_first_weights(tmp_path, tiny_run):
     first = tiny_run(tmp_path, images=2, epochs=1)
     FasterRCNNMultiTask(AdapterSettings()).train(first)
     again = tiny_run(tmp_path, images=2, epochs=2, resume=True, options={"weights": "gone.pth"})
@@ -214,7 +212,7 @@ def test_a_run_goes_on_without_its_first_weights(tmp_path):
     assert result.metrics["avg_val_loss"] > 0
 
 
-def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path):
+def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path, tiny_run):
     run = replace(
         tiny_run(tmp_path, images=1, options={"min_size": None, "max_size": None}),
         dataset=SyntheticDataset(1, 0, (96, 72), "train"),
@@ -227,7 +225,7 @@ def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path):
     assert len(task.model.roi_heads.box_predictor.cls_score.bias) == len(run.dataset.classes) + 1
 
 
-def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_path, monkeypatch):
+def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_path, monkeypatch, tiny_run):
     from torchvision.models import WeightsEnum
 
     def offline(self, **_):

@@ -12,11 +12,9 @@ from anydet.testing import AdapterConformance
 class TestRTDETRPose(AdapterConformance):
     adapter = "rtdetr_pose"
 
-    @staticmethod
-    def train(adapter, folder):
-        from plugins.rtdetr_pose.tests.tinypose import train_tiny
-
-        return train_tiny(adapter, folder)
+    @pytest.fixture
+    def train(self, tiny_run):
+        return lambda adapter, folder: adapter.train(tiny_run(folder))
 
     @pytest.fixture
     def settings(self, trained):

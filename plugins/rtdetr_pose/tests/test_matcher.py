@@ -6,15 +6,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from plugins.rtdetr_pose.tests.tinyoutputs import CLASSES, SIZE_WH, random_outputs, random_targets
-
 from anydet_rtdetr_pose.matcher import Matcher, PoseCost, assign
 from anydet_rtdetr_pose.recovery import projected_px
 from anydet_rtdetr_pose.rotation import turn_to
-from anydet_rtdetr_pose.symmetry import Symmetries
 
-SIZE = torch.tensor(SIZE_WH, dtype=torch.float32)
-NONE = Symmetries(None, CLASSES)
+
+@pytest.fixture(scope="module")
+def size(size_wh):
+    return torch.tensor(size_wh, dtype=torch.float32)
 
 
 def test_the_assignment_is_the_cheapest_of_all():
@@ -44,13 +43,15 @@ def test_more_objects_than_queries_leave_some_without_one():
     assert len(set(matches.objects.tolist())) == 2
 
 
-def test_images_without_objects_match_nothing():
-    matches = Matcher().match(random_outputs(), random_targets((0, 0, 0)), NONE, SIZE)
+def test_images_without_objects_match_nothing(random_outputs, random_targets, no_symmetries, size):
+    matches = Matcher().match(random_outputs(), random_targets((0, 0, 0)), no_symmetries, size)
     assert len(matches) == 0
 
 
 @pytest.mark.parametrize("part", ["z", "rotation", "translation"])
-def test_a_pose_cost_begins_at_its_step_and_draws_the_query_with_that_pose(part):
+def test_a_pose_cost_begins_at_its_step_and_draws_the_query_with_that_pose(
+    part, random_outputs, random_targets, no_symmetries, size
+):
     outputs, targets = random_outputs(1, 1, 6), random_targets((1,))
     plain = Matcher()
     matcher = Matcher(**{part: PoseCost(1000.0, start_step=10)})
@@ -59,25 +60,27 @@ def test_a_pose_cost_begins_at_its_step_and_draws_the_query_with_that_pose(part)
         outputs.heads["rot6d"][0, 0, 4] = seen[:, :2].T.flatten()
         depth = targets.translations_m[0, 0, 2].log() - torch.log(torch.tensor(90 / 96))
         outputs.heads["log_z"][0, 0, 4] = depth
-        center = projected_px(targets.translations_m[0, 0], targets.intrinsics[0]) / SIZE
+        center = projected_px(targets.translations_m[0, 0], targets.intrinsics[0]) / size
         box = outputs.boxes[0, 0, 4]
         outputs.heads["offsets"][0, 0, 4] = (center - box[:2]) / box[2:]
         outputs.logits[0, 0, 4] = -9.0  # the class alone would choose another
-    before = matcher.match(outputs, targets, NONE, SIZE, step=9)
-    assert before.queries.tolist() == plain.match(outputs, targets, NONE, SIZE).queries.tolist() != [4]
-    assert matcher.match(outputs, targets, NONE, SIZE, step=10).queries.tolist() == [4]
+    before = matcher.match(outputs, targets, no_symmetries, size, step=9)
+    assert (
+        before.queries.tolist() == plain.match(outputs, targets, no_symmetries, size).queries.tolist() != [4]
+    )
+    assert matcher.match(outputs, targets, no_symmetries, size, step=10).queries.tolist() == [4]
 
 
-def test_poses_that_nobody_knows_cost_nothing():
+def test_poses_that_nobody_knows_cost_nothing(random_outputs, random_targets, no_symmetries, size):
     outputs, targets = random_outputs(), random_targets()
     unknown = targets._replace(posed=torch.zeros_like(targets.posed))
     costly = Matcher(z=PoseCost(5.0), rotation=PoseCost(5.0), translation=PoseCost(5.0))
-    plain = Matcher().cost(outputs, unknown, NONE, SIZE)
-    assert torch.equal(costly.cost(outputs, unknown, NONE, SIZE), plain)
+    plain = Matcher().cost(outputs, unknown, no_symmetries, size)
+    assert torch.equal(costly.cost(outputs, unknown, no_symmetries, size), plain)
 
 
-def test_costs_that_are_not_finite_lose_to_every_other():
+def test_costs_that_are_not_finite_lose_to_every_other(random_outputs, random_targets, no_symmetries, size):
     outputs, targets = random_outputs(1, 1, 3), random_targets((1,))
     with torch.no_grad():
         outputs.boxes[0, 0, :2] = torch.nan
-    assert Matcher().match(outputs, targets, NONE, SIZE).queries.tolist() == [2]
+    assert Matcher().match(outputs, targets, no_symmetries, size).queries.tolist() == [2]

@@ -6,8 +6,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from plugins.rtdetr_pose.tests.tinymodel import tiny_architecture
-
 from anydet.errors import OptionError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.types import AdapterSettings
@@ -20,30 +18,37 @@ LEVELS = ((8, 12), (4, 6), (2, 3))
 MIM = Mim()
 
 
-def model(mim=MIM, seed=0):
+@pytest.fixture(scope="module")
+def model(tiny_architecture):
+    """Makes a model."""
     from anydet_rtdetr_pose.model import PoseDetector
 
-    torch.manual_seed(seed)
-    return PoseDetector(tiny_architecture(mim=mim))
+    def make(mim=MIM, seed=0):
+        torch.manual_seed(seed)
+        return PoseDetector(tiny_architecture(mim=mim))
+
+    return make
 
 
 def seeded(seed=1):
     return torch.Generator().manual_seed(seed)
 
 
-def train(folder, options=None, **keys):
+@pytest.fixture(scope="module")
+def train(tiny_run):
     """A run that has ended, and its adapter."""
-    from plugins.rtdetr_pose.tests.tinypose import tiny_run
-
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
-    run = tiny_run(folder, options={"enable_mim": True} | (options or {}), **({"epochs": None} | keys))
-    adapter = RTDETRPose(AdapterSettings(batch_size=2))
-    adapter.train(run)
-    return adapter, run
+    def train(folder, options=None, **keys):
+        run = tiny_run(folder, options={"enable_mim": True} | (options or {}), **({"epochs": None} | keys))
+        adapter = RTDETRPose(AdapterSettings(batch_size=2))
+        adapter.train(run)
+        return adapter, run
+
+    return train
 
 
-def test_predictions_are_the_same_bits_with_and_without_the_branch():
+def test_predictions_are_the_same_bits_with_and_without_the_branch(model):
     with_it, without = model().eval()(IMAGES), model(mim=None).eval()(IMAGES)
     assert torch.equal(with_it.logits, without.logits)
     assert torch.equal(with_it.boxes, without.boxes)
@@ -51,7 +56,7 @@ def test_predictions_are_the_same_bits_with_and_without_the_branch():
 
 
 @pytest.mark.parametrize("patch_px", [32, 64])
-def test_cells_are_hidden_where_their_pixels_are_on_every_level(patch_px):
+def test_cells_are_hidden_where_their_pixels_are_on_every_level(patch_px, model):
     branch = model(Mim(patch_px=patch_px)).mim
     patches = branch.draw(IMAGES, seeded())
     changed = (branch.hide(IMAGES, patches) != IMAGES).any(dim=1)
@@ -64,7 +69,7 @@ def test_cells_are_hidden_where_their_pixels_are_on_every_level(patch_px):
         assert torch.equal(cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2), changed)
 
 
-def test_the_fraction_of_hidden_patches_is_mask_prob():
+def test_the_fraction_of_hidden_patches_is_mask_prob(model):
     drawn = model(Mim(mask_prob=0.3)).mim.draw(torch.zeros(64, 3, 256, 256), seeded())
     assert drawn.float().mean().item() == pytest.approx(0.3, abs=0.02)  # 4096 patches: 3 standard errors
 
@@ -93,7 +98,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(lambda value: hidden_loss(value, target, hidden), predicted)
 
 
-def test_a_batch_with_nothing_hidden_costs_nothing_and_keeps_all_in_the_graph():
+def test_a_batch_with_nothing_hidden_costs_nothing_and_keeps_all_in_the_graph(model):
     trainee = model(Mim(mask_prob=0.0)).train()
     loss = trainee.mim_loss(IMAGES)
     loss.backward()
@@ -103,7 +108,7 @@ def test_a_batch_with_nothing_hidden_costs_nothing_and_keeps_all_in_the_graph():
 
 
 @pytest.mark.parametrize("teacher", ["ema", "trained"])
-def test_constant_images_have_a_finite_loss_and_gradient(teacher):
+def test_constant_images_have_a_finite_loss_and_gradient(teacher, model):
     trainee = model(Mim(teacher=teacher)).train()
     loss = trainee.mim_loss(torch.full_like(IMAGES, 0.5), generator=seeded())
     loss.backward()
@@ -113,7 +118,7 @@ def test_constant_images_have_a_finite_loss_and_gradient(teacher):
 
 @pytest.mark.parametrize("teacher", ["ema", "trained"])
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_norms_of_backbone_and_encoder_learn_from_images_alone(teacher, mode):
+def test_norms_of_backbone_and_encoder_learn_from_images_alone(teacher, mode, model):
     trainee = model(Mim(teacher=teacher))
     getattr(trainee, mode)()
     trainee.mim_loss(IMAGES, generator=seeded()).backward()
@@ -124,7 +129,7 @@ def test_norms_of_backbone_and_encoder_learn_from_images_alone(teacher, mode):
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_the_loss_changes_no_buffer_and_is_repeatable(mode):
+def test_the_loss_changes_no_buffer_and_is_repeatable(mode, model):
     trainee = model()
     getattr(trainee, mode)()
     before = {name: buffer.clone() for name, buffer in trainee.named_buffers()}
@@ -138,7 +143,7 @@ def test_the_loss_changes_no_buffer_and_is_repeatable(mode):
     assert not any(name.startswith("mim.") for name in changed)
 
 
-def test_the_model_as_its_own_teacher_gets_no_gradient_through_its_targets():
+def test_the_model_as_its_own_teacher_gets_no_gradient_through_its_targets(model):
     trainee = model(Mim(teacher="trained")).train()
     own = trainee.mim_loss(IMAGES, generator=seeded())
     own.backward()
@@ -156,7 +161,7 @@ def test_the_model_as_its_own_teacher_gets_no_gradient_through_its_targets():
     assert all(p.grad is None or torch.equal(p.grad, q.grad) for p, q in pairs)
 
 
-def test_the_teacher_follows_by_its_decay_and_has_no_gradient():
+def test_the_teacher_follows_by_its_decay_and_has_no_gradient(model):
     trainee = model(Mim(teacher_decay=0.9)).train()
     teacher = dict(trainee.mim.teacher.pyramid.named_parameters())
     live = dict(trainee.pyramid.named_parameters())
@@ -178,7 +183,7 @@ def test_the_teacher_follows_by_its_decay_and_has_no_gradient():
 
 
 @pytest.mark.parametrize("teacher", ["ema", "trained"])
-def test_the_loss_falls_when_two_images_are_learned(teacher):
+def test_the_loss_falls_when_two_images_are_learned(teacher, model):
     trainee = model(Mim(teacher=teacher)).train()
     optimizer = torch.optim.AdamW([p for p in trainee.parameters() if p.requires_grad], lr=2e-3)
     losses = []
@@ -192,13 +197,13 @@ def test_the_loss_falls_when_two_images_are_learned(teacher):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_model_without_the_branch_is_an_error_with_a_fix():
+def test_a_model_without_the_branch_is_an_error_with_a_fix(model):
     with pytest.raises(OptionError, match="masked image modeling") as caught:
         model(mim=None).mim_loss(IMAGES)
     assert "--enable-mim" in caught.value.fix
 
 
-def test_descriptions_from_before_the_branch_are_read():
+def test_descriptions_from_before_the_branch_are_read(tiny_architecture):
     plain = tiny_architecture().description()
     del plain["mim"]
     assert read_architecture(plain, source="old") == tiny_architecture()
@@ -208,9 +213,7 @@ def test_descriptions_from_before_the_branch_are_read():
         read_architecture({**plain, "mim": {"patch_px": 48}}, source="wrong")
 
 
-def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_path):
-    from plugins.rtdetr_pose.tests.tinypose import tiny_run
-
+def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_path, tiny_run):
     from anydet.training.batches.samples import sample_of
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
@@ -227,7 +230,7 @@ def test_every_parameter_that_learns_has_a_gradient_after_a_training_step(tmp_pa
 
 
 @pytest.mark.parametrize("teacher", ["ema", "trained"])
-def test_a_run_with_mim_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_path, teacher):
+def test_a_run_with_mim_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_path, teacher, train):
     options = {"mim_teacher": teacher}
     _, whole = train(tmp_path / "whole", options, max_steps=4)
     train(tmp_path / "parts", options, max_steps=2)
@@ -238,7 +241,7 @@ def test_a_run_with_mim_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_p
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_the_teacher_moves_once_a_step_and_comes_back_from_a_checkpoint(tmp_path):
+def test_the_teacher_moves_once_a_step_and_comes_back_from_a_checkpoint(tmp_path, train):
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
     adapter, run = train(tmp_path / "a", {"mim_teacher_decay": 0.0}, max_steps=1)
@@ -251,7 +254,7 @@ def test_the_teacher_moves_once_a_step_and_comes_back_from_a_checkpoint(tmp_path
     )
 
 
-def test_the_branch_rests_while_a_head_learns_alone(tmp_path):
+def test_the_branch_rests_while_a_head_learns_alone(tmp_path, train):
     states = {}
     for steps in (1, 2):
         _, run = train(tmp_path / str(steps), {"stage_off_steps": 2}, max_steps=steps)

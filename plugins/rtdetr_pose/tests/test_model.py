@@ -5,8 +5,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from plugins.rtdetr_pose.tests.tinymodel import CLASSES, tiny_architecture
-
 from anydet.errors import OptionError, TrainingError
 from anydet_rtdetr_pose.architecture import Heads, read_architecture, read_model, read_size
 
@@ -21,7 +19,7 @@ LABELS = [
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(tiny_architecture):
     from anydet_rtdetr_pose.model import PoseDetector
 
     torch.manual_seed(0)
@@ -31,14 +29,14 @@ def model():
 def test_every_decoder_layer_predicts_class_box_and_pose(model):
     outputs = model.eval()(IMAGES)
     shape = (2, 2, 12)
-    assert outputs.logits.shape == (*shape, len(CLASSES))
+    assert outputs.logits.shape == (*shape, len(model.architecture.classes))
     assert outputs.boxes.shape == (*shape, 4)
     sizes = {"log_z": 1, "rot6d": 6, "offsets": 2, "log_sigma_z": 1, "log_sigma_rot": 1, "keypoints": 9}
     assert {name: tuple(values.shape) for name, values in outputs.heads.items()} == {
         name: (*shape, size) for name, size in sizes.items()
     }
     assert outputs.camera.shape == (2, 4)
-    assert outputs.proposal_logits.shape == (2, 12, len(CLASSES))
+    assert outputs.proposal_logits.shape == (2, 12, len(model.architecture.classes))
 
 
 def test_denoising_queries_are_split_from_the_others_in_every_output(model):
@@ -135,7 +133,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_a_published_folder_gives_its_weights_and_the_classes_of_the_same_name(folder):
+def test_a_published_folder_gives_its_weights_and_the_classes_of_the_same_name(folder, tiny_architecture):
     from transformers import RTDetrV2ForObjectDetection
 
     from anydet_rtdetr_pose.model import PoseDetector

@@ -9,8 +9,6 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from plugins.rtdetr_pose.tests.tinymodel import CLASSES, tiny_architecture
-
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
@@ -22,12 +20,6 @@ def adapter(**settings):
     from anydet_rtdetr_pose.adapter import RTDETRPose
 
     return RTDETRPose(AdapterSettings(**{"batch_size": 2, "score_floor": 0.001, **settings}))
-
-
-def run(folder, **keys):
-    from plugins.rtdetr_pose.tests.tinypose import tiny_run
-
-    return tiny_run(folder, **keys)
 
 
 def lines(path) -> list[dict]:
@@ -62,17 +54,17 @@ def test_predictions_do_not_depend_on_the_batch(trained):
         assert np.allclose(a.scores, b.scores, atol=1e-4)
 
 
-def test_a_run_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_path):
-    whole, parts = run(tmp_path / "whole", max_steps=4, epochs=None), tmp_path / "parts"
+def test_a_run_that_goes_on_ends_where_one_in_a_single_piece_does(tmp_path, tiny_run):
+    whole, parts = tiny_run(tmp_path / "whole", max_steps=4, epochs=None), tmp_path / "parts"
     adapter().train(whole)
     for steps, resume in ((2, False), (4, True)):
-        part = run(parts, max_steps=steps, epochs=None, resume=resume)
+        part = tiny_run(parts, max_steps=steps, epochs=None, resume=resume)
         adapter().train(part)
     first, second = load_checkpoint(whole.paths.last), load_checkpoint(part.paths.last)
     assert all(torch.equal(first.model[key], second.model[key]) for key in first.model)
 
 
-def test_stages_freeze_all_but_the_named_head(tmp_path):
+def test_stages_freeze_all_but_the_named_head(tmp_path, tensors_after):
     before = tensors_after(tmp_path / "a", 0)
     offsets = tensors_after(tmp_path / "b", 2, {"stage_off_steps": 2})
     cameras = tensors_after(tmp_path / "c", 3, {"stage_off_steps": 2, "stage_k_steps": 1})
@@ -83,50 +75,53 @@ def test_stages_freeze_all_but_the_named_head(tmp_path):
     assert {"detector", "heads"} <= {name.split(".")[0] for name in changed(cameras, after)}
 
 
-def tensors_after(folder, steps, options=None):
+@pytest.fixture
+def tensors_after(tiny_run):
     """Weights and buffers after so many steps; of 0 steps, those of a new model."""
-    from plugins.rtdetr_pose.tests.tinypose import TINY
-
     from anydet.training.numerics.rng import seed_everything
 
-    chosen = run(folder, options={"camera": True, **(options or {})}, max_steps=steps or 1, epochs=None)
-    trainee = adapter()
-    if not steps:
-        seed_everything(chosen.settings.seed)
-        return {k: v.clone() for k, v in trainee.training_task(chosen).model.state_dict().items()}
-    trainee.train(chosen)
-    assert TINY["num_queries"] == trainee.get_model().architecture.num_queries
-    return load_checkpoint(chosen.paths.last).model
+    def tensors(folder, steps, options=None):
+        options = {"camera": True, **(options or {})}
+        run = tiny_run(folder, options=options, max_steps=steps or 1, epochs=None)
+        trainee = adapter()
+        if not steps:
+            seed_everything(run.settings.seed)
+            return {k: v.clone() for k, v in trainee.training_task(run).model.state_dict().items()}
+        trainee.train(run)
+        assert run.options["num_queries"] == trainee.get_model().architecture.num_queries
+        return load_checkpoint(run.paths.last).model
+
+    return tensors
 
 
 def changed(first, second) -> list[str]:
     return [name for name in first if not torch.equal(first[name], second[name])]
 
 
-def test_a_stage_without_its_head_is_refused(tmp_path):
-    config = run(tmp_path, options={"stage_k_steps": 2, "camera": False})
+def test_a_stage_without_its_head_is_refused(tmp_path, tiny_run):
+    config = tiny_run(tmp_path, options={"stage_k_steps": 2, "camera": False})
     with pytest.raises(OptionError, match="stage_k_steps 2"):
         adapter().training_task(config)
 
 
-def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path):
-    plain = replace(run(tmp_path), dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
+def test_data_without_poses_trains_a_detector_without_pose_heads(tmp_path, tiny_run):
+    plain = replace(tiny_run(tmp_path), dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
     detector = adapter()
     detector.train(plain)
     assert not detector.get_model().architecture.heads.pose
     assert next(detector.predict([plain.dataset[0]])).poses is None
 
 
-def test_keypoints_and_uncertainty_are_learned_and_poses(tmp_path):
+def test_keypoints_and_uncertainty_are_learned_and_poses(tmp_path, tiny_run):
     from anydet.data.scenes.shapes import KEYPOINTS
 
     shapes = SyntheticDataset(2, 0, (96, 64))
-    config = replace(run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)
+    config = replace(tiny_run(tmp_path, options={"keypoints": True}), dataset=shapes, validation=shapes)
     pointer = adapter()
     pointer.train(config)
     assert "train_loss_keypoints" in lines(config.paths.train_metrics)[-1]
     assert next(pointer.predict([shapes[0]])).keypoints.shape[1] == len(KEYPOINTS)
-    sure = run(tmp_path / "sure", options={"task_aligner": "uncertainty"}, max_steps=1)
+    sure = tiny_run(tmp_path / "sure", options={"task_aligner": "uncertainty"}, max_steps=1)
     uncertain = adapter()
     uncertain.train(sure)
     poses = next(uncertain.predict([sure.dataset[0]])).poses
@@ -134,8 +129,8 @@ def test_keypoints_and_uncertainty_are_learned_and_poses(tmp_path):
     assert np.isfinite(poses.log_sigma_rot).all()
 
 
-def test_matching_costs_begin_at_their_step(tmp_path):
-    task = adapter().training_task(run(tmp_path, options={"cost_rot": 2.0, "cost_rot_start_step": 5}))
+def test_matching_costs_begin_at_their_step(tmp_path, tiny_run):
+    task = adapter().training_task(tiny_run(tmp_path, options={"cost_rot": 2.0, "cost_rot_start_step": 5}))
     assert task.criterion.matcher.rotation.at(4) == 0
     assert task.criterion.matcher.rotation.at(5) == 2
     from anydet_rtdetr_pose.stages import Stages
@@ -144,8 +139,8 @@ def test_matching_costs_begin_at_their_step(tmp_path):
     assert task.steps_done == 7
 
 
-def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path):
-    config = run(tmp_path)
+def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path, tiny_run):
+    config = tiny_run(tmp_path)
     shapes = replace(config, dataset=SyntheticDataset(2, 0, (96, 64)), validation=None)
     model = adapter(checkpoint=trained.result.checkpoint).training_task(shapes).model
     saved = load_checkpoint(trained.result.checkpoint).model
@@ -154,9 +149,9 @@ def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path):
     assert len(model.architecture.classes) == len(shapes.dataset.classes)
 
 
-def test_a_batch_without_objects_trains(tmp_path):
-    task = adapter().training_task(run(tmp_path))
-    sample = replace_labels(task, run(tmp_path).dataset[0])
+def test_a_batch_without_objects_trains(tmp_path, tiny_run):
+    task = adapter().training_task(tiny_run(tmp_path))
+    sample = replace_labels(task, tiny_run(tmp_path).dataset[0])
     task.model.train()
     output = task.step(task.collate([task.item(sample)] * 2))
     output.loss.backward()
@@ -172,9 +167,10 @@ def replace_labels(task, record):
 
 
 def test_without_a_checkpoint_weights_are_random_with_a_warning():
-    made = adapter(config="n", options={"image_size": [96, 64], "names": list(CLASSES), "num_queries": 12})
+    names = ("ball", "cube", "cup")
+    made = adapter(config="n", options={"image_size": [96, 64], "names": list(names), "num_queries": 12})
     assert "RANDOM" in made.notes.warnings[0]
-    assert made.classes.names == CLASSES
+    assert made.classes.names == names
     assert made.get_model().architecture.model.projector.d_model == 128
 
 
@@ -207,4 +203,3 @@ def test_a_checkpoint_of_another_adapter_is_refused(trained, tmp_path):
 def test_the_adapter_is_found_by_its_name():
     spec = Plugins(only=["rtdetr_pose"]).spec("adapters", "rtdetr_pose")
     assert spec.capabilities == ("predict", "train", "ttt")
-    assert tiny_architecture().classes == CLASSES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import pytest
 
@@ -16,24 +16,25 @@ from anydet.testing.images import default_images
 from anydet.testing.subject import NotApplicable, Subject
 from anydet.types import AdapterSettings, ByteImage
 
+Train: TypeAlias = Callable[[Adapter, Path], TrainResult]
+
 
 class AdapterConformance:
     """Subclass it, say which adapter, and it is held to every check.
 
     Override the fixture ``settings`` where the adapter needs a checkpoint or options, ``images`` where it
-    finds nothing in synthetic scenes, and ``subject`` for an adapter that is not installed.
+    finds nothing in synthetic scenes, ``train`` where it can be trained, and ``subject`` for an adapter that
+    is not installed.
 
     Attributes:
         adapter: registered name of the adapter.
         known_failures: check -> reason; strict: a fix must remove its line.
         tolerance: what counts as the same result.
-        train: trains an adapter on a tiny data set, writing into a folder; ``None`` skips that check.
     """
 
     adapter: ClassVar[str]
     known_failures: ClassVar[Mapping[str, str]] = {}
     tolerance: ClassVar[Tolerance] = Tolerance()
-    train: ClassVar[Callable[[Adapter, Path], TrainResult] | None] = None
 
     @pytest.fixture
     def settings(self) -> AdapterSettings:
@@ -46,9 +47,20 @@ class AdapterConformance:
         return default_images()
 
     @pytest.fixture
-    def subject(self, settings: AdapterSettings, images: tuple[ByteImage, ...], tmp_path: Path) -> Subject:
+    def train(self) -> Train | None:
+        """Trains an adapter on a tiny data set, writing into a folder; ``None`` skips that check."""
+        return None
+
+    @pytest.fixture
+    def subject(
+        self,
+        settings: AdapterSettings,
+        images: tuple[ByteImage, ...],
+        train: Train | None,
+        tmp_path: Path,
+    ) -> Subject:
         """What the checks get."""
-        kit = {"images": images, "train": type(self).train, "tolerance": self.tolerance}
+        kit = {"images": images, "train": train, "tolerance": self.tolerance}
         return Subject.installed(Plugins(), self.adapter, settings, tmp_path, **kit)
 
     @pytest.mark.parametrize("check", CHECKS)

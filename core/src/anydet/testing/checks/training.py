@@ -14,7 +14,9 @@ def predict_loads_what_train_saved(subject: Subject) -> None:
     """``AdapterSettings.checkpoint`` takes what ``train`` saved, whatever the seed, and refuses noise."""
     subject.require("train")
     if subject.train is None:
-        raise NotApplicable("no tiny training run was given; set 'train' of AdapterConformance")
+        raise NotApplicable(
+            "no tiny training run was given; override the fixture 'train' of AdapterConformance"
+        )
     with subject.adapter() as adapter:
         result = subject.train(adapter, subject.folder)
     assert isinstance(result, TrainResult), f"train gave {type(result).__name__}; give a TrainResult"
