@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent
+# Tests leave the cache of the user who runs them alone; those of the cache have their own.
+os.environ["ANYDET_CACHE"] = "0"
 
 
 @pytest.fixture(scope="session")

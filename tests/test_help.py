@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -50,6 +52,7 @@ def find_commands() -> dict[str, click.Command]:
 
 
 COMMANDS = find_commands()
+SPECS = Plugins(only=OURS.split(",")).specs("commands")
 LEAVES = [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)]
 
 
@@ -120,6 +123,20 @@ def run_all(lines: list[str]) -> None:
     for line in lines:
         done = run(line)
         assert done.exit_code == 0, f"$ {line}\n{done.output}"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_command_is_listed_with_the_first_sentence_of_its_help(name):
+    assert SPECS[name].summary == COMMANDS[name].get_short_help_str(limit=200)
+
+
+def test_listing_commands_imports_none_of_them():
+    code = (
+        "import sys; from anydet.cli import main; main(['--help'], standalone_mode=False);"
+        "print([name for name in sys.modules if name.startswith('anydet.commands.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].startswith("[]")
 
 
 @pytest.mark.parametrize("name", named(COMMANDS, slow=()))

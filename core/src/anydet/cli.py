@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from anydet.errors import AnydetError
+from anydet.version import __version__
 
 
 class Group(click.Group):
@@ -21,10 +22,22 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         plugins = _plugins(ctx)
-        if cmd_name not in plugins.specs("commands"):
+        if not plugins.has("commands", cmd_name):
             return None
         command: click.Command = plugins.load("commands", cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands with the summaries of their specs; only one without a summary is imported."""
+        specs = _plugins(ctx).specs("commands")
+        listed = {
+            name: click.Command(name, help=spec.summary) if spec.summary else self.get_command(ctx, name)
+            for name, spec in specs.items()
+        }
+        width = formatter.width - 6 - max(map(len, listed))
+        rows = [(name, command.get_short_help_str(width)) for name, command in listed.items() if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run; an ``AnydetError``, or an ``OSError`` with a file name, becomes a message and an exit code."""
@@ -73,7 +86,7 @@ def _plugins(ctx: click.Context) -> Any:
         "  anydet eval-coco --dataset data/scenes --predictions predictions.json"
     ),
 )
-@click.version_option(package_name="anydet")
+@click.version_option(__version__)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """One predictions contract for any detector: export, validate and evaluate predictions."""

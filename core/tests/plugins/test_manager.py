@@ -388,6 +388,17 @@ def test_a_command_is_found_and_loaded_by_name(plugin):
     assert Plugins([point]).load("commands", "shout") is Silent
 
 
+def test_a_command_of_core_needs_no_plugin_unless_all_must_load(plugin, monkeypatch):
+    def fail():
+        raise RuntimeError("loads")
+
+    bad = plugin("bad", register_commands=lambda register: fail())
+    monkeypatch.setattr(bad.__class__, "load", lambda _: fail())
+    assert Plugins([bad]).load("commands", "convert").name == "convert"
+    with pytest.raises(RuntimeError, match="loads"):
+        Plugins([bad], strict=True).load("commands", "convert")
+
+
 def test_finding_plugins_imports_nothing_heavy():
     code = (
         "import sys, anydet.plugins, anydet.plugins.manager as m; _ = m.Plugins().status;"

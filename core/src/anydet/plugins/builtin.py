@@ -48,6 +48,35 @@ _EVALUATORS = (
 """(name, ``module:function`` in ``anydet.evaluation``, summary), in the order in which they run."""
 
 
+_COMMANDS = {
+    "adapters": "List, describe and check installed adapters, or write a new one.",
+    "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
+    "predictions.",
+    "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
+    "convert": "Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with "
+    "--dataset).",
+    "demo": "Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw "
+    "overlays.",
+    "diagnose": "Find what keeps a model from learning: data, weights, gradients, steps, learning rate.",
+    "doctor": "Show Python, packages, devices, engines, plugins and folders; exit 1 if something is broken.",
+    "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
+    "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
+    "export-predictions": "Predict all images of a data set and write a predictions file.",
+    "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines "
+    "files.",
+    "predict": "Predict images without labels: files, folders (searched recursively), quoted patterns (also "
+    "**).",
+    "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "
+    "accepts.",
+    "synth": "Write synthetic scenes as a data set.",
+    "train": "Train the model of an adapter on a data set.",
+    "validate-predictions": "Check a predictions file: .json, .jsonl, .parquet, or COCO results (with "
+    "--dataset).",
+    "view": "Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...",
+}
+"""Summaries by name: the first sentence of each command's help, so that listing them imports none of them."""
+
+
 @hookimpl
 def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
     """Predictions that are there already."""
@@ -123,23 +152,5 @@ def register_views(register: Callable[[ViewSpec], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """One module a command in ``anydet.commands``."""
-    for name in (
-        "adapters",
-        "check-dataset",
-        "compare",
-        "convert",
-        "demo",
-        "diagnose",
-        "doctor",
-        "eval",
-        "eval-coco",
-        "export-predictions",
-        "plot-metrics",
-        "predict",
-        "prepare-coco-yolo",
-        "synth",
-        "train",
-        "validate-predictions",
-        "view",
-    ):
-        register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command"))
+    for name, summary in _COMMANDS.items():
+        register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command", summary))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from anydet.dataclass import dataclass
 from anydet.plugins.manager import Plugins, PluginStatus
+from anydet.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
     owners = set()
     for name, spec in sorted(plugins.specs("adapters").items()):
         # Core's own adapters belong to no plugin.
-        owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", version("anydet"), "ok")
+        owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", __version__, "ok")
         owners.add(owner)
         rows.append(
             AdapterRow(

@@ -1,7 +1,8 @@
 """Entry points of installed packages, read without ``importlib.metadata`` where folders are all there is.
 
 That module takes as long to import as a small evaluation takes to run, because it brings parsers of e-mail
-and zip archives. Where packages are not in plain folders, it is used after all.
+and zip archives. Where packages are not in plain folders, it is used after all. What a folder holds is
+remembered by ``folder_cache``, as reading it means opening a file of every installed package.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from anydet.plugins.folder_cache import FolderCache
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -44,24 +48,30 @@ class InstalledPoint(NamedTuple):
         return found
 
 
-def find_points(group: str, path: Sequence[str] | None = None) -> list[InstalledPoint | EntryPoint]:
+def find_points(
+    group: str, path: Sequence[str] | None = None, cache: FolderCache | None = None
+) -> list[InstalledPoint | EntryPoint]:
     """The entry points of a group, of the first package of each name on the path.
 
     Args:
         group: of entry points.
         path: folders of packages; ``sys.path`` by default.
+        cache: where folders are remembered; nothing is if ``None``.
     """
-    folders = [Path(entry or ".") for entry in dict.fromkeys(sys.path if path is None else path)]
+    folders = [Path(entry or ".").absolute() for entry in dict.fromkeys(sys.path if path is None else path)]
     if path is None and not _are_all(folders):
         from importlib.metadata import entry_points
 
         return list(entry_points(group=group))
-    records: dict[str, Path] = {}
+    cache = cache or FolderCache(None)
+    packages: dict[str, list[list[str]]] = {}
     for folder in folders:
-        for record in _records(folder):
+        found = cache.value(str(folder), partial(_packages, folder, group))
+        for name, points in found.items():
             # The first package of a name on the path wins, as it does when it is imported.
-            records.setdefault(_normalized(_identity(record)[0]), record)
-    return [point for record in records.values() for point in _points(record, group)]
+            packages.setdefault(name, points)
+    cache.save()
+    return [InstalledPoint(*point) for points in packages.values() for point in points]
 
 
 def _are_all(folders: list[Path]) -> bool:
@@ -70,6 +80,22 @@ def _are_all(folders: list[Path]) -> bool:
     plain = {"PathFinder", "_EditableFinder", "_EditableNamespaceFinder"}
     known = all(getattr(finder, "__name__", type(finder).__name__) in plain for finder in finders)
     return known and not any(folder.is_file() for folder in folders)
+
+
+def _packages(folder: Path, group: str) -> tuple[dict[str, list[InstalledPoint]], list[str]]:
+    """Normalized name -> entry points of each package of a folder; and the files that can change in place."""
+    packages: dict[str, list[InstalledPoint]] = {}
+    files = []
+    for record in _records(folder):
+        name = _normalized(_identity(record)[0])
+        if name in packages:
+            continue
+        packages[name] = list(_points(record, group))
+        # An installer replaces a .dist-info, which changes the folder; an .egg-info beside its sources is
+        # written over.
+        if packages[name] or record.suffix == ".egg-info":
+            files.append(str(record / "entry_points.txt"))
+    return packages, files
 
 
 def _records(folder: Path) -> list[Path]:

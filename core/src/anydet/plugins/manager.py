@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from anydet.errors import AnydetError, PluginError, did_you_mean
 from anydet.plugins import builtin, hookspecs
 from anydet.plugins.api import check_api
 from anydet.plugins.discovery import InstalledPoint, find_points
+from anydet.plugins.folder_cache import FolderCache
 from anydet.plugins.packages import package_of, packaged_names
 from anydet.plugins.specs import (
     CAPABILITIES,
@@ -91,7 +92,7 @@ class Plugins:
         strict: bool = False,
         trace: bool = False,
     ) -> None:
-        self._points = list(find_points(hookspecs.PROJECT) if points is None else points)
+        self._given = None if points is None else list(points)
         self._only = None if only is None else frozenset(only)
         self._strict = strict
         self._specs: dict[str, dict[str, Spec]] = {kind: {} for kind in KINDS}
@@ -110,6 +111,12 @@ class Plugins:
         names = os.environ.get("ANYDET_PLUGINS")
         only = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
         return cls(only=only, strict=_flag("ANYDET_STRICT"), trace=_flag("ANYDET_TRACE"))
+
+    @cached_property
+    def _points(self) -> Sequence[InstalledPoint | EntryPoint]:
+        if self._given is not None:
+            return self._given
+        return find_points(hookspecs.PROJECT, cache=FolderCache.of_user())
 
     @cached_property
     def status(self) -> tuple[PluginStatus, ...]:
@@ -138,11 +145,17 @@ class Plugins:
         _ = self.status
         return dict(self._specs[kind])
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether a name is registered; plugins are not loaded for one of core's, as none can take it."""
+        if self._strict or self._owners.get((kind, name)) != hookspecs.PROJECT:
+            _ = self.status
+        return name in self._specs[kind]
+
     def spec(self, kind: str, name: str) -> Any:
         """One registered spec; raises ``PluginError`` that lists what is known and what failed to load."""
+        if self.has(kind, name):
+            return self._specs[kind][name]
         known = self.specs(kind)
-        if name in known:
-            return known[name]
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         package = package_of(kind, name)
         raise PluginError(
@@ -156,6 +169,7 @@ class Plugins:
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
+        _ = self.status
         plugin = self._owners.get((kind, name))
         return next((row for row in self.status if row.name == plugin and row.state == "ok"), None)
 

@@ -29,4 +29,10 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """``anydet adaptivestream``: a quick test."""
-    register(CommandSpec("adaptivestream", "anydet_adaptivestream.commands:command"))
+    register(
+        CommandSpec(
+            "adaptivestream",
+            "anydet_adaptivestream.commands:command",
+            "Test training of joint segmentation and classification on this machine.",
+        )
+    )

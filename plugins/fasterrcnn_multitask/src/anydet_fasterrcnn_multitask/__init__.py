@@ -29,4 +29,10 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """``anydet fasterrcnn-multitask``: annotations made ready to train on."""
-    register(CommandSpec("fasterrcnn-multitask", "anydet_fasterrcnn_multitask.commands:command"))
+    register(
+        CommandSpec(
+            "fasterrcnn-multitask",
+            "anydet_fasterrcnn_multitask.commands:command",
+            "Prepare and split DelftBikes annotations for training.",
+        )
+    )
