@@ -77,6 +77,6 @@ $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)
 
 $(VENV)/.all: $(BIN)/python constraints.txt requirements-dev.txt $(PYPROJECTS)
 	$(UV) $(ALL)
-	$(UV) --no-deps lvis==0.5.3  # an oracle of tests; its dependencies would bring a second OpenCV
+	$(UV) --no-deps lvis==0.5.3 ensemble-boxes==1.0.9  # oracles of tests; their dependencies would bring a second OpenCV, numba and pandas
 	$(UV) $(BUILT) || { test -z "$$CI" && echo "anydet-fasteval was not built (it needs a C++ compiler); evaluation works without it, slowly"; }
 	touch $@

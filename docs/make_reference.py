@@ -19,7 +19,7 @@ from anydet.cli import main as anydet
 from anydet.plugins import hookspecs, specs
 from anydet.plugins.api import API_VERSION
 from anydet.plugins.catalog import option_rows
-from anydet.plugins.manager import Plugins
+from anydet.plugins.manager import ADAPTATION, Plugins, noun
 from anydet.plugins.options import load_schema
 from anydet.training.config import resolve as resolution
 from anydet.training.config.keys import ALIASES, described_schema, engine_properties, section_rows
@@ -40,6 +40,7 @@ def pages() -> dict[str, str]:
         "hooks.md": hooks(),
         "predictions-schema.md": predictions_schema(),
         "adapters-options.md": adapters_options(plugins),
+        "adaptation-options.md": adaptation_options(plugins),
         "training-keys.md": training_keys(plugins),
     }
 
@@ -115,6 +116,24 @@ def adapters_options(plugins: Plugins) -> str:
         table = _options("option", load_schema(spec.options_schema)) or "It takes no option."
         parts.append(f"## {name}\n\n{spec.summary.rstrip('.')}.\n\n{table}")
     return "\n\n".join(parts) + "\n"
+
+
+def adaptation_options(plugins: Plugins) -> str:
+    """What views, fusions and methods of test-time training take, a kind a section."""
+    parts = [
+        f"# Options of views, fusions and methods\n\n{MADE}",
+        "Views and the fusion take them as `--tta-option NAME.KEY=VALUE`, views also in this order"
+        " behind their name (`--tta-views scale:0.5`); methods take them as `--ttt-option KEY=VALUE`.",
+    ]
+    for kind in ADAPTATION:
+        for name, spec in plugins.specs(kind).items():
+            table = _options("option", load_schema(spec.options_schema)) or "It takes no option."
+            parts.append(f"## {noun(kind)} {name}\n\n{_sentence(spec.summary)}\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[:1].upper()}{summary[1:].rstrip('.')}."
 
 
 def training_keys(plugins: Plugins) -> str:

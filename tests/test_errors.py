@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
 
 LINES = (
+    "adaptation show ADAPTER",
     "adapters check ADAPTER",
+    "adaptation show ADAPTER",
     "adapters show ADAPTER",
     "adapters new NAME",
     "adapters new my_detector --out NEW_FOLDER",
@@ -52,7 +54,9 @@ LINES = (
     "export-predictions --adapter toy --dataset scenes --split SPLIT --output out.json",
     "export-predictions --adapter toy --dataset scenes --output OUTPUT.json",
     "export-predictions --adapter toy --dataset scenes --output out.json --option OPTION",
-    "export-predictions --adapter toy --dataset scenes --output out.json --tta-view VIEW",
+    "export-predictions --adapter toy --dataset scenes --output out.json --tta-views VIEW",
+    "export-predictions --adapter toy --dataset scenes --output out.json --tta --tta-fusion FUSION",
+    "export-predictions --adapter toy --dataset scenes --output out.json --tta --tta-option VIEWOPTION",
     "export-predictions --adapter toy --dataset scenes --output out.json --ttt-method METHOD",
     "fasterrcnn-multitask prepare --train-json DATASET --train-cleaned . --val-json empty.json "
     "--val-cleaned . --output-dir out",
@@ -120,13 +124,15 @@ WRONG = {
     "ADAPTER": ("nobody", "toyy"),
     "SPLIT": ("nothing", "../val"),
     "ENGINE": ("nobody",),
-    "VIEW": ("nobody",),
+    "VIEW": ("nobody", "scale", "scale:x", "scale:0", "hflip:1", ","),
+    "VIEWOPTION": ("hflip", "nobody.x=1", "random_hflip.prob=1", "random_hflip.flip_prob=2"),
+    "FUSION": ("nobody",),
     "METHOD": ("nobody",),
 }
 """What each kind of argument is not, but could be given."""
 REPORTED = "plugins/manager.py"
 """Where errors are caught again and become rows of 'anydet adapters list'."""
-FAULTLESS = {"adapters", "adapters list", "doctor"}
+FAULTLESS = {"adaptation", "adaptation list", "adapters", "adapters list", "doctor"}
 """Commands that take nothing that can be wrong."""
 
 

@@ -192,7 +192,10 @@ def test_an_unknown_option_is_wrong_usage(name):
         "anydet export-predictions --adapter toy --option masks --dataset data/scenes --output p.json",
         "anydet export-predictions --adapter toy --dataset data/scenes --split none --output p.json",
         "anydet export-predictions --adapter toy --dataset broken.json --output p.json",
-        "anydet export-predictions --adapter toy --dataset data/scenes --tta-view none --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --tta-views none --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --tta-views scale:x --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --tta-views hflip:1 --output p.json",
+        "anydet export-predictions --adapter toy --dataset data/scenes --tta --tta-fusion no --output p.json",
         "anydet export-predictions --adapter toy --dataset data/scenes --ttt --output p.json",
         "anydet export-predictions --adapter onnxruntime --dataset data/scenes --output p.json",
         "anydet eval-coco --dataset data/scenes --predictions broken.json",
@@ -201,6 +204,7 @@ def test_an_unknown_option_is_wrong_usage(name):
         "anydet synth --out data/scenes",
         "anydet adapters show none",
         "anydet adapters check onnxruntime",
+        "anydet adaptation show none",
     ],
 )
 def test_simple_wrong_uses_say_what_to_do(line, given, folder):

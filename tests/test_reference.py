@@ -22,7 +22,8 @@ def pages(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["commands", "hooks", "predictions-schema", "adapters-options", "training-keys"]
+    "name",
+    ["commands", "hooks", "predictions-schema", "adapters-options", "adaptation-options", "training-keys"],
 )
 def test_a_generated_page_is_fresh(pages, name):
     assert (REFERENCE / f"{name}.md").read_text("utf-8") == pages[f"{name}.md"], "run 'make docs' and commit"
@@ -80,7 +81,10 @@ def test_what_adapters_can_do_completes():
 
 def test_names_of_engines_and_views_complete():
     assert complete("eval-coco", "--engine", "pyc") == ["pycocotools"]
-    assert complete("export-predictions", "--tta-view", "orig") == ["original"]
+    assert complete("export-predictions", "--tta-views", "orig") == ["original"]
+    assert complete("export-predictions", "--tta-views", "hflip,orig") == ["hflip,original"]
+    assert complete("export-predictions", "--tta-fusion", "w") == ["wbf"]
+    assert complete("adaptation", "show", "scal") == ["scale"]
 
 
 def test_completion_is_quiet_where_a_plugin_is_missing():

@@ -55,6 +55,23 @@ def test_options_and_limits_are_plain_values(scenes, tmp_path):
         anydet.load_adapter("toy", options={"mask": False})
 
 
+def test_a_recipe_says_all_that_the_flags_say(scenes, tmp_path):
+    recipe = anydet.make_recipe("toy", tta="original,hflip,scale:1.5", limits=Limits(0.01))
+    anydet.export_predictions(recipe, anydet.open_dataset(scenes), tmp_path / "ours.json")
+    command = [
+        "export-predictions",
+        "--adapter",
+        "toy",
+        "--dataset",
+        str(scenes),
+        "--score-threshold",
+        "0.01",
+    ]
+    command += ["--tta-views", "original,hflip,scale:1.5", "--output", str(tmp_path / "theirs.json")]
+    main(command, standalone_mode=False)
+    assert (tmp_path / "ours.json").read_bytes() == (tmp_path / "theirs.json").read_bytes()
+
+
 def test_importing_anydet_is_cheap():
     code = "import sys, anydet; print(sorted({'numpy', 'pluggy', 'PIL'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -12,15 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from anydet.contract.checking.validate import validate
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet.errors import PluginError, UnsupportedError
+from anydet.errors import OptionError, PluginError, UnsupportedError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.prediction.hooks import TTASettings, TTTSettings
-from anydet.prediction.pipeline import Pipeline
+from anydet.prediction.choices import TTA, TTT, Choice
+from anydet.prediction.hooks import TTTSettings, ViewSettings
+from anydet.prediction.pipeline import Pipeline, RunningTTT
+from anydet.prediction.recipe import Recipe
 from anydet.testing import AdapterConformance, Subject
 from anydet.types import ByteImage, ImagePredictions
 
@@ -64,37 +68,79 @@ def spot(x: int, level: int = 250, background: int = 0) -> ByteImage:
     return image
 
 
-def run(plugins: Plugins, images: list[ByteImage], **pipeline) -> tuple[Adapter, list[ImagePredictions]]:
-    adapter = plugins.adapter("bright", plugins.settings("bright", batch_size=2))
+def open_bright(plugins: Plugins, **recipe) -> Pipeline:
+    return Recipe("bright", plugins.settings("bright", batch_size=2), **recipe).open(plugins)
+
+
+def run(pipeline: Pipeline, images: list[ByteImage]) -> list[ImagePredictions]:
     records = [Record(f"{i}.png", ImageArray(image)) for i, image in enumerate(images)]
-    chunks = Pipeline(adapter, **pipeline).run(records)
-    return adapter, [p for chunk in chunks for p in chunk]
+    return [p for chunk in pipeline.run(records) for p in chunk]
+
+
+def boxes(found: list[ImagePredictions]) -> list[list[list[float]]]:
+    return [p.boxes_xyxy_px.tolist() for p in found]
+
+
+DIM = [spot(5, level=90), spot(15, level=120)]
+DIM_BOXES = [[[5, 10, 11, 15]], [[15, 10, 21, 15]]]
 
 
 def test_the_mirrored_view_gives_the_boxes_of_the_image_itself(plugins):
     images = [spot(3), spot(20), spot(34)]
-    view = plugins.load("views", "mirror")(TTASettings())
-    _, plain = run(plugins, images)
-    _, mirrored = run(plugins, images, views=(view,))
-    boxes = [p.boxes_xyxy_px.tolist() for p in mirrored]
-    assert boxes == [[[3, 10, 9, 15]], [[20, 10, 26, 15]], [[34, 10, 40, 15]]]
-    assert boxes == [p.boxes_xyxy_px.tolist() for p in plain]
+    plain = run(open_bright(plugins), images)
+    mirrored = run(open_bright(plugins, tta=TTA((Choice("mirror"),))), images)
+    assert boxes(mirrored) == [[[3, 10, 9, 15]], [[20, 10, 26, 15]], [[34, 10, 40, 15]]]
+    assert boxes(mirrored) == boxes(plain)
 
 
 def test_the_view_really_shows_the_adapter_a_mirrored_image(plugins):
-    view = plugins.load("views", "mirror")(TTASettings())
+    view = plugins.build("views", "mirror", ViewSettings())
     (seen,) = view.apply(Record("a.png", ImageArray(spot(3))))
     assert np.array_equal(seen.image(), spot(40 - 3 - 6))
 
 
+def test_the_fusion_makes_one_detection_of_those_of_all_views(plugins):
+    tta = TTA((Choice("original"), Choice("mirror"), Choice("scale", {"factor": 2})), Choice("best"))
+    (found,) = run(open_bright(plugins, tta=tta), [spot(3)])
+    assert len(found) == 1
+    np.testing.assert_allclose(found.boxes_xyxy_px, [[3, 10, 9, 15]], atol=0.5)
+
+
 def test_the_ttt_method_changes_what_is_predicted_and_puts_the_model_back(plugins):
-    dim = [spot(5, level=90), spot(15, level=120)]
-    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
-    _, without = run(plugins, dim)
-    adapter, adapted = run(plugins, dim, ttt=method)
-    assert [len(p) for p in without] == [0, 0]
-    assert [p.boxes_xyxy_px.tolist() for p in adapted] == [[[5, 10, 11, 15]], [[15, 10, 21, 15]]]
-    assert adapter.model.threshold == 200
+    pipeline = open_bright(plugins, ttt=TTT("brightness"))
+    assert boxes(run(open_bright(plugins), DIM)) == [[], []]
+    assert boxes(run(pipeline, DIM)) == DIM_BOXES
+    assert pipeline.adapter.model.threshold == 200
+
+
+def test_options_of_a_method_reach_it(plugins):
+    lifted = TTT("brightness", TTTSettings(options={"lift": 50}))
+    assert boxes(run(open_bright(plugins, ttt=lifted), DIM)) == [[], DIM_BOXES[1]]
+    with pytest.raises(
+        OptionError, match=r"brightness has no option 'lit' .*did you mean 'lift'.*\n.*adaptation"
+    ):
+        open_bright(plugins, ttt=TTT("brightness", TTTSettings(options={"lit": 1})))
+
+
+def test_a_method_reads_its_source_data_set(plugins, tmp_path):
+    for i in range(2):
+        Image.fromarray(spot(5, level=20)).save(tmp_path / f"{i}.png")
+    source = TTT("brightness", source=str(tmp_path))
+    assert boxes(run(open_bright(plugins, ttt=source), [spot(5, level=15)])) == [DIM_BOXES[0]]
+
+
+def test_a_teacher_predicts_and_the_student_stays(plugins):
+    pipeline = open_bright(plugins, ttt=TTT("teacher"))
+    thresholds = []
+
+    class Observer:
+        @hookimpl
+        def after_predict(self) -> None:
+            thresholds.append(pipeline.adapter.model.threshold)
+
+    plugins.manager.register(Observer())
+    assert boxes(run(pipeline, DIM)) == DIM_BOXES
+    assert thresholds == [200]
 
 
 def test_the_model_is_put_back_after_an_error_too(plugins):
@@ -105,29 +151,43 @@ def test_the_model_is_put_back_after_an_error_too(plugins):
 
         @hookimpl
         def after_predict(self) -> None:
-            thresholds.append(adapter.model.threshold)
+            thresholds.append(pipeline.adapter.model.threshold)
             raise RuntimeError("stop here")
 
-    adapter = plugins.adapter("bright", plugins.settings("bright"))
-    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
-    records = [Record("a.png", ImageArray(spot(5, level=90)))]
+    pipeline = open_bright(plugins, ttt=TTT("brightness"))
     plugins.manager.register(Observer())
     with pytest.raises(PluginError, match="stop here"):
-        list(Pipeline(adapter, ttt=method, plugins=plugins).run(records))
+        run(pipeline, [spot(5, level=90)])
     assert thresholds == [45]
-    assert adapter.model.threshold == 200
+    assert pipeline.adapter.model.threshold == 200
 
 
 def test_the_model_is_put_back_when_the_run_is_left_early(plugins):
-    adapter = plugins.adapter("bright", plugins.settings("bright"))
-    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
-    chunks: Iterator[object] = Pipeline(adapter, ttt=method).run(
+    pipeline = open_bright(plugins, ttt=TTT("brightness"))
+    chunks: Iterator[object] = pipeline.run(
         [Record(f"{i}.png", ImageArray(spot(i, level=90))) for i in range(4)]
     )
     next(chunks)
-    assert adapter.model.threshold == 45
+    assert pipeline.adapter.model.threshold == 45
     chunks.close()  # type: ignore[attr-defined]
-    assert adapter.model.threshold == 200
+    assert pipeline.adapter.model.threshold == 200
+
+
+def test_meta_says_what_a_method_did(site, tmp_path):
+    """Of a method that the core knows nothing of: its true settings, its report, what was asked for."""
+    for i, image in enumerate(DIM):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    output = tmp_path / "p.json"
+    line = f"export-predictions --adapter bright --dataset {tmp_path} --wrap --output {output} "
+    line += "--ttt-method brightness --ttt-batch-size 3 --ttt-reset stream --ttt-option lift=1"
+    done = anydet(*line.split(), site=site, ANYDET_PLUGINS="mirror")
+    assert done.returncode == 0, done.stderr
+    ttt = json.loads(output.read_text())["meta"]["ttt"]
+    stated = {name: ttt[name] for name in ("method", "steps", "batch_size", "lr", "update_filter")}
+    assert stated == {"method": "brightness", "steps": 1, "batch_size": 3, "lr": 0, "update_filter": "all"}
+    report = {"preset": None, "reset": "stream", "options": {"lift": 1}, "thresholds": [53.5]}
+    assert ttt["report"] == report
+    assert validate(output).ok
 
 
 def test_the_ttt_method_refuses_other_adapters_by_name(plugins):
@@ -135,9 +195,9 @@ def test_the_ttt_method_refuses_other_adapters_by_name(plugins):
         def predict(self, records):
             return iter(())
 
-    method = plugins.load("ttt_methods", "brightness")(TTTSettings())
+    method = plugins.build("ttt_methods", "brightness", TTTSettings(options={"lift": 0}))
     with pytest.raises(UnsupportedError, match=r"'Other' does not implement 'brightness' .*: bright\)"):
-        list(Pipeline(Other(plugins.settings("bright")), ttt=method).run([]))
+        list(Pipeline(Other(plugins.settings("bright")), ttt=RunningTTT(TTT("brightness"), method)).run([]))
 
 
 def test_the_list_shows_a_broken_plugin_with_its_reason_and_the_others_work(site):

@@ -1,7 +1,8 @@
 """anydet: one predictions contract, any detector.
 
-``load_adapter``, ``open_dataset``, ``export_predictions``, ``read_predictions``, ``validate``, ``evaluate``
-and ``train`` do what the commands do. They are imported on first use, so that ``import anydet`` stays cheap.
+``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
+``validate``, ``evaluate`` and ``train`` do what the commands do. They are imported on first use, so that
+``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         evaluate,
         export_predictions,
         load_adapter,
+        make_recipe,
         open_dataset,
         read_predictions,
         train,
@@ -25,6 +27,7 @@ __all__ = [
     "evaluate",
     "export_predictions",
     "load_adapter",
+    "make_recipe",
     "open_dataset",
     "read_predictions",
     "train",

@@ -1,9 +1,11 @@
-"""The main job as seven functions; the commands do the same things.
+"""The main job as eight functions; the commands do the same things.
 
 >>> import anydet
 >>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
 >>> with anydet.load_adapter("toy") as adapter:                                      # doctest: +SKIP
 ...     anydet.export_predictions(adapter, dataset, "predictions.json", wrap=True)
+>>> recipe = anydet.make_recipe("toy", tta="original,hflip,scale:0.5")               # doctest: +SKIP
+>>> anydet.export_predictions(recipe, dataset, "augmented.json", wrap=True)          # doctest: +SKIP
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
@@ -12,8 +14,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anydet.contract.checking.validate import Report
 from anydet.contract.checking.validate import validate as validate_file
@@ -29,9 +32,11 @@ from anydet.evaluation.run import evaluate_coco
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
+from anydet.prediction.choices import TTA, TTT, read_tta
 from anydet.prediction.export import ExportSummary
 from anydet.prediction.export import export_predictions as export
-from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.pipeline import Limits, OnError, Pipeline
+from anydet.prediction.recipe import Recipe
 from anydet.types import DetectionColumns
 
 
@@ -90,8 +95,54 @@ def open_dataset(
     return open_with(path, split, images=folder, formats=formats, scanner=scanner)
 
 
+def make_recipe(
+    adapter: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    tta: TTA | str | None = None,
+    ttt: TTT | str | None = None,
+    on_error: OnError = "stop",
+    workers: int = 2,
+    batch_size: int = 4,
+    plugins: Plugins | None = None,
+    **settings: Any,
+) -> Recipe:
+    """What to predict with, as plain data that can be pickled; nothing is loaded yet.
+
+    Args:
+        adapter: registered name, as ``anydet adapters list`` shows it.
+        options: the adapter's own options, checked against its schema.
+        limits: score threshold, detections an image, clipping.
+        tta: views of test-time augmentation as ``--tta-views`` takes them, or all of its settings.
+        ttt: method of test-time training, or all of its settings.
+        on_error: "skip" notes undecodable images in their entry instead of stopping.
+        workers: decoding threads.
+        batch_size: images a batch.
+        plugins: where to look; the installed ones by default.
+        **settings: further fields of ``AdapterSettings``: config, checkpoint, device, seed.
+
+    Raises:
+        PluginError: nothing of a name is registered.
+        OptionError: an option is unknown or has the wrong type or value.
+    """
+    plugins = plugins or Plugins.from_env()
+    kept = limits or Limits()
+    checked = plugins.settings(
+        adapter,
+        options=options or {},
+        batch_size=batch_size,
+        score_floor=kept.score_threshold,
+        max_detections=kept.max_detections,
+        **settings,
+    )
+    views = read_tta(tta, plugins) if isinstance(tta, str) else tta
+    method = TTT(ttt) if isinstance(ttt, str) else ttt
+    return Recipe(adapter, checked, kept, views, method, on_error, workers).resolve(plugins)
+
+
 def export_predictions(
-    adapter: Adapter,
+    adapter: Adapter | Recipe,
     dataset: Dataset,
     output: Path | str,
     *,
@@ -99,32 +150,35 @@ def export_predictions(
     max_images: int | None = None,
     wrap: bool = False,
     resume: bool = False,
-    on_error: Literal["stop", "skip"] = "stop",
+    on_error: OnError | None = None,
     progress: Callable[[int], None] = lambda _images: None,
+    plugins: Plugins | None = None,
 ) -> ExportSummary:
     """Predict a data set and write the predictions file.
 
-    For views and test-time training build a ``prediction.pipeline.Pipeline`` and give it to
-    ``prediction.export.export_predictions``.
-
     Args:
-        adapter: who predicts.
-        dataset: what.
+        adapter: an open adapter, or a recipe, which says more: views, test-time training, limits.
+        dataset: what to predict.
         output: ``.json``, ``.jsonl`` or ``.parquet``.
-        limits: score threshold, detections an image, clipping.
+        limits: score threshold, detections an image, clipping; by default those of the recipe.
         max_images: only the first so many.
         wrap: write ``.json`` with ``meta``.
         resume: go on with what an interrupted run left.
-        on_error: "skip" notes undecodable images in their entry instead of stopping.
+        on_error: "skip" notes undecodable images in their entry instead of stopping; by default as the recipe
+            says, else "stop".
         progress: called with the number of images of each finished chunk.
+        plugins: where a recipe's names come from; the installed ones by default.
 
     Raises:
-        AnydetError: as ``prediction.export.export_predictions``.
+        AnydetError: as ``prediction.export.export_predictions``, and for a recipe as ``Recipe.open``.
     """
-    pipeline = Pipeline(adapter, limits or Limits(), on_error=on_error)
-    return export(
-        pipeline, dataset, Path(output), max_images=max_images, wrap=wrap, resume=resume, progress=progress
-    )
+    given = {"limits": limits, "on_error": on_error}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    run: dict[str, Any] = {"max_images": max_images, "wrap": wrap, "resume": resume}
+    if isinstance(adapter, Adapter):
+        return export(Pipeline(adapter, **changes), dataset, Path(output), progress=progress, **run)
+    with replace(adapter, **changes).open(plugins or Plugins.from_env()) as pipeline:
+        return export(pipeline, dataset, Path(output), progress=progress, **run)
 
 
 def read_predictions(

@@ -90,3 +90,61 @@ def test_a_file_is_served_without_any_image(tmp_path):
     unsized = export("unsized.json")
     assert unsized.exit_code == 1
     assert "no such image" in unsized.output
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Runs the command on three scenes with the toy adapter; gives the result and the file's meta."""
+    pytest.importorskip("anydet_toy")
+    scenes, out = tmp_path / "scenes", tmp_path / "out.json"
+    write_coco(SyntheticDataset(3, 0, (64, 48)), scenes, "val")
+
+    def run(*flags):
+        line = ["export-predictions", "--adapter", "toy", "--dataset", str(scenes), "--wrap"]
+        done = CliRunner().invoke(main, [*line, "--output", str(out), *flags])
+        return done, json.loads(out.read_text())["meta"] if done.exit_code == 0 else {}
+
+    return run
+
+
+def test_bare_tta_predicts_the_image_and_a_random_mirror_of_it(export):
+    done, meta = export("--tta", "--tta-seed", "3", "--tta-flip-prob", "0.25")
+    assert done.exit_code == 0, done.output
+    tta = meta["tta"]
+    assert (tta["views"], tta["seed"], tta["flip_prob"]) == (["original", "random_hflip:0.25"], 3, 0.25)
+    assert tta["fusion"] == "nms"
+
+
+def test_views_weights_and_options_are_recorded(export):
+    done, meta = export(
+        *["--tta-views", "original,scale", "--tta-option", "scale.factor=0.5", "--tta-weights", "2,1"],
+        *["--tta-fusion", "wbf", "--tta-option", "wbf.iou-threshold=0.6"],
+    )
+    assert done.exit_code == 0, done.output
+    assert meta["tta"]["views"] == ["original", "scale:0.5"]
+    assert [view["weight"] for view in meta["tta"]["summary"]["views"]] == [2, 1]
+    assert meta["tta"]["summary"]["fusion"]["options"]["iou_threshold"] == 0.6
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--tta-option", "scale.factor=2"], 2, "--tta-option needs --tta"),
+        (["--tta-weights", "2,1"], 2, "--tta-weights needs --tta"),
+        (["--ttt-option", "a=1"], 2, "--ttt-option needs --ttt"),
+        (["--tta", "--tta-weights", "2,x"], 2, "'2,x' is not a list of positive numbers"),
+        (["--tta", "--tta-option", "factor=2"], 1, "'factor=2' is not NAME.key=value"),
+        (["--tta", "--tta-option", "nms.iou=1"], 1, "nms has no option 'iou' (known: iou_threshold)"),
+        (["--tta-views", "original,hflipp"], 1, "did you mean 'hflip'"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(export, flags, code, message):
+    done, _ = export(*flags)
+    assert done.exit_code == code
+    assert message in done.output
+
+
+def test_a_resumed_run_with_other_views_is_another_run(export, tmp_path):
+    (tmp_path / "out.json.partial").touch()
+    done, _ = export("--tta-views", "hflip")
+    assert "holds an unfinished run" in done.output

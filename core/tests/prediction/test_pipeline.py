@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import tracemalloc
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from anydet.adaptation.tta.fusion import fuse_nms
+from anydet.adaptation.tta.fusions import NonMaximumSuppression
 from anydet.adaptation.tta.views import Mirrored, Original, RandomlyMirrored
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
@@ -16,13 +17,25 @@ from anydet.errors import ImageError, PluginError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.prediction.hooks import TTASettings
-from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.choices import TTA, TTT, Choice
+from anydet.prediction.hooks import FusionSettings, TTTDescription, TTTMethod, TTTSettings, ViewSettings
+from anydet.prediction.pipeline import Limits, Pipeline, RunningTTA, RunningTTT
 from anydet.types import AdapterSettings, ImagePredictions
 
 
 def flat(pipeline, records):
     return [p for chunk in pipeline.run(records) for p in chunk]
+
+
+def seen_by(*views, fusion=None, weights=()):
+    """Test-time augmentation with these views, fused by NMS."""
+    nms = NonMaximumSuppression(FusionSettings({"iou_threshold": 0.6}))
+    choices = TTA(tuple(Choice(type(view).__name__) for view in views), weights=weights)
+    return RunningTTA(choices, views, fusion or nms)
+
+
+def trained_by(method):
+    return RunningTTT(TTT("biased"), method)
 
 
 def same(left, right):
@@ -125,21 +138,21 @@ def test_an_adapter_that_loses_a_record_is_named(make_adapter, spots):
 
 def test_a_mirrored_view_comes_back_in_the_original_frame(make_adapter, spots):
     plain = flat(Pipeline(make_adapter()), spots(10))
-    mirrored = flat(Pipeline(make_adapter(), views=(Mirrored(TTASettings()),)), spots(10))
+    mirrored = flat(Pipeline(make_adapter(), tta=seen_by(Mirrored(ViewSettings()))), spots(10))
     assert same(plain, mirrored)
 
 
 def test_views_are_fused_and_agreeing_boxes_are_counted_once(make_adapter, spots):
     plain = flat(Pipeline(make_adapter()), spots(10))
-    views = (Original(TTASettings()), Mirrored(TTASettings()))
-    fused = flat(Pipeline(make_adapter(), views=views, fuse=fuse_nms), spots(10))
+    views = (Original(ViewSettings()), Mirrored(ViewSettings()))
+    fused = flat(Pipeline(make_adapter(), tta=seen_by(*views)), spots(10))
     assert same(plain, fused)
 
 
 def test_a_view_that_leaves_an_image_alone_costs_no_second_prediction(make_adapter, spots):
     adapter = make_adapter(10)
-    view = RandomlyMirrored(TTASettings(seed=3, flip_prob=0.5))
-    fused = flat(Pipeline(adapter, views=(Original(TTASettings()), view), fuse=fuse_nms), spots(10))
+    view = RandomlyMirrored(ViewSettings({"flip_prob": 0.5}, seed=3))
+    fused = flat(Pipeline(adapter, tta=seen_by(Original(ViewSettings()), view)), spots(10))
     assert same(fused, flat(Pipeline(make_adapter()), spots(10)))
     mirrored = sum(bool(view.apply(record)[0].transforms) for record in spots(10))
     assert 0 < mirrored < 10
@@ -161,7 +174,7 @@ class Tiles:
 
 def test_all_views_of_a_chunk_are_predicted_in_full_batches(make_adapter, spots):
     adapter = make_adapter(4)
-    flat(Pipeline(adapter, views=(Original(TTASettings()), Tiles()), fuse=fuse_nms), spots(6))
+    flat(Pipeline(adapter, tta=seen_by(Original(ViewSettings()), Tiles())), spots(6))
     assert [len(call) for call in adapter.calls] == [4, 4, 4, 4, 4, 4]
     assert [key for call in adapter.calls for key in call] == [key for key in spots(6).keys for _ in range(4)]
 
@@ -174,7 +187,7 @@ def test_results_on_tiles_come_back_to_the_image_that_the_data_set_gives(make_ad
             return super().__getitem__(index).derive(Crop(1, 0, (7, 6)))
 
     plain = flat(Pipeline(make_adapter(), Limits(score_threshold=0.9)), Cropped(9))
-    tiled = Pipeline(make_adapter(), Limits(score_threshold=0.9), views=(Tiles(),), fuse=fuse_nms)
+    tiled = Pipeline(make_adapter(), Limits(score_threshold=0.9), tta=seen_by(Tiles()))
     assert same(plain, flat(tiled, Cropped(9)))
     assert {p.size_wh for p in plain} == {(7, 6)}
 
@@ -200,12 +213,41 @@ class Nothing:
 )
 def test_a_view_that_breaks_its_rules_is_named(make_adapter, spots, view, message):
     with pytest.raises(PluginError, match=message):
-        flat(Pipeline(make_adapter(), views=(view,)), spots(1))
+        flat(Pipeline(make_adapter(), tta=seen_by(view)), spots(1))
+
+
+class Recorded:
+    """A fusion that keeps what it gets and gives the first result."""
+
+    def __init__(self):
+        self.got = []
+
+    def fuse(self, results):
+        self.got.append(results)
+        return results[0].predictions
+
+
+def test_a_fusion_gets_the_weight_and_the_window_of_each_result(make_adapter, spots):
+    fusion = Recorded()
+    views = (Original(ViewSettings()), Tiles())
+    flat(Pipeline(make_adapter(), tta=seen_by(*views, fusion=fusion, weights=(2.0, 0.5))), spots(2))
+    assert [[r.weight for r in results] for results in fusion.got] == [[2.0, 0.5, 0.5, 0.5]] * 2
+    windows = [(0, 0, 8, 6), (0, 0, 5, 6), (3, 0, 8, 6), (0, 0, 8, 6)]
+    assert [r.window_xyxy_px for r in fusion.got[0]] == windows
+    assert {r.predictions.size_wh for r in fusion.got[0]} == {(8, 6)}
+
+
+def test_a_single_result_is_never_fused_and_stays_as_it_is(make_adapter, spots):
+    fusion = Recorded()
+    plain = flat(Pipeline(make_adapter()), spots(5))
+    for views in ((Original(ViewSettings()),), (Original(ViewSettings()), Original(ViewSettings()))):
+        assert same(plain, flat(Pipeline(make_adapter(), tta=seen_by(*views, fusion=fusion)), spots(5)))
+    assert not fusion.got
 
 
 def test_random_flips_depend_on_seed_and_key_alone(spots):
     def flipped(seed, records):
-        view = RandomlyMirrored(TTASettings(seed=seed))
+        view = RandomlyMirrored(ViewSettings({"flip_prob": 0.5}, seed=seed))
         return [bool(view.apply(r)[0].transforms) for r in records]
 
     records = list(spots(32))
@@ -214,37 +256,67 @@ def test_random_flips_depend_on_seed_and_key_alone(spots):
     assert flipped(0, records) != flipped(1, records)
 
 
-class Biased:
+class Biased(TTTMethod):
     """Test-time training stand-in with a model to change: the adapter's bias."""
 
-    def __init__(self):
+    def __init__(self, batch_size=None):
+        super().__init__(TTTSettings(batch_size=batch_size))
         self.log = []
 
-    def prepare(self, adapter):
-        self.adapter, self.before = adapter, adapter.bias
+    def prepare(self, adapter, source=None):
+        self.adapter, self.before, self.source = adapter, adapter.bias, source
         self.log.append("prepare")
 
     def adapt(self, records):
         self.adapter.bias = -0.5
         self.log.append(len(records))
 
+    @contextmanager
+    def predicting(self):
+        self.log.append("predicting")
+        yield
+        self.log.append("predicted")
+
     def restore(self):
         self.adapter.bias = self.before
         self.log.append("restore")
 
+    def describe(self):
+        return TTTDescription()
+
 
 def test_a_ttt_method_changes_the_model_before_it_predicts_and_restores_it(make_adapter, spots):
     adapter, method = make_adapter(), Biased()
-    changed = flat(Pipeline(adapter, ttt=method), spots(6))
+    changed = flat(Pipeline(adapter, ttt=trained_by(method)), spots(6))
     assert max(p.scores.max() for p in changed) <= 0.5
-    assert method.log == ["prepare", 4, 2, "restore"]
+    chunk = ["predicting", "predicted"]
+    assert method.log == ["prepare", 4, *chunk, 2, *chunk, "restore"]
     assert adapter.bias == 0.0
+
+
+def test_a_chunk_grows_to_what_the_method_wants_and_batches_stay(make_adapter, spots):
+    adapter, method = make_adapter(4), Biased(batch_size=10)
+    flat(Pipeline(adapter, ttt=trained_by(method)), spots(23))
+    assert [step for step in method.log if isinstance(step, int)] == [10, 10, 3]
+    assert [len(call) for call in adapter.calls] == [4, 4, 2, 4, 4, 2, 3]
+
+
+def test_a_method_that_wants_few_images_gets_the_batches_of_the_adapter(make_adapter, spots):
+    method = Biased(batch_size=1)
+    flat(Pipeline(make_adapter(4), ttt=trained_by(method)), spots(5))
+    assert [step for step in method.log if isinstance(step, int)] == [4, 1]
+
+
+def test_a_method_gets_the_source_data_set(make_adapter, spots):
+    method, source = Biased(), spots(2)
+    flat(Pipeline(make_adapter(), ttt=RunningTTT(TTT("biased"), method, source)), spots(1))
+    assert method.source is source
 
 
 def test_the_model_is_restored_after_an_error_too(make_adapter, spots):
     adapter, method = make_adapter(), Biased()
     with pytest.raises(ImageError):
-        flat(Pipeline(adapter, ttt=method), spots(10, frozenset({7})))
+        flat(Pipeline(adapter, ttt=trained_by(method)), spots(10, frozenset({7})))
     assert method.log[-1] == "restore"
     assert adapter.bias == 0.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.tables import print_columns, print_options
 
 if TYPE_CHECKING:
-    from anydet.plugins.catalog import OptionRow
     from anydet.plugins.manager import Plugins
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -43,7 +42,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
         (r.name, ",".join(r.tasks), ",".join(r.capabilities), f"{r.package} {r.version}", r.state, r.note)
         for r in rows
     ]
-    _print_table(("name", "tasks", "capabilities", "package", "state", ""), cells)
+    print_columns(("name", "tasks", "capabilities", "package", "state", ""), cells)
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters show toy"))
@@ -65,18 +64,12 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         return
     click.echo(f"{spec.name}: {spec.summary}")
     click.echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
-    _print_options("option", options)
+    print_options("option", options)
     if not options:
         click.echo("no options")
     if keys:
         click.echo()
-        _print_options("training key", keys)
-
-
-def _print_options(heading: str, rows: Sequence[OptionRow]) -> None:
-    cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in rows]
-    if cells:
-        _print_table((heading, "takes", "default", ""), cells)
+        print_options("training key", keys)
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))
@@ -108,7 +101,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
     if as_json:
         _print_json([asdict(outcome) for outcome in outcomes])
     else:
-        _print_table(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
+        print_columns(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
     if any(outcome.state == "FAIL" for outcome in outcomes):
         raise SystemExit(1)
 
@@ -157,11 +150,3 @@ def _print_json(value: Any) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2))
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns as wide as their widest cell; the last column is not padded."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
-    for row in (header, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())

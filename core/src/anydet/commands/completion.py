@@ -14,14 +14,23 @@ if TYPE_CHECKING:
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def complete_names(kind: str) -> Complete:
-    """A click callback that completes registered names of a kind ("adapters", "views", ...)."""
+def complete_names(*kinds: str, separator: str | None = None) -> Complete:
+    """A click callback that completes registered names of some kinds ("adapters", "views", ...).
+
+    Args:
+        *kinds: keys of ``anydet.plugins.manager.KINDS``.
+        separator: what stands between names, where an option takes several; the last one is completed.
+    """
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, cut, word = incomplete.rpartition(separator) if separator else ("", "", incomplete)
         # Only specs are read: a plugin that imports torch would hold up every press of the tab key.
-        found = sorted(plugins_of(ctx).specs(kind).items())
+        plugins = plugins_of(ctx)
+        found = sorted((name, spec.summary) for kind in kinds for name, spec in plugins.specs(kind).items())
         return [
-            CompletionItem(name, help=spec.summary) for name, spec in found if name.startswith(incomplete)
+            CompletionItem(before + cut + name, help=summary)
+            for name, summary in found
+            if name.startswith(word)
         ]
 
     return complete

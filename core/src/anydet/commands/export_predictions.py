@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
-from anydet.commands.completion import complete_names
+from anydet.commands.adaptation_options import adaptation_options
+from anydet.commands.recipe_options import (
+    adapter_options,
+    max_detections_option,
+    on_error_option,
+    opened,
+    read_recipe,
+    score_threshold_option,
+)
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -39,69 +46,15 @@ if TYPE_CHECKING:
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
 @click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
-@click.option(
-    "--score-threshold",
-    type=click.FloatRange(0, 1),
-    default=0.001,
-    show_default=True,
-    help="Lowest score of a detection that is written.",
-)
-@click.option(
-    "--max-detections",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Highest-scoring detections kept per image.",
-)
+@score_threshold_option(0.001, "written")
+@max_detections_option
 @click.option("--no-clip", is_flag=True, help="Do not clip boxes to the image.")
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="What to do when an image cannot be read.",
-)
+@on_error_option
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the adapter.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
-@click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them.")
-@click.option(
-    "--tta-view",
-    "views",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_names("views"),
-    help="View to predict; repeatable; implies --tta.",
-)
-@click.option("--tta-seed", type=int, default=0, show_default=True, help="Seed of random views.")
-@click.option(
-    "--tta-flip-prob",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Probability that random_hflip mirrors an image.",
-)
-@click.option("--ttt", is_flag=True, help="Test-time training before each chunk of images is predicted.")
-@click.option(
-    "--ttt-method",
-    metavar="NAME",
-    shell_complete=complete_names("ttt_methods"),
-    help="Method of test-time training; implies --ttt.  [default: tent]",
-)
-@click.option("--ttt-preset", metavar="NAME", help="Preset of the method's settings.")
-@click.option(
-    "--ttt-reset",
-    type=click.Choice(["sample", "stream"]),
-    default="sample",
-    show_default=True,
-    help="sample restores the model before each chunk, stream lets updates accumulate.",
-)
-@click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per chunk.")
-@click.option("--ttt-batch-size", type=click.IntRange(min=1), help="Images per step.")
-@click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate of test-time training.")
-@click.option("--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run.")
-@click.option("--ttt-seed", type=int, default=0, show_default=True, help="Seed of test-time training.")
+@adaptation_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -123,60 +76,17 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
     from anydet.prediction.export import export_predictions
-    from anydet.prediction.pipeline import Limits, Pipeline
 
+    recipe = read_recipe(plugins, flags)
     formats = installed_formats(plugins)
-    settings = adapter_settings(plugins, flags)
-    adaptation = _adaptation(flags)
     dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
     click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
-    with open_adapter(plugins, flags["adapter"], settings) as adapter:
-        pipeline = Pipeline(
-            adapter,
-            Limits(flags["score_threshold"], flags["max_detections"], clip=not flags["no_clip"]),
-            on_error=flags["on_error"],
-            workers=flags["workers"],
-            plugins=plugins,
-            **_adapt(plugins, adaptation),
-        )
-        with progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance:
-            return export_predictions(
-                pipeline,
-                dataset,
-                flags["output"],
-                adaptation=adaptation,
-                progress=advance,
-                **{k: flags[k] for k in ("max_images", "wrap", "resume")},
-            )
-
-
-def _adaptation(flags: dict[str, Any]) -> Any:
-    """Names and settings of the views and the method that the flags select."""
-    from anydet.prediction.hooks import TTASettings, TTTSettings
-    from anydet.prediction.meta import Adaptation
-
-    views = flags["views"] or (("original", "random_hflip") if flags["tta"] else ())
-    ttt_names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
-    return Adaptation(
-        views=tuple(views),
-        tta=TTASettings(flags["tta_seed"], flags["tta_flip_prob"]),
-        ttt_method=flags["ttt_method"] or ("tent" if flags["ttt"] else None),
-        ttt=TTTSettings(**{name: flags[f"ttt_{name}"] for name in ttt_names}),
-    )
-
-
-def _adapt(plugins: Plugins, adaptation: Any) -> dict[str, Any]:
-    """Build the views, the fusion and the method of an adaptation, as arguments of the pipeline."""
-    if not adaptation.views and not adaptation.ttt_method:
-        return {}
-    from anydet.adaptation.tta.fusion import fuse_nms
-
-    method = adaptation.ttt_method
-    return {
-        "views": tuple(plugins.load("views", name)(adaptation.tta) for name in adaptation.views),
-        "fuse": fuse_nms,
-        "ttt": plugins.load("ttt_methods", method)(adaptation.ttt) if method else None,
-    }
+    with (
+        opened(recipe, plugins) as pipeline,
+        progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance,
+    ):
+        given = {name: flags[name] for name in ("max_images", "wrap", "resume")}
+        return export_predictions(pipeline, dataset, flags["output"], progress=advance, **given)
 
 
 def _print_summary(summary: ExportSummary) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.adapter_options import adapter_options, adapter_settings, open_adapter
+from anydet.commands.recipe_options import (
+    adapter_options,
+    max_detections_option,
+    on_error_option,
+    opened,
+    read_recipe,
+    score_threshold_option,
+)
 from anydet.errors import ImageError
 
 if TYPE_CHECKING:
@@ -29,27 +36,9 @@ if TYPE_CHECKING:
 )
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB...")
 @adapter_options
-@click.option(
-    "--score-threshold",
-    type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
-    help="Lowest score of a detection that is shown.",
-)
-@click.option(
-    "--max-detections",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Highest-scoring detections kept per image.",
-)
-@click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="What to do when an image cannot be read.",
-)
+@score_threshold_option(0.25, "shown")
+@max_detections_option
+@on_error_option
 @click.option(
     "--save-overlays",
     "overlays",
@@ -75,21 +64,18 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """
     from anydet.commands.progress import progress
     from anydet.data.dataset.image_files import open_image_files
-    from anydet.prediction.pipeline import Limits, Pipeline
     from anydet.report.files import picture_paths
 
     if flags["resume"] and not flags["output"]:
         raise click.UsageError("--resume needs --output")
-    settings = adapter_settings(plugins, flags)
+    recipe = read_recipe(plugins, flags)
     pictures = open_image_files(flags["images"])
     if flags["overlays"]:
         # Refuses a folder in which an overlay would overwrite its image, before anything is predicted.
         picture_paths(flags["overlays"], pictures.keys, (record.path for record in pictures))
-    with open_adapter(plugins, flags["adapter"], settings) as adapter:
-        limits = Limits(flags["score_threshold"], flags["max_detections"])
-        pipeline = Pipeline(adapter, limits, on_error=flags["on_error"], plugins=plugins)
-        with progress("predict", len(pictures)) as advance:
-            _show(_predict(pipeline, pictures, flags, advance), pictures, adapter.classes, flags)
+    with opened(recipe, plugins) as pipeline, progress("predict", len(pictures)) as advance:
+        found = _predict(pipeline, pictures, flags, advance)
+        _show(found, pictures, pipeline.adapter.classes, flags)
 
 
 def _predict(

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from anydet.evaluation.tables import Table
+    from anydet.plugins.catalog import OptionRow
 
 _WIDEST = 16
 """Columns of a table that a terminal has room for."""
@@ -38,6 +39,21 @@ def print_table(
     # rich would cut cells to the terminal's width, also in a pipe, and read "[x]" and ":x:" in class names
     # as markup and emoji.
     Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
+
+
+def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print plain columns as wide as their widest cell; the last column is not padded."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
+    for row in (header, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def print_options(heading: str, rows: Sequence[OptionRow]) -> None:
+    """Print what each option of something registered takes; nothing where it has none."""
+    cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in rows]
+    if cells:
+        print_columns((heading, "takes", "default", ""), cells)
 
 
 def print_result_table(table: Table, rows: int) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.recipe_options import on_error_option, score_threshold_option
+
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
@@ -41,13 +43,7 @@ ROWS = 6
 @click.option(
     "--max-images", type=click.IntRange(min=1), default=24, show_default=True, help="Images to draw."
 )
-@click.option(
-    "--score-threshold",
-    type=click.FloatRange(0, 1),
-    default=0.3,
-    show_default=True,
-    help="Lowest score of a detection that is drawn.",
-)
+@score_threshold_option(0.3, "drawn")
 @click.option("--worst", is_flag=True, help="Draw images with the lowest F1 at IoU 0.5; needs ground truth.")
 @click.option(
     "--states",
@@ -59,13 +55,7 @@ ROWS = 6
     metavar="FX,FY,CX,CY",
     help="Camera intrinsics in pixels, for poses in images that have none.",
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="What to do when an image cannot be read.",
-)
+@on_error_option
 @click.option(
     "--sheet-columns",
     type=click.IntRange(min=0),

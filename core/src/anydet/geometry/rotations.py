@@ -30,6 +30,19 @@ def rot6d_rows_to_columns(rot6d: FloatArray) -> FloatArray:
     return matrix_to_rot6d(rot6d_to_matrix(rot6d).transpose(0, 2, 1))
 
 
+def nearest_rotation(matrices: FloatArray) -> FloatArray:
+    """(N, 3, 3) rotations at the smallest Frobenius distance from any (N, 3, 3) matrices.
+
+    Source: Umeyama 1991, "Least-Squares Estimation of Transformation Parameters Between Two Point Patterns",
+        eq.
+    40: the factors of the singular value decomposition, the last axis turned where they mirror.
+    """
+    left, _, right = np.linalg.svd(matrices)
+    left[..., :, 2] *= np.linalg.det(left @ right)[..., None]
+    rotations: FloatArray = left @ right
+    return rotations
+
+
 def random_rotation(rng: np.random.Generator) -> FloatArray:
     """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed components.
 

@@ -13,6 +13,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    FusionSpec,
     SceneSpec,
     ViewSpec,
 )
@@ -49,6 +50,7 @@ _EVALUATORS = (
 
 
 _COMMANDS = {
+    "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
     "adapters": "List, describe and check installed adapters, or write a new one.",
     "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
     "predictions.",
@@ -140,13 +142,36 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
         register(EvaluatorSpec(name, f"anydet.evaluation.{factory}", summary, default=default))
 
 
+_TTA = "anydet.adaptation.tta"
+
+
 @hookimpl
 def register_views(register: Callable[[ViewSpec], None]) -> None:
     """The views of ``anydet.adaptation.tta``."""
-    views = "anydet.adaptation.tta.views"
-    register(ViewSpec("original", f"{views}:Original", "the image as it is"))
-    register(ViewSpec("hflip", f"{views}:Mirrored", "mirrored left and right"))
-    register(ViewSpec("random_hflip", f"{views}:RandomlyMirrored", "mirrored, with --tta-flip-prob"))
+    for name, factory, summary, schema in (
+        ("original", "Original", "the image as it is", None),
+        ("hflip", "Mirrored", "mirrored left and right", None),
+        (
+            "random_hflip",
+            "RandomlyMirrored",
+            "mirrored with a probability, by seed and image",
+            "random_hflip",
+        ),
+        ("scale", "Scaled", "larger or smaller by a factor", "scale"),
+    ):
+        options = schema and f"{_TTA}:{schema}.schema.json"
+        register(ViewSpec(name, f"{_TTA}.views:{factory}", summary, options_schema=options))
+
+
+@hookimpl
+def register_fusions(register: Callable[[FusionSpec], None]) -> None:
+    """The fusions of ``anydet.adaptation.tta``."""
+    for name, factory, summary in (
+        ("nms", "NonMaximumSuppression", "drops what overlaps a better detection of its class"),
+        ("wbf", "WeightedBoxesFusion", "overlapping detections of a class become one, their weighted mean"),
+    ):
+        options = f"{_TTA}:{name}.schema.json"
+        register(FusionSpec(name, f"{_TTA}.fusions:{factory}", summary, options_schema=options))
 
 
 @hookimpl

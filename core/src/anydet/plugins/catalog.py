@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from anydet.dataclass import dataclass
-from anydet.plugins.manager import Plugins, PluginStatus
+from anydet.errors import PluginError, did_you_mean
+from anydet.plugins.manager import ADAPTATION, Plugins, PluginStatus, noun
 from anydet.version import __version__
 
 
@@ -54,8 +55,58 @@ def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptationRow:
+    """A view, a fusion or a method of test-time training.
+
+    Attributes:
+        name: as it is registered.
+        kind: "view", "fusion" or "TTT method".
+        package: installed distribution it comes from.
+        version: the distribution's.
+        summary: what it does.
+    """
+
+    name: str
+    kind: str
+    package: str
+    version: str
+    summary: str
+
+
+def adaptation_rows(plugins: Plugins) -> list[AdaptationRow]:
+    """All views, then all fusions, then all methods."""
+    return [_adaptation_row(plugins, kind, name) for kind in ADAPTATION for name in plugins.specs(kind)]
+
+
+def find_adaptation(plugins: Plugins, name: str) -> list[tuple[AdaptationRow, str | None]]:
+    """What is called ``name``, of each kind that has it, and its options schema.
+
+    Raises ``PluginError`` that lists what is known where nothing is.
+    """
+    found = [
+        (_adaptation_row(plugins, kind, name), plugins.spec(kind, name).options_schema)
+        for kind in ADAPTATION
+        if name in plugins.specs(kind)
+    ]
+    if not found:
+        known = [known for kind in ADAPTATION for known in plugins.specs(kind)]
+        raise PluginError(
+            f"no view, fusion or TTT method called {name!r} (known: {', '.join(known)})"
+            + did_you_mean(name, known),
+            fix="run 'anydet adaptation list' to see what is installed",
+        )
+    return found
+
+
+def _adaptation_row(plugins: Plugins, kind: str, name: str) -> AdaptationRow:
+    owner = plugins.owner(kind, name) or PluginStatus("anydet", "anydet", __version__, "ok")
+    spec = plugins.spec(kind, name)
+    return AdaptationRow(name, noun(kind), owner.distribution, owner.version, spec.summary)
+
+
+@dataclass(frozen=True, slots=True)
 class OptionRow:
-    """One option of an adapter.
+    """One option of an adapter, a view, a fusion or a method.
 
     Attributes:
         name: what stands before "=" in ``--option key=value``.

@@ -17,6 +17,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    FusionSpec,
     SceneSpec,
     TTTMethodSpec,
     ViewSpec,
@@ -61,6 +62,11 @@ def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
 @hookspec
 def register_views(register: Callable[[ViewSpec], None]) -> None:
     """Call ``register(ViewSpec(...))`` once per test-time augmentation view."""
+
+
+@hookspec
+def register_fusions(register: Callable[[FusionSpec], None]) -> None:
+    """Call ``register(FusionSpec(...))`` once per fusion of the results of several views."""
 
 
 @hookspec

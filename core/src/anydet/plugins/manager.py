@@ -27,6 +27,7 @@ from anydet.plugins.specs import (
     DatasetSpec,
     EngineSpec,
     EvaluatorSpec,
+    FusionSpec,
     SceneSpec,
     Spec,
     TTTMethodSpec,
@@ -46,10 +47,14 @@ KINDS: dict[str, type[Spec]] = {
     "engines": EngineSpec,
     "evaluators": EvaluatorSpec,
     "views": ViewSpec,
+    "fusions": FusionSpec,
     "ttt_methods": TTTMethodSpec,
     "commands": CommandSpec,
 }
 """What can be registered: hook ``register_<kind>`` -> the spec it takes."""
+
+ADAPTATION = ("views", "fusions", "ttt_methods")
+"""Kinds that ``anydet adaptation`` lists and shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +164,12 @@ class Plugins:
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         package = package_of(kind, name)
         raise PluginError(
-            f"no {_noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
+            f"no {noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
             + did_you_mean(name, [*known, *packaged_names(kind)])
             + (f"; failed to load: {broken}" if broken else ""),
             fix=f"pip install {package}"
             if package
-            else "run 'anydet adapters list' to see what is installed",
+            else f"run 'anydet {_listing(kind)} list' to see what is installed",
         )
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
@@ -202,10 +207,9 @@ class Plugins:
         rest is as in ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong
         type or value, ``PluginError`` where there is no such adapter or its schema cannot be read.
         """
-        from anydet.plugins.options import check_options, load_schema, parse_options
+        from anydet.plugins.options import parse_options
         from anydet.types import AdapterSettings
 
-        schema = load_schema(self.spec("adapters", name).options_schema)
         given = options if isinstance(options, Mapping) else parse_options(options)
         return AdapterSettings(
             config=config,
@@ -215,16 +219,25 @@ class Plugins:
             score_floor=score_floor,
             max_detections=max_detections,
             seed=seed,
-            options=check_options(given, schema, owner=name),
+            options=self.options("adapters", name, given),
         )
+
+    def options(self, kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of something registered, checked against its own schema and completed by its defaults.
+
+        Raises ``OptionError`` where one is unknown or has the wrong type or value, ``PluginError`` where
+        nothing of that name is registered or its schema cannot be read.
+        """
+        from anydet.plugins.options import check_options, load_schema
+
+        schema = load_schema(self.spec(kind, name).options_schema)
+        return check_options(given, schema, owner=name, listing=_listing(kind))
 
     def adapter(self, name: str, settings: AdapterSettings) -> Adapter:
         """Import and build the adapter called ``name``; whatever goes wrong there is an ``AnydetError``."""
         from anydet.plugins.adapter import Adapter
 
-        factory = self.load("adapters", name)
-        with self._foreign(f"adapter {name!r} cannot be set up"):
-            adapter = factory(settings)
+        adapter = self.build("adapters", name, settings)
         if not isinstance(adapter, Adapter):
             raise PluginError(
                 f"the factory of adapter {name!r} returned {type(adapter).__name__}, not an Adapter",
@@ -238,6 +251,12 @@ class Plugins:
             for capability in CAPABILITIES
         }
         return adapter
+
+    def build(self, kind: str, name: str, settings: Any) -> Any:
+        """What the factory of something registered makes of its settings; errors as in ``adapter``."""
+        factory = self.load(kind, name)
+        with self._foreign(f"{noun(kind)} {name!r} cannot be set up"):
+            return factory(settings)
 
     def _load(self, point: InstalledPoint | EntryPoint) -> PluginStatus:
         distribution, version = _origin(point)
@@ -279,7 +298,7 @@ class Plugins:
         for kind, spec in found:
             self._specs[kind][spec.name] = spec
             self._owners[kind, spec.name] = name
-        return tuple(f"{_noun(kind)} {spec.name}" for kind, spec in found)
+        return tuple(f"{noun(kind)} {spec.name}" for kind, spec in found)
 
     def _check_hooks(self, module: object) -> None:
         """Refuse misspelled hooks, and modules that forgot to mark theirs."""
@@ -322,7 +341,7 @@ class Plugins:
         taken = {**self._specs[kind], **{s.name: s for s in found}}
         if spec.name in taken:
             owner = self._owners.get((kind, spec.name), "the same plugin")
-            raise PluginError(f"{_noun(kind)} {spec.name!r} is already registered by {owner!r}")
+            raise PluginError(f"{noun(kind)} {spec.name!r} is already registered by {owner!r}")
         unknown = sorted(set(getattr(spec, "capabilities", ())) - set(CAPABILITIES))
         if unknown:
             raise PluginError(
@@ -359,8 +378,14 @@ def _origin(point: InstalledPoint | EntryPoint) -> tuple[str, str]:
     return name, version
 
 
-def _noun(kind: str) -> str:
+def noun(kind: str) -> str:
+    """One of a kind, in words: "view", "TTT method"."""
     return kind.removesuffix("s").replace("_", " ").replace("ttt", "TTT")
+
+
+def _listing(kind: str) -> str:
+    """The command that lists what is registered of a kind; ``adapters list`` names every plugin."""
+    return "adaptation" if kind in ADAPTATION else "adapters"
 
 
 def _write_to_stderr(text: str) -> None:

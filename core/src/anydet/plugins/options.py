@@ -1,10 +1,10 @@
-"""Options and the JSON Schemas that adapters ship for them."""
+"""Options of adapters, views, fusions and methods, and the JSON Schemas that plugins ship for them."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -46,26 +46,34 @@ def _joined(base: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return {**base, **schema, "properties": {**base["properties"], **schema.get("properties", {})}}
 
 
-def parse_options(pairs: Iterable[str]) -> dict[str, str]:
+def parse_options(pairs: Iterable[str], flag: str = "--option") -> dict[str, str]:
     """``["key=value", ...]`` to a dictionary; the last of a repeated key wins, ``nms-iou`` is ``nms_iou``."""
     options = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise OptionError(f"--option {pair!r} is not key=value", fix="write --option key=value")
+            raise OptionError(f"{flag} {pair!r} is not key=value", fix=f"write {flag} key=value")
         options[key.strip().replace("-", "_")] = value
     return options
 
 
-def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owner: str) -> dict[str, Any]:
-    """Options with text turned into the types of the schema, defaults filled in.
+def check_options(
+    options: Mapping[str, Any], schema: Mapping[str, Any], *, owner: str, listing: str = "adapters"
+) -> dict[str, Any]:
+    """Options with text turned into the types of the schema, defaults filled in, in the schema's order.
+
+    Args:
+        options: as typed, or of the right types already.
+        schema: JSON Schema of an object.
+        owner: name of what has them.
+        listing: command that shows them: ``anydet LISTING show OWNER``.
 
     Text is read as JSON, then as YAML (``1e-3``, ``true``, ``[1, 2]``), where the schema does not take it as
     a string. Raises ``OptionError`` naming the key, what it takes and the key that was probably meant.
     """
     validator = Draft202012Validator(schema)
     properties: Mapping[str, Any] = schema.get("properties", {})
-    fix = f"see 'anydet adapters show {owner}'"
+    fix = f"see 'anydet {listing} show {owner}'"
     checked: dict[str, Any] = {k: p["default"] for k, p in properties.items() if "default" in p}
     for key, value in options.items():
         if key not in properties and schema.get("additionalProperties", True) is False:
@@ -78,7 +86,13 @@ def check_options(options: Mapping[str, Any], schema: Mapping[str, Any], *, owne
     for error in validator.iter_errors(checked):
         where = ".".join(map(str, error.absolute_path)) or "options"
         raise OptionError(f"{owner} option {where}: {error.message}{nearest(error)}", fix=fix)
-    return checked
+    return {key: checked[key] for key in sorted(checked, key=_order(properties))}
+
+
+def _order(properties: Mapping[str, Any]) -> Callable[[str], int]:
+    """Sort key: the schema's own options in its order, then all others."""
+    places = {name: place for place, name in enumerate(properties)}
+    return lambda name: places.get(name, len(places))
 
 
 def typed(value: Any, validator: Validator) -> Any:

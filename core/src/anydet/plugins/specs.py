@@ -24,19 +24,28 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class AdapterSpec(Spec):
-    """An adapter: ``factory(settings: AdapterSettings) -> Adapter``.
+class ConfigurableSpec(Spec):
+    """Something that has options of its own, checked and completed before it is built.
+
+    Attributes:
+        options_schema: ``package:file`` of the JSON Schema of its options; ``None`` where it has none.
+    """
+
+    options_schema: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec(ConfigurableSpec):
+    """An adapter: ``factory(settings: AdapterSettings) -> Adapter``; its options are ``--option key=value``.
 
     Attributes:
         tasks: what it predicts ("detect", "segment", "pose", ...).
         capabilities: any of ``CAPABILITIES``; ``anydet adapters check`` holds the adapter to them.
-        options_schema: ``package:file`` of the JSON Schema of what ``--option key=value`` accepts.
         training_schema: ``package:file`` of the JSON Schema of its own training keys.
     """
 
     tasks: tuple[str, ...] = ("detect",)
     capabilities: tuple[str, ...] = ("predict",)
-    options_schema: str | None = None
     training_schema: str | None = None
 
 
@@ -96,12 +105,20 @@ class EvaluatorSpec(Spec):
 
 
 @dataclass(frozen=True, slots=True)
-class ViewSpec(Spec):
-    """A test-time augmentation view: ``factory(settings: TTASettings)`` gives a ``prediction.View``."""
+class ViewSpec(ConfigurableSpec):
+    """A test-time augmentation view: ``factory(settings: ViewSettings)`` gives a ``prediction.View``.
+
+    ``--tta-views NAME:a:b`` fills its options in the order of its schema.
+    """
 
 
 @dataclass(frozen=True, slots=True)
-class TTTMethodSpec(Spec):
+class FusionSpec(ConfigurableSpec):
+    """A fusion of results: ``factory(settings: FusionSettings)`` gives a ``prediction.Fusion``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TTTMethodSpec(ConfigurableSpec):
     """A test-time training method: ``factory(settings: TTTSettings)`` gives a ``prediction.TTTMethod``."""
 
 

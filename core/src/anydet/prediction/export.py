@@ -14,8 +14,9 @@ from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ImageError, OptionError
 from anydet.prediction.decode import Undecodable
-from anydet.prediction.meta import Adaptation, build_meta, identity
+from anydet.prediction.meta import build_meta, identity
 from anydet.prediction.pipeline import Pipeline
+from anydet.prediction.recipe import Recipe
 from anydet.prediction.spool import Spool, Tally
 from anydet.types import ImagePredictions
 
@@ -55,7 +56,6 @@ def export_predictions(
     max_images: int | None = None,
     wrap: bool = False,
     resume: bool = False,
-    adaptation: Adaptation | None = None,
     progress: Callable[[int], None] = lambda _images: None,
 ) -> ExportSummary:
     """Predict a data set and write a file that ``validate`` accepts.
@@ -64,13 +64,12 @@ def export_predictions(
     under its name only when it is complete.
 
     Args:
-        pipeline: adapter, views, limits.
+        pipeline: what ``Recipe.open`` gives, or one built by hand.
         dataset: what to predict.
         output: ``.json``, ``.jsonl`` or ``.parquet``.
         max_images: only the first so many.
         wrap: write ``.json`` with ``meta`` (the other kinds always have it).
         resume: go on with what an interrupted run left.
-        adaptation: names of the pipeline's views and TTT method, for ``meta``.
         progress: called with the number of images of each finished chunk.
 
     Raises:
@@ -79,7 +78,6 @@ def export_predictions(
         InterruptedRunError: Ctrl-C.
     """
     start = time.perf_counter()
-    adaptation = adaptation or Adaptation()
     check_output(output)
     if resume and pipeline.ttt:
         raise OptionError(
@@ -87,20 +85,13 @@ def export_predictions(
             fix="leave out --resume",
         )
     total = len(dataset) if max_images is None else min(max_images, len(dataset))
-    run = identity(pipeline, dataset, total, adaptation)
+    run = identity(Recipe.of(pipeline), dataset, total, pipeline.adapter.version)
     with closing(Spool.open(output, run, resume=resume)) as spool:
         resumed = spool.images
         progress(resumed)
         _fill(spool, pipeline, dataset, total, progress)
-        meta = build_meta(
-            pipeline.adapter,
-            dataset,
-            run,
-            limits=pipeline.limits,
-            adaptation=adaptation,
-            fresh=total - resumed,
-            wall_s=time.perf_counter() - start,
-        )
+        seconds = time.perf_counter() - start
+        meta = build_meta(pipeline, dataset, run, fresh=total - resumed, wall_s=seconds)
         write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
         # Only now: until the output is complete, the spool is all that there is of the run.
         spool.remove()

@@ -6,45 +6,34 @@ import hashlib
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
-from anydet.dataclass import dataclass
-from anydet.plugins.adapter import Adapter, AdapterNotes
+from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.checkpoints import find_weights
-from anydet.prediction.hooks import TTASettings, TTTSettings
-from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.choices import TTA, TTT
+from anydet.prediction.hooks import TTTDescription, TTTSettings
+from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
+from anydet.prediction.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True)
-class Adaptation:
-    """Which views and which test-time training a run used, by name.
+def identity(recipe: Recipe, dataset: Dataset, images: int, adapter_version: str | None) -> dict[str, Any]:
+    """Everything that decides what the entries of a run are; equal for a run and its resumption.
 
-    Attributes:
-        views: registered names, in the order in which they are predicted.
-        fusion: how their results were joined.
-        tta: settings of the views.
-        ttt_method: registered name, or ``None``.
-        ttt: settings of the method.
+    Args:
+        recipe: what the pipeline was opened from, complete.
+        dataset: what is predicted.
+        images: the first so many of it.
+        adapter_version: of the distribution that brings the adapter.
     """
-
-    views: tuple[str, ...] = ()
-    fusion: str = "nms"
-    tta: TTASettings = field(default_factory=TTASettings)
-    ttt_method: str | None = None
-    ttt: TTTSettings = field(default_factory=TTTSettings)
-
-
-def identity(pipeline: Pipeline, dataset: Dataset, images: int, adaptation: Adaptation) -> dict[str, Any]:
-    """Everything that decides what the entries of a run are; equal for a run and its resumption."""
-    adapter, settings = pipeline.adapter, pipeline.adapter.settings
+    settings = recipe.settings
     return {
         "anydet": _version("anydet"),
-        "adapter": adapter.name,
-        "adapter_version": adapter.version,
+        "adapter": recipe.adapter,
+        "adapter_version": adapter_version,
         "config": settings.config,
         "checkpoint_sha256": checkpoint_sha256(settings.checkpoint),
         "device": settings.device,
@@ -53,33 +42,26 @@ def identity(pipeline: Pipeline, dataset: Dataset, images: int, adaptation: Adap
         "options": dict(settings.options),
         "dataset": dataset.fingerprint(),
         "images": images,
-        "limits": asdict(pipeline.limits),
-        "adaptation": asdict(adaptation),
-        "on_error": pipeline.on_error,
+        "limits": asdict(recipe.limits),
+        "tta": recipe.tta and asdict(recipe.tta),
+        "ttt": recipe.ttt and asdict(recipe.ttt),
+        "on_error": recipe.on_error,
     }
 
 
 def build_meta(
-    adapter: Adapter,
-    dataset: Dataset,
-    run: Mapping[str, Any],
-    *,
-    limits: Limits,
-    adaptation: Adaptation,
-    fresh: int,
-    wall_s: float,
+    pipeline: Pipeline, dataset: Dataset, run: Mapping[str, Any], *, fresh: int, wall_s: float
 ) -> dict[str, Any]:
     """The ``meta`` block of the contract, complete.
 
     Args:
-        adapter: the one that predicted.
+        pipeline: what predicted, after the run.
         dataset: what was predicted.
         run: the run's ``identity``.
-        limits: what was kept.
-        adaptation: views and test-time training.
         fresh: images that this process predicted; a resumed run had others already.
         wall_s: seconds that took.
     """
+    adapter = pipeline.adapter
     settings, notes = adapter.settings, adapter.notes
     images = run["images"]
     meta: dict[str, Any] = {
@@ -92,10 +74,10 @@ def build_meta(
         "checkpoint_sha256": run["checkpoint_sha256"],
         "dataset": {"root": str(dataset.root), "split": dataset.split, "fingerprint": run["dataset"]},
         "images": images,
-        "export_settings": _export_settings(notes, limits),
+        "export_settings": _export_settings(notes, pipeline.limits),
         "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},
-        "tta": _tta(adaptation),
-        "ttt": _ttt(adaptation, settings.batch_size),
+        "tta": _tta(pipeline.tta.choices if pipeline.tta else None),
+        "ttt": _ttt(pipeline.ttt),
         "runtime": _runtime(settings.device, fresh, wall_s),
     }
     if adapter.classes is not None:
@@ -166,34 +148,60 @@ def _preprocess(notes: AdapterNotes) -> dict[str, Any] | None:
     return {**known, **notes.details} or None
 
 
-def _tta(adaptation: Adaptation) -> dict[str, Any]:
-    enabled = bool(adaptation.views)
-    return {
-        "enabled": enabled,
-        "mode": "views" if enabled else "none",
-        "views": list(adaptation.views),
-        "seed": adaptation.tta.seed,
-        "flip_prob": adaptation.tta.flip_prob,
+def _tta(tta: TTA | None) -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        "enabled": tta is not None,
+        "mode": "none",
+        "views": [],
+        "seed": None,
+        "flip_prob": 0.0,
         "norm_only": False,
-        "fusion": adaptation.fusion if len(adaptation.views) > 1 else None,
+        "fusion": None,
         "warnings": [],
         "summary": None,
     }
-
-
-def _ttt(adaptation: Adaptation, batch_size: int) -> dict[str, Any]:
-    ttt, method = adaptation.ttt, adaptation.ttt_method
+    if tta is None:
+        return meta
+    probabilities = [v.options["flip_prob"] for v in tta.views if "flip_prob" in v.options]
+    weights = tta.weights or (1.0,) * len(tta.views)
     return {
-        "enabled": method is not None,
-        "method": method or "none",
-        "steps": ttt.steps or 0,
-        "batch_size": ttt.batch_size or batch_size,
-        "lr": ttt.lr or 0.0,
-        "update_filter": "none",
-        "include": None,
-        "exclude": None,
-        "max_batches": ttt.max_batches or 0,
-        "seed": ttt.seed,
-        "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0},
-        "report": None,
+        **meta,
+        "mode": "views",
+        "views": [str(view) for view in tta.views],
+        "seed": tta.seed,
+        "flip_prob": max(probabilities, default=0.0),
+        "fusion": tta.fusion.name,
+        "summary": {
+            "views": [{**asdict(v), "weight": w} for v, w in zip(tta.views, weights, strict=True)],
+            "fusion": asdict(tta.fusion),
+        },
     }
+
+
+def _ttt(ttt: RunningTTT | None) -> dict[str, Any]:
+    found = TTTDescription() if ttt is None else ttt.method.describe()
+    settings = TTTSettings() if ttt is None else ttt.choices.settings
+    return {
+        "enabled": ttt is not None,
+        "method": "none" if ttt is None else ttt.choices.method,
+        "steps": found.steps,
+        "batch_size": found.batch_size,
+        "lr": found.lr,
+        "update_filter": found.update_filter,
+        "include": None if found.include is None else list(found.include),
+        "exclude": None if found.exclude is None else list(found.exclude),
+        "max_batches": found.max_batches,
+        "seed": None if ttt is None else settings.seed,
+        "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0, **found.mim},
+        "report": None if ttt is None else {**_chosen(ttt.choices), **ttt.method.report()},
+    }
+
+
+def _chosen(ttt: TTT) -> dict[str, Any]:
+    """What was asked for and the contract has no field for."""
+    chosen = {
+        "preset": ttt.settings.preset,
+        "reset": ttt.settings.reset,
+        "options": dict(ttt.settings.options),
+    }
+    return {**chosen, "source": ttt.source} if ttt.source else chosen

@@ -8,28 +8,31 @@ Without TTT, where chunks begin and end changes no result.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
+from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.decode import Undecodable, decode_ahead, measured
-from anydet.prediction.hooks import PredictContext, TTTMethod, View
+from anydet.prediction.hooks import Fusion, PredictContext, TTTMethod, View, ViewResult
 from anydet.types import ImagePredictions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 OnError: TypeAlias = Literal["stop", "skip"]
 Predict: TypeAlias = Callable[[Sequence[Record]], Iterable[ImagePredictions]]
 """Results of records: ``Adapter.predict``, or that of a model in training."""
-Fuse: TypeAlias = Callable[[Sequence[ImagePredictions]], ImagePredictions]
-"""Results of several views of one image, all in the original image's pixels, as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +62,46 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningTTA:
+    """Test-time augmentation as it runs.
+
+    Attributes:
+        choices: what it was built from.
+        views: in their order.
+        fusion: makes one result of several.
+    """
+
+    choices: TTA
+    views: tuple[View, ...]
+    fusion: Fusion
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTTT:
+    """Test-time training as it runs.
+
+    Attributes:
+        choices: what it was built from.
+        method: trains on each chunk before it is predicted.
+        source: data set like that which the model was trained on, or ``None``.
+    """
+
+    choices: TTT
+    method: TTTMethod
+    source: Dataset | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """An adapter's predictions, with test-time augmentation and training around it.
+
+    A context manager that closes the adapter; ``Recipe.open`` builds one from plain data.
 
     Attributes:
         adapter: predicts.
         limits: detections that are kept.
-        views: images that the adapter gets of each image; empty means the image as it is.
-        fuse: joins the results of several views; required when there are several.
-        ttt: trains on each chunk before it is predicted.
+        tta: test-time augmentation, or ``None`` for the images as they are.
+        ttt: test-time training, or ``None``.
         on_error: "stop" raises at an undecodable image, "skip" gives an empty result with the reason; for an
             adapter that needs no pixels, an image is undecodable only where its size is unknown.
         workers: decoding threads.
@@ -76,22 +110,36 @@ class Pipeline:
 
     adapter: Adapter
     limits: Limits = Limits()
-    views: tuple[View, ...] = ()
-    fuse: Fuse | None = None
-    ttt: TTTMethod | None = None
+    tta: RunningTTA | None = None
+    ttt: RunningTTT | None = None
     on_error: OnError = "stop"
     workers: int = 2
     plugins: Plugins | None = None
+
+    def close(self) -> None:
+        """Close the adapter. Safe to call twice."""
+        self.adapter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     @property
     def batch_size(self) -> int:
         """Records that the adapter gets at once."""
         return max(1, self.adapter.settings.batch_size)
 
+    @property
+    def chunk_size(self) -> int:
+        """Records of a chunk: those of a batch, or more where the method wants more."""
+        return max(self.batch_size, self.ttt.method.min_images if self.ttt else 1)
+
     def run(
         self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
     ) -> Iterator[list[ImagePredictions]]:
-        """Finished predictions, a list per chunk of ``adapter.settings.batch_size`` records.
+        """Finished predictions, a list per chunk.
 
         Args:
             records: what to predict; taken lazily.
@@ -100,7 +148,8 @@ class Pipeline:
 
         Raises:
             ImageError: an image cannot be decoded and ``on_error`` is "stop".
-            PluginError: the adapter gave other results than one per record, in order.
+            PluginError: the adapter gave other results than one per record, in order, or a view gave records
+                that it did not derive.
         """
         context = PredictContext(self.adapter.name, first, total)
 
@@ -110,14 +159,14 @@ class Pipeline:
         chunks = predict_chunks(
             predict,
             records,
-            size=self.batch_size,
+            size=self.chunk_size,
             limits=self.limits,
             on_error=self.on_error,
             workers=self.workers,
             needs_pixels=self.adapter.needs_pixels,
         )
         if self.ttt:
-            self.ttt.prepare(self.adapter)
+            self.ttt.method.prepare(self.adapter, self.ttt.source)
         try:
             for results in chunks:
                 self._notify("after_predict", predictions=results, context=context)
@@ -127,61 +176,98 @@ class Pipeline:
             # also where the caller leaves early: decoding threads end before the model is put back
             chunks.close()
             if self.ttt:
-                self.ttt.restore()
+                self.ttt.method.restore()
 
     def _predict(self, records: Sequence[Record], context: PredictContext) -> list[ImagePredictions]:
         self._notify("before_predict", adapter=self.adapter, records=records, context=context)
         if self.ttt:
-            self.ttt.adapt(records)
-        return [self._fused(results) for results in self._predict_derived(records)]
+            self.ttt.method.adapt(records)
+        with self.ttt.method.predicting() if self.ttt else nullcontext():
+            return list(self._predict_adapted(records))
 
-    def _predict_derived(self, records: Sequence[Record]) -> list[list[ImagePredictions]]:
-        """Results of each record's derived records, mapped back to it."""
-        found: list[list[ImagePredictions]] = [[] for _ in records]
+    def _predict_adapted(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
+        """One result a record, fused from those of its views."""
         derived = self._derive(records)
-        # Of all records together, so that batches are full whatever the number of views.
+        found: list[ViewResult] = []
+        current = 0
+        # Batches of all views of all records together, so that they are full whatever the number of views.
         while batch := list(islice(derived, self.batch_size)):
-            results = self._predict_checked([record for _, record in batch])
-            for (at, record), result in zip(batch, results, strict=True):
-                found[at].append(record.undo(result, to=records[at]))
-        return found
+            results = predict_checked(self.adapter.predict, [d.record for d in batch], self.adapter.name)
+            for one, result in zip(batch, results, strict=True):
+                # Fused as soon as all views of a record are there, so that few results wait.
+                if one.at != current:
+                    yield self._fused(found)
+                    found, current = [], one.at
+                found.append(one.bring_back(result, records[one.at]))
+        if found:
+            yield self._fused(found)
 
-    def _derive(self, records: Sequence[Record]) -> Iterator[tuple[int, Record]]:
-        """The records that the views give of each, with its position; itself at most once."""
+    def _derive(self, records: Sequence[Record]) -> Iterator[_Derived]:
+        """The records that the views give of each, itself at most once; itself alone without views."""
+        if not self.tta:
+            yield from (_Derived(at, record, 1.0) for at, record in enumerate(records))
+            return
+        views = self.tta.views
+        weights = self.tta.choices.weights or (1.0,) * len(views)
         for at, record in enumerate(records):
-            if not self.views:
-                yield at, record
-            itself = count = 0
-            for view in self.views:
+            gave_itself, count = False, 0
+            for view, weight in zip(views, weights, strict=True):
                 for derived in view.apply(record):
-                    if not derived.derives_from(record):
-                        raise PluginError(
-                            f"view {type(view).__name__} gave a record with key {derived.key!r} that was not "
-                            f"derived from {record.key!r}",
-                            fix="views return record.derive(transform), or the record itself",
-                        )
+                    _check_derived(derived, record, view)
+                    if derived is record and gave_itself:
+                        continue
+                    gave_itself |= derived is record
                     count += 1
-                    itself += derived is record
-                    if derived is not record or itself == 1:
-                        yield at, derived
-            if self.views and not count:
-                names = ", ".join(type(view).__name__ for view in self.views)
+                    yield _Derived(at, derived, weight)
+            if not count:
+                names = ", ".join(type(view).__name__ for view in views)
                 raise PluginError(
                     f"no view gave a record of image {record.key!r} (views: {names})",
-                    fix="add the view 'original', or make a view return at least one record",
+                    fix="add the view 'original', or make a view give at least one record",
                 )
 
-    def _fused(self, results: Sequence[ImagePredictions]) -> ImagePredictions:
-        if len(results) == 1 or self.fuse is None:
-            return results[0]
-        return self.fuse(results)
-
-    def _predict_checked(self, records: Sequence[Record]) -> list[ImagePredictions]:
-        return predict_checked(self.adapter.predict, records, adapter=self.adapter.name)
+    def _fused(self, results: Sequence[ViewResult]) -> ImagePredictions:
+        if len(results) == 1 or not self.tta:
+            return results[0].predictions
+        return self.tta.fusion.fuse(results)
 
     def _notify(self, event: str, **arguments: Any) -> None:
         if self.plugins is not None:
             self.plugins.notify(event, **arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """What the adapter gets of a record of the chunk.
+
+    Attributes:
+        at: position of that record in the chunk.
+        record: derived from it, or itself.
+        weight: of the view.
+    """
+
+    at: int
+    record: Record
+    weight: float
+
+    def bring_back(self, result: ImagePredictions, source: Record) -> ViewResult:
+        """The result in pixels of the record of the chunk."""
+        width, height = self.record.size_wh
+        everything = np.array([[0, 0, width, height]], np.float64)
+        window = ImagePredictions(
+            result.image, (width, height), everything, np.ones(1), np.zeros(1, np.int64)
+        )
+        x1, y1, x2, y2 = self.record.undo(window, to=source).boxes_xyxy_px[0].tolist()
+        return ViewResult(self.record.undo(result, to=source), self.weight, (x1, y1, x2, y2))
+
+
+def _check_derived(derived: Record, record: Record, view: View) -> None:
+    if not derived.derives_from(record):
+        raise PluginError(
+            f"view {type(view).__name__} gave a record with key {derived.key!r} that was not derived from "
+            f"{record.key!r}",
+            fix="views give record.derive(transform), or the record itself",
+        )
 
 
 def predict_chunks(
@@ -224,7 +310,7 @@ def predict_chunks(
             ]
 
 
-def predict_checked(predict: Predict, records: Sequence[Record], *, adapter: str) -> list[ImagePredictions]:
+def predict_checked(predict: Predict, records: Sequence[Record], adapter: str) -> list[ImagePredictions]:
     """What ``predict`` gives, which must be one result a record, in order; ``PluginError`` otherwise."""
     if not records:
         return []

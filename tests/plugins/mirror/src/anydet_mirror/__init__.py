@@ -1,8 +1,8 @@
-"""A plugin of everything that adapts: a view, a test-time training method, and a detector to adapt."""
+"""A plugin of everything that adapts: a view, a fusion, two methods, and a detector to adapt."""
 
 from __future__ import annotations
 
-from anydet.plugins import AdapterSpec, TTTMethodSpec, ViewSpec, hookimpl
+from anydet.plugins import AdapterSpec, FusionSpec, TTTMethodSpec, ViewSpec, hookimpl
 
 PLUGIN_API = 2
 
@@ -27,6 +27,28 @@ def register_views(register):
 
 
 @hookimpl
+def register_fusions(register):
+    """The best detection of each class."""
+    register(FusionSpec("best", "anydet_mirror.fusions:Best", "the best detection of each class"))
+
+
+@hookimpl
 def register_ttt_methods(register):
-    """The threshold that fits the images at hand."""
-    register(TTTMethodSpec("brightness", "anydet_mirror.ttt:Brightness", "sets the threshold of 'bright'"))
+    """The threshold that fits the images at hand, in the model and in a teacher."""
+    options = "anydet_mirror:ttt.schema.json"
+    register(
+        TTTMethodSpec(
+            "brightness",
+            "anydet_mirror.ttt:Brightness",
+            "sets the threshold of 'bright'",
+            options_schema=options,
+        )
+    )
+    register(
+        TTTMethodSpec(
+            "teacher",
+            "anydet_mirror.ttt:Teacher",
+            "predicts with a teacher's threshold",
+            options_schema=options,
+        )
+    )

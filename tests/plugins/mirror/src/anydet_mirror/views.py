@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import HorizontalFlip
-from anydet.prediction.hooks import TTASettings
+from anydet.prediction.hooks import ViewSettings
 
 
 class Mirror:
     """The image mirrored left and right."""
 
-    def __init__(self, settings: TTASettings) -> None:
+    def __init__(self, settings: ViewSettings) -> None:
         del settings
 
     def apply(self, record: Record) -> Sequence[Record]:

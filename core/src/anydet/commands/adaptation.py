@@ -1,0 +1,62 @@
+"""``anydet adaptation``: list and describe views, fusions and methods of test-time training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from anydet.commands.completion import complete_names
+from anydet.commands.tables import print_columns, print_options
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group("adaptation", epilog=("\b\nExample:\n  anydet adaptation list"))
+def command() -> None:
+    """List and describe views and fusions (--tta) and methods of test-time training (--ttt)."""
+
+
+@command.command("list", epilog=("\b\nExample:\n  anydet adaptation list"))
+@_json_option
+@click.pass_obj
+def list_(plugins: Plugins, as_json: bool) -> None:
+    """List what is installed for --tta-views, --tta-fusion and --ttt-method."""
+    import json
+
+    from anydet.plugins.catalog import adaptation_rows
+
+    rows = adaptation_rows(plugins)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    cells = [(r.name, r.kind, f"{r.package} {r.version}", r.summary) for r in rows]
+    print_columns(("name", "kind", "package", ""), cells)
+
+
+@command.command(epilog=("\b\nExample:\n  anydet adaptation show wbf"))
+@click.argument("name", shell_complete=complete_names("views", "fusions", "ttt_methods"))
+@_json_option
+@click.pass_obj
+def show(plugins: Plugins, name: str, as_json: bool) -> None:
+    """Describe a view, a fusion or a method and its options."""
+    import json
+
+    from anydet.plugins.catalog import find_adaptation, option_rows
+    from anydet.plugins.options import load_schema
+
+    found = find_adaptation(plugins, name)
+    shown = [(row, option_rows(load_schema(schema))) for row, schema in found]
+    if as_json:
+        rows = [{**asdict(row), "options": [asdict(option) for option in options]} for row, options in shown]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row, options in shown:
+        click.echo(f"{row.kind} {row.name}: {row.summary}\n")
+        print_options("option", options)
+        if not options:
+            click.echo("no options")

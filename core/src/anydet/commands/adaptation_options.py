@@ -1,0 +1,183 @@
+"""Options of test-time augmentation and training, and the plain data that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.completion import complete_names
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+    from anydet.prediction.choices import TTA, TTT
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def read_weights(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, ...]:
+    """``2,1`` to positive numbers."""
+    try:
+        weights = tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError:
+        weights = (0.0,)
+    if not all(0 < weight < float("inf") for weight in weights):
+        raise click.BadParameter(f"{text!r} is not a list of positive numbers like 2,1")
+    return weights
+
+
+_TTA = (
+    click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them."),
+    click.option(
+        "--tta-views",
+        metavar="NAME,NAME:VALUE,...",
+        shell_complete=complete_names("views", separator=","),
+        help="Views, such as original,hflip,scale:0.5; see 'anydet adaptation list'; implies --tta.  "
+        "[default: original,random_hflip]",
+    ),
+    click.option(
+        "--tta-fusion",
+        metavar="NAME",
+        default="nms",
+        show_default=True,
+        shell_complete=complete_names("fusions"),
+        help="How the results of the views become one.",
+    ),
+    click.option(
+        "--tta-weights",
+        metavar="W,W,...",
+        callback=read_weights,
+        help="Weight of each view in the fusion.  [default: 1 each]",
+    ),
+    click.option(
+        "--tta-option",
+        "tta_options",
+        multiple=True,
+        metavar="NAME.KEY=VALUE",
+        help="Option of a view or of the fusion, see 'anydet adaptation show NAME'; repeatable.",
+    ),
+    click.option("--tta-seed", type=int, default=0, show_default=True, help="Seed of random views."),
+    click.option(
+        "--tta-flip-prob",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help="Probability that random_hflip mirrors an image.",
+    ),
+)
+
+_TTT = (
+    click.option("--ttt", is_flag=True, help="Test-time training before each chunk of images is predicted."),
+    click.option(
+        "--ttt-method",
+        metavar="NAME",
+        shell_complete=complete_names("ttt_methods"),
+        help="Method of test-time training; implies --ttt.  [default: tent]",
+    ),
+    click.option("--ttt-preset", metavar="NAME", help="Preset of the method's settings."),
+    click.option(
+        "--ttt-reset",
+        type=click.Choice(["sample", "stream"]),
+        default="sample",
+        show_default=True,
+        help="sample restores the model before each chunk, stream lets updates accumulate.",
+    ),
+    click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per chunk."),
+    click.option(
+        "--ttt-batch-size",
+        type=click.IntRange(min=1),
+        help="Images per step; a chunk holds at least as many.",
+    ),
+    click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate of test-time training."),
+    click.option(
+        "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."
+    ),
+    click.option("--ttt-seed", type=int, default=0, show_default=True, help="Seed of test-time training."),
+    click.option(
+        "--ttt-source",
+        type=click.Path(path_type=Path),
+        help="Data set like that which the model was trained on, for methods that use one.",
+    ),
+    click.option("--ttt-source-split", metavar="NAME", help="Split of --ttt-source."),
+    click.option(
+        "--ttt-option",
+        "ttt_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Option of the method, see 'anydet adaptation show NAME'; repeatable.",
+    ),
+)
+
+
+def adaptation_options(function: _F) -> _F:
+    """Decorator: the flags that ``read_tta_flags`` and ``read_ttt_flags`` read."""
+    for option in reversed([*_TTA, *_TTT]):
+        function = option(function)
+    return function
+
+
+def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
+    """What the flags of ``--tta`` describe; ``None`` where a command has none, or they are not given."""
+    from anydet.prediction.choices import read_tta
+
+    if not flags.get("tta") and not flags.get("tta_views"):
+        _require("--tta", flags, {"tta_options": "--tta-option", "tta_weights": "--tta-weights"})
+        return None
+    views = flags["tta_views"] or "original,random_hflip"
+    options = _split_options(flags["tta_options"])
+    if "random_hflip" in {word.strip().partition(":")[0] for word in views.split(",")}:
+        options.setdefault("random_hflip", {}).setdefault("flip_prob", flags["tta_flip_prob"])
+    return read_tta(
+        views,
+        plugins,
+        fusion=flags["tta_fusion"],
+        weights=flags["tta_weights"],
+        seed=flags["tta_seed"],
+        options=options,
+    )
+
+
+def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
+    """What the flags of ``--ttt`` describe; ``None`` where a command has none, or they are not given."""
+    from anydet.plugins.options import parse_options
+    from anydet.prediction.choices import TTT
+    from anydet.prediction.hooks import TTTSettings
+
+    method = flags.get("ttt_method") or ("tent" if flags.get("ttt") else None)
+    if method is None:
+        _require("--ttt", flags, {"ttt_options": "--ttt-option", "ttt_source": "--ttt-source"})
+        return None
+    names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
+    settings = TTTSettings(
+        **{name: flags[f"ttt_{name}"] for name in names},
+        options=parse_options(flags["ttt_options"], "--ttt-option"),
+    )
+    source = flags["ttt_source"]
+    return TTT(method, settings, None if source is None else str(source), flags["ttt_source_split"]).resolve(
+        plugins
+    )
+
+
+def _require(switch: str, flags: Mapping[str, Any], needing: Mapping[str, str]) -> None:
+    """Refuse flags that would do nothing without another one."""
+    for name, flag in needing.items():
+        if flags.get(name):
+            raise click.UsageError(f"{flag} needs {switch}")
+
+
+def _split_options(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """``NAME.key=value`` to the options of each name."""
+    from anydet.errors import OptionError
+    from anydet.plugins.options import parse_options
+
+    options: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        name, dot, rest = pair.partition(".")
+        if not dot or "=" in name:
+            raise OptionError(
+                f"--tta-option {pair!r} is not NAME.key=value", fix="write --tta-option NAME.key=value"
+            )
+        options.setdefault(name.strip(), {}).update(parse_options([rest], "--tta-option"))
+    return options

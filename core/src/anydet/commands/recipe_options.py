@@ -1,0 +1,117 @@
+"""Options of every command that predicts, and the recipe that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.completion import complete_names
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+    from anydet.prediction.pipeline import Pipeline
+    from anydet.prediction.recipe import Recipe
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_ADAPTER = (
+    click.option(
+        "--adapter",
+        required=True,
+        metavar="NAME",
+        shell_complete=complete_names("adapters"),
+        help="Adapter to run; see 'anydet adapters list'.",
+    ),
+    click.option("--config", help="Configuration of the adapter; its base configuration by default."),
+    click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run."),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="cpu, cuda, cuda:1, or another device that the adapter supports.",
+    ),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(min=1), default=4, show_default=True, help="Images per batch."
+    ),
+)
+
+on_error_option = click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do when an image cannot be read.",
+)
+
+
+def score_threshold_option(default: float, purpose: str) -> Callable[[_F], _F]:
+    """``--score-threshold``, with what becomes of a detection above it ("written", "drawn")."""
+    return click.option(
+        "--score-threshold",
+        type=click.FloatRange(0, 1),
+        default=default,
+        show_default=True,
+        help=f"Lowest score of a detection that is {purpose}.",
+    )
+
+
+max_detections_option = click.option(
+    "--max-detections",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Highest-scoring detections kept per image.",
+)
+
+
+def adapter_options(function: _F) -> _F:
+    """Decorator: ``--adapter --config --checkpoint --device --option --batch-size``."""
+    for option in reversed(_ADAPTER):
+        function = option(function)
+    return function
+
+
+def read_recipe(plugins: Plugins, flags: Mapping[str, Any]) -> Recipe:
+    """The recipe of the flags; an unknown name or option raises before anything is loaded.
+
+    Flags that a command does not have keep the recipe's defaults.
+    """
+    from anydet.commands.adaptation_options import read_tta_flags, read_ttt_flags
+    from anydet.prediction.pipeline import Limits
+    from anydet.prediction.recipe import Recipe
+
+    names = ("options", "config", "checkpoint", "device", "batch_size", "max_detections")
+    settings = plugins.settings(
+        flags["adapter"],
+        **{name: flags[name] for name in names},
+        seed=flags.get("seed", 0),
+        score_floor=flags["score_threshold"],
+    )
+    limits = Limits(flags["score_threshold"], flags["max_detections"], clip=not flags.get("no_clip", False))
+    return Recipe(
+        flags["adapter"],
+        settings,
+        limits,
+        read_tta_flags(plugins, flags),
+        read_ttt_flags(plugins, flags),
+        **{name: flags[name] for name in ("on_error", "workers") if name in flags},
+    )
+
+
+@contextmanager
+def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
+    """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr."""
+    with recipe.open(plugins) as pipeline:
+        for warning in pipeline.adapter.notes.warnings:
+            click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+        yield pipeline

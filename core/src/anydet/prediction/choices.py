@@ -1,0 +1,148 @@
+"""What a run adapts with, as plain data: names of views, fusion and method, with their options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any
+
+from anydet.dataclass import dataclass
+from anydet.errors import OptionError, did_you_mean
+from anydet.plugins.options import load_schema
+from anydet.prediction.hooks import TTTSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from anydet.plugins.manager import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something registered, and the options to build it with.
+
+    Attributes:
+        name: as it is registered.
+        options: its own options.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """``scale:0.5``: the name and the values of all options, in the order of the schema."""
+        values = (v if isinstance(v, str) else json.dumps(v) for v in self.options.values())
+        return ":".join([self.name, *values])
+
+    def resolve(self, plugins: Plugins, kind: str) -> Choice:
+        """The same with all options checked and complete; raises as ``Plugins.options``."""
+        return replace(self, options=plugins.options(kind, self.name, self.options))
+
+
+@dataclass(frozen=True, slots=True)
+class TTA:
+    """Test-time augmentation.
+
+    Attributes:
+        views: in the order in which they are predicted, at least one.
+        fusion: how their results become one.
+        weights: of the views, positive; empty where all count alike.
+        seed: owner of the views' random choices, beside each record's key.
+    """
+
+    views: tuple[Choice, ...]
+    fusion: Choice = Choice("nms")
+    weights: tuple[float, ...] = ()
+    seed: int = 0
+
+    def resolve(self, plugins: Plugins) -> Self:
+        """The same with all names known and all options complete.
+
+        Raises ``OptionError`` or ``PluginError`` that says what is wrong with which.
+        """
+        if not self.views:
+            raise OptionError("test-time augmentation without views", fix="name one, such as 'original'")
+        if self.weights and len(self.weights) != len(self.views):
+            raise OptionError(
+                f"{len(self.weights)} weights for {len(self.views)} views", fix="give one weight a view"
+            )
+        if not all(0 < weight < float("inf") for weight in self.weights):
+            weights = ", ".join(map(str, self.weights))
+            raise OptionError(f"weights of views are positive numbers, not {weights}", fix="correct them")
+        views = tuple(view.resolve(plugins, "views") for view in self.views)
+        return replace(self, views=views, fusion=self.fusion.resolve(plugins, "fusions"))
+
+
+def read_tta(
+    views: str,
+    plugins: Plugins,
+    *,
+    fusion: str = "nms",
+    weights: Sequence[float] = (),
+    seed: int = 0,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> TTA:
+    """``original,hflip,scale:0.5`` as test-time augmentation, resolved.
+
+    Args:
+        views: names with commas between them; values behind a name fill the view's options in the order of
+            its schema, an empty one leaves its default.
+        plugins: where views and fusions come from.
+        fusion: registered name.
+        weights: of the views; none where all count alike.
+        seed: owner of the views' random choices.
+        options: name of a view or of the fusion -> its options, where ``views`` does not state them.
+
+    Raises:
+        PluginError: nothing of a name is registered.
+        OptionError: an option is unknown or has the wrong type or value, or there are too many values.
+    """
+    given = options or {}
+    words = [word.strip() for word in views.split(",") if word.strip()]
+    chosen = tuple(_read_view(word, plugins, given) for word in words)
+    known = [*dict.fromkeys(view.name for view in chosen), fusion]
+    for name in given:
+        if name not in known:
+            raise OptionError(
+                f"options for {name!r}, which is no view or fusion of this run ({', '.join(known)})"
+                + did_you_mean(name, known),
+                fix="correct the name, or add it to the views",
+            )
+    fusing = Choice(fusion, given.get(fusion, {}))
+    return TTA(chosen, fusing, tuple(weights), seed).resolve(plugins)
+
+
+def _read_view(text: str, plugins: Plugins, options: Mapping[str, Mapping[str, Any]]) -> Choice:
+    name, *values = text.split(":")
+    names = list(load_schema(plugins.spec("views", name).options_schema).get("properties", {}))
+    if len(values) > len(names):
+        takes = f"takes {len(names)}: {', '.join(names)}" if names else "takes none"
+        raise OptionError(
+            f"view {text!r} has {len(values)} values, and {name} {takes}",
+            fix=f"see 'anydet adaptation show {name}'",
+        )
+    stated = {key: value for key, value in zip(names, values, strict=False) if value}
+    return Choice(name, {**options.get(name, {}), **stated})
+
+
+@dataclass(frozen=True, slots=True)
+class TTT:
+    """Test-time training.
+
+    Attributes:
+        method: registered name.
+        settings: of the method.
+        source: path of a data set like that which the model was trained on, or ``None``.
+        source_split: its split, or ``None`` for the first usual one.
+    """
+
+    method: str
+    settings: TTTSettings = field(default_factory=TTTSettings)
+    source: str | None = None
+    source_split: str | None = None
+
+    def resolve(self, plugins: Plugins) -> Self:
+        """The same with the method known and its options complete; raises as ``Plugins.options``."""
+        options = plugins.options("ttt_methods", self.method, self.settings.options)
+        return replace(self, settings=replace(self.settings, options=options))

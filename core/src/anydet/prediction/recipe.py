@@ -1,0 +1,113 @@
+"""``Recipe``: everything that decides what a run predicts, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+
+from anydet.data.opening import open_dataset
+from anydet.dataclass import dataclass
+from anydet.errors import PluginError
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.formats import installed_formats
+from anydet.plugins.manager import Plugins
+from anydet.prediction.choices import TTA, TTT
+from anydet.prediction.hooks import FusionSettings, TTTMethod, ViewSettings
+from anydet.prediction.pipeline import Limits, OnError, Pipeline, RunningTTA, RunningTTT
+from anydet.types import AdapterSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A pipeline before it is built. Picklable, so that each process can open its own.
+
+    Attributes:
+        adapter: registered name.
+        settings: of the adapter.
+        limits: detections that are kept.
+        tta: test-time augmentation, or ``None``.
+        ttt: test-time training, or ``None``.
+        on_error: what happens at an undecodable image, as in ``Pipeline``.
+        workers: decoding threads; they change no result.
+    """
+
+    adapter: str
+    settings: AdapterSettings = field(default_factory=AdapterSettings)
+    limits: Limits = field(default_factory=Limits)
+    tta: TTA | None = None
+    ttt: TTT | None = None
+    on_error: OnError = "stop"
+    workers: int = 2
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Recipe:
+        """The recipe that a pipeline was opened from, complete."""
+        return cls(
+            pipeline.adapter.name,
+            pipeline.adapter.settings,
+            pipeline.limits,
+            pipeline.tta.choices if pipeline.tta else None,
+            pipeline.ttt.choices if pipeline.ttt else None,
+            pipeline.on_error,
+            pipeline.workers,
+        )
+
+    def resolve(self, plugins: Plugins) -> Recipe:
+        """The same with all names known and all options checked and complete. Imports no plugin's code.
+
+        Raises:
+            PluginError: nothing of a name is registered.
+            OptionError: an option is unknown or has the wrong type or value.
+        """
+        options = plugins.options("adapters", self.adapter, self.settings.options)
+        return replace(
+            self,
+            settings=replace(self.settings, options=options),
+            tta=self.tta.resolve(plugins) if self.tta else None,
+            ttt=self.ttt.resolve(plugins) if self.ttt else None,
+        )
+
+    def open(self, plugins: Plugins) -> Pipeline:
+        """The pipeline; use it as a context manager, or call ``close``, which closes the adapter.
+
+        Raises:
+            PluginError: nothing of a name is registered, or it cannot be set up.
+            OptionError: an option is unknown or has the wrong type or value.
+            DatasetError: the source data set of test-time training cannot be read.
+        """
+        whole = self.resolve(plugins)
+        adapter = plugins.adapter(whole.adapter, whole.settings)
+        try:
+            return Pipeline(
+                adapter,
+                whole.limits,
+                _start_tta(whole.tta, adapter, plugins) if whole.tta else None,
+                _start_ttt(whole.ttt, plugins) if whole.ttt else None,
+                on_error=whole.on_error,
+                workers=whole.workers,
+                plugins=plugins,
+            )
+        except BaseException:
+            adapter.close()
+            raise
+
+
+def _start_tta(tta: TTA, adapter: Adapter, plugins: Plugins) -> RunningTTA:
+    names = adapter.notes.keypoint_names
+    views = tuple(
+        plugins.build("views", view.name, ViewSettings(view.options, tta.seed, names)) for view in tta.views
+    )
+    fusion = plugins.build("fusions", tta.fusion.name, FusionSettings(tta.fusion.options))
+    return RunningTTA(tta, views, fusion)
+
+
+def _start_ttt(ttt: TTT, plugins: Plugins) -> RunningTTT:
+    method = plugins.build("ttt_methods", ttt.method, ttt.settings)
+    if not isinstance(method, TTTMethod):
+        raise PluginError(
+            f"the factory of TTT method {ttt.method!r} returned {type(method).__name__}, not a TTTMethod",
+            fix="derive its class from anydet.prediction.hooks.TTTMethod",
+        )
+    if ttt.source is None:
+        return RunningTTT(ttt, method)
+    source = open_dataset(ttt.source, ttt.source_split, formats=installed_formats(plugins))
+    return RunningTTT(ttt, method, source)

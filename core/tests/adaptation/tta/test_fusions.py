@@ -1,0 +1,178 @@
+"""Weighted boxes fusion against the package ``ensemble-boxes``, and what both fusions do with results."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anydet.adaptation.tta.fusions import NonMaximumSuppression, WeightedBoxesFusion
+from anydet.geometry.boxes import iou_xyxy, nms_by_class
+from anydet.prediction.hooks import FusionSettings, ViewResult
+from anydet.types import ImagePredictions
+
+SIZE_WH = (640, 480)
+SCALE = np.array([640.0, 480.0, 640.0, 480.0])
+
+
+def nms(iou_threshold=0.6):
+    return NonMaximumSuppression(FusionSettings({"iou_threshold": iou_threshold}))
+
+
+def wbf(iou_threshold=0.55, score_threshold=0.0):
+    options = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
+    return WeightedBoxesFusion(FusionSettings(options))
+
+
+def result(boxes, scores, class_ids, weight=1.0, window=(0.0, 0.0, 640.0, 480.0)):
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    class_ids = np.asarray(class_ids, np.int64)
+    found = ImagePredictions("a.png", SIZE_WH, boxes, np.asarray(scores, np.float64), class_ids)
+    return ViewResult(found, weight, window)
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    """``weighted_boxes_fusion`` of the package, whose ``__init__`` imports numba without need."""
+    package = importlib.util.find_spec("ensemble_boxes")
+    if package is None:
+        pytest.skip("needs the package ensemble-boxes, installed without its dependencies")
+    path = f"{package.submodule_search_locations[0]}/ensemble_boxes_wbf.py"
+    spec = importlib.util.spec_from_file_location("ensemble_boxes_wbf", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # It sums boxes in single precision: an IoU within that of the threshold may fall on its other side.
+    module.np = SimpleNamespace(**{**vars(np), "float32": np.float64})
+    return module.weighted_boxes_fusion
+
+
+def random_results(rng, views, boxes, classes):
+    """Views that find the same objects, each a little elsewhere, and some alone."""
+    corners = rng.uniform(0, 0.8, (boxes, 2))
+    objects = np.concatenate([corners, corners + rng.uniform(0.02, 0.2, (boxes, 2))], axis=1)
+    class_ids = rng.integers(0, classes, boxes)
+    found = []
+    for _ in range(views):
+        seen = rng.random(boxes) < 0.8
+        moved = np.clip(objects[seen] + rng.normal(0, 0.008, (seen.sum(), 4)), 0, 1)
+        moved = np.concatenate([np.minimum(moved[:, :2], moved[:, 2:] - 1e-3), moved[:, 2:]], axis=1)
+        found.append((np.clip(moved, 0, 1), rng.uniform(0.01, 1, seen.sum()), class_ids[seen]))
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.integers(0, 120),
+    st.sampled_from([1, 2, 7, 80]),
+    st.sampled_from([0.3, 0.55, 0.7]),
+    st.sampled_from([0.0, 0.2]),
+    st.booleans(),
+)
+def test_weighted_boxes_fusion_equals_ensemble_boxes(
+    oracle, seed, views, boxes, classes, threshold, floor, weighted
+):
+    rng = np.random.default_rng(seed)
+    found = random_results(rng, views, boxes, classes)
+    weights = rng.uniform(0.5, 3, views) if weighted else np.ones(views)
+    theirs = oracle(
+        [b for b, _, _ in found],
+        [s for _, s, _ in found],
+        [c for _, _, c in found],
+        weights=weights.tolist(),
+        iou_thr=threshold,
+        skip_box_thr=floor,
+    )
+    given_results = [result(b * SCALE, s, c, w) for (b, s, c), w in zip(found, weights, strict=True)]
+    ours = wbf(threshold, floor).fuse(given_results)
+    assert len(ours) == len(theirs[0])
+    if not len(ours):
+        return
+    # Theirs may be above 1 where one heavy view finds an object twice; ours is a score.
+    expected = np.column_stack([theirs[0], np.minimum(theirs[1], 1), theirs[2]])
+    columns = np.column_stack([ours.boxes_xyxy_px / SCALE, ours.scores, ours.class_ids])
+    nearest = np.abs(columns[:, None] - expected).max(axis=2).argmin(axis=1)
+    assert sorted(nearest.tolist()) == list(range(len(ours)))
+    np.testing.assert_allclose(columns, expected[nearest], atol=1e-9)
+
+
+def test_the_best_score_comes_first():
+    fused = wbf().fuse([result([[0, 0, 9, 9], [50, 50, 60, 60]], [0.2, 0.9], [0, 0]), result([], [], [])])
+    assert fused.scores.tolist() == pytest.approx([0.45, 0.1])
+
+
+def test_an_object_that_every_view_finds_alike_keeps_its_box_and_score():
+    one = result([[10, 20, 110, 220]], [0.75], [3])
+    fused = wbf().fuse([one, one, one])
+    assert fused.boxes_xyxy_px.tolist() == [[10, 20, 110, 220]]
+    assert fused.scores.tolist() == pytest.approx([0.75])
+    assert fused.class_ids.tolist() == [3]
+
+
+def test_a_tile_that_cannot_see_an_object_does_not_lower_its_score():
+    left = result([[10, 10, 30, 30]], [0.8], [0], window=(0, 0, 320, 480))
+    right = result([[500, 10, 530, 30]], [0.6], [0], window=(320, 0, 640, 480))
+    assert wbf().fuse([left, right]).scores.tolist() == pytest.approx([0.8, 0.6])
+    whole = result([[10, 10, 30, 30]], [0.8], [0])
+    assert wbf().fuse([whole, left, right]).scores.tolist() == pytest.approx([0.8, 0.3])
+
+
+@pytest.mark.parametrize("fusion", [nms(), wbf()])
+def test_nothing_found_is_nothing_fused(fusion):
+    fused = fusion.fuse([result([], [], []), result([], [], [])])
+    assert (len(fused), fused.size_wh, fused.image) == (0, SIZE_WH, "a.png")
+
+
+@pytest.mark.parametrize("fusion", [nms(), wbf()])
+def test_scores_of_zero_and_boxes_without_area_are_no_error(fusion):
+    twice = result([[5, 5, 5, 9], [10, 10, 20, 20]], [0.0, 0.0], [0, 0])
+    fused = fusion.fuse([twice, twice])
+    assert np.isfinite(fused.boxes_xyxy_px).all()
+    assert (fused.scores == 0).all()
+
+
+def test_nms_keeps_the_detections_that_torchvision_would_keep():
+    rng = np.random.default_rng(5)
+    found = random_results(rng, 3, 90, 5)
+    results = [result(boxes * SCALE, scores, class_ids) for boxes, scores, class_ids in found]
+    fused = nms(0.5).fuse(results)
+    boxes = np.concatenate([r.predictions.boxes_xyxy_px for r in results])
+    scores = np.concatenate([r.predictions.scores for r in results])
+    class_ids = np.concatenate([r.predictions.class_ids for r in results])
+    kept = nms_by_class(boxes, scores, class_ids, 0.5)
+    assert np.array_equal(fused.boxes_xyxy_px, boxes[kept])
+    assert np.array_equal(fused.scores, scores[kept])
+
+
+def test_nms_prefers_the_view_of_more_weight_and_leaves_scores_alone():
+    better, heavier = result([[0, 0, 10, 10]], [0.9], [0]), result([[0, 0, 10, 11]], [0.5], [0], weight=2)
+    fused = nms().fuse([better, heavier])
+    assert fused.boxes_xyxy_px.tolist() == [[0, 0, 10, 11]]
+    assert fused.scores.tolist() == [0.5]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([partial(nms, 0.5), partial(wbf, 0.5)]))
+def test_fused_detections_do_not_depend_on_the_order_of_the_views(seed, fusion):
+    results = [
+        result(boxes * SCALE, scores, class_ids)
+        for boxes, scores, class_ids in random_results(np.random.default_rng(seed), 3, 30, 4)
+    ]
+    forth, back = fusion().fuse(results), fusion().fuse(results[::-1])
+    assert len(forth) == len(back)
+    np.testing.assert_allclose(forth.scores, back.scores, atol=1e-12)
+    np.testing.assert_allclose(forth.boxes_xyxy_px, back.boxes_xyxy_px, atol=1e-9)
+
+
+def test_boxes_that_stay_apart_in_nms_overlap_less_than_the_threshold():
+    rng = np.random.default_rng(8)
+    results = [result(b * SCALE, s, c) for b, s, c in random_results(rng, 4, 60, 1)]
+    fused = nms(0.4).fuse(results)
+    overlap = iou_xyxy(fused.boxes_xyxy_px, fused.boxes_xyxy_px)
+    assert overlap[~np.eye(len(fused), dtype=bool)].max() <= 0.4

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+
+from click.testing import CliRunner
+
+from anydet.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["adaptation", *arguments])
+
+
+def test_the_list_has_views_and_fusions():
+    listed = {(row["kind"], row["name"]) for row in json.loads(run("list", "--json").stdout)}
+    assert {("view", "original"), ("view", "scale"), ("fusion", "nms"), ("fusion", "wbf")} <= listed
+    assert "wbf" in run("list").stdout
+
+
+def test_show_names_the_options():
+    (shown,) = json.loads(run("show", "scale", "--json").stdout)
+    assert (shown["kind"], shown["options"][0]["name"]) == ("view", "factor")
+    assert "iou_threshold" in run("show", "nms").stdout
+    assert "no options" in run("show", "hflip").stdout
+
+
+def test_an_unknown_name_is_an_error_with_what_was_meant():
+    done = run("show", "scal")
+    assert done.exit_code == 1
+    assert "no view, fusion or TTT method called 'scal'" in done.output
+    assert "did you mean 'scale'?" in done.output
