@@ -121,7 +121,8 @@ class Schedule:
         if self._step < self._warmup:
             first = self._settings.lr_warmup_init * full / self._settings.lr
             rate = first + (rate - first) * self._step / self._warmup
-        return max(rate, floor)
+        # Rounding may leave a rate one bit above its full rate.
+        return min(max(rate, floor), full)
 
     def _scheduled(self, full: float, floor: float, step: int) -> float:
         done = step - self._warmup
