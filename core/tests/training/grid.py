@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from anydet.data.record.record import Record
 from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.plugins.adapter import ClassLogits
 from anydet.plugins.manager import Plugins
 from anydet.training.adapter import TorchAdapter
 from anydet.training.batches.sample import Sample
@@ -74,8 +75,12 @@ class GridTask(TrainingTask):
             {
                 "class": functional.binary_cross_entropy_with_logits(logits, batch["target"]),
                 "box": functional.l1_loss(boxes, batch["boxes"]),
-            }
+            },
+            logits=cell_logits(logits, boxes),
         )
+
+    def logits(self, batch: dict[str, Tensor], like: ClassLogits | None = None) -> ClassLogits:
+        return cell_logits(*self.model(batch["image"]))  # cells are the same in all models
 
     def modules(self) -> dict[str, list[nn.Module]]:
         return {"backbone": [self.model.backbone], "head": [self.model.head]}
@@ -86,6 +91,13 @@ class GridTask(TrainingTask):
 
     def description(self) -> dict[str, Any]:
         return {"options": self.options, "classes": len(self.classes)}
+
+
+def cell_logits(logits: Tensor, boxes: Tensor) -> ClassLogits:
+    """What ``Grid`` gives, as the contract has it."""
+    sizes = torch.full((len(logits), 2), SIDE_PX)
+    valid = torch.ones(logits.shape[:2], dtype=torch.bool)
+    return ClassLogits(logits, valid, "sigmoid", boxes=boxes * SIDE_PX, sizes_wh=sizes)
 
 
 class GridPredictor(BatchPredictor[tuple[Record, Tensor]]):

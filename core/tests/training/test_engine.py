@@ -118,11 +118,11 @@ def test_a_clipped_gradient_is_no_longer_than_the_limit(tmp_path):
 
     class Watch(TrainingHook):
         def before_step(self, loop):
-            kept.append([p.detach().clone() for p in loop.task.model.parameters()])
+            kept.append([p.detach().clone() for p in loop.model.parameters()])
 
         def after_step(self, loop):
             old = kept.pop()
-            new = loop.task.model.parameters()
+            new = loop.model.parameters()
             moved = torch.cat([(b - a).flatten() for a, b in zip(old, new, strict=True)]).norm().item()
             kept.append((moved, loop.metrics["grad_norm"]))
 

@@ -133,10 +133,8 @@ def test_matching_costs_begin_at_their_step(tmp_path, tiny_run):
     task = adapter().training_task(tiny_run(tmp_path, options={"cost_rot": 2.0, "cost_rot_start_step": 5}))
     assert task.criterion.matcher.rotation.at(4) == 0
     assert task.criterion.matcher.rotation.at(5) == 2
-    from anydet_rtdetr_pose.stages import Stages
-
-    Stages().begin(task, 7)
-    assert task.steps_done == 7
+    task.stages.begin(7)
+    assert task.stages.steps_done == 7
 
 
 def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path, tiny_run):

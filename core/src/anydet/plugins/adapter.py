@@ -35,12 +35,19 @@ device, to the raw outputs, and ``postprocess`` makes results of them.
 class ClassLogits:
     """Class logits of a batch, differentiable in the model's parameters.
 
+    Rows are regions, queries, cells or pixels. ``boxes`` with ``sizes_wh``, or ``queries``, say which, so
+    that another model of the family can give logits of the very same ones (``TrainingTask.logits``).
+
     Attributes:
         logits: (B, N, C) tensor.
         valid: (B, N) boolean tensor, false where a row is padding.
         activation: how logits become probabilities.
         background: index of the background class, or ``None``.
         boxes: (B, N, 4) tensor, ``xyxy`` in model input pixels; ``None`` in image classification.
+        sizes_wh: (B, 2) tensor, width and height of each image in the model's input, in pixels, padding left
+            out; ``boxes`` are scaled by it for a model with inputs of another size. ``None`` without boxes.
+        queries: (B, N) int64 tensor, position in the flattened feature map of the encoder that each query is
+            made of; ``None`` where rows are no queries of a two-stage decoder.
     """
 
     logits: Any
@@ -48,6 +55,8 @@ class ClassLogits:
     activation: Literal["sigmoid", "softmax"]
     background: int | None = None
     boxes: Any = None
+    sizes_wh: Any = None
+    queries: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

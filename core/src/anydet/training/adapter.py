@@ -14,7 +14,6 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, AdapterNotes, TrainResult
 from anydet.training.engine import train
-from anydet.training.hooks import TrainingHook
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -97,10 +96,6 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         Called after the seeds are set; a checkpoint in ``settings`` gives the first weights.
         """
 
-    def training_hooks(self, run: Run) -> Sequence[TrainingHook]:
-        """Hooks that take part in training."""
-        return ()
-
     @property
     def notes(self) -> AdapterNotes:
         """Whether the weights mean anything; a model family adds its preprocessing."""
@@ -141,7 +136,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def train(self, run: Run) -> TrainResult:
         """Train by the engine's loop; the result's checkpoint is what ``predict`` loads."""
-        result = train(self.training_task, run, self.training_hooks(run))
+        result = train(self.training_task, run)
         self.model.eval()
         return result
 

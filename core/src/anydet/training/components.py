@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch.optim import Optimizer
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 from anydet.training.batches.loading import TrainingLoader
 from anydet.training.checkpoints.checkpointer import Checkpointer
 from anydet.training.devices.processes import Processes
+from anydet.training.hooks import TrainingHook
 from anydet.training.optim.early_stopping import BestTracker
 from anydet.training.optim.schedule import Schedule
 from anydet.training.runlog.run_log import RunLog
@@ -33,6 +35,7 @@ class Components:
         measured: name of the number it looks at.
         checkpointer: checkpoints.
         run_log: what is written down.
+        hooks: called around steps and epochs: the task's, then the caller's.
         total_steps: optimizer steps of the whole run.
     """
 
@@ -47,4 +50,5 @@ class Components:
     measured: str
     checkpointer: Checkpointer
     run_log: RunLog
+    hooks: Sequence[TrainingHook]
     total_steps: int

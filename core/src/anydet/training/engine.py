@@ -13,7 +13,6 @@ from anydet.training.loop import Loop
 from anydet.training.numerics.rng import seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
-from anydet.training.weights import load_weights
 
 
 def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[TrainingHook] = ()) -> TrainResult:
@@ -24,7 +23,7 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
     Args:
         build: makes the task once the seeds are set, on the CPU; every process makes the same.
         run: data, settings and paths.
-        hooks: called around steps and epochs.
+        hooks: called around steps and epochs, after those of the task.
 
     Raises:
         TrainingError: the device is not available, the run cannot be resumed, or numbers went wrong.
@@ -36,7 +35,7 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
         seed_everything(settings.seed)
         task = build(run)
         components = build_components(run, task, processes, hooks)
-        loop = Loop(run, components, hooks)
+        loop = Loop(run, components)
         if settings.resume:
             loop.validation = components.checkpointer.restore(loop.progress)
         else:
@@ -53,6 +52,6 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
             run_log.artifact(run.paths.best)
         best = components.checkpointer.read_best()
         if settings.restore_best:
-            load_weights(task.model, best.model, source=str(run.paths.best))
+            task.weights.load_predicting_state(task.model, best.model, source=str(run.paths.best))
     metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}
     return TrainResult(str(run.paths.best), metrics)

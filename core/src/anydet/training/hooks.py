@@ -1,25 +1,31 @@
-"""``TrainingHook``: code that runs around the steps and epochs of a training loop."""
+"""``TrainingHook``: code that runs around a training loop, its epochs and its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from torch import nn
+
+from anydet.training.devices.processes import Processes
 from anydet.training.progress import Progress
 from anydet.training.run import Run
-from anydet.training.task import TrainingTask
 
 
 class LoopState(Protocol):
-    """What a hook may see of the loop that calls it; a small border, so that the loop may change."""
+    """What hooks and observers see of the loop; a small border, so that the loop may change."""
 
     @property
     def run(self) -> Run:
         """Data, settings and paths."""
 
     @property
-    def task(self) -> TrainingTask:
-        """The model, its batches and losses."""
+    def model(self) -> nn.Module:
+        """The live model, on its device."""
+
+    @property
+    def processes(self) -> Processes:
+        """This process and those it trains with."""
 
     @property
     def progress(self) -> Progress:
@@ -37,11 +43,16 @@ class LoopState(Protocol):
 class TrainingHook:
     """Something that happens around steps and epochs; override what you need.
 
+    All processes of a run call it at the same places.
+
     Attributes:
         name: under which its state is kept in checkpoints; a hook without state needs none.
     """
 
     name: str = ""
+
+    def before_train(self, loop: LoopState) -> None:
+        """Once, before the first step; with ``--resume`` after weights and states are loaded."""
 
     def before_epoch(self, loop: LoopState) -> None:
         """Before the first batch of an epoch, or of what is left of one after ``--resume``."""
@@ -49,15 +60,29 @@ class TrainingHook:
     def before_step(self, loop: LoopState) -> None:
         """Before the forward pass of an optimizer step."""
 
+    def before_update(self, loop: LoopState) -> None:
+        """Before the optimizer moves the weights.
+
+        ``grad`` of the parameters is finite, the mean over batches and processes, and not yet clipped. Not
+        called for skipped steps.
+        """
+
     def after_step(self, loop: LoopState) -> None:
         """After an optimizer step; ``loop.metrics`` has its numbers. Not called for skipped ones."""
 
     def after_epoch(self, loop: LoopState) -> None:
         """After an epoch, validation included."""
 
+    def after_train(self, loop: LoopState) -> None:
+        """Once, after the last step and validation, with the last weights.
+
+        The last checkpoint is written afterwards, with the state that the hook has then. Not called where a
+        signal or an error ends the run.
+        """
+
     def state_dict(self) -> Mapping[str, Any]:
         """What must survive ``--resume``: tensors, numbers, text, lists, dictionaries."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Go on from what ``state_dict`` gave; tensors are on the model's device."""

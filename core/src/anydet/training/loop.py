@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import NoReturn
+
+from torch import nn
 
 from anydet.errors import TrainingError
 from anydet.training.batches.loading import LoadedBatch
 from anydet.training.components import Components
-from anydet.training.devices.processes import memory_mb
-from anydet.training.hooks import TrainingHook
+from anydet.training.devices.processes import Processes, memory_mb
 from anydet.training.numerics.nonfinite import NUMBERS_FIX, first_nonfinite_weight
 from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.stepping import SANITIZED, StepRejected
-from anydet.training.task import TrainingTask
 
 
 class Loop:
@@ -25,15 +25,15 @@ class Loop:
 
     Attributes:
         run: data, settings and paths.
-        components: task, loader, validator, optimizer, schedule, stepper, checkpoints and log.
+        components: task, loader, validator, optimizer, schedule, stepper, checkpoints, log and hooks.
         hooks: called around steps and epochs.
         progress: how far it is.
         metrics: numbers of the last step.
         validation: numbers of the last validation.
     """
 
-    def __init__(self, run: Run, components: Components, hooks: Sequence[TrainingHook] = ()) -> None:
-        self.run, self.components, self.hooks = run, components, hooks
+    def __init__(self, run: Run, components: Components) -> None:
+        self.run, self.components, self.hooks = run, components, components.hooks
         self.settings = run.settings
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
@@ -42,9 +42,14 @@ class Loop:
         self._out_of_time = False
 
     @property
-    def task(self) -> TrainingTask:
-        """The model, its batches and losses."""
-        return self.components.task
+    def model(self) -> nn.Module:
+        """The live model, on its device."""
+        return self.components.task.model
+
+    @property
+    def processes(self) -> Processes:
+        """This process and those it trains with."""
+        return self.components.processes
 
     @property
     def finished(self) -> bool:
@@ -64,6 +69,8 @@ class Loop:
             TrainingError: the numbers are beyond repair; the last checkpoint is from before.
             InterruptedTraining: a signal arrived; everything is saved.
         """
+        for hook in self.hooks:
+            hook.before_train(self)
         self._notify("on_train_start")
         if self.settings.max_minutes is not None:
             self._ends_at = time.perf_counter() + 60 * self.settings.max_minutes
@@ -72,6 +79,8 @@ class Loop:
         # max_steps and max_minutes may end in the middle of an epoch, which is not validated then.
         if self.progress.validated_step < self.progress.step:
             self._validate()
+        for hook in self.hooks:
+            hook.after_train(self)
         self.save()
         self._notify("on_train_end")
 
@@ -81,7 +90,7 @@ class Loop:
         self.components.checkpointer.save_last(self.progress, self.validation)
 
     def _run_epoch(self) -> None:
-        self.components.task.model.train()
+        self.model.train()
         if self.progress.batch == 0:
             self.progress.epoch_steps = self.progress.epoch_skipped = self.progress.epoch_still = 0
             self.progress.loss_sum = 0.0
@@ -92,12 +101,12 @@ class Loop:
             self.progress.batch += len(window)
             # In every step of every process: the answer is a collective operation, and a process that leaves
             # it out makes the others hang.
-            stopping = self.components.processes.stop_requested()
+            stopping = self.processes.stop_requested()
             every = self.settings.save_every
             if stopping or (every and self.progress.step % every == 0):
                 self.save()
             if stopping:
-                self.components.processes.raise_stopped(self.progress.step)
+                self.processes.raise_stopped(self.progress.step)
             if self._took_last_step():
                 break
         self._end_epoch()
@@ -109,7 +118,7 @@ class Loop:
             return True
         # Clocks differ: a process that ended a step before the others would leave them waiting.
         minutes = self.settings.max_minutes
-        if minutes is not None and self.components.processes.broadcast(time.perf_counter() >= self._ends_at):
+        if minutes is not None and self.processes.broadcast(time.perf_counter() >= self._ends_at):
             self._out_of_time = True
             self.components.run_log.message(f"{minutes:.3g} minutes are over, after {done} of {total} steps")
         return self._out_of_time
@@ -134,7 +143,7 @@ class Loop:
         rate = max(float(group["lr"]) for group in self.components.optimizer.param_groups)
         start = time.perf_counter()
         try:
-            numbers = self.components.stepper.take(window)
+            numbers = self.components.stepper.take(window, self._before_update)
         except StepRejected as bad:
             self._skip(bad)
             return
@@ -146,19 +155,23 @@ class Loop:
         self.progress.skipped_in_row = 0
         self.progress.loss_sum += numbers["loss"]
         step_s = time.perf_counter() - start
-        images = sum(len(loaded.keys) for loaded in window) * self.components.processes.world
+        images = sum(len(loaded.keys) for loaded in window) * self.processes.world
         self.metrics = {f"train_{name}": value for name, value in numbers.items() if name != "grad_norm"} | {
             "learning_rate": rate,
             "grad_norm": numbers["grad_norm"],
             "images_per_s": images / (data_s + step_s),
             "data_s": data_s,
             "step_s": step_s,
-            "memory_mb": memory_mb(self.components.processes.device),
+            "memory_mb": memory_mb(self.processes.device),
         }
         self.components.run_log.step(self.progress.step, self.progress.epoch, self.metrics)
         for hook in self.hooks:
             hook.after_step(self)
         self._notify("on_train_step")
+
+    def _before_update(self) -> None:
+        for hook in self.hooks:
+            hook.before_update(self)
 
     def _skip(self, bad: StepRejected) -> None:
         """Count a step that was not taken; raises where the run must not go on."""
@@ -202,8 +215,8 @@ class Loop:
             hook.after_epoch(self)
         self._notify("on_train_epoch")
         self.save()
-        if self.components.processes.stop_requested():
-            self.components.processes.raise_stopped(progress.step)
+        if self.processes.stop_requested():
+            self.processes.raise_stopped(progress.step)
 
     def _judge_skips(self) -> None:
         skipped, taken = self.progress.epoch_skipped, self.progress.epoch_steps
@@ -235,11 +248,9 @@ class Loop:
 
     def _check_weights(self) -> None:
         """A checkpoint never holds, and a validation never measures, weights that are not finite."""
-        model, step = self.components.task.model, self.progress.step
+        model, step = self.model, self.progress.step
         # Gathered, as all processes must give up together.
-        if broken := [
-            name for name in self.components.processes.gather([first_nonfinite_weight(model)]) if name
-        ]:
+        if broken := [name for name in self.processes.gather([first_nonfinite_weight(model)]) if name]:
             self._give_up(f"after step {step} the weights of {broken[0]} are not finite", NUMBERS_FIX)
 
     def _validate(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from anydet.errors import TrainingError
 from anydet.training.batches.loading import LoadedBatch
 from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.processes import Processes
+from anydet.training.extra_loss import ExtraLoss, added
 from anydet.training.numerics.nonfinite import (
     BufferSnapshot,
     first_nonfinite,
@@ -51,16 +52,22 @@ class StepRejected(Exception):  # noqa: N818 - a verdict on a step, whose meanin
 
 
 class StepModule(nn.Module):
-    """A task's step as a module, so that its gradients are averaged over processes when it is called."""
+    """A task's step as a module, so that its gradients are averaged over processes when it is called.
 
-    def __init__(self, task: TrainingTask) -> None:
+    Args:
+        task: the model and its losses.
+        extra: losses beside them.
+    """
+
+    def __init__(self, task: TrainingTask, extra: Sequence[ExtraLoss] = ()) -> None:
         super().__init__()
         self.model = task.model
-        self._step = task.step
+        # In a tuple: a teacher that were a submodule would be broadcast and wrapped as the model is.
+        self._task, self._extra = task, tuple(extra)
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """``loss``, every single loss as ``loss_<name>``, every count as ``sanitized_<name>``."""
-        output = self._step(batch)
+        output = added(self._extra, self._task, batch, self._task.step(batch))
         return {
             "loss": output.loss,
             **{f"loss_{name}": loss for name, loss in output.losses.items()},
@@ -79,6 +86,7 @@ class Stepper:
         processes: this one and those it trains with.
         optimizer: moves the weights.
         ema: follows them, or ``None``.
+        extra: losses beside the task's own.
     """
 
     def __init__(
@@ -88,16 +96,24 @@ class Stepper:
         processes: Processes,
         optimizer: Optimizer,
         ema: Ema | None,
+        *,
+        extra: Sequence[ExtraLoss] = (),
     ) -> None:
         self._model, self._settings, self._processes, self._ema = task.model, settings, processes, ema
-        self._bare = StepModule(task)
+        self._bare = StepModule(task, extra)
         self._module = processes.wrap(self._bare, find_unused_parameters=task.find_unused_parameters)
         self._optimizer = processes.accelerator.prepare_optimizer(optimizer)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._buffers = BufferSnapshot(task.model) if settings.on_nonfinite == "skip" else None
 
-    def take(self, window: Sequence[LoadedBatch]) -> dict[str, float]:
+    def take(
+        self, window: Sequence[LoadedBatch], before_update: Callable[[], None] | None = None
+    ) -> dict[str, float]:
         """One step; gives ``loss``, ``loss_<name>``, ``sanitized_<name>`` and ``grad_norm`` before clipping.
+
+        Args:
+            window: batches of the step.
+            before_update: called when the gradients are there and good, before they are clipped.
 
         Raises:
             StepRejected: a number is not finite or too large; weights and buffers are as before.
@@ -116,6 +132,8 @@ class Stepper:
             for name, value in zip((*losses, "grad_norm"), values, strict=True)
         }
         self._look_at_numbers(numbers, window)
+        if before_update:
+            before_update()
         if self._settings.clip_grad_norm:
             # By the norm that is known; clip_grad_norm_ would compute it again.
             clip_grads_with_norm_(self._parameters, self._settings.clip_grad_norm, norm)

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from anydet.data.record.record import Record
+from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import LABEL_KINDS
+from anydet.training.hooks import TrainingHook
+from anydet.training.weights import ModelWeights
 from anydet.types import ClassTable, ImagePredictions
 
 
@@ -24,7 +27,8 @@ class StepOutput:
     Attributes:
         losses: name -> scalar tensor; logged as ``train_loss_<name>``.
         total: the scalar that is minimized; the sum of ``losses`` where it is ``None``.
-        logits: class logits of the batch, for distillation and replay, where the model gives them.
+        logits: class logits of the batch, with gradient, for distillation and replay; ``None`` where the
+            model has none.
         sanitized: name -> scalar count of numbers that were changed so that the loss is finite; logged as
             ``train_sanitized_<name>``.
     """
@@ -54,10 +58,12 @@ class TrainingTask(ABC):
         keypoint_pairs: (left, right) positions of keypoints that swap names where an image is mirrored.
         find_unused_parameters: whether a step may leave parameters without a gradient; several processes
             need to know.
+        weights: which tensors of ``model`` are saved, and how they are loaded.
     """
 
     model: nn.Module
     classes: ClassTable
+    weights: ModelWeights = ModelWeights()
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()
@@ -83,9 +89,34 @@ class TrainingTask(ABC):
         """
         return self.step(batch)
 
+    def logits(self, batch: Any, like: ClassLogits | None = None) -> ClassLogits:
+        """Class logits of a batch on the model's device, with gradient, in the mode that ``model`` is in.
+
+        A teacher is a task of another model of the same family, and gets the batch of the task that is
+        trained.
+
+        Args:
+            batch: of ``collate``.
+            like: logits that another model gave for it, such as ``StepOutput.logits``. Rows are then of the
+                same regions or queries in the same order; ``None`` lets the model choose them.
+
+        Raises ``TrainingError`` where the task gives none, or ``like`` does not fit its model.
+        """
+        del batch, like
+        raise TrainingError(
+            f"{type(self).__name__} gives no class logits", fix="train without what compares logits"
+        )
+
     @abstractmethod
     def modules(self) -> Mapping[str, Sequence[nn.Module]]:
         """``{"backbone": [...], "head": [...]}``: parameter groups and targets of adapters such as LoRA."""
+
+    def hooks(self) -> Sequence[TrainingHook]:
+        """What happens around the steps of a run; an ``ExtraLoss`` among them adds losses.
+
+        Called once, when ``model`` is on its device.
+        """
+        return ()
 
     def chance_losses(self) -> Mapping[str, float]:
         """Losses of a model that guesses evenly, where that is known: ``{"class": ln C}``.

@@ -1,4 +1,4 @@
-"""``load_weights``: a state dictionary goes into a module whole or not at all."""
+"""``ModelWeights``: which tensors of a model are saved, and how they are loaded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from anydet.errors import TrainingError
+
+
+class ModelWeights:
+    """Which tensors of a model its checkpoints hold, and how they go back into it.
+
+    All weights of a run pass through the object that its task has: of the trained model and of its average,
+    into ``last.pt`` and ``best.pt``, and back when the run resumes, gives up or ends. Here both forms are the
+    model's state dictionary. A method that puts layers of its own into the model overrides it, to save them
+    alone or to merge them into what predicts.
+    """
+
+    def training_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """What ``model`` needs to train on."""
+        return model.state_dict()
+
+    def load_training_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+        """Put ``training_state`` back; raises ``TrainingError``, naming ``source``, where it does not fit."""
+        load_weights(model, state, source=source)
+
+    def predicting_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """What predicts as ``model`` does; the adapter loads it."""
+        return model.state_dict()
+
+    def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+        """Let the trained ``model`` predict as ``predicting_state`` says; raises as above."""
+        load_weights(model, state, source=source)
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -152,7 +152,7 @@ def test_poisoned_weights_end_the_run_at_once_even_where_steps_may_be_skipped(tm
     class Poison(TrainingHook):
         def before_step(self, loop):
             if loop.progress.step == 1:
-                loop.task.model.head.bias.data[0] = NAN
+                loop.model.head.bias.data[0] = NAN
 
     run = tiny_run(tmp_path, on_nonfinite="skip", save_every=1)
     with pytest.raises(TrainingError, match=r"step 2 .*the weights of head.bias are not finite"):
@@ -165,7 +165,7 @@ def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path, same_w
     class Poison(TrainingHook):
         def before_step(self, loop):
             if loop.progress.step == 2:
-                loop.task.model.head.weight.data[0] = NAN
+                loop.model.head.weight.data[0] = NAN
 
     tasks = []
 
@@ -186,7 +186,7 @@ def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, name):
     class Break(TrainingHook):
         def after_step(self, loop):
             if loop.progress.step == 4:
-                loop.task.model.state_dict()[name][0] = float("inf")
+                loop.model.state_dict()[name][0] = float("inf")
 
     run = tiny_run(tmp_path, options={"norm": True}, save_every=3, val_every=0, epochs=1, images=16)
     with pytest.raises(TrainingError, match=f"after step 4 the weights of {name} are not finite.*of step 3"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +14,11 @@ from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.config.config_file import open_config
 from anydet.training.config.keys import join_schema
-from anydet.training.hooks import TrainingHook
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_size
-from anydet_rtdetr_pose.build import build_task, chosen_architecture, chosen_stages
+from anydet_rtdetr_pose.build import build_task, chosen_architecture
 from anydet_rtdetr_pose.inputs import preprocess
-from anydet_rtdetr_pose.mim_teacher import MimTeacherHook
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.predictor import Predictor
 from anydet_rtdetr_pose.published import Published, read_published
@@ -91,10 +89,6 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         task = build_task(run, self.saved, self.build_predictor)
         self._architecture = task.model.architecture
         return task
-
-    def training_hooks(self, run: Run) -> Sequence[TrainingHook]:
-        """Stages in which single heads learn alone, and the teacher of masked image modeling."""
-        return [chosen_stages(run.options), MimTeacherHook()]
 
     def class_logits(self, batch: Tensor) -> ClassLogits:
         """Logits of the last decoder layer's queries; sigmoid, no background."""

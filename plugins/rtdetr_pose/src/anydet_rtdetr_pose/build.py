@@ -60,10 +60,9 @@ def build_task(
         options.get("class_loss", "varifocal"),
         uncertain,
     )
-    stages = chosen_stages(options)
-    stages.check(model)
+    stages = Stages(model, options.get("stage_off_steps", 0), options.get("stage_k_steps", 0))
     kind = StagedTraining if stages.any else PoseTraining
-    return kind(model, classes, criterion, predictor(model))
+    return kind(model, classes, criterion, predictor(model), stages)
 
 
 def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) -> PoseDetector:
@@ -159,8 +158,3 @@ def chosen_matcher(options: Mapping[str, Any]) -> Matcher:
 def chosen_weights(options: Mapping[str, Any]) -> dict[str, float]:
     """Weights of losses by the keys ``loss_z`` and the like."""
     return {name: options.get(f"loss_{name}", weight) for name, weight in WEIGHTS.items()}
-
-
-def chosen_stages(options: Mapping[str, Any]) -> Stages:
-    """By the keys ``stage_off_steps`` and ``stage_k_steps``."""
-    return Stages(options.get("stage_off_steps", 0), options.get("stage_k_steps", 0))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from anydet.training.hooks import LoopState, TrainingHook
-from anydet_rtdetr_pose.task import PoseTraining
+from anydet_rtdetr_pose.model import PoseDetector
 
 
 class MimTeacherHook(TrainingHook):
     """Takes the model into its teacher's average after each step that was taken.
 
     The average is a part of the model, so that checkpoints hold it.
+
+    Args:
+        model: that is trained.
     """
+
+    def __init__(self, model: PoseDetector) -> None:
+        self._model = model
 
     def after_step(self, loop: LoopState) -> None:
         """Follow, where there is a teacher."""
-        task = loop.task
-        assert isinstance(task, PoseTraining)
-        task.model.update_teacher()
+        del loop
+        self._model.update_teacher()

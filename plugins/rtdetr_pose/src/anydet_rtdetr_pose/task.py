@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
+from anydet.training.hooks import TrainingHook
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
 from anydet_rtdetr_pose.box_iou import corners
 from anydet_rtdetr_pose.inputs import fit, model_input
 from anydet_rtdetr_pose.losses.criterion import Criterion
+from anydet_rtdetr_pose.mim_teacher import MimTeacherHook
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.outputs import Outputs
 from anydet_rtdetr_pose.predictor import Predictor
+from anydet_rtdetr_pose.stages import Stages
 from anydet_rtdetr_pose.targets import Targets, stack_targets, targets_of
 
 
@@ -42,22 +45,25 @@ class PoseTraining(TrainingTask):
         classes: classes to learn.
         criterion: losses of a batch.
         predictor: makes the predictions of validations.
-
-    Attributes:
-        steps_done: optimizer steps taken; matching costs that begin later look at it.
+        stages: in which single heads learn alone; counts the steps.
     """
 
     evaluators = ("coco", "pose")
     label_kinds = frozenset({"poses", "keypoints"})
 
     def __init__(
-        self, model: PoseDetector, classes: ClassTable, criterion: Criterion, predictor: Predictor
+        self,
+        model: PoseDetector,
+        classes: ClassTable,
+        criterion: Criterion,
+        predictor: Predictor,
+        stages: Stages,
     ) -> None:
         self.model: PoseDetector = model
         self.classes = classes
         self.criterion = criterion
         self.predictor = predictor
-        self.steps_done = 0
+        self.stages = stages
 
     def item(self, sample: Sample) -> Batch:
         """One image of the input's size and its objects."""
@@ -78,7 +84,7 @@ class PoseTraining(TrainingTask):
         outputs: Outputs = self.model(images, targets.labels() if self.model.training else None)
         size_wh = (images.shape[3], images.shape[2])
         self.criterion.symmetries.to(images.device)
-        losses = self.criterion.losses(outputs, targets, size_wh, step=self.steps_done)
+        losses = self.criterion.losses(outputs, targets, size_wh, step=self.stages.steps_done)
         losses["class"] = losses["class"] + self._unused(outputs)
         if self.model.mim is not None and self.model.training:
             losses["mim"] = self.criterion.weighted("mim", self.model.mim_loss(images))
@@ -92,6 +98,10 @@ class PoseTraining(TrainingTask):
         heads = [self.model.heads, *([self.model.camera_head] if self.model.camera_head else [])]
         mim = [self.model.mim.decoder] if self.model.mim else []
         return {"backbone": [self.model.backbone], "head": [*behind, *heads, *mim]}
+
+    def hooks(self) -> Sequence[TrainingHook]:
+        """The stages, and the teacher of masked image modeling."""
+        return [self.stages, MimTeacherHook(self.model)]
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """Predictions of the live model."""

@@ -21,7 +21,6 @@ from anydet.training.optim.schedule import Schedule
 from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
-from anydet.training.weights import load_weights
 
 
 @dataclass(eq=False)
@@ -30,7 +29,7 @@ class Checkpointer:
 
     Attributes:
         run: has the paths.
-        task: has the model.
+        task: has the model, and which of its tensors are saved.
         processes: each has random states of its own; the main one writes.
         optimizer, schedule, best: kept with the weights.
         ema: kept with the weights, and what predicts with ``ema_eval``; or ``None``.
@@ -61,7 +60,7 @@ class Checkpointer:
         randomness = self.processes.gather([rng_state()])
         if self.processes.main:
             training = {
-                "model": self.task.model.state_dict(),
+                "model": self.task.weights.training_state(self.task.model),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "scaler": self._scaler_state(),
@@ -91,7 +90,7 @@ class Checkpointer:
         if self.saved_step is None:
             return "no checkpoint was written yet, so that the model is as it was left"
         last = load_checkpoint(self.run.paths.last, device=self.processes.device)
-        load_weights(self.task.model, last.model, source=str(self.run.paths.last))
+        self.task.weights.load_predicting_state(self.task.model, last.model, source=str(self.run.paths.last))
         return f"the model has its weights of step {self.saved_step} again, as in {self.run.paths.last}"
 
     def restore(self, progress: Progress) -> dict[str, float]:
@@ -102,7 +101,7 @@ class Checkpointer:
         path = self.run.paths.last
         checkpoint = load_checkpoint(path, device=self.processes.device)
         training = self._resumable(checkpoint)
-        load_weights(self.task.model, training["model"], source=str(path))
+        self.task.weights.load_training_state(self.task.model, training["model"], source=str(path))
         self.optimizer.load_state_dict(training["optimizer"])
         # After the optimizer, whose state brings rates of its own.
         self.schedule.load_state_dict(training["schedule"])
@@ -158,7 +157,7 @@ class Checkpointer:
 
     def _weights(self) -> dict[str, Tensor]:
         average = self._average
-        return average.weights() if average else self.task.model.state_dict()
+        return average.weights() if average else self.task.weights.predicting_state(self.task.model)
 
     @property
     def _average(self) -> Ema | None:

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from anydet.errors import OptionError
-from anydet.training.weights import load_weights
+from anydet.training.weights import ModelWeights
 
+_COUNT, _MODULE = "n_averaged", "module."
+"""Names that torch's ``AveragedModel`` gives them."""
+_SOURCE = "the average of weights in the checkpoint"
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -28,13 +31,14 @@ class Ema:
     Args:
         model: on the device and in the type in which it is trained; the average is there, too.
         decay: weight of the old average in each step, once there were enough steps.
+        weights: which tensors of the average are saved, and how.
 
     Raises:
         OptionError: the model cannot be copied.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self._decay = decay
+    def __init__(self, model: nn.Module, decay: float, weights: ModelWeights | None = None) -> None:
+        self._decay, self._weights = decay, weights or ModelWeights()
         self._updates = 0
         try:
             self._averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
@@ -51,13 +55,13 @@ class Ema:
         self._updates += 1
 
     def weights(self) -> dict[str, Tensor]:
-        """The average as a state dict of the model."""
-        state: dict[str, Tensor] = self._averaged.module.state_dict()
-        return state
+        """What predicts as the average does."""
+        return self._weights.predicting_state(self._averaged.module)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The average and how many models are in it."""
-        return self._averaged.state_dict()
+        """The average, its names after ``module.``, and how many models are in it."""
+        state = self._weights.training_state(self._averaged.module)
+        return {_COUNT: self._averaged.n_averaged, **{f"{_MODULE}{name}": state[name] for name in state}}
 
     def load_state_dict(self, state: Mapping[str, Tensor] | None) -> None:
         """Go on from ``state_dict``; the average stays on its device.
@@ -71,7 +75,9 @@ class Ema:
                 "use_ema is on, but the checkpoint has no average of weights to resume from",
                 fix="resume without --use-ema, or start a new run with it",
             )
-        load_weights(self._averaged, state, source="the average of weights in the checkpoint")
+        weights = {name.removeprefix(_MODULE): state[name] for name in state if name != _COUNT}
+        self._weights.load_training_state(self._averaged.module, weights, source=_SOURCE)
+        self._averaged.n_averaged.copy_(state[_COUNT])
         self._updates = int(self._averaged.n_averaged)
 
     @contextmanager
