@@ -113,7 +113,7 @@ def test_losses_of_detection_are_those_of_torchvision_with_the_same_weights_and_
     torch.manual_seed(3)
     expected = twin.train()(IMAGES, TARGETS)
     torch.manual_seed(3)
-    losses = wide.train()(IMAGES, TARGETS)
+    losses = wide.train()(IMAGES, TARGETS).losses
     assert set(losses) == {*expected, "loss_state"}
     for name, loss in expected.items():
         assert torch.equal(losses[name], loss), name
@@ -137,7 +137,7 @@ def test_detections_are_those_of_torchvision_with_the_same_weights(wide, twin):
 
 
 def test_states_are_predicted_from_features_at_the_final_boxes(model):
-    inputs = model.eval().prepare(IMAGES[0])
+    inputs = model.eval().prepare([IMAGES[0]])
     with torch.no_grad():
         (found,) = model.detect(inputs)
         heads, sizes = model.roi_heads, inputs.image_sizes
@@ -170,7 +170,7 @@ def test_every_sampled_region_has_the_state_of_the_ground_truth_that_it_overlaps
 
 
 def test_the_state_head_learns_from_its_own_loss_and_so_does_the_box_head(model):
-    model(IMAGES, TARGETS)["loss_state"].backward()
+    model(IMAGES, TARGETS).losses["loss_state"].backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert {"roi_heads.state_head.0.weight", "roi_heads.state_head.3.bias"} <= reached
     assert {"roi_heads.box_head.fc6.weight", "backbone.body.conv1.weight"} <= reached
@@ -180,7 +180,7 @@ def test_the_state_head_learns_from_its_own_loss_and_so_does_the_box_head(model)
 @pytest.mark.parametrize("states", [(-1, -1, -1), ()])
 def test_without_a_known_state_the_loss_is_zero_and_every_weight_still_gets_a_gradient(model, states):
     truth = TARGETS[0] if states else TARGETS[1]
-    losses = model([IMAGES[0]], [{**truth, "states": torch.tensor(states, dtype=torch.int64)}])
+    losses = model([IMAGES[0]], [{**truth, "states": torch.tensor(states, dtype=torch.int64)}]).losses
     assert losses["loss_state"] == 0
     total_loss(losses, 0.5).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -226,7 +226,7 @@ def test_dropout_is_off_in_validation_losses(model):
 def test_boxes_keep_single_precision_under_mixed_precision(model):
     big = torch.rand(3, 64, 90)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        inputs = model.eval().prepare(big)
+        inputs = model.eval().prepare([big])
         features = model.features(inputs.tensors)
         proposals, _ = model.rpn(inputs, features)
         (found,) = model.detect(inputs)
@@ -241,17 +241,16 @@ def test_a_step_under_mixed_precision_is_finite_and_near_the_plain_one(model):
     for mixed in (False, True):
         torch.manual_seed(2)
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            found.append(total_loss(model(IMAGES, TARGETS), 0.5))
+            found.append(total_loss(model(IMAGES, TARGETS).losses, 0.5))
     found[1].backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     torch.testing.assert_close(found[0], found[1], rtol=0.1, atol=0.1)
 
 
 def test_region_logits_are_differentiable_in_both_modes_and_change_neither(model):
-    inputs = torch.rand(2, 3, 64, 96)
     for mode in (True, False):
         model.train(mode)
-        boxes, logits = model.region_logits(inputs)
+        boxes, logits, _ = model.regions(model.prepare(IMAGES))
         assert [len(b) for b in boxes] == [len(rows) for rows in logits]
         assert logits[0].shape[1] == CLASSES + 1
         torch.cat(logits).sum().backward()
@@ -278,7 +277,7 @@ def test_every_backbone_and_norm_trains_and_predicts(backbone, norm):
     torch.manual_seed(0)
     architecture = Architecture.of(CLASSES, backbone, norm=norm, min_size=64, max_size=96, proposals=20)
     model = MultiTaskFasterRCNN(architecture, rois_per_image=8)
-    total = total_loss(model(IMAGES, TARGETS), 0.5)
+    total = total_loss(model(IMAGES, TARGETS).losses, 0.5)
     total.backward()
     assert total.isfinite()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from torchvision.models.detection.image_list import ImageList
 
 from anydet.plugins.adapter import AdapterNotes, ClassLogits, TrainResult
 from anydet.training.adapter import TorchAdapter
@@ -81,16 +80,8 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
 
         ``boxes`` are the proposals in pixels of the input, padding included.
         """
-        boxes, logits = self.model.region_logits(batch)
-        counts = torch.tensor([len(rows) for rows in boxes], device=batch.device)
-        columns = torch.arange(int(counts.max()), device=batch.device)
-        return ClassLogits(
-            pad_sequence(logits, batch_first=True),
-            columns < counts[:, None],
-            "softmax",
-            background=0,
-            boxes=pad_sequence(boxes, batch_first=True),
-        )
+        size = (batch.shape[-2], batch.shape[-1])
+        return self.model.regions(ImageList(batch, [size] * len(batch))).class_logits()
 
     def build_task(self, run: Run) -> MultiTaskTraining:
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""

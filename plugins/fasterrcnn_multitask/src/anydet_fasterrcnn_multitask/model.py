@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from anydet_fasterrcnn_multitask import heads
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.pyramid import build_pyramid
-from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Target
+from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Regions, Target
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -26,13 +27,25 @@ MULTIPLE = 32
 _TRAINING_PROPOSALS = 2000
 
 
+class Training(NamedTuple):
+    """What the model gives in training mode.
+
+    Attributes:
+        losses: by torchvision's names, and ``loss_state``.
+        regions: those that were sampled for the second stage, with gradient.
+    """
+
+    losses: dict[str, Tensor]
+    regions: Regions
+
+
 class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
     """Faster R-CNN (Ren et al. 2015) with feature pyramid, class, box and state heads.
 
     Names of tensors are torchvision's, so that its weights fit; the state head is ``roi_heads.state_head``.
 
-    In training mode it takes images ((3, H, W) in 0..1, each of its own size) and targets and gives
-    ``loss_classifier``, ``loss_box_reg``, ``loss_objectness``, ``loss_rpn_box_reg`` and ``loss_state``.
+    In training mode it takes images ((3, H, W) in 0..1, each of its own size) and targets and gives the
+    losses ``loss_classifier``, ``loss_box_reg``, ``loss_objectness``, ``loss_rpn_box_reg``, ``loss_state``.
     A target has ``boxes`` (N, 4) xyxy in pixels, ``labels`` (N,) 1..C, ``states`` (N,), -1 where unknown.
     In evaluation mode it gives ``boxes``, ``scores``, ``labels``, ``states`` and ``state_scores`` an image.
 
@@ -63,14 +76,14 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
 
     def forward(
         self, images: list[Tensor], targets: list[Target] | None = None
-    ) -> dict[str, Tensor] | list[Detections]:
-        """Losses by name in training mode, else what is found in each image, in its own pixels."""
+    ) -> Training | list[Detections]:
+        """Losses and regions in training mode, else what is found in each image, in its own pixels."""
         inputs, targets = self.transform(images, targets)
         if self.training:
             features = self.features(inputs.tensors)
             proposals, losses = self.rpn(inputs, features, targets)
-            second: dict[str, Tensor] = self.roi_heads(features, proposals, inputs.image_sizes, targets)[1]
-            return {**second, **losses}
+            second, regions = self.roi_heads(features, proposals, inputs.image_sizes, targets)
+            return Training({**second, **losses}, regions)
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         found: list[Detections] = self.transform.postprocess(self.detect(inputs), inputs.image_sizes, sizes)
         return found
@@ -88,10 +101,10 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         weight: Tensor = next(self.parameters())
         return weight.device
 
-    def prepare(self, image: Tensor) -> ImageList:
-        """One (3, H, W) image in 0..1 as an input: normalized, resized, padded to multiples of 32."""
+    def prepare(self, images: list[Tensor]) -> ImageList:
+        """(3, H, W) images in 0..1 as an input: normalized, resized, padded to multiples of 32."""
         with _switched((self.transform,), training=False):
-            inputs: ImageList = self.transform([image])[0]
+            inputs: ImageList = self.transform(images)[0]
         return inputs
 
     def detect(self, inputs: ImageList) -> list[Detections]:
@@ -99,20 +112,22 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         with _switched((self.rpn, self.roi_heads), training=False):
             features = self.features(inputs.tensors)
             proposals, _ = self.rpn(inputs, features)
-            found: list[Detections] = self.roi_heads(features, proposals, inputs.image_sizes)[0]
+            found: list[Detections] = self.roi_heads(features, proposals, inputs.image_sizes)
         return found
 
-    def region_logits(self, tensors: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(N_i, 4) proposals and (N_i, C + 1) class logits, background first, of each of B inputs.
+    def regions(self, inputs: ImageList, boxes: list[Tensor] | None = None) -> Regions:
+        """Class logits of regions of prepared inputs; differentiable, in training and in evaluation mode.
 
-        Differentiable, in training and in evaluation mode.
+        Args:
+            inputs: of B images.
+            boxes: (N_i, 4) of each image, in pixels of the input; ``None`` for what the first stage proposes.
         """
-        sizes = [(tensors.shape[-2], tensors.shape[-1])] * len(tensors)
-        with _switched((self.rpn,), training=False):
-            features = self.features(tensors)
-            proposals, _ = self.rpn(ImageList(tensors, sizes), features)
-        logits = self.roi_heads.class_logits(features, proposals, sizes)
-        return proposals, list(logits.split([len(boxes) for boxes in proposals]))
+        features = self.features(inputs.tensors)
+        if boxes is None:
+            with _switched((self.rpn,), training=False):
+                boxes, _ = self.rpn(inputs, features)
+        found: Regions = self.roi_heads.regions(features, boxes, inputs.image_sizes)
+        return found
 
     def evaluated_losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """The losses of training mode while batch norm and dropout behave as in evaluation mode.
@@ -127,8 +142,8 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
             _switched((self, self.rpn, self.roi_heads), training=True),
         ):
             torch.manual_seed(0)
-            losses: dict[str, Tensor] = self(images, targets)
-        return losses
+            found: Training = self(images, targets)
+        return found.losses
 
 
 @contextmanager

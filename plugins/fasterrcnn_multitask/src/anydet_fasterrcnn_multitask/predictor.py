@@ -55,7 +55,7 @@ class Predictor(BatchPredictor[Prepared]):
 
     def prepare(self, record: Record, image: ByteImage) -> Prepared:
         """The image normalized, resized and padded."""
-        inputs = self.model.prepare(image_tensor(image, self.device))
+        inputs = self.model.prepare([image_tensor(image, self.device)])
         height, width = image.shape[:2]
         return Prepared(record.key, (width, height), inputs.tensors[0], inputs.image_sizes[0])
 

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 
+from anydet.plugins.adapter import ClassLogits
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
 Features: TypeAlias = Mapping[str, Tensor]
 SizesHW: TypeAlias = list[tuple[int, int]]
 Target: TypeAlias = dict[str, Tensor]
 Detections: TypeAlias = dict[str, Tensor]
+
+
+class Regions(NamedTuple):
+    """Class logits of regions of B images.
+
+    Attributes:
+        boxes: (N_i, 4) of each image, ``xyxy`` in pixels of the input.
+        logits: (N_i, C + 1) of each image, the background first; float32.
+        sizes_hw: of each image in the input, padding left out.
+    """
+
+    boxes: Sequence[Tensor]
+    logits: Sequence[Tensor]
+    sizes_hw: SizesHW
+
+    def class_logits(self) -> ClassLogits:
+        """The same, padded to the image that has most."""
+        device = self.logits[0].device
+        counts = torch.tensor([len(rows) for rows in self.boxes], device=device)
+        columns = torch.arange(max(len(rows) for rows in self.boxes), device=device)
+        return ClassLogits(
+            pad_sequence(list(self.logits), batch_first=True),
+            columns < counts[:, None],
+            "softmax",
+            background=0,
+            boxes=pad_sequence(list(self.boxes), batch_first=True),
+            sizes_wh=torch.tensor(self.sizes_hw, device=device).flip(1),
+        )
 
 
 class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
@@ -41,21 +71,21 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals: list[Tensor],
         image_shapes: SizesHW,
         targets: list[Target] | None = None,
-    ) -> tuple[list[Detections], dict[str, Tensor]]:
-        """Losses in training mode, else what is found, boxes in pixels of the input."""
+    ) -> tuple[dict[str, Tensor], Regions] | list[Detections]:
+        """Losses and the regions sampled for them in training mode, else what is found in the inputs."""
         if self.training:
-            return [], self._losses(features, proposals, image_shapes, targets)
-        return self._detections(features, proposals, image_shapes), {}
+            return self._losses(features, proposals, image_shapes, targets)
+        return self._detections(features, proposals, image_shapes)
 
     def region_features(self, features: Features, boxes: list[Tensor], image_shapes: SizesHW) -> Tensor:
         """(sum N_i, representation) of the boxes of all images."""
         pooled: Tensor = self.box_head(self.box_roi_pool(features, boxes, image_shapes))
         return pooled
 
-    def class_logits(self, features: Features, boxes: list[Tensor], image_shapes: SizesHW) -> Tensor:
-        """(sum N_i, C + 1) logits of boxes, the background first."""
+    def regions(self, features: Features, boxes: list[Tensor], image_shapes: SizesHW) -> Regions:
+        """Class logits of boxes."""
         logits: Tensor = self.box_predictor(self.region_features(features, boxes, image_shapes))[0]
-        return logits.float()
+        return _split(boxes, logits.float(), image_shapes)
 
     def _losses(
         self,
@@ -63,17 +93,19 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         proposals: list[Tensor],
         image_shapes: SizesHW,
         targets: list[Target] | None,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Regions]:
         proposals, matched, labels, deltas = self.select_training_samples(proposals, targets)
         regions = self.region_features(features, proposals, image_shapes)
         logits, predicted = self.box_predictor(regions)
         # Under mixed precision heads give half precision, too coarse for box deltas and for sums of losses.
-        class_loss, box_loss = fastrcnn_loss(logits.float(), predicted.float(), labels, deltas)
+        logits = logits.float()
+        class_loss, box_loss = fastrcnn_loss(logits, predicted.float(), labels, deltas)
         states = matched_states(targets or [], matched, labels)
         # Dropped, not ignored by index: torch's mean over ignored rows alone is NaN.
         known = states >= 0
         state_loss = self.state_loss(self.state_head(regions[known]), states[known])
-        return {"loss_classifier": class_loss, "loss_box_reg": box_loss, "loss_state": state_loss}
+        losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss, "loss_state": state_loss}
+        return losses, _split(proposals, logits, image_shapes)
 
     def _detections(
         self, features: Features, proposals: list[Tensor], image_shapes: SizesHW
@@ -88,6 +120,11 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
             {"boxes": b, "scores": s, "labels": c, "states": p.argmax(-1), "state_scores": p}
             for b, s, c, p in zip(boxes, scores, labels, states.split([len(b) for b in boxes]), strict=True)
         ]
+
+
+def _split(boxes: list[Tensor], logits: Tensor, image_shapes: SizesHW) -> Regions:
+    """Logits of the boxes of all images, image by image."""
+    return Regions(boxes, torch.split(logits, [len(rows) for rows in boxes]), image_shapes)
 
 
 def matched_states(targets: Sequence[Target], matched: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:

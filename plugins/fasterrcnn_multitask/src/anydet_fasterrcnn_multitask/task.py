@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from anydet.data.record.record import Record
+from anydet.errors import TrainingError
+from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
-from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN, Training
 from anydet_fasterrcnn_multitask.predictor import Predictor
 from anydet_fasterrcnn_multitask.roi_heads import Target
 from anydet_fasterrcnn_multitask.saved import About
@@ -68,12 +71,28 @@ class MultiTaskTraining(TrainingTask):
         return tuple(images), tuple(targets)
 
     def step(self, batch: Batch) -> StepOutput:
-        """The five losses and their weighted sum."""
-        return self._output(self.model(*_as_model_takes(batch)))
+        """The five losses and their weighted sum; logits are those of the sampled regions."""
+        images, targets = batch
+        found: Training = self.model(_scaled(images), list(targets))
+        return self._output(found.losses, found.regions.class_logits())
 
     def validation_step(self, batch: Batch) -> StepOutput:
         """The same losses in evaluation mode; see ``MultiTaskFasterRCNN.evaluated_losses``."""
-        return self._output(self.model.evaluated_losses(*_as_model_takes(batch)))
+        images, targets = batch
+        return self._output(self.model.evaluated_losses(_scaled(images), list(targets)))
+
+    def logits(self, batch: Batch, like: ClassLogits | None = None) -> ClassLogits:
+        """Logits of what the first stage proposes, or of the regions of ``like``."""
+        inputs = self.model.prepare(_scaled(batch[0]))
+        if like is None:
+            return self.model.regions(inputs).class_logits()
+        if like.boxes is None or like.sizes_wh is None:
+            raise TrainingError("logits without boxes say of no region which it is", fix="give them boxes")
+        # Another model may have inputs of another size.
+        scale = like.boxes.new_tensor(inputs.image_sizes).flip(1) / like.sizes_wh
+        boxes = like.boxes.detach() * scale.repeat(1, 2)[:, None]
+        found = self.model.regions(inputs, list(boxes)).class_logits()
+        return replace(found, valid=like.valid)
 
     def modules(self) -> Mapping[str, Sequence[nn.Module]]:
         """The feature pyramid, and the two stages on it."""
@@ -87,9 +106,9 @@ class MultiTaskTraining(TrainingTask):
         """Architecture, and names of classes and states."""
         return self.about.description()
 
-    def _output(self, losses: Mapping[str, Tensor]) -> StepOutput:
+    def _output(self, losses: Mapping[str, Tensor], logits: ClassLogits | None = None) -> StepOutput:
         named = {name.removeprefix("loss_"): loss for name, loss in losses.items()}
-        return StepOutput(named, total_loss(losses, self.state_loss_weight))
+        return StepOutput(named, total_loss(losses, self.state_loss_weight), logits)
 
 
 def total_loss(losses: Mapping[str, Tensor], state_loss_weight: float) -> Tensor:
@@ -98,6 +117,6 @@ def total_loss(losses: Mapping[str, Tensor], state_loss_weight: float) -> Tensor
     return sum(detection[1:], detection[0]) + state_loss_weight * losses["loss_state"]
 
 
-def _as_model_takes(batch: Batch) -> tuple[list[Tensor], list[Target]]:
-    images, targets = batch
-    return [image.float() / 255 for image in images], list(targets)
+def _scaled(images: Sequence[Tensor]) -> list[Tensor]:
+    """Images of 0..255 in 0..1."""
+    return [image.float() / 255 for image in images]
