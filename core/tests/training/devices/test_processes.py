@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from core.tests.training.processes import torchrun
 
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 
@@ -25,9 +24,9 @@ from anydet.errors import AnydetError
 
 class Die(TrainingHook):
     def after_step(self, loop):
-        if loop.progress.step == 4 and loop.components.processes.rank == 1 and "die" in sys.argv:
+        if loop.progress.step == 4 and loop.processes.rank == 1 and "die" in sys.argv:
             os.kill(os.getpid(), signal.SIGKILL)
-        if loop.progress.step == 4 and "term" in sys.argv and loop.components.processes.rank == 1:
+        if loop.progress.step == 4 and "term" in sys.argv and loop.processes.rank == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
 keys = {"images": 26, "batch_size": 2, "epochs": 2, "save_every": 2, "resume": "resume" in sys.argv}
@@ -41,16 +40,8 @@ except AnydetError as error:
 """
 
 
-def torchrun(tmp_path: Path, *words: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-        *("--nproc-per-node", str(processes), str(script), str(tmp_path / "run"), *words),
-    ]
-    path = os.pathsep.join([str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+def train_in_processes(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return torchrun(SCRIPT, folder, str(folder / "run"), *words)
 
 
 def read(path: Path) -> list[dict]:
@@ -59,7 +50,7 @@ def read(path: Path) -> list[dict]:
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path, train_tiny):
-    done = torchrun(tmp_path)
+    done = train_in_processes(tmp_path)
     assert done.returncode == 0, done.stderr
     train_tiny(tmp_path / "one", images=26, batch_size=4, epochs=2)
     for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
@@ -74,7 +65,7 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(tmp_path, tra
 
 @pytest.mark.soak
 def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
-    done = torchrun(tmp_path, "late")
+    done = train_in_processes(tmp_path, "late")
     assert done.returncode == 0, done.stderr
     assert "minutes are over, after 1 of" in done.stderr
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 1
@@ -83,12 +74,12 @@ def test_all_processes_end_when_time_is_up_on_the_clock_of_the_first(tmp_path):
 
 @pytest.mark.soak
 def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_path):
-    died = torchrun(tmp_path, "die")
+    died = train_in_processes(tmp_path, "die")
     assert died.returncode != 0
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 2 or (
         load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 4
     )
-    done = torchrun(tmp_path, "resume")
+    done = train_in_processes(tmp_path, "resume")
     assert done.returncode == 0, done.stderr
     steps = [line["step"] for line in read(tmp_path / "run" / "train_metrics.jsonl")]
     assert steps == list(range(1, 15))
@@ -96,7 +87,7 @@ def test_a_run_ends_when_one_of_its_processes_dies_and_goes_on_when_resumed(tmp_
 
 @pytest.mark.slow
 def test_sigterm_at_one_process_stops_all_of_them_with_everything_saved(tmp_path):
-    stopped = torchrun(tmp_path, "term")
+    stopped = train_in_processes(tmp_path, "term")
     assert stopped.returncode != 0
     assert "stopped by SIGTERM after step 4" in stopped.stderr
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").step == 4
