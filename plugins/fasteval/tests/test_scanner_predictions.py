@@ -30,9 +30,9 @@ INVALID = sorted((EXAMPLES / "invalid").iterdir())
 UNUSUAL = {"integral-floats.json"}
 """Valid, and left to the slow path."""
 
-_VERDICTS = ROOT / "core/tests/contract/checking/test_verdict.py"
+_VERDICTS = ROOT / "core/tests/contract/checking/test_validate_mutations.py"
 _spec = importlib.util.spec_from_file_location(
-    "verdict", ROOT / "core/tests/contract/checking/test_verdict.py"
+    "verdict", ROOT / "core/tests/contract/checking/test_validate_mutations.py"
 )
 assert _spec is not None
 assert _spec.loader is not None

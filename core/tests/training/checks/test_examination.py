@@ -190,7 +190,7 @@ def test_a_fault_of_the_model_is_found_by_its_check(tmp_path, make, place, state
 
 def test_an_error_of_a_task_names_its_place_and_what_needs_it_is_skipped(tmp_path):
     found = look(tmp_path, build(Raising))
-    assert "test_checks.py" in found["loss", ""].fix
+    assert "test_examination.py" in found["loss", ""].fix
     assert "in step" in found["loss", ""].fix
     assert found["backward", ""].state == "skipped"
     assert found["data", "images"].state == "pass"
