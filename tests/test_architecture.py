@@ -145,3 +145,30 @@ def test_no_modules_import_each_other_in_a_circle():
     graph = module_graph()
     assert len(graph) > 200
     assert circles(graph) == []
+
+
+CROSS_CUTTING = {
+    "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
+    "plugins/rtdetr_pose/tests/test_examples.py": "holds the scripts in examples/",
+}
+"""Files of tests of no single module, each with its reason."""
+
+
+def test_tests_are_where_the_modules_are_that_they_test():
+    """``test_X.py`` or ``test_X_ASPECT.py`` mirrors module or package ``X``; each plugin runs the kit."""
+    rooms = {Path("core/tests"): Path("core/src/anydet")} | {
+        Path("plugins", plugin.name, "tests"): Path("plugins", plugin.name, "src", f"anydet_{plugin.name}")
+        for plugin in PLUGINS
+    }
+    found = [Path(name) for name in TRACKED if re.fullmatch(r"(core|plugins/\w+)/tests/.*test_\w+\.py", name)]
+    lost = set()
+    for path in found:
+        room = next(room for room in rooms if room in path.parents)
+        folder = ROOT / rooms[room] / path.parent.relative_to(room)
+        words = path.stem.split("_")[1:]
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        mirrored = any((folder / name).is_dir() or (folder / f"{name}.py").exists() for name in names)
+        if not mirrored and path != room / "test_conformance.py":
+            lost.add(path.as_posix())
+    assert lost == CROSS_CUTTING.keys()
+    assert len(found) > 150

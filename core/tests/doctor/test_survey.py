@@ -8,44 +8,12 @@ from importlib.metadata import EntryPoint, version
 import pytest
 
 from anydet.doctor import survey
-from anydet.doctor.dependency import Dependency, dependencies
 from anydet.doctor.survey import folder_finding, package_finding
 from anydet.doctor.trial import Trial, run_trial, run_trials
 from anydet.plugins.manager import Plugins
 
 
-def dependency(line: str) -> Dependency:
-    (found,) = dependencies([line], ("plot", "torch", "onnx"))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("text", "found", "allowed"),
-    [
-        ("numpy<3,>=1.26", "1.26.0", True),
-        ("numpy<3,>=1.26", "2.4.1", True),
-        ("numpy<3,>=1.26", "1.9", False),
-        ("numpy<3,>=1.26", "3.0.0", False),
-        ("torch>=2.4; extra == 'torch'", "2.10.0+cpu", True),
-        ("torch>=2.4; extra == 'torch'", "2.4", True),
-        ("torch>=2.4; extra == 'torch'", "2.10.0.dev20251101+cu128", True),
-        ("numpy<3,>=1.26", "unknown", False),
-        ("anydet-onnxruntime; extra == 'onnx'", "0.0.1", True),
-    ],
-)
-def test_a_version_is_held_to_its_declared_range(text, found, allowed):
-    assert dependency(text).allows(found) == allowed
-
-
-def test_a_dependency_says_which_extra_requires_it_and_one_of_another_platform_is_left_out():
-    lines = ["click", "pyarrow>=16; extra == 'parquet'", "pywin32; sys_platform == 'nowhere'"]
-    assert [(d.name, d.extra) for d in dependencies(lines, ("plot", "parquet"))] == [
-        ("click", ""),
-        ("pyarrow", "parquet"),
-    ]
-
-
-def test_what_is_missing_is_broken_where_it_is_required_and_missing_where_it_is_optional():
+def test_what_is_missing_is_broken_where_it_is_required_and_missing_where_it_is_optional(dependency):
     required, optional = (
         package_finding(dependency(f"a-package-nobody-has>=1{marker}"), {})
         for marker in ("", "; extra == 'plot'")
@@ -53,21 +21,10 @@ def test_what_is_missing_is_broken_where_it_is_required_and_missing_where_it_is_
     assert (required.state, optional.state) == ("broken", "missing")
 
 
-def test_an_installed_package_outside_its_range_is_broken():
+def test_an_installed_package_outside_its_range_is_broken(dependency):
     finding = package_finding(dependency("numpy>=99"), {})
     assert finding.state == "broken"
     assert finding.detail == f"{version('numpy')} is not >=99 (required)"
-
-
-@pytest.fixture
-def sad(tmp_path, monkeypatch):
-    """A package that is installed: what its one module does is the test's."""
-    info = tmp_path / "sad_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sad-package\nVersion: 1.0\n")
-    (info / "RECORD").write_text("sad_package.py,,\nsad_package.pyc,,\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path / "sad_package.py"
 
 
 @pytest.mark.parametrize(
@@ -85,21 +42,23 @@ def sad(tmp_path, monkeypatch):
         ("import sys\nsys.exit('not today')", "SystemExit: not today"),
     ],
 )
-def test_an_installed_package_whose_import_fails_is_broken_even_where_it_crashes(sad, code, detail):
+def test_an_installed_package_whose_import_fails_is_broken_even_where_it_crashes(
+    sad, code, detail, dependency
+):
     sad.write_text(code)
     trial = Trial("sad_package")
     finding = package_finding(dependency("sad-package>=1"), {trial: run_trial(trial)})
     assert (finding.state, finding.detail) == ("broken", detail)
 
 
-def test_a_sound_package_is_found_with_its_version_whatever_it_prints(sad):
+def test_a_sound_package_is_found_with_its_version_whatever_it_prints(sad, dependency):
     sad.write_text("import os\nprint('hello')\nos.write(1, b'no line end')")
     verdicts = run_trials([Trial("sad_package"), Trial("sad_package")])
     finding = package_finding(dependency("sad-package>=1"), verdicts)
     assert (finding.state, finding.detail) == ("ok", "1.0")
 
 
-def test_without_a_trial_files_that_are_gone_are_found(sad):
+def test_without_a_trial_files_that_are_gone_are_found(sad, dependency):
     wanted = dependency("sad-package>=1")
     assert package_finding(wanted, {}).detail == "1 of its files are missing, such as sad_package.py"
     sad.touch()
@@ -116,14 +75,6 @@ def test_every_dependency_of_core_is_found_once_and_works(monkeypatch):
     assert findings["numpy"].detail == version("numpy")
     assert {"anydet", "pillow", "pyyaml"} <= findings.keys()
     assert {finding.state for finding in listed} == {"ok"}
-
-
-def test_what_is_still_imported_is_shown(sad):
-    sad.touch()
-    shown: list[str] = []
-    run_trials([Trial("sad_package"), Trial("json")], shown.append)
-    assert shown[0] == "sad_package, json"
-    assert shown[-1] == ""
 
 
 def test_a_folder_that_cannot_be_written_to_says_why(tmp_path):
