@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
 
@@ -23,6 +21,11 @@ class DatasetJsonFormat:
         file = path / "dataset.json" if path.is_dir() else path
         if file.suffix.lower() != ".json" or not file.is_file() or file.stat().st_size > _DESCRIPTOR_BYTES:
             return False
+        # Most JSON files are annotations, which this look tells apart before anything is decoded.
+        if file.name != "dataset.json" and not _mentions(file, b'"images_dir"'):
+            return False
+        import msgspec
+
         try:
             data = msgspec.json.decode(file.read_bytes())
         except (OSError, msgspec.DecodeError, RecursionError):
@@ -37,3 +40,10 @@ class DatasetJsonFormat:
 
 
 FORMAT = DatasetJsonFormat()
+
+
+def _mentions(file: Path, text: bytes) -> bool:
+    try:
+        return text in file.read_bytes()
+    except OSError:
+        return False

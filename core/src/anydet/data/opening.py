@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 # of the same images, label files over masks; a folder of images is what everything else is, too.
 BUILTIN = (
     ("dataset.json", "anydet.data.dataset_json:FORMAT", "dataset.json as prepare_coco_yolo writes it"),
-    ("coco-panoptic", "anydet.data.coco.panoptic:FORMAT", "COCO panoptic JSON and its PNG files"),
-    ("coco-semantic", "anydet.data.coco.semantic:FORMAT", "COCO stuff or semantic JSON: masks of all pixels"),
+    ("coco-panoptic", "anydet.data.coco.mask_formats:PANOPTIC", "COCO panoptic JSON and its PNG files"),
+    (
+        "coco-semantic",
+        "anydet.data.coco.mask_formats:SEMANTIC",
+        "COCO stuff or semantic JSON: masks of all pixels",
+    ),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),

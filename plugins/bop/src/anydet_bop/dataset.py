@@ -34,19 +34,13 @@ from anydet.types import (
     Poses,
     Size,
 )
-from anydet_bop.files import (
-    CAMERA_FILE,
-    INFO_FILE,
-    TRUTH_FILE,
-    SceneImage,
-    SceneObject,
-)
+from anydet_bop.files import SceneImage, SceneObject
+from anydet_bop.layout import CAMERA_FILE, INFO_FILE, TRUTH_FILE
 from anydet_bop.mask_files import MaskFileColumn
 from anydet_bop.models import read_models
 
 MIN_VISIBLE = 0.1
 """Visible fraction of a silhouette below which BOP does not evaluate an object."""
-_IMAGE_FOLDERS = ("rgb", "gray")
 _MASKS, _DEPTH = "mask_visib", "depth"
 
 

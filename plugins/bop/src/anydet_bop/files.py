@@ -15,8 +15,8 @@ import numpy as np
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.types import FloatArray, Intrinsics
+from anydet_bop.layout import CAMERA_FILE, INFO_FILE, TRUTH_FILE
 
-CAMERA_FILE, TRUTH_FILE, INFO_FILE = "scene_camera.json", "scene_gt.json", "scene_gt_info.json"
 HALF_PIXEL = 0.5
 """From coordinates whose whole numbers are centers of pixels to those whose whole numbers are edges."""
 METERS = 0.001

@@ -15,7 +15,8 @@ from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
 from anydet.geometry import masks
 from anydet.types import BoolArray, Intrinsics
-from anydet_bop.files import CAMERA_FILE, HALF_PIXEL, INFO_FILE, METERS, TRUTH_FILE
+from anydet_bop.files import HALF_PIXEL, METERS
+from anydet_bop.layout import CAMERA_FILE, INFO_FILE, TRUTH_FILE
 from anydet_bop.model_writing import write_models
 from anydet_bop.models import INFO, model_names
 from anydet_bop.scenes.dataset import PoseScenes

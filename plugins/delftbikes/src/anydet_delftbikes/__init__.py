@@ -14,7 +14,7 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
     """The format ``delftbikes``."""
     register(
         DatasetSpec(
-            "delftbikes", "anydet_delftbikes.dataset:FORMAT", "DelftBikes parts with states, as published"
+            "delftbikes", "anydet_delftbikes.format:FORMAT", "DelftBikes parts with states, as published"
         )
     )
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,9 +15,6 @@ from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, did_you_mean
 from anydet.types import Size
 from anydet_delftbikes.parts import PARTS, STATES
-
-_BEGINNING = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:image|parts)"\s*:\s*\{')
-_BEGINNING_BYTES = 4096
 
 
 class Box(msgspec.Struct, gc=False):
@@ -75,16 +71,6 @@ class Flaw:
 
     problem: str
     fix: str
-
-
-def looks_like_delftbikes(path: Path) -> bool:
-    """Whether a file begins as such annotations do; raises nothing."""
-    try:
-        with path.open("rb") as file:
-            # The first bytes only: detection of formats must not parse a file of many megabytes.
-            return _BEGINNING.match(file.read(_BEGINNING_BYTES)) is not None
-    except OSError:
-        return False
 
 
 def read_entries(path: Path) -> dict[str, Entry]:

@@ -1,9 +1,4 @@
-"""DelftBikes: ``train_annotations.json`` beside the images of ``train/``.
-
-The data set as published (Kayhan, Vredebregt, van Gemert 2021, "Hallucination in Object Detection: A Study
-in Visual Part Verification") and as the VIPriors toolkit splits it: ``train``, ``val``, ``new_train``,
-``fake_test``.
-"""
+"""Annotations of DelftBikes as a data set."""
 
 from __future__ import annotations
 
@@ -14,41 +9,12 @@ import numpy as np
 from anydet.data.coco.dataset import find_images_dir
 from anydet.data.dataset.columns import boxes_only
 from anydet.data.dataset.part_states import UNLISTED
-from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
+from anydet.data.dataset.splits import Split
 from anydet.data.dataset.table import ImageTable, TableDataset
 from anydet.errors import DatasetError
 from anydet.types import Labels
-from anydet_delftbikes.annotations import Entry, find_flaw, looks_like_delftbikes, read_entries
+from anydet_delftbikes.annotations import Entry, find_flaw, read_entries
 from anydet_delftbikes.parts import CLASSES, PARTS, STATES
-
-_SUFFIX = "_annotations"
-
-
-class DelftBikesFormat:
-    """A file, or a folder with ``<split>_annotations.json`` (in ``annotations/`` too) or ``val.json``."""
-
-    name = "delftbikes"
-
-    def matches(self, path: Path) -> bool:
-        """Whether it is such a file, by its first bytes, or a folder with one."""
-        if path.is_dir():
-            return bool(_annotation_files(path))
-        return path.suffix.lower() == ".json" and looks_like_delftbikes(path)
-
-    def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
-        """Open one split; images are in ``images``, or in one of the usual folders."""
-        if path.is_dir():
-            files = _annotation_files(path)
-            chosen = choose_split(path, files, split)
-            return _open_file(files[chosen.name], path, path, chosen, images)
-        name = _split_of(path)
-        if not name and split is not None:
-            raise DatasetError(f"{path}: the file has no split in its name", fix="leave out --split")
-        base = path.parent.parent if path.parent.name == "annotations" else path.parent
-        return _open_file(path, path, base, choose_split(path, [name], split) if name else UNSPLIT, images)
-
-
-FORMAT = DelftBikesFormat()
 
 
 def read_delftbikes(path: Path) -> ImageTable:
@@ -93,7 +59,16 @@ def _labels(entries: list[Entry]) -> Labels:
     )
 
 
-def _open_file(annotations: Path, root: Path, base: Path, split: Split, images: Path | None) -> TableDataset:
+def open_file(annotations: Path, root: Path, base: Path, split: Split, images: Path | None) -> TableDataset:
+    """Open an annotations file.
+
+    Args:
+        annotations: the file.
+        root: what the user named.
+        base: folder of the data set.
+        split: the split it stands for.
+        images: image folder, or ``None`` for one of the usual folders below ``base``.
+    """
     table = read_delftbikes(annotations)
     folder = split.name.removeprefix("new_").removeprefix("fake_")  # the toolkit's names of derived splits
     return TableDataset(
@@ -105,19 +80,3 @@ def _open_file(annotations: Path, root: Path, base: Path, split: Split, images: 
         table,
         annotation_files=(annotations,),
     )
-
-
-def _annotation_files(root: Path) -> dict[str, Path]:
-    """Split -> file; ``train_annotations.json`` goes before that in ``annotations/``, then ``train.json``."""
-    named = [*root.glob(f"annotations/*{_SUFFIX}.json"), *root.glob(f"*{_SUFFIX}.json")]
-    plain = [root / f"{split}.json" for split in (*SPLITS, "test")]
-    # Later files replace earlier ones of the same split.
-    return {_split_of(file): file for file in (*plain, *named) if looks_like_delftbikes(file)}
-
-
-def _split_of(annotations: Path) -> str:
-    """The split in a file's name; "" for other names."""
-    stem = annotations.stem
-    if stem.endswith(_SUFFIX):
-        return stem.removesuffix(_SUFFIX)
-    return stem if stem in {*SPLITS, "test"} else ""

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anydet.data.coco.reading import read_coco
-from anydet.data.coco.states import with_states
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.dataset.table import TableDataset
 from anydet.dataclass import dataclass
@@ -93,6 +92,8 @@ def open_file(
     """
     table = read_coco(annotations, scanner)
     if table.labels.states is not None:
+        from anydet.data.coco.states import with_states
+
         table = with_states(annotations, table)
     base = base or annotations.parent
     inside = annotations.is_relative_to(base)

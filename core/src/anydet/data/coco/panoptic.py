@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from anydet.columns import LazyColumn
-from anydet.data.coco.mask_files import CocoMaskFormat, class_of_image
+from anydet.data.coco.image_class import class_of_image
 from anydet.data.dataset.table import ImageTable
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError, ImageError
@@ -141,7 +141,8 @@ def read_segment_ids(path: Path) -> IntArray:
 _last_ids = lru_cache(maxsize=1)(read_segment_ids)
 
 
-def _read(file: Path) -> ImageTable:
+def read_panoptic(file: Path) -> ImageTable:
+    """The images of a file; raises ``DatasetError`` where it is malformed."""
     content = _decode(file)
     folder = file.with_suffix("")
     if not folder.is_dir():
@@ -210,6 +211,3 @@ def _labels(segments: list[_Segment], paths: list[Path], class_of: Mapping[int, 
         iscrowd=np.array([bool(one.iscrowd) for one in segments], np.bool_),
         segmentations=PanopticSegments(tuple(paths), np.array([one.id for one in segments], np.int64)),
     )
-
-
-FORMAT = CocoMaskFormat("coco-panoptic", ("panoptic_",), _read)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from anydet.data.coco.mask_files import CocoMaskFormat, class_of_image
+from anydet.data.coco.image_class import class_of_image
 from anydet.data.coco.reading import read_coco
 from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError
@@ -54,7 +54,8 @@ class AnnotatedMask:
         return classes
 
 
-def _read(file: Path) -> ImageTable:
+def read_semantic(file: Path) -> ImageTable:
+    """The images of a file; raises ``DatasetError`` where it is malformed."""
     table = read_coco(file)
     class_ids = _image_classes(file, table)
     masks = tuple(_mask(file, table, image) for image in range(len(table)))
@@ -80,6 +81,3 @@ def _image_classes(file: Path, table: ImageTable) -> IntArray:
     class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}
     found = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
     return np.array(found, np.int64)
-
-
-FORMAT = CocoMaskFormat("coco-semantic", ("stuff_", "semantic_"), _read)

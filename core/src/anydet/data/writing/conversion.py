@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.dataset import CocoDataset
-from anydet.data.coco.reading import KNOWN_KEYS
+from anydet.data.coco.parsing import KNOWN_KEYS
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record

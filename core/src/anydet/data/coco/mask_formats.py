@@ -1,15 +1,19 @@
-"""COCO files with the class of every pixel: ``annotations/<prefix><split>.json``, bare or in a root."""
+"""COCO files with the class of every pixel: ``annotations/<prefix><split>.json``, bare or in a root.
+
+Reading is imported when there is something to read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anydet.data.coco.dataset import find_images_dir
 from anydet.data.dataset.splits import UNSPLIT, choose_split
-from anydet.data.dataset.table import ImageTable, TableDataset
 from anydet.dataclass import dataclass
-from anydet.errors import DatasetError
+
+if TYPE_CHECKING:
+    from anydet.data.dataset.table import ImageTable, TableDataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,9 @@ class CocoMaskFormat:
 
     def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
         """Open one split; a file without one in its name has none."""
+        from anydet.data.coco.dataset import find_images_dir
+        from anydet.data.dataset.table import TableDataset
+
         files, base = self._files(path), path
         if path.is_file():
             files = {_split_of(path): path}
@@ -57,16 +64,20 @@ class CocoMaskFormat:
         return {_split_of(file): file for file in sorted(found)}
 
 
-def class_of_image(file: Path, name: str, category_id: int | None, class_of: Mapping[int, int]) -> int:
-    """The class that an image's ``category_id`` means, -1 for ``None``; raises ``DatasetError``."""
-    if category_id is None:
-        return -1
-    if category_id not in class_of:
-        raise DatasetError(
-            f"{file}: image {name}: category_id {category_id} is not in categories",
-            fix="correct the id, or add the category",
-        )
-    return class_of[category_id]
+def _read_panoptic(file: Path) -> ImageTable:
+    from anydet.data.coco.panoptic import read_panoptic
+
+    return read_panoptic(file)
+
+
+def _read_semantic(file: Path) -> ImageTable:
+    from anydet.data.coco.semantic import read_semantic
+
+    return read_semantic(file)
+
+
+PANOPTIC = CocoMaskFormat("coco-panoptic", ("panoptic_",), _read_panoptic)
+SEMANTIC = CocoMaskFormat("coco-semantic", ("stuff_", "semantic_"), _read_semantic)
 
 
 def _split_of(file: Path) -> str:
