@@ -1,10 +1,7 @@
-"""COCO problems as dictionaries, their columns, and what pycocotools itself makes of them."""
+"""COCO problems as dictionaries and as columns, scenes in folders, and an adapter that records its runs."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 import json
 import shutil
 import sys
@@ -17,14 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.yolo import write_yolo
 from anydet.doctor import survey
-from anydet.evaluation.engines import choose_engine
 from anydet.geometry import masks
 from anydet.plugins import Adapter, AdapterSpec, hookimpl
 from anydet.plugins.adapter import TrainResult
@@ -34,31 +28,6 @@ from anydet.types import RLE, ClassTable, DetectionColumns, Federation, GroundTr
 Problem = tuple[dict[str, Any], list[dict[str, Any]]]
 SIDE = 64
 KEYPOINTS = 3
-
-
-def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None, **params: Any) -> Any:
-    """``COCOeval`` on dictionaries, by the book; ``params`` are set as attributes of its ``Params``."""
-    truth, results = copy.deepcopy(problem)
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = truth
-        coco.createIndex()
-        if results:
-            found = coco.loadRes(results)
-        else:  # loadRes cannot take an empty list
-            found = COCO()
-            found.dataset = {**truth, "annotations": []}
-            found.createIndex()
-        run = COCOeval(coco, found, iou_type)
-        if sigmas is not None:
-            run.params.kpt_oks_sigmas = np.array(sigmas)
-        for name, value in params.items():
-            setattr(run.params, name, value)
-        run.evaluate()
-        run.accumulate()
-        if not params:
-            run.summarize()
-    return run
 
 
 def columns_of(problem: Problem) -> tuple[DetectionColumns, GroundTruthColumns]:
@@ -201,18 +170,6 @@ def _shape(draw: Any, row: dict[str, Any], iou_type: str, *, truth: bool) -> Non
         row["keypoints"] = [v for k in range(KEYPOINTS) for v in (x + k * w // 2, y + k, visible[k])]
         if truth:
             row["num_keypoints"] = sum(v > 0 for v in visible)
-
-
-@pytest.fixture(scope="session", params=sorted(Plugins.from_env().specs("engines")))
-def engine(request: pytest.FixtureRequest) -> Any:
-    """Each installed engine."""
-    return choose_engine(name=request.param)
-
-
-@pytest.fixture(scope="session")
-def reference() -> Callable[..., Any]:
-    """``run_pycocotools``."""
-    return run_pycocotools
 
 
 @pytest.fixture(scope="session")

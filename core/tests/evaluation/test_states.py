@@ -15,36 +15,11 @@ from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.states import StateEvaluator, state_evaluator, state_names
 
 STATES = ("intact", "damaged", "absent", "occluded")
-SIDE = 100
 
 
 @pytest.fixture(scope="module")
 def reference_engine():
     return choose_engine(name="pycocotools")
-
-
-def box(row, column):
-    return [10.0 * column, 10.0 * row, 8.0, 8.0]
-
-
-def scene(annotations, detections, images=1, parts=2):
-    """A problem of (image, part, place, state) and (image, part, place, state, score); places are apart."""
-    truth = {
-        "images": [
-            {"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in range(1, images + 1)
-        ],
-        "categories": [{"id": i + 1, "name": f"part{i}"} for i in range(parts)],
-        "annotations": [
-            {"id": i, "image_id": m, "category_id": p + 1, "bbox": box(0, x), "area": 64.0, "iscrowd": 0}
-            | {"state": s}
-            for i, (m, p, x, s) in enumerate(annotations, start=1)
-        ],
-    }
-    found = [
-        {"image_id": m, "category_id": p + 1, "bbox": box(0, x), "score": score, "state": s}
-        for m, p, x, s, score in detections
-    ]
-    return truth, found
 
 
 def with_states(problem, columns):
@@ -53,20 +28,6 @@ def with_states(problem, columns):
     states = np.array([row["state"] for row in problem[0]["annotations"]], np.int64)
     labels = replace(truth.labels, states=states)
     return replace(detections, states=found), replace(truth, labels=labels, state_names=STATES)
-
-
-def random_scene(rng, images=6, parts=3):
-    """Boxes beside each other; some missed, moved, doubled, of the wrong part or state, or without state."""
-    annotations, detections = [], []
-    for image in range(1, images + 1):
-        for place in range(8):
-            part, state = rng.integers(parts), rng.integers(-1, 4)
-            annotations.append((image, int(part), place, int(state)))
-            for _ in range(rng.integers(3)):
-                part = part if rng.random() < 0.8 else rng.integers(parts)
-                state = max(state, 0) if rng.random() < 0.7 else rng.integers(-1, 4)
-                detections.append((image, int(part), place, int(state), float(rng.integers(1, 20) / 20)))
-    return scene(annotations, detections, images, parts)
 
 
 def joint_classes(problem):
@@ -81,8 +42,8 @@ def joint_classes(problem):
     return truth, [row for row in found if row["state"] >= 0]
 
 
-def test_states_are_compared_on_matched_detections_only(columns, engine):
-    problem = scene(
+def test_states_are_compared_on_matched_detections_only(columns, engine, scene_of_states):
+    problem = scene_of_states(
         [(1, 0, 0, 0), (1, 0, 1, 1), (1, 0, 2, 2), (1, 1, 3, 3), (1, 1, 4, 0), (1, 1, 5, -1)],
         [
             (1, 0, 0, 0, 0.9),  # right
@@ -112,9 +73,9 @@ def test_states_are_compared_on_matched_detections_only(columns, engine):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_ap_of_a_part_in_a_state_is_that_of_pycocotools_with_a_category_for_each(
-    seed, columns, reference, engine
+    seed, columns, reference, engine, random_scene_of_states
 ):
-    problem = random_scene(np.random.default_rng(seed))
+    problem = random_scene_of_states(np.random.default_rng(seed))
     for row in problem[0]["annotations"]:
         row["state"] = max(row["state"], 0)
     detections, truth = with_states(problem, columns)
@@ -132,8 +93,8 @@ def test_ap_of_a_part_in_a_state_is_that_of_pycocotools_with_a_category_for_each
     assert [row[1] for row in result.tables[-1].rows] == pytest.approx(plain.tolist())
 
 
-def test_how_images_are_split_changes_nothing(columns):
-    detections, truth = with_states(random_scene(np.random.default_rng(5)), columns)
+def test_how_images_are_split_changes_nothing(columns, random_scene_of_states):
+    detections, truth = with_states(random_scene_of_states(np.random.default_rng(5)), columns)
     whole = state_evaluator(truth)
     whole.add(detections, truth)
     halves = [state_evaluator(truth) for _ in range(2)]
@@ -146,8 +107,8 @@ def test_how_images_are_split_changes_nothing(columns):
         whole.result()
 
 
-def test_low_scores_can_be_left_out(columns, reference_engine):
-    problem = scene([(1, 0, 0, 1), (1, 0, 1, 1)], [(1, 0, 0, 1, 0.9), (1, 0, 1, 0, 0.2)])
+def test_low_scores_can_be_left_out(columns, reference_engine, scene_of_states):
+    problem = scene_of_states([(1, 0, 0, 1), (1, 0, 1, 1)], [(1, 0, 0, 1, 0.9), (1, 0, 1, 0, 0.2)])
     detections, truth = with_states(problem, columns)
     evaluator = StateEvaluator(truth.classes, STATES, engine=reference_engine, score_threshold=0.5)
     evaluator.add(detections, truth)
@@ -155,20 +116,20 @@ def test_low_scores_can_be_left_out(columns, reference_engine):
     assert evaluator.result().metrics["matched"] == 0.5
 
 
-def test_a_state_that_the_data_set_does_not_have_is_refused(columns):
-    detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 4, 0.9)]), columns)
+def test_a_state_that_the_data_set_does_not_have_is_refused(columns, scene_of_states):
+    detections, truth = with_states(scene_of_states([(1, 0, 0, 1)], [(1, 0, 0, 4, 0.9)]), columns)
     with pytest.raises(EvaluationError, match=r"as 4 in image 1\.jpg; its 4 states are 0 to 3"):
         state_evaluator(truth).add(detections, truth)
 
 
-def test_states_without_names_are_called_by_number(columns):
-    _, truth = with_states(scene([(1, 0, 0, 5)], []), columns)
+def test_states_without_names_are_called_by_number(columns, scene_of_states):
+    _, truth = with_states(scene_of_states([(1, 0, 0, 5)], []), columns)
     assert state_names(replace(truth, state_names=())) == ("0", "1", "2", "3", "4", "5")
     assert state_names(truth) == STATES
 
 
-def test_without_states_the_reason_is_given(columns):
-    detections, truth = with_states(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]), columns)
+def test_without_states_the_reason_is_given(columns, scene_of_states):
+    detections, truth = with_states(scene_of_states([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]), columns)
     evaluator = state_evaluator(truth)
     assert evaluator.applies(detections, truth) is None
     assert evaluator.applies(replace(detections, states=None), truth) == "the predictions have no states"
@@ -176,8 +137,10 @@ def test_without_states_the_reason_is_given(columns):
     assert evaluator.applies(detections, stateless) == "the data set has no states"
 
 
-def test_another_engine_gives_the_same_numbers_and_is_named(columns, engine, reference_engine):
-    detections, truth = with_states(random_scene(np.random.default_rng(9)), columns)
+def test_another_engine_gives_the_same_numbers_and_is_named(
+    columns, engine, reference_engine, random_scene_of_states
+):
+    detections, truth = with_states(random_scene_of_states(np.random.default_rng(9)), columns)
     found = []
     for one in (reference_engine, engine):
         evaluator = state_evaluator(truth)

@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from anydet.data.dataset.columns import boxes_only
 from anydet.errors import EvaluationError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import EngineUser
 from anydet.evaluation.image_subset import take_images
-from anydet.plugins.manager import Plugins
 from anydet.types import ClassTable, DetectionColumns, GroundTruthColumns
 from anydet_delftbikes.evaluation.boxes import DelftBikesEvaluator, delftbikes_evaluator
 from anydet_delftbikes.parts import STATES
 
 SIDE = 100
-
-
-@pytest.fixture(scope="module", params=sorted(Plugins.from_env().specs("engines")))
-def engine(request):
-    """Each installed engine."""
-    return choose_engine(name=request.param)
-
-
-def run_pycocotools(truth, results):
-    """``COCOeval`` on dictionaries, by the book."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = copy.deepcopy(truth)
-        coco.createIndex()
-        run = COCOeval(coco, coco.loadRes(copy.deepcopy(results)), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    return run
-
-
-def box(column):
-    return [10.0 * column, 0.0, 8.0, 8.0]
-
-
-def scene(annotations, detections, images=1, parts=2):
-    """A problem of (image, part, place, state) and (image, part, place, state, score); places are apart."""
-    truth = {
-        "images": [
-            {"id": i, "file_name": f"{i}.jpg", "width": SIDE, "height": SIDE} for i in range(1, images + 1)
-        ],
-        "categories": [{"id": i + 1, "name": f"part{i}"} for i in range(parts)],
-        "annotations": [
-            {"id": i, "image_id": m, "category_id": p + 1, "bbox": box(x), "area": 64.0, "iscrowd": 0}
-            | {"state": s}
-            for i, (m, p, x, s) in enumerate(annotations, start=1)
-        ],
-    }
-    found = [
-        {"image_id": m, "category_id": p + 1, "bbox": box(x), "score": score, "state": s}
-        for m, p, x, s, score in detections
-    ]
-    return truth, found
-
-
-def random_scene(rng, images=6, parts=3):
-    """Boxes beside each other; some missed, doubled, of the wrong part or state, or without state."""
-    annotations, detections = [], []
-    for image in range(1, images + 1):
-        for place in range(8):
-            part, state = rng.integers(parts), rng.integers(-1, 4)
-            annotations.append((image, int(part), place, int(state)))
-            for _ in range(rng.integers(3)):
-                part = part if rng.random() < 0.8 else rng.integers(parts)
-                state = max(state, 0) if rng.random() < 0.7 else rng.integers(-1, 4)
-                detections.append((image, int(part), place, int(state), float(rng.integers(1, 20) / 20)))
-    return scene(annotations, detections, images, parts)
 
 
 def as_columns(problem):
@@ -107,8 +44,8 @@ def as_columns(problem):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_delftbikes_is_pycocotools_without_absent_parts(seed, engine):
-    problem = random_scene(np.random.default_rng(seed))
+def test_delftbikes_is_pycocotools_without_absent_parts(seed, engine, random_scene_of_states, reference):
+    problem = random_scene_of_states(np.random.default_rng(seed))
     detections, truth = as_columns(problem)
     evaluator = DelftBikesEvaluator(truth.classes, engine=engine)
     assert evaluator.applies(detections, truth) is None
@@ -116,8 +53,8 @@ def test_delftbikes_is_pycocotools_without_absent_parts(seed, engine):
     result = evaluator.result()
     annotations = [row for row in problem[0]["annotations"] if row["state"] != 2]
     found = [row for row in problem[1] if row["state"] != 2]
-    run = run_pycocotools({**problem[0], "annotations": annotations}, found)
-    every = run_pycocotools(*problem)
+    run = reference(({**problem[0], "annotations": annotations}, found), "bbox")
+    every = reference(problem, "bbox")
     names = [name for name in result.metrics if not name.startswith("all_states_")]
     got = [-1 if result.metrics[name] is None else result.metrics[name] for name in names]
     assert got == pytest.approx(run.stats.tolist())
@@ -125,27 +62,27 @@ def test_delftbikes_is_pycocotools_without_absent_parts(seed, engine):
     assert result.metrics["AP"] != result.metrics["all_states_AP"]
 
 
-def test_an_image_without_detections_lowers_recall():
+def test_an_image_without_detections_lowers_recall(scene_of_states):
     annotations = [(1, 0, 0, 0), (2, 0, 0, 0), (1, 1, 1, 2)]
-    detections, truth = as_columns(scene(annotations, [(1, 0, 0, 0, 0.9)], images=2))
+    detections, truth = as_columns(scene_of_states(annotations, [(1, 0, 0, 0, 0.9)], images=2))
     evaluator = delftbikes_evaluator(truth)
     evaluator.add(detections, truth)
     assert evaluator.result().metrics["AR100"] == pytest.approx(0.5)
 
 
-def test_the_state_of_absent_parts_is_found_by_name():
-    _, truth = as_columns(scene([(1, 0, 0, 1)], []))
+def test_the_state_of_absent_parts_is_found_by_name(scene_of_states):
+    _, truth = as_columns(scene_of_states([(1, 0, 0, 1)], []))
     assert delftbikes_evaluator(replace(truth, state_names=("absent", "there"))).absent == 0
     assert delftbikes_evaluator(replace(truth, state_names=())).absent == 2
 
 
-def test_without_absent_parts_the_reason_is_given():
-    detections, truth = as_columns(scene([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]))
+def test_without_absent_parts_the_reason_is_given(scene_of_states):
+    detections, truth = as_columns(scene_of_states([(1, 0, 0, 1)], [(1, 0, 0, 1, 0.9)]))
     assert "absent" in delftbikes_evaluator(truth).applies(detections, truth)
 
 
-def test_how_images_are_split_changes_nothing():
-    detections, truth = as_columns(random_scene(np.random.default_rng(5)))
+def test_how_images_are_split_changes_nothing(random_scene_of_states):
+    detections, truth = as_columns(random_scene_of_states(np.random.default_rng(5)))
     whole = delftbikes_evaluator(truth)
     whole.add(detections, truth)
     parts = [delftbikes_evaluator(truth) for _ in range(2)]
@@ -158,8 +95,8 @@ def test_how_images_are_split_changes_nothing():
         whole.result()
 
 
-def test_another_engine_gives_the_same_numbers_and_is_named(engine):
-    detections, truth = as_columns(random_scene(np.random.default_rng(9)))
+def test_another_engine_gives_the_same_numbers_and_is_named(engine, random_scene_of_states):
+    detections, truth = as_columns(random_scene_of_states(np.random.default_rng(9)))
     found = []
     for one in (choose_engine(name="pycocotools"), engine):
         evaluator = delftbikes_evaluator(truth)
