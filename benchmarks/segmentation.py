@@ -72,11 +72,6 @@ class Contest(AdaptiveStreamTraining):
 
     evaluators = ("semantic", "image-class")
 
-    def modules(self) -> dict[str, list[nn.Module]]:
-        """The encoder, and everything else."""
-        rest = [module for name, module in self.model.named_children() if name != "encoder"]
-        return {"backbone": [self.model.encoder], "head": rest}
-
     def description(self) -> dict[str, str]:
         """Which it is; nobody loads it again."""
         return {"model": type(self.model).__name__}

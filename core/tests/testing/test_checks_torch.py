@@ -12,9 +12,9 @@ import pytest
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, ClassLogits, ExportSpec, TrainResult
-from anydet.plugins.specs import AdapterSpec
+from anydet.plugins.specs import CAPABILITIES, AdapterSpec
 from anydet.testing import CHECKS, NotApplicable, Subject
-from anydet.testing.checks import training, ttt
+from anydet.testing.checks import features, self_supervised, training, ttt
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 
 torch = pytest.importorskip("torch")
@@ -28,18 +28,20 @@ class Grid(torch.nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.head = torch.nn.Conv2d(3, 2, SIDE // CELLS, stride=SIDE // CELLS)
+        self.backbone = torch.nn.Conv2d(3, 4, SIDE // CELLS, stride=SIDE // CELLS)
+        self.head = torch.nn.Conv2d(4, 2, 1)
+        self.register_buffer("batches", torch.zeros(()), persistent=False)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
 
     def forward(self, images):
-        return self.head(images).flatten(2).transpose(1, 2)
+        return self.head(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
 class GridAdapter(Adapter):
-    """The whole contract in a few lines: predict, train, ttt, export-onnx."""
+    """The whole contract in a few lines, with every capability."""
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
@@ -90,6 +92,16 @@ class GridAdapter(Adapter):
         logits = self.model(batch)
         return ClassLogits(logits, torch.ones(logits.shape[:2], dtype=torch.bool), "sigmoid")
 
+    def features(self, batch):
+        return {"backbone.stride8": self.model.backbone(batch)}
+
+    def module_names(self):
+        return {"backbone": ["backbone"], "neck": [], "head": ["head"]}
+
+    def self_supervised_loss(self, batch, generator):
+        noise = torch.randn(batch.shape, generator=generator)
+        return (self.model(batch + noise) - self.model(batch)).square().mean()
+
     def export_spec(self) -> ExportSpec:
         return ExportSpec((torch.zeros(1, 3, SIDE, SIDE),), ("images",), ("logits",), "grid")
 
@@ -117,6 +129,92 @@ def export_changed(**changes):
             return replace(super().export_spec(), **changes)
 
     return Changed
+
+
+def features_changed(change):
+    class Changed(GridAdapter):
+        def features(self, batch):
+            return change(super().features(batch)["backbone.stride8"])
+
+    return Changed
+
+
+def parts_changed(**changes):
+    class Changed(GridAdapter):
+        def module_names(self):
+            return {**super().module_names(), **changes}
+
+    return Changed
+
+
+def loss_changed(change):
+    class Changed(GridAdapter):
+        def self_supervised_loss(self, batch, generator):
+            return change(super().self_supervised_loss(batch, generator))
+
+    return Changed
+
+
+class CountsBatches(GridAdapter):
+    """Collects a statistic as a norm in training mode does."""
+
+    def class_logits(self, batch):
+        self.model.batches += 1
+        return super().class_logits(batch)
+
+
+class CountsFeatures(GridAdapter):
+    def features(self, batch):
+        self.model.batches += 1
+        return super().features(batch)
+
+
+class StaysInTrainingMode(GridAdapter):
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.model.eval()
+
+    def self_supervised_loss(self, batch, generator):
+        self.model.train()
+        return super().self_supervised_loss(batch, generator)
+
+
+class NamesOneMoreLevel(GridAdapter):
+    calls = 0
+
+    def features(self, batch):
+        self.calls += 1
+        return {**super().features(batch), f"neck.{self.calls}": self.model.backbone(batch)}
+
+
+class RunsTheHead(GridAdapter):
+    def features(self, batch):
+        self.model(batch)
+        return super().features(batch)
+
+
+class GivesWhatTheHeadMakes(GridAdapter):
+    def features(self, batch):
+        found = self.model.backbone(batch)
+        return {"neck.stride8": torch.nn.functional.conv2d(found, self.model.head.weight)}
+
+
+class DrawsFromTorch(GridAdapter):
+    def self_supervised_loss(self, batch, generator):
+        return super().self_supervised_loss(batch + torch.rand(()), generator)
+
+
+class Remembers(GridAdapter):
+    calls = 0
+
+    def self_supervised_loss(self, batch, generator):
+        self.calls += 1
+        return super().self_supervised_loss(batch, generator) * self.calls
+
+
+class LosesByAnotherModel(GridAdapter):
+    def self_supervised_loss(self, batch, generator):
+        return Grid(self.settings.seed)(batch).mean()
 
 
 class GivesACopy(GridAdapter):
@@ -206,6 +304,38 @@ BAD = [
     ("class_logits_have_contract_shapes", logits_changed(background=lambda f: 0), "the table has 2"),
     ("class_logits_are_differentiable", FreezesItsModel, "carry no gradient"),
     ("class_logits_are_differentiable", AsksAnotherModel, "no parameter of get_model"),
+    ("the_model_is_left_as_it_is", CountsBatches, "predict changed batches"),
+    ("the_model_is_left_as_it_is", CountsFeatures, "features changed batches"),
+    ("the_model_is_left_as_it_is", StaysInTrainingMode, "self_supervised_loss left modules"),
+    ("module_names_cover_the_model", parts_changed(head=[]), "head.weight is in no part"),
+    ("module_names_cover_the_model", parts_changed(neck=["head"]), "head.weight is in .'head', 'neck'"),
+    ("module_names_cover_the_model", parts_changed(neck=["fpn"]), "neck names 'fpn'"),
+    ("module_names_cover_the_model", parts_changed(extra=[]), "the parts are"),
+    ("features_have_contract_shapes", features_changed(lambda f: {}), "there is no level"),
+    ("features_have_contract_shapes", features_changed(lambda f: {"p3": f}), "is called 'p3'"),
+    ("features_have_contract_shapes", features_changed(lambda f: {"head.1": f}), "is called 'head.1'"),
+    ("features_have_contract_shapes", features_changed(lambda f: {"neck.1": f[0]}), "give .B, C, h, w."),
+    ("features_have_contract_shapes", features_changed(lambda f: {"neck.1": f / 0}), "not finite"),
+    (
+        "features_have_contract_shapes",
+        features_changed(lambda f: {"neck.1": f.repeat(1, 1, 9, 9)}),
+        "for inputs of",
+    ),
+    ("features_have_contract_shapes", NamesOneMoreLevel, "the same for every batch"),
+    ("features_are_differentiable", features_changed(lambda f: {"neck.1": f.detach()}), "no gradient"),
+    (
+        "features_are_differentiable",
+        features_changed(lambda f: {"neck.1": f.detach().requires_grad_()}),
+        "no parameter of neck",
+    ),
+    ("features_are_differentiable", GivesWhatTheHeadMakes, "depends on head.weight"),
+    ("features_leave_the_head_out", RunsTheHead, "head ran"),
+    ("self_supervised_loss_is_differentiable", loss_changed(lambda loss: loss[None]), "a scalar tensor"),
+    ("self_supervised_loss_is_differentiable", loss_changed(lambda loss: loss / 0), "the loss is inf"),
+    ("self_supervised_loss_is_differentiable", loss_changed(lambda loss: loss.detach()), "no gradient"),
+    ("self_supervised_loss_is_differentiable", LosesByAnotherModel, "no parameter of get_model"),
+    ("self_supervised_loss_draws_from_its_generator", DrawsFromTorch, "own generator moved"),
+    ("self_supervised_loss_draws_from_its_generator", Remembers, "nothing but the generator"),
     (
         "export_spec_fits_the_model",
         export_changed(output_names=("logits", "boxes")),
@@ -219,8 +349,10 @@ BAD = [
     ("predict_loads_what_train_saved", SavesNothing, "does not exist"),
     ("predict_loads_what_train_saved", GivesAPath, "give a TrainResult"),
 ]
-SPEC = AdapterSpec("grid", "nowhere:Grid", capabilities=("predict", "train", "ttt", "export-onnx"))
-MODEL_CHECKS = [check.__name__ for module in (ttt, training) for check in module.CHECKS]
+SPEC = AdapterSpec("grid", "nowhere:Grid", capabilities=tuple(CAPABILITIES))
+MODEL_CHECKS = [
+    check.__name__ for module in (ttt, features, self_supervised, training) for check in module.CHECKS
+]
 
 
 def subject(adapter, folder, **changes):

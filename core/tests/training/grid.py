@@ -22,6 +22,7 @@ from anydet.training.adapter import TorchAdapter
 from anydet.training.batches.sample import Sample
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.config.settings import TrainSettings
+from anydet.training.model import TorchModel
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run, RunPaths
 from anydet.training.task import StepOutput, TrainingTask
@@ -31,7 +32,7 @@ CELLS = 4
 SIDE_PX = 32
 
 
-class Grid(nn.Module):
+class Grid(TorchModel):
     """Logits of each class, and a box, in each of 4x4 cells of a 32x32 input."""
 
     def __init__(self, classes: int, *, norm: bool = False, dropout: float = 0.0) -> None:
@@ -45,6 +46,12 @@ class Grid(nn.Module):
         """(B, 16, C) logits and (B, 16, 4) boxes in shares of the image."""
         found = self.head(self.backbone(images)).flatten(2).transpose(1, 2)
         return found[..., : self.classes], found[..., self.classes :].sigmoid()
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        return {"backbone.stride8": self.backbone(images)}
+
+    def module_names(self) -> dict[str, list[str]]:
+        return {"backbone": ["backbone"], "neck": [], "head": ["head"]}
 
 
 class GridTask(TrainingTask):
@@ -81,9 +88,6 @@ class GridTask(TrainingTask):
 
     def logits(self, batch: dict[str, Tensor], like: ClassLogits | None = None) -> ClassLogits:
         return cell_logits(*self.model(batch["image"]))  # cells are the same in all models
-
-    def modules(self) -> dict[str, list[nn.Module]]:
-        return {"backbone": [self.model.backbone], "head": [self.model.head]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         self.model.eval()

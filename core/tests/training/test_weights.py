@@ -54,9 +54,6 @@ class AdaptedTask(GridTask):
         super().__init__(classes, {})
         self.model = Adapted(len(classes))
 
-    def modules(self):
-        return {}
-
 
 def build(run):
     return AdaptedTask(run.dataset.classes)

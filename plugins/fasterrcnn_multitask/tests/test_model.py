@@ -141,7 +141,7 @@ def test_states_are_predicted_from_features_at_the_final_boxes(model):
     with torch.no_grad():
         (found,) = model.detect(inputs)
         heads, sizes = model.roi_heads, inputs.image_sizes
-        features = model.features(inputs.tensors)
+        features = model.pyramid(inputs.tensors)
         for box, scores in zip(found["boxes"], found["state_scores"], strict=True):
             pooled = heads.box_roi_pool(features, [box[None]], sizes)
             expected = heads.state_head(heads.box_head(pooled)).softmax(-1)[0]
@@ -227,7 +227,7 @@ def test_boxes_keep_single_precision_under_mixed_precision(model):
     big = torch.rand(3, 64, 90)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         inputs = model.eval().prepare([big])
-        features = model.features(inputs.tensors)
+        features = model.pyramid(inputs.tensors)
         proposals, _ = model.rpn(inputs, features)
         (found,) = model.detect(inputs)
     assert proposals[0].dtype == found["boxes"].dtype == found["scores"].dtype == torch.float32

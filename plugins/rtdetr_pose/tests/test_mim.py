@@ -8,6 +8,7 @@ pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
 from anydet.errors import OptionError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.masking import hidden_cells
 from anydet.types import AdapterSettings
 from anydet_rtdetr_pose.architecture import Mim, read_architecture
 
@@ -64,38 +65,13 @@ def test_cells_are_hidden_where_their_pixels_are_on_every_level(patch_px, model)
     assert not patches.all()
     for rows, columns in LEVELS:
         stride = 64 // rows
-        level = torch.zeros(2, 4, rows, columns)
-        cells = branch._cells(patches, IMAGES, level)
+        cells = hidden_cells(patches, patch_px, (64, 96), (rows, columns))
         assert torch.equal(cells.repeat_interleave(stride, 1).repeat_interleave(stride, 2), changed)
 
 
 def test_the_fraction_of_hidden_patches_is_mask_prob(model):
     drawn = model(Mim(mask_prob=0.3)).mim.draw(torch.zeros(64, 3, 256, 256), seeded())
     assert drawn.float().mean().item() == pytest.approx(0.3, abs=0.02)  # 4096 patches: 3 standard errors
-
-
-def test_only_hidden_places_count():
-    from anydet_rtdetr_pose.mim import hidden_loss
-
-    rng = seeded()
-    predicted, target = (torch.randn(2, 4, 3, 5, generator=rng) for _ in range(2))
-    hidden = torch.rand(2, 3, 5, generator=rng) < 0.5
-    other = torch.where(hidden[:, None], predicted, 100.0)
-    assert torch.equal(hidden_loss(predicted, target, hidden), hidden_loss(other, target, hidden))
-    rows = [part.movedim(1, -1)[hidden] for part in (predicted, target)]
-    expected = torch.nn.functional.smooth_l1_loss(*rows)
-    assert hidden_loss(predicted, target, hidden).item() == pytest.approx(expected.item(), rel=1e-5)
-    assert hidden_loss(other, target, ~hidden) > expected + 10
-
-
-def test_the_gradient_of_the_loss_is_that_of_finite_differences():
-    from anydet_rtdetr_pose.mim import hidden_loss, normalized
-
-    rng = seeded()
-    predicted = torch.randn(2, 4, 2, 3, generator=rng, dtype=torch.float64, requires_grad=True)
-    target = normalized(torch.randn(2, 4, 2, 3, generator=rng)).double()
-    hidden = torch.rand(2, 2, 3, generator=rng) < 0.5
-    assert torch.autograd.gradcheck(lambda value: hidden_loss(value, target, hidden), predicted)
 
 
 def test_a_batch_with_nothing_hidden_costs_nothing_and_keeps_all_in_the_graph(model):

@@ -179,6 +179,34 @@ class Adapter(ABC):
         """Class logits of one batch of ``build_loader``."""
         self._unsupported("class_logits")
 
+    def features(self, batch: Any) -> Mapping[str, Any]:
+        """Feature maps of one batch of ``build_loader``, without the cost of the head.
+
+        ``backbone.<level>`` or ``neck.<level>``, the last word a name of the family's own, -> (B, C, h, w)
+        tensor, what that part gives at that level, finest first; differentiable in the parameters of
+        ``get_model``. Changes no parameter and no buffer.
+        """
+        self._unsupported("features")
+
+    def module_names(self) -> Mapping[str, Sequence[str]]:
+        """``backbone``, ``neck`` and ``head`` -> names of their modules, as ``get_model()`` has them.
+
+        Each parameter of the model is below the modules of exactly one of them. A part that the model does
+        not have has no names.
+        """
+        self._unsupported("module_names")
+
+    def self_supervised_loss(self, batch: Any, generator: Any) -> Any:
+        """Scalar loss of one batch of ``build_loader`` that needs no labels, for test-time training.
+
+        Differentiable in parameters of ``get_model``; changes no parameter and no buffer.
+
+        Args:
+            batch: (B, 3, H, W) inputs.
+            generator: ``torch.Generator`` on the CPU, the only source of random choices.
+        """
+        self._unsupported("self_supervised_loss")
+
     def export_spec(self) -> ExportSpec:
         """Inputs, names and layout for ONNX export."""
         self._unsupported("export_spec")

@@ -53,6 +53,8 @@ CAPABILITIES = {
     "predict": ("predict",),
     "train": ("train",),
     "ttt": ("get_model", "build_loader", "class_logits"),
+    "features": ("get_model", "build_loader", "features", "module_names"),
+    "self-supervised": ("get_model", "build_loader", "self_supervised_loss"),
     "export-onnx": ("get_model", "export_spec"),
 }
 """Capability -> methods of ``Adapter`` that it stands for."""

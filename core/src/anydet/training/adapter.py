@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, AdapterNotes, TrainResult
 from anydet.training.engine import train
+from anydet.training.masking import masked_feature_loss
+from anydet.training.model import TorchModel
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -33,7 +35,7 @@ class SavedWeights(Protocol):
         """File, for messages."""
 
 
-ModelT = TypeVar("ModelT", bound=nn.Module)
+ModelT = TypeVar("ModelT", bound=TorchModel)
 SavedT = TypeVar("SavedT", bound=SavedWeights)
 
 
@@ -126,6 +128,18 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
             device = next(self.model.parameters()).device
             if device.type != "cpu":
                 torch.accelerator.synchronize(device)
+
+    def features(self, batch: Tensor) -> Mapping[str, Tensor]:
+        """Feature maps of the live model."""
+        return self.model.features(batch)
+
+    def module_names(self) -> Mapping[str, Sequence[str]]:
+        """Parts of the live model."""
+        return self.model.module_names()
+
+    def self_supervised_loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """``masked_feature_loss`` of the live model; a family that trains a branch for it has its own."""
+        return masked_feature_loss(self.model, batch, generator)
 
     def training_task(self, run: Run) -> TrainingTask:
         """The task of ``build_task``; its model is from now on the one that ``predict`` uses."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.errors import TrainingError
@@ -16,6 +16,7 @@ from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import LABEL_KINDS
 from anydet.training.hooks import TrainingHook
+from anydet.training.model import TorchModel
 from anydet.training.weights import ModelWeights
 from anydet.types import ClassTable, ImagePredictions
 
@@ -61,7 +62,7 @@ class TrainingTask(ABC):
         weights: which tensors of ``model`` are saved, and how they are loaded.
     """
 
-    model: nn.Module
+    model: TorchModel
     classes: ClassTable
     weights: ModelWeights = ModelWeights()
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
@@ -106,10 +107,6 @@ class TrainingTask(ABC):
         raise TrainingError(
             f"{type(self).__name__} gives no class logits", fix="train without what compares logits"
         )
-
-    @abstractmethod
-    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
-        """``{"backbone": [...], "head": [...]}``: parameter groups and targets of adapters such as LoRA."""
 
     def hooks(self) -> Sequence[TrainingHook]:
         """What happens around the steps of a run; an ``ExtraLoss`` among them adds losses.

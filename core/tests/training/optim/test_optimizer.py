@@ -33,16 +33,13 @@ class Task:
     """As much of a training task as an optimizer looks at."""
 
     def __init__(self, model, **parts):
-        self.model, self._parts = model, parts
-
-    def modules(self):
-        return self._parts
+        self.model = model
+        model.module_names = lambda: parts
 
 
 @pytest.fixture
 def task():
-    model = Net()
-    return Task(model, backbone=[model.backbone], head=[model.head])
+    return Task(Net(), backbone=["backbone"], head=["head"])
 
 
 def groups_of(task, **settings):
@@ -108,25 +105,25 @@ def test_nothing_to_train_is_an_error(task):
         build_optimizer(task, TrainSettings())
 
 
-def test_a_part_of_another_name_is_a_group_without_multipliers(task):
-    groups = parameter_groups(task.model, {"neck": [task.model.head]}, TrainSettings(**GROUPED, lr=1.0))
-    assert {group["name"]: group["lr"] for group in groups}["neck"] == 1.0
+@pytest.mark.parametrize(("part", "factor"), [("neck", 3.0), ("aligner", 1.0)])
+def test_the_neck_has_the_multipliers_of_the_head_and_a_part_of_another_name_none(task, part, factor):
+    groups = parameter_groups(task.model, {part: ["head"]}, TrainSettings(**GROUPED, lr=1.0))
+    assert {group["name"]: group["lr"] for group in groups}[part] == factor
 
 
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        (lambda net: {"backbone": [net.head, net.head]}, "listed twice"),
-        (lambda net: {"backbone": [net.head], "head": [net.head]}, "listed twice"),
-        (lambda net: {"backbone": [net.head], "head": [net.head.out_proj]}, r"head\.out_proj\.weight is in"),
-        (lambda net: {"backbone": [net.backbone], "head": [net.tied]}, r"backbone\.0\.weight is in"),
-        (lambda net: {"head": [nn.Linear(1, 1)]}, "does not have"),
+        ({"backbone": ["head", "head"]}, "listed twice"),
+        ({"backbone": ["head"], "head": ["head"]}, "listed twice"),
+        ({"backbone": ["head"], "head": ["head.out_proj"]}, r"head\.out_proj\.weight is in"),
+        ({"backbone": ["backbone"], "head": ["tied"]}, r"backbone\.0\.weight is in"),
+        ({"head": ["linear"]}, "has no module 'linear'"),
     ],
 )
 def test_parts_that_overlap_or_are_not_the_models_are_errors(parts, problem):
-    model = Net()
     with pytest.raises(TrainingError, match=problem) as caught:
-        build_optimizer(Task(model, **parts(model)), TrainSettings(use_param_groups=True))
+        build_optimizer(Task(Net(), **parts), TrainSettings(use_param_groups=True))
     assert caught.value.fix
 
 

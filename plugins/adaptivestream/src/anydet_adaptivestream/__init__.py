@@ -19,7 +19,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             factory="anydet_adaptivestream.adapter:AdaptiveStreamAdapter",
             summary="Joint semantic segmentation and image classification",
             tasks=("segment", "classify"),
-            capabilities=("predict", "train", "ttt", "export-onnx"),
+            capabilities=("predict", "train", "ttt", "features", "self-supervised", "export-onnx"),
             options_schema="anydet_adaptivestream:options.schema.json",
             training_schema="anydet_adaptivestream:training.schema.json",
         )

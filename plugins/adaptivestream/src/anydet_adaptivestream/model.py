@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from anydet.training.model import TorchModel
 from anydet_adaptivestream.decoder import WIDTHS, PlainDecoder, SkipDecoder
 from anydet_adaptivestream.encoder import STRIDE, build_encoder
 
@@ -37,7 +38,7 @@ class Architecture:
         return {**asdict(self), "pretrained": False}
 
 
-class AdaptiveStream(nn.Module):
+class AdaptiveStream(TorchModel):
     """Joint segmentation and classification.
 
     The encoder's deepest features, 256 channels at stride 32 (7 x 7 for 224 x 224), feed a decoder that
@@ -72,12 +73,26 @@ class AdaptiveStream(nn.Module):
         back to H x W.
         """
         size = images.shape[-2:]
-        # Doubling five times comes back to whole multiples of 32 only, and skips need equal sizes on both
-        # sides.
-        features = self.encoder(fit(images, whole_size(size)))
-        deepest = self.neck(features[STRIDE])
+        features, deepest = self._encode(images)
         pixels = fit(self.decoder.decode(features, deepest), size)
         return pixels, self.classifier(deepest.mean(dim=(2, 3)))
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """The encoder's levels, ``backbone.stride2`` and so on, and ``neck.stride32``, its deepest one."""
+        features, deepest = self._encode(images)
+        levels = {f"backbone.stride{stride}": level for stride, level in features.items()}
+        return {**levels, f"neck.stride{STRIDE}": deepest}
+
+    def module_names(self) -> Mapping[str, Sequence[str]]:
+        """The head is decoder and classifier."""
+        return {"backbone": ("encoder",), "neck": ("neck",), "head": ("decoder", "classifier")}
+
+    def _encode(self, images: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Features by stride, and the deepest with 256 channels."""
+        # Doubling five times comes back to whole multiples of 32 only, and skips need equal sizes on both
+        # sides.
+        features = self.encoder(fit(images, whole_size(images.shape[-2:])))
+        return features, self.neck(features[STRIDE])
 
     def _own_modules(self) -> Iterator[nn.Module]:
         """All but timm's, which initializes its own."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
@@ -77,11 +77,6 @@ class AdaptiveStreamTraining(TrainingTask):
     def chance_losses(self) -> Mapping[str, float]:
         """Cross-entropy of an even guess."""
         return dict.fromkeys(("segmentation", "classification"), math.log(len(self.classes)))
-
-    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The encoder, and what stands on it."""
-        model = self.model
-        return {"backbone": [model.encoder], "head": [model.neck, model.decoder, model.classifier]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """Predictions of the live model."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from anydet.training.model import TorchModel
 from anydet_fasterrcnn_multitask import heads
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.pyramid import build_pyramid
@@ -39,7 +41,7 @@ class Training(NamedTuple):
     regions: Regions
 
 
-class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
+class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
     """Faster R-CNN (Ren et al. 2015) with feature pyramid, class, box and state heads.
 
     Names of tensors are torchvision's, so that its weights fit; the state head is ``roi_heads.state_head``.
@@ -55,6 +57,11 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         rois_per_image: regions of an image that the second stage is trained on.
         trainable_layers: stages of the backbone that learn, counted from the last; ``None`` for all.
     """
+
+    backbone: BackboneWithFPN
+    rpn: RegionProposalNetwork
+    roi_heads: MultiTaskRoIHeads
+    transform: GeneralizedRCNNTransform
 
     def __init__(
         self,
@@ -80,7 +87,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         """Losses and regions in training mode, else what is found in each image, in its own pixels."""
         inputs, targets = self.transform(images, targets)
         if self.training:
-            features = self.features(inputs.tensors)
+            features = self.pyramid(inputs.tensors)
             proposals, losses = self.rpn(inputs, features, targets)
             second, regions = self.roi_heads(features, proposals, inputs.image_sizes, targets)
             return Training({**second, **losses}, regions)
@@ -88,8 +95,18 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
         found: list[Detections] = self.transform.postprocess(self.detect(inputs), inputs.image_sizes, sizes)
         return found
 
-    def features(self, tensors: Tensor) -> dict[str, Tensor]:
-        """Level name -> (B, C, h, w) float32 of (B, 3, H, W) inputs.
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Levels of the backbone, ``backbone.0`` and so on, and of the pyramid, to ``neck.pool``."""
+        levels = self.backbone.body(images)
+        found = {"backbone": levels, "neck": self.backbone.fpn(levels)}
+        return {f"{part}.{name}": level for part in found for name, level in found[part].items()}
+
+    def module_names(self) -> Mapping[str, Sequence[str]]:
+        """The pyramid is the neck, and the head the two stages on it."""
+        return {"backbone": ("backbone.body",), "neck": ("backbone.fpn",), "head": ("rpn", "roi_heads")}
+
+    def pyramid(self, tensors: Tensor) -> dict[str, Tensor]:
+        """Level name -> (B, C, h, w) float32 of (B, 3, H, W) inputs, for both stages.
 
         Single precision because anchors are made in that of the features.
         """
@@ -110,7 +127,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
     def detect(self, inputs: ImageList) -> list[Detections]:
         """What is found in prepared inputs, boxes in their pixels."""
         with _switched((self.rpn, self.roi_heads), training=False):
-            features = self.features(inputs.tensors)
+            features = self.pyramid(inputs.tensors)
             proposals, _ = self.rpn(inputs, features)
             found: list[Detections] = self.roi_heads(features, proposals, inputs.image_sizes)
         return found
@@ -122,7 +139,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN):  # type: ignore[misc]
             inputs: of B images.
             boxes: (N_i, 4) of each image, in pixels of the input; ``None`` for what the first stage proposes.
         """
-        features = self.features(inputs.tensors)
+        features = self.pyramid(inputs.tensors)
         if boxes is None:
             with _switched((self.rpn,), training=False):
                 boxes, _ = self.rpn(inputs, features)

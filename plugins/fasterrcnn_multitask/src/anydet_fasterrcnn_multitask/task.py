@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.errors import TrainingError
@@ -93,10 +93,6 @@ class MultiTaskTraining(TrainingTask):
         boxes = like.boxes.detach() * scale.repeat(1, 2)[:, None]
         found = self.model.regions(inputs, list(boxes)).class_logits()
         return replace(found, valid=like.valid)
-
-    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The feature pyramid, and the two stages on it."""
-        return {"backbone": [self.model.backbone], "head": [self.model.rpn, self.model.roi_heads]}
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """Predictions of the live model."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import torch
 from torch import Tensor
 
 from anydet.plugins.adapter import AdapterNotes, ClassLogits
@@ -93,6 +94,15 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
     def class_logits(self, batch: Tensor) -> ClassLogits:
         """Logits of the last decoder layer's queries; sigmoid, no background."""
         return last_logits(self.model(batch), (batch.shape[3], batch.shape[2]))
+
+    def self_supervised_loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Masked image modeling by the branch that ``--enable-mim`` trains.
+
+        A model without the branch has the loss of any torch model, ``masked_feature_loss``.
+        """
+        if self.model.mim is None:
+            return super().self_supervised_loss(batch, generator)
+        return self.model.mim_loss(batch, generator=generator)
 
     def _described(self) -> Architecture:
         """What the checkpoint, the published weights or the config, and the options say of the model."""

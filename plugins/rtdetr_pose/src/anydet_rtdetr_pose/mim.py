@@ -14,8 +14,8 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
+from anydet.training.masking import draw_patches, hidden_cells, hidden_loss, hide, normalized
 from anydet_rtdetr_pose.architecture import Mim
 
 _GRAY = 0.5
@@ -35,10 +35,17 @@ class Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, d, H / stride, W / stride) of each level, of (B, 3, H, W)."""
+        return self.project(self.levels(images))
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """The same before the projections: features of the backbone, as many channels as it has."""
         images = images.contiguous(memory_format=torch.channels_last)
-        levels = self.backbone(images, torch.ones_like(images[:, 0]))
+        return [features for features, _ in self.backbone(images, torch.ones_like(images[:, 0]))]
+
+    def project(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the backbone, projected."""
         projections = self.projections.children()
-        return [project(features) for project, (features, _) in zip(projections, levels, strict=True)]
+        return [project(features) for project, features in zip(projections, levels, strict=True)]
 
 
 class Teacher(nn.Module):
@@ -100,16 +107,11 @@ class MimBranch(nn.Module):
             images: (B, 3, H, W).
             generator: of random numbers on the CPU; ``None`` is torch's own.
         """
-        count, _, height, width = images.shape
-        rows, columns = (-(-side // self.spec.patch_px) for side in (height, width))
-        # Drawn on the CPU, so that a seed hides the same patches on every device.
-        drawn = torch.rand(count, rows, columns, generator=generator) < self.spec.mask_prob
-        return drawn.to(images.device)
+        return draw_patches(images, self.spec.patch_px, self.spec.mask_prob, generator)
 
     def hide(self, images: Tensor, patches: Tensor) -> Tensor:
         """The images with a learned color in place of the patches that are hidden."""
-        hidden = self._cells(patches, images, images)[:, None]
-        return torch.where(hidden, self.mask_value.to(images.dtype), images)
+        return hide(images, patches, self.spec.patch_px, self.mask_value)
 
     def loss(
         self, images: Tensor, patches: Tensor, states: Sequence[Tensor], targets: Sequence[Tensor]
@@ -122,34 +124,13 @@ class MimBranch(nn.Module):
             states: of the encoder, of the images with hidden patches; (B, d, h, w) of each level.
             targets: projected features of the whole images, likewise.
         """
+        size_hw = (images.shape[2], images.shape[3])
         losses = [
-            hidden_loss(self.decoder(state), normalized(target), self._cells(patches, images, target))
+            hidden_loss(
+                self.decoder(state),
+                normalized(target),
+                hidden_cells(patches, self.spec.patch_px, size_hw, (target.shape[2], target.shape[3])),
+            )
             for state, target in zip(states, targets, strict=True)
         ]
         return torch.stack(losses).mean()
-
-    def _cells(self, patches: Tensor, images: Tensor, level: Tensor) -> Tensor:
-        """(B, h, w) bool: cells of a level that are in hidden patches."""
-        height, width = level.shape[2:]
-        times = self.spec.patch_px * height // images.shape[2]
-        spread = patches.repeat_interleave(times, dim=1).repeat_interleave(times, dim=2)
-        return spread[:, :height, :width]
-
-
-def normalized(features: Tensor) -> Tensor:
-    """(B, d, h, w) features of each place with mean 0 and variance 1, as float32."""
-    # float32: a variance over channels in half precision is too coarse to divide by.
-    rows = features.float().movedim(1, -1)
-    return F.layer_norm(rows, rows.shape[-1:]).movedim(-1, 1)
-
-
-def hidden_loss(predicted: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
-    """Mean smooth L1 distance over hidden places, 0 where there are none.
-
-    Args:
-        predicted: (B, d, h, w).
-        target: likewise.
-        hidden: (B, h, w) bool; others do not count.
-    """
-    errors = F.smooth_l1_loss(predicted.to(target.dtype), target, reduction="none").mean(dim=1)
-    return torch.where(hidden, errors, 0.0).sum() / hidden.sum().clamp(min=1)

@@ -9,7 +9,7 @@ Sources: Zhao et al. 2024, "DETRs Beat YOLOs on Real-time Object Detection"; Lv 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,16 +19,20 @@ from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Conf
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
 from anydet.errors import OptionError
+from anydet.training.masking import kept_statistics
+from anydet.training.model import TorchModel
 from anydet_rtdetr_pose.architecture import Architecture
 from anydet_rtdetr_pose.backbones import STRIDES, build_backbone
 from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
 from anydet_rtdetr_pose.initialization import initialize
 from anydet_rtdetr_pose.mim import MimBranch, Pyramid
-from anydet_rtdetr_pose.norms import kept_statistics
 from anydet_rtdetr_pose.outputs import Denoising, Outputs
 
+_NECK = ("encoder_input_proj", "encoder")
+"""Modules of RT-DETR between backbone and decoder: projections and hybrid encoder."""
 
-class PoseDetector(nn.Module):
+
+class PoseDetector(TorchModel):
     """Images to classes, boxes and poses.
 
     Args:
@@ -92,6 +96,28 @@ class PoseDetector(nn.Module):
             camera=camera,
             denoising=_denoising(found.denoising_meta_values),
         )
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Levels of backbone and hybrid encoder, from ``backbone.stride8`` and ``neck.stride8`` on."""
+        pyramid = self.pyramid
+        levels = pyramid.levels(images)
+        states = self.detector.model.encoder(pyramid.project(levels)).last_hidden_state
+        return {
+            f"{part}.stride{stride}": level
+            for part, found in (("backbone", levels), ("neck", states))
+            for stride, level in zip(STRIDES, found, strict=True)
+        }
+
+    def module_names(self) -> Mapping[str, Sequence[str]]:
+        """The neck is projections and hybrid encoder; the head all behind it, and what only training uses."""
+        inner = [name for name, _ in self.detector.model.named_children()]
+        behind = [f"detector.model.{name}" for name in inner if name not in {"backbone", *_NECK}]
+        own = [name for name, _ in self.named_children() if name != "detector"]
+        return {
+            "backbone": ("detector.model.backbone",),
+            "neck": tuple(f"detector.model.{name}" for name in _NECK),
+            "head": (*behind, *own),
+        }
 
     def mim_loss(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """What hidden patches cost: a scalar whose gradient reaches backbone, projections and encoder.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from timm.layers.norm_act import (
@@ -14,7 +12,6 @@ from timm.layers.norm_act import (
     convert_sync_batchnorm,
 )
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 from torchvision.ops import FrozenBatchNorm2d
 
 from anydet_rtdetr_pose.architecture import Norm
@@ -37,22 +34,6 @@ def replace_norms(module: nn.Module, norm: Norm) -> int:
         else:
             replaced += replace_norms(child, norm)
     return replaced
-
-
-@contextmanager
-def kept_statistics(module: nn.Module) -> Iterator[None]:
-    """Running statistics of the norms below ``module`` stay as they are meanwhile.
-
-    In training mode norms still go by the batch, in evaluation mode by their statistics.
-    """
-    norms = [norm for norm in module.modules() if isinstance(norm, _NormBase) and norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def group_count(channels: int) -> int:

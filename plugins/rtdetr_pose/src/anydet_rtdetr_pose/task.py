@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import ClassLogits
@@ -90,14 +90,6 @@ class PoseTraining(TrainingTask):
             losses["mim"] = self.criterion.weighted("mim", self.model.mim_loss(images))
         _, others = outputs.split()
         return StepOutput(losses, logits=last_logits(others, size_wh))
-
-    def modules(self) -> Mapping[str, Sequence[nn.Module]]:
-        """The backbone, and all behind it."""
-        inner = self.model.detector.model
-        behind = [module for module in inner.children() if module is not inner.backbone]
-        heads = [self.model.heads, *([self.model.camera_head] if self.model.camera_head else [])]
-        mim = [self.model.mim.decoder] if self.model.mim else []
-        return {"backbone": [self.model.backbone], "head": [*behind, *heads, *mim]}
 
     def hooks(self) -> Sequence[TrainingHook]:
         """The stages, and the teacher of masked image modeling."""

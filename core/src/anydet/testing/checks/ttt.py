@@ -1,15 +1,12 @@
-"""The live model behind an adapter: test-time training, distillation and export stand on it.
-
-Core does not import torch; where an adapter gives a torch model, torch has been imported by the adapter.
-"""
+"""The live model behind an adapter: test-time training, distillation and export stand on it."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from collections.abc import Callable
 
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference
+from anydet.testing.live_model import changed_tensor, live_model, reached_parameters, tensors_of
 from anydet.testing.subject import Subject, require_findings
 
 
@@ -17,7 +14,7 @@ def get_model_is_the_model_that_predicts(subject: Subject) -> None:
     """``get_model`` gives one ``torch.nn.Module``, and changing its parameters changes what is predicted."""
     _require_model(subject)
     with subject.adapter() as adapter:
-        torch, model = _model(adapter)
+        torch, model = live_model(adapter)
         assert adapter.get_model() is model, "get_model() gives another object each time; keep one"
         before = list(adapter.predict(subject.records()))
         require_findings(before)
@@ -42,7 +39,7 @@ def build_loader_gives_model_inputs(subject: Subject) -> None:
     """``build_loader`` gives finite float batches (B, 3, H, W) of all records, B at most ``batch_size``."""
     subject.require("ttt")
     with subject.adapter() as adapter:
-        torch, _ = _model(adapter)
+        torch, _ = live_model(adapter)
         batches = list(adapter.build_loader(subject.records(), batch_size=2))
     for batch in batches:
         assert isinstance(batch, torch.Tensor), f"a batch is a {type(batch).__name__}; give a tensor"
@@ -60,7 +57,7 @@ def class_logits_have_contract_shapes(subject: Subject) -> None:
     """``class_logits`` gives logits (B, N, C), valid (B, N) bool, boxes (B, N, 4) or none."""
     subject.require("ttt")
     with subject.adapter() as adapter:
-        torch, _ = _model(adapter)
+        torch, _ = live_model(adapter)
         for batch in adapter.build_loader(subject.records(), batch_size=2):
             found = adapter.class_logits(batch)
             assert found.logits.ndim == 3 and len(found.logits) == len(batch), (  # noqa: PT018
@@ -86,22 +83,47 @@ def class_logits_are_differentiable(subject: Subject) -> None:
     """Gradients of ``class_logits`` reach parameters of ``get_model``."""
     subject.require("ttt")
     with subject.adapter() as adapter:
-        _, model = _model(adapter)
+        _, model = live_model(adapter)
         list(adapter.predict(subject.records()[:1]))  # what predict switches off must be on again
         batch = next(iter(adapter.build_loader(subject.records(), batch_size=2)))
         logits = adapter.class_logits(batch).logits
         assert logits.requires_grad, "logits carry no gradient; compute them outside torch.no_grad()"
-        logits.sum().backward()
-        reached = any(parameter.grad is not None for parameter in model.parameters())
-        model.zero_grad(set_to_none=True)
+        reached = reached_parameters(model, logits.sum())
     assert reached, "no parameter of get_model() got a gradient; compute logits with that very module"
+
+
+def the_model_is_left_as_it_is(subject: Subject) -> None:
+    """Neither ``predict`` nor ``class_logits``, ``features`` or the loss changes a parameter or a buffer."""
+    subject.require("ttt")
+    with subject.adapter() as adapter:
+        torch, model = live_model(adapter)
+        batch = next(iter(adapter.build_loader(subject.records(), batch_size=2)))
+        generator = torch.Generator().manual_seed(0)
+        uses: dict[str, tuple[str, Callable[[], object]]] = {
+            "predict": ("predict", lambda: list(adapter.predict(subject.records()))),
+            "class_logits": ("ttt", lambda: adapter.class_logits(batch)),
+            "features": ("features", lambda: adapter.features(batch)),
+            "self_supervised_loss": (
+                "self-supervised",
+                lambda: adapter.self_supervised_loss(batch, generator),
+            ),
+        }
+        for method, (capability, use) in uses.items():
+            if capability in subject.spec.capabilities:
+                before, modes = tensors_of(model), [module.training for module in model.modules()]
+                use()
+                changed = changed_tensor(model, before)
+                assert not changed, f"{method} changed {changed}; let norms keep their statistics"
+                assert [module.training for module in model.modules()] == modes, (
+                    f"{method} left modules in another mode; put training or evaluation mode back"
+                )
 
 
 def export_spec_fits_the_model(subject: Subject) -> None:
     """The model takes ``example_inputs`` and gives as many outputs as ``export_spec`` has names."""
     subject.require("export-onnx")
     with subject.adapter() as adapter:
-        torch, model = _model(adapter)
+        torch, model = live_model(adapter)
         spec = adapter.export_spec()
         names = [*spec.input_names, *spec.output_names]
         assert len(set(names)) == len(names), f"names are used twice: {names}; give each its own"
@@ -123,16 +145,6 @@ def _require_model(subject: Subject) -> None:
         subject.require("ttt")
 
 
-def _model(adapter: Adapter) -> tuple[Any, Any]:
-    """torch, as the adapter has imported it, and its model."""
-    model = adapter.get_model()
-    torch: Any = sys.modules.get("torch")
-    assert torch is not None and isinstance(model, torch.nn.Module), (  # noqa: PT018
-        f"get_model() gave {type(model).__name__}; give a torch.nn.Module"
-    )
-    return torch, model
-
-
 def _assert_classes_fit(adapter: Adapter, classes: int) -> None:
     known = classes if adapter.classes is None else len(adapter.classes)
     assert known == classes, f"logits have {classes} classes beside the background, the table has {known}"
@@ -143,5 +155,6 @@ CHECKS = (
     build_loader_gives_model_inputs,
     class_logits_have_contract_shapes,
     class_logits_are_differentiable,
+    the_model_is_left_as_it_is,
     export_spec_fits_the_model,
 )

@@ -81,9 +81,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         bool, _about("Use the multipliers below for parameters of backbone and head.")
     ] = False
     backbone_lr_mult: Annotated[float, _about("Factor on the learning rate of the backbone.", ge=0)] = 1.0
-    head_lr_mult: Annotated[float, _about("Factor on the learning rate of the head.", ge=0)] = 1.0
+    head_lr_mult: Annotated[float, _about("Factor on the learning rate of neck and head.", ge=0)] = 1.0
     backbone_wd_mult: Annotated[float, _about("Factor on the weight decay of the backbone.", ge=0)] = 1.0
-    head_wd_mult: Annotated[float, _about("Factor on the weight decay of the head.", ge=0)] = 1.0
+    head_wd_mult: Annotated[float, _about("Factor on the weight decay of neck and head.", ge=0)] = 1.0
     wd_exclude_bias: Annotated[bool, _about("No weight decay on biases.")] = True
     wd_exclude_norm: Annotated[bool, _about("No weight decay on normalization layers.")] = True
     scheduler: Annotated[

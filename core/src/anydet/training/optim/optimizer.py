@@ -23,9 +23,9 @@ def build_optimizer(task: TrainingTask, settings: TrainSettings) -> Optimizer:
 
     Raises:
         OptionError: nothing is left to train, or ``nesterov`` is on without momentum.
-        TrainingError: ``task.modules()`` names a module twice, or one that is not the model's.
+        TrainingError: the model's ``module_names`` name a module twice, or one that it does not have.
     """
-    parts = task.modules() if settings.use_param_groups else {}
+    parts = task.model.module_names() if settings.use_param_groups else {}
     groups = parameter_groups(task.model, parts, settings)
     if not groups:
         raise OptionError(
@@ -46,7 +46,7 @@ def build_optimizer(task: TrainingTask, settings: TrainSettings) -> Optimizer:
 
 
 def parameter_groups(
-    model: nn.Module, parts: Mapping[str, Sequence[nn.Module]], settings: TrainSettings
+    model: nn.Module, parts: Mapping[str, Sequence[str]], settings: TrainSettings
 ) -> list[dict[str, Any]]:
     """Each trained parameter in exactly one group of ``params``, ``name``, ``lr`` and ``weight_decay``.
 
@@ -55,7 +55,8 @@ def parameter_groups(
 
     Args:
         model: whose parameters are trained.
-        parts: ``{"backbone": [...], "head": [...]}``; a part of another name has multipliers 1.
+        parts: ``{"backbone": [...], "neck": [...], "head": [...]}``, names of modules; the neck has the
+            head's multipliers, a part of another name has multipliers 1.
         settings: learning rate, weight decay, their multipliers, and what is excluded.
 
     Raises:
@@ -67,13 +68,16 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         part = part_of.get(id(parameter), "other")
+        multipliers = "head" if part == "neck" else part
         decays = not _excluded(name, module, settings)
         group = groups.setdefault(
             part if decays else f"{part}/no_decay",
             {
                 "params": [],
-                "lr": settings.lr * getattr(settings, f"{part}_lr_mult", 1.0),
-                "weight_decay": settings.weight_decay * getattr(settings, f"{part}_wd_mult", 1.0) * decays,
+                "lr": settings.lr * getattr(settings, f"{multipliers}_lr_mult", 1.0),
+                "weight_decay": settings.weight_decay
+                * getattr(settings, f"{multipliers}_wd_mult", 1.0)
+                * decays,
             },
         )
         group["params"].append(parameter)
@@ -98,17 +102,18 @@ def _excluded(name: str, module: nn.Module, settings: TrainSettings) -> bool:
     return (settings.wd_exclude_bias and "bias" in name) or (settings.wd_exclude_norm and norm)
 
 
-def _parts_of_parameters(model: nn.Module, parts: Mapping[str, Sequence[nn.Module]]) -> dict[int, str]:
+def _parts_of_parameters(model: nn.Module, parts: Mapping[str, Sequence[str]]) -> dict[int, str]:
     """Id of a parameter -> its part."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    listed = [id(module) for modules in parts.values() for module in modules]
+    modules = dict(model.named_modules())
+    listed = [name for part in parts.values() for name in part]
+    if unknown := [name for name in listed if name not in modules]:
+        raise _wrong_parts(f"the model has no module {unknown[0]!r}")
     if len(set(listed)) < len(listed):
         raise _wrong_parts("a module is listed twice")
     part_of: dict[int, str] = {}
-    for part, modules in parts.items():
-        for parameter in (p for module in modules for p in module.parameters()):
-            if id(parameter) not in names:
-                raise _wrong_parts(f"{part!r} holds a parameter that the model does not have")
+    for part, own in parts.items():
+        for parameter in (p for name in own for p in modules[name].parameters()):
             if part_of.setdefault(id(parameter), part) != part:
                 first = part_of[id(parameter)]
                 raise _wrong_parts(f"{names[id(parameter)]} is in {first!r} and in {part!r}")
@@ -117,6 +122,6 @@ def _parts_of_parameters(model: nn.Module, parts: Mapping[str, Sequence[nn.Modul
 
 def _wrong_parts(problem: str) -> TrainingError:
     return TrainingError(
-        f"the parts of the model (modules() of its training task): {problem}",
+        f"the parts of the model (its module_names): {problem}",
         fix="name each module once, or train without --use-param-groups",
     )
