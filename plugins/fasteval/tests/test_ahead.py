@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from anydet.contract.reading.scanned import scan_predictions
+from anydet.contract.reading.load import scan_predictions
 from anydet.evaluation.run import evaluate_coco
 from anydet.scanner import COCO_RESULTS, ScannedPredictions, Stop
 from anydet_fasteval.engine import FastEngine

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from anydet.contract.checking.validate import validate
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.load import load
+from anydet.contract.reading.load import load, scan_predictions
 from anydet.contract.reading.opening import open_source
-from anydet.contract.reading.scanned import scan_predictions
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Stop
 from anydet_fasteval.scanner import CompiledScanner

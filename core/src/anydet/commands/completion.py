@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from anydet.plugins.manager import Plugins
 
-Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Complete: TypeAlias = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
 
 def complete_names(*kinds: str, separator: str | None = None) -> Complete:
@@ -24,6 +25,8 @@ def complete_names(*kinds: str, separator: str | None = None) -> Complete:
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, cut, word = incomplete.rpartition(separator) if separator else ("", "", incomplete)
+        from click.shell_completion import CompletionItem
+
         # Only specs are read: a plugin that imports torch would hold up every press of the tab key.
         plugins = plugins_of(ctx)
         found = sorted((name, spec.summary) for kind in kinds for name, spec in plugins.specs(kind).items())

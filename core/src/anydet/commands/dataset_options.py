@@ -108,16 +108,16 @@ def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
 
 def write_json(value: Mapping[str, Any], path: Path | None) -> None:
     """Write a result to a file or, for ``-``, to stdout; nothing for ``None``."""
-    import json
-
-    from anydet.contract.write import new_file
-
     if path is None:
         return
+    import json
+
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     if path == Path("-"):
         click.echo(text, nl=False)
         return
+    from anydet.contract.write import new_file
+
     with new_file(path) as file:
         file.write(text.encode())
     click.echo(f"wrote {path}", err=True)

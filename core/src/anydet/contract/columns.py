@@ -13,7 +13,7 @@ from anydet.columns import concatenate
 from anydet.contract.documents import Entry
 from anydet.contract.image_columns import about_image, image_columns
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.reading.load import entries, read_meta
+from anydet.contract.reading.entries import entries, read_meta
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table

@@ -186,3 +186,16 @@ def size_of(raw: RawPredictions, image: int) -> Size:
     """(width, height) of one image as the file states it, (0, 0) where it does not."""
     width, height = np.maximum(raw.sizes_wh[image], 0).tolist()
     return width, height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """A file read once.
+
+    Attributes:
+        predictions: everything in it that is valid.
+        errors: everything in it that is not, as text with file, place and image.
+    """
+
+    predictions: RawPredictions
+    errors: tuple[str, ...]

@@ -12,7 +12,8 @@ import numpy as np
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.reading.load import load, read_meta
+from anydet.contract.reading.entries import read_meta
+from anydet.contract.reading.load import load
 from anydet.contract.reading.opening import open_source
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record

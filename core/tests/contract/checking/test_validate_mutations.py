@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anydet.contract.checking.validate import validate
 from anydet.contract.documents import Entry
-from anydet.contract.reading.load import scan
+from anydet.contract.reading.entries import scan
 from anydet.contract.reading.opening import open_source
 from anydet.contract.schema import validator
 from anydet.errors import ContractError
@@ -193,7 +193,7 @@ def test_valid_documents_take_the_fast_path(document: Any, tmp_path: Path) -> No
     path = tmp_path / "predictions.json"
     path.write_text(json.dumps(document))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("anydet.contract.reading.load.judge", None)
+        patch.setattr("anydet.contract.reading.entries.judge", None)
         with open_source(path) as source:
             assert scan(source).errors == ()
 

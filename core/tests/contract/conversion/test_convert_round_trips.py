@@ -23,7 +23,7 @@ from anydet.contract.conversion.dropped_fields import CHANGES, COUNTS, HOLDS, UN
 from anydet.contract.conversion.supervision import from_supervision, to_supervision
 from anydet.contract.conversion.yolozu import ONE_BASED
 from anydet.contract.encode import encode_entry
-from anydet.contract.reading.load import read_meta
+from anydet.contract.reading.entries import read_meta
 from anydet.contract.reading.opening import open_source
 from anydet.contract.write import write_predictions
 from anydet.data.dataset.columns import no_labels

@@ -194,7 +194,7 @@ def test_a_terminal_is_safe_from_image_names(tmp_path: Path) -> None:
 
 
 def test_one_bad_entry_of_many_is_explained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from anydet.contract.reading import load as module
+    from anydet.contract.reading import entries as module
 
     judged = []
     judge = module.judge
@@ -208,7 +208,7 @@ def test_one_bad_entry_of_many_is_explained_alone(tmp_path: Path, monkeypatch: p
 def test_a_file_that_is_wrong_all_over_is_explained_in_part_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anydet.contract.reading.load.EXPLAINED", 10)
+    monkeypatch.setattr("anydet.contract.reading.entries.EXPLAINED", 10)
     path = save(tmp_path / "p.json", [entry(str(i), {"score": 50}, {"score": 60}) for i in range(30)])
     with pytest.raises(ContractError) as caught:
         load(path)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.load import read_meta, scan_entries
+from anydet.contract.reading.entries import read_meta, scan_entries
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.scanned import whole
 from anydet.types import ImagePredictions

@@ -11,7 +11,8 @@ import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
-from anydet.contract.reading.coco_results import Result, coco_ids, read_coco_results
+from anydet.contract.reading.coco_entries import Result
+from anydet.contract.reading.coco_results import coco_ids, read_coco_results
 from anydet.contract.reading.source import Source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh

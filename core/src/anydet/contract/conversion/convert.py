@@ -19,7 +19,8 @@ from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import match_keys
 from anydet.contract.raw import RawPredictions
-from anydet.contract.reading.load import entries, load_source
+from anydet.contract.reading.entries import entries
+from anydet.contract.reading.load import load_source
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions

@@ -19,7 +19,7 @@ import numpy as np
 
 from anydet.contract.documents import Detection, Entry
 from anydet.contract.locations import Place, listed
-from anydet.contract.reading.load import judge
+from anydet.contract.reading.entries import judge
 from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError

@@ -19,7 +19,7 @@ from anydet.contract.reading.table import image_details
 from anydet.contract.run_lengths import mask_findings
 from anydet.contract.violations import findings
 from anydet.mask_columns import MaskColumn
-from anydet.scanner import ScannedPredictions, Scanner, Stop
+from anydet.scanner import ScannedPredictions, Scanner
 
 _decode_free = msgspec.json.Decoder(Free).decode
 _DECODE: Mapping[str, Any] = {
@@ -31,24 +31,16 @@ _DECODE: Mapping[str, Any] = {
 }
 
 
-def scan_predictions(path: Path, scanner: Scanner | None) -> RawPredictions | Stop:
-    """The columns of a JSON file that keeps the contract in every point, or where to doubt it.
-
-    A ``Stop`` with the reason ``COCO_RESULTS`` says that the file is one of those; any other, that the slow
-    path must read it.
-    """
-    if scanner is None or path.suffix.lower() == ".parquet":
-        return Stop(0, "nothing to scan it with")
-    found = scanner.predictions(path)
-    if isinstance(found, Stop):
-        return found
+def join_columns(
+    path: Path | str, found: ScannedPredictions, scanner: Scanner | None
+) -> RawPredictions | None:
+    """The predictions of a scanned file that keeps the contract in every point; ``None`` of any other."""
     meta, wrong = findings(found.meta, "meta") if found.meta else (None, [])
-    raw = None if wrong else whole(path, found.shape, found, meta, scanner)
-    return Stop(0, "something that only the slow path explains") if raw is None else raw
+    return None if wrong else whole(path, found.shape, found, meta, scanner)
 
 
 def whole(
-    path: Path,
+    path: Path | str,
     shape: Shape,
     found: ScannedPredictions,
     meta: Mapping[str, Any] | None,

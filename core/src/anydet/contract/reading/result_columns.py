@@ -1,0 +1,35 @@
+"""COCO results as columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anydet.columns import Columns
+from anydet.dataclass import dataclass
+from anydet.mask_columns import MaskColumn
+from anydet.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultColumns(Columns):
+    """Results, one row each; boxes are filled in where the file has none."""
+
+    image_ids: IntArray
+    category_ids: IntArray
+    scores: FloatArray
+    boxes: FloatArray
+    areas: FloatArray
+    masks: MaskColumn | None
+    keypoints: FloatArray | None
+
+
+def box_keypoints(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:
+    """The boxes, those that are NaN around the keypoints of their row."""
+    lacking = np.flatnonzero(np.isnan(boxes[:, 0]))
+    if not len(lacking):
+        return boxes
+    points = keypoints[lacking, :, :2]
+    low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+    whole: FloatArray = boxes.copy()
+    whole[lacking] = np.concatenate([low, high - low], axis=1)
+    return whole
