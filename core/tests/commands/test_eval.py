@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from anydet.cli import main
 from anydet.errors import EvaluationError, PluginError
@@ -101,15 +102,10 @@ def test_the_library_gives_what_the_command_prints_with_any_engine(files, engine
 
 
 THIRD_PARTY = """
+from anydet.evaluation.figures import Axis, Bar, Bars, Lines, Matrix, Series
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
 from anydet.plugins import EvaluatorSpec, hookimpl
-
-
-class Result:
-    def __init__(self, found):
-        self.metrics, self.tables = {"found": float(found)}, ()
-
-    def as_dict(self):
-        return {"metrics": self.metrics}
 
 
 class Counting:
@@ -125,7 +121,17 @@ class Counting:
         self.found += len(detections)
 
     def result(self):
-        return Result(self.found)
+        number = Axis("detections", "per image")
+        return Measured(
+            {"found": float(self.found)},
+            (Table("detections of images", ("image", "detections"), (("a.jpg", self.found),)),),
+            {"images": 2},
+            (
+                Lines("over-time", "over time", Axis("time", "s"), number, (Series("", (0, 1), (0, 2)),)),
+                Bars("by-image", "by image", number, (Bar("a", self.found, note="first"), Bar("b", None))),
+                Matrix("pairs", "pairs", Axis("a"), Axis("b"), number, ("x",), ("y", "z"), ((1, None),)),
+            ),
+        )
 
 
 PLUGIN_API = 2
@@ -146,6 +152,29 @@ def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
     files[1].write_text("[]")
     done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
     assert json.loads(done.stdout)["skipped"]["counting"] == "nothing was detected"
+
+
+def test_tables_and_figures_of_third_parties_are_printed_drawn_and_written(files, tmp_path, monkeypatch):
+    (tmp_path / "counting_plugin.py").write_text(THIRD_PARTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins([EntryPoint("counting", "counting_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--metrics", "counting"]
+    arguments += ["--plots", tmp_path / "charts", "--json", tmp_path / "result.json"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert done.exit_code == 0, done.output
+    assert "detections of images" in done.stdout
+    assert "figures, in --json and drawn with --plots DIR: over-time, by-image, pairs" in done.stdout
+    written = json.loads((tmp_path / "result.json").read_text())["results"]["counting"]
+    assert written["tables"][0]["rows"] == [["a.jpg", 2]]
+    lines, bars, matrix = written["figures"]
+    assert (lines["kind"], lines["x"]["unit"], lines["series"][0]["y"]) == ("lines", "s", [0, 2])
+    assert (bars["kind"], [bar["value"] for bar in bars["bars"]]) == ("bars", [2, None])
+    assert (matrix["kind"], matrix["values"]) == ("matrix", [[1, None]])
+    drawn = {path.name: path for path in (tmp_path / "charts").iterdir()}
+    assert set(drawn) == {f"counting-{name}.png" for name in ("over-time", "by-image", "pairs")}
+    for path in drawn.values():
+        with Image.open(path) as picture:
+            assert len(set(picture.convert("L").tobytes())) > 10
 
 
 def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
@@ -231,12 +260,21 @@ def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
     assert value["metrics"]["coco/odd/AP"] == coco["slices"]["odd"]["metrics"]["AP"]
     assert value["metrics"]["coco/AP/low"] == coco["intervals"]["overall"]["AP"]["low"]
     assert np.mean(coco["curves"]["by_iou"]["0.50"]) == pytest.approx(coco["metrics"]["AP50"])
+    curves, intervals, slices = coco["figures"]
+    assert curves["series"][0]["y"] == coco["curves"]["by_iou"]["0.50"]
+    assert {bar["name"]: bar["low"] for bar in intervals["bars"]} == {
+        name: interval["low"] for name, interval in coco["intervals"]["overall"].items() if interval["low"]
+    }
+    assert {bar["name"]: bar["value"] for bar in slices["bars"]} == {
+        name: row["metrics"]["AP"] for name, row in coco["slices"].items()
+    }
+    assert coco["tables"][-1]["title"] == "classes"
     shown = CliRunner().invoke(main, [*map(str, arguments)], obj=Plugins(()))
     assert "95 % intervals, 20 resamples of images" in shown.stdout
     assert "AP/low" not in shown.stdout
     wrong = CliRunner().invoke(main, [*map(str, arguments), "--metrics", "tide"], obj=Plugins(()))
     assert wrong.exit_code == 1
-    assert "intervals and slices are of COCO's metrics, not of tide" in wrong.stderr
+    assert "evaluators without intervals and slices: tide" in wrong.stderr
 
 
 def test_the_command_draws_into_a_folder(files, tmp_path):

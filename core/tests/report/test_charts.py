@@ -8,15 +8,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from anydet.errors import AnydetError
+from anydet.evaluation.evaluator import AnalysisSettings
+from anydet.evaluation.figures import Axis, Bar, Bars, Lines, Matrix, Series
 from anydet.evaluation.reading import read_inputs
-from anydet.evaluation.run import AnalysisSettings, run_evaluators
+from anydet.evaluation.run import run_evaluators
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
-from anydet.report.charts import draw_calibration, draw_charts, draw_confusions, draw_costs
+from anydet.report.charts import draw_bars, draw_charts, draw_lines, draw_matrix
 
+AXIS = Axis("")
 CHARTS = {
     "coco-precision-recall.png",
     "coco-intervals.png",
+    "coco-slices.png",
     "tide-errors.png",
     "confusion-matrix.png",
     "calibration-reliability.png",
@@ -45,7 +49,7 @@ def axes():
 
 
 def test_every_result_gets_its_chart(files, tmp_path):
-    analysis = AnalysisSettings(resamples=5)
+    analysis = AnalysisSettings(resamples=5, slices={"first": ["1.jpg", "2.jpg"]})
     run = run_evaluators([read_inputs(*files)], plugins=Plugins(()), analysis=analysis)
     drawn = draw_charts(run, tmp_path / "charts")
     assert {path.name for path in drawn} == CHARTS
@@ -55,28 +59,88 @@ def test_every_result_gets_its_chart(files, tmp_path):
             assert len(set(picture.convert("L").tobytes())) > 10
 
 
-def test_bars_are_as_long_as_the_costs():
+def test_bars_are_as_long_as_their_numbers_and_stand_in_their_order():
     area = axes()
-    draw_costs(
-        area, Table("what errors cost", ("error", "dAP", "count"), (("Cls", 0.25, 3), ("FP", 0.5, None)))
+    draw_bars(
+        area,
+        Bars(
+            "errors", "", AXIS, (Bar("Cls", 0.25, note="3"), Bar("Loc", None), Bar("FP", 0.5, secondary=True))
+        ),
     )
-    assert [bar.get_width() for bar in area.patches] == [0.25, 0.5]
+    assert [bar.get_width() for bar in area.patches] == [0.5, 0.25]
+    names = dict(zip(area.get_yticks(), [tick.get_text() for tick in area.get_yticklabels()], strict=True))
+    assert [names[bar.get_y() + bar.get_height() / 2] for bar in area.patches] == ["FP", "Cls"]
+    assert sorted(text.get_text() for text in area.texts) == ["0.2500   3", "0.5000", "n/a"]
 
 
-def test_cells_are_fractions_of_the_true_class():
+def test_numbers_with_intervals_are_dots_on_them():
     area = axes()
-    rows = (("cat", 3, 1), ("background", 0, 0))
-    draw_confusions(area, Table("confusion matrix", ("true", "cat", "background"), rows))
+    draw_bars(area, Bars("intervals", "", Axis("", limits=(0.0, 1.0)), (Bar("AP", 0.5, 0.25, 0.75),)))
+    assert not area.patches
+    assert [list(line.get_xdata()) for line in area.lines] == [[0.5], [0.25, 0.75]]
+    assert area.get_xlim() == (0.0, 1.0)
+
+
+def test_an_interval_of_one_bar_among_others_is_a_line_on_it():
+    area = axes()
+    draw_bars(area, Bars("times", "", AXIS, (Bar("decode", 3.0, 2.0, 5.0), Bar("model", 9.0))))
+    assert [bar.get_width() for bar in area.patches] == [9.0, 3.0]
+    assert [list(line.get_xdata()) for line in area.lines] == [[2.0, 5.0]]
+
+
+def test_counts_are_shaded_by_their_fraction_of_the_row():
+    area = axes()
+    table = Table("confusion", ("true", "cat", "background"), (("cat", 3, 1), ("background", 0, 0)))
+    draw_matrix(area, Matrix.of_counts(table, "matrix", rows="true", columns="predicted", value="objects"))
     assert area.images[0].get_array().tolist() == [[0.75, 0.25], [0.0, 0.0]]
+    assert [text.get_text() for text in area.texts] == ["3", "1"]
 
 
-def test_empty_bins_are_not_drawn():
+def test_numbers_of_two_signs_are_shaded_around_zero():
     area = axes()
-    rows = (("0.0-0.5", 0, None, None, None), ("0.5-1.0", 4, 0.75, 0.5, 0.25))
-    draw_calibration(
-        area, Table("calibration", ("score", "detections", "mean score", "precision", "gap"), rows)
-    )
-    assert area.collections[0].get_offsets().tolist() == [[0.75, 0.5]]
+    draw_matrix(area, Matrix("m", "", AXIS, AXIS, AXIS, ("a",), ("b", "c", "d"), ((-1.0, 4.0, None),)))
+    assert area.images[0].get_clim() == (-4.0, 4.0)
+    assert [text.get_text() for text in area.texts] == ["-1.000", "4.000", "n/a"]
+
+
+def test_names_are_left_out_where_there_is_no_room():
+    area = axes()
+    names = tuple(map(str, range(101)))
+    draw_matrix(area, Matrix("m", "", AXIS, AXIS, AXIS, names, names, ((1,) * 101,) * 101))
+    assert "100" not in [tick.get_text() for tick in area.get_xticklabels()]
+    assert not area.texts
+
+
+def test_lines_have_gaps_bands_and_a_legend():
+    area = axes()
+    band = Series("model", (0, 1, 2), (0.5, None, 0.75), low=(0.25, None, 0.5), high=(1.0, None, 1.0))
+    chance = Series("chance", (0, 2), (0.5, 0.5), reference=True)
+    draw_lines(area, Lines("l", "", Axis("depth", "m"), Axis("AP", limits=(0.0, 1.0)), (band, chance)))
+    drawn = [line.get_ydata().tolist() for line in area.lines]
+    assert drawn == [[0.5, pytest.approx(float("nan"), nan_ok=True), 0.75], [0.5, 0.5]]
+    assert [line.get_linestyle() for line in area.lines] == ["-", "--"]
+    assert [text.get_text() for text in area.texts] == ["model", "chance"]
+    assert len(area.collections) == 1
+    assert (area.get_xlabel(), area.get_ylabel()) == ("depth (m)", "AP")
+
+
+def test_points_are_as_large_as_what_they_rest_on():
+    area = axes()
+    draw_lines(area, Lines("l", "", AXIS, AXIS, (Series("", (0.25, 0.75), (0.5, 0.5), weights=(1, 4)),)))
+    assert area.collections[0].get_offsets().tolist() == [[0.25, 0.5], [0.75, 0.5]]
+    small, large = area.collections[0].get_sizes()
+    assert (small, large) == (60.0, 210.0)
+    assert not area.texts
+
+
+@pytest.mark.parametrize(("count", "shown", "last"), [(6, 6, "5"), (16, 16, "15"), (40, 16, "and 25 more")])
+def test_many_lines_share_a_color_and_the_legend_ends_where_the_plot_does(count, shown, last):
+    area = axes()
+    series = tuple(Series(str(i), (0, 1), (i, i)) for i in range(count))
+    draw_lines(area, Lines("l", "", AXIS, AXIS, series))
+    assert len({line.get_color() for line in area.lines}) == (count if count <= 6 else 1)
+    assert len(area.texts) == shown
+    assert area.texts[-1].get_text() == last
 
 
 def test_without_matplotlib_the_fix_is_named(files, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
 from anydet.errors import PluginError
-from anydet.evaluation.coco import coco_box_evaluator
+from anydet.evaluation.analysis.analyzed import coco_box_evaluator
 from anydet.training.build import build_components
 from anydet.training.devices.processes import open_processes
 from anydet.training.numerics.rng import rng_state

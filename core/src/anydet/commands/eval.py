@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     "plots_dir",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Plot curves, intervals, errors, confusions and calibration as PNG files (extra 'plot').",
+    help="Draw the figures of all evaluators (curves, intervals, errors, confusions, ...) as PNG files "
+    "(extra 'plot').",
 )
 @click.option(
     "--explain", is_flag=True, help="Test common mistakes, such as a wrong box format, as causes of a low AP."
@@ -99,8 +100,9 @@ def command(
     "metrics" a flat dictionary for experiment trackers.
     """
     from anydet.evaluation.analysis.slices import read_slices
+    from anydet.evaluation.evaluator import AnalysisSettings
     from anydet.evaluation.explanation.gather import Gathered
-    from anydet.evaluation.run import AnalysisSettings, run_evaluators
+    from anydet.evaluation.run import run_evaluators
 
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
@@ -121,7 +123,7 @@ def command(
         if diagnosis:
             print_diagnosis(diagnosis)
     if not diagnosis:
-        print_hint(run.metrics.get("coco/AP50"), seen, engine)
+        print_hint(run.doubt, seen, engine)
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Iterator[Inputs]:
@@ -145,16 +147,9 @@ def _draw(run: EvaluationRun, folder: Path) -> None:
 
 
 def _print_run(run: EvaluationRun, rows: int) -> None:
-    from anydet.commands.tables import print_result_table
-    from anydet.evaluation.tables import format_cell
+    from anydet.commands.tables import print_result
 
     for name, result in run.results.items():
-        click.echo(f"\n{name}")
-        numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
-        width = max(map(len, numbers), default=0)
-        for metric, value in numbers.items():
-            click.echo(f"  {metric:<{width}}  {format_cell(value):>8}")
-        for table in result.tables:
-            print_result_table(table, rows)
+        print_result(name, result, rows)
     for name, reason in run.skipped.items():
         click.echo(f"{name}: skipped, {reason}", err=True)

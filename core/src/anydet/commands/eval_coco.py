@@ -92,7 +92,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         if diagnosis:
             print_diagnosis(diagnosis)
     if not diagnosis:
-        print_hint(result.metrics.get("AP50"), seen, evaluator.engine)
+        print_hint(result.doubt, seen, evaluator.engine)
 
 
 def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:

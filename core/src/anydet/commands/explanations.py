@@ -1,4 +1,4 @@
-"""Causes of a low AP on the terminal, for every command that computes AP."""
+"""Causes of doubtful results on the terminal, for every command that evaluates."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from anydet.evaluation.explanation.cause import Diagnosis
     from anydet.evaluation.explanation.gather import Gathered
 
-LOW_AP50 = 0.05
-"""AP50 below which a mistake is more likely than a weak model, given enough detections."""
-_FEWEST = 20
 _IMAGES_FOR_HINT = 50
 
 
@@ -36,17 +33,12 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         click.echo(f"{'':10}fix: {one.what_to_do}")
 
 
-def print_hint(ap50: float | None, seen: Gathered, engine: Engine) -> None:
-    """Print the likeliest cause to stderr if AP50 is near zero although there are many detections."""
-    detections, annotations = seen.counts
-    if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, annotations / 2):
+def print_hint(doubt: str | None, seen: Gathered, engine: Engine) -> None:
+    """Print the likeliest cause of what makes a result doubtful (``DoubtfulResult.doubt``) to stderr."""
+    if doubt is None:
         return
     diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
     reason = "no common mistake explains it, so the model may be weak (details: --explain)"
     if diagnosis.explanations:
         reason = f"{diagnosis.explanations[0].cause} (details: --explain)"
-    click.secho(
-        f"hint: AP50 is {ap50:.3f} with {detections} detections: {reason}",
-        err=True,
-        fg="yellow",
-    )
+    click.secho(f"hint: {doubt}: {reason}", err=True, fg="yellow")

@@ -1,4 +1,4 @@
-"""Tables on the terminal."""
+"""Results and their tables on the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from anydet.evaluation.evaluator import Result
     from anydet.evaluation.tables import Table
     from anydet.plugins.catalog import OptionRow
 
@@ -54,6 +55,23 @@ def print_options(heading: str, rows: Sequence[OptionRow]) -> None:
     cells = [(o.name, o.type, "" if o.default is None else str(o.default), o.description) for o in rows]
     if cells:
         print_columns((heading, "takes", "default", ""), cells)
+
+
+def print_result(name: str, result: Result, rows: int) -> None:
+    """Print the metrics of an evaluator, the first rows of its tables, and the names of its figures."""
+    from anydet.evaluation.tables import format_cell
+
+    click.echo(f"\n{name}")
+    # Names with a slash are details, which tables show.
+    numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
+    width = max(map(len, numbers), default=0)
+    for metric, value in numbers.items():
+        click.echo(f"  {metric:<{width}}  {format_cell(value):>8}")
+    for table in result.tables:
+        print_result_table(table, rows)
+    if rows and result.figures:
+        names = ", ".join(figure.name for figure in result.figures)
+        click.echo(f"  figures, in --json and drawn with --plots DIR: {names}")
 
 
 def print_result_table(table: Table, rows: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
 from anydet.evaluation.coco_partial import CocoPartial, Counts, join_coco
 from anydet.evaluation.counted_annotations import CountedAnnotations
-from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator
@@ -22,6 +21,13 @@ from anydet.evaluation.tables import Table
 from anydet.types import DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
 
+if TYPE_CHECKING:
+    from anydet.evaluation.figures import Figure
+    from anydet.evaluation.precision_recall import PrecisionRecall
+
+LOW_AP50 = 0.05
+"""AP50 below which a mistake is more likely than a weak model, given enough detections."""
+_FEWEST = 20
 CROWD = "ignored: may match any number of detections, which then count neither as hit nor as miss"
 """What happens to crowd annotations, for the protocol."""
 
@@ -49,6 +55,27 @@ class CocoResult:
         names = ("name", *self.metrics, "images", "annotations", "detections")
         rows = tuple(tuple(row[name] for name in names) for row in self.per_class)
         return (Table("classes", ("class", *names[1:]), rows),) if rows else ()
+
+    @property
+    def curves(self) -> PrecisionRecall:
+        """Precision by recall."""
+        # `eval-coco` prints no curves, and starts sooner without their module.
+        from anydet.evaluation.precision_recall import trace_curves
+
+        return trace_curves(self.arrays, self.protocol, [str(row["name"]) for row in self.per_class])
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The curves."""
+        return self.curves.figures
+
+    @property
+    def doubt(self) -> str | None:
+        """That AP50 is near zero although there are many detections; ``None`` where that is not so."""
+        ap50, detections = self.metrics.get("AP50"), self.protocol["detections"]
+        if ap50 is None or ap50 >= LOW_AP50 or detections < max(_FEWEST, self.protocol["annotations"] / 2):
+            return None
+        return f"AP50 is {ap50:.3f} with {detections} detections"
 
     def as_dict(self) -> dict[str, Any]:
         """What ``eval-coco --json`` writes."""
@@ -98,6 +125,10 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
     def use_engine(self, engine: Engine) -> None:
         """Match with this one."""
         self.engine = engine
+
+    def use_context(self, context: Mapping[str, Any]) -> None:
+        """Report this in the protocol."""
+        self.context = context
 
     @property
     def params(self) -> EngineParams:
@@ -202,20 +233,3 @@ def _matches(joint: CocoPartial) -> Matches:
     if joint.matches is None:
         raise EvaluationError("a dry-run evaluator has no result", fix="leave out dry=True")
     return joint.matches
-
-
-def coco_box_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
-    """The evaluator of boxes with the best installed engine; what is registered as ``coco``."""
-    return CocoEvaluator(ground_truth.classes, engine=choose_engine())
-
-
-def coco_mask_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
-    """The same of masks; what is registered as ``coco-segm``."""
-    settings = CocoSettings(iou_type="segm")
-    return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
-
-
-def coco_keypoint_evaluator(ground_truth: GroundTruthColumns) -> CocoEvaluator:
-    """The same of the 17 keypoints of COCO's persons; what is registered as ``coco-keypoints``."""
-    settings = CocoSettings(iou_type="keypoints")
-    return CocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from anydet.dataclass import dataclass
@@ -11,13 +12,14 @@ from anydet.scanner import Scanner
 from anydet.types import DetectionColumns, FloatArray, GroundTruthColumns
 
 if TYPE_CHECKING:
+    from anydet.evaluation.figures import Figure
     from anydet.evaluation.tables import Table
 
 IouType = Literal["bbox", "segm", "keypoints", "boundary"]
 
 
 class Result(Protocol):
-    """Metrics and tables of an evaluator."""
+    """Metrics, tables and figures of an evaluator; ``results.Measured`` is one."""
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
@@ -30,8 +32,21 @@ class Result(Protocol):
     def tables(self) -> Sequence[Table]:
         """What is too much for a number: classes, confusions, thresholds."""
 
+    @property
+    def figures(self) -> Sequence[Figure]:
+        """What is better seen than read: curves, intervals, matrices; each has a name of its own."""
+
     def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON; ``metrics`` is one of the keys."""
+        """For JSON; ``metrics`` is one of the keys. ``tables`` and ``figures`` are written in any case."""
+
+
+@runtime_checkable
+class DoubtfulResult(Protocol):
+    """A result that may look like a mistake in the data or in reading it, rather than like a weak model."""
+
+    @property
+    def doubt(self) -> str | None:
+        """The number that looks wrong and what it rests on, as a clause; ``None`` where none does."""
 
 
 class Evaluator(Protocol):
@@ -66,6 +81,45 @@ class EngineUser(Protocol):
 
     def use_engine(self, engine: Engine) -> None:
         """Match with this one."""
+
+
+@runtime_checkable
+class ContextUser(Protocol):
+    """An evaluator whose protocol also says where the images and predictions come from."""
+
+    def use_context(self, context: Mapping[str, Any]) -> None:
+        """Report this: data set, split, predictions and counts, as plain data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysisSettings:
+    """What to compute from what an evaluator has matched, beside its metrics.
+
+    Attributes:
+        resamples: bootstrap resamples for confidence intervals; 0 for no intervals.
+        level: confidence level of the intervals.
+        seed: of the resamples.
+        slices: name -> keys of images.
+    """
+
+    resamples: int = 0
+    level: float = 0.95
+    seed: int = 0
+    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.resamples or self.slices)
+
+
+@runtime_checkable
+class AnalyzableEvaluator(Protocol):
+    """An evaluator that can give intervals of its metrics, and the metrics of subsets of the images."""
+
+    def analyze(self, analysis: AnalysisSettings) -> Result:
+        """The result with intervals and slices as far as ``analysis`` has any.
+
+        Raises ``EvaluationError`` where a slice names an image that was not added.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

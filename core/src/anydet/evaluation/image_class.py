@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from anydet.evaluation.confusion import Confusion
+from anydet.evaluation.figures import Matrix
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
 from anydet.evaluation.semantic import class_names
@@ -97,7 +98,9 @@ class ImageClassEvaluator(MergeableEvaluator[ImageClassPartial]):
             "top5_accuracy": right / scored if scored else None,
         }
         tables = counts.rates("classes of images", names), counts.table("confusion of images", names)
-        return Measured(metrics, tables, {"images_with_class": len(joint.images), "with_scores": scored})
+        protocol = {"images_with_class": len(joint.images), "with_scores": scored}
+        matrix = Matrix.of_counts(tables[1], "confusion", rows="true", columns="predicted", value="images")
+        return Measured(metrics, tables, protocol, (matrix,))
 
 
 def image_class_evaluator(ground_truth: GroundTruthColumns) -> ImageClassEvaluator:

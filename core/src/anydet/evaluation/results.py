@@ -1,12 +1,16 @@
-"""What evaluators of their own numbers give: metrics, tables, and what was counted."""
+"""What evaluators of their own numbers give: metrics, tables, figures, and what was counted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anydet.dataclass import dataclass
+from anydet.evaluation.figures import Figure
 from anydet.evaluation.tables import Table
+
+if TYPE_CHECKING:
+    from anydet.evaluation.evaluator import Result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,16 +21,31 @@ class Measured:
         metrics: numbers by name; ``None`` where there is nothing to measure on.
         tables: what is too much for a number.
         protocol: what was counted, as plain data.
+        figures: what is better seen than read; each has a name of its own.
     """
 
     metrics: Mapping[str, float | None]
     tables: tuple[Table, ...]
     protocol: Mapping[str, Any]
+    figures: tuple[Figure, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [figure.name for figure in self.figures]
+        if len(set(names)) < len(names):
+            raise ValueError(f"figures of one result need names of their own, got {', '.join(names)}")
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
         return {
             "metrics": dict(self.metrics),
-            "tables": [table.as_dict() for table in self.tables],
+            **shown(self),
             "protocol": dict(self.protocol),
         }
+
+
+def shown(result: Result) -> dict[str, Any]:
+    """Tables and figures of any result for JSON, under these two keys."""
+    return {
+        "tables": [table.as_dict() for table in result.tables],
+        "figures": [figure.as_dict() for figure in result.figures],
+    }

@@ -6,26 +6,29 @@ The CLI, ``anydet.evaluate`` and the validation of a training all run evaluators
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.evaluator import Engine, EngineUser, Evaluator, Result
+from anydet.evaluation.evaluator import (
+    AnalysisSettings,
+    AnalyzableEvaluator,
+    ContextUser,
+    DoubtfulResult,
+    Engine,
+    EngineUser,
+    Evaluator,
+    Result,
+)
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
-from anydet.evaluation.tables import Table
+from anydet.evaluation.results import shown
 from anydet.plugins.manager import Plugins
 from anydet.version import __version__
-
-if TYPE_CHECKING:
-    from anydet.evaluation.analysis.bootstrap import Intervals
-    from anydet.evaluation.analysis.precision_recall import PrecisionRecall
-    from anydet.evaluation.analysis.slices import Slices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,75 +54,20 @@ class EvaluationRun:
             for metric, value in result.metrics.items()
         }
 
+    @property
+    def doubt(self) -> str | None:
+        """The first doubt that a result has of itself, or ``None``."""
+        doubts = (one.doubt for one in self.results.values() if isinstance(one, DoubtfulResult))
+        return next(filter(None, doubts), None)
+
     def as_dict(self) -> dict[str, Any]:
         """What ``eval --json`` writes."""
         return {
             "metrics": self.metrics,
-            "results": {name: result.as_dict() for name, result in self.results.items()},
+            "results": {name: {**one.as_dict(), **shown(one)} for name, one in self.results.items()},
             "skipped": dict(self.skipped),
             "protocol": {**self.context, "versions": {"anydet": __version__}},
         }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalysisSettings:
-    """What to compute from the matches of COCO's metrics beside the metrics.
-
-    Attributes:
-        resamples: bootstrap resamples for confidence intervals; 0 for no intervals.
-        level: confidence level of the intervals.
-        seed: of the resamples.
-        slices: name -> keys of images.
-    """
-
-    resamples: int = 0
-    level: float = 0.95
-    seed: int = 0
-    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.resamples or self.slices)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalyzedResult:
-    """COCO's metrics with curves, and with intervals and slices where those were computed.
-
-    Attributes:
-        result: the metrics.
-        curves: precision by recall.
-        intervals: confidence intervals of the metrics.
-        slices: the metrics on subsets of the images.
-    """
-
-    result: CocoResult
-    curves: PrecisionRecall
-    intervals: Intervals | None = None
-    slices: Slices | None = None
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """The metrics; "AP/low" and "AP/high" with intervals, "night/AP" with slices."""
-        found = dict(self.result.metrics)
-        for name, interval in self.intervals.overall.items() if self.intervals else ():
-            found |= {f"{name}/low": interval.low, f"{name}/high": interval.high}
-        for name, row in self.slices.metrics.items() if self.slices else ():
-            found |= {f"{name}/{metric}": value for metric, value in row.items()}
-        return found
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Intervals, slices, classes."""
-        intervals = self.intervals.tables if self.intervals else ()
-        return (*intervals, *([self.slices.table] if self.slices else ()), *self.result.tables)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What the result writes, with "curves", "intervals" and "slices" beside it."""
-        found = {**self.result.as_dict(), "curves": self.curves.as_dict()}
-        for name, extra in (("intervals", self.intervals), ("slices", self.slices)):
-            if extra is not None:
-                found[name] = extra.as_dict()
-        return found
 
 
 def run_evaluators(
@@ -140,12 +88,12 @@ def run_evaluators(
             those that do not apply are skipped, even all of them.
         plugins: where evaluators come from; the installed ones by default.
         engine: matches boxes for COCO's metrics; the best installed one by default.
-        analysis: intervals and slices of COCO's metrics.
+        analysis: intervals and slices, of the evaluators that can be analyzed.
 
     Raises:
         PluginError: there is no evaluator of that name.
-        EvaluationError: a required evaluator does not apply, there is no image, or an analysis has no
-            evaluator of COCO's metrics to work on.
+        EvaluationError: a required evaluator does not apply, there is no image, or none of the evaluators can
+            be analyzed as ``analysis`` wants.
     """
     plugins = plugins or Plugins.from_env()
     # All inputs at once: whether an evaluator applies is known when all are read, and `add` of one that
@@ -170,9 +118,9 @@ def run_evaluators(
     if required and (not evaluators or (names is not None and skipped)):
         name, reason = next(iter(skipped.items()))
         raise EvaluationError(f"{name} does not apply: {reason}", fix="name other evaluators with --metrics")
-    if analysis and not any(isinstance(one, CocoEvaluator) for one in evaluators.values()):
+    if analysis and not any(isinstance(one, AnalyzableEvaluator) for one in evaluators.values()):
         raise EvaluationError(
-            f"intervals and slices are of COCO's metrics, not of {', '.join(evaluators)}",
+            f"evaluators without intervals and slices: {', '.join(evaluators)}",
             fix="add coco to --metrics",
         )
     results = {name: _result(one, analysis or AnalysisSettings()) for name, one in evaluators.items()}
@@ -241,9 +189,9 @@ def evaluate_coco(
 
 def _add(evaluator: Evaluator, chunk: Inputs) -> None:
     evaluator.add(chunk.detections, chunk.ground_truth)
-    if isinstance(evaluator, CocoEvaluator):
+    if isinstance(evaluator, ContextUser):
         # The last chunk's context counts the images that no file mentions, and names all files.
-        evaluator.context = chunk.context
+        evaluator.use_context(chunk.context)
 
 
 def _no_image() -> EvaluationError:
@@ -251,18 +199,4 @@ def _no_image() -> EvaluationError:
 
 
 def _result(evaluator: Evaluator, analysis: AnalysisSettings) -> Result:
-    if not isinstance(evaluator, CocoEvaluator):
-        return evaluator.result()
-    # Imported here because `eval-coco` imports this module, too, analyzes nothing, and should start quickly.
-    from anydet.evaluation.analysis.bootstrap import find_intervals
-    from anydet.evaluation.analysis.precision_recall import trace_curves
-    from anydet.evaluation.analysis.slices import slice_metrics
-
-    result = evaluator.result()
-    intervals = None
-    if analysis.resamples:
-        intervals = find_intervals(
-            evaluator, resamples=analysis.resamples, level=analysis.level, seed=analysis.seed
-        )
-    slices = slice_metrics(evaluator, analysis.slices) if analysis.slices else None
-    return AnalyzedResult(result, trace_curves(result), intervals, slices)
+    return evaluator.analyze(analysis) if isinstance(evaluator, AnalyzableEvaluator) else evaluator.result()

@@ -12,6 +12,7 @@ import numpy as np
 from anydet.data.record.class_mask import ClassMaskColumn
 from anydet.errors import EvaluationError
 from anydet.evaluation.confusion import Confusion, mean
+from anydet.evaluation.figures import Matrix
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
 from anydet.geometry import masks
@@ -96,7 +97,8 @@ class SemanticEvaluator(MergeableEvaluator[SemanticPartial]):
         }
         tables = counts.rates("pixels", names), counts.table("confusion of pixels", names)
         protocol = {"images_with_class_mask": len(joint.images), "pixels": int(counts.true.sum())}
-        return Measured(metrics, tables, protocol)
+        matrix = Matrix.of_counts(tables[1], "confusion", rows="true", columns="predicted", value="pixels")
+        return Measured(metrics, tables, protocol, (matrix,))
 
 
 def semantic_evaluator(ground_truth: GroundTruthColumns) -> SemanticEvaluator:

@@ -15,6 +15,7 @@ from anydet.evaluation.coco_partial import CocoPartial
 from anydet.evaluation.confusion import Confusion, cells, mean
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, EngineArrays
+from anydet.evaluation.figures import Matrix
 from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
@@ -149,7 +150,10 @@ class StateEvaluator(MergeableEvaluator[StatePartial]):
             self._part_confusions(kept),
             self._part_precision(_mean_precision(parts.arrays), precision),
         )
-        return Measured(metrics, tables, self._protocol(joint.protocol, matched, labeled))
+        matrix = Matrix.of_counts(
+            tables[1], "confusion", rows="true", columns="predicted", value="annotations"
+        )
+        return Measured(metrics, tables, self._protocol(joint.protocol, matched, labeled), (matrix,))
 
     def _count(
         self, ground_truth: GroundTruthColumns, matched: IntArray, found: IntArray

@@ -21,9 +21,9 @@ from anydet.plugins.specs import (
 PLUGIN_API = API_VERSION
 
 _EVALUATORS = (
-    ("coco", "coco:coco_box_evaluator", "the 12 COCO numbers of boxes"),
-    ("coco-segm", "coco:coco_mask_evaluator", "the 12 COCO numbers of masks"),
-    ("coco-keypoints", "coco:coco_keypoint_evaluator", "the 10 COCO numbers of keypoints"),
+    ("coco", "analysis.analyzed:coco_box_evaluator", "the 12 COCO numbers of boxes"),
+    ("coco-segm", "analysis.analyzed:coco_mask_evaluator", "the 12 COCO numbers of masks"),
+    ("coco-keypoints", "analysis.analyzed:coco_keypoint_evaluator", "the 10 COCO numbers of keypoints"),
     ("tide", "analysis.tide:tide_evaluator", "what kinds of errors cost how much AP"),
     ("confusion", "analysis.confusion:confusion_evaluator", "which class is taken for which, or for none"),
     ("thresholds", "analysis.thresholds:threshold_evaluator", "the score threshold of the best F1, by class"),

@@ -1,11 +1,11 @@
-"""Charts of an evaluation: precision-recall, intervals, errors, confusions, calibration, as PNG files.
+"""Charts of an evaluation: the figures of all results, as PNG files.
 
-Tables are drawn by their titles, so that another evaluator's table of the same title is drawn, too.
+A figure says what is measured (``evaluation.figures``). How lines, bars and matrices look is decided here
+alone, so that those of all evaluators look alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,158 +13,137 @@ import numpy as np
 
 from anydet.contract.write import new_file
 from anydet.errors import AnydetError
-from anydet.evaluation.run import AnalyzedResult, EvaluationRun
-from anydet.evaluation.tables import Table
+from anydet.evaluation.figures import Axis, Bar, Bars, Figure, Lines, Matrix, Number, Series
+from anydet.evaluation.run import EvaluationRun
 from anydet.report.palette import PALETTE
+from anydet.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BLUE, _ORANGE, _GREEN = ("#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2))
+_COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 0, 1)]
+_BLUE, _ORANGE = _COLORS[:2]
 _GRAY = "#777777"
-_MOST_CLASSES = 100
-"""Classes that a confusion matrix has room to name."""
+_MOST_NAMES = 100
+"""Rows, columns or bars that a chart has room to name."""
+_MOST_NUMBERED = 12
+"""Columns of a matrix whose cells have room for a number."""
+_MOST_IN_LEGEND = 16
+_FEW_POINTS = 30
+"""Points of a line that are marked one by one."""
+_INCHES_A_BAR = 0.3
+_TALLEST_IN = 20.0
 
 
 def draw_charts(run: EvaluationRun, folder: Path) -> list[Path]:
-    """Draw all that the results hold.
+    """Draw all figures of all results.
 
     Args:
         run: what ``evaluation.run.run_evaluators`` gave.
-        folder: where files go, named by evaluator and chart; made where it is missing.
+        folder: where files go, named by evaluator and figure; made where it is missing.
 
     Returns:
         The files. Raises ``AnydetError`` where matplotlib is not installed.
     """
-    figure_class = import_figure()
     files = []
-    for name, chart, draw, size in _charts(run):
-        figure = figure_class(figsize=size, layout="constrained")
-        axes = figure.subplots()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
-        path = folder / f"{name}-{chart}.png"
-        with new_file(path) as file:
-            figure.savefig(file, format="png", dpi=150)
-        files.append(path)
+    for name, result in run.results.items():
+        for figure in result.figures:
+            path = folder / f"{name}-{figure.name}.png"
+            draw_figure(figure, path)
+            files.append(path)
     return files
 
 
-def draw_precision_recall(axes: Axes, analyzed: AnalyzedResult) -> None:
-    """Mean curves, one an IoU threshold; the first one is labeled with its AP."""
-    curves = analyzed.curves
-    for i, (iou, curve) in enumerate(curves.by_iou.items()):
-        fade = i / max(1, len(curves.by_iou) - 1)
-        axes.plot(curves.recall, curve, color=_BLUE, alpha=1 - 0.8 * fade, linewidth=2.2 - 1.2 * fade)
-        place = int(len(curve) * 0.03)
-        axes.annotate(
-            f"IoU {iou:.2f}, AP {curve.mean():.3f}",
-            (curves.recall[place], curve[place]),
-            xytext=(1.02, 1 - 0.06 * i),
-            textcoords="axes fraction",
-            color=_BLUE,
-            alpha=1 - 0.6 * fade,
-            fontsize=8,
-            va="top",
-        )
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title="precision by recall")
+def draw_figure(figure: Figure, path: Path) -> None:
+    """Draw one figure as PNG; raises ``AnydetError`` where matplotlib is not installed."""
+    canvas = import_figure()(figsize=_size_in(figure), layout="constrained")
+    axes = canvas.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    if isinstance(figure, Lines):
+        draw_lines(axes, figure)
+    elif isinstance(figure, Bars):
+        draw_bars(axes, figure)
+    else:
+        draw_matrix(axes, figure)
+    axes.set_title(figure.title)
+    with new_file(path) as file:
+        canvas.savefig(file, format="png", dpi=150)
+
+
+def draw_lines(axes: Axes, figure: Lines) -> None:
+    """Lines with their legend at the right; more than there are colors are shades of one color, in order."""
+    measured = [series for series in figure.series if not series.reference]
+    shades = len(measured) > len(_COLORS)
+    for series in figure.series:
+        if series.reference:
+            style = {"color": _GRAY, "linestyle": "--", "linewidth": 1}
+        elif shades:
+            fade = measured.index(series) / (len(measured) - 1)
+            style = {"color": _BLUE, "alpha": 1 - 0.8 * fade, "linewidth": 2.2 - 1.2 * fade}
+        else:
+            style = {"color": _COLORS[measured.index(series)], "linewidth": 1.8}
+        _draw_series(axes, series, style)
+    _write_legend(axes)
+    _label(axes, figure.x, figure.y)
     axes.grid(alpha=0.25)
 
 
-def draw_intervals(axes: Axes, analyzed: AnalyzedResult) -> None:
-    """A dot and a bar a number."""
-    if analyzed.intervals is None:
-        return
-    known = [(k, v) for k, v in analyzed.intervals.overall.items() if v.low is not None]
-    # The axis counts from below: reversed, so that the first number is on top.
-    for place, (name, one) in enumerate(reversed(known)):
-        if one.value is None or one.low is None or one.high is None:
+def draw_bars(axes: Axes, figure: Bars) -> None:
+    """A bar a number; where all numbers have intervals, a dot and its interval a number."""
+    # The axis counts from below: reversed, so that the first bar is on top.
+    places = dict(enumerate(reversed(figure.bars)))
+    dots = all(bar.low is not None for bar in figure.bars)
+    for place, bar in places.items():
+        if bar.value is None:
+            axes.annotate("n/a", (0, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
             continue
-        axes.plot([one.low, one.high], [place, place], color=_BLUE, linewidth=2)
-        axes.plot([one.value], [place], "o", color=_BLUE)
-        axes.annotate(f"{one.value:.3f}", (one.value, place), (0, 5), textcoords="offset points", fontsize=8)
-        axes.text(-0.02, place, name, ha="right", va="center")
-    axes.set(yticks=[], xlim=(0, 1), title=analyzed.intervals.tables[0].title)
-    axes.spines["left"].set_visible(False)
+        color = _GRAY if bar.secondary else _BLUE if dots else _ORANGE
+        if dots:
+            axes.plot([bar.value], [place], "o", color=color)
+        else:
+            axes.barh(place, bar.value, color=color, height=0.7)
+        if bar.low is not None and bar.high is not None:
+            axes.plot([bar.low, bar.high], [place, place], color=color if dots else "black", linewidth=2)
+        _write_number(axes, bar, place, beside=not dots)
+    named = places if len(places) <= _MOST_NAMES else {}
+    axes.set_yticks(list(named), [bar.name for bar in named.values()])
+    # Numbers stand at the ends of bars, and need room there.
+    axes.margins(x=0.02 if dots else 0.25)
+    axes.set_xlabel(figure.value.text)
+    if dots and figure.value.limits is not None:
+        axes.set_xlim(*figure.value.limits)
     axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
 
 
-def draw_costs(axes: Axes, table: Table) -> None:
-    """TIDE: a bar an error, the six kinds above the two special ones."""
-    names = [str(row[0]) for row in table.rows]
-    gains = [_number(row[1]) for row in table.rows]
-    places = np.arange(len(names))[::-1]
-    colors = [_GRAY if row[2] is None else _ORANGE for row in table.rows]
-    axes.barh(places, gains, color=colors, height=0.7)
-    for place, row, gain in zip(places, table.rows, gains, strict=True):
-        count = "" if row[2] is None else f"   {row[2]}"
-        axes.annotate(
-            f"{gain:.4f}{count}", (gain, place), (4, 0), textcoords="offset points", va="center", fontsize=8
+def draw_matrix(axes: Axes, figure: Matrix) -> None:
+    """Cells in shades of blue, of two colors where numbers have two signs; names only where there is room."""
+    values = _floats(figure.values)
+    if figure.by_row:
+        # A class without a true object has a row of zeros, not a division by zero.
+        sums = np.nansum(values, axis=1, keepdims=True)
+        shown, bounds = values / np.where(sums == 0, 1, sums), (0.0, 1.0)
+    else:
+        shown, bounds = (
+            values,
+            figure.value.limits or (_finite(np.nanmin, values), _finite(np.nanmax, values)),
         )
-    axes.set_yticks(places, names)
-    axes.margins(x=0.25)
-    axes.set(xlabel="AP gained if corrected (and how many there are)", title="what errors cost (TIDE)")
-
-
-def draw_confusions(axes: Axes, table: Table) -> None:
-    """Confusion matrix normalized by true class; names only where there is room."""
-    matrix = np.array([row[1:] for row in table.rows], np.float64)
-    # A class without a true object has a row of zeros, not a division by zero.
-    fractions = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    names = [str(row[0]) for row in table.rows]
-    if len(names) <= _MOST_CLASSES:
-        size = min(7.0, 400 / len(names))
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
-        axes.set_yticks(range(len(names)), names, fontsize=size)
-    if len(names) <= 12:
-        for true, found in np.argwhere(matrix > 0).tolist():
-            ink = "white" if fractions[true, found] > 0.5 else "black"
-            axes.text(
-                found, true, f"{matrix[true, found]:.0f}", ha="center", va="center", color=ink, fontsize=7
-            )
-    axes.set(xlabel="predicted", ylabel="true", title="confusion, normalized by true class")
-
-
-def draw_calibration(axes: Axes, table: Table) -> None:
-    """Reliability: precision against mean score, dots as large as bins are full."""
-    rows = [row for row in table.rows if row[2] is not None]
-    scores, precision = ([_number(row[i]) for row in rows] for i in (2, 3))
-    counts = np.array([_number(row[1]) for row in rows])
-    axes.plot([0, 1], [0, 1], color=_GRAY, linestyle="--", linewidth=1)
-    axes.plot(scores, precision, color=_GREEN, linewidth=1.5)
-    axes.scatter(scores, precision, s=10 + 200 * counts / counts.max(initial=1), color=_GREEN, alpha=0.6)
-    axes.text(0.85, 0.83, "calibrated", rotation=45, ha="center", va="center", color=_GRAY, fontsize=8)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="mean score", ylabel="precision", title="calibration")
-    axes.grid(alpha=0.25)
-
-
-_DRAWN: dict[str, tuple[str, Callable[[Axes, Table], None], tuple[float, float]]] = {
-    "what errors cost": ("errors", draw_costs, (6.5, 3.6)),
-    "confusion matrix": ("matrix", draw_confusions, (8, 8)),
-    "calibration": ("reliability", draw_calibration, (5, 5)),
-}
-
-
-def _charts(run: EvaluationRun) -> Iterator[tuple[str, str, Callable[[Any], None], tuple[float, float]]]:
-    for name, result in run.results.items():
-        if isinstance(result, AnalyzedResult):
-            if result.curves.by_iou:
-                yield name, "precision-recall", _with(draw_precision_recall, result), (7, 5)
-            if result.intervals is not None:
-                yield name, "intervals", _with(draw_intervals, result), (6.5, 4.5)
-        for table in result.tables:
-            if table.title in _DRAWN and table.rows:
-                chart, draw, size = _DRAWN[table.title]
-                yield name, chart, _with(draw, table), size
-
-
-def _with(draw: Callable[[Axes, Any], None], shown: Any) -> Callable[[Axes], None]:
-    return lambda axes: draw(axes, shown)
-
-
-def _number(cell: Any) -> float:
-    return float(cell) if isinstance(cell, int | float) else 0.0
+    if bounds[0] < 0:
+        bounds = (-max(map(abs, bounds)), max(map(abs, bounds)))
+    picture = axes.imshow(shown, cmap="RdBu" if bounds[0] < 0 else "Blues", vmin=bounds[0], vmax=bounds[1])
+    if not figure.by_row:
+        axes.figure.colorbar(picture, ax=axes, label=figure.value.text, shrink=0.8)
+    for names, ticks, degrees in (
+        (figure.column_names, axes.set_xticks, 90),
+        (figure.row_names, axes.set_yticks, 0),
+    ):
+        named = names if len(names) <= _MOST_NAMES else ()
+        ticks(range(len(named)), named, rotation=degrees, fontsize=min(9.0, 400 / max(1, len(names))))
+    if len(figure.column_names) <= _MOST_NUMBERED:
+        _write_cells(axes, figure, picture.cmap(picture.norm(shown)))
+    _label(axes, figure.columns, figure.rows)
+    if figure.by_row:
+        axes.set_xlabel(f"{figure.columns.text}\n\n{figure.value.text}, shaded by their fraction of the row")
 
 
 def import_figure() -> Any:
@@ -179,3 +158,87 @@ def import_figure() -> Any:
             "charts need the package matplotlib, which is not installed", fix="pip install 'anydet[plot]'"
         ) from error
     return Figure
+
+
+def _size_in(figure: Figure) -> tuple[float, float]:
+    if isinstance(figure, Lines):
+        return 7, 5
+    if isinstance(figure, Bars):
+        return 6.5, min(_TALLEST_IN, 1.2 + _INCHES_A_BAR * max(4, len(figure.bars)))
+    return 8, 8
+
+
+def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> None:
+    x, y = _floats(series.x), _floats(series.y)
+    # A point between two gaps has no line.
+    marker = "." if len(x) <= _FEW_POINTS and not series.reference else None
+    axes.plot(x, y, label=series.name, marker=marker, **style)
+    if series.low is not None and series.high is not None:
+        axes.fill_between(x, _floats(series.low), _floats(series.high), color=style["color"], alpha=0.2, lw=0)
+    if series.weights is not None:
+        weights = _floats(series.weights)
+        axes.scatter(x, y, s=10 + 200 * weights / weights.max(initial=1), color=style["color"], alpha=0.6)
+
+
+def _write_legend(axes: Axes) -> None:
+    """Names of the lines in their colors, to the right of the plot."""
+    named = [line for line in axes.lines if not str(line.get_label()).startswith("_") and line.get_label()]
+    shown = named if len(named) <= _MOST_IN_LEGEND else named[: _MOST_IN_LEGEND - 1]
+    lines = [(str(line.get_label()), line.get_color(), line.get_alpha()) for line in shown]
+    if len(shown) < len(named):
+        lines.append((f"and {len(named) - len(shown)} more", _GRAY, None))
+    for i, (name, color, alpha) in enumerate(lines):
+        axes.annotate(
+            name,
+            (1.02, 1 - 0.06 * i),
+            xycoords="axes fraction",
+            color=color,
+            # Text needs more contrast than a line.
+            alpha=None if alpha is None else 0.25 + 0.75 * alpha,
+            fontsize=8,
+            va="top",
+        )
+
+
+def _write_number(axes: Axes, bar: Bar, place: int, *, beside: bool) -> None:
+    """The number and the note, at the end of a bar or above a dot."""
+    text = f"{bar.value:.4f}" if beside and isinstance(bar.value, float) else _short(bar.value)
+    at = max(float(end) for end in (bar.value, bar.high) if end is not None) if beside else bar.value
+    text += f"   {bar.note}" if bar.note else ""
+    offset, align = ((4, 0), "center") if beside else ((0, 5), "bottom")
+    axes.annotate(text, (at, place), offset, textcoords="offset points", va=align, fontsize=8)
+
+
+def _write_cells(axes: Axes, figure: Matrix, colors: Any) -> None:
+    """Numbers of cells whose (R, C, 4) colors are these; of counts, zeros are left out."""
+    luma = np.asarray(colors)[..., :3] @ [0.299, 0.587, 0.114]
+    for row, numbers in enumerate(figure.values):
+        for column, number in enumerate(numbers):
+            if number != 0 or not figure.by_row:
+                ink = "black" if number is None or luma[row, column] > 0.5 else "white"
+                axes.text(column, row, _short(number), ha="center", va="center", color=ink, fontsize=7)
+
+
+def _label(axes: Axes, x: Axis, y: Axis) -> None:
+    axes.set(xlabel=x.text, ylabel=y.text)
+    if x.limits is not None:
+        axes.set_xlim(*x.limits)
+    if y.limits is not None:
+        low, high = y.limits
+        axes.set_ylim(low, high + 0.02 * (high - low))  # a line along the upper end stays visible
+
+
+def _short(number: Number) -> str:
+    if number is None:
+        return "n/a"
+    return str(number) if isinstance(number, int) else f"{number:.3f}"
+
+
+def _floats(values: Any) -> FloatArray:
+    """Numbers as floats, NaN for ``None``."""
+    return np.array(values, np.float64)
+
+
+def _finite(reduce: Any, values: FloatArray) -> float:
+    """Least or greatest number that is known; 0 where none is."""
+    return 0.0 if np.isnan(values).all() else float(reduce(values))

@@ -25,6 +25,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.resampling import ClassRows, Resampler, resample_class, split_classes
 from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.protocol import Metric, metrics
 from anydet.evaluation.tables import Table
 from anydet.types import BoolArray, FloatArray
@@ -86,9 +87,8 @@ class Intervals:
     @property
     def tables(self) -> tuple[Table, ...]:
         """All numbers, and the first one of each class."""
-        first = next(iter(self.overall))
+        first, title = next(iter(self.overall)), self._title
         columns = ("value", "low", "high", "error")
-        title = f"{100 * self.level:g} % intervals, {self.resamples} resamples of images"
         return (
             Table(title, ("metric", *columns), tuple((k, *_cells(v)) for k, v in self.overall.items())),
             Table(
@@ -97,6 +97,16 @@ class Intervals:
                 tuple((name, *_cells(row[first])) for name, row in self.by_class.items()),
             ),
         )
+
+    @property
+    def figure(self) -> Bars:
+        """The numbers that have an interval."""
+        bars = tuple(Bar(k, v.value, v.low, v.high) for k, v in self.overall.items() if v.low is not None)
+        return Bars("intervals", self._title, Axis("", limits=(0.0, 1.0)), bars)
+
+    @property
+    def _title(self) -> str:
+        return f"{100 * self.level:g} % intervals, {self.resamples} resamples of images"
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
+from anydet.evaluation.figures import Axis, Lines, Series
 from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Table
@@ -146,6 +147,7 @@ class CalibrationEvaluator(PooledEvaluator):
                     "localization_iou": self.localization_iou,
                 }
             },
+            (_reliability(all_bins),),
         )
 
 
@@ -174,6 +176,24 @@ def bin_scores(scores: FloatArray, values: FloatArray, bins: int) -> Bins:
 def calibration_evaluator(ground_truth: GroundTruthColumns) -> CalibrationEvaluator:
     """The evaluator that is registered as ``calibration``."""
     return CalibrationEvaluator(ground_truth.classes)
+
+
+def _reliability(bins: Bins) -> Lines:
+    """Precision over mean score, of the bins that hold detections."""
+    some = bins.counts > 0
+    scores, precision, counts = (
+        tuple(column[some].tolist()) for column in (bins.scores, bins.values, bins.counts)
+    )
+    return Lines(
+        "reliability",
+        "calibration",
+        Axis("mean score", limits=(0.0, 1.0)),
+        Axis("precision", limits=(0.0, 1.0)),
+        (
+            Series("calibrated", (0.0, 1.0), (0.0, 1.0), reference=True),
+            Series("detections", scores, precision, weights=counts),
+        ),
+    )
 
 
 def _columns(bins: Bins) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:

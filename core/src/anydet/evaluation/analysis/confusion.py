@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
+from anydet.evaluation.figures import Matrix
 from anydet.evaluation.greedy_matching import Overlaps, overlaps
 from anydet.evaluation.results import Measured
-from anydet.evaluation.tables import Table
+from anydet.evaluation.tables import Cell, Table
 from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, IntArray
 
 BACKGROUND = "background"
@@ -81,17 +82,15 @@ class ConfusionEvaluator(PooledEvaluator):
         precision, recall = _ratio(right, int(matrix[:, :-1].sum())), _ratio(right, int(matrix[:-1].sum()))
         f1 = _ratio(2 * right, int(matrix[:, :-1].sum() + matrix[:-1].sum()))
         names = (*self.classes.names, BACKGROUND)
+        rows: list[tuple[Cell, ...]] = [
+            (name, *row) for name, row in zip(names, matrix.tolist(), strict=True)
+        ]
+        table = Table("confusion matrix", ("true", *names), tuple(rows))
         return Measured(
             {"precision": precision, "recall": recall, "F1": f1},
-            (
-                _most_common(matrix, names),
-                Table(
-                    "confusion matrix",
-                    ("true", *names),
-                    tuple((name, *row) for name, row in zip(names, matrix.tolist(), strict=True)),
-                ),
-            ),
+            (_most_common(matrix, names), table),
             {"score_threshold": self.score_threshold, "iou_threshold": self.iou_threshold},
+            (Matrix.of_counts(table, "matrix", rows="true", columns="predicted", value="objects"),),
         )
 
 

@@ -14,6 +14,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.counted_annotations import restrict
+from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.tables import Table
 
 _EXAMPLE = 'give JSON like {"0001.jpg": ["day", "camera 2"]}, or CSV with a header like image,slice'
@@ -37,6 +38,15 @@ class Slices:
         names = tuple(next(iter(self.metrics.values()), {}))
         rows = tuple((key, self.images[key], *row.values()) for key, row in self.metrics.items())
         return Table("slices", ("slice", "images", *names), rows)
+
+    @property
+    def figure(self) -> Bars:
+        """The first number of each slice."""
+        first = next(iter(next(iter(self.metrics.values()), {})), "")
+        bars = (
+            Bar(key, row.get(first), note=f"{self.images[key]} images") for key, row in self.metrics.items()
+        )
+        return Bars("slices", f"{first} of slices", Axis(first, limits=(0.0, 1.0)), tuple(bars))
 
     def as_dict(self) -> dict[str, Any]:
         """All of it for JSON."""

@@ -15,13 +15,14 @@ corrected (dAP); FP and FN are the gains of no false positives and of no false n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
+from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.greedy_matching import Overlaps, overlaps
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Cell, Table
@@ -160,6 +161,7 @@ class TideEvaluator(PooledEvaluator):
                 Table("errors by class", ("class", *ERRORS), by_class),
             ),
             {"foreground_iou": self.foreground, "background_iou": self.background},
+            (_costs({**gains, **special}, dict(zip(ERRORS, counts.sum(axis=1).tolist(), strict=True))),),
         )
 
     def _counts(self, found: _Found, wanted: _Wanted) -> IntArray:
@@ -191,6 +193,17 @@ class TideEvaluator(PooledEvaluator):
         order = order[np.lexsort((-scores[order], class_ids[order]))]
         values = list(_average_precisions(class_ids[order], true[order], positives))
         return sum(values) / len(values) if values else 0.0
+
+
+def _costs(gains: Mapping[str, float], counts: Mapping[str, int]) -> Bars:
+    """A bar an error; those without a count, FP and FN, hold errors of several kinds."""
+    bars = tuple(
+        Bar(kind, gain, note=str(counts.get(kind, "")), secondary=kind not in counts)
+        for kind, gain in gains.items()
+    )
+    return Bars(
+        "errors", "what errors cost (TIDE)", Axis("AP gained if corrected (and how many there are)"), bars
+    )
 
 
 def tide_evaluator(ground_truth: GroundTruthColumns) -> TideEvaluator:

@@ -114,6 +114,7 @@ class DelftBikesEvaluator(MergeableEvaluator[DelftBikesPartial]):
             {**present.metrics, **{f"all_states_{name}": value for name, value in every.metrics.items()}},
             tuple(tables),
             {**present.protocol, "absent_state": self.absent, "all_states": dict(every.protocol)},
+            present.figures,
         )
 
 
