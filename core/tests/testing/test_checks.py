@@ -288,6 +288,16 @@ class Exports(Colorful):
         return None
 
 
+class WantsADataset(Colorful):
+    def train(self, dataset, run):
+        return None
+
+
+class WantsNoBatchSize(Colorful):
+    def build_loader(self, records):
+        return ()
+
+
 class RefusesToExport(Colorful):
     def get_model(self):
         self._unsupported("get_model")
@@ -403,6 +413,8 @@ BAD = [
     ("declared_capabilities_are_implemented", Colorful, EXPORTS, "get_model"),
     ("declared_capabilities_are_implemented", RefusesToExport, EXPORTS, "refuses"),
     ("implemented_capabilities_are_declared", Exports, SPEC, "export_spec"),
+    ("methods_take_the_arguments_of_the_border", WantsADataset, SPEC, "missing a required argument: 'run'"),
+    ("methods_take_the_arguments_of_the_border", WantsNoBatchSize, SPEC, "argument 'batch_size'"),
     (
         "schemas_describe_the_options",
         Colorful,

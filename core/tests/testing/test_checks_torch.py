@@ -139,7 +139,7 @@ def features_changed(change):
     return Changed
 
 
-def parts_changed(**changes):
+def modules_changed(**changes):
     class Changed(GridAdapter):
         def module_names(self):
             return {**super().module_names(), **changes}
@@ -307,10 +307,10 @@ BAD = [
     ("the_model_is_left_as_it_is", CountsBatches, "predict changed batches"),
     ("the_model_is_left_as_it_is", CountsFeatures, "features changed batches"),
     ("the_model_is_left_as_it_is", StaysInTrainingMode, "self_supervised_loss left modules"),
-    ("module_names_cover_the_model", parts_changed(head=[]), "head.weight is in no part"),
-    ("module_names_cover_the_model", parts_changed(neck=["head"]), "head.weight is in .'head', 'neck'"),
-    ("module_names_cover_the_model", parts_changed(neck=["fpn"]), "neck names 'fpn'"),
-    ("module_names_cover_the_model", parts_changed(extra=[]), "the parts are"),
+    ("module_names_cover_the_model", modules_changed(head=[]), "head.weight is in none"),
+    ("module_names_cover_the_model", modules_changed(neck=["head"]), "head.weight is in .'head', 'neck'"),
+    ("module_names_cover_the_model", modules_changed(neck=["fpn"]), "neck names 'fpn'"),
+    ("module_names_cover_the_model", modules_changed(extra=[]), "the keys are"),
     ("features_have_contract_shapes", features_changed(lambda f: {}), "there is no level"),
     ("features_have_contract_shapes", features_changed(lambda f: {"p3": f}), "is called 'p3'"),
     ("features_have_contract_shapes", features_changed(lambda f: {"head.1": f}), "is called 'head.1'"),

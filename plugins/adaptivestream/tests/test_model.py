@@ -14,7 +14,7 @@ from anydet.errors import OptionError
 from anydet_adaptivestream.decoder import PlainDecoder
 from anydet_adaptivestream.encoder import build_encoder
 from anydet_adaptivestream.loss import StableLoss
-from anydet_adaptivestream.model import AdaptiveStream, Architecture
+from anydet_adaptivestream.model import AdaptiveStream, Architecture, fit
 
 
 def built(**choices):
@@ -142,3 +142,16 @@ def test_backbones_that_timm_does_not_have_or_without_deep_features_are_refused_
         build_encoder("timm:no_such_net")
     with pytest.raises(OptionError, match=r"none at 32"):
         build_encoder("timm:vit_tiny_patch16_224")
+
+
+def test_features_are_those_that_decoder_and_classifier_get(model):
+    images = torch.rand(1, 3, 40, 64)
+    with torch.no_grad():
+        found, (pixels, logits) = model.features(images), model(images)
+        levels = {
+            int(name.removeprefix("backbone.stride")): found[name] for name in found if "backbone" in name
+        }
+        decoded = model.decoder.decode(levels, found["neck.stride32"])
+    assert torch.equal(model.classifier(found["neck.stride32"].mean(dim=(2, 3))), logits)
+    assert torch.equal(fit(decoded, (40, 64)), pixels)
+    assert list(levels) == [2, 4, 8, 16, 32]

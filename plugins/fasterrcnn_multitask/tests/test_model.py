@@ -330,3 +330,17 @@ def test_a_description_that_makes_no_model_is_an_error_with_a_fix(change, messag
     with pytest.raises(TrainingError, match=message) as caught:
         Architecture.from_description(ARCHITECTURE.description() | change, source="x.pt")
     assert caught.value.fix
+
+
+def test_features_are_the_levels_of_backbone_and_pyramid(model):
+    images = torch.rand(2, 3, SIDE, 96)
+    with torch.no_grad():
+        found = model.eval().features(images)
+        neck, body = model.pyramid(images), model.backbone.body(images)
+    assert list(found) == [
+        *(f"backbone.{i}" for i in range(4)),
+        *(f"neck.{i}" for i in range(4)),
+        "neck.pool",
+    ]
+    assert all(torch.equal(found[f"neck.{name}"], level) for name, level in neck.items())
+    assert all(torch.equal(found[f"backbone.{name}"], level) for name, level in body.items())

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
 from anydet.errors import OptionError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
-from anydet.training.masking import hidden_cells
+from anydet.training.masking import hidden_cells, masked_feature_loss
 from anydet.types import AdapterSettings
 from anydet_rtdetr_pose.architecture import Mim, read_architecture
 
@@ -259,3 +259,14 @@ def test_a_checkpoint_without_the_branch_starts_one_whose_teacher_is_what_was_re
     read_with = type(saved)(started.state_dict(), started.architecture, "with it")
     read_with.put_into(without)
     assert torch.equal(without.state_dict()[key], saved.model[key])
+
+
+def test_an_adapter_has_the_branchs_loss_or_that_of_any_torch_model(trained, train, tmp_path):
+    from anydet_rtdetr_pose.adapter import RTDETRPose
+
+    with_it, _ = train(tmp_path, max_steps=1)
+    own = with_it.self_supervised_loss(IMAGES, seeded())
+    assert torch.equal(own, with_it.get_model().mim_loss(IMAGES, generator=seeded()))
+    without = RTDETRPose(AdapterSettings(checkpoint=str(trained.result.checkpoint)))
+    loss = without.self_supervised_loss(IMAGES, seeded())
+    assert torch.equal(loss, masked_feature_loss(without.get_model(), IMAGES, seeded()))

@@ -176,3 +176,15 @@ def test_weights_of_another_kind_of_model_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "detr"}')
     with pytest.raises(TrainingError, match="'detr', not 'rt_detr_v2'"):
         read_published(str(tmp_path))
+
+
+def test_features_are_the_levels_of_backbone_and_hybrid_encoder(model):
+    model.eval()
+    with torch.no_grad():
+        found = model.features(IMAGES)
+        states = model.detector.model(IMAGES).encoder_last_hidden_state
+        levels = model.backbone(IMAGES, torch.ones_like(IMAGES[:, 0]))
+    assert list(found) == [f"{group}.stride{s}" for group in ("backbone", "neck") for s in (8, 16, 32)]
+    for stride, state, (level, _) in zip((8, 16, 32), states, levels, strict=True):
+        torch.testing.assert_close(found[f"neck.stride{stride}"], state)
+        torch.testing.assert_close(found[f"backbone.stride{stride}"], level)

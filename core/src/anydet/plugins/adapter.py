@@ -182,17 +182,17 @@ class Adapter(ABC):
     def features(self, batch: Any) -> Mapping[str, Any]:
         """Feature maps of one batch of ``build_loader``, without the cost of the head.
 
-        ``backbone.<level>`` or ``neck.<level>``, the last word a name of the family's own, -> (B, C, h, w)
-        tensor, what that part gives at that level, finest first; differentiable in the parameters of
-        ``get_model``. Changes no parameter and no buffer.
+        ``backbone.<level>`` or ``neck.<level>`` -> (B, C, h, w) tensor, what backbone or neck gives at that
+        level, finest first; what levels are called is up to the model family. Differentiable in the
+        parameters of ``get_model``; changes no parameter and no buffer.
         """
         self._unsupported("features")
 
     def module_names(self) -> Mapping[str, Sequence[str]]:
         """``backbone``, ``neck`` and ``head`` -> names of their modules, as ``get_model()`` has them.
 
-        Each parameter of the model is below the modules of exactly one of them. A part that the model does
-        not have has no names.
+        Each parameter of the model is below the modules of exactly one of the three. Where the model has no
+        neck, there are no names for it.
         """
         self._unsupported("module_names")
 

@@ -134,7 +134,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         return self.model.features(batch)
 
     def module_names(self) -> Mapping[str, Sequence[str]]:
-        """Parts of the live model."""
+        """Names of the live model's modules."""
         return self.model.module_names()
 
     def self_supervised_loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:

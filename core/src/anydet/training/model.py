@@ -1,4 +1,4 @@
-"""``TorchModel``: what a torch model shows of itself beside its outputs: its parts, and their features."""
+"""``TorchModel``: what a torch model gives beside its outputs: features, and names of its modules."""
 
 from __future__ import annotations
 

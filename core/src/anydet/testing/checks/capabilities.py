@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 from jsonschema import Draft202012Validator
 
 from anydet.errors import AnydetError, UnsupportedError
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.api import API_VERSION
 from anydet.plugins.options import load_schema
 from anydet.plugins.specs import CAPABILITIES
 from anydet.testing.subject import Subject
@@ -42,6 +45,24 @@ def implemented_capabilities_are_declared(subject: Subject) -> None:
             )
 
 
+def methods_take_the_arguments_of_the_border(subject: Subject) -> None:
+    """Each method that is overridden takes the arguments with which ``Adapter`` has it."""
+    with subject.adapter() as adapter:
+        for method in sorted({method for methods in CAPABILITIES.values() for method in methods}):
+            border = inspect.signature(getattr(Adapter, method))
+            own = inspect.signature(getattr(type(adapter), method))
+            by_name = [p.name for p in border.parameters.values() if p.kind is p.KEYWORD_ONLY]
+            try:
+                own.bind(
+                    *(name for name in border.parameters if name not in by_name), **dict.fromkeys(by_name)
+                )
+            except TypeError as exc:
+                raise AssertionError(
+                    f"{method}{own} is called as {method}{border}: {exc}; see the changes in plugin API "
+                    f"{API_VERSION}, docs/reference/plugin-api.md"
+                ) from exc
+
+
 def schemas_describe_the_options(subject: Subject) -> None:
     """The option schemas can be read, refuse unknown keys, describe each key, and allow their defaults."""
     from anydet.training.config.keys import described_schema
@@ -69,5 +90,6 @@ def _overrides(adapter: Adapter, method: str) -> bool:
 CHECKS = (
     declared_capabilities_are_implemented,
     implemented_capabilities_are_declared,
+    methods_take_the_arguments_of_the_border,
     schemas_describe_the_options,
 )

@@ -1,8 +1,8 @@
-"""Parts of the live model and their features: statistics, filters and distillation stand on them."""
+"""Backbone, neck and head of the live model: statistics, filters and distillation stand on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from anydet.plugins.adapter import Adapter
 from anydet.testing.live_model import live_model, reached_parameters
 from anydet.testing.subject import Subject
 
-PARTS = ("backbone", "neck", "head")
+GROUPS = ("backbone", "neck", "head")
 
 
 def module_names_cover_the_model(subject: Subject) -> None:
@@ -18,19 +18,19 @@ def module_names_cover_the_model(subject: Subject) -> None:
     subject.require("features")
     with subject.adapter() as adapter:
         _, model = live_model(adapter)
-        parts = adapter.module_names()
-        assert tuple(parts) == PARTS, f"the parts are {tuple(parts)}; give {PARTS}"
+        groups = adapter.module_names()
+        assert tuple(groups) == GROUPS, f"the keys are {tuple(groups)}; give {GROUPS}"
         modules = dict(model.named_modules())
-        for part, names in parts.items():
+        for group, names in groups.items():
             unknown = [name for name in names if name not in modules]
-            assert not unknown, f"{part} names {unknown[0]!r}, which is no module of get_model()"
+            assert not unknown, f"{group} names {unknown[0]!r}, which is no module of get_model()"
         owners = {id(parameter): set[str]() for parameter in model.parameters()}
-        for part, names in parts.items():
+        for group, names in groups.items():
             for parameter in (p for name in names for p in modules[name].parameters()):
-                owners[id(parameter)].add(part)
+                owners[id(parameter)].add(group)
         for name, parameter in model.named_parameters():
             found = sorted(owners[id(parameter)])
-            assert len(found) == 1, f"{name} is in {found or 'no part'}; put it into exactly one"
+            assert len(found) == 1, f"{name} is in {found or 'none'}; put its module into exactly one"
 
 
 def features_have_contract_shapes(subject: Subject) -> None:
@@ -43,8 +43,8 @@ def features_have_contract_shapes(subject: Subject) -> None:
             with torch.no_grad():
                 found = adapter.features(batch)
             for name, level in found.items():
-                part, _, rest = name.partition(".")
-                assert part in PARTS[:2] and rest, (  # noqa: PT018
+                group, _, rest = name.partition(".")
+                assert group in GROUPS[:2] and rest, (  # noqa: PT018
                     f"a level is called {name!r}; call it backbone.<level> or neck.<level>"
                 )
                 assert isinstance(level, torch.Tensor) and level.ndim == 4 and len(level) == len(batch), (  # noqa: PT018
@@ -64,11 +64,11 @@ def features_have_contract_shapes(subject: Subject) -> None:
 
 
 def features_are_differentiable(subject: Subject) -> None:
-    """Gradients of each level of ``features`` reach parameters of its part, and none of the head."""
+    """Gradients of a level of ``features`` reach the backbone or neck that gives it, never the head."""
     subject.require("features")
     with subject.adapter() as adapter:
         torch, model = live_model(adapter)
-        parts = adapter.module_names()
+        groups = adapter.module_names()
         batch = _first_batch(adapter, subject)
         with torch.no_grad():
             names = list(adapter.features(batch))
@@ -76,12 +76,12 @@ def features_are_differentiable(subject: Subject) -> None:
             level = adapter.features(batch)[name]
             assert level.requires_grad, f"{name} carries no gradient; compute it outside torch.no_grad()"
             reached = reached_parameters(model, level.float().square().mean())
-            part = name.partition(".")[0]
-            own = _learning(model, parts, part) or _learning(model, parts, "backbone")
+            group = name.partition(".")[0]
+            own = _learning(model, groups, group) or _learning(model, groups, "backbone")
             assert not own or reached & own, (
-                f"no parameter of {part} got a gradient from {name}; compute it with get_model()"
+                f"no parameter of {group} got a gradient from {name}; compute it with get_model()"
             )
-            stray = sorted(reached & _learning(model, parts, "head"))
+            stray = sorted(reached & _learning(model, groups, "head"))
             assert not stray, f"{name} depends on {stray[0]}, which is the head's; take it before the head"
 
 
@@ -100,18 +100,18 @@ def _first_batch(adapter: Adapter, subject: Subject) -> Any:
     return next(iter(adapter.build_loader(subject.records(), batch_size=2)))
 
 
-def _learning(model: Any, parts: Mapping[str, Any], part: str) -> set[str]:
-    """Names of the parameters of a part that require a gradient."""
+def _learning(model: Any, groups: Mapping[str, Sequence[str]], group: str) -> set[str]:
+    """Names of the parameters of backbone, neck or head that require a gradient."""
     modules = dict(model.named_modules())
-    own = {id(parameter) for name in parts[part] for parameter in modules[name].parameters()}
+    own = {id(parameter) for name in groups[group] for parameter in modules[name].parameters()}
     return {name for name, p in model.named_parameters() if p.requires_grad and id(p) in own}
 
 
 @contextmanager
-def _calls(model: Any, parts: Mapping[str, Any]) -> Iterator[list[str]]:
+def _calls(model: Any, groups: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     """Names of modules of the head, and of those below them, that run inside the block."""
     modules, called = dict(model.named_modules()), list[str]()
-    heads = [name for name in modules if any(f"{name}.".startswith(f"{h}.") for h in parts["head"])]
+    heads = [name for name in modules if any(f"{name}.".startswith(f"{h}.") for h in groups["head"])]
     hooks = [modules[n].register_forward_pre_hook(lambda *_, n=n: called.append(n)) for n in heads]
     try:
         yield called
