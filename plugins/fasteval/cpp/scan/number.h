@@ -21,6 +21,41 @@ inline uint64_t value_of_eight(uint64_t word) {
           (((word >> 16) & 0x000000FF000000FFu) * 0x0000271000000001u)) >> 32;
 }
 
+// The high bit of every byte that is no digit; `values` are the bytes XOR '0', so that digits are 0 to 9.
+inline uint64_t non_digits(uint64_t values) {
+  return (((values & repeated(0x7F)) + repeated(0x76)) | values) & repeated(0x80);
+}
+
+// Reads a plain number of up to seven characters such as 12 or 123.45 and moves behind it; else says that there is none.
+//
+// Coordinates have one to three digits before the point, in no order that a processor could predict. Here nothing
+// branches on how many there are: the point is taken out of the word, and the digits are moved to its end.
+inline bool short_number(const char*& p, double& value, bool& whole) {
+  static constexpr double tenths[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+  if constexpr (!LITTLE_ENDIAN_WORDS) return false;
+  const uint64_t word = load8(p), values = word ^ repeated('0'), others = non_digits(values);
+  const uint64_t behind = others & (others - 1);  // without the first
+  if (!others) return false;
+  const unsigned first = trailing_zeros(others) & ~7u;  // in bits
+  if (!first || (first > 8 && (word & 0xFF) == '0')) return false;
+  const auto at_first = static_cast<unsigned char>(word >> first);
+  whole = at_first != '.';
+  if (whole) {
+    if ((at_first | 0x20) == 'e') return false;
+    value = static_cast<double>(value_of_eight((values << (64 - first)) + repeated('0')));
+    p += first / 8;
+    return true;
+  }
+  if (!behind) return false;
+  const unsigned end = trailing_zeros(behind) & ~7u, decimals = (end - first) / 8 - 1;
+  if (!decimals || (static_cast<unsigned char>(word >> end) | 0x20) == 'e') return false;
+  const uint64_t front = (uint64_t{1} << first) - 1;
+  const uint64_t digits = (values & front) | (values >> 8 & ~front);
+  value = static_cast<double>(value_of_eight((digits << (72 - end)) + repeated('0'))) / tenths[decimals];
+  p += end / 8;
+  return true;
+}
+
 inline const char* read_digits(const char* p, uint64_t& value) {
   while (is_digit(*p)) value = value * 10 + static_cast<uint64_t>(*p++ - '0');
   return p;
@@ -36,6 +71,13 @@ inline double number(Cursor& c) {
   const char* begin = c.p;
   const bool negative = *begin == '-';
   const char* first = begin + negative;
+  double value;
+  bool whole;
+  if (const char* p = first; short_number(p, value, whole)) {
+    c.p = p;
+    c.settle();
+    return !negative ? value : whole ? 0.0 - value : -value;
+  }
   if (!is_digit(*first)) refuse(first, "a number belongs here");
   uint64_t digits = 0;
   const char* p = read_digits(first, digits);
@@ -72,7 +114,6 @@ inline double number(Cursor& c) {
     for (const char* zero = first; *zero == '0' || *zero == '.'; ++zero) count -= *zero == '0';
   }
   if (count > 19 || !exponent_fits) return any_double(begin, p);  // `digits` wrapped around, or `exponent` would
-  double value;
   if (digits <= (uint64_t{1} << 53) && -22 <= exponent && exponent <= 22) {
     // Both are doubles without rounding, so that the one operation rounds once (Clinger 1990).
     value = static_cast<double>(digits);
