@@ -74,6 +74,12 @@ class MaskColumn(LazyColumn[RLE | None]):
         )
 
     @classmethod
+    def empty(cls, count: int) -> Self:
+        """The column of so many rows without a mask."""
+        starts, ends = np.zeros((2, count), np.int64)
+        return cls(np.full((count, 2), -1, np.int64), starts, ends, np.zeros(0, np.uint8))
+
+    @classmethod
     def of(cls, masks: Sequence[RLE | None]) -> MaskColumn:
         """The column of these masks; one that is a column already is given back."""
         if isinstance(masks, MaskColumn):

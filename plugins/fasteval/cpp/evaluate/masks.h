@@ -1,7 +1,6 @@
 // Masks as sorted intervals of pixels in column-major order, and their IoU.
 //
-// Sources: the compressed code is that of rleFrString, polygons become pixels as in rleFrPoly, and IoU is that
-// of rleIou, all in pycocotools' maskApi.c.
+// Sources: polygons become pixels as in rleFrPoly, and IoU is that of rleIou, both in pycocotools' maskApi.c.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +10,8 @@
 #include <iterator>
 #include <stdexcept>
 #include <vector>
+
+#include "../run_lengths.h"
 
 namespace fasteval {
 
@@ -32,6 +33,13 @@ inline void append(std::vector<Interval>& intervals, std::size_t first, std::uin
 
 // A mask: its intervals, sorted and disjoint, which it does not own.
 struct Mask {
+    Mask() = default;
+    Mask(const rle::Extent& extent) : area(extent.area()) {
+        if (!area) return;
+        left = extent.left(), right = extent.right();
+        top = extent.top(), bottom = extent.bottom();
+    }
+
     const Interval* begin = nullptr;
     const Interval* end = nullptr;
     std::uint64_t area = 0;
@@ -39,28 +47,19 @@ struct Mask {
     std::uint32_t top = 0, bottom = 0;  // first and last line of the box around it
 };
 
-// Appends the intervals of a compressed code; `limit` is height * width.
-inline void decode_rle(const char* text, std::size_t size, std::int64_t limit, std::vector<Interval>& out) {
-    constexpr std::int64_t kDigit = 0x1F, kMore = 0x20, kSign = 0x10;
-    const char *place = text, *end = text + size;
+// Appends the intervals of a compressed code and gives their extent; `limit` is height * width.
+inline rle::Extent decode_rle(const char* text, std::size_t size, std::int64_t limit, std::uint32_t height,
+                              std::vector<Interval>& out) {
+    constexpr int kMostGroups = 7;
     const std::size_t first = out.size();
-    std::int64_t previous[2] = {0, 0}, position = 0;
-    for (std::size_t run = 0; place != end; ++run) {
-        std::int64_t digit = std::int64_t(*place++) - 48, value = digit & kDigit;
-        int shift = 5;
-        for (; digit & kMore; shift += 5) {
-            if (place == end || shift > 30) throw std::invalid_argument("a mask's counts cannot be decoded");
-            digit = std::int64_t(*place++) - 48;
-            value |= (digit & kDigit) << shift;
-        }
-        if (digit & kSign) value -= std::int64_t(1) << shift;
-        if (run > 2) value += previous[run % 2];
-        previous[run % 2] = value;
-        if (value < 0 || value > limit - position)
-            throw std::invalid_argument("a mask's counts do not fit its size");
-        if (run % 2 && value) append(out, first, std::uint32_t(position), std::uint32_t(position + value));
-        position += value;
-    }
+    rle::Extent extent(height);
+    const auto verdict = rle::decode<kMostGroups>(text, size, limit, [&](std::uint32_t begin, std::uint32_t end) {
+                             append(out, first, begin, end);
+                             extent.add(begin, end);
+                         }).verdict;
+    if (verdict == rle::Decoded::broken) throw std::invalid_argument("a mask's counts cannot be decoded");
+    if (verdict == rle::Decoded::misfit) throw std::invalid_argument("a mask's counts do not fit its size");
+    return extent;
 }
 
 // Pixels of one ring x1, y1, x2, y2, ...
@@ -177,27 +176,11 @@ inline void unite(std::vector<Interval>& mask, const std::vector<Interval>& more
     }
 }
 
-// Area and surrounding box of sorted intervals; they must outlive the mask.
-inline Mask measure(const Interval* begin, const Interval* end, std::uint32_t height) {
-    Mask mask{begin, end};
-    if (begin == end) return mask;
-    std::uint32_t column = begin->begin / height;
-    std::uint64_t start = std::uint64_t(column) * height, next = start + height;  // pixels of that column
-    mask.left = column;
-    mask.top = height - 1;
-    for (const Interval* i = begin; i != end; ++i) {
-        mask.area += i->end - i->begin;
-        for (; next <= i->begin; ++column) start = next, next += height;
-        if (i->end <= next) {
-            mask.top = std::min(mask.top, std::uint32_t(i->begin - start));
-            mask.bottom = std::max(mask.bottom, std::uint32_t(i->end - 1 - start));
-        } else {
-            mask.top = 0;
-            mask.bottom = height - 1;
-        }
-    }
-    mask.right = (end[-1].end - 1) / height;
-    return mask;
+// The extent of sorted intervals.
+inline rle::Extent measure(const std::vector<Interval>& intervals, std::size_t first, std::uint32_t height) {
+    rle::Extent extent(height);
+    for (std::size_t i = first; i < intervals.size(); ++i) extent.add(intervals[i].begin, intervals[i].end);
+    return extent;
 }
 
 inline std::uint64_t shared_pixels(const Mask& a, const Mask& b) {
@@ -249,17 +232,18 @@ class MaskReader {
   public:
     explicit MaskReader(const Segmentations& rows) : rows_(rows) {}
 
-    // Appends the row's intervals; gives the height of its image.
-    std::uint32_t append_row(std::size_t row, std::vector<Interval>& out) {
+    // Appends the row's intervals; gives their extent.
+    rle::Extent append_row(std::size_t row, std::vector<Interval>& out) {
         const std::int64_t height = height_of(row), width = width_of(row);
         if (height < 0 || width < 0 || (height && width > std::int64_t(UINT32_MAX) / height))
             throw std::invalid_argument("a mask of more than 2^32 pixels");
         if (rows_.sizes_hw[2 * row] >= 0)
-            decode_rle(rows_.text + rows_.text_starts[row],
-                       std::size_t(rows_.text_ends[row] - rows_.text_starts[row]), height * width, out);
-        else if (rows_.ring_starts)
-            append_rings(row, std::uint32_t(height), std::uint32_t(width), out);
-        return std::uint32_t(height);
+            return decode_rle(rows_.text + rows_.text_starts[row],
+                              std::size_t(rows_.text_ends[row] - rows_.text_starts[row]), height * width,
+                              std::uint32_t(height), out);
+        const std::size_t first = out.size();
+        if (rows_.ring_starts) append_rings(row, std::uint32_t(height), std::uint32_t(width), out);
+        return measure(out, first, std::uint32_t(height));
     }
 
     std::int64_t height_of(std::size_t row) const { return size_of(row)[0]; }
@@ -329,30 +313,37 @@ class Eroder {
     std::vector<std::uint32_t> streak_;
 };
 
-// The masks of one image's rows at a time; their memory is used again for the next image.
+// The masks of one image's rows at a time, each decoded when it is first needed: about half of the detections have no
+// annotation of their class beside them. Their memory is used again for the next image.
 class ImageMasks {
   public:
     // `slots` has an entry a row; threads write to it together, as no two of them see one image.
     ImageMasks(const Segmentations& rows, std::uint32_t* slots) : reader_(rows), slots_(slots) {}
 
     void enter(const std::vector<std::uint32_t>& rows) {
+        for (std::size_t i = 0; i < rows.size(); ++i) slots_[rows[i]] = std::uint32_t(i);
         intervals_.clear();
-        starts_.clear();
-        for (const std::uint32_t row : rows) {
-            slots_[row] = std::uint32_t(starts_.size());
-            starts_.push_back(intervals_.size());
-            reader_.append_row(row, intervals_);
-        }
-        starts_.push_back(intervals_.size());
-        masks_.clear();
-        for (std::size_t i = 0; i < rows.size(); ++i)
-            masks_.push_back(measure(intervals_.data() + starts_[i], intervals_.data() + starts_[i + 1],
-                                     std::uint32_t(reader_.height_of(rows[i]))));
+        known_.assign(rows.size(), 0);
         edges_known_.assign(rows.size(), 0);
+        if (places_.size() < rows.size()) places_.resize(rows.size());
         if (edges_.size() < rows.size()) edges_.resize(rows.size());
     }
 
-    const Mask& operator[](std::uint32_t row) const { return masks_[slots_[row]]; }
+    // Valid until another mask is asked for.
+    Mask operator[](std::uint32_t row) {
+        const std::uint32_t slot = slots_[row];
+        Place& place = places_[slot];
+        if (!known_[slot]) {
+            known_[slot] = 1;
+            place.begin = intervals_.size();
+            place.mask = reader_.append_row(row, intervals_);
+            place.end = intervals_.size();
+        }
+        Mask mask = place.mask;
+        mask.begin = intervals_.data() + place.begin;
+        mask.end = intervals_.data() + place.end;
+        return mask;
+    }
 
     // The boundary of a row's mask, computed on first use.
     Mask boundary(std::uint32_t row, double dilation_ratio) {
@@ -364,20 +355,28 @@ class ImageMasks {
             edge.clear();
             const auto h = double(height), w = double(reader_.width_of(row));
             const double distance = std::max(1.0, std::nearbyint(dilation_ratio * std::sqrt(h * h + w * w)));
-            if (masks_[slot].area) eroder_.append_boundary(masks_[slot], height, std::uint32_t(distance), edge);
+            const Mask mask = (*this)[row];
+            if (mask.area) eroder_.append_boundary(mask, height, std::uint32_t(distance), edge);
         }
-        return measure(edge.data(), edge.data() + edge.size(), height);
+        Mask mask = measure(edge, 0, height);
+        mask.begin = edge.data();
+        mask.end = edge.data() + edge.size();
+        return mask;
     }
 
   private:
+    struct Place {
+        std::size_t begin = 0, end = 0;  // in `intervals_`, which moves when it grows
+        Mask mask;
+    };
+
     MaskReader reader_;
     Eroder eroder_;
     std::uint32_t* slots_;
     std::vector<Interval> intervals_;
-    std::vector<std::size_t> starts_;
-    std::vector<Mask> masks_;
+    std::vector<Place> places_;
     std::vector<std::vector<Interval>> edges_;
-    std::vector<std::uint8_t> edges_known_;
+    std::vector<std::uint8_t> known_, edges_known_;
 };
 
 // IoU of masks; with a dilation ratio above 0, or of their boundaries where that is smaller.
@@ -394,7 +393,7 @@ class MaskOverlap {
         truth_.enter(annotations);
     }
 
-    double area(std::uint32_t detection) const {
+    double area(std::uint32_t detection) {
         return areas_ ? areas_[detection] : double(detections_[detection].area);
     }
 

@@ -156,7 +156,7 @@ class Matcher {
 
     // Writes the best detections of a class on an image, in descending score; of equals, the first row leads.
     template <class Overlap>
-    std::size_t rank(std::size_t image, std::uint32_t class_id, const Overlap& overlap, Scratch& s,
+    std::size_t rank(std::size_t image, std::uint32_t class_id, Overlap& overlap, Scratch& s,
                      std::size_t group, Matches& out, Chunk& chunk) const {
         s.ranked.clear();
         for (std::size_t place = s.starts[group]; place < s.starts[group + 1]; ++place)

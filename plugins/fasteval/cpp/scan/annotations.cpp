@@ -9,7 +9,6 @@ namespace {
 enum Field { ID, IMAGE_ID, CATEGORY_ID, BBOX, AREA, ISCROWD, SEGMENTATION, KEYPOINTS, STATE };
 
 constexpr int LONGEST_NUMBER = 7;  // groups of five bits; geometry/masks.py: is_whole
-constexpr int64_t MOST_PIXELS = 4294967295;  // pycocotools counts in 32 bits
 
 }  // namespace
 
@@ -146,7 +145,7 @@ void Annotations::read_mask(Cursor& c, int64_t (&size_hw)[2]) {
   for (size_t i = before; i < counts.size(); ++i)
     if (counts[i] < '0' || counts[i] > 'o') refuse(begin, "not a run-length code");
   const Runs runs = read_runs({counts.data() + before, counts.size() - before}, size_hw[0], size_hw[1]);
-  if (!runs.whole || size_hw[0] * size_hw[1] > MOST_PIXELS) refuse(begin, "runs that do not add up to the mask's size");
+  if (!runs.whole) refuse(begin, "runs that do not add up to the mask's size");
   if (compressed && runs.longest > LONGEST_NUMBER) hand_over(begin, "a run of more than 32 bits");
 }
 

@@ -1,41 +1,16 @@
 #include "runs.h"
 
+#include <algorithm>
 #include <system_error>
 #include <thread>
 #include <vector>
 
+#include "../run_lengths.h"
+
 namespace scan {
 namespace {
 
-// Source: pycocotools, maskApi.c, rleToBbox, whose 32-bit arithmetic this is.
-class Bounds {
- public:
-  Bounds(int64_t height, int64_t width)
-      : height_(static_cast<uint32_t>(height)), left_(static_cast<uint32_t>(width)), top_(height_) {}
-
-  // A run of ones from `start` to before `end`.
-  void add(uint32_t start, uint32_t end) {
-    const uint32_t first_y = start % height_, first_x = start / height_;
-    const uint32_t last_y = (end - 1) % height_, last_x = (end - 1) / height_;
-    left_ = std::min(left_, first_x);
-    right_ = std::max(right_, last_x);
-    const bool crosses = first_x < last_x;
-    top_ = std::min(top_, crosses ? 0 : first_y);
-    bottom_ = std::max(bottom_, crosses ? height_ - 1 : last_y);
-  }
-
-  void write(double (&box)[4]) const {
-    box[0] = left_;
-    box[1] = top_;
-    box[2] = right_ - left_ + 1;
-    box[3] = bottom_ - top_ + 1;
-  }
-
- private:
-  uint32_t height_, left_, top_, right_ = 0, bottom_ = 0;
-};
-
-constexpr int MOST_BITS = 60;
+constexpr int MOST_GROUPS = 12;
 constexpr int64_t LONGEST_SIDE = 2147483647;
 constexpr size_t FEWEST_CODES = 2000;  // for which a further thread is worth its start
 
@@ -50,37 +25,24 @@ void read_range(const Codes& codes, size_t begin, size_t end, Runs* to) {
 
 }  // namespace
 
-// Source: pycocotools, maskApi.c, rleFrString and rleArea.
 Runs read_runs(std::string_view text, int64_t height, int64_t width) {
   Runs found{false, 0, 0, {0, 0, 0, 0}};
-  Bounds bounds(height, width);
-  const int64_t pixels = height * width;
-  int64_t before[2] = {0, 0}, total = 0, area = 0;
-  size_t count = 0;
-  for (size_t at = 0; at < text.size(); ++count) {
-    int64_t run = 0;
-    int shift = 0;
-    for (bool further = true; further; shift += 5) {
-      if (at == text.size() || shift >= MOST_BITS) return found;
-      const int64_t group = text[at++] - '0';
-      run |= (group & 0x1F) << shift;
-      further = group & 0x20;
-      if (!further && (group & 0x10)) run -= int64_t{1} << (shift + 5);
-    }
-    found.longest = std::max(found.longest, shift / 5);
-    if (count > 2) run += before[1];
-    if (run < 0 || run > pixels - total) return found;
-    before[1] = before[0];
-    before[0] = run;
-    total += run;
-    if (count % 2 && run > 0) {
-      area += run;
-      bounds.add(static_cast<uint32_t>(total - run), static_cast<uint32_t>(total));
-    }
-  }
-  found.whole = count > 0 && total == pixels;
-  found.area = static_cast<double>(area);
-  if (count > 1) bounds.write(found.bounds);
+  if (width > MOST_PIXELS / height) return found;
+  rle::Extent extent(static_cast<uint32_t>(height));
+  const rle::Decoded decoded =
+      rle::decode<MOST_GROUPS>(text.data(), text.size(), height * width,
+                               [&](uint32_t begin, uint32_t end) { extent.add(begin, end); });
+  found.longest = decoded.longest;
+  if (decoded.verdict != rle::Decoded::good) return found;
+  found.whole = decoded.runs > 0 && decoded.pixels == height * width;
+  found.area = static_cast<double>(extent.area());
+  if (decoded.runs < 2) return found;
+  // What pycocotools' loop leaves behind where all runs of ones are empty is no box; it is followed all the same.
+  const bool empty = !extent.area();
+  const uint32_t left = empty ? static_cast<uint32_t>(width) : extent.left(), right = empty ? 0 : extent.right();
+  const uint32_t top = extent.top(), bottom = extent.bottom();
+  const uint32_t box[] = {left, top, right - left + 1, bottom - top + 1};
+  std::copy_n(box, 4, found.bounds);
   return found;
 }
 

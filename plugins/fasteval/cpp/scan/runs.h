@@ -8,8 +8,10 @@
 
 namespace scan {
 
+constexpr int64_t MOST_PIXELS = 4294967295;  // pycocotools counts in 32 bits
+
 struct Runs {
-  bool whole;        // whether the text is a code whose runs add up to height x width
+  bool whole;        // whether the text is a code whose runs add up to height x width, which are no more than that
   int longest;       // most groups of five bits in one number
   double area;       // pixels inside
   double bounds[4];  // x, y, width, height of the box around them

@@ -97,7 +97,7 @@ def _segmentations(found: ScannedAnnotations, count: int) -> SegmentationColumn 
     ]
     ends[found.rings.rows] = found.rings.ends
     return SegmentationColumn(
-        masks=found.masks or MaskColumn.of((None,) * count),
+        masks=found.masks or MaskColumn.empty(count),
         ring_starts=starts,
         ring_ends=ends,
         offsets=np.concatenate([np.zeros(1, np.int64), found.rings.values]),
