@@ -191,10 +191,22 @@ nb::dict match_known(const DetectionArrays& detections, const TruthArrays& truth
                  [&] { return KnownOverlap(d.areas, starts.data(), annotations.data(), overlaps.data()); });
 }
 
-// Exponents of all pairs of one class and image, for numpy to exponentiate.
+// The same column of all parts, one after the other.
+template <class T>
+nb::object joined(const std::vector<KeypointPairs>& parts, std::vector<T> KeypointPairs::*column) {
+    std::size_t size = 0;
+    for (const KeypointPairs& part : parts) size += (part.*column).size();
+    Buffer<T> all(size);
+    T* to = all.data();
+    for (const KeypointPairs& part : parts) to = std::copy((part.*column).begin(), (part.*column).end(), to);
+    return nb::cast(give(all, size));
+}
+
+// Exponents of the pairs of one class and image that may reach the lowest threshold, for numpy to exponentiate.
 nb::dict keypoint_exponents(const DetectionArrays& detections, In<double, nb::shape<-1, -1, 3>> keypoints,
                             const TruthArrays& truth, In<double, nb::shape<-1, -1, 3>> truth_keypoints,
-                            Boxes truth_boxes, In<double, nb::ndim<2>> variances, const Limits& limits) {
+                            Boxes truth_boxes, In<double, nb::ndim<2>> variances, const Limits& limits,
+                            std::size_t workers) {
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
     const std::size_t K = variances.shape(1);
@@ -202,24 +214,26 @@ nb::dict keypoint_exponents(const DetectionArrays& detections, In<double, nb::sh
                              truth_boxes.shape(0) == g.count && keypoints.shape(1) == K &&
                              truth_keypoints.shape(1) == K && variances.shape(0) == limits.classes && K > 0 && K < 65536);
     const Keypoints points{K, keypoints.data(), truth_keypoints.data(), truth_boxes.data(), variances.data()};
-    KeypointPairs pairs;
+    std::vector<KeypointPairs> parts(workers);
     {
         nb::gil_scoped_release unlocked;
         const RowsByImage by_image(g.images, g.count, limits.images);
-        pairs.starts.push_back(0);
-        for (std::size_t row = 0; row < d.count; ++row) {
-            const auto image = std::size_t(d.images[row]);
-            for (std::size_t place = by_image.begin(image); place < by_image.end(image); ++place)
-                if (g.classes[by_image.row(place)] == d.classes[row])
-                    append_exponents(points, g, row, by_image.row(place), pairs);
-            pairs.starts.push_back(std::int64_t(pairs.annotations.size()));
-        }
+        const double least = *std::min_element(limits.thresholds.begin(), limits.thresholds.end());
+        run_workers(workers, [&](std::size_t worker) {
+            KeypointComparison comparison(points, g, least);
+            const std::size_t first = d.count * worker / workers, end = d.count * (worker + 1) / workers;
+            for (std::size_t row = first; row < end; ++row) {
+                if (row == first || d.images[row] != d.images[row - 1])
+                    comparison.enter(by_image, std::size_t(d.images[row]));
+                comparison.compare(row, d.classes[row], parts[worker]);
+            }
+        });
     }
     nb::dict out;
-    out["starts"] = give(pairs.starts, {pairs.starts.size()});
-    out["annotations"] = give(pairs.annotations, {pairs.annotations.size()});
-    out["sizes"] = give(pairs.sizes, {pairs.sizes.size()});
-    out["exponents"] = give(pairs.exponents, {pairs.exponents.size()});
+    out["counts"] = joined(parts, &KeypointPairs::counts);
+    out["annotations"] = joined(parts, &KeypointPairs::annotations);
+    out["sizes"] = joined(parts, &KeypointPairs::sizes);
+    out["exponents"] = joined(parts, &KeypointPairs::exponents);
     return out;
 }
 
@@ -298,7 +312,7 @@ NB_MODULE(_engine, m) {
     m.def("match_known", &match_known, "detections"_a, "truth"_a, "limits"_a, "starts"_a, "annotations"_a,
           "overlaps"_a, "workers"_a);
     m.def("keypoint_exponents", &keypoint_exponents, "detections"_a, "keypoints"_a, "truth"_a,
-          "truth_keypoints"_a, "truth_boxes"_a, "variances"_a, "limits"_a);
+          "truth_keypoints"_a, "truth_boxes"_a, "variances"_a, "limits"_a, "workers"_a);
     m.def("keypoint_means", &keypoint_means, "values"_a, "sizes"_a);
     m.def("accumulate", &accumulate, "images"_a, "classes"_a, "ranks"_a, "scores"_a, "outside"_a, "matched"_a,
           "hits"_a, "ignored"_a, "positives"_a, "thresholds"_a, "recall_thresholds"_a, "max_detections"_a,

@@ -84,6 +84,7 @@ def keypoint_exponents(
     truth_boxes: Floats,
     variances: Floats,
     limits: Limits,
+    workers: int,
 ) -> dict[str, Any]: ...
 def keypoint_means(values: Floats, sizes: NDArray[np.uint16]) -> Floats: ...
 def accumulate(

@@ -134,7 +134,9 @@ class FastEngine:
         if params.iou_type == "bbox":
             boxes = detections.boxes_xywh_px, labels.boxes_xywh_px
             return dict(_engine.match_boxes(found, boxes[0], truth, boxes[1], limits, workers))
-        starts, annotations, overlaps = _similarities(detections, labels, truth, limits, params)
+        starts, annotations, overlaps = _similarities(
+            detections, labels, truth, limits, params, workers=workers
+        )
         return dict(_engine.match_known(found, truth, limits, starts, annotations, overlaps, workers))
 
     def _workers(self, rows: int) -> int:
@@ -188,9 +190,17 @@ def _segmentations(labels: Labels, ground_truth: GroundTruthColumns) -> Any:
 
 
 def _similarities(
-    detections: DetectionColumns, labels: Labels, truth: Any, limits: Any, params: EngineParams
+    detections: DetectionColumns,
+    labels: Labels,
+    truth: Any,
+    limits: Any,
+    params: EngineParams,
+    *,
+    workers: int,
 ) -> tuple[IntArray, Any, FloatArray]:
-    """OKS of all pairs of one class and image; numpy takes the exponentials, as it does for pycocotools.
+    """OKS of the pairs of one class and image that may reach the lowest threshold.
+
+    numpy takes the exponentials, as it does for pycocotools.
 
     Returns:
         (N + 1,) where the pairs of a detection begin, then annotation and OKS of each pair.
@@ -200,7 +210,7 @@ def _similarities(
     # A keypoint nobody predicted is infinitely far from every true one.
     found = _filled(detections.keypoints, sigmas.shape[1], np.inf)
     known = _filled(labels.keypoints, sigmas.shape[1], 0.0)
-    starts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
+    counts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
     for first in range(0, len(detections), _KEYPOINT_ROWS):
         rows = slice(first, first + _KEYPOINT_ROWS)
         chunk = _engine.Detections(
@@ -210,13 +220,13 @@ def _similarities(
             detections.areas[rows],
         )
         pairs = _engine.keypoint_exponents(
-            chunk, found[rows], truth, known, labels.boxes_xywh_px, (sigmas * 2) ** 2, limits
+            chunk, found[rows], truth, known, labels.boxes_xywh_px, (sigmas * 2) ** 2, limits, workers
         )
         values = np.exp(pairs["exponents"], out=pairs["exponents"])
-        starts.append(pairs["starts"][1:] + starts[-1][-1])
+        counts.append(pairs["counts"])
         annotations.append(pairs["annotations"])
         overlaps.append(_engine.keypoint_means(values, pairs["sizes"]))
-    return np.concatenate(starts), np.concatenate(annotations), np.concatenate(overlaps)
+    return np.cumsum(np.concatenate(counts)), np.concatenate(annotations), np.concatenate(overlaps)
 
 
 def _filled(keypoints: FloatArray | None, count: int, missing: float) -> FloatArray:
