@@ -11,6 +11,8 @@ import pytest
 from anydet.errors import EvaluationError
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.geometry import masks
 from anydet.types import RLE, ClassTable, DetectionColumns, GroundTruthColumns, Labels
 from anydet_fasteval import _engine
 from anydet_fasteval.engine import FastEngine
@@ -40,10 +42,10 @@ def problem_of_polygons(polygons):
     images = tuple(map(str, range(count)))
     sizes = np.tile(SIZE_WH, (count, 1))
     none = np.zeros(count, np.int64)
-    masks = tuple(RLE((height, width), code["counts"].decode()) for code in codes)
+    found = tuple(RLE((height, width), code["counts"].decode()) for code in codes)
     labels = Labels(none, box, one, none.astype(np.bool_), segmentations=polygons)
     truth = GroundTruthColumns(images, sizes, index, labels, ClassTable(("thing",)), "test")
-    return DetectionColumns(images, sizes, index, none, box, one, one, masks=masks), truth, codes
+    return DetectionColumns(images, sizes, index, none, box, one, one, masks=found), truth, codes
 
 
 def test_polygons_become_the_pixels_that_pycocotools_makes_of_them():
@@ -56,6 +58,31 @@ def test_polygons_become_the_pixels_that_pycocotools_makes_of_them():
     assert sum(empty) < len(empty) / 2
     unmatched = np.setdiff1d(np.arange(len(found)), matches.rows[matches.matched])
     np.testing.assert_array_equal(unmatched, np.flatnonzero(empty))
+
+
+def test_masks_of_any_shape_overlap_as_in_pycocotools():
+    rng = np.random.default_rng(0)
+    height, width, count = 23, 190, 400
+    columns, lines = np.arange(width), np.arange(height)[:, None]
+    codes = []
+    for _ in range(2 * count):
+        # Bars and single pixels, with gaps of many columns between them.
+        pixels = (columns % rng.integers(1, 60) < rng.integers(1, 4)) & (lines % rng.integers(1, 24) < 12)
+        pixels &= (columns >= rng.integers(0, width)) | (rng.random() < 0.5)
+        code = coco_mask.encode(np.asfortranarray(pixels.astype(np.uint8)))
+        codes.append(RLE((height, width), code["counts"].decode()))
+    image = np.repeat(np.arange(20), count // 20)
+    one, none = np.ones(count), np.zeros(count, np.int64)
+    keys, sizes = tuple(map(str, range(20))), np.tile([width, height], (20, 1))
+    areas = np.array([float(masks.area(code)) for code in codes])
+    box = np.zeros((count, 4))
+    labels = Labels(none, box, areas[count:], rng.random(count) < 0.2, segmentations=tuple(codes[count:]))
+    truth = GroundTruthColumns(keys, sizes, image, labels, ClassTable(("thing",)), "test")
+    found = DetectionColumns(
+        keys, sizes, image, none, box, rng.random(count), one, masks=tuple(codes[:count])
+    )
+    settings = CocoSettings("segm", iou_thresholds=(0.1, 0.3, 0.5))
+    assert_same_as_pycocotools((found, truth), settings.params(1))
 
 
 def test_a_polygon_far_out_of_its_image_is_an_error():
@@ -94,6 +121,51 @@ def test_the_number_of_threads_changes_nothing(threads, monkeypatch):
     np.testing.assert_array_equal(first.precision, second.precision)
     np.testing.assert_array_equal(first.recall, second.recall)
     np.testing.assert_array_equal(first.scores, second.scores)
+
+
+def assert_same_as_pycocotools(problem, params):
+    engines = FastEngine(2), PycocotoolsEngine()
+    found, wanted = (engine.accumulate(engine.match(*problem, params), params) for engine in engines)
+    for name in ("precision", "recall", "scores"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), name)
+    assert (wanted.precision > 0).any()
+
+
+def test_scores_that_agree_in_their_upper_bits_rank_by_the_lower_ones():
+    detections, truth = large_problem(images=60)
+    rng = np.random.default_rng(0)
+    scores = rng.choice([0.25, 0.5, 1.0], len(detections)) + rng.integers(0, 50, len(detections)) * 2.0**-48
+    problem = replace(detections, scores=scores), truth
+    assert_same_as_pycocotools(problem, CocoSettings().params(7))
+
+
+@pytest.mark.parametrize("recalls", [(0.0, 0.5, 0.5, 1.0), (0.0, 0.9, 0.1), (0.3, 1.5, 3.0)])
+def test_any_recall_thresholds_are_read_as_pycocotools_does(recalls):
+    params = replace(CocoSettings().params(7), recall_thresholds=np.array(recalls))
+    assert_same_as_pycocotools(large_problem(images=60), params)
+
+
+@pytest.mark.parametrize("thresholds", [(0.5, 0.75), (0.05, 0.95), (0.0,)])
+def test_pairs_of_keypoints_are_left_out_only_below_the_lowest_threshold(thresholds):
+    """Distances and areas from far below to far above those at which a pair may match."""
+    detections, truth = large_problem(images=300, detections=4_000, truths=900)
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 90, (len(truth), 5, 3)) * 1.0
+    points[..., 2] = rng.choice([0, 0, 1, 2], points.shape[:2])
+    near = points[rng.integers(0, len(truth), len(detections))]
+    for image in range(300):
+        own = np.flatnonzero(truth.image_index == image)
+        rows = np.flatnonzero(detections.image_index == image)
+        near[rows] = points[rng.choice(own, len(rows))] if len(own) else near[rows]
+    distances = rng.choice([0.0, 0.3, 3.0, 30.0], (len(detections), 1, 1))
+    found = near + rng.normal(0, 1, near.shape) * distances
+    found[rng.random(found.shape[:2]) < 0.05] = np.nan
+    areas = rng.choice([0.0, 1.0, 30.0, 3000.0], len(truth))
+    truth = replace(truth, labels=replace(truth.labels, keypoints=points, areas=areas))
+    settings = CocoSettings(
+        "keypoints", iou_thresholds=thresholds, keypoint_sigmas=(0.02, 0.1, 0.3, 0.5, 0.05)
+    )
+    assert_same_as_pycocotools((replace(detections, keypoints=found), truth), settings.params(7))
 
 
 def test_columns_that_do_not_fit_are_refused_before_anything_is_read():

@@ -53,7 +53,7 @@ class Accumulator {
     void run(std::size_t workers) {
         bucket_by_class(workers);
         for_each_item(curves_.classes, workers, [&] {
-            return [this, scratch = Scratch(A_ * T_, R_ * A_ * M_ * T_, A_ * M_ * T_)](std::size_t c) mutable {
+            return [this, scratch = Scratch(A_ * T_, R_ * A_ * M_ * T_, A_ * M_ * T_, A_ * R_)](std::size_t c) mutable {
                 accumulate(c, scratch);
             };
         });
@@ -67,19 +67,22 @@ class Accumulator {
         std::uint8_t level;     // first of max_detections that counts it
     };
     struct Scratch {
-        Scratch(std::size_t bits, std::size_t curve, std::size_t recall)
-            : precision(bits), scores(bits), hits(bits), shift(bits), curve(curve), curve_scores(curve),
-              recall(recall) {}
+        Scratch(std::size_t bits, std::size_t curve, std::size_t recall, std::size_t needed)
+            : precision(bits), scores(bits), hits(bits), shift(bits), needed(needed), curve(curve),
+              curve_scores(curve), recall(recall) {}
         std::vector<Record> spare;
         std::vector<std::uint32_t> digits;
         std::vector<std::vector<double>> precision, scores;  // at each true positive, by bit
         std::vector<std::int64_t> hits, shift;
+        std::vector<std::int64_t> needed;  // hits that each recall threshold takes, by area range
         std::vector<double> curve, curve_scores, recall;
     };
-    static constexpr std::size_t kDigit = 11, kDigits = std::size_t(1) << kDigit, kPasses = 6;
+    static constexpr std::size_t kDigit = 11, kDigits = std::size_t(1) << kDigit, kPasses = 3;
+    static constexpr std::size_t kLower = 64 - kPasses * kDigit;
 
+    static std::uint64_t upper(const Record& record) { return record.key >> kLower; }
     static std::size_t digit(const Record& record, std::size_t pass) {
-        return std::size_t(record.key >> pass * kDigit) & (kDigits - 1);
+        return std::size_t(upper(record) >> pass * kDigit) & (kDigits - 1);
     }
 
     // Scores sort as integers: all bits of negative ones turned, only the sign of others; then descending.
@@ -137,13 +140,10 @@ class Accumulator {
         return std::uint8_t(level);
     }
 
-    // Stable, least significant digit first; digits that all have in common are skipped.
+    // Stable, by the upper 33 bits, least significant digit first; digits that all have in common are skipped. Scores
+    // that agree in these (22 bits of their mantissa) are few, and put right afterwards.
     static void sort(Record* records, std::size_t count, Scratch& s) {
-        if (count < 512) {
-            std::stable_sort(records, records + count,
-                             [](const Record& a, const Record& b) { return a.key < b.key; });
-            return;
-        }
+        if (count < 512) return stable_sort(records, records + count);
         if (s.spare.size() < count) s.spare.resize(count);
         s.digits.assign(kPasses * kDigits, 0);
         for (std::size_t i = 0; i < count; ++i)
@@ -162,12 +162,30 @@ class Accumulator {
             std::swap(from, to);
         }
         if (from != records) std::copy(from, from + count, records);
+        sort_rest(records, count);
+    }
+
+    // Sorts within runs of records with the same upper bits.
+    static void sort_rest(Record* records, std::size_t count) {
+        for (std::size_t i = 1; i < count; ++i) {
+            if (records[i - 1].key <= records[i].key) continue;
+            std::size_t begin = i - 1, end = i + 1;
+            while (begin && upper(records[begin - 1]) == upper(records[i])) --begin;
+            while (end < count && upper(records[end]) == upper(records[i])) ++end;
+            stable_sort(records + begin, records + end);
+            i = end - 1;
+        }
+    }
+
+    static void stable_sort(Record* begin, Record* end) {
+        std::stable_sort(begin, end, [](const Record& a, const Record& b) { return a.key < b.key; });
     }
 
     void accumulate(std::size_t c, Scratch& s) {
         Record* records = records_.data() + starts_[c];
         const std::size_t count = starts_[c + 1] - starts_[c];
         sort(records, count, s);
+        for (std::size_t a = 0; a < A_; ++a) count_needed(curves_.positives[c * A_ + a], count, &s.needed[a * R_]);
         for (std::size_t m = 0; m < M_; ++m) {
             sweep(records, count, m, s);
             sample(c, m, first_score(records, count, m), s);
@@ -214,6 +232,18 @@ class Accumulator {
         return 0;
     }
 
+    // How many hits reach each recall threshold; more than there are records where none do.
+    void count_needed(std::int64_t positives, std::size_t count, std::int64_t* to) const {
+        std::int64_t needed = 0;
+        for (std::size_t r = 0; positives && r < R_; ++r) {
+            if (r && curves_.recall_thresholds[r] < curves_.recall_thresholds[r - 1]) needed = 0;
+            while (needed <= std::int64_t(count) &&
+                   double(needed) / double(positives) < curves_.recall_thresholds[r])
+                ++needed;
+            to[r] = needed;
+        }
+    }
+
     // Reads the interpolated curves at the recall thresholds.
     void sample(std::size_t c, std::size_t m, double first, Scratch& s) const {
         for (std::size_t bit = 0; bit < A_ * T_; ++bit) {
@@ -224,13 +254,10 @@ class Accumulator {
                 precision[i - 1] = std::max(precision[i - 1], precision[i]);
             const auto found = std::int64_t(precision.size());
             s.recall[(t * A_ + a) * M_ + m] = positives ? double(found) / double(positives) : -1;
-            std::int64_t needed = 0;
             for (std::size_t r = 0; r < R_; ++r) {
                 double value = -1, score = -1;
-                if (r && curves_.recall_thresholds[r] < curves_.recall_thresholds[r - 1]) needed = 0;
                 if (positives) {
-                    while (needed <= found && double(needed) / double(positives) < curves_.recall_thresholds[r])
-                        ++needed;
+                    const std::int64_t needed = s.needed[a * R_ + r];
                     const auto place = std::size_t(std::max<std::int64_t>(needed, 1) - 1);
                     value = place < precision.size() ? precision[place] : 0;
                     score = needed > found ? 0 : needed ? s.scores[bit][std::size_t(needed - 1)] : first;

@@ -20,9 +20,9 @@ class BoxOverlap {
         const double* d = detections_ + 4 * std::size_t(detection);
         const double* g = truth_ + 4 * std::size_t(annotation);
         const double width = std::min(d[2] + d[0], g[2] + g[0]) - std::max(d[0], g[0]);
-        if (width <= 0) return 0;
         const double height = std::min(d[3] + d[1], g[3] + g[1]) - std::max(d[1], g[1]);
-        if (height <= 0) return 0;
+        // One branch: two of them, each taken about every other time, take longer than the second difference.
+        if ((width <= 0) | (height <= 0)) return 0;
         const double shared = width * height, area = d[2] * d[3];
         return shared / (crowd_[annotation] ? area : area + g[2] * g[3] - shared);
     }

@@ -51,7 +51,7 @@ struct Limits {
     std::uint16_t outside(double area) const {
         std::uint16_t mask = 0;
         for (std::size_t a = 0; a < areas(); ++a)
-            if (area < area_ranges[2 * a] || area > area_ranges[2 * a + 1]) mask |= std::uint16_t(1u << a);
+            mask |= std::uint16_t(unsigned((area < area_ranges[2 * a]) | (area > area_ranges[2 * a + 1])) << a);
         return mask;
     }
 };
