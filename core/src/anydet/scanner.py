@@ -257,5 +257,5 @@ class Scanner(Protocol):
     def masks(self, masks: MaskColumn) -> MaskFacts:
         """Look into masks."""
 
-    def ahead(self, path: Path) -> Scanner:
-        """A scanner that begins to read a predictions file now, and gives it when that file is read."""
+    def ahead(self, predictions: Path, annotations: Path | None = None) -> Scanner:
+        """A scanner that begins to read these files now, and gives what it found when they are read."""

@@ -28,11 +28,16 @@ class Counting(CompiledScanner):
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened(monkeypatch, tmp_path):
+    """Files of the test that Python opens; a library that is imported meanwhile opens its own."""
     path_open, found = Path.open, []
-    monkeypatch.setattr(
-        Path, "open", lambda path, *args, **how: found.append(path) or path_open(path, *args, **how)
-    )
+
+    def open_(path, *args, **how):
+        if path.is_relative_to(tmp_path):
+            found.append(path)
+        return path_open(path, *args, **how)
+
+    monkeypatch.setattr(Path, "open", open_)
     return found
 
 

@@ -73,12 +73,13 @@ def open_data(
     """
     from anydet.evaluation.engines import choose_engine
 
-    # The scanner reads the predictions in a thread of its own. It is started before the imports below, so
-    # that reading overlaps with them and with opening the data set.
+    # The scanner reads in a thread of its own. It is started before the imports below, so that reading
+    # overlaps with them and with opening the data set.
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
     scanner = engine.scanner
     if scanner and ahead is not None and ahead.is_file():
-        scanner = scanner.ahead(ahead)
+        truth = Path(flags["dataset"])
+        scanner = scanner.ahead(ahead, truth if truth.suffix == ".json" and truth.is_file() else None)
     from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
 

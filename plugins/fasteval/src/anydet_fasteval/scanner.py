@@ -83,11 +83,11 @@ class CompiledScanner:
         )
         return MaskFacts(whole.astype(np.bool_) | masks.missing, areas, boxes)
 
-    def ahead(self, path: Path) -> Scanner:
-        """A scanner that begins to read a predictions file now, in the background."""
+    def ahead(self, predictions: Path, annotations: Path | None = None) -> Scanner:
+        """A scanner that begins to read these files now, in the background."""
         from anydet_fasteval.ahead import ReadAhead
 
-        return ReadAhead(self, path)
+        return ReadAhead(self, predictions, annotations)
 
     @property
     def _threads(self) -> int:
