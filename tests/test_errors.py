@@ -22,8 +22,12 @@ ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
 
 LINES = (
+    "adaptation check ADAPTER",
+    "adaptation check scale --option OPTION",
     "adaptation show ADAPTER",
     "adapters check ADAPTER",
+    "adaptation check ADAPTER",
+    "adaptation check scale --option OPTION",
     "adaptation show ADAPTER",
     "adapters show ADAPTER",
     "adapters new NAME",

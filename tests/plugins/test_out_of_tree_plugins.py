@@ -25,7 +25,9 @@ from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.hooks import TTTSettings, ViewSettings
 from anydet.prediction.pipeline import Pipeline, RunningTTT
 from anydet.prediction.recipe import Recipe
-from anydet.testing import AdapterConformance, Subject
+from anydet.testing import AdapterConformance, FusionConformance, Subject, ViewConformance
+from anydet.testing.checks.fusions import FusionSubject
+from anydet.testing.checks.views import ViewSubject
 from anydet.types import ByteImage, ImagePredictions
 
 HERE = Path(__file__).parent
@@ -236,6 +238,22 @@ class TestBright(AdapterConformance):
     @pytest.fixture
     def subject(self, plugins, settings, tmp_path):
         return Subject.installed(plugins, "bright", settings, tmp_path)
+
+
+class TestMirror(ViewConformance):
+    view = "mirror"
+
+    @pytest.fixture
+    def subject(self, plugins):
+        return ViewSubject.installed(plugins, Choice("mirror"))
+
+
+class TestBest(FusionConformance):
+    fusion = "best"
+
+    @pytest.fixture
+    def subject(self, plugins):
+        return FusionSubject.installed(plugins, Choice("best"))
 
 
 @pytest.mark.slow

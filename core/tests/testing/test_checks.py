@@ -64,6 +64,12 @@ class GivesAList(Colorful):
         return list(super().predict(records))
 
 
+class KeepsResultsByKey(Colorful):
+    def predict(self, records):
+        found = {p.image: p for p in super().predict(records)}
+        return (found[record.key] for record in records)
+
+
 class GivesDictionaries(Colorful):
     def predict(self, records):
         return iter([{"image": record.key} for record in records])
@@ -404,6 +410,7 @@ BAD = [
     ("nothing_is_printed", PrintsBelowPython, SPEC, "a library says hello"),
     ("global_randomness_is_left_alone", RollsGlobalDice, SPEC, "global random state"),
     ("global_randomness_is_left_alone", MovesGlobalState, SPEC, "global random state"),
+    ("records_of_one_image_may_share_a_batch", KeepsResultsByKey, SPEC, "not the input"),
     ("closing_twice_is_harmless", ClosesOnce, SPEC, "already closed"),
     ("closing_twice_is_harmless", EntersAnother, SPEC, "returns self"),
     ("stages_have_known_names", MarksItsOwnStage, SPEC, "call it one of decode, preprocess, model"),
@@ -439,7 +446,14 @@ def test_a_good_adapter_passes(name, tmp_path):
         CHECKS[name](subject(Colorful, SPEC, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["a_corrupt_image_is_an_error", "derived_records_are_seen_transformed"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a_corrupt_image_is_an_error",
+        "derived_records_are_seen_transformed",
+        "records_of_one_image_may_share_a_batch",
+    ],
+)
 def test_checks_of_pixels_leave_an_adapter_that_needs_none(name, tmp_path):
     with pytest.raises(NotApplicable, match="needs no pixels"):
         CHECKS[name](subject(Sizes, SPEC, tmp_path))

@@ -50,7 +50,8 @@ _EVALUATORS = (
 
 
 _COMMANDS = {
-    "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
+    "adaptation": "List, describe and check views and fusions (--tta) and methods of test-time training "
+    "(--ttt).",
     "adapters": "List, describe and check installed adapters, or write a new one.",
     "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
     "predictions.",

@@ -1,13 +1,18 @@
-"""The conformance kit, for authors of adapters.
+"""The conformance kit, for authors of plugins: checks of adapters, views and fusions.
 
-``anydet adapters check NAME`` runs it on an installed adapter. Under pytest a plugin's first test file is::
+``anydet adapters check NAME`` and ``anydet adaptation check NAME`` run them on what is installed. Under
+pytest a plugin's first test file is::
 
-    from anydet.testing import AdapterConformance
+    from anydet.testing import AdapterConformance, ViewConformance
 
     class TestToy(AdapterConformance):
         adapter = "toy"
 
-``AdapterConformance`` is imported on first use because it needs pytest, which anydet does not install.
+    class TestTiles(ViewConformance):
+        view = "tiles"
+        options = {"size": 64}
+
+These classes are imported on first use because they need pytest, which anydet does not install.
 """
 
 from __future__ import annotations
@@ -19,14 +24,24 @@ from anydet.testing.outcome import Outcome, run_check, run_checks
 from anydet.testing.subject import NotApplicable, Subject
 
 if TYPE_CHECKING:
-    from anydet.testing.suite import AdapterConformance
+    from anydet.testing.suite import AdapterConformance, FusionConformance, ViewConformance
 
-__all__ = ["CHECKS", "AdapterConformance", "NotApplicable", "Outcome", "Subject", "run_check", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "AdapterConformance",
+    "FusionConformance",
+    "NotApplicable",
+    "Outcome",
+    "Subject",
+    "ViewConformance",
+    "run_check",
+    "run_checks",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "AdapterConformance":
-        from anydet.testing.suite import AdapterConformance
+    if name in {"AdapterConformance", "FusionConformance", "ViewConformance"}:
+        from anydet.testing import suite
 
-        return AdapterConformance
+        return getattr(suite, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from anydet.adaptation.tta.fusions import NonMaximumSuppression, WeightedBoxesFusion
 from anydet.geometry.boxes import iou_xyxy, nms_by_class
 from anydet.prediction.hooks import FusionSettings, ViewResult
+from anydet.testing import FusionConformance
 from anydet.types import ImagePredictions
 
 SIZE_WH = (640, 480)
@@ -176,3 +177,11 @@ def test_boxes_that_stay_apart_in_nms_overlap_less_than_the_threshold():
     fused = nms(0.4).fuse(results)
     overlap = iou_xyxy(fused.boxes_xyxy_px, fused.boxes_xyxy_px)
     assert overlap[~np.eye(len(fused), dtype=bool)].max() <= 0.4
+
+
+class TestNonMaximumSuppression(FusionConformance):
+    fusion = "nms"
+
+
+class TestWeightedBoxesFusion(FusionConformance):
+    fusion = "wbf"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from anydet.adaptation.tta.views import Mirrored, Original, Scaled, mirrored_pai
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.prediction.hooks import ViewSettings
+from anydet.testing import ViewConformance
 from anydet.types import ImagePredictions
 
 
@@ -65,3 +68,25 @@ def test_a_mirrored_view_swaps_the_keypoints_of_the_adapter():
     )
     back = derived.undo(found, to=source)
     assert back.keypoints.tolist() == [[[3.0, 1.0, 0.8], [8.0, 1.0, 0.9]]]
+
+
+class TestOriginal(ViewConformance):
+    view = "original"
+
+
+class TestMirrored(ViewConformance):
+    view = "hflip"
+
+
+class TestRandomlyMirrored(ViewConformance):
+    view = "random_hflip"
+
+
+class TestSmaller(ViewConformance):
+    view = "scale"
+    options: ClassVar = {"factor": 0.5}
+
+
+class TestLarger(ViewConformance):
+    view = "scale"
+    options: ClassVar = {"factor": 1.3}

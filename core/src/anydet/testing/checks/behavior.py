@@ -15,6 +15,7 @@ from typing import get_args
 
 import numpy as np
 
+from anydet.data.record.transforms import HorizontalFlip
 from anydet.plugins.adapter import Stage
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import LazyRecords
@@ -46,6 +47,18 @@ def chunks_do_not_change_results(subject: Subject) -> None:
             ]
         difference = _difference(subject, whole, chunked)
         assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbors"
+
+
+def records_of_one_image_may_share_a_batch(subject: Subject) -> None:
+    """A batch may hold an image and its mirror under one key, as test-time augmentation gives them."""
+    subject.require_pixels()
+    records = subject.records()
+    mirrored = [record.derive(HorizontalFlip()) for record in records]
+    expected = [*subject.predict(records), *subject.predict(mirrored)]
+    require_findings(expected)
+    found = subject.predict([*records, *mirrored], batch_size=2 * len(records))
+    difference = _difference(subject, expected, found)
+    assert not difference, f"{difference}; record.key names the image, not the input"
 
 
 def any_sequence_of_records_works(subject: Subject) -> None:
@@ -155,6 +168,7 @@ def _captured_stdout() -> Iterator[list[str]]:
 CHECKS = (
     prediction_is_repeatable,
     chunks_do_not_change_results,
+    records_of_one_image_may_share_a_batch,
     any_sequence_of_records_works,
     records_are_left_alone,
     nothing_is_printed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -62,31 +62,41 @@ def sizes_are_those_of_the_images(subject: Subject) -> None:
 def arrays_have_contract_shapes(subject: Subject) -> None:
     """Boxes are (N, 4) float64, scores (N,) float64, class ids (N,) int64, other columns have N rows."""
     for p in subject.predict(subject.records()):
-        expected = {
-            "boxes_xyxy_px": ((len(p.scores), 4), np.float64),
-            "scores": ((len(p.scores),), np.float64),
-            "class_ids": ((len(p.scores),), np.int64),
-        }
-        for name, (shape, dtype) in expected.items():
-            array = getattr(p, name)
-            got = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
-            assert isinstance(array, np.ndarray), f"{p.image}: {name} is {got}; give a numpy array"
-            assert array.dtype == dtype, f"{p.image}: {name} is {got}; give {np.dtype(dtype)}"
-            assert array.shape == shape, f"{p.image}: {name} is {got}; give shape {shape}"
-        for name in ImagePredictions.ROWS[3:]:
-            rows = _rows(getattr(p, name))
-            assert rows in {None, len(p)}, f"{p.image}: {name} has {rows} rows for {len(p)} detections"
+        assert_shapes(p)
+
+
+def assert_shapes(p: ImagePredictions) -> None:
+    """The columns of one result have the contract's types and as many rows as there are scores."""
+    expected = {
+        "boxes_xyxy_px": ((len(p.scores), 4), np.float64),
+        "scores": ((len(p.scores),), np.float64),
+        "class_ids": ((len(p.scores),), np.int64),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = getattr(p, name)
+        got = f"{getattr(array, 'dtype', type(array).__name__)} {getattr(array, 'shape', '')}"
+        assert isinstance(array, np.ndarray), f"{p.image}: {name} is {got}; give a numpy array"
+        assert array.dtype == dtype, f"{p.image}: {name} is {got}; give {np.dtype(dtype)}"
+        assert array.shape == shape, f"{p.image}: {name} is {got}; give shape {shape}"
+    for name in ImagePredictions.ROWS[3:]:
+        rows = _rows(getattr(p, name))
+        assert rows in {None, len(p)}, f"{p.image}: {name} has {rows} rows for {len(p)} detections"
 
 
 def boxes_are_finite(subject: Subject) -> None:
     """Boxes are finite, with x2 >= x1 and y2 >= y1."""
     for p in subject.predict(subject.records()):
-        finite = np.isfinite(p.boxes_xyxy_px).all(axis=1)
-        assert finite.all(), f"{p.image}: box {p.boxes_xyxy_px[~finite][0].tolist()}; drop what is not finite"
-        ordered = (p.boxes_xyxy_px[:, 2:] >= p.boxes_xyxy_px[:, :2]).all(axis=1)
-        assert ordered.all(), (
-            f"{p.image}: box {p.boxes_xyxy_px[~ordered][0].tolist()} has a negative size; give x1, y1, x2, y2"
-        )
+        assert_boxes(p)
+
+
+def assert_boxes(p: ImagePredictions) -> None:
+    """The boxes of one result are finite and have no negative size."""
+    finite = np.isfinite(p.boxes_xyxy_px).all(axis=1)
+    assert finite.all(), f"{p.image}: box {p.boxes_xyxy_px[~finite][0].tolist()}; drop what is not finite"
+    ordered = (p.boxes_xyxy_px[:, 2:] >= p.boxes_xyxy_px[:, :2]).all(axis=1)
+    assert ordered.all(), (
+        f"{p.image}: box {p.boxes_xyxy_px[~ordered][0].tolist()} has a negative size; give x1, y1, x2, y2"
+    )
 
 
 def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
@@ -106,8 +116,13 @@ def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
 def scores_are_probabilities(subject: Subject) -> None:
     """Scores are in [0, 1]."""
     for p in subject.predict(subject.records()):
-        good = (p.scores >= 0) & (p.scores <= 1)
-        assert good.all(), f"{p.image}: score {p.scores[~good][0]}; give probabilities, not logits"
+        assert_scores(p)
+
+
+def assert_scores(p: ImagePredictions) -> None:
+    """The scores of one result are in [0, 1]."""
+    good = (p.scores >= 0) & (p.scores <= 1)
+    assert good.all(), f"{p.image}: score {p.scores[~good][0]}; give probabilities, not logits"
 
 
 def class_ids_are_in_the_table(subject: Subject) -> None:
@@ -125,9 +140,13 @@ def class_ids_are_in_the_table(subject: Subject) -> None:
 
 def results_fit_the_schema(subject: Subject) -> None:
     """What is written of the results is valid under the contract's schema."""
+    assert_schema(subject.predict(subject.records()))
+
+
+def assert_schema(results: Sequence[ImagePredictions]) -> None:
+    """What is written of results is valid under the contract's schema."""
     limits = Limits(score_threshold=0.0)
-    results = [limits.apply(p) for p in subject.predict(subject.records())]
-    entries = [json.loads(encode_entry(p)) for p in results]
+    entries = [json.loads(encode_entry(limits.apply(p))) for p in results]
     for error in validator().iter_errors(entries):
         where = ".".join(map(str, error.absolute_path))
         raise AssertionError(f"{where}: {error.message}; see schemas/predictions.schema.json")
