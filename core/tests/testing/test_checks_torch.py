@@ -11,7 +11,9 @@ import pytest
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.plugins.adapter import Adapter, ClassLogits, ExportSpec, TrainResult
+from anydet.plugins.adapter import Adapter, ClassLogits, TrainResult
+from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
+from anydet.plugins.preprocess import Preprocess
 from anydet.plugins.specs import CAPABILITIES, AdapterSpec
 from anydet.testing import CHECKS, NotApplicable, Subject
 from anydet.testing.checks import features, self_supervised, training, ttt
@@ -38,6 +40,24 @@ class Grid(torch.nn.Module):
 
     def forward(self, images):
         return self.head(self.backbone(images)).flatten(2).transpose(1, 2)
+
+
+class Exported(torch.nn.Module):
+    """Logits and boxes of the cells."""
+
+    def __init__(self, model: Grid) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        centers = (torch.arange(CELLS) + 0.5) / CELLS
+        y, x = torch.meshgrid(centers, centers, indexing="ij")
+        side = torch.full_like(x, 1 / CELLS)
+        boxes = torch.stack([x, y, side, side], dim=-1).reshape(1, -1, 4)
+        return self.model(images), boxes.expand(len(images), -1, -1)
+
+
+OUTPUTS = ModelOutput("logits", "class_logits"), ModelOutput("boxes", "boxes_cxcywh")
 
 
 class GridAdapter(Adapter):
@@ -103,7 +123,12 @@ class GridAdapter(Adapter):
         return (self.model(batch + noise) - self.model(batch)).square().mean()
 
     def export_spec(self) -> ExportSpec:
-        return ExportSpec((torch.zeros(1, 3, SIDE, SIDE),), ("images",), ("logits",), "grid")
+        how = Preprocess("stretch", (SIDE, SIDE), divisor=255.0)
+        return ExportSpec(
+            Exported(self.model),
+            {"images": torch.zeros(1, 3, SIDE, SIDE)},
+            ModelDescription(layout="queries", outputs=OUTPUTS, preprocess=how, classes=self.classes.names),
+        )
 
 
 def logits_changed(**changes):
@@ -127,6 +152,15 @@ def export_changed(**changes):
     class Changed(GridAdapter):
         def export_spec(self):
             return replace(super().export_spec(), **changes)
+
+    return Changed
+
+
+def description_changed(**changes):
+    class Changed(GridAdapter):
+        def export_spec(self):
+            spec = super().export_spec()
+            return replace(spec, description=replace(spec.description, **changes))
 
     return Changed
 
@@ -338,11 +372,23 @@ BAD = [
     ("self_supervised_loss_draws_from_its_generator", Remembers, "nothing but the generator"),
     (
         "export_spec_fits_the_model",
-        export_changed(output_names=("logits", "boxes")),
-        "gives 1 outputs",
+        description_changed(outputs=(*OUTPUTS, ModelOutput("states", "state_scores"))),
+        "gives 2 outputs, 3 are described",
     ),
-    ("export_spec_fits_the_model", export_changed(output_names=("images",)), "used twice"),
-    ("export_spec_fits_the_model", export_changed(input_names=("a", "b")), "give as many"),
+    (
+        "export_spec_fits_the_model",
+        description_changed(outputs=(ModelOutput("images", "class_logits"), OUTPUTS[1])),
+        "used twice",
+    ),
+    (
+        "export_spec_fits_the_model",
+        description_changed(
+            outputs=(ModelOutput("a", "pixel_logits"), ModelOutput("b", "image_logits")), layout="pixels"
+        ),
+        r"a has shape \(1, 16, 2\); pixel_logits is \(B, C, H, W\)",
+    ),
+    ("export_spec_fits_the_model", description_changed(classes=("cat",)), "it describes classes"),
+    ("export_spec_fits_the_model", export_changed(module=Exported(Grid(0))), "no parameter of get_model"),
     ("export_spec_fits_the_model", export_changed(dynamic_axes={"imags": {0: "batch"}}), "imags"),
     ("predict_loads_what_train_saved", IgnoresItsCheckpoint, "load all weights"),
     ("predict_loads_what_train_saved", TakesNoiseForWeights, "holds no weights and was taken"),

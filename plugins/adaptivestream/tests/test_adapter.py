@@ -171,32 +171,6 @@ def test_class_logits_are_those_of_the_image_and_then_of_its_pixels(adapter_of):
     assert (found.background, found.boxes, found.activation) == (None, None, "softmax")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.parametrize("decoder", ["plain", "skip"])
-def test_the_exported_model_gives_the_outputs_of_the_model(decoder, tmp_path, adapter_of):
-    """In onnxruntime, within 1e-4, with another number of images than it was traced with."""
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
-    adapter = adapter_of(decoder=decoder)
-    model, spec, file = adapter.get_model(), adapter.export_spec(), tmp_path / "model.onnx"
-    torch.onnx.export(
-        model,
-        spec.example_inputs,
-        str(file),
-        input_names=list(spec.input_names),
-        output_names=list(spec.output_names),
-        dynamic_axes={name: dict(axes) for name, axes in spec.dynamic_axes.items()},
-        dynamo=False,
-    )
-    batch = torch.cat(list(adapter.build_loader(list(WIDE), batch_size=3)))
-    found = onnxruntime.InferenceSession(str(file)).run(None, {spec.input_names[0]: batch.numpy()})
-    with torch.no_grad():
-        expected = model(batch)
-    assert [value.shape for value in found] == [(3, 5, 64, 64), (3, 5)]
-    for ours, theirs in zip(found, expected, strict=True):
-        assert np.abs(ours - theirs.numpy()).max() <= 1e-4
-
-
 def test_defaults_of_training_are_the_seeds_config():
     """BASE_LR, MIN_LR, WARMUP_EPOCHS, BATCH_SIZE, MAX_GRAD_NORM; a norm above 100 is skipped."""
     schema = load_schema("anydet_adaptivestream:training.schema.json")

@@ -108,5 +108,4 @@ def test_the_described_preprocessing_gives_the_models_input(resize, size_wh):
     levels = np.abs(described - model_input(prepared.pixels).numpy()) * 255
     assert levels.max() < 1.001, "Pillow and torch round a pixel to different sides at most"
     assert levels.mean() < 0.4
-    corners = np.array([[0.0, 0.0], [96.0, 64.0]])
-    np.testing.assert_allclose(placement.points_to_image(corners), prepared.to_image(corners), atol=1e-4)
+    assert placement == prepared.placement

@@ -76,10 +76,12 @@ def test_points_and_cameras_go_to_the_input_and_back(resize):
     assert tuple(prepared.pixels.shape) == (3, 160, 96)
     fitted = fit(SAMPLES[0], inputs)
     assert torch.equal(prepared.pixels, fitted.image)
-    assert prepared.camera_to_input(record.intrinsics) == pytest.approx(fitted.intrinsics.numpy())
-    back = prepared.camera_to_image(fitted.intrinsics.numpy())
+    placement = prepared.placement
+    seen = placement.camera_to_input(record.intrinsics)
+    assert (seen.fx, seen.fy, seen.cx, seen.cy) == pytest.approx(fitted.intrinsics.numpy())
+    back = placement.camera_to_image(seen)
     assert (back.fx, back.cx, back.cy) == pytest.approx(
         (record.intrinsics.fx, record.intrinsics.cx, record.intrinsics.cy)
     )
-    corners = prepared.to_image(fitted.boxes.double().numpy().reshape(-1, 2))
+    corners = placement.points_to_image(fitted.boxes.double().numpy().reshape(-1, 2))
     assert corners == pytest.approx(SAMPLES[0].boxes.double().numpy().reshape(-1, 2), abs=1e-3)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.types import FloatArray, Size
+from anydet.geometry.cameras import cropped, scaled
+from anydet.types import FloatArray, Intrinsics, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,21 @@ class Placement:
         shift, scale = self._map()
         return (points_px - shift[:2]) * scale[:2]
 
+    @property
+    def scale_xy(self) -> FloatArray:
+        """(2,) pixels of the image a pixel of the input, across and down."""
+        return np.array(self.image_wh, np.float64) / np.array(self.content_wh, np.float64)
+
+    def camera_to_input(self, camera: Intrinsics) -> Intrinsics:
+        """The image's camera in pixels of the input."""
+        x, y = self.offset_xy
+        return cropped(scaled(camera, self.image_wh, self.content_wh), -x, -y)
+
+    def camera_to_image(self, camera: Intrinsics) -> Intrinsics:
+        """The input's camera in pixels of the image."""
+        x, y = self.offset_xy
+        return scaled(cropped(camera, x, y), self.content_wh, self.image_wh)
+
     def _map(self) -> tuple[FloatArray, FloatArray]:
         """Shift and scale by the size the image really got, which rounding makes differ between x and y."""
-        scale = np.array(self.image_wh, np.float64) / np.array(self.content_wh, np.float64)
-        return np.array(self.offset_xy * 2, np.float64), np.concatenate([scale, scale])
+        return np.array(self.offset_xy * 2, np.float64), np.tile(self.scale_xy, 2)

@@ -43,6 +43,15 @@ def nearest_rotation(matrices: FloatArray) -> FloatArray:
     return rotations
 
 
+def turn_to(rays: FloatArray) -> FloatArray:
+    """(N, 3, 3) least rotations that take the optical axis to (N, 3) rays before the camera (z > 0)."""
+    x, y, z = (rays / np.linalg.norm(rays, axis=1, keepdims=True)).T
+    # Rodrigues' formula without its sine in the denominator, which is 0 for the optical axis itself.
+    across = -x * y / (1 + z)
+    entries = [1 - x * x / (1 + z), across, x, across, 1 - y * y / (1 + z), y, -x, -y, z]
+    return np.stack(entries, axis=1).reshape(-1, 3, 3)
+
+
 def random_rotation(rng: np.random.Generator) -> FloatArray:
     """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed components.
 

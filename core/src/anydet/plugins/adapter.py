@@ -20,6 +20,7 @@ from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from anydet.plugins.export import ExportSpec
     from anydet.plugins.preprocess import Preprocess
 
 
@@ -57,27 +58,6 @@ class ClassLogits:
     boxes: Any = None
     sizes_wh: Any = None
     queries: Any = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExportSpec:
-    """What ONNX export needs to know.
-
-    Attributes:
-        example_inputs: tensors to trace the model with.
-        input_names: one name an input.
-        output_names: one name an output.
-        layout: name of the outputs' layout, as the ``onnxruntime`` adapter's ``layout`` option knows it.
-        preprocess: how images become inputs.
-        dynamic_axes: input or output name -> axis -> name.
-    """
-
-    example_inputs: tuple[Any, ...]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    layout: str
-    preprocess: Mapping[str, Any] = field(default_factory=dict)
-    dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +188,7 @@ class Adapter(ABC):
         self._unsupported("self_supervised_loss")
 
     def export_spec(self) -> ExportSpec:
-        """Inputs, names and layout for ONNX export."""
+        """The model ready to be traced, with what its outputs mean."""
         self._unsupported("export_spec")
 
     def close(self) -> None:

@@ -10,17 +10,20 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.geometry.placement import Placement
 from anydet.plugins.adapter import Adapter, AdapterNotes
+from anydet.prediction.pixel_classes import predictions_of_pixels
 from anydet.runtime.classes import model_classes
-from anydet.runtime.decoding import Decoding
+from anydet.runtime.decoding import Decoding, class_probabilities
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
 from anydet.runtime.layouts.candidates import Decoder, Landmarked, Outputs
+from anydet.runtime.layouts.declared import Pixels, Queries
 from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.loaded import LoadedModel
 from anydet.runtime.metadata import stated_size
 from anydet.runtime.model import Model
 from anydet.runtime.options import build_recipe
 from anydet.runtime.preprocess import Preprocessor
+from anydet.runtime.presets import described_recipe
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
@@ -57,8 +60,13 @@ class RuntimeAdapter(Adapter):
         self._model = Model(path, self.load(path))
         options = with_stated_preset(settings.options, self._model)
         require_options(options, self._model)
-        stated_wh = stated_size(self._model.metadata)
-        self._recipe = build_recipe(options, self._model.inputs.size_wh, stated_wh=stated_wh)
+        description = self._model.description
+        self._recipe = build_recipe(
+            options,
+            self._model.inputs.size_wh,
+            described=None if description is None else described_recipe(description),
+            stated_wh=stated_size(self._model.metadata),
+        )
         self._preset: str | None = options.get("preset")
         self._preprocessor = Preprocessor(self._recipe.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
@@ -66,6 +74,7 @@ class RuntimeAdapter(Adapter):
             decoder.class_count,
             names=options.get("names"),
             metadata=self._model.metadata,
+            described=() if description is None else description.classes,
             usual=self._recipe.names,
             first_label=self._recipe.first_label,
         )
@@ -73,9 +82,10 @@ class RuntimeAdapter(Adapter):
             self._classes,
             self._recipe.nms_iou,
             settings.score_floor,
-            limit=options.get("max_candidates", _MAX_CANDIDATES),
+            limit=options.get("max_candidates", self._most_candidates(decoder)),
         )
-        self._landmark_names = decoder.landmark_names if isinstance(decoder, Landmarked) else ()
+        named = description.keypoint_names if description is not None else ()
+        self._keypoint_names = named or (decoder.landmark_names if isinstance(decoder, Landmarked) else ())
         self._countless = decoder.class_count is None
 
     @abstractmethod
@@ -93,13 +103,14 @@ class RuntimeAdapter(Adapter):
     @property
     def notes(self) -> AdapterNotes:
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
-        recipe = self._recipe
+        recipe, description = self._recipe, self._model.description
         return AdapterNotes(
             image_size=recipe.preprocess.size_wh,
             nms_iou=recipe.nms_iou,
             preprocess=recipe.preprocess,
             details={"preset": self._preset, "layout": recipe.layout},
-            keypoint_names=self._landmark_names,
+            states=description.states if description is not None else (),
+            keypoint_names=self._keypoint_names,
             warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),
         )
 
@@ -121,30 +132,52 @@ class RuntimeAdapter(Adapter):
             outputs = self._model.run(inputs)
         with self.stage("postprocess"):
             results = zip(records, outputs, placements, strict=True)
-            return [self._result(record.key, out, placement) for record, out, placement in results]
+            return [self._result(record, out, placement) for record, out, placement in results]
 
-    def _result(self, key: str, outputs: Outputs, placement: Placement) -> ImagePredictions:
+    def _result(self, record: Record, outputs: Outputs, placement: Placement) -> ImagePredictions:
         try:
             shapes = tuple(o.shape for o in outputs)
             decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
-            return self._decoding.result(key, decoder, outputs, placement)
+            if isinstance(decoder, Pixels):
+                return self._pixels_result(record.key, decoder, outputs, placement)
+            return self._decoding.result(record, decoder, outputs, placement)
         except ModelError as exc:
-            raise ModelError(f"{self._model.path}, image {key}: {exc.problem}", fix=exc.fix) from exc
+            raise ModelError(f"{self._model.path}, image {record.key}: {exc.problem}", fix=exc.fix) from exc
 
-    def _settled_decoder(self) -> Decoder:
+    def _pixels_result(
+        self, key: str, decoder: Pixels, outputs: Outputs, placement: Placement
+    ) -> ImagePredictions:
+        description = self._model.description
+        return predictions_of_pixels(
+            key,
+            class_probabilities(decoder.pixel_logits(outputs), placement),
+            decoder.image_scores(outputs).tolist(),
+            self.classes,
+            self.settings,
+            min_area_px=1 if description is None else description.min_area_px,
+        )
+
+    def _most_candidates(self, decoder: Decoder | Pixels) -> int:
+        """Of queries as many pairs of query and class as there are queries, as DETR's descendants do."""
+        if isinstance(decoder, Queries):
+            return max(decoder.query_count, self.settings.max_detections)
+        return _MAX_CANDIDATES
+
+    def _settled_decoder(self) -> Decoder | Pixels:
         """Of a run on zeros, which settles how outputs are read."""
         size_wh = self._recipe.preprocess.input_wh(self._recipe.preprocess.size_wh)
         readings = self._model.readings(size_wh, self._batch_wanted())
         reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, named_by=self._named_by)
         return self._decoder(reading.signature, size_wh)
 
-    def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder:
+    def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder | Pixels:
         return bind_layout(self._model, outputs, self._recipe.layout, input_wh, named_by=self._named_by)
 
     @property
     def _named_by(self) -> str:
-        own = "layout" in self.settings.options
-        return f"layout={self._recipe.layout}" if own else f"preset={self._preset}"
+        if "layout" in self.settings.options:
+            return f"layout={self._recipe.layout}"
+        return "its description" if self._preset is None else f"preset={self._preset}"
 
     def _batch_wanted(self) -> int:
         """Inputs whose size follows the image differ in size, so they cannot be in one batch."""

@@ -85,6 +85,7 @@ def model_classes(
     *,
     names: str | None,
     metadata: Mapping[str, str],
+    described: Sequence[str] = (),
     usual: Sequence[str] = (),
     first_label: int = 0,
 ) -> ModelClasses:
@@ -94,6 +95,7 @@ def model_classes(
         count: score columns; ``None`` where the model does not show it, and then any number of names fits.
         names: the option: a file with a name a line, names with commas, or ``coco``.
         metadata: of the model file; Ultralytics writes ``names`` into it.
+        described: names in the description of one of anydet's exports.
         usual: names of the family's classes, where all its models have the same.
         first_label: label of the first class where the model gives labels; 1 where 0 is background, which
             COCO's own ids 1..90 begin with too.
@@ -102,6 +104,9 @@ def model_classes(
         OptionError: the option's names are not as many as the model's classes.
         ModelError: the file's names are not; it is a pose or oriented-box model, say.
     """
+    if described and names is None:
+        _check_stored(described, count)
+        return ModelClasses(ClassTable(tuple(described)), first_label=first_label)
     table = _table(count, names, stated_names(metadata), usual)
     own_ids = count == _COCO_COLUMNS or (count is None and first_label == 1)
     if own_ids and table is not None and table.names == COCO80.names:
@@ -147,7 +152,7 @@ def _read_names(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _check_stored(stored: tuple[str, ...], count: int | None) -> None:
+def _check_stored(stored: Sequence[str], count: int | None) -> None:
     if count not in (None, len(stored)):
         raise ModelError(
             f"the model file has {len(stored)} class names, and its outputs have room for {count} classes: "

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
 from anydet.geometry.placement import Placement
 from anydet.runtime.classes import ModelClasses
-from anydet.runtime.layouts.candidates import Candidates, Decoder, Landmarked, Masked, Outputs, select
+from anydet.runtime.layouts.candidates import (
+    Array,
+    Candidates,
+    Decoder,
+    Landmarked,
+    Masked,
+    Outputs,
+    Posed,
+    Stated,
+    select,
+)
 from anydet.runtime.masks import mask_codes
-from anydet.types import RLE, FloatArray, ImagePredictions, IntArray
+from anydet.types import RLE, FloatArray, ImagePredictions, IntArray, Intrinsics, Poses
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +42,13 @@ class Decoding:
     score_floor: float
     limit: int
 
-    def result(self, key: str, decoder: Decoder, outputs: Outputs, placement: Placement) -> ImagePredictions:
+    def result(
+        self, record: Record, decoder: Decoder, outputs: Outputs, placement: Placement
+    ) -> ImagePredictions:
         """Detections of one image, in its own pixels.
 
         Args:
-            key: of the image.
+            record: the image, whose camera poses are relative to.
             decoder: how the outputs are read.
             outputs: of that image.
             placement: where it stands in the input.
@@ -46,15 +60,21 @@ class Decoding:
         boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
         inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
         keep = inside[self._suppress(boxes[inside], found.scores[inside], found.class_ids[inside])]
-        found = found.take(keep)
+        found, boxes = found.take(keep), boxes[keep]
+        states = decoder.state_scores(outputs, found.rows) if isinstance(decoder, Stated) else None
+        poses, camera = _poses(decoder, outputs, found, placement, record.intrinsics)
         return ImagePredictions(
-            key,
+            record.key,
             placement.image_wh,
-            boxes[keep],
+            boxes,
             found.scores,
             found.class_ids,
+            states=None if states is None else states.argmax(axis=1),
+            state_scores=states,
             masks=_masks(decoder, outputs, found, placement),
             keypoints=_keypoints(decoder, outputs, found, placement),
+            poses=poses,
+            intrinsics=camera,
         )
 
     def _candidates(self, decoder: Decoder, outputs: Outputs, placement: Placement) -> Candidates:
@@ -86,7 +106,32 @@ def _keypoints(
     decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
 ) -> FloatArray | None:
     """Landmarks in the image, each with its score."""
-    if not isinstance(decoder, Landmarked) or not decoder.landmark_names:
+    points = decoder.landmarks(outputs, found.rows) if isinstance(decoder, Landmarked) else None
+    if points is None:
         return None
-    points = decoder.landmarks(outputs, found.rows)
     return np.concatenate([placement.points_to_image(points[..., :2]), points[..., 2:]], axis=-1)
+
+
+def _poses(
+    decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement, camera: Intrinsics | None
+) -> tuple[Poses | None, Intrinsics | None]:
+    """Poses, and the camera that they are relative to."""
+    if not isinstance(decoder, Posed):
+        return None, None
+    heads = decoder.pose_heads(outputs, found.rows)
+    return (None, camera) if heads is None else heads.poses(found.boxes_xyxy_px, placement, camera)
+
+
+def class_probabilities(logits: Array, placement: Placement) -> Array:
+    """(C, H, W) float32 of the image's pixels, of (C, h, w) logits of the input's.
+
+    Logits are resized bilinearly, then a softmax makes them probabilities.
+    """
+    (x, y), (columns, rows) = placement.offset_xy, placement.content_wh
+    content = np.ascontiguousarray(logits[:, y : y + rows, x : x + columns], np.float32)
+    if placement.content_wh != placement.image_wh:
+        size, linear = placement.image_wh, cv2.INTER_LINEAR
+        content = np.stack([cv2.resize(plane, size, interpolation=linear) for plane in content])
+    weights = np.exp(content - content.max(axis=0))
+    probabilities: Array = weights / weights.sum(axis=0)
+    return probabilities

@@ -7,8 +7,9 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts import LAYOUTS
+from anydet.runtime.layouts import LAYOUTS, layout_named
 from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
 from anydet.runtime.metadata import named_presets, stated_presets, stated_size
 from anydet.runtime.model import Model, Reading
@@ -20,7 +21,7 @@ from anydet.types import Size
 def require_options(options: Mapping[str, Any], model: Model) -> None:
     """Raise ``OptionError`` where neither a preset nor single options say how to use the model."""
     missing = missing_options(options, model.inputs.size_wh)
-    if not missing:
+    if not missing or model.description is not None:
         return
     fitting = _fitting_presets(model)
     raise OptionError(
@@ -34,9 +35,10 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
 def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, Any]:
     """The options, with the preset that the metadata, names or outputs indicate where none is given.
 
-    Single options that together replace a preset are left as they are.
+    Single options that together replace a preset are left as they are, and so are those for a file that
+    describes itself.
     """
-    if options.get("preset") is not None or not missing_options(options, model.inputs.size_wh):
+    if model.description is not None or not missing_options(options, model.inputs.size_wh):
         return dict(options)
     named = named_presets((t.name for t in model.outputs), wants_sizes=model.inputs.sizes is not None)
     stated = (*stated_presets(model.metadata), *named)
@@ -56,14 +58,16 @@ def fit_reading(
         input_wh: input size in pixels.
         named_by: the option that names the layout, for the message ("preset=yolox").
     """
-    fitting = [r for r in readings if LAYOUTS[layout].bind(r.signature, input_wh)]
+    fitting = [r for r in readings if layout_named(layout).bind(r.signature, input_wh)]
     if not fitting:
         raise _misfit(model, [r.signature for r in readings], layout, input_wh, named_by=named_by)
     model.reading = fitting[0]
     return fitting[0]
 
 
-def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *, named_by: str) -> Decoder:
+def bind_layout(
+    model: Model, outputs: Signature, layout: str, input_wh: Size, *, named_by: str
+) -> Decoder | Pixels:
     """The decoder of a layout for one image's outputs; ``ModelError`` where it does not fit them.
 
     Args:
@@ -73,7 +77,7 @@ def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *
         input_wh: input size in pixels.
         named_by: the option that names the layout, for the message ("preset=yolox").
     """
-    decoder = LAYOUTS[layout].bind(outputs, input_wh)
+    decoder = layout_named(layout).bind(outputs, input_wh)
     if decoder is None:
         raise _misfit(model, [outputs], layout, input_wh, named_by=named_by)
     return decoder
@@ -84,7 +88,7 @@ def _misfit(
 ) -> ModelError:
     fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
     return ModelError(
-        f"{named_by} does not fit: layout {layout} expects {LAYOUTS[layout].expects} for an input of "
+        f"{named_by} does not fit: layout {layout} expects {layout_named(layout).expects} for an input of "
         f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image "
         f"{', '.join(map(describe, found[-1].shapes))}. {_presets_that_fit(fitting)}",
         fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",
@@ -92,7 +96,7 @@ def _misfit(
 
 
 def _fits(layout: str, found: Sequence[Signature], input_wh: Size) -> bool:
-    return any(LAYOUTS[layout].bind(outputs, input_wh) for outputs in found)
+    return any(layout_named(layout).bind(outputs, input_wh) for outputs in found)
 
 
 def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:

@@ -1,14 +1,16 @@
 """What a model file says of itself.
 
-Ultralytics writes task, input size and names into its exports; others name outputs as no other family does.
+An export of anydet describes all of itself. Ultralytics writes task, input size and names into its exports;
+others name outputs as no other family does.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from anydet.plugins.export import ModelDescription
 from anydet.runtime.errors import ModelError
 from anydet.types import Size
 
@@ -22,6 +24,30 @@ _NAMED = {
     "yunet": {f"{what}_{stride}" for what in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)},
 }
 """Preset -> outputs that only its family has."""
+
+
+def described(path: str, metadata: Mapping[str, str], outputs: Sequence[str]) -> ModelDescription | None:
+    """The description in one of anydet's exports; ``None`` for files of others.
+
+    Raises ``ModelError`` where it cannot be read, or describes outputs that are not there.
+
+    Args:
+        path: the file, for messages.
+        metadata: of the file.
+        outputs: names of the model's outputs.
+    """
+    fix = "export the model again with anydet's own export"
+    try:
+        description = ModelDescription.from_metadata(metadata)
+    except ValueError as exc:
+        raise ModelError(f"{path}: the description in its metadata is broken: {exc}", fix=fix) from exc
+    for output in () if description is None else description.outputs:
+        if output.name not in outputs:
+            raise ModelError(
+                f"{path}: its metadata describe an output {output.name!r}, and it has {', '.join(outputs)}",
+                fix=fix,
+            )
+    return description
 
 
 def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:

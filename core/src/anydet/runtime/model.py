@@ -14,6 +14,7 @@ from anydet.runtime.inputs import Inputs
 from anydet.runtime.layouts.candidates import Array, Outputs
 from anydet.runtime.layouts.shapes import Shapes, Signature, describe
 from anydet.runtime.loaded import LoadedModel
+from anydet.runtime.metadata import described
 from anydet.types import Size
 
 
@@ -44,10 +45,11 @@ class Model:
         inputs: what it is fed.
         outputs: all outputs.
         metadata: what the exporter wrote into the file.
+        description: what the file says of itself, where it is one of anydet's exports.
         reading: how outputs are read; what ``readings`` gave and a layout fits.
 
     Raises:
-        ModelError: it does not take images.
+        ModelError: it does not take images, or its description cannot be read or is another model's.
     """
 
     def __init__(self, path: str, loaded: LoadedModel) -> None:
@@ -56,6 +58,7 @@ class Model:
         self.outputs = tuple(loaded.outputs)
         self.inputs = Inputs.of(path, loaded.inputs)
         self.metadata = loaded.metadata
+        self.description = described(path, loaded.metadata, [tensor.name for tensor in self.outputs])
         self.reading: Reading | None = None
 
     @property
@@ -93,9 +96,11 @@ class Model:
 
     def signature(self, shapes: Shapes) -> Signature:
         """Of outputs for one image that have these shapes."""
-        return Signature(
-            shapes, tuple(t.name for t in self.outputs), tuple(t.is_integer for t in self.outputs)
-        )
+        names = tuple(tensor.name for tensor in self.outputs)
+        described = () if self.description is None else self.description.outputs
+        meanings = {output.name: output.meaning for output in described}
+        whole = tuple(tensor.is_integer for tensor in self.outputs)
+        return Signature(shapes, names, whole, tuple(meanings.get(name, "") for name in names))
 
     def run(self, images: NDArray[Any]) -> list[Outputs]:
         """Outputs of each of (B, 3, H, W) images, without batch axis; B is at most ``batch``."""

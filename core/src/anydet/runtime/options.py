@@ -28,12 +28,19 @@ def missing_options(options: Mapping[str, Any], model_wh: OpenSize) -> list[str]
     return [name for name in needed if name not in options]
 
 
-def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: Size | None = None) -> Recipe:
-    """The preset, with every option that is set in place of its own.
+def build_recipe(
+    options: Mapping[str, Any],
+    model_wh: OpenSize,
+    *,
+    described: Recipe | None = None,
+    stated_wh: Size | None = None,
+) -> Recipe:
+    """The preset or what the file describes, with every option that is set in place of its own.
 
     Args:
         options: checked against the adapter's schema, and without ``missing_options``.
         model_wh: the model's input size.
+        described: what the file describes; a preset wins over it.
         stated_wh: size that the file was exported for, used where its input and the options leave it open.
 
     Raises:
@@ -43,9 +50,9 @@ def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: S
     changes = {
         _PREPROCESS[key][0]: _PREPROCESS[key][1](options[key]) for key in _PREPROCESS if key in options
     }
-    preset = options.get("preset")
-    if preset:
-        recipe = replace(PRESETS[preset], **given)
+    base = PRESETS[options["preset"]] if options.get("preset") else described
+    if base is not None:
+        recipe = replace(base, **given)
         preprocess = replace(recipe.preprocess, **changes)
     else:
         preprocess = Preprocess(**{"size_wh": (1, 1), **changes})
@@ -54,7 +61,8 @@ def build_recipe(options: Mapping[str, Any], model_wh: OpenSize, *, stated_wh: S
         preprocess = _fixed_shortest(preprocess, named="resize" in changes)
     if stated_wh is not None and "size_wh" not in changes:
         preprocess = replace(preprocess, size_wh=stated_wh)
-    _check_std(preprocess.std)
+    if "std" in changes:
+        _check_std(preprocess)
     size_wh = _agreed_size(preprocess.size_wh, model_wh, named="size_wh" in changes)
     return replace(recipe, preprocess=replace(preprocess, size_wh=size_wh))
 
@@ -113,8 +121,9 @@ def _fixed_shortest(preprocess: Preprocess, *, named: bool) -> Preprocess:
     return replace(preprocess, resize="stretch")
 
 
-def _check_std(std: Triple) -> None:
-    if min(std) < 1:
+def _check_std(preprocess: Preprocess) -> None:
+    std = preprocess.std
+    if preprocess.divisor * min(std) < 1:
         raise OptionError(
             f"std={','.join(f'{s:g}' for s in std)} is for pixels of 0..1; here they are 0..255",
             fix=f"multiply mean and std by 255: std={','.join(f'{255 * s:g}' for s in std)}",

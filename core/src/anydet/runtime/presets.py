@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from anydet.plugins.export import ModelDescription
 from anydet.plugins.preprocess import Preprocess, Triple
 
 
@@ -36,6 +37,11 @@ class Recipe:
         scale = {(1.0, _ONE): "0..255", (1.0, _UNIT): "0..1", (255.0, _ONE): "0..1"}
         plain = scale.get((how.divisor, how.std)) if how.mean == _ZERO else None
         return f"{how.resize}, {how.channels.upper()} {plain or 'normalized'}"
+
+
+def described_recipe(description: ModelDescription) -> Recipe:
+    """The recipe of a file that describes itself."""
+    return Recipe(description.layout, description.preprocess, None)
 
 
 _ZERO: Triple = (0.0, 0.0, 0.0)

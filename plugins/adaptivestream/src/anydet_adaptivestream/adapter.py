@@ -14,7 +14,8 @@ from anydet.data.dataset.image_columns import image_class
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.scenes.mask_scenes import CLASSES
 from anydet.errors import DatasetError, OptionError
-from anydet.plugins.adapter import AdapterNotes, ClassLogits, ExportSpec
+from anydet.plugins.adapter import AdapterNotes, ClassLogits
+from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -106,15 +107,18 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
     def export_spec(self) -> ExportSpec:
         """One square input; pixel logits (B, C, S, S) and image logits (B, C)."""
         side = self._image_size
-        device = next(self.model.parameters()).device
-        names = ("images", "pixel_logits", "image_logits")
+        outputs = ModelOutput("pixel_logits", "pixel_logits"), ModelOutput("image_logits", "image_logits")
         return ExportSpec(
-            example_inputs=(torch.zeros(1, 3, side, side, device=device),),
-            input_names=names[:1],
-            output_names=names[1:],
-            layout="semantic",
-            preprocess=preprocess(side).as_dict(),
-            dynamic_axes={name: {0: "batch"} for name in names},
+            self.model,
+            {"images": torch.zeros(1, 3, side, side, device=next(self.model.parameters()).device)},
+            ModelDescription(
+                layout="pixels",
+                outputs=outputs,
+                preprocess=preprocess(side),
+                classes=self._classes.names,
+                min_area_px=self.options["min_area_px"],
+            ),
+            {name: {0: "batch"} for name in ("images", *(output.name for output in outputs))},
         )
 
     def build_task(self, run: Run) -> AdaptiveStreamTraining:

@@ -5,25 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from anydet.data.record.class_mask import background_of, masks_of_classes
 from anydet.data.record.record import Record
-from anydet.geometry import masks
 from anydet.plugins.preprocess import Preprocess
+from anydet.prediction.pixel_classes import predictions_of_pixels
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import unlabeled_sample
 from anydet.training.batches.transforms import resize
 from anydet.training.predictor import BatchPredictor
-from anydet.types import ByteImage, Classification, ClassTable, ImagePredictions
+from anydet.types import ByteImage, ClassTable, ImagePredictions
 from anydet_adaptivestream.model import AdaptiveStream, fit
-from anydet_adaptivestream.objects import find_objects
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB values in 0..1, which the backbones of timm expect."""
-_FEWEST = 100
 
 
 def preprocess(size: int) -> Preprocess:
@@ -94,32 +90,13 @@ class Predictor(BatchPredictor[Prepared]):
     def results(self, batch: list[Prepared], outputs: list[tuple[Tensor, Tensor]]) -> list[ImagePredictions]:
         """The likeliest class of every pixel, and the regions that it makes."""
         return [
-            self._result(image.key, probabilities, scores.tolist())
+            predictions_of_pixels(
+                image.key,
+                probabilities.cpu().numpy(),
+                scores.tolist(),
+                self.classes,
+                self.settings,
+                min_area_px=self.min_area_px,
+            )
             for image, (probabilities, scores) in zip(batch, outputs, strict=True)
         ]
-
-    def _result(self, key: str, probabilities: Tensor, scores: list[float]) -> ImagePredictions:
-        """Of (C, H, W) probabilities of the pixels and C of the image."""
-        best, classes = probabilities.max(dim=0)
-        class_map = classes.cpu().numpy().astype(np.int64)
-        height, width = class_map.shape
-        objects = find_objects(
-            class_map,
-            best.double().cpu().numpy(),
-            background_of(self.classes),
-            min_area_px=self.min_area_px,
-            score_floor=self.settings.score_floor,
-            # COCO evaluates up to 100 detections an image: a cut below that would cost recall.
-            limit=max(_FEWEST, self.settings.max_detections),
-        )
-        top = int(np.argmax(scores))
-        return ImagePredictions(
-            key,
-            (width, height),
-            objects.boxes_xyxy_px,
-            objects.scores,
-            objects.class_ids,
-            masks=tuple(masks.encode(objects.regions.index_map == row) for row in objects.rows.tolist()),
-            classification=Classification(top, scores[top], tuple(scores)),
-            semantic_mask=masks_of_classes(class_map),
-        )

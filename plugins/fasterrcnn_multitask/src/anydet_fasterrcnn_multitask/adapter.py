@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
 from anydet.plugins.adapter import AdapterNotes, ClassLogits, TrainResult
+from anydet.plugins.export import ExportSpec
 from anydet.training.adapter import TorchAdapter
 from anydet.training.devices.torchrun import is_main_process
 from anydet.training.run import Run
@@ -17,6 +18,7 @@ from anydet_delftbikes.parts import PARTS, STATES
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture
 from anydet_fasterrcnn_multitask.build import build_task
 from anydet_fasterrcnn_multitask.environment import read_variables
+from anydet_fasterrcnn_multitask.export import export_spec
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor, preprocess
 from anydet_fasterrcnn_multitask.saved import NAME, About, Saved, read_saved, save_state
@@ -82,6 +84,13 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         """
         size = (batch.shape[-2], batch.shape[-1])
         return self.model.regions(ImageList(batch, [size] * len(batch))).class_logits()
+
+    def export_spec(self) -> ExportSpec:
+        """Boxes, scores, classes and states of one image; none below ``settings.score_floor``."""
+        settings = self.settings
+        return export_spec(
+            self.model, self._about, score_floor=settings.score_floor, most=settings.max_detections
+        )
 
     def build_task(self, run: Run) -> MultiTaskTraining:
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""

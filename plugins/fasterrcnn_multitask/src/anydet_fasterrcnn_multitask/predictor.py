@@ -20,7 +20,7 @@ from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.model import MEAN, MULTIPLE, STD, MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.roi_heads import Detections
 
-_USUAL_DETECTIONS = 100
+USUAL_DETECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ class Predictor(BatchPredictor[Prepared]):
         # the model is shared with training and with other predictors, so its limits are set each time
         heads = self.model.roi_heads
         heads.score_thresh = self.settings.score_floor
-        heads.detections_per_img = max(_USUAL_DETECTIONS, self.settings.max_detections)
+        heads.detections_per_img = max(USUAL_DETECTIONS, self.settings.max_detections)
         return self.model.detect(ImageList(images, [image.input_hw for image in batch]))
 
     def results(self, batch: list[Prepared], outputs: list[Detections]) -> list[ImagePredictions]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from anydet.plugins.adapter import AdapterNotes, ClassLogits
+from anydet.plugins.export import ExportSpec
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.config.config_file import open_config
@@ -19,6 +20,7 @@ from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, read_size
 from anydet_rtdetr_pose.build import build_task, chosen_architecture
+from anydet_rtdetr_pose.export import export_spec
 from anydet_rtdetr_pose.inputs import preprocess
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.predictor import Predictor
@@ -103,6 +105,10 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         if self.model.mim is None:
             return super().self_supervised_loss(batch, generator)
         return self.model.mim_loss(batch, generator=generator)
+
+    def export_spec(self) -> ExportSpec:
+        """Class logits, boxes and all heads of the last decoder layer's queries."""
+        return export_spec(self.model)
 
     def _described(self) -> Architecture:
         """What the checkpoint, the published weights or the config, and the options say of the model."""

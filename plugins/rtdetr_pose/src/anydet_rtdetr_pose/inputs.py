@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
+from anydet.geometry.placement import Placement
 from anydet.plugins.preprocess import Preprocess
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import camera_tensor
 from anydet.training.batches.transforms import PAD_VALUE, letterbox, resize
-from anydet.types import ByteImage, FloatArray, Intrinsics, Size
+from anydet.types import ByteImage, Intrinsics
 from anydet_rtdetr_pose.architecture import Inputs
 
 
@@ -23,35 +24,15 @@ class Prepared:
 
     Attributes:
         key: of the record.
-        size_wh: of the image in pixels.
         pixels: (3, H, W) uint8 of the input.
-        corner: (2,) the image's upper left corner, in pixels of the input.
-        scale: (2,) pixels of the input a pixel of the image, across and down.
+        placement: where the image stands in the input.
         camera: of the image, or ``None``.
     """
 
     key: str
-    size_wh: Size
     pixels: Tensor
-    corner: FloatArray
-    scale: FloatArray
+    placement: Placement
     camera: Intrinsics | None
-
-    def to_image(self, points: FloatArray) -> FloatArray:
-        """(..., 2) points in pixels of the image, of those in pixels of the input."""
-        moved: FloatArray = (points - self.corner) / self.scale
-        return moved
-
-    def camera_to_input(self, camera: Intrinsics) -> FloatArray:
-        """(4,) fx, fy, cx, cy in pixels of the input."""
-        focal = np.array([camera.fx, camera.fy]) * self.scale
-        center = np.array([camera.cx, camera.cy]) * self.scale + self.corner
-        return np.concatenate([focal, center])
-
-    def camera_to_image(self, intrinsics: FloatArray) -> Intrinsics:
-        """The camera in pixels of the image, of (4,) fx, fy, cx, cy in pixels of the input."""
-        focal, center = intrinsics[:2] / self.scale, self.to_image(intrinsics[2:])
-        return Intrinsics(float(focal[0]), float(focal[1]), float(center[0]), float(center[1]))
 
 
 def preprocess(inputs: Inputs) -> Preprocess:
@@ -88,15 +69,9 @@ def prepare_image(key: str, image: ByteImage, camera: Intrinsics | None, inputs:
     )
     fitted = fit(sample, inputs)
     # The same transform as in training, read off a box, so that both cannot drift apart.
-    whole = fitted.boxes[0].double().numpy()
-    return Prepared(
-        key=key,
-        size_wh=(width, height),
-        pixels=fitted.image,
-        corner=whole[:2],
-        scale=(whole[2:] - whole[:2]) / np.array([width, height]),
-        camera=camera,
-    )
+    left, top, right, bottom = map(round, fitted.boxes[0].tolist())
+    placement = Placement((width, height), (right - left, bottom - top), (left, top), inputs.size_wh)
+    return Prepared(key, fitted.image, placement, camera)
 
 
 def model_input(pixels: Tensor) -> Tensor:

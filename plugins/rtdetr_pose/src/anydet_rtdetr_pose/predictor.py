@@ -11,15 +11,13 @@ from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, cxcywh_to_xyxy
-from anydet.geometry.cameras import translation_m
-from anydet.geometry.rotations import matrix_to_rot6d
+from anydet.geometry.placement import Placement
+from anydet.geometry.pose_heads import PoseHeads
 from anydet.training.predictor import BatchPredictor
-from anydet.types import ByteImage, FloatArray, ImagePredictions, Intrinsics, Poses
+from anydet.types import ByteImage, FloatArray, ImagePredictions
 from anydet_rtdetr_pose.inputs import Prepared, model_input, prepare_image
 from anydet_rtdetr_pose.model import PoseDetector
 from anydet_rtdetr_pose.outputs import Outputs
-from anydet_rtdetr_pose.pose_decoding import rotations_seen
-from anydet_rtdetr_pose.recovery import nominal_camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,76 +97,40 @@ class Predictor(BatchPredictor[Prepared]):
         return Rows(scores[keep], class_ids[keep], kept.pop("boxes"), kept, camera)
 
     def _result(self, image: Prepared, rows: Rows) -> ImagePredictions:
-        size = np.array(self.model.architecture.inputs.size_wh, np.float64)
-        corners = cxcywh_to_xyxy(rows.boxes) * np.tile(size, 2)
-        boxes = clip_xyxy(image.to_image(corners.reshape(-1, 2, 2)).reshape(-1, 4), image.size_wh)
+        placement = image.placement
+        corners = cxcywh_to_xyxy(rows.boxes) * np.tile(np.array(placement.input_wh, np.float64), 2)
+        boxes = clip_xyxy(placement.to_image(corners), placement.image_wh)
         keep = area_xyxy(boxes) > 0
         poses, camera = None, image.camera
         if "log_z" in rows.heads:
-            poses, camera = self._poses(image, rows, boxes)
+            poses, camera = _pose_heads(rows).poses(corners, placement, image.camera)
         result = ImagePredictions(
             image.key,
-            image.size_wh,
+            placement.image_wh,
             boxes,
             rows.scores,
             rows.class_ids.astype(np.int64),
-            keypoints=_keypoints(image, rows, size) if "keypoints" in rows.heads else None,
+            keypoints=_keypoints(placement, rows) if "keypoints" in rows.heads else None,
             poses=poses,
             intrinsics=camera,
         )
         return result if keep.all() else result.take(keep)
 
-    def _poses(self, image: Prepared, rows: Rows, boxes: FloatArray) -> tuple[Poses, Intrinsics | None]:
-        """Poses in the image's own pixels, and the camera that they were predicted with.
 
-        An unknown camera is the nominal one, corrected by the image's ``k_delta``. Without
-        that head there are depths as the nominal camera would see them, and no translations.
-        """
-        heads, inputs = rows.heads, self.model.architecture.inputs
-        centers = (rows.boxes[:, :2] + heads["offsets"] * rows.boxes[:, 2:]) * np.array(inputs.size_wh)
-        offsets = image.to_image(centers) - (boxes[:, :2] + boxes[:, 2:]) / 2
-        nominal = nominal_camera(inputs.size_wh).numpy()
-        camera, delta, used = image.camera, None, nominal
-        if camera is not None:
-            used = image.camera_to_input(camera)
-        elif rows.camera is not None:
-            camera = image.camera_to_image(nominal)
-            input_scale = np.concatenate([[1.0, 1.0], np.array(inputs.size_wh)])
-            used = nominal + rows.camera * np.concatenate([nominal[:2], inputs.size_wh])
-            used[:2] = used[:2].clip(min=1e-3)  # a negative prediction becomes a very short focal length
-            change = rows.camera * input_scale / np.concatenate([[1.0, 1.0], image.scale])
-            delta = np.tile(change, (len(boxes), 1))
-        log_z = heads["log_z"][:, 0] + _depth_shift(used, max(inputs.size_wh))
-        seen = (torch.from_numpy(values) for values in (heads["rot6d"], centers, used))
-        rotations = rotations_seen(*seen).numpy()
-        translations = None
-        if camera is not None:
-            middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-            translations = translation_m(middles, log_z, camera, offsets, delta)
-        sigma = {name: heads[name][:, 0] for name in ("log_sigma_z", "log_sigma_rot") if name in heads}
-        poses = Poses(
-            log_z=log_z,
-            rot6d=matrix_to_rot6d(rotations),
-            rotations=rotations,
-            translations_m=translations,
-            offsets_px=offsets,
-            k_delta=delta,
-            **sigma,
-        )
-        return poses, camera
+def _pose_heads(rows: Rows) -> PoseHeads:
+    """The heads of poses, each number of a query a column of its own."""
+    heads = rows.heads
+    single = ("log_z", "log_sigma_z", "log_sigma_rot")
+    columns = {name: heads[name][:, 0] for name in single if name in heads}
+    return PoseHeads(rot6d=heads["rot6d"], offsets=heads["offsets"], camera_delta=rows.camera, **columns)
 
 
-def _depth_shift(intrinsics: FloatArray, side_px: int) -> float:
-    """As ``recovery.depth_shift``."""
-    return float(np.log(intrinsics[:2]).mean() - np.log(side_px))
-
-
-def _keypoints(image: Prepared, rows: Rows, size: FloatArray) -> FloatArray:
+def _keypoints(placement: Placement, rows: Rows) -> FloatArray:
     """(N, K, 3) x, y in pixels of the image, and score."""
     points = rows.heads["keypoints"].reshape(len(rows.scores), -1, 3)
     boxes = rows.boxes[:, None]
-    places = image.to_image((boxes[..., :2] + points[..., :2] * boxes[..., 2:]) * size)
-    return np.concatenate([places, 1 / (1 + np.exp(-points[..., 2:]))], axis=-1)
+    places = (boxes[..., :2] + points[..., :2] * boxes[..., 2:]) * np.array(placement.input_wh)
+    return np.concatenate([placement.points_to_image(places), 1 / (1 + np.exp(-points[..., 2:]))], axis=-1)
 
 
 def _numpy(tensor: Tensor) -> FloatArray:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts.declared import Pixels, bind_detections, bind_pixels, bind_queries
 from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid
 from anydet.runtime.layouts.end2end import bind_end2end
 from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
@@ -35,7 +36,7 @@ class Layout:
         expects: what the outputs must look like, for messages; B is the batch axis, which may be missing.
     """
 
-    bind: Callable[[Signature, Size], Decoder | None]
+    bind: Callable[[Signature, Size], Decoder | Pixels | None]
     expects: str
 
 
@@ -66,3 +67,15 @@ LAYOUTS = {
         bind_yunet, "for each of strides 8, 16, 32 two (B, cells, 1), a (B, cells, 4) and a (B, cells, 10)"
     ),
 }
+"""Recognized by shapes and types."""
+DECLARED = {
+    "queries": Layout(bind_queries, "boxes_cxcywh (B, N, 4) and class_logits (B, N, C)"),
+    "detections": Layout(bind_detections, "boxes_xyxy_px (B, N, 4), scores (B, N) and labels (B, N)"),
+    "pixels": Layout(bind_pixels, "pixel_logits (B, C, H, W) and image_logits (B, C)"),
+}
+"""Of files that say what their outputs mean."""
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of a name, whether it is recognized or declared."""
+    return DECLARED[name] if name in DECLARED else LAYOUTS[name]

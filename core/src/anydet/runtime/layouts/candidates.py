@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.columns import Columns
+from anydet.geometry.pose_heads import PoseHeads
 from anydet.runtime.classes import ModelClasses
 from anydet.runtime.errors import ModelError
 from anydet.types import BoolArray, FloatArray, IntArray, Size
@@ -68,10 +69,29 @@ class Landmarked(Protocol):
 
     @property
     def landmark_names(self) -> tuple[str, ...]:
-        """K names; none where this model has no landmarks."""
+        """K names; none where this model has no landmarks, or no names for them."""
 
-    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
-        """(len(rows), K, 3) float64 x and y in input pixels and score, NaN where the model gives none."""
+    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
+        """(len(rows), K, 3) float64 x and y in input pixels and score, NaN where the model gives none.
+
+        ``None`` where this model has no landmarks.
+        """
+
+
+@runtime_checkable
+class Stated(Protocol):
+    """A decoder of rows that have states."""
+
+    def state_scores(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
+        """(len(rows), S) probabilities; ``None`` where this model has no states."""
+
+
+@runtime_checkable
+class Posed(Protocol):
+    """A decoder of rows that have poses."""
+
+    def pose_heads(self, outputs: Outputs, rows: IntArray) -> PoseHeads | None:
+        """Of the rows; ``None`` where this model has no poses."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +141,12 @@ def select(
     boxes = decoder.boxes(outputs, rows)
     _check_boxes(boxes, input_wh)
     return Candidates(boxes, np.clip(flat[found].astype(np.float64), 0.0, 1.0), class_ids, rows)
+
+
+def sigmoid(logits: Array) -> FloatArray:
+    """Of each number, without overflow."""
+    probabilities: FloatArray = 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
+    return probabilities
 
 
 def check_probabilities(scores: Array) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs, sigmoid
 from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
 
@@ -39,8 +39,7 @@ class Detr:
         """Softmax without its background column, or sigmoids."""
         logits = outputs[self.logits_output].astype(np.float64)
         if not self.background:
-            sigmoid: Array = 0.5 * (1 + np.tanh(0.5 * logits))
-            return sigmoid
+            return sigmoid(logits)
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         softmax: Array = weights[:, :-1] / weights.sum(axis=1, keepdims=True)
         return softmax

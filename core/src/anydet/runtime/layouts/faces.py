@@ -63,8 +63,10 @@ class Scrfd:
         distances = _concatenated(outputs, self.box_outputs)[rows].astype(np.float64) * strides
         return np.concatenate([corners_xy - distances[:, :2], corners_xy + distances[:, 2:]], axis=1)
 
-    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
         """Anchor plus the offsets."""
+        if not self.point_outputs:
+            return None
         corners_xy, strides = self._anchors(rows)
         offsets = _points(_concatenated(outputs, self.point_outputs)[rows])
         return _without_scores(corners_xy[:, None] + offsets * strides[:, None])

@@ -18,11 +18,13 @@ class Signature:
         shapes: without batch axis.
         names: in the graph; many exporters number them.
         integer: whether an output holds whole numbers.
+        meanings: what the file says that an output means, or an empty text.
     """
 
     shapes: Shapes
     names: tuple[str, ...]
     integer: tuple[bool, ...]
+    meanings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.export import SHAPES
 from anydet.testing.comparison import first_difference
 from anydet.testing.live_model import changed_tensor, live_model, reached_parameters, tensors_of
 from anydet.testing.subject import Subject, require_findings
@@ -120,24 +121,38 @@ def the_model_is_left_as_it_is(subject: Subject) -> None:
 
 
 def export_spec_fits_the_model(subject: Subject) -> None:
-    """The model takes ``example_inputs`` and gives as many outputs as ``export_spec`` has names."""
+    """The module of ``export_spec`` takes its inputs and gives the outputs that it describes.
+
+    Each has the axes of its meaning, and their description survives the metadata of a file.
+    """
     subject.require("export-onnx")
     with subject.adapter() as adapter:
         torch, model = live_model(adapter)
         spec = adapter.export_spec()
-        names = [*spec.input_names, *spec.output_names]
+        described = spec.description.checked()
+        names = [*spec.inputs, *(output.name for output in described.outputs)]
         assert len(set(names)) == len(names), f"names are used twice: {names}; give each its own"
-        assert len(spec.example_inputs) == len(spec.input_names), (
-            f"{len(spec.example_inputs)} example inputs, {len(spec.input_names)} input_names; give as many"
-        )
         unknown = sorted(set(spec.dynamic_axes) - set(names))
         assert not unknown, f"dynamic_axes speaks of {unknown}, which are no inputs or outputs"
+        known = () if adapter.classes is None else adapter.classes.names
+        assert described.classes == known, f"it describes classes {described.classes}, and predicts {known}"
         with torch.no_grad():
-            outputs = model(*spec.example_inputs)
-    count = 1 if isinstance(outputs, torch.Tensor) else len(outputs)
-    assert count == len(spec.output_names), (
-        f"the model gives {count} outputs, output_names has {len(spec.output_names)}; give one name an output"
+            outputs = spec.module(*spec.inputs.values())
+        used = {id(parameter) for parameter in spec.module.parameters()}
+        assert used & {id(parameter) for parameter in model.parameters()}, (
+            "the module has no parameter of get_model(); wrap that very module"
+        )
+    found = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+    assert len(found) == len(described.outputs), (
+        f"the module gives {len(found)} outputs, {len(described.outputs)} are described; describe each"
     )
+    for output, values in zip(described.outputs, found, strict=True):
+        axes = SHAPES[output.meaning]
+        assert values.ndim == len(axes), (
+            f"{output.name} has shape {tuple(values.shape)}; {output.meaning} is ({', '.join(axes)})"
+        )
+    again = type(described).from_metadata(described.as_metadata())
+    assert again == described, f"its description comes back from metadata as {again}; use plain values"
 
 
 def _require_model(subject: Subject) -> None:

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-pytest.importorskip("torch")
 ndimage = pytest.importorskip("scipy.ndimage")
 
-from anydet_adaptivestream.objects import find_objects
+from anydet.geometry.objects import find_objects
 
 MAPS = arrays(np.int64, (6, 8), elements=st.integers(0, 2))
 SURE = np.linspace(0.2, 1.0, 48).reshape(6, 8)

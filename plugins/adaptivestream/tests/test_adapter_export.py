@@ -1,0 +1,65 @@
+"""An exported model, run by ONNX Runtime with no options, predicts what the adapter predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("anydet_onnxruntime", reason="the exported file is run with the onnxruntime adapter")
+pytest.importorskip("onnx")
+pytestmark = pytest.mark.slow
+
+from anydet.data.scenes.mask_scenes import SyntheticMasks
+from anydet.geometry import masks
+from anydet.plugins.manager import Plugins
+from anydet.training.onnx_file import write_onnx
+
+PLUGINS = Plugins(only=["onnxruntime", "adaptivestream"])
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """Makes a model of a decoder with random weights, and the runtime adapter of its file."""
+
+    def make(decoder, **options):
+        keys = {"image_size": 64, "decoder": decoder, **options}
+        adapter = PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream", options=keys))
+        path = tmp_path / "model.onnx"
+        write_onnx(adapter.export_spec(), path)
+        settings = PLUGINS.settings("onnxruntime", checkpoint=str(path), batch_size=3)
+        return adapter, PLUGINS.adapter("onnxruntime", settings)
+
+    return make
+
+
+def maps_of(results):
+    return [masks.class_map(r.semantic_mask, r.size_wh[::-1]) for r in results]
+
+
+@pytest.mark.parametrize("decoder", ["plain", "skip"])
+@pytest.mark.parametrize(("size_wh", "differing"), [((64, 64), 1e-3), ((80, 48), 0.02), ((40, 90), 0.02)])
+def test_the_file_gives_masks_and_image_classes_as_the_adapter_does(decoder, size_wh, differing, exported):
+    adapter, runtime = exported(decoder)
+    assert runtime.classes == adapter.classes
+    assert runtime.notes.preprocess == adapter.notes.preprocess
+    scenes = list(SyntheticMasks(3, 7, size_wh))
+    ours, theirs = list(adapter.predict(scenes)), list(runtime.predict(scenes))
+    for a, b in zip(maps_of(ours), maps_of(theirs), strict=True):
+        assert (a != b).mean() <= differing  # pixels of two almost equal classes
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.size_wh == b.size_wh == size_wh
+        atol = 1e-5 if size_wh == (64, 64) else 0.02
+        assert b.classification.score == max(b.classification.scores)
+        np.testing.assert_allclose(a.classification.scores, b.classification.scores, atol=atol)
+
+
+def test_objects_are_the_regions_of_the_semantic_mask(exported):
+    adapter, runtime = exported("plain", min_area_px=40)
+    scenes = list(SyntheticMasks(3, 7, (64, 64)))
+    ours, theirs = list(adapter.predict(scenes)), list(runtime.predict(scenes))
+    assert sum(map(len, ours)) > 3
+    for a, b in zip(ours, theirs, strict=True):
+        large = [masks.decode(r.masks[row]).sum() >= 44 for r in (a, b) for row in range(len(r))]
+        assert sum(large[: len(a)]) == sum(large[len(a) :])
+        assert min((masks.decode(rle).sum() for rle in b.masks), default=40) >= 40
