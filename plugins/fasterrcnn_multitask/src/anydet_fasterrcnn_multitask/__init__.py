@@ -19,7 +19,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             factory="anydet_fasterrcnn_multitask.adapter:FasterRCNNMultiTask",
             summary="Faster R-CNN that also predicts the state of objects (bike parts)",
             tasks=("detect", "states"),
-            capabilities=("predict", "train", "ttt", "export-onnx", "features", "self-supervised"),
+            capabilities=("predict", "train", "ttt", "features", "self-supervised", "export-onnx"),
             options_schema="anydet_fasterrcnn_multitask:options.schema.json",
             training_schema="anydet_fasterrcnn_multitask:training.schema.json",
         )

@@ -18,7 +18,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             name="onnxruntime",
             factory="anydet_onnxruntime.adapter:OnnxRuntimeAdapter",
             summary="ONNX detectors: YOLO, NanoDet, FastestDet, DETR families, torchvision, faces",
-            tasks=("detect", "segment", "keypoints"),
+            tasks=("detect", "segment", "keypoints", "states", "pose", "classify"),
             capabilities=("predict",),
             options_schema="anydet_onnxruntime:options.schema.json",
         )

@@ -19,7 +19,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             factory="anydet_rtdetr_pose.adapter:RTDETRPose",
             summary="RT-DETR that also predicts depth, rotation and translation of objects",
             tasks=("detect", "pose"),
-            capabilities=("predict", "train", "ttt", "export-onnx", "features", "self-supervised"),
+            capabilities=("predict", "train", "ttt", "features", "self-supervised", "export-onnx"),
             options_schema="anydet_rtdetr_pose:options.schema.json",
             training_schema="anydet_rtdetr_pose:training.schema.json",
         )
