@@ -177,6 +177,64 @@ def test_tables_and_figures_of_third_parties_are_printed_drawn_and_written(files
             assert len(set(picture.convert("L").tobytes())) > 10
 
 
+ANALYZING = """
+from dataclasses import dataclass
+
+from anydet.evaluation.results import Measured
+from anydet.plugins import EvaluatorSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class Doubted(Measured):
+    doubt: str | None = None
+
+
+class Analyzing:
+    name = "analyzing"
+
+    def __init__(self, ground_truth):
+        self.context = {}
+
+    def applies(self, detections, ground_truth):
+        return None
+
+    def add(self, detections, ground_truth):
+        pass
+
+    def use_context(self, context):
+        self.context = context
+
+    def result(self):
+        raise AssertionError("analyze gives the result")
+
+    def analyze(self, analysis):
+        found = {"resamples": analysis.resamples, "seed": analysis.seed}
+        split = {"split": self.context["split"]}
+        return Doubted(found, (), split, doubt="all numbers are 7")
+
+
+PLUGIN_API = 2
+
+@hookimpl
+def register_evaluators(register):
+    register(EvaluatorSpec("analyzing", "analyzing_plugin:Analyzing", "what it was given"))
+"""
+
+
+def test_evaluators_of_third_parties_are_analyzed_get_the_context_and_may_doubt(files, tmp_path, monkeypatch):
+    (tmp_path / "analyzing_plugin.py").write_text(ANALYZING)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins([EntryPoint("analyzing", "analyzing_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--metrics", "analyzing"]
+    arguments += ["--intervals", "12", "--seed", "3", "--json", "-"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert done.exit_code == 0, done.output
+    written = json.loads(done.stdout)
+    assert written["metrics"] == {"analyzing/resamples": 12, "analyzing/seed": 3}
+    assert written["results"]["analyzing"]["protocol"] == {"split": written["protocol"]["split"]}
+    assert "hint: all numbers are 7: " in done.stderr
+
+
 def test_predictions_in_several_files_give_the_same_json(files, tmp_path):
     dataset, whole = files
     rows = json.loads(whole.read_text())

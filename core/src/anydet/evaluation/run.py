@@ -26,7 +26,6 @@ from anydet.evaluation.evaluator import (
 )
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
-from anydet.evaluation.results import shown
 from anydet.plugins.manager import Plugins
 from anydet.version import __version__
 
@@ -62,6 +61,9 @@ class EvaluationRun:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``eval --json`` writes."""
+        # `eval-coco` imports this module, writes no figures, and starts sooner without theirs.
+        from anydet.evaluation.results import shown
+
         return {
             "metrics": self.metrics,
             "results": {name: {**one.as_dict(), **shown(one)} for name, one in self.results.items()},

@@ -97,7 +97,8 @@ class EvaluatorSpec(Spec):
     """An evaluator: ``factory(ground_truth: GroundTruthColumns)`` gives an ``evaluation.Evaluator``.
 
     ``anydet eval`` runs all that apply, or those that are named. ``ground_truth`` says what the
-    evaluator needs to know beforehand, as the class table; the images come with ``add``.
+    evaluator needs to know beforehand, as the class table; the images come with ``add``. Its result has
+    metrics, tables and figures (``evaluation.results.Measured``), which are printed, written and drawn.
 
     Attributes:
         default: whether it runs without being named.
