@@ -145,3 +145,41 @@ def test_pixels_are_picklable(save, pixels):
     memory = pickle.loads(pickle.dumps(ImageArray(pixels)))
     assert memory.size_wh() == SIZE
     assert np.array_equal(memory.read(), pixels)
+
+
+def chunks_of(png):
+    """(type, whole chunk) of each chunk of a PNG, from the definition of the format."""
+    at = 8
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        yield png[at + 4 : at + 8], png[at:end]
+        at = end
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_of_a_png_may_stand_behind_its_pixels(save, pixels, orientation):
+    path = save(orientation)
+    chunks = list(chunks_of(path.read_bytes()))
+    kinds = [kind for kind, _ in chunks]
+    assert kinds.index(b"eXIf") < kinds.index(b"IDAT")
+    moved = [chunk for kind, chunk in chunks if kind not in (b"eXIf", b"IEND")]
+    moved += [dict(chunks)[b"eXIf"], dict(chunks)[b"IEND"]]
+    path.write_bytes(path.read_bytes()[:8] + b"".join(moved))
+    expected = turned(pixels, orientation)
+    assert np.array_equal(ImageFile(path).read(), expected)
+    assert ImageFile(path).size_wh() == (expected.shape[1], expected.shape[0])
+    stays = orientation >= 5
+    assert ImageFile(path, SIZE).size_wh() == (SIZE if stays else (expected.shape[1], expected.shape[0]))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_size_of_a_png_comes_from_its_header_alone(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = tmp_path / "a.png"
+    noise = np.random.default_rng(0).integers(0, 256, (160, 240, 3), np.uint8)
+    Image.fromarray(noise).save(path, exif=exif)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert ImageFile(path).size_wh() == ((240, 160) if orientation == 1 else (160, 240))
+    with pytest.raises(ImageError, match=r"a\.png: cannot be decoded"):
+        ImageFile(path).read()

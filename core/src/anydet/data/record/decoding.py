@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from anydet.errors import ImageError
 from anydet.types import ByteImage, Size
 
 _EXIF_ORIENTATION = 0x0112
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
+"""Chunks in which Pillow looks for an orientation."""
 _TRANSPOSED = frozenset({5, 6, 7, 8})
 _REFUSED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -33,19 +40,46 @@ def read_size(path: Path, stated_wh: Size | None) -> Size:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            swaps = image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED
+            swaps = _orientation(image) in _TRANSPOSED
             return (height, width) if swaps and _turns(image, stated_wh) else (width, height)
     except _REFUSED as exc:
         raise _unreadable(path, exc) from exc
 
 
 def _turns(image: Image.Image, stated_wh: Size | None) -> bool:
-    if stated_wh is None or image.getexif().get(_EXIF_ORIENTATION, 1) not in _TRANSPOSED:
+    if stated_wh is None or _orientation(image) not in _TRANSPOSED:
         return True
     # Boxes were drawn on the image whose size is stated: tools that ignore EXIF state the unrotated one. A
     # square image has the same size either way, and is turned as viewers turn it.
     width, height = image.size
     return stated_wh != (width, height) or width == height
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation of an image that is open, 1 where it has none; pixels are decoded only if they must be."""
+    # Pillow decodes a PNG before it looks for EXIF data, which may be behind the pixels but hardly ever are:
+    # 8.5 ms instead of 0.06 for 640 x 480 pixels.
+    behind = not isinstance(image, PngImageFile) or image.fp is None or _metadata_follows(image.fp)
+    exif = image.getexif() if behind else Image.Image.getexif(image)
+    orientation: int = exif.get(_EXIF_ORIENTATION, 1)
+    return orientation
+
+
+def _metadata_follows(png: IO[bytes]) -> bool:
+    """Whether a PNG has metadata behind its first pixels; the file's position stays."""
+    position = png.tell()
+    png.seek(len(_PNG_SIGNATURE))
+    pixels = False
+    try:
+        while len(head := png.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if pixels and kind in _PNG_METADATA:
+                return True
+            pixels = pixels or kind == b"IDAT"
+            png.seek(length + 4, os.SEEK_CUR)  # a checksum of 4 bytes ends each chunk
+        return False
+    finally:
+        png.seek(position)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
