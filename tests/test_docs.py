@@ -29,6 +29,7 @@ SLOW = {
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
     "find-what-a-model-gets-wrong",
+    "predict-with-several-views",
     "prepare-bike-parts",
     "prepare-poses",
     "train-a-model",

@@ -131,6 +131,7 @@ def test_views_weights_and_options_are_recorded(export):
     [
         (["--tta-option", "scale.factor=2"], 2, "--tta-option needs --tta"),
         (["--tta-weights", "2,1"], 2, "--tta-weights needs --tta"),
+        (["--tta-fusion", "wbf"], 2, "--tta-fusion needs --tta"),
         (["--ttt-option", "a=1"], 2, "--ttt-option needs --ttt"),
         (["--tta", "--tta-weights", "2,x"], 2, "'2,x' is not a list of positive numbers"),
         (["--tta", "--tta-option", "factor=2"], 1, "'factor=2' is not NAME.key=value"),
@@ -142,6 +143,22 @@ def test_flags_that_do_not_fit_are_refused(export, flags, code, message):
     done, _ = export(*flags)
     assert done.exit_code == code
     assert message in done.output
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--ttt --ttt-preset safe --ttt-reset sample",
+        "--ttt --ttt-preset mim_safe --ttt-reset sample",
+        "--ttt --ttt-preset safe --ttt-reset stream --ttt-batch-size 4 --ttt-max-batches 8",
+    ],
+)
+def test_documented_flags_of_test_time_training_are_read(export, flags):
+    """They say which method is missing; its package may bring it."""
+    done, _ = export(*flags.split())
+    assert done.exit_code == 1
+    assert "no TTT method called 'tent'" in done.output
+    assert "anydet adaptation list" in done.output
 
 
 def test_a_resumed_run_with_other_views_is_another_run(export, tmp_path):

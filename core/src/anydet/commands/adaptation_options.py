@@ -40,10 +40,8 @@ _TTA = (
     click.option(
         "--tta-fusion",
         metavar="NAME",
-        default="nms",
-        show_default=True,
         shell_complete=complete_names("fusions"),
-        help="How the results of the views become one.",
+        help="How the results of the views become one.  [default: nms]",
     ),
     click.option(
         "--tta-weights",
@@ -123,7 +121,12 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
     from anydet.prediction.choices import read_tta
 
     if not flags.get("tta") and not flags.get("tta_views"):
-        _require("--tta", flags, {"tta_options": "--tta-option", "tta_weights": "--tta-weights"})
+        needing = {
+            "tta_options": "--tta-option",
+            "tta_weights": "--tta-weights",
+            "tta_fusion": "--tta-fusion",
+        }
+        _require("--tta", flags, needing)
         return None
     views = flags["tta_views"] or "original,random_hflip"
     options = _split_options(flags["tta_options"])
@@ -132,7 +135,7 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
     return read_tta(
         views,
         plugins,
-        fusion=flags["tta_fusion"],
+        fusion=flags["tta_fusion"] or "nms",
         weights=flags["tta_weights"],
         seed=flags["tta_seed"],
         options=options,
@@ -147,7 +150,8 @@ def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
 
     method = flags.get("ttt_method") or ("tent" if flags.get("ttt") else None)
     if method is None:
-        _require("--ttt", flags, {"ttt_options": "--ttt-option", "ttt_source": "--ttt-source"})
+        needing = {"ttt_options": "--ttt-option", "ttt_source": "--ttt-source"}
+        _require("--ttt", flags, needing)
         return None
     names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
     settings = TTTSettings(

@@ -203,7 +203,7 @@ class Pipeline:
             yield self._fused(found)
 
     def _derive(self, records: Sequence[Record]) -> Iterator[_Derived]:
-        """The records that the views give of each, itself at most once; itself alone without views."""
+        """The records that the views give of each; itself once, for the first view that leaves it alone."""
         if not self.tta:
             yield from (_Derived(at, record, 1.0) for at, record in enumerate(records))
             return

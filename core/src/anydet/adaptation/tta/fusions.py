@@ -84,25 +84,29 @@ def cluster_boxes(
     sizes = np.bincount(ranks)
     number_of_classes = int(sizes[0]) if len(sizes) else 0
     shape = (number_of_classes, len(sizes))
-    total, sums, means = np.zeros(shape), np.zeros((*shape, 4)), np.zeros((*shape, 4))
+    # Slots that are not used yet have no extent, and an area that keeps them from dividing by zero.
+    sums, means, areas = np.zeros((5, *shape)), np.zeros((4, *shape)), np.ones(shape)
     used = np.zeros(number_of_classes, np.int64)
     slots = np.zeros(len(boxes), np.int64)
     classes = np.arange(number_of_classes)
-    start = 0
-    for size in sizes.tolist():
-        rows, at = order[start : start + size], classes[:size]
-        start += size
-        box, weight = boxes[rows], np.maximum(scores[rows], 1e-300)
-        iou = _iou(means[:size, : int(used.max())], box)
-        slot = used[:size].copy()
-        if iou.shape[1]:
-            best = iou.argmax(axis=1)
-            slot = np.where(iou[at, best] > iou_threshold, best, slot)
-        used[:size] += slot == used[:size]
-        total[at, slot] += weight
-        sums[at, slot] += weight[:, None] * box
-        means[at, slot] = sums[at, slot] / total[at, slot][:, None]
-        slots[rows] = at * len(sizes) + slot
+    # Where both boxes have no area their IoU is NaN, which is not above any threshold.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for size, end in zip(sizes.tolist(), np.cumsum(sizes).tolist(), strict=True):
+            rows, at = order[end - size : end], classes[:size]
+            box, weight = boxes[rows].T, np.maximum(scores[rows], 1e-300)
+            most = int(used.max())
+            slot = used[:size].copy()
+            if most:
+                iou = _iou(means[:, :size, :most], areas[:size, :most], box[:, :, None])
+                best = iou.argmax(axis=1)
+                slot = np.where(iou[at, best] > iou_threshold, best, slot)
+            used[:size] += slot == used[:size]
+            sums[:4, at, slot] += weight * box
+            sums[4, at, slot] += weight
+            x1, y1, x2, y2 = mean = sums[:4, at, slot] / sums[4, at, slot]
+            means[:, at, slot] = mean
+            areas[at, slot] = (x2 - x1) * (y2 - y1)
+            slots[rows] = at * len(sizes) + slot
     numbered: IntArray = np.unique(slots, return_inverse=True)[1].reshape(-1)
     return numbered
 
@@ -120,16 +124,13 @@ def _by_rank(scores: FloatArray, class_ids: IntArray) -> tuple[IntArray, IntArra
     return by_class[by_rank], ranks[by_rank]
 
 
-def _iou(means: FloatArray, box: FloatArray) -> FloatArray:
-    """(C, M) IoU of each class's M boxes with its own one box of (C, 4)."""
-    box = box[:, None]
-    low = np.maximum(means[..., :2], box[..., :2])
-    high = np.minimum(means[..., 2:], box[..., 2:])
-    inter = np.prod(np.maximum(high - low, 0.0), axis=-1)
-    union = np.prod(means[..., 2:] - means[..., :2], axis=-1) - inter
-    union = union + np.prod(box[..., 2:] - box[..., :2], axis=-1)
-    # Slots that are not used yet hold boxes without area, which overlap nothing.
-    iou: FloatArray = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+def _iou(means: FloatArray, areas: FloatArray, box: FloatArray) -> FloatArray:
+    """(C, M) IoU of each class's M boxes, (4, C, M), with its own one box of (4, C, 1)."""
+    width = np.minimum(means[2], box[2]) - np.maximum(means[0], box[0])
+    height = np.minimum(means[3], box[3]) - np.maximum(means[1], box[1])
+    inter = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    iou: FloatArray = inter / (areas + area - inter)
     return iou
 
 
