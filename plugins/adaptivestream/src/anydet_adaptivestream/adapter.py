@@ -25,7 +25,7 @@ from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture
 from anydet_adaptivestream.predictor import Predictor, preprocess
-from anydet_adaptivestream.task import AdaptiveStreamTraining
+from anydet_adaptivestream.task import AdaptiveStreamTraining, class_logits
 
 NAME = "adaptivestream"
 IMAGE_SIZE = 224
@@ -95,14 +95,8 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         )
 
     def class_logits(self, batch: Tensor) -> ClassLogits:
-        """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column.
-
-        The class called background, where there is one, is a class like the others.
-        """
-        pixels, image = self.model(batch)
-        logits = torch.cat([image[:, None], pixels.flatten(2).transpose(1, 2)], dim=1)
-        valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-        return ClassLogits(logits, valid, "softmax")
+        """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column."""
+        return class_logits(*self.model(batch))
 
     def export_spec(self) -> ExportSpec:
         """One square input; pixel logits (B, C, S, S) and image logits (B, C)."""

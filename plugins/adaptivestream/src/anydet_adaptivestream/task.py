@@ -12,6 +12,7 @@ from torch import Tensor
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
+from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.transforms import resize
 from anydet.training.task import StepOutput, TrainingTask
@@ -63,7 +64,8 @@ class AdaptiveStreamTraining(TrainingTask):
 
     def step(self, batch: Item) -> StepOutput:
         """Losses of segmentation and classification, their weighted sum, and what had to be changed."""
-        losses = self.loss(*self.model(batch["images"]), batch["masks"], batch["labels"])
+        pixels, images = self.model(batch["images"])
+        losses = self.loss(pixels, images, batch["masks"], batch["labels"])
         named = {"segmentation": losses.segmentation, "classification": losses.classification}
         if self.loss.dice_weight:
             named["dice"] = losses.dice
@@ -72,7 +74,12 @@ class AdaptiveStreamTraining(TrainingTask):
             "clamped_logits": losses.clamped,
             "unknown_labels": losses.unknown,
         }
-        return StepOutput(named, losses.total, sanitized=counts)
+        return StepOutput(named, losses.total, class_logits(pixels, images), sanitized=counts)
+
+    def logits(self, batch: Item, like: ClassLogits | None = None) -> ClassLogits:
+        """Logits of the images and of their pixels, which are the same for all models."""
+        del like
+        return class_logits(*self.model(batch["images"]))
 
     def chance_losses(self) -> Mapping[str, float]:
         """Cross-entropy of an even guess."""
@@ -85,6 +92,20 @@ class AdaptiveStreamTraining(TrainingTask):
     def description(self) -> Mapping[str, Any]:
         """Architecture and size of inputs."""
         return {"architecture": self.model.architecture.as_dict(), "image_size": self.predictor.image_size}
+
+
+def class_logits(pixels: Tensor, images: Tensor) -> ClassLogits:
+    """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column.
+
+    The class called background, where there is one, is a class like the others.
+
+    Args:
+        pixels: (B, C, H, W) logits.
+        images: (B, C) logits.
+    """
+    logits = torch.cat([images[:, None], pixels.flatten(2).transpose(1, 2)], dim=1)
+    valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+    return ClassLogits(logits, valid, "softmax")
 
 
 def check_labels(sample: Sample, classes: ClassTable) -> None:

@@ -87,7 +87,9 @@ class MultiTaskTraining(TrainingTask):
         if like is None:
             return self.model.regions(inputs).class_logits()
         if like.boxes is None or like.sizes_wh is None:
-            raise TrainingError("logits without boxes say of no region which it is", fix="give them boxes")
+            raise TrainingError(
+                "the logits to compare with have no boxes", fix="give those of a model of this family"
+            )
         # Another model may have inputs of another size.
         scale = like.boxes.new_tensor(inputs.image_sizes).flip(1) / like.sizes_wh
         boxes = like.boxes.detach() * scale.repeat(1, 2)[:, None]

@@ -9,7 +9,8 @@ Sources: Zhao et al. 2024, "DETRs Beat YOLOs on Real-time Object Detection"; Lv 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -74,16 +75,24 @@ class PoseDetector(TorchModel):
         """Backbone and projections, of which a teacher is made; owns nothing."""
         return Pyramid(self.detector.model.backbone, self.detector.model.encoder_input_proj)
 
-    def forward(self, images: Tensor, labels: list[dict[str, Tensor]] | None = None) -> Outputs:
+    def forward(
+        self,
+        images: Tensor,
+        labels: list[dict[str, Tensor]] | None = None,
+        queries: Tensor | None = None,
+    ) -> Outputs:
         """What is on the images.
 
         Args:
             images: (B, 3, H, W) in 0..1, sides multiples of 32.
             labels: in training, ``class_labels`` (T,) and ``boxes`` (T, 4) of each image, center and size in
                 normalized coordinates; denoising queries start near them.
+            queries: (B, Q) positions of the encoder that queries are made of, in this order; ``None`` for
+                those with the highest scores. Where they are given, the scores of proposals mean nothing.
         """
         images = images.contiguous(memory_format=torch.channels_last)
-        found = self.detector.model(images, labels=labels)
+        with nullcontext() if queries is None else self._chosen(queries):
+            found = self.detector.model(images, labels=labels)
         camera = None
         if self.camera_head is not None:
             camera = self.camera_head(found.encoder_last_hidden_state[-1])
@@ -95,7 +104,29 @@ class PoseDetector(TorchModel):
             proposal_boxes=found.enc_topk_bboxes,
             camera=camera,
             denoising=_denoising(found.denoising_meta_values),
+            scores=found.enc_outputs_class,
         )
+
+    @contextmanager
+    def _chosen(self, queries: Tensor) -> Iterator[None]:
+        """Within, the decoder's queries are made of these positions."""
+        # transformers takes the positions with the highest scores and has no argument for others.
+        config, (count, length) = self.detector.model.config, queries.shape
+        # Single precision, as bfloat16 has no two neighbors above 256 apart.
+        ranks = torch.arange(length, 0, -1, device=queries.device, dtype=torch.float32)
+
+        def ranked(_head: nn.Module, _inputs: Any, scores: Tensor) -> Tensor:
+            lowest = torch.full_like(scores, -torch.inf, dtype=torch.float32)
+            shape = (count, length, scores.shape[2])
+            return lowest.scatter(1, queries[..., None].expand(shape), ranks[:, None].expand(shape))
+
+        hook = self.detector.model.enc_score_head.register_forward_hook(ranked)
+        before, config.num_queries = config.num_queries, length
+        try:
+            yield
+        finally:
+            hook.remove()
+            config.num_queries = before
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Levels of backbone and hybrid encoder, from ``backbone.stride8`` and ``neck.stride8`` on."""

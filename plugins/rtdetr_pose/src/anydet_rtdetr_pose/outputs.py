@@ -31,6 +31,8 @@ class Outputs(NamedTuple):
         heads: name -> (B, L, Q, n); see ``QueryHeads``.
         proposal_logits: (B, P, C) of the encoder's proposals, of which queries are made.
         proposal_boxes: (B, P, 4).
+        scores: (B, S, C) class logits of all positions of the encoder's levels, of which the P with the
+            highest are proposals; ``None`` in outputs that no model gave.
         camera: (B, 4); see ``CameraHead``; ``None`` without that head.
         denoising: what the first queries are in training, or ``None``.
     """
@@ -42,6 +44,7 @@ class Outputs(NamedTuple):
     proposal_boxes: Tensor
     camera: Tensor | None = None
     denoising: Denoising | None = None
+    scores: Tensor | None = None
 
     def split(self) -> tuple[Outputs | None, Outputs]:
         """Denoising queries, or ``None``, and the others."""

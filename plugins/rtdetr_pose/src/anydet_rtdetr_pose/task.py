@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
+from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.hooks import TrainingHook
@@ -91,6 +92,19 @@ class PoseTraining(TrainingTask):
         _, others = outputs.split()
         return StepOutput(losses, logits=last_logits(others, size_wh))
 
+    def logits(self, batch: Batch, like: ClassLogits | None = None) -> ClassLogits:
+        """Logits of the last decoder layer, of the queries of ``like``, or of those with the highest scores.
+
+        Queries of two models are the same where they are made of the same positions of the encoder.
+        """
+        if like is not None and like.queries is None:
+            raise TrainingError(
+                "the logits to compare with have no queries", fix="give those of a model of this family"
+            )
+        images, queries = model_input(batch.images), None if like is None else like.queries
+        outputs: Outputs = self.model(images, queries=queries)
+        return last_logits(outputs, (images.shape[3], images.shape[2]), queries)
+
     def hooks(self) -> Sequence[TrainingHook]:
         """The stages, and the teacher of masked image modeling."""
         return [self.stages, MimTeacherHook(self.model)]
@@ -120,9 +134,19 @@ class StagedTraining(PoseTraining):
     find_unused_parameters: ClassVar[bool] = True
 
 
-def last_logits(outputs: Outputs, size_wh: tuple[int, int]) -> ClassLogits:
-    """Class logits of the last decoder layer, with boxes in pixels of the input."""
+def last_logits(outputs: Outputs, size_wh: tuple[int, int], queries: Tensor | None = None) -> ClassLogits:
+    """Class logits of the last decoder layer, with boxes in pixels of the input.
+
+    Args:
+        outputs: without denoising queries.
+        size_wh: of the input, in pixels.
+        queries: (B, Q) positions that the model was given; ``None`` where it chose them.
+    """
     logits, boxes = outputs.logits[:, -1], outputs.boxes[:, -1]
     size = torch.tensor([*size_wh, *size_wh], dtype=boxes.dtype, device=boxes.device)
     valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-    return ClassLogits(logits, valid, "sigmoid", boxes=corners(boxes) * size)
+    if queries is None and outputs.scores is not None:
+        # As the model has chosen them, of the same numbers: transformers does not return them.
+        queries = outputs.scores.detach().amax(-1).topk(logits.shape[1]).indices
+    sizes = torch.tensor(size_wh, device=boxes.device).expand(len(logits), 2)
+    return ClassLogits(logits, valid, "sigmoid", boxes=corners(boxes) * size, sizes_wh=sizes, queries=queries)
