@@ -6,9 +6,11 @@ python tests/distilling.py FOLDER ADAPTER BATCH_SIZE EPOCHS [resume]
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from core.tests.training.distillation import Distillation, Keep
 
@@ -18,7 +20,7 @@ from anydet.training.adapter import TorchAdapter
 from anydet.training.engine import train
 from anydet.training.hooks import LoopState, TrainingHook
 from anydet.training.launch.preparation import prepare
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 from anydet.training.task import StepOutput, TrainingTask
 
 KEYS: dict[str, dict[str, Any]] = {
@@ -44,6 +46,8 @@ KEYS: dict[str, dict[str, Any]] = {
     },
 }
 """Training keys of models that train in milliseconds."""
+WEIGHTS = {"fasterrcnn_multitask": 30.0, "rtdetr_pose": 0.02}
+"""Of the loss; the largest gradients are then of the order of 1, as single precision compares them."""
 
 
 class Still(TrainingHook):
@@ -55,7 +59,9 @@ class Still(TrainingHook):
             module.training = name in {"", "rpn", "roi_heads"} and hasattr(loop.model, "roi_heads")
 
 
-def prepared(adapter: str, folder: Path, **keys: Any) -> tuple[TorchAdapter[Any, Any], Run]:
+def prepared(
+    adapter: str, folder: Path, *, resume: bool = False, **keys: Any
+) -> tuple[TorchAdapter[Any, Any], Run]:
     """An adapter with random weights, and a run of it on scenes that need no disk."""
     plugins = Plugins.from_env()
     scenes = {"fasterrcnn_multitask": "bikes", "rtdetr_pose": "pose"}[adapter]
@@ -64,11 +70,13 @@ def prepared(adapter: str, folder: Path, **keys: Any) -> tuple[TorchAdapter[Any,
         for count, seed, split in ((8, 0, "train"), (1, 1, "val"))
     )
     usual = {"num_workers": 0, "device": "cpu", "val_every": 0, "restore_best": False, "scheduler": "none"}
-    chosen = {**usual, **KEYS[adapter], **keys, "adapter": adapter, "run_dir": str(folder)}
+    chosen = {**usual, **KEYS[adapter], **keys, "adapter": adapter, "run_dir": str(folder / "new")}
     ready = prepare(chosen, plugins=plugins, dataset=data, validation=validation, say=lambda _line: None)
     made = plugins.adapter(adapter, ready.adapter)
     assert isinstance(made, TorchAdapter)
-    return made, ready.run
+    # Not by prepare: it goes on with runs that launch has written down, and these are trained by themselves.
+    settings = msgspec.structs.replace(ready.run.settings, resume=resume)
+    return made, replace(ready.run, settings=settings, paths=RunPaths.of_folder(folder))
 
 
 def build_teacher(adapter: str, folder: Path) -> TrainingTask:
@@ -94,7 +102,11 @@ def distill(folder: Path, adapter: str, **keys: Any) -> None:
 
     teacher = build_teacher(adapter, folder)
     made, run = prepared(adapter, folder, **keys)
-    train(build, run, [Still(), Distillation(teacher), Keep(folder, teacher=teacher.model)])
+    train(
+        build,
+        run,
+        [Still(), Distillation(teacher, weight=WEIGHTS[adapter]), Keep(folder, teacher=teacher.model)],
+    )
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def test_two_processes_distill_as_one_with_twice_the_batch_and_resume(tmp_path, 
     assert_same_training([two / "rank0.pt", two / "rank1.pt", one / "rank0.pt"])
     assert len(losses(one)) == 4
     assert losses(two) == pytest.approx(losses(one), abs=1e-5)
-    assert min(losses(one)) > 1e-4, "there is something to learn"
-    teacher = build_teacher(adapter, tmp_path / "teacher").model.state_dict()
+    assert min(losses(one)) > 1e-3, "there is something to learn"
+    teacher = build_teacher(adapter, tmp_path).model.state_dict()
     for rank in (0, 1):
         kept = torch.load(two / f"rank{rank}.pt", weights_only=True)["teacher"]
         assert kept.keys() == teacher.keys()

@@ -77,6 +77,6 @@ def assert_same_training(kept: Sequence[Path]) -> None:
     assert len(first["gradients"]) == len(alone["gradients"])
     for both, one in zip(first["gradients"], alone["gradients"], strict=True):
         assert both.keys() == one.keys()
-        assert any(gradient.any() for gradient in one.values())
+        assert max(float(gradient.abs().max()) for gradient in one.values()) > 0.1, "too small to compare"
         for name in one:
             torch.testing.assert_close(both[name], one[name], rtol=0, atol=1e-5, msg=name)
