@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import isnan
+from types import SimpleNamespace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +14,7 @@ from core.tests.training.grid import GridTask, tiny_run
 from anydet.contract.columns import to_columns
 from anydet.errors import PluginError
 from anydet.evaluation.analysis.analyzed import coco_box_evaluator
+from anydet.training import validation
 from anydet.training.build import build_components
 from anydet.training.devices.processes import open_processes
 from anydet.training.numerics.rng import rng_state
@@ -61,6 +65,15 @@ def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
     found = parts.validator()
     for name, value in expected.items():
         assert found[name] == pytest.approx(float("nan") if value is None else value, nan_ok=True)
+
+
+def test_a_metric_that_two_evaluators_have_keeps_both_numbers(parts, monkeypatch):
+    results = {"coco": {"AP": 0.5}, "delftbikes": {"AP": 0.25, "AP50": None}}
+    run = SimpleNamespace(results={name: SimpleNamespace(metrics=m) for name, m in results.items()})
+    monkeypatch.setattr(validation, "run_evaluators", lambda *_args, **_options: run)
+    found = parts.validator.metrics()
+    assert (found["AP"], found["delftbikes/AP"]) == (0.5, 0.25)
+    assert isnan(found["AP50"])
 
 
 def test_results_that_are_not_one_a_record_are_an_error_that_names_the_adapter(parts):

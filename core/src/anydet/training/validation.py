@@ -87,7 +87,10 @@ class Validator:
         }
 
     def metrics(self) -> dict[str, float]:
-        """Numbers of the evaluators that apply; in the main process only."""
+        """Numbers of the evaluators that apply; in the main process only.
+
+        A name that an earlier evaluator of the task has already becomes ``EVALUATOR/NAME``.
+        """
         found = self.processes.gather(list(self._predict()))
         if not self.processes.main:
             return {}
@@ -97,11 +100,14 @@ class Validator:
         compatibility.check_class_ids(detections, len(self.task.classes))
         inputs = Inputs(detections, self.ground_truth, context={}, warnings=())
         run = run_evaluators([inputs], self.task.evaluators, required=False, plugins=self.plugins)
-        return {
-            name: math.nan if value is None else float(value)
-            for result in run.results.values()
-            for name, value in result.metrics.items()
-        }
+        named: dict[str, float] = {}
+        for evaluator, result in run.results.items():
+            for name, value in result.metrics.items():
+                # The task's first evaluator keeps the plain name: --best-metric AP means its AP, whichever
+                # evaluators apply beside it.
+                unique = f"{evaluator}/{name}" if name in named else name
+                named[unique] = math.nan if value is None else float(value)
+        return named
 
     @cached_property
     def ground_truth(self) -> GroundTruthColumns:
