@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from anydet.plugins.export import KEY, LAYOUTS, SHAPES, ModelDescription, ModelOutput
+from anydet.plugins.export import KEY, NEEDED, SHAPES, ModelDescription, ModelOutput
 from anydet.plugins.preprocess import Preprocess
 
 DESCRIPTION = ModelDescription(
@@ -40,7 +40,7 @@ def test_the_preprocessing_in_it_has_the_form_of_meta():
 
 
 def test_layouts_name_meanings():
-    assert {meaning for meanings in LAYOUTS.values() for meaning in meanings} <= set(SHAPES)
+    assert {meaning for meanings in NEEDED.values() for meaning in meanings} <= set(SHAPES)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class AdapterNotes:
             it depends on the image; ``None`` where there is no such size.
         nms_iou: threshold of non-maximum suppression, ``None`` where there is none.
         preprocess: how images become inputs; ``None`` where nothing is known.
-        details: what else ``meta`` says beside ``preprocess``.
+        details: further entries of ``preprocess`` in ``meta``: names of layout, backbone or norm, say.
         states: names of the states of objects, in the order of their numbers.
         keypoint_names: in the order of ``ImagePredictions.keypoints``.
         warnings: what makes the predictions worth less than they look; commands print them.

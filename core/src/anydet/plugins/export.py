@@ -58,12 +58,12 @@ SHAPES: Mapping[Meaning, tuple[str, ...]] = {
 * ``pixel_logits``: of a softmax over the classes of each pixel; ``image_logits``: likewise of the image.
 """
 
-LAYOUTS: Mapping[str, tuple[Meaning, ...]] = {
+NEEDED: Mapping[str, tuple[Meaning, ...]] = {
     "queries": ("boxes_cxcywh", "class_logits"),
     "detections": ("boxes_xyxy_px", "scores", "labels"),
     "pixels": ("pixel_logits", "image_logits"),
 }
-"""Layout -> meanings that it needs; others may stand beside them."""
+"""Layout -> meanings of the outputs that it needs; others may stand beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ModelDescription:
     """All that a runtime needs to know of a model to give the predictions of the adapter that it is from.
 
     Attributes:
-        layout: how detections are made of the outputs; key of ``LAYOUTS``.
+        layout: how detections are made of the outputs; key of ``NEEDED``.
         outputs: in the order of the graph.
         preprocess: how images become inputs.
         classes: names of the class ids.
@@ -127,7 +127,7 @@ class ModelDescription:
         """Itself; raises ``ValueError`` where the layout lacks an output or a number cannot be."""
         self.preprocess.checked()
         meanings = [output.meaning for output in self.outputs]
-        missing = [meaning for meaning in LAYOUTS[self.layout] if meaning not in meanings]
+        missing = [meaning for meaning in NEEDED[self.layout] if meaning not in meanings]
         if missing:
             raise ValueError(f"layout {self.layout} needs an output {missing[0]!r}")
         if len(set(meanings)) < len(meanings):

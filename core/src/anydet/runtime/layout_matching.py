@@ -7,7 +7,7 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts import LAYOUTS, layout_named
+from anydet.runtime.layouts import DECLARED, LAYOUTS, layout_named
 from anydet.runtime.layouts.candidates import Decoder
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
@@ -86,11 +86,16 @@ def bind_layout(
 def _misfit(
     model: Model, found: Sequence[Signature], layout: str, input_wh: Size, *, named_by: str
 ) -> ModelError:
-    fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
-    return ModelError(
+    problem = (
         f"{named_by} does not fit: layout {layout} expects {layout_named(layout).expects} for an input of "
         f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image "
-        f"{', '.join(map(describe, found[-1].shapes))}. {_presets_that_fit(fitting)}",
+        f"{', '.join(map(describe, found[-1].shapes))}"
+    )
+    if layout in DECLARED:
+        return ModelError(problem, fix="export the model again with anydet's own export")
+    fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
+    return ModelError(
+        f"{problem}. {_presets_that_fit(fitting)}",
         fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",
     )
 

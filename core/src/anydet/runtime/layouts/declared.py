@@ -9,6 +9,7 @@ import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
 from anydet.geometry.pose_heads import PoseHeads
+from anydet.plugins.export import NEEDED
 from anydet.runtime.layouts.candidates import Array, Decoder, Outputs, sigmoid
 from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
@@ -141,8 +142,8 @@ class Pixels:
 
 def bind_queries(outputs: Signature, input_wh: Size) -> Decoder | None:
     """Boxes (N, 4) and class logits (N, C)."""
-    at = _positions(outputs)
-    if not {"boxes_cxcywh", "class_logits"} <= at.keys():
+    at = _positions(outputs, "queries")
+    if at is None:
         return None
     boxes, logits = (outputs.shapes[at[name]] for name in ("boxes_cxcywh", "class_logits"))
     if len(boxes) != 2 or len(logits) != 2 or boxes != (logits[0], 4):
@@ -152,8 +153,8 @@ def bind_queries(outputs: Signature, input_wh: Size) -> Decoder | None:
 
 def bind_detections(outputs: Signature, input_wh: Size) -> Decoder | None:
     """Boxes (N, 4), scores (N,) and labels (N,)."""
-    at = _positions(outputs)
-    if not {"boxes_xyxy_px", "scores", "labels"} <= at.keys():
+    at = _positions(outputs, "detections")
+    if at is None:
         return None
     boxes, scores, labels = (outputs.shapes[at[name]] for name in ("boxes_xyxy_px", "scores", "labels"))
     fits = len(scores) == 1 and scores == labels and boxes == (*scores, 4)
@@ -162,15 +163,17 @@ def bind_detections(outputs: Signature, input_wh: Size) -> Decoder | None:
 
 def bind_pixels(outputs: Signature, input_wh: Size) -> Pixels | None:
     """Pixel logits (C, H, W) and image logits (C,)."""
-    at = _positions(outputs)
-    if not {"pixel_logits", "image_logits"} <= at.keys():
+    at = _positions(outputs, "pixels")
+    if at is None:
         return None
     pixels, image = (outputs.shapes[at[name]] for name in ("pixel_logits", "image_logits"))
     return Pixels(image[0], at) if len(pixels) == 3 and image == pixels[:1] else None
 
 
-def _positions(outputs: Signature) -> dict[str, int]:
-    return {meaning: i for i, meaning in enumerate(outputs.meanings) if meaning}
+def _positions(outputs: Signature, layout: str) -> Positions | None:
+    """Where the outputs of each meaning are; ``None`` where one is missing that the layout needs."""
+    at = {meaning: i for i, meaning in enumerate(outputs.meanings) if meaning}
+    return at if at.keys() >= set(NEEDED[layout]) else None
 
 
 def _rows(outputs: Outputs, position: int, rows: IntArray) -> FloatArray:
