@@ -123,7 +123,10 @@ def _table(
     if names is not None:
         given = _read_names(names)
         if count not in (None, len(given)):
-            raise OptionError(f"names= gives {len(given)} names, and the model has {count} classes")
+            raise OptionError(
+                f"names= gives {len(given)} names, and the model has {count} classes",
+                fix="give one name a class, in the model's order",
+            )
         return ClassTable(given)
     if stored is not None:
         _check_stored(stored, count)
@@ -135,7 +138,10 @@ def _table(
 
 def _coco(count: int | None) -> ClassTable:
     if count not in (None, len(COCO80), _COCO_COLUMNS):
-        raise OptionError(f"names=coco gives {len(COCO80)} names, and the model has {count} classes")
+        raise OptionError(
+            f"names=coco gives {len(COCO80)} names, and the model has {count} classes",
+            fix="give one name a class, in the model's order: names=a,b,c, or a file with one a line",
+        )
     return COCO80
 
 
