@@ -49,17 +49,20 @@ def command(
 
     Exits 0 if the file is valid, else 1. With --repair, the repaired file is checked.
     """
-    from anydet.contract.checking.repair import repair
     from anydet.contract.checking.validate import validate
-    from anydet.data.opening import open_dataset
     from anydet.evaluation.engines import choose_engine
-    from anydet.plugins.formats import installed_formats
 
     scanner = choose_engine(plugins).scanner
-    known = (
-        open_dataset(dataset, split, formats=installed_formats(plugins), scanner=scanner) if dataset else None
-    )
-    repairs = repair(file, out) if out else []
+    known, repairs = None, []
+    if dataset:
+        from anydet.data.opening import open_dataset
+        from anydet.plugins.formats import installed_formats
+
+        known = open_dataset(dataset, split, formats=installed_formats(plugins), scanner=scanner)
+    if out:
+        from anydet.contract.checking.repair import repair
+
+        repairs = repair(file, out)
     report = validate(out or file, known, box_format=bbox_format, scanner=scanner)
     if as_json:
         click.echo(json.dumps({**report.to_json(), "repairs": repairs}, indent=1))

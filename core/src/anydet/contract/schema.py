@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ VERSION = 1
 @cache
 def load_schema() -> dict[str, Any]:
     """``schemas/predictions.schema.json``, as it travels with the package."""
+    from importlib.resources import files  # brings temporary files and archives, which most files never need
+
     text = (files("anydet") / "schemas" / "predictions.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
