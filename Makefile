@@ -6,6 +6,7 @@ UV     := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --const
 LIGHT  := -e core -e plugins/toy
 ALL    := $(LIGHT) -e plugins/bop -e plugins/delftbikes -e plugins/onnxruntime -e plugins/rtdetr_pose -e plugins/adaptivestream -e plugins/fasterrcnn_multitask -r requirements-dev.txt
 BUILT  := -e plugins/fasteval
+BENCHED := anydet $(patsubst plugins/%/pyproject.toml,anydet-%,$(wildcard plugins/*/pyproject.toml))
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -45,6 +46,7 @@ fast:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow and not soak"
 
 bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
+	$(VENV)-bench/bin/python benchmarks/startup.py
 	$(VENV)-bench/bin/python benchmarks/validate.py
 	$(VENV)-bench/bin/python benchmarks/eval_coco.py
 
@@ -66,9 +68,10 @@ $(BIN)/python:
 
 $(VENV)-bench/.done: $(BIN)/python benchmarks/requirements.txt $(PYPROJECTS)
 	$(BIN)/python -m uv venv --quiet --allow-existing $(VENV)-bench
+	# As users have it: wheels, and torch, transformers and what else there is in an environment beside.
 	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --compile-bytecode --no-sources \
-	  --reinstall-package anydet --reinstall-package anydet-fasteval --build-constraint constraints.txt \
-	  ./core ./plugins/fasteval pyarrow -r benchmarks/requirements.txt
+	  --constraint constraints.txt --build-constraint constraints.txt $(BENCHED:%=--reinstall-package %) \
+	  $(dir $(PYPROJECTS)) -r requirements-dev.txt -r benchmarks/requirements.txt
 	touch $@
 
 $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)

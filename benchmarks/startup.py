@@ -4,10 +4,10 @@
     python benchmarks/startup.py
     python benchmarks/startup.py --rounds 31 --before OTHER_ENVIRONMENT/bin/python
 
-Our commands, ``python -c "import click"`` and ``import click, numpy``, and each installed peer's four lines on
-the same three images take turns, round by round. Compiled bytecode and an environment as users have them count:
-``.venv-bench`` of ``make bench``, with torch, transformers and what they bring beside.
-``--before`` runs the same commands in another environment as well, where another version is installed.
+Our commands, ``python -c "import click"``, ``import click, numpy``, and each installed peer's four lines on
+the same three images take turns, round by round, with compiled bytecode, in an environment as users have
+them: ``.venv-bench`` of ``make bench`` has torch, transformers and a hundred other distributions beside.
+``--before`` runs our commands in another environment as well, where another version is installed.
 
 CPU time is what a process and its threads used (user + system); on a machine that does other work beside, it
 is steadier than time on the clock.

@@ -6,12 +6,10 @@ reason to look whether the path needs it; the budget may grow by those that it d
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -87,7 +85,7 @@ CLICK, NUMPY = "import click", "import click, numpy"
     [
         ("--version", CLICK, 4, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 24, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 28, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 29, HEAVY - {"rich"} | PARSERS | {"numpy"}),
         ("validate-predictions {predictions}", NUMPY, 66, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
