@@ -268,7 +268,7 @@ def test_every_layout_has_its_test_and_its_schema_entry():
     schema = json.loads((files("anydet.runtime") / "options.schema.json").read_text("utf-8"))
     assert set(FAMILIES) == set(LAYOUTS) == set(schema["properties"]["layout"]["enum"])
     assert set(PRESETS) == set(schema["properties"]["preset"]["enum"])
-    assert {recipe.layout for recipe in PRESETS.values()} <= set(LAYOUTS)
+    assert {preset.layout for preset in PRESETS.values()} <= set(LAYOUTS)
 
 
 def test_boxes_come_back_to_the_pixels_of_an_image_of_another_size(build, load):

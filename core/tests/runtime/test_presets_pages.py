@@ -25,12 +25,12 @@ def rows(page):
 def test_the_table_of_presets_is_what_the_code_does(page):
     table = rows(page)
     assert list(table) == list(PRESETS)
-    for name, recipe in PRESETS.items():
+    for name, preset in PRESETS.items():
         _family, _recognized, outputs, images, nms = table[name]
-        width, height = recipe.preprocess.size_wh
-        assert outputs == LAYOUTS[recipe.layout].expects
-        assert images == f"{recipe.images}, {width}x{height}"
-        assert nms == ("none" if recipe.nms_iou is None else f"{recipe.nms_iou:g}")
+        width, height = preset.preprocess.size_wh
+        assert outputs == LAYOUTS[preset.layout].expects
+        assert images == f"{preset.images}, {width}x{height}"
+        assert nms == ("none" if preset.nms_iou is None else f"{preset.nms_iou:g}")
 
 
 def test_both_pages_have_the_same_table():

@@ -21,9 +21,9 @@ from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.loaded import LoadedModel
 from anydet.runtime.metadata import stated_size
 from anydet.runtime.model import Model
-from anydet.runtime.options import build_recipe
+from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
-from anydet.runtime.presets import described_recipe
+from anydet.runtime.presets import described_preset
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
@@ -61,26 +61,26 @@ class RuntimeAdapter(Adapter):
         options = with_stated_preset(settings.options, self._model)
         require_options(options, self._model)
         description = self._model.description
-        self._recipe = build_recipe(
+        self._preset = settle_preset(
             options,
             self._model.inputs.size_wh,
-            described=None if description is None else described_recipe(description),
+            described=None if description is None else described_preset(description),
             stated_wh=stated_size(self._model.metadata),
         )
-        self._preset: str | None = options.get("preset")
-        self._preprocessor = Preprocessor(self._recipe.preprocess, self._model.inputs.dtype)
+        self._preset_name: str | None = options.get("preset")
+        self._preprocessor = Preprocessor(self._preset.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
         self._classes = model_classes(
             decoder.class_count,
             names=options.get("names"),
             metadata=self._model.metadata,
             described=() if description is None else description.classes,
-            usual=self._recipe.names,
-            first_label=self._recipe.first_label,
+            usual=self._preset.names,
+            first_label=self._preset.first_label,
         )
         self._decoding = Decoding(
             self._classes,
-            self._recipe.nms_iou,
+            self._preset.nms_iou,
             settings.score_floor,
             limit=options.get("max_candidates", self._most_candidates(decoder)),
         )
@@ -103,12 +103,12 @@ class RuntimeAdapter(Adapter):
     @property
     def notes(self) -> AdapterNotes:
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
-        recipe, description = self._recipe, self._model.description
+        preset, description = self._preset, self._model.description
         return AdapterNotes(
-            image_size=recipe.preprocess.size_wh,
-            nms_iou=recipe.nms_iou,
-            preprocess=recipe.preprocess,
-            details={"preset": self._preset, "layout": recipe.layout},
+            image_size=preset.preprocess.size_wh,
+            nms_iou=preset.nms_iou,
+            preprocess=preset.preprocess,
+            details={"preset": self._preset_name, "layout": preset.layout},
             states=description.states if description is not None else (),
             keypoint_names=self._keypoint_names,
             warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),
@@ -165,23 +165,23 @@ class RuntimeAdapter(Adapter):
 
     def _settled_decoder(self) -> Decoder | Pixels:
         """Of a run on zeros, which settles how outputs are read."""
-        size_wh = self._recipe.preprocess.input_wh(self._recipe.preprocess.size_wh)
+        size_wh = self._preset.preprocess.input_wh(self._preset.preprocess.size_wh)
         readings = self._model.readings(size_wh, self._batch_wanted())
-        reading = fit_reading(self._model, readings, self._recipe.layout, size_wh, named_by=self._named_by)
+        reading = fit_reading(self._model, readings, self._preset.layout, size_wh, named_by=self._named_by)
         return self._decoder(reading.signature, size_wh)
 
     def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder | Pixels:
-        return bind_layout(self._model, outputs, self._recipe.layout, input_wh, named_by=self._named_by)
+        return bind_layout(self._model, outputs, self._preset.layout, input_wh, named_by=self._named_by)
 
     @property
     def _named_by(self) -> str:
         if "layout" in self.settings.options:
-            return f"layout={self._recipe.layout}"
-        return "its description" if self._preset is None else f"preset={self._preset}"
+            return f"layout={self._preset.layout}"
+        return "its description" if self._preset_name is None else f"preset={self._preset_name}"
 
     def _batch_wanted(self) -> int:
         """Inputs whose size follows the image differ in size, so they cannot be in one batch."""
-        return 1 if self._recipe.preprocess.resize in {"shortest", "none"} else self.settings.batch_size
+        return 1 if self._preset.preprocess.resize in {"shortest", "none"} else self.settings.batch_size
 
     def _checkpoint(self) -> str:
         if self.settings.config is not None:

@@ -108,12 +108,12 @@ def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:
     """Presets whose layout fits what the model gives at its own, the stated or the preset's size."""
     found: dict[Size, list[Signature]] = {}
     names = []
-    for name, recipe in PRESETS.items():
-        usual = stated_wh or recipe.preprocess.size_wh
+    for name, preset in PRESETS.items():
+        usual = stated_wh or preset.preprocess.size_wh
         size_wh = (model.inputs.size_wh[0] or usual[0], model.inputs.size_wh[1] or usual[1])
         if size_wh not in found:
             found[size_wh] = _probe(model, size_wh)
-        if _fits(recipe.layout, found[size_wh], size_wh):
+        if _fits(preset.layout, found[size_wh], size_wh):
             names.append(name)
     return names
 
@@ -134,6 +134,6 @@ def _presets_that_fit(names: list[str]) -> str:
 
 
 def _expected(name: str) -> str:
-    recipe = PRESETS[name]
-    labels = f"; labels from {recipe.first_label}" if recipe.first_label else ""
-    return f"  {name}: {LAYOUTS[recipe.layout].expects}; images {recipe.images}{labels}"
+    preset = PRESETS[name]
+    labels = f"; labels from {preset.first_label}" if preset.first_label else ""
+    return f"  {name}: {LAYOUTS[preset.layout].expects}; images {preset.images}{labels}"

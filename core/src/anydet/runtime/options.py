@@ -1,4 +1,4 @@
-"""Options, preset and the model's input size to one recipe."""
+"""What of options, preset and the model file holds, settled to one preset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.plugins.preprocess import Preprocess, Triple
-from anydet.runtime.presets import PRESETS, Recipe
+from anydet.runtime.presets import PRESETS, Preset
 from anydet.types import Size
 
 OpenSize = tuple[int | None, int | None]
@@ -28,13 +28,13 @@ def missing_options(options: Mapping[str, Any], model_wh: OpenSize) -> list[str]
     return [name for name in needed if name not in options]
 
 
-def build_recipe(
+def settle_preset(
     options: Mapping[str, Any],
     model_wh: OpenSize,
     *,
-    described: Recipe | None = None,
+    described: Preset | None = None,
     stated_wh: Size | None = None,
-) -> Recipe:
+) -> Preset:
     """The preset or what the file describes, with every option that is set in place of its own.
 
     Args:
@@ -46,17 +46,17 @@ def build_recipe(
     Raises:
         OptionError: an option makes no sense, or contradicts the model.
     """
-    given = {key: options[key] for key in _RECIPE if key in options}
+    given = {key: options[key] for key in _PRESET_FIELDS if key in options}
     changes = {
         _PREPROCESS[key][0]: _PREPROCESS[key][1](options[key]) for key in _PREPROCESS if key in options
     }
     base = PRESETS[options["preset"]] if options.get("preset") else described
     if base is not None:
-        recipe = replace(base, **given)
-        preprocess = replace(recipe.preprocess, **changes)
+        preset = replace(base, **given)
+        preprocess = replace(preset.preprocess, **changes)
     else:
         preprocess = Preprocess(**{"size_wh": (1, 1), **changes})
-        recipe = Recipe(preprocess=preprocess, **given)
+        preset = Preset(preprocess=preprocess, **given)
     if None not in model_wh and preprocess.resize == "shortest":
         preprocess = _fixed_shortest(preprocess, named="resize" in changes)
     if stated_wh is not None and "size_wh" not in changes:
@@ -64,7 +64,7 @@ def build_recipe(
     if "std" in changes:
         _check_std(preprocess)
     size_wh = _agreed_size(preprocess.size_wh, model_wh, named="size_wh" in changes)
-    return replace(recipe, preprocess=replace(preprocess, size_wh=size_wh))
+    return replace(preset, preprocess=replace(preprocess, size_wh=size_wh))
 
 
 def parse_size(value: str | int) -> Size:
@@ -98,8 +98,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-_RECIPE = ("layout", "nms_iou", "first_label")
-"""Options that are fields of ``Recipe``."""
+_PRESET_FIELDS = ("layout", "nms_iou", "first_label")
+"""Options that are fields of ``Preset``."""
 _PREPROCESS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "size": ("size_wh", parse_size),
     "resize": ("resize", _same),

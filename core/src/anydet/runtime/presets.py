@@ -1,6 +1,6 @@
 """Families as data: what a preset sets at once.
 
-To add a family, add a ``Recipe`` here, and a layout in ``layouts`` if its outputs are laid out in a new way.
+To add a family, add a ``Preset`` here, and a layout in ``layouts`` if its outputs are laid out in a new way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from anydet.plugins.preprocess import Preprocess, Triple
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Preset:
     """How images become inputs and outputs become boxes.
 
     Attributes:
@@ -39,9 +39,9 @@ class Recipe:
         return f"{how.resize}, {how.channels.upper()} {plain or 'normalized'}"
 
 
-def described_recipe(description: ModelDescription) -> Recipe:
-    """The recipe of a file that describes itself."""
-    return Recipe(description.layout, description.preprocess, None)
+def described_preset(description: ModelDescription) -> Preset:
+    """The preset of a file that describes itself."""
+    return Preset(description.layout, description.preprocess, None)
 
 
 _ZERO: Triple = (0.0, 0.0, 0.0)
@@ -59,8 +59,8 @@ _STRETCHED = Preprocess("stretch", (640, 640), std=_UNIT)
 _SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
 
 PRESETS = {
-    "yolox": Recipe("yolox", _LETTERBOX, 0.65),
-    "nanodet": Recipe(
+    "yolox": Preset("yolox", _LETTERBOX, 0.65),
+    "nanodet": Preset(
         "nanodet",
         Preprocess(
             "letterbox-center",
@@ -72,23 +72,23 @@ PRESETS = {
         ),
         0.6,
     ),
-    "fastestdet": Recipe("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
-    "ultralytics": Recipe("ultralytics", _CENTERED, 0.7),
-    "ultralytics-segment": Recipe("ultralytics-segment", _CENTERED, 0.7),
-    "ultralytics-end2end": Recipe("end2end", _CENTERED, None),
-    "yolov5": Recipe("yolov5", _CENTERED, 0.6),
-    "detr": Recipe("detr", replace(_SHORTEST, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
-    "rtdetr": Recipe("detr-sigmoid", _STRETCHED, None),
-    "rtdetr-deploy": Recipe("separate", _STRETCHED, None),
-    "torchvision": Recipe("separate", _SHORTEST, None, first_label=1),
-    "yolo-nms": Recipe("separate", _CENTERED, None),
-    "efficient-nms": Recipe("counted", _CENTERED, None),
-    "scrfd": Recipe(
+    "fastestdet": Preset("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
+    "ultralytics": Preset("ultralytics", _CENTERED, 0.7),
+    "ultralytics-segment": Preset("ultralytics-segment", _CENTERED, 0.7),
+    "ultralytics-end2end": Preset("end2end", _CENTERED, None),
+    "yolov5": Preset("yolov5", _CENTERED, 0.6),
+    "detr": Preset("detr", replace(_SHORTEST, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
+    "rtdetr": Preset("detr-sigmoid", _STRETCHED, None),
+    "rtdetr-deploy": Preset("separate", _STRETCHED, None),
+    "torchvision": Preset("separate", _SHORTEST, None, first_label=1),
+    "yolo-nms": Preset("separate", _CENTERED, None),
+    "efficient-nms": Preset("counted", _CENTERED, None),
+    "scrfd": Preset(
         "scrfd",
         replace(_LETTERBOX, channels="rgb", mean=_HALF, std=(128.0, 128.0, 128.0), pad_value=_BLACK),
         0.4,
         names=("face",),
     ),
-    "yunet": Recipe("yunet", replace(_LETTERBOX, pad_value=_BLACK), 0.3, names=("face",)),
+    "yunet": Preset("yunet", replace(_LETTERBOX, pad_value=_BLACK), 0.3, names=("face",)),
 }
 """What each family's own reference code does; sources in ``layouts``."""
