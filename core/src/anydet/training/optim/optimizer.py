@@ -122,6 +122,6 @@ def _parts_of_parameters(model: nn.Module, parts: Mapping[str, Sequence[str]]) -
 
 def _wrong_parts(problem: str) -> TrainingError:
     return TrainingError(
-        f"the parts of the model (its module_names): {problem}",
+        f"module_names of the model: {problem}",
         fix="name each module once, or train without --use-param-groups",
     )
