@@ -20,12 +20,11 @@ _TYPES = {np.float32: TensorProto.FLOAT, np.float16: TensorProto.FLOAT16}
 _OPSET = [helper.make_opsetid("", 17)]
 
 
-def save_graph(path: Path, nodes, *, inputs, outputs, initializers, metadata=None, ir_version=9, check=True):
+def save_graph(path: Path, nodes, *, inputs, outputs, initializers, metadata=None, ir_version=9):
     graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=_OPSET, ir_version=ir_version)
     helper.set_model_props(model, metadata or {})
-    if check:  # which wants shapes that onnxruntime can do without
-        onnx.checker.check_model(model)
+    onnx.checker.check_model(model)
     onnx.save(model, path)
     return path
 
@@ -34,13 +33,11 @@ def constant_model(
     path: Path,
     outputs: Sequence[np.ndarray],
     *,
-    input_wh: tuple[int, int] = (64, 64),
-    input_shape: Sequence[int | str | None] | None = None,
+    input_shape: Sequence[int | str | None] = (1, 3, 64, 64),
     metadata: dict[str, str] | None = None,
     extra_inputs: Sequence[Any] = (),
     names: Sequence[str] = (),
     dtype: type = np.float32,
-    open_outputs: bool = False,
     weights_are_inputs: bool = False,
     ir_version: int = 9,
 ) -> Path:
@@ -48,14 +45,13 @@ def constant_model(
 
     Whole numbers stay such; the rest, and the image, are of ``dtype``.
     """
-    shape = input_shape or (1, 3, input_wh[1], input_wh[0])
-    image = helper.make_tensor_value_info("pixels", _TYPES[dtype], shape)
+    image = helper.make_tensor_value_info("pixels", _TYPES[dtype], input_shape)
     typed = [o if o.dtype.kind in "iu" else o.astype(dtype) for o in map(np.asarray, outputs)]
     weights = [numpy_helper.from_array(o, f"w{i}") for i, o in enumerate(typed)]
     names = names or [f"{700 + i}" for i in range(len(outputs))]
     nodes = [helper.make_node("Identity", [w.name], [name]) for w, name in zip(weights, names, strict=True)]
     declared = [
-        helper.make_tensor_value_info(name, w.data_type, [None] * o.ndim if open_outputs else o.shape)
+        helper.make_tensor_value_info(name, w.data_type, o.shape)
         for name, w, o in zip(names, weights, typed, strict=True)
     ]
     as_inputs = [helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights]

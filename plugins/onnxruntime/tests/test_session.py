@@ -12,6 +12,7 @@ from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
+from anydet.runtime.loaded import TensorInfo
 from anydet_onnxruntime.session import Session, open_session, providers
 
 CPU = ["CPUExecutionProvider"]
@@ -155,6 +156,19 @@ def test_a_pixel_mask_is_fed(build, load):
     mask = helper.make_tensor_value_info("pixel_mask", TensorProto.INT64, ["batch", 64, 64])
     adapter = load(build([np.zeros((1, 9, 6)), np.full((1, 9, 4), 0.5)], extra_inputs=[mask]), preset="detr")
     assert adapter.classes is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_session_has_what_the_file_declares(dtype, build):
+    outputs = [np.zeros((1, 5, 4)), np.zeros((1, 5), np.int64)]
+    opened = ("n", 3, "h", None)
+    path = build(outputs, dtype=dtype, input_shape=opened, names=["boxes", "labels"], metadata={"task": "x"})
+    session, kind = Session(str(path)), np.dtype(dtype).name
+    assert session.inputs == (TensorInfo("pixels", opened, kind),)
+    assert session.outputs == (TensorInfo("boxes", (1, 5, 4), kind), TensorInfo("labels", (1, 5), "int64"))
+    assert session.metadata == {"task": "x"}
+    found = session.run({"pixels": np.zeros((2, 3, 8, 8), dtype)})
+    assert [array.dtype.name for array in found] == [kind, "int64"]
 
 
 @pytest.mark.parametrize("ir_version", [3, 9])  # up to 3 all weights were inputs too

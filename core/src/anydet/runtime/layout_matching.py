@@ -54,7 +54,7 @@ def fit_reading(
     Args:
         model: whose ``reading`` is set.
         readings: what a run gave.
-        layout: name in ``LAYOUTS``.
+        layout: name that ``layout_named`` knows.
         input_wh: input size in pixels.
         named_by: the option that names the layout, for the message ("preset=yolox").
     """
@@ -73,7 +73,7 @@ def bind_layout(
     Args:
         model: for the message.
         outputs: what a run gave for one image.
-        layout: name in ``LAYOUTS``.
+        layout: name that ``layout_named`` knows.
         input_wh: input size in pixels.
         named_by: the option that names the layout, for the message ("preset=yolox").
     """

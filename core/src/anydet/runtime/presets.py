@@ -16,7 +16,7 @@ class Preset:
     """How images become inputs and outputs become boxes.
 
     Attributes:
-        layout: name in ``layouts.LAYOUTS``.
+        layout: name that ``layouts.layout_named`` knows.
         preprocess: of images; its size is that of models whose own is dynamic. ``shortest`` becomes
             ``stretch`` where the model's input is fixed.
         nms_iou: IoU above which class-wise NMS drops the lesser box; ``None`` for families without NMS.
