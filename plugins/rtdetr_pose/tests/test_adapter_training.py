@@ -200,4 +200,4 @@ def test_a_checkpoint_of_another_adapter_is_refused(trained, tmp_path):
 
 def test_the_adapter_is_found_by_its_name():
     spec = Plugins(only=["rtdetr_pose"]).spec("adapters", "rtdetr_pose")
-    assert spec.capabilities == ("predict", "train", "ttt", "features", "self-supervised")
+    assert spec.capabilities == ("predict", "train", "ttt", "features", "self-supervised", "export-onnx")
