@@ -84,8 +84,8 @@ CLICK, NUMPY = "import click", "import click, numpy"
     ("line", "base", "budget", "forbidden"),
     [
         ("--version", CLICK, 4, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 24, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 29, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("--help", CLICK, 25, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 30, HEAVY - {"rich"} | PARSERS | {"numpy"}),
         ("validate-predictions {predictions}", NUMPY, 66, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",

@@ -226,3 +226,100 @@ def test_the_cache_can_be_switched_off(site):
     assert not site.file.exists()
     assert lines(start(site)) == ["[]"]
     assert site.file.exists()
+
+
+HOOKS = """
+from anydet.plugins import CommandSpec, EngineSpec, hookimpl
+print("imported {name}")
+PLUGIN_API = 2
+
+@hookimpl
+def register_{kind}s(register):
+    register({spec}("{registered}", "{name}:it"))
+"""
+
+
+@pytest.fixture
+def packages(site):
+    """Two plugins of one hook each, an hour old, on a path of their own."""
+    folder = site.root.parent / "packages"
+
+    def write(name, kind, registered=None):
+        spec = {"engine": "EngineSpec", "command": "CommandSpec"}[kind]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        text = HOOKS.format(name=name, kind=kind, spec=spec, registered=registered or name)
+        (folder / name / "__init__.py").write_text(text)
+        site.install(f"{name}-1.0.dist-info", name, folder)
+        (folder / f"{name}-1.0.dist-info" / "entry_points.txt").write_text(f"[anydet]\n{name} = {name}\n")
+        site.settle(folder / name / "__init__.py", *folder.glob("*.dist-info/entry_points.txt"), folder)
+
+    write("other_engine", "engine")
+    write("other_command", "command")
+    write.folder = folder
+    return write
+
+
+ASK = """
+import sys
+from anydet.plugins.manager import Plugins
+plugins = Plugins()
+for kind in sys.argv[1:]:
+    print(kind, sorted(n for n in plugins.specs(kind) if n.startswith(("other", "same"))))
+"""
+
+
+def ask(site, packages, *kinds):
+    """What is registered, and which of the two plugins were imported for it."""
+    environment = {
+        **os.environ,
+        "ANYDET_CACHE": "1",
+        "XDG_CACHE_HOME": str(site.root.parent / "cache"),
+        "PYTHONPATH": str(packages.folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *kinds], env=environment, capture_output=True, text=True, check=True
+    )
+    imported = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("imported other")]
+    return done.stdout.splitlines(), imported
+
+
+def test_only_plugins_whose_hook_is_asked_for_are_imported(site, packages):
+    assert ask(site, packages, "engines") == (["engines ['other_engine']"], ["other_command", "other_engine"])
+    assert ask(site, packages, "engines") == (["engines ['other_engine']"], ["other_engine"])
+    assert ask(site, packages, "commands") == (["commands ['other_command']"], ["other_command"])
+    assert ask(site, packages, "views") == (["views []"], [])
+
+
+def test_a_plugin_that_implements_another_hook_than_before_is_seen(site, packages):
+    ask(site, packages, "engines")
+    packages("other_command", "engine")
+    assert ask(site, packages, "engines")[0] == ["engines ['other_command', 'other_engine']"]
+    assert ask(site, packages, "commands")[0] == ["commands []"]
+
+
+def test_a_plugin_whose_hooks_moved_to_another_module_of_it_is_seen(site, packages):
+    hooks = packages.folder / "other_command" / "hooks.py"
+    init = packages.folder / "other_command" / "__init__.py"
+    hooks.write_text(init.read_text())
+    init.write_text("from other_command.hooks import *\nPLUGIN_API = 2\n")
+    site.settle(hooks, init)
+    assert ask(site, packages, "views")[0] == ["views []"]
+    assert ask(site, packages, "views")[1] == []
+    hooks.write_text(
+        hooks.read_text()
+        .replace("CommandSpec(", "EngineSpec(")
+        .replace("register_commands", "register_engines")
+    )
+    assert ask(site, packages, "engines")[0] == ["engines ['other_command', 'other_engine']"]
+
+
+def test_the_first_of_two_plugins_of_one_name_has_it_whatever_is_asked_for_first(site, packages):
+    packages("other_command", "engine", registered="same")
+    ask(site, packages, "views")
+    packages("other_engine", "engine", registered="same")
+    # Nothing is known of the second any more, so that the first is loaded before it.
+    for kinds in (["views"], ["commands", "engines"]):
+        lines, imported = ask(site, packages, *kinds)
+        assert imported == ["other_command", "other_engine"]
+    assert lines == ["commands []", "engines ['same']"]

@@ -1,9 +1,9 @@
-"""What was found in folders, remembered from one process to the next.
+"""What was found in folders and files, remembered from one process to the next.
 
 The cache is one file, ``anydet/folders.json`` in the user's cache folder (``XDG_CACHE_HOME``, else
-``~/.cache``); ``ANYDET_CACHE=0`` neither reads nor writes it. An entry holds while its folder and the files
-that were read have the times of modification that they had. Whatever is wrong with the file (absent, damaged,
-of another user, in a folder that cannot be written) costs the time of looking again, and nothing else.
+``~/.cache``); ``ANYDET_CACHE=0`` neither reads nor writes it. An entry holds while its folder or file and the
+files that were read have the times of modification that they had. Whatever is wrong with the file (absent,
+damaged, of another user, in a folder that cannot be written) costs the time of looking again, and no more.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 _LAYOUT = 1
-_MOST_FOLDERS = 100
+_MOST_ENTRIES = 100
 _SETTLED_NS = 2_000_000_000
-"""Age of a change below which a folder is not remembered: file systems count time in steps of up to two
+"""Age of a change below which nothing is remembered: file systems count time in steps of up to two
 seconds, and a second change within one step would not show."""
 
 
 class FolderCache:
-    """Values by folder; ``save`` writes those that are new.
+    """Values by folder or file; ``save`` writes those that are new.
 
     Args:
         file: where they are kept, ``None`` for nowhere.
@@ -34,6 +34,7 @@ class FolderCache:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._entries = _read(file) if file else {}
+        self._modified: dict[str, int] = {}
         self._new = False
 
     @classmethod
@@ -44,36 +45,48 @@ class FolderCache:
         off = os.environ.get("ANYDET_CACHE") == "0" or not folder.is_absolute()
         return cls(None if off else folder / "anydet" / "folders.json")
 
-    def value(self, folder: str, look: Callable[[], tuple[Any, Iterable[str]]]) -> Any:
-        """The value of a folder: the one remembered while it holds, else a new one.
+    def value(self, path: str, look: Callable[[], tuple[Any, Iterable[str]]]) -> Any:
+        """The value of a folder or file: the one remembered while it holds, else a new one.
 
         Args:
-            folder: absolute path.
+            path: absolute path.
             look: gives a new value, made of lists and strings, and the files that it was read from.
         """
-        modified = _modified(folder)
-        known = self._entries.get(folder)
-        if known and modified == known[0] and all(_modified(f) == t for f, t in known[1].items()):
-            return known[2]
-        value, files = look()
-        times = {file: _modified(file) for file in files}
+        found = self.known(path)
+        if found is None:
+            found, files = look()
+            self.remember(path, found, files)
+        return found
+
+    def known(self, path: str) -> Any:
+        """The value remembered of a folder or file, ``None`` where none is or it does not hold any more."""
+        # Read before a new value is: what changes while that is made shows the next time.
+        modified = self._modified[path] = _modified(path)
+        entry = self._entries.get(path)
+        if entry and modified == entry[0] and all(_modified(f) == t for f, t in entry[1].items()):
+            return entry[2]
+        return None
+
+    def remember(self, path: str, value: Any, files: Iterable[str]) -> None:
+        """Remember a value that was made after ``known`` gave none; arguments as in ``value``."""
+        modified, times = self._modified[path], {file: _modified(file) for file in files}
         if all(t < time.time_ns() - _SETTLED_NS for t in (modified, *times.values())):
-            self._entries.pop(folder, None)  # the newest are last
-            self._entries[folder] = [modified, times, value]
+            self._entries.pop(path, None)  # the newest are last
+            self._entries[path] = [modified, times, value]
             self._new = True
-        return value
 
     def save(self) -> None:
         """Write what is new. Of two processes that do so at a time, the last one's file stays."""
         if self._file is None or not self._new:
             return
-        kept = dict(list(self._entries.items())[-_MOST_FOLDERS:])
+        kept = dict(list(self._entries.items())[-_MOST_ENTRIES:])
         content = json.dumps([_LAYOUT, kept]).encode()
         draft = self._file.with_suffix(f".{os.getpid()}")
         try:
             draft.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft.write_bytes(b"%08x %b" % (crc32(content), content))
             draft.replace(self._file)
+            self._new = False
         except OSError:
             with suppress(OSError):
                 draft.unlink()

@@ -19,6 +19,7 @@ from anydet.plugins import builtin, hookspecs
 from anydet.plugins.api import check_api
 from anydet.plugins.discovery import InstalledPoint, find_points
 from anydet.plugins.folder_cache import FolderCache
+from anydet.plugins.hook_memory import HookMemory
 from anydet.plugins.packages import package_of, packaged_names
 from anydet.plugins.specs import (
     CAPABILITIES,
@@ -98,6 +99,9 @@ class Plugins:
         trace: bool = False,
     ) -> None:
         self._given = None if points is None else list(points)
+        self._cache = FolderCache.of_user() if points is None else FolderCache(None)
+        self._memory = HookMemory(self._cache)
+        self._rows: dict[int, PluginStatus] = {}
         self._only = None if only is None else frozenset(only)
         self._strict = strict
         self._specs: dict[str, dict[str, Spec]] = {kind: {} for kind in KINDS}
@@ -119,24 +123,23 @@ class Plugins:
 
     @cached_property
     def _points(self) -> Sequence[InstalledPoint | EntryPoint]:
-        if self._given is not None:
-            return self._given
-        return find_points(hookspecs.PROJECT, cache=FolderCache.of_user())
+        given = find_points(hookspecs.PROJECT, cache=self._cache) if self._given is None else self._given
+        # Sorted, so that which of two plugins of one name is refused does not depend on their folders.
+        return sorted(given, key=lambda point: (point.name, point.value))
 
     @cached_property
     def status(self) -> tuple[PluginStatus, ...]:
         """Load everything once and report how it went, a row per plugin."""
-        # Sorted, so that which of two plugins of one name is refused does not depend on their folders.
-        rows = [self._load(point) for point in sorted(self._points, key=lambda p: (p.name, p.value))]
+        self._load_all(range(len(self._points)))
         absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
-        return (*rows, *map(self._report_absent, absent))
+        return (*(self._rows[i] for i in sorted(self._rows)), *map(self._report_absent, absent))
 
     def notify(self, event: str, **arguments: Any) -> None:
         """Fire an event that plugins observe, such as ``on_train_step``, at all that are loaded.
 
         Raises ``PluginError`` that says how to leave the plugin out where one of them raises.
         """
-        _ = self.status  # plugins are loaded on first use
+        self._load_for(event)
         try:
             getattr(self.manager.hook, event)(**arguments)
         except Exception as exc:  # foreign code
@@ -147,13 +150,13 @@ class Plugins:
 
     def specs(self, kind: str) -> dict[str, Any]:
         """Everything registered of a kind (a key of ``KINDS``): core's own first, then plugin by plugin."""
-        _ = self.status
+        self._load_for(f"register_{kind}")
         return dict(self._specs[kind])
 
     def has(self, kind: str, name: str) -> bool:
         """Whether a name is registered; plugins are not loaded for one of core's, as none can take it."""
         if self._strict or self._owners.get((kind, name)) != hookspecs.PROJECT:
-            _ = self.status
+            self._load_for(f"register_{kind}")
         return name in self._specs[kind]
 
     def spec(self, kind: str, name: str) -> Any:
@@ -174,9 +177,9 @@ class Plugins:
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
-        _ = self.status
+        self._load_for(f"register_{kind}")
         plugin = self._owners.get((kind, name))
-        return next((row for row in self.status if row.name == plugin and row.state == "ok"), None)
+        return next((row for row in self._rows.values() if row.name == plugin and row.state == "ok"), None)
 
     def load(self, kind: str, name: str) -> Any:
         """Import what a spec's ``factory`` names; raises ``PluginError`` with the import's error."""
@@ -258,6 +261,25 @@ class Plugins:
         with self._foreign(f"{noun(kind)} {name!r} cannot be set up"):
             return factory(settings)
 
+    def _load_for(self, hook: str) -> None:
+        """Load the plugins that implement a hook, as far as that is known without loading them."""
+        if self._strict:
+            _ = self.status
+            return
+        left = [(i, point) for i, point in enumerate(self._points) if i not in self._rows]
+        hooks = {i: self._memory.hooks(point) for i, point in left}
+        # Of two plugins that register one name the first has it, whatever is asked for first: all before the
+        # last one of which nothing is known are loaded with it. Nothing is remembered of one that was refused.
+        unknown = max((i for i, known in hooks.items() if known is None), default=-1)
+        self._load_all(i for i, known in hooks.items() if i <= unknown or hook in (known or ()))
+
+    def _load_all(self, positions: Iterable[int]) -> None:
+        """Load those of ``_points`` at these positions that are not loaded."""
+        for i in positions:
+            if i not in self._rows:
+                self._rows[i] = self._load(self._points[i])
+        self._memory.save()
+
     def _load(self, point: InstalledPoint | EntryPoint) -> PluginStatus:
         distribution, version = _origin(point)
         row = partial(PluginStatus, point.name, distribution, version)
@@ -266,13 +288,16 @@ class Plugins:
         try:
             # What an import prints must not end up in the data that a command writes to stdout.
             with redirect_stdout(sys.stderr):
-                return row("ok", provides=self._register(point.load(), point.name))
+                module = point.load()
+                provides = self._register(module, point.name)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # foreign code: SystemExit and the like too
             if self._strict:
                 raise
             return row("failed", reason=_reason(exc))
+        self._memory.learn(point, [caller.name for caller in self.manager.get_hookcallers(module) or ()])
+        return row("ok", provides=provides)
 
     def _report_absent(self, name: str) -> PluginStatus:
         reason = "named in ANYDET_PLUGINS but not installed" + did_you_mean(
