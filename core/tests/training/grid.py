@@ -99,8 +99,8 @@ class GridTask(TrainingTask):
 
 def cell_logits(logits: Tensor, boxes: Tensor) -> ClassLogits:
     """What ``Grid`` gives, as the contract has it."""
-    sizes = torch.full((len(logits), 2), SIDE_PX)
-    valid = torch.ones(logits.shape[:2], dtype=torch.bool)
+    sizes = torch.full((len(logits), 2), SIDE_PX, device=logits.device)
+    valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
     return ClassLogits(logits, valid, "sigmoid", boxes=boxes * SIDE_PX, sizes_wh=sizes)
 
 

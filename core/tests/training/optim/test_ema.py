@@ -103,6 +103,15 @@ def test_a_resumed_average_has_the_same_bits(tmp_path):
     assert same(resumed.weights(), ema.weights())
 
 
+def test_an_average_is_saved_under_the_names_of_torchs_own():
+    model = Net()
+    ema = Ema(model, 0.9)
+    train(model, ema, 2)
+    expected = ema._averaged.state_dict()
+    assert list(ema.state_dict()) == list(expected)
+    assert same(ema.state_dict(), expected)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_an_average_loaded_from_the_cpu_moves_to_the_model():
