@@ -4,12 +4,13 @@
     python benchmarks/eval_coco.py                                                # val2017's size
     python benchmarks/eval_coco.py --images 50000 --annotations 360000 --detections 5000000
     python benchmarks/eval_coco.py --iou-type segm --detections 90000
-    python benchmarks/eval_coco.py --iou-type keypoints --annotations 11000 --detections 72000
+    python benchmarks/eval_coco.py --iou-type keypoints --annotations 11000 --detections 75000
 
 "whole" is a process from two JSON files to the numbers, start-up included: ``anydet eval-coco`` for us, a
-script of four lines for the others. "load" and "evaluate" are what the library calls take inside. All take
-turns, round by round. Before that each one's numbers and arrays are compared with pycocotools'
-(where that takes too long, with another's: ``--reference``).
+script of four lines for the others. "CPU" is what it takes of all cores together, which says more where the
+machine has other work. "load" and "evaluate" are what the library calls take inside. All take turns, round
+by round. Before that each one's numbers and arrays are compared with pycocotools' (where that takes too long,
+with another's: ``--reference``).
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ class Measured:
     """What the rounds gave for one contestant: seconds and MB."""
 
     whole: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
     evaluate: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
 
-def measure(command: Sequence[str | Path]) -> tuple[float, float]:
-    """Wall seconds and peak resident MB of one process; raises where it fails."""
+def measure(command: Sequence[str | Path]) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak resident MB of one process; raises where it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -61,7 +63,7 @@ def measure(command: Sequence[str | Path]) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(map(str, command))}\n{errors[-2000:]}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def library(name: str, work: Work, iou_type: str, out: Path) -> list[str | Path]:
@@ -96,12 +98,12 @@ def race(names: Sequence[str], work: Work, iou_type: str, rounds: int, folder: P
     for _ in range(rounds):
         for name, one in found.items():
             out = folder / "round.json"
-            seconds, memory = measure(library(name, work, iou_type, out))
+            taken = measure(library(name, work, iou_type, out))
             if name == "anydet":
-                seconds, memory = measure(command_line(work, iou_type))
+                taken = measure(command_line(work, iou_type))
             inside = json.loads(out.read_text())
-            one.whole.append(seconds)
-            one.memory.append(memory)
+            for column, value in zip((one.whole, one.cpu, one.memory), taken, strict=True):
+                column.append(value)
             one.load.append(inside["load"])
             one.evaluate.append(inside["evaluate"])
     return found
@@ -109,21 +111,26 @@ def race(names: Sequence[str], work: Work, iou_type: str, rounds: int, folder: P
 
 def show(found: dict[str, Measured], differences: dict[str, str]) -> None:
     """Medians with the range of the whole, and our ratio to each peer."""
-    head = f"{'':22} {'whole s':>20} {'load s':>7} {'eval. s':>7} {'MB':>6}"
-    print(f"{head}   anydet's ratio to it: whole  call  eval.    MB")
+    head = f"{'':22} {'whole s':>20} {'CPU s':>7} {'load s':>7} {'eval. s':>7} {'MB':>6}"
+    print(f"{head}   anydet's ratio to it: whole    CPU   call  eval.     MB")
     ours = _medians(found["anydet"])
     for name, one in found.items():
         theirs = _medians(one)
         spread = f"({min(one.whole):.2f}-{max(one.whole):.2f})"
-        values = f"{theirs[0]:6.3f} {spread:>13} {theirs[1]:7.3f} {theirs[2]:7.3f} {theirs[4]:6.0f}"
-        ratios = " ".join(f"{ours[i] / theirs[i]:6.2f}" for i in (0, 3, 2, 4))
-        print(f"{name:22} {values}   {'':19} {ratios}  {differences.get(name, '')}")
+        seconds = f"{theirs['whole']:6.3f} {spread:>13} " + " ".join(
+            f"{theirs[column]:7.3f}" for column in ("cpu", "load", "evaluate")
+        )
+        ratios = " ".join(
+            f"{ours[column] / theirs[column]:6.2f}"
+            for column in ("whole", "cpu", "call", "evaluate", "memory")
+        )
+        print(f"{name:22} {seconds} {theirs['memory']:6.0f}   {'':20} {ratios}  {differences.get(name, '')}")
 
 
-def _medians(one: Measured) -> list[float]:
-    """Seconds of the whole, of loading, of evaluating and of both; MB."""
-    calls = [load + evaluate for load, evaluate in zip(one.load, one.evaluate, strict=True)]
-    return [statistics.median(column) for column in (one.whole, one.load, one.evaluate, calls, one.memory)]
+def _medians(one: Measured) -> dict[str, float]:
+    """Of each column, and of the calls: loading and evaluating together."""
+    columns = {**vars(one), "call": [sum(both) for both in zip(one.load, one.evaluate, strict=True)]}
+    return {name: statistics.median(column) for name, column in columns.items()}
 
 
 def main() -> None:
