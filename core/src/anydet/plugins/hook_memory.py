@@ -1,6 +1,6 @@
 """Which hooks installed plugins implement, remembered from the last time they were loaded.
 
-With it, a command imports the plugins whose hooks it asks for, and leaves the others alone.
+With it, a command imports the plugins whose hooks it calls, and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class HookMemory:
 
     def __init__(self, cache: FolderCache) -> None:
         self._cache = cache
-        self._asked: dict[InstalledPoint | EntryPoint, str] = {}
+        self._unknown: dict[InstalledPoint | EntryPoint, str] = {}
 
     def hooks(self, point: InstalledPoint | EntryPoint) -> frozenset[str] | None:
         """Names of the hooks that a plugin implements, ``None`` where that takes loading it."""
@@ -35,12 +35,12 @@ class HookMemory:
         if found is not None:
             return frozenset(found)
         if file:
-            self._asked[point] = file
+            self._unknown[point] = file
         return None
 
     def learn(self, point: InstalledPoint | EntryPoint, hooks: Iterable[str]) -> None:
         """Remember the hooks of a plugin that was loaded after ``hooks`` gave ``None``."""
-        if file := self._asked.get(point):
+        if file := self._unknown.get(point):
             # Hooks may come from other modules of the package, whose changes count, too.
             package = [m for n, m in sys.modules.items() if n.partition(".")[0] == point.value]
             files = {path for m in package if (path := getattr(m, "__file__", None))}

@@ -268,8 +268,8 @@ class Plugins:
             return
         left = [(i, point) for i, point in enumerate(self._points) if i not in self._rows]
         hooks = {i: self._memory.hooks(point) for i, point in left}
-        # Of two plugins that register one name the first has it, whatever is asked for first: all before the
-        # last one of which nothing is known are loaded, too. Nothing is remembered of one that was refused.
+        # Of two plugins that register one name the first has it, whichever hook is called first: all before
+        # the last one of which nothing is known are loaded, too. One that was refused is not remembered.
         unknown = max((i for i, known in hooks.items() if known is None), default=-1)
         self._load_all(i for i, known in hooks.items() if i <= unknown or hook in (known or ()))
 
