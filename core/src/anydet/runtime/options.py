@@ -1,4 +1,4 @@
-"""What of options, preset and the model file holds, settled to one preset."""
+"""One preset of the options, the named preset and what the model file says."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.poolers import initLevelMapper
 
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.norms import norm_layer
@@ -28,8 +29,18 @@ def build_anchors(architecture: Architecture) -> AnchorGenerator:
 def build_roi_pool(architecture: Architecture) -> MultiScaleRoIAlign:
     """(N, C, 7, 7) features of boxes, each from the level of its size."""
     # The last, pooled level has proposals alone; regions are pooled from the others, as in torchvision.
-    levels = 4 if architecture.backbone.startswith("resnet") else 2
-    return MultiScaleRoIAlign([str(i) for i in range(levels)], output_size=_POOLED, sampling_ratio=2)
+    strides = (4, 8, 16, 32) if architecture.backbone.startswith("resnet") else (32, 32)
+    pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], output_size=_POOLED, sampling_ratio=2)
+    # torchvision estimates the scales from the first images that it gets, and keeps them: after very small
+    # ones, whose levels are rounded up, boxes of all later images would be pooled from wrong places.
+    pool.scales = [1 / stride for stride in strides]
+    pool.map_levels = initLevelMapper(
+        strides[0].bit_length() - 1,
+        strides[-1].bit_length() - 1,
+        canonical_scale=pool.canonical_scale,
+        canonical_level=pool.canonical_level,
+    )
+    return pool
 
 
 def build_box_head(architecture: Architecture) -> nn.Module:
