@@ -25,6 +25,8 @@ PLUGIN_API = 2
 @hookimpl
 def after_predict(context):
     if context.first == {STOP_AT} and not Path("waiting").exists():
+        # Ignored, and so never pending, in whatever a shell runs in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # blocked while it is announced, so that it is not handled before it is waited for
         signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGINT}})
         Path("waiting").touch()

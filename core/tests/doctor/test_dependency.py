@@ -29,3 +29,12 @@ def test_a_dependency_says_which_extra_requires_it_and_one_of_another_platform_i
         ("click", ""),
         ("pyarrow", "parquet"),
     ]
+
+
+def test_a_distribution_is_imported_by_its_modules_name(dependency):
+    assert [dependency(name).module for name in ("opencv-python-headless", "Pillow", "mlflow-skinny")] == [
+        "cv2",
+        "PIL",
+        "mlflow",
+    ]
+    assert dependency("rtdetr-pose").module == "rtdetr_pose"

@@ -9,7 +9,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion
 
-IMPORT_NAMES = {"pillow": "PIL", "pyyaml": "yaml", "mlflow-skinny": "mlflow"}
+IMPORT_NAMES = {
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "mlflow-skinny": "mlflow",
+    "opencv-python-headless": "cv2",
+}
 """Distribution, lower case, -> what is imported, where the two differ by more than a dash."""
 
 
