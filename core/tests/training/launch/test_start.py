@@ -46,7 +46,7 @@ def test_the_adapter_gets_the_requested_run(recorder_plugins, split_scenes, star
 def test_what_a_run_was_made_with_is_written_before_it_begins(
     recorder_plugins, split_scenes, monkeypatch, start, recorder
 ):
-    def fail(self, dataset, run):
+    def fail(self, run):
         raise RuntimeError("the power went out")
 
     monkeypatch.setattr(recorder, "train", fail)
