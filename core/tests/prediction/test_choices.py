@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import re
+import sys
+from functools import partial
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
 import pytest
 
 from anydet.errors import OptionError, PluginError
+from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import TTA, Choice, read_tta
+from anydet.plugins.specs import TTTMethodSpec
+from anydet.prediction.choices import TTA, TTT, Choice, read_tta
+from anydet.prediction.hooks import TTTSettings
 
 PLUGINS = Plugins([])
 
@@ -41,20 +50,77 @@ def test_long_options_hold_where_the_short_form_leaves_them_open():
     [
         ("origina", {}, PluginError, r"no view called 'origina' .*did you mean 'original'"),
         ("hflip", {"fusion": "wfb"}, PluginError, r"no fusion called 'wfb' .*did you mean 'wbf'"),
-        ("hflip:3", {}, OptionError, r"view 'hflip:3' has 1 values, and hflip takes none"),
+        ("hflip:3", {}, OptionError, r"view 'hflip:3' has 1 value, and hflip takes none"),
         ("scale:1:2", {}, OptionError, r"'scale:1:2' has 2 values, and scale takes 1: factor"),
         ("scale:big", {}, OptionError, r"scale option factor: 'big' is not of type 'number'"),
-        ("scale", {}, OptionError, r"scale option options: 'factor' is a required property"),
+        ("scale", {}, OptionError, r"scale needs option factor"),
         ("hflip", {"options": {"scal": {"factor": 1}}}, OptionError, r"options for 'scal', which is no view"),
         ("scale:1", {"options": {"scale": {"factr": 1}}}, OptionError, r"did you mean 'factor'"),
-        ("hflip", {"weights": (1, 2)}, OptionError, r"2 weights for 1 views"),
+        ("hflip", {"weights": (1, 2)}, OptionError, r"2 weights for 1 view$"),
         ("hflip", {"weights": (0,)}, OptionError, r"weights of views are positive numbers, not 0"),
+        (
+            "scale:1,scale:2",
+            {"options": {"scale": {"factor": 1}}},
+            OptionError,
+            r"option scale.factor has no effect: scale:1, scale:2 states it already",
+        ),
+        ("", {}, OptionError, r"test-time augmentation without views"),
         (" , ", {}, OptionError, r"test-time augmentation without views"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_was_meant(views, more, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error) as caught:
         read(views, **more)
+    assert re.search(message, caught.value.problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("wbf", "--tta-fusion wbf"), ("scale", "--tta-views"), ("scal", "anydet adaptation list")],
+)
+def test_the_fix_of_options_without_owner_says_how_the_owner_joins_the_run(name, fix):
+    with pytest.raises(OptionError) as caught:
+        read("hflip", options={name: {"factor": 1}})
+    assert fix in caught.value.fix
+
+
+@pytest.fixture
+def method_of(monkeypatch):
+    """Makes plugins with one method of test-time training, whose factory is never imported."""
+    return partial(_method_of, monkeypatch)
+
+
+def _method_of(monkeypatch, **spec):
+    module = ModuleType("registers_method")
+    module.PLUGIN_API = 2
+    module.register_ttt_methods = hookimpl(
+        lambda register: register(TTTMethodSpec("method", "nowhere:Method", **spec)),
+        specname="register_ttt_methods",
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return Plugins([EntryPoint("method", module.__name__, "anydet")])
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (TTT("method", TTTSettings(preset="saf")), "no preset 'saf': its presets are safe, fast.*'safe'"),
+        (TTT("method", TTTSettings(lr=0.1)), r"does not use the setting lr \(it uses steps, batch_size\)"),
+        (TTT("method", source="data"), r"does not use the setting source"),
+        (TTT("method", source_split="val"), r"split 'val' of a source data set, and no source data set"),
+    ],
+)
+def test_settings_that_a_method_does_not_use_are_refused(method_of, choice, message):
+    plugins = method_of(presets=("safe", "fast"), settings=("steps", "batch_size"))
+    with pytest.raises(OptionError, match=message):
+        choice.resolve(plugins)
+    used = TTT("method", TTTSettings(preset="safe", steps=2, batch_size=1))
+    assert used.resolve(plugins) == used
+
+
+def test_a_method_without_presets_refuses_each(method_of):
+    with pytest.raises(OptionError, match="no preset 'huh': it has no presets"):
+        TTT("method", TTTSettings(preset="huh")).resolve(method_of())
 
 
 def test_choices_made_by_hand_are_completed():

@@ -20,7 +20,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def read_weights(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, ...]:
     """``2,1`` to positive numbers."""
     try:
-        weights = tuple(float(word) for word in text.split(",")) if text else ()
+        weights = () if text is None else tuple(float(word) for word in text.split(","))
     except ValueError:
         weights = (0.0,)
     if not all(0 < weight < float("inf") for weight in weights):
@@ -28,6 +28,7 @@ def read_weights(_ctx: click.Context, _param: click.Parameter, text: str | None)
     return weights
 
 
+# None of these has a default of its own, so that one without effect can be told from one that is not given.
 _TTA = (
     click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them."),
     click.option(
@@ -56,13 +57,11 @@ _TTA = (
         metavar="NAME.KEY=VALUE",
         help="Option of a view or of the fusion, see 'anydet adaptation show NAME'; repeatable.",
     ),
-    click.option("--tta-seed", type=int, default=0, show_default=True, help="Seed of random views."),
+    click.option("--tta-seed", type=int, help="Seed of random views.  [default: 0]"),
     click.option(
         "--tta-flip-prob",
         type=click.FloatRange(0, 1),
-        default=0.5,
-        show_default=True,
-        help="Probability that random_hflip mirrors an image.",
+        help="Probability that random_hflip mirrors an image.  [default: 0.5]",
     ),
 )
 
@@ -72,15 +71,15 @@ _TTT = (
         "--ttt-method",
         metavar="NAME",
         shell_complete=complete_names("ttt_methods"),
-        help="Method of test-time training; implies --ttt.  [default: tent]",
+        help="Method of test-time training, see 'anydet adaptation list'; implies --ttt.  "
+        "[default: tent, which no package of anydet has yet]",
     ),
     click.option("--ttt-preset", metavar="NAME", help="Preset of the method's settings."),
     click.option(
         "--ttt-reset",
         type=click.Choice(["sample", "stream"]),
-        default="sample",
-        show_default=True,
-        help="sample restores the model before each chunk, stream lets updates accumulate.",
+        help="sample restores the model before each chunk, stream lets updates accumulate.  "
+        "[default: sample]",
     ),
     click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per chunk."),
     click.option(
@@ -92,7 +91,7 @@ _TTT = (
     click.option(
         "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."
     ),
-    click.option("--ttt-seed", type=int, default=0, show_default=True, help="Seed of test-time training."),
+    click.option("--ttt-seed", type=int, help="Seed of test-time training.  [default: 0]"),
     click.option(
         "--ttt-source",
         type=click.Path(path_type=Path),
@@ -120,26 +119,39 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
     """What the flags of ``--tta`` describe; ``None`` where a command has none, or they are not given."""
     from anydet.prediction.choices import read_tta
 
-    if not flags.get("tta") and not flags.get("tta_views"):
-        needing = {
-            "tta_options": "--tta-option",
-            "tta_weights": "--tta-weights",
-            "tta_fusion": "--tta-fusion",
-        }
-        _require("--tta", flags, needing)
+    if not flags.get("tta") and flags.get("tta_views") is None:
+        _require("--tta", "tta_", flags)
         return None
-    views = flags["tta_views"] or "original,random_hflip"
+    views = "original,random_hflip" if flags["tta_views"] is None else flags["tta_views"]
     options = _split_options(flags["tta_options"])
-    if "random_hflip" in {word.strip().partition(":")[0] for word in views.split(",")}:
-        options.setdefault("random_hflip", {}).setdefault("flip_prob", flags["tta_flip_prob"])
+    _add_flip_prob(options, views, flags["tta_flip_prob"])
     return read_tta(
         views,
         plugins,
-        fusion=flags["tta_fusion"] or "nms",
+        fusion="nms" if flags["tta_fusion"] is None else flags["tta_fusion"],
         weights=flags["tta_weights"],
-        seed=flags["tta_seed"],
+        seed=flags["tta_seed"] or 0,
         options=options,
     )
+
+
+def _add_flip_prob(options: dict[str, dict[str, Any]], views: str, flip_prob: float | None) -> None:
+    """Add ``--tta-flip-prob`` to the options; refuse it where no view takes it, or it is stated twice."""
+    from anydet.errors import OptionError
+
+    if flip_prob is None:
+        return
+    if "random_hflip" not in {word.strip().partition(":")[0] for word in views.split(",")}:
+        raise OptionError(
+            f"--tta-flip-prob is an option of random_hflip, which is not among the views {views!r}",
+            fix="add random_hflip to --tta-views, or leave out --tta-flip-prob",
+        )
+    if "flip_prob" in options.setdefault("random_hflip", {}):
+        raise OptionError(
+            "--tta-flip-prob and --tta-option random_hflip.flip_prob are the same option",
+            fix="leave out one of them",
+        )
+    options["random_hflip"]["flip_prob"] = flip_prob
 
 
 def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
@@ -148,27 +160,28 @@ def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
     from anydet.prediction.choices import TTT
     from anydet.prediction.hooks import TTTSettings
 
-    method = flags.get("ttt_method") or ("tent" if flags.get("ttt") else None)
-    if method is None:
-        needing = {"ttt_options": "--ttt-option", "ttt_source": "--ttt-source"}
-        _require("--ttt", flags, needing)
+    method = flags.get("ttt_method")
+    if not flags.get("ttt") and method is None:
+        _require("--ttt", "ttt_", flags)
         return None
     names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
-    settings = TTTSettings(
-        **{name: flags[f"ttt_{name}"] for name in names},
-        options=parse_options(flags["ttt_options"], "--ttt-option"),
-    )
+    given = {name: flags[f"ttt_{name}"] for name in names if flags[f"ttt_{name}"] is not None}
+    settings = TTTSettings(**given, options=parse_options(flags["ttt_options"], "--ttt-option"))
     source = flags["ttt_source"]
-    return TTT(method, settings, None if source is None else str(source), flags["ttt_source_split"]).resolve(
-        plugins
-    )
+    return TTT(
+        "tent" if method is None else method,
+        settings,
+        None if source is None else str(source),
+        flags["ttt_source_split"],
+    ).resolve(plugins)
 
 
-def _require(switch: str, flags: Mapping[str, Any], needing: Mapping[str, str]) -> None:
-    """Refuse flags that would do nothing without another one."""
-    for name, flag in needing.items():
-        if flags.get(name):
-            raise click.UsageError(f"{flag} needs {switch}")
+def _require(switch: str, prefix: str, flags: Mapping[str, Any]) -> None:
+    """Refuse flags that would do nothing without the switch of their group."""
+    for name, value in flags.items():
+        if name.startswith(prefix) and value not in (None, ()):
+            flag = name.replace("_options", "_option").replace("_", "-")
+            raise click.UsageError(f"--{flag} needs {switch}")
 
 
 def _split_options(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -178,10 +191,13 @@ def _split_options(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
 
     options: dict[str, dict[str, Any]] = {}
     for pair in pairs:
-        name, dot, rest = pair.partition(".")
-        if not dot or "=" in name:
+        # A value may have dots, too.
+        stated, equals, value = pair.partition("=")
+        name, dot, key = map(str.strip, stated.rpartition("."))
+        if not (name and dot and key and equals):
             raise OptionError(
-                f"--tta-option {pair!r} is not NAME.key=value", fix="write --tta-option NAME.key=value"
+                f"--tta-option {pair!r} is not NAME.key=value",
+                fix=f"write --tta-option {name or 'NAME'}.{key or 'key'}=value",
             )
-        options.setdefault(name.strip(), {}).update(parse_options([rest], "--tta-option"))
+        options.setdefault(name, {}).update(parse_options([f"{key}={value}"]))
     return options

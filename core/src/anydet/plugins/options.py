@@ -52,7 +52,9 @@ def parse_options(pairs: Iterable[str], flag: str = "--option") -> dict[str, str
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise OptionError(f"{flag} {pair!r} is not key=value", fix=f"write {flag} key=value")
+            raise OptionError(
+                f"{flag} {pair!r} is not key=value", fix=f"write {flag} {key.strip() or 'key'}=value"
+            )
         options[key.strip().replace("-", "_")] = value
     return options
 
@@ -84,9 +86,21 @@ def check_options(
         if not is_finite(checked[key]):
             raise OptionError(f"{owner} option {key}: {value} is not finite", fix=fix)
     for error in validator.iter_errors(checked):
+        absent = _absent(error)
+        if absent:
+            raise OptionError(f"{owner} needs option {absent}", fix=fix)
         where = ".".join(map(str, error.absolute_path)) or "options"
         raise OptionError(f"{owner} option {where}: {error.message}{nearest(error)}", fix=fix)
     return {key: checked[key] for key in sorted(checked, key=_order(properties))}
+
+
+def _absent(error: ValidationError) -> str:
+    """The options that are required and not given, where that is what is wrong; else an empty string."""
+    if error.validator != "required" or error.absolute_path:
+        return ""
+    required: Any = error.validator_value
+    given: Any = error.instance
+    return ", ".join(key for key in required if key not in given)
 
 
 def _order(properties: Mapping[str, Any]) -> Callable[[str], int]:

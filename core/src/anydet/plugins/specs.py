@@ -120,9 +120,21 @@ class FusionSpec(ConfigurableSpec):
     """A fusion of results: ``factory(settings: FusionSettings)`` gives a ``prediction.Fusion``."""
 
 
+TTT_SETTINGS = ("steps", "batch_size", "lr", "max_batches", "source")
+"""Settings of a run that a method of test-time training may do without."""
+
+
 @dataclass(frozen=True, slots=True)
 class TTTMethodSpec(ConfigurableSpec):
-    """A test-time training method: ``factory(settings: TTTSettings)`` gives a ``prediction.TTTMethod``."""
+    """A test-time training method: ``factory(settings: TTTSettings)`` gives a ``prediction.TTTMethod``.
+
+    Attributes:
+        presets: names that ``--ttt-preset`` takes; any other is refused.
+        settings: those of ``TTT_SETTINGS`` that it uses; the others are refused.
+    """
+
+    presets: tuple[str, ...] = ()
+    settings: tuple[str, ...] = TTT_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.options import load_schema
+from anydet.plugins.specs import TTT_SETTINGS
 from anydet.prediction.hooks import TTTSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from anydet.plugins.manager import Plugins
+    from anydet.plugins.specs import TTTMethodSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class TTA:
             raise OptionError("test-time augmentation without views", fix="name one, such as 'original'")
         if self.weights and len(self.weights) != len(self.views):
             raise OptionError(
-                f"{len(self.weights)} weights for {len(self.views)} views", fix="give one weight a view"
+                f"{len(self.weights)} weight{'s' * (len(self.weights) != 1)} for {len(self.views)} "
+                f"view{'s' * (len(self.views) != 1)}",
+                fix="give one weight a view",
             )
         if not all(0 < weight < float("inf") for weight in self.weights):
             weights = ", ".join(map(str, self.weights))
@@ -100,30 +104,54 @@ def read_tta(
     """
     given = options or {}
     words = [word.strip() for word in views.split(",") if word.strip()]
-    chosen = tuple(_read_view(word, plugins, given) for word in words)
-    known = [*dict.fromkeys(view.name for view in chosen), fusion]
-    for name in given:
-        if name not in known:
-            raise OptionError(
-                f"options for {name!r}, which is no view or fusion of this run ({', '.join(known)})"
-                + did_you_mean(name, known),
-                fix="correct the name, or add it to the views",
-            )
+    stated = tuple(_read_view(word, plugins) for word in words)
+    _refuse_unused(given, stated, fusion, plugins)
+    chosen = tuple(Choice(v.name, {**given.get(v.name, {}), **v.options}) for v in stated)
     fusing = Choice(fusion, given.get(fusion, {}))
     return TTA(chosen, fusing, tuple(weights), seed).resolve(plugins)
 
 
-def _read_view(text: str, plugins: Plugins, options: Mapping[str, Mapping[str, Any]]) -> Choice:
+def _refuse_unused(
+    options: Mapping[str, Mapping[str, Any]], views: Sequence[Choice], fusion: str, plugins: Plugins
+) -> None:
+    """Refuse options of what a run does not have, and those that each use of a view states by itself."""
+    known = [*dict.fromkeys(view.name for view in views), fusion]
+    for name, given in options.items():
+        if name not in known:
+            raise OptionError(
+                f"options for {name!r}, which is no view or fusion of this run ({', '.join(known)})"
+                + did_you_mean(name, known),
+                fix=_way_in(name, plugins),
+            )
+        uses = [view for view in views if view.name == name]
+        for key in given:
+            if name != fusion and all(key in view.options for view in uses):
+                raise OptionError(
+                    f"option {name}.{key} has no effect: {', '.join(map(str, uses))} states it already",
+                    fix=f"leave out {name}.{key}, or the value in the views",
+                )
+
+
+def _way_in(name: str, plugins: Plugins) -> str:
+    """What makes something a part of the run, where it is registered."""
+    if plugins.has("fusions", name):
+        return f"choose it as the fusion (--tta-fusion {name})"
+    if plugins.has("views", name):
+        return f"add {name} to the views (--tta-views)"
+    return "correct the name; 'anydet adaptation list' shows views and fusions"
+
+
+def _read_view(text: str, plugins: Plugins) -> Choice:
+    """The view and the options that the text states."""
     name, *values = text.split(":")
     names = list(load_schema(plugins.spec("views", name).options_schema).get("properties", {}))
     if len(values) > len(names):
         takes = f"takes {len(names)}: {', '.join(names)}" if names else "takes none"
         raise OptionError(
-            f"view {text!r} has {len(values)} values, and {name} {takes}",
+            f"view {text!r} has {len(values)} value{'s' * (len(values) != 1)}, and {name} {takes}",
             fix=f"see 'anydet adaptation show {name}'",
         )
-    stated = {key: value for key, value in zip(names, values, strict=False) if value}
-    return Choice(name, {**options.get(name, {}), **stated})
+    return Choice(name, {key: value for key, value in zip(names, values, strict=False) if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +171,34 @@ class TTT:
     source_split: str | None = None
 
     def resolve(self, plugins: Plugins) -> Self:
-        """The same with the method known and its options complete; raises as ``Plugins.options``."""
+        """The same with the method known and its options complete.
+
+        Raises ``OptionError`` where a setting is one that the method does not use, else as
+        ``Plugins.options``.
+        """
+        self._refuse_unused(plugins.spec("ttt_methods", self.method))
         options = plugins.options("ttt_methods", self.method, self.settings.options)
         return replace(self, settings=replace(self.settings, options=options))
+
+    def _refuse_unused(self, spec: TTTMethodSpec) -> None:
+        listing = f"see 'anydet adaptation show {self.method}'"
+        preset = self.settings.preset
+        if preset is not None and preset not in spec.presets:
+            known = f"its presets are {', '.join(spec.presets)}" if spec.presets else "it has no presets"
+            raise OptionError(
+                f"{self.method} has no preset {preset!r}: {known}{did_you_mean(preset, spec.presets)}",
+                fix=listing,
+            )
+        for name in TTT_SETTINGS:
+            given = self.source if name == "source" else getattr(self.settings, name)
+            if given is not None and name not in spec.settings:
+                used = ", ".join(spec.settings) or "none"
+                raise OptionError(
+                    f"{self.method} does not use the setting {name} (it uses {used})",
+                    fix=f"leave out --ttt-{name.replace('_', '-')}",
+                )
+        if self.source_split is not None and self.source is None:
+            raise OptionError(
+                f"split {self.source_split!r} of a source data set, and no source data set",
+                fix="add --ttt-source, or leave out --ttt-source-split",
+            )

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import click
+import pytest
+
+from anydet.commands.adaptation_options import adaptation_options, read_tta_flags, read_ttt_flags
+from anydet.errors import OptionError
+from anydet.plugins.manager import Plugins
+from anydet.prediction.choices import Choice
+
+
+def read(*arguments):
+    """What the flags give, as (TTA, TTT)."""
+    found = []
+
+    @click.command()
+    @adaptation_options
+    def command(**flags):
+        plugins = Plugins([])
+        found.append((read_tta_flags(plugins, flags), read_ttt_flags(plugins, flags)))
+
+    command.main(list(arguments), standalone_mode=False)
+    return found[0]
+
+
+def owned_flags():
+    """Each flag that belongs to --tta or --ttt, with a value that it takes."""
+    values = {
+        "tta_weights": "1",
+        "tta_options": "scale.factor=1",
+        "ttt_options": "a=1",
+        "ttt_reset": "sample",
+    }
+    switches = {"tta", "ttt", "tta_views", "ttt_method"}
+    command = adaptation_options(lambda **_flags: None)
+    options = [option for option in click.command()(command).params if option.name not in switches]
+    return [(option.opts[0], values.get(option.name, "1")) for option in options]
+
+
+@pytest.mark.parametrize(("flag", "value"), owned_flags())
+def test_no_flag_of_a_group_is_ignored_without_its_switch(flag, value):
+    with pytest.raises(click.UsageError, match=f"{flag} needs --tt"):
+        read(flag, value)
+
+
+def test_nothing_is_read_where_no_flag_is_given():
+    assert read() == (None, None)
+
+
+def test_defaults_are_those_that_the_help_states():
+    tta, _ = read("--tta")
+    assert tta.views == (Choice("original"), Choice("random_hflip", {"flip_prob": 0.5}))
+    assert (tta.fusion.name, tta.weights, tta.seed) == ("nms", (), 0)
+
+
+def test_the_flip_probability_reaches_each_view_that_leaves_it_open():
+    tta, _ = read("--tta-views", "random_hflip:0.3,random_hflip", "--tta-flip-prob", "0")
+    assert [view.options["flip_prob"] for view in tta.views] == [0.3, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tta-views", "hflip", "--tta-flip-prob", "1"), "random_hflip, which is not among the views"),
+        (("--tta-views", "random_hflip:0.3", "--tta-flip-prob", "1"), "flip_prob has no effect"),
+        (("--tta", "--tta-flip-prob", "1", "--tta-option", "random_hflip.flip_prob=0"), "the same option"),
+        (("--tta-views", ""), "test-time augmentation without views"),
+        (("--tta-views", "hflip", "--tta-fusion", ""), "no fusion called ''"),
+        (("--ttt-method", ""), "no TTT method called ''"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(arguments, message):
+    with pytest.raises(Exception, match=message):
+        read(*arguments)
+
+
+def test_an_empty_list_of_weights_is_refused():
+    with pytest.raises(click.BadParameter, match="not a list of positive numbers"):
+        read("--tta", "--tta-weights", "")
+
+
+@pytest.mark.parametrize(
+    ("pair", "fix"),
+    [
+        ("nms.iou_threshold", "--tta-option nms.iou_threshold=value"),
+        ("iou_threshold=0.5", "--tta-option NAME.iou_threshold=value"),
+        ("nms.=0.5", "--tta-option nms.key=value"),
+        (".iou_threshold=0.5", "--tta-option NAME.iou_threshold=value"),
+    ],
+)
+def test_the_fix_of_a_malformed_option_keeps_what_is_there(pair, fix):
+    with pytest.raises(OptionError) as caught:
+        read("--tta", "--tta-option", pair)
+    assert caught.value.fix == f"write {fix}"
