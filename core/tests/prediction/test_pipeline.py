@@ -207,7 +207,10 @@ class Nothing:
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        (Foreign(), r"view Foreign gave a record with key 'other\.png' that was not derived from '000\.png'"),
+        (
+            Foreign(),
+            r"view 'Foreign' gave a record with key 'other\.png' that was not derived from '000\.png'",
+        ),
         (Nothing(), r"no view gave a record of image '000\.png' \(views: Nothing\)"),
     ],
 )

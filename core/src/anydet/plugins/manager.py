@@ -121,6 +121,11 @@ class Plugins:
         only = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
         return cls(only=only, strict=_flag("ANYDET_STRICT"), trace=_flag("ANYDET_TRACE"))
 
+    @property
+    def strict(self) -> bool:
+        """Whether what a plugin raises is raised as it is."""
+        return self._strict
+
     @cached_property
     def _points(self) -> Sequence[InstalledPoint | EntryPoint]:
         given = find_points(hookspecs.PROJECT, cache=self._cache) if self._given is None else self._given

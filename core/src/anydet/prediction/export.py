@@ -82,17 +82,23 @@ def export_predictions(
     if resume and pipeline.ttt:
         raise OptionError(
             "a run with test-time training cannot be resumed: its model depends on all images before",
-            fix="leave out --resume",
+            fix=f"leave out --resume, and remove {output}.partial if it is there",
         )
     total = len(dataset) if max_images is None else min(max_images, len(dataset))
     run = identity(Recipe.of(pipeline), dataset, total, pipeline.adapter.version)
     with closing(Spool.open(output, run, resume=resume)) as spool:
         resumed = spool.images
         progress(resumed)
-        _fill(spool, pipeline, dataset, total, progress)
-        seconds = time.perf_counter() - start
-        meta = build_meta(pipeline, dataset, run, fresh=total - resumed, wall_s=seconds)
-        write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
+        try:
+            _fill(spool, pipeline, dataset, total, progress)
+            seconds = time.perf_counter() - start
+            meta = build_meta(pipeline, dataset, run, fresh=total - resumed, wall_s=seconds)
+            write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
+        except BaseException:
+            # Kept, it would be in the way of the next run, which could not go on with it.
+            if pipeline.ttt or not spool.images:
+                spool.remove()
+            raise
         # Only now: until the output is complete, the spool is all that there is of the run.
         spool.remove()
     wall = time.perf_counter() - start
@@ -109,6 +115,10 @@ def _fill(
             spool.append([encode_entry(p) for p in chunk], _tally(chunk))
             progress(len(chunk))
     except KeyboardInterrupt:
+        if pipeline.ttt or not spool.images:
+            raise InterruptedRunError(
+                f"interrupted after {spool.images} of {total} images; nothing of the run is kept"
+            ) from None
         raise InterruptedRunError(
             f"interrupted after {spool.images} of {total} images; they are kept in {spool.path}",
             fix="add --resume to the same command to go on",

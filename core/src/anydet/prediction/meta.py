@@ -15,8 +15,8 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.choices import TTA, TTT
-from anydet.prediction.hooks import TTTDescription, TTTSettings
-from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
+from anydet.prediction.hooks import TTTSettings
+from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.recipe import Recipe
 
 
@@ -77,7 +77,7 @@ def build_meta(
         "export_settings": _export_settings(notes, pipeline.limits),
         "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},
         "tta": _tta(pipeline.tta.choices if pipeline.tta else None),
-        "ttt": _ttt(pipeline.ttt),
+        "ttt": _ttt(pipeline),
         "runtime": _runtime(settings.device, fresh, wall_s),
     }
     if adapter.classes is not None:
@@ -178,8 +178,9 @@ def _tta(tta: TTA | None) -> dict[str, Any]:
     }
 
 
-def _ttt(ttt: RunningTTT | None) -> dict[str, Any]:
-    found = TTTDescription() if ttt is None else ttt.method.describe()
+def _ttt(pipeline: Pipeline) -> dict[str, Any]:
+    ttt = pipeline.ttt
+    found, report = pipeline.describe_ttt()
     settings = TTTSettings() if ttt is None else ttt.choices.settings
     return {
         "enabled": ttt is not None,
@@ -193,7 +194,7 @@ def _ttt(ttt: RunningTTT | None) -> dict[str, Any]:
         "max_batches": found.max_batches,
         "seed": None if ttt is None else settings.seed,
         "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0, **found.mim},
-        "report": None if ttt is None else {**_chosen(ttt.choices), **ttt.method.report()},
+        "report": None if ttt is None else {**_chosen(ttt.choices), **report},
     }
 
 

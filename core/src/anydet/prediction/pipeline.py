@@ -7,24 +7,27 @@ Without TTT, where chunks begin and end changes no result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from anydet.contract.encode import encode_json
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import PluginError
+from anydet.errors import ContractError, PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
+from anydet.prediction.checks import check_values
 from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.decode import Undecodable, decode_ahead, measured
-from anydet.prediction.hooks import Fusion, PredictContext, TTTMethod, View, ViewResult
+from anydet.prediction.hooks import Fusion, PredictContext, TTTDescription, TTTMethod, View, ViewResult
 from anydet.types import ImagePredictions
 
 if TYPE_CHECKING:
@@ -134,7 +137,10 @@ class Pipeline:
     @property
     def chunk_size(self) -> int:
         """Records of a chunk: those of a batch, or more where the method wants more."""
-        return max(self.batch_size, self.ttt.method.min_images if self.ttt else 1)
+        if not self.ttt:
+            return self.batch_size
+        with self._ttt_calls.to("min_images"):
+            return max(self.batch_size, self.ttt.method.min_images)
 
     def run(
         self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
@@ -148,8 +154,9 @@ class Pipeline:
 
         Raises:
             ImageError: an image cannot be decoded and ``on_error`` is "stop".
-            PluginError: the adapter gave other results than one per record, in order, or a view gave records
-                that it did not derive.
+            PluginError: the adapter gave other results than one per record, in order, a view gave records
+                that it did not derive, a fusion gave a result of another image, values are out of range, or
+                one of them, or the method of test-time training, raised what is no ``AnydetError``.
         """
         context = PredictContext(self.adapter.name, first, total)
 
@@ -166,8 +173,12 @@ class Pipeline:
             needs_pixels=self.adapter.needs_pixels,
         )
         if self.ttt:
-            self.ttt.method.prepare(self.adapter, self.ttt.source)
+            with self._ttt_calls.to("prepare"):
+                self.ttt.method.prepare(self.adapter, self.ttt.source)
         try:
+            if self.ttt:
+                # Before the first image: what meta cannot state would be found after the last one.
+                self.describe_ttt()
             for results in chunks:
                 self._notify("after_predict", predictions=results, context=context)
                 yield results
@@ -176,13 +187,45 @@ class Pipeline:
             # also where the caller leaves early: decoding threads end before the model is put back
             chunks.close()
             if self.ttt:
-                self.ttt.method.restore()
+                with self._ttt_calls.to("restore"):
+                    self.ttt.method.restore()
+
+    def describe_ttt(self) -> tuple[TTTDescription, Mapping[str, Any]]:
+        """Description and report of the method, as ``meta`` states them; empty ones without a method.
+
+        Raises:
+            PluginError: one of them has no JSON form, or is no description.
+        """
+        if not self.ttt:
+            return TTTDescription(), {}
+        method, calls = self.ttt.method, self._ttt_calls
+        with calls.to("describe"):
+            description = method.describe()
+            if not isinstance(description, TTTDescription):
+                raise calls.error(f"gave {type(description).__name__} in describe, not a TTTDescription")
+            _require_json(asdict(description), "describe", calls)
+        with calls.to("report"):
+            report = dict(method.report())
+            _require_json(report, "report", calls)
+        return description, report
+
+    @property
+    def _strict(self) -> bool:
+        return self.plugins is not None and self.plugins.strict
+
+    @property
+    def _ttt_calls(self) -> PluginCalls:
+        assert self.ttt is not None
+        return PluginCalls("ttt_methods", self.ttt.choices.method, self._strict)
 
     def _predict(self, records: Sequence[Record], context: PredictContext) -> list[ImagePredictions]:
         self._notify("before_predict", adapter=self.adapter, records=records, context=context)
-        if self.ttt:
+        if not self.ttt:
+            return list(self._predict_adapted(records))
+        with self._ttt_calls.to("adapt"):
             self.ttt.method.adapt(records)
-        with self.ttt.method.predicting() if self.ttt else nullcontext():
+        # What the adapter, views and fusion raise is a PluginError already, and passes.
+        with self._ttt_calls.to("predicting"), self.ttt.method.predicting():
             return list(self._predict_adapted(records))
 
     def _predict_adapted(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
@@ -190,46 +233,76 @@ class Pipeline:
         derived = self._derive(records)
         found: list[ViewResult] = []
         current = 0
+        calls = PluginCalls("adapters", self.adapter.name, self._strict)
+        classes = self._class_count(calls)
         # Batches of all views of all records together, so that they are full whatever the number of views.
         while batch := list(islice(derived, self.batch_size)):
-            results = predict_checked(self.adapter.predict, [d.record for d in batch], self.adapter.name)
+            shown = [derived.record for derived in batch]
+            with calls.to("predict", shown[0].key if len(shown) == 1 else None):
+                results = predict_checked(self.adapter.predict, shown, self.adapter.name)
+                check_values(results, classes, calls)
             for one, result in zip(batch, results, strict=True):
                 # Fused as soon as all views of a record are there, so that few results wait.
                 if one.at != current:
-                    yield self._fused(found)
+                    yield self._fused(found, records[current], classes)
                     found, current = [], one.at
-                found.append(one.bring_back(result, records[one.at]))
+                found.append(self._bring_back(one, result, records[one.at]))
         if found:
-            yield self._fused(found)
+            yield self._fused(found, records[current], classes)
 
     def _derive(self, records: Sequence[Record]) -> Iterator[_Derived]:
         """The records that the views give of each; itself once, for the first view that leaves it alone."""
         if not self.tta:
-            yield from (_Derived(at, record, 1.0) for at, record in enumerate(records))
+            yield from (_Derived(at, record, 1.0, "") for at, record in enumerate(records))
             return
         views = self.tta.views
         weights = self.tta.choices.weights or (1.0,) * len(views)
         for at, record in enumerate(records):
             gave_itself, count = False, 0
-            for view, weight in zip(views, weights, strict=True):
-                for derived in view.apply(record):
-                    _check_derived(derived, record, view)
+            for view, choice, weight in zip(views, self.tta.choices.views, weights, strict=True):
+                calls = PluginCalls("views", choice.name, self._strict)
+                with calls.to("apply", record.key):
+                    given = tuple(view.apply(record))
+                    for derived in given:
+                        _check_derived(derived, record, calls)
+                for derived in given:
                     if derived is record and gave_itself:
                         continue
                     gave_itself |= derived is record
                     count += 1
-                    yield _Derived(at, derived, weight)
+                    yield _Derived(at, derived, weight, choice.name)
             if not count:
-                names = ", ".join(type(view).__name__ for view in views)
+                names = ", ".join(choice.name for choice in self.tta.choices.views)
                 raise PluginError(
                     f"no view gave a record of image {record.key!r} (views: {names})",
                     fix="add the view 'original', or make a view give at least one record",
                 )
 
-    def _fused(self, results: Sequence[ViewResult]) -> ImagePredictions:
+    def _bring_back(self, derived: _Derived, result: ImagePredictions, source: Record) -> ViewResult:
+        if not derived.view:
+            return derived.bring_back(result, source)
+        with PluginCalls("views", derived.view, self._strict).to("undo", source.key):
+            return derived.bring_back(result, source)
+
+    def _fused(self, results: Sequence[ViewResult], record: Record, classes: int | None) -> ImagePredictions:
         if len(results) == 1 or not self.tta:
             return results[0].predictions
-        return self.tta.fusion.fuse(results)
+        calls = PluginCalls("fusions", self.tta.choices.fusion.name, self._strict)
+        with calls.to("fuse", record.key):
+            fused = self.tta.fusion.fuse(results)
+            if not isinstance(fused, ImagePredictions):
+                raise calls.error(f"gave {type(fused).__name__} for {record.key!r}, not ImagePredictions")
+            if fused.image != record.key:
+                raise calls.error(f"gave a result of {fused.image!r} for {record.key!r}")
+            wanted = results[0].predictions.size_wh
+            if tuple(fused.size_wh) != tuple(wanted):
+                raise calls.error(f"gave size_wh {fused.size_wh} for {record.key!r}, which has {wanted}")
+            check_values([fused], classes, calls)
+        return fused
+
+    def _class_count(self, calls: PluginCalls) -> int | None:
+        with calls.to("classes"):
+            return None if self.adapter.classes is None else len(self.adapter.classes)
 
     def _notify(self, event: str, **arguments: Any) -> None:
         if self.plugins is not None:
@@ -244,11 +317,13 @@ class _Derived:
         at: position of that record in the chunk.
         record: derived from it, or itself.
         weight: of the view.
+        view: registered name; empty without test-time augmentation.
     """
 
     at: int
     record: Record
     weight: float
+    view: str
 
     def bring_back(self, result: ImagePredictions, source: Record) -> ViewResult:
         """The result in pixels of the record of the chunk."""
@@ -261,13 +336,18 @@ class _Derived:
         return ViewResult(self.record.undo(result, to=source), self.weight, (x1, y1, x2, y2))
 
 
-def _check_derived(derived: Record, record: Record, view: View) -> None:
+def _check_derived(derived: object, record: Record, calls: PluginCalls) -> None:
+    if not isinstance(derived, Record):
+        raise calls.error(f"gave {type(derived).__name__} for {record.key!r}, not a Record")
     if not derived.derives_from(record):
-        raise PluginError(
-            f"view {type(view).__name__} gave a record with key {derived.key!r} that was not derived from "
-            f"{record.key!r}",
-            fix="views give record.derive(transform), or the record itself",
-        )
+        raise calls.error(f"gave a record with key {derived.key!r} that was not derived from {record.key!r}")
+
+
+def _require_json(value: Mapping[str, Any], method: str, calls: PluginCalls) -> None:
+    try:
+        encode_json(value, where=method)
+    except ContractError as exc:
+        raise calls.error(f"gave what meta cannot state: {exc.problem}") from exc
 
 
 def predict_chunks(

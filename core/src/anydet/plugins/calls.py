@@ -1,0 +1,50 @@
+"""Calls into plugin code: whatever it raises names the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from anydet.dataclass import dataclass
+from anydet.errors import AnydetError, PluginError
+from anydet.plugins.manager import noun
+
+_CHECKS = {"adapters": "adapters", "views": "adaptation", "fusions": "adaptation"}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginCalls:
+    """Calls of something registered.
+
+    Attributes:
+        kind: a key of ``KINDS``.
+        name: registered name.
+        strict: let foreign exceptions pass, with their traceback.
+    """
+
+    kind: str
+    name: str
+    strict: bool = False
+
+    @contextmanager
+    def to(self, method: str, image: str | None = None) -> Iterator[None]:
+        """Around a call: an exception that is no ``AnydetError`` becomes a ``PluginError``."""
+        try:
+            yield
+        except (AnydetError, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # foreign code: SystemExit and the like too
+            if self.strict:
+                raise
+            where = "" if image is None else f" on image {image!r}"
+            text = " ".join(f"{type(exc).__name__}: {exc}".split())
+            raise self.error(f"failed in {method}{where}: {text}", strict_helps=True) from exc
+
+    def error(self, problem: str, *, strict_helps: bool = False) -> PluginError:
+        """What went wrong, after kind and name, and how to find out more."""
+        group = _CHECKS.get(self.kind)
+        fixes = [f"run 'anydet {group} check {self.name}'"] if group else []
+        if strict_helps:
+            fixes.append("ANYDET_STRICT=1 shows the traceback")
+        fix = "; ".join(fixes) or "report it to the plugin's author"
+        return PluginError(f"{noun(self.kind)} {self.name!r} {problem}", fix=fix)
