@@ -162,7 +162,7 @@ def test_a_transformed_image_is_refused(written):
 
 
 def test_a_file_is_needed_and_must_keep_the_contract(tmp_path):
-    with pytest.raises(OptionError, match="'predictions' is a required property"):
+    with pytest.raises(OptionError, match="precomputed needs option predictions"):
         Plugins([]).settings("precomputed")
     with pytest.raises(ContractError, match="no such file"):
         precomputed(tmp_path / "absent.json")
