@@ -127,3 +127,9 @@ def test_choices_made_by_hand_are_completed():
     tta = TTA((Choice("scale", {"factor": "0.5"}), Choice("hflip")), Choice("wbf"), (2.0, 1.0))
     assert tta.resolve(PLUGINS).views[0].options == {"factor": 0.5}
     assert tta.resolve(PLUGINS).fusion.options["iou_threshold"] == 0.55
+
+
+def test_weights_of_one_are_no_weights():
+    plugins = Plugins(())
+    assert read_tta("original,hflip", plugins, weights=(1, 1)) == read_tta("original,hflip", plugins)
+    assert read_tta("original,hflip", plugins, weights=(2, 2)).weights == (2, 2)

@@ -97,3 +97,12 @@ def test_a_finished_run_leaves_nothing_behind(tmp_path):
     spool.append([b"0"], Tally(1, 1))
     spool.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_nested_settings_only_the_one_that_differs_is_named(tmp_path):
+    before = {"tta": {"views": ["original", "hflip"], "weights": []}}
+    now = {"tta": {"views": ["original", "hflip"], "weights": [2.0, 1.0]}}
+    with closing(Spool.open(tmp_path / "p.json", before, resume=False)):
+        pass
+    with pytest.raises(OptionError, match=r"another run \(tta\.weights: \[\] then, \[2\.0, 1\.0\] now\)"):
+        Spool.open(tmp_path / "p.json", now, resume=True)

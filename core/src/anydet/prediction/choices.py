@@ -75,7 +75,10 @@ class TTA:
             weights = ", ".join(map(str, self.weights))
             raise OptionError(f"weights of views are positive numbers, not {weights}", fix="correct them")
         views = tuple(view.resolve(plugins, "views") for view in self.views)
-        return replace(self, views=views, fusion=self.fusion.resolve(plugins, "fusions"))
+        # Weights of 1 are those of none: such runs are the same, and one resumes the other.
+        weights_that_count = () if set(self.weights) == {1.0} else self.weights
+        fusion = self.fusion.resolve(plugins, "fusions")
+        return replace(self, views=views, fusion=fusion, weights=weights_that_count)
 
 
 def read_tta(

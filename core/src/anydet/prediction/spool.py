@@ -153,6 +153,15 @@ def _require_same_run(log_path: Path, identity: Mapping[str, Any]) -> None:
         raise OptionError(f"{log_path} does not say which run it belongs to: {exc}", fix=fix) from exc
     # Through JSON as the log was, which makes lists of tuples.
     now = json.loads(json.dumps(identity))
-    changed = [f"{k}: {before.get(k)!r} then, {v!r} now" for k, v in now.items() if before.get(k) != v]
+    changed = list(_differences(before, now))
     if changed:
         raise OptionError(f"cannot resume {log_path}: it is another run ({'; '.join(changed)})", fix=fix)
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """``tta.weights: [] then, [2.0, 1.0] now``: each value that differs, and nothing around it."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            yield from _differences(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif before != now:
+        yield f"{path}: {before!r} then, {now!r} now"
