@@ -79,7 +79,8 @@ def hooks() -> str:
         _doc(hookspecs),
         "An implementation is a function of the hook's name in the module that the entry point of group "
         "`anydet` names, marked with `@anydet.plugins.hookimpl`. "
-        f"The module states `PLUGIN_API = {API_VERSION}`, the version of the border that it is written for. "
+        f"The module states `PLUGIN_API = {API_VERSION}`, the version of the plugin API that it is written "
+        "for. "
         "[Write an adapter](../tutorial/write-an-adapter.md) shows one; [plugin API](plugin-api.md) says "
         "what changed between versions.",
     ]

@@ -103,3 +103,8 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which gets an "s" unless the number is 1: "1 image", "0 images"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -393,7 +393,7 @@ class AdapterSettings:
         batch_size: records a chunk; the adapter may batch less where its model must.
         score_floor: detections below it need not be returned.
         max_detections: a hint; the pipeline alone cuts.
-        seed: owner of every random choice.
+        seed: of every random choice.
         options: the adapter's own options, already checked against its schema.
     """
 

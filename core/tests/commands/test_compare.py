@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -34,13 +35,27 @@ def test_the_command_prints_differences_and_a_verdict(files):
     assert value["resamples"] == 200
 
 
-def test_the_command_says_when_a_difference_may_be_chance(files):
+def test_the_command_says_when_a_difference_may_be_chance(files, tmp_path):
+    dataset, a, _ = map(str, files)
+    results = json.loads(Path(a).read_text())
+    # Two images decide alone: each of the files lacks the detections of another one.
+    kept = [[r for r in results if r["image_id"] != results[at]["image_id"]] for at in (0, -1)]
+    paths = [tmp_path / name for name in ("first.json", "last.json")]
+    for path, value in zip(paths, kept, strict=True):
+        path.write_text(json.dumps(value))
+    done = CliRunner().invoke(
+        main, ["compare", *map(str, paths), "--dataset", dataset, "--resamples", "50"], obj=Plugins(())
+    )
+    assert ", which may be chance" in done.stdout
+
+
+def test_a_file_and_itself_are_called_identical(files):
     dataset, a, _ = map(str, files)
     done = CliRunner().invoke(
         main, ["compare", a, a, "--dataset", dataset, "--resamples", "5"], obj=Plugins(())
     )
-    assert "AP: neither is better by 0.0000" in done.stdout
-    assert "p = 1.000), which may be chance" in done.stdout
+    assert "AP: identical for a and b, in every resample" in done.stdout
+    assert "chance" not in done.stdout
 
 
 def test_the_command_says_when_there_are_too_few_images(tmp_path, crowd):

@@ -19,7 +19,7 @@ def run(*args: object) -> Result:
 
 def test_a_valid_file_exits_0_with_its_counts() -> None:
     result = run(GOOD)
-    assert (result.exit_code, result.stdout) == (0, f"{GOOD}: valid, 0 warnings; 1 images, 1 detections\n")
+    assert (result.exit_code, result.stdout) == (0, f"{GOOD}: valid, 0 warnings; 1 image, 1 detection\n")
 
 
 def test_an_invalid_file_exits_1_with_the_place() -> None:
@@ -84,4 +84,4 @@ def test_a_data_set_names_what_does_not_fit(tmp_path: Path) -> None:
 def test_the_old_script_name_does_the_same() -> None:
     script = Path(__file__).parents[3] / "tools" / "validate_predictions.py"
     done = subprocess.run([sys.executable, script, GOOD], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{GOOD}: valid, 0 warnings; 1 images, 1 detections\n")
+    assert (done.returncode, done.stdout) == (0, f"{GOOD}: valid, 0 warnings; 1 image, 1 detection\n")

@@ -75,6 +75,10 @@ def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> No
     if first.difference is None or first.low is None or first.high is None or first.p is None:
         click.echo(f"{name}: not enough ground truth to compare")
         return
+    # An interval of width zero at zero: no resample differs, as with a file compared with itself.
+    if first.difference == first.low == first.high == 0:
+        click.echo(f"{name}: identical for a and b, in every resample")
+        return
     better = (
         "neither is better" if not first.difference else f"{'b' if first.difference > 0 else 'a'} is better"
     )

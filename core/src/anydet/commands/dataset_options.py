@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
+from anydet.errors import counted
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -85,7 +86,7 @@ def open_data(
 
     formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
-    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
+    click.echo(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}", err=True)
     return engine, scanner, dataset
 
 

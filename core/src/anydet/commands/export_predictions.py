@@ -16,6 +16,7 @@ from anydet.commands.recipe_options import (
     read_recipe,
     score_threshold_option,
 )
+from anydet.errors import counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -80,7 +81,7 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     recipe = read_recipe(plugins, flags)
     formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
-    click.echo(f"{dataset.root}: {len(dataset)} images, {dataset.note}", err=True)
+    click.echo(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}", err=True)
     with (
         opened(recipe, plugins) as pipeline,
         progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance,
@@ -93,7 +94,8 @@ def _print_summary(summary: ExportSummary) -> None:
     resumed = f" ({summary.resumed} from the earlier run)" if summary.resumed else ""
     fresh = summary.images - summary.resumed
     click.echo(
-        f"{summary.output}: {summary.images} images{resumed}, {summary.detections} detections, "
+        f"{summary.output}: {counted(summary.images, 'image')}{resumed}, "
+        f"{counted(summary.detections, 'detection')}, "
         f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s",
         err=True,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.completion import complete_names, plugins_of
+from anydet.errors import counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -121,5 +122,5 @@ def command(
     with progress("rendering", images) as report:
         write_scenes(plugins, scene, dataset, out, layout=layout, report=report)
     click.echo(out)
-    click.echo(f"{images} images of split {split!r}, layout {layout}; next:", err=True)
+    click.echo(f"{counted(images, 'image')} of split {split!r}, layout {layout}; next:", err=True)
     click.echo(f"  {spec.next_step.format(out=out, split=split)}", err=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.errors import counted
+
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Result
     from anydet.evaluation.tables import Table
@@ -89,4 +91,5 @@ def print_result_table(table: Table, rows: int) -> None:
     click.echo(f"  {table.title}")
     print_table(table.header, [tuple(map(format_cell, row)) for row in table.rows[:rows]])
     if len(table.rows) > rows:
-        click.echo(f"  {len(table.rows) - rows} more rows, in --json or with --rows {len(table.rows)}")
+        more = counted(len(table.rows) - rows, "more row")
+        click.echo(f"  {more}, in --json or with --rows {len(table.rows)}")

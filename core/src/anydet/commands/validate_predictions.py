@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.errors import counted
+
 if TYPE_CHECKING:
     from anydet.contract.checking.validate import Report
     from anydet.plugins.manager import Plugins
@@ -84,6 +86,6 @@ def _print(report: Report, repairs: list[str]) -> None:
         click.echo(line)
     if report.fix:
         click.echo(f"  fix: {report.fix}")
-    counts = f"{report.images} images, {report.detections} detections"
-    verdict = "valid" if report.ok else f"{len(report.errors)} errors"
-    click.echo(f"{report.path}: {verdict}, {len(report.warnings)} warnings; {counts}")
+    counts = f"{counted(report.images, 'image')}, {counted(report.detections, 'detection')}"
+    verdict = "valid" if report.ok else counted(len(report.errors), "error")
+    click.echo(f"{report.path}: {verdict}, {counted(len(report.warnings), 'warning')}; {counts}")

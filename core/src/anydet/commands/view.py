@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
+from anydet.errors import counted
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -175,4 +176,4 @@ def _print(rows: list[dict[str, Any]], sheets: list[str], *, as_json: bool) -> N
     if rows:
         names = [name for name in rows[0] if name != "overlay"]
         print_table(names, [[str(row[name]) for name in names] for row in rows])
-    click.echo("\n".join([f"{len(rows)} images drawn", *sheets]))
+    click.echo("\n".join([f"{counted(len(rows), 'image')} drawn", *sheets]))

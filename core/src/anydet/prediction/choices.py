@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from anydet.dataclass import dataclass
-from anydet.errors import OptionError, did_you_mean
+from anydet.errors import OptionError, counted, did_you_mean
 from anydet.plugins.options import load_schema
 from anydet.plugins.specs import TTT_SETTINGS
 from anydet.prediction.hooks import TTTSettings
@@ -50,7 +50,7 @@ class TTA:
         views: in the order in which they are predicted, at least one.
         fusion: how their results become one.
         weights: of the views, positive; empty where all count alike.
-        seed: owner of the views' random choices, beside each record's key.
+        seed: of the views' random choices, with each record's key.
     """
 
     views: tuple[Choice, ...]
@@ -67,8 +67,7 @@ class TTA:
             raise OptionError("test-time augmentation without views", fix="name one, such as 'original'")
         if self.weights and len(self.weights) != len(self.views):
             raise OptionError(
-                f"{len(self.weights)} weight{'s' * (len(self.weights) != 1)} for {len(self.views)} "
-                f"view{'s' * (len(self.views) != 1)}",
+                f"{counted(len(self.weights), 'weight')} for {counted(len(self.views), 'view')}",
                 fix="give one weight a view",
             )
         if not all(0 < weight < float("inf") for weight in self.weights):
@@ -98,7 +97,7 @@ def read_tta(
         plugins: where views and fusions come from.
         fusion: registered name.
         weights: of the views; none where all count alike.
-        seed: owner of the views' random choices.
+        seed: of the views' random choices.
         options: name of a view or of the fusion -> its options, where ``views`` does not state them.
 
     Raises:
@@ -151,7 +150,7 @@ def _read_view(text: str, plugins: Plugins) -> Choice:
     if len(values) > len(names):
         takes = f"takes {len(names)}: {', '.join(names)}" if names else "takes none"
         raise OptionError(
-            f"view {text!r} has {len(values)} value{'s' * (len(values) != 1)}, and {name} {takes}",
+            f"view {text!r} has {counted(len(values), 'value')}, and {name} {takes}",
             fix=f"see 'anydet adaptation show {name}'",
         )
     return Choice(name, {key: value for key, value in zip(names, values, strict=False) if value})

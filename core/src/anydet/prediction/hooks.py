@@ -21,7 +21,7 @@ class ViewSettings:
 
     Attributes:
         options: its own options, checked against its schema and complete.
-        seed: owner of its random choices, beside each record's key.
+        seed: of its random choices, which depend on it and each record's key.
         keypoint_names: of the adapter that gets its records, where it has keypoints; else empty.
     """
 
@@ -37,7 +37,7 @@ class View(Protocol):
         """The records that the adapter shall predict instead of ``record``.
 
         Each is ``record.derive(...)``, any number of times derived, or ``record`` itself: one mirrored image,
-        several scales, many tiles. Results come back through the record that they were found on
+        several scales, many tiles. Results are mapped back by the transforms of the derived record
         (``Record.undo``), so that a view has nothing to map back.
         """
 
@@ -92,7 +92,7 @@ class TTTSettings:
         batch_size: images a step.
         lr: learning rate.
         max_batches: bound on adaptation batches of the whole run.
-        seed: owner of its random choices.
+        seed: of its random choices.
         options: the method's own options, checked against its schema and complete.
     """
 

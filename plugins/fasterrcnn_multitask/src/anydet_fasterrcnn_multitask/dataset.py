@@ -103,7 +103,7 @@ def build_loaders(
         num_workers: processes that read ahead; 0 reads in the loop.
         prefetch_factor: batches each of them reads ahead.
         pin_memory: page-locked batches; ``None`` means where there is CUDA.
-        seed: owner of the order.
+        seed: of the order.
     """
     pin = torch.cuda.is_available() if pin_memory is None else pin_memory
     ahead = prefetch_factor if num_workers else None

@@ -68,7 +68,7 @@ def split_annotations(
         json_path: annotations as published.
         out: folder; files of that name must not be there.
         fractions: of train, val and test; a split of fraction 0 is not written.
-        seed: owner of ties; the same seed gives the same splits.
+        seed: decides ties; the same seed gives the same splits.
         images_dir: copy images from here to ``OUT/<split>``; ``None`` copies none.
 
     Raises:

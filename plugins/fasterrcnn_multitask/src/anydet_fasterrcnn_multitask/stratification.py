@@ -22,7 +22,7 @@ def stratify(labels: BoolArray, fractions: Sequence[float], seed: int = 0) -> In
     Args:
         labels: (N, L) which labels each example has.
         fractions: of all examples that each of F folds is to have; they add up to 1.
-        seed: owner of ties.
+        seed: decides ties.
 
     Returns:
         (N,) int64 folds 0..F-1.

@@ -40,7 +40,7 @@ class SceneDataset(BaseDataset):
 
     Attributes:
         count: number of scenes.
-        seed: owner of all random choices, 0 or more.
+        seed: of all random choices, 0 or more.
         image_wh: (width, height) of each scene in pixels.
         split: name of the split.
     """

@@ -96,7 +96,7 @@ def place_shape(
     """A shape of a class of ``shapes.CLASSES``, turned, a little flattened and colored at random.
 
     Args:
-        rng: owner of these choices.
+        rng: generator of these choices.
         size_wh: of the image.
         class_id: of the shape.
         radius_px: of the circle around it.

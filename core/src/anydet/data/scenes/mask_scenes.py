@@ -33,7 +33,7 @@ class MaskScene:
     """One scene; its layers are laid out on access.
 
     Attributes:
-        seed: owner of all random choices, 0 or more.
+        seed: of all random choices, 0 or more.
         index: which scene of the seed.
         image_wh: (width, height) in pixels.
     """

@@ -148,7 +148,7 @@ class Augmentation:
 
         Args:
             sample: stays as it is.
-            rng: owner of every random choice.
+            rng: generator of every random choice.
             draw: another sample of the same data set, chosen by the generator it is given.
 
         Raises:

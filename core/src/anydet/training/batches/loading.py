@@ -39,7 +39,7 @@ class Augment(Protocol):
 
         Args:
             sample: never changed itself.
-            rng: owner of every random choice.
+            rng: generator of every random choice.
             draw: another sample of the same data set, chosen by the generator it is given.
         """
 

@@ -46,7 +46,7 @@ class Mosaic:
 
         Args:
             sample: the first of the four; its place is random.
-            rng: owner of every random choice.
+            rng: generator of every random choice.
             draw: gives the others.
 
         Raises:

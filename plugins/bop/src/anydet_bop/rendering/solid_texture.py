@@ -53,7 +53,7 @@ class SolidTexture:
         """A texture around a color.
 
         Args:
-            rng: owner of every choice.
+            rng: generator of every choice.
             base: RGB, 0 to 255.
             waves: number of patterns that are laid over each other; 0 leaves the solid plain.
             contrast: how far colors are from ``base``.

@@ -19,7 +19,7 @@ def paint_background(
     """A canvas ``samples`` times as large as the picture.
 
     Args:
-        rng: owner of all choices.
+        rng: generator of all choices.
         size_wh: of the picture.
         ground: (2, 2) where the wheels stand, in pixels of the picture.
         samples: how many times larger the canvas is.
