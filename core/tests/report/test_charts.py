@@ -73,6 +73,16 @@ def test_bars_are_as_long_as_their_numbers_and_stand_in_their_order():
     assert sorted(text.get_text() for text in area.texts) == ["0.2500   3", "0.5000", "n/a"]
 
 
+@pytest.mark.parametrize("values", [(0.25, None), (None, 0.25), (None, None)])
+def test_a_bar_without_a_number_has_a_place_within_the_axes(values):
+    area = axes()
+    draw_bars(area, Bars("errors", "", AXIS, tuple(Bar(f"{i}", value) for i, value in enumerate(values))))
+    low, high = area.get_ylim()
+    assert low <= -0.5 < 1.5 <= high
+    notes = [text.xy[1] for text in area.texts if text.get_text() == "n/a"]
+    assert notes == [1 - i for i in (1, 0) if values[i] is None]
+
+
 def test_numbers_with_intervals_are_dots_on_them():
     area = axes()
     draw_bars(area, Bars("intervals", "", Axis("", limits=(0.0, 1.0)), (Bar("AP", 0.5, 0.25, 0.75),)))

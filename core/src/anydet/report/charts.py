@@ -107,6 +107,8 @@ def draw_bars(axes: Axes, figure: Bars) -> None:
         _write_number(axes, bar, place, beside=not dots)
     named = places if len(places) <= _MOST_NAMES else {}
     axes.set_yticks(list(named), [bar.name for bar in named.values()])
+    # A text has no extent in data: without limits, a place without a number in last place is cut off.
+    axes.set_ylim(-0.75, len(places) - 0.25)
     # Numbers stand at the ends of bars, and need room there.
     axes.margins(x=0.02 if dots else 0.25)
     axes.set_xlabel(figure.value.text)
