@@ -38,7 +38,12 @@ def test_check_runs_the_kit():
     assert states["boxes_come_back_to_what_they_show"] == "ok"
     assert set(states.values()) == {"ok"}
     assert run("check", "wbf").exit_code == 0
-    assert run("check", "nobody").exit_code == 1
+
+
+def test_check_names_only_what_it_can_check():
+    done = run("check", "nobody")
+    assert done.exit_code == 1
+    assert "no view or fusion called 'nobody'" in done.output
 
 
 def test_a_view_that_fails_a_check_exits_with_one(monkeypatch):

@@ -111,6 +111,7 @@ def test_list_as_json_has_the_same_rows(plugins):
         "version": "?",
         "state": "ok",
         "note": "finds nothing",
+        "fix": "",
     }
 
 

@@ -167,13 +167,14 @@ def test_a_failed_plugin_leaves_nothing_behind(plugin):
 
 
 PORT = (
-    "and this anydet has plugin API 2: views give any number of records, train takes the run alone, notes "
-    "are AdapterNotes, among others; docs/reference/plugin-api.md says how to port it, and that it then "
-    "states PLUGIN_API = 2"
+    "port it, see 'Plugin API 2: what changed' in the reference of anydet's documentation; then state "
+    "PLUGIN_API = 2"
 )
 
 
-def test_a_plugin_of_api_1_is_refused_with_what_changed_and_the_rest_still_load(plugin, source):
+def test_a_plugin_of_api_1_is_refused_with_the_page_that_says_how_to_port_it_and_the_rest_still_load(
+    plugin, source
+):
     # As API 1 had it: no PLUGIN_API, and an argument of an event that is gone.
     old = source(
         "old",
@@ -184,20 +185,32 @@ def test_a_plugin_of_api_1_is_refused_with_what_changed_and_the_rest_still_load(
     plugins = Plugins([old, plugin("good", **registers(adapter_spec("good")))])
     sys.modules.pop("old", None)
     assert [(row.name, row.state) for row in plugins.status] == [("good", "ok"), ("old", "failed")]
-    assert plugins.status[1].reason == f"it is written for plugin API 1, {PORT}"
+    assert plugins.status[1].reason == "it is written for plugin API 1, and this anydet has plugin API 2"
+    assert plugins.status[1].fix == PORT
     with pytest.raises(PluginError, match=r"no adapter called 'old'.*failed to load: old: it is written for"):
         plugins.load("adapters", "old")
 
 
-@pytest.mark.parametrize("stated", [1, 0, "2", None])
-def test_a_plugin_that_states_an_older_api_or_none_is_refused(plugin, stated):
+@pytest.mark.parametrize("stated", [1, 0])
+def test_a_plugin_that_states_an_older_api_is_refused(plugin, stated):
     row = only_row(plugin("odd", api=stated, **registers(adapter_spec("odd"))))
-    assert row.reason == f"it is written for plugin API {stated!r}, {PORT}"
+    assert row.reason == f"it is written for plugin API {stated}, and this anydet has plugin API 2"
+    assert row.fix == PORT
+
+
+@pytest.mark.parametrize("stated", ["2", None, 2.0, True])
+def test_a_plugin_api_that_is_no_whole_number_is_refused(plugin, stated):
+    row = only_row(plugin("odd", api=stated, **registers(adapter_spec("odd"))))
+    assert (row.reason, row.fix) == (
+        f"PLUGIN_API is {stated!r}, not a whole number",
+        "state PLUGIN_API = 2",
+    )
 
 
 def test_a_plugin_of_a_later_api_is_refused_with_what_to_install(plugin):
     later = plugin("later", api=API_VERSION + 1, **registers(adapter_spec("later")))
     assert only_row(later).reason == "it is written for plugin API 3, and this anydet has plugin API 2"
+    assert only_row(later).fix == "pip install --upgrade anydet"
     with pytest.raises(PluginError) as error:
         _ = Plugins([later], strict=True).status
     assert error.value.fix == "pip install --upgrade anydet"

@@ -78,7 +78,7 @@ def check(plugins: Plugins, name: str, options: tuple[str, ...], as_json: bool) 
     from anydet.testing.checks import fusions, views
     from anydet.testing.outcome import run_all
 
-    find_adaptation(plugins, name)
+    find_adaptation(plugins, name, ("views", "fusions"))
     choice = Choice(name, parse_options(options))
     outcomes: list[Outcome] = []
     if name in plugins.specs("views"):

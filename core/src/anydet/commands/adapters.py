@@ -43,6 +43,9 @@ def list_(plugins: Plugins, as_json: bool) -> None:
         for r in rows
     ]
     print_columns(("name", "tasks", "capabilities", "package", "state", ""), cells)
+    for row in rows:
+        if row.fix:
+            click.echo(f"  fix {row.name}: {row.fix}")
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters show toy"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anydet.dataclass import dataclass
@@ -22,7 +22,8 @@ class AdapterRow:
         package: installed distribution it comes from.
         version: the distribution's.
         state: of the plugin: "ok", "failed" or "skipped".
-        note: the adapter's summary, why the plugin is not there, or what else it brings.
+        note: the adapter's summary and what else its plugin brings, or why the plugin is not there.
+        fix: what to do about a plugin that failed, or an empty string.
     """
 
     name: str
@@ -32,6 +33,7 @@ class AdapterRow:
     version: str
     state: str
     note: str
+    fix: str = ""
 
 
 def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
@@ -42,15 +44,16 @@ def adapter_rows(plugins: Plugins) -> list[AdapterRow]:
         # Core's own adapters belong to no plugin.
         owner = plugins.owner("adapters", name) or PluginStatus("anydet", "anydet", __version__, "ok")
         owners.add(owner)
+        others = [what for what in owner.provides if not what.startswith("adapter ")]
+        brings = f"its package also brings {', '.join(others)}" if others else ""
+        note = "; ".join(part for part in (spec.summary, brings) if part)
         rows.append(
-            AdapterRow(
-                name, spec.tasks, spec.capabilities, owner.distribution, owner.version, "ok", spec.summary
-            )
+            AdapterRow(name, spec.tasks, spec.capabilities, owner.distribution, owner.version, "ok", note)
         )
     for row in plugins.status:
         if row not in owners:
             note = row.reason or f"brings {', '.join(row.provides) or 'events only'}"
-            rows.append(AdapterRow(row.name, (), (), row.distribution, row.version, row.state, note))
+            rows.append(AdapterRow(row.name, (), (), row.distribution, row.version, row.state, note, row.fix))
     return rows
 
 
@@ -78,20 +81,29 @@ def adaptation_rows(plugins: Plugins) -> list[AdaptationRow]:
     return [_adaptation_row(plugins, kind, name) for kind in ADAPTATION for name in plugins.specs(kind)]
 
 
-def find_adaptation(plugins: Plugins, name: str) -> list[tuple[AdaptationRow, str | None]]:
-    """What is called ``name``, of each kind that has it, and its options schema.
+def find_adaptation(
+    plugins: Plugins, name: str, kinds: Sequence[str] = ADAPTATION
+) -> list[tuple[AdaptationRow, str | None]]:
+    """What is called ``name``, of each of the kinds that has it, and its options schema.
 
     Raises ``PluginError`` that lists what is known where nothing is.
     """
     found = [
         (_adaptation_row(plugins, kind, name), plugins.spec(kind, name).options_schema)
-        for kind in ADAPTATION
+        for kind in kinds
         if name in plugins.specs(kind)
     ]
     if not found:
-        known = [known for kind in ADAPTATION for known in plugins.specs(kind)]
+        known = [known for kind in kinds for known in plugins.specs(kind)]
+        nouns = [noun(kind) for kind in kinds]
+        for kind in set(ADAPTATION) - set(kinds):
+            if plugins.has(kind, name):
+                raise PluginError(
+                    f"{name!r} is a {noun(kind)}, not a {' or '.join(nouns)}",
+                    fix=f"see 'anydet adaptation show {name}'",
+                )
         raise PluginError(
-            f"no view, fusion or TTT method called {name!r} (known: {', '.join(known)})"
+            f"no {', '.join(nouns[:-1])} or {nouns[-1]} called {name!r} (known: {', '.join(known)})"
             + did_you_mean(name, known),
             fix="run 'anydet adaptation list' to see what is installed",
         )

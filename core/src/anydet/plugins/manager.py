@@ -69,6 +69,7 @@ class PluginStatus:
         state: "skipped" means that ``ANYDET_PLUGINS`` leaves it out.
         provides: what it registered, each as kind and name ("adapter toy", "view mirror").
         reason: why it failed or was skipped.
+        fix: what to do about it, or an empty string.
     """
 
     name: str
@@ -77,6 +78,7 @@ class PluginStatus:
     state: Literal["ok", "failed", "skipped"]
     provides: tuple[str, ...] = ()
     reason: str = ""
+    fix: str = ""
 
 
 class Plugins:
@@ -175,10 +177,14 @@ class Plugins:
             f"no {noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
             + did_you_mean(name, [*known, *packaged_names(kind)])
             + (f"; failed to load: {broken}" if broken else ""),
-            fix=f"pip install {package}"
-            if package
-            else f"run 'anydet {_listing(kind)} list' to see what is installed",
+            fix=f"pip install {package}" if package else self._whence(kind),
         )
+
+    def _whence(self, kind: str) -> str:
+        """What to do where a name is not registered and no package of this project has it."""
+        if self._specs[kind] or packaged_names(kind):
+            return f"run 'anydet {_listing(kind)} list' to see what is installed"
+        return f"no package of anydet has a {noun(kind)} yet; a plugin registers one with register_{kind}"
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
@@ -300,7 +306,7 @@ class Plugins:
         except BaseException as exc:  # foreign code: SystemExit and the like too
             if self._strict:
                 raise
-            return row("failed", reason=_reason(exc))
+            return row("failed", reason=_reason(exc), fix=exc.fix if isinstance(exc, AnydetError) else "")
         self._memory.learn(point, [caller.name for caller in self.manager.get_hookcallers(module) or ()])
         return row("ok", provides=provides)
 

@@ -178,7 +178,10 @@ class TTTMethod(ABC):
         """The settings that it runs with."""
 
     def report(self) -> Mapping[str, Any]:
-        """What happened so far, as JSON knows it: steps taken, steps skipped and why, losses."""
+        """What happened so far, as JSON knows it: steps taken, steps skipped and why, losses.
+
+        ``preset``, ``reset``, ``options`` and ``source`` in it give way to the run's own.
+        """
         return {}
 
 

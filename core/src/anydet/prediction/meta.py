@@ -194,7 +194,7 @@ def _ttt(pipeline: Pipeline) -> dict[str, Any]:
         "max_batches": found.max_batches,
         "seed": None if ttt is None else settings.seed,
         "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0, **found.mim},
-        "report": None if ttt is None else {**_chosen(ttt.choices), **report},
+        "report": None if ttt is None else {**report, **_chosen(ttt.choices)},
     }
 
 
