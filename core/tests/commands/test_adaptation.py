@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
 
 from click.testing import CliRunner
 
 from anydet.cli import main
+from anydet.plugins.hookspecs import hookimpl
+from anydet.plugins.manager import Plugins
+from anydet.plugins.specs import TTTMethodSpec
 
 
 def run(*arguments):
@@ -22,6 +28,17 @@ def test_show_names_the_options():
     assert (shown["kind"], shown["options"][0]["name"]) == ("view", "factor")
     assert "iou_threshold" in run("show", "nms").stdout
     assert "no options" in run("show", "hflip").stdout
+
+
+def test_show_names_presets_and_settings_of_a_method(monkeypatch):
+    module = ModuleType("registers_method")
+    module.PLUGIN_API = 2
+    spec = TTTMethodSpec("still", "nowhere:Still", presets=("safe",), settings=("steps", "lr"))
+    module.register_ttt_methods = hookimpl(lambda register: register(spec), specname="register_ttt_methods")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    plugins = Plugins([EntryPoint("still", module.__name__, "anydet")])
+    shown = CliRunner().invoke(main, ["adaptation", "show", "still"], obj=plugins).stdout
+    assert "presets: safe\nsettings: steps, lr" in shown
 
 
 def test_an_unknown_name_is_an_error_with_what_was_meant():

@@ -77,6 +77,17 @@ def test_clipping_moves_boxes_into_the_image_and_drops_what_is_outside():
     assert len(Limits(clip=False).apply(found)) == 3
 
 
+def test_a_box_with_infinite_edges_is_clipped_as_any_other(make_adapter, spots):
+    adapter = make_adapter()
+    predict = adapter.predict
+    far = np.array([-np.inf, -np.inf, np.inf, np.inf])
+    adapter.predict = lambda records: [
+        replace(p, boxes_xyxy_px=np.tile(far, (len(p), 1))) for p in predict(records)
+    ]
+    (found,) = flat(Pipeline(adapter), spots(1))
+    assert found.boxes_xyxy_px.tolist() == [[0, 0, 8, 6]] * len(found)
+
+
 def test_an_undecodable_image_stops_the_run_with_its_name(make_adapter, spots):
     with pytest.raises(ImageError, match=r"nowhere/005\.png"):
         flat(Pipeline(make_adapter()), spots(10, frozenset({5})))

@@ -61,6 +61,9 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         print_options("option", options)
         if not options:
             click.echo("no options")
+        if row.presets or row.settings:
+            click.echo(f"presets: {', '.join(row.presets) or 'none'}")
+            click.echo(f"settings: {', '.join(row.settings) or 'none'}")
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adaptation check scale --option factor=0.5"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from anydet.dataclass import dataclass
 from anydet.errors import PluginError, did_you_mean
 from anydet.plugins.manager import ADAPTATION, Plugins, PluginStatus, noun
+from anydet.plugins.specs import TTTMethodSpec
 from anydet.version import __version__
 
 
@@ -67,6 +69,8 @@ class AdaptationRow:
         package: installed distribution it comes from.
         version: the distribution's.
         summary: what it does.
+        presets: of a method, names that ``--ttt-preset`` takes.
+        settings: of a method, flags ``--ttt-...`` that it uses.
     """
 
     name: str
@@ -74,6 +78,8 @@ class AdaptationRow:
     package: str
     version: str
     summary: str
+    presets: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 def adaptation_rows(plugins: Plugins) -> list[AdaptationRow]:
@@ -113,7 +119,10 @@ def find_adaptation(
 def _adaptation_row(plugins: Plugins, kind: str, name: str) -> AdaptationRow:
     owner = plugins.owner(kind, name) or PluginStatus("anydet", "anydet", __version__, "ok")
     spec = plugins.spec(kind, name)
-    return AdaptationRow(name, noun(kind), owner.distribution, owner.version, spec.summary)
+    row = AdaptationRow(name, noun(kind), owner.distribution, owner.version, spec.summary)
+    if not isinstance(spec, TTTMethodSpec):
+        return row
+    return replace(row, presets=tuple(spec.presets), settings=tuple(spec.settings))
 
 
 @dataclass(frozen=True, slots=True)
