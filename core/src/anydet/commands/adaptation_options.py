@@ -28,7 +28,7 @@ def read_weights(_ctx: click.Context, _param: click.Parameter, text: str | None)
     return weights
 
 
-# None of these has a default of its own, so that one without effect can be told from one that is not given.
+# None of these has a default of its own, so that a flag that was given without effect can be refused.
 _TTA = (
     click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them."),
     click.option(

@@ -199,7 +199,7 @@ def _ttt(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _chosen(ttt: TTT) -> dict[str, Any]:
-    """What was asked for and the contract has no field for."""
+    """Choices for which the contract has no field."""
     chosen = {
         "preset": ttt.settings.preset,
         "reset": ttt.settings.reset,
