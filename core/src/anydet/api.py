@@ -35,7 +35,8 @@ from anydet.plugins.manager import Plugins
 from anydet.prediction.choices import TTA, TTT, read_tta
 from anydet.prediction.export import ExportSummary
 from anydet.prediction.export import export_predictions as export
-from anydet.prediction.pipeline import Limits, OnError, Pipeline
+from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.predictor import OnError
 from anydet.prediction.recipe import Recipe
 from anydet.types import DetectionColumns
 

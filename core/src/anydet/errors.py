@@ -37,6 +37,16 @@ class PluginError(AnydetError):
     """A plugin is missing, broken, of another API version, or takes a name twice."""
 
 
+class TransformError(PluginError):
+    """A transform gave another image than it says.
+
+    Attributes:
+        transform: the transform, by which a view is found; ``None`` in another process than it was raised in.
+    """
+
+    transform: object = None
+
+
 class OptionError(AnydetError):
     """An option or setting is unknown or has the wrong type or value."""
 

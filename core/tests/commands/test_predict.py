@@ -146,9 +146,17 @@ def test_an_unreadable_picture_stops_the_run_or_is_skipped_and_named(photos, tmp
         photos, "--on-error", "skip", "--save-overlays", tmp_path / "o", "--output", tmp_path / "p.jsonl"
     )
     assert skipped.exit_code == 0, skipped.output
-    assert "skipped bad.jpg" in skipped.stderr
+    assert "skipped 1 of 5 images; the first is bad.jpg: " in skipped.stderr
     assert not (tmp_path / "o" / "bad.png").exists()
     assert "5 images" in skipped.stdout
+
+
+def test_a_run_in_which_every_picture_was_skipped_is_no_success(tmp_path):
+    (tmp_path / "bad.jpg").write_text("not a picture")
+    done = predict(tmp_path / "bad.jpg", "--on-error", "skip", "--json")
+    assert done.exit_code == 1
+    assert "skipped 1 of 1 image; the first is bad.jpg: " in done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["detections"] == []
 
 
 def test_an_adapter_without_pixels_has_results_of_a_torn_picture_but_no_overlay(tmp_path):

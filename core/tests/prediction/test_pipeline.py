@@ -19,7 +19,8 @@ from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
 from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.hooks import FusionSettings, TTTDescription, TTTMethod, TTTSettings, ViewSettings
-from anydet.prediction.pipeline import Limits, Pipeline, RunningTTA, RunningTTT
+from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
+from anydet.prediction.predictor import RunningTTA
 from anydet.types import AdapterSettings, ImagePredictions
 
 

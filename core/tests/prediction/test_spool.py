@@ -106,3 +106,26 @@ def test_of_nested_settings_only_the_one_that_differs_is_named(tmp_path):
         pass
     with pytest.raises(OptionError, match=r"another run \(tta\.weights: \[\] then, \[2\.0, 1\.0\] now\)"):
         Spool.open(tmp_path / "p.json", now, resume=True)
+
+
+TRAINED = {**RUN, "ttt": {"method": "tent"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "found"),
+    [
+        (TRAINED, TRAINED, "is left of a run with test-time training, which cannot be resumed"),
+        (TRAINED, RUN, "is left of a run with test-time training, which cannot be resumed"),
+        (RUN, TRAINED, "holds an unfinished run without test-time training"),
+        (None, TRAINED, "holds an unfinished run without test-time training"),
+    ],
+)
+def test_nothing_that_cannot_be_resumed_advises_to_resume(tmp_path, before, now, found):
+    output = tmp_path / "p.json"
+    with closing(Spool.open(output, before or RUN, resume=False)) as spool:
+        if before is None:
+            spool.log_path.write_text("")
+    with pytest.raises(OptionError, match=found) as caught:
+        Spool.open(output, now, resume=False)
+    assert "--resume" not in str(caught.value)
+    assert f"remove {output}.partial" in caught.value.fix

@@ -11,9 +11,10 @@ from anydet.commands.adaptation_options import adaptation_options
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
-    on_error_option,
     opened,
+    predict_on_error_option,
     read_recipe,
+    report_skipped,
     score_threshold_option,
 )
 from anydet.errors import counted
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 @max_detections_option
 @click.option("--no-clip", is_flag=True, help="Do not clip boxes to the image.")
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
-@on_error_option
+@predict_on_error_option
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the adapter.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run; one with --ttt cannot be.")
@@ -99,5 +100,6 @@ def _print_summary(summary: ExportSummary) -> None:
         f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s",
         err=True,
     )
-    for image, reason in summary.skipped:
-        click.echo(f"skipped {image}: {reason}", err=True)
+    for warning in summary.warnings:
+        click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+    report_skipped(summary.skipped, summary.images)

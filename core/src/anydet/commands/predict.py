@@ -11,9 +11,10 @@ import click
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
-    on_error_option,
     opened,
+    predict_on_error_option,
     read_recipe,
+    report_skipped,
     score_threshold_option,
 )
 from anydet.errors import ImageError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @adapter_options
 @score_threshold_option(0.25, "shown")
 @max_detections_option
-@on_error_option
+@predict_on_error_option
 @click.option(
     "--save-overlays",
     "overlays",
@@ -106,13 +107,15 @@ def _show(
     if flags["overlays"]:
         skip = flags["on_error"] == "skip"
         results = _save_overlays(results, pictures, classes, flags["overlays"], skip=skip)
-    results = _name_skipped(results)
+    skipped: list[tuple[str, str]] = []
+    results = _keep_skipped(results, skipped)
     if flags["as_json"]:
         _print_document(results, classes)
     else:
         _print_rows(results, classes, flags["max_rows"])
     if flags["overlays"]:
         click.echo(f"overlays are in {flags['overlays']}", err=True)
+    report_skipped(skipped, len(pictures))
 
 
 def _save_overlays(
@@ -138,10 +141,13 @@ def _save_overlays(
         yield found
 
 
-def _name_skipped(results: Iterator[ImagePredictions]) -> Iterator[ImagePredictions]:
+def _keep_skipped(
+    results: Iterator[ImagePredictions], skipped: list[tuple[str, str]]
+) -> Iterator[ImagePredictions]:
+    """Pass results on and list what was skipped, with the reason."""
     for found in results:
-        if "error" in found.extra:
-            click.echo(f"skipped {found.image}: {found.extra['error']}", err=True)
+        if "error" in found.extra and not len(found):
+            skipped.append((found.image, str(found.extra["error"])))
         yield found
 
 

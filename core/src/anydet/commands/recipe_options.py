@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.errors import AnydetError, counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -45,12 +46,21 @@ _ADAPTER = (
     ),
 )
 
-on_error_option = click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="What to do when an image cannot be read.",
+
+def on_error_option(what: str) -> Callable[[_F], _F]:
+    """``--on-error``, with when it counts and what skipping does, as its help says it."""
+    return click.option(
+        "--on-error",
+        type=click.Choice(["stop", "skip"]),
+        default="stop",
+        show_default=True,
+        help=f"What to do when {what}.",
+    )
+
+
+predict_on_error_option = on_error_option(
+    "an image cannot be read or predicted; skip gives it an empty result with the reason, after a batch that "
+    "fails was predicted again image by image, and stops where the adapter fails on what it predicted before"
 )
 
 
@@ -115,3 +125,17 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
         for warning in pipeline.adapter.notes.warnings:
             click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
         yield pipeline
+
+
+def report_skipped(skipped: Sequence[tuple[str, str]], images: int) -> None:
+    """Print how many of the images were skipped, and why the first one was.
+
+    Raises ``AnydetError`` where all of them were: such a run must not look like a good one.
+    """
+    if not skipped:
+        return
+    image, reason = skipped[0]
+    text = f"skipped {len(skipped)} of {counted(images, 'image')}; the first is {image}: {reason}"
+    if len(skipped) == images:
+        raise AnydetError(text, fix="run it without --on-error skip to see the first error with its fix")
+    click.secho(f"warning: {text}", err=True, fg="yellow", bold=True)

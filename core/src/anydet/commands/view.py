@@ -56,7 +56,7 @@ ROWS = 6
     metavar="FX,FY,CX,CY",
     help="Camera intrinsics in pixels, for poses in images that have none.",
 )
-@on_error_option
+@on_error_option("an image cannot be read")
 @click.option(
     "--sheet-columns",
     type=click.IntRange(min=0),

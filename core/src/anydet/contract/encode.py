@@ -97,7 +97,7 @@ def _refuse(predictions: ImagePredictions, wrong: Any, what: str, column: Any) -
         row = int(np.flatnonzero(wrong)[0])
         raise ContractError(
             f"{predictions.image}: detections[{row}]: {what}: {column[row].tolist()}",
-            fix="correct the adapter that returned it",
+            fix="correct what made the result",
         )
 
 

@@ -81,12 +81,15 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
 
 @hookspec
 def before_predict(adapter: Adapter, records: Sequence[Record], context: Any) -> None:
-    """Fires before the adapter sees a chunk of records."""
+    """Fires before the adapter sees a chunk of records; their arrays are read-only."""
 
 
 @hookspec
 def after_predict(predictions: Sequence[ImagePredictions], context: Any) -> None:
-    """Fires with the finished predictions of a chunk: views undone and fused, thresholds applied."""
+    """Fires with the finished predictions of a chunk: views undone and fused, thresholds applied.
+
+    Arrays are read-only, and mappings are the observer's own: what it changes changes no result.
+    """
 
 
 @hookspec

@@ -155,6 +155,11 @@ class Plugins:
                 fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
             ) from exc
 
+    def observed(self, event: str) -> bool:
+        """Whether a plugin implements an event, so that ``notify`` would call anything."""
+        self._load_for(event)
+        return bool(getattr(self.manager.hook, event).get_hookimpls())
+
     def specs(self, kind: str) -> dict[str, Any]:
         """Everything registered of a kind (a key of ``KINDS``): core's own first, then plugin by plugin."""
         self._load_for(f"register_{kind}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import check_output, write_predictions
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import AnydetError, ImageError, OptionError
+from anydet.errors import AnydetError, ImageError, OptionError, PluginError
 from anydet.prediction.decode import Undecodable
+from anydet.prediction.hooks import TTTDescription
 from anydet.prediction.meta import build_meta, identity
 from anydet.prediction.pipeline import Pipeline
 from anydet.prediction.recipe import Recipe
@@ -36,8 +38,9 @@ class ExportSummary:
         images: entries in it.
         detections: detections in it.
         resumed: entries that an earlier, interrupted run had left.
-        skipped: (image, reason) of images that could not be decoded.
+        skipped: (image, reason) of images that could not be decoded or predicted.
         wall_s: seconds of this run.
+        warnings: what of the file is not as it should be, beside skipped images.
     """
 
     output: Path
@@ -46,6 +49,7 @@ class ExportSummary:
     resumed: int
     skipped: tuple[tuple[str, str], ...]
     wall_s: float
+    warnings: tuple[str, ...] = ()
 
 
 def export_predictions(
@@ -61,7 +65,8 @@ def export_predictions(
     """Predict a data set and write a file that ``validate`` accepts.
 
     Entries are on disk chunk by chunk; memory does not grow with the number of images. The file appears
-    under its name only when it is complete.
+    under its name only when it is complete. What a method of test-time training fails in after the last image
+    (its report, restoring the model) does not take the predictions along: they are written first.
 
     Args:
         pipeline: what ``Recipe.open`` gives, or one built by hand.
@@ -74,6 +79,7 @@ def export_predictions(
 
     Raises:
         ImageError: an image cannot be decoded and the pipeline stops on errors.
+        PluginError: an image cannot be predicted and the pipeline stops on errors, or as ``Pipeline.run``.
         OptionError: an unfinished run is in the way, or is not the one to resume.
         InterruptedRunError: Ctrl-C.
     """
@@ -86,13 +92,25 @@ def export_predictions(
         )
     total = len(dataset) if max_images is None else min(max_images, len(dataset))
     run = identity(Recipe.of(pipeline), dataset, total, pipeline.adapter.version)
+    # Before the first image: what meta cannot state would be found after the last one.
+    build_meta(pipeline, dataset, run, fresh=0, wall_s=0)
+    warnings: list[str] = []
     with closing(Spool.open(output, run, resume=resume)) as spool:
         resumed = spool.images
         progress(resumed)
         try:
-            _fill(spool, pipeline, dataset, total, progress)
+            late = _fill(spool, pipeline, dataset, total, progress)
+            described, report = _ttt_at_end(pipeline, warnings)
             seconds = time.perf_counter() - start
-            meta = build_meta(pipeline, dataset, run, fresh=total - resumed, wall_s=seconds)
+            meta = build_meta(
+                pipeline,
+                dataset,
+                run,
+                fresh=total - resumed,
+                wall_s=seconds,
+                described=described,
+                report=report,
+            )
             write_predictions(spool.lines(), output, meta=meta, wrap=wrap)
         except BaseException:
             # Kept, it would be in the way of the next run, which could not go on with it.
@@ -101,19 +119,39 @@ def export_predictions(
             raise
         # Only now: until the output is complete, the spool is all that there is of the run.
         spool.remove()
+    if late:
+        raise PluginError(f"{late.problem}; {output} is complete all the same", fix=late.fix) from late
     wall = time.perf_counter() - start
-    return ExportSummary(output, total, spool.detections, resumed, tuple(spool.skipped), wall)
+    skipped, told = tuple(spool.skipped), tuple(warnings)
+    return ExportSummary(output, total, spool.detections, resumed, skipped, wall, told)
+
+
+def _ttt_at_end(pipeline: Pipeline, warnings: list[str]) -> tuple[TTTDescription, Mapping[str, Any]]:
+    """Description and report of the method; a fault of one of them is a warning, and the report states it."""
+    report: Mapping[str, Any] = {}
+    description = TTTDescription()
+    try:
+        description = pipeline.describe_ttt()
+        report = pipeline.report_ttt()
+    except PluginError as exc:
+        warnings.append(exc.problem)
+        report = {"error": exc.problem}
+    return description, report
 
 
 def _fill(
     spool: Spool, pipeline: Pipeline, dataset: Dataset, total: int, progress: Callable[[int], None]
-) -> None:
-    """Predict what the spool does not hold yet."""
+) -> PluginError | None:
+    """Predict what the spool does not hold yet; gives a fault that came after the last image."""
     first = spool.images
     try:
         for chunk in pipeline.run(_records(dataset, first, total), first=first, total=total):
             spool.append([encode_entry(p) for p in chunk], _tally(chunk))
             progress(len(chunk))
+    except PluginError as exc:
+        if not pipeline.ttt or spool.images < total:
+            raise
+        return exc
     except KeyboardInterrupt:
         if pipeline.ttt or not spool.images:
             raise InterruptedRunError(
@@ -123,10 +161,11 @@ def _fill(
             f"interrupted after {spool.images} of {total} images; they are kept in {spool.path}",
             fix="add --resume to the same command to go on",
         ) from None
+    return None
 
 
 def _tally(chunk: Sequence[ImagePredictions]) -> Tally:
-    failed = tuple((p.image, str(p.extra["error"])) for p in chunk if "error" in p.extra)
+    failed = tuple((p.image, str(p.extra["error"])) for p in chunk if "error" in p.extra and not len(p))
     return Tally(len(chunk), sum(map(len, chunk)), failed)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import AdapterNotes
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.choices import TTA, TTT
-from anydet.prediction.hooks import TTTSettings
-from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.hooks import TTTDescription, TTTSettings
+from anydet.prediction.pipeline import Limits, Pipeline, require_json
 from anydet.prediction.recipe import Recipe
 
 
@@ -50,19 +51,36 @@ def identity(recipe: Recipe, dataset: Dataset, images: int, adapter_version: str
 
 
 def build_meta(
-    pipeline: Pipeline, dataset: Dataset, run: Mapping[str, Any], *, fresh: int, wall_s: float
+    pipeline: Pipeline,
+    dataset: Dataset,
+    run: Mapping[str, Any],
+    *,
+    fresh: int,
+    wall_s: float,
+    described: TTTDescription | None = None,
+    report: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The ``meta`` block of the contract, complete.
 
     Args:
-        pipeline: what predicted, after the run.
+        pipeline: what predicts.
         dataset: what was predicted.
         run: the run's ``identity``.
         fresh: images that this process predicted; a resumed run had others already.
         wall_s: seconds that took.
+        described: settings of the method of test-time training, where there is one.
+        report: of that method.
+
+    Raises ``PluginError`` where notes or class names of the adapter cannot be had or have no JSON form.
     """
-    adapter = pipeline.adapter
-    settings, notes = adapter.settings, adapter.notes
+    adapter, settings = pipeline.adapter, pipeline.adapter.settings
+    calls = PluginCalls("adapters", adapter.name, pipeline.strict)
+    with calls.to("notes"):
+        notes = adapter.notes
+        require_json(asdict(notes), "notes", calls)
+    with calls.to("classes"):
+        classes = None if adapter.classes is None else list(adapter.classes.names)
+        require_json({"classes": classes}, "classes", calls)
     images = run["images"]
     meta: dict[str, Any] = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -77,11 +95,13 @@ def build_meta(
         "export_settings": _export_settings(notes, pipeline.limits),
         "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},
         "tta": _tta(pipeline.tta.choices if pipeline.tta else None),
-        "ttt": _ttt(pipeline),
+        "ttt": _ttt(
+            pipeline.ttt.choices if pipeline.ttt else None, described or TTTDescription(), report or {}
+        ),
         "runtime": _runtime(settings.device, fresh, wall_s),
     }
-    if adapter.classes is not None:
-        meta["classes"] = list(adapter.classes.names)
+    if classes is not None:
+        meta["classes"] = classes
     if notes.states:
         meta["states"] = list(notes.states)
     meta["extra"] = _extra(settings.options, notes)
@@ -178,13 +198,11 @@ def _tta(tta: TTA | None) -> dict[str, Any]:
     }
 
 
-def _ttt(pipeline: Pipeline) -> dict[str, Any]:
-    ttt = pipeline.ttt
-    found, report = pipeline.describe_ttt()
-    settings = TTTSettings() if ttt is None else ttt.choices.settings
+def _ttt(ttt: TTT | None, found: TTTDescription, report: Mapping[str, Any]) -> dict[str, Any]:
+    settings = TTTSettings() if ttt is None else ttt.settings
     return {
         "enabled": ttt is not None,
-        "method": "none" if ttt is None else ttt.choices.method,
+        "method": "none" if ttt is None else ttt.method,
         "steps": found.steps,
         "batch_size": found.batch_size,
         "lr": found.lr,
@@ -194,7 +212,7 @@ def _ttt(pipeline: Pipeline) -> dict[str, Any]:
         "max_batches": found.max_batches,
         "seed": None if ttt is None else settings.seed,
         "mim": {"mask_prob": 0.0, "patch_size": 0, "mask_value": 0.0, **found.mim},
-        "report": None if ttt is None else {**report, **_chosen(ttt.choices)},
+        "report": None if ttt is None else {**report, **_chosen(ttt)},
     }
 
 

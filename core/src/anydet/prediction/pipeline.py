@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,21 +19,21 @@ from anydet.contract.encode import encode_json
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError, PluginError
+from anydet.errors import ContractError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
-from anydet.prediction.checks import check_values
-from anydet.prediction.choices import TTA, TTT
+from anydet.prediction.choices import TTT
 from anydet.prediction.decode import Undecodable, decode_ahead, measured
-from anydet.prediction.hooks import Fusion, PredictContext, TTTDescription, TTTMethod, View, ViewResult
+from anydet.prediction.hooks import PredictContext, TTTDescription, TTTMethod
+from anydet.prediction.observing import read_only
+from anydet.prediction.predictor import OnError, Predictor, RunningTTA, skipped
 from anydet.types import ImagePredictions
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-OnError: TypeAlias = Literal["stop", "skip"]
 Predict: TypeAlias = Callable[[Sequence[Record]], Iterable[ImagePredictions]]
 """Results of records: ``Adapter.predict``, or that of a model in training."""
 
@@ -45,7 +45,8 @@ class Limits:
     Attributes:
         score_threshold: lowest score kept.
         max_detections: best ones kept an image.
-        clip: move boxes into the image and drop those without area.
+        clip: move boxes into the image and drop those without area. Boxes whose right edge is left of the
+            left one, or whose bottom is above their top, are dropped in any case: no file can state them.
     """
 
     score_threshold: float = 0.001
@@ -55,28 +56,16 @@ class Limits:
     def apply(self, predictions: ImagePredictions) -> ImagePredictions:
         """Detections kept, best score first, equal scores in the adapter's order."""
         keep = predictions.scores >= self.score_threshold
+        boxes = predictions.boxes_xyxy_px
         if self.clip:
-            boxes = clip_xyxy(predictions.boxes_xyxy_px, predictions.size_wh)
+            boxes = clip_xyxy(boxes, predictions.size_wh)
             predictions = replace(predictions, boxes_xyxy_px=boxes)
             keep &= (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        else:
+            keep &= (boxes[:, 2] >= boxes[:, 0]) & (boxes[:, 3] >= boxes[:, 1])
         rows = np.flatnonzero(keep)
         best = rows[np.argsort(-predictions.scores[rows], kind="stable")]
         return predictions.take(best[: self.max_detections])
-
-
-@dataclass(frozen=True, slots=True)
-class RunningTTA:
-    """Test-time augmentation as it runs.
-
-    Attributes:
-        choices: what it was built from.
-        views: in their order.
-        fusion: makes one result of several.
-    """
-
-    choices: TTA
-    views: tuple[View, ...]
-    fusion: Fusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +94,9 @@ class Pipeline:
         limits: detections that are kept.
         tta: test-time augmentation, or ``None`` for the images as they are.
         ttt: test-time training, or ``None``.
-        on_error: "stop" raises at an undecodable image, "skip" gives an empty result with the reason; for an
-            adapter that needs no pixels, an image is undecodable only where its size is unknown.
+        on_error: "stop" raises at an image that cannot be decoded or predicted, "skip" gives an empty result
+            with the reason; for an adapter that needs no pixels, an image is undecodable only where its size
+            is unknown.
         workers: decoding threads.
         plugins: observe ``before_predict`` and ``after_predict``.
     """
@@ -154,14 +144,15 @@ class Pipeline:
 
         Raises:
             ImageError: an image cannot be decoded and ``on_error`` is "stop".
-            PluginError: the adapter gave other results than one per record, in order, a view gave records
-                that it did not derive, a fusion gave a result of another image, values are out of range, or
-                one of them, or the method of test-time training, raised what is no ``AnydetError``.
+            PluginError: ``on_error`` is "stop" and adapter, view or fusion failed on an image
+                (``predictor``); an adapter broke; or the method of test-time training, or an observer, raised
+                what is no ``AnydetError``.
         """
         context = PredictContext(self.adapter.name, first, total)
+        predictor = Predictor(self.adapter, self.tta, self.on_error, self.strict)
 
         def predict(chunk: Sequence[Record]) -> list[ImagePredictions]:
-            return self._predict(chunk, context)
+            return self._predict(predictor, chunk, context)
 
         chunks = predict_chunks(
             predict,
@@ -179,8 +170,10 @@ class Pipeline:
             if self.ttt:
                 # Before the first image: what meta cannot state would be found after the last one.
                 self.describe_ttt()
+                self.report_ttt()
             for results in chunks:
-                self._notify("after_predict", predictions=results, context=context)
+                if self._observed("after_predict"):
+                    self._notify("after_predict", predictions=read_only(results), context=context)
                 yield results
                 context = replace(context, first=context.first + len(results))
         finally:
@@ -190,160 +183,67 @@ class Pipeline:
                 with self._ttt_calls.to("restore"):
                     self.ttt.method.restore()
 
-    def describe_ttt(self) -> tuple[TTTDescription, Mapping[str, Any]]:
-        """Description and report of the method, as ``meta`` states them; empty ones without a method.
+    def describe_ttt(self) -> TTTDescription:
+        """Settings that the method runs with, as ``meta`` states them; empty ones without a method.
 
-        Raises:
-            PluginError: one of them has no JSON form, or is no description.
+        Raises ``PluginError`` where it gives what is no description, or has no JSON form.
         """
         if not self.ttt:
-            return TTTDescription(), {}
-        method, calls = self.ttt.method, self._ttt_calls
+            return TTTDescription()
+        calls = self._ttt_calls
         with calls.to("describe"):
-            description = method.describe()
+            description = self.ttt.method.describe()
             if not isinstance(description, TTTDescription):
                 raise calls.error(f"gave {type(description).__name__} in describe, not a TTTDescription")
-            _require_json(asdict(description), "describe", calls)
+            require_json(asdict(description), "describe", calls)
+        return description
+
+    def report_ttt(self) -> Mapping[str, Any]:
+        """What the method has to report so far; nothing without a method.
+
+        Raises ``PluginError`` where it has no JSON form.
+        """
+        if not self.ttt:
+            return {}
+        calls = self._ttt_calls
         with calls.to("report"):
-            report = dict(method.report())
-            _require_json(report, "report", calls)
-        return description, report
+            report = dict(self.ttt.method.report())
+            require_json(report, "report", calls)
+        return report
 
     @property
-    def _strict(self) -> bool:
+    def strict(self) -> bool:
+        """Whether what a plugin raises is raised as it is."""
         return self.plugins is not None and self.plugins.strict
 
     @property
     def _ttt_calls(self) -> PluginCalls:
         assert self.ttt is not None
-        return PluginCalls("ttt_methods", self.ttt.choices.method, self._strict)
+        return PluginCalls("ttt_methods", self.ttt.choices.method, self.strict)
 
-    def _predict(self, records: Sequence[Record], context: PredictContext) -> list[ImagePredictions]:
-        self._notify("before_predict", adapter=self.adapter, records=records, context=context)
+    def _predict(
+        self, predictor: Predictor, records: Sequence[Record], context: PredictContext
+    ) -> list[ImagePredictions]:
+        if self._observed("before_predict"):
+            self._notify("before_predict", adapter=self.adapter, records=read_only(records), context=context)
         if not self.ttt:
-            return list(self._predict_adapted(records))
+            return list(predictor(records))
         with self._ttt_calls.to("adapt"):
-            self.ttt.method.adapt(records)
+            self.ttt.method.adapt(tuple(records))
         # What the adapter, views and fusion raise is a PluginError already, and passes.
         with self._ttt_calls.to("predicting"), self.ttt.method.predicting():
-            return list(self._predict_adapted(records))
+            return list(predictor(records))
 
-    def _predict_adapted(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, fused from those of its views."""
-        derived = self._derive(records)
-        found: list[ViewResult] = []
-        current = 0
-        calls = PluginCalls("adapters", self.adapter.name, self._strict)
-        classes = self._class_count(calls)
-        # Batches of all views of all records together, so that they are full whatever the number of views.
-        while batch := list(islice(derived, self.batch_size)):
-            shown = [derived.record for derived in batch]
-            with calls.to("predict", shown[0].key if len(shown) == 1 else None):
-                results = predict_checked(self.adapter.predict, shown, self.adapter.name)
-                check_values(results, classes, calls)
-            for one, result in zip(batch, results, strict=True):
-                # Fused as soon as all views of a record are there, so that few results wait.
-                if one.at != current:
-                    yield self._fused(found, records[current], classes)
-                    found, current = [], one.at
-                found.append(self._bring_back(one, result, records[one.at]))
-        if found:
-            yield self._fused(found, records[current], classes)
-
-    def _derive(self, records: Sequence[Record]) -> Iterator[_Derived]:
-        """The records that the views give of each; itself once, for the first view that leaves it alone."""
-        if not self.tta:
-            yield from (_Derived(at, record, 1.0, "") for at, record in enumerate(records))
-            return
-        views = self.tta.views
-        weights = self.tta.choices.weights or (1.0,) * len(views)
-        for at, record in enumerate(records):
-            gave_itself, count = False, 0
-            for view, choice, weight in zip(views, self.tta.choices.views, weights, strict=True):
-                calls = PluginCalls("views", choice.name, self._strict)
-                with calls.to("apply", record.key):
-                    given = tuple(view.apply(record))
-                    for derived in given:
-                        _check_derived(derived, record, calls)
-                for derived in given:
-                    if derived is record and gave_itself:
-                        continue
-                    gave_itself |= derived is record
-                    count += 1
-                    yield _Derived(at, derived, weight, choice.name)
-            if not count:
-                names = ", ".join(choice.name for choice in self.tta.choices.views)
-                raise PluginError(
-                    f"no view gave a record of image {record.key!r} (views: {names})",
-                    fix="add the view 'original', or make a view give at least one record",
-                )
-
-    def _bring_back(self, derived: _Derived, result: ImagePredictions, source: Record) -> ViewResult:
-        if not derived.view:
-            return derived.bring_back(result, source)
-        with PluginCalls("views", derived.view, self._strict).to("undo", source.key):
-            return derived.bring_back(result, source)
-
-    def _fused(self, results: Sequence[ViewResult], record: Record, classes: int | None) -> ImagePredictions:
-        if len(results) == 1 or not self.tta:
-            return results[0].predictions
-        calls = PluginCalls("fusions", self.tta.choices.fusion.name, self._strict)
-        with calls.to("fuse", record.key):
-            fused = self.tta.fusion.fuse(results)
-            if not isinstance(fused, ImagePredictions):
-                raise calls.error(f"gave {type(fused).__name__} for {record.key!r}, not ImagePredictions")
-            if fused.image != record.key:
-                raise calls.error(f"gave a result of {fused.image!r} for {record.key!r}")
-            wanted = results[0].predictions.size_wh
-            if tuple(fused.size_wh) != tuple(wanted):
-                raise calls.error(f"gave size_wh {fused.size_wh} for {record.key!r}, which has {wanted}")
-            check_values([fused], classes, calls)
-        return fused
-
-    def _class_count(self, calls: PluginCalls) -> int | None:
-        with calls.to("classes"):
-            return None if self.adapter.classes is None else len(self.adapter.classes)
+    def _observed(self, event: str) -> bool:
+        return self.plugins is not None and self.plugins.observed(event)
 
     def _notify(self, event: str, **arguments: Any) -> None:
-        if self.plugins is not None:
-            self.plugins.notify(event, **arguments)
+        assert self.plugins is not None
+        self.plugins.notify(event, **arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class _Derived:
-    """What the adapter gets of a record of the chunk.
-
-    Attributes:
-        at: position of that record in the chunk.
-        record: derived from it, or itself.
-        weight: of the view.
-        view: registered name; empty without test-time augmentation.
-    """
-
-    at: int
-    record: Record
-    weight: float
-    view: str
-
-    def bring_back(self, result: ImagePredictions, source: Record) -> ViewResult:
-        """The result in pixels of the record of the chunk."""
-        width, height = self.record.size_wh
-        everything = np.array([[0, 0, width, height]], np.float64)
-        window = ImagePredictions(
-            result.image, (width, height), everything, np.ones(1), np.zeros(1, np.int64)
-        )
-        x1, y1, x2, y2 = self.record.undo(window, to=source).boxes_xyxy_px[0].tolist()
-        return ViewResult(self.record.undo(result, to=source), self.weight, (x1, y1, x2, y2))
-
-
-def _check_derived(derived: object, record: Record, calls: PluginCalls) -> None:
-    if not isinstance(derived, Record):
-        raise calls.error(f"gave {type(derived).__name__} for {record.key!r}, not a Record")
-    if not derived.derives_from(record):
-        raise calls.error(f"gave a record with key {derived.key!r} that was not derived from {record.key!r}")
-
-
-def _require_json(value: Mapping[str, Any], method: str, calls: PluginCalls) -> None:
+def require_json(value: Mapping[str, Any], method: str, calls: PluginCalls) -> None:
+    """Raise ``PluginError`` where what a method of a plugin gave has no JSON form."""
     try:
         encode_json(value, where=method)
     except ContractError as exc:
@@ -385,27 +285,8 @@ def predict_chunks(
                         raise item.error
             found = iter(predict(readable) if readable else ())
             yield [
-                _skipped(item) if isinstance(item, Undecodable) else limits.apply(next(found))
+                skipped(item.key, item.stated_wh or (0, 0), item.error)
+                if isinstance(item, Undecodable)
+                else limits.apply(next(found))
                 for item in chunk
             ]
-
-
-def predict_checked(predict: Predict, records: Sequence[Record], adapter: str) -> list[ImagePredictions]:
-    """What ``predict`` gives, which must be one result a record, in order; ``PluginError`` otherwise."""
-    if not records:
-        return []
-    results = list(predict(records))
-    wanted, got = [r.key for r in records], [p.image for p in results]
-    if wanted != got:
-        raise PluginError(
-            f"adapter {adapter!r} gave results for {got[:3]}... ({len(got)}) where "
-            f"{wanted[:3]}... ({len(wanted)}) were expected: one result a record, in order",
-            fix=f"run 'anydet adapters check {adapter}' and report it to the plugin's author",
-        )
-    return results
-
-
-def _skipped(failed: Undecodable) -> ImagePredictions:
-    return ImagePredictions.empty(
-        failed.key, failed.stated_wh or (0, 0), extra={"error": failed.error.problem}
-    )

@@ -12,7 +12,8 @@ from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.hooks import FusionSettings, TTTMethod, ViewSettings
-from anydet.prediction.pipeline import Limits, OnError, Pipeline, RunningTTA, RunningTTT
+from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
+from anydet.prediction.predictor import OnError, RunningTTA
 from anydet.types import AdapterSettings
 
 

@@ -26,7 +26,7 @@ class Tally(msgspec.Struct, frozen=True):
     Attributes:
         images: entries.
         detections: detections in them.
-        skipped: (image, reason) of images that could not be decoded.
+        skipped: (image, reason) of images that could not be decoded or predicted.
     """
 
     images: int
@@ -82,10 +82,7 @@ class Spool:
             log_path.write_text(json.dumps(identity) + "\n", "utf-8")
             return cls(path, log_path, path.open("xb"), log_path.open("ab"))
         if not resume:
-            raise OptionError(
-                f"{path} holds an unfinished run",
-                fix=f"add --resume to go on with it, or remove {path} to start over",
-            )
+            raise _unfinished(path, log_path, identity)
         _require_same_run(log_path, identity)
         with ExitStack() as opened:  # until all is well, so that no file stays open
             entries = opened.enter_context(path.open("r+b"))
@@ -144,11 +141,40 @@ class Spool:
         self.skipped += tally.skipped
 
 
+def _unfinished(path: Path, log_path: Path, identity: Mapping[str, Any]) -> OptionError:
+    try:
+        before = _logged_identity(log_path)
+    except (OSError, ValueError):
+        before = {}
+    if before.get("ttt"):
+        return OptionError(
+            f"{path} is left of a run with test-time training, which cannot be resumed",
+            fix=f"remove {path} to start over",
+        )
+    if identity.get("ttt"):
+        return OptionError(
+            f"{path} holds an unfinished run without test-time training",
+            fix=f"give another --output, or remove {path} to start over",
+        )
+    return OptionError(
+        f"{path} holds an unfinished run",
+        fix=f"add --resume to go on with it, or remove {path} to start over",
+    )
+
+
+def _logged_identity(log_path: Path) -> dict[str, Any]:
+    """Raises ``OSError`` or ``ValueError`` where there is none."""
+    with log_path.open("rb") as log:
+        identity = json.loads(log.readline())
+    if not isinstance(identity, dict):
+        raise ValueError("its first line is no JSON object")
+    return identity
+
+
 def _require_same_run(log_path: Path, identity: Mapping[str, Any]) -> None:
     fix = "give the same options as the first run, or remove the .partial files to start over"
     try:
-        with log_path.open("rb") as log:
-            before = json.loads(log.readline())
+        before = _logged_identity(log_path)
     except (OSError, ValueError) as exc:
         raise OptionError(f"{log_path} does not say which run it belongs to: {exc}", fix=fix) from exc
     # Through JSON as the log was, which makes lists of tuples.

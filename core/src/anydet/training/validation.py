@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 
 import torch
@@ -14,11 +14,14 @@ from torch import nn
 
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.record import Record
 from anydet.evaluation import compatibility
 from anydet.evaluation.reading import Inputs
 from anydet.evaluation.run import run_evaluators
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
-from anydet.prediction.pipeline import predict_checked, predict_chunks
+from anydet.prediction.checks import check_results
+from anydet.prediction.pipeline import predict_chunks
 from anydet.training.batches.loading import TrainingLoader
 from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.processes import Processes
@@ -114,11 +117,15 @@ class Validator:
         """Annotations of all validation images."""
         return self.dataset.ground_truth()
 
+    def _checked(self, records: Sequence[Record]) -> Sequence[ImagePredictions]:
+        calls = PluginCalls("adapters", self.adapter)
+        return check_results(self.task.predict(list(records)), records, len(self.task.classes), calls)
+
     def _predict(self) -> Iterator[tuple[int, ImagePredictions]]:
         """Position and result of each image of this process."""
         positions = range(self.processes.rank, len(self.dataset), self.processes.world)
         chunks = predict_chunks(
-            partial(predict_checked, self.task.predict, adapter=self.adapter),
+            self._checked,
             (self.dataset[i] for i in positions),
             size=self.settings.batch_size,
             workers=1,  # training's own workers are alive beside it

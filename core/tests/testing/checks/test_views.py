@@ -104,7 +104,7 @@ BAD = [
     ("records_are_derived", view(renamed), "key 'other.png'"),
     ("records_are_derived", view(from_the_source), "give record.derive"),
     ("sizes_are_those_of_the_images", view(halved), "results come back in size"),
-    ("sizes_are_those_of_the_images", derives(StatesAnotherSize), "the image has"),
+    ("sizes_are_those_of_the_images", derives(StatesAnotherSize), "where its size says"),
     ("boxes_come_back_to_what_they_show", derives(Shifted), "comes back at"),
     ("views_are_repeatable", FlipsACoin, "other images"),
     ("records_are_left_alone", derives(WritesToItsSource), "pixels were changed"),

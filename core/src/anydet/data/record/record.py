@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anydet.dataclass import dataclass
+from anydet.errors import TransformError
 from anydet.types import ByteImage, ImagePredictions, IntArray, Intrinsics, Labels, Size
 
 if TYPE_CHECKING:
@@ -51,10 +52,18 @@ class Record:
     transforms: tuple[Transform, ...] = ()
 
     def image(self) -> ByteImage:
-        """(H, W, 3) uint8 RGB, transforms applied. Raises ``ImageError`` naming the file."""
+        """(H, W, 3) uint8 RGB, transforms applied.
+
+        Raises:
+            ImageError: the file cannot be decoded; names it.
+            TransformError: a transform gives something else, or an image of another size than its ``size``
+                says, by which results would be mapped back wrongly.
+        """
         image = self.pixels.read()
         for transform in self.transforms:
+            size_wh = transform.size((image.shape[1], image.shape[0]))
             image = transform.image(image)
+            _check_transformed(image, size_wh, transform, self.key)
         return image
 
     def class_map(self) -> IntArray | None:
@@ -127,3 +136,16 @@ class Record:
         for transform in self.transforms:
             sizes.append(transform.size(sizes[-1]))
         return sizes
+
+
+def _check_transformed(image: object, size_wh: Size, transform: Transform, key: str) -> None:
+    shape = getattr(image, "shape", None)
+    if shape != (size_wh[1], size_wh[0], 3) or getattr(image, "dtype", None) != "uint8":
+        got = type(image).__name__ if shape is None else f"{getattr(image, 'dtype', '')} {shape}"
+        error = TransformError(
+            f"transform {type(transform).__name__} gave {got} as the image of {key!r}, where its size says "
+            f"uint8 {(size_wh[1], size_wh[0], 3)}",
+            fix="correct its image or its size",
+        )
+        error.transform = transform
+        raise error

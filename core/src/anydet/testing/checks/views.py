@@ -13,6 +13,7 @@ import numpy as np
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop
+from anydet.errors import TransformError
 from anydet.geometry.boxes import iou_xyxy
 from anydet.plugins.manager import Plugins
 from anydet.prediction.choices import Choice
@@ -73,10 +74,10 @@ def records_are_derived(subject: ViewSubject) -> None:
 def sizes_are_those_of_the_images(subject: ViewSubject) -> None:
     """``size_wh`` is the size of ``image()``, and results come back in the size of the view's argument."""
     for record, derived in _applied(subject):
-        height, width = derived.image().shape[:2]
-        assert derived.size_wh == (width, height), (
-            f"{record.key}: size_wh {derived.size_wh}, the image has {(width, height)}; it is Transform.size"
-        )
+        try:
+            derived.image()
+        except TransformError as exc:
+            raise AssertionError(exc.problem) from exc
         back = derived.undo(ImagePredictions.empty(record.key, derived.size_wh), to=record)
         assert back.size_wh == record.size_wh, (
             f"{record.key}: results come back in size {back.size_wh}, the image has {record.size_wh}; "
