@@ -9,23 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.numbers import FiniteRange, read_numbers
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
     from anydet.prediction.choices import TTA, TTT
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def read_weights(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[float, ...]:
-    """``2,1`` to positive numbers."""
-    try:
-        weights = () if text is None else tuple(float(word) for word in text.split(","))
-    except ValueError:
-        weights = (0.0,)
-    if not all(0 < weight < float("inf") for weight in weights):
-        raise click.BadParameter(f"{text!r} is not a list of positive numbers like 2,1")
-    return weights
 
 
 # None of these has a default of its own, so that a flag that was given without effect can be refused.
@@ -47,7 +37,7 @@ _TTA = (
     click.option(
         "--tta-weights",
         metavar="W,W,...",
-        callback=read_weights,
+        callback=read_numbers,
         help="Weight of each view in the fusion.  [default: 1 each]",
     ),
     click.option(
@@ -57,10 +47,10 @@ _TTA = (
         metavar="NAME.KEY=VALUE",
         help="Option of a view or of the fusion, see 'anydet adaptation show NAME'; repeatable.",
     ),
-    click.option("--tta-seed", type=int, help="Seed of random views.  [default: 0]"),
+    click.option("--tta-seed", type=click.IntRange(min=0), help="Seed of random views.  [default: 0]"),
     click.option(
         "--tta-flip-prob",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         help="Probability that random_hflip mirrors an image.  [default: 0.5]",
     ),
 )
@@ -87,11 +77,11 @@ _TTT = (
         type=click.IntRange(min=1),
         help="Images per step; a chunk holds at least as many.",
     ),
-    click.option("--ttt-lr", type=click.FloatRange(min=0), help="Learning rate of test-time training."),
+    click.option("--ttt-lr", type=FiniteRange(min=0), help="Learning rate of test-time training."),
     click.option(
         "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."
     ),
-    click.option("--ttt-seed", type=int, help="Seed of test-time training.  [default: 0]"),
+    click.option("--ttt-seed", type=click.IntRange(min=0), help="Seed of test-time training.  [default: 0]"),
     click.option(
         "--ttt-source",
         type=click.Path(path_type=Path),
@@ -129,7 +119,7 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
         views,
         plugins,
         fusion="nms" if flags["tta_fusion"] is None else flags["tta_fusion"],
-        weights=flags["tta_weights"],
+        weights=flags["tta_weights"] or (),
         seed=flags["tta_seed"] or 0,
         options=options,
     )

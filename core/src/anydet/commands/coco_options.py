@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.numbers import FiniteRange, read_areas, read_numbers
 
 if TYPE_CHECKING:
     from anydet.evaluation.protocol import CocoSettings
@@ -27,40 +28,6 @@ SETTINGS = (
     "pycocotools_quirks",
 )
 """Names of the flags that are fields of ``CocoSettings``."""
-
-
-def read_numbers(_ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    """``0.05,0.1`` to positive numbers; integers for ``--max-dets``."""
-    if text is None:
-        return None
-    whole = param.name == "max_detections"
-    try:
-        numbers = tuple((int if whole else float)(word) for word in text.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or not all(0 < number < float("inf") for number in numbers):
-        example = "1,10,300" if whole else "0.05,0.1"
-        raise click.BadParameter(f"{text!r} is not a list of positive numbers like {example}")
-    return numbers
-
-
-def read_areas(
-    _ctx: click.Context, _param: click.Parameter, text: str | None
-) -> dict[str, tuple[float, float]] | None:
-    """``all=0:1e10,tiny=0:256`` to ranges by name."""
-    if text is None:
-        return None
-    ranges = {}
-    for item in text.split(","):
-        name, _, limits = item.partition("=")
-        low, _, high = limits.partition(":")
-        try:
-            ranges[name] = (float(low), float(high))
-        except ValueError:
-            ranges[name] = (1.0, 0.0)  # an empty range, which the check below refuses like a reversed one
-        if not name or not 0 <= ranges[name][0] <= ranges[name][1]:
-            raise click.BadParameter(f"{item!r} is not an area range like tiny=0:256")
-    return ranges
 
 
 ENGINE_OPTIONS = (
@@ -115,7 +82,7 @@ _OPTIONS = (
     click.option("--class-agnostic", is_flag=True, help="Evaluate all classes as one."),
     click.option(
         "--dilation-ratio",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=FiniteRange(0, 1, min_open=True),
         default=0.02,
         show_default=True,
         help="Width of the boundary as a fraction of the image diagonal.",

@@ -9,6 +9,7 @@ import click
 
 from anydet.commands.coco_options import coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+from anydet.commands.numbers import FiniteRange
 
 if TYPE_CHECKING:
     from anydet.evaluation.analysis.comparison import Comparison
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     default=0.95,
     show_default=True,
     help="Confidence level of the intervals.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resamples.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resamples."
+)
 @click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Classes to print.")
 @click.pass_obj
 def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:

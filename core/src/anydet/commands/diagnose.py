@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.numbers import FiniteRange
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 
 if TYPE_CHECKING:
@@ -32,13 +33,30 @@ _WIDTH = 110
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
 @train_options
-@click.option("--content-images", default=1000, show_default=True, help="Images of each split to read.")
-@click.option("--range-steps", default=40, show_default=True, help="Steps of the range test; 0 skips it.")
 @click.option(
-    "--overfit-steps", default=40, show_default=True, help="Steps of overfitting one batch; 0 skips it."
+    "--content-images",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Images of each split to read.",
+)
+@click.option(
+    "--range-steps",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    help="Steps of the range test; 0 skips it.",
+)
+@click.option(
+    "--overfit-steps",
+    type=click.IntRange(min=0),
+    default=40,
+    show_default=True,
+    help="Steps of overfitting one batch; 0 skips it.",
 )
 @click.option(
     "--overfit-share",
+    type=FiniteRange(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     help="Fraction of the first loss that overfitting must get below.",

@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="95 % intervals of the COCO metrics from N bootstrap resamples of images; 1000 is usual.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the resamples.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resamples."
+)
 @click.option(
     "--slices",
     "slices_path",

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
 @predict_on_error_option
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the adapter.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the adapter.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run; one with --ttt cannot be.")
 @adaptation_options
 @click.option(

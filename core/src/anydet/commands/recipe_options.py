@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.numbers import FiniteRange
 from anydet.errors import AnydetError, counted
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def score_threshold_option(default: float, purpose: str) -> Callable[[_F], _F]:
     """``--score-threshold``, with what becomes of a detection above it ("written", "drawn")."""
     return click.option(
         "--score-threshold",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         default=default,
         show_default=True,
         help=f"Lowest score of a detection that is {purpose}.",

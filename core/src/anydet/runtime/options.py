@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from anydet.errors import OptionError
@@ -84,11 +85,11 @@ def parse_triple(value: Any) -> Triple:
     parts = parts if isinstance(parts, (list, tuple)) else [parts]
     try:
         numbers = [float(part) for part in parts]
-    except ValueError:
+    except (TypeError, ValueError):
         numbers = []
-    if len(numbers) not in (1, 3):
+    if len(numbers) not in (1, 3) or not all(map(isfinite, numbers)):
         raise OptionError(
-            f"mean and std are one number or three, not {value}", fix="use mean=123.675,116.28,103.53"
+            f"mean and std are one finite number or three, not {value}", fix="use mean=123.675,116.28,103.53"
         )
     first, second, third = numbers if len(numbers) == 3 else numbers * 3
     return first, second, third

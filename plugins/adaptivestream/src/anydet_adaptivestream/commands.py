@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.numbers import FiniteRange
+
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
     from anydet_adaptivestream.quicktest import QuickTest
@@ -21,7 +23,7 @@ def command() -> None:
 @command.command("quick-test", epilog=_EXAMPLE)
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=60,
     show_default=True,
     help="Approximate duration of the test.",

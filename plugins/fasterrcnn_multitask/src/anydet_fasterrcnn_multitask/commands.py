@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from anydet.commands.numbers import FiniteRange
+
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 _folder = click.Path(path_type=Path, file_okay=False)
 _file = click.Path(path_type=Path, dir_okay=False)
@@ -76,10 +78,8 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
 )
 @click.argument("annotations", type=_file)
 @click.option("--out", type=_folder, required=True, help="Folder to write into.")
-@click.option("--val", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
-@click.option(
-    "--test", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Fraction for test."
-)
+@click.option("--val", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
+@click.option("--test", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for test.")
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split.")
 @click.option("--images", type=_folder, help="Copy images from here to OUT/<split>.")
 @_json_option
