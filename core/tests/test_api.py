@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
 from anydet.errors import OptionError
+from anydet.evaluation.protocol import CocoSettings
+from anydet.prediction.choices import TTA, TTT, Choice
+from anydet.prediction.hooks import TTTSettings
 from anydet.prediction.pipeline import Limits
 
 pytest.importorskip("anydet_toy", reason="the functions are shown with the toy adapter")
@@ -70,6 +74,104 @@ def test_a_recipe_says_all_that_the_flags_say(scenes, tmp_path):
     command += ["--tta-views", "original,hflip,scale:1.5", "--output", str(tmp_path / "theirs.json")]
     main(command, standalone_mode=False)
     assert (tmp_path / "ours.json").read_bytes() == (tmp_path / "theirs.json").read_bytes()
+
+
+def right_arguments(scenes, tmp_path):
+    """Function -> arguments that it takes."""
+    predictions = tmp_path / "p.json"
+    anydet.export_predictions("toy", scenes, predictions)
+    return {
+        "evaluate": {"dataset": scenes, "predictions": predictions},
+        "export_predictions": {"adapter": "toy", "dataset": scenes, "output": tmp_path / "q.json"},
+        "load_adapter": {"name": "toy"},
+        "make_recipe": {"adapter": "toy"},
+        "open_dataset": {"path": scenes},
+        "read_predictions": {"path": predictions},
+        "train": {"adapter": "toy", "dataset": scenes},
+        "validate": {"path": predictions},
+    }
+
+
+def test_an_argument_of_a_wrong_type_is_an_error_that_names_it_in_every_function(scenes, tmp_path):
+    arguments = right_arguments(scenes, tmp_path)
+    assert set(arguments) == set(anydet.__all__)
+    for name, right in arguments.items():
+        function = getattr(anydet, name)
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                continue
+            for wrong in (object(), 1.5j, [object()], {object()}):
+                with pytest.raises(OptionError, match=rf"^{parameter.name}\b.*: .* is not ") as caught:
+                    function(**{**right, parameter.name: wrong})
+                assert caught.value.fix == f"correct {parameter.name}"
+    assert not (tmp_path / "q.json").exists()
+
+
+def test_an_argument_that_a_function_does_not_have_is_an_error_that_names_both(scenes, tmp_path):
+    for name, right in right_arguments(scenes, tmp_path).items():
+        function = getattr(anydet, name)
+        if name != "train":
+            with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'wrong'"):
+                function(**right, wrong=1)
+    with pytest.raises(OptionError, match="did you mean 'epochs'"):
+        anydet.train("rtdetr_pose", scenes, epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    [
+        *(("make_recipe", "batch_size", v) for v in (0, -1, 1.0, True, "4")),
+        *(("make_recipe", "workers", v) for v in (0, "a", None)),
+        *(("make_recipe", "seed", v) for v in (-1, "a", 0.5)),
+        ("make_recipe", "on_error", "ignore"),
+        ("make_recipe", "tta", ["original"]),
+        *(("load_adapter", "score_floor", v) for v in (float("nan"), float("inf"), -0.1, 1.1, "0.5")),
+        ("load_adapter", "max_detections", 0),
+        ("export_predictions", "max_images", 0),
+        ("export_predictions", "wrap", "yes"),
+        ("export_predictions", "on_error", "Skip"),
+        ("evaluate", "iou_type", "box"),
+        ("evaluate", "box_format", "xyxy"),
+        ("evaluate", "threads", 0),
+        ("evaluate", "max_images", -1),
+        ("evaluate", "settings", "coco"),
+        ("read_predictions", "box_format", "xyxy"),
+        ("train", "resume", "yes"),
+    ],
+)
+def test_a_wrong_value_is_an_error_that_names_its_argument(scenes, tmp_path, name, argument, value):
+    right = right_arguments(scenes, tmp_path)[name]
+    with pytest.raises(OptionError, match=rf"^{argument}: .* is not "):
+        getattr(anydet, name)(**{**right, argument: value})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda nan: Limits(score_threshold=nan),
+        lambda nan: CocoSettings(dilation_ratio=nan),
+        lambda nan: CocoSettings(iou_thresholds=(0.5, nan)),
+        lambda nan: CocoSettings(area_ranges_px={"all": (0, nan)}),
+        lambda nan: CocoSettings(max_detections=(1, nan)),
+        lambda nan: CocoSettings("keypoints", keypoint_sigmas=((0.1, nan), (0.1, 0.1))),
+        lambda nan: anydet.make_recipe("toy", options={"min_area_px": nan}),
+        lambda nan: anydet.make_recipe("toy", tta=TTA((Choice("scale", {"factor": nan}),))),
+        lambda nan: anydet.make_recipe("toy", tta=TTA((Choice("original"),), weights=(nan,))),
+        lambda nan: anydet.make_recipe("toy", ttt=TTT("tent", TTTSettings(lr=nan))),
+        lambda nan: anydet.train("rtdetr_pose", "nowhere", lr=nan),
+    ],
+)
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_no_number_may_be_nan_or_infinite(make, number):
+    with pytest.raises(OptionError, match=r"finite|integer"):
+        make(number)
+
+
+def test_an_adapter_by_name_and_paths_as_text_are_enough(scenes, tmp_path):
+    summary = anydet.export_predictions("toy", str(scenes), str(tmp_path / "p.jsonl"))
+    assert anydet.validate(str(summary.output), str(scenes)).ok
+    assert anydet.evaluate(str(scenes), [str(summary.output)]).metrics["AP"] > 0.1
+    assert len(anydet.read_predictions(str(summary.output))) == summary.detections
 
 
 def test_importing_anydet_is_cheap():

@@ -9,15 +9,28 @@
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
+
+Paths are ``str`` or path objects; where a data set is taken, the path of one is, too. An argument of a wrong
+type or value is an ``OptionError`` that names it, before anything is loaded. An argument that a function does
+not have is Python's ``TypeError``; among the keys of ``train`` it is an ``OptionError`` with what was meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from anydet.arguments import (
+    require,
+    require_choice,
+    require_flag,
+    require_integer,
+    require_path,
+    require_text,
+)
 from anydet.contract.checking.validate import Report
 from anydet.contract.checking.validate import validate as validate_file
 from anydet.contract.reading.load import load
@@ -29,6 +42,7 @@ from anydet.evaluation.evaluator import IouType
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import PredictionPaths
 from anydet.evaluation.run import evaluate_coco
+from anydet.geometry.boxes import BOX_FORMATS
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
@@ -46,9 +60,13 @@ def load_adapter(
     *,
     options: Mapping[str, Any] | None = None,
     plugins: Plugins | None = None,
+    config: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    device: str = "cpu",
     batch_size: int = 4,
     score_floor: float = 0.001,
-    **settings: Any,
+    max_detections: int = 100,
+    seed: int = 0,
 ) -> Adapter:
     """Build an installed adapter; use it as a context manager, or call ``close``.
 
@@ -56,17 +74,30 @@ def load_adapter(
         name: registered name, as ``anydet adapters list`` shows it.
         options: the adapter's own options, checked against its schema.
         plugins: where to look; the installed ones by default.
+        config: path or name of the adapter's configuration; its base one by default.
+        checkpoint: weights to load, a file or the folder of a run.
+        device: "cpu", "cuda", "cuda:0", or what the adapter documents.
         batch_size: records a chunk.
         score_floor: detections below it need not be returned.
-        **settings: further fields of ``AdapterSettings``: config, checkpoint, device, max_detections, seed.
+        max_detections: a hint for the adapter; the pipeline alone cuts.
+        seed: of every random choice.
 
     Raises:
         PluginError: there is no such adapter, or it cannot be set up.
-        OptionError: an option is unknown or has the wrong type or value.
+        OptionError: an argument or option is unknown or has the wrong type or value.
     """
-    plugins = plugins or Plugins.from_env()
+    require_text("name", name)
+    plugins = _plugins(plugins)
     checked = plugins.settings(
-        name, options=options or {}, batch_size=batch_size, score_floor=score_floor, **settings
+        name,
+        options=_options(options),
+        config=_text("config", config),
+        checkpoint=_text("checkpoint", checkpoint),
+        device=device,
+        batch_size=batch_size,
+        score_floor=score_floor,
+        max_detections=max_detections,
+        seed=seed,
     )
     return plugins.adapter(name, checked)
 
@@ -88,12 +119,15 @@ def open_dataset(
 
     Raises:
         DatasetError: it is not there, or not what it claims to be.
+        OptionError: an argument has the wrong type.
     """
-    plugins = plugins or Plugins.from_env()
+    require_path("path", path)
+    require(split is None or isinstance(split, str), "split", split, "text, or None")
+    folder = None if images is None else _path("images", images)
+    plugins = _plugins(plugins)
     formats = installed_formats(plugins)
     scanner = choose_engine(plugins).scanner
-    folder = None if images is None else Path(images)
-    return open_with(path, split, images=folder, formats=formats, scanner=scanner)
+    return open_with(Path(path), split, images=folder, formats=formats, scanner=scanner)
 
 
 def make_recipe(
@@ -107,7 +141,10 @@ def make_recipe(
     workers: int = 2,
     batch_size: int = 4,
     plugins: Plugins | None = None,
-    **settings: Any,
+    config: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> Recipe:
     """What to predict with, as plain data that can be pickled; nothing is loaded yet.
 
@@ -117,34 +154,45 @@ def make_recipe(
         limits: score threshold, detections an image, clipping.
         tta: views of test-time augmentation as ``--tta-views`` takes them, or all of its settings.
         ttt: method of test-time training, or all of its settings.
-        on_error: "skip" notes undecodable images in their entry instead of stopping.
+        on_error: "skip" notes images that cannot be decoded or predicted in their entry instead of stopping.
         workers: decoding threads.
         batch_size: images a batch.
         plugins: where to look; the installed ones by default.
-        **settings: further fields of ``AdapterSettings``: config, checkpoint, device, seed.
+        config: path or name of the adapter's configuration; its base one by default.
+        checkpoint: weights to load, a file or the folder of a run.
+        device: "cpu", "cuda", "cuda:0", or what the adapter documents.
+        seed: of the adapter's random choices.
 
     Raises:
         PluginError: nothing of a name is registered.
-        OptionError: an option is unknown or has the wrong type or value.
+        OptionError: an argument or option is unknown or has the wrong type or value.
     """
-    plugins = plugins or Plugins.from_env()
-    kept = limits or Limits()
+    require_text("adapter", adapter)
+    plugins = _plugins(plugins)
+    kept = Limits() if limits is None else limits
+    require(isinstance(kept, Limits), "limits", limits, "Limits, or None")
     checked = plugins.settings(
         adapter,
-        options=options or {},
+        options=_options(options),
+        config=_text("config", config),
+        checkpoint=_text("checkpoint", checkpoint),
+        device=device,
         batch_size=batch_size,
         score_floor=kept.score_threshold,
         max_detections=kept.max_detections,
-        **settings,
+        seed=seed,
     )
+    for argument, value, kind in (("tta", tta, TTA), ("ttt", ttt, TTT)):
+        good = value is None or isinstance(value, kind | str)
+        require(good, argument, value, f"text, {kind.__name__} or None")
     views = read_tta(tta, plugins) if isinstance(tta, str) else tta
     method = TTT(ttt) if isinstance(ttt, str) else ttt
     return Recipe(adapter, checked, kept, views, method, on_error, workers).resolve(plugins)
 
 
 def export_predictions(
-    adapter: Adapter | Recipe,
-    dataset: Dataset,
+    adapter: Adapter | Recipe | str,
+    dataset: Dataset | Path | str,
     output: Path | str,
     *,
     limits: Limits | None = None,
@@ -158,28 +206,46 @@ def export_predictions(
     """Predict a data set and write the predictions file.
 
     Args:
-        adapter: an open adapter, or a recipe, which says more: views, test-time training, limits.
-        dataset: what to predict.
+        adapter: an open adapter; a recipe, which says more: views, test-time training, limits; or a
+            registered name, for that adapter without options.
+        dataset: what to predict, open or a path.
         output: ``.json``, ``.jsonl`` or ``.parquet``.
         limits: score threshold, detections an image, clipping; by default those of the recipe.
         max_images: only the first so many.
         wrap: write ``.json`` with ``meta``.
         resume: go on with what an interrupted run left.
-        on_error: "skip" notes undecodable images in their entry instead of stopping; by default as the recipe
-            says, else "stop".
+        on_error: "skip" notes images that cannot be decoded or predicted in their entry instead of stopping;
+            by default as the recipe says, else "stop".
         progress: called with the number of images of each finished chunk.
-        plugins: where a recipe's names come from; the installed ones by default.
+        plugins: where a recipe's names, and formats of data sets, come from; the installed ones by default.
 
     Raises:
         AnydetError: as ``prediction.export.export_predictions``, and for a recipe as ``Recipe.open``.
     """
+    require(
+        isinstance(adapter, Adapter | Recipe | str),
+        "adapter",
+        adapter,
+        "an adapter, a recipe or the name of one",
+    )
+    require_path("output", output)
+    require(limits is None or isinstance(limits, Limits), "limits", limits, "Limits, or None")
+    if on_error is not None:
+        require_choice("on_error", on_error, get_args(OnError))
+    _count("max_images", max_images)
+    for name, flag in (("wrap", wrap), ("resume", resume)):
+        require_flag(name, flag)
+    require(callable(progress), "progress", progress, "a function of the number of images")
+    plugins = _plugins(plugins)
+    opened = _opened("dataset", dataset, plugins)
     given = {"limits": limits, "on_error": on_error}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run: dict[str, Any] = {"max_images": max_images, "wrap": wrap, "resume": resume}
     if isinstance(adapter, Adapter):
-        return export(Pipeline(adapter, **changes), dataset, Path(output), progress=progress, **run)
-    with replace(adapter, **changes).open(plugins or Plugins.from_env()) as pipeline:
-        return export(pipeline, dataset, Path(output), progress=progress, **run)
+        return export(Pipeline(adapter, **changes), opened, Path(output), progress=progress, **run)
+    recipe = make_recipe(adapter, plugins=plugins) if isinstance(adapter, str) else adapter
+    with replace(recipe, **changes).open(plugins) as pipeline:
+        return export(pipeline, opened, Path(output), progress=progress, **run)
 
 
 def read_predictions(
@@ -194,19 +260,30 @@ def read_predictions(
 
     Raises:
         ContractError: the file breaks the contract, or an image's size is needed and not stated.
+        OptionError: an argument has the wrong type or value.
     """
-    return load(path, choose_engine(plugins).scanner).columns(box_format)
+    require_path("path", path)
+    _box_format(box_format)
+    return load(Path(path), choose_engine(_plugins(plugins)).scanner).columns(box_format)
 
 
-def validate(path: Path | str, dataset: Dataset | None = None, *, plugins: Plugins | None = None) -> Report:
+def validate(
+    path: Path | str, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
+) -> Report:
     """Check a predictions file against the contract, and against a data set where one is given.
 
     Args:
         path: the file.
-        dataset: what it was made on.
+        dataset: what it was made on, open or a path.
         plugins: whose engine brings the scanner that reads it; the installed ones by default.
+
+    Raises:
+        OptionError: an argument has the wrong type.
     """
-    return validate_file(path, dataset, scanner=choose_engine(plugins).scanner)
+    require_path("path", path)
+    plugins = _plugins(plugins)
+    opened = None if dataset is None else _opened("dataset", dataset, plugins)
+    return validate_file(Path(path), opened, scanner=choose_engine(plugins).scanner)
 
 
 def evaluate(
@@ -237,13 +314,26 @@ def evaluate(
 
     Raises:
         AnydetError: either side cannot be read, or they do not fit each other.
+        OptionError: an argument has the wrong type or value.
     """
-    plugins = plugins or Plugins.from_env()
-    opened = open_dataset(dataset, plugins=plugins) if isinstance(dataset, str | Path) else dataset
+    several = isinstance(predictions, Sequence) and not isinstance(predictions, str)
+    paths: Any = predictions if several else (predictions,)
+    for path in paths:
+        require_path("predictions", path)
+    require(
+        settings is None or isinstance(settings, CocoSettings), "settings", settings, "CocoSettings, or None"
+    )
+    counted = CocoSettings(iou_type) if settings is None else settings
+    _box_format(box_format)
+    _count("max_images", max_images)
+    _count("threads", threads)
+    require(engine is None or isinstance(engine, str), "engine", engine, "the name of an engine, or None")
+    plugins = _plugins(plugins)
+    opened = _opened("dataset", dataset, plugins)
     return evaluate_coco(
         opened,
         predictions,
-        settings or CocoSettings(iou_type),
+        counted,
         box_format=box_format,
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
@@ -282,6 +372,13 @@ def train(
         OptionError: a key is unknown or wrong, or the run exists already.
         AnydetError: the adapter cannot be had, data cannot be read, or training fails.
     """
+    require_text("adapter", adapter)
+    require_flag("resume", resume)
+    require(run_id is None or isinstance(run_id, str), "run_id", run_id, "text, or None")
+    for name, path in (("run_dir", run_dir), ("checkpoint", checkpoint), ("config", config)):
+        require(path is None or isinstance(path, str | PathLike), name, path, "a path, or None")
+    plugins = _plugins(plugins)
+
     from anydet.training.launch.preparation import prepare
     from anydet.training.launch.start import launch
 
@@ -289,9 +386,51 @@ def train(
     given = {key: str(value) for key, value in named.items() if value is not None}
     opened: dict[str, Any] = {}
     for key, name, data in (("dataset", "dataset", dataset), ("val_dataset", "validation", validation)):
-        if isinstance(data, str | Path):
+        if isinstance(data, str | PathLike):
             given[key] = str(data)
         elif data is not None:
-            opened[name] = data
+            opened[name] = _opened(name, data, plugins)
     flags = {**keys, **given, "adapter": adapter, **({"resume": True} if resume else {})}
-    return launch(prepare(flags, config, plugins=plugins or Plugins.from_env(), **opened))
+    return launch(prepare(flags, config, plugins=plugins, **opened))
+
+
+def _plugins(given: Plugins | None) -> Plugins:
+    require(given is None or isinstance(given, Plugins), "plugins", given, "Plugins, or None")
+    return Plugins.from_env() if given is None else given
+
+
+def _opened(name: str, given: Dataset | Path | str, plugins: Plugins) -> Dataset:
+    """An open data set of an open one or a path."""
+    if isinstance(given, str | PathLike):
+        return open_dataset(given, plugins=plugins)
+    # A data set is whatever has its methods; two that nothing else has tell it.
+    good = hasattr(given, "keys") and hasattr(given, "fingerprint")
+    require(good, name, given, "an open data set or the path of one")
+    return given
+
+
+def _options(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    require(
+        given is None or isinstance(given, Mapping), "options", given, "a mapping of names to values, or None"
+    )
+    return given or {}
+
+
+def _path(name: str, given: Path | str) -> Path:
+    require_path(name, given)
+    return Path(given)
+
+
+def _text(name: str, given: Path | str | None) -> str | None:
+    """A path as settings have it."""
+    return None if given is None else str(_path(name, given))
+
+
+def _count(name: str, given: int | None) -> None:
+    if given is not None:
+        require_integer(name, given, 1)
+
+
+def _box_format(given: str | None) -> None:
+    if given is not None:
+        require_choice("box_format", given, BOX_FORMATS)

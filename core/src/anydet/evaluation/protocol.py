@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from anydet.arguments import require, require_choice, require_flag, require_integer, require_number
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams, IouType
@@ -73,6 +74,8 @@ class CocoSettings:
     pycocotools_quirks: bool = False
 
     def __post_init__(self) -> None:
+        """Raises ``OptionError`` where a value has the wrong type or is out of range."""
+        self._check()
         if self.protocol == "lvis" and (self.iou_type not in {"bbox", "segm"} or self.class_agnostic):
             raise EvaluationError(
                 f"LVIS scores boxes or masks of its classes, not {self.iou_type}"
@@ -84,6 +87,30 @@ class CocoSettings:
                 f"{len(self.areas)} area ranges, at most {MOST_AREAS} are supported",
                 fix="evaluate some of them at a time",
             )
+
+    def _check(self) -> None:
+        require_choice("iou_type", self.iou_type, get_args(IouType))
+        require_choice("protocol", self.protocol, get_args(Protocol))
+        require_number("dilation_ratio", self.dilation_ratio, 0, 1, above=True)
+        require_flag("class_agnostic", self.class_agnostic)
+        require_flag("pycocotools_quirks", self.pycocotools_quirks)
+        for threshold in _several("iou_thresholds", self.iou_thresholds):
+            require_number("iou_thresholds", threshold, 0)
+        for most in _several("max_detections", self.max_detections):
+            require_integer("max_detections", most, 1)
+        for sigmas in _several("keypoint_sigmas", self.keypoint_sigmas):
+            for sigma in sigmas if isinstance(sigmas, Sequence) else (sigmas,):
+                require_number("keypoint_sigmas", sigma, 0, above=True)
+        areas = self.area_ranges_px
+        if areas is not None:
+            require(
+                isinstance(areas, Mapping), "area_ranges_px", areas, "names with smallest and largest area"
+            )
+            for ends in areas.values():
+                good = isinstance(ends, Sequence) and len(ends) == 2
+                require(good, "area_ranges_px", ends, "a smallest and a largest area")
+                require_number("area_ranges_px", ends[0], 0)
+                require_number("area_ranges_px", ends[1], ends[0])
 
     @property
     def areas(self) -> Mapping[str, tuple[float, float]]:
@@ -112,6 +139,12 @@ class CocoSettings:
             dilation_ratio=self.dilation_ratio,
             pycocotools_quirks=self.pycocotools_quirks,
         )
+
+
+def _several(name: str, values: Any) -> Sequence[Any]:
+    good = values is None or (isinstance(values, Sequence) and not isinstance(values, str) and len(values))
+    require(good, name, values, "a tuple of numbers, or None")
+    return values or ()
 
 
 @dataclass(frozen=True, slots=True)

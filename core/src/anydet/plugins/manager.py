@@ -226,11 +226,11 @@ class Plugins:
         rest is as in ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong
         type or value, ``PluginError`` where there is no such adapter or its schema cannot be read.
         """
-        from anydet.plugins.options import parse_options
+        from anydet.plugins.options import check_settings, parse_options
         from anydet.types import AdapterSettings
 
         given = options if isinstance(options, Mapping) else parse_options(options)
-        return AdapterSettings(
+        settings = AdapterSettings(
             config=config,
             checkpoint=checkpoint,
             device=device,
@@ -240,6 +240,8 @@ class Plugins:
             seed=seed,
             options=self.options("adapters", name, given),
         )
+        check_settings(settings)
+        return settings
 
     def options(self, kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of something registered, checked against its own schema and completed by its defaults.

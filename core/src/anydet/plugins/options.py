@@ -12,10 +12,13 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
+from anydet.arguments import require, require_integer, require_number, require_text
 from anydet.errors import OptionError, PluginError, did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+
+    from anydet.types import AdapterSettings
 
 _BROKEN = "correct the package that ships it, or install it again"
 
@@ -59,6 +62,20 @@ def parse_options(pairs: Iterable[str], flag: str = "--option") -> dict[str, str
     return options
 
 
+def check_settings(settings: AdapterSettings) -> None:
+    """Raise ``OptionError`` where a field of an adapter's settings has the wrong type or value.
+
+    Its options are not looked at: ``check_options`` does that by the adapter's schema.
+    """
+    for name, text in (("config", settings.config), ("checkpoint", settings.checkpoint)):
+        require(text is None or isinstance(text, str), name, text, "a path as text, or None")
+    require_text("device", settings.device)
+    require_integer("batch_size", settings.batch_size, 1)
+    require_number("score_floor", settings.score_floor, 0, 1)
+    require_integer("max_detections", settings.max_detections, 1)
+    require_integer("seed", settings.seed, 0)
+
+
 def check_options(
     options: Mapping[str, Any], schema: Mapping[str, Any], *, owner: str, listing: str = "adapters"
 ) -> dict[str, Any]:
@@ -73,6 +90,7 @@ def check_options(
     Text is read as JSON, then as YAML (``1e-3``, ``true``, ``[1, 2]``), where the schema does not take it as
     a string. Raises ``OptionError`` naming the key, what it takes and the key that was probably meant.
     """
+    require(isinstance(options, Mapping), "options", options, "a mapping of names to values")
     validator = Draft202012Validator(schema)
     properties: Mapping[str, Any] = schema.get("properties", {})
     fix = f"see 'anydet {listing} show {owner}'"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
+from anydet.arguments import require, require_choice, require_integer, require_number, require_text
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError, counted, did_you_mean
 from anydet.plugins.options import load_schema
@@ -63,6 +64,15 @@ class TTA:
 
         Raises ``OptionError`` or ``PluginError`` that says what is wrong with which.
         """
+        require(
+            isinstance(self.views, tuple) and all(isinstance(view, Choice) for view in self.views),
+            "views",
+            self.views,
+            "a tuple of Choice",
+        )
+        require(isinstance(self.fusion, Choice), "fusion", self.fusion, "a Choice")
+        require(isinstance(self.weights, tuple), "weights", self.weights, "a tuple of numbers")
+        require_integer("seed", self.seed, 0)
         if not self.views:
             raise OptionError("test-time augmentation without views", fix="name one, such as 'original'")
         if self.weights and len(self.weights) != len(self.views):
@@ -70,9 +80,8 @@ class TTA:
                 f"{counted(len(self.weights), 'weight')} for {counted(len(self.views), 'view')}",
                 fix="give one weight a view",
             )
-        if not all(0 < weight < float("inf") for weight in self.weights):
-            weights = ", ".join(map(str, self.weights))
-            raise OptionError(f"weights of views are positive numbers, not {weights}", fix="correct them")
+        for weight in self.weights:
+            require_number("weights", weight, 0, above=True)
         views = tuple(view.resolve(plugins, "views") for view in self.views)
         # Weights of 1 are those of none: such runs are the same, and one resumes the other.
         weights_that_count = () if set(self.weights) == {1.0} else self.weights
@@ -178,9 +187,29 @@ class TTT:
         Raises ``OptionError`` where a setting is one that the method does not use, else as
         ``Plugins.options``.
         """
+        self._check()
         self._refuse_unused(plugins.spec("ttt_methods", self.method))
         options = plugins.options("ttt_methods", self.method, self.settings.options)
         return replace(self, settings=replace(self.settings, options=options))
+
+    def _check(self) -> None:
+        require_text("method", self.method)
+        settings = self.settings
+        require(isinstance(settings, TTTSettings), "settings", settings, "TTTSettings")
+        require_choice("reset", settings.reset, ("sample", "stream"))
+        require_integer("seed", settings.seed, 0)
+        for name in ("steps", "batch_size", "max_batches"):
+            value = getattr(settings, name)
+            if value is not None:
+                require_integer(name, value, 1)
+        if settings.lr is not None:
+            require_number("lr", settings.lr, 0)
+        for name, text in (
+            ("preset", settings.preset),
+            ("source", self.source),
+            ("source_split", self.source_split),
+        ):
+            require(text is None or isinstance(text, str), name, text, "text, or None")
 
     def _refuse_unused(self, spec: TTTMethodSpec) -> None:
         listing = f"see 'anydet adaptation show {self.method}'"

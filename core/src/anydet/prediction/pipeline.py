@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from anydet.arguments import require_flag, require_integer, require_number
 from anydet.contract.encode import encode_json
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
@@ -52,6 +53,12 @@ class Limits:
     score_threshold: float = 0.001
     max_detections: int = 100
     clip: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises ``OptionError`` where a value has the wrong type or is out of range."""
+        require_number("score_threshold", self.score_threshold, 0, 1)
+        require_integer("max_detections", self.max_detections, 1)
+        require_flag("clip", self.clip)
 
     def apply(self, predictions: ImagePredictions) -> ImagePredictions:
         """Detections kept, best score first, equal scores in the adapter's order."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import field, replace
+from typing import get_args
 
+from anydet.arguments import require, require_choice, require_integer, require_text
 from anydet.data.opening import open_dataset
 from anydet.dataclass import dataclass
 from anydet.errors import PluginError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
+from anydet.plugins.options import check_settings
 from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.hooks import FusionSettings, TTTMethod, ViewSettings
 from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
@@ -57,8 +60,9 @@ class Recipe:
 
         Raises:
             PluginError: nothing of a name is registered.
-            OptionError: an option is unknown or has the wrong type or value.
+            OptionError: an option or a field is unknown or has the wrong type or value.
         """
+        self._check()
         options = plugins.options("adapters", self.adapter, self.settings.options)
         return replace(
             self,
@@ -66,6 +70,20 @@ class Recipe:
             tta=self.tta.resolve(plugins) if self.tta else None,
             ttt=self.ttt.resolve(plugins) if self.ttt else None,
         )
+
+    def _check(self) -> None:
+        require_text("adapter", self.adapter)
+        kinds = (
+            ("settings", self.settings, AdapterSettings, "AdapterSettings"),
+            ("limits", self.limits, Limits, "Limits"),
+            ("tta", self.tta, TTA | None, "TTA, or None"),
+            ("ttt", self.ttt, TTT | None, "TTT, or None"),
+        )
+        for name, value, kind, takes in kinds:
+            require(isinstance(value, kind), name, value, takes)
+        check_settings(self.settings)
+        require_choice("on_error", self.on_error, get_args(OnError))
+        require_integer("workers", self.workers, 1)
 
     def open(self, plugins: Plugins) -> Pipeline:
         """The pipeline; use it as a context manager, or call ``close``, which closes the adapter.
