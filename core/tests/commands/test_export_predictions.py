@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,3 +166,77 @@ def test_a_resumed_run_with_other_views_is_another_run(export, tmp_path):
     (tmp_path / "out.json.partial").touch()
     done, _ = export("--tta-views", "hflip")
     assert "holds an unfinished run" in done.output
+
+
+@pytest.fixture
+def breaks(monkeypatch):
+    """Make the toy adapter fail at the images whose keys end so."""
+    toy = pytest.importorskip("anydet_toy.adapter", reason="the adapter that is broken")
+
+    def break_at(ends, how):
+        predict = toy.ToyAdapter.predict
+
+        def broken(adapter, records):
+            results = list(predict(adapter, records))
+            return how(results) if any(r.key.endswith(ends) for r in records) else results
+
+        monkeypatch.setattr(toy.ToyAdapter, "predict", broken)
+
+    return break_at
+
+
+def leave(_results):
+    raise SystemExit(0)
+
+
+WRONG = {
+    "exits": (leave, "failed in predict on image '{}': SystemExit: 0"),
+    "raises": (lambda results: 1 / 0, "failed in predict on image '{}': ZeroDivisionError: division by zero"),
+    "gives NaN": (
+        lambda results: [replace(p, scores=p.scores * np.nan) for p in results],
+        "gave a score that is not in [0, 1] on image '{}': scores[0] is nan",
+    ),
+    "gives nothing": (lambda results: None, "gave NoneType in predict, not results one by one"),
+    "gives too little": (lambda results: results[1:], "one result a record, in order"),
+}
+
+
+@pytest.mark.parametrize(("how", "message"), WRONG.values(), ids=WRONG)
+def test_an_adapter_that_fails_is_an_error_or_an_entry_that_says_why(tmp_path, breaks, how, message):
+    write_coco(SyntheticDataset(6, 0, (160, 120)), tmp_path / "scenes", "val")
+    keys = [record.key for record in SyntheticDataset(6, 0, (160, 120))]
+    breaks(keys[3], how)
+    output = tmp_path / "p.json"
+    run = [
+        "export-predictions",
+        "--adapter",
+        "toy",
+        "--dataset",
+        str(tmp_path / "scenes"),
+        "--batch-size",
+        "1",
+    ]
+    stopped = CliRunner().invoke(main, [*run, "--output", str(output)])
+    assert stopped.exit_code == 1
+    assert stopped.stderr.count("Error: adapter 'toy' ") == 1
+    assert message.format(keys[3]) in stopped.stderr
+    assert not output.exists()
+    output.with_name("p.json.partial").unlink()
+    skipped = CliRunner().invoke(main, [*run, "--output", str(output), "--on-error", "skip"])
+    assert skipped.exit_code == 0, skipped.output
+    assert f"warning: skipped 1 of 6 images; the first is {keys[3]}: adapter 'toy' " in skipped.stderr
+    entries = json.loads(output.read_text("utf-8"))
+    assert [entry["image"] for entry in entries] == keys
+    assert [bool(entry["detections"]) for entry in entries] == [True, True, False, False, True, True]
+    assert message.format(keys[3]) in entries[3]["extra"]["error"]
+
+
+def test_a_run_in_which_every_image_was_skipped_is_no_success(tmp_path, breaks):
+    write_coco(SyntheticDataset(3, 0, (64, 48)), tmp_path / "scenes", "val")
+    breaks("", leave)
+    run = ["export-predictions", "--adapter", "toy", "--dataset", str(tmp_path / "scenes")]
+    done = CliRunner().invoke(main, [*run, "--output", str(tmp_path / "p.json"), "--on-error", "skip"])
+    assert done.exit_code == 1
+    assert "Error: skipped 3 of 3 images; the first is " in done.stderr
+    assert "without --on-error skip" in done.stderr
+    assert len(json.loads((tmp_path / "p.json").read_text("utf-8"))) == 3

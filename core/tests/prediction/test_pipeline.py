@@ -361,16 +361,19 @@ def test_events_fire_once_a_chunk(make_adapter, spots):
     assert listener.events == [("before", 4, 0), ("after", 4, 0), ("before", 2, 4), ("after", 2, 4)]
 
 
-def test_an_observer_that_fails_is_an_error_that_says_how_to_leave_it_out(make_adapter, spots):
+@pytest.mark.parametrize("wrong", [ZeroDivisionError("mean of nothing"), SystemExit(0), ImageError("none")])
+def test_an_observer_that_fails_is_an_error_that_names_it_and_how_to_leave_it_out(make_adapter, spots, wrong):
     class Broken(Listener):
         @hookimpl
         def after_predict(self, predictions, context):
-            raise ZeroDivisionError("mean of nothing")
+            raise wrong
 
+    plugins = observed_by(Listener())
+    plugins.manager.register(Broken(), name="broken")
     with pytest.raises(
-        PluginError, match=r"after_predict hook: ZeroDivisionError: mean of nothing\n.*ANYDET_PLUGINS"
+        PluginError, match=r"plugin 'broken' failed in its after_predict hook: .*\n.*ANYDET_PLUGINS"
     ):
-        flat(Pipeline(make_adapter(), plugins=observed_by(Broken())), spots(1))
+        flat(Pipeline(make_adapter(), plugins=plugins), spots(1))
 
 
 def test_memory_does_not_grow_with_the_number_of_images(make_adapter, spots):

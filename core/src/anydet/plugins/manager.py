@@ -144,16 +144,31 @@ class Plugins:
     def notify(self, event: str, **arguments: Any) -> None:
         """Fire an event that plugins observe, such as ``on_train_step``, at all that are loaded.
 
-        Raises ``PluginError`` that says how to leave the plugin out where one of them raises.
+        Raises ``PluginError`` that names the plugin and says how to leave it out where one of them raises.
         """
         self._load_for(event)
-        try:
-            getattr(self.manager.hook, event)(**arguments)
-        except Exception as exc:  # foreign code
-            raise PluginError(
-                f"a plugin failed in its {event} hook: {type(exc).__name__}: {exc}",
-                fix="leave it out with ANYDET_PLUGINS=a,b, or see which with ANYDET_TRACE=1",
-            ) from exc
+        hook = getattr(self.manager.hook, event)
+        observers = hook.get_hookimpls()
+        if not observers:
+            hook(**arguments)  # which calls nothing, and is traced
+        # One at a time, so that an error names its plugin; in pluggy's order, the last registered first.
+        for observer in reversed(observers):
+            others = [other.plugin for other in observers if other is not observer]
+            try:
+                self.manager.subset_hook_caller(event, others)(**arguments)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exc:  # foreign code: SystemExit and the like too
+                if self._strict:
+                    raise
+                name = observer.plugin_name
+                rest = ",".join(
+                    row.name for row in self._rows.values() if row.state == "ok" and row.name != name
+                )
+                raise PluginError(
+                    f"plugin {name!r} failed in its {event} hook: {_reason(exc)}",
+                    fix=f"leave it out: ANYDET_PLUGINS={rest}; ANYDET_STRICT=1 shows the traceback",
+                ) from exc
 
     def observed(self, event: str) -> bool:
         """Whether a plugin implements an event, so that ``notify`` would call anything."""
