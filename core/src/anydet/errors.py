@@ -51,6 +51,10 @@ class OptionError(AnydetError):
     """An option or setting is unknown or has the wrong type or value."""
 
 
+class OutputError(AnydetError):
+    """A result cannot be written: the disk is full, the folder is read-only, the pipe is closed."""
+
+
 class DatasetError(AnydetError):
     """A data set, label file, sidecar or image cannot be read as what it claims to be."""
 

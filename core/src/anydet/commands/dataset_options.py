@@ -118,7 +118,7 @@ def write_json(value: Mapping[str, Any], path: Path | None) -> None:
     if path == Path("-"):
         click.echo(text, nl=False)
         return
-    from anydet.contract.write import new_file
+    from anydet.outputs import new_file
 
     with new_file(path) as file:
         file.write(text.encode())

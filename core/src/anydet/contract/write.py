@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-from uuid import uuid4
+from typing import Any
 
 from anydet.contract.encode import encode_json
 from anydet.contract.schema import VERSION
 from anydet.errors import OptionError, did_you_mean
+from anydet.outputs import new_file
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 
@@ -62,20 +61,6 @@ def write_predictions(
             return
         write: Callable[..., Iterator[bytes]] = _json_lines if suffix == ".jsonl" else _json
         file.writelines(write(lines, meta, wrap))
-
-
-@contextmanager
-def new_file(output: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the name ``output`` when the block ends well, and vanishes when it does not."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, as renaming is atomic only within a file system; a name of its own for each run.
-    aside = output.with_name(f".{output.name}.{uuid4().hex}")
-    try:
-        with aside.open("xb") as file:
-            yield file
-        aside.replace(output)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _json(lines: Iterable[bytes], meta: Mapping[str, Any] | None, wrap: bool) -> Iterator[bytes]:

@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
+from anydet.outputs import new_folder
 from anydet.plugins.hookspecs import PROJECT
 from anydet.plugins.manager import Plugins
 

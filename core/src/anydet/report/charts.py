@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.contract.write import new_file
 from anydet.errors import AnydetError
 from anydet.evaluation.figures import Axis, Bar, Bars, Figure, Lines, Matrix, Number, Series
 from anydet.evaluation.run import EvaluationRun
+from anydet.outputs import new_file
 from anydet.report.palette import PALETTE
 from anydet.types import FloatArray
 

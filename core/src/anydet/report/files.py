@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from anydet.data.record.containment import contained
 from anydet.errors import OptionError
+from anydet.outputs import new_file
 from anydet.types import ByteImage
 
 
@@ -40,11 +40,6 @@ def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | No
 
 
 def save_png(array: ByteImage, path: Path) -> None:
-    """Write (H, W, 3) uint8 as PNG; the file is there whole or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        Image.fromarray(array).save(partial, format="PNG", compress_level=1)  # 6 takes 4 times as long
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write (H, W, 3) uint8 as PNG, as ``outputs.new_file`` does."""
+    with new_file(path) as file:
+        Image.fromarray(array).save(file, format="PNG", compress_level=1)  # 6 takes 4 times as long

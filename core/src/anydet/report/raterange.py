@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anydet.contract.write import new_file
 from anydet.errors import OptionError
+from anydet.outputs import new_file
 from anydet.report.charts import import_figure
 from anydet.training.checks.raterange import RateRange
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.contract.write import new_file
 from anydet.errors import OptionError, TrainingError, did_you_mean
+from anydet.outputs import new_file
 from anydet.report.charts import import_figure
 from anydet.report.palette import PALETTE
 from anydet.training.optim.early_stopping import lower_is_better

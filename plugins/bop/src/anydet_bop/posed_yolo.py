@@ -12,8 +12,8 @@ import yaml
 from anydet.data.record.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, write_images
-from anydet.data.writing.new_folder import new_folder
 from anydet.data.writing.yolo import yolo_lines
+from anydet.outputs import new_folder
 from anydet.types import FloatArray
 from anydet_bop.model_writing import write_models
 from anydet_bop.scenes.dataset import PoseScenes

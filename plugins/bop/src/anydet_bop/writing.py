@@ -11,9 +11,9 @@ from PIL import Image
 
 from anydet.data.record.depth import WRITTEN_SCALE, write_depth
 from anydet.data.writing.images import Report, check_split
-from anydet.data.writing.new_folder import new_folder
 from anydet.errors import OptionError
 from anydet.geometry import masks
+from anydet.outputs import new_folder
 from anydet.types import BoolArray, Intrinsics
 from anydet_bop.files import HALF_PIXEL, METERS
 from anydet_bop.layout import CAMERA_FILE, INFO_FILE, TRUTH_FILE

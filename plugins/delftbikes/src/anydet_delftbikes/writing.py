@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from anydet.data.dataset.columns import no_labels
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, write_images
-from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
+from anydet.outputs import new_folder, write_file
 from anydet_delftbikes.parts import PARTS, STATES
 
 
@@ -50,10 +49,7 @@ def write_delftbikes(
         entries = {
             record.key: _entry(record, names) for record in write_images(dataset, folder, report, copy)
         }
-    # Renamed when complete: a crash leaves no half-written file under the final name.
-    aside = annotations.with_name(f".{annotations.name}.{uuid4().hex}")
-    aside.write_text(json.dumps(entries), "utf-8")
-    aside.replace(annotations)
+    write_file(annotations, json.dumps(entries))
 
 
 def _entry(record: Record, names: tuple[str, ...]) -> dict[str, Any]:

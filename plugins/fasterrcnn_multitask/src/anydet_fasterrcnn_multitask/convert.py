@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from anydet.contract.write import new_file
 from anydet.data.record.pixels import ImageFile
 from anydet.errors import DatasetError, ImageError
+from anydet.outputs import new_file
 from anydet.types import Size
 from anydet_delftbikes.annotations import Box, Entry, Part, find_flaw, read_entries
 from anydet_delftbikes.parts import CLASSES, STATES

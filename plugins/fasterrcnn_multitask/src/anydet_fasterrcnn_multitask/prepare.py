@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from anydet.contract.write import new_file
 from anydet.errors import OptionError
+from anydet.outputs import new_file
 from anydet_fasterrcnn_multitask.convert import Conversion, convert_to_coco
 from anydet_fasterrcnn_multitask.environment import VARIABLES
 

@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from anydet.contract.write import new_file
 from anydet.data.record.containment import contained
-from anydet.data.writing.new_folder import new_folder
 from anydet.errors import DatasetError, OptionError
+from anydet.outputs import new_file, new_folder
 from anydet.types import BoolArray, IntArray
 from anydet_delftbikes.dataset import read_delftbikes
 from anydet_delftbikes.parts import PARTS, STATES

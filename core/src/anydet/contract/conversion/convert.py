@@ -23,8 +23,9 @@ from anydet.contract.reading.entries import entries
 from anydet.contract.reading.load import load_source
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
-from anydet.contract.write import SUFFIXES, check_output, new_file, write_predictions
+from anydet.contract.write import SUFFIXES, check_output, write_predictions
 from anydet.errors import ContractError, OptionError
+from anydet.outputs import new_file
 from anydet.types import GroundTruthColumns, ImagePredictions
 
 CONVENTIONS = {"bbox_format": "cxcywh_norm", "rot6d": "columns"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import csv
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, named_classes, write_images
-from anydet.data.writing.new_folder import new_folder
 from anydet.data.yolo.data_yaml import read_names
 from anydet.errors import DatasetError, OptionError
+from anydet.outputs import new_folder, new_parts
 from anydet.types import IntArray
 
 _NAMES = "classes.txt"
@@ -47,13 +46,11 @@ def write_class_masks(
             _write_split(dataset, folder, split, names, [COLUMNS], report=report)
         return
     lines = _lines_there(root, split, names)
-    aside = root / f".{split}"
-    with new_folder(aside) as folder:
+    with new_parts(root) as folder:
         _write_split(dataset, folder, split, names, lines, report=report)
-    for kind in ("images", "masks"):
-        (aside / kind / split).rename(root / kind / split)
-    (aside / LABELS).replace(root / LABELS)
-    shutil.rmtree(aside)
+        for kind in ("images", "masks"):
+            (folder / kind / split).rename(root / kind / split)
+        (folder / LABELS).replace(root / LABELS)
 
 
 def _write_split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
+from anydet.outputs import copy_file
 from anydet.types import ClassTable
 
 Report = Callable[[int], None]
@@ -41,7 +41,7 @@ def _copy_image(record: Record, path: Path, target: Path) -> None:
     # Reading the size refuses names that lead outside the data set; ``path`` is not checked by itself.
     record.pixels.size_wh()
     try:
-        shutil.copyfile(path, target)
+        copy_file(path, target)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be copied: {exc.strerror}", fix="put the image there") from exc
 

@@ -6,13 +6,13 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import yaml
 
 from anydet.data.opening import open_dataset
 from anydet.data.writing.yolo import yolo_lines
 from anydet.errors import DatasetError
+from anydet.outputs import copy_file, new_parts, write_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
     dataset = open_dataset(annotations, images=images_dir)
     written = 0
     labels, copies = out / "labels" / split, out / "images" / split
-    partial = out / f".{split}.{uuid4().hex}"
-    try:
+    with new_parts(out) as partial:
         for record in dataset:
             _write(partial / "labels" / Path(record.key).with_suffix(".txt"), yolo_lines(record))
             written += 1
@@ -62,17 +61,15 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
         if copy_images:
             (partial / "images").mkdir(exist_ok=True)
             _replace(partial / "images", copies)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     names = dataset.classes.names if dataset.classes else ()
-    _write_new(out / "data.yaml", yaml.safe_dump({"names": dict(enumerate(names))}, sort_keys=False))
+    write_file(out / "data.yaml", yaml.safe_dump({"names": dict(enumerate(names))}, sort_keys=False))
     described = {
         "images_dir": str((copies if copy_images else images_dir).resolve()),
         "labels_dir": str(labels.resolve()),
         "split": split,
         "annotations": str(annotations.resolve()),
     }
-    _write_new(out / "dataset.json", json.dumps(described, indent=2) + "\n")
+    write_file(out / "dataset.json", json.dumps(described, indent=2) + "\n")
     return Prepared(out / "dataset.json", len(dataset), written)
 
 
@@ -84,7 +81,7 @@ def _write(path: Path, text: str) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copyfile(source, target)
+        copy_file(source, target)
     except OSError as exc:
         raise DatasetError(
             f"{source}: cannot be copied: {exc.strerror}", fix="complete the download of the images"
@@ -97,9 +94,3 @@ def _replace(folder: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     folder.rename(target)
-
-
-def _write_new(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{uuid4().hex}")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)

@@ -10,7 +10,7 @@ import yaml
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, named_classes, write_images
-from anydet.data.writing.new_folder import new_folder
+from anydet.outputs import new_folder
 
 
 def write_yolo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from anydet.errors import TrainingError
+from anydet.outputs import new_file
 from anydet.plugins.checkpoints import IN_A_RUN, find_weights
 
 FORMAT = 1
@@ -69,10 +69,7 @@ def find_checkpoint(path: Path | str) -> Path:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the file is there whole or as it was.
-
-    Raises ``TrainingError`` where the disk refuses.
-    """
+    """Write a checkpoint; the file is there whole or as it was. Raises ``OutputError`` as ``new_file``."""
     content = {
         "anydet_checkpoint": FORMAT,
         "adapter": checkpoint.adapter,
@@ -87,19 +84,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def save_tensors(path: Path, content: Any) -> None:
-    """``torch.save`` to a name aside, then renamed; raises ``TrainingError`` where the disk refuses."""
-    # A process that dies while it writes leaves the former checkpoint whole; the id keeps runs apart.
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, aside)
-        aside.replace(path)
-    except (OSError, RuntimeError) as exc:
-        raise TrainingError(
-            f"{path}: cannot be written: {exc}", fix="free space on the disk, or choose another folder"
-        ) from exc
-    finally:
-        aside.unlink(missing_ok=True)
+    """``torch.save`` as ``outputs.new_file`` writes."""
+    with new_file(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(

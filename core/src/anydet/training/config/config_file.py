@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from anydet.contract.write import new_file
 from anydet.errors import OptionError, PluginError, did_you_mean
+from anydet.outputs import new_file
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from anydet.contract.write import new_file
 from anydet.data.dataset.protocols import Dataset
+from anydet.outputs import new_file
 from anydet.training.devices.torchrun import process_count
 from anydet.training.run import Run
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from anydet.contract.write import new_file
 from anydet.errors import TrainingError
+from anydet.outputs import new_file
 
 Line = Mapping[str, Any]
 
