@@ -172,3 +172,46 @@ def test_tests_are_where_the_modules_are_that_they_test():
             lost.add(path.as_posix())
     assert lost == CROSS_CUTTING.keys()
     assert len(found) > 150
+
+
+IN_A_NEW_FOLDER = "fills a folder of outputs.new_folder or new_parts"
+WRITERS = {
+    "anydet.outputs": "the writer itself",
+    "anydet.cli": "opens standard streams that were closed",
+    "anydet.prediction.spool": "appends chunks, which --resume goes on with",
+    "anydet.training.runlog.metrics_file": "appends lines",
+    "anydet.plugins.folder_cache": "a cache: whoever cannot write it goes without",
+    "anydet.testing.checks.training": "writes into a temporary folder",
+    "anydet.testing.images": "writes into a temporary folder",
+    "anydet.data.writing.class_masks": IN_A_NEW_FOLDER,
+    "anydet.data.writing.coco": IN_A_NEW_FOLDER,
+    "anydet.data.writing.prepare": IN_A_NEW_FOLDER,
+    "anydet.data.writing.yolo": IN_A_NEW_FOLDER,
+    "anydet.plugins.scaffold": IN_A_NEW_FOLDER,
+    "anydet_bop.model_writing": IN_A_NEW_FOLDER,
+    "anydet_bop.ply": IN_A_NEW_FOLDER,
+    "anydet_bop.posed_yolo": IN_A_NEW_FOLDER,
+    "anydet_bop.writing": IN_A_NEW_FOLDER,
+}
+"""Modules that write files by their path, without ``outputs.new_file``; each with its reason."""
+
+
+def writes(call):
+    """Whether a call writes a file by its path."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    given = (*call.args, *(keyword.value for keyword in call.keywords))
+    modes = [str(one.value) for one in given if isinstance(one, ast.Constant)]
+    opens = name == "open" and any(re.fullmatch("[wax]b?|r?b?[+]b?", mode) for mode in modes)
+    return opens or name in {"write_text", "write_bytes"}
+
+
+def test_files_are_written_by_one_writer():
+    assert writes(ast.parse("path.open('xb')").body[0].value)
+    assert not writes(ast.parse("path.open('rb')").body[0].value)
+    found = set()
+    for name in TRACKED:
+        source = re.fullmatch(r"(?:core|plugins/\w+)/src/(anydet\w*/.+)\.py", name)
+        tree = ast.parse((ROOT / name).read_text("utf-8")) if source else ast.Module([], [])
+        if any(isinstance(node, ast.Call) and writes(node) for node in ast.walk(tree)):
+            found.add(source[1].replace("/", "."))
+    assert found == WRITERS.keys()

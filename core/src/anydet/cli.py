@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import os
 import sys
 from typing import Any
 
@@ -43,14 +45,18 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run; an ``AnydetError``, or an ``OSError`` with a file name, becomes a message and an exit code."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            # Here, where it can still be said that it failed; Python's own flush comes too late for that.
+            sys.stdout.flush()
         except AnydetError as exc:
             raise _Failure(exc) from exc
         except OSError as exc:
-            # Without a file name it is a broken pipe, which click handles itself, or a bug.
-            if exc.filename is None:
+            # Without a file name it is of stdout: a full disk, or a broken pipe, which click handles itself.
+            # Anything else is a bug.
+            if exc.filename is None and exc.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
                 raise
             raise _Failure(_refused(exc)) from exc
+        return result
 
 
 class _Failure(click.ClickException):
@@ -60,9 +66,24 @@ class _Failure(click.ClickException):
 
 
 def _refused(exc: OSError) -> AnydetError:
-    """The file and the reason of an ``OSError``."""
+    """The file and the reason of an ``OSError``; one that names no file is of stdout."""
     path = exc.filename2 or exc.filename
-    return AnydetError(f"{path}: {exc.strerror}", fix="give another path, or change its permissions")
+    if path is not None:
+        return AnydetError(f"{path}: {exc.strerror}", fix="give another path, or change its permissions")
+    # What waits in the buffer would fail again when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return AnydetError(f"stdout: {exc.strerror}", fix="write it to another place")
+
+
+def _occupy_closed_streams() -> None:
+    """Lead standard streams that are closed to the null device, so that no file gets their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _plugins(ctx: click.Context) -> Any:
@@ -94,6 +115,7 @@ def main(ctx: click.Context) -> None:
     # Start-up makes many objects that live to the end; the default threshold would have the garbage
     # collector walk through them again and again.
     gc.set_threshold(50_000)
+    _occupy_closed_streams()
     atexit.register(_spare_last_collection)
     _plugins(ctx)
 

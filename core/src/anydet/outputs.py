@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ _FIXES = {
     errno.EACCES: "write to another folder, or change its permissions",
     errno.EPERM: "write to another folder, or change its permissions",
     errno.ENOTDIR: "write to another folder: a part of this path is a file",
+    errno.EEXIST: "write to another folder: a part of this path is a file",
     errno.EISDIR: "name a file in this folder",
     errno.ENAMETOOLONG: "give it a shorter name",
     errno.EPIPE: "keep the reader of the pipe running",
@@ -45,6 +47,25 @@ def refused(target: Path | str, error: OSError) -> OutputError:
 
 
 @contextmanager
+def writing_to(output: Path, *files: Path, pipe: bool = False) -> Iterator[None]:
+    """Around writes: what the operating system refuses becomes an ``OutputError`` of ``output``.
+
+    Args:
+        output: named in the error.
+        files: those that are written, ``output`` by default; errors of other files pass, as those of images
+            that are read meanwhile.
+        pipe: whether ``output`` may be a pipe, whose errors name no file.
+    """
+    try:
+        yield
+    except OSError as exc:
+        unnamed = exc.errno in _NEVER_OF_A_READ or (pipe and exc.errno in {errno.EPIPE, errno.EIO})
+        if (exc.filename is None and unnamed) or any(_names(exc, file) for file in files or (output,)):
+            raise refused(output, exc) from exc
+        raise
+
+
+@contextmanager
 def new_file(output: Path | str) -> Iterator[IO[bytes]]:
     """A file that takes the name ``output`` when the block ends well, and vanishes when it does not.
 
@@ -57,12 +78,12 @@ def new_file(output: Path | str) -> Iterator[IO[bytes]]:
     """
     output = Path(output)
     if _is_stream(output):
-        with _blamed(output, output, pipe=True), output.open("wb") as file:
+        with writing_to(output, pipe=True), _open_stream(output) as file:
             yield file
         return
     target = Path(os.path.realpath(output))
     aside = hidden_beside(target)
-    with _blamed(output, aside, target):
+    with writing_to(output, aside, target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Before the work, not after it: a folder cannot be replaced by a file.
         mode = _mode(target)
@@ -90,17 +111,16 @@ def new_folder(root: Path) -> Iterator[Path]:
         OptionError: ``root`` exists and is not an empty folder.
         OutputError: the operating system refuses it, or a file in it.
     """
-    with _blamed(root, root):
+    target = Path(os.path.realpath(root))
+    # Beside the target: a rename works within one file system, and a temporary folder may be on another.
+    partial = hidden_beside(target)
+    with writing_to(root, target, partial):
         if root.exists() and not (root.is_dir() and not any(root.iterdir())):
             raise OptionError(
                 f"{root}: exists already and is not an empty folder", fix="remove it or name another"
             )
-        target = Path(os.path.realpath(root))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target: a rename works within one file system, and a temporary folder may be on another.
-        partial = hidden_beside(target)
         partial.mkdir()
-    with _blamed(root, partial, target):
         try:
             yield partial
             if target.exists():
@@ -119,7 +139,7 @@ def new_parts(root: Path) -> Iterator[Path]:
         OutputError: the operating system refuses it, or a file in it.
     """
     target = Path(os.path.realpath(root))
-    with _blamed(root, target):
+    with writing_to(root, target):
         target.mkdir(parents=True, exist_ok=True)
         parts = hidden_beside(target / "parts")
         parts.mkdir()
@@ -167,6 +187,19 @@ def require_writable(output: Path, *suffixes: str) -> None:
         raise refused(output, OSError(reason, os.strerror(reason)))
 
 
+def remove_leftovers(target: Path) -> None:
+    """Remove what is left of processes that were killed while they wrote ``target``.
+
+    Only for whom nobody else can be writing it now.
+    """
+    target = Path(os.path.realpath(target))
+    name = hidden_beside(target).name
+    start, length = name[: -len("0123456789ab.partial")], len(name)
+    for entry in target.parent.glob(".*.partial"):
+        if entry.name.startswith(start) and len(entry.name) == length and entry.is_file():
+            entry.unlink(missing_ok=True)
+
+
 def hidden_beside(target: Path) -> Path:
     """A new name in the same folder, for what takes the place of ``target`` when it is complete."""
     # Cut, so that every name that the file system takes has one.
@@ -186,6 +219,18 @@ def _is_stream(output: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def _open_stream(output: Path) -> IO[bytes]:
+    """A device, a pipe, or an open file of this process, at the place up to which it is written."""
+    streams = {"/dev/stdout": 1, "/dev/stderr": 2, **{f"/dev/fd/{n}": n for n in range(1, 256)}}
+    number = streams.get(str(output.absolute()))
+    if number is None:
+        return output.open("wb")
+    if number == 1:
+        sys.stdout.flush()
+    # Opened by its name, a file that stdout leads to would be written from its start again.
+    return os.fdopen(os.dup(number), "wb")
+
+
 def _mode(target: Path) -> int | None:
     """Permissions of the file that is there, ``None`` where there is none."""
     if target.is_dir():
@@ -201,18 +246,6 @@ def _longest_name(folder: Path) -> int:
         return os.pathconf(folder, "PC_NAME_MAX")
     except (OSError, ValueError, AttributeError):
         return 255
-
-
-@contextmanager
-def _blamed(output: Path, *files: Path, pipe: bool = False) -> Iterator[None]:
-    """Errors of ``files``, or of what is in them, become those of ``output``."""
-    try:
-        yield
-    except OSError as exc:
-        unnamed = exc.errno in _NEVER_OF_A_READ or (pipe and exc.errno in {errno.EPIPE, errno.EIO})
-        if (exc.filename is None and unnamed) or any(_names(exc, file) for file in files):
-            raise refused(output, exc) from exc
-        raise
 
 
 def _names(error: OSError, file: Path) -> bool:

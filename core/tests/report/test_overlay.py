@@ -259,7 +259,7 @@ def test_a_saved_picture_is_read_back(tmp_path):
 
 def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
     def fill_the_disk(_image, path, **_options):
-        path.write_bytes(b"half a picture")
+        path.write(b"half a picture")
         raise OSError("no space left on device")
 
     path = tmp_path / "picture.png"

@@ -14,12 +14,13 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ImageError, OptionError, PluginError
+from anydet.outputs import require_writable
 from anydet.prediction.decode import Undecodable
 from anydet.prediction.hooks import TTTDescription
 from anydet.prediction.meta import build_meta, identity
 from anydet.prediction.pipeline import Pipeline
 from anydet.prediction.recipe import Recipe
-from anydet.prediction.spool import Spool, Tally
+from anydet.prediction.spool import LOG_SUFFIX, Spool, Tally
 from anydet.types import ImagePredictions
 
 
@@ -85,6 +86,7 @@ def export_predictions(
     """
     start = time.perf_counter()
     check_output(output)
+    require_writable(output, LOG_SUFFIX)
     if resume and pipeline.ttt:
         raise OptionError(
             "a run with test-time training cannot be resumed: its model depends on all images before",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import field
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,10 @@ import msgspec
 
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError
+from anydet.outputs import remove_leftovers, writing_to
+
+LOG_SUFFIX = ".partial.log"
+"""Behind the output's name: the file that says which run its entries belong to."""
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -75,8 +79,9 @@ class Spool:
             OptionError: a spool is there and ``resume`` is off, or it belongs to another run.
         """
         path = output.with_name(output.name + ".partial")
-        log_path = output.with_name(output.name + ".partial.log")
+        log_path = output.with_name(output.name + LOG_SUFFIX)
         output.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(output)
         if not path.exists():
             # The log first: entries count as an unfinished run, and those need a log to be resumed.
             log_path.write_text(json.dumps(identity) + "\n", "utf-8")
@@ -94,11 +99,12 @@ class Spool:
 
     def append(self, lines: Sequence[bytes], tally: Tally) -> None:
         """Add a finished chunk and hand it to the operating system, so that a killed run keeps it."""
-        self._entries.write(b"".join(line + b"\n" for line in lines))
-        # The entries go first: what the log names must be there, and a resumed run cuts off what it does not.
-        self._entries.flush()
-        self._log.write(msgspec.json.encode(_Logged(self._entries.tell(), tally)) + b"\n")
-        self._log.flush()
+        with writing_to(self.path, self.path, self.log_path):
+            self._entries.write(b"".join(line + b"\n" for line in lines))
+            # The entries go first: what the log names must be there, and a resumed run cuts off the rest.
+            self._entries.flush()
+            self._log.write(msgspec.json.encode(_Logged(self._entries.tell(), tally)) + b"\n")
+            self._log.flush()
         self._count(tally)
 
     def lines(self) -> Iterator[bytes]:
@@ -109,8 +115,10 @@ class Spool:
 
     def close(self) -> None:
         """Stop writing and leave everything on disk."""
-        self._entries.close()
-        self._log.close()
+        for file in (self._entries, self._log):
+            # Each chunk is flushed. What is left is of one that could not be written, which was said then.
+            with suppress(OSError):
+                file.close()
 
     def remove(self) -> None:
         """The output is complete: nothing is left to resume."""

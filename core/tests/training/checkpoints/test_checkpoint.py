@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from anydet.errors import TrainingError
+from anydet.errors import OutputError, TrainingError
 from anydet.training.checkpoints.checkpoint import (
     Checkpoint,
     find_checkpoint,
@@ -51,12 +51,12 @@ def test_writing_fails_without_touching_what_is_there(tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "a.pt", checkpoint())
     before = (tmp_path / "a.pt").read_bytes()
 
-    def full(content, path):
-        path.write_bytes(b"half")
+    def full(content, file):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(TrainingError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         save_checkpoint(tmp_path / "a.pt", checkpoint())
     assert (tmp_path / "a.pt").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from anydet.errors import TrainingError
+from anydet.outputs import remove_leftovers
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from anydet.training.devices.processes import Processes
 from anydet.training.hooks import TrainingHook
@@ -99,6 +100,9 @@ class Checkpointer:
         Raises ``TrainingError`` where it is another run's, or was written by another number of processes.
         """
         path = self.run.paths.last
+        if self.processes.main:
+            for written in (path, self.run.paths.best):
+                remove_leftovers(written)
         checkpoint = load_checkpoint(path, device=self.processes.device)
         training = self._resumable(checkpoint)
         self.task.weights.load_training_state(self.task.model, training["model"], source=str(path))

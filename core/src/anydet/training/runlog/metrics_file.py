@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from anydet.errors import TrainingError
-from anydet.outputs import new_file
+from anydet.outputs import new_file, writing_to
 
 Line = Mapping[str, Any]
 
@@ -42,7 +42,10 @@ class MetricsFile:
 
     def append(self, line: Line) -> None:
         """Write one line and hand it to the operating system."""
-        line = {name: _plain(value) for name, value in line.items()}
+        with writing_to(self.path, self.path.parent):
+            self._append({name: _plain(value) for name, value in line.items()})
+
+    def _append(self, line: Line) -> None:
         self._json = self._json or self.path.open("a", encoding="utf-8")
         self._json.write(_encode(line))
         # Without it, lines of a killed process would be lost in Python's own buffer.
