@@ -66,6 +66,10 @@ def divide(*_arguments):
     return 1 / 0
 
 
+def leave(*_arguments):
+    raise SystemExit(0)
+
+
 def fused_by(change):
     views = (Original(ViewSettings()), Mirrored(ViewSettings()))
     return RunningTTA(TTA((Choice("original"), Choice("hflip")), Choice("mine")), views, Fusing(change))
@@ -229,7 +233,7 @@ def test_a_model_that_is_not_restored_is_an_error_after_the_predictions_are_writ
             AdapterNotes(details={"scale": np.nan}),
             "gave what meta cannot state: notes: details.scale",
         ),
-        ("notes", None, "failed in notes: TypeError"),
+        ("notes", None, "gave NoneType as notes, not AdapterNotes"),
         ("classes", property(divide), "failed in classes: ZeroDivisionError"),
         ("classes", ClassTable((object(),)), "gave what meta cannot state: classes"),
     ],
@@ -272,6 +276,46 @@ def test_images_that_fail_are_counted_and_resumed_runs_count_them_too(make_adapt
         "detections": [],
         "extra": {"error": reason},
     }
+
+
+class Silent:
+    """A context that keeps errors to itself."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"min_images": property(divide)}, "failed in min_images: ZeroDivisionError"),
+        ({"min_images": 2.5}, "gave float as min_images, not an integer"),
+        ({"predicting": lambda _: None}, "failed in predicting: "),
+        ({"predicting": lambda _: Silent()}, "kept an error to itself in predicting"),
+        ({"adapt": lambda *_: leave()}, "failed in adapt: SystemExit: 0"),
+    ],
+)
+def test_a_ttt_method_that_breaks_the_order_of_calls_is_named(make_adapter, spots, broken, message):
+    adapter = make_adapter()
+    adapter.predict = divide
+    method = type("Broken", (Method,), broken)()
+    with pytest.raises(PluginError, match=rf"TTT method 'warm' {message}"):
+        flat(Pipeline(adapter, ttt=trained_by(method)), spots(3))
+
+
+def test_an_adapter_that_cannot_be_closed_is_named_unless_something_went_wrong_before(make_adapter):
+    adapter = make_adapter()
+    adapter.close = divide
+    with (
+        pytest.raises(PluginError, match="'Brightest' failed in close: Zero"),
+        Pipeline(adapter),
+    ):
+        pass
+    with pytest.raises(OSError, match="full"), Pipeline(adapter):
+        raise OSError("full")
 
 
 def test_errors_of_anydet_pass_and_strict_plugins_raise_what_was_raised(make_adapter, spots):

@@ -122,8 +122,10 @@ def read_recipe(plugins: Plugins, flags: Mapping[str, Any]) -> Recipe:
 @contextmanager
 def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
     """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr."""
+    from anydet.prediction.checks import check_notes
+
     with recipe.open(plugins) as pipeline:
-        for warning in pipeline.adapter.notes.warnings:
+        for warning in check_notes(pipeline.adapter, strict=plugins.strict).warnings:
             click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
         yield pipeline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import ContractError, PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.mask_columns import MaskColumn
+from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.calls import PluginCalls
 from anydet.types import RLE, BoolArray, Classification, ImagePredictions, Intrinsics, Poses, Size
 
@@ -85,7 +86,7 @@ def check_values(
 ) -> list[ImagePredictions]:
     """The results with columns of float64 and int64, every value one that a predictions file can state.
 
-    An infinite edge of a box lies beyond the image and becomes the image's border: a detection of little
+    An infinite edge of a box is beyond the image and becomes the image's border: a detection of little
     score may overflow in fp16, and its box is right when it is clipped. A box whose edges are both at the
     same infinity is nowhere, and refused.
 
@@ -105,6 +106,25 @@ def check_values(
         _Inspection(result, size, classes, calls).checked()
         for result, size in zip(results, sizes_wh, strict=True)
     ]
+
+
+def check_notes(adapter: Adapter, *, strict: bool = False) -> AdapterNotes:
+    """The notes of an adapter; ``PluginError`` where they cannot be had or are none, or have no JSON form."""
+    calls = PluginCalls("adapters", adapter.name, strict)
+    with calls.to("notes"):
+        notes = adapter.notes
+        if not isinstance(notes, AdapterNotes):
+            raise calls.error(f"gave {type(notes).__name__} as notes, not AdapterNotes")
+        require_json(asdict(notes), "notes", calls)
+    return notes
+
+
+def require_json(value: Any, method: str, calls: PluginCalls) -> None:
+    """Raise ``PluginError`` where what a method of a plugin gave has no JSON form."""
+    try:
+        encode_json(value, where=method)
+    except ContractError as exc:
+        raise calls.error(f"gave what meta cannot state: {exc.problem}") from exc
 
 
 def _plain(result: ImagePredictions, size_wh: Size) -> bool:

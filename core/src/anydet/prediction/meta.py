@@ -15,9 +15,10 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.checkpoints import find_weights
+from anydet.prediction.checks import check_notes, require_json
 from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.hooks import TTTDescription, TTTSettings
-from anydet.prediction.pipeline import Limits, Pipeline, require_json
+from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.recipe import Recipe
 
 
@@ -75,9 +76,7 @@ def build_meta(
     """
     adapter, settings = pipeline.adapter, pipeline.adapter.settings
     calls = PluginCalls("adapters", adapter.name, pipeline.strict)
-    with calls.to("notes"):
-        notes = adapter.notes
-        require_json(asdict(notes), "notes", calls)
+    notes = check_notes(adapter, strict=pipeline.strict)
     with calls.to("classes"):
         classes = None if adapter.classes is None else list(adapter.classes.names)
         require_json({"classes": classes}, "classes", calls)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from anydet.arguments import require_flag, require_integer, require_number
-from anydet.contract.encode import encode_json
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError
+from anydet.errors import PluginError
 from anydet.geometry.boxes import clip_xyxy
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
+from anydet.prediction.checks import require_json
 from anydet.prediction.choices import TTT
 from anydet.prediction.decode import Undecodable, decode_ahead, measured
 from anydet.prediction.hooks import PredictContext, TTTDescription, TTTMethod
@@ -117,14 +117,20 @@ class Pipeline:
     plugins: Plugins | None = None
 
     def close(self) -> None:
-        """Close the adapter. Safe to call twice."""
-        self.adapter.close()
+        """Close the adapter. Safe to call twice. Raises ``PluginError`` where that fails."""
+        with PluginCalls("adapters", self.adapter.name, self.strict).to("close"):
+            self.adapter.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except PluginError:
+            # What went wrong first is what is told.
+            if error is None:
+                raise
 
     @property
     def batch_size(self) -> int:
@@ -136,8 +142,12 @@ class Pipeline:
         """Records of a chunk: those of a batch, or more where the method wants more."""
         if not self.ttt:
             return self.batch_size
-        with self._ttt_calls.to("min_images"):
-            return max(self.batch_size, self.ttt.method.min_images)
+        calls = self._ttt_calls
+        with calls.to("min_images"):
+            wanted = self.ttt.method.min_images
+            if not isinstance(wanted, int):
+                raise calls.error(f"gave {type(wanted).__name__} as min_images, not an integer")
+            return max(self.batch_size, wanted)
 
     def run(
         self, records: Iterable[Record | Undecodable], *, first: int = 0, total: int = 0
@@ -238,8 +248,10 @@ class Pipeline:
         with self._ttt_calls.to("adapt"):
             self.ttt.method.adapt(tuple(records))
         # What the adapter, views and fusion raise is a PluginError already, and passes.
-        with self._ttt_calls.to("predicting"), self.ttt.method.predicting():
+        calls = self._ttt_calls
+        with calls.to("predicting"), self.ttt.method.predicting():
             return list(predictor(records))
+        raise calls.error("kept an error to itself in predicting")
 
     def _observed(self, event: str) -> bool:
         return self.plugins is not None and self.plugins.observed(event)
@@ -247,14 +259,6 @@ class Pipeline:
     def _notify(self, event: str, **arguments: Any) -> None:
         assert self.plugins is not None
         self.plugins.notify(event, **arguments)
-
-
-def require_json(value: Mapping[str, Any], method: str, calls: PluginCalls) -> None:
-    """Raise ``PluginError`` where what a method of a plugin gave has no JSON form."""
-    try:
-        encode_json(value, where=method)
-    except ContractError as exc:
-        raise calls.error(f"gave what meta cannot state: {exc.problem}") from exc
 
 
 def predict_chunks(

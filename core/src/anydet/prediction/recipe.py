@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import field, replace
 from typing import get_args
 
@@ -13,6 +14,7 @@ from anydet.plugins.adapter import Adapter
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_settings
+from anydet.prediction.checks import check_notes
 from anydet.prediction.choices import TTA, TTT
 from anydet.prediction.hooks import FusionSettings, TTTMethod, ViewSettings
 from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
@@ -106,12 +108,14 @@ class Recipe:
                 plugins=plugins,
             )
         except BaseException:
-            adapter.close()
+            # What went wrong first is what is told.
+            with suppress(Exception):
+                adapter.close()
             raise
 
 
 def _start_tta(tta: TTA, adapter: Adapter, plugins: Plugins) -> RunningTTA:
-    names = adapter.notes.keypoint_names
+    names = check_notes(adapter, strict=plugins.strict).keypoint_names
     views = tuple(
         plugins.build("views", view.name, ViewSettings(view.options, tta.seed, names)) for view in tta.views
     )
