@@ -403,7 +403,7 @@ def _opened(name: str, given: Dataset | Path | str, plugins: Plugins) -> Dataset
     """An open data set of an open one or a path."""
     if isinstance(given, str | PathLike):
         return open_dataset(given, plugins=plugins)
-    # A data set is whatever has its methods; two that nothing else has tell it.
+    # Whatever has the methods of a data set is one; these two tell it from mappings and lists.
     good = hasattr(given, "keys") and hasattr(given, "fingerprint")
     require(good, name, given, "an open data set or the path of one")
     return given

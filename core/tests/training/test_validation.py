@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isnan
 from types import SimpleNamespace
 
@@ -80,3 +81,11 @@ def test_results_that_are_not_one_a_record_are_an_error_that_names_the_adapter(p
     parts.task.predict = lambda records: iter(())
     with pytest.raises(PluginError, match=r"adapter 'grid' gave results for .* one result a record"):
         parts.validator()
+
+
+def test_a_model_that_predicts_nan_is_no_model_that_finds_nothing(parts):
+    predict = parts.task.predict
+    parts.task.predict = lambda records: [replace(p, scores=p.scores + torch.nan) for p in predict(records)]
+    with pytest.raises(PluginError, match=r"adapter 'grid' gave a score .*: scores\[0\] is nan") as caught:
+        parts.validator()
+    assert "lower lr" in caught.value.fix

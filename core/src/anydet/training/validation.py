@@ -15,6 +15,7 @@ from torch import nn
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
+from anydet.errors import PluginError
 from anydet.evaluation import compatibility
 from anydet.evaluation.reading import Inputs
 from anydet.evaluation.run import run_evaluators
@@ -119,7 +120,14 @@ class Validator:
 
     def _checked(self, records: Sequence[Record]) -> Sequence[ImagePredictions]:
         calls = PluginCalls("adapters", self.adapter)
-        return check_results(self.task.predict(list(records)), records, len(self.task.classes), calls)
+        try:
+            return check_results(self.task.predict(list(records)), records, len(self.task.classes), calls)
+        except PluginError as exc:
+            raise PluginError(
+                f"validation: {exc.problem}",
+                fix="where a number is nan, training has diverged: lower lr, or set clip_grad_norm; "
+                f"else {exc.fix}",
+            ) from exc
 
     def _predict(self) -> Iterator[tuple[int, ImagePredictions]]:
         """Position and result of each image of this process."""
