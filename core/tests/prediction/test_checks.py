@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from itertools import repeat
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
-from anydet.contract.encode import encode_entry
+from anydet.contract.encode import POSE_FIELDS, encode_entry
+from anydet.contract.schema import validator
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import PluginError
 from anydet.mask_columns import MaskColumn
 from anydet.plugins.calls import PluginCalls
 from anydet.prediction.checks import check_results, check_values
+from anydet.prediction.pipeline import Limits
 from anydet.types import RLE, Classification, ImagePredictions, Intrinsics, Poses
 
 CALLS = PluginCalls("adapters", "mine")
@@ -105,6 +110,7 @@ FAULTS = (
     ("states", np.array([0, -2, 0])),
     ("state_scores", np.zeros((2, 2))),
     ("state_scores", np.array([[0.5, 1.5]] * 3)),
+    ("state_scores", np.array([[NAN, 0.5]] * 3)),
     ("masks", (MASK,)),
     ("masks", iter(())),
     ("masks", (MASK, None, WIDE)),
@@ -192,7 +198,7 @@ def test_class_ids_without_a_table_are_int32():
 
 @pytest.mark.parametrize("make", [whole, bare])
 def test_an_infinite_edge_becomes_the_border_of_the_image_and_others_stay(make):
-    boxes = np.array([[-INF, 1, 2, INF], [-3, 1, INF, 9], [1, 1, 2, 2]])
+    boxes = np.array([[-INF, 1, 2, INF], [-3, 1, 1e308, 9], [1, 1, 2, 2]])
     found = checked(make(boxes_xyxy_px=boxes))
     assert found.boxes_xyxy_px.tolist() == [[0, 1, 2, 6], [-3, 1, 8, 9], [1, 1, 2, 2]]
 
@@ -222,3 +228,47 @@ def test_results_come_as_any_iterable_one_a_record():
 def test_other_results_than_one_a_record_are_refused_even_where_they_never_end(given, message):
     with pytest.raises(PluginError, match=rf"adapter 'mine' gave .*{message}"):
         check_results(given, RECORDS, 3, CALLS)
+
+
+NUMBERS = st.sampled_from([0.0, -0.0, 0.5, 1.0, 1.5, -1.0, 7.9, 1e308, -1e308, 5e-324, NAN, INF, -INF])
+SHAPES = st.sampled_from([(3,), (3, 1), (3, 2), (3, 4), (3, 6), (3, 1, 3), (3, 3, 3), (2, 4), (0,), ()])
+FLOATS = st.builds(np.resize, st.lists(NUMBERS, min_size=1, max_size=12), SHAPES)
+SMALL = st.builds(np.resize, st.lists(st.integers(0, 4), min_size=1, max_size=3), SHAPES)
+TYPES = st.sampled_from([np.int64, np.uint8, np.float32, np.bool_, object])
+ARRAYS = FLOATS | st.builds(np.ndarray.astype, SMALL, TYPES)
+MASKS = st.sampled_from([None, MASK, WIDE])
+FREE = st.recursive(
+    NUMBERS | st.none() | st.booleans() | st.text(max_size=3) | st.integers(-3, 3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+CHANGES = {
+    "boxes_xyxy_px": ARRAYS,
+    "scores": ARRAYS,
+    "class_ids": ARRAYS,
+    "states": ARRAYS,
+    "state_scores": ARRAYS,
+    "masks": st.lists(MASKS, min_size=2, max_size=3).map(tuple),
+    "keypoints": ARRAYS,
+    "keypoint_visibility": ARRAYS,
+    "poses": st.builds(poses, st.sampled_from(list(POSE_FIELDS.values())), ARRAYS),
+    "detection_extra": st.lists(FREE, min_size=3, max_size=3).map(tuple),
+    "classification": st.builds(Classification, st.integers(-1, 4), NUMBERS, st.none() | st.tuples(NUMBERS)),
+    "semantic_mask": st.dictionaries(st.integers(-1, 4), MASKS, max_size=2),
+    "intrinsics": st.builds(Intrinsics, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+    "preprocess": FREE,
+    "extra": FREE,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(st.data(), st.sampled_from([whole, bare]), st.booleans())
+def test_whatever_passes_can_be_written_and_keeps_the_contract(name, data, make, clip):
+    """The check is complete: nothing gets through it that the file would have to refuse."""
+    try:
+        found = checked(make(**{name: data.draw(CHANGES[name])}))
+    except PluginError:
+        return
+    entry = json.loads(encode_entry(Limits(0.0, clip=clip).apply(found)))
+    assert not list(validator().iter_errors([entry]))

@@ -21,6 +21,8 @@ from anydet.plugins.calls import PluginCalls
 from anydet.types import RLE, BoolArray, Classification, ImagePredictions, Intrinsics, Poses, Size
 
 _FLOAT, _INTEGER = np.dtype(np.float64), np.dtype(np.int64)
+_FAR = 1e15
+"""Pixels; an edge so far away is as good as infinite, and below it the width of a box cannot overflow."""
 _BITS_OF_1 = int(np.float64(1).view(np.uint64))
 _LARGEST_ID = 2**31
 """Class ids without a table are below it: files and engines hold them as int32."""
@@ -169,8 +171,8 @@ def _fine(results: Sequence[ImagePredictions], classes: int | None) -> bool:
     # the largest of floats are NaN where one is, and no comparison with NaN is true.
     return bool(
         np.maximum.reduce(scores.view(np.uint64)) <= _BITS_OF_1
-        and np.minimum.reduce(boxes) > -np.inf
-        and np.maximum.reduce(boxes) < np.inf
+        and np.minimum.reduce(boxes) > -_FAR
+        and np.maximum.reduce(boxes) < _FAR
         and np.maximum.reduce(ids.view(np.uint64)) < (_LARGEST_ID if classes is None else classes)
     )
 
@@ -199,7 +201,8 @@ class _Inspection:
         for name, good, what in self._numbers(whole):
             self._require(name, getattr(whole, name), good, what)
         for row, mask in enumerate(() if whole.masks is None else self._unlike_masks(whole.masks)):
-            self._mask(f"masks[{row}]", mask)
+            if mask is not None:
+                self._mask(f"masks[{row}]", mask)
         if whole.poses is not None:
             self._poses(whole.poses)
         self._image_fields()
@@ -251,10 +254,10 @@ class _Inspection:
         return tuple(column) if isinstance(column, list) else column
 
     def _bounded(self, boxes: NDArray[Any]) -> NDArray[Any]:
-        infinite = np.isinf(boxes)
+        infinite = np.abs(boxes) >= _FAR
         if not infinite.any():
             return boxes
-        nowhere = (boxes[:, :2] == np.inf).any(axis=1) | (boxes[:, 2:] == -np.inf).any(axis=1)
+        nowhere: Any = (boxes[:, :2] >= _FAR).any(axis=1) | (boxes[:, 2:] <= -_FAR).any(axis=1)
         self._require("boxes_xyxy_px", boxes, ~nowhere, "a box that is nowhere")
         return np.where(infinite, clip_xyxy(boxes, self.size_wh), boxes)
 
@@ -270,6 +273,10 @@ class _Inspection:
         if whole.state_scores is not None:
             good = _probabilities(whole.state_scores).all(axis=1)
             yield "state_scores", good, "a state score that is not in [0, 1]"
+            unknown = np.isnan(whole.state_scores)
+            # A file has as many scores as are known, and no gaps.
+            good = (unknown[:, 1:] >= unknown[:, :-1]).all(axis=1)
+            yield "state_scores", good, "a state score after one that is unknown"
         if whole.keypoints is not None:
             good = ~np.isinf(whole.keypoints[..., :2]).any(axis=(1, 2))
             yield "keypoints", good, "a keypoint that is infinite"
@@ -292,8 +299,6 @@ class _Inspection:
         return masks
 
     def _mask(self, name: str, mask: object) -> None:
-        if mask is None:
-            return
         if not isinstance(mask, RLE) or not isinstance(mask.counts, str):
             raise self._fault(f"{name} as {type(mask).__name__}, not as RLE,")
         width, height = self.size_wh
@@ -325,8 +330,9 @@ class _Inspection:
         if camera is not None and not (
             isinstance(camera, Intrinsics)
             and all(_is_number(v) for v in (camera.fx, camera.fy, camera.cx, camera.cy))
+            and min(camera.fx, camera.fy) > 0
         ):
-            raise self._fault(f"intrinsics that are not four finite numbers, {camera!r},")
+            raise self._fault(f"intrinsics that are not finite, or no focal lengths above 0, {camera!r},")
 
     def _classification(self, whole: object) -> None:
         if not isinstance(whole, Classification):
