@@ -1,7 +1,6 @@
-"""The conformance kit, for authors of plugins: checks of adapters, views and fusions.
+"""The conformance kits, for authors of plugins: what each kind of plugin is held to.
 
-``anydet adapters check NAME`` and ``anydet adaptation check NAME`` run them on what is installed. Under
-pytest a plugin's first test file is::
+``anydet plugins check NAME`` runs them on what is installed. Under pytest a plugin's first test file is::
 
     from anydet.testing import AdapterConformance, ViewConformance
 
@@ -12,35 +11,52 @@ pytest a plugin's first test file is::
         view = "tiles"
         options = {"size": 64}
 
-These classes are imported on first use because they need pytest, which anydet does not install.
+There is such a class for each kind. They are imported on first use because they need pytest, which anydet
+does not install.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anydet.testing.checks import CHECKS
-from anydet.testing.outcome import Outcome, run_check, run_checks
-from anydet.testing.subject import NotApplicable, Subject
+from anydet.testing.checks.adapters.subject import AdapterSubject
+from anydet.testing.kit import Kit, NotApplicable, Outcome, Subject
+from anydet.testing.kits import KITS
 
 if TYPE_CHECKING:
-    from anydet.testing.suite import AdapterConformance, FusionConformance, ViewConformance
+    from anydet.testing.suite import (
+        AdapterConformance,
+        CommandConformance,
+        DatasetConformance,
+        EngineConformance,
+        EvaluatorConformance,
+        FusionConformance,
+        SceneConformance,
+        TTTMethodConformance,
+        ViewConformance,
+    )
 
 __all__ = [
-    "CHECKS",
+    "KITS",
     "AdapterConformance",
+    "AdapterSubject",
+    "CommandConformance",
+    "DatasetConformance",
+    "EngineConformance",
+    "EvaluatorConformance",
     "FusionConformance",
+    "Kit",
     "NotApplicable",
     "Outcome",
+    "SceneConformance",
     "Subject",
+    "TTTMethodConformance",
     "ViewConformance",
-    "run_check",
-    "run_checks",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"AdapterConformance", "FusionConformance", "ViewConformance"}:
+    if name in __all__ and name.endswith("Conformance"):
         from anydet.testing import suite
 
         return getattr(suite, name)

@@ -1,15 +1,18 @@
-"""When two results of one image count as the same."""
+"""When two results of one image, or two readings of one file, count as the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-from anydet.columns import Columns
+from anydet.columns import Columns, LazyColumn
 from anydet.types import ImagePredictions, IntArray
+
+_C = TypeVar("_C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,34 @@ def _same(a: Any, b: Any, atol: float) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=atol, equal_nan=True))
     return bool(a == b)
+
+
+def same_columns(a: Any, b: Any) -> bool:
+    """Whether two values, columns or nests of them agree in every bit and every type."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, LazyColumn) or isinstance(b, LazyColumn):
+        return a is not None and b is not None and bool(a == b)
+    if is_dataclass(a) and type(a) is type(b):
+        return all(same_columns(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same_columns(a[k], b[k]) for k in a)
+    return type(a) is type(b) and bool(a == b)
+
+
+def frozen(columns: _C) -> _C:
+    """A copy whose arrays cannot be written to."""
+    copy: _C = pickle.loads(pickle.dumps(columns))
+    _freeze(copy)
+    return copy
+
+
+def _freeze(value: Any) -> None:
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif is_dataclass(value):
+        for f in fields(value):
+            _freeze(getattr(value, f.name))
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            _freeze(one)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,17 +14,20 @@ from anydet.adaptation.tta.merging import join_results
 from anydet.geometry import masks
 from anydet.geometry.rotations import matrix_to_rot6d, random_rotation
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import Choice
 from anydet.prediction.hooks import Fusion, FusionSettings, ViewResult
-from anydet.testing.checks.results import assert_boxes, assert_schema, assert_scores, assert_shapes
+from anydet.testing.checks.adapters.results import assert_boxes, assert_schema, assert_scores, assert_shapes
+from anydet.testing.kit import Subject, checks_of
 from anydet.testing.comparison import Tolerance, first_difference
 from anydet.types import Classification, ImagePredictions, Intrinsics, Poses
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SIZE_WH = (120, 90)
 
 
 @dataclass(frozen=True)
-class FusionSubject:
+class FusionSubject(Subject):
     """A fusion under test.
 
     Attributes:
@@ -32,10 +37,16 @@ class FusionSubject:
     build: Callable[[], Fusion]
 
     @classmethod
-    def installed(cls, plugins: Plugins, choice: Choice) -> FusionSubject:
+    def installed(
+        cls, plugins: Plugins, name: str, folder: Path, options: Mapping[str, Any] | None = None
+    ) -> Self:
         """An installed fusion with its options."""
-        options = choice.resolve(plugins, "fusions").options
-        return cls(partial(plugins.build, "fusions", choice.name, FusionSettings(options)))
+        settings = FusionSettings(plugins.options("fusions", name, options or {}))
+        return cls(partial(plugins.build, "fusions", name, settings), folder=folder)
+
+    def set_up(self) -> None:
+        """Build it once."""
+        self.build()
 
 
 def results_are_of_the_image(subject: FusionSubject) -> None:
@@ -164,16 +175,13 @@ def _whole(predictions: ImagePredictions) -> ViewResult:
     return ViewResult(predictions, 1.0, (0, 0, *_SIZE_WH))
 
 
-CHECKS: Mapping[str, Callable[[FusionSubject], None]] = {
-    check.__name__: check
-    for check in (
-        results_are_of_the_image,
-        columns_are_legal,
-        objects_that_all_views_agree_on_are_kept,
-        classes_stay_apart,
-        values_of_the_image_follow_the_rule,
-        results_are_left_alone,
-        fusions_are_repeatable,
-    )
-}
+CHECKS = checks_of(
+    results_are_of_the_image,
+    columns_are_legal,
+    objects_that_all_views_agree_on_are_kept,
+    classes_stay_apart,
+    values_of_the_image_follow_the_rule,
+    results_are_left_alone,
+    fusions_are_repeatable,
+)
 """Name -> check, in the order in which they are run."""

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +18,17 @@ from anydet.data.record.transforms import Crop
 from anydet.errors import TransformError
 from anydet.geometry.boxes import iou_xyxy
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import Choice
 from anydet.prediction.hooks import View, ViewSettings
 from anydet.testing.images import default_images, in_memory
-from anydet.testing.subject import NotApplicable
+from anydet.testing.kit import NotApplicable, Subject, checks_of
 from anydet.types import ByteImage, FloatArray, ImagePredictions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
-class ViewSubject:
+class ViewSubject(Subject):
     """A view under test.
 
     Attributes:
@@ -36,10 +40,16 @@ class ViewSubject:
     images: tuple[ByteImage, ...] = field(default_factory=default_images)
 
     @classmethod
-    def installed(cls, plugins: Plugins, choice: Choice) -> ViewSubject:
+    def installed(
+        cls, plugins: Plugins, name: str, folder: Path, options: Mapping[str, Any] | None = None
+    ) -> Self:
         """An installed view with its options."""
-        options = choice.resolve(plugins, "views").options
-        return cls(partial(plugins.build, "views", choice.name, ViewSettings(options)))
+        settings = ViewSettings(plugins.options("views", name, options or {}))
+        return cls(partial(plugins.build, "views", name, settings), folder=folder)
+
+    def set_up(self) -> None:
+        """Build it once."""
+        self.build()
 
     def records(self) -> list[Record]:
         """The images as records, and each again as a part of itself: what data sets of slices give."""
@@ -184,16 +194,13 @@ def _visible(derived: Record, record: Record, box: FloatArray) -> FloatArray | N
     return part if ((part[2:] - part[:2]) * scale >= 8).all() else None
 
 
-CHECKS: Mapping[str, Callable[[ViewSubject], None]] = {
-    check.__name__: check
-    for check in (
-        apply_gives_records,
-        records_are_derived,
-        sizes_are_those_of_the_images,
-        boxes_come_back_to_what_they_show,
-        views_are_repeatable,
-        records_are_left_alone,
-        records_are_picklable,
-    )
-}
+CHECKS = checks_of(
+    apply_gives_records,
+    records_are_derived,
+    sizes_are_those_of_the_images,
+    boxes_come_back_to_what_they_show,
+    views_are_repeatable,
+    records_are_left_alone,
+    records_are_picklable,
+)
 """Name -> check, in the order in which they are run."""

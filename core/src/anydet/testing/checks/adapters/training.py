@@ -7,10 +7,11 @@ from pathlib import Path
 from anydet.errors import AnydetError
 from anydet.plugins.adapter import TrainResult
 from anydet.testing.comparison import first_difference
-from anydet.testing.subject import NotApplicable, Subject
+from anydet.testing.kit import NotApplicable
+from anydet.testing.checks.adapters.subject import AdapterSubject
 
 
-def predict_loads_what_train_saved(subject: Subject) -> None:
+def predict_loads_what_train_saved(subject: AdapterSubject) -> None:
     """``AdapterSettings.checkpoint`` takes what ``train`` saved, whatever the seed, and refuses noise."""
     subject.require("train")
     if subject.train is None:
@@ -30,7 +31,7 @@ def predict_loads_what_train_saved(subject: Subject) -> None:
     _assert_noise_is_refused(subject, subject.folder / f"noise{Path(result.checkpoint).suffix}")
 
 
-def _assert_noise_is_refused(subject: Subject, noise: Path) -> None:
+def _assert_noise_is_refused(subject: AdapterSubject, noise: Path) -> None:
     """An adapter that takes any file as its weights does not load them."""
     noise.write_bytes(b"these are no weights")
     try:

@@ -8,12 +8,12 @@ from typing import Any
 
 from anydet.plugins.adapter import Adapter
 from anydet.testing.live_model import live_model, reached_parameters
-from anydet.testing.subject import Subject
+from anydet.testing.checks.adapters.subject import AdapterSubject
 
 GROUPS = ("backbone", "neck", "head")
 
 
-def module_names_cover_the_model(subject: Subject) -> None:
+def module_names_cover_the_model(subject: AdapterSubject) -> None:
     """``module_names`` has backbone, neck and head, and each parameter is in exactly one of them."""
     subject.require("features")
     with subject.adapter() as adapter:
@@ -33,7 +33,7 @@ def module_names_cover_the_model(subject: Subject) -> None:
             assert len(found) == 1, f"{name} is in {found or 'none'}; put its module into exactly one"
 
 
-def features_have_contract_shapes(subject: Subject) -> None:
+def features_have_contract_shapes(subject: AdapterSubject) -> None:
     """``features`` gives the same levels for each batch: finite (B, C, h, w) of ``backbone`` and ``neck``."""
     subject.require("features")
     with subject.adapter() as adapter:
@@ -63,7 +63,7 @@ def features_have_contract_shapes(subject: Subject) -> None:
             levels = channels
 
 
-def features_are_differentiable(subject: Subject) -> None:
+def features_are_differentiable(subject: AdapterSubject) -> None:
     """Gradients of a level of ``features`` reach the backbone or neck that gives it, never the head."""
     subject.require("features")
     with subject.adapter() as adapter:
@@ -85,7 +85,7 @@ def features_are_differentiable(subject: Subject) -> None:
             assert not stray, f"{name} depends on {stray[0]}, which is the head's; take it before the head"
 
 
-def features_leave_the_head_out(subject: Subject) -> None:
+def features_leave_the_head_out(subject: AdapterSubject) -> None:
     """No module of the head runs for ``features``."""
     subject.require("features")
     with subject.adapter() as adapter:
@@ -96,7 +96,7 @@ def features_leave_the_head_out(subject: Subject) -> None:
     assert not called, f"{called[0]} ran, which is the head's; stop at the neck"
 
 
-def _first_batch(adapter: Adapter, subject: Subject) -> Any:
+def _first_batch(adapter: Adapter, subject: AdapterSubject) -> Any:
     return next(iter(adapter.build_loader(subject.records(), batch_size=2)))
 
 

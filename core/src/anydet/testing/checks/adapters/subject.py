@@ -1,12 +1,12 @@
-"""``Subject``: the adapter under test, how to build it, and what to show it."""
+"""``AdapterSubject``: the adapter under test, how to build it, and what to show it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter, TrainResult
@@ -14,22 +14,21 @@ from anydet.plugins.manager import Plugins
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing.comparison import Tolerance
 from anydet.testing.images import default_images, in_memory
+from anydet.testing.kit import NotApplicable, Subject
 from anydet.types import AdapterSettings, ByteImage, ImagePredictions
 
-
-class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
-    """A check does not apply to an adapter, or could not decide; the message is the reason."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
-class Subject:
+class AdapterSubject(Subject):
     """An adapter under test. Checks build as many instances as they need.
 
     Attributes:
         spec: what the plugin registered.
         build: gives a new adapter.
         settings: what it is built with.
-        folder: an empty folder for the files of one check.
         images: (H, W, 3) uint8 RGB each; give those in which the adapter finds something.
         train: trains an adapter on a tiny data set of the author's, writing into the folder; ``None`` leaves
             training unchecked.
@@ -39,18 +38,22 @@ class Subject:
     spec: AdapterSpec
     build: Callable[[AdapterSettings], Adapter]
     settings: AdapterSettings
-    folder: Path
     images: tuple[ByteImage, ...] = field(default_factory=default_images)
     train: Callable[[Adapter, Path], TrainResult] | None = None
     tolerance: Tolerance = field(default_factory=Tolerance)
 
     @classmethod
     def installed(
-        cls, plugins: Plugins, name: str, settings: AdapterSettings, folder: Path, **kit: Any
-    ) -> Subject:
-        """The installed adapter called ``name``; ``kit`` are further attributes."""
+        cls, plugins: Plugins, name: str, folder: Path, options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The installed adapter called ``name`` with its own defaults, in chunks of two."""
+        settings = plugins.settings(name, options=options or {}, batch_size=2, score_floor=0.001)
         build = partial(plugins.adapter, name)
-        return cls(plugins.spec("adapters", name), build, settings, folder, **kit)
+        return cls(plugins.spec("adapters", name), build, settings, folder=folder)
+
+    def set_up(self) -> None:
+        """Build it once, and close it."""
+        self.adapter().close()
 
     def adapter(self, **changes: Any) -> Adapter:
         """A new adapter, with some settings changed."""

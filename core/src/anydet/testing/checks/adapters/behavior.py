@@ -19,11 +19,11 @@ from anydet.data.record.transforms import HorizontalFlip
 from anydet.plugins.adapter import Stage
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import LazyRecords
-from anydet.testing.subject import Subject, require_findings
+from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.types import ImagePredictions
 
 
-def prediction_is_repeatable(subject: Subject) -> None:
+def prediction_is_repeatable(subject: AdapterSubject) -> None:
     """The same records give the same results: again, and from a new adapter of the same settings."""
     with subject.adapter() as adapter:
         first = list(adapter.predict(subject.records()))
@@ -35,7 +35,7 @@ def prediction_is_repeatable(subject: Subject) -> None:
         assert not difference, f"{who} gave others: {difference}; draw random choices from settings.seed"
 
 
-def chunks_do_not_change_results(subject: Subject) -> None:
+def chunks_do_not_change_results(subject: AdapterSubject) -> None:
     """Chunks of one, two and all records give the same results."""
     records = subject.records()
     whole = subject.predict(records, batch_size=len(records))
@@ -49,7 +49,7 @@ def chunks_do_not_change_results(subject: Subject) -> None:
         assert not difference, f"chunks of {size}: {difference}; let no image depend on its neighbors"
 
 
-def records_of_one_image_may_share_a_batch(subject: Subject) -> None:
+def records_of_one_image_may_share_a_batch(subject: AdapterSubject) -> None:
     """A batch may hold an image and its mirror under one key, as test-time augmentation gives them."""
     subject.require_pixels()
     records = subject.records()
@@ -61,7 +61,7 @@ def records_of_one_image_may_share_a_batch(subject: Subject) -> None:
     assert not difference, f"{difference}; record.key names the image, not the input"
 
 
-def any_sequence_of_records_works(subject: Subject) -> None:
+def any_sequence_of_records_works(subject: AdapterSubject) -> None:
     """Records may be a tuple, or a sequence that makes them on access."""
     expected = subject.predict(subject.records())
     for records in (tuple(subject.records()), LazyRecords(subject.images)):
@@ -69,7 +69,7 @@ def any_sequence_of_records_works(subject: Subject) -> None:
         assert not difference, f"{type(records).__name__}: {difference}; ask for no more than a Sequence"
 
 
-def records_are_left_alone(subject: Subject) -> None:
+def records_are_left_alone(subject: AdapterSubject) -> None:
     """Pixels and data of the records are the same afterwards."""
     records = subject.records()
     subject.predict(records)
@@ -80,7 +80,7 @@ def records_are_left_alone(subject: Subject) -> None:
         assert record.extra == before.extra, f"{record.key}: record.extra was changed; copy it"
 
 
-def nothing_is_printed(subject: Subject) -> None:
+def nothing_is_printed(subject: AdapterSubject) -> None:
     """Nothing is written to stdout, which belongs to the command's data."""
     with _captured_stdout() as written:
         subject.predict(subject.records())
@@ -88,7 +88,7 @@ def nothing_is_printed(subject: Subject) -> None:
     assert not text, f"stdout got {text[:80]!r}; print to stderr, or use logging"
 
 
-def global_randomness_is_left_alone(subject: Subject) -> None:
+def global_randomness_is_left_alone(subject: AdapterSubject) -> None:
     """The states of ``random`` and ``numpy.random`` are the same afterwards."""
     # Pickled, because numpy's state holds an array, which does not compare to one truth value.
     before = pickle.dumps((random.getstate(), np.random.get_state()))
@@ -97,7 +97,7 @@ def global_randomness_is_left_alone(subject: Subject) -> None:
     assert before == after, "global random state moved; use numpy.random.default_rng(settings.seed)"
 
 
-def closing_twice_is_harmless(subject: Subject) -> None:
+def closing_twice_is_harmless(subject: AdapterSubject) -> None:
     """The adapter is its own context manager, and ``close`` may be called again."""
     with subject.adapter() as adapter:
         list(adapter.predict(subject.records()[:1]))
@@ -109,7 +109,7 @@ def closing_twice_is_harmless(subject: Subject) -> None:
         raise AssertionError(f"a second close() raised {exc!r}; let it do nothing") from exc
 
 
-def stages_have_known_names(subject: Subject) -> None:
+def stages_have_known_names(subject: AdapterSubject) -> None:
     """Stages that the adapter marks are those that reports compare, and each run of one has a duration."""
     with subject.adapter() as adapter:
         list(adapter.predict(subject.records()))
@@ -122,7 +122,7 @@ def stages_have_known_names(subject: Subject) -> None:
         )
 
 
-def settings_and_spec_are_picklable(subject: Subject) -> None:
+def settings_and_spec_are_picklable(subject: AdapterSubject) -> None:
     """The adapter keeps its settings as given, and they and its spec survive pickling."""
     with subject.adapter() as adapter:
         list(adapter.predict(subject.records()[:1]))
@@ -141,7 +141,7 @@ def settings_and_spec_are_picklable(subject: Subject) -> None:
         assert copy == what, f"{type(what).__name__} changes in pickling; keep plain data in it"
 
 
-def _difference(subject: Subject, a: list[ImagePredictions], b: list[ImagePredictions]) -> str:
+def _difference(subject: AdapterSubject, a: list[ImagePredictions], b: list[ImagePredictions]) -> str:
     return first_difference(a, b, subject.tolerance, floor=subject.settings.score_floor)
 
 

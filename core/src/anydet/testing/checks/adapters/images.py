@@ -15,7 +15,8 @@ from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import on_disk, write_corrupt, write_grayscale, write_rotated
-from anydet.testing.subject import NotApplicable, Subject, require_findings
+from anydet.testing.kit import NotApplicable
+from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.types import ByteImage, ImagePredictions, Size
 
 
@@ -29,7 +30,7 @@ class _NoPixels:
         raise AssertionError("it opens an image for its size; take record.size_wh, which is stated")
 
 
-def tiny_images_work(subject: Subject) -> None:
+def tiny_images_work(subject: AdapterSubject) -> None:
     """Images of one pixel, one row and one column get a result of their size."""
     for width, height in ((1, 1), (64, 1), (1, 64)):
         image = np.full((height, width, 3), 128, np.uint8)
@@ -43,19 +44,19 @@ def tiny_images_work(subject: Subject) -> None:
             )
 
 
-def grayscale_files_work(subject: Subject) -> None:
+def grayscale_files_work(subject: AdapterSubject) -> None:
     """A file with one channel gives the results of its RGB image."""
     path = write_grayscale(subject.images[0], subject.folder / "gray.png")
     _assert_seen_as_decoded(subject, on_disk(path))
 
 
-def exif_rotation_is_applied(subject: Subject) -> None:
+def exif_rotation_is_applied(subject: AdapterSubject) -> None:
     """A photo with an EXIF orientation is predicted upright."""
     path = write_rotated(subject.images[0], subject.folder / "turned.jpg")
     _assert_seen_as_decoded(subject, on_disk(path))
 
 
-def a_corrupt_image_is_an_error(subject: Subject) -> None:
+def a_corrupt_image_is_an_error(subject: AdapterSubject) -> None:
     """A corrupt image raises ``ImageError`` that names the file, and the adapter works on afterwards."""
     subject.require_pixels()
     path = write_corrupt(subject.folder / "corrupt.png")
@@ -73,7 +74,7 @@ def a_corrupt_image_is_an_error(subject: Subject) -> None:
     assert not difference, f"after a corrupt image: {difference}; keep no half-done chunk"
 
 
-def pixels_come_from_the_record(subject: Subject) -> None:
+def pixels_come_from_the_record(subject: AdapterSubject) -> None:
     """Only ``record.image()`` is looked at: the path may lead nowhere, or to another image."""
     plain = subject.records()
     expected = subject.predict(plain)
@@ -88,7 +89,7 @@ def pixels_come_from_the_record(subject: Subject) -> None:
         assert not difference, f"{difference}; take pixels from record.image(), never open record.path"
 
 
-def pixels_are_read_only_where_needed(subject: Subject) -> None:
+def pixels_are_read_only_where_needed(subject: AdapterSubject) -> None:
     """An adapter that says that it needs no pixels gives the same results for records without any."""
     with subject.adapter() as adapter:
         if adapter.needs_pixels:
@@ -100,7 +101,7 @@ def pixels_are_read_only_where_needed(subject: Subject) -> None:
     assert not difference, f"{difference}; set needs_pixels = True, or leave record.image() alone"
 
 
-def derived_records_are_seen_transformed(subject: Subject) -> None:
+def derived_records_are_seen_transformed(subject: AdapterSubject) -> None:
     """A mirrored and cropped record gives the results of the mirrored and cropped image."""
     subject.require_pixels()
     for record in subject.records():
@@ -117,14 +118,14 @@ def _error_of(adapter: Adapter, records: list[Record]) -> Exception | None:
     return None
 
 
-def _assert_seen_as_decoded(subject: Subject, record: Record) -> None:
+def _assert_seen_as_decoded(subject: AdapterSubject, record: Record) -> None:
     image = record.image()
     expected = subject.predict([Record(record.key, ImageArray(image))])
     difference = _difference(subject, [record], expected)
     assert not difference, f"{difference}; predict what record.image() shows, {image.shape} uint8 RGB"
 
 
-def _difference(subject: Subject, records: list[Record], expected: list[ImagePredictions]) -> str:
+def _difference(subject: AdapterSubject, records: list[Record], expected: list[ImagePredictions]) -> str:
     return first_difference(
         expected, subject.predict(records), subject.tolerance, floor=subject.settings.score_floor
     )

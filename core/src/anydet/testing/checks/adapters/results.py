@@ -12,11 +12,12 @@ from anydet.contract.encode import encode_entry
 from anydet.contract.schema import validator
 from anydet.plugins.adapter import AdapterNotes
 from anydet.prediction.pipeline import Limits
-from anydet.testing.subject import NotApplicable, Subject
+from anydet.testing.kit import NotApplicable
+from anydet.testing.checks.adapters.subject import AdapterSubject
 from anydet.types import BoolArray, ImagePredictions
 
 
-def predict_gives_an_iterator(subject: Subject) -> None:
+def predict_gives_an_iterator(subject: AdapterSubject) -> None:
     """``predict`` gives an iterator of ``ImagePredictions``."""
     with subject.adapter() as adapter:
         results = adapter.predict(subject.records())
@@ -27,7 +28,7 @@ def predict_gives_an_iterator(subject: Subject) -> None:
         assert not wrong, f"predict yields {', '.join(wrong)}; yield anydet.types.ImagePredictions"
 
 
-def one_result_per_record(subject: Subject) -> None:
+def one_result_per_record(subject: AdapterSubject) -> None:
     """Every record gets one result, those without detections too."""
     records = subject.records()
     got = len(subject.predict(records))
@@ -37,20 +38,20 @@ def one_result_per_record(subject: Subject) -> None:
     )
 
 
-def keys_and_order_are_kept(subject: Subject) -> None:
+def keys_and_order_are_kept(subject: AdapterSubject) -> None:
     """Results carry the records' keys, in the records' order."""
     keys = [r.key for r in subject.records()]
     got = [p.image for p in subject.predict(subject.records())]
     assert got == keys, f"expected {keys}, got {got}; use record.key as it is and keep the order"
 
 
-def no_records_give_no_results(subject: Subject) -> None:
+def no_records_give_no_results(subject: AdapterSubject) -> None:
     """An empty chunk gives no results."""
     got = subject.predict([])
     assert not got, f"no records in, {len(got)} results out; iterate over the records that were given"
 
 
-def sizes_are_those_of_the_images(subject: Subject) -> None:
+def sizes_are_those_of_the_images(subject: AdapterSubject) -> None:
     """``size_wh`` is the size of ``record.image()``, not of the model's input."""
     for record, result in zip(subject.records(), subject.predict(subject.records()), strict=True):
         assert tuple(result.size_wh) == record.size_wh, (
@@ -59,7 +60,7 @@ def sizes_are_those_of_the_images(subject: Subject) -> None:
         )
 
 
-def arrays_have_contract_shapes(subject: Subject) -> None:
+def arrays_have_contract_shapes(subject: AdapterSubject) -> None:
     """Boxes are (N, 4) float64, scores (N,) float64, class ids (N,) int64, other columns have N rows."""
     for p in subject.predict(subject.records()):
         assert_shapes(p)
@@ -83,7 +84,7 @@ def assert_shapes(p: ImagePredictions) -> None:
         assert rows in {None, len(p)}, f"{p.image}: {name} has {rows} rows for {len(p)} detections"
 
 
-def boxes_are_finite(subject: Subject) -> None:
+def boxes_are_finite(subject: AdapterSubject) -> None:
     """Boxes are finite, with x2 >= x1 and y2 >= y1."""
     for p in subject.predict(subject.records()):
         assert_boxes(p)
@@ -99,7 +100,7 @@ def assert_boxes(p: ImagePredictions) -> None:
     )
 
 
-def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
+def boxes_are_in_pixels_of_the_image(subject: AdapterSubject) -> None:
     """Boxes are neither normalized nor in pixels of the model's input: most of them overlap their image."""
     results = [p for p in subject.predict(subject.records()) if len(p)]
     if not results:
@@ -113,7 +114,7 @@ def boxes_are_in_pixels_of_the_image(subject: Subject) -> None:
     )
 
 
-def scores_are_probabilities(subject: Subject) -> None:
+def scores_are_probabilities(subject: AdapterSubject) -> None:
     """Scores are in [0, 1]."""
     for p in subject.predict(subject.records()):
         assert_scores(p)
@@ -125,7 +126,7 @@ def assert_scores(p: ImagePredictions) -> None:
     assert good.all(), f"{p.image}: score {p.scores[~good][0]}; give probabilities, not logits"
 
 
-def class_ids_are_in_the_table(subject: Subject) -> None:
+def class_ids_are_in_the_table(subject: AdapterSubject) -> None:
     """Class ids are 0 or more, and below ``len(classes)`` where the adapter has a class table."""
     with subject.adapter() as adapter:
         classes = adapter.classes
@@ -138,7 +139,7 @@ def class_ids_are_in_the_table(subject: Subject) -> None:
             )
 
 
-def results_fit_the_schema(subject: Subject) -> None:
+def results_fit_the_schema(subject: AdapterSubject) -> None:
     """What is written of the results is valid under the contract's schema."""
     assert_schema(subject.predict(subject.records()))
 
@@ -152,7 +153,7 @@ def assert_schema(results: Sequence[ImagePredictions]) -> None:
         raise AssertionError(f"{where}: {error.message}; see schemas/predictions.schema.json")
 
 
-def notes_can_be_written(subject: Subject) -> None:
+def notes_can_be_written(subject: AdapterSubject) -> None:
     """``notes`` is an ``AdapterNotes`` that has a JSON form, because it goes into ``meta``."""
     with subject.adapter() as adapter:
         list(adapter.predict(subject.records()))

@@ -8,10 +8,10 @@ from anydet.plugins.adapter import Adapter
 from anydet.plugins.export import SHAPES
 from anydet.testing.comparison import first_difference
 from anydet.testing.live_model import changed_tensor, live_model, reached_parameters, tensors_of
-from anydet.testing.subject import Subject, require_findings
+from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 
 
-def get_model_is_the_model_that_predicts(subject: Subject) -> None:
+def get_model_is_the_model_that_predicts(subject: AdapterSubject) -> None:
     """``get_model`` gives one ``torch.nn.Module``, and changing its parameters changes what is predicted."""
     _require_model(subject)
     with subject.adapter() as adapter:
@@ -36,7 +36,7 @@ def get_model_is_the_model_that_predicts(subject: Subject) -> None:
     assert not difference, f"with its parameters put back: {difference}; keep no copy of them"
 
 
-def build_loader_gives_model_inputs(subject: Subject) -> None:
+def build_loader_gives_model_inputs(subject: AdapterSubject) -> None:
     """``build_loader`` gives finite float batches (B, 3, H, W) of all records, B at most ``batch_size``."""
     subject.require("ttt")
     with subject.adapter() as adapter:
@@ -54,7 +54,7 @@ def build_loader_gives_model_inputs(subject: Subject) -> None:
     assert got == len(subject.images), f"{len(subject.images)} records, {got} images in batches"
 
 
-def class_logits_have_contract_shapes(subject: Subject) -> None:
+def class_logits_have_contract_shapes(subject: AdapterSubject) -> None:
     """``class_logits`` gives logits (B, N, C), valid (B, N) bool, boxes (B, N, 4) or none."""
     subject.require("ttt")
     with subject.adapter() as adapter:
@@ -80,7 +80,7 @@ def class_logits_have_contract_shapes(subject: Subject) -> None:
             _assert_classes_fit(adapter, classes - (found.background is not None))
 
 
-def class_logits_are_differentiable(subject: Subject) -> None:
+def class_logits_are_differentiable(subject: AdapterSubject) -> None:
     """Gradients of ``class_logits`` reach parameters of ``get_model``."""
     subject.require("ttt")
     with subject.adapter() as adapter:
@@ -93,7 +93,7 @@ def class_logits_are_differentiable(subject: Subject) -> None:
     assert reached, "no parameter of get_model() got a gradient; compute logits with that very module"
 
 
-def the_model_is_left_as_it_is(subject: Subject) -> None:
+def the_model_is_left_as_it_is(subject: AdapterSubject) -> None:
     """Neither ``predict`` nor ``class_logits``, ``features`` or the loss changes a parameter or a buffer."""
     subject.require("ttt")
     with subject.adapter() as adapter:
@@ -120,7 +120,7 @@ def the_model_is_left_as_it_is(subject: Subject) -> None:
                 )
 
 
-def export_spec_fits_the_model(subject: Subject) -> None:
+def export_spec_fits_the_model(subject: AdapterSubject) -> None:
     """The module of ``export_spec`` takes its inputs and gives the outputs that it describes.
 
     Each has the axes of its meaning, and their description survives the metadata of a file.
@@ -155,7 +155,7 @@ def export_spec_fits_the_model(subject: Subject) -> None:
     assert again == described, f"its description comes back from metadata as {again}; use plain values"
 
 
-def _require_model(subject: Subject) -> None:
+def _require_model(subject: AdapterSubject) -> None:
     if "export-onnx" not in subject.spec.capabilities:
         subject.require("ttt")
 

@@ -11,10 +11,10 @@ from anydet.plugins.adapter import Adapter
 from anydet.plugins.api import API_VERSION
 from anydet.plugins.options import load_schema
 from anydet.plugins.specs import CAPABILITIES
-from anydet.testing.subject import Subject
+from anydet.testing.checks.adapters.subject import AdapterSubject
 
 
-def declared_capabilities_are_implemented(subject: Subject) -> None:
+def declared_capabilities_are_implemented(subject: AdapterSubject) -> None:
     """Every method that a declared capability stands for is overridden, and does not refuse to work."""
     with subject.adapter() as adapter:
         for capability in subject.spec.capabilities:
@@ -33,7 +33,7 @@ def declared_capabilities_are_implemented(subject: Subject) -> None:
                     ) from exc
 
 
-def implemented_capabilities_are_declared(subject: Subject) -> None:
+def implemented_capabilities_are_declared(subject: AdapterSubject) -> None:
     """Every method that is overridden belongs to a declared capability."""
     with subject.adapter() as adapter:
         methods = {method for methods in CAPABILITIES.values() for method in methods}
@@ -45,7 +45,7 @@ def implemented_capabilities_are_declared(subject: Subject) -> None:
             )
 
 
-def methods_take_the_arguments_of_the_border(subject: Subject) -> None:
+def methods_take_the_arguments_of_the_border(subject: AdapterSubject) -> None:
     """Each method that is overridden takes the arguments with which ``Adapter`` has it."""
     with subject.adapter() as adapter:
         for method in sorted({method for methods in CAPABILITIES.values() for method in methods}):
@@ -63,7 +63,7 @@ def methods_take_the_arguments_of_the_border(subject: Subject) -> None:
                 ) from exc
 
 
-def schemas_describe_the_options(subject: Subject) -> None:
+def schemas_describe_the_options(subject: AdapterSubject) -> None:
     """The option schemas can be read, refuse unknown keys, describe each key, and allow their defaults."""
     from anydet.training.config.keys import described_schema
 

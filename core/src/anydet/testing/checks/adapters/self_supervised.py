@@ -6,10 +6,10 @@ from typing import Any
 
 from anydet.plugins.adapter import Adapter
 from anydet.testing.live_model import live_model, reached_parameters
-from anydet.testing.subject import Subject
+from anydet.testing.checks.adapters.subject import AdapterSubject
 
 
-def self_supervised_loss_is_differentiable(subject: Subject) -> None:
+def self_supervised_loss_is_differentiable(subject: AdapterSubject) -> None:
     """``self_supervised_loss`` gives a finite scalar whose gradient reaches parameters of ``get_model``."""
     subject.require("self-supervised")
     with subject.adapter() as adapter:
@@ -28,7 +28,7 @@ def self_supervised_loss_is_differentiable(subject: Subject) -> None:
             )
 
 
-def self_supervised_loss_draws_from_its_generator(subject: Subject) -> None:
+def self_supervised_loss_draws_from_its_generator(subject: AdapterSubject) -> None:
     """The loss is the same for the same state of ``generator``, and leaves torch's own generator alone."""
     subject.require("self-supervised")
     with subject.adapter() as adapter:
