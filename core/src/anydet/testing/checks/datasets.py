@@ -110,8 +110,8 @@ def other_data_is_left_alone(subject: DatasetSubject) -> None:
                 f"matches() raised {type(exc).__name__} for {path.name}: {exc}; give False"
             ) from exc
         assert isinstance(found, bool), f"matches() gave {found!r} for {path.name}; give True or False"
-        # Any JSON file may be COCO's, whose reader says what is wrong with it.
-        assert not found or (subject.name in order and path.suffix == ".json"), (
+        # Any JSON file may be COCO's, any YAML file Ultralytics'; their readers say what is wrong with it.
+        assert not found or (subject.name in order and path.suffix in {".json", ".yaml"}), (
             f"matches() is true for {path.name}, which is no data set; look closer"
         )
 
@@ -148,6 +148,8 @@ def columns_are_those_of_the_records(subject: DatasetSubject) -> None:
     truth = dataset.ground_truth()
     wanted = columns_of_records(((r, r.size_wh) for r in dataset), dataset.classes, dataset.source)
     assert truth.images == dataset.keys, "ground_truth().images are other keys than 'keys'"
+    if any(record.labels is None and record.class_mask is not None for record in dataset):
+        raise NotApplicable("its annotations are the regions of class masks, which records do not list")
     for name in ("class_ids", "boxes_xywh_px", "areas", "iscrowd"):
         same = np.array_equal(getattr(truth.labels, name), getattr(wanted.labels, name))
         assert same, f"{name} of ground_truth() are not those of the records' labels"
