@@ -22,13 +22,10 @@ ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
 
 LINES = (
-    "adaptation check ADAPTER",
-    "adaptation check scale --option OPTION",
     "adaptation show ADAPTER",
     "adapters check ADAPTER",
-    "adaptation check ADAPTER",
-    "adaptation check scale --option OPTION",
-    "adaptation show ADAPTER",
+    "plugins check ADAPTER",
+    "plugins check scale --option OPTION",
     "adapters show ADAPTER",
     "adapters new NAME",
     "adapters new my_detector --out NEW_FOLDER",

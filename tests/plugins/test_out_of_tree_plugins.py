@@ -25,8 +25,15 @@ from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.hooks import TTTSettings, ViewSettings
 from anydet.prediction.pipeline import Pipeline, RunningTTT
 from anydet.prediction.recipe import Recipe
-from anydet.testing import AdapterConformance, FusionConformance, Subject, ViewConformance
+from anydet.testing import (
+    AdapterConformance,
+    AdapterSubject,
+    FusionConformance,
+    TTTMethodConformance,
+    ViewConformance,
+)
 from anydet.testing.checks.fusions import FusionSubject
+from anydet.testing.checks.ttt_methods import TTTMethodSubject
 from anydet.testing.checks.views import ViewSubject
 from anydet.types import ByteImage, ImagePredictions
 
@@ -232,28 +239,38 @@ class TestBright(AdapterConformance):
     adapter = "bright"
 
     @pytest.fixture
-    def settings(self, plugins):
-        return plugins.settings("bright", batch_size=2, score_floor=0.001)
-
-    @pytest.fixture
-    def subject(self, plugins, settings, tmp_path):
-        return Subject.installed(plugins, "bright", settings, tmp_path)
+    def subject(self, plugins, tmp_path):
+        return AdapterSubject.installed(plugins, "bright", tmp_path)
 
 
 class TestMirror(ViewConformance):
     view = "mirror"
 
     @pytest.fixture
-    def subject(self, plugins):
-        return ViewSubject.installed(plugins, Choice("mirror"))
+    def subject(self, plugins, tmp_path):
+        return ViewSubject.installed(plugins, "mirror", tmp_path)
 
 
 class TestBest(FusionConformance):
     fusion = "best"
 
     @pytest.fixture
-    def subject(self, plugins):
-        return FusionSubject.installed(plugins, Choice("best"))
+    def subject(self, plugins, tmp_path):
+        return FusionSubject.installed(plugins, "best", tmp_path)
+
+
+class TestBrightness(TTTMethodConformance):
+    method = "brightness"
+
+    @pytest.fixture
+    def subject(self, plugins, tmp_path):
+        settings = plugins.settings("bright", batch_size=2)
+        found = TTTMethodSubject.installed(plugins, self.method, tmp_path)
+        return found.adapting(lambda: plugins.adapter("bright", settings))
+
+
+class TestTeacher(TestBrightness):
+    method = "teacher"
 
 
 @pytest.mark.slow

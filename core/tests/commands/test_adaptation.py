@@ -46,27 +46,3 @@ def test_an_unknown_name_is_an_error_with_what_was_meant():
     assert done.exit_code == 1
     assert "no view, fusion or TTT method called 'scal'" in done.output
     assert "did you mean 'scale'?" in done.output
-
-
-def test_check_runs_the_kit():
-    done = run("check", "scale", "--option", "factor=0.5", "--json")
-    assert done.exit_code == 0, done.output
-    states = {row["check"]: row["state"] for row in json.loads(done.stdout)}
-    assert states["boxes_come_back_to_what_they_show"] == "ok"
-    assert set(states.values()) == {"ok"}
-    assert run("check", "wbf").exit_code == 0
-
-
-def test_check_names_only_what_it_can_check():
-    done = run("check", "nobody")
-    assert done.exit_code == 1
-    assert "no view or fusion called 'nobody'" in done.output
-
-
-def test_a_view_that_fails_a_check_exits_with_one(monkeypatch):
-    from anydet.adaptation.tta.views import Mirrored
-
-    monkeypatch.setattr(Mirrored, "apply", lambda self, record: ())
-    done = run("check", "hflip")
-    assert done.exit_code == 1
-    assert "FAIL" in done.stdout

@@ -14,7 +14,7 @@ from anydet.errors import OptionError
 from anydet.plugins import scaffold
 from anydet.plugins.manager import Plugins
 from anydet.plugins.scaffold import write_plugin
-from anydet.testing import Subject, run_checks
+from anydet.testing import KITS, AdapterSubject
 
 
 @pytest.fixture
@@ -28,10 +28,8 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_a_new_adapter_keeps_every_promise_of_the_kit(installed, tmp_path):
-    settings = installed.settings("my_det", batch_size=2, score_floor=0.001)
-    folder = tmp_path / "checks"
-    folder.mkdir()
-    outcomes = list(run_checks(Subject.installed(installed, "my_det", settings, folder)))
+    subject = AdapterSubject.installed(installed, "my_det", tmp_path / "checks")
+    outcomes = list(KITS["adapters"].run(subject))
     assert not [outcome for outcome in outcomes if outcome.state == "FAIL"]
     skipped = {outcome.reason for outcome in outcomes if outcome.state == "skip"}
     undeclared = [reason for reason in skipped if "capability" in reason or reason == "it needs pixels"]

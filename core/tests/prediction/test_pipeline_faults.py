@@ -124,7 +124,7 @@ def test_a_fusion_that_keeps_the_contract_passes(make_adapter, spots):
     ],
 )
 def test_a_fusion_that_breaks_its_rules_is_named(make_adapter, spots, change, message):
-    with pytest.raises(PluginError, match=rf"fusion 'mine' .*{message}[\s\S]*anydet adaptation check mine"):
+    with pytest.raises(PluginError, match=rf"fusion 'mine' .*{message}[\s\S]*anydet plugins check mine"):
         flat(Pipeline(make_adapter(), tta=fused_by(change)), spots(3))
 
 
@@ -138,7 +138,7 @@ def test_a_fusion_that_breaks_its_rules_is_named(make_adapter, spots, change, me
     ],
 )
 def test_a_view_that_fails_is_named(make_adapter, spots, give, message):
-    with pytest.raises(PluginError, match=rf"view 'odd' {message}[\s\S]*anydet adaptation check odd"):
+    with pytest.raises(PluginError, match=rf"view 'odd' {message}[\s\S]*anydet plugins check odd"):
         flat(Pipeline(make_adapter(), tta=seen_by(give)), spots(3))
 
 

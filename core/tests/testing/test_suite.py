@@ -11,7 +11,7 @@ SUITE = """
 import pytest
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.specs import AdapterSpec
-from anydet.testing import AdapterConformance, Subject
+from anydet.testing import AdapterConformance, AdapterSubject
 from anydet.types import AdapterSettings, ImagePredictions
 
 class Quiet(Adapter):
@@ -23,7 +23,8 @@ class TestQuiet(AdapterConformance):
 
     @pytest.fixture
     def subject(self, tmp_path):
-        return Subject(AdapterSpec("quiet", "nowhere:Quiet"), Quiet, AdapterSettings(), tmp_path)
+        spec = AdapterSpec("quiet", "nowhere:Quiet")
+        return AdapterSubject(spec, Quiet, AdapterSettings(), folder=tmp_path)
 """
 
 

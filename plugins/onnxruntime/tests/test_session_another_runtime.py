@@ -11,7 +11,7 @@ from anydet.plugins.specs import AdapterSpec
 from anydet.runtime.adapter import RuntimeAdapter
 from anydet.runtime.errors import ModelError
 from anydet.runtime.loaded import TensorInfo
-from anydet.testing import AdapterConformance, Subject
+from anydet.testing import AdapterConformance, AdapterSubject
 from anydet.testing.images import default_images, in_memory
 from anydet.types import AdapterSettings
 
@@ -62,7 +62,7 @@ class TestEvaluator(AdapterConformance):
 
     @pytest.fixture
     def subject(self, settings, tmp_path):
-        return Subject(SPEC, EvaluatorAdapter, settings, tmp_path)
+        return AdapterSubject(SPEC, EvaluatorAdapter, settings, folder=tmp_path)
 
 
 def settings_for(path, score_floor):

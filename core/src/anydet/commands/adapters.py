@@ -93,14 +93,19 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
     """Run the conformance kit on an adapter; exit 1 if a check fails."""
     from tempfile import TemporaryDirectory
 
-    from anydet.testing import Subject, run_checks
+    from anydet.testing import KITS, AdapterSubject
 
     with TemporaryDirectory() as folder:
         checked = plugins.settings(name, batch_size=2, score_floor=0.001, **settings)
-        subject = Subject.installed(plugins, name, checked, Path(folder))
-        # An adapter that cannot be built is reported as one error instead of a failure of every check.
-        subject.adapter().close()
-        outcomes = list(run_checks(subject))
+        subject = AdapterSubject(
+            plugins.spec("adapters", name),
+            lambda settings: plugins.adapter(name, settings),
+            checked,
+            folder=Path(folder),
+        )
+        # An adapter that cannot be built is an error, which says what to give; the kit would only say so.
+        subject.set_up()
+        outcomes = list(KITS["adapters"].run(subject))
     if as_json:
         _print_json([asdict(outcome) for outcome in outcomes])
     else:

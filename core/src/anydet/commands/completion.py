@@ -39,6 +39,17 @@ def complete_names(*kinds: str, separator: str | None = None) -> Complete:
     return complete
 
 
+def complete_plugins(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completes names of plugins and of all that is registered."""
+    from click.shell_completion import CompletionItem
+
+    from anydet.plugins.manager import KINDS
+
+    names = (row.name for row in plugins_of(ctx).status)
+    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [*found, *complete_names(*KINDS)(ctx, param, incomplete)]
+
+
 def plugins_of(ctx: click.Context) -> Plugins:
     """The plugins of this process, also while click completes or prints help."""
     from anydet.plugins.manager import Plugins

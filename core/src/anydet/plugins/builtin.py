@@ -50,8 +50,7 @@ _EVALUATORS = (
 
 
 _COMMANDS = {
-    "adaptation": "List, describe and check views and fusions (--tta) and methods of test-time training "
-    "(--ttt).",
+    "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
     "adapters": "List, describe and check installed adapters, or write a new one.",
     "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
     "predictions.",
@@ -67,6 +66,8 @@ _COMMANDS = {
     "export-predictions": "Predict all images of a data set and write a predictions file.",
     "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines "
     "files.",
+    "plugins": "List plugins and check what they bring: adapters, formats, evaluators, views and all other "
+    "kinds.",
     "predict": "Predict images without labels: files, folders (searched recursively), quoted patterns (also "
     "**).",
     "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "

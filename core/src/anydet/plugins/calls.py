@@ -9,8 +9,6 @@ from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, PluginError
 from anydet.plugins.manager import noun
 
-_CHECKS = {"adapters": "adapters", "views": "adaptation", "fusions": "adaptation"}
-
 
 @dataclass(frozen=True, slots=True)
 class PluginCalls:
@@ -42,9 +40,8 @@ class PluginCalls:
 
     def error(self, problem: str, *, strict_helps: bool = False) -> PluginError:
         """What went wrong, after kind and name, and how to find out more."""
-        group = _CHECKS.get(self.kind)
-        fixes = [f"run 'anydet {group} check {self.name}'"] if group else []
+        group = "adapters" if self.kind == "adapters" else "plugins"
+        fixes = [f"run 'anydet {group} check {self.name}'"]
         if strict_helps:
             fixes.append("ANYDET_STRICT=1 shows the traceback")
-        fix = "; ".join(fixes) or "report it to the plugin's author"
-        return PluginError(f"{noun(self.kind)} {self.name!r} {problem}", fix=fix)
+        return PluginError(f"{noun(self.kind)} {self.name!r} {problem}", fix="; ".join(fixes))

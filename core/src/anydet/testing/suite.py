@@ -77,8 +77,8 @@ class Conformance(Generic[_S]):
 class AdapterConformance(Conformance[AdapterSubject]):
     """``adapter`` is held to every check of adapters.
 
-    Override the fixture ``settings`` where it needs a checkpoint or options, ``images`` where it finds nothing
-    in synthetic scenes, and ``train`` where it can be trained.
+    Override the fixture ``settings`` where it needs a checkpoint or options, ``images`` where it finds
+    nothing in synthetic scenes, and ``train`` where it can be trained.
 
     Attributes:
         adapter: registered name.
@@ -105,7 +105,7 @@ class AdapterConformance(Conformance[AdapterSubject]):
         return None
 
     @pytest.fixture
-    def subject(  # type: ignore[override]  # it has fixtures of its own
+    def subject(
         self,
         settings: AdapterSettings,
         images: tuple[ByteImage, ...],
@@ -143,7 +143,7 @@ class DatasetConformance(Conformance[DatasetSubject]):
         return None
 
     @pytest.fixture
-    def subject(self, example: Path | None, tmp_path: Path) -> DatasetSubject:  # type: ignore[override]
+    def subject(self, example: Path | None, tmp_path: Path) -> DatasetSubject:
         """What the checks get."""
         return DatasetSubject.installed(Plugins(), self.dataset, tmp_path).showing(example)
 

@@ -18,9 +18,9 @@ from anydet.data.record.record import Record
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.specs import AdapterSpec
-from anydet.testing import CHECKS, Subject
-from anydet.testing.checks import behavior, capabilities, images, results
-from anydet.testing.subject import NotApplicable
+from anydet.testing import AdapterSubject
+from anydet.testing.checks.adapters import CHECKS, behavior, capabilities, images, results
+from anydet.testing.kit import NotApplicable
 from anydet.types import AdapterSettings, ByteImage, Classification, ClassTable, ImagePredictions
 
 
@@ -431,8 +431,8 @@ BAD = [
 ]
 
 
-def subject(adapter: type[Adapter], spec, folder: Path) -> Subject:
-    return Subject(spec, adapter, AdapterSettings(batch_size=2, score_floor=0.001), folder)
+def subject(adapter: type[Adapter], spec, folder: Path) -> AdapterSubject:
+    return AdapterSubject(spec, adapter, AdapterSettings(batch_size=2, score_floor=0.001), folder=folder)
 
 
 NUMPY_CHECKS = [check.__name__ for m in (results, images, behavior, capabilities) for check in m.CHECKS]

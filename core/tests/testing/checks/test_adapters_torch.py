@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.plugins.adapter import Adapter, ClassLogits, TrainResult
+from anydet.plugins.adapter import ClassLogits, TrainResult
 from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
 from anydet.plugins.preprocess import Preprocess
 from anydet.plugins.specs import CAPABILITIES, AdapterSpec
-from anydet.testing import CHECKS, NotApplicable, Subject
-from anydet.testing.checks import features, self_supervised, training, ttt
-from anydet.types import AdapterSettings, ClassTable, ImagePredictions
+from anydet.testing import AdapterSubject, NotApplicable
+from anydet.testing.checks.adapters import CHECKS, features, self_supervised, training, ttt
+from anydet.types import AdapterSettings
 
 torch = pytest.importorskip("torch")
 
-SIDE = 32
-CELLS = 4
-
-
-class Grid(torch.nn.Module):
-    """Logits of two classes in each of 4x4 cells of a 32x32 input."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.backbone = torch.nn.Conv2d(3, 4, SIDE // CELLS, stride=SIDE // CELLS)
-        self.head = torch.nn.Conv2d(4, 2, 1)
-        self.register_buffer("batches", torch.zeros(()), persistent=False)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator))
-
-    def forward(self, images):
-        return self.head(self.backbone(images)).flatten(2).transpose(1, 2)
+from anydet.testing.grid import CELLS, SIDE, Grid, GridDetector
 
 
 class Exported(torch.nn.Module):
@@ -60,39 +39,17 @@ class Exported(torch.nn.Module):
 OUTPUTS = ModelOutput("logits", "class_logits"), ModelOutput("boxes", "boxes_cxcywh")
 
 
-class GridAdapter(Adapter):
+class GridAdapter(GridDetector):
     """The whole contract in a few lines, with every capability."""
 
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
-        self.model = Grid(settings.seed)
+        self.model.register_buffer("batches", torch.zeros(()), persistent=False)
         if settings.checkpoint:
             try:
                 self.model.load_state_dict(torch.load(settings.checkpoint, weights_only=True))
             except Exception as exc:
                 raise OptionError(f"{settings.checkpoint} holds no weights: {exc}") from exc
-
-    @property
-    def classes(self) -> ClassTable:
-        return ClassTable(("cat", "dog"))
-
-    def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        for record in records:
-            with torch.no_grad():
-                logits = self.class_logits(self._input(record)[None]).logits[0]
-            yield self._result(record, logits.sigmoid().double().numpy())
-
-    def _result(self, record: Record, scores: np.ndarray) -> ImagePredictions:
-        cells, class_ids = np.nonzero(scores > self.settings.score_floor)
-        corner = np.stack([cells % CELLS, cells // CELLS], axis=1) / CELLS
-        boxes = np.concatenate([corner, corner + 1 / CELLS], axis=1) * [*record.size_wh, *record.size_wh]
-        return ImagePredictions(
-            record.key, record.size_wh, boxes, scores[cells, class_ids], class_ids.astype(np.int64)
-        )
-
-    def _input(self, record: Record):
-        image = torch.from_numpy(record.image().copy()).permute(2, 0, 1)[None].float() / 255
-        return torch.nn.functional.interpolate(image, (SIDE, SIDE))[0]
 
     def train(self, run) -> TrainResult:
         with torch.no_grad():
@@ -100,27 +57,6 @@ class GridAdapter(Adapter):
         path = Path(run) / "grid.pt"
         torch.save(self.model.state_dict(), path)
         return TrainResult(str(path))
-
-    def get_model(self):
-        return self.model
-
-    def build_loader(self, records, *, batch_size):
-        for i in range(0, len(records), batch_size):
-            yield torch.stack([self._input(record) for record in records[i : i + batch_size]])
-
-    def class_logits(self, batch) -> ClassLogits:
-        logits = self.model(batch)
-        return ClassLogits(logits, torch.ones(logits.shape[:2], dtype=torch.bool), "sigmoid")
-
-    def features(self, batch):
-        return {"backbone.stride8": self.model.backbone(batch)}
-
-    def module_names(self):
-        return {"backbone": ["backbone"], "neck": [], "head": ["head"]}
-
-    def self_supervised_loss(self, batch, generator):
-        noise = torch.randn(batch.shape, generator=generator)
-        return (self.model(batch + noise) - self.model(batch)).square().mean()
 
     def export_spec(self) -> ExportSpec:
         how = Preprocess("stretch", (SIDE, SIDE), divisor=255.0)
@@ -197,6 +133,28 @@ class CountsBatches(GridAdapter):
         return super().class_logits(batch)
 
 
+class CountsLogits(GridAdapter):
+    """As a model whose norms collect statistics; prediction leaves them alone."""
+
+    def predict(self, records):
+        kept = self.model.batches.clone()
+        yield from super().predict(records)
+        self.model.batches.copy_(kept)
+
+    def class_logits(self, batch):
+        self.model.batches += 1
+        return super().class_logits(batch)
+
+
+class StartsWithZeros(GridAdapter):
+    """New and untrained: its scores are constant, however its parameters are scaled."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        torch.nn.init.zeros_(self.model.head.weight)
+        torch.nn.init.zeros_(self.model.head.bias)
+
+
 class CountsFeatures(GridAdapter):
     def features(self, batch):
         self.model.batches += 1
@@ -209,7 +167,7 @@ class StaysInTrainingMode(GridAdapter):
         self.model.eval()
 
     def self_supervised_loss(self, batch, generator):
-        self.model.train()
+        self.model.head.train()
         return super().self_supervised_loss(batch, generator)
 
 
@@ -322,7 +280,7 @@ class GivesAPath(GridAdapter):
 
 BAD = [
     ("get_model_is_the_model_that_predicts", GivesACopy, "another object"),
-    ("get_model_is_the_model_that_predicts", PredictsWithAnother, "changes no result"),
+    ("get_model_is_the_model_that_predicts", PredictsWithAnother, "changes a result"),
     ("get_model_is_the_model_that_predicts", GivesNoModule, r"give a torch\.nn\.Module"),
     ("get_model_is_the_model_that_predicts", NeverComesBack, "put back"),
     ("build_loader_gives_model_inputs", ServesOneBatch, "5 records, 2 images"),
@@ -339,6 +297,7 @@ BAD = [
     ("class_logits_are_differentiable", FreezesItsModel, "carry no gradient"),
     ("class_logits_are_differentiable", AsksAnotherModel, "no parameter of get_model"),
     ("the_model_is_left_as_it_is", CountsBatches, "predict changed batches"),
+    ("the_model_is_left_as_it_is", CountsLogits, "class_logits changed batches"),
     ("the_model_is_left_as_it_is", CountsFeatures, "features changed batches"),
     ("the_model_is_left_as_it_is", StaysInTrainingMode, "self_supervised_loss left modules"),
     ("module_names_cover_the_model", modules_changed(head=[]), "head.weight is in none"),
@@ -404,7 +363,7 @@ MODEL_CHECKS = [
 def subject(adapter, folder, **changes):
     settings = AdapterSettings(batch_size=2, score_floor=0.001)
     return replace(
-        Subject(SPEC, adapter, settings, folder, train=lambda adapter, run: adapter.train(run)),
+        AdapterSubject(SPEC, adapter, settings, folder=folder, train=lambda adapter, run: adapter.train(run)),
         **changes,
     )
 
@@ -413,6 +372,10 @@ def subject(adapter, folder, **changes):
 @pytest.mark.parametrize("name", [name for name in CHECKS if name != "pixels_are_read_only_where_needed"])
 def test_a_torch_adapter_with_every_capability_passes(name, tmp_path):
     CHECKS[name](subject(GridAdapter, tmp_path))
+
+
+def test_a_new_model_with_constant_scores_passes(tmp_path):
+    CHECKS["get_model_is_the_model_that_predicts"](subject(StartsWithZeros, tmp_path))
 
 
 def test_every_model_check_has_a_bad_adapter():

@@ -92,8 +92,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_good_fusion_passes(check):
-    CHECKS[check](FusionSubject(Good))
+def test_a_good_fusion_passes(check, tmp_path):
+    CHECKS[check](FusionSubject(Good, folder=tmp_path))
 
 
 def test_every_check_has_a_bad_fusion():
@@ -101,9 +101,9 @@ def test_every_check_has_a_bad_fusion():
 
 
 @pytest.mark.parametrize(("check", "bad", "message"), BAD)
-def test_a_check_catches_its_bad_fusion(check, bad, message):
+def test_a_check_catches_its_bad_fusion(check, bad, message, tmp_path):
     with pytest.raises(AssertionError, match=message):
-        CHECKS[check](FusionSubject(bad))
+        CHECKS[check](FusionSubject(bad, folder=tmp_path))
 
 
 def test_results_of_the_kit_have_every_column():

@@ -13,7 +13,7 @@ from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop, HorizontalFlip, Resize
 from anydet.prediction.hooks import ViewSettings
 from anydet.testing.checks.views import CHECKS, ViewSubject
-from anydet.testing.subject import NotApplicable
+from anydet.testing.kit import NotApplicable
 
 
 def view(apply):
@@ -114,8 +114,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_good_view_passes(check):
-    CHECKS[check](ViewSubject(lambda: Mirrored(ViewSettings())))
+def test_a_good_view_passes(check, tmp_path):
+    CHECKS[check](ViewSubject(lambda: Mirrored(ViewSettings()), folder=tmp_path))
 
 
 def test_every_check_has_a_bad_view():
@@ -123,27 +123,27 @@ def test_every_check_has_a_bad_view():
 
 
 @pytest.mark.parametrize(("check", "bad", "message"), BAD)
-def test_a_check_catches_its_bad_view(check, bad, message):
+def test_a_check_catches_its_bad_view(check, bad, message, tmp_path):
     with pytest.raises(AssertionError, match=message):
-        CHECKS[check](ViewSubject(bad))
+        CHECKS[check](ViewSubject(bad, folder=tmp_path))
 
 
-def test_tiles_are_compared_by_what_they_show():
+def test_tiles_are_compared_by_what_they_show(tmp_path):
     def tiles(record):
         width, height = record.size_wh
         return [record.derive(Crop(x, 0, (width // 2, height))) for x in (0, width - width // 2)]
 
     for check in CHECKS.values():
-        check(ViewSubject(view(tiles)))
+        check(ViewSubject(view(tiles), folder=tmp_path))
 
 
-def test_a_view_that_shows_next_to_nothing_cannot_be_compared():
+def test_a_view_that_shows_next_to_nothing_cannot_be_compared(tmp_path):
     corner = view(lambda record: (record.derive(Crop(0, 0, (4, 4))),))
     with pytest.raises(NotApplicable, match="shows too little"):
-        CHECKS["boxes_come_back_to_what_they_show"](ViewSubject(corner))
+        CHECKS["boxes_come_back_to_what_they_show"](ViewSubject(corner, folder=tmp_path))
 
 
-def test_records_of_the_kit_are_whole_images_and_parts_of_them():
-    records = ViewSubject(GivesNothing, (np.zeros((20, 30, 3), np.uint8),)).records()
+def test_records_of_the_kit_are_whole_images_and_parts_of_them(tmp_path):
+    records = ViewSubject(GivesNothing, (np.zeros((20, 30, 3), np.uint8),), folder=tmp_path).records()
     assert [record.size_wh for record in records] == [(30, 20), (27, 15)]
     assert all(isinstance(record, Record) and isinstance(record.pixels, ImageArray) for record in records)

@@ -58,7 +58,7 @@ class EngineSubject(Subject):
     ) -> Self:
         """The installed engine called ``name``, which has no options."""
         del options
-        return cls(name, lambda: plugins.load("engines", name)(), folder=folder)
+        return cls(name, plugins.load("engines", name), folder=folder)
 
     def set_up(self) -> None:
         """Build it once."""

@@ -44,7 +44,7 @@ class EvaluatorSubject(Subject):
     ) -> Self:
         """The installed evaluator called ``name``, which has no options."""
         del options
-        return cls(name, lambda truth: plugins.load("evaluators", name)(truth), folder=folder)
+        return cls(name, plugins.load("evaluators", name), folder=folder)
 
     def set_up(self) -> None:
         """Build it once."""
@@ -168,9 +168,9 @@ def _some_images(problem: Problem, images: IntArray) -> Problem:
 def _reduced(problem: Problem) -> dict[str, Problem]:
     """The problem, and what is left of it without some of its columns or rows."""
     found, truth = problem.detections, problem.ground_truth
-    plain = dict.fromkeys(("states", "state_scores", "masks", "keypoints", "poses", "about"))
+    plain: dict[str, Any] = dict.fromkeys(("states", "state_scores", "masks", "keypoints", "poses", "about"))
     bare = replace(found, **plain)
-    labels = dict.fromkeys(("segmentations", "keypoints", "states", "poses"))
+    labels: dict[str, Any] = dict.fromkeys(("segmentations", "keypoints", "states", "poses"))
     boxes = replace(truth, labels=replace(truth.labels, **labels), about=None, objects=None)
     nobody = replace(
         truth, image_index=truth.image_index[:0], labels=truth.labels.take(np.zeros(0, np.int64))

@@ -16,8 +16,8 @@ from anydet.geometry.rotations import matrix_to_rot6d, random_rotation
 from anydet.plugins.manager import Plugins
 from anydet.prediction.hooks import Fusion, FusionSettings, ViewResult
 from anydet.testing.checks.adapters.results import assert_boxes, assert_schema, assert_scores, assert_shapes
-from anydet.testing.kit import Subject, checks_of
 from anydet.testing.comparison import Tolerance, first_difference
+from anydet.testing.kit import Subject, checks_of
 from anydet.types import Classification, ImagePredictions, Intrinsics, Poses
 
 if TYPE_CHECKING:

@@ -289,7 +289,7 @@ def _modes(model: Any) -> list[tuple[bool, ...]]:
 
 
 def _changed(adapter: Adapter, before: tuple[dict[str, Any], list[tuple[bool, ...]]]) -> str:
-    """The first thing of the model that is not what it was; empty where all is, or there is no torch model."""
+    """The first thing of a torch model that is not what it was; empty where all is."""
     model = _model(adapter)
     if model is None:
         return ""

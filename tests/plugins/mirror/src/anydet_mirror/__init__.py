@@ -42,6 +42,7 @@ def register_ttt_methods(register):
             "anydet_mirror.ttt:Brightness",
             "sets the threshold of 'bright'",
             options_schema=options,
+            settings=("batch_size", "source"),
         )
     )
     register(
@@ -50,5 +51,6 @@ def register_ttt_methods(register):
             "anydet_mirror.ttt:Teacher",
             "predicts with a teacher's threshold",
             options_schema=options,
+            settings=("batch_size", "source"),
         )
     )

@@ -17,9 +17,9 @@ import numpy as np
 
 from anydet.data.record.transforms import HorizontalFlip
 from anydet.plugins.adapter import Stage
+from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import LazyRecords
-from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.types import ImagePredictions
 
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from anydet.plugins.adapter import Adapter
-from anydet.testing.live_model import live_model, reached_parameters
 from anydet.testing.checks.adapters.subject import AdapterSubject
+from anydet.testing.live_model import live_model, reached_parameters
 
 GROUPS = ("backbone", "neck", "head")
 

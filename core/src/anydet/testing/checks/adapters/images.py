@@ -13,10 +13,10 @@ from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop, HorizontalFlip
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter
+from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import on_disk, write_corrupt, write_grayscale, write_rotated
 from anydet.testing.kit import NotApplicable
-from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.types import ByteImage, ImagePredictions, Size
 
 

@@ -12,8 +12,8 @@ from anydet.contract.encode import encode_entry
 from anydet.contract.schema import validator
 from anydet.plugins.adapter import AdapterNotes
 from anydet.prediction.pipeline import Limits
-from anydet.testing.kit import NotApplicable
 from anydet.testing.checks.adapters.subject import AdapterSubject
+from anydet.testing.kit import NotApplicable
 from anydet.types import BoolArray, ImagePredictions
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from anydet.plugins.adapter import Adapter
-from anydet.testing.live_model import live_model, reached_parameters
 from anydet.testing.checks.adapters.subject import AdapterSubject
+from anydet.testing.live_model import live_model, reached_parameters
 
 
 def self_supervised_loss_is_differentiable(subject: AdapterSubject) -> None:

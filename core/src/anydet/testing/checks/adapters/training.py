@@ -6,9 +6,9 @@ from pathlib import Path
 
 from anydet.errors import AnydetError
 from anydet.plugins.adapter import TrainResult
+from anydet.testing.checks.adapters.subject import AdapterSubject
 from anydet.testing.comparison import first_difference
 from anydet.testing.kit import NotApplicable
-from anydet.testing.checks.adapters.subject import AdapterSubject
 
 
 def predict_loads_what_train_saved(subject: AdapterSubject) -> None:
