@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from anydet.testing import AdapterConformance
+from anydet.testing import AdapterConformance, CommandConformance
 
 
 @pytest.mark.slow
@@ -18,3 +18,7 @@ class TestAdaptiveStream(AdapterConformance):
     @pytest.fixture
     def settings(self, plugins):
         return plugins.settings(self.adapter, options={"image_size": 64}, batch_size=2, score_floor=0.001)
+
+
+class TestAdaptiveStreamCommand(CommandConformance):
+    command = "adaptivestream"

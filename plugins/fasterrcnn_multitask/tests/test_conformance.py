@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch")
 
 from anydet.plugins.manager import Plugins
-from anydet.testing import AdapterConformance
+from anydet.testing import AdapterConformance, CommandConformance
 
 
 @pytest.mark.slow
@@ -21,3 +21,7 @@ class TestFasterRCNNMultitask(AdapterConformance):
         return Plugins(only=[self.adapter]).settings(
             self.adapter, checkpoint=trained.result.checkpoint, batch_size=2, score_floor=0.01
         )
+
+
+class TestFasterRCNNMultitaskCommand(CommandConformance):
+    command = "fasterrcnn-multitask"

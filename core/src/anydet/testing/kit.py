@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from anydet.errors import AnydetError
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -112,6 +114,8 @@ def _outcome(name: str, holds: str, call: Callable[[], None]) -> Outcome:
         return Outcome(name, "FAIL", holds, str(exc) or "an assertion in the plugin failed")
     except KeyboardInterrupt:
         raise
+    except AnydetError as exc:
+        return Outcome(name, "FAIL", holds, f"{type(exc).__name__}: {exc.problem}; {exc.fix}")
     except BaseException as exc:  # foreign code: SystemExit and the like too
         return Outcome(name, "FAIL", holds, f"{type(exc).__name__}: {' '.join(str(exc).split())}")
     return Outcome(name, "ok", holds)

@@ -99,15 +99,10 @@ def other_data_is_left_alone(subject: DatasetSubject) -> None:
     for layout, path in subject.others():
         # A built-in format may take what an earlier one has taken already.
         if layout in order and order.index(layout) > rank:
-            found = subject.format.matches(path)
+            found = _matches(subject.format, path)
             assert found is False, f"matches() gave {found!r} for a data set of {layout}; look closer"
     for path in _no_datasets(subject.folder):
-        try:
-            found = subject.format.matches(path)
-        except Exception as exc:
-            raise AssertionError(
-                f"matches() raised {type(exc).__name__} for {path.name}: {exc}; give False"
-            ) from exc
+        found = _matches(subject.format, path)
         assert isinstance(found, bool), f"matches() gave {found!r} for {path.name}; give True or False"
         # Any JSON file may be COCO's, any YAML file Ultralytics'; their readers say what is wrong with it.
         assert not found or (subject.name in order and path.suffix in {".json", ".yaml"}), (
@@ -133,17 +128,21 @@ def keys_are_unique_relative_paths(subject: DatasetSubject) -> None:
 def sizes_are_those_of_the_images(subject: DatasetSubject) -> None:
     """Sizes of records and columns are those of the decoded images."""
     dataset = subject.open()
+    for record in dataset:
+        shown = record.image().shape[1::-1]
+        assert record.size_wh == shown, f"{record.key}: the record says {record.size_wh}, the image {shown}"
+    if not _has_labels(dataset):
+        return
     stated = dataset.ground_truth().sizes_wh.tolist()
     for record, (width, height) in zip(dataset, stated, strict=True):
         shown = record.image().shape[1::-1]
-        assert record.size_wh == shown, f"{record.key}: the record says {record.size_wh}, the image {shown}"
         known = (width, height) in {shown, (-1, -1)}
         assert known, f"{record.key}: the columns say {(width, height)}, the image has {shown}"
 
 
 def columns_are_those_of_the_records(subject: DatasetSubject) -> None:
     """``ground_truth`` has the keys of all images and the rows of all records."""
-    dataset = subject.open()
+    dataset = _labeled(subject)
     truth = dataset.ground_truth()
     wanted = columns_of_records(((r, r.size_wh) for r in dataset), dataset.classes, dataset.source)
     assert truth.images == dataset.keys, "ground_truth().images are other keys than 'keys'"
@@ -157,7 +156,7 @@ def columns_are_those_of_the_records(subject: DatasetSubject) -> None:
 
 def classes_are_contiguous(subject: DatasetSubject) -> None:
     """Class ids are below the length of the class table, whose names and source ids are there once."""
-    dataset = subject.open()
+    dataset = _labeled(subject)
     truth, classes = dataset.ground_truth(), dataset.classes
     ids = truth.labels.class_ids
     if classes is None:
@@ -191,12 +190,14 @@ def opening_twice_gives_the_same(subject: DatasetSubject) -> None:
     for again, how in ((subject.open(), "opened again"), (pickle.loads(pickle.dumps(first)), "unpickled")):
         assert again.keys == first.keys, f"{how}: other keys; sort what a folder lists"
         assert again.fingerprint() == first.fingerprint(), f"{how}: another fingerprint"
-        assert same_columns(again.ground_truth().labels, first.ground_truth().labels), f"{how}: other labels"
+        if _has_labels(first):
+            same = same_columns(again.ground_truth().labels, first.ground_truth().labels)
+            assert same, f"{how}: other labels"
 
 
 def a_limit_takes_the_first_images(subject: DatasetSubject) -> None:
     """``ground_truth(n)`` has the first n images and their annotations."""
-    dataset = subject.open()
+    dataset = _labeled(subject)
     whole = dataset.ground_truth()
     for count in (0, 1, len(dataset), len(dataset) + 1):
         part = dataset.ground_truth(count)
@@ -211,11 +212,32 @@ def reading_writes_nothing(subject: DatasetSubject) -> None:
     before = _contents(subject.path())
     dataset = subject.open()
     dataset.fingerprint()
-    dataset.ground_truth()
+    if _has_labels(dataset):
+        dataset.ground_truth()
     for record in dataset:
         record.image()
     changed = {path for path, _ in before.items() ^ _contents(subject.path()).items()}
     assert not changed, f"reading changed {sorted(changed)[0]}; keep caches elsewhere"
+
+
+def _has_labels(dataset: Dataset) -> bool:
+    return dataset.source != "none"
+
+
+def _labeled(subject: DatasetSubject) -> Dataset:
+    dataset = subject.open()
+    if not _has_labels(dataset):
+        raise NotApplicable("the data set has no labels")
+    return dataset
+
+
+def _matches(known: DatasetFormat, path: Path) -> bool:
+    try:
+        return known.matches(path)
+    except Exception as exc:
+        raise AssertionError(
+            f"matches() raised {type(exc).__name__} for {path.name}: {exc}; give False"
+        ) from exc
 
 
 def _no_datasets(folder: Path) -> list[Path]:

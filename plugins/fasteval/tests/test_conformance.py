@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from anydet.testing import EngineConformance
+
+
+class TestFastEngine(EngineConformance):
+    engine = "fasteval"
