@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -233,6 +234,103 @@ def test_evaluators_of_third_parties_are_analyzed_get_the_context_and_may_doubt(
     assert written["metrics"] == {"analyzing/resamples": 12, "analyzing/seed": 3}
     assert written["results"]["analyzing"]["protocol"] == {"split": written["protocol"]["split"]}
     assert "hint: all numbers are 7: " in done.stderr
+
+
+BREAKING = """
+import math
+
+from anydet.evaluation.figures import Axis, Lines, Series
+from anydet.evaluation.results import Measured
+from anydet.evaluation.tables import Table
+from anydet.plugins import EvaluatorSpec, hookimpl
+
+HOW = {how!r}
+
+
+class Breaking:
+    name = "breaking"
+
+    def __init__(self, ground_truth):
+        self.at("factory")
+
+    def at(self, place):
+        if HOW == place:
+            raise RuntimeError(f"broken in {place}")
+        if HOW == place + " exits":
+            raise SystemExit(0)
+
+    def applies(self, detections, ground_truth):
+        self.at("applies")
+
+    def add(self, detections, ground_truth):
+        self.at("add")
+
+    def result(self):
+        self.at("result")
+        value = {"NaN": math.nan, "text": "high"}.get(HOW, 1.0)
+        tables = (Table("a table", ("a",), ((object(),),)),) if HOW == "table" else ()
+        axis = Axis("x")
+        figures = []
+        if HOW == "figure":
+            figures.append(Lines("line", "a line", axis, axis, (Series("", (0, 1), (0, 1, 2)),)))
+        return None if HOW == "none" else Measured({"value": value}, tables, {}, figures)
+
+
+PLUGIN_API = 2
+
+@hookimpl
+def register_evaluators(register):
+    register(EvaluatorSpec("breaking", "breaking_plugin:{attribute}", "breaks"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [
+        ("import", "breaking_plugin"),
+        ("factory", "failed in its factory: RuntimeError: broken in factory"),
+        ("applies", "failed in applies: RuntimeError: broken in applies"),
+        ("applies exits", "failed in applies: SystemExit: 0"),
+        ("add", "failed in add: RuntimeError: broken in add"),
+        ("result", "failed in result: RuntimeError: broken in result"),
+        ("result exits", "failed in result: SystemExit: 0"),
+        ("NaN", "gave the metric 'value' the value nan"),
+        ("text", "failed in its result: TypeError"),
+        ("none", "failed in its result: AttributeError"),
+        ("table", "gave what cannot be written: "),
+        ("figure", "failed in result: ValueError: series"),
+    ],
+)
+def test_an_evaluator_that_fails_leaves_the_numbers_of_the_others(how, problem, files, tmp_path, monkeypatch):
+    attribute = "Missing" if how == "import" else "Breaking"
+    text = BREAKING.replace("{how!r}", repr(how)).replace("{attribute}", attribute)
+    (tmp_path / "breaking_plugin.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "breaking_plugin", raising=False)
+    plugins = Plugins([EntryPoint("breaking", "breaking_plugin", "anydet")])
+    arguments = ["eval", "--dataset", files[0], "--predictions", files[1], "--json", tmp_path / "result.json"]
+    arguments += ["--metrics", "breaking,coco", "--plots", tmp_path / "charts"]
+    done = CliRunner().invoke(main, [*map(str, arguments)], obj=plugins)
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+    assert problem in done.stderr
+    assert "breaking" in done.stderr
+    assert "  fix: " in done.stderr
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["metrics"]["coco/AP"] is not None
+    assert "\ncoco\n" in done.stdout
+    assert (tmp_path / "charts" / "coco-precision-recall.png").exists()
+    assert problem in written["failed"]["breaking"]
+    assert "breaking/value" not in written["metrics"]
+
+
+def test_an_evaluator_that_fails_alone_is_the_error(files, tmp_path, monkeypatch):
+    text = BREAKING.replace("{how!r}", "'add'").replace("{attribute}", "Breaking")
+    (tmp_path / "breaking_plugin.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "breaking_plugin", raising=False)
+    plugins = Plugins([EntryPoint("breaking", "breaking_plugin", "anydet")])
+    with pytest.raises(PluginError, match="evaluator 'breaking' failed in add: RuntimeError: broken in add"):
+        run_evaluators([read_inputs(*files)], ["breaking"], plugins=plugins)
 
 
 def test_predictions_in_several_files_give_the_same_json(files, tmp_path):

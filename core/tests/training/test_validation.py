@@ -7,6 +7,7 @@ from math import isnan
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 torch = pytest.importorskip("torch")
 
@@ -70,11 +71,25 @@ def test_metrics_are_those_of_the_evaluator_on_what_the_adapter_predicts(parts):
 
 def test_a_metric_that_two_evaluators_have_keeps_both_numbers(parts, monkeypatch):
     results = {"coco": {"AP": 0.5}, "delftbikes": {"AP": 0.25, "AP50": None}}
-    run = SimpleNamespace(results={name: SimpleNamespace(metrics=m) for name, m in results.items()})
+    measured = {name: SimpleNamespace(metrics=m) for name, m in results.items()}
+    run = SimpleNamespace(results=measured, failed={})
     monkeypatch.setattr(validation, "run_evaluators", lambda *_args, **_options: run)
     found = parts.validator.metrics()
     assert (found["AP"], found["delftbikes/AP"]) == (0.5, 0.25)
     assert isnan(found["AP50"])
+
+
+def test_an_evaluator_that_fails_leaves_the_others_unless_its_number_is_the_one_that_counts(
+    parts, monkeypatch
+):
+    measured = {"coco": SimpleNamespace(metrics={"AP": 0.5})}
+    run = SimpleNamespace(results=measured, failed={"mine": PluginError("evaluator 'mine' failed in add")})
+    monkeypatch.setattr(validation, "run_evaluators", lambda *_args, **_options: run)
+    with pytest.warns(RuntimeWarning, match="evaluator 'mine' failed in add; its metrics are missing"):
+        assert parts.validator.metrics() == {"AP": 0.5}
+    parts.validator.settings = structs.replace(parts.validator.settings, best_metric="mine/accuracy")
+    with pytest.raises(PluginError, match="evaluator 'mine' failed in add"):
+        parts.validator.metrics()
 
 
 def test_results_that_are_not_one_a_record_are_an_error_that_names_the_adapter(parts):

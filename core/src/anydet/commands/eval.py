@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,6 +19,7 @@ from anydet.commands.dataset_options import (
 from anydet.commands.explanations import print_diagnosis, print_hint
 
 if TYPE_CHECKING:
+    from anydet.errors import AnydetError
     from anydet.evaluation.reading import Inputs
     from anydet.evaluation.run import EvaluationRun
     from anydet.plugins.manager import Plugins
@@ -99,7 +100,8 @@ def command(
 
     These compute the COCO metrics (boxes, masks, keypoints), error types (TIDE), confusions, the best score
     thresholds, calibration, and what other installed evaluators add. The JSON holds all tables, and under
-    "metrics" a flat dictionary for experiment trackers.
+    "metrics" a flat dictionary for experiment trackers. An evaluator that fails leaves the numbers of the
+    others, and exit code 1.
     """
     from anydet.evaluation.analysis.slices import read_slices
     from anydet.evaluation.evaluator import AnalysisSettings
@@ -115,8 +117,6 @@ def command(
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
     analysis = AnalysisSettings(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
     run = run_evaluators(parts, chosen, plugins=plugins, engine=engine, analysis=analysis)
-    if flags["plots_dir"] is not None:
-        _draw(run, flags["plots_dir"])
     diagnosis = seen.explain(engine) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
     write_json({**run.as_dict(), **explained}, json_path)
@@ -126,6 +126,11 @@ def command(
             print_diagnosis(diagnosis)
     if not diagnosis:
         print_hint(run.doubt, seen, engine)
+    # Last, so that numbers are there where a figure cannot be drawn.
+    if flags["plots_dir"] is not None:
+        _draw(run, flags["plots_dir"])
+    if run.failed:
+        _refuse(run.failed)
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Iterator[Inputs]:
@@ -146,6 +151,14 @@ def _draw(run: EvaluationRun, folder: Path) -> None:
 
     for path in draw_charts(run, folder):
         click.echo(f"wrote {path}", err=True)
+
+
+def _refuse(failed: Mapping[str, AnydetError]) -> NoReturn:
+    """End with the first failure; the others are lines before it."""
+    first, *others = failed.values()
+    for error in others:
+        click.echo(f"Error: {error}", err=True)
+    raise first
 
 
 def _print_run(run: EvaluationRun, rows: int) -> None:

@@ -5,13 +5,15 @@ The CLI, ``anydet.evaluate`` and the validation of a training all run evaluators
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
-from anydet.errors import EvaluationError
+from anydet.errors import AnydetError, ContractError, EvaluationError
 from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import (
@@ -26,6 +28,7 @@ from anydet.evaluation.evaluator import (
 )
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 from anydet.version import __version__
 
@@ -37,12 +40,14 @@ class EvaluationRun:
     Attributes:
         results: of the evaluators that apply.
         skipped: why the others do not apply.
+        failed: what went wrong in those that failed.
         context: data set, split, predictions and counts.
     """
 
     results: Mapping[str, Result]
     skipped: Mapping[str, str]
     context: Mapping[str, Any]
+    failed: Mapping[str, AnydetError] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -68,6 +73,7 @@ class EvaluationRun:
             "metrics": self.metrics,
             "results": {name: {**one.as_dict(), **shown(one)} for name, one in self.results.items()},
             "skipped": dict(self.skipped),
+            "failed": {name: error.problem for name, error in self.failed.items()},
             "protocol": {**self.context, "versions": {"anydet": __version__}},
         }
 
@@ -81,7 +87,7 @@ def run_evaluators(
     engine: Engine | None = None,
     analysis: AnalysisSettings | None = None,
 ) -> EvaluationRun:
-    """Run registered evaluators on all inputs.
+    """Run registered evaluators on all inputs; one that fails leaves the numbers of the others.
 
     Args:
         inputs: of ``reading.read_shards``, without an image in common.
@@ -93,7 +99,7 @@ def run_evaluators(
         analysis: intervals and slices, of the evaluators that can be analyzed.
 
     Raises:
-        PluginError: there is no evaluator of that name.
+        PluginError: there is no evaluator of that name, or all that apply failed.
         EvaluationError: a required evaluator does not apply, there is no image, or none of the evaluators can
             be analyzed as ``analysis`` wants.
     """
@@ -104,20 +110,25 @@ def run_evaluators(
     if not chunks:
         raise _no_image()
     specs = plugins.specs("evaluators")
+    chosen = names if names is not None else [name for name, spec in specs.items() if spec.default]
+    for name in chosen:
+        plugins.spec("evaluators", name)  # before the first of them works
     evaluators: dict[str, Evaluator] = {}
-    skipped = {}
-    for name in names if names is not None else [name for name, spec in specs.items() if spec.default]:
-        evaluator: Evaluator = plugins.load("evaluators", name)(chunks[0].ground_truth)
-        reasons = [evaluator.applies(chunk.detections, chunk.ground_truth) for chunk in chunks]
-        if None not in reasons:
-            skipped[name] = str(reasons[0])
+    skipped: dict[str, str] = {}
+    failed: dict[str, AnydetError] = {}
+    for name in chosen:
+        try:
+            started = _start(name, chunks, plugins, engine)
+        except AnydetError as exc:
+            failed[name] = exc
             continue
-        if engine is not None and isinstance(evaluator, EngineUser):
-            evaluator.use_engine(engine)
-        for chunk in chunks:
-            _add(evaluator, chunk)
-        evaluators[name] = evaluator
+        if isinstance(started, str):
+            skipped[name] = started
+        else:
+            evaluators[name] = started
     if required and (not evaluators or (names is not None and skipped)):
+        if not evaluators and failed:
+            raise next(iter(failed.values()))
         name, reason = next(iter(skipped.items()))
         raise EvaluationError(f"{name} does not apply: {reason}", fix="name other evaluators with --metrics")
     if analysis and not any(isinstance(one, AnalyzableEvaluator) for one in evaluators.values()):
@@ -125,8 +136,15 @@ def run_evaluators(
             f"evaluators without intervals and slices: {', '.join(evaluators)}",
             fix="add coco to --metrics",
         )
-    results = {name: _result(one, analysis or AnalysisSettings()) for name, one in evaluators.items()}
-    return EvaluationRun(results, skipped, chunks[-1].context)
+    results = {}
+    for name, evaluator in evaluators.items():
+        try:
+            results[name] = _result(name, evaluator, analysis or AnalysisSettings(), plugins)
+        except AnydetError as exc:
+            failed[name] = exc
+    if required and failed and not results:
+        raise next(iter(failed.values()))
+    return EvaluationRun(results, skipped, chunks[-1].context, failed)
 
 
 def prepare_coco(
@@ -200,5 +218,59 @@ def _no_image() -> EvaluationError:
     return EvaluationError("nothing to evaluate: no image was added", fix="add images first")
 
 
-def _result(evaluator: Evaluator, analysis: AnalysisSettings) -> Result:
-    return evaluator.analyze(analysis) if isinstance(evaluator, AnalyzableEvaluator) else evaluator.result()
+def _start(name: str, chunks: Sequence[Inputs], plugins: Plugins, engine: Engine | None) -> Evaluator | str:
+    """An evaluator that has seen all images, or why it does not apply.
+
+    Raises:
+        AnydetError: it cannot be imported, or fails.
+    """
+    calls = PluginCalls("evaluators", name, plugins.strict)
+    factory = plugins.load("evaluators", name)
+    with calls.to("its factory"):
+        evaluator: Evaluator = factory(chunks[0].ground_truth)
+    with calls.to("applies"):
+        reasons = [evaluator.applies(chunk.detections, chunk.ground_truth) for chunk in chunks]
+    if None not in reasons:
+        return str(reasons[0])
+    with calls.to("add"):
+        if engine is not None and isinstance(evaluator, EngineUser):
+            evaluator.use_engine(engine)
+        for chunk in chunks:
+            _add(evaluator, chunk)
+    return evaluator
+
+
+def _result(name: str, evaluator: Evaluator, analysis: AnalysisSettings, plugins: Plugins) -> Result:
+    """Its numbers; those of a plugin are looked at, so that nobody stumbles over them later.
+
+    Raises:
+        AnydetError: it fails, or gives what cannot be written.
+    """
+    calls = PluginCalls("evaluators", name, plugins.strict)
+    if isinstance(evaluator, AnalyzableEvaluator):
+        with calls.to("analyze"):
+            result = evaluator.analyze(analysis)
+    else:
+        with calls.to("result"):
+            result = evaluator.result()
+    if plugins.owner("evaluators", name) is not None:
+        _check_result(result, calls)
+    return result
+
+
+def _check_result(result: Result, calls: PluginCalls) -> None:
+    # Late: `eval-coco` imports this module, and runs no evaluator of a plugin.
+    from anydet.contract.encode import encode_json
+    from anydet.evaluation.results import shown
+
+    with calls.to("its result"):
+        for metric, value in result.metrics.items():
+            if not isinstance(metric, str) or not (value is None or math.isfinite(value)):
+                raise calls.error(
+                    f"gave the metric {metric!r} the value {value!r}; metrics are numbers by name, and None "
+                    "where there is nothing to measure on"
+                )
+        try:
+            encode_json({**result.as_dict(), **shown(result)}, where="its result")
+        except ContractError as exc:
+            raise calls.error(f"gave what cannot be written: {exc.problem}") from exc

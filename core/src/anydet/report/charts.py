@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, PluginError
 from anydet.evaluation.figures import Axis, Bar, Bars, Figure, Lines, Matrix, Number, Series
 from anydet.evaluation.run import EvaluationRun
 from anydet.outputs import new_file
+from anydet.plugins.calls import PluginCalls
 from anydet.report.palette import PALETTE
 from anydet.types import FloatArray
 
@@ -43,14 +44,27 @@ def draw_charts(run: EvaluationRun, folder: Path) -> list[Path]:
         folder: where files go, named by evaluator and figure; made where it is missing.
 
     Returns:
-        The files. Raises ``AnydetError`` where matplotlib is not installed.
+        The files.
+
+    Raises:
+        AnydetError: matplotlib is not installed; or, when all others are drawn, of a figure that cannot be.
     """
-    files = []
+    import_figure()
+    files: list[Path] = []
+    failed: list[PluginError] = []
     for name, result in run.results.items():
+        calls = PluginCalls("evaluators", name)
         for figure in result.figures:
             path = folder / f"{name}-{figure.name}.png"
-            draw_figure(figure, path)
-            files.append(path)
+            try:
+                with calls.to(f"the figure {figure.name}"):
+                    draw_figure(figure, path)
+            except PluginError as exc:
+                failed.append(exc)
+            else:
+                files.append(path)
+    if failed:
+        raise failed[0]
     return files
 
 

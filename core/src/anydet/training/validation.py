@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,11 @@ class Validator:
                 # evaluators apply beside it.
                 unique = f"{evaluator}/{name}" if name in named else name
                 named[unique] = math.nan if value is None else float(value)
+        for error in run.failed.values():
+            # A run of hours goes on without numbers of an evaluator, unless they choose its best checkpoint.
+            if self.settings.best_metric not in {"val_loss", *named}:
+                raise error
+            warnings.warn(f"{error.problem}; its metrics are missing", RuntimeWarning, stacklevel=2)
         return named
 
     @cached_property
