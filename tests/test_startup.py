@@ -84,13 +84,13 @@ CLICK, NUMPY = "import click", "import click, numpy"
     ("line", "base", "budget", "forbidden"),
     [
         ("--version", CLICK, 4, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 25, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 30, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 66, HEAVY),
+        ("--help", CLICK, 26, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 31, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 68, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            95,
+            96,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

@@ -7,11 +7,14 @@ import errno
 import gc
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, AnydetWarning
 from anydet.version import __version__
 
 
@@ -43,20 +46,37 @@ class Group(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; an ``AnydetError``, or an ``OSError`` with a file name, becomes a message and an exit code."""
+        """Run; what users can do something about becomes a message and an exit code."""
         try:
             result = super().invoke(ctx)
             # Here, where it can still be said that it failed; Python's own flush comes too late for that.
             sys.stdout.flush()
-        except AnydetError as exc:
-            raise _Failure(exc) from exc
-        except OSError as exc:
-            # Without a file name it is of stdout: a full disk, or a broken pipe, which click handles itself.
-            # Anything else is a bug.
-            if exc.filename is None and exc.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        except (KeyboardInterrupt, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BaseException as exc:
+            error = _explained(exc, ctx)
+            if error is None:
                 raise
-            raise _Failure(_refused(exc)) from exc
+            raise _Failure(error) from exc
         return result
+
+
+def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
+    """The error to print; ``None`` for a bug of our own, a broken pipe, which click handles, and an exit."""
+    if isinstance(exc, AnydetError):
+        return exc
+    if isinstance(exc, OSError):
+        # Without a file name it is of stdout.
+        if exc.filename is not None or exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            return _refused(exc)
+        if exc.errno == errno.EPIPE:
+            return None
+    plugins = _plugins(ctx)
+    command = ctx.invoked_subcommand
+    if isinstance(exc, SystemExit) and command and plugins.owner("commands", command) is not None:
+        return None
+    blamed: AnydetError | None = plugins.blame(exc)
+    return blamed
 
 
 class _Failure(click.ClickException):
@@ -71,7 +91,7 @@ def _refused(exc: OSError) -> AnydetError:
     if path is not None:
         return AnydetError(f"{path}: {exc.strerror}", fix="give another path, or change its permissions")
     # What waits in the buffer would fail again when Python ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return AnydetError(f"stdout: {exc.strerror}", fix="write it to another place")
 
 
@@ -84,6 +104,27 @@ def _occupy_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _keep_stdout() -> None:
+    """Give stdout a descriptor of its own; what plugins and libraries write to 1 goes to stderr."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file: tests and embedders
+        return
+    if number == 1:
+        sys.stdout.flush()
+        own = sys.stdout
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding=own.encoding, errors=own.errors)
+        os.dup2(2, 1)
+
+
+def _show_warning(otherwise: Callable[..., None], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """A warning of ours as a line, any other as it is."""
+    if isinstance(message, AnydetWarning):
+        click.secho(f"warning: {message}", err=True, fg="yellow")
+    else:
+        otherwise(message, *args, **kwargs)
 
 
 def _plugins(ctx: click.Context) -> Any:
@@ -116,6 +157,8 @@ def main(ctx: click.Context) -> None:
     # collector walk through them again and again.
     gc.set_threshold(50_000)
     _occupy_closed_streams()
+    _keep_stdout()
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     atexit.register(_spare_last_collection)
     _plugins(ctx)
 

@@ -110,6 +110,10 @@ class UnsupportedError(AnydetError):
         )
 
 
+class AnydetWarning(UserWarning):
+    """Something is worth less than it looks, and the work goes on; commands print it as a line."""
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close."""
     # Here, because it is needed only when something went wrong.

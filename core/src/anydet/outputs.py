@@ -227,6 +227,7 @@ def _open_stream(output: Path) -> IO[bytes]:
         return output.open("wb")
     if number == 1:
         sys.stdout.flush()
+        number = sys.stdout.fileno()  # the command line has moved it
     # Opened by its name, a file that stdout leads to would be written from its start again.
     return os.fdopen(os.dup(number), "wb")
 

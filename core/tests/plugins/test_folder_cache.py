@@ -314,7 +314,7 @@ def test_a_plugin_whose_hooks_moved_to_another_module_of_it_is_seen(site, packag
     assert ask(site, packages, "engines")[0] == ["engines ['other_command', 'other_engine']"]
 
 
-def test_the_first_of_two_plugins_of_one_name_has_it_whatever_is_asked_for_first(site, packages):
+def test_two_plugins_of_one_name_are_found_whatever_is_asked_for_first(site, packages):
     packages("other_command", "engine", registered="same")
     ask(site, packages, "views")
     packages("other_engine", "engine", registered="same")
@@ -322,4 +322,4 @@ def test_the_first_of_two_plugins_of_one_name_has_it_whatever_is_asked_for_first
     for kinds in (["views"], ["commands", "engines"]):
         lines, imported = ask(site, packages, *kinds)
         assert imported == ["other_command", "other_engine"]
-    assert lines == ["commands []", "engines ['same']"]
+    assert lines == ["commands []", "engines ['other-command:same', 'other-engine:same']"]

@@ -216,18 +216,28 @@ def test_a_plugin_of_a_later_api_is_refused_with_what_to_install(plugin):
     assert error.value.fix == "pip install --upgrade anydet"
 
 
-def test_a_name_taken_by_another_plugin_is_refused_and_the_first_keeps_it(plugin):
-    plugins = Plugins(
-        [plugin("b", **registers(adapter_spec("same"))), plugin("a", **registers(adapter_spec("same")))]
-    )
-    assert [(row.name, row.state) for row in plugins.status] == [("a", "ok"), ("b", "failed")]
-    assert plugins.status[1].reason == "adapter 'same' is already registered by 'a'"
-    assert plugins.owner("adapters", "same").name == "a"
+def test_a_name_of_two_packages_is_refused_and_the_package_chooses(plugin):
+    one = plugin("b", **registers(adapter_spec("same"), adapter_spec("other")))
+    plugins = Plugins([one, plugin("a", **registers(adapter_spec("same")))])
+    assert [(row.name, row.state) for row in plugins.status] == [("a", "ok"), ("b", "ok")]
+    assert [row.reason for row in plugins.status] == [
+        "adapter 'same' is also one of b: choose a:same",
+        "adapter 'same' is also one of a: choose b:same",
+    ]
+    with pytest.raises(PluginError, match="several packages register the adapter 'same': a, b") as caught:
+        plugins.spec("adapters", "same")
+    assert caught.value.fix == "choose one: a:same or b:same"
+    assert not plugins.has("adapters", "same")
+    assert list(plugins.specs("adapters")) == ["precomputed", "a:same", "b:same", "other"]
+    for name in ("a", "b"):
+        assert plugins.spec("adapters", f"{name}:same").name == "same"
+        assert plugins.owner("adapters", f"{name}:same").name == name
+    assert plugins.spec("adapters", "b:other") is plugins.spec("adapters", "other")
 
 
 def test_a_name_registered_twice_by_one_plugin_is_refused(plugin):
     row = only_row(plugin("twice", **registers(adapter_spec("same"), adapter_spec("same"))))
-    assert row.reason == "adapter 'same' is already registered by 'the same plugin'"
+    assert row.reason == "adapter 'same' is registered twice by twice"
 
 
 def test_one_name_may_stand_for_things_of_two_kinds(plugin):
@@ -243,10 +253,12 @@ def test_two_entry_points_of_one_name_do_not_hide_each_other(plugin):
     first = plugin("first", point="same", **registers(adapter_spec("first")))
     second = plugin("second", point="same", **registers(adapter_spec("second")))
     plugins = Plugins([second, first])
-    assert [(row.name, row.state) for row in plugins.status] == [("same", "ok"), ("same", "failed")]
-    assert "another installed package already registers a plugin called 'same'" in plugins.status[1].reason
-    assert list(plugins.specs("adapters")) == ["precomputed", "first"]
-    assert plugins.owner("adapters", "first").state == "ok"
+    assert [(row.name, row.state) for row in plugins.status] == [("same", "ok"), ("same", "ok")]
+    assert list(plugins.specs("adapters")) == ["precomputed", "first", "second"]
+    assert [plugins.owner("adapters", name).provides for name in ("first", "second")] == [
+        ("adapter first",),
+        ("adapter second",),
+    ]
 
 
 def test_the_name_of_core_itself_cannot_be_taken(plugin):
@@ -256,7 +268,7 @@ def test_the_name_of_core_itself_cannot_be_taken(plugin):
 
 def test_names_of_core_cannot_be_taken(plugin):
     row = only_row(plugin("rival", **registers(EngineSpec("pycocotools", "rival:Engine"), kind="engines")))
-    assert row.reason == "engine 'pycocotools' is already registered by 'anydet'"
+    assert row.reason == "engine 'pycocotools' is one of anydet itself; it needs another name"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +276,20 @@ def test_names_of_core_cannot_be_taken(plugin):
     [
         (ViewSpec("flip", "a.b:C"), "register_adapters takes AdapterSpec, got ViewSpec"),
         (AdapterSpec("wild", "a.b:C", capabilities=("fly",)), "unknown capabilities"),
-        (AdapterSpec("wild", "a.b.C"), "is not 'package.module:attribute'"),
+        (AdapterSpec("wild", "a.b.C"), "factory of 'wild' is 'a.b.C'; it must be 'package.module:attribute'"),
+        (AdapterSpec("wild", None), "factory of 'wild' is None"),
+        (AdapterSpec("wild", "a.b:C", summary=5), "summary of 'wild' is 5; it must be text"),
+        (AdapterSpec("wild", "a.b:C", tasks=5), "tasks of 'wild' is 5; it must be a tuple of names"),
+        (AdapterSpec("wild", "a.b:C", tasks="detect"), "tasks of 'wild' is 'detect'"),
+        (AdapterSpec("wild", "a.b:C", options_schema="x"), "it must be 'package:file', or None"),
+        (AdapterSpec("wild", "a.b:C", training_schema=3), "training_schema of 'wild' is 3"),
+        (AdapterSpec(5, "a.b:C"), "got the name 5; names are letters"),
+        (AdapterSpec("", "a.b:C"), "got the name ''"),
+        (AdapterSpec("a b", "a.b:C"), "got the name 'a b'"),
+        (AdapterSpec("a:b", "a.b:C"), "got the name 'a:b'"),
+        (AdapterSpec("\x1b[31mred", "a.b:C"), r"got the name '\x1b[31mred'"),
+        (AdapterSpec("x" * 1000 + " ", "a.b:C"), "xxx...; names are"),
+        (None, "register_adapters takes AdapterSpec, got NoneType"),
     ],
 )
 def test_a_malformed_spec_is_refused(plugin, spec, reason):
@@ -432,11 +457,18 @@ def test_scenes_are_registered_beside_those_of_core(plugin):
     assert plugins.import_object(plugins.spec("scenes", "rain").writers["yolo"], "rain") is Silent
 
 
+WRITERS = (
+    "writers of 'rain' is {'yolo': 'write'}; it must be a mapping of formats to 'package.module:function'"
+)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"writers": 5}, WRITERS.replace("{'yolo': 'write'}", "5")),
+        ({"next_step": None}, "next_step of 'rain' is None; it must be text"),
         ({"writers": {}}, "scenes 'rain' have no writers"),
-        ({"writers": {"yolo": "write"}}, "yolo writer of 'rain' is not 'package.module:attribute': 'write'"),
+        ({"writers": {"yolo": "write"}}, WRITERS),
     ],
 )
 def test_scenes_without_a_writer_that_can_be_imported_are_refused(plugin, changes, reason):

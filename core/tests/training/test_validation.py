@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
-from anydet.errors import PluginError
+from anydet.errors import AnydetWarning, PluginError
 from anydet.evaluation.analysis.analyzed import coco_box_evaluator
 from anydet.training import validation
 from anydet.training.build import build_components
@@ -85,7 +85,7 @@ def test_an_evaluator_that_fails_leaves_the_others_unless_its_number_is_the_one_
     measured = {"coco": SimpleNamespace(metrics={"AP": 0.5})}
     run = SimpleNamespace(results=measured, failed={"mine": PluginError("evaluator 'mine' failed in add")})
     monkeypatch.setattr(validation, "run_evaluators", lambda *_args, **_options: run)
-    with pytest.warns(RuntimeWarning, match="evaluator 'mine' failed in add; its metrics are missing"):
+    with pytest.warns(AnydetWarning, match="evaluator 'mine' failed in add; its metrics are missing"):
         assert parts.validator.metrics() == {"AP": 0.5}
     parts.validator.settings = structs.replace(parts.validator.settings, best_metric="mine/accuracy")
     with pytest.raises(PluginError, match="evaluator 'mine' failed in add"):

@@ -46,6 +46,22 @@ class DeferredFormat:
     name: str
     load: Callable[[], DatasetFormat]
 
+    def matching(self, path: Path) -> DatasetFormat | None:
+        """The format, where a path looks like one of it."""
+        known = self.load()
+        return known if known.matches(path) else None
+
+    def open(
+        self,
+        known: DatasetFormat,
+        path: Path,
+        split: str | None,
+        images: Path | None,
+        scanner: Scanner | None,
+    ) -> Dataset:
+        """Open what matched, read by a scanner where the format can use it."""
+        return _open(known, path, split, images, scanner)
+
 
 def builtin_formats() -> list[DeferredFormat]:
     """The built-in formats, in the order in which they are tried."""
@@ -73,7 +89,6 @@ def open_dataset(
     Raises:
         DatasetError: that lists what is there and which formats were tried.
     """
-    from anydet.data.dataset.protocols import ScannableFormat
     from anydet.data.known_formats import check_installed
 
     path = Path(path)
@@ -82,14 +97,18 @@ def open_dataset(
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
     names = [listed.name for listed in formats]
     for listed in formats:
-        known = listed.load() if isinstance(listed, DeferredFormat) else listed
-        if known.matches(path):
+        if isinstance(listed, DeferredFormat):
+            known = listed.matching(path)
+        else:
+            known = listed if listed.matches(path) else None
+        if known is not None:
             # The last format takes any folder with images, and COCO any JSON file: without this look, labels
             # of a format that is not installed would be dropped or misread.
-            if known.name == BUILTIN[-1][0] or path.is_file():
+            if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
-            fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
-            return fast.open(path, split, images)
+            if isinstance(listed, DeferredFormat):
+                return listed.open(known, path, split, images, scanner)
+            return _open(known, path, split, images, scanner)
     check_installed(path, names)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(
@@ -97,6 +116,15 @@ def open_dataset(
         f"found {', '.join(found) or 'an empty folder'}",
         fix="see 'anydet export-predictions --help' for the layouts it reads",
     )
+
+
+def _open(
+    known: DatasetFormat, path: Path, split: str | None, images: Path | None, scanner: Scanner | None
+) -> Dataset:
+    from anydet.data.dataset.protocols import ScannableFormat
+
+    fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
+    return fast.open(path, split, images)
 
 
 def in_order(

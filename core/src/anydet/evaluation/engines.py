@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
+from anydet.errors import AnydetWarning, PluginError
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 
 if TYPE_CHECKING:
@@ -24,9 +27,24 @@ def choose_engine(
         PluginError: there is no such engine (it lists the known ones), or it cannot be set up.
     """
     plugins = plugins or Plugins.from_env()
+    if name is not None:
+        return _start(plugins, name, threads)
     engines = plugins.specs("engines")
-    name = name or max(engines, key=lambda known: engines[known].priority)
-    engine: Engine = plugins.load("engines", name)()
-    if threads is not None:
-        engine.threads = threads
+    # Of those that a package brings the best that works; the last one is core's own.
+    for best in sorted(engines, key=lambda known: engines[known].priority, reverse=True):
+        try:
+            return _start(plugins, best, threads)
+        except PluginError as exc:
+            if plugins.strict or plugins.owner("engines", best) is None:
+                raise
+            warnings.warn(f"{exc.problem}; another engine evaluates", AnydetWarning, stacklevel=2)
+    raise PluginError("no engine is registered", fix="install anydet again")
+
+
+def _start(plugins: Plugins, name: str, threads: int | None) -> Engine:
+    factory = plugins.load("engines", name)
+    with PluginCalls("engines", name, plugins.strict).to("its factory"):
+        engine: Engine = factory()
+        if threads is not None:
+            engine.threads = threads
     return engine

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, PluginError
-from anydet.plugins.manager import noun
+from anydet.plugins.manager import described, noun
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,16 @@ class PluginCalls:
     def to(self, method: str, image: str | None = None) -> Iterator[None]:
         """Around a call: an exception that is no ``AnydetError`` becomes a ``PluginError``."""
         try:
-            yield
+            # stdout is for the data that a command writes.
+            with redirect_stdout(sys.stderr):
+                yield
         except (AnydetError, KeyboardInterrupt):
             raise
         except BaseException as exc:  # foreign code: SystemExit and the like too
             if self.strict:
                 raise
             where = "" if image is None else f" on image {image!r}"
-            text = " ".join(f"{type(exc).__name__}: {exc}".split())
+            text = " ".join(described(exc).split())
             raise self.error(f"failed in {method}{where}: {text}", strict_helps=True) from exc
 
     def error(self, problem: str, *, strict_helps: bool = False) -> PluginError:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anydet.errors import PluginError
 from anydet.plugins.folder_cache import FolderCache
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _RECORDS = (".dist-info", ".egg-info")
 _POINT = re.compile(r"([^=]+?)\s*=\s*([\w.]+)\s*(?::\s*([\w.]+))?\s*(?:\[.*\])?$")
+
+_VALUE = re.compile(r"[\w.]+(:[\w.]+)?")
 
 
 class InstalledPoint(NamedTuple):
@@ -42,6 +46,8 @@ class InstalledPoint(NamedTuple):
     def load(self) -> Any:
         """Import what it names."""
         module, _, attributes = self.value.partition(":")
+        if not _VALUE.fullmatch(self.value):
+            raise PluginError(f"{self.value!r} in its entry_points.txt is not 'package.module:attribute'")
         found = import_module(module)
         for attribute in filter(None, attributes.split(".")):
             found = getattr(found, attribute)
@@ -62,7 +68,9 @@ def find_points(
     if path is None and not _are_all(folders):
         from importlib.metadata import entry_points
 
-        return list(entry_points(group=group))
+        # One package with a file that cannot be read is an error of all: folders are read without it.
+        with suppress(OSError, ValueError):
+            return list(entry_points(group=group))
     cache = cache or FolderCache(None)
     packages: dict[str, list[list[str]]] = {}
     for folder in folders:
@@ -117,13 +125,18 @@ def _normalized(name: str) -> str:
 
 def _points(record: Path, group: str) -> Iterator[InstalledPoint]:
     try:
-        lines = (record / "entry_points.txt").read_text("utf-8").splitlines()
+        # What is not UTF-8 is no name either, and is refused when it is loaded.
+        lines = (record / "entry_points.txt").read_text("utf-8", errors="replace").splitlines()
     except OSError:
         return
     here = False
     for line in map(str.strip, lines):
         if line.startswith("["):
             here = line == f"[{group}]"
-        elif here and (found := _POINT.match(line)) and not line.startswith(("#", ";")):
-            name, module, attribute = found.groups()
-            yield InstalledPoint(name, f"{module}:{attribute}" if attribute else module, *_identity(record))
+        elif here and line and not line.startswith(("#", ";")):
+            if found := _POINT.match(line):
+                name, module, attribute = found.groups()
+                value = f"{module}:{attribute}" if attribute else module
+            else:
+                name, value = _identity(record)[0], line[:80]
+            yield InstalledPoint(name, value, *_identity(record))

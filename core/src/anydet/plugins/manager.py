@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import cached_property, partial
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
@@ -21,6 +22,7 @@ from anydet.plugins.discovery import InstalledPoint, find_points
 from anydet.plugins.folder_cache import FolderCache
 from anydet.plugins.hook_memory import HookMemory
 from anydet.plugins.packages import package_of, packaged_names
+from anydet.plugins.registration import check_spec
 from anydet.plugins.specs import (
     CAPABILITIES,
     AdapterSpec,
@@ -53,6 +55,8 @@ KINDS: dict[str, type[Spec]] = {
     "commands": CommandSpec,
 }
 """What can be registered: hook ``register_<kind>`` -> the spec it takes."""
+
+_CORE = hookspecs.PROJECT
 
 ADAPTATION = ("views", "fusions", "ttt_methods")
 """Kinds that ``anydet adaptation`` lists and shows."""
@@ -108,13 +112,16 @@ class Plugins:
         self._strict = strict
         self._specs: dict[str, dict[str, Spec]] = {kind: {} for kind in KINDS}
         self._owners: dict[tuple[str, str], str] = {}
+        # (kind, name) -> package -> spec: of a name that several packages register none is chosen in silence.
+        self._claims: dict[tuple[str, str], dict[str, Spec]] = {}
+        self._ids: dict[str, int] = {}
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         if trace:
             self.manager.trace.root.setwriter(_write_to_stderr)
             self.manager.enable_tracing()
         # Core's own come first, so that no plugin can take one of their names.
-        self._register(builtin, hookspecs.PROJECT)
+        self._register(builtin, _CORE, _CORE)
 
     @classmethod
     def from_env(cls) -> Plugins:
@@ -139,7 +146,19 @@ class Plugins:
         """Load everything once and report how it went, a row per plugin."""
         self._load_all(range(len(self._points)))
         absent = sorted((self._only or frozenset()) - {point.name for point in self._points})
-        return (*(self._rows[i] for i in sorted(self._rows)), *map(self._report_absent, absent))
+        rows = (replace(self._rows[i], reason=self._shared(i)) for i in sorted(self._rows))
+        return (*rows, *map(self._report_absent, absent))
+
+    def _shared(self, position: int) -> str:
+        """The reason of a row, with the names that other packages register too."""
+        reasons = [self._rows[position].reason]
+        for (kind, name), claims in self._claims.items():
+            owners = {package: self._owners[kind, f"{package}:{name}"] for package in claims}
+            own = [package for package, plugin in owners.items() if self._ids.get(plugin) == position]
+            if len(claims) > 1 and own:
+                others = ", ".join(sorted(set(claims) - set(own)))
+                reasons.append(f"{noun(kind)} {name!r} is also one of {others}: choose {own[0]}:{name}")
+        return "; ".join(filter(None, reasons))
 
     def notify(self, event: str, **arguments: Any) -> None:
         """Fire an event that plugins observe, such as ``on_train_step``, at all that are loaded.
@@ -182,14 +201,27 @@ class Plugins:
 
     def has(self, kind: str, name: str) -> bool:
         """Whether a name is registered; plugins are not loaded for one of core's, as none can take it."""
-        if self._strict or self._owners.get((kind, name)) != hookspecs.PROJECT:
+        if self._strict or self._owners.get((kind, name)) != _CORE:
             self._load_for(f"register_{kind}")
-        return name in self._specs[kind]
+        return self._find(kind, name) is not None
+
+    def _find(self, kind: str, name: str) -> Spec | None:
+        """What a name stands for: ``NAME``, or ``PACKAGE:NAME``, which chooses among packages."""
+        if name in self._specs[kind]:
+            return self._specs[kind][name]
+        package, _, bare = name.rpartition(":")
+        return self._claims.get((kind, bare), {}).get(package)
 
     def spec(self, kind: str, name: str) -> Any:
         """One registered spec; raises ``PluginError`` that lists what is known and what failed to load."""
         if self.has(kind, name):
-            return self._specs[kind][name]
+            return self._find(kind, name)
+        claims = self._claims.get((kind, name), {})
+        if claims:
+            raise PluginError(
+                f"several packages register the {noun(kind)} {name!r}: {', '.join(sorted(claims))}",
+                fix=f"choose one: {' or '.join(f'{package}:{name}' for package in sorted(claims))}",
+            )
         known = self.specs(kind)
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         package = package_of(kind, name)
@@ -209,8 +241,8 @@ class Plugins:
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
         self._load_for(f"register_{kind}")
-        plugin = self._owners.get((kind, name))
-        return next((row for row in self._rows.values() if row.name == plugin and row.state == "ok"), None)
+        owner = self._owners.get((kind, name), "")
+        return self._rows.get(self._ids.get(owner, -1))
 
     def load(self, kind: str, name: str) -> Any:
         """Import what a spec's ``factory`` names; raises ``PluginError`` with the import's error."""
@@ -279,7 +311,8 @@ class Plugins:
                 f"the factory of adapter {name!r} returned {type(adapter).__name__}, not an Adapter",
                 fix="derive its class from anydet.plugins.Adapter",
             )
-        adapter.spec = self.spec("adapters", name)
+        # Under the name that it was asked for, which says of which package it is where that matters.
+        adapter.spec = replace(self.spec("adapters", name), name=name)
         owner = self.owner("adapters", name)
         adapter.version = owner.version if owner else None
         adapter.peers = {
@@ -293,6 +326,24 @@ class Plugins:
         factory = self.load(kind, name)
         with self._foreign(f"{noun(kind)} {name!r} cannot be set up"):
             return factory(settings)
+
+    def blame(self, exc: BaseException) -> PluginError | None:
+        """The error for what was raised within a plugin's package; ``None`` for what is no plugin's.
+
+        The last guard: calls into plugins have their own, which know what was asked of them.
+        """
+        if self._strict:
+            return None
+        packages = {point.value.partition(":")[0].partition(".")[0]: point for point in self._points}
+        for frame, _ in reversed(list(walk_tb(exc.__traceback__))):
+            module = frame.f_globals.get("__name__", "")
+            point = packages.get(module.partition(".")[0])
+            if point is not None:
+                return PluginError(
+                    f"plugin {point.name!r} failed in {module}.{frame.f_code.co_name}: {_reason(exc)}",
+                    fix="ANYDET_STRICT=1 shows the traceback; report it to the plugin's author",
+                )
+        return None
 
     def _load_for(self, hook: str) -> None:
         """Load the plugins that implement a hook, as far as that is known without loading them."""
@@ -310,10 +361,11 @@ class Plugins:
         """Load those of ``_points`` at these positions that are not loaded."""
         for i in positions:
             if i not in self._rows:
-                self._rows[i] = self._load(self._points[i])
+                self._rows[i] = self._load(i)
         self._memory.save()
 
-    def _load(self, point: InstalledPoint | EntryPoint) -> PluginStatus:
+    def _load(self, position: int) -> PluginStatus:
+        point = self._points[position]
         distribution, version = _origin(point)
         row = partial(PluginStatus, point.name, distribution, version)
         if self._only is not None and point.name not in self._only:
@@ -322,7 +374,14 @@ class Plugins:
             # What an import prints must not end up in the data that a command writes to stdout.
             with redirect_stdout(sys.stderr):
                 module = point.load()
-                provides = self._register(module, point.name)
+                if point.name == _CORE:
+                    raise PluginError(
+                        f"an entry point called {_CORE!r} is anydet's own; it needs another name"
+                    )
+                package = point.name if distribution == "?" else distribution
+                plugin = f"{package}:{point.name}" if self.manager.has_plugin(point.name) else point.name
+                provides = self._register(module, plugin, package)
+                self._ids[plugin] = position
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # foreign code: SystemExit and the like too
@@ -340,7 +399,7 @@ class Plugins:
             raise PluginError(f"plugin {name!r}: {reason}", fix="pip list shows what is installed")
         return PluginStatus(name, "?", "?", "failed", reason=reason)
 
-    def _register(self, module: object, name: str) -> tuple[str, ...]:
+    def _register(self, module: object, name: str, package: str) -> tuple[str, ...]:
         if self.manager.has_plugin(name):
             raise PluginError(f"another installed package already registers a plugin called {name!r}")
         # Before pluggy sees it, whose errors would be about hooks as another API has them.
@@ -348,15 +407,26 @@ class Plugins:
         self.manager.register(module, name=name)
         try:
             self._check_hooks(module)
-            found = self._collect(module)
+            found = self._collect(module, package)
         except BaseException:
             self.manager.unregister(name=name)
             raise
         # Only when all of it is checked: a plugin that fails halfway leaves nothing registered.
         for kind, spec in found:
-            self._specs[kind][spec.name] = spec
-            self._owners[kind, spec.name] = name
+            self._claim(kind, spec, name, package)
         return tuple(f"{noun(kind)} {spec.name}" for kind, spec in found)
+
+    def _claim(self, kind: str, spec: Spec, plugin: str, package: str) -> None:
+        claims = self._claims.setdefault((kind, spec.name), {})
+        claims[package] = spec
+        self._owners[kind, f"{package}:{spec.name}"] = plugin
+        if len(claims) == 1:
+            self._specs[kind][spec.name] = spec
+            self._owners[kind, spec.name] = plugin
+            return
+        self._specs[kind].pop(spec.name, None)
+        self._owners.pop((kind, spec.name), None)
+        self._specs[kind].update({f"{owner}:{spec.name}": claim for owner, claim in claims.items()})
 
     def _check_hooks(self, module: object) -> None:
         """Refuse misspelled hooks, and modules that forgot to mark theirs."""
@@ -371,40 +441,26 @@ class Plugins:
             known = [name for name, caller in vars(self.manager.hook).items() if caller.has_spec()]
             raise PluginError(f"unknown hook {unknown!r}{did_you_mean(unknown, known)}") from exc
 
-    def _collect(self, module: object) -> list[tuple[str, Spec]]:
+    def _collect(self, module: object, package: str) -> list[tuple[str, Spec]]:
         """What one plugin registers, checked, as (kind, spec)."""
         found: list[tuple[str, Spec]] = []
         others = [p for p in self.manager.get_plugins() if p is not module]
-        for kind, spec_type in KINDS.items():
+        for kind in KINDS:
             specs: list[Spec] = []
             # Of this plugin alone, so that an error is its own and takes no other plugin down.
             self.manager.subset_hook_caller(f"register_{kind}", others)(register=specs.append)
             for spec in specs:
-                self._check(kind, spec_type, spec, [s for k, s in found if k == kind])
+                self._check(kind, spec, package, [s for k, s in found if k == kind])
                 found.append((kind, spec))
         return found
 
-    def _check(self, kind: str, spec_type: type[Spec], spec: Spec, found: list[Spec]) -> None:
-        if not isinstance(spec, spec_type):
-            raise PluginError(f"register_{kind} takes {spec_type.__name__}, got {type(spec).__name__}")
-        writers = spec.writers if isinstance(spec, SceneSpec) else {}
-        for role, path in (
-            ("factory", spec.factory),
-            *((f"{name} writer", w) for name, w in writers.items()),
-        ):
-            if not re.fullmatch(r"[\w.]+:\w+", path):
-                raise PluginError(f"{role} of {spec.name!r} is not 'package.module:attribute': {path!r}")
-        if isinstance(spec, SceneSpec) and not writers:
-            raise PluginError(f"scenes {spec.name!r} have no writers")
-        taken = {**self._specs[kind], **{s.name: s for s in found}}
-        if spec.name in taken:
-            owner = self._owners.get((kind, spec.name), "the same plugin")
-            raise PluginError(f"{noun(kind)} {spec.name!r} is already registered by {owner!r}")
-        unknown = sorted(set(getattr(spec, "capabilities", ())) - set(CAPABILITIES))
-        if unknown:
-            raise PluginError(
-                f"{spec.name!r} declares unknown capabilities {unknown}; known: {list(CAPABILITIES)}"
-            )
+    def _check(self, kind: str, spec: Spec, package: str, found: list[Spec]) -> None:
+        check_spec(f"register_{kind}", KINDS[kind], spec)
+        claims = self._claims.get((kind, spec.name), {})
+        if package in claims or spec.name in {other.name for other in found}:
+            raise PluginError(f"{noun(kind)} {spec.name!r} is registered twice by {package}")
+        if _CORE in claims:
+            raise PluginError(f"{noun(kind)} {spec.name!r} is one of anydet itself; it needs another name")
 
     @contextmanager
     def _foreign(self, problem: str) -> Iterator[None]:
@@ -456,5 +512,13 @@ def _flag(name: str) -> bool:
 
 def _reason(exc: BaseException) -> str:
     """What was raised, in one line."""
-    text = exc.problem if isinstance(exc, AnydetError) else f"{type(exc).__name__}: {exc}"
-    return " ".join(text.split())
+    return " ".join((exc.problem if isinstance(exc, AnydetError) else described(exc)).split())
+
+
+def described(exc: BaseException) -> str:
+    """Type and text of an exception, whose text may fail, too."""
+    try:
+        text = str(exc)
+    except Exception as error:  # foreign code
+        text = f"(its text failed: {type(error).__name__})"
+    return f"{type(exc).__name__}: {text}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def build_scenes(
         PluginError: no scenes are called ``name``, or they cannot be imported.
     """
     options = {} if most_objects is None else {"most_objects": most_objects}
-    dataset: Dataset = plugins.load("scenes", name)(count, seed, image_wh, split, **options)
+    factory = plugins.load("scenes", name)
+    with PluginCalls("scenes", name, plugins.strict).to("its factory"):
+        dataset: Dataset = factory(count, seed, image_wh, split, **options)
     return dataset
 
 
@@ -47,4 +50,6 @@ def write_scenes(
         report: called with 1 after each image.
     """
     path = plugins.spec("scenes", name).writers[layout]
-    plugins.import_object(path, name)(dataset, out, dataset.split, report=report)
+    write = plugins.import_object(path, name)
+    with PluginCalls("scenes", name, plugins.strict).to(f"its {layout} writer"):
+        write(dataset, out, dataset.split, report=report)

@@ -155,6 +155,8 @@ def _way_in(name: str, plugins: Plugins) -> str:
 def _read_view(text: str, plugins: Plugins) -> Choice:
     """The view and the options that the text states."""
     name, *values = text.split(":")
+    if values and not plugins.has("views", name) and plugins.has("views", f"{name}:{values[0]}"):
+        name, values = f"{name}:{values[0]}", values[1:]  # PACKAGE:NAME
     names = list(load_schema(plugins.spec("views", name).options_schema).get("properties", {}))
     if len(values) > len(names):
         takes = f"takes {len(names)}: {', '.join(names)}" if names else "takes none"

@@ -16,7 +16,7 @@ from torch import nn
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
-from anydet.errors import PluginError
+from anydet.errors import AnydetWarning, PluginError
 from anydet.evaluation import compatibility
 from anydet.evaluation.reading import Inputs
 from anydet.evaluation.run import run_evaluators
@@ -116,7 +116,7 @@ class Validator:
             # A run of hours goes on without numbers of an evaluator, unless they choose its best checkpoint.
             if self.settings.best_metric not in {"val_loss", *named}:
                 raise error
-            warnings.warn(f"{error.problem}; its metrics are missing", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"{error.problem}; its metrics are missing", AnydetWarning, stacklevel=2)
         return named
 
     @cached_property
