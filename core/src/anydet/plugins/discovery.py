@@ -47,7 +47,10 @@ class InstalledPoint(NamedTuple):
         """Import what it names."""
         module, _, attributes = self.value.partition(":")
         if not _VALUE.fullmatch(self.value):
-            raise PluginError(f"{self.value!r} in its entry_points.txt is not 'package.module:attribute'")
+            raise PluginError(
+                f"{self.value!r} in its entry_points.txt is not 'package.module:attribute'",
+                fix="install the package again, or report it to its author",
+            )
         found = import_module(module)
         for attribute in filter(None, attributes.split(".")):
             found = getattr(found, attribute)

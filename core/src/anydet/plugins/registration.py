@@ -21,26 +21,30 @@ def check_spec(hook: str, spec_type: type[Spec], spec: Any) -> None:
         PluginError: names the hook, what was registered, the field and its value.
     """
     if not isinstance(spec, spec_type):
-        raise PluginError(f"{hook} takes {spec_type.__name__}, got {type(spec).__name__}")
+        raise _refused(f"{hook} takes {spec_type.__name__}, got {type(spec).__name__}")
     if not _is(spec.name, _NAME):
-        raise PluginError(
+        raise _refused(
             f"{hook} got the name {_cut(spec.name)}; names are letters, digits and _ . + -, "
             "a letter or digit first"
         )
     for field, (fits, form) in _FORMS.items():
         value = getattr(spec, field, None)
         if hasattr(spec, field) and not fits(value):
-            raise PluginError(f"{field} of {spec.name!r} is {_cut(value)}; it must be {form}")
+            raise _refused(f"{field} of {spec.name!r} is {_cut(value)}; it must be {form}")
     if isinstance(spec, SceneSpec) and not spec.writers:
-        raise PluginError(f"scenes {spec.name!r} have no writers")
+        raise _refused(f"scenes {spec.name!r} have no writers")
     _check_known(spec, "capabilities", tuple(CAPABILITIES))
     _check_known(spec, "settings", TTT_SETTINGS)
+
+
+def _refused(problem: str) -> PluginError:
+    return PluginError(problem, fix="correct what the plugin registers")
 
 
 def _check_known(spec: Spec, field: str, known: tuple[str, ...]) -> None:
     unknown = sorted(set(getattr(spec, field, ())) - set(known))
     if unknown:
-        raise PluginError(
+        raise _refused(
             f"{spec.name!r} declares unknown {field} {', '.join(unknown)} (known: {', '.join(known)})"
         )
 
