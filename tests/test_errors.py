@@ -133,7 +133,7 @@ WRONG = {
 """What each kind of argument is not, but could be given."""
 REPORTED = {"plugins/api.py", "plugins/manager.py"}
 """Where errors are caught again and become rows of 'anydet adapters list'."""
-FAULTLESS = {"adaptation", "adaptation list", "adapters", "adapters list", "doctor"}
+FAULTLESS = {"plugins list", "adaptation", "adaptation list", "adapters", "adapters list", "doctor"}
 """Commands that take nothing that can be wrong."""
 
 
