@@ -116,3 +116,49 @@ def test_weights_that_do_not_fit_are_listed_by_what_is_wrong_with_them():
     assert "unexpected (1): 2.weight" in said
     assert "wrong shape (1): 0.bias (4,) instead of (3,)" in said
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name", ["adapter", "model", "description", "classes", "step", "metrics", "training"]
+)
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_part_that_is_missing_or_of_another_type_is_named(tmp_path, name, lost):
+    save_checkpoint(tmp_path / "a.pt", checkpoint())
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    del content["digest"]
+    if lost:
+        del content[name]
+    else:
+        content[name] = torch.zeros(1)
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(TrainingError, match=f"broken checkpoint: '{name}'"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_flipped_bit_is_found_or_changes_nothing(tmp_path):
+    whole = checkpoint()
+    save_checkpoint(tmp_path / "a.pt", whole)
+    written = (tmp_path / "a.pt").read_bytes()
+    weights = whole.model["weight"].numpy().tobytes()
+    found, place = 0, written.index(weights)
+    for position in {*range(0, len(written), 31), *range(place, place + len(weights))}:
+        changed = bytearray(written)
+        changed[position] ^= 0x10
+        (tmp_path / "b.pt").write_bytes(changed)
+        try:
+            loaded = load_checkpoint(tmp_path / "b.pt")
+        except TrainingError:
+            found += 1
+            continue
+        assert not place <= position < place + len(weights)
+        assert torch.equal(loaded.model["weight"], whole.model["weight"])
+        assert loaded.description == whole.description
+    assert found > len(weights)
+
+
+def test_a_file_of_before_there_was_a_digest_is_read(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", checkpoint())
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    del content["digest"]
+    torch.save(content, tmp_path / "a.pt")
+    assert load_checkpoint(tmp_path / "a.pt").step == 7

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
+import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from anydet.plugins.checkpoints import IN_A_RUN, find_weights
 
 FORMAT = 1
 """Version of the file's layout, under the key ``anydet_checkpoint``."""
+_GIVE = "give a file that 'anydet train' wrote, such as runs/ID/checkpoints/best.pt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +82,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": dict(checkpoint.metrics),
         "training": None if checkpoint.training is None else dict(checkpoint.training),
     }
-    save_tensors(path, content)
+    save_tensors(path, {**content, "digest": digest(content)})
 
 
 def save_tensors(path: Path, content: Any) -> None:
@@ -100,20 +102,17 @@ def load_checkpoint(
         device: where tensors go.
 
     Raises:
-        TrainingError: it is not there, no checkpoint of anydet, of a newer version, or another adapter's.
+        TrainingError: it is not there, no checkpoint of anydet, damaged, of a newer version, or another
+            adapter's.
     """
     path = find_checkpoint(path)
     content = load_tensors(path, device=device)
     if not isinstance(content, dict) or "anydet_checkpoint" not in content:
         raise TrainingError(
             f"{path}: not a checkpoint of anydet",
-            fix="give a file that 'anydet train' wrote, such as runs/ID/checkpoints/best.pt",
+            fix=_GIVE,
         )
-    if content["anydet_checkpoint"] != FORMAT:
-        raise TrainingError(
-            f"{path}: checkpoint format {content['anydet_checkpoint']}, this version reads {FORMAT}",
-            fix="update anydet: pip install --upgrade anydet",
-        )
+    _check(path, content)
     checkpoint = Checkpoint(
         content["adapter"],
         content["model"],
@@ -129,6 +128,68 @@ def load_checkpoint(
     return checkpoint
 
 
+def digest(content: Any) -> str:
+    """SHA-256 of nested data in hexadecimal: types, keys, values, and tensors with type, shape and bytes."""
+    found = hashlib.sha256()
+    _feed(found, content)
+    return found.hexdigest()
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        found.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(value, Mapping):
+        found.update(f"mapping {len(value)}".encode())
+        for key, item in value.items():
+            _feed(found, key)
+            _feed(found, item)
+    elif isinstance(value, list | tuple):
+        found.update(f"{'list' if isinstance(value, list) else 'tuple'} {len(value)}".encode())
+        for item in value:
+            _feed(found, item)
+    else:
+        # Its length goes first, so that no two lists of values are the same bytes.
+        text = repr(value).encode()
+        found.update(struct.pack("<Q", len(text)) + text)
+
+
+_PARTS: Mapping[str, tuple[type, ...]] = {
+    "adapter": (str,),
+    "model": (dict,),
+    "description": (dict,),
+    "classes": (list, tuple),
+    "step": (int,),
+    "metrics": (dict,),
+    "training": (dict, type(None)),
+}
+
+
+def _check(path: Path, content: Mapping[str, Any]) -> None:
+    """Raise ``TrainingError`` where a checkpoint is of another version, damaged, or lacks a part."""
+    version = content["anydet_checkpoint"]
+    if version != FORMAT:
+        newer = isinstance(version, int) and version > FORMAT
+        raise TrainingError(
+            f"{path}: checkpoint format {version!r:.40}, this version reads {FORMAT}",
+            fix="update anydet: pip install --upgrade anydet" if newer else _GIVE,
+        )
+    # Files of before there was a digest have none.
+    stated = content.get("digest")
+    if stated is not None and stated != digest({k: v for k, v in content.items() if k != "digest"}):
+        raise TrainingError(
+            f"{path}: damaged: its content is not what was written",
+            fix="copy the file again, or use another checkpoint of the run",
+        )
+    for name, kinds in _PARTS.items():
+        if not isinstance(content.get(name, ...), kinds):
+            what = f"is of type {type(content[name]).__name__}" if name in content else "is missing"
+            raise TrainingError(f"{path}: a broken checkpoint: {name!r} {what}", fix=_GIVE)
+    odd = [key for key, value in content["model"].items() if not isinstance(value, Tensor)]
+    if odd:
+        raise TrainingError(f"{path}: a broken checkpoint: model has no tensor {odd[0]!r:.80}", fix=_GIVE)
+
+
 def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
     """What ``torch.save`` wrote, if it is data and nothing else.
 
@@ -137,7 +198,7 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
     try:
         # weights_only: unpickling anything else can run code of whoever wrote the file.
         return torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as exc:
+    except Exception as exc:  # torch raises whatever bytes lead to
         reason = str(exc).strip().split("\n", maxsplit=1)[0] or type(exc).__name__
         raise TrainingError(
             f"{path}: holds no weights that can be read: {reason}",
