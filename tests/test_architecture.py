@@ -177,6 +177,7 @@ def test_tests_are_where_the_modules_are_that_they_test():
 IN_A_NEW_FOLDER = "fills a folder of outputs.new_folder or new_parts"
 WRITERS = {
     "anydet.outputs": "the writer itself",
+    "anydet.inputs": "a temporary file of what came through a pipe",
     "anydet.cli": "opens standard streams that were closed",
     "anydet.prediction.spool": "appends chunks, which --resume goes on with",
     "anydet.training.runlog.metrics_file": "appends lines",

@@ -86,11 +86,11 @@ CLICK, NUMPY = "import click", "import click, numpy"
         ("--version", CLICK, 4, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 26, HEAVY | PARSERS | {"numpy"}),
         ("adapters list", CLICK, 31, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 68, HEAVY),
+        ("validate-predictions {predictions}", NUMPY, 69, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            96,
+            97,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

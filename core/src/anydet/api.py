@@ -43,6 +43,7 @@ from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import PredictionPaths
 from anydet.evaluation.run import evaluate_coco
 from anydet.geometry.boxes import BOX_FORMATS
+from anydet.inputs import as_file
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
@@ -127,7 +128,7 @@ def open_dataset(
     plugins = _plugins(plugins)
     formats = installed_formats(plugins)
     scanner = choose_engine(plugins).scanner
-    return open_with(Path(path), split, images=folder, formats=formats, scanner=scanner)
+    return open_with(as_file(Path(path)), split, images=folder, formats=formats, scanner=scanner)
 
 
 def make_recipe(
@@ -332,7 +333,7 @@ def evaluate(
     opened = _opened("dataset", dataset, plugins)
     return evaluate_coco(
         opened,
-        predictions,
+        as_file(Path(predictions)) if isinstance(predictions, str | PathLike) else predictions,
         counted,
         box_format=box_format,
         max_images=max_images,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
     from anydet.evaluation.dataset_check import DatasetCheck
@@ -28,11 +29,11 @@ _WIDTH = 72
         "  anydet check-dataset data/scenes --predictions predictions.json"
     ),
 )
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=INPUT)
 @click.option("--split", help="Split; chosen as by export-predictions if omitted.")
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     help="Also check that this predictions file matches the data set.",
 )
 @click.option(

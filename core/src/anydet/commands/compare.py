@@ -10,6 +10,7 @@ import click
 from anydet.commands.coco_options import coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
 from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
     from anydet.evaluation.analysis.comparison import Comparison
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
         "  anydet compare a.json b.json --dataset data/scenes"
     ),
 )
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=INPUT)
+@click.argument("b", type=INPUT)
 @dataset_options
 @coco_options
 @click.option(

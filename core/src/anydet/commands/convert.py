@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.paths import INPUT
+
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
@@ -28,13 +30,13 @@ TARGETS = ("contract", "coco", "csv", "yolo")
         "  anydet convert data/scenes data/scenes-coco --to coco"
     ),
 )
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=INPUT)
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--from", "made_of", type=click.Choice(SOURCES), help="Format of IN; detected, except yolozu.")
 @click.option("--to", "made_into", type=click.Choice(TARGETS), help="Format of OUT; from its suffix.")
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     help="Data set of the predictions, for image ids, class names and image sizes.",
 )
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")

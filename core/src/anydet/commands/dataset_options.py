@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
+from anydet.commands.paths import INPUT
 from anydet.errors import counted
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--dataset",
-        type=click.Path(path_type=Path),
+        type=INPUT,
         required=True,
         help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
     ),

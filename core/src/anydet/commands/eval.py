@@ -17,6 +17,7 @@ from anydet.commands.dataset_options import (
     write_json,
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
     from anydet.errors import AnydetError
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     required=True,
     help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
 )
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 @click.option(
     "--slices",
     "slices_path",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     help="COCO metrics on subsets of images: JSON or CSV that maps images to names of subsets.",
 )
 @click.option(

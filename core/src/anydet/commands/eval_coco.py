@@ -12,6 +12,7 @@ import click
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     default=Path("data/coco128"),
     show_default=True,
     help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
 )
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     required=True,
     help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.adaptation_options import adaptation_options
+from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @adapter_options
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     default=Path("data/coco128"),
     show_default=True,
     help="YOLO or COCO folder, data.yaml, dataset.json, instances JSON, or a folder of images.",

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from anydet.commands.paths import INPUT
+
 
 @click.command(
     "plot-metrics",
     epilog="\b\nExample:\n  anydet plot-metrics runs/exp01 --out training.png",
 )
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--jsonl", multiple=True, type=click.Path(path_type=Path), help="Same as RUNS; repeatable.")
+@click.argument("runs", nargs=-1, type=INPUT)
+@click.option("--jsonl", multiple=True, type=INPUT, help="Same as RUNS; repeatable.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

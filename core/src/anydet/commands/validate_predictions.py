@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.paths import INPUT
 from anydet.errors import counted
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
         "  anydet validate-predictions predictions.json --repair repaired.json"
     ),
 )
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--dataset", type=click.Path(path_type=Path), help="Also check that the file matches this data set."
-)
+@click.argument("file", type=INPUT)
+@click.option("--dataset", type=INPUT, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
 @click.option(

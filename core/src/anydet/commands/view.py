@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
 from anydet.errors import counted
 
@@ -30,10 +31,10 @@ ROWS = 6
         "  anydet view predictions.json --dataset data/scenes --worst --out view"
     ),
 )
-@click.argument("predictions", type=click.Path(path_type=Path))
+@click.argument("predictions", type=INPUT)
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path),
+    type=INPUT,
     help="Data set with images and ground truth; by default the one that PREDICTIONS names in its meta.",
 )
 @click.option("--split", help="Split of the data set.")

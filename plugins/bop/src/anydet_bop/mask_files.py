@@ -56,8 +56,10 @@ def read_mask(path: Path) -> RLE:
     """
     from PIL import Image
 
+    from anydet.data.record.image_formats import open_image
+
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             pixels = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as a mask: {exc}", fix="write the mask again") from exc

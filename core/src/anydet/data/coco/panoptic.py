@@ -128,8 +128,10 @@ def read_segment_ids(path: Path) -> IntArray:
     """(H, W) segment id of each pixel of a panoptic PNG; raises ``ImageError`` where it cannot be read."""
     from PIL import Image
 
+    from anydet.data.record.image_formats import open_image
+
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             pixels = np.asarray(image.convert("RGB"), np.int64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as an image: {exc}", fix="write the PNG again") from exc

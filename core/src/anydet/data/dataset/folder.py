@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +14,7 @@ from anydet.data.record.containment import ContainedImage
 from anydet.data.record.pixels import SUFFIXES
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import DatasetError
+from anydet.errors import AnydetWarning, DatasetError
 from anydet.types import ClassTable
 
 
@@ -94,12 +95,39 @@ def find_images(folder: Path) -> Iterator[str]:
 
     Hidden files and folders are left out; links to folders are not followed.
     """
-    for parent, folders, files in os.walk(folder):
-        # os.walk descends into what is left in this list; Path.rglob would search hidden folders as well.
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if below == "." else f"{below}/"
-        yield from (prefix + name for name in files if is_image(name))
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        try:
+            with os.scandir(folder / prefix) as entries:
+                found = list(entries)
+        except OSError as exc:
+            warnings.warn(f"{folder / prefix}: skipped: {exc.strerror}", AnydetWarning, stacklevel=2)
+            continue
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    waiting.append(f"{prefix}{entry.name}/")
+            elif is_image(entry.name) and _is_readable(entry):
+                yield prefix + entry.name
+
+
+def _is_readable(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file whose name can be a key; a link to nothing is one, so that it is missed later."""
+    if not entry.is_file() and not entry.is_symlink():
+        # Reading a pipe would wait for ever.
+        warnings.warn(f"{entry.path}: skipped: no regular file", AnydetWarning, stacklevel=3)
+        return False
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        warnings.warn(
+            f"{os.fsencode(entry.path)!r}: skipped: its name is not UTF-8; rename it",
+            AnydetWarning,
+            stacklevel=3,
+        )
+        return False
+    return True
 
 
 def is_image(name: str) -> bool:

@@ -62,8 +62,19 @@ def open_image_files(sources: Sequence[str | Path]) -> ImageFilesDataset:
             )
         bases.append(base)
         found.update(dict.fromkeys(paths))
+    for path in found:
+        _require_name(path)
     root = Path(os.path.commonpath(bases))
     return ImageFilesDataset(root, tuple(path.relative_to(root).as_posix() for path in found))
+
+
+def _require_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as exc:
+        raise DatasetError(
+            f"{os.fsencode(path)!r}: its name is not UTF-8, and predictions cannot name it", fix="rename it"
+        ) from exc
 
 
 def _named(source: str) -> tuple[Path, list[Path]]:

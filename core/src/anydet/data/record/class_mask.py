@@ -101,8 +101,10 @@ def read_class_map(path: Path) -> IntArray:
     """
     from PIL import Image
 
+    from anydet.data.record.image_formats import open_image
+
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode, pixels = image.mode, np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as an image: {exc}", fix="write the mask again") from exc

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
+from anydet.data.record.image_formats import open_image
 from anydet.errors import ImageError
 from anydet.types import ByteImage, Size
 
@@ -28,7 +29,7 @@ def decode(path: Path, stated_wh: Size | None) -> ByteImage:
     Raises ``ImageError`` naming the file.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             upright = ImageOps.exif_transpose(image) if _turns(image, stated_wh) else image
             return np.array(_to_rgb(upright))
     except _REFUSED as exc:
@@ -38,7 +39,7 @@ def decode(path: Path, stated_wh: Size | None) -> ByteImage:
 def read_size(path: Path, stated_wh: Size | None) -> Size:
     """(width, height) as ``decode`` gives it, from the file's header."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             swaps = _orientation(image) in _TRANSPOSED
             return (height, width) if swaps and _turns(image, stated_wh) else (width, height)
@@ -93,5 +94,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _unreadable(path: Path, exc: Exception) -> ImageError:
     if isinstance(exc, FileNotFoundError):
         return ImageError(f"{path}: no such image", fix="check the data set's image folder")
-    why = "not an image of a known kind" if isinstance(exc, UnidentifiedImageError) else str(exc)
-    return ImageError(f"{path}: cannot be decoded: {why}", fix="repair or remove it, or use --on-error skip")
+    return ImageError(f"{path}: cannot be decoded: {exc}", fix="repair or remove it, or use --on-error skip")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anydet.data.record.image_formats import open_image
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError, ImageError
 from anydet.types import FloatArray
@@ -35,7 +36,7 @@ def depth_map_m(record: Record) -> FloatArray | None:
             fix="write a number above 0",
         )
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             depth = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise ImageError(f"{path}: cannot be read as a depth map: {exc}", fix="write it again") from exc

@@ -1,0 +1,32 @@
+"""Paths that commands read from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class InputPath(click.Path):
+    """A file or folder; of a pipe, which is read once, a file of what came through it; ``-`` is stdin."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of a file that can be opened as often as needed."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.is_file() or path.is_dir():
+            return path
+        from anydet.errors import OptionError
+        from anydet.inputs import as_file
+
+        try:
+            return as_file(path)
+        except OptionError as exc:
+            self.fail(exc.problem, param, ctx)
+
+
+INPUT = InputPath()

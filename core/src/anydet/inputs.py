@@ -1,0 +1,88 @@
+"""Input from pipes: read once into a file, which can be opened and searched like any other."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import stat
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from anydet.errors import OptionError
+
+MOST_BYTES = 1 << 36
+"""Of what is read from a pipe: 64 GiB, so that one that never ends does."""
+_BLOCK = 1 << 20
+_read: set[tuple[int, int]] = set()
+
+
+def as_file(path: Path) -> Path:
+    """``path`` itself; of a pipe (``/dev/stdin``, a FIFO, ``<(...)``), a file of what came through it.
+
+    The file is gone when the process ends. ``-`` is stdin.
+
+    Raises:
+        OptionError: a pipe is asked for twice, gives too much, or it is a device or a socket.
+    """
+    if path == Path("-"):
+        path = Path("/dev/stdin")
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # not there, or no name at all: for whoever opens it to say
+        return path
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return path
+    # A terminal is a device from which a file can be typed.
+    if not stat.S_ISFIFO(found.st_mode) and not _is_terminal(path):
+        raise OptionError(f"{path}: is {_kind(found.st_mode)}", fix="name a file, a folder or a pipe")
+    identity = (found.st_dev, found.st_ino)
+    if identity in _read:
+        raise OptionError(
+            f"{path}: a pipe can be read once, and it has been read",
+            fix="write what comes through it to a file",
+        )
+    _read.add(identity)
+    with path.open("rb") as pipe:
+        first = pipe.read(_BLOCK)
+        # The suffix says what a file holds: formats of data sets go by it.
+        suffix = path.suffix or (".json" if first.lstrip()[:1] in (b"{", b"[") else "")
+        target = _folder() / f"{path.stem}-{len(_read)}{suffix}"
+        _copy(path, first, pipe, target)
+    return target
+
+
+def _copy(path: Path, block: bytes, pipe: IO[bytes], target: Path) -> None:
+    size = 0
+    with target.open("wb") as file:
+        while block:
+            size += len(block)
+            if size > MOST_BYTES:
+                raise OptionError(
+                    f"{path}: more than {MOST_BYTES >> 30} GiB came through it", fix="write it to a file"
+                )
+            file.write(block)
+            block = pipe.read(_BLOCK)
+
+
+@cache
+def _folder() -> Path:
+    import shutil
+    from tempfile import mkdtemp
+
+    folder = Path(mkdtemp(prefix="anydet-pipe-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _is_terminal(path: Path) -> bool:
+    try:
+        return path == Path("/dev/stdin") and os.isatty(0)
+    except OSError:
+        return False
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISSOCK(mode):
+        return "a socket"
+    return "a device"

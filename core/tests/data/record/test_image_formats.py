@@ -1,0 +1,72 @@
+"""Images are opened by decoders of image formats, and what is none says what it is."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from anydet.data.record.image_formats import open_image
+from anydet.data.record.pixels import ImageFile
+from anydet.errors import ImageError
+
+ROOT = Path(__file__).parents[4]
+PIXELS = np.random.default_rng(0).integers(0, 255, (8, 10, 3), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "MPO"])
+def test_images_of_the_usual_formats_are_opened_whatever_their_suffix(kind, tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", format=kind)
+    with open_image(tmp_path / "a.png") as image:
+        assert image.size == (10, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "it holds PostScript"),
+        (b"%PDF-1.7\n", "it holds PDF"),
+        (b"8BPS" + bytes(40), "it holds a Photoshop document"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "run 'git lfs pull'"),
+        (b"<!DOCTYPE html>", "it holds a web page"),
+        (b"", "the file is empty"),
+        (b"nothing known", "not an image of a known kind"),
+    ],
+)
+def test_what_is_no_image_says_what_it_is(content, what, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(UnidentifiedImageError, match=re.escape(what)):
+        open_image(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=re.escape(what)):
+        ImageFile(tmp_path / "a.png").read()
+
+
+def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for read in (ImageFile(tmp_path / "a.png").read, ImageFile(tmp_path / "a.png").size_wh):
+        with pytest.raises(ImageError, match="cannot be decoded: no file but a pipe"):
+            read()
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/dev/zero", "a device"), ("/", "a folder")])
+def test_devices_and_folders_are_no_images(path, kind):
+    with pytest.raises(OSError, match=kind):
+        open_image(Path(path))
+
+
+def test_images_are_opened_here_and_nowhere_else():
+    found = set()
+    for path in (*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+                "Image.open",
+                "cv2.imread",
+                "imread",
+            }:
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == {"core/src/anydet/data/record/image_formats.py"}
