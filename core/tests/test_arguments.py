@@ -25,6 +25,7 @@ NAN, INF = float("nan"), float("inf")
         (require_number, (0, 1), (0, 0.5, 1), (-0.1, 1.1, NAN)),
         (require_integer, (), (0, -3, 10**30), (1.0, True, "1", None, np.int64(3))),
         (require_integer, (1,), (1, 2), (0, -1)),
+        (require_integer, (1, 9), (1, 9), (0, 10, 10**30)),
         (require_flag, (), (True, False), (1, 0, None, "yes", np.bool_(1))),
         (require_text, (), ("", "a"), (b"a", None, 5, Path("a"))),
         (require_path, (), ("a", Path("a")), (b"a", None, 5, ["a"])),
@@ -46,6 +47,8 @@ def test_the_message_says_the_range():
         require_number("it", 0, 0, above=True)
     with pytest.raises(OptionError, match="it: 0 is not an integer of at least 1"):
         require_integer("it", 0, 1)
+    with pytest.raises(OptionError, match="it: 10 is not an integer from 1 to 9"):
+        require_integer("it", 10, 1, 9)
 
 
 def test_a_large_value_is_cut_in_the_message():

@@ -10,6 +10,9 @@ from typing import Any
 
 from anydet.errors import OptionError
 
+MOST_THREADS = 1024
+"""Threads that may be asked for."""
+
 
 def require(good: object, name: str, value: object, takes: str) -> None:
     """Raise ``OptionError`` unless an argument is good.
@@ -35,10 +38,12 @@ def require_number(
     require(good, name, value, " ".join(["a finite number", *shown]))
 
 
-def require_integer(name: str, value: Any, low: int | None = None) -> None:
-    """An integer, of at least ``low``; numpy's are none, as they have no JSON form."""
-    good = isinstance(value, int) and not isinstance(value, bool) and (low is None or value >= low)
-    require(good, name, value, "an integer" if low is None else f"an integer of at least {low}")
+def require_integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> None:
+    """An integer from ``low`` to ``high``; numpy's are none, as they have no JSON form."""
+    good = isinstance(value, int) and not isinstance(value, bool)
+    good = good and (low is None or low <= value) and (high is None or value <= high)
+    takes = "an integer" if low is None else f"an integer of at least {low}"
+    require(good, name, value, takes if high is None else f"an integer from {low} to {high}")
 
 
 def require_flag(name: str, value: object) -> None:

@@ -146,6 +146,12 @@ def test_what_does_not_fit_is_named_without_traceback(changes, message, run, sce
         (("--bbox-format", "xyxy"), 2, "'xyxy' is not one of"),
         (("--keypoint-sigmas", "a,b"), 2, "not a list of positive numbers"),
         (("--max-images", "0"), 2, "not in the range"),
+        (("--workers", "100000000000"), 2, "'--workers': 100000000000 is not in the range 1<=x<=1024"),
+        (("--max-dets", "7," * 398 + "9"), 2, "'--max-dets': 399 numbers, at most 254 are supported"),
+        (("--max-dets", f"{10**30}"), 2, "not a list of numbers above 0 and up to 2147483647"),
+        (("--iou-thresholds", "0.5," * 1000 + "1"), 2, "'--iou-thresholds': 1001 numbers, at most 1000"),
+        (("--iou-thresholds", "50"), 2, "not a list of numbers above 0 and up to 1"),
+        (("--area-ranges", ",".join(f"a{i}=0:9" for i in range(17))), 2, "17 area ranges, at most 16"),
     ],
 )
 def test_wrong_options_have_their_exit_codes(arguments, code, message, run, scene):

@@ -3,9 +3,11 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
+#include "arrays.h"
 #include "evaluate/resample.h"
 
 namespace nb = nanobind;
@@ -16,7 +18,7 @@ namespace {
 using namespace fasteval;
 
 template <class T, std::size_t dimensions>
-using In = nb::ndarray<const T, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
+using In = arrays::In<T, nb::ndim<dimensions>>;
 
 auto give(std::vector<double>&& values, std::initializer_list<std::size_t> shape) {
     auto* kept = new std::vector<double>(std::move(values));
@@ -24,15 +26,29 @@ auto give(std::vector<double>&& values, std::initializer_list<std::size_t> shape
     return nb::ndarray<nb::numpy, double>(kept->data(), shape, owner);
 }
 
-void require(bool fits) {
-    if (!fits) throw std::invalid_argument("columns of different length, or an index outside its table");
+void require(bool fits, const char* problem = "columns of different length, or an index outside its table") {
+    if (!fits) throw std::invalid_argument(problem);
 }
 
+// A copy that was checked: another thread of Python may write to the array while it is in use.
 template <class T>
-bool all_below(const In<T, 1>& values, std::size_t limit) {
+Buffer<T> all_below(const In<T, 1>& values, std::size_t limit) {
+    Buffer<T> checked(values.size());
     bool fits = true;
-    for (std::size_t i = 0; i < values.size(); ++i) fits &= std::size_t(values.data()[i]) < limit;
-    return fits;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        checked[i] = values.data()[i];
+        fits &= std::size_t(checked[i]) < limit;
+    }
+    require(fits);
+    return checked;
+}
+
+// Bits of the area ranges there are; lenient detections have all others set as well.
+Buffer<std::uint16_t> low_bits(const In<std::uint16_t, 1>& outside, std::size_t areas) {
+    Buffer<std::uint16_t> low(outside.size());
+    for (std::size_t i = 0; i < outside.size(); ++i)
+        low[i] = std::uint16_t(outside.data()[i] & ((std::uint32_t(1) << areas) - 1));
+    return low;
 }
 
 nb::tuple resample_class(In<std::int32_t, 1> images, In<std::int32_t, 1> ranks, In<std::uint16_t, 1> outside,
@@ -40,19 +56,34 @@ nb::tuple resample_class(In<std::int32_t, 1> images, In<std::int32_t, 1> ranks, 
                          In<std::int32_t, 1> positive_images, In<std::uint16_t, 1> positive_outside,
                          In<std::int32_t, 2> weights, std::size_t areas, std::size_t thresholds,
                          std::vector<std::int64_t> limits, std::vector<double> recall_thresholds) {
-    const std::size_t words = (areas * thresholds + 63) / 64, draws = weights.shape(0);
-    require(areas <= 16 && images.size() == ranks.size() && images.size() == outside.size());
+    const std::size_t draws = weights.shape(0), recalls = recall_thresholds.size(), most = limits.size();
+    require(1 <= areas && areas <= kMostAreas && 1 <= thresholds && thresholds <= kMostThresholds,
+            "one to 1000 thresholds and one to 16 area ranges are needed");
+    require(1 <= most && most <= kMostLimits && std::is_sorted(limits.begin(), limits.end()),
+            "one to 254 ascending limits of detections are needed");
+    bool fractions = recalls > 0;
+    for (const double recall : recall_thresholds) fractions &= 0 <= recall && recall <= 1;
+    require(fractions && std::is_sorted(recall_thresholds.begin(), recall_thresholds.end()),
+            "ascending recall thresholds from 0 to 1 are needed");
+    const std::size_t size = areas * thresholds, words = (size + 63) / 64;
+    require(draws <= kMostCells / (size * most), "curves of more than 2^29 numbers");
+    require(images.size() == ranks.size() && images.size() == outside.size() && images.size() < UINT32_MAX);
     require(hits.shape(0) == matched.size() && hits.shape(1) == words);
     require(ignored.shape(0) == matched.size() && ignored.shape(1) == words);
     require(positive_images.size() == positive_outside.size());
-    require(all_below(images, weights.shape(1)) && all_below(positive_images, weights.shape(1)));
-    require(all_below(matched, images.size()) && all_below(outside, std::size_t(1) << areas));
-    for (std::size_t i = 1; i < matched.size(); ++i) require(matched.data()[i - 1] < matched.data()[i]);
-    const ClassRows rows{images.size(),   matched.size(),         positive_images.size(), images.data(),
-                         ranks.data(),    outside.data(),         matched.data(),         hits.data(),
-                         ignored.data(),  positive_images.data(), positive_outside.data()};
+    const ClassRows rows{images.size(),
+                         matched.size(),
+                         positive_images.size(),
+                         all_below(images, weights.shape(1)),
+                         ranks.data(),
+                         low_bits(outside, areas),
+                         all_below(matched, images.size()),
+                         hits.data(),
+                         ignored.data(),
+                         all_below(positive_images, weights.shape(1)),
+                         positive_outside.data()};
+    for (std::size_t i = 1; i < matched.size(); ++i) require(rows.positions[i - 1] < rows.positions[i]);
     const Counted counted{areas, thresholds, std::move(limits), std::move(recall_thresholds)};
-    const std::size_t size = areas * thresholds, most = counted.limits.size();
     std::vector<double> precision(draws * size), recall(draws * size * most);
     {
         nb::gil_scoped_release unlocked;

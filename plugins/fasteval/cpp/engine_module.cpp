@@ -4,9 +4,14 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
+#include "arrays.h"
 #include "evaluate/accumulate.h"
 #include "evaluate/boxes.h"
 #include "evaluate/columns.h"
@@ -21,12 +26,63 @@ namespace {
 
 using namespace fasteval;
 
-template <class T, class... Options>
-using In = nb::ndarray<const T, Options..., nb::c_contig, nb::device::cpu>;
+using arrays::In;
 template <class T>
 using Column = In<T, nb::ndim<1>>;
 using Boxes = In<double, nb::shape<-1, 4>>;
 using Pairs = In<std::int64_t, nb::shape<-1, 2>>;
+using Words = In<std::uint64_t, nb::ndim<2>>;
+using Areas = In<double, nb::shape<-1, 2>>;
+
+void require(bool good, const char* problem) {
+    if (!good) throw std::invalid_argument(problem);
+}
+void require_fit(bool fits) { require(fits, "columns of different length"); }
+
+// A copy, for what is checked and then used as an address.
+template <class T, class... Options>
+Buffer<T> copied(const In<T, Options...>& values) {
+    Buffer<T> copy(values.size());
+    std::copy_n(values.data(), values.size(), copy.data());
+    return copy;
+}
+
+// A copy of ids that are all below `count`, which is less than 2^32.
+template <class T>
+Buffer<std::uint32_t> ids_below(const Column<T>& ids, std::size_t count) {
+    Buffer<std::uint32_t> checked(ids.size());
+    bool fits = true;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const T id = ids.data()[i];
+        fits &= std::uint64_t(id) < count;
+        checked[i] = std::uint32_t(id);
+    }
+    require(fits, "an image or class id outside its table");
+    return checked;
+}
+
+bool has_nan(const double* values, std::size_t count) {
+    bool found = false;
+    for (std::size_t i = 0; i < count; ++i) found |= std::isnan(values[i]);
+    return found;
+}
+
+// Of numbers that say how large an array becomes.
+std::size_t cells(std::initializer_list<std::size_t> factors) {
+    std::size_t product = 1;
+    for (const std::size_t factor : factors) {
+        require(!factor || product <= kMostCells / factor, "curves of more than 2^29 numbers");
+        product *= factor;
+    }
+    return product;
+}
+
+// Threads that are worth to be started; the result is that of one.
+std::size_t threads_for(std::size_t workers, std::size_t rows) {
+    constexpr std::size_t kMost = 1024;
+    require(workers > 0, "workers: 0 is not an integer of at least 1");
+    return std::min({workers, kMost, std::max<std::size_t>(rows, 1)});
+}
 
 // Hands memory over to numpy.
 template <class T>
@@ -52,21 +108,13 @@ struct DetectionArrays {
     std::optional<Column<std::uint8_t>> lenient;
 
     Detections view(const Limits& limits) const {
-        require(images.size() == classes.size() && images.size() == scores.size() &&
-                images.size() == areas.size() && (!lenient || lenient->size() == images.size()));
-        check_ids(images, limits.images);
-        check_ids(classes, limits.classes);
-        if (images.size() > UINT32_MAX - 1) throw std::invalid_argument("more than 2^32 detections at once");
-        return {images.size(), images.data(), classes.data(), scores.data(), areas.data(),
-                lenient ? lenient->data() : nullptr};
-    }
-    static void require(bool fits) {
-        if (!fits) throw std::invalid_argument("columns of different length");
-    }
-    static void check_ids(const Column<std::int64_t>& ids, std::size_t count) {
-        bool fits = true;
-        for (std::size_t i = 0; i < ids.size(); ++i) fits &= std::uint64_t(ids.data()[i]) < count;
-        if (!fits) throw std::invalid_argument("an image or class id outside its table");
+        const std::size_t count = images.size();
+        require_fit(classes.size() == count && scores.size() == count && areas.size() == count &&
+                    (!lenient || lenient->size() == count));
+        require(count < UINT32_MAX, "more than 2^32 detections at once");
+        require(!has_nan(scores.data(), count), "a score that is not a number");
+        return {count,         ids_below(images, limits.images), ids_below(classes, limits.classes),
+                scores.data(), areas.data(),                     lenient ? lenient->data() : nullptr};
     }
 };
 
@@ -77,11 +125,13 @@ struct TruthArrays {
     std::int64_t unseen;
 
     Truth view(const Limits& limits) const {
-        DetectionArrays::require(images.size() == classes.size() && images.size() == areas.size() &&
-                                 images.size() == crowd.size() && images.size() == ignored.size());
-        DetectionArrays::check_ids(images, limits.images);
-        DetectionArrays::check_ids(classes, limits.classes);
-        return {images.size(), images.data(), classes.data(), areas.data(), crowd.data(), ignored.data(), unseen};
+        const std::size_t count = images.size();
+        require_fit(classes.size() == count && areas.size() == count && crowd.size() == count &&
+                    ignored.size() == count);
+        require(count < UINT32_MAX, "more than 2^32 annotations at once");
+        return {count,        ids_below(images, limits.images), ids_below(classes, limits.classes),
+                areas.data(), crowd.data(),                     ignored.data(),
+                unseen};
     }
 };
 
@@ -94,31 +144,41 @@ struct SegmentationArrays {
     std::optional<Pairs> image_sizes_hw;
 
     Segmentations view(std::size_t count) const {
-        DetectionArrays::require(sizes_hw.shape(0) == count && starts.size() == count && ends.size() == count);
+        require_fit(sizes_hw.shape(0) == count && starts.size() == count && ends.size() == count);
+        Segmentations rows;
+        rows.count = count;
+        rows.sizes_hw = copied(sizes_hw);
+        rows.text_starts = copied(starts);
+        rows.text_ends = copied(ends);
+        rows.text = reinterpret_cast<const char*>(text.data());
         for (std::size_t i = 0; i < count; ++i)
-            DetectionArrays::require(sizes_hw.data()[2 * i] < 0 || within(starts, ends, i, text.size()));
-        Segmentations rows{count, sizes_hw.data(), starts.data(), ends.data(),
-                           reinterpret_cast<const char*>(text.data())};
-        if (!ring_starts) return rows;
-        DetectionArrays::require(ring_ends && ring_offsets && points && image_sizes_hw &&
-                                 ring_starts->size() == count && ring_ends->size() == count &&
-                                 image_sizes_hw->shape(0) == count && ring_offsets->size() > 0);
-        for (std::size_t i = 0; i < count; ++i)
-            DetectionArrays::require(within(*ring_starts, *ring_ends, i, ring_offsets->size() - 1));
-        for (std::size_t r = 0; r + 1 < ring_offsets->size(); ++r) {
-            const auto begin = ring_offsets->data()[r], end = ring_offsets->data()[r + 1];
-            DetectionArrays::require(0 <= begin && begin < end && std::size_t(end) <= points->size());
-        }
-        rows.ring_starts = ring_starts->data();
-        rows.ring_ends = ring_ends->data();
-        rows.ring_offsets = ring_offsets->data();
-        rows.points = points->data();
-        rows.image_sizes_hw = image_sizes_hw->data();
+            require(rows.sizes_hw[2 * i] < 0 || within(rows.text_starts, rows.text_ends, i, text.size()),
+                    "counts of a mask outside the text");
+        if (ring_starts) add_rings(rows);
         return rows;
     }
-    static bool within(const Column<std::int64_t>& from, const Column<std::int64_t>& to, std::size_t i,
+    void add_rings(Segmentations& rows) const {
+        require_fit(ring_ends && ring_offsets && points && image_sizes_hw && ring_starts->size() == rows.count &&
+                    ring_ends->size() == rows.count && image_sizes_hw->shape(0) == rows.count &&
+                    ring_offsets->size() > 0);
+        rows.outlined = true;
+        rows.ring_starts = copied(*ring_starts);
+        rows.ring_ends = copied(*ring_ends);
+        rows.ring_offsets = copied(*ring_offsets);
+        rows.points = points->data();
+        rows.image_sizes_hw = copied(*image_sizes_hw);
+        const std::size_t rings = rows.ring_offsets.size() - 1;
+        for (std::size_t i = 0; i < rows.count; ++i)
+            require(within(rows.ring_starts, rows.ring_ends, i, rings), "rings of a row outside the table of rings");
+        for (std::size_t r = 0; r < rings; ++r) {
+            const std::int64_t begin = rows.ring_offsets[r], end = rows.ring_offsets[r + 1];
+            require(0 <= begin && begin <= end && std::uint64_t(end) <= points->size(), "a ring outside the points");
+            require(end - begin >= 6 && (end - begin) % 2 == 0, "a polygon needs x and y of at least 3 points");
+        }
+    }
+    static bool within(const Buffer<std::int64_t>& from, const Buffer<std::int64_t>& to, std::size_t i,
                        std::size_t size) {
-        return 0 <= from.data()[i] && from.data()[i] <= to.data()[i] && std::size_t(to.data()[i]) <= size;
+        return 0 <= from[i] && from[i] <= to[i] && std::uint64_t(to[i]) <= size;
     }
 };
 
@@ -136,10 +196,15 @@ nb::dict give(Matches& matches, std::size_t words) {
     return out;
 }
 
-Limits make_limits(std::size_t images, std::size_t classes, std::vector<double> thresholds,
-                   In<double, nb::shape<-1, 2>> area_ranges, std::size_t max_detections) {
-    if (thresholds.empty() || area_ranges.shape(0) < 1 || area_ranges.shape(0) > kMostAreas)
-        throw std::invalid_argument("at least one threshold and one to 16 area ranges");
+Limits make_limits(std::size_t images, std::size_t classes, std::vector<double> thresholds, const Areas& area_ranges,
+                   std::size_t max_detections) {
+    require(images <= kMostImages, "more than 2^27 images at once");
+    require(classes <= kMostClasses, "more than 2^24 classes");
+    require(!thresholds.empty() && thresholds.size() <= kMostThresholds && area_ranges.shape(0) >= 1 &&
+                area_ranges.shape(0) <= kMostAreas,
+            "one to 1000 thresholds and one to 16 area ranges are needed");
+    for (const double threshold : thresholds) require(threshold >= 0, "a threshold that is not a number from 0");
+    require(!has_nan(area_ranges.data(), area_ranges.size()), "an area range that is not of numbers");
     return {images, classes, std::move(thresholds),
             std::vector<double>(area_ranges.data(), area_ranges.data() + area_ranges.size()), max_detections};
 }
@@ -150,7 +215,7 @@ nb::dict match(const Detections& detections, const Truth& truth, const Limits& l
     Matches matches;
     {
         nb::gil_scoped_release unlocked;
-        matches = Matcher(detections, truth, limits).run(workers, make_overlap);
+        matches = Matcher(detections, truth, limits).run(threads_for(workers, detections.count), make_overlap);
     }
     return give(matches, limits.words());
 }
@@ -159,7 +224,7 @@ nb::dict match_boxes(const DetectionArrays& detections, Boxes boxes, const Truth
                      const Limits& limits, std::size_t workers) {
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
-    DetectionArrays::require(boxes.shape(0) == d.count && truth_boxes.shape(0) == g.count);
+    require_fit(boxes.shape(0) == d.count && truth_boxes.shape(0) == g.count);
     return match(d, g, limits, workers, [&] { return BoxOverlap(boxes.data(), d.areas, truth_boxes.data(), g.crowd); });
 }
 
@@ -171,6 +236,7 @@ nb::dict match_masks(const DetectionArrays& detections, const SegmentationArrays
     const Truth g = truth.view(limits);
     const Segmentations found = masks.view(d.count), labeled = truth_masks.view(g.count);
     const double least = *std::min_element(limits.thresholds.begin(), limits.thresholds.end()) - 1e-6;
+    require(!dilation_ratio || (0 <= *dilation_ratio && *dilation_ratio <= 1), "a dilation ratio that is not from 0 to 1");
     Buffer<std::uint32_t> d_slots(d.count), g_slots(g.count);
     return match(d, g, limits, workers, [&] {
         return MaskOverlap(ImageMasks(found, d_slots.data()), ImageMasks(labeled, g_slots.data()), g.crowd,
@@ -183,12 +249,12 @@ nb::dict match_known(const DetectionArrays& detections, const TruthArrays& truth
                      std::size_t workers) {
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
-    DetectionArrays::require(starts.size() == d.count + 1 && annotations.size() == overlaps.size() &&
-                             starts.data()[d.count] == std::int64_t(overlaps.size()));
-    for (std::size_t i = 0; i < d.count; ++i)
-        DetectionArrays::require(0 <= starts.data()[i] && starts.data()[i] <= starts.data()[i + 1]);
+    require_fit(starts.size() == d.count + 1 && annotations.size() == overlaps.size());
+    const Buffer<std::int64_t> borders = copied(starts);
+    require_fit(borders[0] >= 0 && borders[d.count] == std::int64_t(overlaps.size()));
+    for (std::size_t i = 0; i < d.count; ++i) require(borders[i] <= borders[i + 1], "starts that do not ascend");
     return match(d, g, limits, workers,
-                 [&] { return KnownOverlap(d.areas, starts.data(), annotations.data(), overlaps.data()); });
+                 [&] { return KnownOverlap(d.areas, borders.data(), annotations.data(), overlaps.data()); });
 }
 
 // The same column of all parts, one after the other.
@@ -210,9 +276,11 @@ nb::dict keypoint_exponents(const DetectionArrays& detections, In<double, nb::sh
     const Detections d = detections.view(limits);
     const Truth g = truth.view(limits);
     const std::size_t K = variances.shape(1);
-    DetectionArrays::require(keypoints.shape(0) == d.count && truth_keypoints.shape(0) == g.count &&
-                             truth_boxes.shape(0) == g.count && keypoints.shape(1) == K &&
-                             truth_keypoints.shape(1) == K && variances.shape(0) == limits.classes && K > 0 && K < 65536);
+    require_fit(keypoints.shape(0) == d.count && truth_keypoints.shape(0) == g.count &&
+                truth_boxes.shape(0) == g.count && keypoints.shape(1) == K && truth_keypoints.shape(1) == K &&
+                variances.shape(0) == limits.classes);
+    require(K > 0 && K < 65536, "1 to 65535 keypoints are needed");
+    workers = threads_for(workers, d.count);
     const Keypoints points{K, keypoints.data(), truth_keypoints.data(), truth_boxes.data(), variances.data()};
     std::vector<KeypointPairs> parts(workers);
     {
@@ -242,36 +310,52 @@ nb::object keypoint_means(Column<double> values, Column<std::uint16_t> sizes) {
     std::size_t place = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
         const std::size_t size = sizes.data()[i];
-        DetectionArrays::require(place + size <= values.size());
+        require_fit(place + size <= values.size());
         means[i] = numpy_sum(values.data() + place, size) / double(size);
         place += size;
     }
     return nb::cast(give(means, sizes.size()));
 }
 
+// Whether the last words have no bit beyond the first `bits`.
+bool no_spare_bits(const Words& words, std::size_t bits) {
+    const std::size_t width = words.shape(1);
+    bool clear = true;
+    for (std::size_t i = width - 1; bits % 64 && i < words.size(); i += width) clear &= !(words.data()[i] >> bits % 64);
+    return clear;
+}
+
 nb::tuple accumulate(Column<std::int32_t> images, Column<std::int32_t> classes, Column<std::int32_t> ranks,
                      Column<double> scores, Column<std::uint16_t> outside, Column<std::uint32_t> matched,
-                     In<std::uint64_t, nb::ndim<2>> hits, In<std::uint64_t, nb::ndim<2>> ignored,
-                     In<std::int64_t, nb::ndim<2>> positives, std::size_t thresholds,
+                     Words hits, Words ignored, In<std::int64_t, nb::ndim<2>> positives, std::size_t thresholds,
                      std::vector<double> recall_thresholds, std::vector<std::int64_t> max_detections,
                      std::size_t workers) {
     const std::size_t n = images.size(), C = positives.shape(0), A = positives.shape(1), T = thresholds;
-    const std::size_t R = recall_thresholds.size(), M = max_detections.size();
-    DetectionArrays::require(classes.size() == n && ranks.size() == n && scores.size() == n &&
-                             outside.size() == n && hits.shape(0) == matched.size() &&
-                             ignored.shape(0) == matched.size() && hits.shape(1) == (A * T + 63) / 64 &&
-                             ignored.shape(1) == (A * T + 63) / 64 && A <= kMostAreas && M < 255 && n < UINT32_MAX);
-    for (std::size_t i = 0; i < n; ++i) DetectionArrays::require(std::uint32_t(classes.data()[i]) < C);
-    for (std::size_t i = 0; i < matched.size(); ++i)
-        DetectionArrays::require(matched.data()[i] < n && (!i || matched.data()[i - 1] < matched.data()[i]));
-    Buffer<double> precision(T * R * C * A * M), recall(T * C * A * M), at(T * R * C * A * M);
-    const MatchColumns columns{n, images.data(), classes.data(), ranks.data(), scores.data(), outside.data(),
-                               matched.size(), matched.data(), hits.data(), ignored.data()};
+    const std::size_t R = recall_thresholds.size(), M = max_detections.size(), words = (A * T + 63) / 64;
+    require(1 <= A && A <= kMostAreas && 1 <= T && T <= kMostThresholds,
+            "one to 1000 thresholds and one to 16 area ranges are needed");
+    require(1 <= M && M <= kMostLimits && max_detections.front() >= 0 &&
+                std::is_sorted(max_detections.begin(), max_detections.end()),
+            "one to 254 ascending limits of detections are needed");
+    require(R > 0 && !has_nan(recall_thresholds.data(), R), "at least one recall threshold is needed, and no NaN");
+    require_fit(classes.size() == n && ranks.size() == n && scores.size() == n && outside.size() == n &&
+                hits.shape(0) == matched.size() && ignored.shape(0) == matched.size());
+    require(hits.shape(1) == words && ignored.shape(1) == words && no_spare_bits(hits, A * T) &&
+                no_spare_bits(ignored, A * T),
+            "words of hits that are not one bit a threshold and area range");
+    require(n < UINT32_MAX && C <= kMostClasses, "more than 2^32 detections or 2^24 classes at once");
+    require(!has_nan(scores.data(), n), "a score that is not a number");
+    MatchColumns columns{n,           ids_below(classes, C), ranks.data(), scores.data(), outside.data(), matched.size(),
+                         ids_below(matched, n), hits.data(),  ignored.data()};
+    for (std::size_t i = 1; i < matched.size(); ++i)
+        require(columns.matched[i - 1] < columns.matched[i], "matched detections that do not ascend");
+    const std::size_t size = cells({T, R, std::max<std::size_t>(C, 1), A, M}) / std::max<std::size_t>(C, 1) * C;
+    Buffer<double> precision(size), recall(T * C * A * M), at(size);
     const Curves curves{C, A, T, std::move(recall_thresholds), std::move(max_detections), positives.data(),
                         precision.data(), recall.data(), at.data()};
     {
         nb::gil_scoped_release unlocked;
-        Accumulator(columns, curves).run(workers);
+        Accumulator(columns, curves).run(threads_for(workers, n));
     }
     return nb::make_tuple(give(precision.release(), {T, R, C, A, M}), give(recall.release(), {T, C, A, M}),
                           give(at.release(), {T, R, C, A, M}));
@@ -285,7 +369,7 @@ NB_MODULE(_engine, m) {
     nb::class_<Limits>(m, "Limits").def(
         "__init__",
         [](Limits* self, std::size_t images, std::size_t classes, std::vector<double> thresholds,
-           In<double, nb::shape<-1, 2>> area_ranges, std::size_t max_detections) {
+           const Areas& area_ranges, std::size_t max_detections) {
             new (self) Limits(make_limits(images, classes, std::move(thresholds), area_ranges, max_detections));
         },
         "images"_a, "classes"_a, "thresholds"_a, "area_ranges"_a, "max_detections"_a)

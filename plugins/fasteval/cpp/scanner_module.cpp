@@ -4,8 +4,10 @@
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <system_error>
 
+#include "arrays.h"
 #include "scan/coco_results.h"
 #include "scan/coco_truth.h"
 #include "scan/predictions.h"
@@ -72,8 +74,9 @@ void with_file(const std::filesystem::path& path, Work work) {
   work(input);
 }
 
+// The result depends on none of them; a block is at most a gigabyte.
 scan::Options options(unsigned threads, size_t block, uint64_t share) {
-  return {std::max(threads, 1u), std::max<size_t>(block, 1), share};
+  return {std::clamp(threads, 1u, 1024u), std::clamp<size_t>(block, 1, size_t{1} << 30), share};
 }
 
 nb::dict read_coco_results(const std::filesystem::path& path, unsigned threads, size_t block, uint64_t share) {
@@ -157,24 +160,21 @@ nb::dict read_predictions(const std::filesystem::path& path, bool lines, unsigne
   return columns;
 }
 
-using Rows = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Rows = arrays::In<int64_t, nb::ndim<1>>;
 
 // Which codes are whole, their areas, and the boxes around them.
-nb::tuple read_masks(nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu> sizes_hw, Rows starts,
-                     Rows ends, nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> text,
-                     unsigned threads) {
+nb::tuple read_masks(arrays::In<int64_t, nb::ndim<2>> sizes_hw, Rows starts, Rows ends,
+                     arrays::In<uint8_t, nb::ndim<1>> text, unsigned threads) {
   const size_t count = starts.shape(0);
   if (sizes_hw.shape(1) != 2 || sizes_hw.shape(0) != count || ends.shape(0) != count)
     throw nb::value_error("sizes, starts and ends of different length");
-  for (size_t i = 0; i < count; ++i)
-    if (starts(i) < 0 || ends(i) < starts(i) || static_cast<uint64_t>(ends(i)) > text.shape(0))
-      throw nb::index_error("a code outside the text");
   scan::Column<uint8_t> whole;
   scan::Numbers areas, boxes;
   {
     nb::gil_scoped_release released;
     const auto* letters = reinterpret_cast<const char*>(text.data());
-    const auto runs = scan::read_codes({sizes_hw.data(), starts.data(), ends.data(), letters, count}, threads);
+    const scan::Codes codes{sizes_hw.data(), starts.data(), ends.data(), {letters, text.size()}, count};
+    const auto runs = scan::read_codes(codes, options(threads, 1, 1).threads);
     for (size_t i = 0; i < count; ++i) {
       whole.push(runs[i].whole);
       areas.push(runs[i].area);

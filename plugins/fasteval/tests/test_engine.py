@@ -184,3 +184,43 @@ def test_columns_that_do_not_fit_are_refused_before_anything_is_read():
         _engine.match_boxes(good, boxes[:1], truth, boxes, limits, 1)
     with pytest.raises(ValueError, match="area ranges"):
         _engine.Limits(1, 1, [], np.array([[0.0, 1e10]]), 100)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": np.array([0.5, np.nan])}, "a score that is not a number"),
+        ({"scores": np.zeros(1)}, "different length"),
+        ({"class_ids": np.array([0, 1])}, "outside its table"),
+        ({"class_ids": np.array([0.0, 0.5])}, "a column of float64"),
+        ({"boxes_xywh_px": np.zeros((2, 5))}, r"shape \(2, 5\), expected float64 and shape \('N', 4\)"),
+    ],
+)
+def test_columns_that_cannot_be_scored_are_an_error_with_the_source(change, message):
+    found, truth, _ = problem_of_polygons((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),) * 2)
+    with pytest.raises(EvaluationError, match=f"^test: .*{message}"):
+        FastEngine(1).match(replace(found, **change), truth, CocoSettings().params(1))
+
+
+@pytest.mark.parametrize("ring", [(1.0,), (1.0, 2.0, 3.0, 4.0), (0.0,) * 7])
+def test_a_ring_that_is_no_polygon_is_an_error(ring):
+    found, truth, _ = problem_of_polygons((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),))
+    truth = replace(truth, labels=replace(truth.labels, segmentations=((ring,),)))
+    with pytest.raises(EvaluationError, match="at least 3 points"):
+        FastEngine(1).match(found, truth, CocoSettings("segm").params(1))
+
+
+def test_a_mask_whose_boundary_would_fill_the_memory_is_refused():
+    side = 65535
+    huge = (masks.from_uncompressed([0, side * side], (side, side)),)
+    found, truth, _ = problem_of_polygons((((0.0, 0.0, 9.0, 0.0, 9.0, 9.0),),))
+    truth = replace(truth, labels=replace(truth.labels, segmentations=huge))
+    params = CocoSettings("boundary").params(1)
+    with pytest.raises(EvaluationError, match="more than 2\\^30 pixels"):
+        FastEngine(1).match(replace(found, masks=huge), truth, params)
+
+
+def test_a_polygon_with_many_crossings_of_a_column_has_the_pixels_of_pycocotools():
+    x, y = np.tile([2.0, 30.0], 300), np.linspace(1, 29, 600)
+    found, truth, _ = problem_of_polygons(((tuple(np.stack([x, y], axis=1).ravel().tolist()),),))
+    assert_same_as_pycocotools((found, truth), CocoSettings("segm", iou_thresholds=(1.0,)).params(1))

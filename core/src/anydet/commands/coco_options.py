@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_THREADS
 from anydet.commands.completion import complete_names
 from anydet.commands.numbers import FiniteRange, read_areas, read_numbers
 
@@ -38,7 +39,9 @@ ENGINE_OPTIONS = (
         help="COCO evaluation engine; the fastest installed one by default.",
     ),
     click.option(
-        "--workers", type=click.IntRange(min=1), help="Threads of the engine.  [default: number of cores]"
+        "--workers",
+        type=click.IntRange(1, MOST_THREADS),
+        help="Threads of the engine.  [default: number of cores]",
     ),
 )
 """The engine and its number of threads."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_THREADS
 from anydet.commands.adaptation_options import adaptation_options
 from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import (
@@ -54,7 +55,13 @@ if TYPE_CHECKING:
 @click.option("--no-clip", is_flag=True, help="Do not clip boxes to the image.")
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list.")
 @predict_on_error_option
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Decoding threads.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_THREADS),
+    default=2,
+    show_default=True,
+    help="Decoding threads.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the adapter.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run; one with --ttt cannot be.")
 @adaptation_options

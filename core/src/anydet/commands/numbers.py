@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from reprlib import repr as shortened
 from typing import Any
 
 import click
@@ -20,17 +21,28 @@ class FiniteRange(click.FloatRange):
 
 
 def read_numbers(_ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:
-    """``0.05,0.1`` to finite positive numbers; integers for ``--max-dets``."""
+    """``0.05,0.1`` to as many positive numbers as the option takes; integers for ``--max-dets``."""
     if text is None:
         return None
+    from anydet.evaluation.matches import MOST_DETECTIONS, MOST_KEYPOINTS, MOST_LIMITS, MOST_THRESHOLDS
+
     whole = param.name == "max_detections"
+    count, most = {
+        "max_detections": (MOST_LIMITS, MOST_DETECTIONS),
+        "iou_thresholds": (MOST_THRESHOLDS, 1),
+        "keypoint_sigmas": (MOST_KEYPOINTS, math.inf),
+    }.get(param.name or "", (math.inf, math.inf))
+    words = text.split(",")
     try:
-        numbers = tuple((int if whole else float)(word) for word in text.split(","))
+        numbers = tuple((int if whole else float)(word) for word in words)
     except ValueError:
         numbers = ()
-    if not numbers or not all(0 < number < math.inf for number in numbers):
+    if not numbers or not all(0 < number <= most and number < math.inf for number in numbers):
         example = "1,10,300" if whole else "0.05,0.1"
-        raise click.BadParameter(f"{text!r} is not a list of positive numbers like {example}")
+        takes = "positive numbers" if most == math.inf else f"numbers above 0 and up to {most}"
+        raise click.BadParameter(f"{shortened(text)} is not a list of {takes} like {example}")
+    if len(numbers) > count:
+        raise click.BadParameter(f"{len(numbers)} numbers, at most {count} are supported")
     return numbers
 
 
@@ -40,6 +52,8 @@ def read_areas(
     """``all=0:1e10,tiny=0:256`` to finite ranges by name."""
     if text is None:
         return None
+    from anydet.evaluation.matches import MOST_AREAS
+
     ranges = {}
     for item in text.split(","):
         name, _, limits = item.partition("=")
@@ -49,5 +63,7 @@ def read_areas(
         except ValueError:
             ranges[name] = (1.0, 0.0)  # an empty range, which the check below refuses like a reversed one
         if not name or not 0 <= ranges[name][0] <= ranges[name][1] < math.inf:
-            raise click.BadParameter(f"{item!r} is not an area range like tiny=0:256")
+            raise click.BadParameter(f"{shortened(item)} is not an area range like tiny=0:256")
+    if len(ranges) > MOST_AREAS:
+        raise click.BadParameter(f"{len(ranges)} area ranges, at most {MOST_AREAS} are supported")
     return ranges

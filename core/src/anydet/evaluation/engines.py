@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from anydet.arguments import MOST_THREADS, require_integer
 from anydet.errors import AnydetWarning, PluginError
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
@@ -24,8 +25,11 @@ def choose_engine(
         threads: how many it may use; as many as there are cores by default.
 
     Raises:
+        OptionError: ``threads`` is out of range.
         PluginError: there is no such engine (it lists the known ones), or it cannot be set up.
     """
+    if threads is not None:
+        require_integer("threads", threads, 1, MOST_THREADS)
     plugins = plugins or Plugins.from_env()
     if name is not None:
         return _start(plugins, name, threads)

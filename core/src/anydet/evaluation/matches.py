@@ -17,6 +17,16 @@ from anydet.types import BoolArray, FloatArray, IntArray, Labels
 
 MOST_AREAS = 16
 """Area ranges that fit into the bits of ``Matches.outside``."""
+MOST_THRESHOLDS = 1000
+"""IoU thresholds; each takes a bit of every match and area range."""
+MOST_LIMITS = 254
+"""Values of ``max_detections``."""
+MOST_KEYPOINTS = 65535
+"""Keypoints of an object."""
+MOST_DETECTIONS = 2**31 - 1
+"""Detections of a class on an image; their ranks are int32."""
+MOST_CELLS = 2**29
+"""Numbers of the largest array that a protocol gives: 4 GiB."""
 _WORD = 64
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -11,7 +12,14 @@ from anydet.arguments import require, require_choice, require_flag, require_inte
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams, IouType
-from anydet.evaluation.matches import MOST_AREAS
+from anydet.evaluation.matches import (
+    MOST_AREAS,
+    MOST_CELLS,
+    MOST_DETECTIONS,
+    MOST_KEYPOINTS,
+    MOST_LIMITS,
+    MOST_THRESHOLDS,
+)
 from anydet.types import FloatArray, IntArray
 
 AREAS = {"all": (0.0, 1e10), "small": (0.0, 1024.0), "medium": (1024.0, 9216.0), "large": (9216.0, 1e10)}
@@ -82,11 +90,6 @@ class CocoSettings:
                 + " of all classes as one" * self.class_agnostic,
                 fix="use --iou-type bbox or segm, or --protocol coco",
             )
-        if len(self.areas) > MOST_AREAS:
-            raise EvaluationError(
-                f"{len(self.areas)} area ranges, at most {MOST_AREAS} are supported",
-                fix="evaluate some of them at a time",
-            )
 
     def _check(self) -> None:
         require_choice("iou_type", self.iou_type, get_args(IouType))
@@ -94,18 +97,18 @@ class CocoSettings:
         require_number("dilation_ratio", self.dilation_ratio, 0, 1, above=True)
         require_flag("class_agnostic", self.class_agnostic)
         require_flag("pycocotools_quirks", self.pycocotools_quirks)
-        for threshold in _several("iou_thresholds", self.iou_thresholds):
-            require_number("iou_thresholds", threshold, 0)
-        for most in _several("max_detections", self.max_detections):
-            require_integer("max_detections", most, 1)
-        for sigmas in _several("keypoint_sigmas", self.keypoint_sigmas):
+        for threshold in _several("iou_thresholds", self.iou_thresholds, MOST_THRESHOLDS):
+            require_number("iou_thresholds", threshold, 0, 1)
+        for most in _several("max_detections", self.max_detections, MOST_LIMITS):
+            require_integer("max_detections", most, 1, MOST_DETECTIONS)
+        for sigmas in _several("keypoint_sigmas", self.keypoint_sigmas, MOST_KEYPOINTS):
             for sigma in sigmas if isinstance(sigmas, Sequence) else (sigmas,):
                 require_number("keypoint_sigmas", sigma, 0, above=True)
         areas = self.area_ranges_px
         if areas is not None:
-            require(
-                isinstance(areas, Mapping), "area_ranges_px", areas, "names with smallest and largest area"
-            )
+            good = isinstance(areas, Mapping) and 1 <= len(areas) <= MOST_AREAS
+            takes = f"1 to {MOST_AREAS} names, each with smallest and largest area"
+            require(good, "area_ranges_px", areas, takes)
             for ends in areas.values():
                 good = isinstance(ends, Sequence) and len(ends) == 2
                 require(good, "area_ranges_px", ends, "a smallest and a largest area")
@@ -120,7 +123,11 @@ class CocoSettings:
         return {k: v for k, v in AREAS.items() if not (self.iou_type == "keypoints" and k == "small")}
 
     def params(self, classes: int) -> EngineParams:
-        """The same as engines take it, for a number of classes."""
+        """The same as engines take it, for a number of classes.
+
+        Raises:
+            EvaluationError: there are sigmas for another number of classes, or the curves are too large.
+        """
         default = _LVIS_DETECTIONS if self.protocol == "lvis" else _MAX_DETECTIONS[self.iou_type]
         sigmas = None
         if self.iou_type == "keypoints":
@@ -129,7 +136,7 @@ class CocoSettings:
                 raise EvaluationError(
                     f"sigmas for {len(sigmas)} classes, but there are {classes}", fix="give one row a class"
                 )
-        return EngineParams(
+        params = EngineParams(
             iou_type=self.iou_type,
             iou_thresholds=np.array(self.iou_thresholds or np.linspace(0.5, 0.95, 10), np.float64),
             recall_thresholds=np.linspace(0.0, 1.0, 101),
@@ -139,11 +146,30 @@ class CocoSettings:
             dilation_ratio=self.dilation_ratio,
             pycocotools_quirks=self.pycocotools_quirks,
         )
+        _require_memory(params, classes)
+        return params
 
 
-def _several(name: str, values: Any) -> Sequence[Any]:
-    good = values is None or (isinstance(values, Sequence) and not isinstance(values, str) and len(values))
-    require(good, name, values, "a tuple of numbers, or None")
+def _require_memory(params: EngineParams, classes: int) -> None:
+    counts = {
+        "IoU thresholds": len(params.iou_thresholds),
+        "recall thresholds": len(params.recall_thresholds),
+        "classes": classes,
+        "area ranges": len(params.area_ranges_px),
+        "limits of detections": len(params.max_detections),
+    }
+    cells = math.prod(counts.values())
+    if cells > MOST_CELLS:
+        shown = " x ".join(f"{count} {name}" for name, count in counts.items())
+        raise EvaluationError(
+            f"the curves of {shown} are {cells:.3g} numbers, at most {MOST_CELLS:.3g} are supported",
+            fix="evaluate fewer thresholds, area ranges and limits at a time",
+        )
+
+
+def _several(name: str, values: Any, most: int) -> Sequence[Any]:
+    good = isinstance(values, Sequence) and not isinstance(values, str) and 1 <= len(values) <= most
+    require(values is None or good, name, values, f"a tuple of 1 to {most} numbers, or None")
     return values or ()
 
 

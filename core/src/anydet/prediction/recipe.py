@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import field, replace
 from typing import get_args
 
-from anydet.arguments import require, require_choice, require_integer, require_text
+from anydet.arguments import MOST_THREADS, require, require_choice, require_integer, require_text
 from anydet.data.opening import open_dataset
 from anydet.dataclass import dataclass
 from anydet.errors import PluginError
@@ -85,7 +85,7 @@ class Recipe:
             require(isinstance(value, kind), name, value, takes)
         check_settings(self.settings)
         require_choice("on_error", self.on_error, get_args(OnError))
-        require_integer("workers", self.workers, 1)
+        require_integer("workers", self.workers, 1, MOST_THREADS)
 
     def open(self, plugins: Plugins) -> Pipeline:
         """The pipeline; use it as a context manager, or call ``close``, which closes the adapter.

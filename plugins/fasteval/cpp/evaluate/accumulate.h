@@ -20,13 +20,12 @@ namespace fasteval {
 // Matches of all images, by image; borrowed.
 struct MatchColumns {
     std::size_t count = 0;
-    const std::int32_t* images = nullptr;
-    const std::int32_t* classes = nullptr;
+    Buffer<std::uint32_t> classes;
     const std::int32_t* ranks = nullptr;
     const double* scores = nullptr;
     const std::uint16_t* outside = nullptr;
     std::size_t matched_count = 0;
-    const std::uint32_t* matched = nullptr;
+    Buffer<std::uint32_t> matched;
     const Word* hits = nullptr;     // (matched_count, words)
     const Word* ignored = nullptr;  // (matched_count, words)
 };
@@ -46,8 +45,11 @@ class Accumulator {
     Accumulator(const MatchColumns& matches, const Curves& curves)
         : matches_(matches), curves_(curves), A_(curves.areas), T_(curves.thresholds),
           R_(curves.recall_thresholds.size()), M_(curves.max_detections.size()),
-          words_((A_ * T_ + 63) / 64), range_of_(A_ * T_) {
-        for (std::size_t bit = 0; bit < range_of_.size(); ++bit) range_of_[bit] = bit / T_;
+          words_((A_ * T_ + 63) / 64), all_(words_, 0), range_of_(A_ * T_) {
+        for (std::size_t bit = 0; bit < range_of_.size(); ++bit) {
+            range_of_[bit] = bit / T_;
+            all_[bit / 64] |= Word(1) << bit % 64;
+        }
     }
 
     void run(std::size_t workers) {
@@ -106,12 +108,12 @@ class Accumulator {
         for (std::size_t w = 0; w <= workers; ++w) {
             borders[w] = n * w / workers;
             match_borders[w] = std::size_t(
-                std::lower_bound(matches_.matched, matches_.matched + matches_.matched_count, borders[w]) -
-                matches_.matched);
+                std::lower_bound(matches_.matched.data(), matches_.matched.data() + matches_.matched_count, borders[w]) -
+                matches_.matched.data());
         }
         std::vector<std::vector<std::size_t>> next(workers, std::vector<std::size_t>(C, 0));
         run_workers(workers, [&](std::size_t w) {
-            for (std::size_t i = borders[w]; i < borders[w + 1]; ++i) ++next[w][std::size_t(matches_.classes[i])];
+            for (std::size_t i = borders[w]; i < borders[w + 1]; ++i) ++next[w][matches_.classes[i]];
         });
         starts_.assign(C + 1, 0);
         for (std::size_t c = 0, total = 0; c < C; ++c) {
@@ -129,7 +131,7 @@ class Accumulator {
                 Record record{key_of(matches_.scores[i]), 0, matches_.outside[i], level(matches_.ranks[i])};
                 if (match < matches_.matched_count && matches_.matched[match] == i)
                     record.match = std::uint32_t(++match);
-                records_[next[w][std::size_t(matches_.classes[i])]++] = record;
+                records_[next[w][matches_.classes[i]]++] = record;
             }
         });
     }
@@ -212,7 +214,7 @@ class Accumulator {
         const Word* hits = matches_.hits + (record.match - 1) * words_;
         const Word* ignored = matches_.ignored + (record.match - 1) * words_;
         for (std::size_t w = 0; w < words_; ++w) {
-            for (Word left = hits[w] | ignored[w]; left; left &= left - 1) {
+            for (Word left = (hits[w] | ignored[w]) & all_[w]; left; left &= left - 1) {
                 const unsigned place = lowest_bit(left);
                 const std::size_t bit = w * 64 + place, a = range_of_[bit];
                 const bool hit = hits[w] >> place & 1;
@@ -282,6 +284,7 @@ class Accumulator {
     const MatchColumns& matches_;
     const Curves& curves_;
     std::size_t A_, T_, R_, M_, words_;
+    std::vector<Word> all_;              // the bits that stand for something
     std::vector<std::size_t> range_of_;  // area range of each bit
     std::vector<std::size_t> starts_;
     Buffer<Record> records_;

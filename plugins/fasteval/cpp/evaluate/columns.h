@@ -1,4 +1,5 @@
-// Columns as the engine sees them: borrowed pointers, one entry a row.
+// Columns as the engine sees them, one entry a row. What addresses memory is a copy that was checked (`Buffer`): another
+// thread of Python may write to an array while it is in use. Of borrowed numbers (pointers) any value is safe.
 #pragma once
 
 #include <cstddef>
@@ -14,11 +15,43 @@
 namespace fasteval {
 
 constexpr std::size_t kMostAreas = 16;  // bits of a mask of area ranges
+constexpr std::size_t kMostThresholds = 1000;
+constexpr std::size_t kMostLimits = 254;  // of detections: a level is a byte
+// Tables that are made at these sizes take a gigabyte and 64 megabytes.
+constexpr std::size_t kMostImages = std::size_t(1) << 27, kMostClasses = std::size_t(1) << 24;
+constexpr std::size_t kMostCells = std::size_t(1) << 29;  // of an array of curves: 4 GiB
+
+// An array that is not cleared when it is made.
+template <class T>
+class Buffer {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+  public:
+    Buffer() = default;
+    explicit Buffer(std::size_t size) : size_(size) {
+        if (size > PTRDIFF_MAX / sizeof(T)) throw std::bad_alloc();
+        data_.reset(static_cast<T*>(std::malloc(size ? size * sizeof(T) : 1)));
+        if (!data_) throw std::bad_alloc();
+        use_large_pages(data_.get(), size * sizeof(T));
+    }
+    T* data() { return data_.get(); }
+    const T* data() const { return data_.get(); }
+    T& operator[](std::size_t i) { return data_.get()[i]; }
+    const T& operator[](std::size_t i) const { return data_.get()[i]; }
+    std::size_t size() const { return size_; }
+    T* release() { return data_.release(); }  // to be given to std::free
+
+  private:
+    struct Free {
+        void operator()(T* data) const { std::free(data); }
+    };
+    std::unique_ptr<T, Free> data_;
+    std::size_t size_ = 0;
+};
 
 struct Detections {
     std::size_t count = 0;
-    const std::int64_t* images = nullptr;
-    const std::int64_t* classes = nullptr;
+    Buffer<std::uint32_t> images, classes;
     const double* scores = nullptr;
     const double* areas = nullptr;
     // 1 where a detection that matches nothing counts neither way (LVIS); may be null.
@@ -27,8 +60,7 @@ struct Detections {
 
 struct Truth {
     std::size_t count = 0;
-    const std::int64_t* images = nullptr;
-    const std::int64_t* classes = nullptr;
+    Buffer<std::uint32_t> images, classes;
     const double* areas = nullptr;
     const std::uint8_t* crowd = nullptr;    // may match any number of detections
     const std::uint8_t* ignored = nullptr;  // a match counts neither way
@@ -54,32 +86,6 @@ struct Limits {
             mask |= std::uint16_t(unsigned((area < area_ranges[2 * a]) | (area > area_ranges[2 * a + 1])) << a);
         return mask;
     }
-};
-
-// An array that is not cleared when it is made.
-template <class T>
-class Buffer {
-    static_assert(std::is_trivially_copyable_v<T>);
-
-  public:
-    Buffer() = default;
-    explicit Buffer(std::size_t size) : data_(static_cast<T*>(std::malloc(size ? size * sizeof(T) : 1))), size_(size) {
-        if (!data_) throw std::bad_alloc();
-        use_large_pages(data_.get(), size * sizeof(T));
-    }
-    T* data() { return data_.get(); }
-    const T* data() const { return data_.get(); }
-    T& operator[](std::size_t i) { return data_.get()[i]; }
-    const T& operator[](std::size_t i) const { return data_.get()[i]; }
-    std::size_t size() const { return size_; }
-    T* release() { return data_.release(); }  // to be given to std::free
-
-  private:
-    struct Free {
-        void operator()(T* data) const { std::free(data); }
-    };
-    std::unique_ptr<T, Free> data_;
-    std::size_t size_ = 0;
 };
 
 }  // namespace fasteval

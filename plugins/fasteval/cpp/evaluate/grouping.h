@@ -11,7 +11,7 @@ namespace fasteval {
 
 class RowsByImage {
   public:
-    RowsByImage(const std::int64_t* images, std::size_t count, std::size_t image_count)
+    RowsByImage(const Buffer<std::uint32_t>& images, std::size_t count, std::size_t image_count)
         : starts_(image_count + 1, 0) {
         bool sorted = true;
         for (std::size_t row = 0; row < count; ++row) {
@@ -23,7 +23,7 @@ class RowsByImage {
         rows_ = Buffer<std::uint32_t>(count);
         std::vector<std::size_t> next(starts_.begin(), starts_.end() - 1);
         for (std::size_t row = 0; row < count; ++row)
-            rows_[next[std::size_t(images[row])]++] = std::uint32_t(row);
+            rows_[next[images[row]]++] = std::uint32_t(row);
     }
 
     std::size_t begin(std::size_t image) const { return starts_[image]; }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../run_lengths.h"
+#include "columns.h"
 
 namespace fasteval {
 
@@ -75,7 +76,11 @@ class Rasterizer {
         width_ = int(width);
         find_corners(points, count / 2);
         crossings_.clear();
-        for (std::size_t i = 0; i + 1 < corners_.size(); ++i) cross(corners_[i], corners_[i + 1]);
+        for (std::size_t i = 0; i + 1 < corners_.size(); ++i) {
+            cross(corners_[i], corners_[i + 1]);
+            if (crossings_.size() > kMostCrossings)
+                throw std::invalid_argument("a polygon that crosses more than 2^26 columns of pixels");
+        }
         sort_crossings();
         intervals_.clear();
         // Between an odd crossing and the next one are pixels; a pair at one place cancels out.
@@ -89,17 +94,23 @@ class Rasterizer {
   private:
     static constexpr int kScale = 5, kCenter = 2;  // steps to a pixel; the one before its center line
     static constexpr double kFar = 1e6;
+    // A million points that go to and fro between the sides of an image would fill any memory.
+    static constexpr std::size_t kMostCrossings = std::size_t(1) << 26;
+    static constexpr std::uint32_t kFew = 32;  // crossings of a column that are sorted by insertion
     struct Point {
         int x, y;
     };
 
     void find_corners(const double* points, std::size_t count) {
-        for (std::size_t i = 0; i < 2 * count; ++i)
-            if (!(std::abs(points[i]) < kFar)) throw std::invalid_argument("a polygon reaches far out of its image");
         corners_.clear();
         for (std::size_t i = 0; i < count; ++i)
-            corners_.push_back({int(kScale * points[2 * i] + .5), int(kScale * points[2 * i + 1] + .5)});
+            corners_.push_back({step_of(points[2 * i]), step_of(points[2 * i + 1])});
         corners_.push_back(corners_.front());
+    }
+
+    static int step_of(double at) {
+        if (!(std::abs(at) < kFar)) throw std::invalid_argument("a polygon reaches far out of its image");
+        return int(kScale * at + .5);
     }
 
     // Each step from x = 5 c + 2 to 5 c + 3, or back, crosses the center line of column c.
@@ -138,7 +149,7 @@ class Rasterizer {
         crossings_.back().y = std::min(y, height_);
     }
 
-    // By column, then by line: each column has few.
+    // By column, then by line: most columns have few.
     void sort_crossings() {
         sorted_.resize(crossings_.size());
         if (crossings_.empty()) return;
@@ -149,13 +160,22 @@ class Rasterizer {
         for (const Point& point : crossings_) ++starts_[std::size_t(point.x - first) + 1];
         for (std::size_t c = 1; c < starts_.size(); ++c) starts_[c] += starts_[c - 1];
         next_ = starts_;
+        bool many = false;
         for (const Point& point : crossings_) {
             const auto column = std::size_t(point.x - first);
             const auto pixel = std::uint32_t(point.x) * std::uint32_t(height_) + std::uint32_t(point.y);
             std::uint32_t place = next_[column]++;
+            if (place - starts_[column] >= kFew) {
+                sorted_[place] = pixel;
+                many = true;
+                continue;
+            }
             for (; place > starts_[column] && sorted_[place - 1] > pixel; --place) sorted_[place] = sorted_[place - 1];
             sorted_[place] = pixel;
         }
+        for (std::size_t c = 0; many && c + 1 < starts_.size(); ++c)
+            if (starts_[c + 1] - starts_[c] > kFew)
+                std::sort(sorted_.begin() + starts_[c], sorted_.begin() + starts_[c + 1]);
     }
 
     int height_ = 0, width_ = 0;
@@ -216,15 +236,13 @@ inline double mask_overlap(const Mask& d, const Mask& g, bool crowd, double leas
 // Segmentations as core's columns give them: an RLE, rings, or nothing a row.
 struct Segmentations {
     std::size_t count = 0;
-    const std::int64_t* sizes_hw = nullptr;  // (count, 2) of RLEs, -1 for other rows
-    const std::int64_t* text_starts = nullptr;
-    const std::int64_t* text_ends = nullptr;
+    Buffer<std::int64_t> sizes_hw;  // (count, 2) of RLEs, -1 for other rows
+    Buffer<std::int64_t> text_starts, text_ends;
     const char* text = nullptr;
-    const std::int64_t* ring_starts = nullptr;  // null where no row has rings
-    const std::int64_t* ring_ends = nullptr;
-    const std::int64_t* ring_offsets = nullptr;
+    bool outlined = false;  // whether there are rings, and what follows
+    Buffer<std::int64_t> ring_starts, ring_ends, ring_offsets;
     const double* points = nullptr;
-    const std::int64_t* image_sizes_hw = nullptr;  // (count, 2), for rings
+    Buffer<std::int64_t> image_sizes_hw;  // (count, 2), for rings
 };
 
 // Decodes rows; not to be shared between threads.
@@ -235,14 +253,15 @@ class MaskReader {
     // Appends the row's intervals; gives their extent.
     rle::Extent append_row(std::size_t row, std::vector<Interval>& out) {
         const std::int64_t height = height_of(row), width = width_of(row);
-        if (height < 0 || width < 0 || (height && width > std::int64_t(UINT32_MAX) / height))
+        if (height < 0 || width < 0) throw std::invalid_argument("a mask without a size");
+        if (std::max(height, width) > INT32_MAX || (height && width > std::int64_t(UINT32_MAX) / height))
             throw std::invalid_argument("a mask of more than 2^32 pixels");
         if (rows_.sizes_hw[2 * row] >= 0)
             return decode_rle(rows_.text + rows_.text_starts[row],
                               std::size_t(rows_.text_ends[row] - rows_.text_starts[row]), height * width,
                               std::uint32_t(height), out);
         const std::size_t first = out.size();
-        if (rows_.ring_starts) append_rings(row, std::uint32_t(height), std::uint32_t(width), out);
+        if (rows_.outlined) append_rings(row, std::uint32_t(height), std::uint32_t(width), out);
         return measure(out, first, std::uint32_t(height));
     }
 
@@ -251,8 +270,8 @@ class MaskReader {
 
   private:
     const std::int64_t* size_of(std::size_t row) const {
-        const bool coded = rows_.sizes_hw[2 * row] >= 0 || !rows_.image_sizes_hw;
-        return (coded ? rows_.sizes_hw : rows_.image_sizes_hw) + 2 * row;
+        const bool coded = rows_.sizes_hw[2 * row] >= 0 || !rows_.outlined;
+        return (coded ? rows_.sizes_hw : rows_.image_sizes_hw).data() + 2 * row;
     }
 
     void append_rings(std::size_t row, std::uint32_t height, std::uint32_t width, std::vector<Interval>& out) {
@@ -277,6 +296,13 @@ class Eroder {
     // Appends the boundary of a mask that is not empty.
     void append_boundary(const Mask& mask, std::uint32_t height, std::uint32_t distance, std::vector<Interval>& out) {
         const std::uint32_t lines = mask.bottom - mask.top + 1, columns = mask.right - mask.left + 1;
+        // No pixel is far from both ends of so short a line or column.
+        if (std::min(lines, columns) <= 2 * std::uint64_t(distance)) {
+            out.insert(out.end(), mask.begin, mask.end);
+            return;
+        }
+        if (std::uint64_t(lines) * columns > kMostPixels)
+            throw std::invalid_argument("the boundary of a mask whose box has more than 2^30 pixels");
         inside_.assign(std::size_t(lines) * columns, 0);
         streak_.assign(lines, 0);
         for (const Interval* i = mask.begin; i != mask.end; ++i)
@@ -309,6 +335,7 @@ class Eroder {
     }
 
     static constexpr std::uint8_t kEdge = 1, kCore = 2;
+    static constexpr std::uint64_t kMostPixels = std::uint64_t(1) << 30;  // a byte each
     std::vector<std::uint8_t> inside_;
     std::vector<std::uint32_t> streak_;
 };

@@ -127,7 +127,7 @@ class Matcher {
             const std::uint32_t class_id = s.touched[group];
             const std::size_t first = chunk.end;
             const std::size_t count = rank(image, class_id, overlap, s, group, out, chunk);
-            const auto by_class = [&](std::uint32_t row, std::int64_t id) { return truth_.classes[row] < id; };
+            const auto by_class = [&](std::uint32_t row, std::uint32_t id) { return truth_.classes[row] < id; };
             const auto begin = std::lower_bound(s.annotations.begin(), s.annotations.end(), class_id, by_class);
             const auto end = std::lower_bound(begin, s.annotations.end(), class_id + 1, by_class);
             if (begin != end) match_group(first, count, &*begin, std::size_t(end - begin), overlap, s, out, chunk);
@@ -139,7 +139,7 @@ class Matcher {
         const std::size_t begin = found.begin(image), end = found.end(image);
         s.touched.clear();
         for (std::size_t place = begin; place < end; ++place) {
-            const auto class_id = std::uint32_t(detections_.classes[found.row(place)]);
+            const std::uint32_t class_id = detections_.classes[found.row(place)];
             if (s.counts[class_id]++ == 0) s.touched.push_back(class_id);
         }
         s.starts.assign(1, 0);
@@ -150,7 +150,7 @@ class Matcher {
         s.bucket.resize(end - begin);
         for (std::size_t place = begin; place < end; ++place) {
             const std::uint32_t row = found.row(place);
-            s.bucket[s.counts[std::size_t(detections_.classes[row])]++] = row;
+            s.bucket[s.counts[detections_.classes[row]]++] = row;
         }
     }
 

@@ -6,17 +6,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <stdexcept>
 #include <vector>
+
+#include "columns.h"
 
 namespace fasteval {
 
 struct ClassRows {
     std::size_t detections, matched, annotations;
-    const std::int32_t *images, *ranks;
-    const std::uint16_t* outside;
-    const std::uint32_t* positions;                // of the matched detections
+    Buffer<std::int32_t> images;
+    const std::int32_t* ranks;
+    Buffer<std::uint16_t> outside;
+    Buffer<std::uint32_t> positions;               // of the matched detections
     const std::uint64_t *hits, *ignored;           // words a matched detection
-    const std::int32_t* positive_images;
+    Buffer<std::int32_t> positive_images;
     const std::uint16_t* positive_outside;
 };
 
@@ -36,14 +40,14 @@ class ClassResampler {
         needed_.resize(counted.areas * counted.recall_thresholds.size());
     }
 
-    // weights: how often each image was drawn. precision: (A, T). recall: (A, M, T). -1 without annotations.
+    // weights: how often each image was drawn; throws where sums of them do not fit 32 bits. precision: (A, T). recall: (A, M, T). -1 without annotations.
     void run(const std::int32_t* weights, double* precision, double* recall) {
         count_positives(weights);
         count_detections(weights);
         for (std::size_t a = 0; a < counted_.areas; ++a)
             for (std::size_t t = 0; t < counted_.thresholds; ++t) {
                 const std::size_t bit = a * counted_.thresholds + t;
-                if (positives_[a]) {
+                if (positives_[a] > 0) {
                     precision[bit] = average(bit, a, weights);
                     measure_recall(bit, a, recall);
                 } else {
@@ -110,7 +114,7 @@ class ClassResampler {
                 if (!(rows_.positive_outside[g] >> a & 1)) positives_[a] += weights[rows_.positive_images[g]];
         const std::size_t count = counted_.recall_thresholds.size();
         for (std::size_t a = 0; a < counted_.areas; ++a)
-            for (std::size_t r = 0; r < count && positives_[a]; ++r)
+            for (std::size_t r = 0; r < count && positives_[a] > 0; ++r)
                 needed_[a * count + r] = least_found(counted_.recall_thresholds[r], positives_[a]);
     }
 
@@ -124,21 +128,27 @@ class ClassResampler {
 
     // Detections up to each matched one, by area range, as if nothing matched.
     void count_detections(const std::int32_t* weights) {
-        std::int32_t sums[kLanes] = {};
+        std::uint32_t sums[kLanes] = {};
+        std::int32_t seen = 0;
         std::size_t next = 0;
         if (counted_.areas <= 4)
-            for (std::size_t row = 0; row < last_; ++row) add<4>(row, weights, sums, next);
+            for (std::size_t row = 0; row < last_; ++row) add<4>(row, weights, sums, next, seen);
         else
-            for (std::size_t row = 0; row < last_; ++row) add<kLanes>(row, weights, sums, next);
+            for (std::size_t row = 0; row < last_; ++row) add<kLanes>(row, weights, sums, next, seen);
+        // No weight is above all bits that any of them has; a negative one sets the sign.
+        if (seen < 0 || (last_ && seen > INT32_MAX / std::int64_t(last_)))
+            throw std::invalid_argument("weights that are negative, or too large to be added");
     }
 
     template <std::size_t width>
-    void add(std::size_t row, const std::int32_t* weights, std::int32_t* sums, std::size_t& next) {
+    void add(std::size_t row, const std::int32_t* weights, std::uint32_t* sums, std::size_t& next,
+             std::int32_t& seen) {
         const std::int32_t weight = weights[rows_.images[row]];
         const std::int32_t* lanes = &lanes_[rows_.outside[row] * kLanes];
-        for (std::size_t a = 0; a < width; ++a) sums[a] += weight & lanes[a];
+        seen |= weight;
+        for (std::size_t a = 0; a < width; ++a) sums[a] += std::uint32_t(weight & lanes[a]);
         if (rows_.positions[next] != row) return;
-        std::copy_n(sums, width, &before_[next * kLanes]);
+        for (std::size_t a = 0; a < width; ++a) before_[next * kLanes + a] = std::int32_t(sums[a]);
         ++next;
     }
 

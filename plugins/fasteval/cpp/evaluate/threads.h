@@ -11,7 +11,8 @@
 
 namespace fasteval {
 
-// Calls work(worker) once for each worker; rethrows the first exception.
+// Calls work(worker) once for each worker; rethrows the first exception. Where no further thread can be had, this one
+// does the rest.
 template <class Work>
 void run_workers(std::size_t workers, Work&& work) {
     std::exception_ptr failure;
@@ -25,8 +26,14 @@ void run_workers(std::size_t workers, Work&& work) {
         }
     };
     std::vector<std::thread> others;
-    for (std::size_t worker = 1; worker < workers; ++worker) others.emplace_back(safely, worker);
+    others.reserve(workers);
+    std::size_t worker = 1;
+    try {
+        for (; worker < workers; ++worker) others.emplace_back(safely, worker);
+    } catch (const std::exception&) {
+    }
     safely(0);
+    for (; worker < workers; ++worker) safely(worker);
     for (auto& other : others) other.join();
     if (failure) std::rethrow_exception(failure);
 }

@@ -1,7 +1,9 @@
 #include "runs.h"
 
 #include <algorithm>
-#include <system_error>
+#include <atomic>
+#include <exception>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -14,13 +16,17 @@ constexpr int MOST_GROUPS = 12;
 constexpr int64_t LONGEST_SIDE = 2147483647;
 constexpr size_t FEWEST_CODES = 2000;  // for which a further thread is worth its start
 
-void read_range(const Codes& codes, size_t begin, size_t end, Runs* to) {
-  for (size_t i = begin; i < end; ++i) {
+// Whether all of them are inside the text.
+bool read_range(const Codes& codes, size_t begin, size_t stop, Runs* to) {
+  for (size_t i = begin; i < stop; ++i) {
     const int64_t height = codes.sizes_hw[2 * i], width = codes.sizes_hw[2 * i + 1];
     const bool sized = 0 < height && height <= LONGEST_SIDE && 0 < width && width <= LONGEST_SIDE;
-    const auto length = static_cast<size_t>(codes.ends[i] - codes.starts[i]);
-    to[i] = sized ? read_runs({codes.text + codes.starts[i], length}, height, width) : Runs{};
+    const int64_t start = codes.starts[i], end = codes.ends[i];
+    if (start < 0 || end < start || static_cast<uint64_t>(end) > codes.text.size()) return false;
+    const auto text = codes.text.substr(static_cast<size_t>(start), static_cast<size_t>(end - start));
+    to[i] = sized ? read_runs(text, height, width) : Runs{};
   }
+  return true;
 }
 
 }  // namespace
@@ -51,17 +57,22 @@ std::unique_ptr<Runs[]> read_codes(const Codes& codes, unsigned threads) {
   const size_t chunks = std::max<size_t>(1, std::min<size_t>(threads, codes.count / FEWEST_CODES));
   std::vector<std::thread> helpers;
   helpers.reserve(chunks);
+  std::atomic<bool> inside{true};
+  const auto read = [&codes, &inside, to = found.get()](size_t from, size_t until) {
+    if (!read_range(codes, from, until, to)) inside = false;
+  };
   size_t begin = 0;
   try {
     for (size_t k = 1; k < chunks; ++k) {
       const size_t end = codes.count * k / chunks;
-      helpers.emplace_back([&codes, begin, end, to = found.get()] { read_range(codes, begin, end, to); });
+      helpers.emplace_back(read, begin, end);
       begin = end;
     }
-  } catch (const std::system_error&) {  // no thread to be had: the rest is read here
+  } catch (const std::exception&) {  // no thread to be had: the rest is read here
   }
-  read_range(codes, begin, codes.count, found.get());
+  read(begin, codes.count);
   for (std::thread& helper : helpers) helper.join();
+  if (!inside) throw std::out_of_range("a code outside the text");
   return found;
 }
 

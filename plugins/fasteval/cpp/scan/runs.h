@@ -21,10 +21,11 @@ struct Runs {
 Runs read_runs(std::string_view text, int64_t height, int64_t width);
 
 // Many codes at once: code i is text[starts[i]:ends[i]] of a mask of sizes_hw[2 * i], sizes_hw[2 * i + 1]. Sizes that
-// are no sizes give what a code that is not whole gives.
+// are no sizes give what a code that is not whole gives. Throws std::out_of_range where a code is outside the text; each
+// number is read once, as another thread may write to them.
 struct Codes {
   const int64_t *sizes_hw, *starts, *ends;
-  const char* text;
+  std::string_view text;
   size_t count;
 };
 std::unique_ptr<Runs[]> read_codes(const Codes& codes, unsigned threads);

@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -69,9 +68,9 @@ template <class Rows>
 class Pieces {
  public:
   Pieces(const Input& input, std::vector<uint64_t> starts, size_t block) : starts_(std::move(starts)) {
-    pieces_.resize(starts_.size());
+    // Whatever may fail comes before the first thread, which must be joined.
+    for (size_t k = 0; k < starts_.size(); ++k) pieces_.push_back(std::make_unique<Piece<Rows>>());
     for (size_t k = 0; k < starts_.size(); ++k) {
-      pieces_[k] = std::make_unique<Piece<Rows>>();
       Piece<Rows>& piece = *pieces_[k];
       const uint64_t from = starts_[k], until = start(k + 1);
       const auto work = [this, &piece, &input, from, until, block] {
@@ -84,7 +83,7 @@ class Pieces {
       };
       try {
         piece.thread = std::thread(work);
-      } catch (const std::system_error&) {  // no thread to be had: the one before goes on through this piece
+      } catch (const std::exception&) {  // no thread to be had: the one before goes on through this piece
         starts_.resize(k);
         break;
       }

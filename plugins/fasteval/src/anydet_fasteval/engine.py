@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.arguments import MOST_THREADS, require_integer
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches, count_positives, ignored_annotations
@@ -27,13 +30,15 @@ class FastEngine:
     """Arrays equal to pycocotools' in every bit, with one thread or many.
 
     Args:
-        threads: how many to use; as many as the process may run on by default.
+        threads: how many to use, 1024 at most; as many as the process may run on by default.
     """
 
     name = "fasteval"
     version = _engine.version
 
     def __init__(self, threads: int | None = None) -> None:
+        if threads is not None:
+            require_integer("threads", threads, 1, MOST_THREADS)
         self.threads = threads or available_cores()
 
     @property
@@ -67,46 +72,61 @@ class FastEngine:
     def match(
         self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
     ) -> Matches:
-        """The matches; both arguments have the same images and class ids."""
+        """The matches; both arguments have the same images and class ids.
+
+        Raises:
+            EvaluationError: a column, mask or setting cannot be scored, or there is not enough memory.
+        """
+        with _explained(ground_truth.source):
+            return self._matches(detections, ground_truth, params)
+
+    def _matches(
+        self, detections: DetectionColumns, ground_truth: GroundTruthColumns, params: EngineParams
+    ) -> Matches:
         labels, classes = ground_truth.labels, len(ground_truth.classes)
         ignored = ignored_annotations(labels, params.iou_type)
         limits = _engine.Limits(
             len(ground_truth.images),
             classes,
             params.iou_thresholds.tolist(),
-            params.area_ranges_px,
-            params.max_detections[-1],
+            _column(params.area_ranges_px, np.float64, 2),
+            max(params.max_detections, default=0),
         )
         truth = _engine.Truth(
-            ground_truth.image_index,
-            labels.class_ids,
-            labels.areas,
-            labels.iscrowd.view(np.uint8),
-            ignored.view(np.uint8),
+            _column(ground_truth.image_index, np.int64),
+            _column(labels.class_ids, np.int64),
+            _column(labels.areas, np.float64),
+            _column(labels.iscrowd, np.uint8),
+            _column(ignored, np.uint8),
             _unseen(labels, params),
         )
         positives = count_positives(labels.class_ids, labels.areas, ignored, classes, params.area_ranges_px)
         return Matches(**self._match(detections, ground_truth, truth, limits, params), positives=positives)
 
     def accumulate(self, matches: Matches, params: EngineParams) -> EngineArrays:
-        """Arrays over all images and classes."""
-        return EngineArrays(
-            *_engine.accumulate(
-                matches.image_index,
-                matches.class_ids,
-                matches.ranks,
-                matches.scores,
-                matches.outside,
-                matches.matched,
-                matches.hits,
-                matches.ignored,
-                matches.positives,
-                len(params.iou_thresholds),
-                params.recall_thresholds.tolist(),
-                list(params.max_detections),
-                self._workers(len(matches)),
+        """Arrays over all images and classes.
+
+        Raises:
+            EvaluationError: the matches are not of these parameters, or there is not enough memory.
+        """
+        with _explained("matches"):
+            return EngineArrays(
+                *_engine.accumulate(
+                    matches.image_index,
+                    matches.class_ids,
+                    matches.ranks,
+                    matches.scores,
+                    matches.outside,
+                    matches.matched,
+                    matches.hits,
+                    matches.ignored,
+                    matches.positives,
+                    len(params.iou_thresholds),
+                    params.recall_thresholds.tolist(),
+                    list(params.max_detections),
+                    self._workers(len(matches)),
+                )
             )
-        )
 
     def _match(
         self,
@@ -123,17 +143,11 @@ class FastEngine:
             shapes = _segmentations(labels, ground_truth)
             ratio = params.dilation_ratio if params.iou_type == "boundary" else None
             measured = not detections.areas_stated
-            try:
-                return dict(
-                    _engine.match_masks(found, masks, truth, shapes, limits, ratio, measured, workers)
-                )
-            except ValueError as exc:
-                raise EvaluationError(
-                    f"{ground_truth.source}: {exc}", fix="correct it in the annotations or the predictions"
-                ) from exc
+            return dict(_engine.match_masks(found, masks, truth, shapes, limits, ratio, measured, workers))
         if params.iou_type == "bbox":
-            boxes = detections.boxes_xywh_px, labels.boxes_xywh_px
-            return dict(_engine.match_boxes(found, boxes[0], truth, boxes[1], limits, workers))
+            boxes = _column(detections.boxes_xywh_px, np.float64, 4)
+            truth_boxes = _column(labels.boxes_xywh_px, np.float64, 4)
+            return dict(_engine.match_boxes(found, boxes, truth, truth_boxes, limits, workers))
         starts, annotations, overlaps = _similarities(
             detections, labels, truth, limits, params, workers=workers
         )
@@ -150,14 +164,42 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _detections(detections: DetectionColumns) -> Any:
+@contextmanager
+def _explained(source: str) -> Iterator[None]:
+    """What the compiled code refuses, as an error of ours."""
+    try:
+        yield
+    except (ValueError, OverflowError) as exc:
+        raise EvaluationError(
+            f"{source}: {exc}", fix="correct it in the annotations or the predictions"
+        ) from exc
+    except MemoryError as exc:
+        raise EvaluationError(
+            f"{source}: not enough memory to evaluate it", fix="evaluate fewer images or thresholds at a time"
+        ) from exc
+
+
+def _column(values: Any, dtype: type[np.generic], *shape: int) -> NDArray[Any]:
+    """As the compiled code takes it, which converts nothing; copied only where it must be.
+
+    Raises:
+        ValueError: it has another shape, or numbers that ``dtype`` does not hold.
+    """
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, dtype) or array.shape[1:] != shape:
+        given = f"a column of {array.dtype} and shape {array.shape}"
+        raise ValueError(f"{given}, expected {np.dtype(dtype)} and shape {('N', *shape)}")
+    return np.require(array, dtype, ("C", "A"))
+
+
+def _detections(detections: DetectionColumns, rows: slice = slice(None)) -> Any:
     lenient = detections.lenient
     return _engine.Detections(
-        detections.image_index,
-        detections.class_ids,
-        detections.scores,
-        detections.areas,
-        None if lenient is None else lenient.view(np.uint8),
+        _column(detections.image_index[rows], np.int64),
+        _column(detections.class_ids[rows], np.int64),
+        _column(detections.scores[rows], np.float64),
+        _column(detections.areas[rows], np.float64),
+        None if lenient is None else _column(lenient[rows], np.uint8),
     )
 
 
@@ -170,22 +212,27 @@ def _unseen(labels: Labels, params: EngineParams) -> int:
 
 
 def _masks(column: MaskColumn) -> Any:
-    return _engine.Segmentations(column.sizes_hw, column.starts, column.ends, column.text)
+    return _engine.Segmentations(*_codes(column))
+
+
+def _codes(column: MaskColumn) -> tuple[NDArray[Any], ...]:
+    return (
+        _column(column.sizes_hw, np.int64, 2),
+        _column(column.starts, np.int64),
+        _column(column.ends, np.int64),
+        _column(column.text, np.uint8),
+    )
 
 
 def _segmentations(labels: Labels, ground_truth: GroundTruthColumns) -> Any:
     column = SegmentationColumn.of(labels.segmentations or ())
-    codes = column.masks
     return _engine.Segmentations(
-        codes.sizes_hw,
-        codes.starts,
-        codes.ends,
-        codes.text,
-        column.ring_starts,
-        column.ring_ends,
-        column.offsets,
-        column.points,
-        np.ascontiguousarray(ground_truth.sizes_wh[ground_truth.image_index][:, ::-1]),
+        *_codes(column.masks),
+        _column(column.ring_starts, np.int64),
+        _column(column.ring_ends, np.int64),
+        _column(column.offsets, np.int64),
+        _column(column.points, np.float64),
+        _column(ground_truth.sizes_wh[ground_truth.image_index][:, ::-1], np.int64, 2),
     )
 
 
@@ -210,17 +257,14 @@ def _similarities(
     # A keypoint nobody predicted is infinitely far from every true one.
     found = _filled(detections.keypoints, sigmas.shape[1], np.inf)
     known = _filled(labels.keypoints, sigmas.shape[1], 0.0)
+    boxes = _column(labels.boxes_xywh_px, np.float64, 4)
+    variances = _column((sigmas * 2) ** 2, np.float64, sigmas.shape[1])
     counts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
     for first in range(0, len(detections), _KEYPOINT_ROWS):
         rows = slice(first, first + _KEYPOINT_ROWS)
-        chunk = _engine.Detections(
-            detections.image_index[rows],
-            detections.class_ids[rows],
-            detections.scores[rows],
-            detections.areas[rows],
-        )
+        chunk = _detections(detections, rows)
         pairs = _engine.keypoint_exponents(
-            chunk, found[rows], truth, known, labels.boxes_xywh_px, (sigmas * 2) ** 2, limits, workers
+            chunk, found[rows], truth, known, boxes, variances, limits, workers
         )
         values = np.exp(pairs["exponents"], out=pairs["exponents"])
         counts.append(pairs["counts"])
@@ -233,4 +277,5 @@ def _filled(keypoints: FloatArray | None, count: int, missing: float) -> FloatAr
     """(N, K, 3) with a number in place of NaN; copied only where there is one."""
     if keypoints is None:
         return np.zeros((0, count, 3))
-    return np.where(np.isnan(keypoints), missing, keypoints) if np.isnan(keypoints.sum()) else keypoints
+    points = _column(keypoints, np.float64, count, 3)
+    return np.where(np.isnan(points), missing, points) if np.isnan(points.sum()) else points

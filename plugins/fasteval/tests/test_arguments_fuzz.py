@@ -1,0 +1,125 @@
+"""Every compiled entry point takes any argument: a result or an exception, never a crash.
+
+The sieges build the modules with the sanitizers for addresses and undefined behavior and the assertions of
+the C++ library, into a folder of their own, and put them in place of the installed ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PLUGIN = Path(__file__).parents[1]
+FUZZ, CORPUS = PLUGIN / "fuzz/arguments.py", PLUGIN / "fuzz/corpus"
+CASES, SIEGE = 2_000, 50_000
+FLAGS = (
+    "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all"
+)
+FINDER = """
+import sys
+from importlib.util import spec_from_file_location
+from pathlib import Path
+
+class Sanitized:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        package, _, module = name.rpartition(".")
+        found = list(Path({build!r}).glob(module + ".*so")) if package == "anydet_fasteval" else []
+        return spec_from_file_location(name, found[0]) if found else None
+
+sys.meta_path.insert(0, Sanitized)
+"""
+
+
+def run(*args: str | Path, **env: str) -> str:
+    """Both outputs of this Python; it must end well."""
+    command = [sys.executable, *map(str, args)]
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, **env},
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return done.stdout
+
+
+def assert_all_entry_points_took_and_refused(report: str) -> None:
+    rows = [line.split() for line in report.splitlines()]
+    assert len(rows) >= 15
+    for name, _, taken, _, refused in rows:
+        assert int(taken) > 0, name
+        assert int(refused) > 0, name
+
+
+def test_any_arguments_give_a_result_or_an_exception() -> None:
+    assert_all_entry_points_took_and_refused(run(FUZZ, CASES, "1", CORPUS))
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that has the modules with sanitizers."""
+    for program in ("cmake", "c++", "gcc"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    if find_spec("nanobind") is None:
+        pytest.skip("nanobind is not installed")
+    build, start = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("start")
+    configure = [
+        "cmake",
+        "-S",
+        PLUGIN,
+        "-B",
+        build,
+        "-DCMAKE_BUILD_TYPE=Debug",
+        "-DSKBUILD_PROJECT_VERSION=0",
+    ]
+    configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_CXX_FLAGS={FLAGS} -D_GLIBCXX_ASSERTIONS"]
+    for command in (configure, ["cmake", "--build", build, "-j", "2"]):
+        done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (start / "sitecustomize.py").write_text(FINDER.format(build=str(build)))
+    # The runtime of the sanitizers must be there first, and find the C++ library's exceptions.
+    names = ("libasan.so", "libstdc++.so")
+    paths = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip() for name in names
+    ]
+    return {
+        "PYTHONPATH": str(start),
+        "LD_PRELOAD": ":".join(paths),
+        # Python leaves memory behind on purpose; an absurd size is a MemoryError as it is without sanitizers.
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+@pytest.mark.soak
+def test_the_sanitizers_find_nothing_in_any_arguments(sanitized: dict[str, str]) -> None:
+    assert_all_entry_points_took_and_refused(run(FUZZ, SIEGE, "2", CORPUS, **sanitized))
+
+
+@pytest.mark.soak
+def test_the_sanitizers_find_nothing_in_the_tests_of_the_engine_and_the_scanner(
+    sanitized: dict[str, str],
+) -> None:
+    here = Path(__file__).parent
+    others = sorted(path for path in here.glob("test_*.py") if path.name != Path(__file__).name)
+    users = [ROOT / "core/tests/evaluation/test_engines.py", ROOT / "core/tests/evaluation/test_coco_lvis.py"]
+    report = run("-m", "pytest", "-q", "-m", "not soak", "-p", "no:xdist", *others, *users, **sanitized)
+    assert " passed" in report
+
+
+@pytest.mark.soak
+def test_the_development_mode_of_python_finds_nothing() -> None:
+    run("-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning", FUZZ, CASES, "3", CORPUS)
