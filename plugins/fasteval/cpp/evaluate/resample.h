@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
 #include <vector>
 
 #include "columns.h"
@@ -40,7 +39,7 @@ class ClassResampler {
         needed_.resize(counted.areas * counted.recall_thresholds.size());
     }
 
-    // weights: how often each image was drawn; throws where sums of them do not fit 32 bits. precision: (A, T). recall: (A, M, T). -1 without annotations.
+    // weights: how often each image was drawn. precision: (A, T). recall: (A, M, T). -1 without annotations.
     void run(const std::int32_t* weights, double* precision, double* recall) {
         count_positives(weights);
         count_detections(weights);
@@ -126,26 +125,20 @@ class ClassResampler {
         return found;
     }
 
-    // Detections up to each matched one, by area range, as if nothing matched.
+    // Detections up to each matched one, by area range, as if nothing matched. Sums wrap at 32 bits, as numpy's do.
     void count_detections(const std::int32_t* weights) {
         std::uint32_t sums[kLanes] = {};
-        std::int32_t seen = 0;
         std::size_t next = 0;
         if (counted_.areas <= 4)
-            for (std::size_t row = 0; row < last_; ++row) add<4>(row, weights, sums, next, seen);
+            for (std::size_t row = 0; row < last_; ++row) add<4>(row, weights, sums, next);
         else
-            for (std::size_t row = 0; row < last_; ++row) add<kLanes>(row, weights, sums, next, seen);
-        // No weight is above all bits that any of them has; a negative one sets the sign.
-        if (seen < 0 || (last_ && seen > INT32_MAX / std::int64_t(last_)))
-            throw std::invalid_argument("weights that are negative, or too large to be added");
+            for (std::size_t row = 0; row < last_; ++row) add<kLanes>(row, weights, sums, next);
     }
 
     template <std::size_t width>
-    void add(std::size_t row, const std::int32_t* weights, std::uint32_t* sums, std::size_t& next,
-             std::int32_t& seen) {
+    void add(std::size_t row, const std::int32_t* weights, std::uint32_t* sums, std::size_t& next) {
         const std::int32_t weight = weights[rows_.images[row]];
         const std::int32_t* lanes = &lanes_[rows_.outside[row] * kLanes];
-        seen |= weight;
         for (std::size_t a = 0; a < width; ++a) sums[a] += std::uint32_t(weight & lanes[a]);
         if (rows_.positions[next] != row) return;
         for (std::size_t a = 0; a < width; ++a) before_[next * kLanes + a] = std::int32_t(sums[a]);
