@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from anydet.arguments import MOST_THREADS, require_integer
 from anydet.errors import AnydetWarning, PluginError
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
@@ -29,6 +28,8 @@ def choose_engine(
         PluginError: there is no such engine (it lists the known ones), or it cannot be set up.
     """
     if threads is not None:
+        from anydet.arguments import MOST_THREADS, require_integer
+
         require_integer("threads", threads, 1, MOST_THREADS)
     plugins = plugins or Plugins.from_env()
     if name is not None:

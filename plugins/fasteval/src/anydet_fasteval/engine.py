@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anydet.arguments import MOST_THREADS, require_integer
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineArrays, EngineParams
 from anydet.evaluation.matches import Matches, count_positives, ignored_annotations
@@ -38,6 +37,8 @@ class FastEngine:
 
     def __init__(self, threads: int | None = None) -> None:
         if threads is not None:
+            from anydet.arguments import MOST_THREADS, require_integer
+
             require_integer("threads", threads, 1, MOST_THREADS)
         self.threads = threads or available_cores()
 
