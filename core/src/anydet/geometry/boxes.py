@@ -118,6 +118,37 @@ def nms_by_class(
     return ordered
 
 
+def overlapping_pairs(
+    boxes: FloatArray, class_ids: IntArray, iou_threshold: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of boxes of one class whose IoU is above a threshold: (K,) and (K,) positions, and (K,) IoUs.
+
+    Each pair is there once.
+
+    Args:
+        boxes: (N, 4) ``xyxy``.
+        class_ids: (N,).
+        iou_threshold: in [0, 1].
+    """
+    order = np.argsort(class_ids, kind="stable")
+    columns = _sides_and_area(boxes[order])
+    bounds = [0, *(np.flatnonzero(np.diff(class_ids[order])) + 1).tolist(), len(order)]
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for start, end in pairwise(bounds):
+        # Few rows at once, so that what is in work stays in the processor's cache.
+        size = max(1, min(_BLOCK // 2, _CELLS // max(1, end - start)))
+        for low in range(start, end - 1, size):
+            high = min(low + size, end)
+            iou = _iou(columns[:, low:high], columns[:, low:end])
+            rows, others = np.nonzero(iou > iou_threshold)
+            # Only those behind the row's own box, so that each pair is found once.
+            behind = others > rows
+            rows, others = rows[behind], others[behind]
+            found.append((order[low + rows], order[low + others], iou[rows, others]))
+    first, second, ious = map(np.concatenate, zip(*found, strict=True))
+    return first, second, ious
+
+
 _BLOCK = 128
 """Boxes that are compared with each other at once."""
 _CELLS = 1 << 21
@@ -165,11 +196,24 @@ def _settle(overlap: BoolArray) -> BoolArray:
 
 def _overlap(left: FloatArray, right: FloatArray, iou_threshold: float) -> BoolArray:
     """(N, M) whether IoU is above the threshold; never where both boxes are empty."""
+    above: BoolArray = _iou(left, right) > iou_threshold
+    return above
+
+
+def _iou(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(N, M) intersection over union of (5, N) and (5, M) sides and areas; NaN where both boxes are empty."""
     x1, y1, x2, y2, area = left[:, :, None]
-    width = np.minimum(x2, right[2]) - np.maximum(x1, right[0])
-    height = np.minimum(y2, right[3]) - np.maximum(y1, right[1])
-    inter = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    width = np.minimum(x2, right[2])
+    width -= np.maximum(x1, right[0])
+    inter = np.minimum(y2, right[3])
+    inter -= np.maximum(y1, right[1])
+    # In place: arrays of pairs cost more to allocate than to fill.
+    np.maximum(width, 0.0, out=width)
+    np.maximum(inter, 0.0, out=inter)
+    inter *= width
+    union = np.subtract(area + right[4], inter, out=width)
     # Two empty boxes give 0 / 0: NaN, which is not above any threshold.
     with np.errstate(invalid="ignore", divide="ignore"):
-        above: BoolArray = inter / (area + right[4] - inter) > iou_threshold
-    return above
+        inter /= union
+    iou: FloatArray = inter
+    return iou

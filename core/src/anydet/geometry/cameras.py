@@ -18,9 +18,16 @@ def scaled(camera: Intrinsics, source_wh: Size, target_wh: Size) -> Intrinsics:
     return Intrinsics(camera.fx * sx, camera.fy * sy, camera.cx * sx, camera.cy * sy)
 
 
-def mirrored(camera: Intrinsics, width_px: int) -> Intrinsics:
-    """Camera of the horizontally mirrored image (pixel edges at 0 and ``width_px``)."""
-    return Intrinsics(camera.fx, camera.fy, width_px - camera.cx, camera.cy)
+def mirrored(camera: Intrinsics, side_px: int, axis: int = 0) -> Intrinsics:
+    """Camera of the image mirrored along an axis (0: left and right), whose side there is ``side_px``."""
+    if axis:
+        return Intrinsics(camera.fx, camera.fy, camera.cx, side_px - camera.cy)
+    return Intrinsics(camera.fx, camera.fy, side_px - camera.cx, camera.cy)
+
+
+def turned(camera: Intrinsics, source_wh: Size) -> Intrinsics:
+    """Camera of the image turned counterclockwise by 90 degrees: (x, y) goes to (y, width - x)."""
+    return Intrinsics(camera.fy, camera.fx, camera.cy, source_wh[0] - camera.cx)
 
 
 def translation_m(

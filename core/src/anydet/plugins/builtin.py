@@ -159,7 +159,10 @@ def register_views(register: Callable[[ViewSpec], None]) -> None:
             "mirrored with a probability, by seed and image",
             "random_hflip",
         ),
+        ("vflip", "UpsideDown", "mirrored top and bottom", None),
+        ("rot90", "Turned", "turned counterclockwise by quarter turns", "rot90"),
         ("scale", "Scaled", "larger or smaller by a factor", "scale"),
+        ("slice", "Sliced", "square windows that cover the image, for small objects", "slice"),
     ):
         options = schema and f"{_TTA}:{schema}.schema.json"
         register(ViewSpec(name, f"{_TTA}.views:{factory}", summary, options_schema=options))
@@ -171,6 +174,8 @@ def register_fusions(register: Callable[[FusionSpec], None]) -> None:
     for name, factory, summary in (
         ("nms", "NonMaximumSuppression", "drops what overlaps a better detection of its class"),
         ("wbf", "WeightedBoxesFusion", "overlapping detections of a class become one, their weighted mean"),
+        ("nmw", "NonMaximumWeighted", "as nms, with boxes that are the mean of what they stand for"),
+        ("soft-nms", "SoftNonMaximumSuppression", "lowers scores by the overlap with better detections"),
     ):
         options = f"{_TTA}:{name}.schema.json"
         register(FusionSpec(name, f"{_TTA}.fusions:{factory}", summary, options_schema=options))

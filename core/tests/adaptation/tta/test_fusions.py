@@ -1,9 +1,11 @@
-"""Weighted boxes fusion against the package ``ensemble-boxes``, and what both fusions do with results."""
+"""The fusions against the package ``ensemble-boxes``, and what they do with results."""
 
 from __future__ import annotations
 
 import importlib.util
-from functools import partial
+import sys
+from dataclasses import replace
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anydet.adaptation.tta.fusions import NonMaximumSuppression, WeightedBoxesFusion
+from anydet.adaptation.tta.fusions import (
+    NonMaximumSuppression,
+    NonMaximumWeighted,
+    SoftNonMaximumSuppression,
+    WeightedBoxesFusion,
+)
 from anydet.geometry.boxes import iou_xyxy, nms_by_class
 from anydet.prediction.hooks import FusionSettings, ViewResult
 from anydet.testing import FusionConformance
-from anydet.types import ImagePredictions
+from anydet.types import ImagePredictions, Poses
 
 SIZE_WH = (640, 480)
 SCALE = np.array([640.0, 480.0, 640.0, 480.0])
@@ -30,6 +37,19 @@ def wbf(iou_threshold=0.55, score_threshold=0.0):
     return WeightedBoxesFusion(FusionSettings(options))
 
 
+def nmw(iou_threshold=0.55, score_threshold=0.0):
+    options = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
+    return NonMaximumWeighted(FusionSettings(options))
+
+
+def soft_nms(decay="gaussian", iou_threshold=0.5, sigma=0.5, score_threshold=0.001):
+    options = {"iou_threshold": iou_threshold, "score_threshold": score_threshold, "sigma": sigma}
+    return SoftNonMaximumSuppression(FusionSettings({**options, "decay": decay}))
+
+
+FUSIONS = [nms(), wbf(), nmw(), soft_nms(), soft_nms("linear")]
+
+
 def result(boxes, scores, class_ids, weight=1.0, window=(0.0, 0.0, 640.0, 480.0)):
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     class_ids = np.asarray(class_ids, np.int64)
@@ -39,17 +59,24 @@ def result(boxes, scores, class_ids, weight=1.0, window=(0.0, 0.0, 640.0, 480.0)
 
 @pytest.fixture(scope="module")
 def oracle():
-    """``weighted_boxes_fusion`` of the package, whose ``__init__`` imports numba without need."""
+    """Gives a module of the package ``ensemble-boxes``, whose ``__init__`` imports numba without need."""
     package = importlib.util.find_spec("ensemble_boxes")
     if package is None:
         pytest.skip("needs the package ensemble-boxes, installed without its dependencies")
-    path = f"{package.submodule_search_locations[0]}/ensemble_boxes_wbf.py"
-    spec = importlib.util.spec_from_file_location("ensemble_boxes_wbf", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    # It sums boxes in single precision: an IoU within that of the threshold may fall on its other side.
-    module.np = SimpleNamespace(**{**vars(np), "float32": np.float64})
-    return module.weighted_boxes_fusion
+
+    def load(name):
+        path = f"{package.submodule_search_locations[0]}/{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            # Only makes it faster.
+            patch.setitem(sys.modules, "numba", SimpleNamespace(jit=lambda **_: lambda function: function))
+            spec.loader.exec_module(module)
+        # It sums boxes in single precision: an IoU within that of the threshold may fall on its other side.
+        module.np = SimpleNamespace(**{**vars(np), "float32": np.float64})
+        return module
+
+    return cache(load)
 
 
 def random_results(rng, views, boxes, classes):
@@ -82,7 +109,7 @@ def test_weighted_boxes_fusion_equals_ensemble_boxes(
     rng = np.random.default_rng(seed)
     found = random_results(rng, views, boxes, classes)
     weights = rng.uniform(0.5, 3, views) if weighted else np.ones(views)
-    theirs = oracle(
+    theirs = oracle("ensemble_boxes_wbf").weighted_boxes_fusion(
         [b for b, _, _ in found],
         [s for _, s, _ in found],
         [c for _, _, c in found],
@@ -96,11 +123,62 @@ def test_weighted_boxes_fusion_equals_ensemble_boxes(
     if not len(ours):
         return
     # Theirs may be above 1 where one heavy view finds an object twice; ours is a score.
-    expected = np.column_stack([theirs[0], np.minimum(theirs[1], 1), theirs[2]])
+    assert_same(ours, theirs[0], np.minimum(theirs[1], 1), theirs[2])
+
+
+def assert_same(ours, boxes, scores, class_ids):
+    """The same detections in any order; boxes are normalized."""
+    expected = np.column_stack([boxes, scores, class_ids])
     columns = np.column_stack([ours.boxes_xyxy_px / SCALE, ours.scores, ours.class_ids])
+    assert len(columns) == len(expected)
     nearest = np.abs(columns[:, None] - expected).max(axis=2).argmin(axis=1)
     assert sorted(nearest.tolist()) == list(range(len(ours)))
     np.testing.assert_allclose(columns, expected[nearest], atol=1e-9)
+
+
+problems = given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 4),
+    st.integers(1, 120),
+    st.sampled_from([1, 2, 7, 80]),
+    st.sampled_from([0.3, 0.55, 0.7]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@problems
+def test_non_maximum_weighted_equals_ensemble_boxes(oracle, seed, views, boxes, classes, threshold):
+    rng = np.random.default_rng(seed)
+    found = random_results(rng, views, boxes, classes)
+    weights = rng.uniform(0.5, 3, views)
+    boxes, scores, class_ids = zip(*found, strict=True)
+    theirs = oracle("ensemble_boxes_nmw").non_maximum_weighted(
+        boxes, scores, class_ids, weights=weights.tolist(), iou_thr=threshold, skip_box_thr=0.1
+    )
+    given_results = [result(b * SCALE, s, c, w) for (b, s, c), w in zip(found, weights, strict=True)]
+    ours = nmw(threshold, 0.1).fuse(given_results)
+    if len(ours) or len(theirs[0]):
+        assert_same(ours, *theirs)
+
+
+@pytest.mark.parametrize(("decay", "method"), [("linear", 1), ("gaussian", 2)])
+@settings(max_examples=40, deadline=None)
+@problems
+def test_soft_nms_equals_ensemble_boxes(oracle, decay, method, seed, views, boxes, classes, threshold):
+    """Their function gives scores as they were; what they decay to is left in the array that it is given."""
+    found = random_results(np.random.default_rng(seed), views, boxes, classes)
+    boxes, scores, class_ids = map(np.concatenate, zip(*found, strict=True))
+    theirs = []
+    for class_id in np.unique(class_ids):
+        rows = class_ids == class_id
+        left = scores[rows].copy()
+        keep = oracle("ensemble_boxes_nms").cpu_soft_nms_float(
+            boxes[rows].copy(), left, threshold, 0.4, 0.05, method
+        )
+        theirs += [(box, s, class_id) for box, s in zip(boxes[rows][keep], left[left > 0.05], strict=True)]
+    ours = soft_nms(decay, threshold, 0.4, 0.05).fuse([result(b * SCALE, s, c) for b, s, c in found])
+    if theirs or len(ours):
+        assert_same(ours, *zip(*theirs, strict=True))
 
 
 def test_the_best_score_comes_first():
@@ -124,18 +202,48 @@ def test_a_tile_that_cannot_see_an_object_does_not_lower_its_score():
     assert wbf().fuse([whole, left, right]).scores.tolist() == pytest.approx([0.8, 0.3])
 
 
-@pytest.mark.parametrize("fusion", [nms(), wbf()])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_nothing_found_is_nothing_fused(fusion):
     fused = fusion.fuse([result([], [], []), result([], [], [])])
     assert (len(fused), fused.size_wh, fused.image) == (0, SIZE_WH, "a.png")
 
 
-@pytest.mark.parametrize("fusion", [nms(), wbf()])
+@pytest.mark.parametrize("fusion", FUSIONS)
 def test_scores_of_zero_and_boxes_without_area_are_no_error(fusion):
     twice = result([[5, 5, 5, 9], [10, 10, 20, 20]], [0.0, 0.0], [0, 0])
     fused = fusion.fuse([twice, twice])
     assert np.isfinite(fused.boxes_xyxy_px).all()
     assert (fused.scores == 0).all()
+
+
+def test_nmw_scores_count_relative_to_the_heaviest_view():
+    light, heavy = result([[0, 0, 10, 10]], [0.9], [0]), result([[50, 50, 60, 60]], [0.5], [0], weight=2)
+    fused = nmw().fuse([light, heavy])
+    assert fused.scores.tolist() == pytest.approx([0.5, 0.45])
+
+
+def test_soft_nms_lowers_a_score_by_each_better_box_that_it_overlaps():
+    three = result([[0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 5]], [0.9, 0.8, 0.7], [0, 0, 0])
+    fused = soft_nms("linear", 0.4).fuse([three, result([], [], [])])
+    # The second falls to 0.8 x 0.2, below the third, 0.7 x 0.5, which then lowers it by their IoU of 5/8.
+    assert fused.scores.tolist() == pytest.approx([0.9, 0.35, 0.16 * 0.375])
+    assert fused.boxes_xyxy_px[:, 3].tolist() == [10, 5, 8]
+
+
+def test_nms_takes_the_rotation_that_a_mirror_lacks_from_what_it_suppresses():
+    turned = np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]])
+    straight, mirrored = result([[0, 0, 10, 10]], [0.5], [0]), result([[0, 0, 10, 11]], [0.9], [0])
+    with_rotation = Poses(rotations=turned, translations_m=np.array([[0.0, 0, 1]]))
+    without = Poses(translations_m=np.array([[0.0, 0, 2]]))
+    fused = nms().fuse(
+        [
+            replace(straight, predictions=replace(straight.predictions, poses=with_rotation)),
+            replace(mirrored, predictions=replace(mirrored.predictions, poses=without)),
+        ]
+    )
+    assert fused.scores.tolist() == [0.9]
+    assert np.array_equal(fused.poses.rotations, turned)
+    assert fused.poses.translations_m.tolist() == [[0, 0, 2]]
 
 
 def test_nms_keeps_the_detections_that_torchvision_would_keep():
@@ -159,7 +267,10 @@ def test_nms_prefers_the_view_of_more_weight_and_leaves_scores_alone():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([partial(nms, 0.5), partial(wbf, 0.5)]))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([partial(nms, 0.5), partial(wbf, 0.5), partial(nmw, 0.5), soft_nms]),
+)
 def test_fused_detections_do_not_depend_on_the_order_of_the_views(seed, fusion):
     results = [
         result(boxes * SCALE, scores, class_ids)
@@ -185,3 +296,11 @@ class TestNonMaximumSuppression(FusionConformance):
 
 class TestWeightedBoxesFusion(FusionConformance):
     fusion = "wbf"
+
+
+class TestNonMaximumWeighted(FusionConformance):
+    fusion = "nmw"
+
+
+class TestSoftNonMaximumSuppression(FusionConformance):
+    fusion = "soft-nms"

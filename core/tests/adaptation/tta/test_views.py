@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anydet.adaptation.tta.views import Mirrored, Original, Scaled, mirrored_pairs
+from anydet.adaptation.tta.views import Mirrored, Original, Scaled, Sliced, mirrored_pairs
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.prediction.hooks import ViewSettings
@@ -54,6 +55,32 @@ def test_boxes_on_a_scaled_image_come_back_exactly(width, height, factor, across
     np.testing.assert_allclose(back.boxes_xyxy_px[0], edges, rtol=1e-12, atol=1e-12)
 
 
+def windows(derived):
+    return [(crop.x_px, crop.y_px, *crop.size_wh) for (crop,) in (one.transforms for one in derived)]
+
+
+def test_slices_stand_at_equal_distances_between_the_edges_of_the_image():
+    derived = Sliced(ViewSettings({"size": 40, "overlap": 0.25})).apply(record(100, 40))
+    assert windows(derived) == [(0, 0, 40, 40), (30, 0, 40, 40), (60, 0, 40, 40)]
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(16, 200), st.floats(0, 0.9))
+def test_slices_cover_the_image_and_overlap_as_asked(width, height, size, overlap):
+    source = record(width, height)
+    derived = Sliced(ViewSettings({"size": size, "overlap": overlap})).apply(source)
+    if max(width, height) <= size:
+        assert derived == (source,)
+        return
+    for axis, side in enumerate((width, height)):
+        starts = sorted({window[axis] for window in windows(derived)})
+        length = min(size, side)
+        assert all(window[2 + axis] == length for window in windows(derived))
+        assert (starts[0], starts[-1] + length) == (0, side)
+        # Rounded to whole pixels.
+        assert all(b - a <= size * (1 - overlap) + 1 for a, b in pairwise(starts))
+    assert len(derived) == len(set(windows(derived)))
+
+
 def test_left_and_right_keypoints_are_found_by_name():
     assert mirrored_pairs(("nose", "Left_eye", "right_eye", "left_ear", "tail_right")) == ((1, 2),)
     assert mirrored_pairs(()) == ()
@@ -90,3 +117,16 @@ class TestSmaller(ViewConformance):
 class TestLarger(ViewConformance):
     view = "scale"
     options: ClassVar = {"factor": 1.3}
+
+
+class TestUpsideDown(ViewConformance):
+    view = "vflip"
+
+
+class TestTurned(ViewConformance):
+    view = "rot90"
+
+
+class TestSliced(ViewConformance):
+    view = "slice"
+    options: ClassVar = {"size": 48, "overlap": 0.25}

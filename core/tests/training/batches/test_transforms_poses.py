@@ -159,7 +159,10 @@ def test_predictions_on_the_derived_image_come_back_with_the_true_pose(seed, cha
     back = record.undo(seen)
     found_rotations, found = resolve(back.poses, back.boxes_xyxy_px, CAMERA)
     assert np.allclose(found, translations, rtol=0, atol=1e-6)
-    assert np.allclose(found_rotations, rotations, rtol=0, atol=1e-6)
+    if any(isinstance(step, HorizontalFlip) for step, _ in chain[0]):
+        assert np.isnan(found_rotations).all()
+    else:
+        assert np.allclose(found_rotations, rotations, rtol=0, atol=1e-6)
 
 
 @quick

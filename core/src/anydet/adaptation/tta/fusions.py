@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from anydet.adaptation.tta.merging import join_results, merge_clusters
-from anydet.geometry.boxes import nms_by_class
+from anydet.adaptation.tta.merging import complete_poses, join_results, merge_clusters
+from anydet.geometry.boxes import nms_by_class, overlapping_pairs
 from anydet.prediction.hooks import FusionSettings, ViewResult
 from anydet.types import FloatArray, ImagePredictions, IntArray
 
@@ -17,7 +17,8 @@ class NonMaximumSuppression:
     """All detections but those that overlap a better one of their class.
 
     Which of two is better is decided by score times weight of the view; scores stay as they are, and so does
-    all else that a detection has.
+    all else that a detection has. What it lacks of a pose, such as the rotation in a mirror, it gets from
+    those that it stands for.
     """
 
     def __init__(self, settings: FusionSettings) -> None:
@@ -27,8 +28,13 @@ class NonMaximumSuppression:
         """The detections that stay, best first."""
         rows, origin = join_results(results)
         weighted = rows.scores * _weights(results)[origin]
-        keep = nms_by_class(rows.boxes_xyxy_px, weighted, rows.class_ids, self._iou_threshold)
-        return rows.take(keep)
+        boxes, class_ids = rows.boxes_xyxy_px, rows.class_ids
+        kept = nms_by_class(boxes, weighted, class_ids, self._iou_threshold)
+        best = rows.take(kept)
+        if best.poses is None:
+            return best
+        cluster, _ = _leaders(boxes, weighted, class_ids, kept, self._iou_threshold)
+        return replace(best, poses=complete_poses(best.poses, merge_clusters(rows, cluster, weighted).poses))
 
 
 class WeightedBoxesFusion:
@@ -61,6 +67,112 @@ class WeightedBoxesFusion:
         scores = means * np.minimum(sees.sum(axis=1), counts) / (sees @ weights)
         fused = replace(fused, scores=np.minimum(scores, 1.0))
         return fused.take(np.argsort(-fused.scores, kind="stable"))
+
+
+class NonMaximumWeighted:
+    """What NMS keeps, each with the mean box of those that it stands for, weighted by score and IoU.
+
+    Scores stay those of the detections kept, times the weight of their view, which counts relative to the
+    heaviest. Source: Zhou et al. 2017, "CAD: Scale Invariant Framework for Real-Time Object Detection",
+    section 3.3.
+    """
+
+    def __init__(self, settings: FusionSettings) -> None:
+        self._iou_threshold = float(settings.options["iou_threshold"])
+        self._score_threshold = float(settings.options["score_threshold"])
+
+    def fuse(self, results: Sequence[ViewResult]) -> ImagePredictions:
+        """The detections kept, best first."""
+        rows, origin = join_results(results)
+        counted = rows.scores >= self._score_threshold
+        rows, origin = rows.take(counted), origin[counted]
+        weights = _weights(results)
+        scores = rows.scores * (weights / weights.max())[origin]
+        boxes, class_ids = rows.boxes_xyxy_px, rows.class_ids
+        kept = nms_by_class(boxes, scores, class_ids, self._iou_threshold)
+        cluster, overlap = _leaders(boxes, scores, class_ids, kept, self._iou_threshold)
+        return replace(merge_clusters(rows, cluster, scores * overlap), scores=scores[kept])
+
+
+class SoftNonMaximumSuppression:
+    """All detections, with scores that decay by their overlap with better ones of their class.
+
+    Which of two is better is decided by score times weight of the view. Source: Bodla et al. 2017, "Soft-NMS:
+    Improving Object Detection With One Line of Code", equations 2 (linear) and 3 (gaussian).
+    """
+
+    def __init__(self, settings: FusionSettings) -> None:
+        options = settings.options
+        self._linear = options["decay"] == "linear"
+        self._iou_threshold = float(options["iou_threshold"]) if self._linear else 0.0
+        self._sigma = float(options["sigma"])
+        self._score_threshold = float(options["score_threshold"])
+
+    def fuse(self, results: Sequence[ViewResult]) -> ImagePredictions:
+        """The detections whose score stays above the threshold, best first."""
+        rows, origin = join_results(results)
+        weighted = rows.scores * _weights(results)[origin]
+        left = self._decay(rows.boxes_xyxy_px, weighted, rows.class_ids)
+        decayed = replace(rows, scores=rows.scores * left)
+        order = np.argsort(-decayed.scores, kind="stable")
+        return decayed.take(order[decayed.scores[order] > self._score_threshold])
+
+    def _decay(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> FloatArray:
+        """(N,) what is left of each score, in [0, 1]."""
+        first, second, iou = overlapping_pairs(boxes, class_ids, self._iou_threshold)
+        return _soften(scores, first, second, 1 - iou if self._linear else np.exp(-(iou**2) / self._sigma))
+
+
+def _soften(scores: FloatArray, first: IntArray, second: IntArray, factors: FloatArray) -> FloatArray:
+    """(N,) product of the factors by which soft-NMS lowers each score.
+
+    The best box left lowers those that it overlaps, which may change what is best next. A box that is better
+    than all that it overlaps keeps its score until its turn comes, whatever happens elsewhere, so that all
+    such boxes have their turn at once.
+
+    Args:
+        scores: (N,).
+        first: (K,) one box of each pair that overlaps.
+        second: (K,) the other one.
+        factors: (K,) what the better of the two leaves of the other's score.
+    """
+    left = np.ones(len(scores))
+    while len(first):
+        now = scores * left
+        wins = now[first] > now[second]
+        wins |= (now[first] == now[second]) & (first < second)
+        worse = np.where(wins, second, first)
+        settled = np.ones(len(scores), np.bool_)
+        settled[worse] = False
+        by_first, by_second = settled[first], settled[second]
+        np.multiply.at(left, second[by_first], factors[by_first])
+        np.multiply.at(left, first[by_second], factors[by_second])
+        open_pairs = ~(by_first | by_second)
+        first, second, factors = first[open_pairs], second[open_pairs], factors[open_pairs]
+    return left
+
+
+def _leaders(
+    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, kept: IntArray, iou_threshold: float
+) -> tuple[IntArray, FloatArray]:
+    """Position in ``kept`` of the detection that stands for each, and the IoU of both.
+
+    Of the better ones that NMS kept, it is the one with most overlap; a detection that was kept stands for
+    itself.
+    """
+    rank = np.empty(len(scores), np.int64)
+    rank[np.lexsort((np.arange(len(scores)), -scores))] = np.arange(len(scores))
+    cluster, overlap = np.full(len(scores), -1), np.ones(len(scores))
+    cluster[kept] = np.arange(len(kept))
+    one, other, iou = overlapping_pairs(boxes, class_ids, iou_threshold)
+    better, worse = np.where(rank[one] < rank[other], (one, other), (other, one))
+    candidates = cluster[better] >= 0
+    better, worse, iou = better[candidates], worse[candidates], iou[candidates]
+    # The last assignment to an element stands: that of most overlap, of equal ones that of the best.
+    order = np.lexsort((-rank[better], iou))
+    better, worse, iou = better[order], worse[order], iou[order]
+    cluster[worse], overlap[worse] = cluster[better], iou
+    return cluster, overlap
 
 
 def cluster_boxes(

@@ -64,6 +64,20 @@ def merge_clusters(rows: ImagePredictions, cluster: IntArray, weights: FloatArra
     return _put(merged, several, _merge(members, _Groups.of(renumbered[cluster[inside]], weights[inside])))
 
 
+def complete_poses(poses: Poses, others: Poses | None) -> Poses:
+    """Poses with missing values taken from others of the same objects."""
+    if others is None:
+        return poses
+    filled = {}
+    for field in fields(Poses):
+        own, other = getattr(poses, field.name), getattr(others, field.name)
+        # All numbers of a rotation or a place, or none: halves of two estimates make no third one.
+        known = None if own is None else np.isfinite(own).reshape(len(own), -1).all(axis=1)
+        if known is not None and other is not None and not known.all():
+            filled[field.name] = np.where(known.reshape((-1,) + (1,) * (own.ndim - 1)), own, other)
+    return replace(poses, **filled)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
     """Which rows belong together, sorted by group and, within it, most weight first.

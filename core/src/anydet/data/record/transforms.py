@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -76,23 +76,24 @@ class PixelTransform(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class HorizontalFlip:
-    """Mirror left and right.
+class _Flip:
+    """Mirror along an axis of the image.
 
-    Poses come back as the mirror image of the object's pose, ``M R M`` with ``M = diag(-1, 1, 1)``: right for
-    objects that look the same mirrored, and the usual compromise for the others.
+    Results come back without rotations: the mirror image of an object is another object, of which no turn of
+    the real one is the rotation. Where its center is, and how far away, stays true.
 
     Attributes:
         keypoint_pairs: (left, right) indices that swap names in the mirror.
     """
 
     keeps_geometry: ClassVar[bool] = False
+    axis: ClassVar[int]
     keypoint_pairs: tuple[tuple[int, int], ...] = ()
 
     def image(self, image: ByteImage) -> ByteImage:
-        """Columns in reverse order."""
+        """Columns or rows in reverse order."""
         # A view would have a negative stride, which torch.from_numpy refuses.
-        return np.ascontiguousarray(image[:, ::-1])
+        return np.ascontiguousarray(np.flip(image, 1 - self.axis))
 
     def size(self, source_wh: Size) -> Size:
         """Unchanged."""
@@ -100,36 +101,114 @@ class HorizontalFlip:
 
     def intrinsics(self, camera: Intrinsics, source_wh: Size) -> Intrinsics:
         """Principal point mirrored."""
-        return cameras.mirrored(camera, source_wh[0])
+        return cameras.mirrored(camera, source_wh[self.axis], self.axis)
 
     def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
-        """Mirror boxes, masks, keypoints and poses back."""
-        width = float(source_wh[0])
-        boxes = predictions.boxes_xyxy_px
-        x1, y1, x2, y2 = boxes.T
-        swap = self._swap(predictions)
+        """Mirror boxes, masks and keypoints back, and what poses say about places."""
+        side = float(source_wh[self.axis])
+        low, high = self.axis, self.axis + 2
+        boxes = predictions.boxes_xyxy_px.copy()
+        # The right edge becomes the left one, so that x1 stays below x2.
+        boxes[:, [low, high]] = side - boxes[:, [high, low]]
+        order = self._keypoint_order(predictions)
         visibility = predictions.keypoint_visibility
+
+        def points(xy: FloatArray) -> FloatArray:
+            xy = xy.copy()
+            xy[..., self.axis] = side - xy[..., self.axis]
+            return xy
+
         return replace(
             map_points_and_masks(
                 predictions,
                 source_wh,
-                points=lambda xy: np.stack([width - xy[..., 0], xy[..., 1]], axis=-1),
-                mask=lambda m: m[:, ::-1],
-                keypoint_order=swap,
+                points=points,
+                mask=lambda m: np.flip(m, 1 - self.axis),
+                keypoint_order=order,
             ),
-            # The right edge becomes the left one, so that x1 stays below x2.
-            boxes_xyxy_px=np.stack([width - x2, y1, width - x1, y2], axis=1),
-            keypoint_visibility=visibility if visibility is None or swap is None else visibility[:, swap],
-            poses=None if predictions.poses is None else _mirror_poses(predictions.poses),
+            boxes_xyxy_px=boxes,
+            keypoint_visibility=visibility if visibility is None or order is None else visibility[:, order],
+            poses=None if predictions.poses is None else _mirror_poses(predictions.poses, self.axis),
         )
 
-    def _swap(self, predictions: ImagePredictions) -> IntArray | None:
+    def _keypoint_order(self, predictions: ImagePredictions) -> IntArray | None:
         if predictions.keypoints is None:
             return None
         order = np.arange(predictions.keypoints.shape[1])
         for left, right in self.keypoint_pairs:
             order[[left, right]] = order[[right, left]]
         return order
+
+
+class HorizontalFlip(_Flip):
+    """Mirror left and right; poses come back without rotations, of which a mirror image has others."""
+
+    __slots__ = ()
+    axis: ClassVar[int] = 0
+
+
+class VerticalFlip(_Flip):
+    """Mirror top and bottom; as left and right, also in that keypoints swap names."""
+
+    __slots__ = ()
+    axis: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class QuarterTurns:
+    """Turn counterclockwise by multiples of 90 degrees.
+
+    A pose turns along, as if the camera had turned around its axis, and comes back exactly.
+
+    Attributes:
+        turns: 1, 2 or 3.
+    """
+
+    keeps_geometry: ClassVar[bool] = False
+    turns: int
+
+    def image(self, image: ByteImage) -> ByteImage:
+        """The turned pixels."""
+        return np.ascontiguousarray(np.rot90(image, self.turns))
+
+    def size(self, source_wh: Size) -> Size:
+        """Sides swapped by an odd number of turns."""
+        width, height = source_wh
+        return (height, width) if self.turns % 2 else source_wh
+
+    def intrinsics(self, camera: Intrinsics, source_wh: Size) -> Intrinsics:
+        """Focal lengths swapped by an odd number of turns, principal point turned."""
+        for width, height in self._sizes(source_wh):
+            camera = cameras.turned(camera, (width, height))
+        return camera
+
+    def undo(self, predictions: ImagePredictions, source_wh: Size) -> ImagePredictions:
+        """Turn boxes, masks, keypoints and poses back."""
+        boxes, poses, sizes = predictions.boxes_xyxy_px, predictions.poses, self._sizes(source_wh)
+
+        def points(xy: FloatArray) -> FloatArray:
+            # What a turn puts at (y, width - x) was at (x, y).
+            for width, _ in reversed(sizes):
+                xy = np.stack([width - xy[..., 1], xy[..., 0]], axis=-1)
+            return xy
+
+        corners = np.concatenate([points(boxes[:, :2]), points(boxes[:, 2:])], axis=1).reshape(-1, 2, 2)
+        for _ in sizes:
+            poses = None if poses is None else _turn_poses_back(poses)
+        return replace(
+            map_points_and_masks(
+                predictions,
+                source_wh,
+                points=points,
+                mask=lambda m: np.rot90(m, -self.turns),
+            ),
+            boxes_xyxy_px=np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1),
+            poses=poses,
+        )
+
+    def _sizes(self, source_wh: Size) -> list[Size]:
+        """(width, height) before each turn."""
+        return [source_wh[::-1] if i % 2 else source_wh for i in range(self.turns)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,21 +346,45 @@ def _resize_mask(mask: BoolArray, size_wh: Size) -> BoolArray:
     return np.asarray(resized).astype(np.bool_)
 
 
-def _mirror_poses(poses: Poses) -> Poses:
-    mirror = np.array([-1.0, 1.0, 1.0])
-    # M R M, not M R, whose determinant is -1: that is no rotation. As M is diagonal, the product only changes
-    # signs of the elements of R.
-    matrix = np.outer(mirror, mirror)
-
-    def times(column: FloatArray | None, sign: FloatArray) -> FloatArray | None:
-        return None if column is None else column * sign
-
-    return replace(
-        poses,
-        rotations=times(poses.rotations, matrix),
-        rot6d=times(poses.rot6d, np.concatenate([matrix[:, 0], matrix[:, 1]])),
-        translations_m=times(poses.translations_m, mirror),
-        offsets_px=times(poses.offsets_px, mirror[:2]),
-        # Focal lengths are the same in the mirror; the shift of the principal point changes sides.
-        k_delta=times(poses.k_delta, np.array([1.0, 1.0, -1.0, 1.0])),
+def _mirror_poses(poses: Poses, axis: int) -> Poses | None:
+    """Places mirrored, without rotations; ``None`` where nothing is left."""
+    mirror = np.where(np.arange(3) == axis, -1.0, 1.0)
+    # Focal lengths are the same in the mirror; the shift of the principal point changes sides.
+    return _transform_poses(
+        replace(poses, rotations=None, rot6d=None, log_sigma_rot=None),
+        np.diag(mirror),
+        k_delta=lambda k: k * np.concatenate([[1.0, 1.0], mirror[:2]]),
     )
+
+
+_TURN_BACK = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+"""From camera coordinates of the turned image to those of its source: x right is -y, which points up."""
+
+
+def _turn_poses_back(poses: Poses) -> Poses | None:
+    """Poses on the image before a quarter turn."""
+
+    def k_delta(k: FloatArray) -> FloatArray:
+        return np.stack([k[:, 1], k[:, 0], -k[:, 3], k[:, 2]], axis=1)
+
+    return _transform_poses(poses, _TURN_BACK, k_delta=k_delta)
+
+
+def _transform_poses(
+    poses: Poses, matrix: FloatArray, *, k_delta: Callable[[FloatArray], FloatArray]
+) -> Poses | None:
+    """Poses in camera coordinates that a matrix (3, 3) leads to; ``None`` where there is no field."""
+
+    def each(column: FloatArray | None, apply: Callable[[FloatArray], FloatArray]) -> FloatArray | None:
+        return None if column is None else apply(column)
+
+    moved = replace(
+        poses,
+        rotations=each(poses.rotations, lambda r: matrix @ r),
+        # Two columns of three.
+        rot6d=each(poses.rot6d, lambda r: (r.reshape(-1, 2, 3) @ matrix.T).reshape(-1, 6)),
+        translations_m=each(poses.translations_m, lambda t: t @ matrix.T),
+        offsets_px=each(poses.offsets_px, lambda o: o @ matrix[:2, :2].T),
+        k_delta=each(poses.k_delta, k_delta),
+    )
+    return moved if any(getattr(moved, field.name) is not None for field in fields(moved)) else None
