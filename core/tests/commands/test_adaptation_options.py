@@ -50,7 +50,7 @@ def test_nothing_is_read_where_no_flag_is_given():
 def test_defaults_are_those_that_the_help_states():
     tta, _ = read("--tta")
     assert tta.views == (Choice("original"), Choice("random_hflip", {"flip_prob": 0.5}))
-    assert (tta.fusion.name, tta.weights, tta.seed) == ("nms", (), 0)
+    assert (tta.fusion.name, tta.weights, tta.seed) == ("wbf", (), 0)
 
 
 def test_the_flip_probability_reaches_each_view_that_leaves_it_open():

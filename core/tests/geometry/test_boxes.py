@@ -77,3 +77,27 @@ def test_clipping_is_the_overlap_with_the_image(seed):
     assert (clipped >= 0).all()
     assert (clipped[:, [0, 2]] <= SIZE[0]).all()
     assert (clipped[:, [1, 3]] <= SIZE[1]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_covered_fractions_are_those_that_pycocotools_gives_for_crowds(left_seed, right_seed):
+    left, right = random_xyxy(left_seed), random_xyxy(right_seed, 5)
+    expected = coco_mask.iou(
+        boxes.xyxy_to_xywh(left).tolist(), boxes.xyxy_to_xywh(right).tolist(), [True] * len(right)
+    )
+    np.testing.assert_allclose(boxes.covered_fractions(left, right), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+@given(st.integers(0, 2**32 - 1), st.integers(0, 200))
+def test_overlapping_pairs_are_those_of_the_matrix_of_ious(threshold, seed, count):
+    found = random_xyxy(seed, count)
+    class_ids = np.random.default_rng(seed).integers(0, 3, count)
+    first, second, iou = boxes.overlapping_pairs(found, class_ids, threshold)
+    matrix = np.triu(boxes.iou_xyxy(found, found), 1)
+    matrix[class_ids[:, None] != class_ids] = 0
+    pairs = {tuple(sorted(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)}
+    assert len(pairs) == len(first)
+    assert pairs == set(map(tuple, np.argwhere(matrix > threshold).tolist()))
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    np.testing.assert_allclose(iou, matrix[low, high], atol=1e-12)

@@ -30,7 +30,7 @@ def test_values_behind_a_name_fill_its_options_in_order():
         Choice("random_hflip", {"flip_prob": 0.5}),
     )
     assert [str(view) for view in tta.views] == ["original", "scale:0.5", "random_hflip:0.5"]
-    assert tta.fusion == Choice("nms", {"iou_threshold": 0.6})
+    assert tta.fusion == Choice("wbf", {"iou_threshold": 0.65, "score_threshold": 0})
 
 
 def test_what_is_printed_reads_as_the_same_choices():
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused_with_what_was_meant(views, more, error, me
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("wbf", "--tta-fusion wbf"), ("scale", "--tta-views"), ("scal", "anydet adaptation list")],
+    [("nms", "--tta-fusion nms"), ("scale", "--tta-views"), ("scal", "anydet adaptation list")],
 )
 def test_the_fix_of_options_without_owner_says_how_the_owner_joins_the_run(name, fix):
     with pytest.raises(OptionError) as caught:
@@ -126,7 +126,7 @@ def test_a_method_without_presets_refuses_each(method_of):
 def test_choices_made_by_hand_are_completed():
     tta = TTA((Choice("scale", {"factor": "0.5"}), Choice("hflip")), Choice("wbf"), (2.0, 1.0))
     assert tta.resolve(PLUGINS).views[0].options == {"factor": 0.5}
-    assert tta.resolve(PLUGINS).fusion.options["iou_threshold"] == 0.55
+    assert tta.resolve(PLUGINS).fusion.options["iou_threshold"] == 0.65
 
 
 def test_weights_of_one_are_no_weights():

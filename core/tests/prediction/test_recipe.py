@@ -124,7 +124,7 @@ def test_meta_states_the_views_the_fusion_and_their_options(tmp_path):
             {"name": "hflip", "options": {}, "weight": 1},
             {"name": "scale", "options": {"factor": 1.5}, "weight": 1},
         ],
-        "fusion": {"name": "wbf", "options": {"iou_threshold": 0.55, "score_threshold": 0}},
+        "fusion": {"name": "wbf", "options": {"iou_threshold": 0.65, "score_threshold": 0}},
     }
 
 

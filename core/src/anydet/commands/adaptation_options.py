@@ -25,14 +25,14 @@ _TTA = (
         "--tta-views",
         metavar="NAME,NAME:VALUE,...",
         shell_complete=complete_names("views", separator=","),
-        help="Views, such as original,hflip,scale:0.5; see 'anydet adaptation list'; implies --tta.  "
+        help="Views, such as original,hflip,slice:512; see 'anydet adaptation list'; implies --tta.  "
         "[default: original,random_hflip]",
     ),
     click.option(
         "--tta-fusion",
         metavar="NAME",
         shell_complete=complete_names("fusions"),
-        help="How the results of the views become one.  [default: nms]",
+        help="How the results of the views become one.  [default: wbf]",
     ),
     click.option(
         "--tta-weights",
@@ -118,7 +118,7 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
     return read_tta(
         views,
         plugins,
-        fusion="nms" if flags["tta_fusion"] is None else flags["tta_fusion"],
+        fusion="wbf" if flags["tta_fusion"] is None else flags["tta_fusion"],
         weights=flags["tta_weights"] or (),
         seed=flags["tta_seed"] or 0,
         options=options,

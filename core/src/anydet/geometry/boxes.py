@@ -83,6 +83,17 @@ def iou_xyxy(left: FloatArray, right: FloatArray) -> FloatArray:
     return out
 
 
+def covered_fractions(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(N, M) fraction of each of (N, 4) corners' area that each of (M, 4) covers; 0 where it has no area."""
+    low = np.maximum(left[:, None, :2], right[None, :, :2])
+    high = np.minimum(left[:, None, 2:], right[None, :, 2:])
+    side = np.clip(high - low, 0.0, None)
+    inter = side[..., 0] * side[..., 1]
+    area = np.broadcast_to(area_xyxy(left)[:, None], inter.shape)
+    out: FloatArray = np.divide(inter, area, out=np.zeros_like(inter), where=area > 0)
+    return out
+
+
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float) -> IntArray:
     """Positions kept by greedy non-maximum suppression, best score first.
 

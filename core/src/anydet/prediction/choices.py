@@ -55,7 +55,7 @@ class TTA:
     """
 
     views: tuple[Choice, ...]
-    fusion: Choice = Choice("nms")
+    fusion: Choice = Choice("wbf")
     weights: tuple[float, ...] = ()
     seed: int = 0
 
@@ -93,7 +93,7 @@ def read_tta(
     views: str,
     plugins: Plugins,
     *,
-    fusion: str = "nms",
+    fusion: str = "wbf",
     weights: Sequence[float] = (),
     seed: int = 0,
     options: Mapping[str, Mapping[str, Any]] | None = None,

@@ -202,6 +202,12 @@ def test_a_tile_that_cannot_see_an_object_does_not_lower_its_score():
     assert wbf().fuse([whole, left, right]).scores.tolist() == pytest.approx([0.8, 0.3])
 
 
+def test_a_tile_that_shows_a_part_of_an_object_does_not_lower_its_score():
+    whole = result([[100, 10, 600, 300]], [0.8], [0])
+    tile = result([], [], [], window=(0, 0, 400, 480))
+    assert wbf().fuse([whole, tile]).scores.tolist() == pytest.approx([0.8])
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_nothing_found_is_nothing_fused(fusion):
     fused = fusion.fuse([result([], [], []), result([], [], [])])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anydet.adaptation.tta.merging import join_results, merge_clusters
+from anydet.adaptation.tta.merging import join_results, merge_clusters, whole_rows
 from anydet.geometry import masks
 from anydet.geometry.rotations import matrix_to_rot6d, random_rotation
 from anydet.prediction.hooks import ViewResult
@@ -175,3 +175,36 @@ def test_the_camera_and_free_data_of_the_image_come_from_the_first_result():
     joined, _ = join_results([first, seen(intrinsics=None, preprocess={"size": 2}, extra={"b": 1})])
     assert joined.intrinsics == Intrinsics(1, 2, 3, 4)
     assert (joined.preprocess, joined.extra) == ({"size": 1}, {"a": 1})
+
+
+def tile(boxes, window, class_ids=None):
+    """A result whose window is a part of an image of 200 x 100."""
+    count = len(boxes)
+    ids = np.zeros(count, np.int64) if class_ids is None else np.array(class_ids)
+    found = ImagePredictions(
+        "a.png", (200, 100), np.array(boxes, np.float64).reshape(-1, 4), np.ones(count), ids
+    )
+    return ViewResult(found, 1.0, window)
+
+
+WHOLE, LEFT, RIGHT = (0.0, 0.0, 200.0, 100.0), (0.0, 0.0, 100.0, 100.0), (100.0, 0.0, 200.0, 100.0)
+
+
+def test_a_piece_goes_where_another_view_has_the_object_whole():
+    whole, piece = tile([[60, 20, 140, 60]], WHOLE), tile([[60, 20, 99, 60], [5, 5, 20, 20]], LEFT)
+    assert [kept.tolist() for kept in whole_rows([whole, piece])] == [[0], [1]]
+    joined, origin = join_results([whole, piece])
+    assert joined.boxes_xyxy_px.tolist() == [[60, 20, 140, 60], [5, 5, 20, 20]]
+    assert origin.tolist() == [0, 1]
+
+
+def test_a_piece_stays_where_nothing_whole_of_its_class_covers_it():
+    pieces = [tile([[60, 20, 100, 60]], LEFT), tile([[100, 20, 140, 60]], RIGHT)]
+    assert [len(kept) for kept in whole_rows(pieces)] == [1, 1]
+    other_class = tile([[60, 20, 140, 60]], WHOLE, [1])
+    assert [len(kept) for kept in whole_rows([other_class, pieces[0]])] == [1, 1]
+
+
+def test_a_box_at_an_edge_of_the_image_is_no_piece():
+    whole, corner = tile([[0, 0, 50, 100]], WHOLE), tile([[0, 0, 48, 100]], LEFT)
+    assert [len(kept) for kept in whole_rows([whole, corner])] == [1, 1]

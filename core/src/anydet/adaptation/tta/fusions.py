@@ -10,7 +10,7 @@ import numpy as np
 from anydet.adaptation.tta.merging import complete_poses, join_results, merge_clusters
 from anydet.geometry.boxes import nms_by_class, overlapping_pairs
 from anydet.prediction.hooks import FusionSettings, ViewResult
-from anydet.types import FloatArray, ImagePredictions, IntArray
+from anydet.types import BoolArray, FloatArray, ImagePredictions, IntArray
 
 
 class NonMaximumSuppression:
@@ -247,13 +247,24 @@ def _iou(means: FloatArray, areas: FloatArray, box: FloatArray) -> FloatArray:
 
 
 def _sees(results: Sequence[ViewResult], boxes: FloatArray) -> FloatArray:
-    """(K, R) 1 where a result's window has the center of a box; all of them where none has it."""
-    windows = np.array([result.window_xyxy_px for result in results])
-    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    """(K, R) 1 where a result's window holds a box as a whole; of boxes that none holds, its center."""
     # Windows come back through scalings, which may cost the last bits of an edge.
-    inside = (centers >= windows[:, :2] - 1e-6) & (centers <= windows[:, 2:] + 1e-6)
-    sees = np.asarray(inside.all(axis=2))
-    return np.where(sees.any(axis=1, keepdims=True), sees, True).astype(np.float64)
+    windows = np.array([result.window_xyxy_px for result in results]) + np.array([-1e-6, -1e-6, 1e-6, 1e-6])
+    # What a detector finds reaches beyond the image now and then.
+    inside = np.clip(boxes, 0.0, np.array([*results[0].predictions.size_wh] * 2, np.float64))
+    centers = (inside[:, :2] + inside[:, 2:]) / 2
+    sees = _holds(windows, inside)
+    for more in (_holds(windows, np.concatenate([centers, centers], axis=1)), np.ones_like(sees)):
+        sees[~sees.any(axis=1)] = more[~sees.any(axis=1)]
+    return sees.astype(np.float64)
+
+
+def _holds(windows: FloatArray, boxes: FloatArray) -> BoolArray:
+    """(K, R) whether each box, (K, 4), is inside each window, (R, 4)."""
+    low = boxes[:, None, :2] >= windows[:, :2]
+    high = boxes[:, None, 2:] <= windows[:, 2:]
+    holds: BoolArray = np.asarray((low & high).all(axis=2))
+    return holds
 
 
 def _weights(results: Sequence[ViewResult]) -> FloatArray:

@@ -11,20 +11,25 @@ from numpy.typing import NDArray
 
 from anydet.columns import concatenate
 from anydet.geometry import masks
+from anydet.geometry.boxes import covered_fractions
 from anydet.geometry.rotations import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from anydet.prediction.hooks import ViewResult
-from anydet.types import RLE, Classification, FloatArray, ImagePredictions, IntArray, Poses
+from anydet.types import RLE, BoolArray, Classification, FloatArray, ImagePredictions, IntArray, Poses
 
 
 def join_results(results: Sequence[ViewResult]) -> tuple[ImagePredictions, IntArray]:
     """All detections, one result after the other, and the position of the result that each came from.
+
+    Pieces of objects that a window cuts are left out where a whole detection is there, see ``whole_rows``.
 
     Image-level values count by the weights of their views: ``classification`` has the mean of all class
     scores where every result has them, else the class with most weight times score; a pixel of
     ``semantic_mask`` has the class with most weight among the results that name one. ``intrinsics``,
     ``preprocess`` and ``extra`` are those of the first result.
     """
-    found = [result.predictions for result in results]
+    found = [
+        p.take(rows) for p, rows in zip([r.predictions for r in results], whole_rows(results), strict=True)
+    ]
     origin = np.repeat(np.arange(len(found)), [len(predictions) for predictions in found])
     joined = replace(
         concatenate(found),
@@ -32,6 +37,47 @@ def join_results(results: Sequence[ViewResult]) -> tuple[ImagePredictions, IntAr
         semantic_mask=_merge_semantic_masks(results),
     )
     return joined, origin
+
+
+def whole_rows(results: Sequence[ViewResult]) -> list[IntArray]:
+    """Rows of each result without the pieces of objects that its window cuts and another result has whole.
+
+    A detection at an edge of its window that is no edge of the image is a piece, if one of its class that is
+    none covers most of it. Pieces that nothing covers stay: they are all that is known of the object.
+    """
+    cut = [_at_inner_edge(result) for result in results]
+    if not any(pieces.any() for pieces in cut):
+        return [np.arange(len(result.predictions)) for result in results]
+    whole = [
+        result.predictions.take(np.flatnonzero(~pieces)) for result, pieces in zip(results, cut, strict=True)
+    ]
+    boxes = np.concatenate([predictions.boxes_xyxy_px for predictions in whole])
+    class_ids = np.concatenate([predictions.class_ids for predictions in whole])
+    rows = []
+    for result, pieces in zip(results, cut, strict=True):
+        at = np.flatnonzero(pieces)
+        found = result.predictions
+        covered = covered_fractions(found.boxes_xyxy_px[at], boxes) > _COVERED
+        covered &= found.class_ids[at, None] == class_ids
+        stays = np.ones(len(pieces), np.bool_)
+        stays[at] = ~covered.any(axis=1)
+        rows.append(np.flatnonzero(stays))
+    return rows
+
+
+_EDGE_PX = 4.0
+"""How near to an edge a box counts as cut by it: detectors stop a few pixels before the edge or behind it."""
+_COVERED = 0.6
+"""Fraction of a piece that a whole detection covers."""
+
+
+def _at_inner_edge(result: ViewResult) -> BoolArray:
+    """(N,) whether a detection ends at an edge of the window that is none of the image."""
+    boxes, window = result.predictions.boxes_xyxy_px, np.array(result.window_xyxy_px)
+    inner = np.abs(window - np.array([0.0, 0.0, *result.predictions.size_wh])) > 1.0
+    outwards = np.array([-1.0, -1.0, 1.0, 1.0])
+    at_edge: BoolArray = (((boxes - window) * outwards > -_EDGE_PX) & inner).any(axis=1)
+    return at_edge
 
 
 def merge_clusters(rows: ImagePredictions, cluster: IntArray, weights: FloatArray) -> ImagePredictions:
