@@ -208,7 +208,7 @@ def test_an_image_that_a_fusion_fails_on_is_skipped_with_the_reason(make_adapter
     tta = views(Original(ViewSettings()), Mirrored(ViewSettings()), fusion=Odd("002.png", give))
     found = flat(Pipeline(make_adapter(), tta=tta, on_error="skip"), spots(6))
     assert set(reasons(found)) == {"002.png"}
-    assert "fusion 'nms' " in reasons(found)["002.png"]
+    assert "fusion 'wbf' " in reasons(found)["002.png"]
     assert [len(p) for p in found] == [2, 2, 0, 2, 2, 2]
 
 
