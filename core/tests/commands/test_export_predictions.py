@@ -113,7 +113,7 @@ def test_bare_tta_predicts_the_image_and_a_random_mirror_of_it(export):
     assert done.exit_code == 0, done.output
     tta = meta["tta"]
     assert (tta["views"], tta["seed"], tta["flip_prob"]) == (["original", "random_hflip:0.25"], 3, 0.25)
-    assert tta["fusion"] == "nms"
+    assert tta["fusion"] == "wbf"
 
 
 def test_views_weights_and_options_are_recorded(export):
