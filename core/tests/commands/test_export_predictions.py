@@ -136,7 +136,7 @@ def test_views_weights_and_options_are_recorded(export):
         (["--ttt-option", "a=1"], 2, "--ttt-option needs --ttt"),
         (["--tta", "--tta-weights", "2,x"], 2, "'2,x' is not a list of positive numbers"),
         (["--tta", "--tta-option", "factor=2"], 1, "'factor=2' is not NAME.key=value"),
-        (["--tta", "--tta-option", "nms.iou=1"], 1, "nms has no option 'iou' (known: iou_threshold)"),
+        (["--tta", "--tta-option", "wbf.iou=1"], 1, "wbf has no option 'iou' (known: iou_threshold"),
         (["--tta-views", "original,hflipp"], 1, "did you mean 'hflip'"),
     ],
 )
