@@ -80,12 +80,13 @@ class Spool:
         """
         path = output.with_name(output.name + ".partial")
         log_path = output.with_name(output.name + LOG_SUFFIX)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(output)
-        if not path.exists():
-            # The log first: entries count as an unfinished run, and those need a log to be resumed.
-            log_path.write_text(json.dumps(identity) + "\n", "utf-8")
-            return cls(path, log_path, path.open("xb"), log_path.open("ab"))
+        with writing_to(output, path, log_path):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(output)
+            if not path.exists():
+                # The log first: entries count as an unfinished run, and those need a log to be resumed.
+                log_path.write_text(json.dumps(identity) + "\n", "utf-8")
+                return cls(path, log_path, path.open("xb"), log_path.open("ab"))
         if not resume:
             raise _unfinished(path, log_path, identity)
         _require_same_run(log_path, identity)
