@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
+import struct
+from binascii import crc32
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,15 @@ def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path):
 def test_devices_and_folders_are_no_images(path, kind):
     with pytest.raises(OSError, match=kind):
         open_image(Path(path))
+
+
+def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", crc32(header))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    for read in (ImageFile(tmp_path / "a.png").read, ImageFile(tmp_path / "a.png").size_wh):
+        with pytest.raises(ImageError, match="exceeds limit"):
+            read()
 
 
 def test_images_are_opened_here_and_nowhere_else():
