@@ -62,9 +62,10 @@ def test_devices_and_folders_are_no_images(path, kind):
 
 
 def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
-    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + header + struct.pack(">I", crc32(header))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    content = b"\x89PNG\r\n\x1a\n"
+    for chunk in (b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0), b"IDAT" + bytes(20)):
+        content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", crc32(chunk))
+    (tmp_path / "a.png").write_bytes(content)
     for read in (ImageFile(tmp_path / "a.png").read, ImageFile(tmp_path / "a.png").size_wh):
         with pytest.raises(ImageError, match="exceeds limit"):
             read()
