@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import subprocess
+import sys
+from functools import partial
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from anydet import cli
 from anydet.cli import Group
-from anydet.errors import OptionError
+from anydet.errors import AnydetWarning, OptionError
 
 
 def invoke(error: BaseException):
@@ -45,3 +50,32 @@ def test_what_the_file_system_refuses_is_a_message_with_the_path_and_a_fix(error
 def test_a_closed_pipe_and_a_mistake_in_the_code_are_not_taken_for_them():
     assert isinstance(invoke(OSError(errno.EIO, "no file at all")).exception, OSError)
     assert isinstance(invoke(KeyError("a mistake")).exception, KeyError)
+
+
+def test_a_full_stdout_is_one_line_and_a_closed_one_is_no_error(tmp_path):
+    command = [sys.executable, "-m", "anydet.cli", "adapters", "list"]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 2)
+    assert done.stderr.startswith("Error: stdout: No space left on device\n  fix: ")
+    closed = subprocess.run(["sh", "-c", f"{shlex.join(command)} >&-"], capture_output=True, check=False)
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def test_what_is_written_to_descriptor_1_is_not_in_the_data(tmp_path):
+    code = (
+        "import os, sys\nfrom anydet import cli\n"
+        "cli._keep_stdout()\nos.write(1, b'noise')\nos.system('echo noise')\nprint('data')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "data\n"
+    assert done.stderr == "noisenoise\n"
+
+
+def test_our_warnings_are_lines_and_others_stay_as_they_are(capsys):
+    others = []
+    show = partial(cli._show_warning, lambda *args, **_: others.append(args[0]))
+    show(AnydetWarning("worth less"), AnydetWarning, "a.py", 1)
+    show(UserWarning("of somebody else"), UserWarning, "a.py", 1)
+    assert capsys.readouterr().err == "warning: worth less\n"
+    assert [str(warning) for warning in others] == ["of somebody else"]

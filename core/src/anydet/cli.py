@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -90,8 +91,9 @@ def _refused(exc: OSError) -> AnydetError:
     path = exc.filename2 or exc.filename
     if path is not None:
         return AnydetError(f"{path}: {exc.strerror}", fix="give another path, or change its permissions")
-    # What waits in the buffer would fail again when Python ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError):  # where stdout is no file
+        # What waits in the buffer would fail again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return AnydetError(f"stdout: {exc.strerror}", fix="write it to another place")
 
 
@@ -158,7 +160,8 @@ def main(ctx: click.Context) -> None:
     gc.set_threshold(50_000)
     _occupy_closed_streams()
     _keep_stdout()
-    warnings.showwarning = partial(_show_warning, warnings.showwarning)
+    if getattr(warnings.showwarning, "func", None) is not _show_warning:  # once a process
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
     atexit.register(_spare_last_collection)
     _plugins(ctx)
 
