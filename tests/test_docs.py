@@ -23,6 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
+    "write-fusions-methods-and-evaluators",
     "compare-pytorch-with-onnx",
     "compare-two-models",
     "diagnose",

@@ -139,6 +139,7 @@ def test_an_annotation_with_id_0_counts_unless_the_quirk_is_enabled(
     assert_same_arrays(evaluate(engine, *problem).arrays, reference((truth, found), "bbox"))
 
 
+@pytest.mark.slow
 def test_scores_below_zero_and_many_ties_rank_as_in_pycocotools(engine, columns, reference):
     rng = np.random.default_rng(3)
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 640, "height": 480} for i in range(3)]

@@ -89,6 +89,7 @@ def test_an_extra_loss_that_is_not_finite_stops_the_run_by_its_name(tmp_path):
         train(build, tiny_run(tmp_path), [Decay(float("nan"))])
 
 
+@pytest.mark.slow
 def test_the_state_of_an_extra_loss_goes_on_where_a_signal_stopped_it(tmp_path, same_weights):
     class Stop(TrainingHook):
         def after_step(self, loop):

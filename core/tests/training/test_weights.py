@@ -99,6 +99,7 @@ def test_the_best_weights_are_put_back_into_the_trained_model(tmp_path):
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_run_whose_weights_are_merged_resumes_with_the_same_bits(tmp_path, same_weights):
     keys = {"images": 8, "use_ema": True}
     train(build, tiny_run(tmp_path / "whole", epochs=2, **keys))

@@ -131,6 +131,7 @@ def assert_same_as_pycocotools(problem, params):
     assert (wanted.precision > 0).any()
 
 
+@pytest.mark.slow
 def test_scores_that_agree_in_their_upper_bits_rank_by_the_lower_ones():
     detections, truth = large_problem(images=60)
     rng = np.random.default_rng(0)
@@ -139,6 +140,7 @@ def test_scores_that_agree_in_their_upper_bits_rank_by_the_lower_ones():
     assert_same_as_pycocotools(problem, CocoSettings().params(7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recalls", [(0.0, 0.5, 0.5, 1.0), (0.0, 0.9, 0.1), (0.3, 1.5, 3.0)])
 def test_any_recall_thresholds_are_read_as_pycocotools_does(recalls):
     params = replace(CocoSettings().params(7), recall_thresholds=np.array(recalls))

@@ -103,6 +103,7 @@ def test_the_byte_is_added_to_the_message_of_the_slow_path(tmp_path: Path, scann
         load(path, scanner)
 
 
+@pytest.mark.slow
 @many
 @given(document=verdict.documents)
 def test_what_is_valid_and_plain_never_takes_the_slow_path(
@@ -114,6 +115,7 @@ def test_what_is_valid_and_plain_never_takes_the_slow_path(
     assert isinstance(found, RawPredictions) or set(document) & {"predictions", "meta", "schema_version"}
 
 
+@pytest.mark.slow
 @many
 @given(document=verdict.mutated(), indent=st.sampled_from([None, 0, 3]), escape=st.booleans())
 def test_mutated_documents_get_one_verdict(
@@ -125,6 +127,7 @@ def test_mutated_documents_get_one_verdict(
     agree(path, scanners, same)
 
 
+@pytest.mark.slow
 @many
 @given(documents=st.lists(verdict.mutated(), max_size=4), end=st.sampled_from(["\n", "\r\n", "\n\n \n", ""]))
 def test_mutated_lines_get_one_verdict(

@@ -168,6 +168,7 @@ def accepted(path: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 @settings(
     max_examples=400,
     deadline=None,
@@ -198,6 +199,7 @@ def test_valid_documents_take_the_fast_path(document: Any, tmp_path: Path) -> No
             assert scan(source).errors == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_torn_and_garbled_files_are_refused_or_read_and_never_crash(

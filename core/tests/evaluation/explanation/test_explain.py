@@ -562,6 +562,7 @@ def test_nothing_to_measure_gives_no_explanation(scenes):
     assert diagnose(found.take(none), truth).explanations == ()
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=30, deadline=None)
 def test_whatever_the_columns_hold_is_looked_at_without_a_warning(columns, random_problems, data):
