@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
+from anydet.errors import AnydetError
 from anydet.geometry import masks
 from anydet.types import RLE
 
@@ -113,3 +114,10 @@ def test_what_is_no_code_has_no_run_lengths():
         masks.run_lengths(RLE((2, 2), "o"))
     with pytest.raises(ValueError, match="more than 35 bits"):
         masks.run_lengths(RLE((2, 2), "oooooooo0"))
+
+
+def test_a_mask_of_a_size_that_no_memory_holds_is_refused():
+    bomb = RLE((2**31 - 1, 2**31 - 1), "0")
+    for paint in (masks.decode, masks.boundary, lambda mask: masks.class_map({0: mask}, mask.size_hw)):
+        with pytest.raises(AnydetError, match="2147483647 x 2147483647 pixels: at most 1073741824"):
+            paint(bomb)

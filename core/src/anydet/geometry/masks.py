@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from anydet.errors import AnydetError
 from anydet.types import RLE, BoolArray, FloatArray, IntArray, Polygons, Segmentation, Size
+
+MOST_PIXELS = 1 << 30
+"""Of a mask that is painted: a few characters of run-length code can state one of any size."""
 
 
 def encode(mask: BoolArray) -> RLE:
@@ -18,7 +22,8 @@ def encode(mask: BoolArray) -> RLE:
 
 
 def decode(rle: RLE) -> BoolArray:
-    """RLE to (H, W) boolean mask."""
+    """RLE to (H, W) boolean mask; raises ``AnydetError`` for one of more than ``MOST_PIXELS``."""
+    _require_paintable(rle.size_hw)
     mask: BoolArray = coco_mask.decode(to_coco(rle)).astype(np.bool_)
     return mask
 
@@ -84,7 +89,10 @@ def class_map(semantic: Mapping[int, RLE], size_hw: tuple[int, int]) -> IntArray
     Args:
         semantic: class id -> mask.
         size_hw: (height, width) of all of them.
+
+    Raises ``AnydetError`` for more than ``MOST_PIXELS``.
     """
+    _require_paintable(size_hw)
     height, width = size_hw
     # Classes are added where runs begin and taken back where they end, so that one sum paints all masks.
     steps = np.zeros((2, height * width + 1), np.int64)
@@ -146,6 +154,15 @@ def run_lengths(rle: RLE, most_bits: int = 35) -> IntArray:
     for first in (1, 2):
         runs[first::2] = np.cumsum(runs[first::2])
     return runs
+
+
+def _require_paintable(size_hw: tuple[int, int]) -> None:
+    height, width = size_hw
+    if height * width > MOST_PIXELS:
+        raise AnydetError(
+            f"a mask of {width} x {height} pixels: at most {MOST_PIXELS} are painted",
+            fix="correct the size of the image or of its masks",
+        )
 
 
 def to_coco(rle: RLE) -> dict[str, Any]:
