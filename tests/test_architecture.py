@@ -174,6 +174,22 @@ def test_tests_are_where_the_modules_are_that_they_test():
     assert len(found) > 150
 
 
+def test_text_that_is_not_utf_8_is_met_wherever_malformed_json_of_a_data_set_is():
+    """The decoder raises an error of its own kind for it."""
+    handlers = {}
+    for name in TRACKED:
+        if re.fullmatch(r"(core/src/anydet/(data|contract)|plugins/\w+/src)/.*\.py", name):
+            for node in ast.walk(ast.parse((ROOT / name).read_text("utf-8"))):
+                if (
+                    isinstance(node, ast.ExceptHandler)
+                    and node.type
+                    and "msgspec.DecodeError" in ast.unparse(node.type)
+                ):
+                    handlers[name, node.lineno] = ast.unparse(node.type)
+    assert len(handlers) > 10
+    assert [place for place, kinds in handlers.items() if "Unicode" not in kinds] == []
+
+
 IN_A_NEW_FOLDER = "fills a folder of outputs.new_folder or new_parts"
 WRITERS = {
     "anydet.outputs": "the writer itself",

@@ -62,6 +62,16 @@ def test_a_pipe_that_gives_too_much_is_refused(pipe, monkeypatch):
         as_file(path)
 
 
+def test_a_full_temporary_folder_is_named(pipe, tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/pipe-1").symlink_to("/dev/full")
+    monkeypatch.setattr(inputs, "_read", set())
+    monkeypatch.setattr(inputs, "_folder", lambda: tmp_path / "full")
+    with pytest.raises(OptionError, match="temporary folder: No space left on device") as caught:
+        as_file(pipe(b"content"))
+    assert "TMPDIR" in caught.value.fix
+
+
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/urandom"])
 def test_a_device_is_no_file(device):
     with pytest.raises(OptionError, match=f"{device}: is a device"):

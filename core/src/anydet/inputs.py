@@ -23,7 +23,7 @@ def as_file(path: Path) -> Path:
     The file is gone when the process ends. ``-`` is stdin.
 
     Raises:
-        OptionError: a pipe is asked for twice, gives too much, or it is a device or a socket.
+        OptionError: a pipe is asked for twice, gives more than can be kept, or it is a device or a socket.
     """
     if path == Path("-"):
         path = Path("/dev/stdin")
@@ -35,7 +35,7 @@ def as_file(path: Path) -> Path:
         return path
     # A terminal is a device from which a file can be typed.
     if not stat.S_ISFIFO(found.st_mode) and not _is_terminal(path):
-        raise OptionError(f"{path}: is {_kind(found.st_mode)}", fix="name a file, a folder or a pipe")
+        raise OptionError(f"{path}: is {kind_of(found.st_mode)}", fix="name a file, a folder or a pipe")
     identity = (found.st_dev, found.st_ino)
     if identity in _read:
         raise OptionError(
@@ -47,8 +47,14 @@ def as_file(path: Path) -> Path:
         first = pipe.read(_BLOCK)
         # The suffix says what a file holds: formats of data sets go by it.
         suffix = path.suffix or (".json" if first.lstrip()[:1] in (b"{", b"[") else "")
-        target = _folder() / f"{path.stem}-{len(_read)}{suffix}"
-        _copy(path, first, pipe, target)
+        try:
+            target = _folder() / f"{path.stem}-{len(_read)}{suffix}"
+            _copy(path, first, pipe, target)
+        except OSError as exc:
+            raise OptionError(
+                f"{path}: cannot be kept in the temporary folder: {exc.strerror or exc}",
+                fix="write it to a file, or give TMPDIR a folder with more room",
+            ) from exc
     return target
 
 
@@ -82,7 +88,7 @@ def _is_terminal(path: Path) -> bool:
         return False
 
 
-def _kind(mode: int) -> str:
-    if stat.S_ISSOCK(mode):
-        return "a socket"
-    return "a device"
+def kind_of(mode: int) -> str:
+    """What something with this ``st_mode`` is that is no regular file."""
+    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISDIR, "a folder"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in kinds if test(mode)), "a device")

@@ -26,7 +26,7 @@ class InputPath(click.Path):
         try:
             return as_file(path)
         except OptionError as exc:
-            self.fail(exc.problem, param, ctx)
+            self.fail(f"{exc.problem}; {exc.fix}", param, ctx)
 
 
 INPUT = InputPath()

@@ -28,7 +28,7 @@ class DatasetJsonFormat:
 
         try:
             data = msgspec.json.decode(file.read_bytes())
-        except (OSError, msgspec.DecodeError, RecursionError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return file.name == "dataset.json"  # opening it reports what is wrong
         return isinstance(data, dict) and "images_dir" in data
 

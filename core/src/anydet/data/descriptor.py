@@ -194,7 +194,7 @@ class _Described:
 def _read_descriptor(file: Path) -> _Described:
     try:
         data = msgspec.json.decode(file.read_bytes())
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: cannot be read as JSON: {exc}", fix="correct it") from exc
     if not isinstance(data, dict):
         raise DatasetError(f"{file}: expected an object, got {type(data).__name__}", fix="write {...}")

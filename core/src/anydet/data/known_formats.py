@@ -49,9 +49,19 @@ def _folders(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     # Entries of scandir know without a further call whether they are folders; there may be many images.
-    with os.scandir(folder) as entries:
-        found = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries if _is_folder(entry) and not entry.name.startswith(".")]
+    except PermissionError:
+        return
     yield from (folder / name for name in found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def _looks_like_delftbikes(path: Path) -> bool:

@@ -114,7 +114,7 @@ def _read(path: Path, kind: type[dict[int, _T]]) -> dict[int, _T]:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{path}: {exc}", fix="correct or download it again") from exc
 
 

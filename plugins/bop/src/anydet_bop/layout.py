@@ -11,8 +11,11 @@ IMAGE_FOLDERS = ("rgb", "gray")
 
 def find_scenes(folder: Path) -> list[str]:
     """Folders called by a number that hold a file of a scene."""
-    with os.scandir(folder) as entries:
-        numbered = sorted(entry.name for entry in entries if entry.name.isdecimal())
+    try:
+        with os.scandir(folder) as entries:
+            numbered = sorted(entry.name for entry in entries if entry.name.isdecimal())
+    except PermissionError:  # other data sets have folders that are closed, too
+        return []
     # A number alone is no evidence: other data sets have numbered folders, too.
     files = (CAMERA_FILE, TRUTH_FILE)
     return [name for name in numbered if any((folder / name / file).is_file() for file in files)]

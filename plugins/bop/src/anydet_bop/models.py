@@ -63,7 +63,7 @@ def model_names(path: Path) -> dict[int, str]:
 def _infos(path: Path) -> dict[int, _Info]:
     try:
         infos = msgspec.json.decode(path.read_bytes(), type=dict[int, _Info])
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{path}: {exc}", fix="correct or download it again") from exc
     return dict(sorted(infos.items()))
 

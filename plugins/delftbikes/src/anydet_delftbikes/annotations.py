@@ -85,7 +85,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
     try:
         entries = msgspec.json.decode(raw, type=dict[str, Entry])
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         _explain(path, raw, exc)
     for key, entry in entries.items():
         if not key or ((size := entry.size_wh) is not None and min(size) < 1):
@@ -147,5 +147,5 @@ def _decoded(raw: bytes | msgspec.Raw, kind: Any) -> Any:
     """The value, or the text of what is wrong with it."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         return str(exc).replace("`", "").replace("$.", "")

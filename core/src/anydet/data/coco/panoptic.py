@@ -180,7 +180,7 @@ def read_panoptic(file: Path) -> ImageTable:
 def _decode(file: Path) -> _File:
     try:
         return msgspec.json.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(
             f"{file}: not a COCO panoptic file: {exc}",
             fix="give one with images, annotations with segments_info, and categories",

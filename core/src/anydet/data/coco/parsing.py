@@ -109,7 +109,7 @@ def _decode(path: Path) -> _File:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
     try:
         return msgspec.json.decode(raw, type=_File)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         _explain(path, raw, exc)
 
 

@@ -76,7 +76,7 @@ def _image_classes(file: Path, table: ImageTable) -> IntArray:
     """(I,) class of each image, -1 where the file has none."""
     try:
         images = msgspec.json.decode(file.read_bytes(), type=_File).images
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
     class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}
     found = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]

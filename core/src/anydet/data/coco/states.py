@@ -46,7 +46,7 @@ def with_states(path: Path, table: ImageTable) -> ImageTable:
     # A second reading costs only files that have states; scanners know nothing of their names.
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         what, _, where = str(exc).replace("`", "").partition(" - at $.")
         raise DatasetError(f"{path}: {where or 'states'}: {what}", fix="correct the file") from exc
     names = _names(path, file.state_categories)

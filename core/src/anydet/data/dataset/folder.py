@@ -93,41 +93,48 @@ def list_keys(images_dir: Path) -> tuple[str, ...]:
 def find_images(folder: Path) -> Iterator[str]:
     """Unix-slash paths, relative to ``folder``, of the images below it, in the order of the file system.
 
-    Hidden files and folders are left out; links to folders are not followed.
+    Hidden files and folders are left out; links to folders are not followed. A warning says how many others
+    are skipped: pipes and devices, names that are not UTF-8, folders that cannot be read.
     """
-    waiting = [""]
+    waiting, refused = [""], []
     while waiting:
         prefix = waiting.pop()
         try:
             with os.scandir(folder / prefix) as entries:
                 found = list(entries)
         except OSError as exc:
-            warnings.warn(f"{folder / prefix}: skipped: {exc.strerror}", AnydetWarning, stacklevel=2)
+            refused.append(f"{folder / prefix}: {exc.strerror}")
             continue
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
                 if not entry.name.startswith("."):
                     waiting.append(f"{prefix}{entry.name}/")
-            elif is_image(entry.name) and _is_readable(entry):
-                yield prefix + entry.name
+            elif is_image(entry.name):
+                if why := _why_not(entry):
+                    refused.append(f"{os.fsencode(entry.path)!r}: {why}")
+                else:
+                    yield prefix + entry.name
+    if refused:
+        first = min(refused)
+        warnings.warn(f"{folder}: {len(refused)} skipped; the first: {first}", AnydetWarning, stacklevel=2)
 
 
-def _is_readable(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file whose name can be a key; a link to nothing is one, so that it is missed later."""
-    if not entry.is_file() and not entry.is_symlink():
+def _why_not(entry: os.DirEntry[str]) -> str | None:
+    """Why it is no image of the data set; ``None`` for a link to nothing, so that it is missed later."""
+    try:
+        mode = 0 if entry.is_file() else entry.stat().st_mode
+    except OSError:  # gone, or a link that leads nowhere or in a circle
+        mode = 0
+    if mode:
+        from anydet.inputs import kind_of
+
         # Reading a pipe would wait for ever.
-        warnings.warn(f"{entry.path}: skipped: no regular file", AnydetWarning, stacklevel=3)
-        return False
+        return f"no file but {kind_of(mode)}"
     try:
         entry.name.encode()
     except UnicodeEncodeError:
-        warnings.warn(
-            f"{os.fsencode(entry.path)!r}: skipped: its name is not UTF-8; rename it",
-            AnydetWarning,
-            stacklevel=3,
-        )
-        return False
-    return True
+        return "its name is not UTF-8; rename it"
+    return None
 
 
 def is_image(name: str) -> bool:

@@ -40,7 +40,7 @@ def inspect_identifiers(path: Path) -> Iterator[DatasetFinding]:
     """Ids that occur twice, and annotations that refer to nothing; none where the file is no such JSON."""
     try:
         file = msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, msgspec.DecodeError, RecursionError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for check, what, values in (
         ("duplicate image ids", "ids of several images", [one.id for one in file.images]),

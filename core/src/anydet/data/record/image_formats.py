@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from anydet.inputs import kind_of
+
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
 """Pillow's names; those that it loads at once come first, and MPO is found by its JPEG decoder. It can open
 more: PostScript, for one, starts a program that runs what the file says."""
@@ -36,7 +38,7 @@ def open_image(path: Path) -> Image.Image:
     mode = os.stat(path).st_mode  # noqa: PTH116 - as fast as it gets: once for each image
     if not stat.S_ISREG(mode):
         # Opening a pipe would wait for somebody to write.
-        raise OSError(f"no file but {_kind(mode)}")
+        raise OSError(f"no file but {kind_of(mode)}")
     try:
         return Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
@@ -59,8 +61,3 @@ def _described(head: bytes) -> str:
         return "the file is empty"
     found = next((name for start, name in _SIGNATURES if head.startswith(start)), None)
     return f"it holds {found}" if found else "not an image of a known kind"
-
-
-def _kind(mode: int) -> str:
-    kinds = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISDIR, "a folder"), (stat.S_ISSOCK, "a socket"))
-    return next((name for test, name in kinds if test(mode)), "a device")

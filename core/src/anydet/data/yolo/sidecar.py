@@ -63,7 +63,7 @@ def load_sidecar(path: Path, *, root: Path, objects: int) -> Sidecar:
         data = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         return Sidecar()
-    except (OSError, msgspec.DecodeError, RecursionError) as exc:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{path}: cannot be read as JSON: {exc}", fix="correct or remove it") from exc
     if not isinstance(data, dict):
         raise DatasetError(f"{path}: expected an object, got {type(data).__name__}", fix="write {...}")
