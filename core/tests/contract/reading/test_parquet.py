@@ -50,6 +50,20 @@ def test_a_minimal_table_of_somebody_else_is_read(tmp_path: Path) -> None:
     assert raw.boxes.tolist() == [[0.5] * 4] * 2
 
 
+def test_flipped_bits_in_pages_are_a_message(tmp_path: Path) -> None:
+    path = save(tmp_path / "p.parquet", MINIMAL)
+    good = path.read_bytes()
+    end = len(good) - 8 - int.from_bytes(good[-8:-4], "little")  # the footer begins
+    damaged = 0
+    for at in range(4, end):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :])
+        try:
+            load(path)
+        except ContractError as error:
+            damaged += "damaged: its rows cannot be decoded" in str(error)
+    assert damaged
+
+
 def test_wrong_values_are_named_with_their_place(tmp_path: Path) -> None:
     columns = {
         **MINIMAL,

@@ -27,13 +27,13 @@ def open_parquet(path: Path, file: IO[bytes]) -> Source:
     pa = import_pyarrow()
     try:
         table = pa.parquet.ParquetFile(file, read_dictionary=["image"])
-    except pa.ArrowException as exc:
+    except (pa.ArrowException, OSError) as exc:
         raise ContractError(
             f"{path}: not a Parquet file: {exc}", fix="write it again, or name it by what it is"
         ) from exc
     _check_columns(path, table.schema_arrow.names, schema(pa).names)
     source = Source(
-        path, "parquet", lambda: _entries(table), columns=lambda: read_columns(pa, table), file=file
+        path, "parquet", lambda: _entries(path, table), columns=lambda: read_columns(pa, table), file=file
     )
     about = (table.schema_arrow.metadata or {}).get(KEY)
     if about is not None:
@@ -59,17 +59,31 @@ def _check_columns(path: Path, names: list[str], known: list[str]) -> None:
         )
 
 
-def _entries(table: Any) -> Iterator[RawEntry]:
+def _entries(path: Path, table: Any) -> Iterator[RawEntry]:
     names = table.schema_arrow.names
     image = names.index("image")
-    rows = (
-        row for batch in table.iter_batches(ROWS) for row in zip(*map(_values, batch.columns), strict=True)
-    )
-    for number, (_, group) in enumerate(groupby(rows, itemgetter(image))):
+    for number, (_, group) in enumerate(groupby(_rows(path, table), itemgetter(image))):
         # NaN passes, so that it can be named with its place; values that no JSON has become text, which the
         # schema refuses.
         entry = json.dumps(_entry(names, group), default=str)
         yield Place("parquet", number), entry.encode()
+
+
+def _rows(path: Path, table: Any) -> Iterator[tuple[Any, ...]]:
+    """Rows of all batches; pages are decoded here, long after the footer was found to be in order."""
+    pa = import_pyarrow()
+    batches = table.iter_batches(ROWS)
+    while True:
+        try:
+            batch = next(batches, None)
+            rows = list(zip(*map(_values, batch.columns), strict=True)) if batch is not None else None
+        except (pa.ArrowException, OSError, UnicodeError) as exc:
+            raise ContractError(
+                f"{path}: damaged: its rows cannot be decoded", fix="write it again, or copy it again"
+            ) from exc
+        if rows is None:
+            return
+        yield from rows
 
 
 def _values(column: Any) -> list[Any]:
