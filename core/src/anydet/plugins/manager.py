@@ -475,7 +475,9 @@ class Plugins:
                 raise
             raise PluginError(
                 f"{problem}: {_reason(exc)}",
-                fix="install what it needs; ANYDET_STRICT=1 shows where it happened",
+                fix="install what it needs; ANYDET_STRICT=1 shows where it happened"
+                if isinstance(exc, ImportError)
+                else "ANYDET_STRICT=1 shows where it happened; report it to the plugin's author",
             ) from exc
 
 
