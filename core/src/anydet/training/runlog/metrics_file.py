@@ -37,7 +37,8 @@ class MetricsFile:
         self._json: IO[str] | None = None
         self._csv: IO[str] | None = None
         self._columns: list[str] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing_to(path, path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         self._write_all(read_metrics(path) if path.exists() else [])
 
     def append(self, line: Line) -> None:
