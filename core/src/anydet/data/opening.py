@@ -60,7 +60,10 @@ class DeferredFormat:
         scanner: Scanner | None,
     ) -> Dataset:
         """Open what matched, read by a scanner where the format can use it."""
-        return _open(known, path, split, images, scanner)
+        from anydet.data.dataset.protocols import ScannableFormat
+
+        fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
+        return fast.open(path, split, images)
 
 
 def builtin_formats() -> list[DeferredFormat]:
@@ -92,23 +95,18 @@ def open_dataset(
     from anydet.data.known_formats import check_installed
 
     path = Path(path)
-    formats = in_order(builtin_formats() if formats is None else formats)
+    deferred = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
-    names = [listed.name for listed in formats]
-    for listed in formats:
-        if isinstance(listed, DeferredFormat):
-            known = listed.matching(path)
-        else:
-            known = listed if listed.matches(path) else None
+    names = [listed.name for listed in deferred]
+    for listed in deferred:
+        known = listed.matching(path)
         if known is not None:
             # The last format takes any folder with images, and COCO any JSON file: without this look, labels
             # of a format that is not installed would be dropped or misread.
             if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
-            if isinstance(listed, DeferredFormat):
-                return listed.open(known, path, split, images, scanner)
-            return _open(known, path, split, images, scanner)
+            return listed.open(known, path, split, images, scanner)
     check_installed(path, names)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(
@@ -118,21 +116,18 @@ def open_dataset(
     )
 
 
-def _open(
-    known: DatasetFormat, path: Path, split: str | None, images: Path | None, scanner: Scanner | None
-) -> Dataset:
-    from anydet.data.dataset.protocols import ScannableFormat
-
-    fast = known.with_scanner(scanner) if isinstance(known, ScannableFormat) else known
-    return fast.open(path, split, images)
-
-
-def in_order(
-    formats: Sequence[DatasetFormat | DeferredFormat],
-) -> list[DatasetFormat | DeferredFormat]:
+def in_order(formats: Sequence[DatasetFormat | DeferredFormat]) -> list[DeferredFormat]:
     """Formats of plugins as given, then the built-in ones in the order in which they must be tried."""
     rank = {name: position for position, (name, _, _) in enumerate(BUILTIN)}
-    return sorted(formats, key=lambda known: rank.get(known.name, -1))
+    deferred = [
+        known if isinstance(known, DeferredFormat) else DeferredFormat(known.name, partial(_itself, known))
+        for known in formats
+    ]
+    return sorted(deferred, key=lambda known: rank.get(known.name, -1))
+
+
+def _itself(known: DatasetFormat) -> DatasetFormat:
+    return known
 
 
 def _import(factory: str) -> DatasetFormat:

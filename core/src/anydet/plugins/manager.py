@@ -138,7 +138,7 @@ class Plugins:
     @cached_property
     def _points(self) -> Sequence[InstalledPoint | EntryPoint]:
         given = find_points(hookspecs.PROJECT, cache=self._cache) if self._given is None else self._given
-        # Sorted, so that which of two plugins of one name is refused does not depend on their folders.
+        # Sorted, so that the order of what they register does not depend on their folders.
         return sorted(given, key=lambda point: (point.name, point.value))
 
     @cached_property
@@ -311,7 +311,7 @@ class Plugins:
                 f"the factory of adapter {name!r} returned {type(adapter).__name__}, not an Adapter",
                 fix="derive its class from anydet.plugins.Adapter",
             )
-        # Under the name that it was asked for, which says of which package it is where that matters.
+        # Under the name that was given, which says of which package it is where that matters.
         adapter.spec = replace(self.spec("adapters", name), name=name)
         owner = self.owner("adapters", name)
         adapter.version = owner.version if owner else None
@@ -330,7 +330,7 @@ class Plugins:
     def blame(self, exc: BaseException) -> PluginError | None:
         """The error for what was raised within a plugin's package; ``None`` for what is no plugin's.
 
-        The last guard: calls into plugins have their own, which know what was asked of them.
+        The last guard: calls into plugins have their own, which know what they were for.
         """
         if self._strict:
             return None
@@ -352,8 +352,8 @@ class Plugins:
             return
         left = [(i, point) for i, point in enumerate(self._points) if i not in self._rows]
         hooks = {i: self._memory.hooks(point) for i, point in left}
-        # Of two plugins that register one name the first has it, whichever hook is called first: all before
-        # the last one of which nothing is known are loaded, too. One that was refused is not remembered.
+        # Lists name plugins in one order, whichever hook is called first: all before the last one of which
+        # nothing is known are loaded, too. One that was refused is not remembered.
         unknown = max((i for i, known in hooks.items() if known is None), default=-1)
         self._load_all(i for i, known in hooks.items() if i <= unknown or hook in (known or ()))
 

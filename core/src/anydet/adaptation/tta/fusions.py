@@ -34,16 +34,19 @@ class NonMaximumSuppression:
         if best.poses is None:
             return best
         cluster, _ = _leaders(boxes, weighted, class_ids, kept, self._iou_threshold)
-        return replace(best, poses=complete_poses(best.poses, merge_clusters(rows, cluster, weighted).poses))
+        # Of poses alone: the masks of clusters take long to merge.
+        posed = ImagePredictions(rows.image, rows.size_wh, boxes, rows.scores, class_ids, poses=rows.poses)
+        return replace(best, poses=complete_poses(best.poses, merge_clusters(posed, cluster, weighted).poses))
 
 
 class WeightedBoxesFusion:
     """Overlapping detections of a class become one, whose box is their mean, weighted by score.
 
     The score is the mean over the views that could see the object, so that what few of them found counts
-    less; a view sees an object if its window has the center of the fused box. With views of the whole image
-    this is the algorithm of Solovyev et al. 2021, "Weighted boxes fusion: Ensembling boxes from different
-    object detection models", section 3, with scores rescaled by equation 5 and at most 1.
+    less; a view could see an object if its window holds the fused box, or, of boxes that no window holds, the
+    center of it. With views of the whole image this is the algorithm of Solovyev et al. 2021, "Weighted boxes
+    fusion: Ensembling boxes from different object detection models", section 3, with scores rescaled by
+    equation 5 and at most 1.
     """
 
     def __init__(self, settings: FusionSettings) -> None:
@@ -52,9 +55,7 @@ class WeightedBoxesFusion:
 
     def fuse(self, results: Sequence[ViewResult]) -> ImagePredictions:
         """The fused detections, best first."""
-        rows, origin = join_results(results)
-        counted = rows.scores >= self._score_threshold
-        rows, origin = rows.take(counted), origin[counted]
+        rows, origin = _above(self._score_threshold, *join_results(results))
         if not len(rows):
             return rows
         weights = _weights(results)
@@ -83,9 +84,7 @@ class NonMaximumWeighted:
 
     def fuse(self, results: Sequence[ViewResult]) -> ImagePredictions:
         """The detections kept, best first."""
-        rows, origin = join_results(results)
-        counted = rows.scores >= self._score_threshold
-        rows, origin = rows.take(counted), origin[counted]
+        rows, origin = _above(self._score_threshold, *join_results(results))
         weights = _weights(results)
         scores = rows.scores * (weights / weights.max())[origin]
         boxes, class_ids = rows.boxes_xyxy_px, rows.class_ids
@@ -244,6 +243,14 @@ def _iou(means: FloatArray, areas: FloatArray, box: FloatArray) -> FloatArray:
     area = (box[2] - box[0]) * (box[3] - box[1])
     iou: FloatArray = inter / (areas + area - inter)
     return iou
+
+
+def _above(
+    score_threshold: float, rows: ImagePredictions, origin: IntArray
+) -> tuple[ImagePredictions, IntArray]:
+    """Detections that score at least so much, and where they come from."""
+    counted = rows.scores >= score_threshold
+    return rows.take(counted), origin[counted]
 
 
 def _sees(results: Sequence[ViewResult], boxes: FloatArray) -> FloatArray:
