@@ -47,7 +47,7 @@ from anydet.inputs import as_file
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import TTA, TTT, read_tta
+from anydet.prediction.choices import TTA, TTT, Perturbation, read_tta
 from anydet.prediction.export import ExportSummary
 from anydet.prediction.export import export_predictions as export
 from anydet.prediction.pipeline import Limits, Pipeline
@@ -136,7 +136,7 @@ def make_recipe(
     *,
     options: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
-    tta: TTA | str | None = None,
+    tta: TTA | Perturbation | str | None = None,
     ttt: TTT | str | None = None,
     on_error: OnError = "stop",
     workers: int = 2,
@@ -153,7 +153,8 @@ def make_recipe(
         adapter: registered name, as ``anydet adapters list`` shows it.
         options: the adapter's own options, checked against its schema.
         limits: score threshold, detections an image, clipping.
-        tta: views of test-time augmentation as ``--tta-views`` takes them, or all of its settings.
+        tta: views of test-time augmentation as ``--tta-views`` takes them, or all of its settings; or a
+            perturbation of the results.
         ttt: method of test-time training, or all of its settings.
         on_error: "skip" notes images that cannot be decoded or predicted in their entry instead of stopping.
         workers: decoding threads.
@@ -183,9 +184,9 @@ def make_recipe(
         max_detections=kept.max_detections,
         seed=seed,
     )
-    for argument, value, kind in (("tta", tta, TTA), ("ttt", ttt, TTT)):
-        good = value is None or isinstance(value, kind | str)
-        require(good, argument, value, f"text, {kind.__name__} or None")
+    good = tta is None or isinstance(tta, TTA | Perturbation | str)
+    require(good, "tta", tta, "text, TTA, Perturbation or None")
+    require(ttt is None or isinstance(ttt, TTT | str), "ttt", ttt, "text, TTT or None")
     views = read_tta(tta, plugins) if isinstance(tta, str) else tta
     method = TTT(ttt) if isinstance(ttt, str) else ttt
     return Recipe(adapter, checked, kept, views, method, on_error, workers).resolve(plugins)

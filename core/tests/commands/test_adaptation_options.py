@@ -6,7 +6,7 @@ import pytest
 from anydet.commands.adaptation_options import adaptation_options, read_tta_flags, read_ttt_flags
 from anydet.errors import OptionError
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import Choice
+from anydet.prediction.choices import Choice, Perturbation
 
 
 def read(*arguments):
@@ -31,16 +31,46 @@ def owned_flags():
         "ttt_options": "a=1",
         "ttt_reset": "sample",
     }
-    switches = {"tta", "ttt", "tta_views", "ttt_method"}
+    switches = {"tta", "ttt", "tta_mode", "tta_views", "ttt_method"}
     command = adaptation_options(lambda **_flags: None)
     options = [option for option in click.command()(command).params if option.name not in switches]
-    return [(option.opts[0], values.get(option.name, "1")) for option in options]
+    return [
+        (option.opts[0],) if option.is_flag else (option.opts[0], values.get(option.name, "1"))
+        for option in options
+    ]
 
 
-@pytest.mark.parametrize(("flag", "value"), owned_flags())
-def test_no_flag_of_a_group_is_ignored_without_its_switch(flag, value):
-    with pytest.raises(click.UsageError, match=f"{flag} needs --tt"):
-        read(flag, value)
+@pytest.mark.parametrize("words", owned_flags(), ids=" ".join)
+def test_no_flag_of_a_group_is_ignored_without_its_switch(words):
+    with pytest.raises(click.UsageError, match=f"{words[0]} needs --tt"):
+        read(*words)
+
+
+def test_the_mode_of_predictions_is_read_with_its_own_flags():
+    assert read("--tta-mode", "prediction") == (Perturbation(0, 0.5, False), None)
+    words = ("--tta-seed", "3", "--tta-flip-prob", "0", "--tta-norm-only")
+    assert read("--tta", "--tta-mode", "prediction", *words) == (Perturbation(3, 0.0, True), None)
+    assert read("--tta-mode", "views") == read("--tta")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tta-views", "hflip"),
+        ("--tta-fusion", "nms"),
+        ("--tta-weights", "1"),
+        ("--tta-option", "nms.iou_threshold=0.5"),
+    ],
+    ids=" ".join,
+)
+def test_flags_of_views_are_refused_where_there_are_none(words):
+    with pytest.raises(click.UsageError, match=f"{words[0]} needs --tta-mode views"):
+        read("--tta-mode", "prediction", *words)
+
+
+def test_norm_only_is_refused_where_views_are_predicted():
+    with pytest.raises(click.UsageError, match="--tta-norm-only needs --tta-mode prediction"):
+        read("--tta", "--tta-norm-only")
 
 
 def test_nothing_is_read_where_no_flag_is_given():

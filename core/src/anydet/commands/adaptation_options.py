@@ -13,7 +13,7 @@ from anydet.commands.numbers import FiniteRange, read_numbers
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
-    from anydet.prediction.choices import TTA, TTT
+    from anydet.prediction.choices import TTA, TTT, Perturbation
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -21,6 +21,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 # None of these has a default of its own, so that a flag that was given without effect can be refused.
 _TTA = (
     click.option("--tta", is_flag=True, help="Test-time augmentation: predict several views and fuse them."),
+    click.option(
+        "--tta-mode",
+        type=click.Choice(["views", "prediction"]),
+        help="views predicts several views of each image and fuses them; prediction mirrors single "
+        "detections by chance after they were predicted, which probes robustness and improves nothing; "
+        "implies --tta.  "
+        "[default: views]",
+    ),
     click.option(
         "--tta-views",
         metavar="NAME,NAME:VALUE,...",
@@ -47,11 +55,22 @@ _TTA = (
         metavar="NAME.KEY=VALUE",
         help="Option of a view or of the fusion, see 'anydet adaptation show NAME'; repeatable.",
     ),
-    click.option("--tta-seed", type=click.IntRange(min=0), help="Seed of random views.  [default: 0]"),
+    click.option(
+        "--tta-seed",
+        type=click.IntRange(min=0),
+        help="Seed of random views, or of --tta-mode prediction.  [default: 0]",
+    ),
     click.option(
         "--tta-flip-prob",
         type=FiniteRange(0, 1),
-        help="Probability that random_hflip mirrors an image.  [default: 0.5]",
+        help="Probability that random_hflip mirrors an image, or --tta-mode prediction a detection.  "
+        "[default: 0.5]",
+    ),
+    click.option(
+        "--tta-norm-only",
+        is_flag=True,
+        help="With --tta-mode prediction, mirror only what is in fractions of the image: boxes and "
+        "keypoints, not masks and poses.",
     ),
 )
 
@@ -105,13 +124,18 @@ def adaptation_options(function: _F) -> _F:
     return function
 
 
-def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
+def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | Perturbation | None:
     """What the flags of ``--tta`` describe; ``None`` where a command has none, or they are not given."""
     from anydet.prediction.choices import read_tta
 
-    if not flags.get("tta") and flags.get("tta_views") is None:
+    mode = flags.get("tta_mode")
+    if not flags.get("tta") and flags.get("tta_views") is None and mode is None:
         _require("--tta", "tta_", flags)
         return None
+    if mode == "prediction":
+        return _read_perturbation(flags)
+    if flags["tta_norm_only"]:
+        raise click.UsageError("--tta-norm-only needs --tta-mode prediction")
     views = "original,random_hflip" if flags["tta_views"] is None else flags["tta_views"]
     options = _split_options(flags["tta_options"])
     _add_flip_prob(options, views, flags["tta_flip_prob"])
@@ -123,6 +147,16 @@ def read_tta_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTA | None:
         seed=flags["tta_seed"] or 0,
         options=options,
     )
+
+
+def _read_perturbation(flags: Mapping[str, Any]) -> Perturbation:
+    from anydet.prediction.choices import Perturbation
+
+    of_views = {name: flags[name] for name in ("tta_views", "tta_fusion", "tta_weights", "tta_options")}
+    _require("--tta-mode views: prediction has no views", "tta_", of_views)
+    names = ("seed", "flip_prob", "norm_only")
+    given = {name: flags[f"tta_{name}"] for name in names if flags[f"tta_{name}"] is not None}
+    return Perturbation(**given)
 
 
 def _add_flip_prob(options: dict[str, dict[str, Any]], views: str, flip_prob: float | None) -> None:
@@ -169,7 +203,7 @@ def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
 def _require(switch: str, prefix: str, flags: Mapping[str, Any]) -> None:
     """Refuse flags that would do nothing without the switch of their group."""
     for name, value in flags.items():
-        if name.startswith(prefix) and value not in (None, ()):
+        if name.startswith(prefix) and value is not False and value not in (None, ()):
             flag = name.replace("_options", "_option").replace("_", "-")
             raise click.UsageError(f"--{flag} needs {switch}")
 

@@ -123,9 +123,11 @@ def read_recipe(plugins: Plugins, flags: Mapping[str, Any]) -> Recipe:
 def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
     """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr."""
     from anydet.prediction.checks import check_notes
+    from anydet.prediction.perturbation import PERTURBED, RunningPerturbation
 
     with recipe.open(plugins) as pipeline:
-        for warning in check_notes(pipeline.adapter, strict=plugins.strict).warnings:
+        of_run = [PERTURBED] if isinstance(pipeline.tta, RunningPerturbation) else []
+        for warning in [*of_run, *check_notes(pipeline.adapter, strict=plugins.strict).warnings]:
             click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
         yield pipeline
 

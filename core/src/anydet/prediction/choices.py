@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from anydet.arguments import require, require_choice, require_integer, require_number, require_text
+from anydet.arguments import (
+    require,
+    require_choice,
+    require_flag,
+    require_integer,
+    require_number,
+    require_text,
+)
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError, counted, did_you_mean
 from anydet.plugins.options import load_schema
@@ -87,6 +94,31 @@ class TTA:
         weights_that_count = () if set(self.weights) == {1.0} else self.weights
         fusion = self.fusion.resolve(plugins, "fusions")
         return replace(self, views=views, fusion=fusion, weights=weights_that_count)
+
+
+@dataclass(frozen=True, slots=True)
+class Perturbation:
+    """Detections mirrored by chance after prediction (``--tta-mode prediction``): a robustness probe.
+
+    The image is predicted once, as it is; this is no augmentation, and makes no result better.
+
+    Attributes:
+        seed: of the choices, with each record's key.
+        flip_prob: probability that a detection is mirrored left and right.
+        norm_only: mirror only what is in fractions of the image, boxes and keypoints; masks and poses stay.
+    """
+
+    seed: int = 0
+    flip_prob: float = 0.5
+    norm_only: bool = False
+
+    def resolve(self, plugins: Plugins) -> Self:
+        """The same; raises ``OptionError`` where a value has the wrong type or is out of range."""
+        del plugins
+        require_integer("seed", self.seed, 0)
+        require_number("flip_prob", self.flip_prob, 0, 1)
+        require_flag("norm_only", self.norm_only)
+        return self
 
 
 def read_tta(

@@ -16,8 +16,9 @@ from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.checkpoints import find_weights
 from anydet.prediction.checks import check_notes, require_json
-from anydet.prediction.choices import TTA, TTT
+from anydet.prediction.choices import TTA, TTT, Perturbation
 from anydet.prediction.hooks import TTTDescription, TTTSettings
+from anydet.prediction.perturbation import PERTURBED
 from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.recipe import Recipe
 
@@ -167,7 +168,7 @@ def _preprocess(notes: AdapterNotes) -> dict[str, Any] | None:
     return {**known, **notes.details} or None
 
 
-def _tta(tta: TTA | None) -> dict[str, Any]:
+def _tta(tta: TTA | Perturbation | None) -> dict[str, Any]:
     meta: dict[str, Any] = {
         "enabled": tta is not None,
         "mode": "none",
@@ -181,6 +182,8 @@ def _tta(tta: TTA | None) -> dict[str, Any]:
     }
     if tta is None:
         return meta
+    if isinstance(tta, Perturbation):
+        return {**meta, "mode": "prediction", **asdict(tta), "warnings": [PERTURBED]}
     probabilities = [v.options["flip_prob"] for v in tta.views if "flip_prob" in v.options]
     weights = tta.weights or (1.0,) * len(tta.views)
     return {

@@ -1,7 +1,7 @@
 """Records in, finished predictions out, chunk by chunk.
 
 Order of a chunk: decode -> TTT ``adapt`` -> views -> ``predict``, batch by batch -> undo and fuse -> clip,
-threshold, cut.
+threshold, cut -> perturb, where that is asked for.
 Without TTT, where chunks begin and end changes no result.
 """
 
@@ -29,6 +29,7 @@ from anydet.prediction.choices import TTT
 from anydet.prediction.decode import Undecodable, decode_ahead, measured
 from anydet.prediction.hooks import PredictContext, TTTDescription, TTTMethod
 from anydet.prediction.observing import read_only
+from anydet.prediction.perturbation import RunningPerturbation
 from anydet.prediction.predictor import OnError, Predictor, RunningTTA, skipped
 from anydet.types import ImagePredictions
 
@@ -99,7 +100,7 @@ class Pipeline:
     Attributes:
         adapter: predicts.
         limits: detections that are kept.
-        tta: test-time augmentation, or ``None`` for the images as they are.
+        tta: test-time augmentation, a perturbation of the results, or ``None`` for the images as they are.
         ttt: test-time training, or ``None``.
         on_error: "stop" raises at an image that cannot be decoded or predicted, "skip" gives an empty result
             with the reason; for an adapter that needs no pixels, an image is undecodable only where its size
@@ -110,7 +111,7 @@ class Pipeline:
 
     adapter: Adapter
     limits: Limits = Limits()
-    tta: RunningTTA | None = None
+    tta: RunningTTA | RunningPerturbation | None = None
     ttt: RunningTTT | None = None
     on_error: OnError = "stop"
     workers: int = 2
@@ -166,7 +167,9 @@ class Pipeline:
                 what is no ``AnydetError``.
         """
         context = PredictContext(self.adapter.name, first, total)
-        predictor = Predictor(self.adapter, self.tta, self.on_error, self.strict)
+        perturbation = self.tta if isinstance(self.tta, RunningPerturbation) else None
+        views = None if isinstance(self.tta, RunningPerturbation) else self.tta
+        predictor = Predictor(self.adapter, views, self.on_error, self.strict)
 
         def predict(chunk: Sequence[Record]) -> list[ImagePredictions]:
             return self._predict(predictor, chunk, context)
@@ -188,7 +191,8 @@ class Pipeline:
                 # Before the first image: what meta cannot state would be found after the last one.
                 self.describe_ttt()
                 self.report_ttt()
-            for results in chunks:
+            for kept in chunks:
+                results = [perturbation.apply(result) for result in kept] if perturbation else kept
                 if self._observed("after_predict"):
                     self._notify("after_predict", predictions=read_only(results), context=context)
                 yield results

@@ -8,6 +8,7 @@ from typing import get_args
 
 from anydet.arguments import MOST_THREADS, require, require_choice, require_integer, require_text
 from anydet.data.opening import open_dataset
+from anydet.data.record.transforms import mirrored_pairs
 from anydet.dataclass import dataclass
 from anydet.errors import PluginError
 from anydet.plugins.adapter import Adapter
@@ -15,8 +16,9 @@ from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_settings
 from anydet.prediction.checks import check_notes
-from anydet.prediction.choices import TTA, TTT
+from anydet.prediction.choices import TTA, TTT, Perturbation
 from anydet.prediction.hooks import FusionSettings, TTTMethod, ViewSettings
+from anydet.prediction.perturbation import RunningPerturbation
 from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
 from anydet.prediction.predictor import OnError, RunningTTA
 from anydet.types import AdapterSettings
@@ -30,7 +32,7 @@ class Recipe:
         adapter: registered name.
         settings: of the adapter.
         limits: detections that are kept.
-        tta: test-time augmentation, or ``None``.
+        tta: test-time augmentation, a perturbation of the results, or ``None``.
         ttt: test-time training, or ``None``.
         on_error: what happens at an undecodable image, as in ``Pipeline``.
         workers: decoding threads; they change no result.
@@ -39,7 +41,7 @@ class Recipe:
     adapter: str
     settings: AdapterSettings = field(default_factory=AdapterSettings)
     limits: Limits = field(default_factory=Limits)
-    tta: TTA | None = None
+    tta: TTA | Perturbation | None = None
     ttt: TTT | None = None
     on_error: OnError = "stop"
     workers: int = 2
@@ -78,7 +80,7 @@ class Recipe:
         kinds = (
             ("settings", self.settings, AdapterSettings, "AdapterSettings"),
             ("limits", self.limits, Limits, "Limits"),
-            ("tta", self.tta, TTA | None, "TTA, or None"),
+            ("tta", self.tta, TTA | Perturbation | None, "TTA, Perturbation, or None"),
             ("ttt", self.ttt, TTT | None, "TTT, or None"),
         )
         for name, value, kind, takes in kinds:
@@ -114,8 +116,12 @@ class Recipe:
             raise
 
 
-def _start_tta(tta: TTA, adapter: Adapter, plugins: Plugins) -> RunningTTA:
+def _start_tta(
+    tta: TTA | Perturbation, adapter: Adapter, plugins: Plugins
+) -> RunningTTA | RunningPerturbation:
     names = check_notes(adapter, strict=plugins.strict).keypoint_names
+    if isinstance(tta, Perturbation):
+        return RunningPerturbation(tta, mirrored_pairs(names))
     views = tuple(
         plugins.build("views", view.name, ViewSettings(view.options, tta.seed, names)) for view in tta.views
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anydet.adaptation.tta.views import Mirrored, Original, Scaled, Sliced, mirrored_pairs
+from anydet.adaptation.tta.views import Mirrored, Original, Scaled, Sliced
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.prediction.hooks import ViewSettings
@@ -79,11 +79,6 @@ def test_slices_cover_the_image_and_overlap_as_asked(width, height, size, overla
         # Rounded to whole pixels.
         assert all(b - a <= size * (1 - overlap) + 1 for a, b in pairwise(starts))
     assert len(derived) == len(set(windows(derived)))
-
-
-def test_left_and_right_keypoints_are_found_by_name():
-    assert mirrored_pairs(("nose", "Left_eye", "right_eye", "left_ear", "tail_right")) == ((1, 2),)
-    assert mirrored_pairs(()) == ()
 
 
 def test_a_mirrored_view_swaps_the_keypoints_of_the_adapter():

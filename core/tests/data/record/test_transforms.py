@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
-from anydet.data.record.transforms import Crop, HorizontalFlip, QuarterTurns, Resize, VerticalFlip
+from anydet.data.record.transforms import (
+    Crop,
+    HorizontalFlip,
+    QuarterTurns,
+    Resize,
+    VerticalFlip,
+    mirrored_pairs,
+)
 from anydet.geometry import masks, rotations
 from anydet.types import ImagePredictions, Intrinsics, Poses
 
@@ -324,3 +331,8 @@ def test_semantic_masks_come_back_whole():
 def test_sizes_are_those_of_the_pixels(transform, size):
     image = transform.image(np.zeros((10, 20, 3), np.uint8))
     assert (image.shape[1], image.shape[0]) == transform.size((20, 10)) == size
+
+
+def test_left_and_right_keypoints_are_found_by_name():
+    assert mirrored_pairs(("nose", "Left_eye", "right_eye", "left_ear", "tail_right")) == ((1, 2),)
+    assert mirrored_pairs(()) == ()

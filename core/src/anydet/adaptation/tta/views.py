@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from anydet.data.record.chance import record_generator
 from anydet.data.record.record import Record
-from anydet.data.record.transforms import Crop, HorizontalFlip, QuarterTurns, Resize, VerticalFlip
+from anydet.data.record.transforms import (
+    Crop,
+    HorizontalFlip,
+    QuarterTurns,
+    Resize,
+    VerticalFlip,
+    mirrored_pairs,
+)
 from anydet.prediction.hooks import ViewSettings
 
 
@@ -47,8 +54,7 @@ class RandomlyMirrored(Mirrored):
 
     def apply(self, record: Record) -> Sequence[Record]:
         """The mirrored record, or the record itself."""
-        digest = hashlib.sha256(record.key.encode()).digest()
-        draw = np.random.default_rng([self._seed, int.from_bytes(digest[:8], "little")]).random()
+        draw = record_generator(self._seed, record.key).random()
         return super().apply(record) if draw < self._probability else (record,)
 
 
@@ -115,12 +121,3 @@ class Sliced:
         # Less a little, so that rounding adds no window where they fit exactly.
         steps = math.ceil(room / (self._size * (1 - self._overlap)) - 1e-9)
         return [round(start) for start in np.linspace(0, room, 1 + steps).tolist()]
-
-
-def mirrored_pairs(keypoint_names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """(left, right) positions of names that differ only in these words: ``left_eye`` and ``right_eye``."""
-    positions = {name.lower(): i for i, name in enumerate(keypoint_names)}
-    pairs = (
-        (i, positions.get(name.replace("left", "right"))) for name, i in positions.items() if "left" in name
-    )
-    return tuple((left, right) for left, right in pairs if right is not None)

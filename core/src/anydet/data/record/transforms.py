@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Protocol
 
@@ -152,6 +152,15 @@ class VerticalFlip(_Flip):
 
     __slots__ = ()
     axis: ClassVar[int] = 1
+
+
+def mirrored_pairs(keypoint_names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """(left, right) positions of names that differ only in these words: ``left_eye`` and ``right_eye``."""
+    positions = {name.lower(): i for i, name in enumerate(keypoint_names)}
+    pairs = (
+        (i, positions.get(name.replace("left", "right"))) for name, i in positions.items() if "left" in name
+    )
+    return tuple((left, right) for left, right in pairs if right is not None)
 
 
 @dataclass(frozen=True, slots=True)
