@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
     "write-fusions-methods-and-evaluators",
+    "combine-models",
     "compare-pytorch-with-onnx",
     "compare-two-models",
     "diagnose",

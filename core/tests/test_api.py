@@ -83,6 +83,7 @@ def right_arguments(scenes, tmp_path):
     return {
         "evaluate": {"dataset": scenes, "predictions": predictions},
         "export_predictions": {"adapter": "toy", "dataset": scenes, "output": tmp_path / "q.json"},
+        "fuse": {"files": [predictions, predictions], "output": tmp_path / "q.json"},
         "load_adapter": {"name": "toy"},
         "make_recipe": {"adapter": "toy"},
         "open_dataset": {"path": scenes},
@@ -136,6 +137,10 @@ def test_an_argument_that_a_function_does_not_have_is_an_error_that_names_both(s
         ("evaluate", "max_images", -1),
         ("evaluate", "settings", "coco"),
         ("read_predictions", "box_format", "xyxy"),
+        ("fuse", "files", ["p.json"]),
+        ("fuse", "weights", (1, 0)),
+        *(("fuse", "iou", v) for v in (-0.1, 1.1, "0.5")),
+        ("fuse", "missing", "drop"),
         ("train", "resume", "yes"),
     ],
 )

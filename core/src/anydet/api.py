@@ -1,4 +1,4 @@
-"""The main job as eight functions; the commands do the same things.
+"""The main job as nine functions; the commands do the same things.
 
 >>> import anydet
 >>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
@@ -8,6 +8,7 @@
 >>> anydet.export_predictions(recipe, dataset, "augmented.json", wrap=True)          # doctest: +SKIP
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
+>>> anydet.fuse(["predictions.json", "augmented.json"], "fused.json").detections     # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
 
 Paths are ``str`` or path objects; where a data set is taken, the path of one is, too. An argument of a wrong
@@ -23,11 +24,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
+from anydet.adaptation.ensemble.fusing import FuseSummary, fuse_files, settings_of
 from anydet.arguments import (
     require,
     require_choice,
     require_flag,
     require_integer,
+    require_number,
     require_path,
     require_text,
 )
@@ -339,6 +342,79 @@ def evaluate(
         box_format=box_format,
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
+    )
+
+
+def fuse(
+    files: Sequence[Path | str],
+    output: Path | str,
+    *,
+    method: str = "wbf",
+    weights: Sequence[float] = (),
+    iou: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    dataset: Dataset | Path | str | None = None,
+    missing: str = "error",
+    score_threshold: float = 0.0,
+    max_detections: int | None = None,
+    box_format: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    plugins: Plugins | None = None,
+) -> FuseSummary:
+    """Fuse predictions of several models on the same images into one file.
+
+    Args:
+        files: two predictions files or more, of any shape; COCO results with ``dataset``.
+        output: ``.json`` (with ``meta``), ``.jsonl`` or ``.parquet``.
+        method: a registered fusion.
+        weights: of the files, positive; none where all count alike.
+        iou: the method's option ``iou_threshold``.
+        options: all of its options.
+        dataset: what was predicted, open or a path: for ids of COCO results, and sizes and class names that
+            files do not state.
+        missing: what an image is that a file does not mention: "error", "empty" (that model found nothing on
+            it) or "skip" (the other models' results count alone).
+        score_threshold: lowest score that is written.
+        max_detections: best ones written an image; all by default.
+        box_format: what the boxes of all files are in; by default what each says, else ``cxcywh_norm``.
+        progress: called with the number of images done and of all.
+        plugins: where methods and formats come from; the installed ones by default.
+
+    Raises:
+        ContractError: a file breaks the contract, or the files do not fit each other.
+        PluginError: there is no such method, or it failed.
+        OptionError: an argument has the wrong type or value.
+    """
+    good = isinstance(files, Sequence) and not isinstance(files, str)
+    require(good, "files", files, "a list of predictions files")
+    for path in (*files, output):
+        require_path("files" if path is not output else "output", path)
+    require_text("method", method)
+    require(isinstance(weights, Sequence), "weights", weights, "a list of numbers")
+    if iou is not None:
+        require_number("iou", iou, 0, 1)
+    _box_format(box_format)
+    require(callable(progress), "progress", progress, "a function of two numbers")
+    plugins = _plugins(plugins)
+    settings = settings_of(
+        method,
+        plugins,
+        iou=iou,
+        options=_options(options),
+        weights=tuple(weights),
+        missing=missing,
+        score_threshold=score_threshold,
+        max_detections=max_detections,
+        box_format=box_format,
+    )
+    return fuse_files(
+        [as_file(Path(path)) for path in files],
+        Path(output),
+        settings,
+        plugins,
+        dataset=None if dataset is None else _opened("dataset", dataset, plugins),
+        scanner=choose_engine(plugins).scanner,
+        progress=progress,
     )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from anydet.adaptation.tta.fusions import NonMaximumSuppression
 from anydet.adaptation.tta.views import Mirrored, Original, RandomlyMirrored
+from anydet.contract.encode import encode_entry
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
 from anydet.data.record.transforms import Crop, Resize
@@ -17,10 +18,11 @@ from anydet.errors import ImageError, PluginError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.hookspecs import hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.prediction.choices import TTA, TTT, Choice
+from anydet.prediction.choices import TTA, TTT, Choice, read_tta
 from anydet.prediction.hooks import FusionSettings, TTTDescription, TTTMethod, TTTSettings, ViewSettings
 from anydet.prediction.pipeline import Limits, Pipeline, RunningTTT
 from anydet.prediction.predictor import RunningTTA
+from anydet.testing.comparison import same_columns
 from anydet.types import AdapterSettings, ImagePredictions
 
 
@@ -258,6 +260,23 @@ def test_a_single_result_is_never_fused_and_stays_as_it_is(make_adapter, spots):
     for views in ((Original(ViewSettings()),), (Original(ViewSettings()), Original(ViewSettings()))):
         assert same(plain, flat(Pipeline(make_adapter(), tta=seen_by(*views, fusion=fusion)), spots(5)))
     assert not fusion.got
+
+
+@pytest.mark.parametrize(
+    "views", ["original", "scale:1", "slice:64", "original,scale:1", "slice:64,original"]
+)
+@pytest.mark.parametrize("fusion", ["wbf", "nms", "nmw", "soft-nms"])
+def test_views_that_show_the_image_alone_change_no_bit(make_adapter, spots, views, fusion):
+    plugins = Plugins([])
+    tta = read_tta(views, plugins, fusion=fusion)
+    built = tuple(plugins.build("views", v.name, ViewSettings(v.options, tta.seed)) for v in tta.views)
+    running = RunningTTA(tta, built, plugins.build("fusions", fusion, FusionSettings(tta.fusion.options)))
+    plain, viewed = (
+        flat(Pipeline(make_adapter()), spots(7)),
+        flat(Pipeline(make_adapter(), tta=running), spots(7)),
+    )
+    assert list(map(encode_entry, plain)) == list(map(encode_entry, viewed))
+    assert all(same_columns(a, b) for a, b in zip(plain, viewed, strict=True))
 
 
 def test_random_flips_depend_on_seed_and_key_alone(spots):

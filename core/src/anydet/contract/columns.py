@@ -32,6 +32,20 @@ _SHARED = (
     "poses",
 )
 
+_IN_FILE = (
+    "class_ids",
+    "boxes",
+    "scores",
+    "states",
+    "state_scores",
+    "masks",
+    "keypoints",
+    "keypoint_visibility",
+    "detection_extra",
+    "areas",
+)
+"""Columns of ``RawPredictions`` with one entry a detection, but for ``image_index`` and ``poses``."""
+
 
 def to_columns(images: Iterable[ImagePredictions], classes: Sequence[str] | None = None) -> DetectionColumns:
     """Columns over images; what a row lacks is filled with missing values.
@@ -123,6 +137,33 @@ def _image(raw: RawPredictions, box_format: str | None, known_wh: Size | None) -
     columns = raw.columns(box_format, sizes)
     (image,) = to_images(columns)
     return with_details(image, raw, raw.details.get(0, ImageDetails()))
+
+
+def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None = None) -> ImagePredictions:
+    """One image of a file, complete.
+
+    Args:
+        raw: the file.
+        at: position of the image's entry.
+        size_wh: (width, height) of the image in pixels.
+        box_format: one of ``BOX_FORMATS``, or ``None`` for what the file says of itself.
+    """
+    start, stop = np.searchsorted(raw.image_index, [at, at + 1]).tolist()
+    details = raw.details.get(at, ImageDetails())
+    columns = {name: getattr(raw, name) for name in _IN_FILE}
+    cut: dict[str, Any] = {n: None if column is None else column[start:stop] for n, column in columns.items()}
+    rows = replace(
+        raw,
+        images=(raw.images[at],),
+        places=raw.places[at : at + 1],
+        sizes_wh=np.array([size_wh], np.int64),
+        details={},
+        image_index=np.zeros(stop - start, np.int64),
+        poses=None if raw.poses is None else raw.poses.take(np.arange(start, stop)),
+        **cut,
+    )
+    (image,) = to_images(rows.columns(box_format))
+    return with_details(image, rows, details)
 
 
 def with_details(image: ImagePredictions, raw: RawPredictions, details: ImageDetails) -> ImagePredictions:

@@ -64,6 +64,7 @@ _COMMANDS = {
     "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
     "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
     "export-predictions": "Predict all images of a data set and write a predictions file.",
+    "fuse": "Fuse predictions of several models on the same images into one file.",
     "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines "
     "files.",
     "plugins": "List plugins and check what they bring: adapters, formats, evaluators, views and all other "

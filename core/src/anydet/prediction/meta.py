@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
@@ -131,10 +132,13 @@ def _extra(options: Mapping[str, Any], notes: AdapterNotes) -> dict[str, Any]:
 def checkpoint_sha256(path: str | None) -> str | None:
     """Hex digest of the weights, of a run's folder of its best ones; ``None`` where there are none."""
     weights = None if path is None else find_weights(path)
-    if weights is None:
-        return None
+    return None if weights is None else file_sha256(weights)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
     digest = hashlib.sha256()
-    with weights.open("rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

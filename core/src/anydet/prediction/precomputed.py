@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-
-from anydet.contract.columns import to_images, with_details
+from anydet.contract.columns import image_at
 from anydet.contract.join import KeyIndex
-from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.reading.load import load
 from anydet.data.record.record import Record
 from anydet.errors import ContractError, OptionError, did_you_mean
@@ -19,17 +15,6 @@ from anydet.plugins.options import check_options, load_schema
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
 
 SCHEMA = "anydet.prediction:precomputed.schema.json"
-_COLUMNS = (
-    "class_ids",
-    "boxes",
-    "scores",
-    "states",
-    "state_scores",
-    "masks",
-    "keypoints",
-    "keypoint_visibility",
-    "detection_extra",
-)
 
 
 class Precomputed(Adapter):
@@ -105,33 +90,6 @@ class Precomputed(Adapter):
                 f"the image is {size[0]}x{size[1]} (image {key})",
                 fix="give the data set of the predictions",
             )
-
-
-def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None = None) -> ImagePredictions:
-    """One image of a file, complete.
-
-    Args:
-        raw: the file.
-        at: position of the image's entry.
-        size_wh: (width, height) of the image in pixels.
-        box_format: one of ``BOX_FORMATS``, or ``None`` for what the file says of itself.
-    """
-    start, stop = np.searchsorted(raw.image_index, [at, at + 1]).tolist()
-    details = raw.details.get(at, ImageDetails())
-    columns = {name: getattr(raw, name) for name in _COLUMNS}
-    cut: dict[str, Any] = {n: None if column is None else column[start:stop] for n, column in columns.items()}
-    rows = replace(
-        raw,
-        images=(raw.images[at],),
-        places=raw.places[at : at + 1],
-        sizes_wh=np.array([size_wh], np.int64),
-        details={},
-        image_index=np.zeros(stop - start, np.int64),
-        poses=None if raw.poses is None else raw.poses.take(np.arange(start, stop)),
-        **cut,
-    )
-    (image,) = to_images(rows.columns(box_format))
-    return with_details(image, rows, details)
 
 
 def _refuse_transformed(record: Record) -> None:

@@ -13,13 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import anydet
 from anydet.adaptation.tta.fusions import (
     NonMaximumSuppression,
     NonMaximumWeighted,
     SoftNonMaximumSuppression,
     WeightedBoxesFusion,
 )
-from anydet.geometry.boxes import iou_xyxy, nms_by_class
+from anydet.contract.encode import encode_entry
+from anydet.contract.write import write_predictions
+from anydet.data.opening import open_dataset
+from anydet.geometry.boxes import iou_xyxy, nms_by_class, xywh_to_xyxy
 from anydet.prediction.hooks import FusionSettings, ViewResult
 from anydet.testing import FusionConformance
 from anydet.types import ImagePredictions, Poses
@@ -294,6 +298,77 @@ def test_boxes_that_stay_apart_in_nms_overlap_less_than_the_threshold():
     fused = nms(0.4).fuse(results)
     overlap = iou_xyxy(fused.boxes_xyxy_px, fused.boxes_xyxy_px)
     assert overlap[~np.eye(len(fused), dtype=bool)].max() <= 0.4
+
+
+@pytest.fixture(scope="module")
+def labels_as_results(coco128):
+    """The objects of each of 128 photographs, crowds aside, as a perfect detector would find them."""
+    found = []
+    for record in open_dataset(coco128):
+        labels = record.labels.take(~record.labels.iscrowd)
+        boxes = xywh_to_xyxy(labels.boxes_xywh_px)
+        found.append(
+            ImagePredictions(record.key, record.size_wh, boxes, np.ones(len(labels)), labels.class_ids)
+        )
+    return found
+
+
+def fused_with_itself(fusion, found):
+    window = (0.0, 0.0, *map(float, found.size_wh))
+    return fusion.fuse([ViewResult(found, 1.0, window)] * 2)
+
+
+def most_overlap(found):
+    """The largest IoU of two boxes of one class."""
+    same = found.class_ids[:, None] == found.class_ids
+    iou = iou_xyxy(found.boxes_xyxy_px, found.boxes_xyxy_px)
+    return np.where(same & ~np.eye(len(found), dtype=bool), iou, 0.0).max(initial=0.0)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "threshold", "fewest"),
+    [(nms(0.6), 0.6, 120), (wbf(0.55), 0.55, 120), (wbf(0.65), 0.65, 120), (nmw(0.65), 0.65, 120)],
+    ids=["nms", "wbf-0.55", "wbf-0.65", "nmw"],
+)
+def test_perfect_results_stay_perfect_where_no_two_objects_of_a_class_overlap_beyond_the_threshold(
+    labels_as_results, fusion, threshold, fewest
+):
+    apart = [found for found in labels_as_results if most_overlap(found) <= threshold]
+    assert len(apart) >= fewest
+    for found in apart:
+        fused = fused_with_itself(fusion, found)
+        assert len(fused) == len(found)
+        rows, columns = (np.lexsort((*one.boxes_xyxy_px.T, one.class_ids)) for one in (found, fused))
+        np.testing.assert_allclose(fused.boxes_xyxy_px[columns], found.boxes_xyxy_px[rows], atol=1e-9)
+        np.testing.assert_array_equal(fused.class_ids[columns], found.class_ids[rows])
+        np.testing.assert_array_equal(fused.scores, np.ones(len(found)))
+
+
+@pytest.mark.parametrize(("decay", "threshold"), [("gaussian", 0.0), ("linear", 0.5)])
+def test_soft_nms_keeps_perfect_results_first_and_their_doubles_after_them(
+    labels_as_results, decay, threshold
+):
+    fusion = soft_nms(decay)
+    apart = [found for found in labels_as_results if len(found) and most_overlap(found) <= threshold]
+    assert len(apart) > 60
+    for found in apart:
+        fused = fused_with_itself(fusion, found)
+        first = fused.take(np.arange(len(found)))
+        rows, columns = (np.lexsort((*one.boxes_xyxy_px.T, one.class_ids)) for one in (found, first))
+        np.testing.assert_array_equal(first.boxes_xyxy_px[columns], found.boxes_xyxy_px[rows])
+        np.testing.assert_array_equal(first.scores, np.ones(len(found)))
+        assert (fused.scores[len(found) :] < 0.2).all()
+
+
+@pytest.mark.parametrize(("threshold", "objects", "ap"), [(0.55, 924, 0.9878), (0.65, 927, 0.9915)])
+def test_what_wbf_costs_perfect_results_is_what_the_docs_say(
+    labels_as_results, coco128, tmp_path, threshold, objects, ap
+):
+    fused = [fused_with_itself(wbf(threshold), found) for found in labels_as_results]
+    assert sum(map(len, labels_as_results)) == 929
+    assert sum(map(len, fused)) == objects
+    write_predictions(map(encode_entry, fused), tmp_path / "twice.json")
+    assert anydet.evaluate(coco128, tmp_path / "twice.json").metrics["AP"] == pytest.approx(ap, abs=5e-5)
 
 
 class TestNonMaximumSuppression(FusionConformance):

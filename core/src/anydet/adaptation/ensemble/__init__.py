@@ -1,0 +1,1 @@
+"""Predictions files of several models that become one."""
