@@ -83,14 +83,14 @@ CLICK, NUMPY = "import click", "import click, numpy"
 @pytest.mark.parametrize(
     ("line", "base", "budget", "forbidden"),
     [
-        ("--version", CLICK, 4, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 26, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 31, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 69, HEAVY),
+        ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
+        ("--help", CLICK, 27, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 33, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 71, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            97,
+            99,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

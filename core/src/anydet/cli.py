@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from anydet.errors import AnydetError, AnydetWarning
+from anydet.text import message
 from anydet.version import __version__
 
 
@@ -46,13 +47,24 @@ class Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """As click does; what was typed may be long."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.ClickException as exc:
+            _bound(exc)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run; what users can do something about becomes a message and an exit code."""
         try:
             result = super().invoke(ctx)
             # Here, where it can still be said that it failed; Python's own flush comes too late for that.
             sys.stdout.flush()
-        except (KeyboardInterrupt, click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.ClickException as exc:
+            _bound(exc)
+            raise
+        except (KeyboardInterrupt, click.exceptions.Exit, click.Abort):
             raise
         except BaseException as exc:
             error = _explained(exc, ctx)
@@ -60,6 +72,11 @@ class Group(click.Group):
                 raise
             raise _Failure(error) from exc
         return result
+
+
+def _bound(exc: click.ClickException) -> None:
+    """Cut and escape what click says of a value, which may be of any length."""
+    exc.message = message(exc.message)  # type: ignore[misc]  # click declares it final
 
 
 def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
@@ -121,12 +138,14 @@ def _keep_stdout() -> None:
         os.dup2(2, 1)
 
 
-def _show_warning(otherwise: Callable[..., None], message: Warning | str, *args: Any, **kwargs: Any) -> None:
+def _show_warning(otherwise: Callable[..., None], warning: Warning | str, *args: Any, **kwargs: Any) -> None:
     """A warning of ours as a line, any other as it is."""
-    if isinstance(message, AnydetWarning):
-        click.secho(f"warning: {message}", err=True, fg="yellow")
+    if isinstance(warning, AnydetWarning):
+        from anydet.commands.messages import warn
+
+        warn(warning)
     else:
-        otherwise(message, *args, **kwargs)
+        otherwise(warning, *args, **kwargs)
 
 
 def _plugins(ctx: click.Context) -> Any:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from anydet.text import NAME, message, quoted
+
+_COMPARED = 1000
+"""Known names that one that is not known is compared with."""
 
 
 class AnydetError(Exception):
     """Base class. The command line prints these without a traceback and exits 1.
+
+    What stands in a message may come from a file: both texts are cut and escaped as ``text.message`` says.
 
     Attributes:
         problem: what happened and where (file, image, detection index).
@@ -17,9 +25,9 @@ class AnydetError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
-        super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)
-        self.problem = problem
-        self.fix = fix
+        self.problem = message(problem)
+        self.fix = message(fix)
+        super().__init__(f"{self.problem}\n  fix: {self.fix}" if fix else self.problem)
 
     def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str]]:
         """Pickle problem and fix; exceptions cross process borders in data loaders and tests."""
@@ -114,15 +122,16 @@ class AnydetWarning(UserWarning):
     """Something is worth less than it looks, and the work goes on; commands print it as a line."""
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close.
+
+    Of very long names and very many known ones nothing is said: comparing takes the square of their length.
+    """
+    if len(name) > NAME:
+        return ""
     # Here, because it is needed only when something went wrong.
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, which gets an "s" unless the number is 1: "1 image", "0 images"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    comparable = [one for one in islice(known, _COMPARED) if len(one) <= NAME]
+    close = get_close_matches(name, comparable, n=1, cutoff=0.6)
+    return f"; did you mean {quoted(close[0])}?" if close else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.messages import echo, echo_json
 from anydet.commands.tables import print_columns, print_options
 
 if TYPE_CHECKING:
@@ -26,13 +27,11 @@ def command() -> None:
 @click.pass_obj
 def list_(plugins: Plugins, as_json: bool) -> None:
     """List what is installed for --tta-views, --tta-fusion and --ttt-method."""
-    import json
-
     from anydet.plugins.catalog import adaptation_rows
 
     rows = adaptation_rows(plugins)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        echo_json([asdict(row) for row in rows])
         return
     cells = [(r.name, r.kind, f"{r.package} {r.version}", r.summary) for r in rows]
     print_columns(("name", "kind", "package", ""), cells)
@@ -44,8 +43,6 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 @click.pass_obj
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
     """Describe a view, a fusion or a method and its options."""
-    import json
-
     from anydet.plugins.catalog import find_adaptation, option_rows
     from anydet.plugins.options import load_schema
 
@@ -53,13 +50,13 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     shown = [(row, option_rows(load_schema(schema))) for row, schema in found]
     if as_json:
         rows = [{**asdict(row), "options": [asdict(option) for option in options]} for row, options in shown]
-        click.echo(json.dumps(rows, indent=2))
+        echo_json(rows)
         return
     for row, options in shown:
-        click.echo(f"{row.kind} {row.name}: {row.summary}\n")
+        echo(f"{row.kind} {row.name}: {row.summary}\n")
         print_options("option", options)
         if not options:
-            click.echo("no options")
+            echo("no options")
         if row.presets or row.settings:
-            click.echo(f"presets: {', '.join(row.presets) or 'none'}")
-            click.echo(f"settings: {', '.join(row.settings) or 'none'}")
+            echo(f"presets: {', '.join(row.presets) or 'none'}")
+            echo(f"settings: {', '.join(row.settings) or 'none'}")

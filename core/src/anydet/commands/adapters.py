@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.messages import echo, echo_json, echo_path, say
 from anydet.commands.tables import print_columns, print_options
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 
     rows = adapter_rows(plugins)
     if as_json:
-        _print_json([asdict(row) for row in rows])
+        echo_json([asdict(row) for row in rows])
         return
     cells = [
         (r.name, ",".join(r.tasks), ",".join(r.capabilities), f"{r.package} {r.version}", r.state, r.note)
@@ -45,7 +46,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     print_columns(("name", "tasks", "capabilities", "package", "state", ""), cells)
     for row in rows:
         if row.fix:
-            click.echo(f"  fix {row.name}: {row.fix}")
+            echo(f"  fix {row.name}: {row.fix}")
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters show toy"))
@@ -63,15 +64,15 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     keys = option_rows(described_schema(load_schema(spec.training_schema)))
     if as_json:
         rows = {"options": list(map(asdict, options)), "training": list(map(asdict, keys))}
-        _print_json({**asdict(spec), **rows})
+        echo_json({**asdict(spec), **rows})
         return
-    click.echo(f"{spec.name}: {spec.summary}")
-    click.echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
+    echo(f"{spec.name}: {spec.summary}")
+    echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
     print_options("option", options)
     if not options:
-        click.echo("no options")
+        echo("no options")
     if keys:
-        click.echo()
+        echo()
         print_options("training key", keys)
 
 
@@ -107,7 +108,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
         subject.set_up()
         outcomes = list(KITS["adapters"].run(subject))
     if as_json:
-        _print_json([asdict(outcome) for outcome in outcomes])
+        echo_json([asdict(outcome) for outcome in outcomes])
     else:
         print_columns(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
     if any(outcome.state == "FAIL" for outcome in outcomes):
@@ -132,12 +133,12 @@ def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
     written = write_plugin(name, out, plugins=plugins)
     steps = _next_steps(written.name, written.folder)
     if as_json:
-        _print_json({**asdict(written), "folder": str(written.folder), "next": steps})
+        echo_json({**asdict(written), "folder": str(written.folder), "next": steps})
         return
-    click.echo(written.folder)
-    click.echo(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:", err=True)
-    click.echo("\n".join(f"  {step}" for step in steps), err=True)
-    click.echo(f"then put your model into {written.adapter_file}", err=True)
+    echo_path(written.folder)
+    say(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:")
+    say("\n".join(f"  {step}" for step in steps))
+    say(f"then put your model into {written.adapter_file}")
 
 
 def _next_steps(name: str, folder: Path) -> list[str]:
@@ -152,9 +153,3 @@ def _next_steps(name: str, folder: Path) -> list[str]:
         f"anydet adapters check {name}",
         f"python -m pytest {shlex.quote(path)}",
     ]
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    click.echo(json.dumps(value, indent=2))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import INPUT
+from anydet.text import safe_line, shortened
 
 if TYPE_CHECKING:
     from anydet.evaluation.dataset_check import DatasetCheck
@@ -73,7 +74,7 @@ def command(
         engine=choose_engine(plugins) if predictions else None,
     )
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        echo_json(found.as_dict(), indent=1)
     else:
         _print(found)
     if not found.ok:
@@ -86,21 +87,23 @@ def _print(found: DatasetCheck) -> None:
 
     if found.findings:
         rows = [
-            (one.severity, one.check, str(one.count), one.problem, _shorten("".join(one.examples[:1])))
+            (
+                one.severity,
+                one.check,
+                str(one.count),
+                one.problem,
+                shortened("".join(one.examples[:1]), _WIDTH),
+            )
             for one in found.findings
         ]
         print_table(("", "check", "count", "what", "the first"), rows, left=5)
     for one in found.findings:
         if one.fix and one.severity != "note":
             # Whole here: a table cell may be too narrow for the reason that an example ends with.
-            click.echo(": ".join((one.check, *one.examples[:1])) + f"\n  fix: {one.fix}")
+            echo(safe_line(": ".join((one.check, *one.examples[:1]))))
+            echo(f"  fix: {one.fix}")
     broken = sum(one.severity == "broken" for one in found.findings)
-    click.echo(
+    echo(
         f"{found.dataset}: {found.images} images, {found.annotations} annotations, {found.classes} classes "
         f"({found.source}); {f'broken: {broken}' if broken else 'nothing is broken'}"
     )
-
-
-def _shorten(text: str) -> str:
-    """Cut text to the width of a column; --json has all of it."""
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

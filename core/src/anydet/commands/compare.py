@@ -9,6 +9,7 @@ import click
 
 from anydet.commands.coco_options import coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+from anydet.commands.messages import echo
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT
 
@@ -71,23 +72,23 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
 def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> None:
     from anydet.commands.tables import print_result_table
 
-    click.echo(f"a: {a}\nb: {b}")
+    echo(f"a: {a}\nb: {b}")
     everything, classes = comparison.tables
     print_result_table(everything, len(everything.rows))
     print_result_table(classes, rows)
     name, first = next(iter(comparison.overall.items()))
     if first.difference is None or first.low is None or first.high is None or first.p is None:
-        click.echo(f"{name}: not enough ground truth to compare")
+        echo(f"{name}: not enough ground truth to compare")
         return
     # An interval of width zero at zero: no resample differs, as with a file compared with itself.
     if first.difference == first.low == first.high == 0:
-        click.echo(f"{name}: identical for a and b, in every resample")
+        echo(f"{name}: identical for a and b, in every resample")
         return
     better = (
         "neither is better" if not first.difference else f"{'b' if first.difference > 0 else 'a'} is better"
     )
     sure = "" if first.p < 1 - comparison.level else ", which may be chance"
-    click.echo(
+    echo(
         f"{name}: {better} by {abs(first.difference):.4f} (b - a in [{first.low:+.4f}, {first.high:+.4f}], "
         f"p = {first.p:.3f}){sure}"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ def command(
         class_map=read_class_map(class_map) if class_map else None,
     )
     for line in (*done.loss_lines(), *done.notes):
-        click.echo(line, err=True)
+        say(line)
     if as_json:
-        click.echo(json.dumps(done.to_json(), indent=1))
+        echo_json(done.to_json(), indent=1)
     else:
-        click.echo(f"{done.output}: {done.images} images, {done.detections} detections")
+        echo(f"{done.output}: {done.images} images, {done.detections} detections")
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
@@ -105,6 +105,9 @@ def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: b
         raise click.UsageError("IN is a data set: add --to yolo or --to coco")
     lost = convert_dataset(dataset, out, layout)
     for name, count in lost.items():
-        click.echo(f"{layout.upper()} cannot hold {name}: {count} lost", err=True)
+        say(f"{layout.upper()} cannot hold {name}: {count} lost")
     done = {"output": str(out), "images": len(dataset), "lost": lost}
-    click.echo(json.dumps(done, indent=1) if as_json else f"{out}: {len(dataset)} images")
+    if as_json:
+        echo_json(done, indent=1)
+    else:
+        echo(f"{out}: {len(dataset)} images")

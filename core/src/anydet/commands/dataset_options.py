@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
+from anydet.commands.messages import echo_encoded, say, warn
 from anydet.commands.paths import INPUT
-from anydet.errors import counted
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -87,7 +88,7 @@ def open_data(
 
     formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
-    click.echo(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}", err=True)
+    say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     return engine, scanner, dataset
 
 
@@ -105,7 +106,7 @@ def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
     """Pass on what was read, printing its warnings."""
     for part in parts:
         for warning in part.warnings:
-            click.secho(f"warning: {warning}", err=True, fg="yellow")
+            warn(warning)
         yield part
 
 
@@ -115,12 +116,12 @@ def write_json(value: Mapping[str, Any], path: Path | None) -> None:
         return
     import json
 
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, allow_nan=False)
     if path == Path("-"):
-        click.echo(text, nl=False)
+        echo_encoded(text)
         return
     from anydet.outputs import new_file
 
     with new_file(path) as file:
-        file.write(text.encode())
-    click.echo(f"wrote {path}", err=True)
+        file.write(f"{text}\n".encode())
+    say(f"wrote {path}")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from anydet.commands.messages import echo
+
 
 @click.command("demo", epilog=("\b\nExample:\n  anydet demo --out demo"))
 @click.option(
@@ -30,13 +32,13 @@ def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
     ):
         _run(ctx, [str(a) for a in arguments])
     _draw(scenes, predictions, overlay)
-    click.echo(f"\n{overlay}: ground truth (left) and predictions (right) of the first scenes")
+    echo(f"\n{overlay}: ground truth (left) and predictions (right) of the first scenes")
 
 
 def _run(ctx: click.Context, arguments: list[str]) -> None:
     """Print a command as it is typed, and run it."""
     group = ctx.find_root().command
-    click.secho(f"\n$ anydet {' '.join(arguments)}", bold=True)
+    echo(f"\n$ anydet {' '.join(arguments)}", bold=True)
     group.main(arguments, prog_name="anydet", standalone_mode=False, obj=ctx.obj)
 
 

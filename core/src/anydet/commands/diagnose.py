@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
+from anydet.text import shortened
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -103,7 +104,7 @@ def command(
         found = examine(prepare(typed, config, plugins=plugins), how, _say)
     if plot is not None:
         _draw(found, plot)
-    click.echo(json.dumps(_finite(found.as_dict()), indent=1)) if as_json else _print(found)
+    echo_json(_finite(found.as_dict()), indent=1) if as_json else _print(found)
     if found.state == "fail":
         raise SystemExit(1)
 
@@ -121,17 +122,17 @@ def _require_torch() -> None:
 
 
 def _say(group: str) -> None:
-    click.echo(f"checking {group}", err=True)
+    say(f"checking {group}")
 
 
 def _draw(found: Diagnosis, plot: Path) -> None:
     from anydet.report.raterange import draw_rate_range
 
     if found.rate_range is None:
-        click.echo(f"{plot}: not written, because the range test did not run", err=True)
+        say(f"{plot}: not written, because the range test did not run")
         return
     draw_rate_range(found.rate_range, plot)
-    click.echo(str(plot), err=True)
+    say(str(plot))
 
 
 def _print(found: Diagnosis) -> None:
@@ -142,21 +143,21 @@ def _print(found: Diagnosis) -> None:
     groups = [one.group for one in verdicts]
     starts = [i for i, group in enumerate(groups) if i and group != groups[i - 1]]
     rows = [
-        ("" if i and one.group == groups[i - 1] else one.group, one.check, one.state, _shorten(one.measured))
+        (
+            "" if i and one.group == groups[i - 1] else one.group,
+            one.check,
+            one.state,
+            shortened(one.measured, _WIDTH),
+        )
         for i, one in enumerate(verdicts)
     ]
     print_table(("what", "check", "verdict", "measured"), rows, left=4, starts=starts)
     for one in verdicts:
         if one.fix and one.state != "pass":
-            click.echo(f"{one.state}: {one.group}{', ' if one.check else ''}{one.check}\n  fix: {one.fix}")
+            echo(f"{one.state}: {one.group}{', ' if one.check else ''}{one.check}\n  fix: {one.fix}")
     states = [one.state for one in verdicts]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    click.echo(f"{found.adapter} on {found.dataset}: {counts}")
-
-
-def _shorten(text: str) -> str:
-    """Cut text to the width of a column; --json has all of it."""
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+    echo(f"{found.adapter} on {found.dataset}: {counts}")
 
 
 def _finite(value: Any) -> Any:

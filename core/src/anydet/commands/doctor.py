@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+
+from anydet.commands.messages import echo_json, say
 
 if TYPE_CHECKING:
     from anydet.doctor import Finding
@@ -30,14 +31,14 @@ def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
     with _waiting() as waiting:
         findings = diagnose(plugins, quick=quick, waiting=waiting)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        echo_json([asdict(finding) for finding in findings])
     else:
         _print_table(findings)
     broken = [finding for finding in findings if finding.state == "broken"]
     for finding in broken:
-        click.echo(f"broken: {finding.group} {finding.name}: {finding.detail}", err=True)
+        say(f"broken: {finding.group} {finding.name}: {finding.detail}")
     if broken:
-        click.echo("  fix: reinstall or uninstall these packages", err=True)
+        say("  fix: reinstall or uninstall these packages")
         raise SystemExit(1)
 
 

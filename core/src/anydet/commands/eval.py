@@ -17,6 +17,7 @@ from anydet.commands.dataset_options import (
     write_json,
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.messages import say
 from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
@@ -151,14 +152,14 @@ def _draw(run: EvaluationRun, folder: Path) -> None:
     from anydet.report.charts import draw_charts
 
     for path in draw_charts(run, folder):
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}")
 
 
 def _refuse(failed: Mapping[str, AnydetError]) -> NoReturn:
     """End with the first failure; the others are lines before it."""
     first, *others = failed.values()
     for error in others:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}")
     raise first
 
 
@@ -168,4 +169,4 @@ def _print_run(run: EvaluationRun, rows: int) -> None:
     for name, result in run.results.items():
         print_result(name, result, rows)
     for name, reason in run.skipped.items():
-        click.echo(f"{name}: skipped, {reason}", err=True)
+        say(f"{name}: skipped, {reason}")

@@ -12,6 +12,7 @@ import click
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.messages import echo, say
 from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         write_json({"protocol": protocol}, flags["json_path"])
         if flags["json_path"] != Path("-"):
             _print_protocol(protocol)
-        click.echo("dry run: predictions match the data set; nothing was evaluated", err=True)
+        say("dry run: predictions match the data set; nothing was evaluated")
         return
     result = evaluator.result()
     diagnosis = seen.explain(evaluator.engine) if flags["explain"] else None
@@ -109,7 +110,7 @@ def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator,
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:
     for name, value in result.metrics.items():
-        click.echo(f"{name:<6} {_number(value):>7}")
+        echo(f"{name:<6} {_number(value):>7}")
     if per_class:
         from anydet.commands.tables import print_table
 
@@ -130,12 +131,12 @@ def _number(value: float | None) -> str:
 def _print_protocol(protocol: Mapping[str, Any]) -> None:
     ious, engine = protocol["iou_thresholds"], protocol["engine"]
     limits = ", ".join(map(str, protocol["max_detections"]))
-    click.echo(
+    echo(
         f"{protocol['iou_type']}, IoU {ious[0]:.2f}:{ious[-1]:.2f}, max detections {limits}, "
         f"crowd ignored; engine {engine['name']} {engine['version']}"
     )
-    click.echo(
+    echo(
         f"{protocol['images']} images ({protocol['images_without_predictions']} without predictions), "
         f"{protocol['annotations']} annotations, {protocol['detections']} detections"
     )
-    click.echo(f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}")
+    echo(f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}")

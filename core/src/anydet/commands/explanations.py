@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from anydet.commands.messages import echo, warn
 
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Engine
@@ -20,17 +20,17 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
 
     where = f"{diagnosis.images} of {diagnosis.of_images} images"
     if not diagnosis.explanations:
-        click.echo(
+        echo(
             f"no explanation found: none of {diagnosis.tried} common mistakes, tested on boxes of {where}, "
             f"raises AP by {LEAST_GAIN} and by {LEAST_FACTOR - 1:.0%} when undone"
         )
         return
-    click.echo(f"causes of the low AP ({diagnosis.tried} common mistakes, tested on boxes of {where}):")
+    echo(f"causes of the low AP ({diagnosis.tried} common mistakes, tested on boxes of {where}):")
     for one in diagnosis.explanations:
         gain = "" if one.gain is None else f"+{one.gain:.3f}"
-        click.echo(f"  {gain:>6}  {one.cause}")
-        click.echo(f"{'':10}{one.evidence}")
-        click.echo(f"{'':10}fix: {one.what_to_do}")
+        echo(f"  {gain:>6}  {one.cause}")
+        echo(f"{'':10}{one.evidence}")
+        echo(f"{'':10}fix: {one.what_to_do}")
 
 
 def print_hint(doubt: str | None, seen: Gathered, engine: Engine) -> None:
@@ -41,4 +41,4 @@ def print_hint(doubt: str | None, seen: Gathered, engine: Engine) -> None:
     reason = "no common mistake explains it, so the model may be weak (details: --explain)"
     if diagnosis.explanations:
         reason = f"{diagnosis.explanations[0].cause} (details: --explain)"
-    click.secho(f"hint: {doubt}: {reason}", err=True, fg="yellow")
+    warn(f"{doubt}: {reason}", "hint")

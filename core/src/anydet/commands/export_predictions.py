@@ -9,6 +9,7 @@ import click
 
 from anydet.arguments import MOST_THREADS
 from anydet.commands.adaptation_options import adaptation_options
+from anydet.commands.messages import say, warn
 from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import (
     adapter_options,
@@ -19,7 +20,7 @@ from anydet.commands.recipe_options import (
     report_skipped,
     score_threshold_option,
 )
-from anydet.errors import counted
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -90,7 +91,7 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
     recipe = read_recipe(plugins, flags)
     formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
-    click.echo(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}", err=True)
+    say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     with (
         opened(recipe, plugins) as pipeline,
         progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance,
@@ -102,12 +103,11 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
 def _print_summary(summary: ExportSummary) -> None:
     resumed = f" ({summary.resumed} from the earlier run)" if summary.resumed else ""
     fresh = summary.images - summary.resumed
-    click.echo(
+    say(
         f"{summary.output}: {counted(summary.images, 'image')}{resumed}, "
         f"{counted(summary.detections, 'detection')}, "
-        f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s",
-        err=True,
+        f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s"
     )
     for warning in summary.warnings:
-        click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+        warn(warning)
     report_skipped(summary.skipped, summary.images)

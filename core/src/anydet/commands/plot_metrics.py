@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from anydet.commands.messages import echo_json, echo_path
 from anydet.commands.paths import INPUT
 
 
@@ -47,17 +48,16 @@ def command(
 
 
 def _print(rows: Sequence[dict[str, Any]], output: Path, *, as_json: bool) -> None:
-    import json
 
     from anydet.commands.tables import print_table
 
     if as_json:
-        click.echo(json.dumps({"file": str(output), "runs": rows}, indent=2))
+        echo_json({"file": str(output), "runs": rows})
         return
     names = list(dict.fromkeys(name for row in rows for name in row["best"]))
     header = ["run", "step", "train_loss", *(f"best {name}" for name in names[:6])]
     print_table(header, [_cells(row, names[:6]) for row in rows])
-    click.echo(str(output))
+    echo_path(output)
 
 
 def _cells(row: dict[str, Any], names: Sequence[str]) -> list[str]:

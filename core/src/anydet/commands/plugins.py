@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_plugins
+from anydet.commands.messages import echo, echo_json
 from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:
@@ -38,11 +39,9 @@ def command() -> None:
 @click.pass_obj
 def list_(plugins: Plugins, as_json: bool) -> None:
     """List installed plugins with all that they bring, and why one failed to load."""
-    import json
-
     rows = plugins.status
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        echo_json([asdict(row) for row in rows])
         return
     cells = [
         (r.name, f"{r.distribution} {r.version}", r.state, r.reason or ", ".join(r.provides)) for r in rows
@@ -50,7 +49,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     print_columns(("name", "package", "state", "brings"), cells)
     for row in rows:
         if row.fix:
-            click.echo(f"  fix {row.name}: {row.fix}")
+            echo(f"  fix {row.name}: {row.fix}")
 
 
 @command.command(epilog="\b\nExample:\n  anydet plugins check scale --option factor=0.5")
@@ -81,7 +80,6 @@ def check(
     NAME is a plugin or its package, which stands for all that it registers ("anydet" for what core does), or
     something registered. Adapters that need weights are checked by 'anydet adapters check'.
     """
-    import json
     from tempfile import TemporaryDirectory
 
     from anydet.plugins.options import parse_options
@@ -99,7 +97,7 @@ def check(
         )
     if as_json:
         rows = [{"kind": one.kind, "name": one.name, **asdict(outcome)} for one, outcome in found]
-        click.echo(json.dumps(rows, indent=2))
+        echo_json(rows)
     else:
         cells = [(o.state, str(one), o.check, o.reason or o.holds) for one, o in found]
         print_columns(("state", "what", "check", ""), cells)

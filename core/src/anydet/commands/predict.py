@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.messages import echo, echo_encoded, say
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
@@ -18,6 +19,7 @@ from anydet.commands.recipe_options import (
     score_threshold_option,
 )
 from anydet.errors import ImageError
+from anydet.text import shortened
 
 if TYPE_CHECKING:
     from anydet.data.dataset.image_files import ImageFilesDataset
@@ -93,7 +95,7 @@ def _predict(
             yield from chunk
         return
     export_predictions(pipeline, pictures, output, wrap=True, resume=flags["resume"], progress=advance)
-    click.echo(f"wrote {output}", err=True)
+    say(f"wrote {output}")
     yield from read_images(output)
 
 
@@ -114,7 +116,7 @@ def _show(
     else:
         _print_rows(results, classes, flags["max_rows"])
     if flags["overlays"]:
-        click.echo(f"overlays are in {flags['overlays']}", err=True)
+        say(f"overlays are in {flags['overlays']}")
     report_skipped(skipped, len(pictures))
 
 
@@ -137,7 +139,7 @@ def _save_overlays(
             except ImageError as exc:  # the adapter needed no pixels
                 if not skip:
                     raise
-                click.echo(f"no overlay of {found.image}: {exc.problem}", err=True)
+                say(f"no overlay of {shortened(found.image)}: {exc.problem}")
         yield found
 
 
@@ -181,7 +183,7 @@ def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None,
             ("image", "class", "score", "left", "top", "right", "bottom"), rows, left=2, starts=starts
         )
     rest = f"; {detections - shown} not shown, see --max-rows and --json" if shown < detections else ""
-    click.echo(f"{images} image{'s' * (images != 1)}, {detections} detection{'s' * (detections != 1)}{rest}")
+    echo(f"{images} image{'s' * (images != 1)}, {detections} detection{'s' * (detections != 1)}{rest}")
 
 
 def _print_document(results: Iterator[ImagePredictions], classes: ClassTable | None) -> None:
@@ -191,7 +193,7 @@ def _print_document(results: Iterator[ImagePredictions], classes: ClassTable | N
 
     between = f'{{"schema_version":{VERSION},"predictions":[\n'
     for found in results:
-        click.echo(between + encode_entry(found).decode(), nl=False)
+        echo_encoded(between + encode_entry(found).decode(), end="")
         between = ",\n"
     meta = {} if classes is None else {"classes": list(classes.names)}
-    click.echo(f'\n],"meta":{encode_json(meta, where="meta").decode()}}}')
+    echo_encoded(f'\n],"meta":{encode_json(meta, where="meta").decode()}}}')

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from anydet.commands.messages import echo, echo_json
 
 
 @click.command(
@@ -34,6 +35,6 @@ def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_jso
     done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)
     if as_json:
         summary = {"dataset": str(done.dataset_json), "images": done.images, "labels": done.labels}
-        click.echo(json.dumps(summary, indent=1))
+        echo_json(summary, indent=1)
     else:
-        click.echo(f"{done.dataset_json}: {done.images} images, {done.labels} label files")
+        echo(f"{done.dataset_json}: {done.images} images, {done.labels} label files")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.completion import complete_names
+from anydet.commands.messages import warn
 from anydet.commands.numbers import FiniteRange
-from anydet.errors import AnydetError, counted
+from anydet.errors import AnydetError
+from anydet.text import counted, shortened
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -128,7 +130,7 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
     with recipe.open(plugins) as pipeline:
         of_run = [PERTURBED] if isinstance(pipeline.tta, RunningPerturbation) else []
         for warning in [*of_run, *check_notes(pipeline.adapter, strict=plugins.strict).warnings]:
-            click.secho(f"warning: {warning}", err=True, fg="yellow", bold=True)
+            warn(warning)
         yield pipeline
 
 
@@ -140,7 +142,7 @@ def report_skipped(skipped: Sequence[tuple[str, str]], images: int) -> None:
     if not skipped:
         return
     image, reason = skipped[0]
-    text = f"skipped {len(skipped)} of {counted(images, 'image')}; the first is {image}: {reason}"
+    text = f"skipped {len(skipped)} of {counted(images, 'image')}; the first is {shortened(image)}: {reason}"
     if len(skipped) == images:
         raise AnydetError(text, fix="run it without --on-error skip to see the first error with its fix")
-    click.secho(f"warning: {text}", err=True, fg="yellow", bold=True)
+    warn(text)

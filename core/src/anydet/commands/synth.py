@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.completion import complete_names, plugins_of
-from anydet.errors import counted
+from anydet.commands.messages import echo_path, say
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -121,6 +122,6 @@ def command(
     )
     with progress("rendering", images) as report:
         write_scenes(plugins, scene, dataset, out, layout=layout, report=report)
-    click.echo(out)
-    click.echo(f"{counted(images, 'image')} of split {split!r}, layout {layout}; next:", err=True)
-    click.echo(f"  {spec.next_step.format(out=out, split=split)}", err=True)
+    echo_path(out)
+    say(f"{counted(images, 'image')} of split {split!r}, layout {layout}; next:")
+    say(f"  {spec.next_step.format(out=out, split=split)}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from anydet.errors import counted
+from anydet.commands.messages import echo
+from anydet.text import counted, safe_line, shortened
 
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Result
@@ -16,12 +15,14 @@ if TYPE_CHECKING:
 
 _WIDEST = 16
 """Columns of a table that a terminal has room for."""
+_CELL = 120
+"""Characters of a cell; names come from files and may be of any length."""
 
 
 def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, starts: Sequence[int] = ()
 ) -> None:
-    """Print rows, never cut to the terminal's width.
+    """Print rows, never cut to the terminal's width, cells escaped.
 
     Args:
         header: names of the columns.
@@ -34,11 +35,11 @@ def print_table(
 
     table = Table()
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < left else "right", no_wrap=True)
+        table.add_column(shortened(name, _CELL), justify="left" if i < left else "right", no_wrap=True)
     for i, row in enumerate(rows):
         if i in starts:
             table.add_section()
-        table.add_row(*row)
+        table.add_row(*(shortened(cell, _CELL) for cell in row))
     # rich would cut cells to the terminal's width, also in a pipe, and read "[x]" and ":x:" in class names
     # as markup and emoji.
     Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
@@ -46,10 +47,11 @@ def print_table(
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print plain columns as wide as their widest cell; the last column is not padded."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)][:-1]
-    for row in (header, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+    lines = [[*(shortened(cell, _CELL) for cell in row[:-1]), row[-1]] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
+    for *cells, last in lines:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        echo(safe_line("  ".join([*padded, last]).rstrip()))
 
 
 def print_options(heading: str, rows: Sequence[OptionRow]) -> None:
@@ -63,17 +65,17 @@ def print_result(name: str, result: Result, rows: int) -> None:
     """Print the metrics of an evaluator, the first rows of its tables, and the names of its figures."""
     from anydet.evaluation.tables import format_cell
 
-    click.echo(f"\n{name}")
+    echo(f"\n{name}")
     # Names with a slash are details, which tables show.
     numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
     width = max(map(len, numbers), default=0)
     for metric, value in numbers.items():
-        click.echo(f"  {metric:<{width}}  {format_cell(value):>8}")
+        echo(f"  {metric:<{width}}  {format_cell(value):>8}")
     for table in result.tables:
         print_result_table(table, rows)
     if rows and result.figures:
         names = ", ".join(figure.name for figure in result.figures)
-        click.echo(f"  figures, in --json and drawn with --plots DIR: {names}")
+        echo(f"  figures, in --json and drawn with --plots DIR: {names}")
 
 
 def print_result_table(table: Table, rows: int) -> None:
@@ -86,10 +88,10 @@ def print_result_table(table: Table, rows: int) -> None:
     if not table.rows or not rows:
         return
     if len(table.header) > _WIDEST:
-        click.echo(f"  {table.title}: {len(table.rows)} x {len(table.header)}, in --json")
+        echo(f"  {table.title}: {len(table.rows)} x {len(table.header)}, in --json")
         return
-    click.echo(f"  {table.title}")
+    echo(f"  {table.title}")
     print_table(table.header, [tuple(map(format_cell, row)) for row in table.rows[:rows]])
     if len(table.rows) > rows:
         more = counted(len(table.rows) - rows, "more row")
-        click.echo(f"  {more}, in --json or with --rows {len(table.rows)}")
+        echo(f"  {more}, in --json or with --rows {len(table.rows)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.messages import echo_encoded, echo_path, say
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 
 if TYPE_CHECKING:
@@ -55,16 +56,12 @@ def command(
     typed = {**keys, **given(flags)}
     if config is None and not ({"adapter", "resume"} & set(typed)):
         raise click.UsageError("no CONFIG and no adapter given: add --adapter NAME and --dataset DIR")
-    ready = prepare(typed, config, plugins=plugins, say=_say if is_main_process() else lambda _text: None)
+    ready = prepare(typed, config, plugins=plugins, say=say if is_main_process() else lambda _text: None)
     # stdout is for the result, which scripts read; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
         result = launch(ready)
     if is_main_process():
         _print_result(ready.run, result, as_json)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
@@ -74,7 +71,10 @@ def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
 
     best = run.settings.best_metric
     if best in result.metrics:
-        _say(f"{best} {result.metrics[best]:.4g}")
-    _say(f"next:\n  {next_command(run, result)}")
+        say(f"{best} {result.metrics[best]:.4g}")
+    say(f"next:\n  {next_command(run, result)}")
     encoded = msgspec.json.format(msgspec.json.encode(result))  # a number that is NaN becomes null
-    click.echo(encoded.decode() if as_json else result.checkpoint)
+    if as_json:
+        echo_encoded(encoded.decode())
+    else:
+        echo_path(result.checkpoint)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import INPUT
-from anydet.errors import counted
+from anydet.text import counted, first_of, safe_line
 
 if TYPE_CHECKING:
     from anydet.contract.checking.validate import Report
@@ -66,7 +66,7 @@ def command(
         repairs = repair(file, out)
     report = validate(out or file, known, box_format=bbox_format, scanner=scanner)
     if as_json:
-        click.echo(json.dumps({**report.to_json(), "repairs": repairs}, indent=1))
+        echo_json({**report.to_json(), "repairs": repairs}, indent=1)
     else:
         _print(report, repairs)
     if not report.ok:
@@ -75,16 +75,14 @@ def command(
 
 def _print(report: Report, repairs: list[str]) -> None:
     """Print repairs, warnings, errors and counts as lines of text."""
-    from anydet.contract.locations import listed
-
-    for line in repairs:
-        click.echo(f"repaired: {line}")
-    for line in listed(report.warnings):
-        click.echo(f"warning: {line}")
-    for line in listed(report.errors):
-        click.echo(line)
+    for line in first_of(repairs):
+        echo(safe_line(f"repaired: {line}"))
+    for line in first_of(report.warnings):
+        echo(safe_line(f"warning: {line}"))
+    for line in first_of(report.errors):
+        echo(safe_line(line))
     if report.fix:
-        click.echo(f"  fix: {report.fix}")
+        echo(f"  fix: {report.fix}")
     counts = f"{counted(report.images, 'image')}, {counted(report.detections, 'detection')}"
     verdict = "valid" if report.ok else counted(len(report.errors), "error")
-    click.echo(f"{report.path}: {verdict}, {counted(len(report.warnings), 'warning')}; {counts}")
+    echo(f"{report.path}: {verdict}, {counted(len(report.warnings), 'warning')}; {counts}")

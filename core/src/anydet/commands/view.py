@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
-from anydet.errors import counted
+from anydet.text import counted, shortened
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -83,7 +84,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         **{name: flags[name] for name in ("score_threshold", "worst", "max_images")},
     )
     for warning in scenes.warnings:
-        click.secho(f"warning: {warning}", err=True, fg="yellow")
+        warn(warning)
     rows, drawn = _save_overlays(scenes, flags["out"], skip=flags["on_error"] == "skip")
     sheets = _save_sheets(scenes, drawn, flags["out"], flags["sheet_columns"])
     _print(rows, sheets, as_json=flags["as_json"])
@@ -115,7 +116,7 @@ def _dataset_of(predictions: Path, split: str | None) -> tuple[Path, str | None]
         raise click.UsageError(
             f"data set {root} of {predictions} does not exist: add --dataset DIR or --images DIR"
         )
-    click.echo(f"images of {root}, named by {predictions}", err=True)
+    say(f"images of {root}, named by {predictions}")
     return root, split or stated[1] or None
 
 
@@ -150,7 +151,7 @@ def _save_overlays(scenes: Scenes, out: Path, *, skip: bool) -> tuple[list[dict[
             except ImageError as exc:
                 if not skip:
                     raise
-                click.echo(f"skipped {keys[shown]}: {exc.problem}", err=True)
+                say(f"skipped {shortened(keys[shown])}: {exc.problem}")
             advance(1)
     return rows, drawn
 
@@ -167,14 +168,15 @@ def _save_sheets(scenes: Scenes, drawn: Sequence[int], out: Path, columns: int) 
 
 
 def _print(rows: list[dict[str, Any]], sheets: list[str], *, as_json: bool) -> None:
-    import json
 
     from anydet.commands.tables import print_table
 
     if as_json:
-        click.echo(json.dumps({"images": rows, "sheets": sheets}, indent=2))
+        echo_json({"images": rows, "sheets": sheets})
         return
     if rows:
         names = [name for name in rows[0] if name != "overlay"]
         print_table(names, [[str(row[name]) for name in names] for row in rows])
-    click.echo("\n".join([f"{counted(len(rows), 'image')} drawn", *sheets]))
+    echo(f"{counted(len(rows), 'image')} drawn")
+    for sheet in sheets:
+        echo_path(sheet)

@@ -10,6 +10,7 @@ import numpy as np
 
 from anydet.contract.hints import hint_keys
 from anydet.errors import ContractError, did_you_mean
+from anydet.text import first_of, listed, quoted
 from anydet.types import IntArray
 
 _NAMED = 5
@@ -30,9 +31,7 @@ def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predi
     at, problems = match_keys(keys, known)
     if problems:
         hint = hint_keys([keys[i] for i in np.flatnonzero(at < 0).tolist()], known)
-        named = "; ".join(problems[:_NAMED]) + (
-            f"; ... and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-        )
+        named = "; ".join(first_of(problems, _NAMED))
         raise ContractError(
             f"{source}: {len(problems)} of {len(keys)} images do not join the data set: {named}",
             fix=f"{hint}check --dataset and --split; keys are paths relative to the split's image folder",
@@ -51,7 +50,8 @@ def match_keys(keys: Sequence[str], known: Sequence[str]) -> tuple[IntArray, lis
         if len(found) == 1:
             at[i] = found[0]
         else:
-            problems.append(_unknown(keys[i], [known[j] for j in found], known))
+            close = known if len(problems) < _NAMED else ()
+            problems.append(_unknown(keys[i], [known[j] for j in found[:_NAMED]], len(found), close))
     return at, problems + _shared(keys, known, at)
 
 
@@ -100,16 +100,18 @@ def _index(known: Sequence[str], name: Callable[[str], str]) -> dict[str, list[i
     return index
 
 
-def _unknown(key: str, candidates: list[str], known: Sequence[str]) -> str:
+def _unknown(key: str, candidates: list[str], count: int, close: Sequence[str]) -> str:
     if candidates:
-        return f"{key!r} may be any of {', '.join(map(repr, candidates[:_NAMED]))} ({len(candidates)} images)"
-    return f"{key!r} is not in the data set{did_you_mean(key, known[:1000])}"
+        return f"{quoted(key)} may be any of {listed(candidates)} ({count} images)"
+    return f"{quoted(key)} is not in the data set{did_you_mean(key, close)}"
 
 
 def _shared(keys: Sequence[str], known: Sequence[str], at: IntArray) -> list[str]:
     """Lines for images that more than one key joined."""
-    rows, counts = np.unique(at[at >= 0], return_counts=True)
-    shared = {row: np.flatnonzero(at == row).tolist() for row in rows[counts > 1].tolist()}
-    return [
-        f"{' and '.join(repr(keys[i]) for i in same)} are all {known[row]!r}" for row, same in shared.items()
-    ]
+    order = np.argsort(at, kind="stable")
+    rows, starts, counts = np.unique(at[order], return_index=True, return_counts=True)
+    lines = []
+    for i in np.flatnonzero((counts > 1) & (rows >= 0)).tolist():
+        same = [keys[j] for j in order[starts[i] : starts[i] + counts[i]].tolist()]
+        lines.append(f"{listed(same)} are all {quoted(known[int(rows[i])])}")
+    return lines

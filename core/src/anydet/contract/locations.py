@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
+
+from anydet.text import NAME, shortened
 
 Shape = Literal["list", "wrapped", "map", "jsonl", "parquet", "coco"]
 Path = Sequence[str | int]
-
-SHOWN = 20
-"""Findings that a message lists before it counts."""
 
 
 class Place(NamedTuple):
@@ -43,7 +42,7 @@ def path_text(path: Path) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif step.isidentifier():
+        elif len(step) <= NAME and step.isidentifier():
             text += f".{step}" if text else step
         else:
             text += f"[{show(step)}]" if text else show(step)
@@ -52,19 +51,12 @@ def path_text(path: Path) -> str:
 
 def show(value: Any) -> str:
     """A value as JSON writes it, shortened."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def printable(text: str) -> str:
-    """The text with control characters and other unprintables escaped, safe for any terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def listed(findings: Sequence[str]) -> Iterable[str]:
-    """The first findings, then how many more there are."""
-    yield from findings[:SHOWN]
-    if len(findings) > SHOWN:
-        yield f"... and {len(findings) - SHOWN} more"
+    if isinstance(value, str) and len(value) > NAME:
+        return f'"{shortened(value)}"'
+    text = ""
+    # Piece by piece, because a value may be most of the file.
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += piece
+        if len(text) > NAME:
+            return f"{text[: NAME - 3]}..."
+    return text

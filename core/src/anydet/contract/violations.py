@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,6 +15,11 @@ from anydet.contract.locations import Path, show
 from anydet.contract.schema import VERSION, validator
 from anydet.errors import did_you_mean
 
+EXPLAINED = 1000
+"""Findings after which nothing more is explained."""
+MORE = "more is wrong and was not looked at further"
+_HINTS = 20
+"""Unknown keys that are compared with the known ones."""
 Finding = tuple[Path, str]
 """Path inside the value, and what is wrong there."""
 
@@ -53,23 +59,30 @@ def parse(text: bytes) -> tuple[Any, list[Finding]]:
         return None, [((), "nested too deeply to be read")]
 
 
-def violations(value: Any, definition: str | None) -> list[Finding]:
-    """The schema's findings about a value of one definition (a name in ``$defs``), or of a whole document."""
+def violations(value: Any, definition: str | None, most: int | None = None) -> list[Finding]:
+    """The schema's findings about a value of one definition (a name in ``$defs``), or of a whole document.
+
+    Explaining takes a hundred times as long as reading: after ``most`` findings, the last says that there are
+    more.
+    """
+    errors = list(islice(validator(definition).iter_errors(value), most))
     # Sorted as text, because paths mix keys and positions, which cannot be compared.
-    found = sorted(
-        validator(definition).iter_errors(value), key=lambda error: list(map(str, error.absolute_path))
-    )
-    return list(dict.fromkeys(finding for error in found for finding in _words(error)))
+    errors.sort(key=lambda error: list(map(str, error.absolute_path)))
+    found = list(islice(dict.fromkeys(finding for error in errors for finding in _words(error)), most))
+    return [*found, ((), MORE)] if len(found) == most else found
 
 
-def findings(text: bytes, definition: str) -> tuple[Any, list[Finding]]:
-    """The value of a text, and everything against it; a value with no findings is valid."""
+def findings(text: bytes, definition: str, most: int | None = EXPLAINED) -> tuple[Any, list[Finding]]:
+    """The value of a text, and what is against it; a value with no findings is valid."""
     value, unreadable = parse(text)
     if value is None and unreadable:
         return None, unreadable
     # What JSON cannot hold may break a rule of the schema, too: one finding a place is enough.
     places = {tuple(path) for path, _ in unreadable}
-    return value, [*unreadable, *(f for f in violations(value, definition) if tuple(f[0]) not in places)]
+    return value, [
+        *unreadable,
+        *(f for f in violations(value, definition, most) if tuple(f[0]) not in places),
+    ]
 
 
 def position(data: bytes, start: int) -> str:
@@ -134,12 +147,12 @@ def _words(error: Any) -> Iterator[Finding]:
     """A schema error in our words; unknown keys give one finding each, at the key."""
     path = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        for key in error.instance:
-            if key not in known:
-                hint = did_you_mean(key, [name for name in known if name != "extra"])
-                extra = "free data may go into 'extra'" if "extra" in known else f"known: {', '.join(known)}"
-                yield (*path, key), f"unknown key{hint or f'; {extra}'}"
+        known = error.schema["properties"]
+        extra = "free data may go into 'extra'" if "extra" in known else f"known: {', '.join(known)}"
+        unknown = (key for key in error.instance if key not in known)
+        for i, key in enumerate(unknown):
+            hint = did_you_mean(key, [name for name in known if name != "extra"]) if i < _HINTS else ""
+            yield (*path, key), f"unknown key{hint or f'; {extra}'}"
     elif error.validator == "maximum" and "schema_version" in path:
         text = f"version {show(error.instance)} is newer than {VERSION}, the latest that this program knows"
         yield path, text

@@ -14,6 +14,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.compatibility import check_class_ids, differing_classes
+from anydet.text import listed, shortened
 from anydet.types import (
     BoolArray,
     ClassTable,
@@ -121,8 +122,8 @@ def _sizes(
     for i in np.flatnonzero(differ)[:1].tolist():
         (width, height), (true_width, true_height) = stated[i].tolist(), known[i].tolist()
         raise EvaluationError(
-            f"image {predictions.images[i]}: the predictions say {width} x {height} pixels, the data set "
-            f"{true_width} x {true_height} ({np.count_nonzero(differ)} images differ)",
+            f"image {shortened(predictions.images[i])}: the predictions say {width} x {height} pixels, "
+            f"the data set {true_width} x {true_height} ({np.count_nonzero(differ)} images differ)",
             fix=hint_sizes(stated[differ], known[differ])
             + "export on the original images of this data set, with image_size of the original",
         )
@@ -135,8 +136,8 @@ def _join_states(predictions: RawPredictions, known: tuple[str, ...]) -> tuple[s
     names = tuple((predictions.meta or {}).get("states", ()))
     if known and names and known != names:
         raise EvaluationError(
-            f"names of states differ: {', '.join(known)} in the data set, {', '.join(names)} in "
-            f"{predictions.path}",
+            f"names of states differ: {listed(known, quotes=False)} in the data set, "
+            f"{listed(names, quotes=False)} in {predictions.path}",
             fix="export with the data set's states in their order, or correct meta.states",
         )
     return known or names

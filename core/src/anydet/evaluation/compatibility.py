@@ -11,6 +11,7 @@ from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
 from anydet.evaluation.protocol import CocoSettings
 from anydet.mask_columns import MaskColumn, SegmentationColumn
+from anydet.text import listed, shortened
 from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, Labels
 
 
@@ -42,11 +43,11 @@ def check_class_ids(detections: DetectionColumns, classes: int, owner: str = "th
     if not wrong.any():
         return
     unknown = np.unique(ids[wrong]).tolist()
-    shown = ", ".join(map(str, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+    shown = listed(unknown, 10, quotes=False)
     first = detections.images[detections.image_index[np.argmax(wrong)]]
     raise EvaluationError(
         f"class ids that {owner} does not have: {shown} ({wrong.sum()} detections, first in image "
-        f"{first}); its {classes} classes are 0 to {classes - 1}",
+        f"{shortened(first)}); its {classes} classes are 0 to {classes - 1}",
         fix=hint_class_ids(ids, classes)
         + "export with contiguous class ids from 0 (not COCO's 1 to 90) in the order of meta.classes",
     )
@@ -194,17 +195,25 @@ def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColu
 def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:
     """Raise for the rows that are wrong, with their number and the first one's image."""
     if wrong.any():
-        image = columns.images[columns.image_index[np.argmax(wrong)]]
+        image = shortened(columns.images[columns.image_index[np.argmax(wrong)]])
         raise EvaluationError(
-            f"{np.count_nonzero(wrong)} of {len(wrong)} {problem} (first in image {image})", fix=fix
+            f"{np.count_nonzero(wrong)} of {len(wrong)} {problem} (first in image {image})",
+            fix=fix,
         )
 
 
 def differing_classes(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
     """The names that only one of two lists of classes has, and both lists."""
-    missing = [name for name in expected if name not in found]
-    surplus = [name for name in found if name not in expected]
     return (
-        f"class names differ: only in the data set {missing or 'none'}, only in the predictions "
-        f"{surplus or 'none'}\n  data set:    {', '.join(expected)}\n  predictions: {', '.join(found)}"
+        f"class names differ: only in the data set {_only(expected, found)}, only in the predictions "
+        f"{_only(found, expected)}\n  data set:    {_names(expected)}\n  predictions: {_names(found)}"
     )
+
+
+def _only(names: tuple[str, ...], others: tuple[str, ...]) -> str:
+    known = set(others)
+    return listed([name for name in names if name not in known]) or "none"
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return listed(names, 20, quotes=False)

@@ -21,6 +21,7 @@ from anydet.evaluation.image_subset import take_images
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.scanner import Scanner
+from anydet.text import listed
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 _FRACTION = 2.0
@@ -213,7 +214,7 @@ def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[st
 def _coverage_warnings(aligned: Aligned, who: str) -> Iterator[str]:
     missing = aligned.missing
     if missing:
-        first = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        first = listed(missing, 3, quotes=False)
         yield (
             f"{who} not mention {len(missing)} of the images ({first}); "
             "they count as images without detections, which lowers AP"

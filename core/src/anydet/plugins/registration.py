@@ -8,7 +8,9 @@ from typing import Any
 
 from anydet.errors import PluginError
 from anydet.plugins.specs import CAPABILITIES, TTT_SETTINGS, SceneSpec, Spec
+from anydet.text import quoted
 
+_VALUE = 80
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _OBJECT = re.compile(r"[\w.]+:\w+")
 _FILE = re.compile(r"[\w.]+:[^:\x00]+")
@@ -24,13 +26,13 @@ def check_spec(hook: str, spec_type: type[Spec], spec: Any) -> None:
         raise _refused(f"{hook} takes {spec_type.__name__}, got {type(spec).__name__}")
     if not _is(spec.name, _NAME):
         raise _refused(
-            f"{hook} got the name {_cut(spec.name)}; names are letters, digits and _ . + -, "
+            f"{hook} got the name {quoted(spec.name, _VALUE)}; names are letters, digits and _ . + -, "
             "a letter or digit first"
         )
     for field, (fits, form) in _FORMS.items():
         value = getattr(spec, field, None)
         if hasattr(spec, field) and not fits(value):
-            raise _refused(f"{field} of {spec.name!r} is {_cut(value)}; it must be {form}")
+            raise _refused(f"{field} of {spec.name!r} is {quoted(value, _VALUE)}; it must be {form}")
     if isinstance(spec, SceneSpec) and not spec.writers:
         raise _refused(f"scenes {spec.name!r} have no writers")
     _check_known(spec, "capabilities", tuple(CAPABILITIES))
@@ -88,8 +90,3 @@ _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "priority": (_of(int), "a whole number"),
 }
 """Field of a spec -> whether a value fits, and what fits, in words."""
-
-
-def _cut(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -16,10 +16,11 @@ from anydet.arguments import (
     require_text,
 )
 from anydet.dataclass import dataclass
-from anydet.errors import OptionError, counted, did_you_mean
+from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.options import load_schema
 from anydet.plugins.specs import TTT_SETTINGS
 from anydet.prediction.hooks import TTTSettings
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Self

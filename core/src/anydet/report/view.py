@@ -24,6 +24,7 @@ from anydet.report.lettering import caption
 from anydet.report.marks import Mark, Region, image_class, mark_labels, mark_predictions, regions_of
 from anydet.report.overlay import draw_scaled
 from anydet.report.sheet import Panel, contact_sheet, put_beside
+from anydet.text import listed
 from anydet.types import (
     ByteImage,
     ClassTable,
@@ -223,7 +224,7 @@ def _camera_warnings(scenes: Scenes) -> list[str]:
     ]
     if not blind:
         return []
-    first = ", ".join(blind[:_NAMED]) + ", ..." * (len(blind) > _NAMED)
+    first = listed(blind, _NAMED, quotes=False)
     return [
         f"{len(blind)} images have poses but no intrinsics ({first}), so that no axes are drawn; "
         "pass --intrinsics FX,FY,CX,CY, or write intrinsics into the entries or the data set"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from anydet.errors import TrainingError
+from anydet.text import WORD, listed
 
 
 class ModelWeights:
@@ -55,15 +56,14 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str)
         if key in state and isinstance(tensor, Tensor) and state[key].shape != tensor.shape
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes}
-    found = [f"{kind} ({len(keys)}): {_shortened(keys)}" for kind, keys in wrong.items() if keys]
+    found = [
+        f"{kind} ({len(keys)}): {listed(keys, 8, quotes=False, longest=WORD)}"
+        for kind, keys in wrong.items()
+        if keys
+    ]
     if found:
         raise TrainingError(
             f"{source}: does not fit {type(module).__name__}: {'; '.join(found)}",
             fix="give weights of the same architecture and classes, or the options they were trained with",
         )
     module.load_state_dict(state)
-
-
-def _shortened(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

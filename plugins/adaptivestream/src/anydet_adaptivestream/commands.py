@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 
 if TYPE_CHECKING:
@@ -64,19 +65,18 @@ def quick_test(
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    say(text)
 
 
 def _print(result: QuickTest, *, as_json: bool) -> None:
-    import json
 
     from anydet.commands.tables import print_table
 
     if as_json:
-        click.echo(json.dumps(result.as_dict(), indent=2))
+        echo_json(result.as_dict())
         return
     print_table(("", "measured", "by chance"), result.rows())
-    click.echo(f"{result.steps} steps of {1000 * result.step_s:.0f} ms, {result.seconds:.0f} s in all")
+    echo(f"{result.steps} steps of {1000 * result.step_s:.0f} ms, {result.seconds:.0f} s in all")
     _say("other than the defaults, for so short a run:")
     for key, (usual, value) in result.changed.items():
         _say(f"  {key} {value} (default {usual})")

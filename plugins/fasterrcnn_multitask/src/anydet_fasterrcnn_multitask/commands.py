@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
@@ -55,17 +56,15 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
     boxes outside of the image, unknown states) are listed and left out. 'anydet train' and 'anydet eval'
     open OUTPUT_DIR/train_dataset.json and val_dataset.json, which hold the paths of annotations and images.
     """
-    import json
-
     from anydet_fasterrcnn_multitask.environment import read_variables
     from anydet_fasterrcnn_multitask.prepare import prepare as write
 
     named = {name.upper(): str(path) for name, path in flags.items() if path is not None}
     done = write(read_variables(env_file) | named)
     for line in (line for conversion in done.values() for line in conversion.lines()):
-        click.echo(line, err=as_json)
+        (say if as_json else echo)(line)
     if as_json:
-        click.echo(json.dumps({split: one.summary() for split, one in done.items()}, indent=1))
+        echo_json({split: one.summary() for split, one in done.items()}, indent=1)
 
 
 @command.command(
@@ -98,17 +97,15 @@ def split(
     Iterative stratification (Sechidis et al. 2011); the same seed gives the same splits. Writes
     OUT/<split>_annotations.json.
     """
-    import json
-
     from anydet_fasterrcnn_multitask.split import split_annotations
 
     done = split_annotations(
         annotations, out, fractions=(1 - val - test, val, test), seed=seed, images_dir=images
     )
     if as_json:
-        click.echo(json.dumps(done.summary(), indent=1))
+        echo_json(done.summary(), indent=1)
         return
     for name, path in done.files.items():
         counts = ", ".join(f"{count} {state}" for state, count in done.states[name].items())
-        click.echo(f"{path}: {done.images[name]} images; parts: {counts}")
-    click.echo(f"frequencies of parts in states deviate by {done.error:.2%} on average", err=True)
+        echo(f"{path}: {done.images[name]} images; parts: {counts}")
+    say(f"frequencies of parts in states deviate by {done.error:.2%} on average")

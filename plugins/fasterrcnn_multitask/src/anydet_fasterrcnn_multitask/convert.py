@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
-
+from anydet.commands.messages import echo
 from anydet.data.record.pixels import ImageFile
 from anydet.errors import DatasetError, ImageError
 from anydet.outputs import new_file
@@ -122,7 +121,7 @@ def convert_to_coco(
         file.write(json.dumps(sink.document()).encode())
     done = sink.conversion(save_path)
     for line in () if quiet else done.lines():
-        click.echo(line)
+        echo(line)
     return done
 
 

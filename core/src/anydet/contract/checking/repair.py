@@ -12,7 +12,7 @@ from anydet.contract.documents import Detection, Entry
 from anydet.contract.encode import encode_json
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Path as Where
-from anydet.contract.locations import Place, path_text, printable, show
+from anydet.contract.locations import Place, path_text, show
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.run_lengths import rle_problem
@@ -20,6 +20,7 @@ from anydet.contract.violations import parse, unspeakable, violations
 from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh
+from anydet.text import safe_line
 from anydet.types import RLE, FloatArray, Size
 
 _REQUIRED = ("class_id", "score", "bbox")
@@ -59,7 +60,7 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
         write_predictions(lines, out, meta=meta, wrap=meta is not None)
     return [
         *(f"{line} (left out)" for line in source.problems),
-        *(printable(f"{path}: {line}") for line in changes),
+        *(safe_line(f"{path}: {line}") for line in changes),
     ]
 
 

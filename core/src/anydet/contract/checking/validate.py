@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from anydet.contract.join import match_keys
-from anydet.contract.locations import Shape, printable, show
+from anydet.contract.locations import Shape, show
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import read
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
 from anydet.scanner import Scanner
+from anydet.text import listed, safe_line, shortened
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray
 
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -119,8 +120,8 @@ def validate(
         shape=predictions.shape,
         images=len(predictions.images),
         detections=len(predictions),
-        errors=tuple(map(printable, errors)),
-        warnings=tuple(map(printable, warnings)),
+        errors=tuple(map(safe_line, errors)),
+        warnings=tuple(map(safe_line, warnings)),
         fix=fix,
     )
 
@@ -154,7 +155,7 @@ def _rows(
 ) -> Iterator[str]:
     for row in np.flatnonzero(wrong).tolist():
         value = "" if shown is None else f"{show(shown[row].tolist())} "
-        image = predictions.images[int(predictions.image_index[row])]
+        image = shortened(predictions.images[int(predictions.image_index[row])])
         yield f"{predictions.path}: {predictions.describe(row, field)}: {value}{what} (image {image})"
 
 
@@ -173,18 +174,18 @@ def _size_misfits(predictions: RawPredictions, true_wh: IntArray, at: IntArray) 
     for i, ours, true in zip(joined[differ].tolist(), stated[differ], known[differ], strict=True):
         yield (
             f"{predictions.place(i).at(('image_size',))}: {ours[0]} x {ours[1]} where the data set says "
-            f"{true[0]} x {true[1]} (image {predictions.images[i]})"
+            f"{true[0]} x {true[1]} (image {shortened(predictions.images[i])})"
         )
 
 
 def _class_misfits(predictions: RawPredictions, classes: ClassTable) -> Iterator[str]:
     names = predictions.classes
     if names is not None and sorted(names) != sorted(classes.names):
-        yield f"meta.classes: {list(names)} where the data set has {list(classes.names)}"
+        yield f"meta.classes: {listed(names)} where the data set has {listed(classes.names)}"
     unknown = predictions.class_ids >= len(classes)
     for class_id in np.unique(predictions.class_ids[unknown]).tolist()[:_NAMED]:
         rows = np.flatnonzero(predictions.class_ids == class_id)
-        image = predictions.images[int(predictions.image_index[rows[0]])]
+        image = shortened(predictions.images[int(predictions.image_index[rows[0]])])
         yield (
             f"{predictions.describe(int(rows[0]), 'class_id')}: {class_id} is beyond the "
             f"data set's {len(classes)} classes, in {len(rows)} detections (first in image {image})"
@@ -196,5 +197,5 @@ def _unseen(keys: Sequence[str], at: IntArray) -> Iterator[str]:
     seen[at[at >= 0]] = True
     unseen = [keys[i] for i in np.flatnonzero(~seen).tolist()]
     if unseen:
-        shown = ", ".join(unseen[:3]) + (", ..." if len(unseen) > 3 else "")
+        shown = listed(unseen, 3, quotes=False)
         yield f"no entry for {len(unseen)} images of the data set ({shown})"

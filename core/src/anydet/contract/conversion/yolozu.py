@@ -18,12 +18,13 @@ import msgspec
 import numpy as np
 
 from anydet.contract.documents import Detection, Entry
-from anydet.contract.locations import Place, listed
+from anydet.contract.locations import Place
 from anydet.contract.reading.entries import judge
 from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
+from anydet.text import first_of
 from anydet.types import RLE
 
 ENTRY_VERSIONS = (1, 2)
@@ -65,7 +66,7 @@ def read_yolozu(
     problems += [f"{path}: two entries for {image}" for image, count in counts.items() if count > 1][:20]
     if problems:
         raise ContractError(
-            "\n".join(listed(problems)), fix="correct the file, or write it again", issues=problems
+            "\n".join(first_of(problems)), fix="correct the file, or write it again", issues=problems
         )
     return found, _meta(meta)
 

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from anydet.contract.documents import Mask
-from anydet.contract.locations import Place, listed
+from anydet.contract.locations import Place
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
@@ -21,6 +21,7 @@ from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.mask_columns import MaskColumn
+from anydet.text import first_of
 from anydet.types import RLE, FloatArray
 
 
@@ -65,7 +66,7 @@ def _read(source: Source) -> list[Result]:
     problems += list(_mask_problems(path, results))
     if problems:
         raise ContractError(
-            "\n".join(listed(problems)), fix="correct the file, or write it again", issues=problems
+            "\n".join(first_of(problems)), fix="correct the file, or write it again", issues=problems
         )
     return results
 

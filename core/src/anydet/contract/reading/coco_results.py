@@ -15,6 +15,7 @@ from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.errors import ContractError
 from anydet.ids import positions
 from anydet.scanner import Scanner, Stop
+from anydet.text import listed
 from anydet.types import GroundTruthColumns, IntArray
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _positions(path: Path | str, name: str, ids: IntArray, known: Mapping[int, A
     at = positions(ids, np.fromiter(known, np.int64, len(known)))
     if (at < 0).any():
         unknown = np.unique(ids[at < 0]).tolist()
-        shown = ", ".join(map(str, unknown[:_NAMED])) + (", ..." if len(unknown) > _NAMED else "")
+        shown = listed(unknown, _NAMED, quotes=False)
         row = int(np.argmax(ids == unknown[0]))
         hint = hint_category_ids(np.unique(ids).tolist(), known) if name == "category_id" else ""
         raise ContractError(

@@ -9,19 +9,17 @@ import msgspec
 
 from anydet.contract.documents import Detection, Entry, decode_detections, decode_entry
 from anydet.contract.join import unix_path
-from anydet.contract.locations import Place, path_text, printable
+from anydet.contract.locations import Place, path_text
 from anydet.contract.raw import Scan
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.scanned import whole
 from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table
 from anydet.contract.run_lengths import mask_findings
-from anydet.contract.violations import Finding, findings, normalized, parse, violations
+from anydet.contract.violations import EXPLAINED, MORE, Finding, findings, normalized, parse, violations
 from anydet.errors import ContractError
 from anydet.scanner import Scanner
-
-EXPLAINED = 1000
-"""Findings after which nothing more is explained."""
+from anydet.text import safe_line, shortened
 
 
 def scan(source: Source, scanner: Scanner | None = None) -> Scan:
@@ -51,7 +49,7 @@ def scan_entries(source: Source) -> Scan:
             if len(errors) >= EXPLAINED:
                 unexplained += 1
                 continue
-            entry, image, found = judge(place, raw)
+            entry, image, found = judge(place, raw, EXPLAINED - len(errors))
             errors += found
         if isinstance(image, str):
             there = first.setdefault(unix_path(image), place)
@@ -66,7 +64,7 @@ def scan_entries(source: Source) -> Scan:
     errors += [*found, *mask_findings(predictions)]
     if unexplained:
         errors.append(f"{unexplained} more entries were refused and not looked at further")
-    return Scan(predictions, (*source.problems, *(printable(f"{source.path}: {line}") for line in errors)))
+    return Scan(predictions, (*source.problems, *(safe_line(f"{source.path}: {line}") for line in errors)))
 
 
 def entries(source: Source) -> Iterator[Entry]:
@@ -78,19 +76,21 @@ def entries(source: Source) -> Iterator[Entry]:
             entry, _, found = judge(place, raw)
             if entry is None:
                 raise ContractError(
-                    printable(f"{source.path}: {found[0]}"),
+                    safe_line(f"{source.path}: {found[0]}"),
                     fix=f"run 'anydet validate-predictions {source.path}'",
                 ) from None
             yield entry
 
 
-def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, Any, list[str]]:
-    """An entry that the fast path refused, by the schema.
+def judge(
+    place: Place, raw: bytes | msgspec.Raw, most: int = EXPLAINED
+) -> tuple[Entry | None, Any, list[str]]:
+    """An entry that the fast path refused, by the schema; of what is wrong with it about ``most`` findings.
 
     Returns:
         The entry if it is valid after all, its image key if it has one, and what is wrong with it.
     """
-    value, found = _judge_entry(place, bytes(raw))
+    value, found = _judge_entry(place, bytes(raw), most)
     image = value.get("image") if isinstance(value, dict) else place.key
     if not found:
         try:
@@ -101,7 +101,7 @@ def judge(place: Place, raw: bytes | msgspec.Raw) -> tuple[Entry | None, Any, li
 
 
 def _of(image: Any) -> str:
-    return f" (image {image})" if image and isinstance(image, str) else ""
+    return f" (image {shortened(image)})" if image and isinstance(image, str) else ""
 
 
 def _decode(place: Place, raw: Any) -> Entry:
@@ -110,7 +110,7 @@ def _decode(place: Place, raw: Any) -> Entry:
     return decode_entry(raw)
 
 
-def _judge_entry(place: Place, text: bytes) -> tuple[Any, list[Finding]]:
+def _judge_entry(place: Place, text: bytes, most: int) -> tuple[Any, list[Finding]]:
     value, unreadable = parse(text)
     if value is None and unreadable:
         return None, unreadable
@@ -118,21 +118,27 @@ def _judge_entry(place: Place, text: bytes) -> tuple[Any, list[Finding]]:
         value = {"image": place.key, "detections": value}
         unreadable = [(("detections", *path), text) for path, text in unreadable]
     known = {tuple(path) for path, _ in unreadable}
-    found = [*unreadable, *(f for f in _entry_violations(value) if tuple(f[0]) not in known)]
+    found = [*unreadable, *(f for f in _entry_violations(value, most) if tuple(f[0]) not in known)]
     return value, sorted(found, key=lambda finding: [(isinstance(p, str), p) for p in finding[0]])
 
 
-def _entry_violations(value: Any) -> Iterator[Finding]:
+def _entry_violations(value: Any, most: int) -> Iterator[Finding]:
     """The schema's findings; a detection that the fast path takes is valid and not looked at again."""
     if not isinstance(value, dict) or not isinstance(value.get("detections"), list):
-        yield from violations(value, "entry")
+        yield from violations(value, "entry", most)
         return
-    yield from violations({**value, "detections": []}, "entry")
+    yield from violations({**value, "detections": []}, "entry", most)
+    left = most
     for i, detection in enumerate(value["detections"]):
         try:
             msgspec.convert(detection, Detection)
         except UNREADABLE:
-            for path, text in violations(detection, "detection"):
+            if left <= 0:
+                yield ("detections",), MORE
+                return
+            found = violations(detection, "detection", left)
+            left -= len(found)
+            for path, text in found:
                 yield ("detections", i, *path), text
 
 

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from anydet.contract.locations import Place, Shape, path_text, show
 from anydet.contract.reading.source import RawEntry, Source, problem_line
-from anydet.contract.violations import parse, syntax, violations
+from anydet.contract.violations import EXPLAINED, parse, syntax, violations
 from anydet.errors import ContractError
 
 Members = list[Any] | dict[str, Any]
@@ -88,7 +88,7 @@ def _wrapped(path: Path, members: Mapping[str, bytes | Raw], text: bytes) -> Sou
         elif key != "meta":
             around[key] = parse(bytes(raw))[0]
     source = Source(path, "wrapped", partial(_places, "wrapped", list(entries)), text=text)
-    source.blame(violations(around, None))
+    source.blame(violations(around, None, EXPLAINED))
     source.meta = bytes(members["meta"]) if "meta" in members else None
     return source
 
@@ -199,4 +199,4 @@ def _special(text: bytes) -> dict[str, Any] | None:
 
 def _judge(source: Source, number: int, members: Mapping[str, bytes | Raw], definition: str) -> None:
     value = {key: parse(bytes(raw))[0] for key, raw in members.items()}
-    source.blame(violations(value, definition), Place("jsonl", number))
+    source.blame(violations(value, definition, EXPLAINED), Place("jsonl", number))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anydet.contract.hints import hint_scores
-from anydet.contract.locations import listed
 from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.coco_results import coco_ids, load_coco_results, read_coco_results
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Scanner, Stop
+from anydet.text import first_of
 from anydet.types import GroundTruthColumns
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _without_truth(path: Path | str) -> ContractError:
 def _valid(path: Path | str, found: Scan) -> RawPredictions:
     if found.errors:
         raise ContractError(
-            "\n".join(listed(found.errors)),
+            "\n".join(first_of(found.errors)),
             fix=f"{hint_scores(found.errors)}list all problems with "
             f"'anydet validate-predictions {path} --json', "
             "repair them with '--repair OUT'",

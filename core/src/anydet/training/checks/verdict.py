@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from anydet.text import WORD, listed
+
 State = Literal["pass", "warn", "fail", "skipped"]
 
 
@@ -38,5 +40,4 @@ def worst(states: list[State]) -> State:
 
 def shortened(names: list[str], most: int = 4) -> str:
     """The first few names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return listed(names, most, quotes=False, longest=WORD)

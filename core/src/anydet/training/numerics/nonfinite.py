@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from anydet.text import listed
+
 NUMBERS_FIX = (
     "lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0), or leave such batches out "
     "(--on-nonfinite skip); 'anydet diagnose' looks for the cause"
@@ -80,8 +82,7 @@ def first_nonfinite_module(model: nn.Module, forward: Callable[[], Any]) -> str 
 
 def name_images(keys: list[str]) -> str:
     """The images of a batch for a message."""
-    more = f" and {len(keys) - _SHOWN_IMAGES} more" if len(keys) > _SHOWN_IMAGES else ""
-    return ", ".join(keys[:_SHOWN_IMAGES]) + more
+    return listed(keys, _SHOWN_IMAGES, quotes=False)
 
 
 class BufferSnapshot:

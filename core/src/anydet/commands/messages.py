@@ -1,0 +1,54 @@
+"""All that commands print: text from files and plugins reaches a terminal escaped and cut.
+
+Results go to stdout, talk and warnings to stderr.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from anydet.text import escaped, message, safe_lines
+
+_NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
+
+
+def echo(text: str = "", **style: Any) -> None:
+    """Print lines of a result."""
+    click.secho("\n".join(safe_lines(text)), **style)
+
+
+def echo_path(path: Path | str) -> None:
+    """Print where something was written, whole, as scripts read it."""
+    click.echo(escaped(str(path)))
+
+
+def echo_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a result as JSON; it is whole, and its text is ASCII."""
+    import json
+
+    click.echo(json.dumps(value, indent=indent))
+
+
+def echo_encoded(text: str, *, end: str = "\n") -> None:
+    """Print JSON that is encoded already, as ASCII: a terminal obeys characters that JSON does not escape."""
+    click.echo((text if text.isascii() else _NOT_ASCII.sub(_escape, text)) + end, nl=False)
+
+
+def _escape(found: re.Match[str]) -> str:
+    import json
+
+    return json.dumps(found[0])[1:-1]
+
+
+def say(text: str) -> None:
+    """Print what is done to stderr."""
+    click.echo(message(text), err=True)
+
+
+def warn(text: object, label: str = "warning") -> None:
+    """Print a warning to stderr."""
+    click.secho(f"{label}: {message(str(text))}", err=True, fg="yellow")
