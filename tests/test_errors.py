@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from tests.hints import untrue_fixes
 
 from anydet import errors
 from anydet.cli import main
@@ -181,6 +182,7 @@ def test_wrong_input_is_a_message_with_a_fix(line, given, monkeypatch):
     assert "Traceback" not in done.output
     assert done.exit_code in {1, 2}
     assert ("Usage: " if done.exit_code == 2 else "\n  fix: ") in done.output, done.output
+    assert not untrue_fixes(done.output, line), done.output
     assert sorted(given.rglob("*")) == before, "nothing half-written is left"
 
 

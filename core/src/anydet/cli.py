@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from anydet.errors import AnydetError, AnydetWarning
+from anydet.errors import AnydetError, AnydetWarning, ImageError
 from anydet.text import message
 from anydet.version import __version__
 
@@ -81,6 +81,8 @@ def _bound(exc: click.ClickException) -> None:
 
 def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
     """The error to print; ``None`` for a bug of our own, a broken pipe, which click handles, and an exit."""
+    if isinstance(exc, ImageError) and _has_option(ctx, "on_error"):
+        return ImageError(exc.problem, fix=f"{exc.fix}, or use --on-error skip")
     if isinstance(exc, AnydetError):
         return exc
     if isinstance(exc, OSError):
@@ -95,6 +97,14 @@ def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
         return None
     blamed: AnydetError | None = plugins.blame(exc)
     return blamed
+
+
+def _has_option(ctx: click.Context, name: str) -> bool:
+    """Whether the command that ran has an option."""
+    command = (
+        ctx.command.get_command(ctx, ctx.invoked_subcommand or "") if isinstance(ctx.command, Group) else None
+    )
+    return command is not None and any(param.name == name for param in command.params)
 
 
 class _Failure(click.ClickException):

@@ -33,7 +33,8 @@ def test_findings_are_followed_by_what_to_type_next(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     results.write_text('[{"image_id": 1, "category_id": 1, "score": 0.5, "bbox": [0, 0, 1, 1]}]')
     assert "\n  fix: give the data set of the predictions: --dataset\n" in run(results).stdout
-    assert "\n  fix: write the file again, or repair it with '--repair OUT'\n" in run(BAD).stdout
+    fix = f"write the file again, or repair it with 'anydet validate-predictions {BAD} --repair OUT'"
+    assert f"\n  fix: {fix}\n" in run(BAD).stdout
     assert "\n  fix: give the path of a predictions file\n" in run(tmp_path / "none.json").stdout
     assert "fix:" not in run(GOOD).stdout
 
@@ -78,7 +79,7 @@ def test_a_data_set_names_what_does_not_fit(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "image '7.jpg' is not in the data set" in result.stdout
     assert "no entry for 1 images of the data set" in result.stdout
-    assert "\n  fix: give the data set of the predictions: --dataset and --split\n" in result.stdout
+    assert "\n  fix: give the data set and the split of the predictions\n" in result.stdout
 
 
 def test_the_old_script_name_does_the_same() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
@@ -39,6 +40,12 @@ ROWS = 6
     help="Data set with images and ground truth; by default the one that PREDICTIONS names in its meta.",
 )
 @click.option("--split", help="Split of the data set.")
+@click.option(
+    "--bbox-format",
+    "box_format",
+    type=click.Choice(BOX_FORMATS),
+    help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
+)
 @click.option("--images", type=click.Path(path_type=Path), help="Image folder; --dataset is optional then.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("view"), show_default=True, help="Output folder."
@@ -81,7 +88,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         _dataset(plugins, flags),
         states=tuple((flags["states"] or "").split(",")) if flags["states"] else (),
         camera=_camera(flags["intrinsics"]),
-        **{name: flags[name] for name in ("score_threshold", "worst", "max_images")},
+        **{name: flags[name] for name in ("box_format", "score_threshold", "worst", "max_images")},
     )
     for warning in scenes.warnings:
         warn(warning)

@@ -34,7 +34,7 @@ def join_keys(keys: Sequence[str], known: Sequence[str], *, source: str = "predi
         named = "; ".join(first_of(problems, _NAMED))
         raise ContractError(
             f"{source}: {len(problems)} of {len(keys)} images do not join the data set: {named}",
-            fix=f"{hint}check --dataset and --split; keys are paths relative to the split's image folder",
+            fix=f"{hint}check data set and split; keys are paths relative to the split's image folder",
             issues=problems,
         )
     return at
@@ -113,5 +113,7 @@ def _shared(keys: Sequence[str], known: Sequence[str], at: IntArray) -> list[str
     lines = []
     for i in np.flatnonzero((counts > 1) & (rows >= 0)).tolist():
         same = [keys[j] for j in order[starts[i] : starts[i] + counts[i]].tolist()]
-        lines.append(f"{listed(same)} are all {quoted(known[int(rows[i])])}")
+        names = " and ".join(map(quoted, same[:_NAMED]))
+        more = f" and {len(same) - _NAMED} more" if len(same) > _NAMED else ""
+        lines.append(f"{names}{more} are all {quoted(known[int(rows[i])])}")
     return lines

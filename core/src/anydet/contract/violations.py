@@ -65,11 +65,12 @@ def violations(value: Any, definition: str | None, most: int | None = None) -> l
     Explaining takes a hundred times as long as reading: after ``most`` findings, the last says that there are
     more.
     """
-    errors = list(islice(validator(definition).iter_errors(value), most))
+    stop = None if most is None else most + 1
+    errors = list(islice(validator(definition).iter_errors(value), stop))
     # Sorted as text, because paths mix keys and positions, which cannot be compared.
     errors.sort(key=lambda error: list(map(str, error.absolute_path)))
-    found = list(islice(dict.fromkeys(finding for error in errors for finding in _words(error)), most))
-    return [*found, ((), MORE)] if len(found) == most else found
+    found = list(dict.fromkeys(islice((finding for error in errors for finding in _words(error)), stop)))
+    return found if stop is None or len(found) < stop else [*found[:most], ((), MORE)]
 
 
 def findings(text: bytes, definition: str, most: int | None = EXPLAINED) -> tuple[Any, list[Finding]]:

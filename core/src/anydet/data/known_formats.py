@@ -27,11 +27,11 @@ def check_installed(path: Path, tried: Collection[str]) -> None:
     Raises:
         DatasetError: that names the format and the package.
     """
-    for name, (title, look) in _FORMATS.items():
+    for name, (title, package, look) in _FORMATS.items():
         if name not in tried and look(path):
             raise DatasetError(
-                f"{path}: looks like a {title} data set, and the package anydet-{name} is not installed",
-                fix=f"pip install anydet-{name}",
+                f"{path}: looks like a {title} data set, and the package {package} is not installed",
+                fix=f"pip install {package}",
             )
 
 
@@ -81,7 +81,8 @@ def _begins_with_parts(file: Path) -> bool:
         return False
 
 
-_FORMATS: dict[str, tuple[str, Callable[[Path], bool]]] = {
-    "bop": ("BOP", _looks_like_bop),
-    "delftbikes": ("DelftBikes", _looks_like_delftbikes),
+_FORMATS: dict[str, tuple[str, str, Callable[[Path], bool]]] = {
+    "bop": ("BOP", "anydet-bop", _looks_like_bop),
+    "delftbikes": ("DelftBikes", "anydet-delftbikes", _looks_like_delftbikes),
 }
+"""Name of a format -> its title, its package, and a look at a path."""

@@ -97,7 +97,9 @@ def open_dataset(
     path = Path(path)
     deferred = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
-        raise DatasetError(f"{path}: no such data set", fix="give --dataset a folder or an annotations file")
+        raise DatasetError(
+            f"{path}: no such data set", fix="give a folder or an annotations file as the data set"
+        )
     names = [listed.name for listed in deferred]
     for listed in deferred:
         known = listed.matching(path)

@@ -223,7 +223,7 @@ def _coverage_warnings(aligned: Aligned, who: str) -> Iterator[str]:
     if ids is not None and (ids == 0).any():
         yield (
             "an annotation has id 0: pycocotools takes a match to it for a false positive, here it counts "
-            "as a match (--pycocotools-quirks does as pycocotools does)"
+            "as a match ('anydet eval-coco --pycocotools-quirks' does as pycocotools does)"
         )
     if not len(aligned.ground_truth):
         yield "the images have no annotations at all: there is nothing to measure on"

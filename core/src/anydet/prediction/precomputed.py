@@ -72,7 +72,7 @@ class Precomputed(Adapter):
             hint = did_you_mean(key, self.raw.images[:1000])
             raise ContractError(
                 f"{self.raw.path}: it has no entry for image {key!r}{hint}",
-                fix="check --dataset and --split, or give them empty results with --option missing=empty",
+                fix="predict the images that it is of, or give others nothing with --option missing=empty",
             )
         if self._served.setdefault(found[0], key) != key:
             raise ContractError(

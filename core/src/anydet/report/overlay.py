@@ -162,7 +162,7 @@ def _blend(picture: ByteImage, mask: RLE, color: Color, name: str) -> None:
         raise ContractError(
             f"a mask is {mask.size_hw[1]}x{mask.size_hw[0]} on an image of "
             f"{picture.shape[1]}x{picture.shape[0]}: {name or 'no name'}",
-            fix="run 'anydet validate-predictions' on the file, with --dataset",
+            fix="run 'anydet validate-predictions FILE --dataset DATASET'",
         )
     inside = masks.decode(mask)
     ink = MASK_OPACITY * np.array(color)

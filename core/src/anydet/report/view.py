@@ -140,6 +140,7 @@ def open_scenes(
     path: Path,
     dataset: Dataset,
     *,
+    box_format: str | None = None,
     score_threshold: float = 0.3,
     worst: bool = False,
     max_images: int | None = None,
@@ -151,6 +152,7 @@ def open_scenes(
     Args:
         path: a file of the contract, or COCO results with a data set that has image ids.
         dataset: whose images they are; with labels, both are compared.
+        box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
         score_threshold: lowest score that is shown and counted.
         worst: lowest F1 at IoU 0.5 first (``evaluation.image_scores``).
         max_images: only the first so many in that order.
@@ -172,7 +174,7 @@ def open_scenes(
     scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
     named = tuple(states) or _states(raw)
     if labeled:
-        inputs = join_inputs(dataset, raw)
+        inputs = join_inputs(dataset, raw, box_format=box_format)
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         named = named or inputs.ground_truth.state_names
         scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
@@ -181,7 +183,7 @@ def open_scenes(
         order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
         rows = order
     else:
-        columns = raw.columns(sizes_wh=_sizes(raw, [dataset[i] for i in places.tolist()]))
+        columns = raw.columns(box_format, sizes_wh=_sizes(raw, [dataset[i] for i in places.tolist()]))
         classes = classes or (None if raw.classes is None else ClassTable(raw.classes))
         rows = np.argsort(places, kind="stable")
         order = places[rows]

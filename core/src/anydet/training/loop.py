@@ -226,7 +226,7 @@ class Loop:
                 f"epoch {self.progress.epoch}: {skipped} of {skipped + taken} steps were skipped, more than "
                 f"max_skip_share {self.settings.max_skip_share:g} allows; reasons are in "
                 f"{self.run.paths.train_metrics}",
-                "correct the images named there, or allow more with --max-skip-share",
+                "lower --lr, look at the images named there, or allow more with --max-skip-share",
             )
 
     def _judge_gradients(self) -> None:

@@ -198,7 +198,12 @@ def test_one_bad_entry_of_many_is_explained_alone(tmp_path: Path, monkeypatch: p
 
     judged = []
     judge = module.judge
-    monkeypatch.setattr(module, "judge", lambda place, raw: judged.append(place.number) or judge(place, raw))
+
+    def spy(place, *given):
+        judged.append(place.number)
+        return judge(place, *given)
+
+    monkeypatch.setattr(module, "judge", spy)
     path = save(tmp_path / "p.json", [entry(str(i), {"score": 2 if i == 17 else 1}) for i in range(50)])
     with pytest.raises(ContractError):
         load(path)

@@ -77,7 +77,7 @@ def providers(device: str, available: Sequence[str]) -> list[tuple[str, dict[str
         raise OptionError(
             f"--device {device} needs the {wanted[0]}, which this onnxruntime does not have "
             f"(it has {', '.join(available)})",
-            fix="pip uninstall onnxruntime, then pip install onnxruntime-gpu; or use --device cpu",
+            fix="put the package onnxruntime-gpu in the place of onnxruntime, or use --device cpu",
         )
     chosen = [(name, {"device_id": index or "0"}) for name in wanted if name in available]
     return [*chosen, ("CPUExecutionProvider", {})]

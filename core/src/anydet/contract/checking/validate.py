@@ -106,14 +106,15 @@ def validate(
     except ContractError as exc:
         return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     predictions, errors = found.predictions, found.errors
-    fix = "write the file again, or repair it with '--repair OUT'" if errors else ""
+    repair = f"repair it with 'anydet validate-predictions {path} --repair OUT'"
+    fix = f"write the file again, or {repair}" if errors else ""
     warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
     if dataset is not None:
         at, problems = match_keys(predictions.images, dataset.keys)
         errors += tuple(f"{path}: image {problem}" for problem in problems)
         errors += tuple(f"{path}: {line}" for line in _misfits(predictions, dataset, at))
         if errors and not fix:
-            fix = "give the data set of the predictions: --dataset and --split"
+            fix = "give the data set and the split of the predictions"
         warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
     return Report(
         path=str(path),
@@ -181,7 +182,7 @@ def _size_misfits(predictions: RawPredictions, true_wh: IntArray, at: IntArray) 
 def _class_misfits(predictions: RawPredictions, classes: ClassTable) -> Iterator[str]:
     names = predictions.classes
     if names is not None and sorted(names) != sorted(classes.names):
-        yield f"meta.classes: {listed(names)} where the data set has {listed(classes.names)}"
+        yield f"meta.classes: [{listed(names, 20)}] where the data set has [{listed(classes.names, 20)}]"
     unknown = predictions.class_ids >= len(classes)
     for class_id in np.unique(predictions.class_ids[unknown]).tolist()[:_NAMED]:
         rows = np.flatnonzero(predictions.class_ids == class_id)

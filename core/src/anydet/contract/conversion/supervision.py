@@ -36,7 +36,9 @@ def to_supervision(predictions: ImagePredictions, classes: ClassTable | None = N
     try:
         import supervision
     except ImportError as exc:
-        raise AnydetError("supervision is not installed", fix="pip install supervision") from exc
+        raise AnydetError(
+            "supervision is not installed", fix="install the package supervision of Roboflow"
+        ) from exc
     masks = None
     if predictions.masks is not None and len(predictions):
         width, height = predictions.size_wh

@@ -105,7 +105,7 @@ def coco_ids(truth: GroundTruthColumns) -> tuple[dict[int, str], dict[int, int]]
     if truth.image_ids is None:
         raise ContractError(
             f"COCO results name images by id, and this data set ({truth.source}) has no image ids",
-            fix="give --dataset the COCO annotations JSON that the ids come from",
+            fix="give the COCO annotations JSON that the ids come from as the data set",
         )
     images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
     return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
@@ -145,6 +145,6 @@ def _positions(path: Path | str, name: str, ids: IntArray, known: Mapping[int, A
         raise ContractError(
             f"{path}: {len(unknown)} values of {name} that the data set does not have: {shown} "
             f"(first at {Place('coco', row).at((name,))})",
-            fix=f"{hint}give the data set that the results were made on: --dataset and --split",
+            fix=f"{hint}give the data set and split that the results were made on",
         )
     return at

@@ -59,7 +59,7 @@ def _valid(path: Path | str, found: Scan) -> RawPredictions:
             "\n".join(first_of(found.errors)),
             fix=f"{hint_scores(found.errors)}list all problems with "
             f"'anydet validate-predictions {path} --json', "
-            "repair them with '--repair OUT'",
+            f"repair them with 'anydet validate-predictions {path} --repair OUT'",
             issues=found.errors,
         )
     return found.predictions

@@ -123,7 +123,7 @@ def _explain(path: Path, raw: bytes, exc: Exception) -> NoReturn:
         what = "a list, as COCO results are" if isinstance(data, list) else "no 'images'"
         raise DatasetError(
             f"{path}: not a COCO annotations file: {what}",
-            fix="give a file with images, annotations and categories; results go to --predictions",
+            fix="give a file with images, annotations and categories; results are predictions, no data set",
         ) from exc
     where, what = _find_nonfinite(data) or _split_message(str(exc))
     raise DatasetError(f"{path}: {_named(data, where)}: {what}", fix="correct the file") from exc

@@ -78,9 +78,7 @@ def open_folder(root: Path, split: Split, images_dir: Path) -> FolderDataset:
 def list_keys(images_dir: Path) -> tuple[str, ...]:
     """Sorted keys of the images below a folder; raises ``DatasetError`` where there are none."""
     if not images_dir.is_dir():
-        raise DatasetError(
-            f"{images_dir}: no such image folder", fix="check the path or name it with --images"
-        )
+        raise DatasetError(f"{images_dir}: no such image folder", fix="check the path of the image folder")
     keys = tuple(sorted(find_images(images_dir)))
     if not keys:
         raise DatasetError(

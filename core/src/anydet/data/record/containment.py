@@ -22,7 +22,7 @@ def contained(folder: Path, name: Path | str) -> Path:
     if not inside:
         raise DatasetError(
             f"{str(name)!r} is outside of the data set's folder {folder}",
-            fix="copy the file into that folder, or give its folder with --images",
+            fix="copy the file into that folder, and name it by its path there",
         )
     return path
 

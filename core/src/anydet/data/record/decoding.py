@@ -94,4 +94,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _unreadable(path: Path, exc: Exception) -> ImageError:
     if isinstance(exc, FileNotFoundError):
         return ImageError(f"{path}: no such image", fix="check the data set's image folder")
-    return ImageError(f"{path}: cannot be decoded: {exc}", fix="repair or remove it, or use --on-error skip")
+    if isinstance(exc, Image.DecompressionBombError):
+        return ImageError(f"{path}: {exc}", fix="cut it into smaller images, or take it out of the data set")
+    return ImageError(f"{path}: cannot be decoded: {exc}", fix="repair or remove it")

@@ -88,7 +88,8 @@ def _limit_too_low(evidence: Evidence) -> Iterator[Explanation]:
     if right * missed >= LEAST_PROMISE / 2 * annotated > 0 and not single:
         yield Explanation(
             f"at most {most} detections an image are kept",
-            f"raise the limit to {evidence.limit}, which is what COCO counts (--max-detections)",
+            f"raise the limit to {evidence.limit}, which is what COCO counts "
+            "('anydet export-predictions --max-detections')",
             f"{full.sum()} images have exactly {most} detections and none has more; of the last of them "
             f"{right:.0%} are right, and {missed} of {annotated} annotations there are not found",
         )
@@ -103,7 +104,8 @@ def _threshold_too_high(evidence: Evidence) -> Iterator[Explanation]:
     if lowest >= 0.05 and right * missed >= LEAST_PROMISE * annotated > 0:
         yield Explanation(
             f"the score threshold is too high: nothing below {lowest:.2g} is in the file",
-            "export with --score-threshold 0.001: AP counts all of the curve, and low scores cost nothing",
+            "use 'anydet export-predictions --score-threshold 0.001': AP counts all of the curve, and low "
+            "scores cost nothing",
             f"of the detections with the lowest scores {right:.0%} are right, and {missed} of {annotated} "
             "annotations are not found: the curve ends before it falls",
         )

@@ -1,0 +1,161 @@
+"""Escape sequences and marks of direction in names, keys and values never reach the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tests.hints import OURS
+
+from anydet.cli import main
+from anydet.plugins.manager import Plugins
+from anydet.text import LINE
+
+TITLE = "\x1b]0;title\x07"
+NAMES = [f"{TITLE}cat", "\x1b[2Jdog\x9b", "\u202egip$\\frac{$", "new\nline\tand\rreturn", "long" * 5000]
+KEYS = [f"{TITLE}\x1b[2J.png", "\u202egnp.png", "two\nlines.png"]
+PATH = f"{TITLE}\x1b[2J\u202e"
+LINES = (
+    "adaptation show PATH",
+    "adapters check PATH",
+    "adapters new PATH",
+    "adapters show PATH",
+    "adaptivestream quick-test --device PATH",
+    "check-dataset coco",
+    "check-dataset coco --json",
+    "check-dataset coco --predictions predictions.json",
+    "check-dataset coco --predictions broken.json",
+    "check-dataset broken-coco.json",
+    "check-dataset yolo",
+    "check-dataset PATH",
+    "compare predictions.json other.json --dataset coco",
+    "compare predictions.json renamed.json --dataset coco",
+    "convert predictions.json PATH.csv --dataset coco",
+    "convert predictions.json PATH.jsonl --json",
+    "convert coco PATH",
+    "convert broken.json out.json",
+    "diagnose config.yaml --adapter fasterrcnn_multitask --dataset coco",
+    "eval --dataset coco --predictions predictions.json --rows 50 --plots plots",
+    "eval --dataset coco --predictions predictions.json --json -",
+    "eval --dataset coco --predictions predictions.json --explain",
+    "eval --dataset coco --predictions predictions.json --slices slices.csv",
+    "eval --dataset coco --predictions predictions.json --metrics PATH",
+    "eval --dataset coco --predictions renamed.json",
+    "eval --dataset coco --predictions lost.json",
+    "eval-coco --dataset coco --predictions predictions.json --per-class --explain",
+    "eval-coco --dataset coco --predictions predictions.json --json -",
+    "eval-coco --dataset coco --predictions renamed.json",
+    "eval-coco --dataset coco --predictions predictions.json --engine PATH",
+    "export-predictions --adapter precomputed --option predictions=other.json --dataset coco --output o.json",
+    "export-predictions --adapter precomputed --option predictions=lost.json --dataset coco --output o.json",
+    "export-predictions --adapter toy --dataset coco --output PATH.json",
+    "export-predictions --adapter toy --dataset yolo --output o.json --on-error skip",
+    "fasterrcnn-multitask split coco/annotations/instances_val.json --out out",
+    "plot-metrics train_metrics.jsonl --out PATH.png",
+    "plot-metrics train_metrics.jsonl --json",
+    "plugins check PATH",
+    "predict coco/images/val --adapter precomputed --option predictions=predictions.json",
+    "predict coco/images/val --adapter precomputed --option predictions=predictions.json --json",
+    "predict coco/images/val --adapter toy --save-overlays PATH",
+    "predict PATH --adapter toy",
+    "prepare-coco-yolo --coco-root coco --split val --out PATH",
+    "synth --images 1 --out PATH",
+    "synth --scene PATH --out out",
+    "train config.yaml --adapter fasterrcnn_multitask --dataset coco --run-id new",
+    "validate-predictions predictions.json --dataset coco",
+    "validate-predictions broken.json",
+    "validate-predictions broken.json --json",
+    "validate-predictions broken.json --repair out.json",
+    "validate-predictions renamed.json --dataset coco",
+    "validate-predictions lost.json --dataset coco",
+    "view predictions.json --dataset coco --out PATH",
+    "view predictions.json --dataset coco --json",
+    "view lost.json --dataset coco",
+    "PATH",
+    "--PATH",
+)
+LEFT_OUT = {"demo": "prints what it makes itself", "doctor": "prints what is installed"}
+
+
+def detection(class_id: int, score: float, x: float) -> dict[str, object]:
+    return {"class_id": class_id, "score": score, "bbox": {"cx": x, "cy": 0.5, "w": 0.2, "h": 0.3}}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory) -> Path:
+    """Data sets and predictions, valid and broken, with hostile names and keys."""
+    folder = tmp_path_factory.mktemp("given")
+    pictures, annotations = folder / "coco/images/val", folder / "coco/annotations"
+    for made in (pictures, annotations, folder / "yolo/images/val", folder / "yolo/labels/val"):
+        made.mkdir(parents=True)
+    for key in KEYS:
+        Image.new("RGB", (64, 48), (90, 90, 90)).save(pictures / key)
+        Image.new("RGB", (64, 48)).save(folder / "yolo/images/val" / key)
+        (folder / "yolo/labels/val" / key).with_suffix(".txt").write_text(f"{TITLE} 0.5 0.5 0.1 0.1\n")
+    (folder / "yolo/images/val/torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "yolo/data.yaml").write_text(f"path: .\nval: images/val\nnames: {json.dumps(NAMES)}\n")
+    images = [{"id": i, "file_name": key, "width": 64, "height": 48} for i, key in enumerate(KEYS, 1)]
+    boxes = [
+        {"id": 10 * i + c, "image_id": i, "category_id": c + 1, "bbox": [12 * c, 16, 12, 14], "area": 168}
+        for i in (1, 2, 3)
+        for c in range(len(NAMES))
+    ]
+    truth = {
+        "images": images,
+        "annotations": [{**box, "iscrowd": 0} for box in boxes],
+        "categories": [{"id": c, "name": name} for c, name in enumerate(NAMES, 1)],
+    }
+    lost = {**truth, "images": [*images, images[0]], "annotations": [{**boxes[0], "image_id": TITLE}]}
+    entries = [
+        {"image": key, "detections": [detection(c, 0.9 - 0.1 * c, 0.1 + 0.19 * c) for c in range(len(NAMES))]}
+        for key in KEYS
+    ]
+    bad = [{**detection(0, 2, 0.5), TITLE: 1}, {**detection(1, 0.5, 0.5), "bbox": TITLE}]
+    written = {
+        "coco/annotations/instances_val.json": truth,
+        "broken-coco.json": lost,
+        "predictions.json": {"schema_version": 1, "predictions": entries, "meta": {"classes": NAMES}},
+        "other.json": {"schema_version": 1, "predictions": entries[:2], "meta": {"classes": NAMES}},
+        "renamed.json": {
+            "schema_version": 1,
+            "predictions": entries,
+            "meta": {"classes": [f"{name}\x1b" for name in NAMES], "states": [TITLE]},
+        },
+        "lost.json": [{**entry, "image": f"\x1b{entry['image']}"} for entry in entries],
+        "broken.json": [{"image": KEYS[0], "detections": bad, TITLE: 1}, {"image": KEYS[0], "detections": 1}],
+    }
+    for name, content in written.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "slices.csv").write_text(f"image,slice\n{KEYS[0]},{TITLE}\n")
+    (folder / "config.yaml").write_text(f"{json.dumps(TITLE)}: 1\n")
+    (folder / "train_metrics.jsonl").write_text(json.dumps({"step": 1, "train_loss": 2.0, TITLE: 1.0}) + "\n")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("line", LINES)
+def test_nothing_that_a_terminal_obeys_is_printed(line, given, tmp_path, monkeypatch):
+    monkeypatch.chdir(given)
+    monkeypatch.setenv("ANYDET_PLUGINS", ",".join(OURS))
+    before = set(given.rglob("*"))
+    done = CliRunner().invoke(main, [word.replace("PATH", PATH) for word in line.split(" ")])
+    for made in sorted(set(given.rglob("*")) - before, reverse=True):
+        made.rmdir() if made.is_dir() and not made.is_symlink() else made.unlink()
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert "Traceback" not in done.output
+    printed = done.stdout + done.stderr
+    assert printed
+    assert printed.replace("\n", "").isprintable(), printed
+    if "--json" not in line:
+        assert max(map(len, printed.splitlines())) <= 2 * LINE
+
+
+def test_every_command_is_walked():
+    ctx = click.Context(main, info_name="anydet", obj=Plugins(only=OURS))
+    walked = {line.split(" ")[0] for line in LINES}
+    assert walked - {"PATH", "--PATH"} | LEFT_OUT.keys() == set(main.list_commands(ctx))
