@@ -90,7 +90,7 @@ def test_positions_as_category_ids_are_named(tmp_path, start, count):
         (["000007", "000012"], "image keys end differently: '000007' where the data set has '000007.jpg'; "),
         (["000007.png"], "image keys end differently: '000007.png'"),
         (["7", "12"], "image keys are numbers, not names of files; "),
-        (["cat.jpg"], "check --dataset"),
+        (["cat.jpg"], "check data set and split"),
     ],
 )
 def test_keys_that_do_not_join_are_explained(keys, hint):
