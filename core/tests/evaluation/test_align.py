@@ -83,8 +83,8 @@ def test_classes_are_joined_by_name_where_both_sides_have_names(written):
 def test_names_that_differ_are_an_error_that_shows_both_lists(written):
     with pytest.raises(EvaluationError) as caught:
         align(written(("a/1.jpg", [0], None), classes=("dog", "bird")), ground_truth(), KEYS)
-    assert "only in the data set ['cat']" in caught.value.problem
-    assert "only in the predictions ['bird']" in caught.value.problem
+    assert "only in the data set 'cat'" in caught.value.problem
+    assert "only in the predictions 'bird'" in caught.value.problem
     assert "data set:    cat, dog\n" in caught.value.problem
     assert "predictions: dog, bird" in caught.value.problem
 
