@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from anydet import inputs
 from anydet.errors import OptionError
-from anydet.inputs import as_file
+from anydet.inputs import as_file, read_json, read_text, read_text_bytes
 
 
 @pytest.fixture
@@ -95,3 +97,58 @@ def test_a_dash_is_stdin_and_the_file_is_gone_when_the_process_ends():
         [sys.executable, "-c", code], input="through stdin", capture_output=True, text=True, check=True
     )
     assert not inputs.Path(done.stdout.strip()).exists()
+
+
+class Counted(io.BytesIO):
+    """A file that counts what is read of it."""
+
+    read_bytes = 0
+
+    def readinto(self, target):
+        count = super().readinto(target)
+        self.read_bytes += count
+        return count
+
+    def readall(self):
+        found = super().read()
+        self.read_bytes += len(found)
+        return found
+
+
+def counted(monkeypatch, content: bytes) -> tuple[Path, Counted]:
+    raw = Counted(content)
+    monkeypatch.setattr(Path, "open", lambda *_: io.BufferedReader(raw))
+    return Path("file"), raw
+
+
+@pytest.mark.parametrize("begin", [b"\0", b"x", b"\xff\xfe{", b"\xef\xbb\xbf{", b"  17", b'"'])
+def test_what_begins_like_no_json_is_not_read_to_its_end(begin, monkeypatch):
+    path, raw = counted(monkeypatch, begin + b" " * 1_000_000)
+    assert read_json(path).startswith(begin)
+    assert raw.read_bytes < 20_000
+
+
+@pytest.mark.parametrize("begin", [b"{", b"[", b" \n\t[", b" " * 10_000 + b"{", b" " * 100_000])
+def test_what_may_be_json_is_read_whole(begin, monkeypatch):
+    content = begin + b" " * 100_000
+    path, _ = counted(monkeypatch, content)
+    assert read_json(path) == content
+
+
+@pytest.mark.parametrize("begin", [b"\0", b"key: 1\n\0", b"\xff\xfek\0", b"\x89PNG"])
+def test_what_begins_like_no_text_is_not_read_to_its_end(begin, monkeypatch):
+    path, raw = counted(monkeypatch, begin + b" " * 1_000_000)
+    assert read_text_bytes(path).startswith(begin)
+    assert raw.read_bytes < 20_000
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+def test_text_is_read_whole_wherever_its_characters_lie(offset, monkeypatch):
+    text = "x" * offset + "東京" * 50_000
+    path, _ = counted(monkeypatch, text.encode())
+    assert read_text(path) == text
+
+
+def test_text_has_line_ends_of_one_kind_and_no_mark(monkeypatch):
+    path, _ = counted(monkeypatch, b"\xef\xbb\xbfa\r\nb\rc\n")
+    assert read_text(path) == "a\nb\nc\n"

@@ -1,11 +1,16 @@
-"""Input from pipes: read once into a file, which can be opened and searched like any other."""
+"""Input: files that are read whole, and pipes, which are read once into a file that can be opened again.
+
+A file may be of any size and not what it is taken for: where its beginning shows that, the rest is not read.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import stat
+from collections.abc import Callable
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +19,8 @@ from anydet.errors import OptionError
 MOST_BYTES = 1 << 36
 """Of what is read from a pipe: 64 GiB, so that one that never ends does."""
 _BLOCK = 1 << 20
+_HEAD = 1 << 13
+"""Bytes at the beginning that are looked at; what Python's files read at once."""
 _read: set[tuple[int, int]] = set()
 
 
@@ -69,6 +76,39 @@ def _copy(path: Path, block: bytes, pipe: IO[bytes], target: Path) -> None:
                 )
             file.write(block)
             block = pipe.read(_BLOCK)
+
+
+def read_json(file: Path | BufferedReader) -> bytes:
+    """The bytes of a JSON file; of one that begins like no list and no object, the beginning."""
+    return _read_whole(file, lambda head: head.lstrip()[:1] in (b"{", b"[", b""))
+
+
+def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
+    """The text of a file; raises as ``Path.read_text``, for no text (NUL, not UTF-8) after its beginning."""
+    text = _read_whole(path, _is_text).decode(encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_text_bytes(path: Path) -> bytes:
+    """As ``read_text``, not decoded."""
+    return _read_whole(path, _is_text)
+
+
+def _read_whole(file: Path | BufferedReader, fits: Callable[[bytes], bool]) -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return _read_whole(opened, fits)
+    head = file.peek(_HEAD)
+    return file.read() if fits(head) else file.read(min(len(head), _HEAD))
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        # A character may be cut at the end of what was looked at.
+        return exc.start >= len(head) - 3 and b"\0" not in head
+    return b"\0" not in head
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anydet.inputs import read_json
+
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
 
@@ -27,7 +29,7 @@ class DatasetJsonFormat:
         import msgspec
 
         try:
-            data = msgspec.json.decode(file.read_bytes())
+            data = msgspec.json.decode(read_json(file))
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return file.name == "dataset.json"  # opening it reports what is wrong
         return isinstance(data, dict) and "images_dir" in data
@@ -44,6 +46,6 @@ FORMAT = DatasetJsonFormat()
 
 def _mentions(file: Path, text: bytes) -> bool:
     try:
-        return text in file.read_bytes()
+        return text in read_json(file)
     except OSError:
         return False

@@ -16,6 +16,7 @@ from anydet.data.dataset.splits import Split, choose_split
 from anydet.data.yolo.data_yaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
 from anydet.data.yolo.dataset import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
+from anydet.inputs import read_json, read_text
 
 
 class UltralyticsFormat:
@@ -146,7 +147,7 @@ def _listed(file: Path) -> list[Path]:
     """The images of a list file, one a line; relative ones start at the file's folder."""
     images = []
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise DatasetError(f"{file}: cannot be read: {exc}", fix="write one image path a line") from exc
     for number, line in enumerate(lines, 1):
@@ -193,7 +194,7 @@ class _Described:
 
 def _read_descriptor(file: Path) -> _Described:
     try:
-        data = msgspec.json.decode(file.read_bytes())
+        data = msgspec.json.decode(read_json(file))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: cannot be read as JSON: {exc}", fix="correct it") from exc
     if not isinstance(data, dict):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anydet.errors import OptionError
+from anydet.inputs import read_text
 from anydet.runtime.errors import ModelError
 from anydet.runtime.metadata import stated_names
 from anydet.types import ClassTable, IntArray
@@ -148,7 +149,7 @@ def _coco(count: int | None) -> ClassTable:
 def _read_names(text: str) -> tuple[str, ...]:
     path = Path(text)
     if path.is_file():
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path, "utf-8").splitlines()
     elif path.suffix in {".txt", ".names"}:
         raise OptionError(
             f"names={text}: no such file", fix="give a file with one name a line, or names=a,b,c"

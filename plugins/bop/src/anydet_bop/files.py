@@ -14,6 +14,7 @@ import numpy as np
 
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
+from anydet.inputs import read_json
 from anydet.types import FloatArray, Intrinsics
 from anydet_bop.layout import CAMERA_FILE, INFO_FILE, TRUTH_FILE
 
@@ -111,7 +112,7 @@ def read_scene(folder: Path) -> tuple[SceneImage, ...]:
 def _read(path: Path, kind: type[dict[int, _T]]) -> dict[int, _T]:
     """The file; empty where there is none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_json(path), type=kind)
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from anydet.errors import DatasetError
+from anydet.inputs import read_json
 from anydet.types import FloatArray, ObjectModel, SymmetryAxis
 from anydet_bop.ply import read_vertices
 
@@ -62,7 +63,7 @@ def model_names(path: Path) -> dict[int, str]:
 
 def _infos(path: Path) -> dict[int, _Info]:
     try:
-        infos = msgspec.json.decode(path.read_bytes(), type=dict[int, _Info])
+        infos = msgspec.json.decode(read_json(path), type=dict[int, _Info])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{path}: {exc}", fix="correct or download it again") from exc
     return dict(sorted(infos.items()))

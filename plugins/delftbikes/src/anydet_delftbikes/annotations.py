@@ -13,6 +13,7 @@ import msgspec
 
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, did_you_mean
+from anydet.inputs import read_json
 from anydet.types import Size
 from anydet_delftbikes.parts import PARTS, STATES
 
@@ -80,7 +81,7 @@ def read_entries(path: Path) -> dict[str, Entry]:
         DatasetError: that names the file, and the image and part that are malformed.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_json(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
     try:

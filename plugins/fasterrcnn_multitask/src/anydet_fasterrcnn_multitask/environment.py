@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from anydet.errors import OptionError
+from anydet.inputs import read_text
 
 VARIABLES = ("TRAIN_JSON", "VAL_JSON", "TRAIN_CLEANED", "VAL_CLEANED", "OUTPUT_DIR")
 """Annotations to train and validate on, their image folders, and where results go."""
@@ -28,7 +29,7 @@ def read_variables(env_file: Path | None = None) -> dict[str, str]:
 def read_env(file: Path) -> dict[str, str]:
     """What a ``.env`` file sets: ``NAME=value`` or ``export NAME="value"`` a line, ``#`` begins a comment."""
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
         raise OptionError(f"{file}: cannot be read: {exc}", fix="name a file of lines NAME=value") from exc
     values = {}

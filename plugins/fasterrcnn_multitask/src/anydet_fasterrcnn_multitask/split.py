@@ -13,6 +13,7 @@ import numpy as np
 
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError, OptionError
+from anydet.inputs import read_json
 from anydet.outputs import new_file, new_folder
 from anydet.types import BoolArray, IntArray
 from anydet_delftbikes.dataset import read_delftbikes
@@ -115,7 +116,7 @@ def _count(states: IntArray) -> dict[str, int]:
 def _raw_entries(json_path: Path) -> dict[str, msgspec.Raw]:
     """Entries byte for byte, by the keys that reading gives them."""
     # Raw: fields that anydet does not know survive the split unchanged.
-    entries = msgspec.json.decode(json_path.read_bytes(), type=dict[str, msgspec.Raw])
+    entries = msgspec.json.decode(read_json(json_path), type=dict[str, msgspec.Raw])
     return {key.replace("\\", "/"): entry for key, entry in entries.items()}
 
 

@@ -24,6 +24,7 @@ from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
+from anydet.inputs import read_json
 from anydet.text import first_of
 from anydet.types import RLE
 
@@ -91,7 +92,7 @@ def read_class_map(text: str) -> dict[int, int]:
 
 def _items(path: Path) -> tuple[list[Any], Any]:
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_json(path))
     except FileNotFoundError as exc:
         raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
     except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as exc:

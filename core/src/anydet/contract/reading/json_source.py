@@ -7,9 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from io import BufferedReader
 from os import SEEK_END
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ from anydet.contract.locations import Place, Shape, path_text, show
 from anydet.contract.reading.source import RawEntry, Source, problem_line
 from anydet.contract.violations import EXPLAINED, parse, syntax, violations
 from anydet.errors import ContractError
+from anydet.inputs import read_json
 
 Members = list[Any] | dict[str, Any]
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -31,13 +33,13 @@ _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def open_document(path: Path, file: IO[bytes]) -> Source:
+def open_document(path: Path, file: BufferedReader) -> Source:
     """Take the text of a JSON file apart: a list, a map, wrapped, or COCO results.
 
     Raises:
         ContractError: it is not JSON (with line and byte), or neither a list nor an object.
     """
-    text = file.read()
+    text = read_json(file)
     try:
         members = split(text)
     except UNREADABLE as exc:
@@ -143,13 +145,18 @@ def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
     return start, start + len(view)
 
 
-def open_lines(path: Path, file: IO[bytes]) -> Source:
+def open_lines(path: Path, file: BufferedReader) -> Source:
     """Take a JSON Lines file apart; its lines are read as its entries are taken."""
+    head = file.peek(1)
+    # Lines are read one by one, and a file without line ends is one line.
+    if head.lstrip()[:1] not in (b"{", b"[", b"") and b"\n" not in head:
+        _, problems = parse(head)
+        raise ContractError(f"{path}: line 1: {problems[0][1]}", fix="write the file again")
     source = Source(path, "jsonl", lambda: _line_entries(source, file), _footer(file), file=file)
     return source
 
 
-def _footer(file: IO[bytes]) -> bytes | None:
+def _footer(file: BufferedReader) -> bytes | None:
     """``meta`` of the last line that is not blank, found from the end."""
     size, back = file.seek(0, SEEK_END), _TAIL
     while True:
@@ -161,7 +168,7 @@ def _footer(file: IO[bytes]) -> bytes | None:
         back *= 8
 
 
-def _line_entries(source: Source, file: IO[bytes]) -> Iterator[RawEntry]:
+def _line_entries(source: Source, file: BufferedReader) -> Iterator[RawEntry]:
     """The lines that are entries; the header and the footer are looked at on the way."""
     first, footer = True, False
     file.seek(0)

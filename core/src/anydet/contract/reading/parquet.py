@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedReader
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from anydet.contract.locations import Place
 from anydet.contract.parquet_layout import IMAGE, KEY, REQUIRED, ROWS, SIDES, import_pyarrow, schema
@@ -18,7 +19,7 @@ from anydet.contract.violations import parse, violations
 from anydet.errors import ContractError, did_you_mean
 
 
-def open_parquet(path: Path, file: IO[bytes]) -> Source:
+def open_parquet(path: Path, file: BufferedReader) -> Source:
     """A Parquet file as columns, and as the same raw entries that JSON files have.
 
     Raises:

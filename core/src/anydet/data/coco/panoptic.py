@@ -23,6 +23,7 @@ from anydet.data.dataset.table import ImageTable
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
+from anydet.inputs import read_json
 from anydet.types import ClassTable, IntArray, Labels, Segmentation
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def read_panoptic(file: Path) -> ImageTable:
 
 def _decode(file: Path) -> _File:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_File)
+        return msgspec.json.decode(read_json(file), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(
             f"{file}: not a COCO panoptic file: {exc}",

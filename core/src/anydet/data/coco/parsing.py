@@ -17,6 +17,7 @@ from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.geometry import masks
+from anydet.inputs import read_json
 from anydet.types import (
     RLE,
     Federation,
@@ -104,7 +105,7 @@ def parse_coco(path: Path) -> ImageTable:
 
 def _decode(path: Path) -> _File:
     try:
-        raw = path.read_bytes()
+        raw = read_json(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
     try:

@@ -18,6 +18,7 @@ from anydet.data.coco.reading import read_coco
 from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError
 from anydet.geometry import masks
+from anydet.inputs import read_json
 from anydet.types import IntArray, Labels, Size
 
 
@@ -75,7 +76,7 @@ def _mask(file: Path, table: ImageTable, image: int) -> AnnotatedMask:
 def _image_classes(file: Path, table: ImageTable) -> IntArray:
     """(I,) class of each image, -1 where the file has none."""
     try:
-        images = msgspec.json.decode(file.read_bytes(), type=_File).images
+        images = msgspec.json.decode(read_json(file), type=_File).images
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
     class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}

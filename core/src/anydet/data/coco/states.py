@@ -15,6 +15,7 @@ import numpy as np
 from anydet.data.dataset.part_states import UNLISTED
 from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError, did_you_mean
+from anydet.inputs import read_json
 
 
 class _State(msgspec.Struct):
@@ -45,7 +46,7 @@ def with_states(path: Path, table: ImageTable) -> ImageTable:
     """
     # A second reading costs only files that have states; scanners know nothing of their names.
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = msgspec.json.decode(read_json(path), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         what, _, where = str(exc).replace("`", "").partition(" - at $.")
         raise DatasetError(f"{path}: {where or 'states'}: {what}", fix="correct the file") from exc

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from anydet.data.inspection.finding import DatasetFinding, some
+from anydet.inputs import read_json
 
 
 # All fields are ``Any``: a value of a wrong type is counted as a finding instead of ending the reading.
@@ -39,7 +40,7 @@ class _File(msgspec.Struct):
 def inspect_identifiers(path: Path) -> Iterator[DatasetFinding]:
     """Ids that occur twice, and annotations that refer to nothing; none where the file is no such JSON."""
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        file = msgspec.json.decode(read_json(path), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for check, what, values in (

@@ -18,6 +18,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.yolo import write_yolo
+from anydet.inputs import read_json
 from anydet.types import BoolArray, ClassTable, Labels
 
 _AREA_TOLERANCE = 1e-6
@@ -122,7 +123,7 @@ def _unread(annotations: Path, known: Mapping[str, frozenset[str]]) -> Iterator[
 
     ``known`` are the keys of its entries, by kind, that are.
     """
-    data: Mapping[str, Any] = msgspec.json.decode(annotations.read_bytes())
+    data: Mapping[str, Any] = msgspec.json.decode(read_json(annotations))
     for kind, value in data.items():
         if kind not in known:
             yield kind

@@ -9,6 +9,7 @@ from typing import Any
 
 from anydet.data.yolo.label_file import LabelGrammar
 from anydet.errors import DatasetError
+from anydet.inputs import read_text
 from anydet.types import ClassTable
 
 NAMES = ("data.yaml", "dataset.yaml")
@@ -45,7 +46,7 @@ def read_data_yaml(file: Path) -> DataYaml:
     import yaml
 
     try:
-        data = yaml.load(file.read_text("utf-8-sig"), Loader=yaml.BaseLoader)  # all scalars stay text
+        data = yaml.load(read_text(file), Loader=yaml.BaseLoader)  # all scalars stay text
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
         where = getattr(exc, "problem_mark", None)
         line = f":{where.line + 1}" if where else ""
@@ -74,7 +75,7 @@ def read_names(root: Path) -> DataYaml:
     if not file.is_file():
         return DataYaml(file)
     try:
-        lines = file.read_text("utf-8-sig").split("\n")
+        lines = read_text(file).split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise DatasetError(f"{file}: cannot be read: {exc}", fix="write one class name a line") from exc
     names = tuple(line.strip() for line in lines)

@@ -18,6 +18,7 @@ from anydet.data.yolo.data_yaml import DataYaml, read_names
 from anydet.data.yolo.label_file import parse_labels
 from anydet.data.yolo.sidecar import load_sidecar
 from anydet.errors import DatasetError
+from anydet.inputs import read_text_bytes
 from anydet.types import ClassTable, GroundTruthColumns, Size
 
 
@@ -176,7 +177,7 @@ def _above_labels(labels_dir: Path) -> Path:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_text_bytes(path)
     except FileNotFoundError:
         return None
     except OSError as exc:

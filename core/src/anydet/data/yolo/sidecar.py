@@ -16,6 +16,7 @@ import numpy as np
 
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError
+from anydet.inputs import read_json
 from anydet.types import FloatArray, Intrinsics, Poses, Size
 
 KNOWN_KEYS = frozenset(
@@ -60,7 +61,7 @@ def load_sidecar(path: Path, *, root: Path, objects: int) -> Sidecar:
         DatasetError: that names file and key where the sidecar is malformed or names a file outside ``root``.
     """
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_json(path))
     except FileNotFoundError:
         return Sidecar()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

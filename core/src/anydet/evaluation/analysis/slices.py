@@ -16,6 +16,7 @@ from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.counted_annotations import restrict
 from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.tables import Table
+from anydet.inputs import read_text
 
 _EXAMPLE = 'give JSON like {"0001.jpg": ["day", "camera 2"]}, or CSV with a header like image,slice'
 
@@ -92,7 +93,7 @@ def read_slices(path: Path | str) -> dict[str, list[str]]:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
         pairs = list(_rows_of_csv(path, text) if path.suffix.lower() == ".csv" else _rows_of_json(path, text))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise EvaluationError(f"{path}: cannot be read as slices: {error}", fix=_EXAMPLE) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from anydet.errors import OptionError, PluginError, did_you_mean
+from anydet.inputs import read_text_bytes
 from anydet.outputs import new_file
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def open_config(config: Path | str, adapter_schema: Mapping[str, Any] | None = N
     """
     path = Path(config)
     if path.is_file():
-        return read_config(path.read_bytes(), str(path))
+        return read_config(read_text_bytes(path), str(path))
     packaged = packaged_configs(adapter_schema or {})
     name = next((n for n in (str(config), *(f"{config}{s}" for s in SUFFIXES)) if n in packaged), None)
     if name is not None:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from anydet.errors import TrainingError
+from anydet.inputs import read_text
 from anydet.outputs import new_file, writing_to
 
 Line = Mapping[str, Any]
@@ -105,7 +106,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         TrainingError: there is no such file, or a line is not a JSON object.
     """
     try:
-        texts = path.read_text("utf-8").split("\n")
+        texts = read_text(path, "utf-8").split("\n")
     except FileNotFoundError as error:
         raise TrainingError(
             f"{path}: no such metrics file", fix="give a run folder or its train_metrics.jsonl"
