@@ -13,7 +13,7 @@ from torchvision.models.detection.backbone_utils import mobilenet_backbone, resn
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import box_iou
 
-from anydet.errors import OptionError, TrainingError
+from anydet.errors import OptionError
 from anydet_fasterrcnn_multitask.architecture import Architecture, scaled_anchors
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.pyramid import build_pyramid
@@ -311,25 +311,6 @@ def test_the_stages_that_learn_are_those_of_torchvision(backbone, layers):
 def test_more_stages_than_there_are_is_an_error():
     with pytest.raises(OptionError, match="5 stages, not 6"):
         build_pyramid(ARCHITECTURE, 6)
-
-
-def test_an_architecture_is_rebuilt_from_its_description():
-    assert Architecture.from_description(ARCHITECTURE.description(), source="x.pt") == ARCHITECTURE
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"max_size": 32}, "max_size 32 is smaller than min_size 64"),
-        ({"anchor_sizes": [8, 16]}, "2 numbers instead of 5"),
-        ({"backbone": "vgg"}, "x.pt: is not a model"),
-        ({"class_count": "many"}, "x.pt: is not a model"),
-    ],
-)
-def test_a_description_that_makes_no_model_is_an_error_with_a_fix(change, message):
-    with pytest.raises(TrainingError, match=message) as caught:
-        Architecture.from_description(ARCHITECTURE.description() | change, source="x.pt")
-    assert caught.value.fix
 
 
 def test_features_are_the_levels_of_backbone_and_pyramid(model):

@@ -118,7 +118,7 @@ def test_a_truncated_model_is_an_error(build, load):
 
 def test_a_missing_file_and_a_folder_are_errors(tmp_path, load):
     for path in (tmp_path / "nowhere.onnx", tmp_path):
-        with pytest.raises(ModelError, match="no such file"):
+        with pytest.raises(ModelError, match=r"no such file|a folder, no ONNX model"):
             load(path, preset="yolox")
 
 
@@ -131,7 +131,7 @@ def test_missing_external_data_is_an_error_that_names_it(build, load):
     with pytest.raises(ModelError) as error:
         load(path, preset="yolox")
     assert "weights.data" in error.value.problem
-    assert "external data" in error.value.fix
+    assert "put the file beside the model" in error.value.fix
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64, 4), (1, 1, 64, 64), (64, 64), (1, 3, 8)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -19,7 +20,7 @@ from anydet.training.model import TorchModel
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
-from anydet.training.weights import load_weights
+from anydet.training.weights import Bounded, load_weights
 from anydet.types import AdapterSettings, ImagePredictions
 
 
@@ -143,7 +144,8 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def training_task(self, run: Run) -> TrainingTask:
         """The task of ``build_task``; its model is from now on the one that ``predict`` uses."""
-        task = self.build_task(run)
+        with self._bounded():
+            task = self.build_task(run)
         model: Any = task.model
         self.model, self.trained = model, True
         return task
@@ -160,10 +162,15 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         # the process's own random numbers go on as if no model had been built
         with torch.random.fork_rng([]):
             torch.manual_seed(self.settings.seed)
-            model = self.build_model()
+            with self._bounded():
+                model = self.build_model()
         if self.saved is not None:
             load_weights(model, self.saved.model, source=self.saved.source)
         return model.to(self.settings.device).eval()
+
+    def _bounded(self) -> AbstractContextManager[object]:
+        """Around the building of a model that ``saved`` describes."""
+        return nullcontext() if self.saved is None else Bounded(self.saved.model, source=self.saved.source)
 
     def class_names(self, known: Sequence[str]) -> tuple[str, ...]:
         """Names of the classes: those of the option ``names``, else ``known``.

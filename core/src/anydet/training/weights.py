@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from anydet.errors import TrainingError
 from anydet.text import WORD, listed
@@ -34,6 +37,44 @@ class ModelWeights:
     def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
         """Let the trained ``model`` predict as ``predicting_state`` says; raises as above."""
         load_weights(model, state, source=source)
+
+
+class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's has no types
+    """Around the building of a model that a file describes; one much larger than its weights is refused.
+
+    A broken description would else take all memory before its weights are found not to fit.
+
+    Args:
+        state: the weights of the file.
+        source: the file, for the message.
+
+    Raises:
+        TrainingError: more elements are asked for than any model of these weights has.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], *, source: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._source = source
+        weights = sum(tensor.numel() for tensor in state.values())
+        self._left = _TIMES * weights + _BESIDE
+
+    def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count what functions such as ``torch.empty`` make, whose first argument is a shape."""
+        if args and isinstance(args[0], list | tuple) and all(isinstance(side, int) for side in args[0]):
+            self._left -= math.prod(args[0])
+            if self._left < 0:
+                raise TrainingError(
+                    f"{self._source}: describes a model that is much larger than its weights "
+                    f"(a tensor of {' x '.join(map(str, args[0]))})",
+                    fix="give the checkpoint as 'anydet train' wrote it",
+                )
+        return func(*args, **(kwargs or {}))
+
+
+_TIMES = 8
+"""Elements that are made while a model is built, as a multiple of its weights: copies, masks, teachers."""
+_BESIDE = 1 << 28
+"""Elements beside these, such as other heads; 1 GiB in float32."""
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

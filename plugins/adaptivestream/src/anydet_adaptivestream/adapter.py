@@ -19,11 +19,12 @@ from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from anydet.training.checkpoints.description import broken_description, read_description
 from anydet.training.run import Run
 from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.loss import StableLoss
-from anydet_adaptivestream.model import AdaptiveStream, Architecture
+from anydet_adaptivestream.model import AdaptiveStream, Architecture, Description
 from anydet_adaptivestream.predictor import Predictor, preprocess
 from anydet_adaptivestream.task import AdaptiveStreamTraining, class_logits
 
@@ -45,6 +46,8 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
     """
 
     registered_name = NAME
+    _description: Description | None = None
+    """Of ``saved``."""
     weights_hint = f"{TorchAdapter.weights_hint}, or train one: anydet train --adapter {NAME}"
 
     def __init__(self, settings: AdapterSettings) -> None:
@@ -53,7 +56,8 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         self.options = check_options(settings.options, schema, owner=NAME)
         known = self.saved.classes if self.saved else self.options["names"] or CLASSES.names
         self._classes = ClassTable(self.class_names(known))
-        self._image_size = self.options["image_size"] or self._described("image_size") or IMAGE_SIZE
+        known_size = self._description.image_size if self._description else IMAGE_SIZE
+        self._image_size = self.options["image_size"] or known_size
 
     @property
     def classes(self) -> ClassTable:
@@ -77,7 +81,16 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
 
     def read_saved(self, checkpoint: str) -> Checkpoint:
         """A checkpoint of this adapter."""
-        return load_checkpoint(checkpoint, adapter=NAME)
+        saved = load_checkpoint(checkpoint, adapter=NAME)
+        self._description = read_description(
+            saved.description, Description, source=saved.source, adapter=NAME
+        )
+        count, named = self._description.architecture.num_classes, len(saved.classes)
+        if count != named:
+            raise broken_description(
+                f"{count} classes, and names of {named}", source=saved.source, adapter=NAME
+            )
+        return saved
 
     def build_model(self) -> AdaptiveStream:
         """The architecture of the options, else the checkpoint's, with random weights."""
@@ -145,21 +158,18 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
     def _architecture(self, options: Mapping[str, Any], num_classes: int) -> Architecture:
         """The architecture of the options, else the checkpoint's, else the default."""
         wanted = {key: options[key] for key in ("encoder", "decoder") if options.get(key)}
-        known = self._described("architecture")
-        if known is None:
+        if self._description is None:
             return Architecture(num_classes, **wanted)
+        known = self._description.architecture
         for key, value in wanted.items():
-            if value != known[key]:
+            if value != getattr(known, key):
                 raise OptionError(
                     f"{key} {value!r} conflicts with the checkpoint {self.settings.checkpoint}, which has "
-                    f"{known[key]!r}",
+                    f"{getattr(known, key)!r}",
                     fix=f"leave {key} out, or the checkpoint",
                 )
-        return Architecture(**known)
-
-    def _described(self, key: str) -> Any:
-        """A value of the checkpoint's model description; ``None`` without a checkpoint."""
-        return self.saved.description[key] if self.saved is not None else None
+        # Its weights replace timm's, which must not be fetched for them.
+        return replace(known, pretrained=False)
 
 
 def _check_labels(dataset: Dataset) -> None:

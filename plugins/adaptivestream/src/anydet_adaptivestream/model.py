@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +28,7 @@ class Architecture:
         pretrained: whether timm's weights are fetched; without effect where weights are loaded afterwards.
     """
 
-    num_classes: int
+    num_classes: Annotated[int, Meta(ge=1, le=1_000_000)]
     encoder: str = "residual"
     decoder: Literal["plain", "skip"] = "plain"
     pretrained: bool = False
@@ -36,6 +37,19 @@ class Architecture:
         """Plain data that builds it again, weights aside."""
         # A checkpoint's weights replace timm's, so rebuilding the model must not download them.
         return {**asdict(self), "pretrained": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What checkpoints say of a model.
+
+    Attributes:
+        architecture: what it was built by.
+        image_size: side of its inputs, in pixels.
+    """
+
+    architecture: Architecture
+    image_size: Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class AdaptiveStream(TorchModel):

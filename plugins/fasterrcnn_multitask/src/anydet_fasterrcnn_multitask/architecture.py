@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-import msgspec
+from msgspec import Meta
 
 from anydet.errors import TrainingError
 from anydet_delftbikes.parts import STATES
 
 Backbone: TypeAlias = Literal["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_320_fpn", "resnet18_fpn"]
 Norm: TypeAlias = Literal["frozen", "batch", "group"]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Pixels: TypeAlias = Annotated[int, Meta(ge=1, le=100_000)]
 
 USUAL_BACKBONE: Backbone = "resnet50_fpn"
 
@@ -63,18 +65,18 @@ class Architecture:
         nms_iou: detections of a class that overlap more than this are one.
     """
 
-    class_count: int
+    class_count: Count
     backbone: Backbone = USUAL_BACKBONE
     norm: Norm = "frozen"
-    state_count: int = len(STATES)
-    pyramid_channels: int = 256
-    representation_size: int = 1024
-    dropout: float = 0.2
-    min_size: int = 800
-    max_size: int = 1333
-    anchor_sizes: tuple[float, ...] = ANCHOR_SIZES
-    proposals: int = 1000
-    nms_iou: float = 0.5
+    state_count: Annotated[int, Meta(ge=0, le=1_000_000)] = len(STATES)
+    pyramid_channels: Count = 256
+    representation_size: Count = 1024
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    min_size: Pixels = 800
+    max_size: Pixels = 1333
+    anchor_sizes: tuple[Annotated[float, Meta(gt=0, le=1e6)], ...] = ANCHOR_SIZES
+    proposals: Count = 1000
+    nms_iou: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
     @classmethod
     def of(cls, class_count: int, backbone: Backbone = USUAL_BACKBONE, **changes: Any) -> Architecture:
@@ -83,19 +85,8 @@ class Architecture:
         given = {key: value for key, value in changes.items() if value is not None}
         return cls(class_count, backbone, **{**scale, **given}).checked()
 
-    @classmethod
-    def from_description(cls, description: Mapping[str, Any], *, source: str) -> Architecture:
-        """The one that ``description`` gave; raises ``TrainingError`` naming ``source`` where it is none."""
-        try:
-            return msgspec.convert(dict(description), cls).checked()
-        except msgspec.ValidationError as exc:
-            raise TrainingError(
-                f"{source}: is not a model of fasterrcnn_multitask: {exc}",
-                fix="give a checkpoint that 'anydet train --adapter fasterrcnn_multitask' wrote",
-            ) from exc
-
     def description(self) -> dict[str, Any]:
-        """Plain data that ``from_description`` reads."""
+        """Plain data for checkpoints."""
         return {**asdict(self), "anchor_sizes": list(self.anchor_sizes)}
 
     def with_options(self, options: Mapping[str, Any]) -> Architecture:

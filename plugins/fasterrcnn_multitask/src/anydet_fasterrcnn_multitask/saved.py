@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ from torch import Tensor
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import (
+    Checkpoint,
+    as_checkpoint,
     find_checkpoint,
-    load_checkpoint,
+    is_checkpoint,
     load_tensors,
+    naming_a_whole_one,
     save_tensors,
 )
+from anydet.training.checkpoints.description import broken_description, read_description
 from anydet_fasterrcnn_multitask.architecture import Architecture, Backbone, Norm
 
 NAME = "fasterrcnn_multitask"
@@ -49,12 +53,19 @@ class About:
         }
 
     @classmethod
-    def from_description(cls, description: Mapping[str, Any], *, source: str) -> About:
+    def from_description(cls, description: Any, *, source: str) -> About:
         """What ``description`` gave; raises ``TrainingError`` where it is something else."""
-        architecture = Architecture.from_description(description.get("architecture", {}), source=source)
-        return cls(
-            architecture, tuple(description.get("classes", ())), tuple(description.get("state_names", ()))
-        )
+        about = read_description(description, cls, source=source, adapter=NAME)
+        try:
+            architecture = about.architecture.checked()
+        except TrainingError as exc:
+            raise broken_description(exc.problem, source=source, adapter=NAME) from exc
+        counts = {"classes": architecture.class_count, "states": architecture.state_count}
+        for what, names in (("classes", about.classes), ("states", about.state_names)):
+            if names and len(names) != counts[what]:
+                problem = f"{counts[what]} {what}, and names of {len(names)}"
+                raise broken_description(problem, source=source, adapter=NAME)
+        return replace(about, architecture=architecture)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,16 +96,18 @@ def read_saved(path: Path | str) -> Saved:
     Raises ``TrainingError`` for everything else, and for checkpoints of other adapters.
     """
     file = find_checkpoint(path)
-    content = load_tensors(file)
-    if isinstance(content, dict) and "anydet_checkpoint" in content:
-        return _of_checkpoint(file)
+    with naming_a_whole_one(file):
+        content = load_tensors(file)
+        checkpoint = as_checkpoint(content, file) if is_checkpoint(content) else None
+    if checkpoint is not None:
+        return _of_checkpoint(checkpoint)
     if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
         raise TrainingError(
             f"{file}: neither a checkpoint of anydet nor a state dictionary (names and tensors)",
             fix="save model.state_dict() with torch.save, or give a run's folder",
         )
-    described = getattr(content, "_metadata", {}).get("", {}).get(_KEY)
-    about = About.from_description(described, source=str(file)) if described else None
+    described = _described(content)
+    about = None if described is None else About.from_description(described, source=str(file))
     # A model saved inside DataParallel or DistributedDataParallel has "module." before every name.
     return Saved({key.removeprefix("module."): value for key, value in content.items()}, str(file), about)
 
@@ -117,13 +130,19 @@ def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Archit
             f"{source}: not a Faster R-CNN with torchvision's names: {_PREDICTOR} is missing",
             fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
         )
-    outputs, size = state[_PREDICTOR].shape
-    found = {
-        "norm": norm_of(state),
-        "pyramid_channels": state["rpn.head.bbox_pred.weight"].shape[1],
-        "representation_size": size,
-        "state_count": len(state[_STATE_HEAD]) if _STATE_HEAD in state else None,
-    }
+    try:
+        outputs, size = state[_PREDICTOR].shape
+        found = {
+            "norm": norm_of(state),
+            "pyramid_channels": state["rpn.head.bbox_pred.weight"].shape[1],
+            "representation_size": size,
+            "state_count": len(state[_STATE_HEAD]) if _STATE_HEAD in state else None,
+        }
+    except (KeyError, ValueError, IndexError, TypeError) as exc:  # a tensor is missing, or has other axes
+        raise TrainingError(
+            f"{source}: not a Faster R-CNN with torchvision's names: its tensors have other shapes",
+            fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
+        ) from exc
     return Architecture.of(outputs - 1, _backbone(state), **found)
 
 
@@ -151,7 +170,14 @@ def _backbone(state: Mapping[str, Tensor]) -> Backbone:
     return "resnet50_fpn" if "roi_heads.box_head.fc6.weight" in state else "resnet50_fpn_v2"
 
 
-def _of_checkpoint(file: Path) -> Saved:
-    checkpoint = load_checkpoint(file, adapter=NAME)
+def _described(content: Any) -> Any:
+    """What ``save_state`` wrote beside the tensors; ``None`` in a file of another program."""
+    modules = getattr(content, "_metadata", None)
+    own = modules.get("") if isinstance(modules, Mapping) else None
+    return own.get(_KEY) if isinstance(own, Mapping) else None
+
+
+def _of_checkpoint(checkpoint: Checkpoint) -> Saved:
+    checkpoint.check_adapter(NAME)
     about = About.from_description(checkpoint.description, source=checkpoint.source)
     return Saved(checkpoint.model, checkpoint.source, about)

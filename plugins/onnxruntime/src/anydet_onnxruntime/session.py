@@ -11,8 +11,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from anydet.errors import OptionError
+from anydet.plugins.checkpoints import find_weights
+from anydet.plugins.weights_file import ORT, UNKNOWN, identify
 from anydet.runtime.errors import ModelError
 from anydet.runtime.loaded import TensorInfo
+from anydet_onnxruntime.external_data import check_external_data
 
 _PROVIDERS = {
     "cpu": (),
@@ -96,8 +99,7 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
         OptionError: the device is not there.
     """
     chosen = providers(device, ort.get_available_providers())
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such file", fix="give --checkpoint an .onnx file")
+    _require_onnx(Path(path))
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.inter_op_num_threads = 1
@@ -115,6 +117,29 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
     return session
 
 
+def _require_onnx(path: Path) -> None:
+    """Raise ``ModelError`` for what is known to be no ONNX model, or has data outside of its folder."""
+    file = find_weights(path)
+    if not path.exists():
+        raise ModelError(f"{path}: no such file", fix="give --checkpoint an .onnx file")
+    try:
+        found = identify(file or path)
+    except OSError as exc:
+        raise ModelError(
+            f"{path}: cannot be read: {exc.strerror or exc}", fix="change its permissions, or copy it again"
+        ) from exc
+    if found.adapter == "onnxruntime" or found.what == UNKNOWN:
+        # Of ONNX Runtime's own format, which has no paths in it, the check would find nothing.
+        if found.what != ORT:
+            check_external_data(path)
+        return
+    to_predict = f"use --adapter {found.adapter}" if found.adapter else ""
+    raise ModelError(
+        f"{path}: {found.what}, no ONNX model",
+        fix=found.fix or to_predict or "give --checkpoint an .onnx file",
+    )
+
+
 def reason(exc: BaseException) -> str:
     """First line of the message of onnxruntime, without its prefix of codes between colons."""
     lines = str(exc).strip().splitlines() or [type(exc).__name__]
@@ -123,8 +148,8 @@ def reason(exc: BaseException) -> str:
 
 def _hint(exc: BaseException) -> str:
     text = str(exc).lower()
-    if "external" in text or ".data" in text:
-        return "put the model's external data file (often MODEL.onnx.data) beside it"
+    if "external data" in text:
+        return "export the model again with its data in one file beside it"
     if "ir version" in text or "opset" in text:
         return "update onnxruntime, or export the model with an older opset"
     return "give --checkpoint a complete .onnx file; download or export it again"

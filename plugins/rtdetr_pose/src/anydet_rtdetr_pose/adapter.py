@@ -81,6 +81,8 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         """The architecture with published weights, or random ones."""
         if self._published is not None:
             return self._published.start(self._architecture)
+        if self.saved is not None:
+            self.saved.require_named_backbone(self._config.get("model"))
         return PoseDetector(self._architecture)
 
     def build_predictor(self, model: PoseDetector) -> Predictor:

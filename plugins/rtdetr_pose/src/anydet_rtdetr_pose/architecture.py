@@ -9,10 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from anydet.errors import OptionError
+from anydet.training.checkpoints.description import broken_description, read_description
 
 T = TypeVar("T")
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000)]
+Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 Norm = Literal["bn", "syncbn", "frozenbn", "gn"]
+STRIDES = (8, 16, 32)
+"""Pixels of an input that a cell of P3, P4 and P5 stands for."""
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +44,7 @@ class Projector(_Part, frozen=True, kw_only=True):
         d_model: features of each place and of each query.
     """
 
-    d_model: Annotated[int, Meta(ge=4, multiple_of=4)] = 256
+    d_model: Annotated[int, Meta(ge=4, le=1_000_000, multiple_of=4)] = 256
 
 
 class Transformer(_Part, frozen=True, kw_only=True):
@@ -56,13 +60,13 @@ class Transformer(_Part, frozen=True, kw_only=True):
         dropout: fraction of features hidden in training.
     """
 
-    encoder_layers: Annotated[int, Meta(ge=0)] = 1
+    encoder_layers: Annotated[int, Meta(ge=0, le=1000)] = 1
     # transformers ties heads of layers by name, and raises where there is one layer alone
-    decoder_layers: Annotated[int, Meta(ge=2)] = 6
+    decoder_layers: Annotated[int, Meta(ge=2, le=1000)] = 6
     ffn_dim: Positive = 1024
     attention_heads: Positive = 8
     sampling_points: Positive = 4
-    expansion: Annotated[float, Meta(gt=0)] = 1.0
+    expansion: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
 
 
@@ -87,7 +91,7 @@ class Heads(_Part, frozen=True, kw_only=True):
     pose: bool = True
     uncertainty: bool = False
     camera: bool = True
-    keypoints: Annotated[int, Meta(ge=0)] = 0
+    keypoints: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
 class Mim(_Part, frozen=True, kw_only=True):
@@ -101,7 +105,7 @@ class Mim(_Part, frozen=True, kw_only=True):
     """
 
     mask_prob: Annotated[float, Meta(ge=0, le=1)] = 0.6
-    patch_px: Annotated[int, Meta(ge=32, multiple_of=32)] = 32
+    patch_px: Annotated[int, Meta(ge=32, le=100_000, multiple_of=32)] = 32
     teacher: Literal["ema", "trained"] = "ema"
     teacher_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.996
 
@@ -114,7 +118,7 @@ class Inputs(_Part, frozen=True, kw_only=True):
         resize: ``stretch`` changes the aspect ratio, ``letterbox`` keeps it and adds gray margins.
     """
 
-    size_wh: tuple[int, int] = (640, 640)
+    size_wh: tuple[Pixels, Pixels] = (640, 640)
     resize: Literal["stretch", "letterbox"] = "stretch"
 
 
@@ -139,9 +143,9 @@ class Architecture(_Part, frozen=True, kw_only=True):
     heads: Heads = Heads()
     inputs: Inputs = Inputs()
     num_queries: Positive = 300
-    num_denoising: Annotated[int, Meta(ge=0)] = 100
+    num_denoising: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     label_noise: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    box_noise: Annotated[float, Meta(ge=0)] = 1.0
+    box_noise: Annotated[float, Meta(ge=0, le=1000)] = 1.0
     mim: Mim | None = None
     published: dict[str, Any] | None = None
 
@@ -152,20 +156,56 @@ class Architecture(_Part, frozen=True, kw_only=True):
 
 
 def read_architecture(description: Mapping[str, Any], *, source: str) -> Architecture:
-    """What ``description`` gave; raises ``OptionError`` where it is something else."""
-    return _convert(description, Architecture, source)
+    """What ``description`` gave; raises ``TrainingError`` where it is of no model that can be built."""
+    found = read_description(description, Architecture, source=source, adapter="rtdetr_pose")
+    try:
+        _check_heads(found.model, source)
+        read_size(list(found.inputs.size_wh))
+        check_queries(found.num_queries, found.inputs)
+    except OptionError as exc:
+        raise broken_description(exc.problem, source=source, adapter="rtdetr_pose") from exc
+    return _without_first_weights(found)
+
+
+def _without_first_weights(architecture: Architecture) -> Architecture:
+    """Its backbone has the checkpoint's weights, so that no others are fetched or read for it."""
+    backbone = architecture.model.backbone
+    args = {key: value for key, value in backbone.args.items() if key not in _FIRST_WEIGHTS}
+    replaced = msgspec.structs.replace
+    model = replaced(architecture.model, backbone=replaced(backbone, args=args))
+    return replaced(architecture, model=model)
+
+
+_FIRST_WEIGHTS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+"""Arguments of ``timm.create_model``."""
 
 
 def read_model(values: Mapping[str, Any] | None, *, source: str = "model") -> Model:
     """The key ``model`` of a config; raises ``OptionError`` that names the wrong key."""
     model = _convert(values or {}, Model, source)
+    _check_heads(model, source)
+    return model
+
+
+def _check_heads(model: Model, source: str) -> None:
     width, heads = model.projector.d_model, model.transformer.attention_heads
     if width % heads:
         raise OptionError(
             f"{source}: d_model {width} is not divisible by {heads} attention_heads",
             fix=f"choose transformer.attention_heads that divide {width}",
         )
-    return model
+
+
+def check_queries(count: int, inputs: Inputs) -> None:
+    """Raise ``OptionError`` where an input has fewer places than there are queries."""
+    width, height = inputs.size_wh
+    places = sum((width // stride) * (height // stride) for stride in STRIDES)
+    if count > places:
+        raise OptionError(
+            f"num_queries {count}: an input of {width} x {height} pixels has {places} feature locations to "
+            "select queries from",
+            fix=f"--num-queries {places} or fewer, or a larger --image-size",
+        )
 
 
 def read_size(value: int | list[int]) -> tuple[int, int]:

@@ -15,14 +15,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from anydet.errors import OptionError, did_you_mean
-from anydet_rtdetr_pose.architecture import Backbone, Norm
+from anydet.errors import AnydetError, OptionError, did_you_mean
+from anydet_rtdetr_pose.architecture import STRIDES, Backbone, Norm
 from anydet_rtdetr_pose.csp import CSPNet, DarknetBlock, ResBlock, TinyCNN
 from anydet_rtdetr_pose.norms import replace_norms
 
-STRIDES = (8, 16, 32)
 Factory: TypeAlias = Callable[..., nn.Module]
 _PROBE_PX = 64
+_TIMM = "timm:"
 _FACTORIES: dict[str, Factory] = {}
 _BATCH_NORMS = {"convnext_tiny": {"norm_layer": "batchnorm2d", "conv_mlp": True}}
 """Args that give batch norms to backbones which have other ones by themselves."""
@@ -42,6 +42,11 @@ def backbone_names() -> tuple[str, ...]:
     return tuple(sorted(_FACTORIES))
 
 
+def is_imported(name: str) -> bool:
+    """Whether a backbone of that name is the function of a package, which is imported and called."""
+    return ":" in name and name not in _FACTORIES and not name.startswith(_TIMM)
+
+
 def build_backbone(spec: Backbone) -> nn.Module:
     """A backbone that keeps the contract, with random weights unless its args say otherwise.
 
@@ -51,10 +56,12 @@ def build_backbone(spec: Backbone) -> nn.Module:
     args = {**spec.args, **(_BATCH_NORMS.get(name, {}) if spec.norm else {})}
     try:
         backbone = factory(**args)
-    except (TypeError, ValueError, RuntimeError, OSError) as exc:  # what a foreign factory thinks of its args
+    except AnydetError:
+        raise
+    except Exception as exc:  # what a foreign factory thinks of its args
         reason = str(exc).strip().split("\n", maxsplit=1)[0]
         raise OptionError(
-            f"backbone {name} cannot be built with args {args}: {reason}",
+            f"backbone {name} cannot be built with args {args!s:.200}: {reason:.200}",
             fix="correct model.backbone.args; without network leave 'pretrained' out",
         ) from exc
     if spec.norm is not None:
@@ -150,12 +157,12 @@ for _factory in (cspdarknet_s, cspresnet, resnet50, convnext_tiny, tiny_cnn):
 
 def _find(name: str) -> tuple[str, Factory]:
     """Plain name and factory."""
-    plain = name.removeprefix("timm:")
+    plain = name.removeprefix(_TIMM)
     if name in _FACTORIES:
         return name, _FACTORIES[name]
     if plain in timm.list_models():
         return plain, lambda **args: timm_backbone(plain, **args)
-    if ":" in name and plain == name:
+    if is_imported(name):
         return name, _imported(name)
     known = [*backbone_names(), *timm.list_models()]
     raise OptionError(

@@ -7,12 +7,19 @@ from typing import Any
 
 import msgspec
 
-from anydet.errors import OptionError
 from anydet.training.config.resolve import is_given
 from anydet.training.run import Run
+from anydet.training.weights import Bounded
 from anydet.types import Labels
-from anydet_rtdetr_pose.architecture import Architecture, Heads, Inputs, Mim, read_model, read_size
-from anydet_rtdetr_pose.backbones import STRIDES
+from anydet_rtdetr_pose.architecture import (
+    Architecture,
+    Heads,
+    Inputs,
+    Mim,
+    check_queries,
+    read_model,
+    read_size,
+)
 from anydet_rtdetr_pose.losses.criterion import WEIGHTS, Criterion
 from anydet_rtdetr_pose.matcher import Matcher, PoseCost
 from anydet_rtdetr_pose.model import PoseDetector
@@ -47,7 +54,10 @@ def build_task(
     truth = run.dataset.ground_truth()
     classes, options = run.classes, run.options
     if run.settings.resume:
-        model = PoseDetector(read_saved(run.paths.last).architecture)
+        began = read_saved(run.paths.last)
+        began.require_named_backbone(options.get("model"))
+        with Bounded(began.model, source=began.source):
+            model = PoseDetector(began.architecture)
     else:
         heads = chosen_heads(options, truth.labels)
         model = first_model(chosen_architecture(options, classes.names, heads), run, checkpoint)
@@ -74,6 +84,7 @@ def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) 
     if checkpoint is not None:
         given = {name for key, name in _CHANGED.items() if is_given(run.origins.get(key, ""))}
         kept = {name for name in (*_KEPT, *_CHANGED.values()) if name not in given}
+        checkpoint.require_named_backbone(run.options.get("model"))
         taken = {name: getattr(checkpoint.architecture, name) for name in kept}
         model = PoseDetector(msgspec.structs.replace(architecture, **taken))
         checkpoint.put_into(model)
@@ -94,13 +105,7 @@ def chosen_architecture(
         size_wh=read_size(options.get("image_size", 640)), resize=options.get("resize", "stretch")
     )
     queries = options.get("num_queries", 300)
-    places = sum((inputs.size_wh[0] // stride) * (inputs.size_wh[1] // stride) for stride in STRIDES)
-    if queries > places:
-        raise OptionError(
-            f"num_queries {queries}: an input of {inputs.size_wh[0]} x {inputs.size_wh[1]} pixels has "
-            f"{places} feature locations to select queries from",
-            fix=f"--num-queries {places} or fewer, or a larger --image-size",
-        )
+    check_queries(queries, inputs)
     return Architecture(
         classes=classes,
         model=read_model(options.get("model"), source=source),

@@ -19,11 +19,11 @@ from transformers.models.rt_detr.configuration_rt_detr_resnet import RTDetrResNe
 from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Config
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
-from anydet.errors import OptionError
+from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.training.masking import kept_statistics
 from anydet.training.model import TorchModel
-from anydet_rtdetr_pose.architecture import Architecture
-from anydet_rtdetr_pose.backbones import STRIDES, build_backbone
+from anydet_rtdetr_pose.architecture import STRIDES, Architecture
+from anydet_rtdetr_pose.backbones import build_backbone
 from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
 from anydet_rtdetr_pose.initialization import initialize
 from anydet_rtdetr_pose.mim import MimBranch, Pyramid
@@ -190,7 +190,7 @@ class PoseDetector(TorchModel):
 def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
     """RT-DETRv2 with random weights and the architecture's backbone, or of a published config."""
     if architecture.published is not None:
-        return RTDetrV2ForObjectDetection(published_config(architecture))
+        return _of_published(architecture)
     backbone = build_backbone(architecture.model.backbone)
     detector = RTDetrV2ForObjectDetection(_config(architecture))
     detector.model.backbone = _Levels(backbone)
@@ -203,10 +203,25 @@ def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
     return detector
 
 
+def _of_published(architecture: Architecture) -> RTDetrV2ForObjectDetection:
+    try:
+        return RTDetrV2ForObjectDetection(published_config(architecture))
+    except AnydetError:
+        raise
+    except Exception as exc:  # whatever a config of somebody else leads to
+        reason = str(exc).strip().split("\n", maxsplit=1)[0]
+        raise TrainingError(
+            f"the published model's config builds no RT-DETRv2: {reason:.200}",
+            fix="give another checkpoint, or the option weights with the model that it began with",
+        ) from exc
+
+
 def published_config(architecture: Architecture) -> RTDetrV2Config:
     """The config of a published model, with the architecture's classes and queries."""
     assert architecture.published is not None
-    return RTDetrV2Config.from_dict({**architecture.published, **_sizes(architecture)})
+    # Its weights are loaded afterwards, and those of a backbone must not be fetched for them.
+    plain = {key: value for key, value in architecture.published.items() if key != "use_pretrained_backbone"}
+    return RTDetrV2Config.from_dict({**plain, **_sizes(architecture)})
 
 
 class _Levels(nn.Module):

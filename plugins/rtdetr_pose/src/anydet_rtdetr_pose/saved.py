@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.weights import load_weights
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
+from anydet_rtdetr_pose.backbones import is_imported
 from anydet_rtdetr_pose.class_transfer import take_rows
 from anydet_rtdetr_pose.model import PoseDetector
 
@@ -31,6 +34,20 @@ class Saved:
     model: Mapping[str, Tensor]
     architecture: Architecture
     source: str
+
+    def require_named_backbone(self, model: Any) -> None:
+        """Raise ``TrainingError`` where building the model would run code that only the file names.
+
+        Args:
+            model: the key ``model`` of a config, whose backbone the user trusts.
+        """
+        name = self.architecture.model.backbone.name
+        named = model.get("backbone") if isinstance(model, Mapping) else None
+        if is_imported(name) and not (isinstance(named, Mapping) and named.get("name") == name):
+            raise TrainingError(
+                f"{self.source}: its backbone is the function {name!r:.80}; no file alone may have code run",
+                fix="if you trust it, give a config file with this model.backbone.name (--config FILE)",
+            )
 
     def put_into(self, model: PoseDetector) -> None:
         """Give a model the weights, its classes those of the same name, its heads those that there are.

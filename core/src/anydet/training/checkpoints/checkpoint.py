@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,10 +16,13 @@ from torch import Tensor
 from anydet.errors import TrainingError
 from anydet.outputs import new_file
 from anydet.plugins.checkpoints import IN_A_RUN, find_weights
+from anydet.plugins.weights_file import WeightsFile, identify
+from anydet.training.checkpoints.plain_data import digest, require_plain
 
 FORMAT = 1
 """Version of the file's layout, under the key ``anydet_checkpoint``."""
 _GIVE = "give a file that 'anydet train' wrote, such as runs/ID/checkpoints/best.pt"
+_DAMAGED = "copy the file again, or use another checkpoint of the run"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +71,17 @@ def find_checkpoint(path: Path | str) -> Path:
             f"{path}: a folder without {' or '.join(IN_A_RUN)}",
             fix="name a checkpoint file, or the folder of a run that has saved one",
         )
-    raise TrainingError(f"{path}: no such checkpoint", fix="name a checkpoint file or a run's folder")
+    what = "no regular file" if Path(path).exists() else "no such checkpoint"
+    raise TrainingError(f"{path}: {what}", fix="name a checkpoint file or a run's folder")
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the file is there whole or as it was. Raises ``OutputError`` as ``new_file``."""
+    """Write a checkpoint; the file is there whole or as it was.
+
+    Raises:
+        OutputError: as ``new_file``.
+        TrainingError: something in it is no plain data, and could not be read back.
+    """
     content = {
         "anydet_checkpoint": FORMAT,
         "adapter": checkpoint.adapter,
@@ -82,6 +92,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": dict(checkpoint.metrics),
         "training": None if checkpoint.training is None else dict(checkpoint.training),
     }
+    require_plain(content, source=f"{path}: cannot be saved")
     save_tensors(path, {**content, "digest": digest(content)})
 
 
@@ -106,14 +117,19 @@ def load_checkpoint(
             adapter's.
     """
     path = find_checkpoint(path)
-    content = load_tensors(path, device=device)
-    if not isinstance(content, dict) or "anydet_checkpoint" not in content:
-        raise TrainingError(
-            f"{path}: not a checkpoint of anydet",
-            fix=_GIVE,
-        )
+    with naming_a_whole_one(path):
+        checkpoint = as_checkpoint(load_tensors(path, device=device), path)
+    if adapter is not None:
+        checkpoint.check_adapter(adapter)
+    return checkpoint
+
+
+def as_checkpoint(content: Any, path: Path) -> Checkpoint:
+    """What ``load_tensors`` read from ``path``; raises ``TrainingError`` where it is no whole checkpoint."""
+    if not is_checkpoint(content):
+        raise TrainingError(f"{path}: not a checkpoint of anydet", fix=_GIVE)
     _check(path, content)
-    checkpoint = Checkpoint(
+    return Checkpoint(
         content["adapter"],
         content["model"],
         content["description"],
@@ -123,35 +139,39 @@ def load_checkpoint(
         content["training"],
         str(path),
     )
-    if adapter is not None:
-        checkpoint.check_adapter(adapter)
-    return checkpoint
 
 
-def digest(content: Any) -> str:
-    """SHA-256 of nested data in hexadecimal: types, keys, values, and tensors with type, shape and bytes."""
-    found = hashlib.sha256()
-    _feed(found, content)
-    return found.hexdigest()
+def is_checkpoint(content: Any) -> bool:
+    """Whether ``load_tensors`` gave a checkpoint of anydet, of whatever version."""
+    return isinstance(content, dict) and "anydet_checkpoint" in content
 
 
-def _feed(found: Any, value: Any) -> None:
-    if isinstance(value, Tensor):
-        found.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    elif isinstance(value, Mapping):
-        found.update(f"mapping {len(value)}".encode())
-        for key, item in value.items():
-            _feed(found, key)
-            _feed(found, item)
-    elif isinstance(value, list | tuple):
-        found.update(f"{'list' if isinstance(value, list) else 'tuple'} {len(value)}".encode())
-        for item in value:
-            _feed(found, item)
-    else:
-        # Its length goes first, so that no two lists of values are the same bytes.
-        text = repr(value).encode()
-        found.update(struct.pack("<Q", len(text)) + text)
+@contextmanager
+def naming_a_whole_one(path: Path) -> Iterator[None]:
+    """Around reading ``path``: a ``TrainingError`` names the run's other checkpoint where that is whole."""
+    try:
+        yield
+    except TrainingError as exc:
+        other = _whole_one_beside(path)
+        if other is None:
+            raise
+        on = ", and to train on, begin a new run with it" if path.name in _LAST else ""
+        raise TrainingError(exc.problem, fix=f"use --checkpoint {other}, which is whole{on}") from exc
+
+
+_LAST = ("last.pt", "checkpoint.pt")
+
+
+def _whole_one_beside(path: Path) -> Path | None:
+    """Another checkpoint of the same run that can be read."""
+    names = list(dict.fromkeys(Path(name).name for name in IN_A_RUN))
+    for name in names if path.name in names else ():
+        other = path.with_name(name)
+        if name != path.name and other.is_file():
+            with suppress(TrainingError):
+                as_checkpoint(load_tensors(other), other)
+                return other
+    return None
 
 
 _PARTS: Mapping[str, tuple[type, ...]] = {
@@ -177,30 +197,82 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
     # Files of before there was a digest have none.
     stated = content.get("digest")
     if stated is not None and stated != digest({k: v for k, v in content.items() if k != "digest"}):
-        raise TrainingError(
-            f"{path}: damaged: its content is not what was written",
-            fix="copy the file again, or use another checkpoint of the run",
-        )
+        raise TrainingError(f"{path}: damaged: its content is not what was written", fix=_DAMAGED)
     for name, kinds in _PARTS.items():
         if not isinstance(content.get(name, ...), kinds):
             what = f"is of type {type(content[name]).__name__}" if name in content else "is missing"
             raise TrainingError(f"{path}: a broken checkpoint: {name!r} {what}", fix=_GIVE)
-    odd = [key for key, value in content["model"].items() if not isinstance(value, Tensor)]
-    if odd:
-        raise TrainingError(f"{path}: a broken checkpoint: model has no tensor {odd[0]!r:.80}", fix=_GIVE)
+    wrong = {
+        "model has no tensor": [k for k, v in content["model"].items() if not isinstance(v, Tensor)],
+        "classes has no name": [name for name in content["classes"] if not isinstance(name, str)],
+        "metrics has no number": [k for k, v in content["metrics"].items() if not isinstance(v, int | float)],
+    }
+    for what, keys in wrong.items():
+        if keys:
+            raise TrainingError(f"{path}: a broken checkpoint: {what} {keys[0]!r:.80}", fix=_GIVE)
 
 
 def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
     """What ``torch.save`` wrote, if it is data and nothing else.
 
-    Raises ``TrainingError`` for a file that cannot be read, is cut short, or holds more than data.
+    Raises ``TrainingError`` for a file that cannot be read, is damaged, of another kind, or holds more than
+    data; nothing of it is run.
     """
     try:
-        # weights_only: unpickling anything else can run code of whoever wrote the file.
-        return torch.load(path, map_location=device, weights_only=True)
-    except Exception as exc:  # torch raises whatever bytes lead to
-        reason = str(exc).strip().split("\n", maxsplit=1)[0] or type(exc).__name__
+        found = identify(path)
+    except OSError as exc:
         raise TrainingError(
-            f"{path}: holds no weights that can be read: {reason}",
-            fix="give a file of tensors that torch.save wrote whole",
+            f"{path}: cannot be read: {exc.strerror or exc}",
+            fix="change its permissions, or copy the file again",
         ) from exc
+    _require_archive(path, found)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
+            # weights_only: unpickling anything else can run code of whoever wrote the file.
+            content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as exc:  # torch raises whatever bytes lead to
+        raise _unreadable(path, found, exc) from exc
+    require_plain(content, source=str(path), fix=_GIVE)
+    return content
+
+
+def _require_archive(path: Path, found: WeightsFile) -> None:
+    """Raise ``TrainingError`` for a file that ``torch.save`` did not write whole."""
+    if found.damaged:
+        raise TrainingError(f"{path}: {found.what}", fix=found.fix or _DAMAGED)
+    if found.archive is None:
+        to_predict = f"--adapter {found.adapter} predicts with it; to train, {_GIVE}"
+        raise TrainingError(
+            f"{path}: {found.what}, no weights that torch.save wrote",
+            fix=found.fix or (to_predict if found.adapter else _GIVE),
+        )
+    for kind, count, size in found.archive.storages.values():
+        # Former versions of torch read beyond the end of a record that is too short.
+        if count * _BYTES.get(kind.removeprefix("torch."), 1) > size:
+            raise TrainingError(f"{path}: damaged: a tensor has fewer bytes than it states", fix=_DAMAGED)
+
+
+def _unreadable(path: Path, found: WeightsFile, exc: Exception) -> TrainingError:
+    """The error for an archive that torch refuses."""
+    objects = found.archive.objects if found.archive else ()
+    foreign = [name for name in objects if not name.startswith(_OF_TENSORS) and not name.endswith("Storage")]
+    if isinstance(exc, UnpicklingError) and foreign:
+        return TrainingError(
+            f"{path}: holds more than data ({foreign[0]!r:.80}), which could run code; nothing of it was run",
+            fix="save model.state_dict() with torch.save, and give that file",
+        )
+    if found.what == "a pickle":
+        return TrainingError(f"{path}: a pickle, no weights that torch.save wrote", fix=_GIVE)
+    return TrainingError(f"{path}: damaged: its tensors cannot be read", fix=_DAMAGED)
+
+
+_BYTES = {
+    **dict.fromkeys(("HalfStorage", "BFloat16Storage", "ShortStorage"), 2),
+    **dict.fromkeys(("FloatStorage", "IntStorage"), 4),
+    **dict.fromkeys(("DoubleStorage", "LongStorage", "ComplexFloatStorage"), 8),
+    "ComplexDoubleStorage": 16,
+}
+"""Bytes of an element; 1 for others."""
+_OF_TENSORS = ("torch._utils._rebuild_", "torch.storage.", "collections.OrderedDict")
+"""What tensors are pickled by, beside classes of storages."""
