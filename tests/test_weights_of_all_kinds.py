@@ -180,7 +180,7 @@ BROKEN = {
         ("classes", ["a"]),
         ("classes", 7),
         ("classes", [1, 2, 3]),
-        ("state_names", ["whole"]),
+        ("state_names", ["whole"] * 99),
         ("color", "gray"),
     ],
     "rtdetr_pose": [

@@ -73,8 +73,8 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's has
 
 _TIMES = 8
 """Elements that are made while a model is built, as a multiple of its weights: copies, masks, teachers."""
-_BESIDE = 1 << 28
-"""Elements beside these, such as other heads; 1 GiB in float32."""
+_BESIDE = 1 << 26
+"""Elements beside these, such as other heads; 256 MiB in float32."""
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -60,11 +60,10 @@ class About:
             architecture = about.architecture.checked()
         except TrainingError as exc:
             raise broken_description(exc.problem, source=source, adapter=NAME) from exc
-        counts = {"classes": architecture.class_count, "states": architecture.state_count}
-        for what, names in (("classes", about.classes), ("states", about.state_names)):
-            if names and len(names) != counts[what]:
-                problem = f"{counts[what]} {what}, and names of {len(names)}"
-                raise broken_description(problem, source=source, adapter=NAME)
+        classes, states = architecture.class_count, architecture.state_count
+        if (about.classes and len(about.classes) != classes) or len(about.state_names) > states:
+            problem = f"{classes} classes and {states} states, and names of {len(about.classes)} and "
+            raise broken_description(problem + f"{len(about.state_names)}", source=source, adapter=NAME)
         return replace(about, architecture=architecture)
 
 
