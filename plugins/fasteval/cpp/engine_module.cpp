@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <initializer_list>
 #include <optional>
@@ -283,6 +284,7 @@ nb::dict keypoint_exponents(const DetectionArrays& detections, In<double, nb::sh
     workers = threads_for(workers, d.count);
     const Keypoints points{K, keypoints.data(), truth_keypoints.data(), truth_boxes.data(), variances.data()};
     std::vector<KeypointPairs> parts(workers);
+    std::atomic<std::size_t> total{0};
     {
         nb::gil_scoped_release unlocked;
         const RowsByImage by_image(g.images, g.count, limits.images);
@@ -290,13 +292,16 @@ nb::dict keypoint_exponents(const DetectionArrays& detections, In<double, nb::sh
         run_workers(workers, [&](std::size_t worker) {
             KeypointComparison comparison(points, g, least);
             const std::size_t first = d.count * worker / workers, end = d.count * (worker + 1) / workers;
-            for (std::size_t row = first; row < end; ++row) {
+            for (std::size_t row = first; row < end && total <= kMostExponents; ++row) {
                 if (row == first || d.images[row] != d.images[row - 1])
                     comparison.enter(by_image, std::size_t(d.images[row]));
+                const std::size_t before = parts[worker].exponents.size();
                 comparison.compare(row, d.classes[row], parts[worker]);
+                total += parts[worker].exponents.size() - before;
             }
         });
     }
+    require(total <= kMostExponents, "more than 2^26 keypoints of pairs at once");
     nb::dict out;
     out["counts"] = joined(parts, &KeypointPairs::counts);
     out["annotations"] = joined(parts, &KeypointPairs::annotations);

@@ -170,6 +170,36 @@ def test_pairs_of_keypoints_are_left_out_only_below_the_lowest_threshold(thresho
     assert_same_as_pycocotools((replace(detections, keypoints=found), truth), settings.params(7))
 
 
+def test_keypoints_that_are_compared_piece_by_piece_give_the_same(monkeypatch):
+    detections, truth = large_problem(images=20, detections=400, truths=90)
+    rng = np.random.default_rng(0)
+    found, points = (rng.integers(0, 90, (len(side), 5, 3)) * 1.0 for side in (detections, truth))
+    detections = replace(detections, keypoints=found)
+    truth = replace(truth, labels=replace(truth.labels, keypoints=points))
+    params = CocoSettings("keypoints", iou_thresholds=(0.0, 0.5), keypoint_sigmas=(0.5,) * 5).params(7)
+    whole = FastEngine(2).match(detections, truth, params)
+    for most in (1, 30, 200):
+        monkeypatch.setattr("anydet_fasteval.engine._KEYPOINTS_AT_ONCE", most)
+        parts = FastEngine(2).match(detections, truth, params)
+        for name in ("matched", "hits", "ignored"):
+            np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 4])
+def test_more_keypoints_of_pairs_than_fit_into_memory_are_refused(workers):
+    count, keypoints = 600, 200  # 600 x 600 x 200 > 2^26
+    ids, numbers, flags = np.zeros(count, np.int64), np.ones(count), np.zeros(count, np.uint8)
+    limits = _engine.Limits(1, 1, [0.0], np.array([[0.0, 1e10]]), 100)
+    detections = _engine.Detections(ids, ids, numbers, numbers)
+    truth = _engine.Truth(ids, ids, numbers, flags, flags)
+    points, boxes = np.ones((count, keypoints, 3)), np.ones((count, 4))
+    with pytest.raises(ValueError, match=r"2\^26 keypoints of pairs at once"):
+        _engine.keypoint_exponents(
+            detections, points, truth, points, boxes, np.ones((1, keypoints)), limits, workers
+        )
+
+
 def test_columns_that_do_not_fit_are_refused_before_anything_is_read():
     ids, numbers, flags = np.zeros(2, np.int64), np.zeros(2), np.zeros(2, np.uint8)
     limits = _engine.Limits(1, 1, [0.5], np.array([[0.0, 1e10]]), 100)

@@ -19,6 +19,7 @@ constexpr std::size_t kMostThresholds = 1000;
 constexpr std::size_t kMostLimits = 254;  // of detections: a level is a byte
 // Tables that are made at these sizes take a gigabyte and 64 megabytes.
 constexpr std::size_t kMostImages = std::size_t(1) << 27, kMostClasses = std::size_t(1) << 24;
+constexpr std::size_t kMostExponents = std::size_t(1) << 26;  // of keypoints of pairs that are compared: 512 MiB
 constexpr std::size_t kMostCells = std::size_t(1) << 29;  // of an array of curves: 4 GiB
 
 // An array that is not cleared when it is made.

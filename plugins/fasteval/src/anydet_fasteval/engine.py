@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _ROWS_PER_THREAD = 5_000
 _KEYPOINT_ROWS = 20_000
+_KEYPOINTS_AT_ONCE = 1 << 24
+"""Of pairs that are compared: 128 MiB of exponents, however many annotations an image has."""
 
 
 class FastEngine:
@@ -150,7 +152,7 @@ class FastEngine:
             truth_boxes = _column(labels.boxes_xywh_px, np.float64, 4)
             return dict(_engine.match_boxes(found, boxes, truth, truth_boxes, limits, workers))
         starts, annotations, overlaps = _similarities(
-            detections, labels, truth, limits, params, workers=workers
+            detections, ground_truth, truth, limits, params, workers=workers
         )
         return dict(_engine.match_known(found, truth, limits, starts, annotations, overlaps, workers))
 
@@ -239,7 +241,7 @@ def _segmentations(labels: Labels, ground_truth: GroundTruthColumns) -> Any:
 
 def _similarities(
     detections: DetectionColumns,
-    labels: Labels,
+    ground_truth: GroundTruthColumns,
     truth: Any,
     limits: Any,
     params: EngineParams,
@@ -253,6 +255,7 @@ def _similarities(
     Returns:
         (N + 1,) where the pairs of a detection begin, then annotation and OKS of each pair.
     """
+    labels = ground_truth.labels
     given = np.zeros((1, 0)) if params.keypoint_sigmas is None else np.atleast_2d(params.keypoint_sigmas)
     sigmas = np.broadcast_to(given, (limits.classes, given.shape[1]))
     # A keypoint nobody predicted is infinitely far from every true one.
@@ -261,8 +264,7 @@ def _similarities(
     boxes = _column(labels.boxes_xywh_px, np.float64, 4)
     variances = _column((sigmas * 2) ** 2, np.float64, sigmas.shape[1])
     counts, annotations, overlaps = [np.zeros(1, np.int64)], [np.zeros(0, np.uint32)], [np.zeros(0)]
-    for first in range(0, len(detections), _KEYPOINT_ROWS):
-        rows = slice(first, first + _KEYPOINT_ROWS)
+    for rows in _keypoint_chunks(detections, ground_truth, sigmas.shape[1]):
         chunk = _detections(detections, rows)
         pairs = _engine.keypoint_exponents(
             chunk, found[rows], truth, known, boxes, variances, limits, workers
@@ -272,6 +274,21 @@ def _similarities(
         annotations.append(pairs["annotations"])
         overlaps.append(_engine.keypoint_means(values, pairs["sizes"]))
     return np.cumsum(np.concatenate(counts)), np.concatenate(annotations), np.concatenate(overlaps)
+
+
+def _keypoint_chunks(
+    detections: DetectionColumns, ground_truth: GroundTruthColumns, keypoints: int
+) -> Iterator[slice]:
+    """Rows whose pairs with all annotations of their images have few keypoints, one row at least."""
+    of_image = np.bincount(ground_truth.image_index, minlength=len(ground_truth.images))
+    ends = np.cumsum(of_image[detections.image_index] * keypoints)
+    first = 0
+    while first < len(detections):
+        before = ends[first - 1] if first else 0
+        fitting = int(np.searchsorted(ends, before + _KEYPOINTS_AT_ONCE, "right"))
+        last = min(max(fitting, first + 1), first + _KEYPOINT_ROWS)
+        yield slice(first, last)
+        first = last
 
 
 def _filled(keypoints: FloatArray | None, count: int, missing: float) -> FloatArray:
