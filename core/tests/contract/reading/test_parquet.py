@@ -8,6 +8,7 @@ import pytest
 
 from anydet.contract.checking.validate import validate
 from anydet.contract.reading.load import load
+from anydet.contract.reading.opening import open_source
 from anydet.errors import ContractError
 from anydet.types import ImagePredictions
 
@@ -62,6 +63,27 @@ def test_flipped_bits_in_pages_are_a_message(tmp_path: Path) -> None:
         except ContractError as error:
             damaged += "damaged: its rows cannot be decoded" in str(error)
     assert damaged
+
+
+def test_flipped_bits_in_the_footer_are_a_message(tmp_path: Path) -> None:
+    """Names of columns that are not UTF-8, and whatever else."""
+    whole = save(tmp_path / "p.parquet", MINIMAL).read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    seen = set()
+    for at in range(footer, len(whole)):
+        path = tmp_path / f"{at}.parquet"
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :])
+        seen.update(" ".join(error.split()[:4]) for error in errors(path))
+    assert "not a Parquet file:" in seen
+
+
+def test_threads_of_pyarrow_read_no_file_of_python(tmp_path: Path) -> None:
+    """One that is left when the process ends would end it with an abort."""
+    with open_source(save(tmp_path / "p.parquet", MINIMAL)) as source:
+        assert type(source.file).__module__.startswith("pyarrow")
+        assert len(list(source.entries())) == 2
+    assert source.file is not None
+    assert source.file.closed
 
 
 def test_wrong_values_are_named_with_their_place(tmp_path: Path) -> None:

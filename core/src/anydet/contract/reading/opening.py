@@ -14,7 +14,7 @@ _LINE_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def open_source(path: Path | str) -> Source:
-    """Take a file apart, whatever its shape. It is opened once, and closed by leaving the source's context.
+    """Take a file apart, whatever its shape. It is closed by leaving the source's context.
 
     Raises:
         ContractError: it is not there, not JSON (with line and byte), or neither a list nor an object.
@@ -22,8 +22,9 @@ def open_source(path: Path | str) -> Source:
     path = Path(path)
     try:
         with ExitStack() as opened:
-            source = _take_apart(path, opened.enter_context(path.open("rb")))
-            if source.file is not None:
+            file = opened.enter_context(path.open("rb"))
+            source = _take_apart(path, file)
+            if source.file is file:
                 # Entries of this shape are read while they are taken: the source closes the file.
                 opened.pop_all()
             return source
@@ -38,7 +39,7 @@ def _take_apart(path: Path, file: BufferedReader) -> Source:
     if path.suffix.lower() == ".parquet" or file.peek(4)[:4] == b"PAR1":
         from anydet.contract.reading.parquet import open_parquet
 
-        return open_parquet(path, file)
+        return open_parquet(path)
     if path.suffix.lower() in _LINE_SUFFIXES:
         return open_lines(path, file)
     return open_document(path, file)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from io import BufferedReader
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from anydet.contract.violations import parse, violations
 from anydet.errors import ContractError, did_you_mean
 
 
-def open_parquet(path: Path, file: BufferedReader) -> Source:
+def open_parquet(path: Path) -> Source:
     """A Parquet file as columns, and as the same raw entries that JSON files have.
 
     Raises:
@@ -27,14 +27,18 @@ def open_parquet(path: Path, file: BufferedReader) -> Source:
     """
     pa = import_pyarrow()
     try:
-        table = pa.parquet.ParquetFile(file, read_dictionary=["image"])
-    except (pa.ArrowException, OSError) as exc:
+        # A file of pyarrow's own, and nothing read ahead: threads that read a file of Python's go on
+        # after an error, and one that is left when Python ends aborts the process.
+        native = pa.OSFile(os.fsencode(path))
+        table = _open(pa, native)
+        names = table.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeError) as exc:
         raise ContractError(
             f"{path}: not a Parquet file: {exc}", fix="write it again, or name it by what it is"
         ) from exc
-    _check_columns(path, table.schema_arrow.names, schema(pa).names)
+    _check_columns(path, names, schema(pa).names)
     source = Source(
-        path, "parquet", lambda: _entries(path, table), columns=lambda: read_columns(pa, table), file=file
+        path, "parquet", lambda: _entries(path, table), columns=lambda: read_columns(pa, table), file=native
     )
     about = (table.schema_arrow.metadata or {}).get(KEY)
     if about is not None:
@@ -45,6 +49,14 @@ def open_parquet(path: Path, file: BufferedReader) -> Source:
         if json.dumps(value) != json.dumps({"schema_version": VERSION}):
             source.blame(violations(value, "lines_header"))
     return source
+
+
+def _open(pa: Any, native: Any) -> Any:
+    """A ``ParquetFile`` that decodes each key once, where keys are a plain column."""
+    try:
+        return pa.parquet.ParquetFile(native, read_dictionary=["image"], pre_buffer=False)
+    except KeyError:  # there is no such column
+        return pa.parquet.ParquetFile(native, pre_buffer=False)
 
 
 def _check_columns(path: Path, names: list[str], known: list[str]) -> None:
