@@ -80,6 +80,6 @@ $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)
 
 $(VENV)/.all: $(BIN)/python constraints.txt requirements-dev.txt $(PYPROJECTS)
 	$(UV) $(ALL)
-	$(UV) --no-deps lvis==0.5.3 ensemble-boxes==1.0.9  # oracles of tests; their dependencies would bring a second OpenCV, numba and pandas
+	$(UV) --no-deps lvis==0.5.3 ensemble-boxes==1.0.9 imagecorruptions-imaug==1.1.5 scikit-image==0.25.2 lazy-loader==0.4  # oracles of tests; their dependencies would bring a second OpenCV, numba and pandas
 	$(UV) $(BUILT) || { test -z "$$CI" && echo "anydet-fasteval was not built (it needs a C++ compiler); evaluation works without it, slowly"; }
 	touch $@

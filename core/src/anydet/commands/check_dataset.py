@@ -9,7 +9,7 @@ import click
 
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET, INPUT
 from anydet.text import safe_line, shortened
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _WIDTH = 72
         "  anydet check-dataset data/scenes --predictions predictions.json"
     ),
 )
-@click.argument("dataset", type=INPUT)
+@click.argument("dataset", type=DATASET)
 @click.option("--split", help="Split; chosen as by export-predictions if omitted.")
 @click.option(
     "--predictions",

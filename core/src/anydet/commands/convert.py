@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.messages import echo, echo_json, say
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET, clean_path
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -30,13 +30,13 @@ TARGETS = ("contract", "coco", "csv", "yolo")
         "  anydet convert data/scenes data/scenes-coco --to coco"
     ),
 )
-@click.argument("source", metavar="IN", type=INPUT)
+@click.argument("source", metavar="IN", type=DATASET)
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--from", "made_of", type=click.Choice(SOURCES), help="Format of IN; detected, except yolozu.")
 @click.option("--to", "made_into", type=click.Choice(TARGETS), help="Format of OUT; from its suffix.")
 @click.option(
     "--dataset",
-    type=INPUT,
+    type=DATASET,
     help="Data set of the predictions, for image ids, class names and image sizes.",
 )
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
@@ -76,7 +76,7 @@ def command(
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)
-    if source.is_dir():
+    if clean_path(source).is_dir():
         _convert_dataset(open_dataset(source, split, formats=formats), output, made_into, as_json)
         return
     opened = open_dataset(dataset, split, formats=formats) if dataset else None

@@ -10,7 +10,7 @@ import click
 
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 from anydet.commands.messages import echo_encoded, say, warn
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--dataset",
-        type=INPUT,
+        type=DATASET,
         required=True,
         help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
     ),

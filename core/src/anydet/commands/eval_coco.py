@@ -13,7 +13,7 @@ from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_setting
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import echo, say
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET, INPUT
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--dataset",
-    type=INPUT,
+    type=DATASET,
     default=Path("data/coco128"),
     show_default=True,
     help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",

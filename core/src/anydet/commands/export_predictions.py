@@ -10,7 +10,7 @@ import click
 from anydet.arguments import MOST_THREADS
 from anydet.commands.adaptation_options import adaptation_options
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @adapter_options
 @click.option(
     "--dataset",
-    type=INPUT,
+    type=DATASET,
     default=Path("data/coco128"),
     show_default=True,
     help="YOLO or COCO folder, data.yaml, dataset.json, instances JSON, or a folder of images.",

@@ -29,4 +29,24 @@ class InputPath(click.Path):
             self.fail(f"{exc.problem}; {exc.fix}", param, ctx)
 
 
+class DatasetPath(InputPath):
+    """A data set: as ``InputPath``, or ``corruption:NAME:SEVERITY:PATH``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The name by which ``open_dataset`` opens it."""
+        clean = clean_path(value)
+        found = super().convert(clean, param, ctx)
+        return Path(f"{str(value).removesuffix(str(clean))}{found}")
+
+
+def clean_path(dataset: Path | str) -> Path:
+    """The path in the name of a data set, without the corruption before it."""
+    if not str(dataset).startswith("corruption:"):
+        return Path(dataset)
+    from anydet.data.corruptions.corruption import split_path
+
+    return split_path(dataset)[1]
+
+
 INPUT = InputPath()
+DATASET = DatasetPath()

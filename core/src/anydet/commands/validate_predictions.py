@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.messages import echo, echo_json
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET, INPUT
 from anydet.text import counted, first_of, safe_line
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("file", type=INPUT)
-@click.option("--dataset", type=INPUT, help="Also check that the file matches this data set.")
+@click.option("--dataset", type=DATASET, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
 @click.option(

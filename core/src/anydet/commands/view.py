@@ -10,7 +10,7 @@ import click
 
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import DATASET, INPUT, clean_path
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
 from anydet.text import counted, shortened
 
@@ -36,7 +36,7 @@ ROWS = 6
 @click.argument("predictions", type=INPUT)
 @click.option(
     "--dataset",
-    type=INPUT,
+    type=DATASET,
     help="Data set with images and ground truth; by default the one that PREDICTIONS names in its meta.",
 )
 @click.option("--split", help="Split of the data set.")
@@ -119,7 +119,7 @@ def _dataset_of(predictions: Path, split: str | None) -> tuple[Path, str | None]
     if stated is None:
         raise click.UsageError("no images given: add --dataset DIR or --images DIR")
     root = Path(stated[0])
-    if not root.exists():
+    if not clean_path(root).exists():
         raise click.UsageError(
             f"data set {root} of {predictions} does not exist: add --dataset DIR or --images DIR"
         )

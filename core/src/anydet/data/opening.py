@@ -32,6 +32,7 @@ BUILTIN = (
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
+_CORRUPTED = "corruption:"  # corruptions.corruption.PREFIX, whose module is imported where a name has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def open_dataset(
     """The data set at ``path``, in the first of ``formats`` that knows it.
 
     Args:
-        path: file or folder.
+        path: file or folder; ``corruption:fog:3:PATH`` is the one at PATH with corrupted images.
         split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
         images: image folder, where it is not where the format expects it.
         formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
@@ -91,10 +92,13 @@ def open_dataset(
 
     Raises:
         DatasetError: that lists what is there and which formats were tried.
+        OptionError: there is no such corruption.
     """
     from anydet.data.known_formats import check_installed
 
     path = Path(path)
+    if str(path).startswith(_CORRUPTED) and not path.exists():
+        return _open_corrupted(path, split, images, formats, scanner)
     deferred = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(
@@ -116,6 +120,21 @@ def open_dataset(
         f"found {', '.join(found) or 'an empty folder'}",
         fix="see 'anydet export-predictions --help' for the layouts it reads",
     )
+
+
+def _open_corrupted(
+    path: Path,
+    split: str | None,
+    images: Path | None,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None,
+    scanner: Scanner | None,
+) -> Dataset:
+    from anydet.data.corruptions.corruption import split_path
+    from anydet.data.corruptions.dataset import corrupted
+
+    corruption, clean = split_path(path)
+    dataset = open_dataset(clean, split, images=images, formats=formats, scanner=scanner)
+    return dataset if corruption is None else corrupted(dataset, corruption)
 
 
 def in_order(formats: Sequence[DatasetFormat | DeferredFormat]) -> list[DeferredFormat]:

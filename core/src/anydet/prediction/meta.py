@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from anydet.data.corruptions.dataset import describe_corruption
 from anydet.data.dataset.protocols import Dataset
 from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.calls import PluginCalls
@@ -105,7 +106,7 @@ def build_meta(
         meta["classes"] = classes
     if notes.states:
         meta["states"] = list(notes.states)
-    meta["extra"] = _extra(settings.options, notes)
+    meta["extra"] = _extra(settings.options, notes, describe_corruption(dataset))
     return meta
 
 
@@ -119,10 +120,13 @@ def _runtime(device: str, fresh: int, wall_s: float) -> dict[str, Any]:
     }
 
 
-def _extra(options: Mapping[str, Any], notes: AdapterNotes) -> dict[str, Any]:
+def _extra(
+    options: Mapping[str, Any], notes: AdapterNotes, corruption: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What the contract has no field for, as far as there is any."""
     extra = {
         "options": dict(options),
+        "corruption": corruption,
         "keypoint_names": list(notes.keypoint_names),
         "warnings": list(notes.warnings),
     }
