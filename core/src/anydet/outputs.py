@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -101,6 +101,28 @@ def write_file(output: Path | str, content: bytes | str) -> None:
     """Write a file as ``new_file`` does; text as UTF-8."""
     with new_file(output) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def growing_file(output: Path) -> Iterator[Callable[[bytes], None]]:
+    """Appends to a new file under its own name, for logs: what was written stays, whatever ends the process.
+
+    Raises:
+        OutputError: the operating system refuses it, now or at one of the writes.
+    """
+    with writing_to(output, pipe=True):
+        if not _is_stream(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+        file = _open_stream(output) if _is_stream(output) else output.open("wb")
+
+    def append(content: bytes) -> None:
+        with writing_to(output, pipe=True):
+            file.write(content)
+            # Without it, what a killed process had written would be lost in Python's own buffer.
+            file.flush()
+
+    with file:
+        yield append
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_show_names_the_options():
 def test_show_names_presets_and_settings_of_a_method(monkeypatch):
     module = ModuleType("registers_method")
     module.PLUGIN_API = 2
-    spec = TTTMethodSpec("still", "nowhere:Still", presets=("safe",), settings=("steps", "lr"))
+    spec = TTTMethodSpec("still", "nowhere:Still", presets={"safe": {"lr": 1e-4}}, settings=("steps", "lr"))
     module.register_ttt_methods = hookimpl(lambda register: register(spec), specname="register_ttt_methods")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     plugins = Plugins([EntryPoint("still", module.__name__, "anydet")])

@@ -30,8 +30,10 @@ def owned_flags():
         "tta_options": "scale.factor=1",
         "ttt_options": "a=1",
         "ttt_reset": "sample",
+        "ttt_update_filter": "all",
+        "ttt_mim_mask_prob": "0.5",
     }
-    switches = {"tta", "ttt", "tta_mode", "tta_views", "ttt_method"}
+    switches = {"tta", "ttt", "tta_mode", "tta_views", "ttt_method", "ttt_preset"}
     command = adaptation_options(lambda **_flags: None)
     options = [option for option in click.command()(command).params if option.name not in switches]
     return [
@@ -97,6 +99,20 @@ def test_the_flip_probability_reaches_each_view_that_leaves_it_open():
         (("--tta-views", ""), "test-time augmentation without views"),
         (("--tta-views", "hflip", "--tta-fusion", ""), "no fusion called ''"),
         (("--ttt-method", ""), "no TTT method called ''"),
+        (("--ttt-preset", "saef"), "a preset 'saef'.*did you mean 'safe'"),
+        (
+            ("--ttt-method", "norm", "--ttt-preset", "safe"),
+            "norm has no preset 'safe': its presets are norm_safe",
+        ),
+        (("--ttt-method", "norm", "--ttt-lr", "1"), "norm does not use the setting lr"),
+        (
+            ("--ttt", "--ttt-mim-patch-size", "8"),
+            "--ttt-mim-patch-size is an option of mim, and the method is tent",
+        ),
+        (
+            ("--ttt-method", "mim", "--ttt-mim-patch-size", "8", "--ttt-option", "patch_size=8"),
+            "--ttt-mim-patch-size and --ttt-option patch_size are the same option",
+        ),
     ],
 )
 def test_what_would_have_no_effect_is_refused(arguments, message):
@@ -122,3 +138,28 @@ def test_the_fix_of_a_malformed_option_keeps_what_is_there(pair, fix):
     with pytest.raises(OptionError) as caught:
         read("--tta", "--tta-option", pair)
     assert caught.value.fix == f"write {fix}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "preset"),
+    [
+        (("--ttt",), "tent", None),
+        (("--ttt-preset", "safe"), "tent", "safe"),
+        (("--ttt", "--ttt-preset", "mim_safe"), "mim", "mim_safe"),
+        (("--ttt-method", "align"), "align", None),
+    ],
+)
+def test_a_preset_says_which_method_it_is_of(arguments, method, preset):
+    _, ttt = read(*arguments)
+    assert (ttt.method, ttt.settings.preset) == (method, preset)
+
+
+def test_what_is_given_goes_before_the_preset():
+    _, ttt = read("--ttt-preset", "safe", "--ttt-lr", "0.5", "--ttt-include", "neck, head.*")
+    assert (ttt.settings.lr, ttt.settings.batch_size, ttt.settings.include) == (0.5, 8, ("neck", "head.*"))
+
+
+def test_flags_of_mim_are_its_options():
+    _, ttt = read("--ttt-preset", "mim_safe", "--ttt-mim-mask-prob", "0.4", "--ttt-mim-mask-value", "-1")
+    options = ttt.settings.options
+    assert (options["mask_prob"], options["patch_size"], options["mask_value"]) == (0.4, None, -1)

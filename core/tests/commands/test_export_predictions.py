@@ -154,12 +154,10 @@ def test_flags_that_do_not_fit_are_refused(export, flags, code, message):
         "--ttt --ttt-preset safe --ttt-reset stream --ttt-batch-size 4 --ttt-max-batches 8",
     ],
 )
-def test_documented_flags_of_test_time_training_are_read(export, flags):
-    """They say which method is missing; its package may bring it."""
+def test_an_adapter_without_a_model_to_train_says_which_have_one(export, flags):
     done, _ = export(*flags.split())
     assert done.exit_code == 1
-    assert "no TTT method called 'tent'" in done.output
-    assert "no package of anydet has a TTT method yet" in done.output
+    assert "adapter 'toy' does not implement 'get_model (capability ttt)'" in done.output
 
 
 def test_a_resumed_run_with_other_views_is_another_run(export, tmp_path):

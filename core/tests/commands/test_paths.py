@@ -75,7 +75,17 @@ def test_one_pipe_for_two_options_is_refused(folder):
     assert b"a pipe can be read once" in done.stderr
 
 
-OUTPUTS = {"--json", "--out", "--output", "--plots", "--plot", "--repair", "--save-overlays", "output"}
+OUTPUTS = {
+    "--json",
+    "--ttt-log-out",
+    "--out",
+    "--output",
+    "--plots",
+    "--plot",
+    "--repair",
+    "--save-overlays",
+    "output",
+}
 FOLDERS = {"--images", "--models", "--coco-root", "--ttt-source", "--runs-dir", "--run-dir"}
 
 

@@ -44,9 +44,3 @@ def test_an_unknown_evaluator_is_an_error_that_lists_the_known_ones(plugins):
 def test_a_ttt_method_where_views_and_fusions_are_wanted_is_named_as_such(plugins):
     with pytest.raises(PluginError, match="'still' is a TTT method, not a view or fusion"):
         find_adaptation(plugins, "still", ("views", "fusions"))
-
-
-def test_a_kind_that_no_package_has_is_named_as_such():
-    with pytest.raises(PluginError) as caught:
-        Plugins([]).spec("ttt_methods", "tent")
-    assert "register_ttt_methods" in caught.value.fix

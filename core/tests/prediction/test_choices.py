@@ -111,7 +111,7 @@ def _method_of(monkeypatch, **spec):
     ],
 )
 def test_settings_that_a_method_does_not_use_are_refused(method_of, choice, message):
-    plugins = method_of(presets=("safe", "fast"), settings=("steps", "batch_size"))
+    plugins = method_of(presets={"safe": {}, "fast": {}}, settings=("steps", "batch_size"))
     with pytest.raises(OptionError, match=message):
         choice.resolve(plugins)
     used = TTT("method", TTTSettings(preset="safe", steps=2, batch_size=1))

@@ -105,7 +105,7 @@ def test_the_adapter_is_closed_where_a_method_cannot_be_set_up(plugins):
         (Recipe("tyo"), PluginError, "did you mean 'toy'"),
         (Recipe("toy", AdapterSettings(options={"mask": 1})), OptionError, "did you mean 'masks'"),
         (Recipe("toy", tta=TTA((Choice("hflp"),))), PluginError, "did you mean 'hflip'"),
-        (Recipe("toy", ttt=TTT("tent")), PluginError, "no TTT method called 'tent'"),
+        (Recipe("toy", ttt=TTT("tant")), PluginError, "no TTT method called 'tant'.*did you mean 'tent'"),
     ],
 )
 def test_unknown_names_and_options_are_refused_before_anything_is_built(recipe, error, message):

@@ -89,6 +89,24 @@ def test_a_loader_gives_what_predict_shows_the_model():
     assert torch.equal(torch.cat(batches), torch.cat(shown))
 
 
+def test_inputs_are_prepared_once_while_they_are_kept():
+    adapter = GridAdapter(AdapterSettings(batch_size=2))
+    expected = list(adapter.predict(SCENES))
+    adapter.stage_seconds.clear()
+    with adapter.keeping_inputs():
+        batches = list(adapter.build_loader(SCENES[:3], batch_size=3))
+        found = list(adapter.predict(SCENES))
+    assert len(batches) == 1
+    # Of three images by the loader, then of the two that are left, in batches of 2, 2 and 1.
+    assert len(adapter.stage_seconds["preprocess"]) == 4
+    for one, other in zip(expected, found, strict=True):
+        assert (one.boxes_xyxy_px == other.boxes_xyxy_px).all()
+        assert (one.scores == other.scores).all()
+    adapter.stage_seconds.clear()
+    list(adapter.predict(SCENES[:1]))
+    assert len(adapter.stage_seconds["preprocess"]) == 1
+
+
 def test_the_stages_of_predictions_are_marked():
     adapter = GridAdapter(AdapterSettings(batch_size=2))
     list(adapter.predict(SCENES))

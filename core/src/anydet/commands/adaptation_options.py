@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.completion import complete_names
-from anydet.commands.numbers import FiniteRange, read_numbers
+from anydet.commands.numbers import FiniteRange, read_numbers, read_words
+from anydet.commands.paths import INPUT
+from anydet.plugins.specs import UPDATE_FILTERS
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
     from anydet.prediction.choices import TTA, TTT, Perturbation
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_TTT_FIELDS = (
+    "preset",
+    "reset",
+    "steps",
+    "batch_size",
+    "lr",
+    "max_batches",
+    "update_filter",
+    "include",
+    "exclude",
+    "seed",
+)
+"""Fields of ``TTTSettings`` that are flags of the same names."""
 
 
 # None of these has a default of its own, so that a flag that was given without effect can be refused.
@@ -81,21 +96,54 @@ _TTT = (
         metavar="NAME",
         shell_complete=complete_names("ttt_methods"),
         help="Method of test-time training, see 'anydet adaptation list'; implies --ttt.  "
-        "[default: tent, which no package of anydet has yet]",
+        "[default: that of the preset, else tent]",
     ),
-    click.option("--ttt-preset", metavar="NAME", help="Preset of the method's settings."),
+    click.option(
+        "--ttt-preset",
+        metavar="NAME",
+        help="Preset of a method's settings: safe (tent), adapter_only, norm_safe, mim_safe, eata_safe, "
+        "sar_safe, cotta_safe, align_safe; implies --ttt.",
+    ),
     click.option(
         "--ttt-reset",
         type=click.Choice(["sample", "stream"]),
         help="sample restores the model before each chunk, stream lets updates accumulate.  "
         "[default: sample]",
     ),
-    click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per chunk."),
+    click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per batch."),
     click.option(
         "--ttt-batch-size",
         type=click.IntRange(min=1),
         help="Images per step; a chunk holds at least as many.",
     ),
+    click.option(
+        "--ttt-update-filter",
+        type=click.Choice(UPDATE_FILTERS),
+        help="Parameters that may change.",
+    ),
+    click.option(
+        "--ttt-include",
+        metavar="PATTERN,...",
+        callback=read_words,
+        help="Parts (backbone, neck, head), modules or wildcards that may change.",
+    ),
+    click.option(
+        "--ttt-exclude",
+        metavar="PATTERN,...",
+        callback=read_words,
+        help="Parts, modules or wildcards that may not.",
+    ),
+    click.option(
+        "--ttt-mim-mask-prob",
+        type=FiniteRange(0, 1, min_open=True, max_open=True),
+        help="Fraction of patches that mim hides.",
+    ),
+    click.option(
+        "--ttt-mim-patch-size",
+        type=click.IntRange(min=1),
+        help="Side of a patch of mim, in pixels of the input.",
+    ),
+    click.option("--ttt-mim-mask-value", type=FiniteRange(), help="Value of pixels that mim hides."),
     click.option("--ttt-lr", type=FiniteRange(min=0), help="Learning rate of test-time training."),
     click.option(
         "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."
@@ -107,6 +155,16 @@ _TTT = (
         help="Data set like that which the model was trained on, for methods that use one.",
     ),
     click.option("--ttt-source-split", metavar="NAME", help="Split of --ttt-source."),
+    click.option(
+        "--ttt-statistics",
+        type=INPUT,
+        help="File of 'anydet ttt-statistics' about the data that the model was trained on.",
+    ),
+    click.option(
+        "--ttt-log-out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="JSON lines to write, one a step of adaptation.",
+    ),
     click.option(
         "--ttt-option",
         "ttt_options",
@@ -180,24 +238,50 @@ def _add_flip_prob(options: dict[str, dict[str, Any]], views: str, flip_prob: fl
 
 def read_ttt_flags(plugins: Plugins, flags: Mapping[str, Any]) -> TTT | None:
     """What the flags of ``--ttt`` describe; ``None`` where a command has none, or they are not given."""
-    from anydet.plugins.options import parse_options
-    from anydet.prediction.choices import TTT
+    from anydet.prediction.choices import TTT, method_of_preset
     from anydet.prediction.hooks import TTTSettings
 
-    method = flags.get("ttt_method")
-    if not flags.get("ttt") and method is None:
+    method, preset = flags.get("ttt_method"), flags.get("ttt_preset")
+    if not flags.get("ttt") and method is None and preset is None:
         _require("--ttt", "ttt_", flags)
         return None
-    names = ("preset", "reset", "steps", "batch_size", "lr", "max_batches", "seed")
-    given = {name: flags[f"ttt_{name}"] for name in names if flags[f"ttt_{name}"] is not None}
-    settings = TTTSettings(**given, options=parse_options(flags["ttt_options"], "--ttt-option"))
+    if method is None:
+        method = "tent" if preset is None else method_of_preset(preset, plugins, default="tent")
+    fields = {name: flags[f"ttt_{name}"] for name in _TTT_FIELDS if flags[f"ttt_{name}"] is not None}
+    statistics = flags["ttt_statistics"]
+    settings = TTTSettings(
+        **fields,
+        statistics=None if statistics is None else str(statistics),
+        options=_method_options(method, flags),
+    )
     source = flags["ttt_source"]
-    return TTT(
-        "tent" if method is None else method,
-        settings,
-        None if source is None else str(source),
-        flags["ttt_source_split"],
-    ).resolve(plugins)
+    return TTT(method, settings, None if source is None else str(source), flags["ttt_source_split"]).resolve(
+        plugins
+    )
+
+
+def _method_options(method: str, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """``--ttt-option``, and the flags that are options of the method mim."""
+    from anydet.errors import OptionError
+    from anydet.plugins.options import parse_options
+
+    options: dict[str, Any] = dict(parse_options(flags["ttt_options"], "--ttt-option"))
+    for name in ("mask_prob", "patch_size", "mask_value"):
+        value = flags[f"ttt_mim_{name}"]
+        if value is None:
+            continue
+        flag = f"--ttt-mim-{name.replace('_', '-')}"
+        if method != "mim":
+            raise OptionError(
+                f"{flag} is an option of mim, and the method is {method}",
+                fix=f"add --ttt-method mim, or leave out {flag}",
+            )
+        if name in options:
+            raise OptionError(
+                f"{flag} and --ttt-option {name} are the same option", fix="leave out one of them"
+            )
+        options[name] = value
+    return options
 
 
 def _require(switch: str, prefix: str, flags: Mapping[str, Any]) -> None:

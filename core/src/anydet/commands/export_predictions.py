@@ -97,7 +97,9 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
         progress("predict", min(len(dataset), flags["max_images"] or len(dataset))) as advance,
     ):
         given = {name: flags[name] for name in ("max_images", "wrap", "resume")}
-        return export_predictions(pipeline, dataset, flags["output"], progress=advance, **given)
+        return export_predictions(
+            pipeline, dataset, flags["output"], ttt_log=flags["ttt_log_out"], progress=advance, **given
+        )
 
 
 def _print_summary(summary: ExportSummary) -> None:

@@ -13,7 +13,7 @@ from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
 from anydet.commands.numbers import FiniteRange, read_numbers
 from anydet.commands.paths import INPUT
-from anydet.errors import counted
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.adaptation.ensemble.fusing import FuseSummary

@@ -1,4 +1,4 @@
-"""Numbers as values of options: finite ones, alone or in lists."""
+"""Values of options: finite numbers, alone or in lists, and lists of words."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def read_areas(
     if len(ranges) > MOST_AREAS:
         raise click.BadParameter(f"{len(ranges)} area ranges, at most {MOST_AREAS} are supported")
     return ranges
+
+
+def read_words(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """``backbone,head.*`` to its words."""
+    if text is None:
+        return None
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        raise click.BadParameter("there is no word in it")
+    return words

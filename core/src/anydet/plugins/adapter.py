@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
@@ -58,6 +58,21 @@ class ClassLogits:
     boxes: Any = None
     sizes_wh: Any = None
     queries: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """What masked-image training hides; ``None`` is the adapter's own choice.
+
+    Attributes:
+        mask_prob: probability with which a patch is hidden.
+        patch_size: side of a patch in pixels of the input.
+        mask_value: what hidden pixels of the input are, in all channels.
+    """
+
+    mask_prob: float | None = None
+    patch_size: int | None = None
+    mask_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +170,14 @@ class Adapter(ABC):
         """Model-ready batches (B, 3, H, W), with the very preprocessing of ``predict``."""
         self._unsupported("build_loader")
 
-    def class_logits(self, batch: Any) -> ClassLogits:
-        """Class logits of one batch of ``build_loader``."""
+    def class_logits(self, batch: Any, like: ClassLogits | None = None) -> ClassLogits:
+        """Class logits of one batch of ``build_loader``; changes no parameter and no buffer.
+
+        Args:
+            batch: (B, 3, H, W) inputs.
+            like: logits that the model gave for the same images, perhaps with other weights or other colors:
+                rows are of the same regions or queries in the same order. ``None`` lets the model choose.
+        """
         self._unsupported("class_logits")
 
     def features(self, batch: Any) -> Mapping[str, Any]:
@@ -176,7 +197,7 @@ class Adapter(ABC):
         """
         self._unsupported("module_names")
 
-    def self_supervised_loss(self, batch: Any, generator: Any) -> Any:
+    def self_supervised_loss(self, batch: Any, generator: Any, masking: Masking | None = None) -> Any:
         """Scalar loss of one batch of ``build_loader`` that needs no labels, for test-time training.
 
         Differentiable in parameters of ``get_model``; changes no parameter and no buffer.
@@ -184,12 +205,17 @@ class Adapter(ABC):
         Args:
             batch: (B, 3, H, W) inputs.
             generator: ``torch.Generator`` on the CPU, the only source of random choices.
+            masking: what is hidden, for a loss that hides patches; ``None`` is the adapter's own choice.
         """
         self._unsupported("self_supervised_loss")
 
     def export_spec(self) -> ExportSpec:
         """The model ready to be traced, with what its outputs mean."""
         self._unsupported("export_spec")
+
+    def keeping_inputs(self) -> AbstractContextManager[None]:
+        """While it is open, ``predict`` need not prepare again what ``build_loader`` prepared of a record."""
+        return nullcontext()
 
     def close(self) -> None:
         """Free sessions and devices. Safe to call twice."""

@@ -15,6 +15,7 @@ from anydet.plugins.specs import (
     EvaluatorSpec,
     FusionSpec,
     SceneSpec,
+    TTTMethodSpec,
     ViewSpec,
 )
 
@@ -75,6 +76,8 @@ _COMMANDS = {
     "accepts.",
     "synth": "Write synthetic scenes as a data set.",
     "train": "Train the model of an adapter on a data set.",
+    "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the source "
+    "data.",
     "validate-predictions": "Check a predictions file: .json, .jsonl, .parquet, or COCO results (with "
     "--dataset).",
     "view": "Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...",
@@ -180,6 +183,77 @@ def register_fusions(register: Callable[[FusionSpec], None]) -> None:
     ):
         options = f"{_TTA}:{name}.schema.json"
         register(FusionSpec(name, f"{_TTA}.fusions:{factory}", summary, options_schema=options))
+
+
+_TTT = "anydet.adaptation.ttt"
+_TRAINED = ("steps", "batch_size", "lr", "max_batches", "update_filter", "include", "exclude")
+_SAFE = {"steps": 1, "batch_size": 8, "lr": 1e-4, "update_filter": "norm_only"}
+
+
+@hookimpl
+def register_ttt_methods(register: Callable[[TTTMethodSpec], None]) -> None:
+    """The methods of ``anydet.adaptation.ttt``."""
+    for name, factory, summary, presets, settings in (
+        (
+            "tent",
+            "tent:Tent",
+            "norms that minimize the entropy of confident detections",
+            {"safe": _SAFE, "adapter_only": {**_SAFE, "update_filter": "adapter_only"}},
+            _TRAINED,
+        ),
+        (
+            "norm",
+            "norm:Norm",
+            "statistics of batch norms follow the images; no parameter changes",
+            {"norm_safe": {"batch_size": 8}},
+            ("batch_size", "max_batches", "include", "exclude"),
+        ),
+        (
+            "mim",
+            "mim:MaskedImages",
+            "norms that minimize a loss of masked images",
+            {"mim_safe": _SAFE},
+            _TRAINED,
+        ),
+        (
+            "eata",
+            "eata:EfficientAntiForgetting",
+            "tent on sure and new images, held to the source by Fisher information",
+            {"eata_safe": _SAFE},
+            (*_TRAINED, "statistics", "source"),
+        ),
+        (
+            "sar",
+            "sar:SharpnessAware",
+            "tent on sure detections, where the loss is flat",
+            {"sar_safe": _SAFE},
+            _TRAINED,
+        ),
+        (
+            "cotta",
+            "cotta:MeanTeacher",
+            "a student that learns from its averaged teacher, which predicts",
+            {"cotta_safe": {**_SAFE, "lr": 1e-5, "update_filter": "all"}},
+            _TRAINED,
+        ),
+        (
+            "align",
+            "align:Align",
+            "norms that give features the statistics of the source's",
+            {"align_safe": {**_SAFE, "lr": 1e-3}},
+            (*_TRAINED, "statistics", "source"),
+        ),
+    ):
+        register(
+            TTTMethodSpec(
+                name,
+                f"{_TTT}.{factory}",
+                summary,
+                options_schema=f"{_TTT}:{name}.schema.json",
+                presets=presets,
+                settings=settings,
+            )
+        )
 
 
 @hookimpl

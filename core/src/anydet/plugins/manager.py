@@ -229,14 +229,10 @@ class Plugins:
             f"no {noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
             + did_you_mean(name, [*known, *packaged_names(kind)])
             + (f"; failed to load: {broken}" if broken else ""),
-            fix=f"pip install {package}" if package else self._whence(kind),
+            fix=f"pip install {package}"
+            if package
+            else f"run 'anydet {_listing(kind)} list' to see what is installed",
         )
-
-    def _whence(self, kind: str) -> str:
-        """What to do where a name is not registered and no package of this project has it."""
-        if self._specs[kind] or packaged_names(kind):
-            return f"run 'anydet {_listing(kind)} list' to see what is installed"
-        return f"no package of anydet has a {noun(kind)} yet; a plugin registers one with register_{kind}"
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""

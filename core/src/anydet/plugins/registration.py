@@ -69,6 +69,13 @@ def _is_writers(value: Any) -> bool:
     )
 
 
+def _is_presets(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(preset, Mapping) and all(isinstance(key, str) for key in preset)
+        for name, preset in value.items()
+    )
+
+
 def _of(kind: type) -> Callable[[Any], bool]:
     # bool is an int to Python, and a priority of True is a mistake.
     return lambda value: type(value) is kind
@@ -81,7 +88,7 @@ _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "training_schema": (_is_schema, "'package:file', or None"),
     "tasks": (_is_words, "a tuple of names"),
     "capabilities": (_is_words, "a tuple of names"),
-    "presets": (_is_words, "a tuple of names"),
+    "presets": (_is_presets, "a mapping of names to settings"),
     "settings": (_is_words, "a tuple of names"),
     "writers": (_is_writers, "a mapping of formats to 'package.module:function'"),
     "next_step": (_of(str), "text"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Any
 
 from anydet.dataclass import dataclass
 
@@ -120,8 +121,22 @@ class FusionSpec(ConfigurableSpec):
     """A fusion of results: ``factory(settings: FusionSettings)`` gives a ``prediction.Fusion``."""
 
 
-TTT_SETTINGS = ("steps", "batch_size", "lr", "max_batches", "source")
+TTT_SETTINGS = (
+    "steps",
+    "batch_size",
+    "lr",
+    "max_batches",
+    "update_filter",
+    "include",
+    "exclude",
+    "statistics",
+    "source",
+)
 """Settings of a run that a method of test-time training may do without."""
+
+
+UPDATE_FILTERS = ("all", "norm_only", "adapter_only", "lora_only", "lora_norm_only")
+"""Which parameters a method of test-time training may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +144,12 @@ class TTTMethodSpec(ConfigurableSpec):
     """A test-time training method: ``factory(settings: TTTSettings)`` gives a ``prediction.TTTMethod``.
 
     Attributes:
-        presets: names that ``--ttt-preset`` takes; any other is refused.
+        presets: names that ``--ttt-preset`` takes, and what each stands for: settings of ``TTT_SETTINGS``
+            and the method's own options. What is given beside a preset goes before it.
         settings: those of ``TTT_SETTINGS`` that it uses; the others are refused.
     """
 
-    presets: tuple[str, ...] = ()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     settings: tuple[str, ...] = TTT_SETTINGS
 
 

@@ -18,7 +18,7 @@ from anydet.arguments import (
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.options import load_schema
-from anydet.plugins.specs import TTT_SETTINGS
+from anydet.plugins.specs import TTT_SETTINGS, UPDATE_FILTERS
 from anydet.prediction.hooks import TTTSettings
 from anydet.text import counted
 
@@ -200,6 +200,42 @@ def _read_view(text: str, plugins: Plugins) -> Choice:
     return Choice(name, {key: value for key, value in zip(names, values, strict=False) if value})
 
 
+def method_of_preset(preset: str, plugins: Plugins, *, default: str) -> str:
+    """The method that a preset belongs to, so that the preset alone says everything.
+
+    Args:
+        preset: name.
+        plugins: where methods come from.
+        default: method that goes before others.
+
+    Raises ``OptionError`` where several others have it, or none has.
+    """
+    specs: dict[str, TTTMethodSpec] = plugins.specs("ttt_methods")
+    having = [name for name, spec in specs.items() if preset in spec.presets]
+    if default in having:
+        return default
+    if len(having) > 1:
+        raise OptionError(
+            f"methods {', '.join(having)} have a preset {preset!r}", fix=f"add --ttt-method {having[0]}"
+        )
+    if having:
+        return having[0]
+    known = [each for spec in specs.values() for each in spec.presets]
+    raise OptionError(
+        f"no method of test-time training has a preset {preset!r} (known: {', '.join(known) or 'none'})"
+        + did_you_mean(preset, known),
+        fix="'anydet adaptation list' shows the methods, 'anydet adaptation show NAME' their presets",
+    )
+
+
+def _with_preset(settings: TTTSettings, spec: TTTMethodSpec) -> TTTSettings:
+    """What the preset stands for, where nothing else is given."""
+    stated = dict(spec.presets.get(settings.preset or "", {}))
+    fields = {name: stated.pop(name) for name in TTT_SETTINGS if name in stated and name != "source"}
+    wanted = {name: value for name, value in fields.items() if getattr(settings, name) is None}
+    return replace(settings, **wanted, options={**stated, **settings.options})
+
+
 @dataclass(frozen=True, slots=True)
 class TTT:
     """Test-time training.
@@ -223,9 +259,11 @@ class TTT:
         ``Plugins.options``.
         """
         self._check()
-        self._refuse_unused(plugins.spec("ttt_methods", self.method))
-        options = plugins.options("ttt_methods", self.method, self.settings.options)
-        return replace(self, settings=replace(self.settings, options=options))
+        spec = plugins.spec("ttt_methods", self.method)
+        self._refuse_unused(spec)
+        settings = _with_preset(self.settings, spec)
+        options = plugins.options("ttt_methods", self.method, settings.options)
+        return replace(self, settings=replace(settings, options=options))
 
     def _check(self) -> None:
         require_text("method", self.method)
@@ -239,8 +277,17 @@ class TTT:
                 require_integer(name, value, 1)
         if settings.lr is not None:
             require_number("lr", settings.lr, 0)
+        if settings.update_filter is not None:
+            require_choice("update_filter", settings.update_filter, UPDATE_FILTERS)
+        for name in ("include", "exclude"):
+            patterns = getattr(settings, name)
+            good = patterns is None or (
+                isinstance(patterns, tuple) and all(isinstance(word, str) and word for word in patterns)
+            )
+            require(good, name, patterns, "a tuple of patterns, or None")
         for name, text in (
             ("preset", settings.preset),
+            ("statistics", settings.statistics),
             ("source", self.source),
             ("source_split", self.source_split),
         ):
@@ -252,7 +299,7 @@ class TTT:
         if preset is not None and preset not in spec.presets:
             known = f"its presets are {', '.join(spec.presets)}" if spec.presets else "it has no presets"
             raise OptionError(
-                f"{self.method} has no preset {preset!r}: {known}{did_you_mean(preset, spec.presets)}",
+                f"{self.method} has no preset {preset!r}: {known}{did_you_mean(preset, list(spec.presets))}",
                 fix=listing,
             )
         for name in TTT_SETTINGS:

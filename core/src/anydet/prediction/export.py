@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ImageError, OptionError, PluginError
-from anydet.outputs import require_writable
+from anydet.outputs import growing_file, require_writable
 from anydet.prediction.decode import Undecodable
 from anydet.prediction.hooks import TTTDescription
 from anydet.prediction.meta import build_meta, identity
@@ -61,6 +62,7 @@ def export_predictions(
     max_images: int | None = None,
     wrap: bool = False,
     resume: bool = False,
+    ttt_log: Path | None = None,
     progress: Callable[[int], None] = lambda _images: None,
 ) -> ExportSummary:
     """Predict a data set and write a file that ``validate`` accepts.
@@ -76,6 +78,7 @@ def export_predictions(
         max_images: only the first so many.
         wrap: write ``.json`` with ``meta`` (the other kinds always have it).
         resume: go on with what an interrupted run left.
+        ttt_log: JSON lines to write, one for each step of test-time training.
         progress: called with the number of images of each finished chunk.
 
     Raises:
@@ -97,7 +100,7 @@ def export_predictions(
     # Before the first image: what meta cannot state would be found after the last one.
     build_meta(pipeline, dataset, run, fresh=0, wall_s=0)
     warnings: list[str] = []
-    with closing(Spool.open(output, run, resume=resume)) as spool:
+    with _logging_ttt(pipeline, ttt_log), closing(Spool.open(output, run, resume=resume)) as spool:
         resumed = spool.images
         progress(resumed)
         try:
@@ -126,6 +129,19 @@ def export_predictions(
     wall = time.perf_counter() - start
     skipped, told = tuple(spool.skipped), tuple(warnings)
     return ExportSummary(output, total, spool.detections, resumed, skipped, wall, told)
+
+
+@contextmanager
+def _logging_ttt(pipeline: Pipeline, path: Path | None) -> Iterator[None]:
+    """Write the numbers of each step of test-time training meanwhile."""
+    if path is None:
+        yield
+        return
+    if not pipeline.ttt:
+        raise OptionError(f"{path}: a log of test-time training, and there is none", fix="add --ttt")
+    with growing_file(path) as append:
+        pipeline.ttt.method.on_step = lambda step: append(json.dumps(step, allow_nan=False).encode() + b"\n")
+        yield
 
 
 def _ttt_at_end(pipeline: Pipeline, warnings: list[str]) -> tuple[TTTDescription, Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
 from typing import Any, Protocol
@@ -86,12 +86,16 @@ class TTTSettings:
     """What a method of test-time training is built with; ``None`` means the method's own default.
 
     Attributes:
-        preset: named bundle of the method's settings ("safe", ...).
+        preset: named bundle of the method's settings ("safe", ...), which are in the other fields already.
         reset: "sample" restores the model before each chunk, "stream" lets changes add up.
-        steps: optimizer steps a chunk.
-        batch_size: images a step.
+        steps: optimizer steps a batch.
+        batch_size: images a batch.
         lr: learning rate.
         max_batches: bound on adaptation batches of the whole run.
+        update_filter: which parameters may change ("all", "norm_only", ...).
+        include: patterns of names of parameters and modules that may change.
+        exclude: patterns of those that may not.
+        statistics: path of what ``anydet ttt-statistics`` wrote about the source data.
         seed: of its random choices.
         options: the method's own options, checked against its schema and complete.
     """
@@ -102,6 +106,10 @@ class TTTSettings:
     batch_size: int | None = None
     lr: float | None = None
     max_batches: int | None = None
+    update_filter: str | None = None
+    include: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
+    statistics: str | None = None
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,8 +119,8 @@ class TTTDescription:
     """Settings that a method runs with, presets and defaults resolved; ``meta.ttt`` states them.
 
     Attributes:
-        steps: optimizer steps a chunk; 0 for a method without optimizer.
-        batch_size: images a step.
+        steps: optimizer steps a batch; 0 for a method without optimizer.
+        batch_size: images a batch.
         lr: learning rate; 0 for a method without one.
         update_filter: which parameters it changes ("all", "norm_only", ...), or "none".
         include: patterns of parameter names that it changes, or ``None``.
@@ -139,10 +147,12 @@ class TTTMethod(ABC):
 
     Attributes:
         settings: those of the run.
+        on_step: to be called with the numbers of each step, plain data that ``--ttt-log-out`` writes.
     """
 
     def __init__(self, settings: TTTSettings) -> None:
         self.settings = settings
+        self.on_step: Callable[[Mapping[str, Any]], None] = _nothing
 
     @property
     def min_images(self) -> int:
@@ -183,6 +193,10 @@ class TTTMethod(ABC):
         ``preset``, ``reset``, ``options`` and ``source`` in it give way to the run's own.
         """
         return {}
+
+
+def _nothing(_step: Mapping[str, Any]) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,11 +249,17 @@ class Pipeline:
             self._notify("before_predict", adapter=self.adapter, records=read_only(records), context=context)
         if not self.ttt:
             return list(predictor(records))
-        with self._ttt_calls.to("adapt"):
-            self.ttt.method.adapt(tuple(records))
-        # What the adapter, views and fusion raise is a PluginError already, and passes.
+        with self.adapter.keeping_inputs():
+            return self._adapt_and_predict(self.ttt.method, predictor, records)
+
+    def _adapt_and_predict(
+        self, method: TTTMethod, predictor: Predictor, records: Sequence[Record]
+    ) -> list[ImagePredictions]:
         calls = self._ttt_calls
-        with calls.to("predicting"), self.ttt.method.predicting():
+        with calls.to("adapt"):
+            method.adapt(tuple(records))
+        # What the adapter, views and fusion raise is a PluginError already, and passes.
+        with calls.to("predicting"), method.predicting():
             return list(predictor(records))
         raise calls.error("kept an error to itself in predicting")
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from anydet.data.record.record import Record
-from anydet.plugins.adapter import Adapter, ClassLogits
+from anydet.plugins.adapter import Adapter, ClassLogits, Masking
 from anydet.types import AdapterSettings, ClassTable, FloatArray, ImagePredictions
 
 SIDE = 32
@@ -82,8 +82,9 @@ class GridDetector(Adapter):
         for i in range(0, len(records), batch_size):
             yield torch.stack([self.input(record) for record in records[i : i + batch_size]])
 
-    def class_logits(self, batch: Any) -> ClassLogits:
-        """Logits of all cells."""
+    def class_logits(self, batch: Any, like: ClassLogits | None = None) -> ClassLogits:
+        """Logits of all cells, which are the same for all weights."""
+        del like
         logits = self.model(batch)
         return ClassLogits(logits, torch.ones(logits.shape[:2], dtype=torch.bool), "sigmoid")
 
@@ -95,8 +96,11 @@ class GridDetector(Adapter):
         """Backbone and head; there is no neck."""
         return {"backbone": ["backbone"], "neck": [], "head": ["head"]}
 
-    def self_supervised_loss(self, batch: Any, generator: Any) -> torch.Tensor:
-        """How much noise on the images changes the logits."""
+    def self_supervised_loss(
+        self, batch: Any, generator: Any, masking: Masking | None = None
+    ) -> torch.Tensor:
+        """How much noise on the images changes the logits; nothing is masked."""
+        del masking
         noise = torch.randn(batch.shape, generator=generator)
         loss: torch.Tensor = (self.model(batch + noise) - self.model(batch)).square().mean()
         return loss

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.plugins.adapter import Adapter, AdapterNotes, TrainResult
+from anydet.plugins.adapter import Adapter, AdapterNotes, Masking, TrainResult
 from anydet.training.engine import train
 from anydet.training.masking import masked_feature_loss
 from anydet.training.model import TorchModel
@@ -73,6 +74,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         # built on first use, as training builds another one
         self.saved: SavedT | None = self.read_saved(settings.checkpoint) if settings.checkpoint else None
         self.trained = self.saved is not None
+        self._kept: dict[int, tuple[Record, Any]] | None = None
 
     @abstractmethod
     def read_saved(self, checkpoint: str) -> SavedT:
@@ -110,7 +112,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""
-        return self.build_predictor(self.model)(records)
+        return self._live_predictor()(records)
 
     def get_model(self) -> ModelT:
         """The live module that ``predict`` uses."""
@@ -119,8 +121,17 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def build_loader(self, records: Sequence[Record], *, batch_size: int) -> Iterable[Tensor]:
         """(B, 3, H, W) inputs as ``predict`` prepares them, on the model's device."""
-        predictor = self.build_predictor(self.model)
+        predictor = self._live_predictor()
         return map(predictor.stack, predictor.batches(records, batch_size))
+
+    @contextmanager
+    def keeping_inputs(self) -> Iterator[None]:
+        """Keep the inputs of all records, in memory, until it is closed."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
 
     def synchronize(self) -> None:
         """Wait for the model's device, which has its work queued; the CPU does its own at once."""
@@ -138,9 +149,11 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
         """Names of the live model's modules."""
         return self.model.module_names()
 
-    def self_supervised_loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def self_supervised_loss(
+        self, batch: Tensor, generator: torch.Generator, masking: Masking | None = None
+    ) -> Tensor:
         """``masked_feature_loss`` of the live model; a family that trains a branch for it has its own."""
-        return masked_feature_loss(self.model, batch, generator)
+        return masked_feature_loss(self.model, batch, generator, masking or Masking())
 
     def training_task(self, run: Run) -> TrainingTask:
         """The task of ``build_task``; its model is from now on the one that ``predict`` uses."""
@@ -171,6 +184,9 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
     def _bounded(self) -> AbstractContextManager[object]:
         """Around the building of a model that ``saved`` describes."""
         return nullcontext() if self.saved is None else Bounded(self.saved.model, source=self.saved.source)
+
+    def _live_predictor(self) -> BatchPredictor[Any]:
+        return replace(self.build_predictor(self.model), kept=self._kept)
 
     def class_names(self, known: Sequence[str]) -> tuple[str, ...]:
         """Names of the classes: those of the option ``names``, else ``known``.

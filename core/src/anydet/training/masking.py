@@ -16,13 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 from torch.nn.modules.batchnorm import _NormBase
 
+from anydet.plugins.adapter import Masking
 from anydet.training.model import TorchModel
 
 PATCH_PX = 32
 HIDDEN_FRACTION = 0.6
 
 
-def masked_feature_loss(model: TorchModel, images: Tensor, generator: torch.Generator) -> Tensor:
+def masked_feature_loss(
+    model: TorchModel, images: Tensor, generator: torch.Generator, masking: Masking = Masking()
+) -> Tensor:
     """Distance of the neck's features of masked images from those of the whole images, in hidden places.
 
     A scalar, differentiable in the model's parameters; no parameter and no buffer changes. Where the model
@@ -36,9 +39,14 @@ def masked_feature_loss(model: TorchModel, images: Tensor, generator: torch.Gene
         model: in the mode in which it predicts.
         images: (B, 3, H, W) inputs.
         generator: chooses the patches; on the CPU.
+        masking: what is hidden.
     """
-    patches = draw_patches(images, PATCH_PX, HIDDEN_FRACTION, generator)
-    masked = hide(images, patches, PATCH_PX, images.mean(dim=(2, 3), keepdim=True))
+    patch_px = masking.patch_size or PATCH_PX
+    patches = draw_patches(images, patch_px, masking.mask_prob or HIDDEN_FRACTION, generator)
+    color = images.mean(dim=(2, 3), keepdim=True)
+    if masking.mask_value is not None:
+        color = torch.full_like(color, masking.mask_value)
+    masked = hide(images, patches, patch_px, color)
     # Masked images would shift running statistics that predictions use.
     with kept_statistics(model):
         found = model.features(masked)
@@ -50,7 +58,7 @@ def masked_feature_loss(model: TorchModel, images: Tensor, generator: torch.Gene
         hidden_loss(
             normalized(found[name]),
             normalized(targets[name]),
-            hidden_cells(patches, PATCH_PX, size_hw, (found[name].shape[2], found[name].shape[3])),
+            hidden_cells(patches, patch_px, size_hw, (found[name].shape[2], found[name].shape[3])),
         )
         for name in levels
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
@@ -37,11 +37,13 @@ class BatchPredictor(ABC, Generic[InputT]):
         model: used on its own device, in the mode in which it is.
         settings: batch size, lowest score and most detections.
         stage: marks the stages of a batch.
+        kept: inputs that are used again for the same record, by its identity; ``None`` keeps none.
     """
 
     model: nn.Module
     settings: AdapterSettings
     stage: MarkStage = unmarked
+    kept: dict[int, tuple[Record, InputT]] | None = field(default=None, kw_only=True)
 
     def __call__(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""
@@ -59,11 +61,20 @@ class BatchPredictor(ABC, Generic[InputT]):
         """All records in their order, ``batch_size`` at once."""
         for start in range(0, len(records), batch_size):
             batch = [records[i] for i in range(start, min(start + batch_size, len(records)))]
-            with self.stage("decode"):
-                images = [record.image() for record in batch]
-            with self.stage("preprocess"):
-                prepared = [self.prepare(*pair) for pair in zip(batch, images, strict=True)]
-            yield from self.split(prepared)
+            yield from self.split(self._inputs(batch))
+
+    def _inputs(self, batch: list[Record]) -> list[InputT]:
+        kept = {} if self.kept is None else self.kept
+        new = [record for record in batch if id(record) not in kept]
+        with self.stage("decode"):
+            images = [record.image() for record in new]
+        with self.stage("preprocess"):
+            prepared = [self.prepare(*pair) for pair in zip(new, images, strict=True)]
+        if self.kept is None:
+            return prepared
+        # With the record, whose identity another one could have when it is gone.
+        kept.update({id(record): (record, made) for record, made in zip(new, prepared, strict=True)})
+        return [kept[id(record)][1] for record in batch]
 
     @property
     def batch_size(self) -> int:

@@ -14,7 +14,7 @@ from anydet.prediction.hooks import TTTDescription, TTTMethod, TTTSettings
 from anydet.testing.checks.ttt_methods import CHECKS, TTTMethodSubject
 from anydet.testing.kit import NotApplicable
 
-SPEC = TTTMethodSpec("noise", "nowhere:Good")
+SPEC = TTTMethodSpec("noise", "nowhere:Good", settings=("steps", "source"))
 
 
 class Good(TTTMethod):
@@ -134,7 +134,7 @@ class PaintsOnRecords(Good):
 
 class AsksForNothing(Good):
     def prepare(self, adapter, source=None):
-        super().prepare(adapter if hasattr(adapter, "model") else None)
+        super().prepare(adapter if hasattr(adapter, "model") else None, source)
 
 
 BAD = [

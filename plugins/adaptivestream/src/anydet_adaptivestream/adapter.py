@@ -107,8 +107,9 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
             min_area_px=self.options["min_area_px"],
         )
 
-    def class_logits(self, batch: Tensor) -> ClassLogits:
+    def class_logits(self, batch: Tensor, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of the image (row 0), then of its pixels, row by row; softmax, no background column."""
+        del like
         return class_logits(*self.model(batch))
 
     def export_spec(self) -> ExportSpec:

@@ -77,13 +77,15 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         """Detections, each with its state where states were learned."""
         return self._predictor(model, self._about)
 
-    def class_logits(self, batch: Tensor) -> ClassLogits:
+    def class_logits(self, batch: Tensor, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of the regions that the first stage proposes; softmax, the background is 0.
 
         ``boxes`` are the proposals in pixels of the input, padding included.
         """
         size = (batch.shape[-2], batch.shape[-1])
-        return self.model.regions(ImageList(batch, [size] * len(batch))).class_logits()
+        boxes = None if like is None else list(like.boxes.detach())
+        found = self.model.regions(ImageList(batch, [size] * len(batch)), boxes).class_logits()
+        return found if like is None else replace(found, valid=like.valid)
 
     def export_spec(self) -> ExportSpec:
         """Boxes, scores, classes and states of one image; none below ``settings.score_floor``."""

@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from anydet.plugins.adapter import AdapterNotes, ClassLogits
+from anydet.plugins.adapter import AdapterNotes, ClassLogits, Masking
 from anydet.plugins.export import ExportSpec
 from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
@@ -95,18 +95,21 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
         self._architecture = task.model.architecture
         return task
 
-    def class_logits(self, batch: Tensor) -> ClassLogits:
+    def class_logits(self, batch: Tensor, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of the last decoder layer's queries; sigmoid, no background."""
-        return last_logits(self.model(batch), (batch.shape[3], batch.shape[2]))
+        queries = None if like is None else like.queries
+        return last_logits(self.model(batch, queries=queries), (batch.shape[3], batch.shape[2]), queries)
 
-    def self_supervised_loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def self_supervised_loss(
+        self, batch: Tensor, generator: torch.Generator, masking: Masking | None = None
+    ) -> Tensor:
         """Masked image modeling by the branch that ``--enable-mim`` trains.
 
         A model without the branch has the loss of any torch model, ``masked_feature_loss``.
         """
         if self.model.mim is None:
-            return super().self_supervised_loss(batch, generator)
-        return self.model.mim_loss(batch, generator=generator)
+            return super().self_supervised_loss(batch, generator, masking)
+        return self.model.mim_loss(batch, generator=generator, masking=masking or Masking())
 
     def export_spec(self) -> ExportSpec:
         """Class logits, boxes and all heads of the last decoder layer's queries."""

@@ -15,6 +15,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from anydet.plugins.adapter import Masking
 from anydet.training.masking import draw_patches, hidden_cells, hidden_loss, hide, normalized
 from anydet_rtdetr_pose.architecture import Mim
 
@@ -100,21 +101,33 @@ class MimBranch(nn.Module):
         )
         self.teacher = Teacher(pyramid) if spec.teacher == "ema" else None
 
-    def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def draw(
+        self, images: Tensor, generator: torch.Generator | None = None, masking: Masking = Masking()
+    ) -> Tensor:
         """Which patches to hide: (B, rows, columns) bool, on the device of the images.
 
         Args:
             images: (B, 3, H, W).
             generator: of random numbers on the CPU; ``None`` is torch's own.
+            masking: what is hidden, where it is not what the branch was trained with.
         """
-        return draw_patches(images, self.spec.patch_px, self.spec.mask_prob, generator)
+        fraction = masking.mask_prob or self.spec.mask_prob
+        return draw_patches(images, self._patch_px(masking), fraction, generator)
 
-    def hide(self, images: Tensor, patches: Tensor) -> Tensor:
-        """The images with a learned color in place of the patches that are hidden."""
-        return hide(images, patches, self.spec.patch_px, self.mask_value)
+    def hide(self, images: Tensor, patches: Tensor, masking: Masking = Masking()) -> Tensor:
+        """The images with a color, the learned one by default, in place of the patches that are hidden."""
+        color: Tensor = self.mask_value
+        if masking.mask_value is not None:
+            color = torch.full_like(color, masking.mask_value)
+        return hide(images, patches, self._patch_px(masking), color)
 
     def loss(
-        self, images: Tensor, patches: Tensor, states: Sequence[Tensor], targets: Sequence[Tensor]
+        self,
+        images: Tensor,
+        patches: Tensor,
+        states: Sequence[Tensor],
+        targets: Sequence[Tensor],
+        masking: Masking = Masking(),
     ) -> Tensor:
         """Mean over levels of what hidden places cost.
 
@@ -123,14 +136,18 @@ class MimBranch(nn.Module):
             patches: those that were hidden.
             states: of the encoder, of the images with hidden patches; (B, d, h, w) of each level.
             targets: projected features of the whole images, likewise.
+            masking: as ``draw`` got it.
         """
         size_hw = (images.shape[2], images.shape[3])
         losses = [
             hidden_loss(
                 self.decoder(state),
                 normalized(target),
-                hidden_cells(patches, self.spec.patch_px, size_hw, (target.shape[2], target.shape[3])),
+                hidden_cells(patches, self._patch_px(masking), size_hw, (target.shape[2], target.shape[3])),
             )
             for state, target in zip(states, targets, strict=True)
         ]
         return torch.stack(losses).mean()
+
+    def _patch_px(self, masking: Masking) -> int:
+        return masking.patch_size or self.spec.patch_px

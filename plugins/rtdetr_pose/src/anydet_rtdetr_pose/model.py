@@ -20,6 +20,7 @@ from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Conf
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
 from anydet.errors import AnydetError, OptionError, TrainingError
+from anydet.plugins.adapter import Masking
 from anydet.training.masking import kept_statistics
 from anydet.training.model import TorchModel
 from anydet_rtdetr_pose.architecture import STRIDES, Architecture
@@ -150,7 +151,13 @@ class PoseDetector(TorchModel):
             "head": (*behind, *own),
         }
 
-    def mim_loss(self, images: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def mim_loss(
+        self,
+        images: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        masking: Masking = Masking(),
+    ) -> Tensor:
         """What hidden patches cost: a scalar whose gradient reaches backbone, projections and encoder.
 
         No label is needed, no running statistic of a norm changes, and training or evaluation mode stays.
@@ -158,6 +165,7 @@ class PoseDetector(TorchModel):
         Args:
             images: (B, 3, H, W) in 0..1, sides multiples of 32.
             generator: chooses the patches; on the CPU. ``None`` is torch's own.
+            masking: what is hidden, where it is not what the branch was trained with.
 
         Raises:
             OptionError: the model was built without masked image modeling.
@@ -167,15 +175,15 @@ class PoseDetector(TorchModel):
                 "the model has no branch of masked image modeling",
                 fix="train it with --enable-mim; a run can start from a checkpoint that has none",
             )
-        patches = self.mim.draw(images, generator)
+        patches = self.mim.draw(images, generator, masking)
         # Images with hidden patches would shift running statistics that predictions use.
         with kept_statistics(self.detector):
-            seen = self.pyramid(self.mim.hide(images, patches))
+            seen = self.pyramid(self.mim.hide(images, patches, masking))
             states = self.detector.model.encoder(seen).last_hidden_state
             with torch.no_grad():
                 targets = (self.mim.teacher or self.pyramid)(images)
         with torch.autocast(images.device.type, enabled=False):
-            return self.mim.loss(images, patches, [state.float() for state in states], targets)
+            return self.mim.loss(images, patches, [state.float() for state in states], targets, masking)
 
     def update_teacher(self, decay: float | None = None) -> None:
         """Let the teacher follow the weights as they are now; nothing to do where there is none.

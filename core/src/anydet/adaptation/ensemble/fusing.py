@@ -17,7 +17,7 @@ from anydet.contract.reading.load import load
 from anydet.contract.write import check_output, write_predictions
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError, OptionError, counted
+from anydet.errors import ContractError, OptionError
 from anydet.outputs import require_writable
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
@@ -27,6 +27,7 @@ from anydet.prediction.hooks import Fusion, FusionSettings, ViewResult
 from anydet.prediction.meta import file_sha256
 from anydet.prediction.pipeline import Limits
 from anydet.scanner import Scanner
+from anydet.text import counted
 from anydet.types import ImagePredictions
 from anydet.version import __version__
 

@@ -11,7 +11,8 @@ from anydet.contract.columns import image_at
 from anydet.contract.join import KeyIndex, join_keys
 from anydet.contract.raw import RawPredictions
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError, OptionError, counted
+from anydet.errors import ContractError, OptionError
+from anydet.text import counted
 from anydet.types import Classification, GroundTruthColumns, ImagePredictions, IntArray, Size
 
 

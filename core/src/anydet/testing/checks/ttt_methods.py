@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
+from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, UnsupportedError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
@@ -79,6 +81,10 @@ class TTTMethodSubject(Subject):
         """Build it once."""
         self.build(self.settings)
 
+    def source(self) -> Dataset | None:
+        """A data set for a method that uses one."""
+        return SyntheticDataset(4, 0, (96, 64)) if "source" in self.spec.settings else None
+
     def chunks(self) -> tuple[list[Record], list[Record]]:
         """The images as records, in two chunks; new ones at each call."""
         records = in_memory(self.images)
@@ -90,7 +96,7 @@ class TTTMethodSubject(Subject):
         with self.adapter() as adapter:
             method = self.build(replace(self.settings, **changes))
             try:
-                method.prepare(adapter)
+                method.prepare(adapter, self.source())
             except UnsupportedError as exc:
                 raise NotApplicable(f"{exc.problem}; name an adapter that has it") from exc
             try:
@@ -118,7 +124,7 @@ def the_model_comes_back(subject: TTTMethodSubject) -> None:
         with subject.adapter() as adapter:
             before, found = _state(adapter), _predict(adapter, subject)
             method = subject.build(replace(subject.settings, reset=reset))
-            method.prepare(adapter)
+            method.prepare(adapter, subject.source())
             for chunk in subject.chunks():
                 method.adapt(chunk)
                 with method.predicting():
@@ -218,7 +224,7 @@ def adapters_that_lack_something_are_refused(subject: TTTMethodSubject) -> None:
     method = subject.build(subject.settings)
     with _Bare(AdapterSettings()) as bare:
         try:
-            method.prepare(bare)
+            method.prepare(bare, subject.source())
             method.restore()
         except AnydetError:
             return
