@@ -11,6 +11,7 @@ import click
 
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
+from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange, read_numbers
 from anydet.commands.paths import INPUT
 from anydet.text import counted
@@ -145,10 +146,9 @@ def _fuse(plugins: Plugins, files: tuple[Path, ...], output: Path, flags: dict[s
 def _print_summary(files: tuple[Path, ...], summary: FuseSummary) -> None:
     for path, count in zip(files, summary.lacking, strict=True):
         if count:
-            click.secho(f"warning: {path}: no result of {counted(count, 'image')}", err=True, fg="yellow")
+            warn(f"{path}: no result of {counted(count, 'image')}")
     given = " + ".join(map(str, summary.given))
-    click.echo(
+    say(
         f"{summary.output}: {counted(summary.images, 'image')}, {given} detections became "
-        f"{summary.detections}, {summary.wall_s:.1f} s",
-        err=True,
+        f"{summary.detections}, {summary.wall_s:.1f} s"
     )
