@@ -89,7 +89,7 @@ def test_the_packages_of_this_repository_are_those_that_are_published():
     }
 
 
-TYPED = ("tent", "toi", "dummy", "toyy", "onnx", "../x", "TOY", "torch", "x; curl y | sh")
+TYPED = ("memo", "toi", "dummy", "toyy", "onnx", "../x", "TOY", "torch", "x; curl y | sh")
 LINES = (
     "adapters show NAME",
     "adapters check NAME",

@@ -125,7 +125,7 @@ def test_a_dry_run_finds_what_does_not_fit(run, scene):
     [
         ({"images": ("9.jpg",)}, "'9.jpg' is not in the data set"),
         ({"class_id": 5}, "class ids that the data set does not have: 5"),
-        ({"classes": ["cat", "cow"]}, "only in the predictions ['cow']"),
+        ({"classes": ["cat", "cow"]}, "predictions: cat, cow"),
         ({"score": 1.5}, "predictions[0].detections[0].score"),
     ],
 )

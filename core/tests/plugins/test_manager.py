@@ -288,7 +288,7 @@ def test_names_of_core_cannot_be_taken(plugin):
         (AdapterSpec("a b", "a.b:C"), "got the name 'a b'"),
         (AdapterSpec("a:b", "a.b:C"), "got the name 'a:b'"),
         (AdapterSpec("\x1b[31mred", "a.b:C"), r"got the name '\x1b[31mred'"),
-        (AdapterSpec("x" * 1000 + " ", "a.b:C"), "xxx...; names are"),
+        (AdapterSpec("x" * 1000 + " ", "a.b:C"), "x (1001 characters)'; names are"),
         (None, "register_adapters takes AdapterSpec, got NoneType"),
     ],
 )
