@@ -58,6 +58,7 @@ LINES = (
     "export-predictions --adapter toy --dataset scenes --output out.json --option OPTION",
     "export-predictions --adapter toy --dataset scenes --output out.json --tta-views VIEW",
     "export-predictions --adapter toy --dataset scenes --output out.json --ttt",
+    "ttt-compare CONFIG --out NEW_FOLDER",
     "ttt-statistics --adapter toy --dataset scenes --output out.npz",
     "ttt-statistics --adapter toy --dataset DATASET --output out.npz",
     "ttt-statistics --adapter ADAPTER --dataset scenes --output out.npz",

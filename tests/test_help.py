@@ -29,6 +29,8 @@ SLOW = {
     "diagnose",
     "doctor",
     "train",
+    "ttt-compare",
+    "ttt-statistics",
     "adaptivestream",
     "adaptivestream quick-test",
 }
@@ -82,7 +84,7 @@ def example(name: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def given(tmp_path_factory):
-    """Files that commands are tried on; of these, an example takes a training run alone as given."""
+    """Files that commands are tried on; of these, an example takes a training run and a setting as given."""
     folder = tmp_path_factory.mktemp("given")
     scenes, predictions, broken = folder / "data/scenes", folder / "predictions.json", folder / "broken.json"
     for line in (
@@ -95,12 +97,15 @@ def given(tmp_path_factory):
     (folder / "runs/exp01/reports").mkdir(parents=True)
     metrics = [json.dumps({"step": i, "train_loss": 1 / i, "learning_rate": 1e-3}) for i in range(1, 6)]
     (folder / "runs/exp01/reports/train_metrics.jsonl").write_text("\n".join(metrics))
+    (folder / "setting.yaml").write_text(
+        "{adapter: adaptivestream, dataset: data/shapes, methods: {norm: }, corruptions: [fog]}"
+    )
     return folder
 
 
-GIVEN = ("data/scenes", "predictions.json", "broken.json", "runs/exp01")
-RUN = "runs/exp01"
-"""What the example of ``plot-metrics`` has from a training, which is too long for an example."""
+GIVEN = ("data/scenes", "predictions.json", "broken.json", "runs/exp01", "setting.yaml")
+EXAMPLES_HAVE = ("runs/exp01", "setting.yaml")
+"""What examples take as given: a training, which is too long for one, and a file that is written by hand."""
 
 
 @pytest.fixture
@@ -148,14 +153,14 @@ def test_help_ends_with_an_example_of_the_command_itself(name):
 
 @pytest.mark.parametrize("name", named(COMMANDS))
 def test_the_example_runs(name, given, folder):
-    provide(given, folder, RUN)
+    provide(given, folder, *EXAMPLES_HAVE)
     run_all(example(name))
 
 
 @pytest.mark.parametrize("name", named(sorted(set(LEAVES) - WRITERS)))
 def test_results_come_as_json(name, given, folder):
     lines = example(name)
-    provide(given, folder, RUN)
+    provide(given, folder, *EXAMPLES_HAVE)
     option = next((o for o in COMMANDS[name].params if "--json" in o.opts), None)
     assert option is not None, f"'anydet {name}' has no --json"
     run_all(lines[:-1])
@@ -166,7 +171,7 @@ def test_results_come_as_json(name, given, folder):
 @pytest.mark.parametrize("name", named(LEAVES))
 def test_a_missing_file_and_an_unknown_name_are_errors_that_say_what_to_do(name, given, folder):
     lines = example(name)
-    provide(given, folder, RUN)
+    provide(given, folder, *EXAMPLES_HAVE)
     run_all(lines[:-1])
     words = lines[-1].split()
     for i, word in enumerate(words):

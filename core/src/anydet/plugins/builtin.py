@@ -76,6 +76,7 @@ _COMMANDS = {
     "accepts.",
     "synth": "Write synthetic scenes as a data set.",
     "train": "Train the model of an adapter on a data set.",
+    "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",
     "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the source "
     "data.",
     "validate-predictions": "Check a predictions file: .json, .jsonl, .parquet, or COCO results (with "

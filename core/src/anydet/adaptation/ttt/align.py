@@ -64,7 +64,11 @@ class Align(GradientMethod):
             self._adaptors = Adaptors.insert(
                 adapter.get_model(), scope, options["adaptor_ratio"], settings.seed
             )
-        super().prepare(adapter, source)
+        try:
+            super().prepare(adapter, source)
+        except BaseException:
+            self._remove_adaptors()
+            raise
 
     def start(self) -> None:
         """The statistics on the model's device."""
@@ -74,6 +78,9 @@ class Align(GradientMethod):
     def restore(self) -> None:
         """Put the model back, without adaptors."""
         super().restore()
+        self._remove_adaptors()
+
+    def _remove_adaptors(self) -> None:
         if self._adaptors is not None:
             self._adaptors.remove()
 

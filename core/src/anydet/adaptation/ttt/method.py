@@ -80,6 +80,7 @@ class Tally:
         rollbacks: guard -> batches that were taken back.
         stop_reason: guard that ended adaptation, or ``None``.
         steps: numbers of the first batches.
+        unlogged: batches after those.
     """
 
     batches: int = 0
@@ -88,6 +89,7 @@ class Tally:
     rollbacks: dict[str, int] = field(default_factory=dict)
     stop_reason: str | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
+    unlogged: int = 0
 
 
 class SkipBatchError(Exception):
@@ -139,6 +141,13 @@ class ModelMethod(TTTMethod):
         norms = select_statistics(self.model, self.scope)
         self.statistics = NormStatistics(norms, float(self.settings.options["momentum"]), self.batch_size)
         self._first, self._modes = Snapshot.of(self.model), Modes.of(self.model)
+        try:
+            self._begin_with(adapter)
+        except BaseException:
+            self.restore()
+            raise
+
+    def _begin_with(self, adapter: Adapter) -> None:
         self.parameters = self.choose_parameters()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in self.parameters)
@@ -239,7 +248,7 @@ class ModelMethod(TTTMethod):
             "norms": len(self.statistics.norms) if self.statistics.momentum else 0,
             **self.own_report(),
             "log": list(tally.steps),
-            "log_cut": tally.batches > len(tally.steps),
+            "log_cut": tally.unlogged > 0,
         }
 
     def own_report(self) -> Mapping[str, Any]:
@@ -400,6 +409,8 @@ class ModelMethod(TTTMethod):
         }
         if len(self.tally.steps) < _MOST_LOGGED:
             self.tally.steps.append(entry)
+        else:
+            self.tally.unlogged += 1
         self.on_step(entry)
 
 
