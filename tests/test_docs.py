@@ -31,6 +31,7 @@ SLOW = {
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
     "find-what-a-model-gets-wrong",
+    "measure-robustness",
     "predict-with-several-views",
     "prepare-bike-parts",
     "prepare-poses",

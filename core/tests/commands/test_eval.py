@@ -451,3 +451,90 @@ def test_the_command_draws_into_a_folder(files, tmp_path):
         "confusion-matrix.png",
         "calibration-reliability.png",
     }
+
+
+@pytest.fixture
+def corrupted(tmp_path):
+    """Predictions of clean scenes and of two corruptions, which find fewer of the objects."""
+    from anydet.contract.encode import encode_entry
+    from anydet.contract.write import write_predictions
+    from anydet.data.opening import open_dataset
+    from anydet.data.scenes.shape_scenes import SyntheticDataset
+    from anydet.data.writing.coco import write_coco
+    from anydet.types import ImagePredictions
+
+    write_coco(SyntheticDataset(6, image_wh=(96, 80)), tmp_path / "scenes")
+    dataset = open_dataset(tmp_path / "scenes")
+
+    def write(name, share, corruption=None):
+        entries = []
+        for record in dataset:
+            kept = np.arange(len(record.labels)) < share * len(record.labels)
+            labels = record.labels.take(kept)
+            boxes = labels.boxes_xywh_px.copy()
+            boxes[:, 2:] += boxes[:, :2]
+            scores = np.full(len(boxes), 0.9)
+            entries.append(
+                encode_entry(ImagePredictions(record.key, record.size_wh, boxes, scores, labels.class_ids))
+            )
+        meta = {"classes": list(dataset.classes.names)}
+        if corruption:
+            meta["extra"] = {"corruption": corruption}
+        write_predictions(entries, tmp_path / name, meta=meta, wrap=True)
+        return tmp_path / name
+
+    clean = write("clean.json", 1)
+    fog = write("c/fog-3.json", 0.5, {"name": "fog", "severity": 3, "seed": 0})
+    snow = write("c/snow-3.json", 0, {"name": "snow", "severity": 3, "seed": 0})
+    return tmp_path / "scenes", clean, fog, snow
+
+
+def test_corrupted_results_give_mpc_and_rpc(run, corrupted, tmp_path):
+    scenes, clean, fog, _ = corrupted
+    done = run(
+        "--dataset", scenes, "--predictions", clean, "--metrics", "coco", "--corrupted", tmp_path / "c",
+        "--json", tmp_path / "out.json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["metrics"]["coco/AP"] == pytest.approx(1)
+    alone = run("--dataset", scenes, "--predictions", fog, "--metrics", "coco", "--json", "-")
+    half = json.loads(alone.stdout)["metrics"]["coco/AP"]
+    assert 0.2 < half < 0.9
+    assert document["metrics"]["robustness/mPC"] == pytest.approx((half + 0) / 2)
+    assert document["metrics"]["robustness/rPC"] == pytest.approx(half / 2)
+    assert document["results"]["robustness"]["protocol"]["corruptions"] == {"snow": [3], "fog": [3]}
+    assert "\nrobustness\n" in done.stdout
+    assert "AP by corruption and severity" in done.stdout
+
+
+def test_files_that_do_not_say_their_corruption_are_named_by_the_user(run, corrupted, files):
+    dataset, predictions = files
+    refused = run("--dataset", dataset, "--predictions", predictions, "--corrupted", predictions)
+    assert refused.exit_code == 1
+    assert "does not state the corruption of its images\n  fix: name it: --corrupted fog:3=" in refused.stderr
+    done = run(
+        "--dataset", dataset, "--predictions", predictions, "--metrics", "coco",
+        "--corrupted", f"fog:3={predictions}", "--json", "-",
+    )  # fmt: skip
+    metrics = json.loads(done.stdout)["metrics"]
+    assert metrics["robustness/rPC"] == pytest.approx(1)
+    assert metrics["robustness/mPC"] == pytest.approx(metrics["coco/AP"])
+
+
+def test_wrong_sets_of_corrupted_results_are_refused(run, corrupted):
+    scenes, clean, fog, snow = corrupted
+    start = ("--dataset", scenes, "--metrics", "coco")
+    twice = run(*start, "--predictions", clean, "--corrupted", fog, "--corrupted", f"fog:3={fog}")
+    assert twice.exit_code == 1
+    assert "fog at severity 3 is twice among the corrupted results" in twice.stderr
+    foggy = run(*start, "--predictions", fog, "--corrupted", snow)
+    assert foggy.exit_code == 1
+    assert "its images are corrupted, by fog at severity 3" in foggy.stderr
+    other = run("--dataset", scenes, "--metrics", "tide", "--predictions", clean, "--corrupted", snow)
+    assert other.exit_code == 1
+    assert "no evaluator with an AP ran\n  fix: add coco to --metrics" in other.stderr
+    ragged = run(*start, "--predictions", clean, "--corrupted", fog, "--corrupted", f"snow:3={snow}",
+                 "--corrupted", f"frost:5={clean}")  # fmt: skip
+    assert ragged.exit_code == 0, ragged.output
+    assert "warning: no results for snow:5, frost:3, fog:5; mPC is the mean of what is there" in ragged.stderr

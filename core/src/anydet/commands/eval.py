@@ -17,14 +17,17 @@ from anydet.commands.dataset_options import (
     write_json,
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
-from anydet.commands.messages import say
+from anydet.commands.messages import say, warn
 from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
+    from anydet.data.dataset.protocols import Dataset
     from anydet.errors import AnydetError
+    from anydet.evaluation.evaluator import Engine
     from anydet.evaluation.reading import Inputs
     from anydet.evaluation.run import EvaluationRun
     from anydet.plugins.manager import Plugins
+    from anydet.scanner import Scanner
 
 
 @click.command(
@@ -67,6 +70,13 @@ if TYPE_CHECKING:
     "slices_path",
     type=INPUT,
     help="COCO metrics on subsets of images: JSON or CSV that maps images to names of subsets.",
+)
+@click.option(
+    "--corrupted",
+    multiple=True,
+    metavar="PATH",
+    help="Predictions of corrupted images, for mPC and rPC: a file that states its corruption, a folder or "
+    "'pattern*' of such, or NAME:SEVERITY=FILE; repeatable.",
 )
 @click.option(
     "--models",
@@ -116,9 +126,13 @@ def command(
     if models_dir is not None:
         parts = _with_models(parts, models_dir, plugins)
     chosen = None if names is None else names.split(",")
+    if flags["corrupted"]:
+        _require_clean(flags["predictions"])
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
     analysis = AnalysisSettings(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
     run = run_evaluators(parts, chosen, plugins=plugins, engine=engine, analysis=analysis)
+    if flags["corrupted"]:
+        run = _with_robustness(run, dataset, flags, plugins=plugins, engine=engine, scanner=scanner)
     diagnosis = seen.explain(engine) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
     write_json({**run.as_dict(), **explained}, json_path)
@@ -133,6 +147,53 @@ def command(
         _draw(run, flags["plots_dir"])
     if run.failed:
         _refuse(run.failed)
+
+
+def _require_clean(predictions: Path) -> None:
+    from anydet.evaluation.robustness import require_clean
+
+    require_clean(predictions)
+
+
+def _with_robustness(
+    run: EvaluationRun,
+    dataset: Dataset,
+    flags: Mapping[str, Any],
+    *,
+    plugins: Plugins,
+    engine: Engine,
+    scanner: Scanner | None,
+) -> EvaluationRun:
+    """The run with mPC and rPC as one more result; what lowers them without being an error goes to stderr."""
+    from dataclasses import replace
+
+    from anydet.commands.progress import progress
+    from anydet.evaluation.robustness import (
+        corrupted_files,
+        evaluate_corrupted,
+        flat_metrics,
+        measure_robustness,
+    )
+
+    files = corrupted_files(flags["corrupted"])
+    limits = {name: flags[name] for name in ("box_format", "max_images")}
+    found = []
+    with progress("evaluate", len(files), unit="files") as advance:
+        for one, warnings in evaluate_corrupted(
+            dataset, files, run, plugins=plugins, engine=engine, scanner=scanner, **limits
+        ):
+            found.append(one)
+            for warning in warnings:
+                warn(warning)
+            advance(1)
+    measured = measure_robustness(flat_metrics(run), found)
+    missing = measured.protocol["missing"]
+    if missing:
+        warn(
+            f"no results for {', '.join(missing)}; mPC is the mean of what is there, and not to be compared "
+            "with that of all"
+        )
+    return replace(run, results={**run.results, "robustness": measured})
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Iterator[Inputs]:
@@ -167,6 +228,7 @@ def _print_run(run: EvaluationRun, rows: int) -> None:
     from anydet.commands.tables import print_result
 
     for name, result in run.results.items():
-        print_result(name, result, rows)
+        # All corruptions are one table.
+        print_result(name, result, max(rows, 15) if rows and name == "robustness" else rows)
     for name, reason in run.skipped.items():
         say(f"{name}: skipped, {reason}")

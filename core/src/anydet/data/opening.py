@@ -32,7 +32,9 @@ BUILTIN = (
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
-_CORRUPTED = "corruption:"  # corruptions.corruption.PREFIX, whose module is imported where a name has it
+# PREFIX and DESCRIPTION of corruptions, whose modules are imported where a data set has one.
+_CORRUPTED = "corruption:"
+_DESCRIPTION = "corruption.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def open_dataset(
             # of a format that is not installed would be dropped or misread.
             if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
-            return listed.open(known, path, split, images, scanner)
+            opened = listed.open(known, path, split, images, scanner)
+            return _as_stored(opened, path) if (path / _DESCRIPTION).is_file() else opened
     check_installed(path, names)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(
@@ -135,6 +138,12 @@ def _open_corrupted(
     corruption, clean = split_path(path)
     dataset = open_dataset(clean, split, images=images, formats=formats, scanner=scanner)
     return dataset if corruption is None else corrupted(dataset, corruption)
+
+
+def _as_stored(dataset: Dataset, path: Path) -> Dataset:
+    from anydet.data.corruptions.dataset import as_stored
+
+    return as_stored(dataset, path)
 
 
 def in_order(formats: Sequence[DatasetFormat | DeferredFormat]) -> list[DeferredFormat]:

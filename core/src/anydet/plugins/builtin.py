@@ -58,6 +58,7 @@ _COMMANDS = {
     "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
     "convert": "Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with "
     "--dataset).",
+    "corrupt": "Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 severities.",
     "demo": "Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw "
     "overlays.",
     "diagnose": "Find what keeps a model from learning: data, weights, gradients, steps, learning rate.",

@@ -24,20 +24,24 @@ _ZOOMS = ((1, 1.11, 0.01), (1, 1.16, 0.01), (1, 1.21, 0.02), (1, 1.26, 0.02), (1
 def defocus_blur(image: ByteImage, severity: int, rng: np.random.Generator) -> ByteImage:
     """The image of a lens out of focus: each point is a disk."""
     del rng
-    kernel = _disk(*_DEFOCUS[severity - 1])
-    radius, (height, width) = len(kernel) // 2, image.shape[:2]
+    radius, (height, width) = _disk(*_DEFOCUS[severity - 1]).shape[0] // 2, image.shape[:2]
     padded = np.pad(image, [(radius, radius), (radius, radius), (0, 0)], mode="reflect")
     shape = tuple(_fast_length(side) for side in padded.shape[:2])
-    # The kernel is symmetric, so that its spectrum is real and turns nothing around.
-    spectrum = np.fft.rfft2(kernel, shape)
+    spectrum = _spectrum(severity, shape)
     blurred = np.empty_like(image)
     for channel in range(image.shape[2]):
-        transformed = np.fft.rfft2(FRACTIONS[padded[..., channel]], shape)
+        transformed = np.fft.rfft2(np.take(FRACTIONS, padded[..., channel]), shape)
         transformed *= spectrum
         whole = np.fft.irfft2(transformed, shape)
         valid = whole[2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
         blurred[..., channel] = to_levels(valid)
     return blurred
+
+
+@lru_cache(maxsize=8)
+def _spectrum(severity: int, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    """Transform of a kernel; images of a data set have few shapes."""
+    return np.fft.rfft2(_disk(*_DEFOCUS[severity - 1]), shape)
 
 
 @lru_cache(maxsize=len(_DEFOCUS))
@@ -92,7 +96,7 @@ def glass_blur(image: ByteImage, severity: int, rng: np.random.Generator) -> Byt
         rows, columns = (max(0, side - 2 * reach) for side in (height, width))
         dy, dx = rng.integers(-reach, reach, (2, rows, columns), np.int8)
         source = source[scatter_sources(dy, dx, (height, width), reach).ravel()]
-    return to_levels(_blurred(smooth.reshape(-1, 3)[source].reshape(image.shape), sigma))
+    return to_levels(_blurred(np.take(smooth.reshape(-1, 3), source, axis=0).reshape(image.shape), sigma))
 
 
 def scatter_sources(

@@ -17,6 +17,7 @@ from typing import Any
 
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError, did_you_mean
+from anydet.text import quoted
 from anydet.types import ByteImage
 
 GROUPS = {
@@ -52,7 +53,7 @@ class Corruption:
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise OptionError(
-                f"no corruption called {self.name!r}{did_you_mean(self.name, NAMES)}",
+                f"no corruption called {quoted(self.name)}{did_you_mean(self.name, NAMES)}",
                 fix=f"name one of {', '.join(NAMES)}",
             )
         if self.severity not in SEVERITIES:
@@ -112,7 +113,9 @@ def parse_corruption(text: str) -> Corruption:
     """``fog:3`` or ``fog:3:seed=7``; raises ``OptionError``."""
     corruption, rest = _parse(text)
     if rest:
-        raise OptionError(f"{text!r} is not a corruption: {rest!r} is too much", fix="write it like fog:3")
+        raise OptionError(
+            f"{quoted(text)} is not a corruption: {quoted(rest)} is too much", fix="write it like fog:3"
+        )
     return corruption
 
 
@@ -140,7 +143,8 @@ def _parse(text: str) -> tuple[Corruption, str]:
     if not re.fullmatch(r"-?\d+", severity):
         Corruption(name, SEVERITIES[0])  # an unknown name is the worse mistake
         raise OptionError(
-            f"{text!r}: expected a severity after {name!r}, got {severity!r}", fix=f"write {name}:3"
+            f"{quoted(text)}: expected a severity after {quoted(name)}, got {quoted(severity)}",
+            fix=f"write {name}:3",
         )
     first, _, behind = rest.partition(":")
     seed = _SEED.fullmatch(first)
@@ -156,7 +160,7 @@ def choose_names(names: Sequence[str]) -> tuple[str, ...]:
         if name not in (*NAMES, *GROUPS, "all"):
             known = ("all", *GROUPS, *NAMES)
             raise OptionError(
-                f"no corruption called {name!r}{did_you_mean(name, known)}",
+                f"no corruption called {quoted(name)}{did_you_mean(name, known)}",
                 fix=f"name some of {', '.join(known)}",
             )
         chosen.update(NAMES if name == "all" else GROUPS.get(name, (name,)))

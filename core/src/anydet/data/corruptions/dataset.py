@@ -12,8 +12,11 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.dataset.view import DatasetView
 from anydet.data.record.pixels import Pixels
 from anydet.data.record.record import Record
-from anydet.errors import DatasetError
+from anydet.errors import DatasetError, OptionError
 from anydet.types import ByteImage, Size
+
+DESCRIPTION = "corruption.json"
+"""File of a data set whose images are corrupted on disk: which corruption it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +76,64 @@ class CorruptedDataset(DatasetView):
         return str(found)
 
 
+@dataclass(frozen=True, eq=False)
+class StoredCorruption(DatasetView):
+    """A data set on disk whose images are corrupted, as ``anydet corrupt`` writes it.
+
+    Attributes:
+        corruption: what was done to the images.
+        clean: fingerprint of the clean data set, or ``None``.
+    """
+
+    corruption: Corruption
+    clean: str | None
+
+    @property
+    def note(self) -> str:
+        """What was chosen, as it is printed."""
+        return f"{self.dataset.note}, {self.corruption.name} at severity {self.corruption.severity}"
+
+    def fingerprint(self) -> str:
+        """``sha256:...`` of keys and annotations, as the clean data set may have them, and the corruption."""
+        found = Fingerprint()
+        found.add(self.dataset.fingerprint())
+        found.add(str(self.corruption))
+        return str(found)
+
+
+def as_stored(dataset: Dataset, folder: Path) -> Dataset:
+    """A data set with what ``corruption.json`` in its folder says; itself without one.
+
+    Raises ``DatasetError`` where that file is none of ``anydet corrupt``.
+    """
+    stated = read_description(folder)
+    if stated is None:
+        return dataset
+    file = folder / DESCRIPTION
+    try:
+        corruption = Corruption(stated["name"], stated["severity"], stated["seed"])
+    except (KeyError, OptionError) as exc:
+        raise DatasetError(
+            f"{file}: names no corruption: {exc}", fix="write it as 'anydet corrupt' does, or remove it"
+        ) from exc
+    clean = stated.get("clean")
+    return StoredCorruption(dataset, corruption, clean if isinstance(clean, str) else None)
+
+
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Content of ``corruption.json`` in a folder; ``None`` where there is none."""
+    import msgspec
+
+    file = folder / DESCRIPTION
+    try:
+        stated = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise DatasetError(f"{file}: cannot be read: {exc}", fix="repair or remove it") from exc
+    return stated
+
+
 def corrupted(dataset: Dataset, corruption: Corruption) -> CorruptedDataset:
     """A data set with corrupted images; raises ``DatasetError`` where they are corrupted already."""
     there = describe_corruption(dataset)
@@ -89,6 +150,8 @@ def describe_corruption(dataset: Dataset) -> dict[str, Any] | None:
     """Corruption of a data set and fingerprint of the ``clean`` one, for ``meta``; ``None`` without one."""
     shown: Any = dataset
     while isinstance(shown, DatasetView):
+        if isinstance(shown, StoredCorruption):
+            return {**shown.corruption.as_dict(), "clean": shown.clean}
         if isinstance(shown, CorruptedDataset):
             return {**shown.corruption.as_dict(), "clean": shown.dataset.fingerprint()}
         shown = shown.dataset

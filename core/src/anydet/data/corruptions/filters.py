@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from anydet.types import FloatArray, IntArray
 
-_Number = TypeVar("_Number", bound=np.generic)
 _Float = TypeVar("_Float", np.float32, np.float64)
 _BLOCK = 1 << 15
 """Numbers that a block has at most, so that it and its intermediate results stay in the cache."""
@@ -147,26 +146,28 @@ def zoom_center(image: NDArray[_Float], factor: float, out: NDArray[_Float] | No
         out = np.zeros((height, width, *image.shape[2:]), image.dtype)
     height, width = min(height, out.shape[0]), min(width, out.shape[1])
     x0, x1, wx0, wx1 = _linear(columns, round(columns * factor))
-    wide = take_columns(middle, x0[:width], channels) * np.repeat(wx0[:width], channels)
-    wide += take_columns(middle, x1[:width], channels) * np.repeat(wx1[:width], channels)
-    target = out.reshape(len(out), -1)
-    for block in row_blocks((height, wide.shape[1])):
-        part = wide[y0[block]]
-        part *= wy0[block][:, None]
-        second = wide[y1[block]]
-        second *= wy1[block][:, None]
-        part += second
-        target[block, : wide.shape[1]] += part.astype(out.dtype)
+    places = [column_places(x[:width], channels) for x in (x0, x1)]
+    weights = np.repeat([wx0[:width], wx1[:width]], channels, axis=1)
+    target = out.reshape(len(out), -1)[:, : width * channels]
+    for block in row_blocks((height, width * channels)):
+        # Along rows first, of which there are fewer before they are magnified.
+        first = y0[block.start]
+        source = middle[first : y1[block.stop - 1] + 1]
+        wide = np.take(source, places[0], axis=1) * weights[0]
+        wide += np.take(source, places[1], axis=1) * weights[1]
+        part = np.take(wide, y0[block] - first, axis=0) * wy0[block][:, None]
+        part += np.take(wide, y1[block] - first, axis=0) * wy1[block][:, None]
+        target[block] += part.astype(out.dtype)
     return out
 
 
-def take_columns(flat: NDArray[_Number], columns: IntArray, channels: int) -> NDArray[_Number]:
-    """(H, N * C) columns of an image (H, W * C).
+def column_places(columns: IntArray, channels: int) -> IntArray:
+    """(N * C,) where columns (N,) of an image (H, W, C) are in one of (H, W * C).
 
     Numbers are taken, not pixels: NumPy takes and multiplies rows of three at a fraction of the speed.
     """
-    places = np.repeat(columns * channels, channels) + np.tile(np.arange(channels), len(columns))
-    return np.take(flat, places, axis=1)
+    places: IntArray = np.repeat(columns * channels, channels) + np.tile(np.arange(channels), len(columns))
+    return places
 
 
 def _middle(side: int, factor: float) -> tuple[int, int]:
@@ -199,7 +200,8 @@ def sample_linear(
         dx: (H, W) float32, how far to the right.
     """
     height, width, channels = image.shape
-    flat = image.reshape(-1, channels)
+    # Planes of channels: NumPy takes and multiplies pixels of three numbers at a fraction of the speed.
+    planes = np.ascontiguousarray(np.moveaxis(image, -1, 0)).reshape(channels, -1)
     result = np.empty_like(image)
     for rows in row_blocks(image.shape):
         y = np.arange(rows.start, rows.stop)[:, None] + dy[rows]
@@ -210,14 +212,15 @@ def sample_linear(
         y0, y1 = (_mirrored(at, height) * width for at in (y0, y0 + 1))
         x0, x1 = (_mirrored(at, width) for at in (x0, x0 + 1))
         above, before = 1 - below, 1 - right
-        total = np.zeros((*y.shape, channels))
-        for at_y, weight_y in ((y0, above), (y1, below)):
-            for at_x, weight_x in ((x0, before), (x1, right)):
-                part = flat[at_y + at_x].astype(np.float64)
-                part *= weight_y[..., None]
-                part *= weight_x[..., None]
+        corners = [(y0 + x0, above, before), (y0 + x1, above, right)]
+        corners += [(y1 + x0, below, before), (y1 + x1, below, right)]
+        for channel, plane in enumerate(planes):
+            total = np.zeros(y.shape)
+            for at, weight_y, weight_x in corners:
+                part = np.take(plane, at) * weight_y
+                part *= weight_x
                 total += part
-        result[rows] = total
+            result[rows, :, channel] = total
     return result
 
 

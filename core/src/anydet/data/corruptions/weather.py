@@ -103,13 +103,13 @@ def _resized_part(
     source = image[first:last].reshape(last - first, -1)
     wide = np.zeros((last - first, part_hw[1] * channels), np.float32)
     for tap in range(4):
-        taken = filters.take_columns(source, columns[tap], channels)
+        taken = np.take(source, filters.column_places(columns[tap], channels), axis=1)
         wide += taken * np.repeat(by_column[tap], channels)
     resized = np.empty((part_hw[0], wide.shape[1]), np.uint8)
     for block in filters.row_blocks(resized.shape):
         total = np.zeros(resized[block].shape, np.float32)
         for tap in range(4):
-            total += wide[rows[tap][block] - first] * by_row[tap][block][:, None]
+            total += np.take(wide, rows[tap][block] - first, axis=0) * by_row[tap][block][:, None]
         resized[block] = np.clip(np.rint(total, out=total), 0, 255, out=total)
     return resized.reshape(*part_hw, channels)
 

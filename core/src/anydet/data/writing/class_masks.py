@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,27 +44,39 @@ def write_class_masks(
     check_split(split)
     if not (root / LABELS).is_file():
         with new_folder(root) as folder:
-            _write_split(dataset, folder, split, names, [COLUMNS], report=report)
+            written = write_images(dataset, folder / "images" / split, report, copy=False)
+            write_class_mask_labels(dataset, written, folder, split)
         return
     lines = _lines_there(root, split, names)
     with new_parts(root) as folder:
-        _write_split(dataset, folder, split, names, lines, report=report)
+        written = write_images(dataset, folder / "images" / split, report, copy=False)
+        write_class_mask_labels(dataset, written, folder, split, before=lines)
         for kind in ("images", "masks"):
             (folder / kind / split).rename(root / kind / split)
         (folder / LABELS).replace(root / LABELS)
 
 
-def _write_split(
+def write_class_mask_labels(
     dataset: Dataset,
+    records: Iterable[Record],
     folder: Path,
     split: str,
-    names: tuple[str, ...],
-    lines: list[tuple[str, ...]],
     *,
-    report: Report | None,
+    before: Sequence[tuple[str, ...]] = (COLUMNS,),
 ) -> None:
-    """All files of a data set, with one split; ``lines`` of the labels come first."""
-    for record in write_images(dataset, folder / "images" / split, report, copy=False):
+    """All files of a data set but its images, with one split.
+
+    Args:
+        dataset: gives the class names.
+        records: its records, as they are written.
+        folder: where the files go.
+        split: name of the split.
+        before: lines of ``labels.csv`` that come first.
+
+    Raises ``DatasetError`` where an image has no class mask, or the data set no class names.
+    """
+    names, lines = named_classes(dataset).names, [*before]
+    for record in records:
         target = (folder / "masks" / split / record.key).with_suffix(".png")
         target.parent.mkdir(parents=True, exist_ok=True)
         _draw(_classes(record)).save(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,33 +40,50 @@ def write_coco(
     Raises:
         OptionError: ``root`` exists and is not an empty folder.
     """
+    named_classes(dataset)
+    check_split(split)
+    with new_folder(root) as folder:
+        written = write_images(dataset, folder / "images" / split, report, copy)
+        write_coco_labels(dataset, written, folder, split, keypoint_names=keypoint_names)
+
+
+def write_coco_labels(
+    dataset: Dataset,
+    records: Iterable[Record],
+    folder: Path,
+    split: str,
+    *,
+    keypoint_names: Sequence[str] = (),
+) -> None:
+    """``annotations/instances_<split>.json`` alone, of a data set whose records come as they are written.
+
+    Raises ``DatasetError`` where the data set has no class names.
+    """
     classes = named_classes(dataset)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    check_split(split)
     states = dataset.ground_truth(0).state_names
-    with new_folder(root) as folder:
-        for record in write_images(dataset, folder / "images" / split, report, copy):
-            (width, height), own_id = record.size_wh, record.extra.get("image_id")
-            image = {"id": own_id, "file_name": record.key, "width": width, "height": height}
-            images.append(image | _part_states(record, states))
-            for annotation in _annotations(record.labels, classes):
-                annotations.append({"id": annotation.pop("id"), "image_id": len(images) - 1, **annotation})
-        # Annotations refer to positions of images until here, as ids are known only when all are seen.
-        for entries in (images, annotations):
-            _number(entries)
-        for annotation in annotations:
-            annotation["image_id"] = images[annotation["image_id"]]["id"]
-        points = {"keypoints": list(keypoint_names), "skeleton": []} if keypoint_names else {}
-        categories = [
-            {"id": source_id, "name": name, **points}
-            for name, source_id in zip(classes.names, classes.source_ids, strict=True)
-        ]
-        document = {"images": images, "annotations": annotations, "categories": categories}
-        if states:
-            document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(states)]
-        (folder / "annotations").mkdir()
-        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
+    for record in records:
+        (width, height), own_id = record.size_wh, record.extra.get("image_id")
+        image = {"id": own_id, "file_name": record.key, "width": width, "height": height}
+        images.append(image | _part_states(record, states))
+        for annotation in _annotations(record.labels, classes):
+            annotations.append({"id": annotation.pop("id"), "image_id": len(images) - 1, **annotation})
+    # Annotations refer to positions of images until here, as ids are known only when all are seen.
+    for entries in (images, annotations):
+        _number(entries)
+    for annotation in annotations:
+        annotation["image_id"] = images[annotation["image_id"]]["id"]
+    points = {"keypoints": list(keypoint_names), "skeleton": []} if keypoint_names else {}
+    categories = [
+        {"id": source_id, "name": name, **points}
+        for name, source_id in zip(classes.names, classes.source_ids, strict=True)
+    ]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    if states:
+        document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(states)]
+    (folder / "annotations").mkdir(exist_ok=True)
+    (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
 
 
 def _part_states(record: Record, states: Sequence[str]) -> dict[str, Any]:

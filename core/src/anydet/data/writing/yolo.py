@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,25 @@ def write_yolo(
     Boxes only, crowds left out: the format has no place for more. With ``copy``, image files are copied
     byte for byte. Raises ``OptionError`` where ``root`` exists and is not an empty folder.
     """
-    classes = named_classes(dataset)
+    named_classes(dataset)
     check_split(split)
     with new_folder(root) as folder:
-        for record in write_images(dataset, folder / "images" / split, report, copy):
-            target = (folder / "labels" / split / record.key).with_suffix(".txt")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(yolo_lines(record), "utf-8")
-        layout = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
-        (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
+        written = write_images(dataset, folder / "images" / split, report, copy)
+        write_yolo_labels(dataset, written, folder, split)
+
+
+def write_yolo_labels(dataset: Dataset, records: Iterable[Record], folder: Path, split: str) -> None:
+    """Label files and ``data.yaml`` alone, of a data set whose records come as they are written.
+
+    Raises ``DatasetError`` where the data set has no class names.
+    """
+    classes = named_classes(dataset)
+    for record in records:
+        target = (folder / "labels" / split / record.key).with_suffix(".txt")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(yolo_lines(record), "utf-8")
+    layout = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
+    (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
 
 
 def yolo_lines(record: Record) -> str:
