@@ -14,7 +14,7 @@ from anydet.evaluation.reading import read_inputs
 from anydet.evaluation.run import run_evaluators
 from anydet.evaluation.tables import Table
 from anydet.plugins.manager import Plugins
-from anydet.report.charts import draw_bars, draw_charts, draw_lines, draw_matrix
+from anydet.report.charts import draw_bars, draw_charts, draw_figure, draw_lines, draw_matrix
 
 AXIS = Axis("")
 CHARTS = {
@@ -158,3 +158,15 @@ def test_without_matplotlib_the_fix_is_named(files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(AnydetError, match=r"need the package matplotlib.*\n.*pip install 'anydet\[plot\]'"):
         draw_charts(run, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\u202e", "a$b", r"$\frac{$", "two\nlines", "x" * 5_000_000])
+def test_names_of_any_text_are_drawn(name, tmp_path):
+    axis = Axis(name)
+    figures = (
+        Lines("lines", name, x=axis, y=axis, series=(Series(name, (0.0, 1.0), (0.0, 1.0)),)),
+        Bars("bars", name, value=axis, bars=(Bar(name, 0.5, note=name),)),
+        Matrix("matrix", name, axis, axis, axis, (name,), (name,), ((1.0,),), by_row=True),
+    )
+    for figure in figures:
+        draw_figure(figure, tmp_path / "figure.png")

@@ -269,3 +269,10 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
         save_png(GRAY[:10], path)
     assert np.array_equal(np.asarray(Image.open(path)), GRAY)
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\u202e", "two\nlines", "x" * 5_000_000])
+def test_names_of_any_text_are_drawn(name):
+    picture = draw(GRAY, predict((100, 100, 200, 180)), classes=ClassTable((name,)))
+    assert changed(picture).any()
+    assert caption(picture, name).shape[1] == 320

@@ -17,6 +17,7 @@ from anydet.evaluation.run import EvaluationRun
 from anydet.outputs import new_file
 from anydet.plugins.calls import PluginCalls
 from anydet.report.palette import PALETTE
+from anydet.text import shortened
 from anydet.types import FloatArray
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 0, 1)]
 _BLUE, _ORANGE = _COLORS[:2]
 _GRAY = "#777777"
+_NAME = 40
+"""Characters of a name, beside which there must be room for what it names."""
 _MOST_NAMES = 100
 """Rows, columns or bars that a chart has room to name."""
 _MOST_NUMBERED = 12
@@ -79,7 +82,7 @@ def draw_figure(figure: Figure, path: Path) -> None:
         draw_bars(axes, figure)
     else:
         draw_matrix(axes, figure)
-    axes.set_title(figure.title)
+    axes.set_title(plain(figure.title))
     with new_file(path) as file:
         canvas.savefig(file, format="png", dpi=150)
 
@@ -120,12 +123,12 @@ def draw_bars(axes: Axes, figure: Bars) -> None:
             axes.plot([bar.low, bar.high], [place, place], color=color if dots else "black", linewidth=2)
         _write_number(axes, bar, place, beside=not dots)
     named = places if len(places) <= _MOST_NAMES else {}
-    axes.set_yticks(list(named), [bar.name for bar in named.values()])
+    axes.set_yticks(list(named), [plain(bar.name, _NAME) for bar in named.values()])
     # A text has no extent in data: without limits, a place without a number in last place is cut off.
     axes.set_ylim(-0.75, len(places) - 0.25)
     # Numbers stand at the ends of bars, and need room there.
     axes.margins(x=0.02 if dots else 0.25)
-    axes.set_xlabel(figure.value.text)
+    axes.set_xlabel(plain(figure.value.text))
     if dots and figure.value.limits is not None:
         axes.set_xlim(*figure.value.limits)
     axes.grid(axis="x", alpha=0.25)
@@ -148,18 +151,29 @@ def draw_matrix(axes: Axes, figure: Matrix) -> None:
         bounds = (-max(map(abs, bounds)), max(map(abs, bounds)))
     picture = axes.imshow(shown, cmap="RdBu" if bounds[0] < 0 else "Blues", vmin=bounds[0], vmax=bounds[1])
     if not figure.by_row:
-        axes.figure.colorbar(picture, ax=axes, label=figure.value.text, shrink=0.8)
+        axes.figure.colorbar(picture, ax=axes, label=plain(figure.value.text), shrink=0.8)
     for names, ticks, degrees in (
         (figure.column_names, axes.set_xticks, 90),
         (figure.row_names, axes.set_yticks, 0),
     ):
-        named = names if len(names) <= _MOST_NAMES else ()
-        ticks(range(len(named)), named, rotation=degrees, fontsize=min(9.0, 400 / max(1, len(names))))
+        named = [plain(name, _NAME) for name in names] if len(names) <= _MOST_NAMES else []
+        ticks(
+            range(len(named)),
+            named,
+            rotation=degrees,
+            fontsize=min(9.0, 400 / max(1, len(names))),
+        )
     if len(figure.column_names) <= _MOST_NUMBERED:
         _write_cells(axes, figure, picture.cmap(picture.norm(shown)))
     _label(axes, figure.columns, figure.rows)
     if figure.by_row:
-        axes.set_xlabel(f"{figure.columns.text}\n\n{figure.value.text}, shaded by their fraction of the row")
+        shaded = f"{figure.value.text}, shaded by their fraction of the row"
+        axes.set_xlabel(f"{plain(figure.columns.text)}\n\n{plain(shaded)}")
+
+
+def plain(text: str, most: int = 100) -> str:
+    """Text as matplotlib draws it: cut, without control characters, and a dollar is no formula."""
+    return shortened(text, most, keep_end=True).replace("$", r"\$")
 
 
 def import_figure() -> Any:
@@ -188,7 +202,7 @@ def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> None:
     x, y = _floats(series.x), _floats(series.y)
     # A point between two gaps has no line.
     marker = "." if len(x) <= _FEW_POINTS and not series.reference else None
-    axes.plot(x, y, label=series.name, marker=marker, **style)
+    axes.plot(x, y, label=plain(series.name, _NAME), marker=marker, **style)
     if series.low is not None and series.high is not None:
         axes.fill_between(x, _floats(series.low), _floats(series.high), color=style["color"], alpha=0.2, lw=0)
     if series.weights is not None:
@@ -220,7 +234,7 @@ def _write_number(axes: Axes, bar: Bar, place: int, *, beside: bool) -> None:
     """The number and the note, at the end of a bar or above a dot."""
     text = f"{bar.value:.4f}" if beside and isinstance(bar.value, float) else _short(bar.value)
     at = max(float(end) for end in (bar.value, bar.high) if end is not None) if beside else bar.value
-    text += f"   {bar.note}" if bar.note else ""
+    text += f"   {plain(bar.note, _NAME)}" if bar.note else ""
     offset, align = ((4, 0), "center") if beside else ((0, 5), "bottom")
     axes.annotate(text, (at, place), offset, textcoords="offset points", va=align, fontsize=8)
 
@@ -236,7 +250,7 @@ def _write_cells(axes: Axes, figure: Matrix, colors: Any) -> None:
 
 
 def _label(axes: Axes, x: Axis, y: Axis) -> None:
-    axes.set(xlabel=x.text, ylabel=y.text)
+    axes.set(xlabel=plain(x.text), ylabel=plain(y.text))
     if x.limits is not None:
         axes.set_xlim(*x.limits)
     if y.limits is not None:

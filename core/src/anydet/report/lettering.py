@@ -11,8 +11,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from anydet.report.palette import DARK, LIGHT
 from anydet.report.tags import LegendLine
+from anydet.text import shortened
 from anydet.types import ByteImage, Size
 
+_CAPTION = 300
+"""Characters of a caption; keys of images come from files."""
 SMALLEST_PX = 10
 """Height of type below which nobody can read it."""
 
@@ -65,6 +68,7 @@ def legend_strip(title: str, lines: Sequence[LegendLine], width: int, font_px: i
 def caption(image: ByteImage, text: str) -> ByteImage:
     """The image under a strip of text."""
     height, width = image.shape[:2]
+    text = shortened(text, _CAPTION, keep_end=True)
     return np.concatenate([caption_strip(text, width, strip_font_px((width, height))), image])
 
 

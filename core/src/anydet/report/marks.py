@@ -11,6 +11,7 @@ from anydet.geometry import masks
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.poses import axes_px
 from anydet.report.palette import Color, color_of
+from anydet.text import shortened
 from anydet.types import RLE, ClassTable, FloatArray, ImagePredictions, IntArray, Intrinsics, Labels, Poses
 
 SURE_KEYPOINT = 0.3
@@ -132,7 +133,7 @@ def class_name(class_id: int, classes: ClassTable | None) -> str:
     """The name of a class, or its number where the table does not have it."""
     if classes is None or not 0 <= class_id < len(classes):
         return str(class_id)
-    return classes.names[class_id]
+    return shortened(classes.names[class_id])
 
 
 def _predicted_points(predictions: ImagePredictions) -> FloatArray | None:
@@ -155,4 +156,4 @@ def _state(column: IntArray | None, row: int, names: Sequence[str]) -> str:
     state = -1 if column is None else int(column[row])
     if state < 0:
         return ""
-    return f" {names[state]}" if state < len(names) else f" state {state}"
+    return f" {shortened(names[state])}" if state < len(names) else f" state {state}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from anydet.errors import OptionError, TrainingError, did_you_mean
 from anydet.outputs import new_file
-from anydet.report.charts import import_figure
+from anydet.report.charts import import_figure, plain
 from anydet.report.palette import PALETTE
 from anydet.training.optim.early_stopping import lower_is_better
 from anydet.training.runlog.metrics_file import read_metrics
@@ -110,7 +110,7 @@ def draw_training(runs: Sequence[TrainingCurves], output: Path, metrics: Sequenc
     rows, columns = (2, 2) if len(panels) == 4 else (1, len(panels))
     figure = import_figure()(figsize=(6.4 * columns, 3.7 * rows), layout="constrained")
     if len(runs) == 1:
-        figure.suptitle(runs[0].name)
+        figure.suptitle(plain(runs[0].name))
     places = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axes, draw in zip(places, panels, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
@@ -230,7 +230,7 @@ def _draw_losses(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
                 color=color,
                 markersize=4,
                 linewidth=1.2,
-                label=text if single else f"{run.name}: {text}",
+                label=plain(text if single else f"{run.name}: {text}"),
             )
     _finish(axes, "loss")
     _logarithmic(axes, [run.columns[n] for run in runs for n in ("train_loss",) if n in run.columns])
@@ -242,7 +242,7 @@ def _draw_components(axes: Axes, run: TrainingCurves) -> None:
     for i, name in enumerate(components):
         curve = run.columns[name]
         label = name.removeprefix("train_loss_")
-        axes.plot(curve.steps, smooth(curve.values), color=_color(i), linewidth=1.4, label=label)
+        axes.plot(curve.steps, smooth(curve.values), color=_color(i), linewidth=1.4, label=plain(label))
     _finish(axes, "components of the training loss")
     _logarithmic(axes, [run.columns[name] for name in components])
 
@@ -254,7 +254,7 @@ def _draw_metrics(axes: Axes, runs: Sequence[TrainingCurves], metrics: Sequence[
         curve, (value, step) = run.columns[name], run.best(name)
         words = [run.name] * (len(runs) > 1) + [name] * (len(metrics) > 1 or len(runs) == 1)
         label = f"{' '.join(words)}, best {value:.4g} at {step}"
-        axes.plot(curve.steps, curve.values, ".-", color=_color(i), linewidth=1.4, label=label)
+        axes.plot(curve.steps, curve.values, ".-", color=_color(i), linewidth=1.4, label=plain(label))
         axes.plot([step], [value], "o", color=_color(i), markersize=7, fillstyle="none")
     _finish(axes, "validation metrics" if len(metrics) > 1 else metrics[0])
 
@@ -264,7 +264,7 @@ def _draw_learning_rates(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
     for i, run in enumerate(runs):
         if "learning_rate" in run.columns:
             curve = run.columns["learning_rate"]
-            axes.plot(curve.steps, curve.values, color=_color(i), linewidth=1.4, label=run.name)
+            axes.plot(curve.steps, curve.values, color=_color(i), linewidth=1.4, label=plain(run.name))
     axes.yaxis.set_major_formatter(lambda rate, _place: f"{rate:g}")
     axes.set_ylim(bottom=0)
     _finish(axes, "learning rate", legend=len(runs) > 1)
@@ -273,7 +273,7 @@ def _draw_learning_rates(axes: Axes, runs: Sequence[TrainingCurves]) -> None:
 def _draw_train_loss(axes: Axes, curve: Curve, color: str, label: str) -> None:
     """A line of each step is a picture within the SVG, which would be huge otherwise."""
     axes.plot(curve.steps, curve.values, color=color, alpha=0.25, linewidth=0.7, zorder=1, rasterized=True)
-    axes.plot(curve.steps, smooth(curve.values), color=color, linewidth=1.6, label=label)
+    axes.plot(curve.steps, smooth(curve.values), color=color, linewidth=1.6, label=plain(label))
 
 
 def _logarithmic(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -284,7 +284,7 @@ def _logarithmic(axes: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
-    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_title(plain(title), loc="left", fontsize=11)
     if legend:
         axes.legend(frameon=False, fontsize=8)
 

@@ -27,7 +27,8 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 _TAIL = 1 << 16
 _START = re.compile(rb"\s*\[")
 _SPECIAL = re.compile(rb'\{\s*"(?:schema_version|meta)"')
-_MAP_KEY = re.compile(rb'\s*[{,]\s*"(?:[^"\\]|\\.)*"\s*:\s*', re.DOTALL)
+# Runs of plain characters at once: an alternation for each of them takes a hundred bytes a byte.
+_MAP_KEY = re.compile(rb'\s*[{,]\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
 
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
