@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,7 +12,9 @@ torch = pytest.importorskip("torch")
 from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.errors import TrainingError
+from anydet.plugins import hookimpl
 from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.checkpoints.plain_data import digest
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 
@@ -111,3 +116,63 @@ def test_a_skipped_step_is_no_update(tmp_path):
 def test_two_hooks_whose_states_have_one_name_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="two training hooks are called 'diary'"):
         train(task_with(Diary(), Diary()), tiny_run(tmp_path))
+
+
+class Meddling:
+    """An observer that changes all that it is shown, and draws random numbers."""
+
+    def meddle(self, run, state):
+        for mapping in (run.options, run.origins, state.metrics, state.validation):
+            mapping["train_loss"] = mapping["AP"] = 99.0
+        state.progress.step = state.progress.batch = 99
+        with torch.no_grad():
+            for parameter in state.model.parameters():
+                parameter.data.fill_(7.0)
+        state.model.eval()
+        torch.rand(3), random.random(), np.random.rand()
+
+    @hookimpl
+    def on_train_start(self, run, state):
+        self.meddle(run, state)
+
+    @hookimpl
+    def on_train_step(self, run, state):
+        self.meddle(run, state)
+
+    @hookimpl
+    def on_train_epoch(self, run, state):
+        self.meddle(run, state)
+
+    @hookimpl
+    def on_train_end(self, run, state):
+        self.meddle(run, state)
+
+
+def test_observers_change_nothing_that_reaches_checkpoints_and_metrics(tmp_path, metric_lines):
+    keys = {"images": 8, "epochs": 2, "use_ema": True, "hflip_prob": 0.5}
+    watched = tiny_run(tmp_path / "watched", **keys)
+    watched.plugins.manager.register(Meddling(), name="meddling")
+    train(task_with(norm=True, dropout=0.3), watched)
+    train(task_with(norm=True, dropout=0.3), tiny_run(tmp_path / "alone", **keys))
+    for name in ("checkpoint.pt", "best.pt"):
+        one, two = (load_checkpoint(tmp_path / run / name) for run in ("watched", "alone"))
+        for part in ("model", "description", "step", "metrics"):
+            assert digest(getattr(one, part)) == digest(getattr(two, part)), part
+        if one.training is not None:
+            for part in ("model", "optimizer", "ema", "progress", "rng", "best"):
+                assert digest(one.training[part]) == digest(two.training[part]), part
+    for name in ("train_metrics.jsonl", "val_metrics.jsonl"):
+        assert metric_lines(tmp_path / "watched" / name) == metric_lines(tmp_path / "alone" / name)
+
+
+def test_hooks_cannot_change_metrics(tmp_path):
+    class Changes(TrainingHook):
+        def after_step(self, loop):
+            with pytest.raises(TypeError, match="does not support item assignment"):
+                loop.metrics["train_loss"] = 0.0
+
+        def after_epoch(self, loop):
+            with pytest.raises(TypeError, match="does not support item assignment"):
+                loop.validation["AP"] = 1.0
+
+    train(task_with(Changes()), tiny_run(tmp_path, images=4, epochs=1))

@@ -96,8 +96,9 @@ def after_predict(predictions: Sequence[ImagePredictions], context: Any) -> None
 def on_train_start(run: Any, state: Any) -> None:
     """Fires once, before the first step.
 
-    ``run`` is an ``anydet.training.run.Run``, ``state`` an ``anydet.training.hooks.LoopState``; both go to
-    all training events, in each process of a run.
+    ``run`` is an ``anydet.training.run.Run``, ``state`` an ``anydet.training.hooks.Observed``; both go to
+    all training events, in each process of a run. They are copies, and so is ``state.model``, which is made
+    when it is looked at: what an observer changes, and what random numbers it draws, changes no training.
     """
 
 

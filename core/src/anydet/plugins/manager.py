@@ -160,6 +160,11 @@ class Plugins:
                 reasons.append(f"{noun(kind)} {name!r} is also one of {others}: choose {own[0]}:{name}")
         return "; ".join(filter(None, reasons))
 
+    def is_observed(self, event: str) -> bool:
+        """Whether a plugin implements the hook of an event."""
+        self._load_for(event)
+        return bool(getattr(self.manager.hook, event).get_hookimpls())
+
     def notify(self, event: str, **arguments: Any) -> None:
         """Fire an event that plugins observe, such as ``on_train_step``, at all that are loaded.
 

@@ -1,8 +1,11 @@
-"""``TrainingHook``: code that runs around a training loop, its epochs and its steps."""
+"""``TrainingHook``: code that runs around a training loop; ``Observed``: what those see who only observe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from torch import nn
@@ -13,7 +16,11 @@ from anydet.training.run import Run
 
 
 class LoopState(Protocol):
-    """What hooks and observers see of the loop; a small border, so that the loop may change."""
+    """What hooks and observers see of the loop; a small border, so that the loop may change.
+
+    Hooks take part in the training: model, processes and progress are the loop's own, and
+    metrics cannot be changed. Observers get ``Observed``.
+    """
 
     @property
     def run(self) -> Run:
@@ -38,6 +45,47 @@ class LoopState(Protocol):
     @property
     def validation(self) -> Mapping[str, float]:
         """Numbers of the last validation."""
+
+
+class Observed:
+    """A ``LoopState`` of copies: what observers change of it changes no training, checkpoint or metrics.
+
+    Args:
+        loop: what is observed, at the moment.
+
+    Attributes:
+        processes: those of the loop itself; collective operations must be called by all of them.
+    """
+
+    def __init__(self, loop: LoopState) -> None:
+        self._loop = loop
+        self.processes = loop.processes
+
+    @cached_property
+    def run(self) -> Run:
+        """The run, with options of its own; the data sets are those that are trained on."""
+        run = self._loop.run
+        return replace(run, options=deepcopy(dict(run.options)), origins=dict(run.origins))
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """A copy of the model as it is now, made when it is first looked at, on its device."""
+        return deepcopy(self._loop.model)
+
+    @property
+    def progress(self) -> Progress:
+        """Epochs and steps so far."""
+        return replace(self._loop.progress)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Numbers of the last step."""
+        return dict(self._loop.metrics)
+
+    @property
+    def validation(self) -> Mapping[str, float]:
+        """Numbers of the last validation."""
+        return dict(self._loop.validation)
 
 
 class TrainingHook:

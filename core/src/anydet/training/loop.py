@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from itertools import islice
+from types import MappingProxyType
 from typing import NoReturn
 
 from torch import nn
@@ -14,7 +16,9 @@ from anydet.errors import TrainingError
 from anydet.training.batches.loading import LoadedBatch
 from anydet.training.components import Components
 from anydet.training.devices.processes import Processes, memory_mb
+from anydet.training.hooks import Observed
 from anydet.training.numerics.nonfinite import NUMBERS_FIX, first_nonfinite_weight
+from anydet.training.numerics.rng import kept_rng
 from anydet.training.progress import Progress
 from anydet.training.run import Run
 from anydet.training.stepping import SANITIZED, StepRejected
@@ -36,8 +40,8 @@ class Loop:
         self.run, self.components, self.hooks = run, components, components.hooks
         self.settings = run.settings
         self.progress = Progress()
-        self.metrics: dict[str, float] = {}
-        self.validation: dict[str, float] = {}
+        self.metrics: Mapping[str, float] = {}
+        self.validation: Mapping[str, float] = {}
         self._ends_at = math.inf
         self._out_of_time = False
 
@@ -85,8 +89,14 @@ class Loop:
         self._notify("on_train_end")
 
     def save(self) -> None:
-        """Write the last checkpoint; raises ``TrainingError`` where weights are not finite."""
+        """Write the last checkpoint.
+
+        Raises:
+            TrainingError: weights are not finite.
+            OutputError: it cannot be written, or the run's folder was removed.
+        """
         self._check_weights()
+        self.components.run_log.require_there()
         self.components.checkpointer.save_last(self.progress, self.validation)
 
     def _run_epoch(self) -> None:
@@ -156,7 +166,7 @@ class Loop:
         self.progress.loss_sum += numbers["loss"]
         step_s = time.perf_counter() - start
         images = sum(len(loaded.keys) for loaded in window) * self.processes.world
-        self.metrics = {f"train_{name}": value for name, value in numbers.items() if name != "grad_norm"} | {
+        measured = {f"train_{name}": value for name, value in numbers.items() if name != "grad_norm"} | {
             "learning_rate": rate,
             "grad_norm": numbers["grad_norm"],
             "images_per_s": images / (data_s + step_s),
@@ -164,6 +174,7 @@ class Loop:
             "step_s": step_s,
             "memory_mb": memory_mb(self.processes.device),
         }
+        self.metrics = MappingProxyType(measured)
         self.components.run_log.step(self.progress.step, self.progress.epoch, self.metrics)
         for hook in self.hooks:
             hook.after_step(self)
@@ -263,7 +274,7 @@ class Loop:
                 found |= components.validator()
         found["learning_rate"] = components.schedule.learning_rate
         progress.validated_step = progress.step
-        self.validation = found
+        self.validation = MappingProxyType(found)
         # an evaluator that does not apply leaves its number out, which is no progress
         value = found.get(components.measured, math.nan)
         if components.validator is None or components.best.update(value, progress.step):
@@ -274,5 +285,10 @@ class Loop:
         components.run_log.validation(progress.step, epoch, found)
 
     def _notify(self, event: str) -> None:
-        if self.run.plugins is not None:
-            self.run.plugins.notify(event, run=self.run, state=self)
+        plugins = self.run.plugins
+        if plugins is None:
+            return
+        seen = Observed(self)
+        # Random numbers that observers draw must not be missing in the training.
+        with kept_rng() if plugins.is_observed(event) else nullcontext():
+            plugins.notify(event, run=seen.run, state=seen)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +20,8 @@ torch = pytest.importorskip("torch")
 
 from core.tests.training.grid import GridTask, tiny_run
 
-from anydet.errors import OptionError, TrainingError
-from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.errors import OptionError, OutputError, TrainingError
+from anydet.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from anydet.training.engine import train
 from anydet.training.hooks import TrainingHook
 
@@ -153,3 +157,128 @@ def test_going_on_with_another_run_is_refused(tmp_path, changes, error, problem,
     train_tiny(tmp_path, epochs=1)
     with pytest.raises(error, match=problem):
         train_tiny(tmp_path, resume=True, **changes)
+
+
+class AtStep(TrainingHook):
+    """Does something after a step."""
+
+    def __init__(self, step, act):
+        self.step, self.act = step, act
+
+    def after_step(self, loop):
+        if loop.progress.step == self.step:
+            self.act()
+
+
+@contextmanager
+def limited_files():
+    """Writes beyond a size fail, as on a full disk, once the yielded function was called."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def partials(folder):
+    return [path for path in folder.rglob("*") if ".partial" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("size", "file"),
+    [(1000, r"checkpoint\.pt"), (10, r"(train_metrics\.(jsonl|csv)|checkpoint\.pt)")],
+)
+def test_a_full_disk_is_one_error_and_the_run_goes_on_to_the_same_bits(
+    tmp_path, size, file, train_tiny, assert_same_run
+):
+    keys = EVERYTHING | SCHEDULES["onecycle"]
+    train_tiny(tmp_path / "whole", **keys)
+    run = tiny_run(tmp_path / "cut", **keys)
+    with (
+        limited_files() as limit,
+        pytest.raises(OutputError, match=f"{file}: cannot be written: File too large") as caught,
+    ):
+        train(build(keys["options"]), run, hooks=[AtStep(5, lambda: limit(size))])
+    assert caught.value.fix
+    assert not partials(tmp_path)
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt").step == 4  # the last whole one
+    train(build(keys["options"]), tiny_run(tmp_path / "cut", resume=True, **keys))
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_checkpoint(tmp_path):
+    with limited_files() as limit:
+        limit(1500)
+        with pytest.raises(OutputError, match="File too large") as caught:
+            train(build({}), tiny_run(tmp_path / "run", epochs=1))
+    assert "cannot be written" in caught.value.problem
+    assert not partials(tmp_path)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_folder_removed_while_the_run_trains_is_an_error_and_does_not_come_back(tmp_path, log_every):
+    remove = AtStep(2, lambda: shutil.rmtree(tmp_path / "run"))
+    run = tiny_run(tmp_path / "run", epochs=3, log_every=log_every)
+    with pytest.raises(OutputError, match="was removed while the run was writing it") as caught:
+        train(build({}), run, hooks=[remove])
+    assert "start the run again" in caught.value.fix
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        Path("/proc/a-run"),
+        pytest.param(None, marks=pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, folder):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        train(build({}), tiny_run(folder or tmp_path / "run", epochs=1))
+    assert caught.value.fix
+
+
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_a_damaged_last_checkpoint_names_the_best_one(tmp_path, train_tiny):
+    train_tiny(tmp_path, epochs=1)
+    damaged(tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="damaged or cut short") as caught:
+        train_tiny(tmp_path, epochs=2, resume=True)
+    assert f"use --checkpoint {tmp_path / 'best.pt'}, which is whole" in caught.value.fix
+    assert "begin a new run with it" in caught.value.fix
+
+
+def test_a_damaged_best_checkpoint_of_a_folder_names_the_last_one(tmp_path, train_tiny):
+    train_tiny(tmp_path, epochs=1)
+    damaged(tmp_path / "best.pt")
+    with pytest.raises(TrainingError, match="damaged or cut short") as caught:
+        load_checkpoint(tmp_path)
+    assert f"use --checkpoint {tmp_path / 'checkpoint.pt'}, which is whole" in caught.value.fix
+
+
+PARTS = ("model", "optimizer", "schedule", "best", "progress", "hooks", "rng", "batch_size", "data")
+OPTIONAL = {("hooks", "empty"), ("progress", "empty")}
+"""What is filled up by defaults."""
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), sorted({(p, v) for p in PARTS for v in ("none", "lost", "empty")} - OPTIONAL)
+)
+def test_a_part_of_the_training_that_is_missing_or_wrong_is_one_error(tmp_path, part, value, train_tiny):
+    train_tiny(tmp_path, epochs=1)
+    last = load_checkpoint(tmp_path / "checkpoint.pt")
+    training = dict(last.training)
+    if value == "lost":
+        del training[part]
+    else:
+        training[part] = None if value == "none" else type(training[part])()
+    save_checkpoint(tmp_path / "checkpoint.pt", replace(last, training=training))
+    with pytest.raises(TrainingError, match=str(tmp_path / "checkpoint.pt")) as caught:
+        train_tiny(tmp_path, epochs=2, resume=True)
+    assert "\n" not in caught.value.problem
+    assert caught.value.fix

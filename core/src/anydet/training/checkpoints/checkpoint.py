@@ -99,7 +99,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def save_tensors(path: Path, content: Any) -> None:
     """``torch.save`` as ``outputs.new_file`` writes."""
     with new_file(path) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as exc:
+            # Torch's writer of archives ends with an error of its own where the file refuses its bytes.
+            refusal = exc.__cause__ or exc.__context__
+            if isinstance(refusal, OSError):
+                raise refusal from exc
+            raise
 
 
 def load_checkpoint(

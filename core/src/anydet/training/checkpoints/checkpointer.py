@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from anydet.errors import TrainingError
+from anydet.errors import AnydetError, TrainingError
 from anydet.outputs import remove_leftovers
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from anydet.training.devices.processes import Processes
@@ -106,31 +106,58 @@ class Checkpointer:
         checkpoint = load_checkpoint(path, device=self.processes.device)
         training = self._resumable(checkpoint)
         self.task.weights.load_training_state(self.task.model, training["model"], source=str(path))
-        self.optimizer.load_state_dict(training["optimizer"])
+        with self._fitting("the optimizer"):
+            self.optimizer.load_state_dict(training["optimizer"])
         # After the optimizer, whose state brings rates of its own.
-        self.schedule.load_state_dict(training["schedule"])
-        if self.ema:
-            self.ema.load_state_dict(training["ema"])
-        if self.processes.accelerator.scaler and training["scaler"]:
-            self.processes.accelerator.scaler.load_state_dict(training["scaler"])
-        self.best.load_state_dict(training["best"])
+        with self._fitting("the schedule"):
+            self.schedule.load_state_dict(training["schedule"])
+        with self._fitting("the average of weights"):
+            if self.ema:
+                self.ema.load_state_dict(training["ema"])
+        with self._fitting("the loss scale"):
+            if self.processes.accelerator.scaler and training["scaler"]:
+                self.processes.accelerator.scaler.load_state_dict(training["scaler"])
+        with self._fitting("the best validation"):
+            self.best.load_state_dict(training["best"])
         for hook in self.hooks:
             if hook.name in training["hooks"]:
-                hook.load_state_dict(training["hooks"][hook.name])
+                with self._fitting(f"the training hook {hook.name!r}"):
+                    hook.load_state_dict(training["hooks"][hook.name])
         for field in fields(progress):
             # A field that an older version did not write keeps its default.
             setattr(progress, field.name, training["progress"].get(field.name, field.default))
         progress.stopped_early = self.best.should_stop
         self.saved_step = progress.step
         # Last: loading may draw random numbers itself.
-        restore_rng(_on_cpu(training["rng"][self.processes.rank]))
+        with self._fitting("random numbers"):
+            restore_rng(_on_cpu(training["rng"][self.processes.rank]))
         return dict(checkpoint.metrics)
+
+    @contextmanager
+    def _fitting(self, what: str) -> Iterator[None]:
+        """Around the loading of a state: whatever one of another shape leads to is one error."""
+        try:
+            yield
+        except AnydetError:
+            raise
+        except Exception as exc:  # torch's, and those of hooks
+            raise TrainingError(
+                f"{self.run.paths.last}: its state of {what} does not fit this run ({type(exc).__name__})",
+                fix="resume with the settings, data and plugins that the run began with, or start a new run "
+                f"with --checkpoint {self.run.paths.last}",
+            ) from exc
 
     def _resumable(self, checkpoint: Checkpoint) -> Mapping[str, Any]:
         path, training, settings = self.run.paths.last, checkpoint.training, self.run.settings
         if training is None:
             raise TrainingError(f"{path}: holds weights only", fix="start a new run with --checkpoint")
         checkpoint.check_adapter(self.run.adapter)
+        wrong = [key for key, kind in _PARTS.items() if not isinstance(training.get(key, ...), kind)]
+        if wrong:
+            raise TrainingError(
+                f"{path}: cannot be resumed from: its part 'training' has no valid {wrong[0]!r}",
+                fix=f"start a new run with --checkpoint {path}",
+            )
         if training["data"] != self.fingerprint:
             raise TrainingError(
                 f"{path}: was trained on other images or annotations than {self.run.dataset.root} has now",
@@ -170,6 +197,16 @@ class Checkpointer:
     def _scaler_state(self) -> dict[str, Any] | None:
         scaler = self.processes.accelerator.scaler
         return None if scaler is None else dict(scaler.state_dict())
+
+
+_PARTS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("model", "optimizer", "schedule", "best", "progress", "hooks"), dict),
+    **dict.fromkeys(("scaler", "ema"), (dict, type(None))),
+    "rng": list,
+    "batch_size": int,
+    "data": str,
+}
+"""What ``save_last`` writes for a run to go on."""
 
 
 def _on_cpu(state: Any) -> Any:

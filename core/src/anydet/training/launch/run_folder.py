@@ -38,7 +38,9 @@ def check_folder(paths: RunPaths, *, resume: bool) -> None:
         if not paths.last.is_file():
             raise OptionError(
                 f"{paths.root}: no checkpoint to resume from: {paths.last} is not there",
-                fix=f"delete {paths.root} and leave out --resume, or choose another --run-id",
+                fix=f"start a new run with --checkpoint {paths.best}"
+                if paths.best.is_file()
+                else f"delete {paths.root} and leave out --resume, or choose another --run-id",
             )
         return
     there = [

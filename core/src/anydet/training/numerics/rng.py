@@ -56,8 +56,15 @@ def restore_rng(state: Mapping[str, Any]) -> None:
 @contextmanager
 def isolated_rng(seed: int) -> Iterator[None]:
     """Random numbers that start at ``seed``; outside, nothing happened."""
+    with kept_rng():
+        seed_everything(seed)
+        yield
+
+
+@contextmanager
+def kept_rng() -> Iterator[None]:
+    """Whatever is drawn inside, the generators go on afterwards as if nothing had been."""
     state = rng_state()
-    seed_everything(seed)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeGuard
 
 from rich.console import Console, RenderableType
@@ -90,7 +91,9 @@ class TrainingDisplay:
         return f" (best {best:.3g})"
 
     def _write(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        # A run does not end because nobody can read how far it is: stderr may lead to a disk that is full.
+        with suppress(OSError):
+            self._console.print(Text(text), soft_wrap=True)
 
 
 class _Bar(Progress):

@@ -6,12 +6,13 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from anydet.errors import TrainingError
+from anydet.errors import OutputError, TrainingError
 from anydet.inputs import read_text
 from anydet.outputs import new_file, writing_to
 
@@ -43,9 +44,19 @@ class MetricsFile:
         self._write_all(read_metrics(path) if path.exists() else [])
 
     def append(self, line: Line) -> None:
-        """Write one line and hand it to the operating system."""
+        """Write one line and hand it to the operating system; raises ``OutputError`` where it refuses."""
+        self.require_there()
         with writing_to(self.path, self.path.parent):
             self._append({name: _plain(value) for name, value in line.items()})
+
+    def require_there(self) -> None:
+        """Raise ``OutputError`` where the file was removed, with its folder or alone."""
+        # An open file that has no name any more can be written, and nobody will ever read it.
+        if not self.path.exists():
+            raise OutputError(
+                f"{self.path}: was removed while the run was writing it",
+                fix="start the run again, and leave its folder alone while it trains",
+            )
 
     def _append(self, line: Line) -> None:
         self._json = self._json or self.path.open("a", encoding="utf-8")
@@ -70,7 +81,9 @@ class MetricsFile:
         """Close both files; a later ``append`` opens them again."""
         for file in (self._json, self._csv):
             if file is not None:
-                file.close()
+                # Every line was flushed: what a full disk refused was an error then, and is refused again.
+                with suppress(OSError):
+                    file.close()
         self._json = self._csv = None
 
     def __enter__(self) -> MetricsFile:

@@ -49,6 +49,12 @@ class RunLog:
             self._val.truncate_after(done if done else -1)
             self._display.start(total_steps, done)
 
+    def require_there(self) -> None:
+        """Raise ``OutputError`` where the metrics files were removed, and with them the run's folder."""
+        if self._main:
+            self._train.require_there()
+            self._val.require_there()
+
     def message(self, text: str) -> None:
         """Something that people should know."""
         if self._main:
