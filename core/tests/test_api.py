@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +43,45 @@ def test_the_functions_do_what_the_commands_do(scenes, tmp_path):
     written = json.loads((tmp_path / "result.json").read_text("utf-8"))["metrics"]
     assert anydet.evaluate(dataset, tmp_path / "ours.json").metrics == written
     assert anydet.evaluate(scenes, tmp_path / "ours.json", engine="pycocotools").metrics == written
+
+
+@pytest.fixture
+def piped(tmp_path):
+    """Makes a FIFO through which a file comes once."""
+    threads = []
+
+    def make(path):
+        fifo = tmp_path / f"pipe-{len(threads)}{path.suffix}"
+        os.mkfifo(fifo)
+        threads.append(threading.Thread(target=lambda: fifo.write_bytes(path.read_bytes())))
+        threads[-1].start()
+        return fifo
+
+    yield make
+    for thread in threads:
+        thread.join()
+
+
+def test_every_file_that_is_read_may_be_a_pipe(scenes, tmp_path, piped):
+    file = tmp_path / "p.json"
+    anydet.export_predictions("toy", scenes, file)
+    metrics = anydet.evaluate(scenes, file).metrics
+    truth = scenes / "annotations/instances_val.json"
+    assert anydet.evaluate(scenes, piped(file)).metrics == metrics
+    assert anydet.evaluate(piped(truth), [piped(file)]).metrics == metrics
+    assert anydet.validate(piped(file), scenes).ok
+    assert len(anydet.read_predictions(piped(file))) == len(anydet.read_predictions(file))
+    served = {"predictions": str(piped(file))}
+    with anydet.load_adapter("precomputed", options=served) as adapter:
+        dataset = anydet.open_dataset(piped(truth), images=scenes / "images/val")
+        anydet.export_predictions(adapter, dataset, tmp_path / "again.json")
+    assert anydet.evaluate(scenes, tmp_path / "again.json").metrics == metrics
+    (tmp_path / "wrong.json").write_text('{"image": 3}')
+    fifo = piped(tmp_path / "wrong.json")
+    assert anydet.validate(fifo).path == str(fifo)
+    weights = piped(tmp_path / "wrong.json")
+    settings = anydet.make_recipe("toy", checkpoint=weights).settings
+    assert Path(settings.checkpoint).read_text() == '{"image": 3}'
 
 
 def test_options_and_limits_are_plain_values(scenes, tmp_path):

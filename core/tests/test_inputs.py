@@ -65,10 +65,11 @@ def test_a_pipe_that_gives_too_much_is_refused(pipe, monkeypatch):
 
 
 def test_a_full_temporary_folder_is_named(pipe, tmp_path, monkeypatch):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full/pipe-1").symlink_to("/dev/full")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/pipe").symlink_to("/dev/full")
     monkeypatch.setattr(inputs, "_read", set())
-    monkeypatch.setattr(inputs, "_folder", lambda: tmp_path / "full")
+    monkeypatch.setattr(inputs, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(inputs.Path, "mkdir", lambda _self: None)
     with pytest.raises(OptionError, match="temporary folder: No space left on device") as caught:
         as_file(pipe(b"content"))
     assert "TMPDIR" in caught.value.fix

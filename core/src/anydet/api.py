@@ -11,9 +11,10 @@
 >>> anydet.fuse(["predictions.json", "augmented.json"], "fused.json").detections     # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
 
-Paths are ``str`` or path objects; where a data set is taken, the path of one is, too. An argument of a wrong
-type or value is an ``OptionError`` that names it, before anything is loaded. An argument that a function does
-not have is Python's ``TypeError``; among the keys of ``train`` it is an ``OptionError`` with what was meant.
+Paths are ``str`` or path objects; where a data set is taken, the path of one is, too. A file that is read
+may be a pipe (``/dev/stdin``, a FIFO), which is read once. An argument of a wrong type or value is an
+``OptionError`` that names it, before anything is loaded. An argument that a function does not have is
+Python's ``TypeError``; among the keys of ``train`` it is an ``OptionError`` with what was meant.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def open_dataset(
     plugins = _plugins(plugins)
     formats = installed_formats(plugins)
     scanner = choose_engine(plugins).scanner
-    return open_with(as_file(Path(path)), split, images=folder, formats=formats, scanner=scanner)
+    return open_with(path, split, images=folder, formats=formats, scanner=scanner)
 
 
 def make_recipe(
@@ -269,7 +270,7 @@ def read_predictions(
     """
     require_path("path", path)
     _box_format(box_format)
-    return load(Path(path), choose_engine(_plugins(plugins)).scanner).columns(box_format)
+    return load(as_file(Path(path)), choose_engine(_plugins(plugins)).scanner).columns(box_format)
 
 
 def validate(
@@ -288,7 +289,7 @@ def validate(
     require_path("path", path)
     plugins = _plugins(plugins)
     opened = None if dataset is None else _opened("dataset", dataset, plugins)
-    return validate_file(Path(path), opened, scanner=choose_engine(plugins).scanner)
+    return validate_file(as_file(Path(path)), opened, scanner=choose_engine(plugins).scanner)
 
 
 def evaluate(
@@ -335,9 +336,10 @@ def evaluate(
     require(engine is None or isinstance(engine, str), "engine", engine, "the name of an engine, or None")
     plugins = _plugins(plugins)
     opened = _opened("dataset", dataset, plugins)
+    read = [as_file(Path(path)) for path in paths]
     return evaluate_coco(
         opened,
-        as_file(Path(predictions)) if isinstance(predictions, str | PathLike) else predictions,
+        read if several else read[0],
         counted,
         box_format=box_format,
         max_images=max_images,

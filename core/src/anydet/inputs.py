@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from anydet.errors import OptionError
+from anydet.text import show_as
 
 MOST_BYTES = 1 << 36
 """Of what is read from a pipe: 64 GiB, so that one that never ends does."""
@@ -30,7 +31,7 @@ def as_file(path: Path) -> Path:
     The file is gone when the process ends. ``-`` is stdin.
 
     Raises:
-        OptionError: a pipe is asked for twice, gives more than can be kept, or it is a device or a socket.
+        OptionError: a pipe is named twice, gives more than can be kept, or it is a device or a socket.
     """
     if path == Path("-"):
         path = Path("/dev/stdin")
@@ -55,8 +56,11 @@ def as_file(path: Path) -> Path:
         # The suffix says what a file holds: formats of data sets go by it.
         suffix = path.suffix or (".json" if first.lstrip()[:1] in (b"{", b"[") else "")
         try:
-            target = _folder() / f"{path.stem}-{len(_read)}{suffix}"
+            # In a folder of its own: the name of the file is that of the pipe.
+            target = _folder() / str(len(_read)) / f"{path.stem}{suffix}"
+            target.parent.mkdir()
             _copy(path, first, pipe, target)
+            show_as(str(target), str(path))
         except OSError as exc:
             raise OptionError(
                 f"{path}: cannot be kept in the temporary folder: {exc.strerror or exc}",

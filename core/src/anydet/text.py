@@ -20,6 +20,21 @@ LINES = 30
 """Lines of a message."""
 
 
+_given: dict[str, str] = {}
+
+
+def show_as(path: str, given: str) -> None:
+    """Let messages and results name ``given`` where they would name ``path``, a file made of a pipe."""
+    _given[path] = given
+
+
+def as_given(text: str) -> str:
+    """A text with the names that the user knows in place of those of files made of pipes."""
+    for path, given in _given.items():
+        text = text.replace(path, given)
+    return text
+
+
 def escaped(text: str) -> str:
     """The text with control characters, line breaks and marks of direction as escape sequences of Python."""
     if text.isprintable():
@@ -87,6 +102,7 @@ def one_line(text: str, most: int = LINE) -> str:
 
 def safe_line(line: str, most: int = LINE) -> str:
     """A line of a message, escaped; long words are cut first, so that what is said of them stays."""
+    line = as_given(line)
     if len(line) > WORD:
         words = line.split(" ")
         line = " ".join(w if len(w) <= WORD else shortened(w, WORD, keep_end=True) for w in words)
@@ -100,6 +116,7 @@ def safe_lines(text: str) -> Iterable[str]:
 
 def message(text: str) -> str:
     """A message of at most ``LINES`` lines, each as ``safe_line``; what is short and printable is kept."""
+    text = as_given(text)
     if len(text) <= WORD and text.isprintable():
         return text
     lines = text.split("\n", LINES)

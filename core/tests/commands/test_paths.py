@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
+from anydet.cli import main
 from anydet.commands.paths import InputPath
 from anydet.plugins.manager import Plugins
 
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
     return here
 
 
-TRUTH = "scenes/annotations/instances_val.json"
+TRUTH, IMAGES = "scenes/annotations/instances_val.json", "scenes/images/val"
 LINES = [
     *(
         (line.format(name), name)
@@ -69,6 +71,51 @@ def test_stdin_gives_what_the_file_gives(number, folder):
         assert ours.get(key) == theirs.get(key)
 
 
+BROKEN = b'{"image": 3}'
+SPOKEN = [
+    ("validate-predictions {}", "p.json"),
+    ("validate-predictions {} --json --dataset scenes", "results.json"),
+    ("validate-predictions {}", None),
+    ("validate-predictions {} --json", None),
+    ("validate-predictions {} --repair {out}/r.json", None),
+    ("eval-coco --dataset scenes --predictions {} --json -", "p.json"),
+    ("eval-coco --dataset {} --predictions results.json --json -", TRUTH),
+    ("eval --dataset scenes --predictions {} --metrics coco --json {out}/r.json", "p.json"),
+    ("check-dataset {}", TRUTH),
+    ("check-dataset {} --json", TRUTH),
+    ("check-dataset {}", None),
+    ("compare p.jsonl {} --dataset scenes --resamples 5", "p.json"),
+    ("convert {} {out}/r.jsonl", "p.json"),
+    ("convert {} {out}/r.jsonl", None),
+    ("view {} --dataset scenes --out {out}/view", None),
+    ("plot-metrics {} --out {out}/r.png", None),
+    (
+        f"export-predictions --adapter toy --dataset {{}} --images {IMAGES} --output {{out}}/r.json --wrap",
+        TRUTH,
+    ),
+    (
+        "export-predictions --adapter precomputed --option predictions={} "
+        "--dataset scenes --output {out}/r.json",
+        None,
+    ),
+    ("predict --adapter toy --checkpoint {} scenes --output {out}/r.json", None),
+]
+"""Lines with a pipe, and what comes through it: a file, or what is no file of any kind."""
+
+
+@pytest.mark.parametrize("number", range(len(SPOKEN)))
+def test_a_pipe_is_named_as_it_was_given(number, folder, tmp_path):
+    line, name = SPOKEN[number]
+    content = BROKEN if name is None else (folder / name).read_bytes()
+    done = anydet(line.format("/dev/stdin", out=tmp_path), folder, content)
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    said = done.stdout + done.stderr + written
+    assert b"anydet-pipe" not in said
+    assert b"Traceback" not in said
+    if done.returncode:
+        assert b"/dev/stdin" in said
+
+
 def test_one_pipe_for_two_options_is_refused(folder):
     done = anydet("compare - - --dataset scenes", folder, b"[]")
     assert done.returncode == 2
@@ -78,6 +125,7 @@ def test_one_pipe_for_two_options_is_refused(folder):
 OUTPUTS = {
     "--json",
     "--ttt-log-out",
+    "--output-dir",
     "--out",
     "--output",
     "--plots",
@@ -86,15 +134,27 @@ OUTPUTS = {
     "--save-overlays",
     "output",
 }
-FOLDERS = {"--images", "--models", "--coco-root", "--ttt-source", "--runs-dir", "--run-dir"}
+FOLDERS = {"--images", "--ttt-source", "--models", "--coco-root", "--train-cleaned", "--val-cleaned"}
+
+
+def commands(command, ctx):
+    """All commands of a group and of the groups in it."""
+    if not isinstance(command, click.Group):
+        yield command
+        return
+    for name in command.list_commands(ctx):
+        below = command.get_command(ctx, name)
+        yield from commands(below, click.Context(below, ctx, name))
 
 
 def test_every_path_that_is_read_may_be_a_pipe():
-    plugins, found = Plugins(()), set()
-    for name in plugins.specs("commands"):
-        command = plugins.load("commands", name)
-        for one in (command, *getattr(command, "commands", {}).values()):
-            for option in one.params:
-                if isinstance(option.type, click.Path) and not isinstance(option.type, InputPath):
-                    found.add(option.opts[0])
-    assert found <= OUTPUTS | FOLDERS | {"--dataset"}
+    ours = [path.parent.name for path in Path(__file__).parents[3].glob("plugins/*/pyproject.toml")]
+    root = click.Context(main, info_name="anydet", obj=Plugins(only=ours))
+    paths = [
+        (option.opts[0], isinstance(option.type, InputPath))
+        for command in commands(main, root)
+        for option in command.params
+        if isinstance(option.type, click.Path)
+    ]
+    assert {name for name, read in paths if not read} <= OUTPUTS | FOLDERS
+    assert {name for name, read in paths if read} >= {"--dataset", "--predictions", "--train-json"}

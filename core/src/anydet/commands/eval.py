@@ -144,7 +144,7 @@ def command(
         print_hint(run.doubt, seen, engine)
     # Last, so that numbers are there where a figure cannot be drawn.
     if flags["plots_dir"] is not None:
-        _draw(run, flags["plots_dir"])
+        _draw(run, flags["plots_dir"], plugins)
     if run.failed:
         _refuse(run.failed)
 
@@ -209,10 +209,10 @@ def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Ite
         yield replace(part, ground_truth=replace(part.ground_truth, objects=objects))
 
 
-def _draw(run: EvaluationRun, folder: Path) -> None:
+def _draw(run: EvaluationRun, folder: Path, plugins: Plugins) -> None:
     from anydet.report.charts import draw_charts
 
-    for path in draw_charts(run, folder):
+    for path in draw_charts(run, folder, plugins):
         say(f"wrote {path}")
 
 

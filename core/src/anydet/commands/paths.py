@@ -12,8 +12,8 @@ import click
 class InputPath(click.Path):
     """A file or folder; of a pipe, which is read once, a file of what came through it; ``-`` is stdin."""
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
+    def __init__(self, *, exists: bool = False) -> None:
+        super().__init__(path_type=Path, exists=exists, allow_dash=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path of a file that can be opened as often as needed."""

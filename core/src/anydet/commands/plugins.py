@@ -10,6 +10,7 @@ import click
 
 from anydet.commands.completion import complete_plugins
 from anydet.commands.messages import echo, echo_json
+from anydet.commands.paths import InputPath
 from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 )
 @click.option(
     "--dataset",
-    type=click.Path(path_type=Path, exists=True),
+    type=InputPath(exists=True),
     help="Data set that formats are tried on; synthetic scenes by default.",
 )
 @click.option("--adapter", help="Adapter that methods of test-time training are tried on.")

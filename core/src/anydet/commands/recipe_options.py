@@ -129,7 +129,7 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
 
     with recipe.open(plugins) as pipeline:
         of_run = [PERTURBED] if isinstance(pipeline.tta, RunningPerturbation) else []
-        for warning in [*of_run, *check_notes(pipeline.adapter, strict=plugins.strict).warnings]:
+        for warning in [*of_run, *check_notes(pipeline.adapter, plugins).warnings]:
             warn(warning)
         yield pipeline
 

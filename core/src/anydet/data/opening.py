@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
+from anydet.inputs import as_file
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset, DatasetFormat
@@ -85,7 +86,7 @@ def open_dataset(
     """The data set at ``path``, in the first of ``formats`` that knows it.
 
     Args:
-        path: file or folder; ``corruption:fog:3:PATH`` is the one at PATH with corrupted images.
+        path: file, folder or pipe; ``corruption:fog:3:PATH`` is the one at PATH with corrupted images.
         split: the split wanted, or ``None`` for the first of ``splits.SPLITS`` that exists.
         images: image folder, where it is not where the format expects it.
         formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
@@ -94,13 +95,14 @@ def open_dataset(
 
     Raises:
         DatasetError: that lists what is there and which formats were tried.
-        OptionError: there is no such corruption.
+        OptionError: there is no such corruption, or a pipe cannot be read (``inputs.as_file``).
     """
     from anydet.data.known_formats import check_installed
 
     path = Path(path)
     if str(path).startswith(_CORRUPTED) and not path.exists():
         return _open_corrupted(path, split, images, formats, scanner)
+    path = as_file(path)
     deferred = in_order(builtin_formats() if formats is None else formats)
     if not path.exists():
         raise DatasetError(

@@ -23,6 +23,7 @@ from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.explanation.explain import explain
 from anydet.evaluation.reading import Inputs, read_inputs
+from anydet.text import as_given
 from anydet.types import GroundTruthColumns
 
 
@@ -119,7 +120,7 @@ def _checked(
     counts = (0, 0) if truth is None else (len(truth), len(truth.classes))
     split, source, images = ("", "", 0) if dataset is None else (dataset.split, dataset.source, len(dataset))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return DatasetCheck(path, split, source, images, *counts, tuple(findings))
+    return DatasetCheck(as_given(path), split, source, images, *counts, tuple(findings))
 
 
 def _unreadable(*errors: AnydetError) -> DatasetFinding:

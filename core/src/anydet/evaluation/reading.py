@@ -21,7 +21,7 @@ from anydet.evaluation.image_subset import take_images
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.scanner import Scanner
-from anydet.text import listed
+from anydet.text import as_given, listed
 from anydet.types import DetectionColumns, GroundTruthColumns
 
 _FRACTION = 2.0
@@ -129,7 +129,7 @@ def read_shards(
     found, labeled = take_images(
         last.detections.take(np.zeros(0, np.int64)), last.ground_truth, np.flatnonzero(owner < 0)
     )
-    context = {**last.context, "predictions": ", ".join(map(str, paths))}
+    context = {**last.context, "predictions": as_given(", ".join(map(str, paths)))}
     context["images_without_predictions"] = len(aligned.missing)
     yield Inputs(found, labeled, context, tuple(_coverage_warnings(aligned, "the files do")))
 
@@ -178,10 +178,10 @@ def _join(
     used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
-        "dataset": str(dataset.root),
+        "dataset": as_given(str(dataset.root)),
         "split": dataset.split,
         "max_images": max_images,
-        "predictions": raw.path,
+        "predictions": as_given(raw.path),
         "box_format": used,
         "images_without_predictions": len(aligned.missing),
         "predicted_images_left_out": aligned.surplus,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from anydet.contract.columns import image_at
 from anydet.contract.join import KeyIndex
 from anydet.contract.reading.load import load
 from anydet.data.record.record import Record
 from anydet.errors import ContractError, OptionError, did_you_mean
+from anydet.inputs import as_file
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.options import check_options, load_schema
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
@@ -29,7 +31,7 @@ class Precomputed(Adapter):
     def __init__(self, settings: AdapterSettings) -> None:
         super().__init__(settings)
         self.options = check_options(settings.options, load_schema(SCHEMA), owner="precomputed")
-        self.raw = load(self.options["predictions"])
+        self.raw = load(as_file(Path(self.options["predictions"])))
         self._index = KeyIndex(self.raw.images)
         self._served: dict[int, str] = {}
 

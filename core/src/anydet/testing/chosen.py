@@ -54,6 +54,8 @@ def choose(plugins: Plugins, name: str, kind: str | None = None) -> list[Chosen]
     if not rows and name != PROJECT:
         found = [Chosen(k, name) for k in kinds if plugins.has(k, name)]
     if not found:
+        for k in kinds:
+            plugins.refuse_ambiguous(k, name)
         known = [*(row.name for row in plugins.status), *(n for k in kinds for n in plugins.specs(k))]
         of = f" of kind {kind!r}" if kind else ""
         raise PluginError(f"nothing{of} is called {name!r}{did_you_mean(name, known)}", fix=_LIST)

@@ -125,7 +125,7 @@ class Validator:
         return self.dataset.ground_truth()
 
     def _checked(self, records: Sequence[Record]) -> Sequence[ImagePredictions]:
-        calls = PluginCalls("adapters", self.adapter)
+        calls = PluginCalls("adapters", self.adapter, self.plugins)
         try:
             return check_results(self.task.predict(list(records)), records, len(self.task.classes), calls)
         except PluginError as exc:

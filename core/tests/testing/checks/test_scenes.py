@@ -64,8 +64,8 @@ def shifted(dataset, out):
 GOOD = SyntheticDataset
 WRITER = {"coco": write_coco_shapes}
 BAD = [
-    ("count_size_and_split_are_those_asked_for", one_scene, WRITER, "as many as asked for"),
-    ("count_size_and_split_are_those_asked_for", another_size, WRITER, "in the size asked for"),
+    ("count_size_and_split_are_those_requested", one_scene, WRITER, "give count scenes"),
+    ("count_size_and_split_are_those_requested", another_size, WRITER, "paint in image_wh"),
     ("the_same_seed_gives_the_same_scenes", (changed(paints)), WRITER, "the second time"),
     (
         "the_same_seed_gives_the_same_scenes",
@@ -73,7 +73,7 @@ BAD = [
         WRITER,
         "draw from the seed",
     ),
-    ("the_count_changes_no_scene", (changed(counts)), WRITER, "where more are asked for"),
+    ("the_count_changes_no_scene", (changed(counts)), WRITER, "with a larger count"),
     ("labels_are_in_the_image_and_the_class_table", (changed(moves)), WRITER, "cut them"),
     ("what_is_written_reopens", GOOD, {"coco": half_written}, "4 scenes written, 3 read"),
     ("what_is_written_reopens", GOOD, {"coco": repainted}, "other pixels"),

@@ -8,10 +8,10 @@ import click
 
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import INPUT
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 _folder = click.Path(path_type=Path, file_okay=False)
-_file = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group(
@@ -40,12 +40,12 @@ def command() -> None:
 )
 @click.option(
     "--env-file",
-    type=_file,
+    type=INPUT,
     help="File of variables, one NAME=value per line.  [default: .env, if it exists]",
 )
-@click.option("--train-json", type=_file, help="Training annotations; overrides TRAIN_JSON.")
+@click.option("--train-json", type=INPUT, help="Training annotations; overrides TRAIN_JSON.")
 @click.option("--train-cleaned", type=_folder, help="Training images; overrides TRAIN_CLEANED.")
-@click.option("--val-json", type=_file, help="Validation annotations; overrides VAL_JSON.")
+@click.option("--val-json", type=INPUT, help="Validation annotations; overrides VAL_JSON.")
 @click.option("--val-cleaned", type=_folder, help="Validation images; overrides VAL_CLEANED.")
 @click.option("--output-dir", type=_folder, help="Folder to write into; overrides OUTPUT_DIR.")
 @_json_option
@@ -75,7 +75,7 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
         "  anydet fasterrcnn-multitask split data/bikes/all_annotations.json --out data/splits"
     )
 )
-@click.argument("annotations", type=_file)
+@click.argument("annotations", type=INPUT)
 @click.option("--out", type=_folder, required=True, help="Folder to write into.")
 @click.option("--val", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
 @click.option("--test", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for test.")

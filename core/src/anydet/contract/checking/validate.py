@@ -16,7 +16,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
 from anydet.scanner import Scanner
-from anydet.text import listed, safe_line, shortened
+from anydet.text import as_given, listed, safe_line, shortened
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray
 
 ORTHONORMAL_TOLERANCE = 1e-3
@@ -104,7 +104,7 @@ def validate(
     try:
         found = read(path, scanner, None if dataset is None else dataset.ground_truth)
     except ContractError as exc:
-        return Report(str(path), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
+        return Report(as_given(str(path)), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     predictions, errors = found.predictions, found.errors
     repair = f"repair it with 'anydet validate-predictions {path} --repair OUT'"
     fix = f"write the file again, or {repair}" if errors else ""
@@ -117,13 +117,13 @@ def validate(
             fix = "give the data set and the split of the predictions"
         warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
     return Report(
-        path=str(path),
+        path=as_given(str(path)),
         shape=predictions.shape,
         images=len(predictions.images),
         detections=len(predictions),
         errors=tuple(map(safe_line, errors)),
         warnings=tuple(map(safe_line, warnings)),
-        fix=fix,
+        fix=as_given(fix),
     )
 
 

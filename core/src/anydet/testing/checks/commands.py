@@ -71,8 +71,10 @@ def every_help_page_opens(subject: CommandSubject) -> None:
 
 def the_summary_begins_the_help(subject: CommandSubject) -> None:
     """The summary in the spec is the first sentence of the help, so that listing imports nothing."""
-    told = subject.command.get_short_help_str(limit=1000)
-    assert subject.spec.summary == told, f"the summary is {subject.spec.summary!r}, the help begins {told!r}"
+    first = subject.command.get_short_help_str(limit=1000)
+    assert subject.spec.summary == first, (
+        f"the summary is {subject.spec.summary!r}, the help begins {first!r}"
+    )
 
 
 def wrong_use_is_a_message(subject: CommandSubject) -> None:

@@ -177,11 +177,11 @@ def splits_are_listed(subject: DatasetSubject) -> None:
     assert subject.open(dataset.split).keys == dataset.keys, f"split {dataset.split!r} by name is another"
     try:
         subject.open("no-such-split")
-        told = ""
+        message = ""
     except DatasetError as exc:
-        told = str(exc)
-    assert told, "a split that does not exist was opened; use splits.choose_split"
-    assert dataset.split in told, f"the error does not list {dataset.split!r}: {told}"
+        message = str(exc)
+    assert message, "a split that does not exist was opened; use splits.choose_split"
+    assert dataset.split in message, f"the error does not list {dataset.split!r}: {message}"
 
 
 def opening_twice_gives_the_same(subject: DatasetSubject) -> None:

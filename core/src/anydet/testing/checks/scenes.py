@@ -66,17 +66,17 @@ class SceneSubject(Subject):
         return self.build(count, seed, _SIZE_WH, "val")
 
 
-def count_size_and_split_are_those_asked_for(subject: SceneSubject) -> None:
+def count_size_and_split_are_those_requested(subject: SceneSubject) -> None:
     """There are ``count`` scenes of the given size, in the given split, with keys of their own."""
     scenes = subject.scenes()
     found = len(scenes), len(list(scenes)), len(set(scenes.keys))
     assert found == (_COUNT,) * 3, (
-        f"len, scenes and different keys are {found} for {_COUNT}; give as many as asked for"
+        f"len, scenes and different keys are {found} for {_COUNT}; give count scenes"
     )
-    assert scenes.split == "val", f"the split is {scenes.split!r}; give the one asked for"
+    assert scenes.split == "val", f"the split is {scenes.split!r}; give the argument split"
     for record in scenes:
         shape = record.image().shape
-        assert shape == (*_SIZE_WH[::-1], 3), f"{record.key} has shape {shape}; paint in the size asked for"
+        assert shape == (*_SIZE_WH[::-1], 3), f"{record.key} has shape {shape}; paint in image_wh"
         assert record.size_wh == _SIZE_WH, f"{record.key} states the size {record.size_wh}"
 
 
@@ -94,7 +94,7 @@ def the_count_changes_no_scene(subject: SceneSubject) -> None:
     few, many = subject.scenes(2), subject.scenes()
     many[3].image()
     difference = _difference(few, many, 2)
-    assert not difference, f"{difference} where more are asked for; draw from default_rng((seed, index))"
+    assert not difference, f"{difference} with a larger count; draw from default_rng((seed, index))"
 
 
 def labels_are_in_the_image_and_the_class_table(subject: SceneSubject) -> None:
@@ -151,7 +151,7 @@ def _difference(a: Dataset, b: Dataset, count: int) -> str:
 
 
 CHECKS = checks_of(
-    count_size_and_split_are_those_asked_for,
+    count_size_and_split_are_those_requested,
     the_same_seed_gives_the_same_scenes,
     the_count_changes_no_scene,
     labels_are_in_the_image_and_the_class_table,

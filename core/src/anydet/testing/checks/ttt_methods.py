@@ -106,7 +106,7 @@ class TTTMethodSubject(Subject):
 
 
 def it_is_a_method(subject: TTTMethodSubject) -> None:
-    """The factory gives a ``TTTMethod``, which keeps its settings and wants at least one image."""
+    """The factory gives a ``TTTMethod``, which keeps its settings and needs at least one image."""
     method = subject.build(subject.settings)
     assert isinstance(method, TTTMethod), f"the factory gave {type(method).__name__}; derive from TTTMethod"
     kept = method.settings == subject.settings
@@ -140,10 +140,11 @@ def it_describes_itself_in_json(subject: TTTMethodSubject) -> None:
     """``describe`` and ``report`` have a JSON form, right after ``prepare`` and after ``adapt``."""
     with subject.prepared() as (method, _):
         for when in ("after prepare", "after adapt"):
-            told, report = method.describe(), method.report()
-            assert isinstance(told, TTTDescription), f"{when}: describe gave {type(told).__name__}"
+            description, report = method.describe(), method.report()
+            given = type(description).__name__
+            assert isinstance(description, TTTDescription), f"{when}: describe gave {given}"
             assert isinstance(report, Mapping), f"{when}: report gave {type(report).__name__}"
-            for what, value in (("describe", asdict(told)), ("report", dict(report))):
+            for what, value in (("describe", asdict(description)), ("report", dict(report))):
                 try:
                     json.dumps(value, allow_nan=False)
                 except (TypeError, ValueError) as exc:

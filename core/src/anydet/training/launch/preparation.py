@@ -14,6 +14,7 @@ import msgspec
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import OptionError, UnsupportedError
+from anydet.inputs import as_file
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import load_schema
@@ -68,6 +69,7 @@ def prepare(
         PluginError, UnsupportedError: there is no such adapter, or it cannot be trained.
         DatasetError: data cannot be opened, or is not what the run began with.
     """
+    config = as_file(Path(config)) if config is not None and Path(config).exists() else config
     file = open_config(config) if config is not None and Path(config).is_file() else None
     base = _base(flags, file)
     name = _adapter_name(flags, file, base)
@@ -158,4 +160,5 @@ def _announce(run: Run, say: Say) -> None:
     if run.validation is None:
         say("validation: none, as no --val-dataset is named and the data set has no other usual split")
     else:
-        say(f"validation: {run.validation.root}: {len(run.validation)} images, {run.validation.note}")
+        held_out = f"{run.validation.root}: {len(run.validation)} images, {run.validation.note}"
+        say(f"validation: {held_out}")
