@@ -224,3 +224,21 @@ def test_of_two_packages_with_one_adapter_the_package_is_named(folder, tmp_path)
         line = f"export-predictions --adapter {name}:same --dataset scenes --output {name}.json --wrap"
         assert anydet(line, folder, tmp_path).returncode == 0
         assert json.loads((folder / f"{name}.json").read_text())["meta"]["adapter"] == f"{name}:same"
+
+
+def test_of_two_packages_with_one_view_the_package_is_named(folder, tmp_path):
+    for name, factory in (("first", "Mirrored"), ("second", "Missing")):
+        text = registered("views", f"ViewSpec('same', 'anydet.adaptation.tta.views:{factory}')")
+        install(tmp_path, REGISTERS + text, name, f"{name} = {name}")
+    export = "export-predictions --adapter toy --dataset scenes --output v.json --wrap --tta-views original,"
+    for line in (export + "same", "plugins check same"):
+        refused = anydet(line, folder, tmp_path)
+        assert refused.returncode == 1
+        assert "choose one: first:same or second:same" in refused.stderr
+    assert anydet(export + "first:same", folder, tmp_path).returncode == 0
+    assert "first:same" in json.dumps(json.loads((folder / "v.json").read_text())["meta"])
+    for name, code in (("first", 0), ("second", 1)):
+        done = anydet(f"plugins check {name}:same --json", folder, tmp_path)
+        assert done.returncode == code, done.stderr
+        rows = json.loads(done.stdout)
+        assert {(row["kind"], row["name"]) for row in rows} == {("views", f"{name}:same")}

@@ -11,7 +11,7 @@ from typing import Any
 from anydet.errors import OptionError
 
 MOST_THREADS = 1024
-"""Threads that may be asked for."""
+"""The maximum of a number of threads."""
 
 
 def require(good: object, name: str, value: object, takes: str) -> None:

@@ -48,7 +48,7 @@ def choose_engine(
 
 def _start(plugins: Plugins, name: str, threads: int | None) -> Engine:
     factory = plugins.load("engines", name)
-    with PluginCalls("engines", name, plugins.strict).to("its factory"):
+    with PluginCalls("engines", name, plugins).to("its factory"):
         engine: Engine = factory()
         if threads is not None:
             engine.threads = threads

@@ -224,7 +224,7 @@ def _start(name: str, chunks: Sequence[Inputs], plugins: Plugins, engine: Engine
     Raises:
         AnydetError: it cannot be imported, or fails.
     """
-    calls = PluginCalls("evaluators", name, plugins.strict)
+    calls = PluginCalls("evaluators", name, plugins)
     factory = plugins.load("evaluators", name)
     with calls.to("its factory"):
         evaluator: Evaluator = factory(chunks[0].ground_truth)
@@ -246,7 +246,7 @@ def _result(name: str, evaluator: Evaluator, analysis: AnalysisSettings, plugins
     Raises:
         AnydetError: it fails, or gives what cannot be written.
     """
-    calls = PluginCalls("evaluators", name, plugins.strict)
+    calls = PluginCalls("evaluators", name, plugins)
     if isinstance(evaluator, AnalyzableEvaluator):
         with calls.to("analyze"):
             result = evaluator.analyze(analysis)

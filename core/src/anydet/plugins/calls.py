@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING
 
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, PluginError
 from anydet.plugins.manager import described, noun
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +22,18 @@ class PluginCalls:
     Attributes:
         kind: a key of ``KINDS``.
         name: registered name.
-        strict: let foreign exceptions pass, with their traceback.
+        plugins: that have it, which know its package; where they are strict, foreign exceptions pass, with
+            their traceback.
     """
 
     kind: str
     name: str
-    strict: bool = False
+    plugins: Plugins | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether what a plugin raises is raised as it is."""
+        return self.plugins is not None and self.plugins.strict
 
     @contextmanager
     def to(self, method: str, image: str | None = None) -> Iterator[None]:
@@ -42,9 +52,11 @@ class PluginCalls:
             raise self.error(f"failed in {method}{where}: {text}", strict_helps=True) from exc
 
     def error(self, problem: str, *, strict_helps: bool = False) -> PluginError:
-        """What went wrong, after kind and name, and how to find out more."""
+        """What went wrong, after kind, name and package, and how to find out more."""
         group = "adapters" if self.kind == "adapters" else "plugins"
         fixes = [f"run 'anydet {group} check {self.name}'"]
         if strict_helps:
             fixes.append("ANYDET_STRICT=1 shows the traceback")
-        return PluginError(f"{noun(self.kind)} {self.name!r} {problem}", fix="; ".join(fixes))
+        owner = self.plugins.owner(self.kind, self.name) if self.plugins else None
+        package = f" of the package {owner.distribution} {owner.version}" if owner else ""
+        return PluginError(f"{noun(self.kind)} {self.name!r}{package} {problem}", fix="; ".join(fixes))

@@ -69,7 +69,7 @@ def _format(plugins: Plugins, name: str) -> DeferredFormat:
     load = partial(plugins.load, "datasets", name)
     if plugins.owner("datasets", name) is None:
         return DeferredFormat(name, load)
-    return GuardedFormat(name, load, PluginCalls("datasets", name, plugins.strict))
+    return GuardedFormat(name, load, PluginCalls("datasets", name, plugins))
 
 
 def object_model_format(plugins: Plugins) -> ObjectModelFormat:

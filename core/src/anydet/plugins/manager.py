@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -221,12 +222,7 @@ class Plugins:
         """One registered spec; raises ``PluginError`` that lists what is known and what failed to load."""
         if self.has(kind, name):
             return self._find(kind, name)
-        claims = self._claims.get((kind, name), {})
-        if claims:
-            raise PluginError(
-                f"several packages register the {noun(kind)} {name!r}: {', '.join(sorted(claims))}",
-                fix=f"choose one: {' or '.join(f'{package}:{name}' for package in sorted(claims))}",
-            )
+        self.refuse_ambiguous(kind, name)
         known = self.specs(kind)
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         package = package_of(kind, name)
@@ -238,6 +234,15 @@ class Plugins:
             if package
             else f"run 'anydet {_listing(kind)} list' to see what is installed",
         )
+
+    def refuse_ambiguous(self, kind: str, name: str) -> None:
+        """Raise ``PluginError`` with the names to choose from where several packages register a name."""
+        claims = self._claims.get((kind, name), {})
+        if len(claims) > 1:
+            raise PluginError(
+                f"several packages register the {noun(kind)} {name!r}: {', '.join(sorted(claims))}",
+                fix=f"choose one: {' or '.join(f'{package}:{name}' for package in sorted(claims))}",
+            )
 
     def owner(self, kind: str, name: str) -> PluginStatus | None:
         """The plugin that registered it; ``None`` for what core itself brings."""
@@ -279,8 +284,8 @@ class Plugins:
 
         given = options if isinstance(options, Mapping) else parse_options(options)
         settings = AdapterSettings(
-            config=config,
-            checkpoint=checkpoint,
+            config=_file(config),
+            checkpoint=_file(checkpoint),
             device=device,
             batch_size=batch_size,
             score_floor=score_floor,
@@ -493,6 +498,13 @@ def _origin(point: InstalledPoint | EntryPoint) -> tuple[str, str]:
     name = metadata["Name"] if "Name" in metadata else "?"  # noqa: SIM401 (it is no mapping)
     version = metadata["Version"] if "Version" in metadata else "?"  # noqa: SIM401
     return name, version
+
+
+def _file(path: str | None) -> str | None:
+    """The path of a file, also of what comes through a pipe; a name that is no path stays."""
+    from anydet.inputs import as_file
+
+    return str(as_file(Path(path))) if isinstance(path, str) and path else path
 
 
 def noun(kind: str) -> str:

@@ -31,7 +31,7 @@ def build_scenes(
     """
     options = {} if most_objects is None else {"most_objects": most_objects}
     factory = plugins.load("scenes", name)
-    with PluginCalls("scenes", name, plugins.strict).to("its factory"):
+    with PluginCalls("scenes", name, plugins).to("its factory"):
         dataset: Dataset = factory(count, seed, image_wh, split, **options)
     return dataset
 
@@ -51,5 +51,5 @@ def write_scenes(
     """
     path = plugins.spec("scenes", name).writers[layout]
     write = plugins.import_object(path, name)
-    with PluginCalls("scenes", name, plugins.strict).to(f"its {layout} writer"):
+    with PluginCalls("scenes", name, plugins).to(f"its {layout} writer"):
         write(dataset, out, dataset.split, report=report)

@@ -18,6 +18,7 @@ from anydet.geometry.boxes import clip_xyxy
 from anydet.mask_columns import MaskColumn
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.calls import PluginCalls
+from anydet.plugins.manager import Plugins
 from anydet.types import RLE, BoolArray, Classification, ImagePredictions, Intrinsics, Poses, Size
 
 _FLOAT, _INTEGER = np.dtype(np.float64), np.dtype(np.int64)
@@ -110,9 +111,9 @@ def check_values(
     ]
 
 
-def check_notes(adapter: Adapter, *, strict: bool = False) -> AdapterNotes:
+def check_notes(adapter: Adapter, plugins: Plugins | None = None) -> AdapterNotes:
     """The notes of an adapter; ``PluginError`` where they cannot be had or are none, or have no JSON form."""
-    calls = PluginCalls("adapters", adapter.name, strict)
+    calls = PluginCalls("adapters", adapter.name, plugins)
     with calls.to("notes"):
         notes = adapter.notes
         if not isinstance(notes, AdapterNotes):

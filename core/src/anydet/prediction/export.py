@@ -127,8 +127,8 @@ def export_predictions(
     if late:
         raise PluginError(f"{late.problem}; {output} is complete all the same", fix=late.fix) from late
     wall = time.perf_counter() - start
-    skipped, told = tuple(spool.skipped), tuple(warnings)
-    return ExportSummary(output, total, spool.detections, resumed, skipped, wall, told)
+    skipped = tuple(spool.skipped)
+    return ExportSummary(output, total, spool.detections, resumed, skipped, wall, tuple(warnings))
 
 
 @contextmanager

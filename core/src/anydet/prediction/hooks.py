@@ -156,7 +156,7 @@ class TTTMethod(ABC):
 
     @property
     def min_images(self) -> int:
-        """Images that it wants in a chunk at least; the last chunk of a run may hold fewer.
+        """Minimum of images in a chunk; the last chunk of a run may hold fewer.
 
         Where it is more than the adapter's batch size, the adapter still predicts in batches of its own size.
         """

@@ -14,6 +14,7 @@ from typing import Any
 
 from anydet.data.corruptions.dataset import describe_corruption
 from anydet.data.dataset.protocols import Dataset
+from anydet.errors import as_given
 from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.checkpoints import find_weights
@@ -78,8 +79,8 @@ def build_meta(
     Raises ``PluginError`` where notes or class names of the adapter cannot be had or have no JSON form.
     """
     adapter, settings = pipeline.adapter, pipeline.adapter.settings
-    calls = PluginCalls("adapters", adapter.name, pipeline.strict)
-    notes = check_notes(adapter, strict=pipeline.strict)
+    calls = PluginCalls("adapters", adapter.name, pipeline.plugins)
+    notes = check_notes(adapter, pipeline.plugins)
     with calls.to("classes"):
         classes = None if adapter.classes is None else list(adapter.classes.names)
         require_json({"classes": classes}, "classes", calls)
@@ -90,9 +91,13 @@ def build_meta(
         "adapter_version": run["adapter_version"],
         "anydet_version": run["anydet"],
         "config": settings.config or "",
-        "checkpoint": settings.checkpoint,
+        "checkpoint": as_given(settings.checkpoint) if settings.checkpoint else settings.checkpoint,
         "checkpoint_sha256": run["checkpoint_sha256"],
-        "dataset": {"root": str(dataset.root), "split": dataset.split, "fingerprint": run["dataset"]},
+        "dataset": {
+            "root": as_given(str(dataset.root)),
+            "split": dataset.split,
+            "fingerprint": run["dataset"],
+        },
         "images": images,
         "export_settings": _export_settings(notes, pipeline.limits),
         "conventions": {"bbox_format": "cxcywh_norm", "rot6d": "columns"},

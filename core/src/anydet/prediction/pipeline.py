@@ -106,7 +106,7 @@ class Pipeline:
             with the reason; for an adapter that needs no pixels, an image is undecodable only where its size
             is unknown.
         workers: decoding threads.
-        plugins: observe ``before_predict`` and ``after_predict``.
+        plugins: observe ``before_predict`` and ``after_predict``, and know the packages that errors name.
     """
 
     adapter: Adapter
@@ -119,7 +119,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the adapter. Safe to call twice. Raises ``PluginError`` where that fails."""
-        with PluginCalls("adapters", self.adapter.name, self.strict).to("close"):
+        with PluginCalls("adapters", self.adapter.name, self.plugins).to("close"):
             self.adapter.close()
 
     def __enter__(self) -> Self:
@@ -129,7 +129,7 @@ class Pipeline:
         try:
             self.close()
         except PluginError:
-            # What went wrong first is what is told.
+            # The first error is the one to raise.
             if error is None:
                 raise
 
@@ -140,7 +140,7 @@ class Pipeline:
 
     @property
     def chunk_size(self) -> int:
-        """Records of a chunk: those of a batch, or more where the method wants more."""
+        """Records of a chunk: those of a batch, or the method's minimum, where that is more."""
         if not self.ttt:
             return self.batch_size
         calls = self._ttt_calls
@@ -169,7 +169,7 @@ class Pipeline:
         context = PredictContext(self.adapter.name, first, total)
         perturbation = self.tta if isinstance(self.tta, RunningPerturbation) else None
         views = None if isinstance(self.tta, RunningPerturbation) else self.tta
-        predictor = Predictor(self.adapter, views, self.on_error, self.strict)
+        predictor = Predictor(self.adapter, views, self.on_error, self.plugins)
 
         def predict(chunk: Sequence[Record]) -> list[ImagePredictions]:
             return self._predict(predictor, chunk, context)
@@ -233,14 +233,9 @@ class Pipeline:
         return report
 
     @property
-    def strict(self) -> bool:
-        """Whether what a plugin raises is raised as it is."""
-        return self.plugins is not None and self.plugins.strict
-
-    @property
     def _ttt_calls(self) -> PluginCalls:
         assert self.ttt is not None
-        return PluginCalls("ttt_methods", self.ttt.choices.method, self.strict)
+        return PluginCalls("ttt_methods", self.ttt.choices.method, self.plugins)
 
     def _predict(
         self, predictor: Predictor, records: Sequence[Record], context: PredictContext

@@ -14,6 +14,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ContractError, DatasetError, PluginError, TransformError
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.calls import PluginCalls
+from anydet.plugins.manager import Plugins
 from anydet.prediction.checks import check_results, check_values
 from anydet.prediction.choices import TTA
 from anydet.prediction.hooks import Fusion, View, ViewResult
@@ -47,13 +48,13 @@ class Predictor:
         adapter: predicts.
         tta: test-time augmentation, or ``None`` for the images as they are.
         on_error: "stop" raises the first error, "skip" gives an empty result with the reason.
-        strict: let foreign exceptions pass, with their traceback.
+        plugins: that adapter, views and fusion come from, for errors; ``None`` where they are not registered.
     """
 
     adapter: Adapter
     tta: RunningTTA | None = None
     on_error: OnError = "stop"
-    strict: bool = False
+    plugins: Plugins | None = None
     _failed: dict[int, AnydetError] = field(default_factory=dict)
     _good: Record | None = None
 
@@ -97,7 +98,7 @@ class Predictor:
 
     @property
     def _calls(self) -> PluginCalls:
-        return PluginCalls("adapters", self.adapter.name, self.strict)
+        return PluginCalls("adapters", self.adapter.name, self.plugins)
 
     def _derive(self, records: Sequence[Record]) -> Iterator[_Derived]:
         """The records that the views give of each; itself once, for the first view that leaves it alone."""
@@ -116,7 +117,7 @@ class Predictor:
         weights = self.tta.choices.weights or (1.0,) * len(views)
         found: list[_Derived] = []
         for view, choice, weight in zip(views, self.tta.choices.views, weights, strict=True):
-            calls = PluginCalls("views", choice.name, self.strict)
+            calls = PluginCalls("views", choice.name, self.plugins)
             with calls.to("apply", record.key):
                 given = tuple(view.apply(record))
                 for derived in given:
@@ -158,7 +159,7 @@ class Predictor:
             view = next((one.view for one in batch if one.has(exc.transform)), "")
             if not view:
                 raise
-            raise PluginCalls("views", view, self.strict).error(f"has a wrong image: {exc.problem}") from exc
+            raise PluginCalls("views", view, self.plugins).error(f"has a wrong image: {exc.problem}") from exc
 
     def _raise_where_broken(self, exc: AnydetError, key: str, classes: int | None) -> None:
         """Raise where an image that was predicted before fails now, too."""
@@ -180,7 +181,7 @@ class Predictor:
         if derived.record is source:
             width, height = source.size_wh
             return [ViewResult(result, derived.weight, (0.0, 0.0, float(width), float(height)))]
-        calls = PluginCalls("views", derived.view, self.strict)
+        calls = PluginCalls("views", derived.view, self.plugins)
         try:
             with calls.to("undo", source.key):
                 found = derived.bring_back(result, source)
@@ -203,7 +204,7 @@ class Predictor:
     def _fused(self, results: Sequence[ViewResult], record: Record, classes: int | None) -> ImagePredictions:
         if len(results) == 1 or not self.tta:
             return results[0].predictions
-        calls = PluginCalls("fusions", self.tta.choices.fusion.name, self.strict)
+        calls = PluginCalls("fusions", self.tta.choices.fusion.name, self.plugins)
         with calls.to("fuse", record.key):
             return self._one(self.tta.fusion.fuse(results), record, classes, calls)
 

@@ -110,7 +110,7 @@ class Recipe:
                 plugins=plugins,
             )
         except BaseException:
-            # What went wrong first is what is told.
+            # The first error is the one to raise.
             with suppress(Exception):
                 adapter.close()
             raise
@@ -119,7 +119,7 @@ class Recipe:
 def _start_tta(
     tta: TTA | Perturbation, adapter: Adapter, plugins: Plugins
 ) -> RunningTTA | RunningPerturbation:
-    names = check_notes(adapter, strict=plugins.strict).keypoint_names
+    names = check_notes(adapter, plugins).keypoint_names
     if isinstance(tta, Perturbation):
         return RunningPerturbation(tta, mirrored_pairs(names))
     views = tuple(

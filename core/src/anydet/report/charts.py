@@ -16,6 +16,7 @@ from anydet.evaluation.figures import Axis, Bar, Bars, Figure, Lines, Matrix, Nu
 from anydet.evaluation.run import EvaluationRun
 from anydet.outputs import new_file
 from anydet.plugins.calls import PluginCalls
+from anydet.plugins.manager import Plugins
 from anydet.report.palette import PALETTE
 from anydet.text import shortened
 from anydet.types import FloatArray
@@ -39,12 +40,13 @@ _INCHES_A_BAR = 0.3
 _TALLEST_IN = 20.0
 
 
-def draw_charts(run: EvaluationRun, folder: Path) -> list[Path]:
+def draw_charts(run: EvaluationRun, folder: Path, plugins: Plugins | None = None) -> list[Path]:
     """Draw all figures of all results.
 
     Args:
         run: what ``evaluation.run.run_evaluators`` gave.
         folder: where files go, named by evaluator and figure; made where it is missing.
+        plugins: that the evaluators come from, for errors.
 
     Returns:
         The files.
@@ -56,7 +58,7 @@ def draw_charts(run: EvaluationRun, folder: Path) -> list[Path]:
     files: list[Path] = []
     failed: list[PluginError] = []
     for name, result in run.results.items():
-        calls = PluginCalls("evaluators", name)
+        calls = PluginCalls("evaluators", name, plugins)
         for figure in result.figures:
             path = folder / f"{name}-{figure.name}.png"
             try:
