@@ -1,4 +1,4 @@
-"""Writers that are killed leave nothing half-written under a final name, and can be run again."""
+"""Writers that are killed or interrupted leave nothing half-written, and can be run again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 ANYDET = [sys.executable, "-m", "anydet.cli"]
 pytestmark = pytest.mark.slow
 
-# Counts calls that change the file system, and ends the process at one of them, as SIGKILL does.
+# Counts calls that change the file system, and sends a signal to the process at one of them.
 KILLER = """
 import os, signal, sys
 at, seen = int(os.environ.get("KILL_AT", "0")), 0
@@ -32,7 +32,7 @@ def hook(event, arguments):
     if writes:
         seen += 1
         if seen == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), int(os.environ.get("KILL_BY", signal.SIGKILL)))
 
 sys.addaudithook(hook)
 import atexit
@@ -70,11 +70,11 @@ def folder(tmp_path_factory):
     return here
 
 
-def run(line, folder, *, kill_at=0, **options):
+def run(line, folder, *, kill_at=0, by=signal.SIGKILL, **options):
     return subprocess.run(
         [sys.executable, "killer.py", *line.split()],
         cwd=folder,
-        env={**os.environ, "KILL_AT": str(kill_at)},
+        env={**os.environ, "KILL_AT": str(kill_at), "KILL_BY": str(int(by))},
         capture_output=True,
         text=True,
         check=False,
@@ -120,6 +120,28 @@ def killed_at(how, folder, tmp_path, steps):
         else:
             assert again.returncode == 0, again.stderr
         assert {p.name: whole(p) for p in out.iterdir() if not p.name.startswith(".")} == expected
+
+
+@pytest.mark.parametrize("how", LINES)
+def test_a_writer_that_is_interrupted_says_so_and_leaves_nothing_half_written(how, folder, tmp_path):
+    out = tmp_path / "anydet-out"
+    line = LINES[how].format(out=out)
+    done = run(line, folder)
+    expected = {path.name: whole(path) for path in out.iterdir()}
+    writes = int(done.stderr.rsplit("writes: ", 1)[1])
+    for step in {1, writes // 2 or 1, writes}:
+        shutil.rmtree(out)
+        stopped = run(line, folder, kill_at=step, by=signal.SIGINT)
+        assert stopped.returncode == 130, stopped.stderr
+        assert "Traceback" not in stopped.stderr
+        assert "\nError: interrupted" in "\n" + stopped.stderr
+        out.mkdir(exist_ok=True)
+        left = {path.name: path for path in out.iterdir()}
+        kept = {name for name in left if ".partial" in name}
+        assert not kept or how in {"json", "wrapped", "jsonl", "parquet"}
+        assert not any(name.startswith(".") for name in left)
+        for name in left.keys() - kept if how != "prepare" else ():
+            assert whole(left[name]) == expected[name], f"half-written at write {step} of {writes}"
 
 
 @pytest.mark.parametrize("how", LINES)

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from anydet import inputs
-from anydet.errors import OptionError
+from anydet import inputs, open_dataset
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
+from anydet.errors import DatasetError, OptionError
 from anydet.inputs import as_file, read_json, read_text, read_text_bytes
 
 
@@ -153,3 +156,26 @@ def test_text_is_read_whole_wherever_its_characters_lie(offset, monkeypatch):
 def test_text_has_line_ends_of_one_kind_and_no_mark(monkeypatch):
     path, _ = counted(monkeypatch, b"\xef\xbb\xbfa\r\nb\rc\n")
     assert read_text(path) == "a\nb\nc\n"
+
+
+def test_a_file_within_a_data_set_is_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "labels.txt")
+    (tmp_path / "good.txt").write_bytes(b"content")
+    assert inputs.read_file(tmp_path / "good.txt") == b"content"
+    for path, said in (
+        (tmp_path / "labels.txt", "it is a pipe"),
+        (inputs.Path("/dev/zero"), "it is a device"),
+    ):
+        with pytest.raises(OSError, match=said):  # at once, though nobody writes into it
+            inputs.open_file(path)
+
+
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+def test_a_data_set_with_a_pipe_for_annotations_is_an_error(layout, tmp_path):
+    write = {"coco": write_coco, "yolo": write_yolo}[layout]
+    write(SyntheticDataset(2), tmp_path / "data", "val")
+    for file in (*tmp_path.glob("data/annotations/*.json"), *tmp_path.glob("data/labels/val/*.txt")):
+        file.unlink()
+        os.mkfifo(file)
+    with pytest.raises(DatasetError, match="it is a pipe, not a file"):
+        open_dataset(tmp_path / "data").ground_truth()

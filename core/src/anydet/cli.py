@@ -64,8 +64,10 @@ class Group(click.Group):
         except click.ClickException as exc:
             _bound(exc)
             raise
-        except (KeyboardInterrupt, click.exceptions.Exit, click.Abort):
+        except (click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt as exc:
+            raise _Failure(_InterruptedError("interrupted")) from exc
         except BaseException as exc:
             error = _explained(exc, ctx)
             if error is None:
@@ -105,6 +107,10 @@ def _has_option(ctx: click.Context, name: str) -> bool:
         ctx.command.get_command(ctx, ctx.invoked_subcommand or "") if isinstance(ctx.command, Group) else None
     )
     return command is not None and any(param.name == name for param in command.params)
+
+
+class _InterruptedError(AnydetError):
+    exit_code = 130  # 128 plus the number of SIGINT, as in shells
 
 
 class _Failure(click.ClickException):

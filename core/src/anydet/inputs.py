@@ -6,6 +6,7 @@ A file may be of any size and not what it is taken for: where its beginning show
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -82,6 +83,24 @@ def _copy(path: Path, block: bytes, pipe: IO[bytes], target: Path) -> None:
             block = pipe.read(_BLOCK)
 
 
+def open_file(path: Path) -> BufferedReader:
+    """A file within a data set, opened to be read.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a socket, which could be read only once.
+    """
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # opening it says that it is absent
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a file", str(path))
+    return path.open("rb")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file within a data set; raises as ``open_file``."""
+    with open_file(path) as file:
+        return file.read()
+
+
 def read_json(file: Path | BufferedReader) -> bytes:
     """The bytes of a JSON file; of one that begins like no list and no object, the beginning."""
     return _read_whole(file, lambda head: head.lstrip()[:1] in (b"{", b"[", b""))
@@ -100,7 +119,7 @@ def read_text_bytes(path: Path) -> bytes:
 
 def _read_whole(file: Path | BufferedReader, fits: Callable[[bytes], bool]) -> bytes:
     if isinstance(file, Path):
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             return _read_whole(opened, fits)
     head = file.peek(_HEAD)
     return file.read() if fits(head) else file.read(min(len(head), _HEAD))

@@ -369,6 +369,8 @@ nb::tuple accumulate(Column<std::int32_t> images, Column<std::int32_t> classes, 
 }  // namespace
 
 NB_MODULE(_engine, m) {
+    // An error that ends the process keeps the objects of its frames to the end, which is no leak.
+    nb::set_leak_warnings(false);
     m.attr("version") = FASTEVAL_VERSION;
     m.doc() = "Matching of detections to ground truth, and precision and recall from it.";
     nb::class_<Limits>(m, "Limits").def(

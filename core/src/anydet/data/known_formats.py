@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anydet.data.dataset.splits import SPLITS
 from anydet.errors import DatasetError
+from anydet.inputs import open_file
 
 _BOP_FILES = ("scene_gt.json", "scene_camera.json")
 # {"image.jpg": {"image": {..., "parts": {...: no object at the top of a COCO file begins in this way
@@ -75,7 +76,7 @@ def _looks_like_delftbikes(path: Path) -> bool:
 
 def _begins_with_parts(file: Path) -> bool:
     try:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             return _DELFTBIKES.match(stream.read(_HEAD_BYTES)) is not None
     except OSError:
         return False

@@ -14,7 +14,6 @@ from typing import Any
 
 from anydet.data.corruptions.dataset import describe_corruption
 from anydet.data.dataset.protocols import Dataset
-from anydet.errors import as_given
 from anydet.plugins.adapter import AdapterNotes
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.checkpoints import find_weights
@@ -24,6 +23,7 @@ from anydet.prediction.hooks import TTTDescription, TTTSettings
 from anydet.prediction.perturbation import PERTURBED
 from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.recipe import Recipe
+from anydet.text import as_given
 
 
 def identity(recipe: Recipe, dataset: Dataset, images: int, adapter_version: str | None) -> dict[str, Any]:

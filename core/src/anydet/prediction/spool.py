@@ -85,8 +85,13 @@ class Spool:
             remove_leftovers(output)
             if not path.exists():
                 # The log first: entries count as an unfinished run, and those need a log to be resumed.
-                log_path.write_text(json.dumps(identity) + "\n", "utf-8")
-                return cls(path, log_path, path.open("xb"), log_path.open("ab"))
+                try:
+                    log_path.write_text(json.dumps(identity) + "\n", "utf-8")
+                    return cls(path, log_path, path.open("xb"), log_path.open("ab"))
+                except BaseException:  # KeyboardInterrupt too: a log alone is no run to go on with
+                    path.unlink(missing_ok=True)
+                    log_path.unlink(missing_ok=True)
+                    raise
         if not resume:
             raise _unfinished(path, log_path, identity)
         _require_same_run(log_path, identity)

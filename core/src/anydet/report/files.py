@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +33,7 @@ def picture_paths(folder: Path, keys: Sequence[str], sources: Iterable[Path | No
     if len({name.lower() for name in names}) < len(names):
         names = [f"{key}.png" for key in keys]
     paths = [contained(folder, name) for name in names]
-    kept = {source.resolve() for source in sources if source is not None}
+    kept = {Path(os.path.realpath(source)) for source in sources if source is not None}
     for path in paths:
         if path in kept:
             raise OptionError(f"{path}: the overlay would overwrite its image", fix="name another folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_curves(path: Path) -> TrainingCurves:
             columns.setdefault(name, curve)
     if not columns:
         raise TrainingError(f"{path}: no numbers yet", fix="wait for the first step, or name another run")
-    place = files[0].resolve()
+    place = Path(os.path.realpath(files[0]))
     run = place.parent.parent if place.parent.name == "reports" else place.parent
     return TrainingCurves(run.name if place.name in _FILES else place.stem, files[0].parent, columns)
 

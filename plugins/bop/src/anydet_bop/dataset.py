@@ -24,6 +24,7 @@ from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.geometry.boxes import clip_xyxy, xyxy_to_xywh
 from anydet.geometry.pose_errors import move, pose, project
+from anydet.inputs import read_file
 from anydet.types import (
     ClassTable,
     FloatArray,
@@ -101,7 +102,7 @@ class BopDataset(BaseDataset):
         for scene in dict.fromkeys(image.scene for image in self.images):
             for name in (CAMERA_FILE, TRUTH_FILE, INFO_FILE):
                 file = self.split_dir / scene / name
-                yield file.read_bytes() if file.is_file() else None
+                yield read_file(file) if file.is_file() else None
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations, cameras and models of the first ``max_images`` images; sizes come from their headers.

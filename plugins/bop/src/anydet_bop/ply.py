@@ -9,6 +9,7 @@ import numpy as np
 
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
+from anydet.inputs import read_file
 from anydet.types import ByteImage, FloatArray, IntArray
 
 _TYPES = {
@@ -42,7 +43,7 @@ def read_vertices(path: Path) -> FloatArray:
         DatasetError: the file cannot be read, or is not a PLY file that starts with its vertices.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
     try:

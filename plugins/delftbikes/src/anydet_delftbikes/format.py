@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, choose_split
 from anydet.errors import DatasetError
+from anydet.inputs import open_file
 
 if TYPE_CHECKING:
     from anydet.data.dataset.table import TableDataset
@@ -54,7 +55,7 @@ FORMAT = DelftBikesFormat()
 def looks_like_delftbikes(path: Path) -> bool:
     """Whether a file begins as such annotations do; raises nothing."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             # The first bytes only: detection of formats must not parse a file of many megabytes.
             return _BEGINNING.match(file.read(_BEGINNING_BYTES)) is not None
     except OSError:

@@ -133,7 +133,7 @@ def fuse_files(
     if settings.missing == "error":
         _refuse_lacking(members)
     fusion: Fusion = plugins.build("fusions", settings.method.name, FusionSettings(settings.method.options))
-    made = _Made(members, settings, fusion, plugins.strict, progress)
+    made = _Made(members, settings, fusion, plugins, progress)
     meta = _meta(members, digests, settings, dataset)
     write_predictions(map(encode_entry, made), output, meta=meta, wrap=True)
     seconds = time.perf_counter() - start
@@ -149,12 +149,12 @@ class _Made:
         members: Members,
         settings: FuseSettings,
         fusion: Fusion,
-        strict: bool,
+        plugins: Plugins,
         progress: Callable[[int, int], None],
     ) -> None:
         self.detections = 0
         self._members, self._settings, self._fusion = members, settings, fusion
-        self._calls = PluginCalls("fusions", settings.method.name, strict)
+        self._calls = PluginCalls("fusions", settings.method.name, plugins)
         self._progress = progress
 
     def __iter__(self) -> Iterator[ImagePredictions]:

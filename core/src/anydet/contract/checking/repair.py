@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
     """
     path, out = Path(path), Path(out)
     check_output(out)
-    if out.resolve() == path.resolve():
+    if os.path.realpath(out) == os.path.realpath(path):
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
     changes: list[str] = []
     with open_source(path) as source:

@@ -23,7 +23,7 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> ImageTable:
     Raises:
         DatasetError: that names the file and the annotation, image or category that is malformed.
     """
-    found = scanner.annotations(path) if scanner else None
+    found = scanner.annotations(path) if scanner and path.is_file() else None
     # A scanner stops at whatever it does not know; reading slowly then either knows it or names the mistake.
     quick = of_scan(found) if isinstance(found, ScannedAnnotations) else None
     if quick is not None:

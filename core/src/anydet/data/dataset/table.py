@@ -13,6 +13,7 @@ from anydet.data.dataset.columns import numbered_classes
 from anydet.data.dataset.image_columns import CLASS_KEY, image_columns
 from anydet.data.dataset.part_states import PART_STATES, name_states
 from anydet.dataclass import dataclass
+from anydet.inputs import read_file
 from anydet.types import (
     BoolArray,
     ClassTable,
@@ -181,4 +182,4 @@ class TableDataset(BaseDataset):
 
     def annotations_of_all(self) -> Iterator[bytes]:
         """The annotation files."""
-        return (file.read_bytes() for file in self.annotation_files)
+        return (read_file(file) for file in self.annotation_files)

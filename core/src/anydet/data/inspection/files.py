@@ -12,6 +12,7 @@ from anydet.data.inspection.finding import DatasetFinding, Severity, some
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
+from anydet.inputs import open_file
 
 _BLOCK = 1 << 20
 
@@ -128,7 +129,7 @@ def _duplicates(by_length: dict[int, list[Path]]) -> Iterator[DatasetFinding]:
 
 def _digest(path: Path) -> bytes:
     digest = sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.digest()

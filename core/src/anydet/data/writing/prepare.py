@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +65,10 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
     names = dataset.classes.names if dataset.classes else ()
     write_file(out / "data.yaml", yaml.safe_dump({"names": dict(enumerate(names))}, sort_keys=False))
     described = {
-        "images_dir": str((copies if copy_images else images_dir).resolve()),
-        "labels_dir": str(labels.resolve()),
+        "images_dir": os.path.realpath(copies if copy_images else images_dir),
+        "labels_dir": os.path.realpath(labels),
         "split": split,
-        "annotations": str(annotations.resolve()),
+        "annotations": os.path.realpath(annotations),
     }
     write_file(out / "dataset.json", json.dumps(described, indent=2) + "\n")
     return Prepared(out / "dataset.json", len(dataset), written)
