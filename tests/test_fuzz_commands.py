@@ -45,10 +45,18 @@ COMMANDS = {
     "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json"),
     "compare": ("FILE FILE --dataset DATA",),
     "convert": ("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA", "DATA OUT --to coco"),
+    "corrupt": (
+        "--dataset DATA --out OUT --corruptions fog --severity 1 --max-images 1",
+        "--dataset corruption:fog:1:DATA --sheet OUT.png --severity 1",
+    ),
     "demo": ("--out OUT --images 1",),
     "diagnose": ("CONFIG", f"--dataset DATA {SMALL}"),
     "doctor": ("--quick --json",),
-    "eval": ("--dataset DATA --predictions FILE", "--dataset DATA --predictions FILE --json OUT.json"),
+    "eval": (
+        "--dataset DATA --predictions FILE",
+        "--dataset DATA --predictions FILE --json OUT.json",
+        "--dataset scenes --predictions predictions.json --corrupted fog:3=FILE",
+    ),
     "eval-coco": ("--dataset DATA --predictions FILE", "--dataset DATA --predictions FILE --json OUT.json"),
     "export-predictions": (
         "--adapter toy --dataset DATA --output OUT.json",

@@ -132,6 +132,7 @@ OUTPUTS = {
     "--plot",
     "--repair",
     "--save-overlays",
+    "--sheet",
     "output",
 }
 FOLDERS = {"--images", "--ttt-source", "--models", "--coco-root", "--train-cleaned", "--val-cleaned"}

@@ -177,6 +177,16 @@ def test_an_unreadable_image_stops_the_run_and_keeps_what_is_done(tmp_path):
     assert write_corrupted(clean, tmp_path / "out", [FOG], resume=True).resumed in {3, 4}
 
 
+def test_a_fault_of_the_labels_is_found_before_the_images_and_leaves_nothing(tmp_path):
+    write_yolo(SCENES, tmp_path / "clean")
+    clean = open_dataset(tmp_path / "clean")
+    label = next(file for file in (tmp_path / "clean/labels/val").iterdir() if file.stat().st_size)
+    label.write_text("0 much too few\n")
+    with pytest.raises(DatasetError, match=label.name):
+        write_corrupted(clean, tmp_path / "out", [FOG])
+    assert not list(tmp_path.rglob("*.partial"))
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"name": "fgo", "severity": 3, "seed": 0}', "\xff"])
 def test_a_description_of_something_else_is_refused(tmp_path, content):
     write_coco(SCENES, tmp_path / "clean")

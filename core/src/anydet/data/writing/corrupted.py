@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -78,7 +79,7 @@ def write_corrupted(
 
     Images are PNG files under the names that they had, so that keys stay; a COCO file is copied byte for
     byte. A data set appears under its name when it is complete. Until then it is in
-    ``ROOT/NAME/SEVERITY.partial``, each of whose images is whole.
+    ``ROOT/NAME/SEVERITY.partial``, each of whose images is whole, and which is kept where there is one.
 
     Args:
         dataset: what to corrupt.
@@ -116,8 +117,14 @@ def write_corrupted(
         with writing_to(folder, unfinished):
             unfinished.mkdir(parents=True, exist_ok=True)
             write_file(unfinished / DESCRIPTION, json.dumps(_described(view, layout), indent=1) + "\n")
-            resumed += _write_images(view, unfinished / "images" / split, workers, tell)
-            _write_labels(dataset, unfinished, split, layout)
+            try:
+                # Labels first: a fault in them is found before the work on images.
+                _write_labels(dataset, unfinished, split, layout)
+                resumed += _write_images(view, unfinished / "images" / split, workers, tell)
+            except BaseException:
+                if not any(path.is_file() for path in (unfinished / "images").rglob("*")):
+                    shutil.rmtree(unfinished, ignore_errors=True)  # nothing in it is worth to be resumed
+                raise
             unfinished.rename(folder)
     return CorruptedCopies(tuple(folders), layout, resumed)
 
