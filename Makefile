@@ -49,6 +49,7 @@ bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
 	$(VENV)-bench/bin/python benchmarks/startup.py
 	$(VENV)-bench/bin/python benchmarks/validate.py
 	$(VENV)-bench/bin/python benchmarks/eval_coco.py
+	$(VENV)-bench/bin/python benchmarks/fusions.py
 
 docs: $(VENV)/.all  ## write the generated reference pages
 	$(BIN)/python docs/make_reference.py
@@ -66,12 +67,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 
-$(VENV)-bench/.done: $(BIN)/python benchmarks/requirements.txt $(PYPROJECTS)
+$(VENV)-bench/.done: $(BIN)/python benchmarks/requirements.txt benchmarks/bare-requirements.txt $(PYPROJECTS)
 	$(BIN)/python -m uv venv --quiet --allow-existing $(VENV)-bench
 	# As users have it: wheels, and torch, transformers and what else there is in an environment beside.
 	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --compile-bytecode --no-sources \
 	  --constraint constraints.txt --build-constraint constraints.txt $(BENCHED:%=--reinstall-package %) \
 	  $(dir $(PYPROJECTS)) -r requirements-dev.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m uv pip install --quiet --python $(VENV)-bench/bin/python --no-deps -r benchmarks/bare-requirements.txt
 	touch $@
 
 $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)

@@ -101,3 +101,44 @@ def test_overlapping_pairs_are_those_of_the_matrix_of_ious(threshold, seed, coun
     assert pairs == set(map(tuple, np.argwhere(matrix > threshold).tolist()))
     low, high = np.minimum(first, second), np.maximum(first, second)
     np.testing.assert_allclose(iou, matrix[low, high], atol=1e-12)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 0.5, 0.999]), st.sampled_from([0, -7, 10**6]))
+def test_pairs_are_found_where_edges_are_equal_and_coordinates_far(seed, threshold, shift):
+    """Edges on a coarse grid, so that many are equal, and boxes without width among them."""
+    rng = np.random.default_rng(seed)
+    corners, sides = rng.integers(0, 6, (40, 2)), rng.integers(0, 4, (40, 2))
+    found = np.concatenate([corners, corners + sides], axis=1) + float(shift)
+    class_ids = rng.integers(0, 4, 40)
+    first, second, _ = boxes.overlapping_pairs(found, class_ids, threshold)
+    matrix = np.triu(boxes.iou_xyxy(found, found), 1)
+    matrix[class_ids[:, None] != class_ids] = 0
+    pairs = sorted(tuple(sorted(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True))
+    assert pairs == sorted(map(tuple, np.argwhere(matrix > threshold).tolist()))
+
+
+def test_pairs_are_the_same_however_many_are_in_work_at_once(monkeypatch):
+    found, class_ids = random_xyxy(3, 200), np.zeros(200, np.int64)
+    once = set(
+        zip(*(column.tolist() for column in boxes.overlapping_pairs(found, class_ids, 0.1)), strict=True)
+    )
+    monkeypatch.setattr(boxes, "_CELLS", 50)
+    several = set(
+        zip(*(column.tolist() for column in boxes.overlapping_pairs(found, class_ids, 0.1)), strict=True)
+    )
+    assert once == several
+    assert len(once) > 100
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 0.7]))
+def test_classes_of_few_and_of_many_boxes_keep_what_each_keeps_alone(seed, threshold):
+    rng = np.random.default_rng(seed)
+    class_ids = np.concatenate([np.zeros(300, np.int64), rng.integers(1, 20, 100)])[rng.permutation(400)]
+    found, scores = random_xyxy(seed, 400), np.round(rng.random(400), 2)  # with equal scores
+    kept = boxes.nms_by_class(found, scores, class_ids, threshold)
+    alone = []
+    for class_id in range(20):
+        rows = np.flatnonzero(class_ids == class_id)
+        alone += rows[boxes.nms(found[rows], scores[rows], threshold)].tolist()
+    assert sorted(kept.tolist()) == sorted(alone)
+    assert kept.tolist() == sorted(alone, key=lambda row: (-scores[row], row))

@@ -6,7 +6,6 @@ Formats: ``xyxy`` corners with x2/y2 exclusive, ``xywh`` top-left corner and siz
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -116,17 +115,44 @@ def nms_by_class(
     """``nms`` within each class alone; positions best score first, of equal scores the earlier first."""
     # By class and best first within it, so that each class is one stretch of the columns.
     order = np.lexsort((-scores, class_ids))
-    columns = _sides_and_area(boxes[order])
     starts = np.flatnonzero(np.diff(class_ids[order])) + 1
-    bounds = [0, *starts.tolist(), len(order)]
-    kept = [np.zeros(0, np.int64)]
-    for start, end in pairwise(bounds):
-        rows = order[start:end]
-        kept.append(rows if end == start + 1 else rows[_greedy(columns[:, start:end], iou_threshold)])
+    bounds = np.concatenate([[0], starts, [len(order)]])
+    large = np.flatnonzero(np.diff(bounds) > _BLOCK)
+    kept = []
+    columns = _sides_and_area(boxes[order]) if len(large) else None
+    small = np.ones(len(order), np.bool_)
+    for start, end in zip(bounds[large].tolist(), bounds[large + 1].tolist(), strict=True):
+        assert columns is not None
+        kept.append(order[start:end][_greedy(columns[:, start:end], iou_threshold)])
+        small[start:end] = False
+    # All classes with few boxes at once: a step a class would cost more than its boxes.
+    rows = order[small]
+    first, second, _ = overlapping_pairs(boxes[rows], class_ids[rows], iou_threshold)
+    kept.append(rows[suppress(np.minimum(first, second), np.maximum(first, second), len(rows))])
     # In order of rows, so that the stable sort below puts the earlier of equal scores first.
     rows = np.sort(np.concatenate(kept))
     ordered: IntArray = rows[np.argsort(-scores[rows], kind="stable")]
     return ordered
+
+
+def suppress(better: IntArray, worse: IntArray, count: int) -> BoolArray:
+    """(N,) which of ``count`` boxes greedy non-maximum suppression keeps.
+
+    A box stays when no better one that stays overlaps it; iterating that from "all stay" reaches the greedy
+    answer (Zheng et al. 2020, see ``_settle``).
+
+    Args:
+        better: (K,) positions of the better box of each pair that overlaps; a strict order of all boxes.
+        worse: (K,) positions of the other one.
+        count: number of boxes.
+    """
+    stays: BoolArray = np.ones(count, np.bool_)
+    while True:
+        settled: BoolArray = np.ones(count, np.bool_)
+        settled[worse[stays[better]]] = False
+        if np.array_equal(settled, stays):
+            return stays
+        stays = settled
 
 
 def overlapping_pairs(
@@ -141,23 +167,67 @@ def overlapping_pairs(
         class_ids: (N,).
         iou_threshold: in [0, 1].
     """
-    order = np.argsort(class_ids, kind="stable")
+    order = np.lexsort((boxes[:, 0], class_ids))
     columns = _sides_and_area(boxes[order])
-    bounds = [0, *(np.flatnonzero(np.diff(class_ids[order])) + 1).tolist(), len(order)]
+    ends = _reach(columns, class_ids[order], iou_threshold)
+    counts = np.maximum(ends - np.arange(len(order)) - 1, 0)
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-    for start, end in pairwise(bounds):
-        # Few rows at once, so that what is in work stays in the processor's cache.
-        size = max(1, min(_BLOCK // 2, _CELLS // max(1, end - start)))
-        for low in range(start, end - 1, size):
-            high = min(low + size, end)
-            iou = _iou(columns[:, low:high], columns[:, low:end])
-            rows, others = np.nonzero(iou > iou_threshold)
-            # Only those behind the row's own box, so that each pair is found once.
-            behind = others > rows
-            rows, others = rows[behind], others[behind]
-            found.append((order[low + rows], order[low + others], iou[rows, others]))
+    totals = np.cumsum(counts)
+    low = 0
+    while low < len(order):
+        # Few rows at once, so that memory stays small however many pairs there are.
+        before = int(totals[low - 1]) if low else 0
+        high = max(low + 1, int(np.searchsorted(totals, before + _CELLS, side="right")))
+        rows = np.repeat(np.arange(low, high), counts[low:high])
+        # The boxes behind a row's own one, up to its reach.
+        skipped = np.repeat(totals[low:high] - counts[low:high] - before, counts[low:high])
+        others = np.arange(len(rows)) - skipped + rows + 1
+        # Most are apart in height: these go before all else is looked at.
+        near = np.flatnonzero(
+            (columns[1][others] < columns[3][rows]) & (columns[3][others] > columns[1][rows])
+        )
+        rows, others = rows[near], others[near]
+        iou = _iou_of_pairs(columns[:, rows], columns[:, others])
+        above = np.flatnonzero(iou > iou_threshold)
+        found.append((order[rows[above]], order[others[above]], iou[above]))
+        low = high
     first, second, ious = map(np.concatenate, zip(*found, strict=True))
     return first, second, ious
+
+
+def _reach(columns: FloatArray, class_ids: IntArray, iou_threshold: float) -> IntArray:
+    """(N,) where, behind each box, those begin that overlap it too little by their left edge alone.
+
+    Args:
+        columns: (5, N) sides and areas, sorted by class and left edge.
+        class_ids: (N,) sorted.
+        iou_threshold: in [0, 1].
+    """
+    left, right = columns[0], columns[2]
+    # An IoU is at most the overlap in width divided by the width of either box; a little more, for rounding.
+    last = right - max(0.0, iou_threshold - 1e-9) * (right - left) + 4 * np.spacing(np.abs(right))
+    edges = np.sort(left)
+    # Ranks instead of coordinates, so that class and edge are one integer to search.
+    classes = np.cumsum(np.diff(class_ids, prepend=class_ids[:1]) != 0) * (len(left) + 1)
+    keys = classes + np.searchsorted(edges, left)
+    ends: IntArray = np.searchsorted(keys, classes + np.searchsorted(edges, last, side="right"))
+    return ends
+
+
+def _iou_of_pairs(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(K,) intersection over union of (5, K) and (5, K) sides and areas; NaN where both boxes are empty."""
+    width = np.minimum(left[2], right[2])
+    width -= np.maximum(left[0], right[0])
+    inter = np.minimum(left[3], right[3])
+    inter -= np.maximum(left[1], right[1])
+    np.maximum(width, 0.0, out=width)
+    np.maximum(inter, 0.0, out=inter)
+    inter *= width
+    union = np.subtract(left[4] + right[4], inter, out=width)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inter /= union
+    iou: FloatArray = inter
+    return iou
 
 
 _BLOCK = 128

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anydet
+from anydet.adaptation.tta import fusions
 from anydet.adaptation.tta.fusions import (
     NonMaximumSuppression,
     NonMaximumWeighted,
     SoftNonMaximumSuppression,
     WeightedBoxesFusion,
+    cluster_boxes,
 )
 from anydet.contract.encode import encode_entry
 from anydet.contract.write import write_predictions
@@ -298,6 +300,44 @@ def test_boxes_that_stay_apart_in_nms_overlap_less_than_the_threshold():
     fused = nms(0.4).fuse(results)
     overlap = iou_xyxy(fused.boxes_xyxy_px, fused.boxes_xyxy_px)
     assert overlap[~np.eye(len(fused), dtype=bool)].max() <= 0.4
+
+
+def crowd(seed, count, classes):
+    """Boxes, scores and class ids around a few objects."""
+    rng = np.random.default_rng(seed)
+    centers = rng.uniform(50, 400, (max(1, count // 8), 2))
+    middles = centers[rng.integers(0, len(centers), count)] + rng.normal(0, 6, (count, 2))
+    sides = rng.uniform(20, 60, (count, 2))
+    found = np.concatenate([middles - sides / 2, middles + sides / 2], axis=1)
+    return found, np.round(rng.random(count), 2), rng.integers(0, classes, count)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60), st.integers(1, 4), st.sampled_from([0.2, 0.55, 0.9]))
+def test_clusters_are_the_same_class_by_class_and_all_classes_at_once(seed, count, classes, threshold):
+    boxes, scores, class_ids = crowd(seed, count, classes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusions, "_STEP_ALONE", 1e9)
+        at_once = cluster_boxes(boxes, scores, class_ids, threshold)
+        patch.setattr(fusions, "_STEP_ALONE", 0.0)
+        in_turn = cluster_boxes(boxes, scores, class_ids, threshold)
+    same = at_once[:, None] == at_once
+    np.testing.assert_array_equal(same, in_turn[:, None] == in_turn)
+    assert set(in_turn.tolist()) == set(range(len(set(in_turn.tolist()))))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 80), st.integers(1, 4), st.sampled_from(["linear", "gaussian"]))
+def test_scores_decay_the_same_in_turn_and_at_once(seed, count, classes, decay):
+    boxes, scores, class_ids = crowd(seed, count, classes)
+    given_results = [result(boxes, scores, class_ids)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusions, "_FEW", 0)
+        in_turn = soft_nms(decay, 0.3).fuse(given_results)
+        patch.setattr(fusions, "_FEW", 1000)
+        at_once = soft_nms(decay, 0.3).fuse(given_results)
+    np.testing.assert_allclose(in_turn.scores, at_once.scores, atol=1e-12)
+    rows, columns = (np.lexsort((*one.boxes_xyxy_px.T, one.class_ids)) for one in (in_turn, at_once))
+    np.testing.assert_array_equal(in_turn.boxes_xyxy_px[rows], at_once.boxes_xyxy_px[columns])
+    np.testing.assert_allclose(in_turn.scores[rows], at_once.scores[columns], atol=1e-12)
 
 
 @pytest.fixture(scope="module")

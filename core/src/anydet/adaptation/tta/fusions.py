@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from anydet.adaptation.tta.merging import complete_poses, join_results, merge_clusters
-from anydet.geometry.boxes import nms_by_class, overlapping_pairs
+from anydet.geometry.boxes import nms_by_class, overlapping_pairs, suppress
 from anydet.prediction.hooks import FusionSettings, ViewResult
 from anydet.types import BoolArray, FloatArray, ImagePredictions, IntArray
 
@@ -29,11 +30,11 @@ class NonMaximumSuppression:
         rows, origin = join_results(results)
         weighted = rows.scores * _weights(results)[origin]
         boxes, class_ids = rows.boxes_xyxy_px, rows.class_ids
-        kept = nms_by_class(boxes, weighted, class_ids, self._iou_threshold)
+        if rows.poses is None:
+            return rows.take(nms_by_class(boxes, weighted, class_ids, self._iou_threshold))
+        kept, cluster, _ = _suppress(boxes, weighted, class_ids, self._iou_threshold)
         best = rows.take(kept)
-        if best.poses is None:
-            return best
-        cluster, _ = _leaders(boxes, weighted, class_ids, kept, self._iou_threshold)
+        assert best.poses is not None
         # Of poses alone: the masks of clusters take long to merge.
         posed = ImagePredictions(rows.image, rows.size_wh, boxes, rows.scores, class_ids, poses=rows.poses)
         return replace(best, poses=complete_poses(best.poses, merge_clusters(posed, cluster, weighted).poses))
@@ -88,8 +89,7 @@ class NonMaximumWeighted:
         weights = _weights(results)
         scores = rows.scores * (weights / weights.max())[origin]
         boxes, class_ids = rows.boxes_xyxy_px, rows.class_ids
-        kept = nms_by_class(boxes, scores, class_ids, self._iou_threshold)
-        cluster, overlap = _leaders(boxes, scores, class_ids, kept, self._iou_threshold)
+        kept, cluster, overlap = _suppress(boxes, scores, class_ids, self._iou_threshold)
         return replace(merge_clusters(rows, cluster, scores * overlap), scores=scores[kept])
 
 
@@ -119,7 +119,18 @@ class SoftNonMaximumSuppression:
     def _decay(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> FloatArray:
         """(N,) what is left of each score, in [0, 1]."""
         first, second, iou = overlapping_pairs(boxes, class_ids, self._iou_threshold)
-        return _soften(scores, first, second, 1 - iou if self._linear else np.exp(-(iou**2) / self._sigma))
+        factors = 1 - iou if self._linear else np.exp(-(iou**2) / self._sigma)
+        left = np.ones(len(scores))
+        found, index, counts = np.unique(class_ids, return_inverse=True, return_counts=True)
+        crowded = (counts > _FEW) & (counts <= _MANY)
+        apart = crowded[index.reshape(-1)[first]]
+        for class_id in found[crowded].tolist():
+            rows = np.flatnonzero(class_ids == class_id)
+            of_class = class_ids[first] == class_id
+            at = [np.searchsorted(rows, ends[of_class]) for ends in (first, second)]
+            left[rows] = _soften_in_turn(scores[rows], at[0], at[1], factors[of_class])
+        rest = ~apart
+        return left * _soften(scores, first[rest], second[rest], factors[rest])
 
 
 def _soften(scores: FloatArray, first: IntArray, second: IntArray, factors: FloatArray) -> FloatArray:
@@ -151,27 +162,56 @@ def _soften(scores: FloatArray, first: IntArray, second: IntArray, factors: Floa
     return left
 
 
-def _leaders(
-    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, kept: IntArray, iou_threshold: float
-) -> tuple[IntArray, FloatArray]:
-    """Position in ``kept`` of the detection that stands for each, and the IoU of both.
+_FEW, _MANY = 200, 3000
+"""Boxes of a class between which soft-NMS takes them in turn: fewer have their turns at once, and the matrix
+of more would be large."""
 
-    Of the better ones that NMS kept, it is the one with most overlap; a detection that was kept stands for
-    itself.
+
+def _soften_in_turn(scores: FloatArray, first: IntArray, second: IntArray, factors: FloatArray) -> FloatArray:
+    """As ``_soften``, one box after the other: faster where nearly all boxes overlap others."""
+    leaves = np.ones((len(scores), len(scores)))
+    leaves[first, second] = leaves[second, first] = factors
+    now = scores.copy()
+    final = np.zeros(len(scores))
+    for _ in range(len(scores)):
+        best = now.argmax()
+        # What is left has no score that anything could lower.
+        if now[best] <= 0:
+            break
+        final[best] = now[best]
+        now *= leaves[best]
+        now[best] = -1.0
+    left: FloatArray = np.divide(final, scores, out=np.ones(len(scores)), where=scores > 0)
+    return left
+
+
+def _suppress(
+    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """What ``nms_by_class`` keeps, and what that stands for.
+
+    Returns:
+        (M,) positions kept, best first; (N,) position among these of the detection that stands for each, and
+        (N,) the IoU of both. Of the better ones that were kept it is the one with most overlap; one that was
+        kept stands for itself.
     """
+    order = np.argsort(-scores, kind="stable")
     rank = np.empty(len(scores), np.int64)
-    rank[np.lexsort((np.arange(len(scores)), -scores))] = np.arange(len(scores))
+    rank[order] = np.arange(len(scores))
+    one, other, iou = overlapping_pairs(boxes, class_ids, iou_threshold)
+    swapped = rank[one] > rank[other]
+    better, worse = np.where(swapped, other, one), np.where(swapped, one, other)
+    stays = suppress(better, worse, len(scores))
+    kept = order[stays[order]]
     cluster, overlap = np.full(len(scores), -1), np.ones(len(scores))
     cluster[kept] = np.arange(len(kept))
-    one, other, iou = overlapping_pairs(boxes, class_ids, iou_threshold)
-    better, worse = np.where(rank[one] < rank[other], (one, other), (other, one))
-    candidates = cluster[better] >= 0
+    candidates = np.flatnonzero(stays[better])
     better, worse, iou = better[candidates], worse[candidates], iou[candidates]
     # The last assignment to an element stands: that of most overlap, of equal ones that of the best.
-    order = np.lexsort((-rank[better], iou))
-    better, worse, iou = better[order], worse[order], iou[order]
+    last = np.lexsort((-rank[better], iou))
+    better, worse, iou = better[last], worse[last], iou[last]
     cluster[worse], overlap[worse] = cluster[better], iou
-    return cluster, overlap
+    return kept, cluster, overlap
 
 
 def cluster_boxes(
@@ -189,37 +229,106 @@ def cluster_boxes(
         class_ids: (N,).
         iou_threshold: in [0, 1].
     """
+    sizes = np.unique(class_ids, return_counts=True)[1]
+    # Where few classes have most boxes there is little to do at once, and each step should cost little.
+    if len(boxes) * _STEP_ALONE < sizes.max(initial=0):
+        return _cluster_in_turn(boxes, scores, class_ids, iou_threshold)
     order, ranks = _by_rank(scores, class_ids)
     # The means change box by box, but classes are independent: each step takes the next box of every class,
     # and classes are sorted by their number of boxes, so that those that have one left come first.
-    sizes = np.bincount(ranks)
-    number_of_classes = int(sizes[0]) if len(sizes) else 0
-    shape = (number_of_classes, len(sizes))
+    ends = np.cumsum(np.bincount(ranks)).tolist()
+    number_of_classes = ends[0] if ends else 0
+    columns = boxes[order].T
+    weights = np.maximum(scores[order], 1e-300)
+    weighted = np.concatenate([columns * weights, weights[None]])
     # Slots that are not used yet have no extent, and an area that keeps them from dividing by zero.
-    sums, means, areas = np.zeros((5, *shape)), np.zeros((4, *shape)), np.ones(shape)
+    sums, means = np.zeros((5, number_of_classes * len(ends))), np.zeros((4, number_of_classes * len(ends)))
+    areas = np.ones(number_of_classes * len(ends))
+    by_class = (
+        means.reshape(4, number_of_classes, len(ends)),
+        areas.reshape(number_of_classes, len(ends)),
+    )
     used = np.zeros(number_of_classes, np.int64)
     slots = np.zeros(len(boxes), np.int64)
     classes = np.arange(number_of_classes)
     # Where both boxes have no area their IoU is NaN, which is not above any threshold.
     with np.errstate(invalid="ignore", divide="ignore"):
-        for size, end in zip(sizes.tolist(), np.cumsum(sizes).tolist(), strict=True):
-            rows, at = order[end - size : end], classes[:size]
-            box, weight = boxes[rows].T, np.maximum(scores[rows], 1e-300)
+        for begin, end in pairwise([0, *ends]):
+            size = end - begin
             most = int(used.max())
             slot = used[:size].copy()
             if most:
-                iou = _iou(means[:, :size, :most], areas[:size, :most], box[:, :, None])
+                known, extents = by_class[0][:, :size, :most], by_class[1][:size, :most]
+                iou = _iou(known, extents, columns[:, begin:end, None])
                 best = iou.argmax(axis=1)
-                slot = np.where(iou[at, best] > iou_threshold, best, slot)
+                slot = np.where(iou[classes[:size], best] > iou_threshold, best, slot)
             used[:size] += slot == used[:size]
-            sums[:4, at, slot] += weight * box
-            sums[4, at, slot] += weight
-            x1, y1, x2, y2 = mean = sums[:4, at, slot] / sums[4, at, slot]
-            means[:, at, slot] = mean
-            areas[at, slot] = (x2 - x1) * (y2 - y1)
-            slots[rows] = at * len(sizes) + slot
+            at = classes[:size] * len(ends) + slot
+            total = sums[:, at] + weighted[:, begin:end]
+            x1, y1, x2, y2 = mean = total[:4] / total[4]
+            sums[:, at], means[:, at], areas[at] = total, mean, (x2 - x1) * (y2 - y1)
+            slots[order[begin:end]] = at
     numbered: IntArray = np.unique(slots, return_inverse=True)[1].reshape(-1)
     return numbered
+
+
+_STEP_ALONE = 0.25
+"""Time of a step of ``_cluster_in_turn``, in those of ``cluster_boxes``."""
+
+
+def _cluster_in_turn(
+    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float
+) -> IntArray:
+    """As ``cluster_boxes``, class by class and box by box."""
+    cluster = np.zeros(len(boxes), np.int64)
+    count = 0
+    for class_id in np.unique(class_ids).tolist():
+        rows = np.flatnonzero(class_ids == class_id)
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        found, more = _cluster_of_class(boxes[rows], np.maximum(scores[rows], 1e-300), iou_threshold)
+        cluster[rows] = count + found
+        count += more
+    return cluster
+
+
+def _cluster_of_class(boxes: FloatArray, weights: FloatArray, iou_threshold: float) -> tuple[IntArray, int]:
+    """Number of the cluster of each box, sorted best first, and the number of clusters."""
+    size = len(boxes)
+    x1, y1, x2, y2, area = means = np.zeros((5, size))
+    wide, high, work = np.empty((3, size))
+    sums: list[list[float]] = []
+    cluster = np.empty(size, np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for row, (box, weight) in enumerate(zip(boxes.tolist(), weights.tolist(), strict=True)):
+            used, (left, top, right, bottom) = len(sums), box
+            slot = used
+            if used:
+                w, h, t = wide[:used], high[:used], work[:used]
+                np.minimum(x2[:used], right, out=w)
+                np.maximum(x1[:used], left, out=t)
+                np.subtract(w, t, out=w)
+                np.maximum(w, 0.0, out=w)
+                np.minimum(y2[:used], bottom, out=h)
+                np.maximum(y1[:used], top, out=t)
+                np.subtract(h, t, out=h)
+                np.maximum(h, 0.0, out=h)
+                np.multiply(w, h, out=w)
+                np.add(area[:used], (right - left) * (bottom - top), out=t)
+                np.subtract(t, w, out=t)
+                np.divide(w, t, out=w)
+                best = int(w.argmax())
+                if w[best] > iou_threshold:
+                    slot = best
+            if slot == used:
+                sums.append([0.0] * 5)
+            total = sums[slot]
+            for i in range(4):
+                total[i] += weight * box[i]
+            total[4] += weight
+            left, top, right, bottom = (total[i] / total[4] for i in range(4))
+            means[:, slot] = left, top, right, bottom, (right - left) * (bottom - top)
+            cluster[row] = slot
+    return cluster, len(sums)
 
 
 def _by_rank(scores: FloatArray, class_ids: IntArray) -> tuple[IntArray, IntArray]:
@@ -237,11 +346,17 @@ def _by_rank(scores: FloatArray, class_ids: IntArray) -> tuple[IntArray, IntArra
 
 def _iou(means: FloatArray, areas: FloatArray, box: FloatArray) -> FloatArray:
     """(C, M) IoU of each class's M boxes, (4, C, M), with its own one box of (4, C, 1)."""
-    width = np.minimum(means[2], box[2]) - np.maximum(means[0], box[0])
-    height = np.minimum(means[3], box[3]) - np.maximum(means[1], box[1])
-    inter = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    iou: FloatArray = inter / (areas + area - inter)
+    width = np.minimum(means[2], box[2])
+    width -= np.maximum(means[0], box[0])
+    inter = np.minimum(means[3], box[3])
+    inter -= np.maximum(means[1], box[1])
+    np.maximum(width, 0.0, out=width)
+    np.maximum(inter, 0.0, out=inter)
+    inter *= width
+    union = np.add(areas, (box[2] - box[0]) * (box[3] - box[1]), out=width)
+    union -= inter
+    inter /= union
+    iou: FloatArray = inter
     return iou
 
 

@@ -28,7 +28,8 @@ def join_results(results: Sequence[ViewResult]) -> tuple[ImagePredictions, IntAr
     ``preprocess`` and ``extra`` are those of the first result.
     """
     found = [
-        p.take(rows) for p, rows in zip([r.predictions for r in results], whole_rows(results), strict=True)
+        result.predictions if len(rows) == len(result.predictions) else result.predictions.take(rows)
+        for result, rows in zip(results, whole_rows(results), strict=True)
     ]
     origin = np.repeat(np.arange(len(found)), [len(predictions) for predictions in found])
     joined = replace(
@@ -45,6 +46,9 @@ def whole_rows(results: Sequence[ViewResult]) -> list[IntArray]:
     A detection at an edge of its window that is no edge of the image is a piece, if one of its class that is
     none covers most of it. Pieces that nothing covers stay: they are all that is known of the object.
     """
+    windows = np.array([result.window_xyxy_px for result in results])
+    if (np.abs(windows - np.array([0.0, 0.0, *results[0].predictions.size_wh])) <= 1.0).all():
+        return [np.arange(len(result.predictions)) for result in results]
     cut = [_at_inner_edge(result) for result in results]
     if not any(pieces.any() for pieces in cut):
         return [np.arange(len(result.predictions)) for result in results]
