@@ -58,5 +58,6 @@ class PluginCalls:
         if strict_helps:
             fixes.append("ANYDET_STRICT=1 shows the traceback")
         owner = self.plugins.owner(self.kind, self.name) if self.plugins else None
-        package = f" of the package {owner.distribution} {owner.version}" if owner else ""
+        known = owner is not None and owner.distribution != "?"
+        package = f" of the package {owner.distribution} {owner.version}" if owner and known else ""
         return PluginError(f"{noun(self.kind)} {self.name!r}{package} {problem}", fix="; ".join(fixes))
