@@ -55,7 +55,7 @@ def main() -> None:
     try:
         import imagecorruptions
     except ImportError as exc:
-        raise SystemExit(f"{exc}: pip install -r benchmarks/requirements.txt") from exc
+        raise SystemExit(f"{exc}: run it in the environment of make bench") from exc
     image = photograph() if args.image is None else np.array(Image.open(args.image).convert("RGB"))
     severities = SEVERITIES if args.severity is None else (args.severity,)
     print(f"{image.shape[1]} x {image.shape[0]} pixels, severities {severities}, {args.rounds} rounds")
