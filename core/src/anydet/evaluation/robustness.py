@@ -228,7 +228,7 @@ def _figures(
     cells = tuple(tuple(grid[n][s].get(MAIN) if s in grid[n] else None for s in severities) for n in names)
     axis = Axis(MAIN, limits=(0.0, 1.0))
     matrix = Matrix(
-        "robustness-grid",
+        "grid",
         f"{MAIN} on corrupted images",
         Axis("corruption"),
         Axis("severity"),
@@ -238,7 +238,7 @@ def _figures(
         cells,
     )
     bars = Bars(
-        "robustness-by-corruption",
+        "by-corruption",
         f"mean {MAIN} over severities",
         axis,
         (
@@ -254,7 +254,7 @@ def _figures(
         if there:
             lines.append(Series(group, at, (clean, *_by_severity(grid, there, severities))))
     curve = Lines(
-        "robustness-by-severity",
+        "by-severity",
         f"mean {MAIN} over corruptions",
         Axis("severity; 0 is clean", limits=(0.0, float(severities[-1]))),
         axis,
