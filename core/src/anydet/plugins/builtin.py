@@ -189,7 +189,7 @@ def register_fusions(register: Callable[[FusionSpec], None]) -> None:
 
 _TTT = "anydet.adaptation.ttt"
 _TRAINED = ("steps", "batch_size", "lr", "max_batches", "update_filter", "include", "exclude")
-_SAFE = {"steps": 1, "batch_size": 8, "lr": 1e-4, "update_filter": "norm_only"}
+_SAFE = {"steps": 1, "batch_size": 8, "lr": 1e-4, "update_filter": "norm_only", "gate": 0.12}
 
 
 @hookimpl
@@ -207,7 +207,7 @@ def register_ttt_methods(register: Callable[[TTTMethodSpec], None]) -> None:
             "norm",
             "norm:Norm",
             "statistics of batch norms follow the images; no parameter changes",
-            {"norm_safe": {"batch_size": 8}},
+            {"norm_safe": {"batch_size": 8, "gate": 0.12}},
             ("batch_size", "max_batches", "include", "exclude"),
         ),
         (

@@ -17,6 +17,7 @@ from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
 from anydet.testing.checks.ttt_methods import CHECKS, TTTMethodSubject
 from anydet.testing.grid import GridDetector
+from anydet.testing.images import in_memory
 from anydet.testing.kit import NotApplicable
 from anydet.types import AdapterSettings
 
@@ -145,18 +146,36 @@ def test_the_bound_on_batches_holds_over_the_whole_run(build, grid, records):
     running.restore()
 
 
-def test_a_gate_leaves_a_small_shift_alone(build, grid, records):
-    for gate, skipped in ((0.0, {}), (1e6, {"no_shift": 1})):
-        running = build("norm", reset="stream", gate=gate, **_loose("norm"))
+def test_images_that_the_model_knows_are_left_to_the_unadapted_one(build, grid, records):
+    for gate, skipped in ((1e-9, {}), (1e6, {"no_shift": 2})):
+        running = build("tent", reset="stream", gate=gate, confidence=0.1, **_loose("tent"))
         running.prepare(grid)
         before = {name: value.clone() for name, value in named_tensors(grid.get_model())}
+        running.adapt(records)
         running.adapt(records)
         same = all(torch.equal(value, before[name]) for name, value in named_tensors(grid.get_model()))
         report = running.report()
         running.restore()
         assert report["skipped"] == skipped
         assert same == bool(skipped)
-        assert report["log"][0]["shift"] > 0
+        # Through the unadapted model each time, so that it does not shrink with adaptation.
+        assert report["log"][0]["shift"] == report["log"][1]["shift"] > 0
+
+
+def test_a_stream_that_comes_back_is_predicted_by_the_unadapted_model(build, grid, records):
+    running = build("norm", reset="stream", gate=0.5, check_every=0, batch_size=3)
+    running.prepare(grid)
+    before = {name: value.clone() for name, value in named_tensors(grid.get_model())}
+    dark = in_memory([(record.image() // 8).astype("uint8") for record in records[:3]])
+    running.adapt(dark)
+    assert running.report()["skipped"] == {}
+    for _ in range(20):
+        running.adapt(records[:3])
+    same = all(torch.equal(value, before[name]) for name, value in named_tensors(grid.get_model()))
+    report = running.report()
+    running.restore()
+    assert report["skipped"]["no_shift"] > 10
+    assert same
 
 
 def test_chunks_larger_than_a_batch_are_adapted_to_batch_by_batch(build, grid, records):
@@ -176,7 +195,7 @@ def test_each_step_is_reported_as_it_happens(build, grid, records):
     running.adapt(records)
     running.restore()
     assert seen == running.report()["log"]
-    assert {"batch", "first_image", "images", "loss", "shift", "step_norm"} <= set(seen[0])
+    assert {"batch", "first_image", "images", "loss", "statistics_norm", "step_norm"} <= set(seen[0])
     json.dumps(seen, allow_nan=False)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -101,7 +101,8 @@ class ModelMethod(TTTMethod):
 
     A batch that breaks a limit is taken back: parameters, buffers and optimizer are what they were before it.
     After ``max_rollbacks`` such batches in a row adaptation stops, and the rest is predicted by the last good
-    model. Every few chunks the confident detections are compared with those of the unadapted model, and where
+    model. Where images are as the unadapted model knows them (``gate``), the unadapted model predicts them.
+    Every few chunks the confident detections are compared with those of the unadapted model, and where
     they have collapsed the model goes back to the last one that passed.
 
     Attributes:
@@ -174,6 +175,7 @@ class ModelMethod(TTTMethod):
         self.go_back()
         self._in_a_row, self._chunks = 0, 0
         self._mean_loss: float | None = None
+        self._mean_shift: float | None = None
         self._collapse.reset()
         self._verified = self._save()
 
@@ -271,31 +273,36 @@ class ModelMethod(TTTMethod):
             include = self.defaults.include if parts else None
         return Scope(parts, include, self.settings.exclude)
 
-    @contextmanager
-    def first_pass(self) -> Iterator[None]:
-        """Around the first pass of a batch: norm statistics follow it, and its shift is measured.
-
-        Raises ``SkipBatchError`` at the end where the shift is below the gate.
-        """
-        with ExitStack() as stack:
-            shifts = stack.enter_context(self.statistics.measuring())
-            stack.enter_context(self.statistics.following())
-            yield
-        if shifts:
-            self._shift = sum(shifts.values()) / len(shifts)
-            if self._shift < self.gate:
-                raise SkipBatchError("no_shift")
-
     def follow(self, batches: Sequence[Tensor]) -> None:
+        """Let the statistics of norms follow a batch, in a pass of their own."""
+        if self.statistics.norms:
+            with torch.no_grad(), self.statistics.following():
+                self._run_norms(batches)
+
+    def _run_norms(self, batches: Sequence[Tensor]) -> None:
         """Let a batch go through the norms whose statistics are re-estimated, and no further than that."""
-        if not self.statistics.norms:
-            return
         head = Scope(self.scope.parts, ("head",))
         short = "head" in self.scope.parts and not any(map(head.has, self.statistics.norms))
         forward = self.adapter.features if short else self.adapter.class_logits
-        with torch.no_grad(), self.first_pass():
-            for batch in batches:
-                forward(batch)
+        for batch in batches:
+            forward(batch)
+
+    def _is_near(self, batches: Sequence[Tensor]) -> bool:
+        """Whether images are as the unadapted model knows them, so that nothing is to be adapted.
+
+        Measured through the unadapted model, and averaged over the stream: after adaptation nothing would be
+        far any more, and single batches vary with what they show.
+        """
+        if not self.gate or not self.statistics.norms:
+            return False
+        adapted = self._unadapted.swap(self.model)
+        with torch.no_grad(), self.statistics.measuring() as shifts:
+            self._run_norms(batches)
+        adapted.restore(self.model)
+        self._shift = sum(shifts.values()) / len(shifts)
+        mean = self._mean_shift
+        self._mean_shift = self._shift if mean is None else 0.7 * mean + 0.3 * self._shift
+        return self._mean_shift < self.gate
 
     def _adapt_batch(self, records: Sequence[Record]) -> bool:
         tally, most = self.tally, self.settings.max_batches
@@ -303,8 +310,11 @@ class ModelMethod(TTTMethod):
             return False
         tally.batches += 1
         batches = list(self.adapter.build_loader(records, batch_size=len(records)))
-        before = self._save()
         self._shift = None
+        if self._is_near(batches):
+            self.go_back()
+            return self._skip("no_shift", records)
+        before = self._save()
         try:
             numbers = self.learn(batches, records)
         except SkipBatchError as exc:
@@ -440,10 +450,8 @@ class GradientMethod(ModelMethod):
         losses = []
         for step in range(self.steps):
             self.optimizer.zero_grad(set_to_none=True)
-            if self.one_pass and not step:
-                with self.first_pass():
-                    loss = self.backward(batches, generator)
-            else:
+            follow = self.one_pass and not step
+            with self.statistics.following() if follow else nullcontext():
                 loss = self.backward(batches, generator)
             if loss is None:
                 break
