@@ -84,13 +84,13 @@ CLICK, NUMPY = "import click", "import click, numpy"
     ("line", "base", "budget", "forbidden"),
     [
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 27, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 33, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 71, HEAVY),
+        ("--help", CLICK, 28, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 34, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 72, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            99,
+            100,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),
