@@ -142,6 +142,9 @@ def test_backbones_that_timm_does_not_have_or_without_deep_features_are_refused_
         build_encoder("timm:no_such_net")
     with pytest.raises(OptionError, match=r"none at 32"):
         build_encoder("timm:vit_tiny_patch16_224")
+    for location in ("hf_hub:timm/resnet18.a1_in1k", "local-dir:/tmp"):
+        with pytest.raises(OptionError, match="is a location, not a backbone of timm"):
+            build_encoder(f"timm:{location}")
 
 
 def test_features_are_those_that_decoder_and_classifier_get(model):

@@ -103,6 +103,13 @@ class TimmEncoder(Encoder):
                 f"encoder {_TIMM}{name} needs timm, which is not installed",
                 fix="pip install 'anydet-adaptivestream[timm]'",
             ) from exc
+        # timm asks a location (hf_hub:..., local-dir:...) for the architecture even without weights: the
+        # description of a checkpoint must not cause that.
+        if ":" in name and not pretrained:
+            raise OptionError(
+                f"encoder {_TIMM}{name} is a location, not a backbone of timm",
+                fix="choose one of timm.list_models(), such as timm:resnet18",
+            )
         try:
             body: Any = timm.create_model(name, pretrained=pretrained, features_only=True)
         except (RuntimeError, AttributeError, OSError) as exc:  # an unknown name, no features, no network
