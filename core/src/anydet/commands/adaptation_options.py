@@ -143,7 +143,9 @@ _TTT = (
         type=click.IntRange(min=1),
         help="Side of a patch of mim, in pixels of the input.",
     ),
-    click.option("--ttt-mim-mask-value", type=FiniteRange(), help="Value of pixels that mim hides."),
+    click.option(
+        "--ttt-mim-mask-value", type=FiniteRange(-1000, 1000), help="Value of pixels that mim hides."
+    ),
     click.option("--ttt-lr", type=FiniteRange(min=0), help="Learning rate of test-time training."),
     click.option(
         "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."

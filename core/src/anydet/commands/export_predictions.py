@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,22 @@ def _print_summary(summary: ExportSummary) -> None:
         f"{counted(summary.detections, 'detection')}, "
         f"{summary.wall_s:.1f} s, {fresh / summary.wall_s:.1f} images/s"
     )
+    _print_ttt(summary.ttt)
     for warning in summary.warnings:
         warn(warning)
     report_skipped(summary.skipped, summary.images)
+
+
+def _print_ttt(report: Mapping[str, Any]) -> None:
+    """Print in how many batches test-time training changed the model, and why not in the others."""
+    batches, adapted = report.get("batches"), report.get("adapted")
+    if batches is None or adapted is None:
+        return
+    others = [*report.get("skipped", {}).items(), *report.get("rollbacks", {}).items()]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in others)
+    stopped = report.get("stop_reason")
+    say(
+        f"test-time training adapted to {adapted} of {batches} batches"
+        + (f" ({reasons})" if reasons else "")
+        + (f" and was stopped by {stopped}" if stopped else "")
+    )

@@ -59,7 +59,7 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     out.mkdir(parents=True, exist_ok=True)
     runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]))
     with progress("runs", len(runs), unit="runs") as advance:
-        found = runs.run(advance)
+        found = runs.run(advance, warn)
     tables = (found.summary, found.table)
     write_file(out / "tables.md", markdown(tables))
     write_json(found.as_dict(), out / "results.json")

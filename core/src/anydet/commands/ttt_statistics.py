@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.messages import say
+from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT
 from anydet.commands.recipe_options import adapter_options
@@ -62,6 +62,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     from anydet.data.opening import open_dataset
     from anydet.outputs import require_writable
     from anydet.plugins.formats import installed_formats
+    from anydet.prediction.checks import check_notes
     from anydet.prediction.meta import checkpoint_sha256
 
     names = ("options", "config", "checkpoint", "device", "batch_size")
@@ -71,6 +72,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     images = min(len(dataset), flags["max_images"])
     say(f"{dataset.root}: {counted(images, 'image')}, {dataset.note}")
     with plugins.adapter(flags["adapter"], settings) as adapter, progress("statistics", images) as advance:
+        for warning in check_notes(adapter, plugins).warnings:
+            warn(warning)
         model = adapter.get_model()
         found = collect_statistics(
             adapter,

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class ExportSummary:
         skipped: (image, reason) of images that could not be decoded or predicted.
         wall_s: seconds of this run.
         warnings: what of the file is not as it should be, beside skipped images.
+        ttt: report of the method of test-time training, empty without one.
     """
 
     output: Path
@@ -52,6 +54,7 @@ class ExportSummary:
     skipped: tuple[tuple[str, str], ...]
     wall_s: float
     warnings: tuple[str, ...] = ()
+    ttt: Mapping[str, Any] = field(default_factory=dict)
 
 
 def export_predictions(
@@ -90,6 +93,8 @@ def export_predictions(
     start = time.perf_counter()
     check_output(output)
     require_writable(output, LOG_SUFFIX)
+    if ttt_log is not None and ttt_log.resolve() == output.resolve():
+        raise OptionError(f"{ttt_log}: the log would be replaced by the predictions", fix="name another file")
     if resume and pipeline.ttt:
         raise OptionError(
             "a run with test-time training cannot be resumed: its model depends on all images before",
@@ -128,7 +133,7 @@ def export_predictions(
         raise PluginError(f"{late.problem}; {output} is complete all the same", fix=late.fix) from late
     wall = time.perf_counter() - start
     skipped = tuple(spool.skipped)
-    return ExportSummary(output, total, spool.detections, resumed, skipped, wall, tuple(warnings))
+    return ExportSummary(output, total, spool.detections, resumed, skipped, wall, tuple(warnings), report)
 
 
 @contextmanager

@@ -172,10 +172,48 @@ def test_the_summary_states_what_was_won_back_and_where_it_is_sure():
     assert corrupted == pytest.approx(0.39)
     assert gain == pytest.approx(0.09)
     assert won == pytest.approx(0.09 / 0.3)
-    assert comparison.summary.title == "AP, 400 images, 2 corrupted conditions, 1 seed"
+    assert comparison.summary.title.startswith("AP, 400 images, 2 corrupted conditions, 1 seed;")
     assert comparison.table.rows[1] == ("fog:5", 0.2, "+0.200 [+0.100, +0.300]")
     matrix, bars = comparison.figures
     assert matrix.values == ((-0.01,), (0.2,), (-0.02,))
     assert bars.bars[0].value == pytest.approx(0.09)
     text = markdown([comparison.table])
     assert "| fog:5 | 0.200 | +0.200 [+0.100, +0.300] |" in text
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", "x" * 300, "", ".hidden"])
+def test_names_of_methods_are_names_of_files(name, write, plugins):
+    with pytest.raises(OptionError, match="names are up to 64"):
+        Setting.read(write(methods={name: {"method": "norm"}}), plugins)
+
+
+def test_the_model_as_it_is_cannot_be_a_method(write, plugins):
+    with pytest.raises(OptionError, match="'none' is the name of the model as it is"):
+        Setting.read(write(methods={"none": {"method": "norm"}}), plugins)
+    with pytest.raises(OptionError, match="no method to compare"):
+        Setting.read(write(methods={"none": None}), plugins)
+
+
+def test_numbers_as_people_write_them_are_read_and_wrong_ones_name_their_method(write, plugins):
+    setting = Setting.read(write(methods={"t": {"method": "tent", "lr": "1e-5"}}, seeds=[1, 1]), plugins)
+    assert setting.methods["t"].settings.lr == 1e-5
+    assert setting.seeds == (1,)
+    with pytest.raises(OptionError, match="method 't': steps"):
+        Setting.read(write(methods={"t": {"method": "tent", "steps": 0}}), plugins)
+
+
+def test_other_statistics_are_another_run(write, plugins, scenes, tmp_path):
+    from anydet.adaptation.ttt.source_statistics import collect_statistics
+    from anydet.data.opening import open_dataset
+
+    path = tmp_path / "source.npz"
+    align = {"align": {"preset": "align_safe", "statistics": str(path)}}
+    setting = Setting.read(write(methods=align, corruptions=["fog"], severities=[2]), plugins)
+    digests = []
+    for images in (4, 6):
+        with plugins.adapter("grid", setting.recipe.settings) as adapter:
+            collect_statistics(adapter, open_dataset(scenes), images=images).write(path)
+        Runs(setting, tmp_path / "out", plugins, PycocotoolsEngine()).run()
+        run = json.loads((tmp_path / "out/predictions/clean/align-0.run.json").read_text())
+        digests.append(run["identity"])
+    assert digests[0] != digests[1]

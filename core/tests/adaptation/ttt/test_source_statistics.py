@@ -111,3 +111,13 @@ def test_features_of_objects_are_those_inside_their_boxes():
     means, counts = class_means(features, ids, 3)
     assert counts.tolist() == [1, 1, 0]
     assert means[2].tolist() == [0, 0]
+
+
+def test_statistics_of_another_checkpoint_are_refused(grid, tmp_path):
+    about = {"adapter": "grid", "checkpoint_sha256": "of another one"}
+    found = collect_statistics(grid, SCENES, images=2, about=about)
+    with pytest.raises(StatisticsError, match="of another checkpoint than None"):
+        found.require_written_for(grid, "s.npz")
+    collect_statistics(grid, SCENES, images=2, about={"checkpoint_sha256": None}).require_written_for(
+        grid, "s"
+    )

@@ -121,6 +121,8 @@ def fuse_files(
     start = time.perf_counter()
     check_output(output)
     require_writable(output)
+    if any(path.resolve() == output.resolve() for path in files):
+        raise OptionError(f"{output}: the result would replace a file that is fused", fix="name another file")
     require(len(files) > 1, "files", len(files), "two predictions files or more")
     settings = settings.resolve(plugins)
     weights = check_weights(settings.weights, len(files))

@@ -50,6 +50,7 @@ class Align(GradientMethod):
         settings, options = self.settings, self.settings.options
         if settings.statistics is not None:
             self._statistics = SourceStatistics.read(settings.statistics)
+            self._statistics.require_written_for(adapter, settings.statistics)
         elif source is not None:
             self._statistics = collect_statistics(
                 adapter, source, images=options["source_images"], confidence=self.confidence

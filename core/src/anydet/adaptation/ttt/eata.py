@@ -40,7 +40,9 @@ class EfficientAntiForgetting(GradientMethod):
         self._unreliable = self._redundant = 0
         self._fisher: Mapping[str, Tensor] = {}
         if self.settings.statistics is not None:
-            self._fisher = SourceStatistics.read(self.settings.statistics).fisher
+            statistics = SourceStatistics.read(self.settings.statistics)
+            statistics.require_written_for(self.adapter, self.settings.statistics)
+            self._fisher = statistics.fisher
         elif self._source is not None:
             self._fisher = collect_statistics(
                 self.adapter, self._source, images=256, confidence=self.confidence, fisher_of=self.parameters

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +33,11 @@ from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_options, load_schema
 from anydet.plugins.specs import TTT_SETTINGS
+from anydet.prediction.checks import check_notes
 from anydet.prediction.choices import TTT, method_of_preset
 from anydet.prediction.export import export_predictions
 from anydet.prediction.hooks import TTTSettings
-from anydet.prediction.meta import identity
+from anydet.prediction.meta import file_sha256, identity
 from anydet.prediction.recipe import Recipe
 from anydet.text import counted
 from anydet.training.config.config_file import open_config
@@ -47,6 +50,7 @@ BASELINE = "none"
 """Name of the model as it is."""
 CLEAN = "clean"
 _METRIC = "AP"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,10 @@ class Setting:
         methods = {
             name: read_method(name, keys or {}, plugins)
             for name, keys in given["methods"].items()
-            if name != BASELINE
+            if _is_method(name, keys)
         }
+        if not methods:
+            raise OptionError(f"{path}: there is no method to compare", fix="add methods: {norm: }")
         return cls(
             Recipe(given["adapter"], settings).resolve(plugins),
             methods,
@@ -105,9 +111,26 @@ class Setting:
             given.get("split"),
             given.get("max_images"),
             (CLEAN, *_conditions(given["corruptions"], given["severities"])),
-            tuple(given["seeds"]),
+            tuple(dict.fromkeys(given["seeds"])),
             given["resamples"],
         )
+
+
+def _is_method(name: str, keys: object) -> bool:
+    """Whether a name is that of a method; the model as it is may be named, without keys, for completeness."""
+    # Files and rows of tables have the name.
+    if not _NAME.fullmatch(name):
+        raise OptionError(
+            f"method {name!r}: names are up to 64 letters, digits and _ . -, a letter or digit first",
+            fix="give it such a name",
+        )
+    if name != BASELINE:
+        return True
+    if keys:
+        raise OptionError(
+            f"{BASELINE!r} is the name of the model as it is", fix="give the method another name"
+        )
+    return False
 
 
 def read_method(name: str, keys: Mapping[str, Any], plugins: Plugins) -> TTT:
@@ -122,6 +145,21 @@ def read_method(name: str, keys: Mapping[str, Any], plugins: Plugins) -> TTT:
             f"method {name!r}: unknown key {', '.join(map(repr, unknown))}",
             fix=f"keys are {', '.join(known)}",
         )
+    try:
+        return _resolved(name, {key: _number(key, value) for key, value in keys.items()}, plugins)
+    except OptionError as exc:
+        raise OptionError(f"method {name!r}: {exc.problem}", fix=exc.fix) from exc
+
+
+def _number(key: str, value: Any) -> Any:
+    # YAML takes 1e-5, which has no point, for text.
+    if key == "lr" and isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value
+
+
+def _resolved(name: str, keys: Mapping[str, Any], plugins: Plugins) -> TTT:
     preset = keys.get("preset")
     method = keys.get("method") or (method_of_preset(preset, plugins, default="tent") if preset else name)
     fields: dict[str, Any] = {
@@ -206,7 +244,8 @@ class Comparison:
             "s/image",
         )
         counts = (counted(self.images, "image"), counted(len(corrupted), "corrupted condition"))
-        title = f"{_METRIC}, {', '.join(counts)}, {counted(self.seeds, 'seed')}"
+        counts = (*counts, counted(self.seeds, "seed"))
+        title = f"{_METRIC}, {', '.join(counts)}; better and worse count these conditions"
         return Table(title, header, tuple(rows))
 
     @property
@@ -271,11 +310,16 @@ class Runs:
         setting = self.setting
         return len(setting.conditions) * len(setting.seeds) * (1 + len(setting.methods))
 
-    def run(self, progress: Callable[[int], None] = lambda _runs: None) -> Comparison:
+    def run(
+        self,
+        progress: Callable[[int], None] = lambda _runs: None,
+        warn: Callable[[str], None] = lambda _text: None,
+    ) -> Comparison:
         """Predict what is missing, and compare.
 
         Args:
             progress: called with 1 after each run.
+            warn: called with each warning of the adapter, once.
 
         Raises:
             AnydetError: a model, a data set or a method fails; what was done before is kept.
@@ -286,6 +330,8 @@ class Runs:
             **{n: _with(setting.recipe, ttt) for n, ttt in setting.methods.items()},
         }
         found: dict[str, dict[str, list[Outcome]]] = {}
+        for warning in self._warnings():
+            warn(warning)
         images = 0
         for condition in setting.conditions:
             for seed in setting.seeds:
@@ -300,6 +346,11 @@ class Runs:
         merged = {c: {name: _merged(each) for name, each in methods.items()} for c, methods in found.items()}
         return Comparison(merged, images, len(setting.seeds))
 
+    def _warnings(self) -> tuple[str, ...]:
+        """What makes the numbers worth less than they look."""
+        with self.setting.recipe.open(self.plugins) as pipeline:
+            return check_notes(pipeline.adapter, self.plugins).warnings
+
     def _predicted(self, condition: str, seed: int, name: str, recipe: Recipe) -> tuple[Path, dict[str, Any]]:
         """The file of a run, and what is known of it."""
         path = self.out / "predictions" / condition.replace(":", "-") / f"{name}-{seed}.json"
@@ -312,7 +363,7 @@ class Runs:
         images = min(len(dataset), self.setting.max_images or len(dataset))
         with seeded.open(self.plugins) as pipeline:
             stated = identity(Recipe.of(pipeline), dataset, images, pipeline.adapter.version)
-            digest = hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
+            digest = _digest(stated, seeded)
             about = path.with_suffix(".run.json")
             known = _read_json(about)
             if path.exists() and known.get("identity") == digest:
@@ -364,7 +415,7 @@ def _markdown(table: Table) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def _shown(outcome: Outcome) -> str:
@@ -384,6 +435,21 @@ def _merged(outcomes: Sequence[Outcome]) -> Outcome:
         return None if None in values else float(np.mean(values))
 
     return Outcome(mean("ap") or 0.0, mean("difference"), mean("low"), mean("high"), mean("seconds") or 0.0)
+
+
+def _digest(stated: Mapping[str, Any], recipe: Recipe) -> str:
+    """Of all that decides what a run predicts, the content of its statistics too."""
+    path = None if recipe.ttt is None else recipe.ttt.settings.statistics
+    source = None if recipe.ttt is None or recipe.ttt.source is None else _fingerprint(recipe.ttt)
+    # What is missing is the method's error.
+    written = file_sha256(Path(path)) if path is not None and Path(path).is_file() else None
+    known = {**stated, "statistics_sha256": written, "source": source}
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _fingerprint(ttt: TTT) -> str:
+    assert ttt.source is not None
+    return open_dataset(Path(ttt.source), ttt.source_split).fingerprint()
 
 
 def _with(recipe: Recipe, ttt: TTT) -> Recipe:

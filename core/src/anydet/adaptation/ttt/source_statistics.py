@@ -20,6 +20,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.errors import AnydetError, OptionError
 from anydet.outputs import new_file
 from anydet.plugins.adapter import Adapter, ClassLogits
+from anydet.prediction.meta import checkpoint_sha256
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -132,6 +133,17 @@ class SourceStatistics:
             {name: values.to(device) for name, values in self.fisher.items()},
             self.about,
         )
+
+    def require_written_for(self, adapter: Adapter, source: str) -> None:
+        """Raise ``StatisticsError`` where the adapter's weights are others than these are of."""
+        if "checkpoint_sha256" not in self.about:
+            return
+        own = checkpoint_sha256(adapter.settings.checkpoint)
+        if self.about["checkpoint_sha256"] != own:
+            raise StatisticsError(
+                f"{source}: statistics of another checkpoint than {adapter.settings.checkpoint}",
+                fix="write them with the same adapter and checkpoint: 'anydet ttt-statistics'",
+            )
 
     def require_of(self, found: Mapping[str, Tensor], source: str) -> None:
         """Raise ``StatisticsError`` where the features of a model are others than these are of."""
