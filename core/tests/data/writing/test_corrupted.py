@@ -65,6 +65,14 @@ def test_keys_sizes_and_labels_stay_and_pixels_are_those_of_the_view(clean, tmp_
                 assert after.extra == before.extra
 
 
+@pytest.mark.parametrize("inside", ["", "c", "images/c"])
+def test_nothing_is_written_into_the_data_set_itself(inside, clean):
+    before = sorted(clean.root.rglob("*"))
+    with pytest.raises(OptionError, match="its images would become images of that"):
+        write_corrupted(clean, clean.root / inside, [FOG])
+    assert sorted(clean.root.rglob("*")) == before
+
+
 def test_the_folder_says_what_was_done_to_it(clean, tmp_path):
     write_corrupted(clean, tmp_path / "out", [FOG, SHOT])
     written = open_dataset(tmp_path / "out/shot_noise/5")

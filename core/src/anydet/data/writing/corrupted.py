@@ -91,14 +91,20 @@ def write_corrupted(
         report: called with the number of images that are there, or have been written.
 
     Raises:
-        OptionError: a data set is there already, unfinished or complete, and ``resume`` is false; or it is
-            another one than would be written now.
+        OptionError: ``root`` is in the data set; a data set is there already, unfinished or complete, and
+            ``resume`` is false; or it is another one than would be written now.
         DatasetError: an image cannot be read, the data set is corrupted already, or its labels have no place
             in the layout.
     """
     layout = layout or layout_of(dataset)
     split = dataset.split or "val"
     check_split(split)
+    source, target = dataset.root.resolve(), root.resolve()
+    if dataset.root.is_dir() and (target == source or source in target.parents):
+        raise OptionError(
+            f"{root} is in the data set {dataset.root}: its images would become images of that",
+            fix="write to a folder beside it",
+        )
     folders = [root / one.name / str(one.severity) for one in corruptions]
     views = [corrupted(dataset, one) for one in corruptions]
     # Before the first image, so that a folder in the way is not found after hours.
