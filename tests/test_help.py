@@ -21,7 +21,7 @@ from anydet.plugins.manager import Plugins
 
 ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
-WRITERS = {"demo", "synth", "export-predictions", "ttt-statistics"}
+WRITERS = {"demo", "synth", "export-predictions", "ttt-statistics", "fuse"}
 """Commands that print no result: what they make is a file."""
 SLOW = {
     "demo",

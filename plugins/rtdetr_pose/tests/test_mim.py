@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
-from anydet.errors import OptionError
+from anydet.errors import OptionError, TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.masking import hidden_cells, masked_feature_loss
 from anydet.types import AdapterSettings
@@ -185,7 +185,7 @@ def test_descriptions_from_before_the_branch_are_read(tiny_architecture):
     assert read_architecture(plain, source="old") == tiny_architecture()
     chosen = tiny_architecture(mim=Mim(patch_px=64, teacher="trained"))
     assert read_architecture(chosen.description(), source="new") == chosen
-    with pytest.raises(OptionError, match=r"mim\.patch_px"):
+    with pytest.raises(TrainingError, match=r"mim\.patch_px"):
         read_architecture({**plain, "mim": {"patch_px": 48}}, source="wrong")
 
 

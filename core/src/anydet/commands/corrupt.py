@@ -47,8 +47,7 @@ def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None)
         "\b\n"
         "Example:\n"
         "  anydet synth --out data/scenes --images 16\n"
-        "  anydet corrupt --dataset data/scenes --out data/scenes-c --corruptions fog,noise --severity 3\n"
-        "  anydet export-predictions --adapter toy --dataset data/scenes-c/fog/3 --wrap --output fog-3.json"
+        "  anydet corrupt --dataset data/scenes --out data/scenes-c --corruptions fog,noise --severity 3"
     ),
 )
 @click.option("--dataset", type=DATASET, required=True, help="Data set, in any format that is read.")

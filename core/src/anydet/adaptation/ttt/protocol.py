@@ -244,7 +244,7 @@ class Comparison:
             "s/image",
         )
         counts = (counted(self.images, "image"), counted(len(corrupted), "corrupted condition"))
-        counts = (*counts, counted(self.seeds, "seed"))
+        counts += (counted(self.seeds, "seed"),)
         title = f"{_METRIC}, {', '.join(counts)}; better and worse count these conditions"
         return Table(title, header, tuple(rows))
 

@@ -36,9 +36,13 @@ def format_causes(box_format: str | None = None) -> Iterator[Cause]:
         ("fractions of the image, taken for pixels", "norm", "abs"),
         ("pixels, taken for fractions", "abs", "norm"),
     )
-    for taken in sorted(_WORDS, key=lambda name: name != kind):
+    for number, taken in enumerate(sorted(_WORDS, key=lambda name: name != kind)):
         for source, (change, written, read) in product(_SOURCES, changes):
             if not change and (source == taken or (source, taken) == _AMONG_ORDERS):
+                continue
+            # Another unit alone scales the boxes, whatever their numbers mean: one cause, with the option
+            # that names the file's own format, and no others that differ from it by rounding.
+            if source == taken and number:
                 continue
             meaning = f"{_SOURCES[source]}, taken for {_WORDS[taken]}" if source != taken else ""
             yield Cause(
