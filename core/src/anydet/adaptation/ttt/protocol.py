@@ -243,8 +243,8 @@ class Comparison:
             "worse",
             "s/image",
         )
-        counts = (counted(self.images, "image"), counted(len(corrupted), "corrupted condition"))
-        counts += (counted(self.seeds, "seed"),)
+        counts = [counted(self.images, "image"), counted(len(corrupted), "corrupted condition")]
+        counts.append(counted(self.seeds, "seed"))
         title = f"{_METRIC}, {', '.join(counts)}; better and worse count these conditions"
         return Table(title, header, tuple(rows))
 
