@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -93,7 +94,7 @@ def export_predictions(
     start = time.perf_counter()
     check_output(output)
     require_writable(output, LOG_SUFFIX)
-    if ttt_log is not None and ttt_log.resolve() == output.resolve():
+    if ttt_log is not None and os.path.realpath(ttt_log) == os.path.realpath(output):
         raise OptionError(f"{ttt_log}: the log would be replaced by the predictions", fix="name another file")
     if resume and pipeline.ttt:
         raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -121,7 +122,8 @@ def fuse_files(
     start = time.perf_counter()
     check_output(output)
     require_writable(output)
-    if any(path.resolve() == output.resolve() for path in files):
+    # Not Path.resolve, which fails at a link in a circle.
+    if os.path.realpath(output) in map(os.path.realpath, files):
         raise OptionError(f"{output}: the result would replace a file that is fused", fix="name another file")
     require(len(files) > 1, "files", len(files), "two predictions files or more")
     settings = settings.resolve(plugins)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +100,7 @@ def write_corrupted(
     layout = layout or layout_of(dataset)
     split = dataset.split or "val"
     check_split(split)
-    source, target = dataset.root.resolve(), root.resolve()
+    source, target = (Path(os.path.realpath(path)) for path in (dataset.root, root))
     if dataset.root.is_dir() and (target == source or source in target.parents):
         raise OptionError(
             f"{root} is in the data set {dataset.root}: its images would become images of that",
