@@ -196,7 +196,7 @@ class TTTMethod(ABC):
 
 
 def _nothing(_step: Mapping[str, Any]) -> None:
-    """Nobody wants to know."""
+    """For steps that are not logged."""
 
 
 @dataclass(frozen=True, slots=True)

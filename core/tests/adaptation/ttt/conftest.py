@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -12,19 +13,7 @@ from anydet.prediction.choices import TTT
 from anydet.prediction.hooks import TTTMethod, TTTSettings
 from anydet.types import AdapterSettings
 
-OPTIONS = (
-    "preset",
-    "reset",
-    "steps",
-    "batch_size",
-    "lr",
-    "max_batches",
-    "update_filter",
-    "include",
-    "exclude",
-    "statistics",
-    "seed",
-)
+SETTINGS = tuple(one.name for one in fields(TTTSettings) if one.name != "options")
 
 
 @pytest.fixture
@@ -56,7 +45,7 @@ def build() -> Callable[..., TTTMethod]:
     plugins = Plugins()
 
     def make(name: str, **given: Any) -> Any:
-        fields = {key: given.pop(key) for key in OPTIONS if key in given}
+        fields = {key: given.pop(key) for key in SETTINGS if key in given}
         choice = TTT(name, TTTSettings(**fields, options=given)).resolve(plugins)
         return plugins.build("ttt_methods", name, choice.settings)
 
