@@ -116,7 +116,7 @@ def _archive(path: Path) -> WeightsFile:
             root = pickles[0].removesuffix("data.pkl")
             if f"{root}constants.pkl" in entries:
                 return WeightsFile("a TorchScript archive", fix="save model.state_dict() with torch.save")
-            # torch.save compresses nothing; what is, or lies in the same bytes twice, may fill the memory.
+            # torch.save compresses nothing; entries that unpack to more than the file may fill the memory.
             if sum(entry.file_size for entry in entries.values()) > path.stat().st_size:
                 return WeightsFile("an archive that unpacks to more than it is", damaged=True)
             pickled = archive.read(pickles[0])

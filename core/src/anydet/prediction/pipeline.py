@@ -1,7 +1,7 @@
 """Records in, finished predictions out, chunk by chunk.
 
 Order of a chunk: decode -> TTT ``adapt`` -> views -> ``predict``, batch by batch -> undo and fuse -> clip,
-threshold, cut -> perturb, where that is asked for.
+threshold, cut -> perturb, in mode "prediction".
 Without TTT, where chunks begin and end changes no result.
 """
 

@@ -49,7 +49,7 @@ class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's has
         source: the file, for the message.
 
     Raises:
-        TrainingError: more elements are asked for than any model of these weights has.
+        TrainingError: more elements are allocated than any model of these weights has.
     """
 
     def __init__(self, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -34,7 +34,7 @@ from anydet.version import __version__
 
 MISSING = ("error", "empty", "skip")
 """What an image that a file does not mention is: an error, an image on which that model found nothing, or one
-that the other models alone are asked about."""
+that is fused from the other models' results alone."""
 
 
 @dataclass(frozen=True, slots=True)
