@@ -34,7 +34,7 @@ FASTER_RCNN: dict[str, Any] = {
     "proposals": 100,
     "batch_size": 8,
     "lr": 6e-4,
-    "epochs": 5,
+    "epochs": 3,
 }
 RTDETR: dict[str, Any] = {
     "adapter": "rtdetr_pose",
@@ -56,7 +56,7 @@ RTDETR: dict[str, Any] = {
     "pose": False,
     "batch_size": 16,
     "lr": 1e-3,
-    "epochs": 24,
+    "epochs": 8,
 }
 BOTH = {"scheduler": "cosine", "hflip_prob": 0.5, "num_workers": 0, "best_metric": "AP50", "val_every": 1}
 METHODS = {

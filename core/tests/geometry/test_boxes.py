@@ -79,13 +79,29 @@ def test_clipping_is_the_overlap_with_the_image(seed):
     assert (clipped[:, [1, 3]] <= SIZE[1]).all()
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_covered_fractions_are_those_that_pycocotools_gives_for_crowds(left_seed, right_seed):
+@pytest.mark.parametrize("cells", [1, 7, 1 << 21])
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.2, 0.6]))
+def test_what_covers_a_box_is_what_pycocotools_finds_of_crowds(cells, left_seed, right_seed, fraction):
     left, right = random_xyxy(left_seed), random_xyxy(right_seed, 5)
-    expected = coco_mask.iou(
+    left_ids = np.random.default_rng(left_seed).integers(0, 3, len(left))
+    right_ids = np.random.default_rng(right_seed).integers(1, 4, len(right))
+    of_crowds = coco_mask.iou(
         boxes.xyxy_to_xywh(left).tolist(), boxes.xyxy_to_xywh(right).tolist(), [True] * len(right)
     )
-    np.testing.assert_allclose(boxes.covered_fractions(left, right), expected, atol=1e-12)
+    expected = ((of_crowds > fraction) & (left_ids[:, None] == right_ids)).any(axis=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boxes, "_CELLS", cells)
+        found = boxes.covered_by_class(left, left_ids, right, right_ids, fraction)
+    assert found.tolist() == expected.tolist()
+
+
+def test_nothing_covers_a_box_where_there_is_none():
+    none, ids = np.zeros((0, 4)), np.zeros(0, np.int64)
+    one = np.array([[0.0, 0, 4, 4]])
+    assert boxes.covered_by_class(one, np.array([1]), none, ids, 0.5).tolist() == [False]
+    assert boxes.covered_by_class(none, ids, one, np.array([1]), 0.5).tolist() == []
+    flat = np.array([[1.0, 1, 1, 3]])
+    assert boxes.covered_by_class(flat, np.array([1]), one, np.array([1]), 0.5).tolist() == [False]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3])

@@ -82,15 +82,31 @@ def iou_xyxy(left: FloatArray, right: FloatArray) -> FloatArray:
     return out
 
 
-def covered_fractions(left: FloatArray, right: FloatArray) -> FloatArray:
-    """(N, M) fraction of each of (N, 4) corners' area that each of (M, 4) covers; 0 where it has no area."""
-    low = np.maximum(left[:, None, :2], right[None, :, :2])
-    high = np.minimum(left[:, None, 2:], right[None, :, 2:])
-    side = np.clip(high - low, 0.0, None)
-    inter = side[..., 0] * side[..., 1]
-    area = np.broadcast_to(area_xyxy(left)[:, None], inter.shape)
-    out: FloatArray = np.divide(inter, area, out=np.zeros_like(inter), where=area > 0)
-    return out
+def covered_by_class(
+    boxes: FloatArray, class_ids: IntArray, others: FloatArray, other_ids: IntArray, fraction: float
+) -> BoolArray:
+    """(N,) whether one other box of its class covers more than a fraction of a box's area.
+
+    Args:
+        boxes: (N, 4) ``xyxy``; one without area is never covered.
+        class_ids: (N,).
+        others: (M, 4) ``xyxy``.
+        other_ids: (M,) their classes.
+        fraction: in [0, 1].
+    """
+    covered = np.zeros(len(boxes), np.bool_)
+    order, other_order = np.argsort(class_ids, kind="stable"), np.argsort(other_ids, kind="stable")
+    left, right = _sides_and_area(boxes[order]), _sides_and_area(others[other_order])
+    sorted_ids = other_ids[other_order]
+    ids, starts, counts = np.unique(class_ids[order], return_index=True, return_counts=True)
+    lows, highs = np.searchsorted(sorted_ids, ids), np.searchsorted(sorted_ids, ids, side="right")
+    for start, count, low, high in np.column_stack([starts, counts, lows, highs])[highs > lows].tolist():
+        size = max(1, _CELLS // (high - low))
+        for first in range(start, start + count, size):
+            rows = slice(first, min(first + size, start + count))
+            inter = _intersection(left[:, rows], right[:, low:high])
+            covered[order[rows]] = (inter > fraction * left[4, rows, None]).any(axis=1)
+    return covered
 
 
 def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float) -> IntArray:
@@ -283,7 +299,19 @@ def _overlap(left: FloatArray, right: FloatArray, iou_threshold: float) -> BoolA
 
 def _iou(left: FloatArray, right: FloatArray) -> FloatArray:
     """(N, M) intersection over union of (5, N) and (5, M) sides and areas; NaN where both boxes are empty."""
-    x1, y1, x2, y2, area = left[:, :, None]
+    inter = _intersection(left, right)
+    union = left[4][:, None] + right[4]
+    union -= inter
+    # Two empty boxes give 0 / 0: NaN, which is not above any threshold.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inter /= union
+    iou: FloatArray = inter
+    return iou
+
+
+def _intersection(left: FloatArray, right: FloatArray) -> FloatArray:
+    """(N, M) areas that (5, N) and (5, M) sides and areas have in common."""
+    x1, y1, x2, y2, _ = left[:, :, None]
     width = np.minimum(x2, right[2])
     width -= np.maximum(x1, right[0])
     inter = np.minimum(y2, right[3])
@@ -292,9 +320,5 @@ def _iou(left: FloatArray, right: FloatArray) -> FloatArray:
     np.maximum(width, 0.0, out=width)
     np.maximum(inter, 0.0, out=inter)
     inter *= width
-    union = np.subtract(area + right[4], inter, out=width)
-    # Two empty boxes give 0 / 0: NaN, which is not above any threshold.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inter /= union
-    iou: FloatArray = inter
-    return iou
+    common: FloatArray = inter
+    return common

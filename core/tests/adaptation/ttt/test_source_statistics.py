@@ -51,6 +51,20 @@ def test_a_file_comes_back(grid, tmp_path):
         assert torch.equal(again.images[level].mean, moments.mean)
 
 
+def test_fisher_information_of_parameters_that_training_had_frozen(grid):
+    norms = dict(grid.get_model().backbone[1].named_parameters(prefix="backbone.1"))
+
+    def collect():
+        found = collect_statistics(grid, SCENES, images=6, confidence=0.1, fisher_of=norms)
+        return {name: values.tolist() for name, values in found.fisher.items()}
+
+    expected = collect()
+    for parameter in norms.values():
+        parameter.requires_grad_(False)
+    assert collect() == expected
+    assert not any(parameter.requires_grad for parameter in norms.values())
+
+
 def _text(path):
     path.write_text("hello")
 

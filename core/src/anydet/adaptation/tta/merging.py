@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from anydet.columns import concatenate
 from anydet.geometry import masks
-from anydet.geometry.boxes import covered_fractions
+from anydet.geometry.boxes import covered_by_class
 from anydet.geometry.rotations import matrix_to_rot6d, nearest_rotation, rot6d_to_matrix
 from anydet.prediction.hooks import ViewResult
 from anydet.types import RLE, BoolArray, Classification, FloatArray, ImagePredictions, IntArray, Poses
@@ -52,21 +52,15 @@ def whole_rows(results: Sequence[ViewResult]) -> list[IntArray]:
     cut = [_at_inner_edge(result) for result in results]
     if not any(pieces.any() for pieces in cut):
         return [np.arange(len(result.predictions)) for result in results]
-    whole = [
-        result.predictions.take(np.flatnonzero(~pieces)) for result, pieces in zip(results, cut, strict=True)
-    ]
-    boxes = np.concatenate([predictions.boxes_xyxy_px for predictions in whole])
-    class_ids = np.concatenate([predictions.class_ids for predictions in whole])
-    rows = []
-    for result, pieces in zip(results, cut, strict=True):
-        at = np.flatnonzero(pieces)
-        found = result.predictions
-        covered = covered_fractions(found.boxes_xyxy_px[at], boxes) > _COVERED
-        covered &= found.class_ids[at, None] == class_ids
-        stays = np.ones(len(pieces), np.bool_)
-        stays[at] = ~covered.any(axis=1)
-        rows.append(np.flatnonzero(stays))
-    return rows
+    found = concatenate([result.predictions for result in results])
+    is_piece = np.concatenate(cut)
+    pieces, whole = np.flatnonzero(is_piece), np.flatnonzero(~is_piece)
+    boxes, class_ids = found.boxes_xyxy_px, found.class_ids
+    stays = np.ones(len(is_piece), np.bool_)
+    stays[pieces] = ~covered_by_class(
+        boxes[pieces], class_ids[pieces], boxes[whole], class_ids[whole], _COVERED
+    )
+    return [np.flatnonzero(rows) for rows in np.split(stays, np.cumsum(list(map(len, cut)))[:-1])]
 
 
 _EDGE_PX = 4.0

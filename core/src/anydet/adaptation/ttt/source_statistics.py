@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -189,22 +190,24 @@ def collect_statistics(
     pooled: dict[str, list[Tensor]] = {}
     objects: list[Tensor] = []
     classes: list[Tensor] = []
-    fisher = {name: torch.zeros_like(parameter) for name, parameter in (fisher_of or {}).items()}
+    parameters = fisher_of or {}
+    fisher = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     records = (dataset[i] for i in range(min(images, len(dataset))))
-    while chunk := list(islice(records, batch_size)):
-        for batch in adapter.build_loader(chunk, batch_size=len(chunk)):
-            with torch.no_grad():
-                levels = adapter.features(batch)
-                for level, values in levels.items():
-                    pooled.setdefault(level, []).append(image_features(values))
-                rows = class_logits_of(adapter, batch)
-                if rows is not None and rows.boxes is not None:
-                    found, ids = object_features(object_level(levels), rows, batch, confidence)
-                    objects.append(found)
-                    classes.append(ids)
-            if fisher:
-                _add_fisher(fisher, fisher_of or {}, adapter, batch, confidence)
-        progress(len(chunk))
+    with _differentiable(parameters.values()):
+        while chunk := list(islice(records, batch_size)):
+            for batch in adapter.build_loader(chunk, batch_size=len(chunk)):
+                with torch.no_grad():
+                    levels = adapter.features(batch)
+                    for level, values in levels.items():
+                        pooled.setdefault(level, []).append(image_features(values))
+                    rows = class_logits_of(adapter, batch)
+                    if rows is not None and rows.boxes is not None:
+                        found, ids = object_features(object_level(levels), rows, batch, confidence)
+                        objects.append(found)
+                        classes.append(ids)
+                if fisher:
+                    _add_fisher(fisher, parameters, adapter, batch, confidence)
+            progress(len(chunk))
     moments = {level: _moments(torch.cat(values)) for level, values in pooled.items()}
     table = adapter.classes
     count = len(table) if table is not None else 0
@@ -215,6 +218,19 @@ def collect_statistics(
         {name: values / images for name, values in fisher.items()},
         about or {},
     )
+
+
+@contextmanager
+def _differentiable(parameters: Iterable[torch.nn.Parameter]) -> Iterator[None]:
+    """Gradients of these parameters, also where training had frozen them."""
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def counted_images(count: int) -> str:
