@@ -78,8 +78,7 @@ class Spool:
         Raises:
             OptionError: a spool is there and ``resume`` is off, or it belongs to another run.
         """
-        path = output.with_name(output.name + ".partial")
-        log_path = output.with_name(output.name + LOG_SUFFIX)
+        path, log_path = _entries_path(output), _log_path(output)
         with writing_to(output, path, log_path):
             output.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(output)
@@ -153,6 +152,20 @@ class Spool:
         self.images += tally.images
         self.detections += tally.detections
         self.skipped += tally.skipped
+
+
+def discard(output: Path) -> None:
+    """Remove what an interrupted run left beside ``output``; nothing where there is nothing."""
+    for path in (_entries_path(output), _log_path(output)):
+        path.unlink(missing_ok=True)
+
+
+def _entries_path(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
+
+
+def _log_path(output: Path) -> Path:
+    return output.with_name(output.name + LOG_SUFFIX)
 
 
 def _unfinished(path: Path, log_path: Path, identity: Mapping[str, Any]) -> OptionError:

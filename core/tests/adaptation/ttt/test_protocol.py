@@ -130,6 +130,33 @@ def test_runs_are_compared_and_done_once(write, plugins, tmp_path, monkeypatch):
     assert runs.run().as_dict() == found.as_dict()
 
 
+@pytest.mark.parametrize("killed", [BASELINE, "norm"])
+def test_a_comparison_that_was_killed_goes_on(killed, write, plugins, tmp_path, monkeypatch):
+    """A kill leaves the unfinished predictions of one run."""
+    from anydet.adaptation.ttt import protocol
+
+    runs = Runs(Setting.read(write(), plugins), tmp_path / "out", plugins, PycocotoolsEngine())
+    export = protocol.export_predictions
+
+    class KilledError(BaseException):
+        pass
+
+    def export_until(pipeline, dataset, path, **options):
+        if path.name != f"{killed}-0.json" or "fog-2" not in str(path):
+            return export(pipeline, dataset, path, **options)
+        for suffix in (".partial", ".partial.log"):
+            path.with_name(path.name + suffix).write_text("{}\n")
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "export_predictions", export_until)
+        with pytest.raises(KilledError):
+            runs.run()
+    assert list((tmp_path / "out").rglob("*.partial"))
+    assert runs.run().images == 4
+    assert not list((tmp_path / "out").rglob("*.partial*"))
+
+
 def test_only_what_changed_is_done_again(write, plugins, tmp_path, monkeypatch):
     from anydet.adaptation.ttt import protocol
 

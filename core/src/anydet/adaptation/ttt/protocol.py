@@ -39,6 +39,7 @@ from anydet.prediction.export import export_predictions
 from anydet.prediction.hooks import TTTSettings
 from anydet.prediction.meta import file_sha256, identity
 from anydet.prediction.recipe import Recipe
+from anydet.prediction.spool import discard
 from anydet.text import counted
 from anydet.training.config.config_file import open_config
 
@@ -369,6 +370,8 @@ class Runs:
             if path.exists() and known.get("identity") == digest:
                 return path, known
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Of a run that was killed: one with test-time training begins again, and these are short.
+            discard(path)
             summary = export_predictions(pipeline, dataset, path, max_images=images, wrap=True)
         run = {
             "identity": digest,
