@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
@@ -37,6 +38,16 @@ def test_every_decoder_layer_predicts_class_box_and_pose(model):
     }
     assert outputs.camera.shape == (2, 4)
     assert outputs.proposal_logits.shape == (2, 12, len(model.architecture.classes))
+
+
+def test_heads_of_any_width_are_built_without_a_warning(tiny_architecture):
+    from anydet_rtdetr_pose.model import PoseDetector
+
+    tiny = tiny_architecture()
+    projector = replace(tiny.model.projector, d_model=24)
+    transformer = replace(tiny.model.transformer, attention_heads=4)
+    model = replace(tiny.model, projector=projector, transformer=transformer)
+    assert PoseDetector(tiny_architecture(model=model)).eval()(IMAGES).logits.shape[2] == 12
 
 
 def test_denoising_queries_are_split_from_the_others_in_every_output(model):

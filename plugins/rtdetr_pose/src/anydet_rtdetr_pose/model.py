@@ -9,6 +9,7 @@ Sources: Zhao et al. 2024, "DETRs Beat YOLOs on Real-time Object Detection"; Lv 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -200,7 +201,10 @@ def build_detector(architecture: Architecture) -> RTDetrV2ForObjectDetection:
     if architecture.published is not None:
         return _of_published(architecture)
     backbone = build_backbone(architecture.model.backbone)
-    detector = RTDetrV2ForObjectDetection(_config(architecture))
+    with warnings.catch_warnings():
+        # Of widths of heads that are no power of 2: true of a kernel that is not used here, once a layer.
+        warnings.filterwarnings("ignore", ".*dimension of each attention head a power of 2", UserWarning)
+        detector = RTDetrV2ForObjectDetection(_config(architecture))
     detector.model.backbone = _Levels(backbone)
     width = architecture.model.projector.d_model
     channels: Sequence[int] = backbone.channels  # type: ignore[assignment]
