@@ -12,7 +12,7 @@ import pytest
 
 from anydet.plugins.options import check_options, load_schema, parse_options
 from anydet.runtime.adapter import RuntimeAdapter
-from anydet.runtime.loaded import TensorInfo
+from anydet.runtime.loaded import RuntimeInfo, TensorInfo
 from anydet.types import AdapterSettings
 
 OPTIONS = "anydet.runtime:options.schema.json"
@@ -26,6 +26,7 @@ class Constants:
     outputs: tuple[TensorInfo, ...]
     arrays: tuple[np.ndarray, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    runtime: RuntimeInfo = RuntimeInfo("numpy", np.__version__, "CPU", "float64", 1)  # noqa: RUF009
 
     def run(self, feeds):
         return self.arrays

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from anydet.plugins.specs import AdapterSpec
 from anydet.runtime.adapter import RuntimeAdapter
 from anydet.runtime.errors import ModelError
-from anydet.runtime.loaded import TensorInfo
+from anydet.runtime.loaded import RuntimeInfo, TensorInfo
 from anydet.testing import AdapterConformance, AdapterSubject
 from anydet.testing.images import default_images, in_memory
 from anydet.types import AdapterSettings
@@ -18,6 +18,8 @@ from anydet.types import AdapterSettings
 
 class Evaluated:
     """A model that onnx itself evaluates."""
+
+    runtime = RuntimeInfo("onnx", onnx.__version__, "CPU")
 
     def __init__(self, path):
         model = onnx.load(path)

@@ -85,6 +85,7 @@ class AdapterNotes:
         nms_iou: threshold of non-maximum suppression, ``None`` where there is none.
         preprocess: how images become inputs; ``None`` where nothing is known.
         details: further entries of ``preprocess`` in ``meta``: names of layout, backbone or norm, say.
+        runtime: what runs the model: name, version, device, precision and threads of the runtime.
         states: names of the states of objects, in the order of their numbers.
         keypoint_names: in the order of ``ImagePredictions.keypoints``.
         warnings: what makes the predictions worth less than they look; commands print them.
@@ -94,6 +95,7 @@ class AdapterNotes:
     nms_iou: float | None = None
     preprocess: Preprocess | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

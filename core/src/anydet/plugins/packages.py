@@ -7,6 +7,8 @@ _PACKAGES = {
     ("adapters", "adaptivestream"): "anydet-adaptivestream",
     ("adapters", "fasterrcnn_multitask"): "anydet-fasterrcnn-multitask",
     ("adapters", "onnxruntime"): "anydet-onnxruntime",
+    ("adapters", "opencv_dnn"): "anydet-opencv-dnn",
+    ("adapters", "openvino"): "anydet-openvino",
     ("adapters", "rtdetr_pose"): "anydet-rtdetr-pose",
     ("adapters", "toy"): "anydet-toy",
     ("datasets", "bop"): "anydet-bop",

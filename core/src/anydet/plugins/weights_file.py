@@ -10,7 +10,9 @@ from pathlib import Path
 from anydet.plugins.inert_pickle import Archive, InertUnpickler, described
 
 _HEAD = 4096
+ONNX = "an ONNX model"
 ORT = "a model in the format of ONNX Runtime"
+OPENVINO = "a model of OpenVINO (IR)"
 UNKNOWN = "a file of an unknown kind"
 _MOST_PICKLE = 64 << 20
 """Bytes of a pickle that are looked at; tensors lie outside of it."""
@@ -51,9 +53,9 @@ def identify(path: Path) -> WeightsFile:
 def _by_start(head: bytes) -> WeightsFile:
     what = next((what for place, start, what in _STARTS if head[place:].startswith(start)), None)
     if what is None and _is_onnx(head):
-        what = "an ONNX model"
+        what = ONNX
     if what is not None:
-        return WeightsFile(what, "onnxruntime" if "ONNX" in what else "")
+        return WeightsFile(what, "onnxruntime" if what in {ONNX, ORT} else "")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100 << 20:
         return WeightsFile("a safetensors file")
     return _text(head) or WeightsFile(UNKNOWN)
@@ -99,10 +101,15 @@ def _text(head: bytes) -> WeightsFile | None:
         return None
     if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text):
         return None
-    start = text.lstrip().lower()
-    if start.startswith(("<!doctype html", "<html")):
+    return _markup(text.lstrip().lower()) or WeightsFile("a text file")
+
+
+def _markup(text: str) -> WeightsFile | None:
+    if text.startswith(("<!doctype html", "<html")):
         return WeightsFile("a web page (HTML)", fix="download the file itself")
-    return WeightsFile("a text file")
+    if text.startswith(("<?xml", "<net")) and "<net " in text:
+        return WeightsFile(OPENVINO, "openvino")
+    return None
 
 
 def _archive(path: Path) -> WeightsFile:

@@ -131,6 +131,7 @@ def _extra(
     """What the contract has no field for, as far as there is any."""
     extra = {
         "options": dict(options),
+        "runtime": dict(notes.runtime),
         "corruption": corruption,
         "keypoint_names": list(notes.keypoint_names),
         "warnings": list(notes.warnings),

@@ -109,6 +109,7 @@ class RuntimeAdapter(Adapter):
             nms_iou=preset.nms_iou,
             preprocess=preset.preprocess,
             details={"preset": self._preset_name, "layout": preset.layout},
+            runtime=self._model.runtime.as_dict(),
             states=description.states if description is not None else (),
             keypoint_names=self._keypoint_names,
             warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -34,8 +34,38 @@ class TensorInfo:
         return f"{self.name} {self.dtype} {describe(self.shape)}"
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """What runs a model, and how: numbers differ between precisions, times by all of it.
+
+    Attributes:
+        name: of the runtime.
+        version: of its library.
+        device: that it runs on, as the runtime calls it.
+        precision: numpy's name of the type that it computes in, ``float32``; "" where it is the model's own.
+        threads: on the CPU; ``None`` elsewhere.
+        details: what else its numbers or times depend on.
+    """
+
+    name: str
+    version: str
+    device: str
+    precision: str = ""
+    threads: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``meta``: what is known of it."""
+        stated = {key: value for key, value in asdict(self).items() if key != "details" and value}
+        return {**stated, **self.details}
+
+
 class LoadedModel(Protocol):
     """A model that a runtime has opened and that it can run."""
+
+    @property
+    def runtime(self) -> RuntimeInfo:
+        """What runs it."""
 
     @property
     def inputs(self) -> Sequence[TensorInfo]:

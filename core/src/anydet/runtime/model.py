@@ -13,7 +13,7 @@ from anydet.runtime.errors import ModelError
 from anydet.runtime.inputs import Inputs
 from anydet.runtime.layouts.candidates import Array, Outputs
 from anydet.runtime.layouts.shapes import Shapes, Signature, describe
-from anydet.runtime.loaded import LoadedModel
+from anydet.runtime.loaded import LoadedModel, RuntimeInfo
 from anydet.runtime.metadata import described
 from anydet.types import Size
 
@@ -46,6 +46,7 @@ class Model:
         outputs: all outputs.
         metadata: what the exporter wrote into the file.
         description: what the file says of itself, where it is one of anydet's exports.
+        runtime: what runs it.
         reading: how outputs are read; what ``readings`` gave and a layout fits.
 
     Raises:
@@ -54,7 +55,8 @@ class Model:
 
     def __init__(self, path: str, loaded: LoadedModel) -> None:
         self.path = path
-        self._loaded = loaded
+        self._loaded: LoadedModel | None = loaded
+        self.runtime: RuntimeInfo = loaded.runtime
         self.outputs = tuple(loaded.outputs)
         self.inputs = Inputs.of(path, loaded.inputs)
         self.metadata = loaded.metadata
@@ -118,8 +120,10 @@ class Model:
         return f"{self.path} has input {self.inputs} and {len(self.outputs)} output(s): {outputs}"
 
     def close(self) -> None:
-        """Free what the runtime holds."""
-        self._loaded.close()
+        """Free what the runtime holds. Safe to call twice."""
+        if self._loaded is not None:
+            self._loaded.close()
+        self._loaded = None
 
     def _batched(self, shapes: Shapes, images: int) -> Reading:
         return Reading(self.signature(tuple(shape[1:] for shape in shapes)), batched=True, images=images)
@@ -138,6 +142,10 @@ class Model:
         return [2, 1] if batch > 1 else [1]
 
     def _run(self, images: NDArray[Any]) -> list[Array]:
+        if self._loaded is None:
+            raise ModelError(
+                f"{self.path} was closed, and does not run any more", fix="load the adapter again"
+            )
         try:
             outputs = self._loaded.run(self.inputs.feeds(images))
         except ModelError as exc:

@@ -12,7 +12,7 @@ from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.runtime.classes import COCO80
 from anydet.runtime.errors import ModelError
-from anydet.runtime.loaded import TensorInfo
+from anydet.runtime.loaded import RuntimeInfo, TensorInfo
 
 BOXES = np.array([[0.1, 0.2, 0.5, 0.6], [0.3, 0.3, 0.9, 0.8], [0.0, 0.5, 0.2, 1.0]])
 SCORES = np.array([0.9, 0.6, 0.001])
@@ -31,6 +31,7 @@ class Deployed:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     metadata = MappingProxyType({})
+    runtime = RuntimeInfo("numpy", np.__version__, "CPU")
 
     @classmethod
     def of(cls, *, batch=1, size_hw=(64, 64), numbered=False, dtype="int64"):
@@ -165,6 +166,7 @@ class Ragged:
     outputs: tuple[TensorInfo, ...]
     inputs = (TensorInfo("pixels", (1, 3, 64, 64), "float32"),)
     metadata = MappingProxyType({})
+    runtime = RuntimeInfo("numpy", np.__version__, "CPU")
 
     def run(self, feeds):
         corners = 10.0 * np.arange(4)[:, None] + [0, 0, 8, 8]

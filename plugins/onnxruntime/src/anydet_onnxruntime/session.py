@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from anydet.errors import OptionError
-from anydet.plugins.checkpoints import find_weights
-from anydet.plugins.weights_file import ORT, UNKNOWN, identify
+from anydet.plugins.weights_file import ORT
 from anydet.runtime.errors import ModelError
-from anydet.runtime.loaded import TensorInfo
-from anydet_onnxruntime.external_data import check_external_data
+from anydet.runtime.loaded import RuntimeInfo, TensorInfo
+from anydet.runtime.model_file import lacking_operators, require_model_file
+from anydet.runtime.threads import settled_threads
 
 _PROVIDERS = {
     "cpu": (),
@@ -23,6 +23,7 @@ _PROVIDERS = {
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
 _ERRORS_ONLY = 3
+_UPDATE = "update onnxruntime, or export the model with an older opset"
 _DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names of types, where numpy has others."""
 
@@ -33,12 +34,13 @@ class Session:
     Args:
         path: the ``.onnx`` file.
         device: see ``providers``.
-        threads: threads within an operator; the number of processors by default.
+        threads: threads within an operator; one a processor by default.
 
     Attributes:
         inputs: what it is fed; weights that a graph lists as inputs are not among them.
         outputs: what it gives.
         metadata: what the exporter wrote into the file.
+        runtime: version, execution provider and threads.
 
     Raises:
         ModelError: the file is missing, or no ONNX model that this onnxruntime can read.
@@ -50,6 +52,14 @@ class Session:
         self.inputs = _tensors(self._session.get_inputs())
         self.outputs = _tensors(self._session.get_outputs())
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        options = self._session.get_session_options()
+        first = self._session.get_providers()[0]
+        self.runtime = RuntimeInfo(
+            "onnxruntime",
+            ort.__version__,
+            first,
+            threads=options.intra_op_num_threads if device == "cpu" else None,
+        )
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         """All outputs for inputs by name; ``ModelError`` with the reason where it does not run."""
@@ -92,21 +102,26 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
     Args:
         path: the ``.onnx`` file.
         device: see ``providers``.
-        threads: threads within an operator; the number of processors by default.
+        threads: threads within an operator; one a processor by default.
 
     Raises:
         ModelError: the file is missing, or no ONNX model that this onnxruntime can read.
-        OptionError: the device is not there.
+        OptionError: the device is not there, or there are not so many threads.
     """
     chosen = providers(device, ort.get_available_providers())
-    _require_onnx(Path(path))
+    # ONNX Runtime's own format has no paths of other files in it.
+    require_model_file(Path(path), others={ORT})
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = settled_threads(threads)
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     try:
         session = ort.InferenceSession(path, options, providers=chosen)
     except Exception as exc:  # onnxruntime's errors have no base class of their own
+        if operators := _lacking(str(exc)):
+            raise lacking_operators(
+                path, f"ONNX Runtime {ort.__version__}", operators, instead=_UPDATE
+            ) from exc
         raise ModelError(f"{path} cannot be opened as an ONNX model: {reason(exc)}", fix=_hint(exc)) from exc
     if session.get_providers()[0] != chosen[0][0]:
         raise OptionError(
@@ -117,33 +132,18 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
     return session
 
 
-def _require_onnx(path: Path) -> None:
-    """Raise ``ModelError`` for what is known to be no ONNX model, or has data outside of its folder."""
-    file = find_weights(path)
-    if not path.exists():
-        raise ModelError(f"{path}: no such file", fix="give --checkpoint an .onnx file")
-    try:
-        found = identify(file or path)
-    except OSError as exc:
-        raise ModelError(
-            f"{path}: cannot be read: {exc.strerror or exc}", fix="change its permissions, or copy it again"
-        ) from exc
-    if found.adapter == "onnxruntime" or found.what == UNKNOWN:
-        # Of ONNX Runtime's own format, which has no paths in it, the check would find nothing.
-        if found.what != ORT:
-            check_external_data(path)
-        return
-    to_predict = f"use --adapter {found.adapter}" if found.adapter else ""
-    raise ModelError(
-        f"{path}: {found.what}, no ONNX model",
-        fix=found.fix or to_predict or "give --checkpoint an .onnx file",
-    )
-
-
 def reason(exc: BaseException) -> str:
     """First line of the message of onnxruntime, without its prefix of codes between colons."""
     lines = str(exc).strip().splitlines() or [type(exc).__name__]
     return lines[0].rpartition(" : ")[2].strip() or type(exc).__name__
+
+
+def _lacking(text: str) -> list[str]:
+    """Operators that a message of onnxruntime says are not there, behind their domain and a dot."""
+    found = re.search(
+        r"Fatal error: (\S*?):(\w+)\(-?\d+\) is not a registered|No Op registered for (\w+)", text
+    )
+    return [f"{found[1]}.{found[2]}" if found[1] else found[2] or found[3]] if found else []
 
 
 def _hint(exc: BaseException) -> str:
@@ -151,7 +151,7 @@ def _hint(exc: BaseException) -> str:
     if "external data" in text:
         return "export the model again with its data in one file beside it"
     if "ir version" in text or "opset" in text:
-        return "update onnxruntime, or export the model with an older opset"
+        return _UPDATE
     return "give --checkpoint a complete .onnx file; download or export it again"
 
 

@@ -1,7 +1,7 @@
 """Files beside a model that hold its tensors: they must lie in the model's folder.
 
 ONNX lets a tensor be stored in a file of any path. A model of somebody else must not have other files read,
-so the paths are found before ONNX Runtime, whose former versions follow them everywhere, opens the model.
+so the paths are found before a runtime opens the model; former versions of ONNX Runtime follow them anywhere.
 """
 
 from __future__ import annotations
