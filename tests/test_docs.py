@@ -33,6 +33,7 @@ SLOW = {
     "find-what-a-model-gets-wrong",
     "measure-robustness",
     "predict-with-several-views",
+    "run-on-another-runtime",
     "prepare-bike-parts",
     "prepare-poses",
     "train-a-model",

@@ -21,6 +21,7 @@ HEAVY = {
     "importlib.resources",
     "jsonschema",
     "onnxruntime",
+    "openvino",
     "pyarrow",
     "rich",
     "tempfile",

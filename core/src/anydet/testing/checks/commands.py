@@ -20,7 +20,18 @@ from anydet.testing.kit import Subject, checks_of
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-HEAVY = ("torch", "torchvision", "tensorflow", "jax", "cv2", "onnxruntime", "scipy", "matplotlib", "pandas")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "tensorflow",
+    "jax",
+    "cv2",
+    "onnxruntime",
+    "openvino",
+    "scipy",
+    "matplotlib",
+    "pandas",
+)
 """Modules that take longer to import than a help page may take to appear."""
 
 
