@@ -85,13 +85,13 @@ CLICK, NUMPY = "import click", "import click, numpy"
     ("line", "base", "budget", "forbidden"),
     [
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 28, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 34, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 72, HEAVY),
+        ("--help", CLICK, 30, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 36, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 74, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            100,
+            102,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

@@ -4,9 +4,10 @@ from functools import partial
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.onnx_models import constant_model, load_runtime, save_graph, seeing_model
+from tests.onnx_models import constant_model, load_runtime, seeing_model
 
 from anydet.errors import OptionError
 from anydet.plugins.manager import Plugins
@@ -73,16 +74,16 @@ def test_another_device_than_the_cpu_is_an_error_that_says_who_has_it(device, tm
     assert "onnxruntime" in error.value.fix
 
 
-def with_node(path, node):
-    image = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 8, 8])
-    output = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 3, 8, 8])
-    return save_graph(path, [node], inputs=[image], outputs=[output], initializers=[])
-
-
 def test_an_operator_that_opencv_lacks_is_named_with_the_adapters_that_have_it(tmp_path, load, capfd):
     node = helper.make_node("DeformConv", ["pixels", "pixels", "pixels"], ["out"])
+    image, output = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in ("pixels", "out")
+    )
+    graph = helper.make_graph([node], "g", [image], [output])
+    opset = helper.make_opsetid("", 19)  # the first with DeformConv
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "m.onnx")
     with pytest.raises(ModelError) as error:
-        load(with_node(tmp_path / "m.onnx", node), preset="yolox")
+        load(tmp_path / "m.onnx", preset="yolox")
     assert error.value.problem.endswith(f"OpenCV {cv2.__version__} does not have its operator 'DeformConv'")
     assert error.value.fix == "use --adapter onnxruntime or --adapter openvino"
     assert capfd.readouterr() == ("", "")
