@@ -80,6 +80,33 @@ class ModelOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a model file was made from, and by what.
+
+    Attributes:
+        adapter: registered name of the adapter that described it.
+        adapter_version: of the adapter's distribution; ``None`` where it is of none.
+        anydet: version.
+        checkpoint: file of the weights, as it was named; ``None`` without one.
+        checkpoint_sha256: of that file, in hexadecimal.
+        options: of the adapter, as they were given.
+        exporter: what wrote the graph, with its version.
+        opset: version of ONNX's operators.
+        precision: of weights and arithmetic, but for what half precision would spoil.
+    """
+
+    adapter: str
+    adapter_version: str | None = None
+    anydet: str = ""
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    exporter: str = ""
+    opset: int = 0
+    precision: Literal["float32", "float16"] = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
     """All that a runtime needs to know of a model to give the predictions of the adapter that it is from.
 
@@ -91,6 +118,7 @@ class ModelDescription:
         states: names of the states, where there are any.
         keypoint_names: in the order of the outputs; numbered where they have no names.
         min_area_px: fewest pixels of an object that is a region of pixels.
+        source: what the file was made from; ``None`` where it does not say.
     """
 
     layout: Literal["queries", "detections", "pixels"]
@@ -100,6 +128,7 @@ class ModelDescription:
     states: tuple[str, ...] = ()
     keypoint_names: tuple[str, ...] = ()
     min_area_px: int = 1
+    source: Source | None = None
 
     def as_metadata(self) -> dict[str, str]:
         """An entry for the metadata of a model file, which holds text alone."""
@@ -144,10 +173,14 @@ class ExportSpec:
             of tensors, one for each of ``description.outputs``.
         inputs: name -> example tensor, in the module's order.
         description: what its outputs mean and how images become inputs.
-        dynamic_axes: input or output name -> axis -> name, where a size may change.
+        dynamic_axes: input or output name -> axis -> name, where a size may change. Axis 0 of an input is
+            the number of images, its others are sizes of them; an axis of an output that follows one of
+            these has its name.
+        fixed: ``batch`` or ``size``, where that must not change -> why, as a sentence about the model.
     """
 
     module: Any
     inputs: Mapping[str, Any]
     description: ModelDescription
     dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    fixed: Mapping[Literal["batch", "size"], str] = field(default_factory=dict)
