@@ -177,6 +177,7 @@ class ExportSpec:
             the number of images, its others are sizes of them; an axis of an output that follows one of
             these has its name.
         fixed: ``batch`` or ``size``, where that must not change -> why, as a sentence about the model.
+        any_size_module: what is traced where sizes of images are left open, if that is another module.
     """
 
     module: Any
@@ -184,3 +185,4 @@ class ExportSpec:
     description: ModelDescription
     dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     fixed: Mapping[Literal["batch", "size"], str] = field(default_factory=dict)
+    any_size_module: Any = None

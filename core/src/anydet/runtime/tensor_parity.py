@@ -75,8 +75,7 @@ class OutputParity:
         shape: the reference's.
         numbers: how many were compared.
         max_abs: largest absolute difference; ``nan`` where shapes differ or nothing was compared.
-        max_rel: largest difference as part of the reference's number, of those that are above the absolute
-            tolerance.
+        max_rel: largest difference as part of the reference's number, of numbers above the absolute tolerance.
         outside: numbers that are outside of the tolerance.
         problem: what else is wrong (another shape, NaN on one side); empty where nothing is.
         worst: position of the largest difference, relative to the tolerance.
@@ -276,13 +275,14 @@ def _compare(name: str, a: NDArray[Any], b: NDArray[Any] | None, tolerance: Tole
     outside = broken | (excess > 1)
     worst = np.unravel_index(int(np.argmax(np.where(broken, np.inf, excess))), a.shape)
     finite = np.where(broken, 0.0, difference)
-    relative = np.where(finite > tolerance.absolute, finite / np.maximum(np.abs(left), 1e-30), 0.0)
+    large = np.isfinite(left) & (np.abs(left) > tolerance.absolute)
+    relative = np.divide(finite, np.abs(left), out=np.zeros(a.shape), where=large)
     return OutputParity(
         name,
         a.shape,
         a.size,
         float(finite.max()),
-        float(np.where(broken, 0.0, relative).max()),
+        float(relative.max()),
         int(outside.sum()),
         _broken(left, right) if broken.any() else "",
         tuple(int(i) for i in worst),

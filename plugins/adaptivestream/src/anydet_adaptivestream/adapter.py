@@ -23,6 +23,7 @@ from anydet.training.checkpoints.description import broken_description, read_des
 from anydet.training.run import Run
 from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ClassTable
+from anydet_adaptivestream.export import AnySizeStream
 from anydet_adaptivestream.loss import StableLoss
 from anydet_adaptivestream.model import AdaptiveStream, Architecture, Description
 from anydet_adaptivestream.predictor import Predictor, preprocess
@@ -113,9 +114,10 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         return class_logits(*self.model(batch))
 
     def export_spec(self) -> ExportSpec:
-        """One square input; pixel logits (B, C, S, S) and image logits (B, C)."""
+        """Inputs (B, 3, H, W); pixel logits (B, C, H, W) and image logits (B, C)."""
         side = self._image_size
         outputs = ModelOutput("pixel_logits", "pixel_logits"), ModelOutput("image_logits", "image_logits")
+        sizes = {2: "height", 3: "width"}
         return ExportSpec(
             self.model,
             {"images": torch.zeros(1, 3, side, side, device=next(self.model.parameters()).device)},
@@ -126,7 +128,12 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
                 classes=self._classes.names,
                 min_area_px=self.options["min_area_px"],
             ),
-            {name: {0: "batch"} for name in ("images", *(output.name for output in outputs))},
+            {
+                "images": {0: "batch", **sizes},
+                "pixel_logits": {0: "batch", **sizes},
+                "image_logits": {0: "batch"},
+            },
+            any_size_module=AnySizeStream(self.model).eval(),
         )
 
     def build_task(self, run: Run) -> AdaptiveStreamTraining:

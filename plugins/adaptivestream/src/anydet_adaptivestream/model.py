@@ -124,8 +124,11 @@ def whole_size(size_hw: tuple[int, ...]) -> tuple[int, ...]:
 
 def fit(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
     """(B, C, h, w) stretched bilinearly to (B, C, H, W); untouched where it has that size."""
-    if tuple(maps.shape[-2:]) == tuple(size_hw):
-        return maps
+    return maps if tuple(maps.shape[-2:]) == tuple(size_hw) else stretched(maps, size_hw)
+
+
+def stretched(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+    """(B, C, h, w) stretched bilinearly to (B, C, H, W)."""
     return functional.interpolate(maps, size=tuple(size_hw), mode="bilinear", align_corners=False)
 
 

@@ -1,4 +1,4 @@
-"""``ExportedDetector``: one image of any size to as many rows as there may be detections."""
+"""``ExportedDetector``: images of any size to as many rows each as there may be detections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torchvision.models.detection.image_list import ImageList
 
-from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
+from anydet.plugins.export import ExportSpec, Meaning, ModelDescription, ModelOutput
+from anydet_fasterrcnn_multitask.fixed_rows import ABSENT, detect, propose, region_features, spread
 from anydet_fasterrcnn_multitask.model import MULTIPLE, MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import USUAL_DETECTIONS, preprocess
 from anydet_fasterrcnn_multitask.saved import About
@@ -19,7 +20,7 @@ _SIZE_HW = (256, 320)
 
 
 class ExportedDetector(nn.Module):
-    """Detections of one image in rows of a fixed number, those behind the last of them padding.
+    """Detections in rows of a fixed number an image, those behind the last of them padding.
 
     Args:
         model: whose weights are used, not copied.
@@ -36,28 +37,42 @@ class ExportedDetector(nn.Module):
         self.states = states
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(1, 3, H, W) to boxes (1, K, 4) in its pixels, scores (1, K), labels (1, K), states (1, K, S).
+        """(B, 3, H, W) to boxes (B, K, 4) in its pixels, scores (B, K), labels (B, K), states (B, K, S).
 
         The label of padding is -1.
         """
+        model = self.model
         height, width = images.shape[-2:]
         # Padded here, not before: boxes are clipped to the image, whose size the padding would hide.
         padded = pad(images, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-        heads = self.model.roi_heads
-        heads.score_thresh, heads.detections_per_img = self.score_floor, self.rows
-        (found,) = self.model.detect(ImageList(padded, [(height, width)]))
-        labels = found["labels"] - 1  # torchvision's label 0 is the background
-        rows = [self._fixed(found["boxes"]), self._fixed(found["scores"]), self._fixed(labels, -1)]
-        return (*rows, self._fixed(found["state_scores"])) if self.states else tuple(rows)
-
-    def _fixed(self, values: Tensor, padding: float = 0.0) -> Tensor:
-        """(1, K, ...) of (N, ...)."""
-        rest = values.new_full((self.rows, *values.shape[1:]), padding)
-        return torch.cat([values, rest])[: self.rows][None]
+        # As a tensor, so that a trace follows the image instead of keeping the example's numbers.
+        size_wh = torch._shape_as_tensor(images)[2:].flip(0).to(images)
+        features = model.pyramid(padded)
+        proposals, objectness = propose(model, features, padded, size_wh)
+        boxes, scores, labels = detect(
+            model,
+            features,
+            proposals,
+            objectness > ABSENT,
+            size_wh,
+            score_floor=self.score_floor,
+            rows=self.rows,
+        )
+        found = scores > ABSENT
+        outputs = (
+            torch.where(found[..., None], boxes, 0.0),
+            torch.where(found, scores, 0.0),
+            torch.where(found, labels, -1),
+        )
+        if not self.states:
+            return outputs
+        places, regions = region_features(model, features, boxes, found)
+        states = model.roi_heads.state_head(regions).float().softmax(-1)
+        return *outputs, spread(states, places, found, 0.0).reshape(-1, self.rows, states.shape[1])
 
 
 def export_spec(model: MultiTaskFasterRCNN, about: About, *, score_floor: float, most: int) -> ExportSpec:
-    """Of one image a run, of any size.
+    """Of images of any size, each run's of one.
 
     Args:
         model: in evaluation mode.
@@ -66,18 +81,22 @@ def export_spec(model: MultiTaskFasterRCNN, about: About, *, score_floor: float,
         most: detections of an image, at least.
     """
     states = bool(about.state_names)
-    outputs = [ModelOutput(name, name) for name in ("boxes_xyxy_px", "scores", "labels")]
-    outputs += [ModelOutput("state_scores", "state_scores")] * states
+    names: list[Meaning] = ["boxes_xyxy_px", "scores", "labels"]
+    names += ["state_scores"] * states
     module = ExportedDetector(model, score_floor=score_floor, rows=max(USUAL_DETECTIONS, most), states=states)
+    example = torch.zeros(1, 3, *_SIZE_HW, device=model.device)
+    with torch.no_grad():
+        # The scales of its levels, which the pooling of regions infers when it is used first.
+        model.detect(ImageList(example, [_SIZE_HW]))
     return ExportSpec(
         module.eval(),
-        {"images": torch.zeros(1, 3, *_SIZE_HW, device=model.device)},
+        {"images": example},
         ModelDescription(
             layout="detections",
-            outputs=tuple(outputs),
+            outputs=tuple(ModelOutput(name, name) for name in names),
             preprocess=replace(preprocess(about.architecture), pad_to_multiple=1),
             classes=about.classes,
             states=about.state_names,
         ),
-        {"images": {2: "height", 3: "width"}},
+        {"images": {0: "batch", 2: "height", 3: "width"}, **{name: {0: "batch"} for name in names}},
     )

@@ -52,4 +52,8 @@ def export_spec(model: PoseDetector) -> ExportSpec:
             classes=architecture.classes,
         ),
         {name: {0: "batch"} for name in names},
+        {
+            "size": f"positions and anchors of {width}x{height} pixels are constants in it; another size is "
+            "chosen with --option image_size=WIDTHxHEIGHT"
+        },
     )
