@@ -459,8 +459,8 @@ def train(
         require(path is None or isinstance(path, str | PathLike), name, path, "a path, or None")
     plugins = _plugins(plugins)
 
+    from anydet.export.gate import train_and_export
     from anydet.training.launch.preparation import prepare
-    from anydet.training.launch.start import launch
 
     named = {"run_dir": run_dir, "run_id": run_id, "checkpoint": checkpoint}
     given = {key: str(value) for key, value in named.items() if value is not None}
@@ -471,7 +471,7 @@ def train(
         elif data is not None:
             opened[name] = _opened(name, data, plugins)
     flags = {**keys, **given, "adapter": adapter, **({"resume": True} if resume else {})}
-    return launch(prepare(flags, config, plugins=plugins, **opened))
+    return train_and_export(prepare(flags, config, plugins=plugins, **opened))
 
 
 def _plugins(given: Plugins | None) -> Plugins:

@@ -42,15 +42,16 @@ def command(
     adapters show NAME'), and these override the defaults shown here. Any other long flag is a training key
     of the adapter: --key value, --key=value, or --key alone for true.
 
-    Files are written to RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, and reports. --resume continues
-    an interrupted run. Several processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
+    Files are written to RUNS_DIR/RUN_ID: checkpoints/best.pt and last.pt, reports, and exports/model.onnx,
+    which is held against the trained model (--parity-policy). --resume continues an interrupted run. Several
+    processes: torchrun --nproc-per-node 2 -m anydet.cli train ...
     """
     import sys
     from contextlib import redirect_stdout
 
+    from anydet.export.gate import train_and_export
     from anydet.training.devices.torchrun import is_main_process
     from anydet.training.launch.preparation import prepare
-    from anydet.training.launch.start import launch
 
     config, keys = read_words(words, config)
     typed = {**keys, **given(flags)}
@@ -59,7 +60,7 @@ def command(
     ready = prepare(typed, config, plugins=plugins, say=say if is_main_process() else lambda _text: None)
     # stdout is for the result, which scripts read; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
-        result = launch(ready)
+        result = train_and_export(ready, say=say)
     if is_main_process():
         _print_result(ready.run, result, as_json)
 

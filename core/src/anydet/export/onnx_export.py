@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from anydet.errors import OptionError
-from anydet.export.axes import with_dynamic_axes
-from anydet.export.parity import TOLERANCES, file_parity, missing_runtime, noise_cases, opened_file
+from anydet.export.axes import axis_kinds, with_dynamic_axes
+from anydet.export.parity import (
+    TOLERANCES,
+    file_parity,
+    missing_runtime,
+    noise_cases,
+    opened_file,
+    real_cases,
+)
 from anydet.outputs import require_writable, write_file
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.export import ExportSpec, ModelDescription, Source
@@ -18,6 +25,7 @@ from anydet.plugins.manager import Plugins
 from anydet.prediction.meta import checkpoint_sha256
 from anydet.runtime.tensor_parity import TensorParity
 from anydet.training.onnx_file import OPSET, OPSETS, module_run, traced_model
+from anydet.types import ByteImage
 from anydet.version import __version__
 
 SUFFIX = ".onnx"
@@ -29,13 +37,13 @@ class OnnxSettings:
 
     Attributes:
         opset: version of ONNX's operators.
-        dynamic_batch: whether the number of images is open; else it is 1.
+        dynamic_batch: whether the number of images is open, else it is 1; ``None`` opens it where it can be.
         dynamic_size: whether the size of images is open, for architectures whose inputs have one size.
         fp16: whether weights and arithmetic are float16; inputs and outputs stay float32.
     """
 
     opset: int = OPSET
-    dynamic_batch: bool = False
+    dynamic_batch: bool | None = False
     dynamic_size: bool = False
     fp16: bool = False
 
@@ -103,15 +111,17 @@ def export_onnx(
     settings: OnnxSettings | None = None,
     *,
     plugins: Plugins | None = None,
+    images: Sequence[ByteImage] = (),
     step: Callable[[str], None] = lambda _what: None,
 ) -> ExportedFile:
-    """Write the model of an open adapter, then run the file on noise and compare it with the model.
+    """Write the model of an open adapter, then run the file and compare its tensors with the model's.
 
     Args:
         adapter: one with the capability ``export-onnx``.
         path: file to write, ``.onnx``.
         settings: how it is written.
         plugins: where the runtime's adapter comes from; ``None`` leaves the run out.
+        images: (H, W, 3) uint8 images that it is run on, beside noise.
         step: called with what is done next.
 
     Raises:
@@ -131,7 +141,7 @@ def export_onnx(
         from anydet.export.half import half_precision
 
         step("convert it to float16")
-        model = half_precision(model)
+        model = half_precision(model, spec.float32_scopes)
     content = model.SerializeToString()
     write_file(path, content)
     written = ExportedFile(
@@ -142,7 +152,7 @@ def export_onnx(
         outputs=_tensors(model.graph.output, {o.name: o.meaning for o in spec.description.outputs}),
         description=_stored_description(model),
     )
-    return checked_file(written, spec, plugins, step)
+    return _checked(written, spec, plugins, images, step)
 
 
 def check_target(path: Path, settings: OnnxSettings) -> None:
@@ -159,9 +169,11 @@ def check_target(path: Path, settings: OnnxSettings) -> None:
 
 def described_spec(adapter: Adapter, settings: OnnxSettings) -> ExportSpec:
     """What the adapter exports, with the axes that were asked for and what it was made from."""
+    given = adapter.export_spec()
+    batch = settings.dynamic_batch
     spec = with_dynamic_axes(
-        adapter.export_spec(),
-        batch=settings.dynamic_batch,
+        given,
+        batch="batch" in axis_kinds(given).values() if batch is None else batch,
         size=settings.dynamic_size,
         adapter=adapter.name,
     )
@@ -178,10 +190,14 @@ def described_spec(adapter: Adapter, settings: OnnxSettings) -> ExportSpec:
     return replace(spec, description=replace(spec.description.checked(), source=source))
 
 
-def checked_file(
-    written: ExportedFile, spec: ExportSpec, plugins: Plugins | None, step: Callable[[str], None]
+def _checked(
+    written: ExportedFile,
+    spec: ExportSpec,
+    plugins: Plugins | None,
+    images: Sequence[ByteImage],
+    step: Callable[[str], None],
 ) -> ExportedFile:
-    """With the comparison of a run on noise, where there is a runtime."""
+    """With the comparison, where there is a runtime."""
     if plugins is None:
         return replace(written, unchecked="not asked for")
     missing = missing_runtime(plugins)
@@ -190,8 +206,9 @@ def checked_file(
     step("compare it with the model")
     source = written.description.source
     tolerance = TOLERANCES["float32" if source is None else source.precision]
+    cases = {**noise_cases(spec), **real_cases(spec, images)}
     with opened_file(written.path, plugins) as loaded:
-        parity = file_parity(spec, module_run(spec), loaded, noise_cases(spec), tolerance)
+        parity = file_parity(spec, module_run(spec), loaded, cases, tolerance)
     return replace(written, parity=parity)
 
 

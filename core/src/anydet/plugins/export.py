@@ -177,6 +177,9 @@ class ExportSpec:
             the number of images, its others are sizes of them; an axis of an output that follows one of
             these has its name.
         fixed: ``batch`` or ``size``, where that must not change -> why, as a sentence about the model.
+        float32_scopes: patterns of the modules whose own arithmetic stays float32 in a file of half
+            precision, that of boxes, say. Each matches a whole path, as the names of ONNX's nodes have it:
+            ``/model/decoder``; that of nodes of no submodule is empty.
         any_size_module: what is traced where sizes of images are left open, if that is another module.
     """
 
@@ -185,4 +188,5 @@ class ExportSpec:
     description: ModelDescription
     dynamic_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     fixed: Mapping[Literal["batch", "size"], str] = field(default_factory=dict)
+    float32_scopes: tuple[str, ...] = ()
     any_size_module: Any = None

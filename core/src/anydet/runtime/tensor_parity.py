@@ -75,7 +75,8 @@ class OutputParity:
         shape: the reference's.
         numbers: how many were compared.
         max_abs: largest absolute difference; ``nan`` where shapes differ or nothing was compared.
-        max_rel: largest difference as part of the reference's number, of numbers above the absolute tolerance.
+        max_rel: largest difference as part of the reference's number, where that is above the absolute
+            tolerance.
         outside: numbers that are outside of the tolerance.
         problem: what else is wrong (another shape, NaN on one side); empty where nothing is.
         worst: position of the largest difference, relative to the tolerance.

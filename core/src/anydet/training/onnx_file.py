@@ -22,7 +22,7 @@ from anydet.text import one_line
 OPSET = 17
 """The first with ``LayerNormalization``; runtimes of 2022 and later read it."""
 OPSETS = range(13, 21)
-"""Versions of operators that torch writes traces in, from the first whose ``Unsqueeze`` takes axes as input."""
+"""Versions of operators that torch writes traces in; before 13, axes of ``Unsqueeze`` are no input."""
 
 
 def write_onnx(spec: ExportSpec, path: Path, *, opset: int = OPSET) -> None:

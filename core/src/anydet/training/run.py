@@ -67,9 +67,19 @@ class RunPaths:
         return self.reports / "run_meta.json"
 
     @property
-    def exports(self) -> Path:
-        """Folder of exported models."""
-        return self.root / "exports"
+    def onnx_parity(self) -> Path:
+        """Whether the exported model gives the tensors of the trained one."""
+        return self.reports / "onnx_parity.json"
+
+    @property
+    def exported(self) -> Path:
+        """The best model as an ONNX file."""
+        return self.root / "exports" / "model.onnx"
+
+    @property
+    def exported_meta(self) -> Path:
+        """What that file holds, without opening it."""
+        return self.root / "exports" / "model.onnx.meta.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,4 +99,6 @@ def export_spec(model: MultiTaskFasterRCNN, about: About, *, score_floor: float,
             states=about.state_names,
         ),
         {"images": {0: "batch", 2: "height", 3: "width"}, **{name: {0: "batch"} for name in names}},
+        # What is not in a layer: decoding, clipping and suppression of boxes, in pixels.
+        float32_scopes=("", "/anchor_generator"),
     )

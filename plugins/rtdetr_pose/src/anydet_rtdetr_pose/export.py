@@ -54,6 +54,8 @@ def export_spec(model: PoseDetector) -> ExportSpec:
         {name: {0: "batch"} for name in names},
         {
             "size": f"positions and anchors of {width}x{height} pixels are constants in it; another size is "
-            "chosen with --option image_size=WIDTHxHEIGHT"
+            "chosen with --option image_size=WIDTH,HEIGHT"
         },
+        # Anchors, boxes as they are refined from layer to layer, and the places that attention looks at.
+        float32_scopes=("", "/model/model", r"/model/model/decoder(/layers\.\d+/encoder_attn)?"),
     )

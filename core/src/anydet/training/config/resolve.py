@@ -50,7 +50,7 @@ MAY_CHANGE = frozenset(
         *("num_workers", "prefetch_factor", "pin_memory", "device"),
         *("on_nonfinite", "max_skips", "max_skip_share", "max_grad_norm", "check_inputs"),
         *("dataset", "val_dataset"),
-        *("run_id", "runs_dir", "run_dir", "resume", "run_contract", "config_version"),
+        *("run_id", "runs_dir", "run_dir", "resume", "run_contract", "config_version", "parity_policy"),
     )
 )
 """Keys that a resumed run may give anew. Data may have moved; its content must be the same."""

@@ -137,6 +137,13 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str | None, _about("Folder of a run without a run_id; the last checkpoint is DIR/checkpoint.pt.")
     ] = None
     run_contract: Annotated[bool, _about("Strict contract mode; run_id switches it on as well.")] = False
+    parity_policy: Annotated[
+        Literal["fail", "warn", "off"] | None,
+        _about(
+            "What happens when the exported ONNX file differs from the trained model; off exports nothing, "
+            "null is fail in strict contract mode and warn without."
+        ),
+    ] = None
     config_version: Annotated[int | None, _about("Version of the config file; switches strict mode on.")] = (
         None
     )
