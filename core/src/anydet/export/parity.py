@@ -93,7 +93,14 @@ def file_parity(
     names = [tensor.name for tensor in loaded.outputs]
 
     def candidate(feeds: Tensors) -> Tensors:
-        return dict(zip(names, loaded.run(feeds), strict=True))
+        try:
+            return dict(zip(names, loaded.run(feeds), strict=True))
+        except AnydetError as exc:
+            shapes = ", ".join(f"{name} {list(values.shape)}" for name, values in feeds.items())
+            raise AnydetError(
+                f"the file was written, and {RUNTIME} cannot run it on {shapes}: {exc.problem}",
+                fix="try another --opset, or leave out --dynamic-batch and --dynamic-size",
+            ) from exc
 
     return tensor_parity(run, candidate, cases, tolerance=tolerance, rows=Rows.of(spec.description))
 

@@ -179,8 +179,7 @@ def spread(values: Tensor, places: Tensor, there: Tensor, fill: float) -> Tensor
 
 def clip(boxes: Tensor, size_wh: Tensor) -> Tensor:
     """(..., 4) ``xyxy`` within an image."""
-    corners = boxes.reshape(*boxes.shape[:-1], 2, 2)
-    return torch.minimum(corners.clamp(min=0), size_wh).flatten(-2)
+    return torch.minimum(boxes.clamp(min=0), size_wh.repeat(2))
 
 
 def _large(boxes: Tensor, shortest: float) -> Tensor:
