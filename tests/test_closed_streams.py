@@ -50,6 +50,7 @@ LONG = {
     "adaptivestream quick-test": "--seconds 1 --image-size 64",
     "demo": "--out out/demo --images 2",
     "diagnose": "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0",
+    "export-onnx": "--adapter adaptivestream --option image_size=64 --output out/model.onnx --json",
     "plugins check": "hflip",
     "train": (
         "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0 --max-steps 1 "

@@ -30,6 +30,7 @@ SLOW = {
     "diagnose",
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
+    "export-onnx",
     "find-what-a-model-gets-wrong",
     "measure-robustness",
     "predict-with-several-views",

@@ -33,7 +33,7 @@ OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproje
 SECONDS_PER_CASE = 300
 """Far above what any case needs, also on a busy machine: what takes longer hangs."""
 
-ONE_STEP = "--max-steps 1 --epochs 1 --num-workers 0 --run-dir OUT"
+ONE_STEP = "--max-steps 1 --epochs 1 --num-workers 0 --parity-policy off --run-dir OUT"
 SMALL = f"--adapter adaptivestream --image-size 64 --batch-size 1 {ONE_STEP}"
 COMMANDS = {
     "adaptation": ("list --json", "show WORD"),
@@ -58,6 +58,12 @@ COMMANDS = {
         "--dataset scenes --predictions predictions.json --corrupted fog:3=FILE",
     ),
     "eval-coco": ("--dataset DATA --predictions FILE", "--dataset DATA --predictions FILE --json OUT.json"),
+    "export-onnx": (
+        "--adapter adaptivestream --checkpoint MODEL --no-check --output OUT.onnx",
+        "--adapter rtdetr_pose --checkpoint MODEL --output OUT.onnx",
+        "--adapter WORD --output OUT.onnx",
+        "--adapter adaptivestream --option image_size=32 --no-check --output OUT",
+    ),
     "export-predictions": (
         "--adapter toy --dataset DATA --output OUT.json",
         "--adapter precomputed --option predictions=FILE --dataset DATA --output OUT.parquet",
@@ -106,7 +112,7 @@ COMMANDS = {
 """Lines of each command: FILE, MODEL, CONFIG and DATA are broken, WORD is an odd name, OUT is an output."""
 RARE = {
     *("adaptivestream", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
-    *("ttt-compare", "ttt-statistics"),
+    *("export-onnx", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""
 IN_A_PROCESS = 10

@@ -28,6 +28,7 @@ SLOW = {
     "adapters check",
     "diagnose",
     "doctor",
+    "export-onnx",
     "train",
     "ttt-compare",
     "ttt-statistics",

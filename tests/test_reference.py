@@ -88,4 +88,4 @@ def test_names_of_engines_and_views_complete():
 
 
 def test_completion_is_quiet_where_a_plugin_is_missing():
-    assert complete("exp", variables={"ANYDET_PLUGINS": "toy,absent"}) == ["export-predictions"]
+    assert complete("export-p", variables={"ANYDET_PLUGINS": "toy,absent"}) == ["export-predictions"]

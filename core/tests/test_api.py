@@ -130,6 +130,7 @@ def right_arguments(scenes, tmp_path):
         "make_recipe": {"adapter": "toy"},
         "open_dataset": {"path": scenes},
         "read_predictions": {"path": predictions},
+        "export_onnx": {"adapter": "toy", "output": tmp_path / "q.onnx"},
         "train": {"adapter": "toy", "dataset": scenes},
         "validate": {"path": predictions},
     }

@@ -1,8 +1,8 @@
 """anydet: one predictions contract, any detector.
 
 ``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
-``validate``, ``evaluate``, ``fuse`` and ``train`` do what the commands do. They are imported on first use, so
-that ``import anydet`` stays cheap.
+``validate``, ``evaluate``, ``fuse``, ``train`` and ``export_onnx`` do what the commands do. They are imported
+on first use, so that ``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from anydet.version import __version__ as __version__
 if TYPE_CHECKING:
     from anydet.api import (
         evaluate,
+        export_onnx,
         export_predictions,
         fuse,
         load_adapter,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "evaluate",
+    "export_onnx",
     "export_predictions",
     "fuse",
     "load_adapter",

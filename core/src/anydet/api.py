@@ -1,4 +1,4 @@
-"""The main job as nine functions; the commands do the same things.
+"""The main job as ten functions; the commands do the same things.
 
 >>> import anydet
 >>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
@@ -10,6 +10,7 @@
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
 >>> anydet.fuse(["predictions.json", "augmented.json"], "fused.json").detections     # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
+>>> anydet.export_onnx("my_detector", "model.onnx", checkpoint="runs/first").sha256  # doctest: +SKIP
 
 Paths are ``str`` or path objects; where a data set is taken, the path of one is, too. A file that is read
 may be a pipe (``/dev/stdin``, a FIFO), which is read once. An argument of a wrong type or value is an
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from anydet.adaptation.ensemble.fusing import FuseSummary, fuse_files, settings_of
 from anydet.arguments import (
@@ -58,6 +59,9 @@ from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.predictor import OnError
 from anydet.prediction.recipe import Recipe
 from anydet.types import DetectionColumns
+
+if TYPE_CHECKING:
+    from anydet.export.onnx_export import ExportedFile
 
 
 def load_adapter(
@@ -472,6 +476,67 @@ def train(
             opened[name] = _opened(name, data, plugins)
     flags = {**keys, **given, "adapter": adapter, **({"resume": True} if resume else {})}
     return train_and_export(prepare(flags, config, plugins=plugins, **opened))
+
+
+def export_onnx(
+    adapter: Adapter | str,
+    output: Path | str,
+    *,
+    checkpoint: Path | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    opset: int | None = None,
+    dynamic_batch: bool = False,
+    dynamic_size: bool = False,
+    fp16: bool = False,
+    check: bool = True,
+    plugins: Plugins | None = None,
+) -> ExportedFile:
+    """Write the model of an adapter as an ONNX file; what ``anydet export-onnx`` does.
+
+    Args:
+        adapter: an open adapter, or the registered name of one.
+        output: file to write, ``.onnx``.
+        checkpoint: weights of a named adapter, a file or the folder of a run.
+        options: of a named adapter, checked against its schema.
+        opset: version of ONNX's operators; a usual one by default.
+        dynamic_batch: leave the number of images open; else it is 1.
+        dynamic_size: leave the size of inputs open.
+        fp16: weights and layers as float16.
+        check: run the file and compare its outputs with the model's; what was found is in ``parity``, where
+            the adapter ``onnxruntime`` is installed.
+        plugins: where adapters come from; the installed ones by default.
+
+    Raises:
+        UnsupportedError: the adapter cannot export.
+        OptionError: an argument is wrong, or the architecture cannot be written that way.
+        AnydetError: the adapter cannot be had or traced, or the file cannot be written or run.
+    """
+    require(isinstance(adapter, Adapter | str), "adapter", adapter, "an adapter or the name of one")
+    path = _path("output", output)
+    for name, flag in (
+        ("dynamic_batch", dynamic_batch),
+        ("dynamic_size", dynamic_size),
+        ("fp16", fp16),
+        ("check", check),
+    ):
+        require_flag(name, flag)
+    _count("opset", opset)
+    plugins = _plugins(plugins)
+
+    from anydet.export.onnx_export import OnnxSettings
+    from anydet.export.onnx_export import export_onnx as write
+    from anydet.training.onnx_file import OPSET
+
+    settings = OnnxSettings(
+        opset=opset or OPSET, dynamic_batch=dynamic_batch, dynamic_size=dynamic_size, fp16=fp16
+    )
+    checked_by = plugins if check else None
+    if isinstance(adapter, Adapter):
+        named = [name for name, given in (("checkpoint", checkpoint), ("options", options)) if given]
+        require(not named, "adapter", adapter.name, f"the name of one, where {' and '.join(named)} are given")
+        return write(adapter, path, settings, plugins=checked_by)
+    with load_adapter(adapter, checkpoint=checkpoint, options=options, plugins=plugins) as opened:
+        return write(opened, path, settings, plugins=checked_by)
 
 
 def _plugins(given: Plugins | None) -> Plugins:

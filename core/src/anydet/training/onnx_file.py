@@ -62,8 +62,8 @@ def traced_model(spec: ExportSpec, *, opset: int = OPSET) -> Any:
         # sizes that depend on data, such as those of NMS.
         warnings.simplefilter("ignore")
         traced = Path(folder) / "traced.onnx"
+        shapes = {name: tuple(values.shape) for name, values in _example_outputs(spec).items()}
         _export(spec, traced, opset)
-        shapes = {o.name: tuple(v.shape) for o, v in zip(spec.description.outputs, _run(spec), strict=True)}
         model = onnx.load(str(traced))
     _state_shapes(model, spec.dynamic_axes, shapes)
     onnx.helper.set_model_props(model, _described(spec.description, opset).as_metadata())
@@ -89,8 +89,20 @@ def module_run(spec: ExportSpec) -> Callable[[Mapping[str, NDArray[Any]]], dict[
     return run
 
 
-def _run(spec: ExportSpec) -> tuple[torch.Tensor, ...]:
-    return _outputs(spec.module(*spec.inputs.values()))
+def _example_outputs(spec: ExportSpec) -> dict[str, torch.Tensor]:
+    """Of the example inputs; raises ``TrainingError`` with the module's own error."""
+    try:
+        found = _outputs(spec.module(*spec.inputs.values()))
+        return {o.name: v for o, v in zip(spec.description.outputs, found, strict=True)}
+    except Exception as exc:  # whatever a model raises
+        raise _untraceable(exc) from exc
+
+
+def _untraceable(exc: Exception) -> TrainingError:
+    return TrainingError(
+        f"the model cannot be traced: {type(exc).__name__}: {one_line(str(exc))}",
+        fix="'anydet adapters check' runs the export of an adapter and shows its traceback",
+    )
 
 
 def _outputs(found: Any) -> tuple[torch.Tensor, ...]:
@@ -119,6 +131,8 @@ def _export(spec: ExportSpec, target: Path, opset: int) -> None:
             f"the model cannot be written with opset {opset}: {one_line(text.partition('[Caused by')[0])}",
             fix=f"use --opset {needed}" if needed else f"use --opset {OPSET}, or a later one",
         ) from exc
+    except Exception as exc:  # whatever a model raises
+        raise _untraceable(exc) from exc
 
 
 def _described(description: ModelDescription, opset: int) -> ModelDescription:
