@@ -143,7 +143,7 @@ def test_what_cannot_be_written_is_refused_with_the_reason(plugins, tmp_path, se
 
 def test_targets_that_are_none_are_refused_before_the_model_is_built(plugins, tmp_path, monkeypatch, cells):
     monkeypatch.setattr(cells, "export_spec", lambda self: pytest.fail("it was built"))
-    with pytest.raises(OptionError, match=r"an ONNX file is called \.onnx"):
+    with pytest.raises(OptionError, match=r"the name of an ONNX file ends with \.onnx"):
         exported(plugins, tmp_path / "model.pt")
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(OutputError, match="directory"):

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.export.onnx_export import OnnxSettings, export_onnx
+from anydet.export.parity import opened_file
 from anydet.geometry import masks
 from anydet.plugins.manager import Plugins
 from anydet.training.onnx_file import write_onnx
@@ -39,8 +40,10 @@ def maps_of(results):
 
 
 @pytest.mark.parametrize("decoder", ["plain", "skip"])
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize(("size_wh", "differing"), [((64, 64), 1e-3), ((80, 48), 0.02), ((40, 90), 0.02)])
+@pytest.mark.parametrize(
+    ("batch_size", "size_wh", "differing"),
+    [(1, (64, 64), 1e-3), (3, (64, 64), 1e-3), (1, (80, 48), 0.02), (3, (40, 90), 0.02)],
+)
 def test_the_file_gives_masks_and_image_classes_as_the_adapter_does(
     decoder, batch_size, size_wh, differing, exported
 ):
@@ -70,7 +73,7 @@ def test_objects_are_the_regions_of_the_semantic_mask(exported):
 
 
 @pytest.mark.parametrize("decoder", ["plain", "skip"])
-@pytest.mark.parametrize("side", [64, 50])
+@pytest.mark.parametrize("side", [64, 128])
 def test_a_file_of_any_size_predicts_as_an_adapter_of_that_size(decoder, side, tmp_path):
     keys = {"image_size": 96, "decoder": decoder}
     with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream", options=keys)) as adapter:
@@ -92,3 +95,17 @@ def test_a_file_of_any_size_predicts_as_an_adapter_of_that_size(decoder, side, t
         assert (a != b).mean() <= 1e-3
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.classification.scores, b.classification.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("decoder", ["plain", "skip"])
+def test_a_file_of_any_size_takes_sides_that_are_no_multiples_of_32(decoder, tmp_path):
+    keys = {"image_size": 64, "decoder": decoder}
+    with PLUGINS.adapter("adaptivestream", PLUGINS.settings("adaptivestream", options=keys)) as adapter:
+        export_onnx(adapter, tmp_path / "model.onnx", OnnxSettings(dynamic_size=True), plugins=PLUGINS)
+        images = torch.randn(1, 3, 50, 81, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            wanted = adapter.get_model()(images)
+    with opened_file(tmp_path / "model.onnx", PLUGINS) as loaded:
+        found = loaded.run({"images": images.numpy()})
+    for theirs, ours in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-4)

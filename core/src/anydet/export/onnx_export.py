@@ -158,7 +158,9 @@ def export_onnx(
 def check_target(path: Path, settings: OnnxSettings) -> None:
     """Raise ``OptionError`` or ``OutputError`` where the file cannot be written, before any work."""
     if path.suffix != SUFFIX:
-        raise OptionError(f"{path}: an ONNX file is called {SUFFIX}", fix=f"write --output {path}{SUFFIX}")
+        raise OptionError(
+            f"{path}: the name of an ONNX file ends with {SUFFIX}", fix=f"write --output model{SUFFIX}"
+        )
     if settings.opset not in OPSETS:
         raise OptionError(
             f"opset {settings.opset} cannot be written: torch traces models to {OPSETS[0]} to {OPSETS[-1]}",
@@ -206,9 +208,10 @@ def _checked(
     step("compare it with the model")
     source = written.description.source
     tolerance = TOLERANCES["float32" if source is None else source.precision]
-    cases = {**noise_cases(spec), **real_cases(spec, images)}
+    run = module_run(spec)
+    cases = {**noise_cases(spec, run), **real_cases(spec, images)}
     with opened_file(written.path, plugins) as loaded:
-        parity = file_parity(spec, module_run(spec), loaded, cases, tolerance)
+        parity = file_parity(spec, run, loaded, cases, tolerance)
     return replace(written, parity=parity)
 
 

@@ -101,6 +101,24 @@ def description_changed(**changes):
     return Changed
 
 
+class ExportsOneImage(GridAdapter):
+    """Says that the number of images is open, and gives what it found in the first."""
+
+    def export_spec(self):
+        spec = super().export_spec()
+        names = "images", "logits", "boxes"
+        return replace(spec, module=First(spec.module), dynamic_axes={name: {0: "batch"} for name in names})
+
+
+class First(torch.nn.Module):
+    def __init__(self, whole):
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, images):
+        return tuple(values[:1] for values in self.whole(images))
+
+
 def features_changed(change):
     class Changed(GridAdapter):
         def features(self, batch):
@@ -349,6 +367,7 @@ BAD = [
     ("export_spec_fits_the_model", description_changed(classes=("cat",)), "it describes classes"),
     ("export_spec_fits_the_model", export_changed(module=Exported(Grid(0))), "no parameter of get_model"),
     ("export_spec_fits_the_model", export_changed(dynamic_axes={"imags": {0: "batch"}}), "imags"),
+    ("export_spec_fits_the_model", ExportsOneImage, "two images give logits of shape"),
     ("predict_loads_what_train_saved", IgnoresItsCheckpoint, "load all weights"),
     ("predict_loads_what_train_saved", TakesNoiseForWeights, "holds no weights and was taken"),
     ("predict_loads_what_train_saved", SavesNothing, "does not exist"),

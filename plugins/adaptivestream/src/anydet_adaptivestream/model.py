@@ -119,7 +119,8 @@ class AdaptiveStream(TorchModel):
 
 def whole_size(size_hw: tuple[int, ...]) -> tuple[int, ...]:
     """Height and width, each raised to the next multiple of 32."""
-    return tuple(-(-side // STRIDE) * STRIDE for side in size_hw)
+    # Not -(-side // STRIDE): in a trace that becomes a division of ONNX, which truncates.
+    return tuple((side + STRIDE - 1) // STRIDE * STRIDE for side in size_hw)
 
 
 def fit(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from anydet.plugins.adapter import Adapter
-from anydet.plugins.export import SHAPES
+from anydet.plugins.export import SHAPES, ExportSpec
 from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.testing.comparison import first_difference
 from anydet.testing.live_model import changed_tensor, live_model, reached_parameters, tensors_of
@@ -157,8 +158,27 @@ def export_spec_fits_the_model(subject: AdapterSubject) -> None:
         assert values.ndim == len(axes), (
             f"{output.name} has shape {tuple(values.shape)}; {output.meaning} is ({', '.join(axes)})"
         )
+    with torch.no_grad():
+        _assert_batch_is_open(torch, spec)
     again = type(described).from_metadata(described.as_metadata())
     assert again == described, f"its description comes back from metadata as {again}; use plain values"
+
+
+def _assert_batch_is_open(torch: Any, spec: ExportSpec) -> None:
+    """Where the number of images may change, two of them give twice as much."""
+    batch = {name: axes[0] for name, axes in spec.dynamic_axes.items() if 0 in axes}
+    if not batch.keys() & spec.inputs.keys():
+        return
+    twice = [torch.cat([t, t]) if name in batch else t for name, t in spec.inputs.items()]
+    found = spec.module(*twice)
+    for output, values in zip(
+        spec.description.outputs, (found,) if torch.is_tensor(found) else found, strict=True
+    ):
+        followed = batch.get(output.name) in {batch[name] for name in spec.inputs if name in batch}
+        assert not followed or len(values) == 2, (
+            f"two images give {output.name} of shape {tuple(values.shape)}; its axis 0 is said to follow "
+            "their number"
+        )
 
 
 def _require_model(subject: AdapterSubject) -> None:
