@@ -37,6 +37,7 @@ LINES = {
     ),
     "fasterrcnn-multitask split": "bikes/all_annotations.json --out out/split --json",
     "fuse": "p.json p.json --output out/fused.json",
+    "parity": "p.json p.json --dataset scenes --resamples 5 --json - --output-dir out/parity",
     "plot-metrics": "metrics.jsonl --out out/plot.png",
     "plugins list": "--json",
     "predict": "scenes --adapter toy --json",

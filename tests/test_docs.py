@@ -26,6 +26,7 @@ SLOW = {
     "write-fusions-methods-and-evaluators",
     "combine-models",
     "compare-pytorch-with-onnx",
+    "compare-runtimes-parity",
     "compare-two-models",
     "diagnose",
     "evaluate-somebody-elses-predictions",

@@ -84,6 +84,11 @@ COMMANDS = {
         "prepare --output-dir OUT --env-file FILE",
     ),
     "fuse": ("FILE FILE --output OUT.json", "FILE predictions.json --output OUT.parquet --method WORD"),
+    "parity": (
+        "FILE FILE",
+        "FILE predictions.json --dataset DATA --output-dir OUT",
+        "predictions.json FILE --missing skip --json OUT.json",
+    ),
     "plot-metrics": ("FILE --out OUT.png",),
     "plugins": (
         "list --json",

@@ -1,8 +1,8 @@
 """anydet: one predictions contract, any detector.
 
 ``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
-``validate``, ``evaluate``, ``fuse``, ``train`` and ``export_onnx`` do what the commands do. They are imported
-on first use, so that ``import anydet`` stays cheap.
+``validate``, ``evaluate``, ``parity``, ``fuse``, ``train`` and ``export_onnx`` do what the commands do. They
+are imported on first use, so that ``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         load_adapter,
         make_recipe,
         open_dataset,
+        parity,
         read_predictions,
         train,
         validate,
@@ -33,6 +34,7 @@ __all__ = [
     "load_adapter",
     "make_recipe",
     "open_dataset",
+    "parity",
     "read_predictions",
     "train",
     "validate",

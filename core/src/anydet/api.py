@@ -8,6 +8,7 @@
 >>> anydet.export_predictions(recipe, dataset, "augmented.json", wrap=True)          # doctest: +SKIP
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
+>>> anydet.parity("predictions.json", "onnx.json").reason                            # doctest: +SKIP
 >>> anydet.fuse(["predictions.json", "augmented.json"], "fused.json").detections     # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
 >>> anydet.export_onnx("my_detector", "model.onnx", checkpoint="runs/first").sha256  # doctest: +SKIP
@@ -39,6 +40,9 @@ from anydet.arguments import (
 from anydet.contract.checking.validate import Report
 from anydet.contract.checking.validate import validate as validate_file
 from anydet.contract.reading.load import load
+from anydet.crosscheck.files import ApSettings, compare_files
+from anydet.crosscheck.parity import Parity, ParitySettings
+from anydet.crosscheck.tolerances import Tolerances
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
 from anydet.evaluation.coco import CocoResult
@@ -348,6 +352,69 @@ def evaluate(
         box_format=box_format,
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
+    )
+
+
+def parity(
+    a: Path | str,
+    b: Path | str,
+    *,
+    dataset: Dataset | Path | str | None = None,
+    tolerances: Tolerances | None = None,
+    score_threshold: float | None = None,
+    score_band: float | None = None,
+    match_iou: float = 0.5,
+    missing: str = "error",
+    box_format: str | None = None,
+    iou_type: IouType = "bbox",
+    resamples: int = 1000,
+    plugins: Plugins | None = None,
+) -> Parity:
+    """Whether two predictions files are the same within tolerances; ``ok`` and ``reason`` of the result say.
+
+    Args:
+        a: a predictions file of any shape; COCO results with ``dataset``.
+        b: what should be the same.
+        dataset: what was predicted, open or a path: for ids of COCO results, sizes and class names that files
+            do not state, and, where it has annotations, the difference of AP.
+        tolerances: largest differences that count as equal.
+        score_threshold: lowest score that is compared; by default the higher one of those that the files
+            state.
+        score_band: how far above the lowest score that the other file keeps a detection may lack a partner;
+            by default the tolerance of scores.
+        match_iou: least IoU of a pair that is beyond the tolerances of box and score.
+        missing: what an image is that one file does not mention: "error", "empty" (nothing was found on it)
+            or "skip" (it is not compared).
+        box_format: what the boxes of both files are in; by default what each says, else ``cxcywh_norm``.
+        iou_type: geometry of the difference of AP.
+        resamples: bootstrap resamples of its interval; 0 leaves AP out.
+        plugins: where engines and formats come from; the installed ones by default.
+
+    Raises:
+        ContractError: a file breaks the contract, or the two contradict each other.
+        EvaluationError: a file does not fit the data set.
+        OptionError: an argument has the wrong type or value.
+    """
+    for name, path in (("a", a), ("b", b)):
+        require_path(name, path)
+    given = tolerances or Tolerances()
+    require(isinstance(given, Tolerances), "tolerances", tolerances, "Tolerances, or None")
+    settings = ParitySettings(given, score_threshold, score_band, match_iou)
+    require_choice("iou_type", iou_type, ("bbox", "segm", "keypoints", "boundary"))
+    require_integer("resamples", resamples, 0)
+    _box_format(box_format)
+    plugins = _plugins(plugins)
+    engine = choose_engine(plugins)
+    return compare_files(
+        as_file(Path(a)),
+        as_file(Path(b)),
+        settings,
+        dataset=None if dataset is None else _opened("dataset", dataset, plugins),
+        missing=missing,
+        box_format=box_format,
+        ap=ApSettings(iou_type, resamples),
+        engine=engine,
+        scanner=engine.scanner,
     )
 
 

@@ -51,7 +51,7 @@ class _Runs:
 def find_regions(image: NDArray[Any], background: int = BACKGROUND) -> Regions:
     """Regions of (H, W) whole numbers; pixels that are ``background`` are in none."""
     runs = _find_runs(image, background)
-    roots = _unite(len(runs.row), *_touching(runs, image.shape[1]))
+    roots = unite(len(runs.row), *_touching(runs, image.shape[1]))
     first, region = np.unique(roots, return_inverse=True)
     count, length = len(first), runs.stop - runs.start
     index_map = np.full(image.shape, -1, np.int64)
@@ -89,7 +89,7 @@ def _touching(runs: _Runs, width: int) -> tuple[IntArray, IntArray]:
     return lower[same], upper[same]
 
 
-def _unite(count: int, left: IntArray, right: IntArray) -> IntArray:
+def unite(count: int, left: IntArray, right: IntArray) -> IntArray:
     """(count,) smallest member of each one's set, when every ``left[i]`` and ``right[i]`` are united.
 
     Each round hangs roots under smaller neighboring roots, then halves all paths until they are flat.

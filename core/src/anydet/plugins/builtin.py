@@ -68,6 +68,7 @@ _COMMANDS = {
     "export-onnx": "Write the model of an adapter as an ONNX file that needs no options to be run.",
     "export-predictions": "Predict all images of a data set and write a predictions file.",
     "fuse": "Fuse predictions of several models on the same images into one file.",
+    "parity": "Check that predictions A and B are the same within tolerances; exit 1 if they are not.",
     "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines "
     "files.",
     "plugins": "List plugins and check what they bring: adapters, formats, evaluators, views and all other "

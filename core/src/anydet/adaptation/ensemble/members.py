@@ -183,7 +183,7 @@ def _sizes(
                 f"image {raw.images[i]}: {raw.path} says {width} x {height} pixels, "
                 f"{sources[owner[place[i]]]} {other_width} x {other_height} "
                 f"({counted(int(np.count_nonzero(differ)), 'such image')})",
-                fix="fuse predictions on the same original images",
+                fix="give predictions of the same original images",
             )
         new = (sizes[place, 0] == 0) & (stated[:, 0] > 0)
         sizes[place[new]], owner[place[new]] = stated[new], number
@@ -226,8 +226,8 @@ def _class_map(raw: RawPredictions, common: tuple[tuple[str, ...], str] | None) 
         missing = [name for name in names if name not in set(own)]
         raise ContractError(
             f"classes differ: only in {raw.path} {_listed(only)}, only in {source} {_listed(missing)}",
-            fix="fuse models of the same classes; names that mean the same must be written the same in "
-            "meta.classes",
+            fix="give predictions of models with the same classes; names that mean the same must be written "
+            "the same in meta.classes",
         )
     return np.array([position[name] for name in own], np.int64)
 
@@ -265,7 +265,7 @@ def _check_scores(raw: RawPredictions) -> None:
         row = int(np.argmax(wrong))
         raise ContractError(
             f"{raw.path}: {raw.describe(row, 'score')}: {raw.scores[row]} is not in [0, 1]",
-            fix="fuse scores that are confidences from 0 to 1",
+            fix="give predictions whose scores are confidences from 0 to 1",
         )
 
 
@@ -283,7 +283,7 @@ def _check_keypoints(raws: Sequence[RawPredictions]) -> None:
         if count != counts[0]:
             raise ContractError(
                 f"detections have {counts[0]} keypoints in {with_points[0].path}, {count} in {raw.path}",
-                fix="fuse models with the same keypoints",
+                fix="give predictions of models with the same keypoints",
             )
 
 
@@ -295,7 +295,7 @@ def _agreed(field: str, stated: Sequence[tuple[RawPredictions, tuple[str, ...]]]
             raise ContractError(
                 f"{field} differ: {', '.join(known[0][1])} in {known[0][0].path}, {', '.join(names)} in "
                 f"{raw.path}",
-                fix=f"fuse models with the same ones, or correct {field}",
+                fix=f"give predictions of models with the same ones, or correct {field}",
             )
     return known[0][1] if known else ()
 

@@ -1,0 +1,245 @@
+"""``anydet parity``: whether two sets of predictions are the same, and where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.dataset_options import engine_options, write_json
+from anydet.commands.messages import echo, say, warn
+from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import DATASET, INPUT
+
+if TYPE_CHECKING:
+    from anydet.crosscheck.parity import Parity, ParitySettings
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.plugins.manager import Plugins
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+TOLERANCES = {
+    "box_px": ("box", "PX", 0.1, "Largest difference of a side of a box, in pixels."),
+    "score": ("score", "S", 0.001, "Largest difference of a score."),
+    "mask": ("mask", "D", 0.01, "Largest 1 - IoU of two masks."),
+    "keypoint_px": ("keypoint", "PX", 0.1, "Largest distance of a keypoint, in pixels."),
+    "rotation_deg": ("rotation", "DEG", 0.1, "Largest angle between two rotations, in degrees."),
+    "translation_m": ("translation", "M", 0.001, "Largest distance of two translations, in meters."),
+    "depth": ("depth", "D", 0.001, "Largest difference of the logarithm of depth, about a fraction of it."),
+}
+"""Field of ``Tolerances`` -> option, its unit, default and help."""
+
+
+def tolerance_options(function: _F) -> _F:
+    """Decorator: ``--tolerance-box`` and the others."""
+    for field, (name, unit, default, text) in reversed(TOLERANCES.items()):
+        function = click.option(
+            f"--tolerance-{name}",
+            field,
+            metavar=unit,
+            type=FiniteRange(min=0),
+            default=default,
+            show_default=True,
+            help=text,
+        )(function)
+    return function
+
+
+@click.command(
+    "parity",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 8\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output a.json\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output b.json "
+        "--batch-size 1\n"
+        "  anydet parity a.json b.json --dataset data/scenes"
+    ),
+)
+@click.argument("a", type=INPUT)
+@click.argument("b", type=INPUT)
+@click.option(
+    "--dataset",
+    type=DATASET,
+    help="Data set of the predictions: for pictures, the difference of AP, COCO results, and sizes and class "
+    "names that files lack.",
+)
+@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
+@click.option(
+    "--bbox-format",
+    "box_format",
+    type=click.Choice(BOX_FORMATS),
+    help="Box format of both files.  [default: from each file's meta, else cxcywh_norm]",
+)
+@tolerance_options
+@click.option(
+    "--tolerance-ap",
+    metavar="D",
+    type=FiniteRange(0, 1),
+    help="Largest difference of AP; without it, AP does not count for the verdict.",
+)
+@click.option(
+    "--score-threshold",
+    type=FiniteRange(0, 1),
+    help="Lowest score that is compared; a pair is, where either score reaches it.  [default: the higher "
+    "one of those that the files state]",
+)
+@click.option(
+    "--score-band",
+    type=FiniteRange(0, 1),
+    help="A detection may lack a partner so far above the lowest score that the other file keeps.  "
+    "[default: --tolerance-score]",
+)
+@click.option(
+    "--match-iou",
+    type=FiniteRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Least IoU at which boxes beyond tolerance are a pair that differs, and not two without partner.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "empty", "skip"]),
+    default="error",
+    show_default=True,
+    help="Images that a file does not mention: an error; empty, nothing was found on them; or skip, they are "
+    "not compared.",
+)
+@click.option(
+    "--iou-type",
+    type=click.Choice(["bbox", "segm", "keypoints"]),
+    default="bbox",
+    show_default=True,
+    help="Geometry of the difference of AP.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples of its interval; 0 leaves AP out.",
+)
+@engine_options
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for parity.json, a histogram of each difference (extra 'plot'), and, with --dataset, the "
+    "worst images.",
+)
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Images with most failures that are drawn.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the result as JSON; - is stdout.",
+)
+@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Images to print.")
+@click.pass_obj
+def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
+    """Check that predictions A and B are the same within tolerances; exit 1 if they are not.
+
+    Detections are matched one to one on each image and in each class, whatever their order. One that is
+    moved, extra or missing is a failure, and so is a state, mask, keypoint or pose beyond its tolerance.
+    """
+    from anydet.crosscheck.files import ApSettings, compare_files
+    from anydet.evaluation.engines import choose_engine
+
+    engine = choose_engine(plugins, flags["engine"], flags["workers"])
+    dataset = _dataset(plugins, flags)
+    parity = compare_files(
+        a,
+        b,
+        _settings(flags),
+        dataset=dataset,
+        missing=flags["missing"],
+        box_format=flags["box_format"],
+        ap=ApSettings(flags["iou_type"], flags["resamples"]),
+        engine=engine,
+        scanner=engine.scanner,
+    )
+    write_json(parity.as_dict(), json_path)
+    if json_path != Path("-"):
+        _print_parity(parity, rows)
+    if flags["output_dir"] is not None:
+        _write_folder(parity, dataset, flags["output_dir"], flags["worst"])
+    if not parity.ok:
+        raise SystemExit(1)
+
+
+def _settings(flags: dict[str, Any]) -> ParitySettings:
+    from anydet.crosscheck.parity import ParitySettings
+    from anydet.crosscheck.tolerances import Tolerances
+
+    tolerances = Tolerances(**{name: flags[name] for name in TOLERANCES}, ap=flags["tolerance_ap"])
+    return ParitySettings(tolerances, flags["score_threshold"], flags["score_band"], flags["match_iou"])
+
+
+def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset | None:
+    if flags["dataset"] is None:
+        return None
+    from anydet.data.opening import open_dataset
+    from anydet.plugins.formats import installed_formats
+
+    return open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
+
+
+def _print_parity(parity: Parity, rows: int) -> None:
+    from anydet.commands.tables import print_result_table
+    from anydet.crosscheck.histograms import histogram
+
+    echo(f"a: {parity.joined.names[0]}\nb: {parity.joined.names[1]}")
+    counts, quantities, images = parity.tables
+    print_result_table(counts, len(counts.rows))
+    print_result_table(quantities, len(quantities.rows))
+    for one in (*parity.quantities, *parity.image_quantities):
+        # A difference that is zero everywhere has nothing to see.
+        if one.known.max(initial=0) > 0:
+            echo(f"  differences of {one.name}{f' in {one.unit}' if one.unit else ''}, beyond tolerance as x")
+            for line in histogram(one).lines():
+                echo(f"    {line}")
+    print_result_table(images, rows)
+    _print_ap(parity)
+    echo(parity.reason)
+
+
+def _print_ap(parity: Parity) -> None:
+    if parity.comparison is None:
+        return
+    name, first = next(iter(parity.comparison.overall.items()))
+    if first.difference is None:
+        echo(f"{name}: not enough ground truth to compare")
+        return
+    interval = ""
+    if first.low is not None and first.high is not None:
+        interval = f", {100 * parity.comparison.level:g} % interval [{first.low:+.4f}, {first.high:+.4f}]"
+    echo(f"{name}: {first.a:.4f} and {first.b:.4f}, difference {first.difference:+.4f}{interval}")
+
+
+def _write_folder(parity: Parity, dataset: Dataset | None, folder: Path, worst: int) -> None:
+    from anydet.errors import AnydetError
+    from anydet.report.charts import draw_figure
+
+    write_json(parity.as_dict(), folder / "parity.json")
+    for figure in parity.figures:
+        try:
+            draw_figure(figure, folder / f"{figure.name}.png")
+        except AnydetError as exc:
+            warn(f"no histograms: {exc.problem}; {exc.fix}")
+            break
+        say(f"wrote {folder / f'{figure.name}.png'}")
+    if dataset is None or not worst:
+        return
+    from anydet.report.differences import draw_worst
+
+    for path in draw_worst(parity, dataset, folder / "worst", worst):
+        say(f"wrote {path}")

@@ -1,0 +1,100 @@
+"""``anydet parity``: its verdict, what it prints, and the folder that it writes."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from anydet.cli import main
+from anydet.plugins.manager import Plugins
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Synthetic scenes, their predictions, and copies with one fault each."""
+    folder = tmp_path_factory.mktemp("parity")
+    for line in (
+        f"synth --out {folder / 'scenes'} --images 6 --size 96x72",
+        f"export-predictions --adapter toy --dataset {folder / 'scenes'} --wrap --output {folder / 'a.json'}",
+    ):
+        assert CliRunner().invoke(main, line.split()).exit_code == 0, line
+    good = json.loads((folder / "a.json").read_text())
+    at = next(i for i, entry in enumerate(good["predictions"]) if entry["detections"])
+
+    def write(name, change):
+        changed = deepcopy(good)
+        change(changed["predictions"][at]["detections"])
+        (folder / f"{name}.json").write_text(json.dumps(changed))
+
+    write("moved", lambda found: found[0]["bbox"].update(cx=found[0]["bbox"]["cx"] + 0.01))
+    write("extra", lambda found: found.append({**found[0], "score": 0.42}))
+    write("missing", lambda found: found.pop(0))
+    write("turned", lambda found: found.reverse())
+    return folder
+
+
+def run(folder, *words):
+    return CliRunner().invoke(main, ["parity", str(folder / "a.json"), *map(str, words)], obj=Plugins(()))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("moved", "beyond tolerance (box up to"),
+        ("extra", "1 detection only in"),
+        ("missing", "1 detection only in"),
+    ],
+)
+def test_one_fault_is_exit_1_with_a_line_that_names_it(scenes, name, reason):
+    done = run(scenes, scenes / f"{name}.json")
+    assert done.exit_code == 1, done.output
+    assert done.stdout.splitlines()[-1].startswith("parity fails: ")
+    assert reason in done.stdout.splitlines()[-1]
+
+
+def test_other_orders_are_exit_0(scenes):
+    done = run(scenes, scenes / "turned.json")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].startswith("parity holds: ")
+
+
+def test_with_annotations_the_difference_of_ap_has_an_interval(scenes):
+    done = run(scenes, scenes / "missing.json", "--dataset", scenes / "scenes", "--resamples", "50")
+    assert "95 % interval [" in done.stdout
+    strict = run(scenes, scenes / "missing.json", "--dataset", scenes / "scenes", "--tolerance-ap", "0")
+    assert "AP differs by 0." in strict.stdout
+
+
+def test_json_goes_to_stdout_alone(scenes):
+    done = run(scenes, scenes / "extra.json", "--json", "-")
+    written = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert not written["ok"]
+    assert written["counts"]["only"] == {"a": 0, "b": 1}
+    assert written["only"]["b"][0]["score"] == 0.42
+
+
+def test_the_folder_has_histograms_and_the_worst_images(scenes, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    run(
+        scenes, scenes / "moved.json", "--dataset", scenes / "scenes", "--resamples", "0", "--output-dir", out
+    )
+    assert not json.loads((out / "parity.json").read_text())["ok"]
+    assert {"box-difference.png", "score-difference.png"} <= {path.name for path in out.glob("*.png")}
+    (picture,) = out.glob("worst/*.png")
+    with Image.open(picture) as image:
+        assert image.width > 2 * 480
+
+
+def test_a_data_set_without_labels_is_for_pictures_alone(scenes, tmp_path):
+    images = scenes / "scenes/images/val"
+    images = images if images.exists() else next(scenes.glob("scenes/**/*.png")).parent
+    done = run(scenes, scenes / "moved.json", "--dataset", images, "--output-dir", tmp_path / "out")
+    assert done.exit_code == 1, done.output
+    assert "AP" not in done.stdout
+    assert list((tmp_path / "out/worst").glob("*.png"))
