@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from anydet.plugins.export import ExportSpec
     from anydet.plugins.preprocess import Preprocess
+    from anydet.plugins.stages import Stages
 
 
 Stage: TypeAlias = Literal["decode", "preprocess", "model", "postprocess"]
@@ -152,6 +153,11 @@ class Adapter(ABC):
     def notes(self) -> AdapterNotes:
         """What ``meta`` says of it: preprocessing, warnings, names of keypoints and of states."""
         return AdapterNotes()
+
+    @property
+    def stages(self) -> Stages | None:
+        """What ``predict`` does one by one, for those who look for the stage at which two adapters differ."""
+        return None
 
     @abstractmethod
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:

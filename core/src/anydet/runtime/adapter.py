@@ -24,6 +24,7 @@ from anydet.runtime.model import Model
 from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import described_preset
+from anydet.runtime.stages import RuntimeStages
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
@@ -119,6 +120,17 @@ class RuntimeAdapter(Adapter):
         """One result a record, in their order, in batches as large as the model takes."""
         for start in range(0, len(records), self._model.batch):
             yield from self._predict_batch(records[start : start + self._model.batch])
+
+    @property
+    def stages(self) -> RuntimeStages:
+        """Its stages one by one."""
+
+        def bind(outputs: Outputs, input_wh: Size) -> Decoder | Pixels:
+            return self._decoder(self._model.signature(tuple(o.shape for o in outputs)), input_wh)
+
+        return RuntimeStages(
+            self._preset.preprocess, self._model, self._decoding, self._preprocessor, bind, self.load
+        )
 
     def close(self) -> None:
         """Free the model."""

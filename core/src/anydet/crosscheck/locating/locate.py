@@ -1,0 +1,285 @@
+"""Which step of a prediction makes two adapters differ: their stages are crossed.
+
+Each stage of B is given what A's stages before it gave. What comes out differently then is of that stage alone. Last,
+A's stages take the place of the guilty ones in B: where that makes both equal, nothing else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from anydet.contract.columns import to_columns
+from anydet.crosscheck.joining import Joined
+from anydet.crosscheck.joining import Limits as Ends
+from anydet.crosscheck.locating.decoded import compare_decoded
+from anydet.crosscheck.locating.finding import Finding
+from anydet.crosscheck.locating.inputs import Case as InputCase
+from anydet.crosscheck.locating.inputs import compare_inputs
+from anydet.crosscheck.locating.models import compare_models
+from anydet.crosscheck.locating.nodes import first_node
+from anydet.crosscheck.locating.pixels import compare_pixels
+from anydet.crosscheck.locating.predictions import explain_predictions
+from anydet.crosscheck.locating.selection import Case as SelectionCase
+from anydet.crosscheck.locating.selection import Selection, compare_selected
+from anydet.crosscheck.parity import Parity, ParitySettings, compare
+from anydet.data.record.record import Record
+from anydet.dataclass import dataclass
+from anydet.errors import AnydetError
+from anydet.evaluation.tables import Table
+from anydet.plugins.adapter import Adapter
+from anydet.plugins.stages import Decoded, Prepared, Stages
+from anydet.prediction.pipeline import Limits
+from anydet.types import ImagePredictions
+
+STAGES = ("decode", "preprocess", "model", "decoding of outputs", "selection")
+"""Stages that are crossed, in their order."""
+_WORST = 6
+"""Images on which stages are crossed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """What makes two adapters differ.
+
+    Attributes:
+        parity: of their predictions.
+        findings: of each stage that differs, in the order of the stages.
+        stages: stage -> what was found there: "equal", "differs", or why it was not looked at.
+        cured: whether A's stages in the place of the guilty ones make both equal; ``None`` where that was not
+            tried.
+        notes: what else a person should know.
+    """
+
+    parity: Parity
+    findings: tuple[Finding, ...]
+    stages: dict[str, str]
+    cured: bool | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether predictions are the same."""
+        return self.parity.ok
+
+    @property
+    def reason(self) -> str:
+        """One line: the first step that differs, or that none does."""
+        if self.ok:
+            return self.parity.reason
+        if not self.findings:
+            return f"{self.parity.reason}; no step differs by more than rounding"
+        first = self.findings[0]
+        sure = "" if first.certain else " (the closest of what is known)"
+        more = f"; and {len(self.findings) - 1} more" if len(self.findings) > 1 else ""
+        return f"parity fails at {first.step}: {first.cause}{sure}{more}"
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Stages, and what was found."""
+        return (
+            Table("stages, each on what A gave it", ("stage", "B is"), tuple(self.stages.items())),
+            Table(
+                "what B does differently",
+                ("step", "cause", "evidence"),
+                tuple((one.step, one.cause, one.evidence) for one in self.findings),
+            ),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``parity --locate --json`` writes."""
+        return {
+            "ok": self.ok,
+            "reason": self.reason,
+            "findings": [one.as_dict() for one in self.findings],
+            "stages": dict(self.stages),
+            "cured": self.cured,
+            "notes": list(self.notes),
+            "parity": self.parity.as_dict(),
+        }
+
+
+def locate(
+    a: Adapter,
+    b: Adapter,
+    records: Sequence[Record],
+    settings: ParitySettings = ParitySettings(),
+    *,
+    limits: Limits = Limits(),
+    progress: Callable[[int], None] = lambda _images: None,
+) -> Located:
+    """Predict with both, and where results differ, find the stage.
+
+    Args:
+        a: taken for right.
+        b: what should be the same.
+        records: images to predict.
+        settings: what counts as the same.
+        limits: detections that are compared.
+        progress: called with 1 for each image that both have predicted.
+
+    Raises:
+        AnydetError: an adapter fails, or an image cannot be read.
+    """
+    results: tuple[list[ImagePredictions], list[ImagePredictions]] = ([], [])
+    for record in records:
+        for adapter, found in zip((a, b), results, strict=True):
+            found.extend(limits.apply(one) for one in adapter.predict([record]))
+        progress(1)
+    parity = compare(_joined(a, b, results, limits), settings)
+    if parity.ok:
+        return Located(parity, (), {})
+    worst = parity.worst_images(_WORST).tolist()
+    missing = [x.name for x in (a, b) if x.stages is None]
+    if missing:
+        note = f"{' and '.join(missing)} does not show its stages, so that predictions alone are looked at"
+        return Located(parity, tuple(explain_predictions(parity)), {}, notes=(note,))
+    return _Crossing(a, b, [records[i] for i in worst], settings, limits).located(parity)
+
+
+class _Crossing:
+    """Stages of two adapters on the same images."""
+
+    def __init__(
+        self, a: Adapter, b: Adapter, records: Sequence[Record], settings: ParitySettings, limits: Limits
+    ) -> None:
+        assert a.stages is not None
+        assert b.stages is not None
+        self._adapters, self._records = (a, b), records
+        self._a: Stages = a.stages
+        self._b: Stages = b.stages
+        self._settings, self._limits = settings, limits
+        self._stages: dict[str, str] = {}
+        self._notes: list[str] = []
+
+    def located(self, parity: Parity) -> Located:
+        """All stages, one after the other."""
+        images = [self._a.pixels(record) for record in self._records]
+        pixels = compare_pixels(images, [self._b.pixels(record) for record in self._records])
+        found = self._note("decode", [] if pixels is None else [pixels])
+        prepared = [self._a.prepare(image) for image in images]
+        cases = [
+            InputCase(image, one, self._b.prepare(image)) for image, one in zip(images, prepared, strict=True)
+        ]
+        found += self._note("preprocess", compare_inputs(self._a, cases))
+        found += self._models(prepared)
+        found += self._after(found)
+        if not found:
+            node = first_node(self._a, self._b, prepared[0].tensor)
+            found += self._note("model", [] if node is None else [node])
+        cured = self._cured() if found else None
+        if not found:
+            found = explain_predictions(parity)
+        return Located(parity, tuple(found), self._stages, cured, tuple(self._notes))
+
+    def _models(self, prepared: Sequence[Prepared]) -> list[Finding]:
+        """Models, decoding of their outputs, and selection."""
+        models, outputs, _ = compare_models(self._a, self._b, [one.tensor for one in prepared])
+        decoded: list[tuple[Decoded, Decoded]] = []
+        together = False
+        for (mine, other), one in zip(outputs, prepared, strict=True):
+            first = self._a.decode(mine, one.placement)
+            try:
+                second = self._b.decode(mine, one.placement)
+            except AnydetError:
+                # A layout of its own: only what both make of their own outputs can be compared.
+                second, together = self._b.decode(other, one.placement), True
+            if first is None or second is None:
+                self._stages["decoding of outputs"] = "not looked at: outputs are classes of pixels"
+                return self._note("model", models)
+            decoded.append((first, second))
+        input_wh = prepared[0].placement.input_wh
+        boxes = compare_decoded([x for x, _ in decoded], [y for _, y in decoded], input_wh)
+        if together and not boxes:
+            models = []
+        found = self._note("model", models) + self._note("decoding of outputs", boxes)
+        selected = [
+            SelectionCase(
+                mine,
+                one.placement,
+                self._a.select(record, mine, one.placement),
+                self._b.select(record, mine, one.placement),
+            )
+            for record, (mine, _), one in zip(self._records, decoded, prepared, strict=True)
+        ]
+        return found + self._note("selection", compare_selected(selected, self._selection))
+
+    @property
+    def _selection(self) -> Selection:
+        return Selection(self._adapters[0].settings.score_floor, self._a.candidates, self._a.nms_iou)
+
+    def _after(self, found: Sequence[Finding]) -> list[Finding]:
+        """What B does to results behind its stages, such as rounding."""
+        del found
+        cases = []
+        for record in self._records:
+            image = self._b.pixels(record)
+            one = self._b.prepare(image)
+            decoded = self._b.decode(self._b.run(one.tensor), one.placement)
+            if decoded is None:
+                return []
+            staged = self._b.select(record, decoded, one.placement)
+            (whole,) = self._adapters[1].predict([record])
+            cases.append(SelectionCase(decoded, one.placement, staged, whole))
+        how = Selection(self._adapters[1].settings.score_floor, self._b.candidates, self._b.nms_iou)
+        return self._note("results", compare_selected(cases, how))
+
+    def _cured(self) -> bool:
+        """Whether B with A's stages in the place of those that differ gives A's results."""
+        guilty = {name for name, state in self._stages.items() if state == "differs"}
+
+        def pick(stage: str) -> Stages:
+            return self._a if stage in guilty else self._b
+
+        mixed, right = [], []
+        for record in self._records:
+            one = pick("preprocess").prepare(pick("decode").pixels(record))
+            outputs = pick("model").run(one.tensor)
+            try:
+                decoded = pick("decoding of outputs").decode(outputs, one.placement)
+            except AnydetError:
+                return False
+            if decoded is None:
+                return False
+            mixed.append(self._limits.apply(pick("selection").select(record, decoded, one.placement)))
+            right.extend(self._limits.apply(found) for found in self._adapters[0].predict([record]))
+        bare = [_bare(found) for found in right]
+        joined = _joined(*self._adapters, (bare, [_bare(found) for found in mixed]), self._limits)
+        return compare(joined, self._settings).ok
+
+    def _note(self, stage: str, found: list[Finding]) -> list[Finding]:
+        if found or stage != "results":
+            self._stages[stage] = "differs" if found else self._stages.get(stage, "equal")
+        return found
+
+
+def _joined(
+    a: Adapter,
+    b: Adapter,
+    results: tuple[Sequence[ImagePredictions], Sequence[ImagePredictions]],
+    limits: Limits,
+) -> Joined:
+    """Results of both, classes joined by name where both have the same names."""
+    names = [None if x.classes is None else x.classes.names for x in (a, b)]
+    columns = [to_columns(found, known) for found, known in zip(results, names, strict=True)]
+    if names[0] and names[1] and names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+        place = {name: i for i, name in enumerate(names[0])}
+        moved = np.array([place[name] for name in names[1]])
+        columns[1] = replace(columns[1], class_ids=moved[columns[1].class_ids], classes=names[0])
+    ends = Ends(limits.score_threshold, limits.max_detections)
+    called = (f"A ({a.name})", f"B ({b.name})")
+    return Joined(columns[0], columns[1], called, (ends, ends))
+
+
+def _bare(found: ImagePredictions) -> ImagePredictions:
+    """Boxes, scores and classes alone, as ``Stages.select`` gives them."""
+    return ImagePredictions(found.image, found.size_wh, found.boxes_xyxy_px, found.scores, found.class_ids)
+
+
+def records_of(dataset: Sequence[Record], most: int) -> Iterator[Record]:
+    """The first so many records of a data set."""
+    for i in range(min(most, len(dataset))):
+        yield dataset[i]
