@@ -58,7 +58,13 @@ def test_every_key_is_explained(files):
     data = ("--dataset", files[0])
     result = written("eval", *data, "--predictions", files[1], "--intervals", "5", "--slices", files[2])
     comparison = written("compare", *data, files[1], files[1], "--resamples", "5")
+    parity = written("parity", *data, files[1], files[1], "--resamples", "5")
     for value, heading in (
+        (parity, "anydet parity"),
+        (parity["counts"], "anydet parity"),
+        (parity["settings"], "anydet parity"),
+        (parity["quantities"][0], "anydet parity"),
+        (parity["quantities"][0]["histogram"], "anydet parity"),
         (result, "anydet eval"),
         (result["results"]["coco"], "coco, coco-segm, coco-keypoints"),
         (result["results"]["coco"]["curves"], "coco, coco-segm, coco-keypoints"),

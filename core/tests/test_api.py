@@ -129,6 +129,7 @@ def right_arguments(scenes, tmp_path):
         "load_adapter": {"name": "toy"},
         "make_recipe": {"adapter": "toy"},
         "open_dataset": {"path": scenes},
+        "parity": {"a": predictions, "b": predictions},
         "read_predictions": {"path": predictions},
         "export_onnx": {"adapter": "toy", "output": tmp_path / "q.onnx"},
         "train": {"adapter": "toy", "dataset": scenes},

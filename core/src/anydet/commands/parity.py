@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,11 +13,15 @@ from anydet.commands.dataset_options import engine_options, write_json
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.sides import SidedCommand, read_sides, sided_options
 
 if TYPE_CHECKING:
+    from anydet.crosscheck.locating.locate import Located
     from anydet.crosscheck.parity import Parity, ParitySettings
     from anydet.data.dataset.protocols import Dataset
+    from anydet.plugins.adapter import Adapter
     from anydet.plugins.manager import Plugins
+    from anydet.prediction.pipeline import Limits
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -50,6 +54,7 @@ def tolerance_options(function: _F) -> _F:
 
 @click.command(
     "parity",
+    cls=SidedCommand,
     epilog=(
         "\b\n"
         "Example:\n"
@@ -57,11 +62,23 @@ def tolerance_options(function: _F) -> _F:
         "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output a.json\n"
         "  anydet export-predictions --adapter toy --dataset data/scenes --wrap --output b.json "
         "--batch-size 1\n"
-        "  anydet parity a.json b.json --dataset data/scenes"
+        "  anydet parity a.json b.json --dataset data/scenes\n"
+        "  anydet parity --adapter toy --adapter toy --device cpu --dataset data/scenes --locate"
     ),
 )
-@click.argument("a", type=INPUT)
-@click.argument("b", type=INPUT)
+@click.argument("a", type=INPUT, required=False)
+@click.argument("b", type=INPUT, required=False)
+@sided_options
+@click.option(
+    "--locate", is_flag=True, help="Find the step of a prediction at which the two adapters differ."
+)
+@click.option(
+    "--max-images",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Images of the data set that adapters predict.",
+)
 @click.option(
     "--dataset",
     type=DATASET,
@@ -144,13 +161,29 @@ def tolerance_options(function: _F) -> _F:
     help="Write the result as JSON; - is stdout.",
 )
 @click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Images to print.")
-@click.pass_obj
-def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any) -> None:
     """Check that predictions A and B are the same within tolerances; exit 1 if they are not.
 
     Detections are matched one to one on each image and in each class, whatever their order. One that is
     moved, extra or missing is a failure, and so is a state, mask, keypoint or pose beyond its tolerance.
+
+    With two --adapter in place of files, both predict the data set, and --locate finds the step at which they
+    differ: pixels, resize, letterbox, channels, normalization, the model and its first node that differs,
+    precision, activation, decoding of boxes, suppression, threshold, classes, rounding.
     """
+    sides = read_sides(ctx)
+    if not sides and a is not None and b is not None and not flags["locate"]:
+        _compare_files(ctx.obj, a, b, flags)
+        return
+    if len(sides) != 2 or a is not None or flags["dataset"] is None:
+        raise click.UsageError(
+            "give two predictions files, or --adapter twice with --dataset (--locate needs the adapters)"
+        )
+    _compare_adapters(ctx.obj, sides, flags)
+
+
+def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) -> None:
     from anydet.crosscheck.files import ApSettings, compare_files
     from anydet.evaluation.engines import choose_engine
 
@@ -167,13 +200,69 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
         engine=engine,
         scanner=engine.scanner,
     )
-    write_json(parity.as_dict(), json_path)
+    _finish(parity, parity, dataset, flags)
+
+
+def _compare_adapters(plugins: Plugins, sides: list[Mapping[str, Any]], flags: dict[str, Any]) -> None:
+    from contextlib import ExitStack
+
+    from anydet.commands.progress import progress
+    from anydet.crosscheck.locating.locate import Located, locate, predict_both, records_of
+    from anydet.prediction.pipeline import Limits
+
+    dataset = _dataset(plugins, flags)
+    assert dataset is not None
+    settings = _settings(flags)
+    threshold = flags["score_threshold"]
+    limits = Limits() if threshold is None else Limits(min(threshold, Limits().score_threshold))
+    with ExitStack() as opened:
+        a, b = (opened.enter_context(_adapter(plugins, side, limits)) for side in sides)
+        records = list(records_of(dataset, flags["max_images"]))
+        with progress("predict", len(records)) as advance:
+            both = predict_both(a, b, records, settings, limits=limits, progress=advance)
+        found: Located | Parity = locate(both) if flags["locate"] else both.parity
+    _finish(found, both.parity, dataset, flags)
+
+
+def _adapter(plugins: Plugins, side: Mapping[str, Any], limits: Limits) -> Adapter:
+    names = ("config", "checkpoint", "device", "options")
+    settings = plugins.settings(
+        side["adapter"],
+        **{name: side[name] for name in names if name in side},
+        batch_size=1,
+        score_floor=limits.score_threshold,
+        max_detections=limits.max_detections,
+    )
+    return plugins.adapter(side["adapter"], settings)
+
+
+def _finish(result: Located | Parity, parity: Parity, dataset: Dataset | None, flags: dict[str, Any]) -> None:
+    """Print and write what was found; exit 1 where both are not the same."""
+    json_path = flags["json_path"]
+    write_json(result.as_dict(), json_path)
     if json_path != Path("-"):
-        _print_parity(parity, rows)
+        _print_parity(parity, flags["rows"])
+        if result is not parity:
+            _print_located(result)  # type: ignore[arg-type]
+        echo(result.reason)
     if flags["output_dir"] is not None:
-        _write_folder(parity, dataset, flags["output_dir"], flags["worst"])
-    if not parity.ok:
+        write_json(result.as_dict(), flags["output_dir"] / "parity.json")
+        _draw(parity, dataset, flags["output_dir"], flags["worst"])
+    if not result.ok:
         raise SystemExit(1)
+
+
+def _print_located(located: Located) -> None:
+    from anydet.commands.tables import print_result_table
+
+    print_result_table(located.stage_table, len(located.stages))
+    for one in located.findings:
+        echo(f"  {one.step}: {one.cause}\n      {one.evidence}")
+    for note in located.notes:
+        say(note)
+    if located.cured is not None:
+        equal = "are equal" if located.cured else "still differ: there is something else, too"
+        echo(f"  with A's stages in the place of those that differ, both {equal}")
 
 
 def _settings(flags: dict[str, Any]) -> ParitySettings:
@@ -209,7 +298,6 @@ def _print_parity(parity: Parity, rows: int) -> None:
                 echo(f"    {line}")
     print_result_table(images, rows)
     _print_ap(parity)
-    echo(parity.reason)
 
 
 def _print_ap(parity: Parity) -> None:
@@ -225,11 +313,11 @@ def _print_ap(parity: Parity) -> None:
     echo(f"{name}: {first.a:.4f} and {first.b:.4f}, difference {first.difference:+.4f}{interval}")
 
 
-def _write_folder(parity: Parity, dataset: Dataset | None, folder: Path, worst: int) -> None:
+def _draw(parity: Parity, dataset: Dataset | None, folder: Path, worst: int) -> None:
+    """Histograms, and the worst images where there is a data set."""
     from anydet.errors import AnydetError
     from anydet.report.charts import draw_figure
 
-    write_json(parity.as_dict(), folder / "parity.json")
     for figure in parity.figures:
         try:
             draw_figure(figure, folder / f"{figure.name}.png")

@@ -99,7 +99,6 @@ class RuntimeStages:
         return self.decoding.result(record, Given(decoded), [], placement)
 
 
-
 @dataclass(frozen=True, slots=True)
 class Given:
     """A decoder of what is decoded already; the outputs do not matter."""

@@ -14,6 +14,7 @@ from anydet.types import FloatArray, Size
 
 _BOX_PX = 0.02
 """Difference of equal boxes in pixels of the input."""
+_USUAL = (8.0, 16.0, 32.0)
 _STRIDES = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 _ROWS = 3000
 """Best rows of an image that boxes are compared on."""
@@ -32,23 +33,36 @@ def compare_decoded(a: Sequence[Decoded], b: Sequence[Decoded], input_wh: Size) 
         one, other = next(pair for pair in shapes if pair[0] != pair[1])
         return [
             Finding(
-                "boxes", "outputs are decoded to another number of rows or classes", f"{one} in A, {other} in B", certain=False
+                "boxes",
+                "outputs are decoded to another number of rows or classes",
+                f"{one} in A, {other} in B",
+                certain=False,
             )
         ]
     rows = [np.argsort(-one.scores.max(axis=1, initial=0), kind="stable")[:_ROWS] for one in a]
     scores = [np.concatenate([side[i].scores[rows[i]] for i in range(len(a))]) for side in (a, b)]
     boxes = [np.concatenate([side[i].boxes_xyxy_px[rows[i]] for i in range(len(a))]) for side in (a, b)]
-    return [*_labels(a, b), *compare_scores(scores[0], scores[1]), *compare_boxes(boxes[0], boxes[1], input_wh)]
+    return [
+        *_labels(a, b),
+        *compare_scores(scores[0], scores[1]),
+        *compare_boxes(boxes[0], boxes[1], input_wh),
+    ]
 
 
 def _labels(a: Sequence[Decoded], b: Sequence[Decoded]) -> list[Finding]:
-    pairs = [(x.labels, y.labels) for x, y in zip(a, b, strict=True) if x.labels is not None and y.labels is not None]
+    pairs = [
+        (x.labels, y.labels)
+        for x, y in zip(a, b, strict=True)
+        if x.labels is not None and y.labels is not None
+    ]
     if all(np.array_equal(x, y) for x, y in pairs):
         return []
     gaps = np.concatenate([y.astype(np.int64) - x.astype(np.int64) for x, y in pairs])
     if len(np.unique(gaps)) == 1:
         return [Finding("classes", f"labels are {gaps[0]:+d}", "the same for all rows")]
-    return [Finding("classes", "labels are in another order", f"{np.count_nonzero(gaps)} of {len(gaps)} differ")]
+    return [
+        Finding("classes", "labels are in another order", f"{np.count_nonzero(gaps)} of {len(gaps)} differ")
+    ]
 
 
 def compare_scores(x: FloatArray, y: FloatArray) -> list[Finding]:
@@ -60,7 +74,9 @@ def compare_scores(x: FloatArray, y: FloatArray) -> list[Finding]:
             activation = "sigmoid" in one.text
             found.append(Finding("activation" if activation else "scores", f"{one.text}, of scores", where))
         elif one.kind == "order":
-            pairs = ", ".join(f"{b} is A's {a}" for b, a in list(zip(one.columns, one.sources, strict=True))[:4])
+            pairs = ", ".join(
+                f"{b} is A's {a}" for b, a in list(zip(one.columns, one.sources, strict=True))[:4]
+            )
             found.append(Finding("classes", f"classes are in another order: {pairs}", where))
         elif one.kind == "line":
             text = f"scores are multiplied by {one.factor:.4g}"
@@ -75,7 +91,11 @@ def _unknown_scores(x: FloatArray, y: FloatArray, where: str) -> Finding:
     """Scores that are no function of their own column alone."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(x > 1e-4, y / x, np.nan)
-    spread = np.nanmax(ratio, axis=1, initial=-np.inf) - np.nanmin(ratio, axis=1, initial=np.inf) if x.size else np.zeros(1)
+    spread = (
+        np.nanmax(ratio, axis=1, initial=-np.inf) - np.nanmin(ratio, axis=1, initial=np.inf)
+        if x.size
+        else np.zeros(1)
+    )
     known = np.isfinite(spread)
     if known.any() and float(np.median(spread[known])) < 1e-3 * float(np.nanmedian(ratio)):
         return Finding(
@@ -110,7 +130,9 @@ def compare_boxes(x: FloatArray, y: FloatArray, input_wh: Size) -> list[Finding]
         "boxes are fractions of the input": x / size,
         "boxes are fractions that are multiplied by the input's size once more": x * size,
         "the lower right corner is one pixel further: sides are counted inclusively": x + [0, 0, 1, 1],
-        "widths and heights are used as half widths and half heights": np.concatenate([center - 2 * half, center + 2 * half], axis=1),
+        "widths and heights are used as half widths and half heights": np.concatenate(
+            [center - 2 * half, center + 2 * half], axis=1
+        ),
     }
     for text, guess in wholes.items():
         if _fits(guess, y):
@@ -134,18 +156,17 @@ def _centers(x: FloatArray, y: FloatArray, evidence: str) -> list[Finding]:
     mean = np.median(moved, axis=0)
     if float(np.quantile(np.abs(moved - mean), 0.98)) <= _BOX_PX:
         return [Finding("boxes", f"centers are moved by {mean[0]:+.3g}, {mean[1]:+.3g} px", evidence)]
-    for part in (0.5, -0.5, 1.0, -1.0, 0.25, -0.25):
-        guesses = np.array(_STRIDES) * part
-        gaps = np.abs(moved[:, :, None] - guesses).max(axis=1)
-        if float(np.quantile(gaps.min(axis=1), 0.98)) <= _BOX_PX * 5:
-            strides = sorted({_STRIDES[i] for i in gaps.argmin(axis=1).tolist()})
-            used = ", ".join(f"{s:g}" for s in strides)
-            return [Finding("boxes", f"centers are moved by {part:+g} of the stride (cells of {used} px)", evidence)]
-    for text, guess in (("multiplied by", None),):
-        del guess
-        factor = _ratio((x[:, :2] + x[:, 2:]) / 2, (y[:, :2] + y[:, 2:]) / 2)
-        if factor is not None:
-            return [Finding("boxes", f"centers are {text} {factor:.4g}", evidence)]
+    # Half of 16, 32, 64 is all of 8, 16, 32: the usual strides first.
+    for strides in (_USUAL, _STRIDES):
+        for part in (0.5, -0.5, 1.0, -1.0, 0.25, -0.25):
+            gaps = np.abs(moved[:, :, None] - np.array(strides) * part).max(axis=1)
+            if float(np.quantile(gaps.min(axis=1), 0.98)) <= _BOX_PX * 5:
+                used = ", ".join(f"{s:g}" for s in sorted({strides[i] for i in gaps.argmin(axis=1).tolist()}))
+                text = f"centers are moved by {part:+g} of the stride (cells of {used} px)"
+                return [Finding("boxes", text, evidence)]
+    factor = _ratio((x[:, :2] + x[:, 2:]) / 2, (y[:, :2] + y[:, 2:]) / 2)
+    if factor is not None:
+        return [Finding("boxes", f"centers are multiplied by {factor:.4g}", evidence)]
     return [Finding("boxes", "centers are decoded differently", evidence, certain=False)]
 
 

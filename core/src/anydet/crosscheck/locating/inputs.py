@@ -57,7 +57,8 @@ class _Way:
 def inputs_differ(cases: Sequence[Case], how: Preprocess) -> bool:
     """Whether inputs differ by more than rounding, or stand elsewhere."""
     return any(
-        case.a.placement != case.b.placement or _gap(case.a.tensor, case.b.tensor, how) > EQUAL for case in cases
+        case.a.placement != case.b.placement or _gap(case.a.tensor, case.b.tensor, how) > EQUAL
+        for case in cases
     )
 
 
@@ -91,7 +92,11 @@ def compare_inputs(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
     if fitted:
         return fitted
     near = f"; the closest of what was tried: {best[1].text}, {best[0]:.3g} levels" if best else ""
-    return [Finding("resize", "inputs are prepared in a way that is not known here", evidence + near, certain=False)]
+    return [
+        Finding(
+            "resize", "inputs are prepared in a way that is not known here", evidence + near, certain=False
+        )
+    ]
 
 
 def _ways(stages: Stages, cases: Sequence[Case]) -> Iterator[_Way]:
@@ -108,15 +113,19 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
     shape = cases[0].b.tensor.shape
     size = (int(shape[2]), int(shape[1]))
     if size != tuple(how.size_wh) and how.resize not in {"shortest", "none"}:
-        yield "resize", f"the input is {size[0]}x{size[1]}, not {how.size_wh[0]}x{how.size_wh[1]}", replace(
-            how, size_wh=size
+        yield (
+            "resize",
+            f"the input is {size[0]}x{size[1]}, not {how.size_wh[0]}x{how.size_wh[1]}",
+            replace(how, size_wh=size),
         )
     other = "bgr" if how.channels == "rgb" else "rgb"
     order = f"channels are in the order {other.upper()}, not {how.channels.upper()}"
     swapped = replace(how, channels=other)
     yield "channels", order, swapped
-    yield "channels", f"{order}, and so are mean and std", replace(
-        swapped, mean=how.mean[::-1], std=how.std[::-1], pad_value=how.pad_value[::-1]
+    yield (
+        "channels",
+        f"{order}, and so are mean and std",
+        replace(swapped, mean=how.mean[::-1], std=how.std[::-1], pad_value=how.pad_value[::-1]),
     )
     yield from _normalizations(how)
     for resize in ("letterbox", "letterbox-center", "stretch", "shortest", "none"):
@@ -125,16 +134,26 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
             yield step, f"images are resized as {resize}, not as {how.resize}", replace(how, resize=resize)
     for pad in _PADS:
         if pad != how.pad_value:
-            yield "letterbox", f"the border is {pad[0]:g}, not {how.pad_value[0]:g}", replace(how, pad_value=pad)
+            yield (
+                "letterbox",
+                f"the border is {pad[0]:g}, not {how.pad_value[0]:g}",
+                replace(how, pad_value=pad),
+            )
     smooth = "bilinear" if how.interpolation == "bilinear-antialias" else "bilinear-antialias"
     yield "resize", f"resized by {smooth}, not {how.interpolation}", replace(how, interpolation=smooth)
     rounded = "are not rounded to whole numbers" if how.rounded else "are rounded to whole numbers"
     yield "resize", f"resized pixels {rounded}", replace(how, rounded=not how.rounded)
-    yield "resize", f"resized by {smooth}, and pixels {rounded}", replace(
-        how, interpolation=smooth, rounded=not how.rounded
+    yield (
+        "resize",
+        f"resized by {smooth}, and pixels {rounded}",
+        replace(how, interpolation=smooth, rounded=not how.rounded),
     )
     rounding = "down" if how.size_rounding == "nearest" else "nearest"
-    yield "letterbox", f"the resized image's sides are rounded {rounding}", replace(how, size_rounding=rounding)
+    yield (
+        "letterbox",
+        f"the resized image's sides are rounded {rounding}",
+        replace(how, size_rounding=rounding),
+    )
 
 
 def _normalizations(how: Preprocess) -> Iterator[tuple[Step, str, Preprocess]]:
@@ -175,7 +194,9 @@ def _shifted(cases: Sequence[Case]) -> Iterator[_Way]:
                 made = tuple(
                     Prepared(np.roll(case.a.tensor, (y, x), axis=(1, 2)), case.b.placement) for case in cases
                 )
-                text = f"the image stands {_pixels(x, 'right', 'left')}{_pixels(y, 'down', 'up')} in the input"
+                text = (
+                    f"the image stands {_pixels(x, 'right', 'left')}{_pixels(y, 'down', 'up')} in the input"
+                )
                 yield _Way("letterbox", text, made)
 
 
@@ -197,7 +218,9 @@ def _fitted(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
     if any(case.a.tensor.shape != case.b.tensor.shape for case in cases):
         return []
     x, y = (
-        np.concatenate([_content(p.tensor, case.a.placement) for case in cases for p in [getattr(case, side)]], axis=1)
+        np.concatenate(
+            [_content(p.tensor, case.a.placement) for case in cases for p in [getattr(case, side)]], axis=1
+        )
         for side in ("a", "b")
     )
     best: tuple[float, tuple[int, ...], FloatArray] | None = None
@@ -212,7 +235,9 @@ def _fitted(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
         return []
     found = []
     if order != (0, 1, 2):
-        found.append(Finding("channels", "channels are in reversed order", f"{gap:.2g} of the contrast is left over"))
+        found.append(
+            Finding("channels", "channels are in reversed order", f"{gap:.2g} of the contrast is left over")
+        )
     if np.abs(fits[:, 0] - 1).max() > 1e-3 or np.abs(fits[:, 1]).max() > 1e-3 * np.abs(y).max():
         std = np.array(how.std)[list(order)] / fits[:, 0]
         mean = np.array(how.mean)[list(order)] - fits[:, 1] * std
@@ -259,7 +284,9 @@ def _placement_text(a: Placement, b: Placement) -> str:
 
 
 def _levels(text: str, gap: float) -> str:
-    return f"{text} {gap:.3g} of 256 levels on average" if np.isfinite(gap) else "inputs are of different sizes"
+    return (
+        f"{text} {gap:.3g} of 256 levels on average" if np.isfinite(gap) else "inputs are of different sizes"
+    )
 
 
 def _numbers(values: FloatArray) -> str:

@@ -78,16 +78,9 @@ class Located:
         return f"parity fails at {first.step}: {first.cause}{sure}{more}"
 
     @property
-    def tables(self) -> tuple[Table, ...]:
-        """Stages, and what was found."""
-        return (
-            Table("stages, each on what A gave it", ("stage", "B is"), tuple(self.stages.items())),
-            Table(
-                "what B does differently",
-                ("step", "cause", "evidence"),
-                tuple((one.step, one.cause, one.evidence) for one in self.findings),
-            ),
-        )
+    def stage_table(self) -> Table:
+        """What was found at each stage."""
+        return Table("stages of B, each on what A gives it", ("stage", "result"), tuple(self.stages.items()))
 
     def as_dict(self) -> dict[str, Any]:
         """What ``parity --locate --json`` writes."""
@@ -102,7 +95,28 @@ class Located:
         }
 
 
-def locate(
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """Two adapters, the images that both predicted, and how their results differ.
+
+    Attributes:
+        a: taken for right.
+        b: what should be the same.
+        records: the images.
+        limits: detections that are compared.
+        parity: of the results.
+        failure: what B said of the first image on which it failed, or "".
+    """
+
+    a: Adapter
+    b: Adapter
+    records: Sequence[Record]
+    limits: Limits
+    parity: Parity
+    failure: str = ""
+
+
+def predict_both(
     a: Adapter,
     b: Adapter,
     records: Sequence[Record],
@@ -110,8 +124,8 @@ def locate(
     *,
     limits: Limits = Limits(),
     progress: Callable[[int], None] = lambda _images: None,
-) -> Located:
-    """Predict with both, and where results differ, find the stage.
+) -> Predicted:
+    """Predict with both, image by image, and compare results; an image on which B fails has none of B.
 
     Args:
         a: taken for right.
@@ -125,11 +139,26 @@ def locate(
         AnydetError: an adapter fails, or an image cannot be read.
     """
     results: tuple[list[ImagePredictions], list[ImagePredictions]] = ([], [])
+    failure = ""
     for record in records:
-        for adapter, found in zip((a, b), results, strict=True):
-            found.extend(limits.apply(one) for one in adapter.predict([record]))
+        results[0].extend(limits.apply(one) for one in a.predict([record]))
+        try:
+            results[1].extend([limits.apply(one) for one in b.predict([record])])
+        except AnydetError as exc:
+            failure = failure or exc.problem
+            results[1].append(ImagePredictions.empty(record.key, results[0][-1].size_wh))
         progress(1)
     parity = compare(_joined(a, b, results, limits), settings)
+    return Predicted(a, b, records, limits, parity, failure)
+
+
+def locate(both: Predicted) -> Located:
+    """Where results differ, the stage that makes them.
+
+    Raises:
+        AnydetError: an adapter fails, or an image cannot be read.
+    """
+    parity, a, b = both.parity, both.a, both.b
     if parity.ok:
         return Located(parity, (), {})
     worst = parity.worst_images(_WORST).tolist()
@@ -137,25 +166,23 @@ def locate(
     if missing:
         note = f"{' and '.join(missing)} does not show its stages, so that predictions alone are looked at"
         return Located(parity, tuple(explain_predictions(parity)), {}, notes=(note,))
-    return _Crossing(a, b, [records[i] for i in worst], settings, limits).located(parity)
+    return _Crossing(both, [both.records[i] for i in worst]).located()
 
 
 class _Crossing:
     """Stages of two adapters on the same images."""
 
-    def __init__(
-        self, a: Adapter, b: Adapter, records: Sequence[Record], settings: ParitySettings, limits: Limits
-    ) -> None:
-        assert a.stages is not None
-        assert b.stages is not None
-        self._adapters, self._records = (a, b), records
-        self._a: Stages = a.stages
-        self._b: Stages = b.stages
-        self._settings, self._limits = settings, limits
+    def __init__(self, both: Predicted, records: Sequence[Record]) -> None:
+        assert both.a.stages is not None
+        assert both.b.stages is not None
+        self._adapters, self._records, self._parity = (both.a, both.b), records, both.parity
+        self._a: Stages = both.a.stages
+        self._b: Stages = both.b.stages
+        self._limits = both.limits
         self._stages: dict[str, str] = {}
-        self._notes: list[str] = []
+        self._notes = [f"B fails: {both.failure}"] if both.failure else []
 
-    def located(self, parity: Parity) -> Located:
+    def located(self) -> Located:
         """All stages, one after the other."""
         images = [self._a.pixels(record) for record in self._records]
         pixels = compare_pixels(images, [self._b.pixels(record) for record in self._records])
@@ -166,14 +193,14 @@ class _Crossing:
         ]
         found += self._note("preprocess", compare_inputs(self._a, cases))
         found += self._models(prepared)
-        found += self._after(found)
+        found += self._after()
         if not found:
             node = first_node(self._a, self._b, prepared[0].tensor)
             found += self._note("model", [] if node is None else [node])
         cured = self._cured() if found else None
         if not found:
-            found = explain_predictions(parity)
-        return Located(parity, tuple(found), self._stages, cured, tuple(self._notes))
+            found = explain_predictions(self._parity)
+        return Located(self._parity, tuple(found), self._stages, cured, tuple(self._notes))
 
     def _models(self, prepared: Sequence[Prepared]) -> list[Finding]:
         """Models, decoding of their outputs, and selection."""
@@ -211,9 +238,14 @@ class _Crossing:
     def _selection(self) -> Selection:
         return Selection(self._adapters[0].settings.score_floor, self._a.candidates, self._a.nms_iou)
 
-    def _after(self, found: Sequence[Finding]) -> list[Finding]:
+    def _after(self) -> list[Finding]:
         """What B does to results behind its stages, such as rounding."""
-        del found
+        try:
+            return self._note("results", self._compare_results())
+        except AnydetError:
+            return []
+
+    def _compare_results(self) -> list[Finding]:
         cases = []
         for record in self._records:
             image = self._b.pixels(record)
@@ -225,7 +257,7 @@ class _Crossing:
             (whole,) = self._adapters[1].predict([record])
             cases.append(SelectionCase(decoded, one.placement, staged, whole))
         how = Selection(self._adapters[1].settings.score_floor, self._b.candidates, self._b.nms_iou)
-        return self._note("results", compare_selected(cases, how))
+        return compare_selected(cases, how)
 
     def _cured(self) -> bool:
         """Whether B with A's stages in the place of those that differ gives A's results."""
@@ -248,7 +280,7 @@ class _Crossing:
             right.extend(self._limits.apply(found) for found in self._adapters[0].predict([record]))
         bare = [_bare(found) for found in right]
         joined = _joined(*self._adapters, (bare, [_bare(found) for found in mixed]), self._limits)
-        return compare(joined, self._settings).ok
+        return compare(joined, self._parity.settings).ok
 
     def _note(self, stage: str, found: list[Finding]) -> list[Finding]:
         if found or stage != "results":

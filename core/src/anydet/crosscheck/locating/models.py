@@ -43,9 +43,13 @@ def compare_models(
             elif relation.kind == "order":
                 moved = list(zip(relation.columns, relation.sources, strict=True))[:4]
                 pairs = ", ".join(f"{b} is A's {a}" for b, a in moved)
-                found.append(Finding("classes", f"columns of the output are in another order: {pairs}", where))
+                found.append(
+                    Finding("classes", f"columns of the output are in another order: {pairs}", where)
+                )
             elif relation.kind == "line" and len(relation.columns) < one.shape[1]:
-                text = f"the model's output is multiplied by {relation.factor:.4g}, plus {relation.offset:.4g}"
+                text = (
+                    f"the model's output is multiplied by {relation.factor:.4g}, plus {relation.offset:.4g}"
+                )
                 found.append(Finding("boxes", text, where))
             else:
                 unknown = True
@@ -61,7 +65,11 @@ def table(output: NDArray[Any]) -> FloatArray:
     if array.ndim < 2:
         return array.reshape(-1, 1)
     if array.ndim > 2:
-        return array.reshape(array.shape[0], -1).T if array.shape[0] < array[0].size else array.reshape(-1, array.shape[-1])
+        return (
+            array.reshape(array.shape[0], -1).T
+            if array.shape[0] < array[0].size
+            else array.reshape(-1, array.shape[-1])
+        )
     return array if array.shape[0] >= array.shape[1] else array.T
 
 

@@ -24,6 +24,8 @@ LOCAL = 5e-5
 """Error of one node in single precision, as a fraction of its largest number."""
 _HALF_MOST = 65504.0
 """Largest number of float16."""
+_AROUND = {"Cast", "Constant", "QuantizeLinear", "DequantizeLinear"}
+"""Operators that stand around the one that computes."""
 _CHECKED = 6
 """Nodes after the first one that are looked at, to tell one layer from all of them."""
 
@@ -91,7 +93,9 @@ def _tensors(a: Stages, model: Any, tensor: NDArray[Any], path: Path, onnx: Any)
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     there = {output.name for output in watched.graph.output}
-    names = [name for node in watched.graph.node if node.op_type != "Constant" for name in node.output if name]
+    names = [
+        name for node in watched.graph.node if node.op_type != "Constant" for name in node.output if name
+    ]
     for name in names:
         if name not in there:
             watched.graph.output.add().name = name
@@ -184,12 +188,16 @@ def _errors(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     return error, float(np.median(np.abs(one - other)[large] / np.abs(one[large])))
 
 
-def _overflow(segment: _Segment, known: Mapping[str, NDArray[Any]], graphs: Sequence[Any], onnx: Any) -> Finding:
+def _overflow(
+    segment: _Segment, known: Mapping[str, NDArray[Any]], graphs: Sequence[Any], onnx: Any
+) -> Finding:
     largest = float(np.abs(known[segment.output]).max(initial=0))
     inputs = max((float(np.abs(known[name]).max(initial=0)) for name in segment.inputs), default=0.0)
     where = f"{_name(segment)}: A's numbers reach {largest:.4g}, its inputs {inputs:.4g}"
     if largest > _HALF_MOST or inputs > _HALF_MOST or _halves(segment, graphs[1], onnx):
-        return Finding("precision", f"float16 overflows in {_name(segment)}", f"{where}, float16 ends at 65504")
+        return Finding(
+            "precision", f"float16 overflows in {_name(segment)}", f"{where}, float16 ends at 65504"
+        )
     return Finding("model", f"{_name(segment)} gives numbers that are not finite", where)
 
 
@@ -229,7 +237,10 @@ def _explained(
 
 
 def _name(segment: _Segment) -> str:
-    node = next((n for n in segment.nodes[::-1] if n.op_type not in {"Cast", "QuantizeLinear", "DequantizeLinear"}), segment.nodes[-1])
+    node = next(
+        (n for n in segment.nodes[::-1] if n.op_type not in _AROUND),
+        segment.nodes[-1],
+    )
     return f"node {node.name or segment.output} ({node.op_type})"
 
 

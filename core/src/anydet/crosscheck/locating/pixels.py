@@ -24,7 +24,9 @@ def compare_pixels(a: Sequence[ByteImage], b: Sequence[ByteImage]) -> Finding | 
         return Finding("channels", "images are decoded as BGR where A has RGB", share)
     turned = _orientation(pairs)
     if turned is not None:
-        return Finding("pixels", f"images are {turned} (is the EXIF orientation used by one side alone?)", share)
+        return Finding(
+            "pixels", f"images are {turned} (is the EXIF orientation used by one side alone?)", share
+        )
     if any(x.shape != y.shape for x, y in pairs):
         x, y = next((x, y) for x, y in pairs if x.shape != y.shape)
         sizes = f"{x.shape[1]}x{x.shape[0]} in A, {y.shape[1]}x{y.shape[0]} in B"

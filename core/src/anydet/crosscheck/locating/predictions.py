@@ -28,15 +28,16 @@ def explain_predictions(parity: Parity) -> list[Finding]:
         return []
     found: list[Finding] = []
     by_score = _score_pairs(a, b)
-    by_place = match_similar(*sides(a, b, class_agnostic=True), 0.5)
-    # Where boxes are somewhere else, only scores say which belongs to which.
-    pairs = by_place if len(by_place) >= 0.5 * min(len(a), len(b)) else by_score
-    if len(by_score) >= 0.2 * min(len(a), len(b)) and _apart(a, b, by_score):
-        pairs = by_score
+    fewer = min(len(a), len(b))
+    by_place = match_similar(*sides(a, b), 0.5)
+    if len(by_place) < 0.5 * fewer:
+        by_place = match_similar(*sides(a, b, class_agnostic=True), 0.5)
+    # A score says more of what belongs to what than a place does, where it is the same on both sides.
+    pairs = by_score if len(by_score) >= 0.5 * fewer or len(by_place) < 0.5 * fewer else by_place
     if len(pairs) < _FEWEST:
         return []
     found += _classes(a, b, pairs)
-    found += _scores(a, b, by_place if len(by_place) >= _FEWEST else pairs)
+    found += _scores(a, b, _near(a, b, by_place) if len(by_place) >= _FEWEST else pairs)
     found += _boxes(a, b, pairs)
     found += _numbers(a, b, parity)
     return found
@@ -44,7 +45,9 @@ def explain_predictions(parity: Parity) -> list[Finding]:
 
 def _score_pairs(a: DetectionColumns, b: DetectionColumns) -> Pairs:
     """Detections of one image whose score nobody else of their side has, to seven decimals."""
-    keys = [np.stack([side.image_index, np.round(side.scores * 1e7).astype(np.int64)], axis=1) for side in (a, b)]
+    keys = [
+        np.stack([side.image_index, np.round(side.scores * 1e7).astype(np.int64)], axis=1) for side in (a, b)
+    ]
     both = np.concatenate(keys)
     _, numbers, counts = np.unique(both, axis=0, return_inverse=True, return_counts=True)
     numbers = numbers.reshape(-1)
@@ -59,9 +62,10 @@ def _corners(side: DetectionColumns, rows: IntArray) -> FloatArray:
     return xywh_to_xyxy(side.boxes_xywh_px[rows])
 
 
-def _apart(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> bool:
-    """Whether most pairs of equal scores do not even overlap."""
-    return float(np.median(iou_of_rows(_corners(a, pairs.a), _corners(b, pairs.b)))) < 0.5
+def _near(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Pairs:
+    """The pairs of nearly equal boxes, where there are enough of them."""
+    close = np.flatnonzero(iou_of_rows(_corners(a, pairs.a), _corners(b, pairs.b)) > 0.98)
+    return pairs.take(close) if len(close) >= _FEWEST else pairs
 
 
 def _classes(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[Finding]:
@@ -83,8 +87,14 @@ def _classes(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator
 def _scores(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[Finding]:
     x, y = a.scores[pairs.a], b.scores[pairs.b]
     for decimals in (1, 2, 3, 4):
-        if np.abs(b.scores - np.round(b.scores, decimals)).max() < 1e-9 < np.abs(a.scores - np.round(a.scores, decimals)).max():
-            yield Finding("rounding", f"scores are rounded to {decimals} decimals", f"all {len(b)} scores of B are")
+        if (
+            np.abs(b.scores - np.round(b.scores, decimals)).max()
+            < 1e-9
+            < np.abs(a.scores - np.round(a.scores, decimals)).max()
+        ):
+            yield Finding(
+                "rounding", f"scores are rounded to {decimals} decimals", f"all {len(b)} scores of B are"
+            )
             return
     for one in relations(x[:, None], y[:, None], 5e-3):
         evidence = f"{len(x)} pairs, error {one.error:.2g}"
@@ -92,7 +102,9 @@ def _scores(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[
             step = "activation" if "sigmoid" in one.text else "scores"
             yield Finding(step, f"{one.text}, of scores", evidence)  # type: ignore[arg-type]
         elif one.kind == "line":
-            yield Finding("scores", f"scores are multiplied by {one.factor:.4g}, plus {one.offset:.4g}", evidence)
+            yield Finding(
+                "scores", f"scores are multiplied by {one.factor:.4g}, plus {one.offset:.4g}", evidence
+            )
 
 
 def _boxes(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[Finding]:
@@ -109,7 +121,10 @@ def _boxes(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[F
     center = (x[:, :2] + x[:, 2:]) / 2
     for text, guess in (
         ("x and y are swapped", x[:, [1, 0, 3, 2]]),
-        ("the center is taken for the upper left corner", np.concatenate([center, center + 2 * half], axis=1)),
+        (
+            "the center is taken for the upper left corner",
+            np.concatenate([center, center + 2 * half], axis=1),
+        ),
         ("corners are taken for center and size", cxcywh_to_xyxy(x)),
         ("sides are counted inclusively: x2 and y2 are one pixel further", x + [0, 0, 1, 1]),
     ):
@@ -150,17 +165,29 @@ def _numbers(a: DetectionColumns, b: DetectionColumns, parity: Parity) -> Iterat
         return
     lowest = float(b.scores.min())
     if len(only_a) and not len(only_b) and float(a.scores[only_a].max()) <= lowest:
-        yield Finding("threshold", f"scores below {lowest:.4g} are left out", f"{len(only_a)} detections of A, all below")
+        yield Finding(
+            "threshold",
+            f"scores below {lowest:.4g} are left out",
+            f"{len(only_a)} detections of A, all below",
+        )
         return
     lowest = float(a.scores.min())
     if len(only_b) and not len(only_a) and float(b.scores[only_b].max()) <= lowest:
-        yield Finding("threshold", f"scores down to {float(b.scores.min()):.4g} are kept", f"{len(only_b)} detections of B, all below A's")
+        yield Finding(
+            "threshold",
+            f"scores down to {float(b.scores.min()):.4g} are kept",
+            f"{len(only_b)} detections of B, all below A's",
+        )
         return
     most = np.bincount(b.image_index, minlength=len(b.images)).max()
     images = np.unique(a.image_index[only_a])
     full = np.bincount(b.image_index, minlength=len(b.images))[images] == most
     if len(only_a) and not len(only_b) and full.all():
-        yield Finding("nms", f"at most {most} detections of an image are kept", f"{len(only_a)} detections of A are missing on {len(images)} images, all full in B")
+        yield Finding(
+            "nms",
+            f"at most {most} detections of an image are kept",
+            f"{len(only_a)} detections of A are missing on {len(images)} images, all full in B",
+        )
         return
     for side, rows, name in ((b, only_b, "B"), (a, only_a, "A")):
         if len(rows) >= _FEWEST:
@@ -168,7 +195,12 @@ def _numbers(a: DetectionColumns, b: DetectionColumns, parity: Parity) -> Iterat
             high = float(np.quantile(ious, 0.1))
             if high > 0.3:
                 text = f"{name} suppresses less: another IoU of suppression, or within classes"
-                yield Finding("nms", text, f"{len(rows)} detections of {name} alone overlap a better one of their image by IoU {high:.2f} or more", certain=False)
+                yield Finding(
+                    "nms",
+                    text,
+                    f"{len(rows)} detections of {name} alone overlap a better one of their image by IoU {high:.2f} or more",
+                    certain=False,
+                )
                 return
 
 
@@ -176,7 +208,9 @@ def _best_overlaps(side: DetectionColumns, rows: IntArray) -> FloatArray:
     """(len(rows),) largest IoU with a better detection of the image, of any class."""
     found = np.zeros(len(rows))
     for i, row in enumerate(rows[:2000].tolist()):
-        others = np.flatnonzero((side.image_index == side.image_index[row]) & (side.scores > side.scores[row]))
+        others = np.flatnonzero(
+            (side.image_index == side.image_index[row]) & (side.scores > side.scores[row])
+        )
         if len(others):
             one = np.repeat(_corners(side, np.array([row])), len(others), axis=0)
             found[i] = iou_of_rows(one, _corners(side, others)).max()

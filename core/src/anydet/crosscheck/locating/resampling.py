@@ -46,6 +46,22 @@ def _bilinear(places: Callable[[int, int], FloatArray]) -> Resample:
     return resample
 
 
+def _area(image: ByteImage, size_wh: Size) -> ByteImage:
+    """Mean over the part of the image that a pixel covers, as OpenCV's ``INTER_AREA`` where it shrinks."""
+    mixed = image.astype(np.float64)
+    for axis, target in ((0, size_wh[1]), (1, size_wh[0])):
+        source = mixed.shape[axis]
+        edges = np.arange(target + 1) * (source / target)
+        whole = np.minimum(edges.astype(np.int64), source - 1)
+        ends = [(0, 0)] * 3
+        ends[axis] = (1, 0)
+        sums = np.pad(np.cumsum(mixed, axis=axis), ends)
+        part = (edges - whole).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        upto = np.take(sums, whole, axis) + np.take(mixed, whole, axis) * part
+        mixed = np.diff(upto, axis=axis) * (target / source)
+    return np.rint(mixed).astype(np.uint8)
+
+
 def _aligned_corners(target: int, source: int) -> FloatArray:
     return np.arange(target) * ((source - 1) / max(target - 1, 1))
 
@@ -57,7 +73,8 @@ def _without_half(target: int, source: int) -> FloatArray:
 RESAMPLES: Mapping[str, Resample] = {
     "nearest neighbor": _nearest_floor,
     "nearest neighbor of pixel centers": _pillow(Image.Resampling.NEAREST),
-    "area averaging": _pillow(Image.Resampling.BOX),
+    "area averaging": _area,
+    "a box filter": _pillow(Image.Resampling.BOX),
     "bilinear with antialiasing": _pillow(Image.Resampling.BILINEAR),
     "bicubic with antialiasing": _pillow(Image.Resampling.BICUBIC),
     "Lanczos with antialiasing": _pillow(Image.Resampling.LANCZOS),

@@ -1,0 +1,847 @@
+#!/usr/bin/env python3
+"""Faults that are planted one at a time in real detectors, and what ``anydet parity --locate`` says of each.
+
+    python benchmarks/parity_faults.py                   # all faults and all clean pairs: minutes
+    python benchmarks/parity_faults.py --only sigmoid    # those with "sigmoid" in their name
+    python benchmarks/parity_faults.py --json OUT        # the table as JSON, too
+
+A is the adapter ``onnxruntime`` with YOLOX-nano, NanoDet-m or FastestDet as they are published; B is the same
+with one fault in its options, its code, or its model file. A fault counts as named where the first finding has
+the right step and a word of the cause. Clean pairs differ in ways that change no result but by rounding
+(threads, graph optimizations, names of nodes, another runtime); a finding in one of them is a false accusation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+from anydet_onnxruntime.adapter import OnnxRuntimeAdapter
+from anydet_onnxruntime.session import Session
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import anydet
+from anydet.crosscheck.locating.locate import Located, locate, predict_both, records_of
+from anydet.geometry.boxes import clip_xyxy, nms
+from anydet.plugins.manager import Plugins
+from anydet.plugins.stages import Prepared
+from anydet.runtime.decoding import Decoding
+from anydet.runtime.loaded import TensorInfo
+from anydet.runtime.preprocess import Preprocessor
+from anydet.types import AdapterSettings, ImagePredictions
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared/data"
+MODELS = {
+    "yolox": "yolox_nano_416_coco80.onnx",
+    "nanodet": "nanodet_m_320_coco80.onnx",
+    "fastestdet": "fastestdet_coco80.onnx",
+}
+Graph = onnx.ModelProto
+
+
+class Detector(OnnxRuntimeAdapter):
+    """The adapter of ONNX Runtime, with a fault in one of its parts.
+
+    Args:
+        settings: of the adapter.
+        fault: changes parts after they are built.
+        results: changes what ``predict`` gives.
+        pixels: changes decoded images.
+        loader: opens model files, ONNX Runtime by default.
+    """
+
+    def __init__(
+        self,
+        settings: AdapterSettings,
+        *,
+        fault: Callable[[Detector], None] = lambda _self: None,
+        results: Callable[[ImagePredictions], ImagePredictions] = lambda found: found,
+        pixels: Callable[[Any], Any] | None = None,
+        loader: Callable[[str], Any] | None = None,
+    ) -> None:
+        self._loader, self._results, self._pixels = loader, results, pixels
+        self._wrap_decoder: Callable[[Any], Any] = lambda decoder: decoder
+        super().__init__(settings)
+        fault(self)
+
+    def load(self, path: str) -> Any:
+        return self._loader(path) if self._loader else super().load(path)
+
+    def _decoder(self, outputs: Any, input_wh: Any) -> Any:
+        return self._wrap_decoder(super()._decoder(outputs, input_wh))
+
+    def predict(self, records: Sequence[Any]) -> Any:
+        changed = records if self._pixels is None else [_Repainted(r, self._pixels) for r in records]
+        for found in super().predict(changed):
+            yield self._results(found)
+
+    @property
+    def stages(self) -> Any:
+        stages = super().stages
+        return stages if self._pixels is None else _PixelStages(stages, self._pixels)
+
+
+class _Repainted:
+    """A record with other pixels."""
+
+    def __init__(self, record: Any, change: Callable[[Any], Any]) -> None:
+        self._record, self._change = record, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._record, name)
+
+    def image(self) -> Any:
+        return self._change(self._record.image())
+
+
+class _PixelStages:
+    def __init__(self, stages: Any, change: Callable[[Any], Any]) -> None:
+        self._stages, self._change = stages, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stages, name)
+
+    def pixels(self, record: Any) -> Any:
+        return self._change(record.image())
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One planted fault.
+
+    Attributes:
+        name: what it is.
+        model: of ``MODELS``.
+        steps: of the finding that is right.
+        words: one of them must be in its cause; any cause where there are none.
+        options: of the adapter, changed.
+        settings: of the adapter, changed.
+        parts: of ``Detector``.
+        graph: changes the model file.
+    """
+
+    name: str
+    model: str
+    steps: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Any] = field(default_factory=dict)
+    graph: Callable[[Graph], None] | None = None
+
+
+# Preprocessing ---------------------------------------------------------------------------------------------
+
+
+class _Resampler(Preprocessor):
+    """Resizes images in another way."""
+
+    def __init__(self, own: Preprocessor, resize: Callable[[Any, Any], Any], shift: int = 0) -> None:
+        for name in ("_preprocess", "_source", "_tables", "_border"):
+            setattr(self, name, getattr(own, name))
+        self._resize, self._shift = resize, shift
+
+    def _resized(self, image: Any, placement: Any) -> Any:
+        same = placement.content_wh == placement.image_wh
+        return image if same else self._resize(image, placement.content_wh)
+
+    def _fill(self, target: Any, image: Any, placement: Any) -> None:
+        super()._fill(target, image, placement)
+        if self._shift:
+            target[:] = np.roll(target, self._shift, axis=2)
+
+
+def resampled(resize: Callable[[Any, Any], Any], shift: int = 0) -> dict[str, Any]:
+    def fault(detector: Detector) -> None:
+        detector._preprocessor = _Resampler(detector._preprocessor, resize, shift)
+
+    return {"fault": fault}
+
+
+def by_cv2(kind: int) -> Callable[[Any, Any], Any]:
+    return lambda image, size: cv2.resize(image, size, interpolation=kind)
+
+
+def by_pillow(kind: Any) -> Callable[[Any, Any], Any]:
+    return lambda image, size: np.asarray(Image.fromarray(image).resize(size, kind))
+
+
+def aligned(image: Any, size: Any) -> Any:
+    """Bilinear with aligned corners, as torch's ``align_corners=True``."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    made = torch.nn.functional.interpolate(tensor, size[::-1], mode="bilinear", align_corners=True)
+    return made[0].permute(1, 2, 0).round().byte().numpy()
+
+
+def prepared_as(**changes: Any) -> dict[str, Any]:
+    """Another ``Preprocess``."""
+
+    def fault(detector: Detector) -> None:
+        how = replace(detector._preset.preprocess, **changes)
+        detector._preset = replace(detector._preset, preprocess=how)
+        detector._preprocessor = Preprocessor(how, detector._model.inputs.dtype)
+
+    return {"fault": fault}
+
+
+class _Misplaced(Preprocessor):
+    """Makes the same inputs and forgets where the image stands in them."""
+
+    def __init__(self, own: Preprocessor, change: Callable[[Any], Any]) -> None:
+        self._own, self._change = own, change
+
+    def batch(self, images: Any) -> Any:
+        inputs, placements = self._own.batch(images)
+        return inputs, [self._change(placement) for placement in placements]
+
+
+def misplaced(change: Callable[[Any], Any]) -> dict[str, Any]:
+    def fault(detector: Detector) -> None:
+        detector._preprocessor = _Misplaced(detector._preprocessor, change)
+
+    return {"fault": fault}
+
+
+def recoded(image: Any) -> Any:
+    """As JPEG of high quality once more: pixels as of another decoder."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=92)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+# Decoding and selection ------------------------------------------------------------------------------------
+
+
+class _Decoder:
+    """A decoder whose scores or boxes are changed."""
+
+    def __init__(self, own: Any, scores: Any, boxes: Any) -> None:
+        self._own, self._scores, self._boxes = own, scores, boxes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def scores(self, outputs: Any) -> Any:
+        own = self._own.scores(outputs)
+        return self._scores(own, outputs) if self._scores else own
+
+    def boxes(self, outputs: Any, rows: Any) -> Any:
+        own = self._own.boxes(outputs, rows)
+        return self._boxes(own, outputs, rows) if self._boxes else own
+
+
+def decoded(scores: Any = None, boxes: Any = None) -> dict[str, Any]:
+    def fault(detector: Detector) -> None:
+        detector._wrap_decoder = lambda own: _Decoder(own, scores, boxes)
+
+    return {"fault": fault}
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def yolox_strides(rows: Any) -> Any:
+    counts = [52 * 52, 26 * 26, 13 * 13]
+    return np.repeat([8.0, 16.0, 32.0], counts)[rows][:, None]
+
+
+def half_cell(boxes: Any, _outputs: Any, rows: Any) -> Any:
+    return boxes + 0.5 * yolox_strides(rows)
+
+
+def without_exp(boxes: Any, outputs: Any, rows: Any) -> Any:
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    size = np.abs(outputs[0][rows, 2:4].astype(np.float64)) * yolox_strides(rows)
+    raw = outputs[0][rows, 2:4].astype(np.float64) * yolox_strides(rows)
+    del size
+    return np.concatenate([center - raw / 2, np.maximum(center + raw / 2, center - raw / 2)], axis=1)
+
+
+def center_as_corner(boxes: Any, _outputs: Any, _rows: Any) -> Any:
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2
+    return boxes + np.concatenate([half, half], axis=1)
+
+
+class _Selecting(Decoding):
+    """Suppression over all classes."""
+
+    def _suppress(self, boxes: Any, scores: Any, class_ids: Any) -> Any:
+        return nms(boxes, scores, self.nms_iou)
+
+
+def agnostic(detector: Detector) -> None:
+    own = detector._decoding
+    detector._decoding = _Selecting(own.classes, own.nms_iou, own.score_floor, own.limit)
+
+
+def best_class(scores: Any, _outputs: Any) -> Any:
+    return np.where(scores == scores.max(axis=1, keepdims=True), scores, 0)
+
+
+def changed_results(change: Callable[[ImagePredictions], ImagePredictions]) -> dict[str, Any]:
+    return {"results": change}
+
+
+def boxes_of(found: ImagePredictions, change: Callable[[Any], Any]) -> ImagePredictions:
+    return replace(found, boxes_xyxy_px=change(found.boxes_xyxy_px))
+
+
+# Model files -----------------------------------------------------------------------------------------------
+
+
+def nodes_of(model: Graph, kind: str) -> list[Any]:
+    return [node for node in model.graph.node if node.op_type == kind]
+
+
+def weight_of(model: Graph, node: Any) -> Any:
+    return next(one for one in model.graph.initializer if one.name == node.input[1])
+
+
+def insert_after(model: Graph, name: str, make: Callable[[str, str], list[Any]]) -> None:
+    """Put nodes between a tensor and those that read it; the tensor keeps its name behind them."""
+    node = next(n for n in model.graph.node if name in n.output)
+    raw = f"{name}_planted"
+    node.output[list(node.output).index(name)] = raw
+    at = list(model.graph.node).index(node)
+    for offset, new in enumerate(make(raw, name), start=1):
+        model.graph.node.insert(at + offset, new)
+
+
+def without_sigmoid(model: Graph) -> None:
+    """The last sigmoid lets everything through."""
+    node = nodes_of(model, "Sigmoid")[-1]
+    node.op_type = "Identity"
+
+
+def second_sigmoid(model: Graph) -> None:
+    name = nodes_of(model, "Sigmoid")[-1].output[0]
+    insert_after(model, name, lambda raw, out: [helper.make_node("Sigmoid", [raw], [out], "planted")])
+
+
+def swapped_classes(model: Graph) -> None:
+    """Person and bicycle in each other's place."""
+    name = model.graph.output[0].name
+    order = [*range(5), 6, 5, *range(7, 85)]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(order), "planted_order"))
+    insert_after(
+        model,
+        name,
+        lambda raw, out: [helper.make_node("Gather", [raw, "planted_order"], [out], "planted", axis=2)],
+    )
+
+
+def half_precision(model: Graph) -> None:
+    """Every convolution's output is rounded to float16."""
+    for node in nodes_of(model, "Conv"):
+        through(model, node.output[0], TensorProto.FLOAT16)
+
+
+def through(model: Graph, name: str, kind: int) -> None:
+    def make(raw: str, out: str) -> list[Any]:
+        return [
+            helper.make_node("Cast", [raw], [f"{out}_small"], f"to_small_{out}", to=kind),
+            helper.make_node("Cast", [f"{out}_small"], [out], f"to_float_{out}", to=TensorProto.FLOAT),
+        ]
+
+    insert_after(model, name, make)
+
+
+def overflow(at: int) -> Callable[[Graph], None]:
+    """One product beyond the range of float16, scaled back behind it."""
+
+    def change(model: Graph) -> None:
+        name = nodes_of(model, "Conv")[at].output[0]
+        for value, key in ((1e5, "planted_up"), (1e-5, "planted_down")):
+            model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), key))
+        insert_after(
+            model,
+            name,
+            lambda raw, out: [
+                helper.make_node("Mul", [raw, "planted_up"], [f"{out}_up"], "planted_up"),
+                helper.make_node(
+                    "Cast", [f"{out}_up"], [f"{out}_half"], "planted_half", to=TensorProto.FLOAT16
+                ),
+                helper.make_node(
+                    "Cast", [f"{out}_half"], [f"{out}_full"], "planted_full", to=TensorProto.FLOAT
+                ),
+                helper.make_node("Mul", [f"{out}_full", "planted_down"], [out], "planted_down"),
+            ],
+        )
+
+    return change
+
+
+def half_layer(at: int) -> Callable[[Graph], None]:
+    return lambda model: through(model, nodes_of(model, "Conv")[at].output[0], TensorProto.FLOAT16)
+
+
+def quantized_layer(at: int, levels: int = 255) -> Callable[[Graph], None]:
+    """One activation in 8 bits, by a pair of QuantizeLinear and DequantizeLinear."""
+
+    def change(model: Graph) -> None:
+        name = nodes_of(model, "Conv")[at].output[0]
+        model.graph.initializer.append(numpy_helper.from_array(np.array(0.25, np.float32), "planted_scale"))
+        model.graph.initializer.append(
+            numpy_helper.from_array(np.array(levels // 2, np.uint8), "planted_zero")
+        )
+        pair = ["planted_scale", "planted_zero"]
+        insert_after(
+            model,
+            name,
+            lambda raw, out: [
+                helper.make_node("QuantizeLinear", [raw, *pair], [f"{out}_q"], "planted_q"),
+                helper.make_node("DequantizeLinear", [f"{out}_q", *pair], [out], "planted_dq"),
+            ],
+        )
+
+    return change
+
+
+def changed_weight(at: int, change: Callable[[Any], Any]) -> Callable[[Graph], None]:
+    def edit(model: Graph) -> None:
+        weight = weight_of(model, nodes_of(model, "Conv")[at])
+        array = change(numpy_helper.to_array(weight).copy())
+        weight.CopyFrom(numpy_helper.from_array(array.astype(np.float32), weight.name))
+
+    return edit
+
+
+def one_number(array: Any) -> Any:
+    array.flat[3] += 0.5
+    return array
+
+
+def to_levels(array: Any) -> Any:
+    """Per-tensor 8-bit weights."""
+    scale = np.abs(array).max() / 127
+    return np.round(array / scale) * scale
+
+
+def to_brain(array: Any) -> Any:
+    return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def brain_weights(model: Graph) -> None:
+    """All weights of convolutions cut to bfloat16."""
+    for at in range(len(nodes_of(model, "Conv"))):
+        changed_weight(at, to_brain)(model)
+
+
+def other_attribute(kind: str, name: str, value: Any) -> Callable[[Graph], None]:
+    def change(model: Graph) -> None:
+        node = nodes_of(model, kind)[0]
+        kept = [one for one in node.attribute if one.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return change
+
+
+# The faults ------------------------------------------------------------------------------------------------
+
+FAULTS = (
+    Fault("mirrored images", "yolox", ("pixels",), ("mirrored",), parts={"pixels": lambda x: x[:, ::-1]}),
+    Fault(
+        "images decoded as BGR", "yolox", ("channels",), ("BGR",), parts={"pixels": lambda x: x[..., ::-1]}
+    ),
+    Fault("another JPEG decoder", "nanodet", ("pixels",), ("decoder",), parts={"pixels": recoded}),
+    Fault("RGB for BGR", "yolox", ("channels",), ("RGB",), options={"channels": "rgb"}),
+    Fault(
+        "RGB with mean and std reversed",
+        "nanodet",
+        ("channels",),
+        ("RGB",),
+        options={"channels": "rgb", "mean": "123.675,116.28,103.53", "std": "58.395,57.12,57.375"},
+    ),
+    Fault(
+        "mean and std in RGB order",
+        "nanodet",
+        ("normalization",),
+        ("reversed",),
+        options={"mean": "123.675,116.28,103.53", "std": "58.395,57.12,57.375"},
+    ),
+    Fault("no mean", "nanodet", ("normalization",), ("mean",), options={"mean": "0"}),
+    Fault("divided by 255", "yolox", ("normalization",), ("255",), options={"std": "255"}),
+    Fault(
+        "not divided by 255",
+        "fastestdet",
+        ("normalization",),
+        ("0..255", "std"),
+        parts=prepared_as(std=(1.0,) * 3),
+    ),
+    Fault(
+        "ImageNet's mean and std",
+        "fastestdet",
+        ("normalization",),
+        ("mean", "ImageNet"),
+        options={"mean": "123.675,116.28,103.53", "std": "58.395,57.12,57.375"},
+    ),
+    Fault("a std of 57 in all channels", "nanodet", ("normalization",), ("std",), options={"std": "57"}),
+    Fault("black border", "yolox", ("letterbox",), ("border",), options={"pad": "0"}),
+    Fault(
+        "letterbox in the center",
+        "yolox",
+        ("letterbox",),
+        ("center",),
+        options={"resize": "letterbox-center"},
+    ),
+    Fault("stretched", "nanodet", ("resize",), ("stretch",), options={"resize": "stretch"}),
+    Fault("letterboxed", "fastestdet", ("resize",), ("letterbox",), options={"resize": "letterbox"}),
+    Fault(
+        "antialiased resize",
+        "yolox",
+        ("resize",),
+        ("antialias",),
+        parts=resampled(by_pillow(Image.Resampling.BILINEAR)),
+    ),
+    Fault(
+        "nearest neighbor",
+        "fastestdet",
+        ("resize",),
+        ("nearest",),
+        parts=resampled(by_cv2(cv2.INTER_NEAREST)),
+    ),
+    Fault("area averaging", "nanodet", ("resize",), ("area",), parts=resampled(by_cv2(cv2.INTER_AREA))),
+    Fault("aligned corners", "yolox", ("resize",), ("aligned",), parts=resampled(aligned)),
+    Fault(
+        "resized pixels not rounded",
+        "fastestdet",
+        ("resize",),
+        ("rounded",),
+        parts=prepared_as(rounded=False),
+    ),
+    Fault(
+        "sides of the resized image rounded down",
+        "yolox",
+        ("letterbox",),
+        ("down",),
+        parts=prepared_as(size_rounding="down"),
+    ),
+    Fault(
+        "image one pixel further",
+        "yolox",
+        ("letterbox",),
+        ("1 px",),
+        parts=resampled(by_cv2(cv2.INTER_LINEAR), 1),
+    ),
+    Fault(
+        "offset not subtracted",
+        "nanodet",
+        ("letterbox",),
+        ("offset",),
+        parts=misplaced(lambda p: replace(p, offset_xy=(0, 0))),
+    ),
+    Fault(
+        "border taken for image",
+        "yolox",
+        ("letterbox",),
+        ("size",),
+        parts=misplaced(lambda p: replace(p, content_wh=p.input_wh)),
+    ),
+    Fault("sigmoid missing in the model", "fastestdet", ("activation",), ("missing",), graph=without_sigmoid),
+    Fault("sigmoid twice in the model", "nanodet", ("activation",), ("once more",), graph=second_sigmoid),
+    Fault(
+        "sigmoid once more in decoding",
+        "nanodet",
+        ("activation",),
+        ("once more",),
+        parts=decoded(scores=lambda s, _o: sigmoid(s)),
+    ),
+    Fault(
+        "objectness left out",
+        "yolox",
+        ("activation",),
+        ("objectness",),
+        parts=decoded(scores=lambda _s, o: o[0][:, 5:]),
+    ),
+    Fault("two classes swapped in the model", "yolox", ("classes",), ("order",), graph=swapped_classes),
+    Fault(
+        "class ids count from 1",
+        "fastestdet",
+        ("classes",),
+        ("+1",),
+        parts=changed_results(lambda r: replace(r, class_ids=np.minimum(r.class_ids + 1, 79))),
+    ),
+    Fault(
+        "half a cell in decoding", "yolox", ("boxes",), ("0.5 of the stride",), parts=decoded(boxes=half_cell)
+    ),
+    Fault(
+        "half a pixel in decoding",
+        "nanodet",
+        ("boxes",),
+        ("+0.5",),
+        parts=decoded(boxes=lambda b, _o, _r: b + 0.5),
+    ),
+    Fault("exponential missing", "yolox", ("boxes",), ("exponential",), parts=decoded(boxes=without_exp)),
+    Fault(
+        "center taken for corner",
+        "fastestdet",
+        ("boxes",),
+        ("center",),
+        parts=decoded(boxes=center_as_corner),
+    ),
+    Fault(
+        "sides counted inclusively",
+        "nanodet",
+        ("boxes",),
+        ("inclusively",),
+        parts=decoded(boxes=lambda b, _o, _r: b + [0, 0, 1, 1]),
+    ),
+    Fault("suppression at IoU 0.45", "yolox", ("nms",), ("IoU of 0.45",), options={"nms_iou": 0.45}),
+    Fault(
+        "suppression over all classes",
+        "nanodet",
+        ("nms",),
+        ("all classes as one",),
+        parts={"fault": agnostic},
+    ),
+    Fault(
+        "best class of a row alone",
+        "yolox",
+        ("nms", "scores"),
+        ("best class", "scores"),
+        parts=decoded(scores=best_class),
+    ),
+    Fault(
+        "100 candidates before suppression",
+        "yolox",
+        ("nms",),
+        ("best 100 candidates",),
+        options={"max_candidates": 100},
+    ),
+    Fault("threshold 0.05", "fastestdet", ("threshold",), ("0.05",), settings={"score_floor": 0.05}),
+    Fault(
+        "20 detections an image",
+        "nanodet",
+        ("nms",),
+        ("20 detections",),
+        parts=changed_results(lambda r: r.take(np.argsort(-r.scores, kind="stable")[:20])),
+    ),
+    Fault(
+        "boxes rounded to pixels",
+        "yolox",
+        ("rounding",),
+        ("pixels",),
+        parts=changed_results(lambda r: boxes_of(r, np.rint)),
+    ),
+    Fault(
+        "scores rounded to 2 decimals",
+        "fastestdet",
+        ("rounding",),
+        ("2 decimals",),
+        parts=changed_results(lambda r: replace(r, scores=r.scores.round(2))),
+    ),
+    Fault("float16 in all convolutions", "yolox", ("precision",), ("float16",), graph=half_precision),
+    Fault("float16 in one convolution", "nanodet", ("precision",), ("float16",), graph=half_layer(10)),
+    Fault("float16 overflow in one node", "yolox", ("precision",), ("overflow",), graph=overflow(20)),
+    Fault(
+        "bfloat16 weights", "fastestdet", ("precision", "model"), ("bfloat16", "rounded"), graph=brain_weights
+    ),
+    Fault("one activation in 8 bits", "yolox", ("precision",), ("quantized",), graph=quantized_layer(30)),
+    Fault(
+        "one layer's weights in 8 bits",
+        "nanodet",
+        ("precision", "model"),
+        ("levels",),
+        graph=changed_weight(40, to_levels),
+    ),
+    Fault("one weight changed", "fastestdet", ("model",), ("1 of",), graph=changed_weight(33, one_number)),
+    Fault(
+        "upsampling of another kind",
+        "nanodet",
+        ("model",),
+        ("mode",),
+        graph=other_attribute("Resize", "mode", "nearest"),
+    ),
+    Fault(
+        "a steeper leaky ReLU",
+        "nanodet",
+        ("model",),
+        ("alpha",),
+        graph=other_attribute("LeakyRelu", "alpha", 0.2),
+    ),
+)
+
+
+# Clean pairs -----------------------------------------------------------------------------------------------
+
+
+def unoptimized(path: str) -> Any:
+    """A session without graph optimizations."""
+    import onnxruntime
+
+    session = Session(path, threads=1)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session
+
+
+class OpenCv:
+    """A model in OpenCV's DNN module."""
+
+    metadata: dict[str, str] = {}
+
+    def __init__(self, path: str) -> None:
+        known = Session(path, threads=1)
+        self.inputs, self.outputs = known.inputs, known.outputs
+        known.close()
+        self._net = cv2.dnn.readNetFromONNX(path)
+
+    def run(self, feeds: dict[str, Any]) -> list[Any]:
+        for name, value in feeds.items():
+            self._net.setInput(value, name)
+        found = self._net.forward([info.name for info in self.outputs])
+        return [
+            np.array(value).reshape(_whole(info, value))
+            for info, value in zip(self.outputs, found, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _whole(info: TensorInfo, value: Any) -> tuple[int, ...]:
+    shape = info.shape
+    return tuple(shape) if all(isinstance(side, int) for side in shape) else np.shape(value)  # type: ignore[return-value]
+
+
+def renamed(model: Graph) -> None:
+    """Other names of all nodes."""
+    for i, node in enumerate(model.graph.node):
+        node.name = f"node_{i}"
+
+
+def other_tensors(model: Graph) -> None:
+    """Other names of all tensors but inputs, outputs and weights."""
+    kept = {
+        one.name for part in (model.graph.input, model.graph.output, model.graph.initializer) for one in part
+    }
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name and name not in kept:
+                    names[i] = f"t_{name}"
+
+
+def exact_inputs(detector: Detector) -> None:
+    """Normalization in double precision."""
+    own = detector._preprocessor
+    made = type(own)(detector._preset.preprocess, np.float32)
+    how = detector._preset.preprocess
+    values = np.arange(256, dtype=np.float64)
+    made._tables = np.stack(
+        [(values / how.divisor - mean) / std for mean, std in zip(how.mean, how.std, strict=True)]
+    ).astype(np.float32)
+    detector._preprocessor = made
+
+
+def stable(found: ImagePredictions) -> ImagePredictions:
+    """Results in another order."""
+    return found.take(np.arange(len(found))[::-1])
+
+
+CLEAN = (
+    Fault("the same once more", "yolox", ()),
+    Fault("two threads", "nanodet", (), options={"threads": 2}),
+    Fault("no graph optimizations", "yolox", (), parts={"loader": unoptimized}),
+    Fault("no graph optimizations", "nanodet", (), parts={"loader": unoptimized}),
+    Fault("no graph optimizations", "fastestdet", (), parts={"loader": unoptimized}),
+    Fault("OpenCV's runtime", "yolox", (), parts={"loader": OpenCv}),
+    Fault("OpenCV's runtime", "nanodet", (), parts={"loader": OpenCv}),
+    Fault("OpenCV's runtime", "fastestdet", (), parts={"loader": OpenCv}),
+    Fault("other names of nodes", "nanodet", (), graph=renamed),
+    Fault("other names of tensors", "fastestdet", (), graph=other_tensors),
+    Fault("normalization in double precision", "nanodet", (), parts={"fault": exact_inputs}),
+    Fault("results in another order", "yolox", (), parts=changed_results(stable)),
+)
+
+
+def detector(fault: Fault, plugins: Plugins, folder: Path, models: Path) -> Detector:
+    """B: the adapter with the fault."""
+    path = models / MODELS[fault.model]
+    if fault.graph is not None:
+        model = onnx.load(str(path))
+        fault.graph(model)
+        path = folder / f"{fault.model}.onnx"
+        onnx.save(model, str(path))
+    options = {"preset": fault.model, "threads": 1, **fault.options}
+    values = {"score_floor": 0.001, "batch_size": 1, **fault.settings}
+    settings = plugins.settings("onnxruntime", options=options, checkpoint=str(path), **values)
+    return Detector(settings, **fault.parts)
+
+
+def run(fault: Fault, plugins: Plugins, models: Path, records: Sequence[Any]) -> Located:
+    """What is said of one fault."""
+    right = detector(replace(Fault("", fault.model, ())), plugins, Path(), models)
+    with tempfile.TemporaryDirectory() as folder:
+        wrong = detector(fault, plugins, Path(folder), models)
+        return locate(predict_both(right, wrong, records))
+
+
+def is_named(fault: Fault, found: Located) -> bool:
+    """Whether the first finding has the right step and cause."""
+    if not found.findings:
+        return False
+    first = found.findings[0]
+    return first.step in fault.steps and (not fault.words or any(word in first.cause for word in fault.words))
+
+
+def main() -> None:
+    """Plant all faults and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, default=SHARED / "models")
+    parser.add_argument("--dataset", type=Path, default=SHARED / "coco128")
+    parser.add_argument("--images", type=int, default=6)
+    parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    plugins = Plugins.from_env()
+    records = list(records_of(anydet.open_dataset(arguments.dataset), arguments.images))
+    rows = []
+    for fault in (*FAULTS, *CLEAN):
+        if arguments.only not in fault.name:
+            continue
+        found = run(fault, plugins, arguments.models, records)
+        clean = not fault.steps
+        good = not found.findings if clean else is_named(fault, found)
+        said = "; ".join(f"{one.step}: {one.cause}" for one in found.findings) or found.reason
+        rows.append(
+            {
+                "fault": fault.name,
+                "model": fault.model,
+                "clean": clean,
+                "good": good,
+                "cured": found.cured,
+                "said": said,
+                "evidence": [one.evidence for one in found.findings],
+            }
+        )
+        mark = "ok " if good else "BAD"
+        print(f"{mark} {fault.model:<10} {fault.name:<42} {said[:150]}", flush=True)
+    faults, clean_rows = ([row for row in rows if row["clean"] is side] for side in (False, True))
+    print(f"\nnamed rightly: {sum(row['good'] for row in faults)} of {len(faults)} faults")
+    print(f"false accusations: {sum(not row['good'] for row in clean_rows)} in {len(clean_rows)} clean pairs")
+    print(f"cured by A's stages: {sum(bool(row['cured']) for row in faults)} of {len(faults)}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
