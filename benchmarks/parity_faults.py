@@ -6,9 +6,9 @@
     python benchmarks/parity_faults.py --json OUT        # the table as JSON, too
 
 A is the adapter ``onnxruntime`` with YOLOX-nano, NanoDet-m or FastestDet as they are published; B is the same
-with one fault in its options, its code, or its model file. A fault counts as named where the first finding has
-the right step and a word of the cause. Clean pairs differ in ways that change no result but by rounding
-(threads, graph optimizations, names of nodes, another runtime); a finding in one of them is a false accusation.
+with one fault in its options, its code, or its model file. A fault counts as named where the first finding
+has the right step and a word of the cause. Clean pairs differ in ways that change no result but by rounding
+(threads, graph optimizations, names of nodes, another runtime); a finding in one is a false accusation.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import argparse
 import io
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 import numpy as np
 import onnx
-from anydet_onnxruntime.adapter import OnnxRuntimeAdapter
-from anydet_onnxruntime.session import Session
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import anydet
 from anydet.crosscheck.locating.locate import Located, locate, predict_both, records_of
-from anydet.geometry.boxes import clip_xyxy, nms
+from anydet.geometry.boxes import nms
 from anydet.plugins.manager import Plugins
-from anydet.plugins.stages import Prepared
 from anydet.runtime.decoding import Decoding
 from anydet.runtime.loaded import TensorInfo
 from anydet.runtime.preprocess import Preprocessor
 from anydet.types import AdapterSettings, ImagePredictions
+from anydet_onnxruntime.adapter import OnnxRuntimeAdapter
+from anydet_onnxruntime.session import Session
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared/data"
 MODELS = {
@@ -75,18 +75,21 @@ class Detector(OnnxRuntimeAdapter):
         fault(self)
 
     def load(self, path: str) -> Any:
+        """With the loader of this fault."""
         return self._loader(path) if self._loader else super().load(path)
 
     def _decoder(self, outputs: Any, input_wh: Any) -> Any:
         return self._wrap_decoder(super()._decoder(outputs, input_wh))
 
     def predict(self, records: Sequence[Any]) -> Any:
+        """Changed pixels in, changed results out."""
         changed = records if self._pixels is None else [_Repainted(r, self._pixels) for r in records]
         for found in super().predict(changed):
             yield self._results(found)
 
     @property
     def stages(self) -> Any:
+        """With the changed pixels."""
         stages = super().stages
         return stages if self._pixels is None else _PixelStages(stages, self._pixels)
 
@@ -162,6 +165,8 @@ class _Resampler(Preprocessor):
 
 
 def resampled(resize: Callable[[Any, Any], Any], shift: int = 0) -> dict[str, Any]:
+    """Resized in another way, or moved to the right."""
+
     def fault(detector: Detector) -> None:
         detector._preprocessor = _Resampler(detector._preprocessor, resize, shift)
 
@@ -169,10 +174,12 @@ def resampled(resize: Callable[[Any, Any], Any], shift: int = 0) -> dict[str, An
 
 
 def by_cv2(kind: int) -> Callable[[Any, Any], Any]:
+    """Resize of OpenCV."""
     return lambda image, size: cv2.resize(image, size, interpolation=kind)
 
 
 def by_pillow(kind: Any) -> Callable[[Any, Any], Any]:
+    """Resize of Pillow."""
     return lambda image, size: np.asarray(Image.fromarray(image).resize(size, kind))
 
 
@@ -208,6 +215,8 @@ class _Misplaced(Preprocessor):
 
 
 def misplaced(change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Inputs are right, and their placement is not."""
+
     def fault(detector: Detector) -> None:
         detector._preprocessor = _Misplaced(detector._preprocessor, change)
 
@@ -243,6 +252,8 @@ class _Decoder:
 
 
 def decoded(scores: Any = None, boxes: Any = None) -> dict[str, Any]:
+    """Scores or boxes are decoded in another way."""
+
     def fault(detector: Detector) -> None:
         detector._wrap_decoder = lambda own: _Decoder(own, scores, boxes)
 
@@ -250,27 +261,30 @@ def decoded(scores: Any = None, boxes: Any = None) -> dict[str, Any]:
 
 
 def sigmoid(x: Any) -> Any:
+    """Logistic function."""
     return 1 / (1 + np.exp(-x))
 
 
 def yolox_strides(rows: Any) -> Any:
+    """(N, 1) stride of YOLOX-nano's cells."""
     counts = [52 * 52, 26 * 26, 13 * 13]
     return np.repeat([8.0, 16.0, 32.0], counts)[rows][:, None]
 
 
 def half_cell(boxes: Any, _outputs: Any, rows: Any) -> Any:
+    """Centers of cells where there are corners."""
     return boxes + 0.5 * yolox_strides(rows)
 
 
 def without_exp(boxes: Any, outputs: Any, rows: Any) -> Any:
+    """Widths and heights as the head gives them, times the stride."""
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
-    size = np.abs(outputs[0][rows, 2:4].astype(np.float64)) * yolox_strides(rows)
     raw = outputs[0][rows, 2:4].astype(np.float64) * yolox_strides(rows)
-    del size
     return np.concatenate([center - raw / 2, np.maximum(center + raw / 2, center - raw / 2)], axis=1)
 
 
 def center_as_corner(boxes: Any, _outputs: Any, _rows: Any) -> Any:
+    """The center is the upper left corner."""
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
     return boxes + np.concatenate([half, half], axis=1)
 
@@ -283,19 +297,23 @@ class _Selecting(Decoding):
 
 
 def agnostic(detector: Detector) -> None:
+    """Suppression over all classes."""
     own = detector._decoding
     detector._decoding = _Selecting(own.classes, own.nms_iou, own.score_floor, own.limit)
 
 
 def best_class(scores: Any, _outputs: Any) -> Any:
+    """All but the best class of a row score nothing."""
     return np.where(scores == scores.max(axis=1, keepdims=True), scores, 0)
 
 
 def changed_results(change: Callable[[ImagePredictions], ImagePredictions]) -> dict[str, Any]:
+    """Results are changed behind everything."""
     return {"results": change}
 
 
 def boxes_of(found: ImagePredictions, change: Callable[[Any], Any]) -> ImagePredictions:
+    """The result with changed boxes."""
     return replace(found, boxes_xyxy_px=change(found.boxes_xyxy_px))
 
 
@@ -303,10 +321,12 @@ def boxes_of(found: ImagePredictions, change: Callable[[Any], Any]) -> ImagePred
 
 
 def nodes_of(model: Graph, kind: str) -> list[Any]:
+    """All nodes of an operator."""
     return [node for node in model.graph.node if node.op_type == kind]
 
 
 def weight_of(model: Graph, node: Any) -> Any:
+    """The initializer that a convolution uses."""
     return next(one for one in model.graph.initializer if one.name == node.input[1])
 
 
@@ -327,6 +347,7 @@ def without_sigmoid(model: Graph) -> None:
 
 
 def second_sigmoid(model: Graph) -> None:
+    """Another sigmoid behind the last one."""
     name = nodes_of(model, "Sigmoid")[-1].output[0]
     insert_after(model, name, lambda raw, out: [helper.make_node("Sigmoid", [raw], [out], "planted")])
 
@@ -350,6 +371,8 @@ def half_precision(model: Graph) -> None:
 
 
 def through(model: Graph, name: str, kind: int) -> None:
+    """A tensor is cast to a type and back."""
+
     def make(raw: str, out: str) -> list[Any]:
         return [
             helper.make_node("Cast", [raw], [f"{out}_small"], f"to_small_{out}", to=kind),
@@ -385,6 +408,7 @@ def overflow(at: int) -> Callable[[Graph], None]:
 
 
 def half_layer(at: int) -> Callable[[Graph], None]:
+    """One convolution's output in float16."""
     return lambda model: through(model, nodes_of(model, "Conv")[at].output[0], TensorProto.FLOAT16)
 
 
@@ -411,6 +435,8 @@ def quantized_layer(at: int, levels: int = 255) -> Callable[[Graph], None]:
 
 
 def changed_weight(at: int, change: Callable[[Any], Any]) -> Callable[[Graph], None]:
+    """The weights of one convolution."""
+
     def edit(model: Graph) -> None:
         weight = weight_of(model, nodes_of(model, "Conv")[at])
         array = change(numpy_helper.to_array(weight).copy())
@@ -420,6 +446,7 @@ def changed_weight(at: int, change: Callable[[Any], Any]) -> Callable[[Graph], N
 
 
 def one_number(array: Any) -> Any:
+    """One weight is another."""
     array.flat[3] += 0.5
     return array
 
@@ -431,6 +458,7 @@ def to_levels(array: Any) -> Any:
 
 
 def to_brain(array: Any) -> Any:
+    """Cut to bfloat16."""
     return (array.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
@@ -441,6 +469,8 @@ def brain_weights(model: Graph) -> None:
 
 
 def other_attribute(kind: str, name: str, value: Any) -> Callable[[Graph], None]:
+    """An attribute of the first node of an operator."""
+
     def change(model: Graph) -> None:
         node = nodes_of(model, kind)[0]
         kept = [one for one in node.attribute if one.name != name]
@@ -598,7 +628,7 @@ FAULTS = (
         "nanodet",
         ("boxes",),
         ("inclusively",),
-        parts=decoded(boxes=lambda b, _o, _r: b + [0, 0, 1, 1]),
+        parts=decoded(boxes=lambda b, _o, _r: b + np.array([0, 0, 1, 1])),
     ),
     Fault("suppression at IoU 0.45", "yolox", ("nms",), ("IoU of 0.45",), options={"nms_iou": 0.45}),
     Fault(
@@ -694,7 +724,7 @@ def unoptimized(path: str) -> Any:
 class OpenCv:
     """A model in OpenCV's DNN module."""
 
-    metadata: dict[str, str] = {}
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, path: str) -> None:
         known = Session(path, threads=1)
@@ -703,6 +733,7 @@ class OpenCv:
         self._net = cv2.dnn.readNetFromONNX(path)
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
+        """All outputs."""
         for name, value in feeds.items():
             self._net.setInput(value, name)
         found = self._net.forward([info.name for info in self.outputs])

@@ -119,7 +119,7 @@ def test_equal_inputs_are_no_finding_and_another_place_is_one():
     [
         (lambda x: x[..., ::-1], "BGR"),
         (lambda x: x[:, ::-1], "mirrored left to right"),
-        (lambda x: np.rot90(x), "turned by 90 degrees"),
+        (np.rot90, "turned by 90 degrees"),
         (lambda x: x.transpose(1, 0, 2), "transposed"),
         (lambda x: x & 0xFC, "another decoder"),
         (lambda x: x[:-1], "another size"),
@@ -152,7 +152,7 @@ def resized(boxes, change):
         (lambda x: x + 0.5 * STRIDE, "moved by +0.5 of the stride"),
         (lambda x: x - STRIDE, "moved by -1 of the stride"),
         (lambda x: x[:, [1, 0, 3, 2]], "x and y are swapped"),
-        (lambda x: x + [0, 0, 1, 1], "inclusively"),
+        (lambda x: x + np.array([0, 0, 1, 1]), "inclusively"),
         (lambda x: x / 416, "fractions of the input"),
         (cxcywh_to_xyxy, "corners are taken for center and size"),
         (lambda x: resized(x, lambda s: 2 * s), "half widths"),
@@ -279,7 +279,11 @@ def test_what_becomes_of_selected_boxes_is_named(change, step, text):
     [
         (lambda r: replace(r, class_ids=r.class_ids + 1), "classes", "+1"),
         (lambda r: replace(r, boxes_xyxy_px=np.rint(r.boxes_xyxy_px)), "rounding", "whole pixels"),
-        (lambda r: replace(r, boxes_xyxy_px=r.boxes_xyxy_px + [2, 3, 2, 3]), "boxes", "moved by +2, +3 px"),
+        (
+            lambda r: replace(r, boxes_xyxy_px=r.boxes_xyxy_px + np.array([2, 3, 2, 3])),
+            "boxes",
+            "moved by +2, +3 px",
+        ),
         (lambda r: replace(r, boxes_xyxy_px=0.65 * r.boxes_xyxy_px), "letterbox", "scaled by 0.65"),
         (
             lambda r: replace(r, boxes_xyxy_px=r.boxes_xyxy_px[:, [1, 0, 3, 2]]),

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anydet_onnxruntime.session import Session
 
 from anydet.crosscheck.locating.models import compare_models
 from anydet.crosscheck.locating.nodes import first_node
+from anydet_onnxruntime.session import Session
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
@@ -93,7 +93,7 @@ def test_a_changed_weight_is_found_where_it_is(parts):
     found = first_node(parts("a", graph()), parts("b", graph(changed=2)), X)
     assert found.step == "model"
     assert "conv2" in found.cause
-    assert "1 of 576 numbers of w2, by up to 0.5" in found.cause
+    assert "1 of 576 numbers, by up to 0.5 (w2)" in found.cause
 
 
 def test_half_precision_of_one_node_is_found(parts):

@@ -207,7 +207,7 @@ def _compare_adapters(plugins: Plugins, sides: list[Mapping[str, Any]], flags: d
     from contextlib import ExitStack
 
     from anydet.commands.progress import progress
-    from anydet.crosscheck.locating.locate import Located, locate, predict_both, records_of
+    from anydet.crosscheck.locating.locate import locate, predict_both, records_of
     from anydet.prediction.pipeline import Limits
 
     dataset = _dataset(plugins, flags)

@@ -71,7 +71,7 @@ def _sides(values: Mapping[str, Any], order: list[click.Parameter]) -> list[Mapp
     sides: list[dict[str, Any]] = []
     for param in order:
         name = param.name or ""
-        if name != "adapters" and name != "options" and name not in _NAMES:
+        if name not in {"adapters", "options", *_NAMES}:
             continue
         value = values[name][taken.get(name, 0)]
         taken[name] = taken.get(name, 0) + 1

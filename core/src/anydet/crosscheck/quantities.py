@@ -198,7 +198,8 @@ def _matrices(poses: Poses | None, rows: IntArray) -> FloatArray:
             found = rot6d_to_matrix(poses.rot6d[rows])
     if poses is not None and poses.rotations is not None:
         stated = poses.rotations[rows]
-        found = np.where(np.isfinite(stated).all(axis=(1, 2))[:, None, None], stated, found)
+        whole = np.flatnonzero(np.isfinite(stated).all(axis=(1, 2)))
+        found[whole] = stated[whole]
     return found
 
 

@@ -1,4 +1,4 @@
-"""``Stages``: a prediction taken apart, so that a stage of one adapter can be run on what another one gives it."""
+"""``Stages``: a prediction taken apart, to run a stage of one adapter on what another one gives it."""
 
 from __future__ import annotations
 

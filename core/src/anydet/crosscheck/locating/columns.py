@@ -1,4 +1,4 @@
-"""Tables of numbers of two adapters, column by column: equal, in another order, or a function of each other."""
+"""Numbers of two adapters, column by column: equal, in another order, or functions of each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anydet.dataclass import dataclass
 from anydet.types import FloatArray
 
 EQUAL = 1e-3
-"""Difference of equal columns, as a fraction of their largest number: single precision stays a tenth of it."""
+"""Difference of equal columns, as a fraction of their largest number: in single precision a tenth of it."""
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
@@ -87,7 +87,11 @@ def relations(a: NDArray[np.floating], b: NDArray[np.floating], tolerance: float
     sources: dict[int, int] = {}
     lines: dict[int, tuple[float, float]] = {}
     for j in different:
-        kind, text = _relation(x, y, j, different, tolerance, sources, lines)
+        kind, text, found_line = _relation(x, y[:, j], (j, different), tolerance)
+        if kind == "order":
+            sources[j] = int(text)
+            text = ""
+        lines[j] = found_line
         found.setdefault((kind, text), []).append(j)
     return [
         Relation(
@@ -104,28 +108,30 @@ def relations(a: NDArray[np.floating], b: NDArray[np.floating], tolerance: float
 
 
 def _relation(
-    x: FloatArray,
-    y: FloatArray,
-    j: int,
-    different: Sequence[int],
-    tolerance: float,
-    sources: dict[int, int],
-    lines: dict[int, tuple[float, float]],
-) -> tuple[str, str]:
+    x: FloatArray, y: FloatArray, columns: tuple[int, Sequence[int]], tolerance: float
+) -> tuple[str, str, tuple[float, float]]:
+    """Kind, text (the source's number for "order") and line of one column.
+
+    Args:
+        x: (N, K) of A.
+        y: (N,) of B.
+        columns: the number of ``y``, and those of all that differ.
+        tolerance: largest error.
+    """
+    j, different = columns
+    same = (1.0, 0.0)
     for text, function in FUNCTIONS.items():
         with np.errstate(over="ignore", invalid="ignore"):
             guess = function(x[:, j])
-        if np.isfinite(guess).all() and error_of(guess, y[:, j]) <= tolerance and np.ptp(y[:, j]) > 0:
-            return "function", text
-    nearest = min(different, key=lambda i: error_of(x[:, i], y[:, j]))
-    if nearest != j and error_of(x[:, nearest], y[:, j]) <= tolerance:
-        sources[j] = nearest
-        return "order", ""
-    factor, offset, left = line(x[:, j], y[:, j])
+        if np.isfinite(guess).all() and error_of(guess, y) <= tolerance and np.ptp(y) > 0:
+            return "function", text, same
+    nearest = min(different, key=lambda i: error_of(x[:, i], y))
+    if nearest != j and error_of(x[:, nearest], y) <= tolerance:
+        return "order", str(nearest), same
+    factor, offset, left = line(x[:, j], y)
     if left <= tolerance and abs(factor) > 1e-6:
-        lines[j] = factor, offset
-        return "line", ""
-    return "unknown", ""
+        return "line", "", (factor, offset)
+    return "unknown", "", same
 
 
 def line(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:

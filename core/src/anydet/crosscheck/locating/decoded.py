@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,17 @@ _BOX_PX = 0.02
 """Difference of equal boxes in pixels of the input."""
 _USUAL = (8.0, 16.0, 32.0)
 _STRIDES = (4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+_ONE_MORE = np.array([0.0, 0.0, 1.0, 1.0])
+"""Pixels that right and lower sides are further where sides are counted inclusively."""
+_SIZES: Mapping[str, Callable[[FloatArray, float], FloatArray]] = {
+    "the exponential of widths and heights is missing": lambda x, stride: stride * np.log(x / stride),
+    "widths and heights get an exponential too many": lambda x, stride: (
+        stride * np.exp(np.minimum(x / stride, 50))
+    ),
+    "widths and heights are squared once more": lambda x, stride: stride * np.square(x / stride),
+    "the square of widths and heights is missing": lambda x, stride: stride * np.sqrt(x / stride),
+}
+"""What B may do to widths and heights, in strides."""
 _ROWS = 3000
 """Best rows of an image that boxes are compared on."""
 
@@ -129,7 +140,7 @@ def compare_boxes(x: FloatArray, y: FloatArray, input_wh: Size) -> list[Finding]
         "x and y are swapped": x[:, [1, 0, 3, 2]],
         "boxes are fractions of the input": x / size,
         "boxes are fractions that are multiplied by the input's size once more": x * size,
-        "the lower right corner is one pixel further: sides are counted inclusively": x + [0, 0, 1, 1],
+        "the lower right corner is one pixel further: sides are counted inclusively": x + _ONE_MORE,
         "widths and heights are used as half widths and half heights": np.concatenate(
             [center - 2 * half, center + 2 * half], axis=1
         ),
@@ -178,15 +189,11 @@ def _sizes(x: FloatArray, y: FloatArray) -> str | None:
     factor = _ratio(one, other)
     if factor is not None:
         return f"widths and heights are multiplied by {factor:.4g}"
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for stride_text, guess in (
-            ("the exponential of widths and heights is missing", lambda s: s * np.log(one / s)),
-            ("widths and heights get an exponential too many", lambda s: s * np.exp(np.minimum(one / s, 50))),
-            ("the square of widths and heights is missing or too many", lambda s: s * np.square(one / s)),
-        ):
-            gaps = np.stack([np.abs(guess(s) - other).max(axis=1) for s in _STRIDES])
-            if float(np.nanquantile(np.nanmin(gaps, axis=0), 0.95)) <= 0.1:
-                return stride_text
+    for text, guess in _SIZES.items():
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            gaps = np.stack([np.abs(guess(one, stride) - other).max(axis=1) for stride in _STRIDES])
+        if float(np.quantile(np.where(np.isnan(gaps), np.inf, gaps).min(axis=0), 0.95)) <= 0.1:
+            return text
     return "widths and heights are decoded differently"
 
 

@@ -1,7 +1,7 @@
 """Model inputs of two adapters, made of the same pixels: which preprocessing of A would give those of B.
 
-A's own preprocessing is data, so that it can be run with one thing changed at a time. The change that gives B's
-inputs is the finding. What no change gives is fitted: an order of channels, and a factor and an offset a
+A's own preprocessing is data, so that it can be run with one thing changed at a time. The change that gives
+B's inputs is the finding. What no change gives is fitted: an order of channels, and a factor and an offset a
 channel.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from anydet.crosscheck.locating.finding import Finding, Step
 from anydet.crosscheck.locating.resampling import RESAMPLES
 from anydet.dataclass import dataclass
 from anydet.geometry.placement import Placement
-from anydet.plugins.preprocess import Preprocess, Triple
+from anydet.plugins.preprocess import Preprocess, Resize, Triple
 from anydet.plugins.stages import Prepared, Stages
 from anydet.types import ByteImage, FloatArray
 
@@ -118,7 +119,7 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
             f"the input is {size[0]}x{size[1]}, not {how.size_wh[0]}x{how.size_wh[1]}",
             replace(how, size_wh=size),
         )
-    other = "bgr" if how.channels == "rgb" else "rgb"
+    other: Literal["rgb", "bgr"] = "bgr" if how.channels == "rgb" else "rgb"
     order = f"channels are in the order {other.upper()}, not {how.channels.upper()}"
     swapped = replace(how, channels=other)
     yield "channels", order, swapped
@@ -128,7 +129,7 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
         replace(swapped, mean=how.mean[::-1], std=how.std[::-1], pad_value=how.pad_value[::-1]),
     )
     yield from _normalizations(how)
-    for resize in ("letterbox", "letterbox-center", "stretch", "shortest", "none"):
+    for resize in get_args(Resize):
         if resize != how.resize:
             step: Step = "letterbox" if "letterbox" in resize and "letterbox" in how.resize else "resize"
             yield step, f"images are resized as {resize}, not as {how.resize}", replace(how, resize=resize)
@@ -139,6 +140,7 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
                 f"the border is {pad[0]:g}, not {how.pad_value[0]:g}",
                 replace(how, pad_value=pad),
             )
+    smooth: Literal["bilinear", "bilinear-antialias"]
     smooth = "bilinear" if how.interpolation == "bilinear-antialias" else "bilinear-antialias"
     yield "resize", f"resized by {smooth}, not {how.interpolation}", replace(how, interpolation=smooth)
     rounded = "are not rounded to whole numbers" if how.rounded else "are rounded to whole numbers"
@@ -148,7 +150,7 @@ def _changes(how: Preprocess, cases: Sequence[Case]) -> Iterator[tuple[Step, str
         f"resized by {smooth}, and pixels {rounded}",
         replace(how, interpolation=smooth, rounded=not how.rounded),
     )
-    rounding = "down" if how.size_rounding == "nearest" else "nearest"
+    rounding: Literal["nearest", "down"] = "down" if how.size_rounding == "nearest" else "nearest"
     yield (
         "letterbox",
         f"the resized image's sides are rounded {rounding}",
@@ -224,23 +226,24 @@ def _fitted(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
         for side in ("a", "b")
     )
     best: tuple[float, tuple[int, ...], FloatArray] | None = None
-    for order in ((0, 1, 2), (2, 1, 0)):
+    orders: tuple[tuple[int, ...], ...] = ((0, 1, 2), (2, 1, 0))
+    for order in orders:
         fits = np.array([_line(x[source], y[channel]) for channel, source in enumerate(order)])
         gap = float(fits[:, 2].max())
         if best is None or gap < best[0] - 1e-9:
             best = gap, order, fits
     assert best is not None
-    gap, order, fits = best
+    gap, best_order, fits = best
     if gap > 0.02:
         return []
     found = []
-    if order != (0, 1, 2):
+    if best_order != (0, 1, 2):
         found.append(
             Finding("channels", "channels are in reversed order", f"{gap:.2g} of the contrast is left over")
         )
     if np.abs(fits[:, 0] - 1).max() > 1e-3 or np.abs(fits[:, 1]).max() > 1e-3 * np.abs(y).max():
-        std = np.array(how.std)[list(order)] / fits[:, 0]
-        mean = np.array(how.mean)[list(order)] - fits[:, 1] * std
+        std = np.array(how.std)[list(best_order)] / fits[:, 0]
+        mean = np.array(how.mean)[list(best_order)] - fits[:, 1] * std
         numbers = f"mean {_numbers(mean)}, std {_numbers(std)}"
         cause = f"inputs are normalized as by {numbers} after division by {how.divisor:g}"
         found.append(Finding("normalization", cause, f"{gap:.2g} of the contrast is left over"))

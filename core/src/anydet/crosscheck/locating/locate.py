@@ -1,7 +1,8 @@
 """Which step of a prediction makes two adapters differ: their stages are crossed.
 
-Each stage of B is given what A's stages before it gave. What comes out differently then is of that stage alone. Last,
-A's stages take the place of the guilty ones in B: where that makes both equal, nothing else is wrong.
+Each stage of B is given what A's stages before it gave. What comes out differently then is of that stage
+alone. Last, A's stages take the place of those of B that differ: where that makes both equal, nothing else is
+wrong.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from anydet.crosscheck.locating.predictions import explain_predictions
 from anydet.crosscheck.locating.selection import Case as SelectionCase
 from anydet.crosscheck.locating.selection import Selection, compare_selected
 from anydet.crosscheck.parity import Parity, ParitySettings, compare
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError
@@ -266,7 +268,8 @@ class _Crossing:
         def pick(stage: str) -> Stages:
             return self._a if stage in guilty else self._b
 
-        mixed, right = [], []
+        mixed: list[ImagePredictions] = []
+        right: list[ImagePredictions] = []
         for record in self._records:
             one = pick("preprocess").prepare(pick("decode").pixels(record))
             outputs = pick("model").run(one.tensor)
@@ -311,7 +314,7 @@ def _bare(found: ImagePredictions) -> ImagePredictions:
     return ImagePredictions(found.image, found.size_wh, found.boxes_xyxy_px, found.scores, found.class_ids)
 
 
-def records_of(dataset: Sequence[Record], most: int) -> Iterator[Record]:
+def records_of(dataset: Dataset, most: int) -> Iterator[Record]:
     """The first so many records of a data set."""
     for i in range(min(most, len(dataset))):
         yield dataset[i]

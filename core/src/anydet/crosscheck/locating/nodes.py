@@ -1,13 +1,13 @@
 """The first node of an ONNX graph that gives something else than its inputs explain.
 
-A tensor late in a graph differs because an early one does. So each node of B is run on A's own tensors: what differs
-then is of that node. ``Stages.load`` runs it, so that the node runs as B's runtime runs it.
+A tensor late in a graph differs because an early one does. So each node of B is run on A's own tensors: what
+differs then is of that node. ``Stages.load`` runs it, so that the node runs as B's runtime runs it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ _HALF_MOST = 65504.0
 """Largest number of float16."""
 _AROUND = {"Cast", "Constant", "QuantizeLinear", "DequantizeLinear"}
 """Operators that stand around the one that computes."""
+_HALF_TYPICAL = 1.5e-3
+"""Median error of a node from which it is that of bfloat16, not of float16."""
+_BRAIN_MOST = 1.5e-2
+"""Median error of a node above which no precision explains it."""
+_LEVELS = 256
 _CHECKED = 6
 """Nodes after the first one that are looked at, to tell one layer from all of them."""
 
@@ -44,6 +49,26 @@ class _Segment:
     inputs: tuple[str, ...]
     nodes: tuple[Any, ...]
 
+    @property
+    def reads(self) -> set[str]:
+        """Everything that the nodes read, weights too."""
+        return {name for node in self.nodes for name in node.input}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Failing:
+    """A segment whose output is not A's.
+
+    Attributes:
+        segment: the nodes.
+        error: of the output, as ``error_of`` has it.
+        typical: median relative error of its large numbers.
+    """
+
+    segment: _Segment
+    error: float
+    typical: float
+
 
 def first_node(a: Stages, b: Stages, tensor: NDArray[Any]) -> Finding | None:
     """The node that differs first, and how; ``None`` where none does by more than rounding."""
@@ -54,58 +79,207 @@ def first_node(a: Stages, b: Stages, tensor: NDArray[Any]) -> Finding | None:
         import onnx
     except ImportError:
         return Finding("model", unlike, "the package onnx, which takes models apart, is not installed")
-    graphs = [onnx.load(path) for path in (a.model_file, b.model_file)]
     try:
-        return _first(a, b, graphs, tensor, onnx)
+        with tempfile.TemporaryDirectory() as folder:
+            return _Graphs(a, b, onnx, Path(folder) / "part.onnx").first(tensor)
     except AnydetError as exc:
         return Finding("model", unlike, f"its nodes cannot be run alone: {exc.problem}", certain=False)
 
 
-def _first(a: Stages, b: Stages, graphs: Sequence[Any], tensor: NDArray[Any], onnx: Any) -> Finding | None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "part.onnx"
-        values = _tensors(a, graphs[0], tensor, path, onnx)
-        known = {**values, **a.feeds(tensor)}
-        segments = _segments(graphs[1], known)
-        types = _types(graphs[1], onnx)
-        failing: list[tuple[_Segment, float, float]] = []
+class _Graphs:
+    """The graphs of two models.
+
+    Args:
+        a: stages of A.
+        b: stages of B.
+        onnx: the package.
+        path: of a file for parts of graphs.
+    """
+
+    def __init__(self, a: Stages, b: Stages, onnx: Any, path: Path) -> None:
+        self._stages, self._onnx, self._path = (a, b), onnx, path
+        self._a, self._b = (onnx.load(one.model_file) for one in (a, b))
+        graph = onnx.shape_inference.infer_shapes(self._b).graph
+        # Types of B's tensors, which may be of fewer bits than A's of the same name.
+        self._types = {
+            one.name: onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
+            for one in [*graph.value_info, *graph.input, *graph.output]
+            if one.type.tensor_type.elem_type
+        }
+        self._known: dict[str, NDArray[Any]] = {}
+
+    def first(self, tensor: NDArray[Any]) -> Finding | None:
+        """The first node that differs for an input, and a few behind it."""
+        self._known = {**self._tensors_of_a(tensor), **self._stages[0].feeds(tensor)}
+        failing: list[_Failing] = []
         looked = 0
-        for segment in segments:
+        for segment in _segments(self._b, self._known):
             if failing and looked >= _CHECKED:
                 break
             looked += bool(failing)
-            inputs = {name: _as_type(known[name], types.get(name)) for name in segment.inputs}
-            found = _run(b, graphs[1], segment, inputs, path, onnx)
+            found = self._run(segment)
             if found is None:
                 continue
-            error, typical = _errors(known[segment.output], found)
-            if error > LOCAL:
-                failing.append((segment, error, typical))
+            failed = _Failing(segment, *_errors(self._known[segment.output], found))
+            if failed.error > LOCAL:
                 if not np.isfinite(found).all():
-                    return _overflow(segment, known, graphs, onnx)
-    if not failing:
-        return None
-    return _explained(failing, looked, known, graphs, onnx)
+                    return self._overflow(segment)
+                failing.append(failed)
+        if not failing:
+            return None
+        return self._explained(failing[0], everywhere=len(failing) > 2 and len(failing) > looked / 2)
+
+    def _tensors_of_a(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """All tensors of A's graph by name."""
+        watched = self._onnx.ModelProto()
+        watched.CopyFrom(self._a)
+        there = {output.name for output in watched.graph.output}
+        made = [node for node in watched.graph.node if node.op_type != "Constant"]
+        for name in dict.fromkeys(name for node in made for name in node.output if name):
+            if name not in there:
+                watched.graph.output.add().name = name
+        self._onnx.save(watched, str(self._path))
+        loaded = self._stages[0].load(str(self._path))
+        try:
+            outputs = loaded.run(self._stages[0].feeds(tensor))
+            return {info.name: np.asarray(value) for info, value in zip(loaded.outputs, outputs, strict=True)}
+        finally:
+            loaded.close()
+
+    def _run(self, segment: _Segment) -> NDArray[Any] | None:
+        """What B's nodes make of A's tensors; ``None`` where they cannot be run alone."""
+        inputs = {name: _as_type(self._known[name], self._types.get(name)) for name in segment.inputs}
+        part = self._onnx.ModelProto()
+        part.ir_version = self._b.ir_version
+        part.opset_import.extend(self._b.opset_import)
+        part.graph.name = "part"
+        part.graph.node.extend(segment.nodes)
+        used = segment.reads
+        part.graph.initializer.extend(one for one in self._b.graph.initializer if one.name in used)
+        for name, value in inputs.items():
+            kind = self._onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+            info = self._onnx.helper.make_tensor_value_info(name, kind, value.shape)
+            part.graph.input.append(info)
+        part.graph.output.add().name = segment.output
+        self._onnx.save(part, str(self._path))
+        try:
+            loaded = self._stages[1].load(str(self._path))
+            try:
+                (found,) = loaded.run(inputs)
+            finally:
+                loaded.close()
+        except AnydetError:
+            return None
+        return np.asarray(found)
+
+    def _overflow(self, segment: _Segment) -> Finding:
+        largest = float(np.abs(self._known[segment.output]).max(initial=0))
+        names = [name for name in segment.inputs if self._known[name].dtype.kind == "f"]
+        inputs = max((float(np.abs(self._known[name]).max(initial=0)) for name in names), default=0.0)
+        where = f"A's numbers reach {largest:.4g} there, its inputs {inputs:.4g}"
+        if max(largest, inputs) > _HALF_MOST or self._halves(segment):
+            cause = f"float16 overflows in {_name(segment)}"
+            return Finding("precision", cause, f"{where}; float16 ends at 65504")
+        return Finding("model", f"{_name(segment)} gives numbers that are not finite", where)
+
+    def _explained(self, failed: _Failing, *, everywhere: bool) -> Finding:
+        """What makes a node differ: what is in the file, else the size of the error."""
+        segment, name = failed.segment, _name(failed.segment)
+        where = f"first in {name}: error {failed.error:.2g} of its largest number on A's own inputs"
+        operators = {node.op_type for node in segment.nodes}
+        weights = self._changed_weights(segment)
+        if any("Quantize" in operator or operator.startswith("QLinear") for operator in operators):
+            found = Finding("precision", f"a quantized layer, {name}", where)
+        elif self._halves(segment):
+            kind = "bfloat16" if _casts_to(segment, self._onnx.TensorProto.BFLOAT16) else "float16"
+            part = "the model is" if everywhere else f"{name} is"
+            found = Finding("precision", f"{part} computed in {kind}", where)
+        elif "rounded to" in weights:
+            part = "weights are" if everywhere else f"weights of {name} are"
+            found = Finding("precision", f"{part} {weights}", where)
+        elif weights:
+            found = Finding("model", f"weights of {name} differ: {weights}", where)
+        elif difference := self._changed_node(segment):
+            found = Finding("model", f"{name}: {difference}", where)
+        else:
+            found = _by_size(failed, name, where, everywhere=everywhere)
+        return found
+
+    def _halves(self, segment: _Segment) -> bool:
+        """Whether a segment computes in 16 bits."""
+        kinds = {one.data_type for one in self._b.graph.initializer if one.name in segment.reads}
+        halves = {self._onnx.TensorProto.FLOAT16, self._onnx.TensorProto.BFLOAT16}
+        return bool(kinds & halves) or any(_casts_to(segment, kind) for kind in halves)
+
+    def _changed_weights(self, segment: _Segment) -> str:
+        """How the weights of a segment differ from those of the same name in A; "" where they do not."""
+        mine = {one.name: one for one in self._a.graph.initializer if one.name in segment.reads}
+        for other in self._b.graph.initializer:
+            if other.name in mine and other.name in segment.reads:
+                arrays = [self._onnx.numpy_helper.to_array(one) for one in (mine[other.name], other)]
+                text = _changed(*arrays)
+                if text:
+                    return f"{text} ({other.name})"
+        return ""
+
+    def _changed_node(self, segment: _Segment) -> str:
+        """How a node differs from A's of the same output: operator or attributes; "" where it does not."""
+        for node in segment.nodes:
+            same = next((one for one in self._a.graph.node if set(one.output) & set(node.output)), None)
+            if same is None:
+                return f"an operator {node.op_type} that A does not have"
+            if same.op_type != node.op_type:
+                return f"the operator is {node.op_type}, not {same.op_type}"
+            value = self._onnx.helper.get_attribute_value
+            x, y = ({one.name: value(one) for one in n.attribute} for n in (same, node))
+            for name in sorted(set(x) | set(y)):
+                if str(x.get(name)) != str(y.get(name)):
+                    return f"attribute {name} is {_shown(y.get(name))}, not {_shown(x.get(name))}"
+        return ""
 
 
-def _tensors(a: Stages, model: Any, tensor: NDArray[Any], path: Path, onnx: Any) -> dict[str, NDArray[Any]]:
-    """All tensors of A's graph by name."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    there = {output.name for output in watched.graph.output}
-    names = [
-        name for node in watched.graph.node if node.op_type != "Constant" for name in node.output if name
-    ]
-    for name in names:
-        if name not in there:
-            watched.graph.output.add().name = name
-    onnx.save(watched, str(path))
-    loaded = a.load(str(path))
-    try:
-        outputs = loaded.run(a.feeds(tensor))
-        return {info.name: np.asarray(value) for info, value in zip(loaded.outputs, outputs, strict=True)}
-    finally:
-        loaded.close()
+def _by_size(failed: _Failing, name: str, where: str, *, everywhere: bool) -> Finding:
+    """What the size of an error says of the precision, where nothing in the file does."""
+    if failed.typical > _BRAIN_MOST:
+        return Finding("model", f"{name} computes something else", where)
+    kind = "float16" if failed.typical < _HALF_TYPICAL else "bfloat16"
+    part = "the runtime computes" if everywhere else f"the runtime computes {name}"
+    return Finding("precision", f"{part} as in {kind}", f"{where}, {failed.typical:.2g} in the median")
+
+
+def _changed(x: NDArray[Any], y: NDArray[Any]) -> str:
+    """How an array differs from another; "" where it does not."""
+    if x.shape != y.shape:
+        return f"the shape is {y.shape}, not {x.shape}"
+    one, other = x.astype(np.float64), y.astype(np.float64)
+    if np.array_equal(one, other):
+        return ""
+    if x.dtype == np.float32:
+        with np.errstate(over="ignore"):
+            halves = x.astype(np.float16).astype(np.float64)
+        if np.array_equal(halves, other):
+            return "rounded to float16"
+        # bfloat16 is the upper half of a float32, cut or rounded.
+        if y.dtype == np.float32 and not (y.view(np.uint32) & np.uint32(0xFFFF)).any():
+            return "rounded to bfloat16"
+    levels = len(np.unique(other))
+    if levels <= _LEVELS < len(np.unique(one)):
+        return f"rounded to {levels} levels"
+    changed = np.count_nonzero(one != other)
+    return f"{changed} of {one.size} numbers, by up to {np.abs(one - other).max():.3g}"
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _as_type(value: NDArray[Any], kind: np.dtype[Any] | None) -> NDArray[Any]:
+    if kind is None or kind == value.dtype:
+        return value
+    with np.errstate(over="ignore"):
+        return value.astype(kind)
 
 
 def _segments(model: Any, known: Mapping[str, NDArray[Any]]) -> list[_Segment]:
@@ -131,51 +305,6 @@ def _segments(model: Any, known: Mapping[str, NDArray[Any]]) -> list[_Segment]:
     return segments
 
 
-def _types(model: Any, onnx: Any) -> dict[str, np.dtype[Any]]:
-    """Types of B's tensors, which may be of fewer bits than A's of the same name."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    known = [*graph.value_info, *graph.input, *graph.output]
-    return {
-        one.name: onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
-        for one in known
-        if one.type.tensor_type.elem_type
-    }
-
-
-def _as_type(value: NDArray[Any], kind: np.dtype[Any] | None) -> NDArray[Any]:
-    if kind is None or kind == value.dtype:
-        return value
-    with np.errstate(over="ignore"):
-        return value.astype(kind)
-
-
-def _run(
-    b: Stages, model: Any, segment: _Segment, inputs: Mapping[str, NDArray[Any]], path: Path, onnx: Any
-) -> NDArray[Any] | None:
-    """What B's nodes make of A's tensors; ``None`` where they cannot be run alone."""
-    part = onnx.ModelProto()
-    part.ir_version = model.ir_version
-    part.opset_import.extend(model.opset_import)
-    part.graph.name = "part"
-    part.graph.node.extend(segment.nodes)
-    used = {name for node in segment.nodes for name in node.input}
-    part.graph.initializer.extend(one for one in model.graph.initializer if one.name in used)
-    for name, value in inputs.items():
-        kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-        part.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, value.shape))
-    part.graph.output.add().name = segment.output
-    onnx.save(part, str(path))
-    try:
-        loaded = b.load(str(path))
-        try:
-            (found,) = loaded.run(inputs)
-        finally:
-            loaded.close()
-    except AnydetError:
-        return None
-    return np.asarray(found)
-
-
 def _errors(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Largest error as a fraction of the largest number, and the median one of numbers that are not small."""
     if x.shape != y.shape:
@@ -188,68 +317,12 @@ def _errors(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     return error, float(np.median(np.abs(one - other)[large] / np.abs(one[large])))
 
 
-def _overflow(
-    segment: _Segment, known: Mapping[str, NDArray[Any]], graphs: Sequence[Any], onnx: Any
-) -> Finding:
-    largest = float(np.abs(known[segment.output]).max(initial=0))
-    inputs = max((float(np.abs(known[name]).max(initial=0)) for name in segment.inputs), default=0.0)
-    where = f"{_name(segment)}: A's numbers reach {largest:.4g}, its inputs {inputs:.4g}"
-    if largest > _HALF_MOST or inputs > _HALF_MOST or _halves(segment, graphs[1], onnx):
-        return Finding(
-            "precision", f"float16 overflows in {_name(segment)}", f"{where}, float16 ends at 65504"
-        )
-    return Finding("model", f"{_name(segment)} gives numbers that are not finite", where)
-
-
-def _explained(
-    failing: Sequence[tuple[_Segment, float, float]],
-    looked: int,
-    known: Mapping[str, NDArray[Any]],
-    graphs: Sequence[Any],
-    onnx: Any,
-) -> Finding:
-    segment, error, typical = failing[0]
-    where = f"first in {_name(segment)}: error {error:.2g} of its largest number on A's own inputs"
-    everywhere = len(failing) > 2 and len(failing) > looked / 2
-    operators = {node.op_type for node in segment.nodes}
-    if any("Quantize" in operator or operator.startswith("QLinear") for operator in operators):
-        return Finding("precision", f"a quantized layer, {_name(segment)}", where)
-    weights = _changed_weights(segment, graphs, onnx)
-    if _halves(segment, graphs[1], onnx):
-        kind = "bfloat16" if _casts_to(segment, 16) else "float16"
-        part = "the model is" if everywhere else f"{_name(segment)} is"
-        return Finding("precision", f"{part} computed in {kind}", where)
-    if weights:
-        if everywhere and typical < 2e-2 and "rounded" in weights:
-            return Finding("precision", f"weights are {weights}", where)
-        return Finding("model", f"weights of {_name(segment)} differ: {weights}", where)
-    difference = _changed_node(segment, graphs[0], onnx)
-    if difference:
-        return Finding("model", f"{_name(segment)}: {difference}", where)
-    if typical < 1.5e-3:
-        kind = "float16"
-    elif typical < 1.5e-2:
-        kind = "bfloat16"
-    else:
-        return Finding("model", f"{_name(segment)} computes something else", where)
-    part = "the runtime computes" if everywhere else f"the runtime computes {_name(segment)}"
-    return Finding("precision", f"{part} as in {kind}", f"{where}, {typical:.2g} in the median")
-
-
 def _name(segment: _Segment) -> str:
     node = next(
         (n for n in segment.nodes[::-1] if n.op_type not in _AROUND),
         segment.nodes[-1],
     )
     return f"node {node.name or segment.output} ({node.op_type})"
-
-
-def _halves(segment: _Segment, model: Any, onnx: Any) -> bool:
-    """Whether a segment computes in 16 bits."""
-    used = {name for node in segment.nodes for name in node.input}
-    kinds = {one.data_type for one in model.graph.initializer if one.name in used}
-    halves = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    return bool(kinds & halves) or any(_casts_to(segment, kind) for kind in halves)
 
 
 def _casts_to(segment: _Segment, kind: int) -> bool:
@@ -259,40 +332,3 @@ def _casts_to(segment: _Segment, kind: int) -> bool:
         if node.op_type == "Cast"
         for attribute in node.attribute
     )
-
-
-def _changed_weights(segment: _Segment, graphs: Sequence[Any], onnx: Any) -> str:
-    """How the weights of a segment differ from those of the same name in A; "" where they do not."""
-    used = {name for node in segment.nodes for name in node.input}
-    mine = {one.name: one for one in graphs[0].graph.initializer if one.name in used}
-    for other in graphs[1].graph.initializer:
-        if other.name not in mine or other.name not in used:
-            continue
-        x, y = (onnx.numpy_helper.to_array(one).astype(np.float64) for one in (mine[other.name], other))
-        if x.shape != y.shape:
-            return f"{other.name} has another shape"
-        if not np.array_equal(x, y):
-            for kind in ("float16",):
-                if np.array_equal(x.astype(kind).astype(np.float64), y):
-                    return f"rounded to {kind} ({other.name})"
-            levels = len(np.unique(y))
-            if levels <= 256 < len(np.unique(x)):
-                return f"rounded to {levels} levels ({other.name})"
-            changed = np.count_nonzero(x != y)
-            return f"{changed} of {x.size} numbers of {other.name}, by up to {np.abs(x - y).max():.3g}"
-    return ""
-
-
-def _changed_node(segment: _Segment, model: Any, onnx: Any) -> str:
-    """How a node differs from A's of the same output: operator or attributes; "" where it does not."""
-    for node in segment.nodes:
-        same = next((one for one in model.graph.node if set(one.output) & set(node.output)), None)
-        if same is None:
-            return f"an operator {node.op_type} that A does not have"
-        if same.op_type != node.op_type:
-            return f"the operator is {node.op_type}, not {same.op_type}"
-        x, y = ({one.name: onnx.helper.get_attribute_value(one) for one in n.attribute} for n in (same, node))
-        for name in sorted(set(x) | set(y)):
-            if str(x.get(name)) != str(y.get(name)):
-                return f"attribute {name} is {y.get(name)}, not {x.get(name)}"
-    return ""

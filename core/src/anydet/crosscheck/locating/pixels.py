@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,17 +32,18 @@ def compare_pixels(a: Sequence[ByteImage], b: Sequence[ByteImage]) -> Finding | 
         sizes = f"{x.shape[1]}x{x.shape[0]} in A, {y.shape[1]}x{y.shape[0]} in B"
         return Finding("pixels", "decoded images have another size", f"{share}; {sizes}", certain=False)
     gaps = [np.abs(x.astype(np.float64) - y) for x, y in pairs]
-    evidence = f"{share}, by {np.mean([g.mean() for g in gaps]):.3g} of 256 levels on average, at most {max(g.max() for g in gaps):g}"
+    mean, most = np.mean([gap.mean() for gap in gaps]), max(gap.max() for gap in gaps)
+    evidence = f"{share}, by {mean:.3g} of 256 levels on average, at most {most:g}"
     cause = "images are decoded to other pixels: another decoder, color space, or chroma upsampling"
     return Finding("pixels", cause, evidence)
 
 
 def _orientation(pairs: Sequence[tuple[ByteImage, ByteImage]]) -> str | None:
-    known = {
+    known: Mapping[str, Callable[[ByteImage], ByteImage]] = {
         "mirrored left to right": lambda x: x[:, ::-1],
         "upside down": lambda x: x[::-1, ::-1],
         "mirrored top to bottom": lambda x: x[::-1],
-        "turned by 90 degrees": lambda x: np.rot90(x),
+        "turned by 90 degrees": np.rot90,
         "turned by -90 degrees": lambda x: np.rot90(x, -1),
         "transposed": lambda x: x.transpose(1, 0, 2),
     }

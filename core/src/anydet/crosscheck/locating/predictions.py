@@ -1,6 +1,6 @@
 """What predictions alone say of a difference, where an adapter does not show its stages.
 
-Detections of both sides are paired by place or, where places do not fit, by scores that only one detection has.
+Detections of both sides are paired by scores that only one detection has or, where scores differ, by place.
 Hypotheses are fitted to the pairs, so that they name what a difference looks like, not where it arises.
 """
 
@@ -17,6 +17,8 @@ from anydet.crosscheck.parity import Parity
 from anydet.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from anydet.types import DetectionColumns, FloatArray, IntArray
 
+_ONE_MORE = np.array([0.0, 0.0, 1.0, 1.0])
+"""Pixels that right and lower sides are further where sides are counted inclusively."""
 _FEWEST = 10
 """Pairs that a hypothesis needs."""
 
@@ -126,7 +128,7 @@ def _boxes(a: DetectionColumns, b: DetectionColumns, pairs: Pairs) -> Iterator[F
             np.concatenate([center, center + 2 * half], axis=1),
         ),
         ("corners are taken for center and size", cxcywh_to_xyxy(x)),
-        ("sides are counted inclusively: x2 and y2 are one pixel further", x + [0, 0, 1, 1]),
+        ("sides are counted inclusively: x2 and y2 are one pixel further", x + _ONE_MORE),
     ):
         if float(np.quantile(np.abs(guess - y), 0.9)) <= 0.05:
             yield Finding("boxes", text, evidence)
@@ -154,7 +156,7 @@ def _affine(x: FloatArray, y: FloatArray, sizes_wh: IntArray, evidence: str) -> 
             parts = [line(x[rows][:, [c, c + 2]].ravel(), y[rows][:, [c, c + 2]].ravel()) for c in (0, 1)]
             good.append(max(part[2] for part in parts) < 1e-3)
     if good and np.mean(good) > 0.8:
-        text = "boxes of each image size have a factor and an offset of their own: letterbox or resize is undone differently"
+        text = "letterbox or resize is undone differently: boxes have a factor and an offset by image size"
         yield Finding("letterbox", text, evidence)
 
 
@@ -198,7 +200,7 @@ def _numbers(a: DetectionColumns, b: DetectionColumns, parity: Parity) -> Iterat
                 yield Finding(
                     "nms",
                     text,
-                    f"{len(rows)} detections of {name} alone overlap a better one of their image by IoU {high:.2f} or more",
+                    f"{len(rows)} detections of {name} alone overlap a better one by IoU {high:.2f} or more",
                     certain=False,
                 )
                 return

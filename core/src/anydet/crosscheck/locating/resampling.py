@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,10 +26,11 @@ def _nearest_floor(image: ByteImage, size_wh: Size) -> ByteImage:
         np.minimum(np.arange(target) * source // target, source - 1)
         for target, source in zip(size_wh[::-1], image.shape[:2], strict=True)
     )
-    return image[rows][:, columns]
+    taken: ByteImage = image[rows][:, columns]
+    return taken
 
 
-def _bilinear(places: Callable[[int, int], FloatArray]) -> Resample:
+def _bilinear(places: Callable[[int, int], Any]) -> Resample:
     """Linear between the two nearest pixels at ``places(target, source)``, without antialiasing."""
 
     def resample(image: ByteImage, size_wh: Size) -> ByteImage:
@@ -63,11 +65,13 @@ def _area(image: ByteImage, size_wh: Size) -> ByteImage:
 
 
 def _aligned_corners(target: int, source: int) -> FloatArray:
-    return np.arange(target) * ((source - 1) / max(target - 1, 1))
+    at: FloatArray = np.arange(target, dtype=np.float64) * ((source - 1) / max(target - 1, 1))
+    return at
 
 
 def _without_half(target: int, source: int) -> FloatArray:
-    return np.arange(target) * (source / target)
+    at: FloatArray = np.arange(target, dtype=np.float64) * (source / target)
+    return at
 
 
 RESAMPLES: Mapping[str, Resample] = {

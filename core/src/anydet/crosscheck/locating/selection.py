@@ -1,12 +1,12 @@
 """What two adapters select of the same decoded rows: threshold, limit, suppression, classes, boxes, rounding.
 
-A score is the fingerprint of a candidate: it says which ones were selected, whatever becomes of their boxes and
-classes.
+A score is the fingerprint of a candidate: it says which ones were selected, whatever becomes of their boxes
+and classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,8 @@ from anydet.types import FloatArray, ImagePredictions, IntArray
 _SAME = 0.999
 """Part of all selected scores that both have where selections are the same."""
 _BOX_PX = 0.01
+_ONE_MORE = np.array([0.0, 0.0, 1.0, 1.0])
+"""Pixels that right and lower sides are further where sides are counted inclusively."""
 _CHANCE = 0.03
 """Part of the pairs of equal scores that may belong to different detections."""
 
@@ -119,22 +121,13 @@ def _selected(cases: Sequence[Case], how: Selection, decimals: int | None, base:
     """The selection that gives B's scores."""
     counts = f"{sum(len(one.a) for one in cases)} detections in A, {sum(len(one.b) for one in cases)} in B"
     evidence = f"{counts}, {base:.1%} of the scores in common"
-    best: tuple[float, Step, str] | None = None
-    fitting: list[str] = []
+    best: tuple[float, Step, str] = (0.0, "nms", "nothing")
     for step, text, other in _selections(cases, how):
         scores = [simulate(one.decoded, one.placement, other) for one in cases]
-        same = _agreement(scores, cases, decimals)
-        if best is None or same > best[0] + 1e-9:
-            best, fitting = (same, step, text), [text]
-        elif same >= _SAME and step == best[1]:
-            fitting.append(text)
-        if same >= _SAME and step != "nms":
-            break
-    assert best is not None
+        best = max(best, (_agreement(scores, cases, decimals), step, text), key=lambda tried: tried[0])
+        if best[0] >= _SAME:
+            return Finding(best[1], best[2], f"{evidence}; {best[0]:.1%} when A does so")
     same, step, text = best
-    if same >= _SAME:
-        names = text if len(fitting) < 2 else f"{fitting[0]} (or up to: {fitting[-1]})"
-        return Finding(step, names, f"{evidence}; {same:.1%} when A does so")
     if same > base + 0.5 * (1 - base):
         return Finding(step, text, f"{evidence}; {same:.1%} when A does so", certain=False)
     extra = sum(len(one.b) for one in cases) > sum(len(one.a) for one in cases)
@@ -176,7 +169,8 @@ def _selections(cases: Sequence[Case], how: Selection) -> Iterator[tuple[Step, s
             yield "nms", f"{text} candidates go into suppression, not {how.limit}", replace(how, limit=limit)
     if how.nms_iou is not None:
         yield "nms", "there is no suppression", replace(how, nms_iou=None)
-    for percent in range(20, 100, 1):
+    # Usual thresholds first: several may select the same.
+    for percent in sorted(range(20, 100), key=lambda p: p % 5 != 0):
         if how.nms_iou is None or abs(percent / 100 - how.nms_iou) > 1e-6:
             text = f"suppression is at an IoU of {percent / 100:g}"
             known = "" if how.nms_iou is None else f", not {how.nms_iou:g}"
@@ -218,7 +212,8 @@ def _pairs(case: Case, decimals: int | None) -> tuple[IntArray, IntArray]:
 
 def _single(values: FloatArray) -> IntArray:
     _, first, counts = np.unique(values, return_index=True, return_counts=True)
-    return first[counts == 1].astype(np.int64)
+    single: IntArray = first[counts == 1].astype(np.int64)
+    return single
 
 
 def _classes(cases: Sequence[Case], pairs: Sequence[tuple[IntArray, IntArray]]) -> list[Finding]:
@@ -254,73 +249,65 @@ def _boxes(cases: Sequence[Case], pairs: Sequence[tuple[IntArray, IntArray]]) ->
     if not len(left) or float(np.quantile(gap, 1 - _CHANCE)) <= _BOX_PX:
         return []
     evidence = f"boxes differ by {np.median(gap.max(axis=1)):.4g} px in the median, at most {gap.max():.4g}"
-    for step, text, guesses in _mappings(cases, x, [len(rows[1]) for rows in pairs]):
+    for step, text, guesses in _mappings(cases, x):
         tried = np.concatenate(guesses)
         if float(np.quantile(np.abs(tried - right), 1 - _CHANCE)) <= _BOX_PX:
             return [Finding(step, text, evidence)]
     return [Finding("boxes", "boxes are mapped to the image differently", evidence, certain=False)]
 
 
+_ROUNDINGS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
+    "boxes are rounded to whole pixels": np.rint,
+    "boxes are cut to whole pixels": np.floor,
+    "boxes are rounded to 1 decimal": lambda x: np.round(x, 1),
+    "corners are cut outward to whole pixels": lambda x: np.concatenate(
+        [np.floor(x[:, :2]), np.ceil(x[:, 2:])], axis=1
+    ),
+    "x, y, width and height are rounded to whole numbers": lambda x: np.concatenate(
+        [np.rint(x[:, :2]), np.rint(x[:, :2]) + np.rint(x[:, 2:] - x[:, :2])], axis=1
+    ),
+}
+"""What programs do that write whole numbers, to (N, 4) corners in the image."""
+_ONE_RATIO = "both sides are scaled by the smaller ratio, not by the size that the image was resized to"
+_PLACINGS: Mapping[str, Callable[[Placement, FloatArray], FloatArray]] = {
+    "boxes are left in pixels of the input": lambda place, x: x,
+    "the offset of the image in the input is not subtracted": lambda place, x: x * np.tile(place.scale_xy, 2),
+    "boxes are not scaled to the image": lambda place, x: x - np.array(place.offset_xy * 2),
+    _ONE_RATIO: lambda place, x: (x - np.array(place.offset_xy * 2)) * _one_ratio(place),
+    "boxes are scaled as if the image filled the input": lambda place, x: (
+        x * np.tile(np.array(place.image_wh) / np.array(place.input_wh), 2)
+    ),
+}
+"""How (N, 4) corners in the input are mapped to the image."""
+_SHIFTS: Mapping[str, Callable[[FloatArray], FloatArray]] = {
+    "x2 and y2 are one pixel further: sides are counted inclusively": lambda x: x + _ONE_MORE,
+    "x2 and y2 are one pixel less: sides are counted inclusively": lambda x: x - _ONE_MORE,
+    "boxes are moved by +0.5 px": lambda x: x + 0.5,
+    "boxes are moved by -0.5 px": lambda x: x - 0.5,
+    "boxes are moved by +1 px": lambda x: x + 1,
+    "boxes are moved by -1 px": lambda x: x - 1,
+    "x and y are swapped": lambda x: x[:, [1, 0, 3, 2]],
+}
+
+
 def _mappings(
-    cases: Sequence[Case], boxes: Sequence[FloatArray], counts: Sequence[int]
+    cases: Sequence[Case], boxes: Sequence[FloatArray]
 ) -> Iterator[tuple[Step, str, list[FloatArray]]]:
-    """A's boxes as other programs map or round them."""
-    del counts
-    for text, change in (
-        ("boxes are rounded to whole pixels", np.rint),
-        ("boxes are cut to whole pixels", np.floor),
-        ("boxes are rounded to 1 decimal", lambda x: np.round(x, 1)),
-    ):
+    """A's boxes as other programs round or map them."""
+    for text, change in _ROUNDINGS.items():
         yield "rounding", text, [change(x) for x in boxes]
-    yield (
-        "rounding",
-        "corners are cut outward to whole pixels",
-        [np.concatenate([np.floor(x[:, :2]), np.ceil(x[:, 2:])], axis=1) for x in boxes],
-    )
-    sizes = [
-        np.concatenate([np.rint(x[:, :2]), np.rint(x[:, :2]) + np.rint(x[:, 2:] - x[:, :2])], axis=1)
-        for x in boxes
-    ]
-    yield "rounding", "x, y, width and height are rounded to whole numbers", sizes
-    inputs = [one.placement.to_input(x) for one, x in zip(cases, boxes, strict=True)]
-    for text, back in (
-        ("boxes are left in pixels of the input", lambda one, x: x),
-        (
-            "the offset of the image in the input is not subtracted",
-            lambda one, x: x * np.tile(one.placement.scale_xy, 2),
-        ),
-        (
-            "boxes are not scaled to the image",
-            lambda one, x: x - np.array(one.placement.offset_xy * 2),
-        ),
-        (
-            "both sides are scaled by the smaller ratio, not by the size that the image was resized to",
-            lambda one, x: (x - np.array(one.placement.offset_xy * 2)) * _one_ratio(one.placement),
-        ),
-        (
-            "boxes are scaled as if the image filled the input",
-            lambda one, x: (
-                x * np.tile(np.array(one.placement.image_wh) / np.array(one.placement.input_wh), 2)
-            ),
-        ),
-    ):
-        mapped = [back(one, x) for one, x in zip(cases, inputs, strict=True)]
-        clipped = [clip_xyxy(x, one.placement.image_wh) for one, x in zip(cases, mapped, strict=True)]
+    places = [one.placement for one in cases]
+    inputs = [place.to_input(x) for place, x in zip(places, boxes, strict=True)]
+    for text, back in _PLACINGS.items():
+        mapped = [back(place, x) for place, x in zip(places, inputs, strict=True)]
         yield "letterbox", text, mapped
-        yield "letterbox", text, clipped
-    yield (
-        "boxes",
-        "x2 and y2 are one pixel further: sides are counted inclusively",
-        [x + [0, 0, 1, 1] for x in boxes],
-    )
-    yield (
-        "boxes",
-        "x2 and y2 are one pixel less: sides are counted inclusively",
-        [x - [0, 0, 1, 1] for x in boxes],
-    )
-    for shift in (0.5, -0.5, 1.0, -1.0):
-        yield "boxes", f"boxes are moved by {shift:+g} px", [x + shift for x in boxes]
-    yield "boxes", "x and y are swapped", [x[:, [1, 0, 3, 2]] for x in boxes]
+        yield (
+            "letterbox",
+            text,
+            [clip_xyxy(x, place.image_wh) for place, x in zip(places, mapped, strict=True)],
+        )
+    for text, change in _SHIFTS.items():
+        yield "boxes", text, [change(x) for x in boxes]
 
 
 def _one_ratio(placement: Placement) -> float:
