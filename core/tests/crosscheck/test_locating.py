@@ -291,7 +291,7 @@ def test_what_becomes_of_selected_boxes_is_named(change, step, text):
             "x and y are swapped",
         ),
         (lambda r: replace(r, scores=sigmoid(r.scores)), "activation", "once more"),
-        (lambda r: replace(r, scores=r.scores.round(3)), "rounding", "3 decimals"),
+        (lambda r: replace(r, scores=r.scores.round(2)), "rounding", "2 decimals"),
         (lambda r: r.take(r.scores > 0.3), "threshold", "are left out"),
         (lambda r: r.take(np.argsort(-r.scores)[:10]), "nms", "at most 10 detections"),
     ],

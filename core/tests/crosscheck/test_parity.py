@@ -168,9 +168,7 @@ def test_the_last_of_a_full_image_may_be_another_one(file_of):
 def test_a_pair_across_the_threshold_is_compared(file_of):
     paths = file_of("a.json", [at_scores("0.jpg", [0.31])]), file_of("b.json", [at_scores("0.jpg", [0.29])])
     assert "score up to 0.02" in anydet.parity(*paths, score_threshold=0.3).reason
-    low = anydet.parity(*paths, score_threshold=0.4)
-    assert low.ok
-    assert low.below == 1
+    assert anydet.parity(*paths, score_threshold=0.4).below == 1
 
 
 def test_images_of_one_file_alone_are_an_error_unless_it_is_said_what_they_are(file_of, results):
@@ -213,3 +211,14 @@ def test_histograms_count_every_pair_once(verdict):
     within = sum(bar.value for bar in figure.bars if bar.secondary)
     assert within == 13
     assert figure.bars[0].name == "0"
+
+
+def test_nothing_that_was_compared_is_no_parity(file_of, results):
+    bare = [replace(ImagePredictions.empty(one.image, one.size_wh)) for one in results]
+    paths = file_of("a.json", bare), file_of("b.json", bare)
+    assert "nothing was compared, neither side has a detection" in anydet.parity(*paths).reason
+    scored = [at_scores("0.jpg", [0.2])]
+    paths = file_of("c.json", scored), file_of("d.json", scored)
+    parity = anydet.parity(*paths, score_threshold=0.9)
+    assert not parity.ok
+    assert "1 and 1 detections are all below the score threshold of 0.9" in parity.reason

@@ -200,7 +200,18 @@ def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) ->
         engine=engine,
         scanner=engine.scanner,
     )
+    _print_hint(parity)
     _finish(parity, parity, dataset, flags)
+
+
+def _print_hint(parity: Parity) -> None:
+    """What differences of many detections look like, on stderr."""
+    if parity.ok:
+        return
+    from anydet.crosscheck.locating.predictions import explain_predictions
+
+    for one in explain_predictions(parity)[:1]:
+        warn(f"it looks as if {one.cause} ({one.evidence})", "hint")
 
 
 def _compare_adapters(plugins: Plugins, sides: list[Mapping[str, Any]], flags: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ class Parity:
     @property
     def ok(self) -> bool:
         """Whether nothing failed."""
-        return not (
+        return self._compared and not (
             len(self.only_a)
             or len(self.only_b)
             or len(self.changed)
@@ -123,6 +123,8 @@ class Parity:
             )
             images = counted(len(self.joined.a.images), "image")
             return f"parity holds: {pairs} on {images} within tolerances{note}"
+        if not self._compared:
+            return f"parity fails: nothing was compared, {self._nothing}"
         parts = [
             f"{counted(len(rows), 'detection')} only in {name}"
             for rows, name in zip((self.only_a, self.only_b), self.joined.names, strict=True)
@@ -244,6 +246,20 @@ class Parity:
     def _band(self) -> float:
         band = self.settings.score_band
         return self.settings.tolerances.score if band is None else band
+
+    @property
+    def _compared(self) -> bool:
+        """Whether anything was: two files without detections are no evidence of anything."""
+        only = len(self.only_a) + len(self.only_b)
+        return len(self.pairs) + only > 0 or any(len(one.known) for one in self.image_quantities)
+
+    @property
+    def _nothing(self) -> str:
+        """Why nothing was compared."""
+        a, b = len(self.joined.a), len(self.joined.b)
+        if a + b == 0:
+            return "neither side has a detection"
+        return f"{a} and {b} detections are all below the score threshold of {self.score_threshold:g}"
 
     @property
     def _ap_difference(self) -> float | None:

@@ -73,7 +73,8 @@ class Located:
         if self.ok:
             return self.parity.reason
         if not self.findings:
-            return f"{self.parity.reason}; no step differs by more than rounding"
+            unknown = "no step differs by more than rounding" if self.stages else "no known cause fits"
+            return f"{self.parity.reason}; {unknown}"
         first = self.findings[0]
         sure = "" if first.certain else " (the closest of what is known)"
         more = f"; and {len(self.findings) - 1} more" if len(self.findings) > 1 else ""
@@ -164,9 +165,10 @@ def locate(both: Predicted) -> Located:
     if parity.ok:
         return Located(parity, (), {})
     worst = parity.worst_images(_WORST).tolist()
-    missing = [x.name for x in (a, b) if x.stages is None]
+    missing = list(dict.fromkeys(x.name for x in (a, b) if x.stages is None))
     if missing:
-        note = f"{' and '.join(missing)} does not show its stages, so that predictions alone are looked at"
+        does = "does not show its stages" if len(missing) == 1 else "do not show their stages"
+        note = f"{' and '.join(missing)} {does}, so that predictions alone are looked at"
         return Located(parity, tuple(explain_predictions(parity)), {}, notes=(note,))
     return _Crossing(both, [both.records[i] for i in worst]).located()
 

@@ -19,13 +19,18 @@ from anydet.types import DetectionColumns, FloatArray, IntArray
 
 _ONE_MORE = np.array([0.0, 0.0, 1.0, 1.0])
 """Pixels that right and lower sides are further where sides are counted inclusively."""
+_IMAGES = 500
 _FEWEST = 10
 """Pairs that a hypothesis needs."""
 
 
 def explain_predictions(parity: Parity) -> list[Finding]:
-    """What B's predictions look like beside A's, likeliest first; nothing where no hypothesis fits."""
-    a, b = parity.joined.a, parity.joined.b
+    """What B's predictions look like beside A's, likeliest first; nothing where no hypothesis fits.
+
+    Looked at are the images with most failures.
+    """
+    images = parity.worst_images(_IMAGES)
+    a, b = (_of_images(side, images) for side in (parity.joined.a, parity.joined.b))
     if len(a) < _FEWEST or len(b) < _FEWEST:
         return []
     found: list[Finding] = []
@@ -41,7 +46,7 @@ def explain_predictions(parity: Parity) -> list[Finding]:
     found += _classes(a, b, pairs)
     found += _scores(a, b, _near(a, b, by_place) if len(by_place) >= _FEWEST else pairs)
     found += _boxes(a, b, pairs)
-    found += _numbers(a, b, parity)
+    found += _numbers(parity)
     return found
 
 
@@ -160,8 +165,15 @@ def _affine(x: FloatArray, y: FloatArray, sizes_wh: IntArray, evidence: str) -> 
         yield Finding("letterbox", text, evidence)
 
 
-def _numbers(a: DetectionColumns, b: DetectionColumns, parity: Parity) -> Iterator[Finding]:
+def _of_images(side: DetectionColumns, images: IntArray) -> DetectionColumns:
+    chosen = np.zeros(len(side.images), np.bool_)
+    chosen[images] = True
+    return side.take(chosen[side.image_index])
+
+
+def _numbers(parity: Parity) -> Iterator[Finding]:
     """Detections that one side alone has."""
+    a, b = parity.joined.a, parity.joined.b
     only_a, only_b = parity.only_a, parity.only_b
     if len(parity.changed) > 0.2 * max(1, len(parity.pairs)):
         return
