@@ -89,14 +89,23 @@ def test_other_ways_to_resize_are_named(name):
     assert name in text or ("antialias" in name and "antialias" in text)
 
 
-def test_resampling_is_that_of_opencv_and_torch():
-    torch = pytest.importorskip("torch")
+def test_resampling_is_that_of_opencv():
     image, size = IMAGES[0], (64, 48)
     np.testing.assert_array_equal(
         RESAMPLES["nearest neighbor"](image, size), cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     )
-    linear = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(int)
-    assert np.abs(RESAMPLES["bilinear without antialiasing"](image, size) - linear).max() <= 1
+    for name, kind in (
+        ("bilinear without antialiasing", cv2.INTER_LINEAR),
+        ("area averaging", cv2.INTER_AREA),
+    ):
+        theirs = cv2.resize(image, size, interpolation=kind).astype(int)
+        assert np.abs(RESAMPLES[name](image, size) - theirs).max() <= 1
+
+
+@pytest.mark.slow
+def test_aligned_corners_are_those_of_torch():
+    torch = pytest.importorskip("torch")
+    image, size = IMAGES[0], (64, 48)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     aligned = torch.nn.functional.interpolate(tensor, size[::-1], mode="bilinear", align_corners=True)[0]
     ours = RESAMPLES["bilinear with aligned corners"](image, size)
@@ -182,6 +191,7 @@ def test_other_decodings_of_scores_are_named():
         (scores[:, [0, 2, 1, 3, 4, 5]], "classes", "1 is A's 2"),
         (0.5 * scores, "scores", "multiplied by 0.5"),
         (scores * objectness, "activation", "objectness"),
+        (np.where(scores == scores.max(axis=1, keepdims=True), scores, 0), "nms", "best class alone"),
     ):
         (found,) = compare_scores(scores, changed)
         assert found.step == step

@@ -101,6 +101,21 @@ def test_half_precision_of_one_node_is_found(parts):
     assert (found.step, "conv1" in found.cause, "float16" in found.cause) == ("precision", True, True)
 
 
+def test_half_precision_of_all_nodes_is_one_finding(parts):
+    after = {
+        f"c{i}": [
+            helper.make_node("Cast", ["raw" if i == 1 else f"raw{i}"], [f"small{i}"], f"down{i}", to=10),
+            helper.make_node("Cast", [f"small{i}"], [f"c{i}"], f"up{i}", to=1),
+        ]
+        for i in range(4)
+    }
+    model = graph(after=after)
+    for i in (0, 2, 3):
+        next(node for node in model.graph.node if node.name == f"conv{i}").output[0] = f"raw{i}"
+    found = first_node(parts("a", graph()), parts("b", model), X)
+    assert found.cause == "the model is computed in float16"
+
+
 def test_an_overflow_names_the_largest_number(parts):
     a, b = (parts(n, graph(after=c, scale=60.0)) for n, c in (("a", None), ("b", {"c1": casts(10)})))
     found = first_node(a, b, 100 * X)

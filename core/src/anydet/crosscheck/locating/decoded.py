@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from anydet.crosscheck.locating.columns import error_of, ranges, relations
+from anydet.crosscheck.locating.columns import EQUAL, error_of, ranges, relations
 from anydet.crosscheck.locating.finding import Finding
 from anydet.geometry.boxes import cxcywh_to_xyxy, xyxy_to_xywh
 from anydet.plugins.stages import Decoded
@@ -78,6 +78,10 @@ def _labels(a: Sequence[Decoded], b: Sequence[Decoded]) -> list[Finding]:
 
 def compare_scores(x: FloatArray, y: FloatArray) -> list[Finding]:
     """What (N, C) scores of B are of those of A."""
+    best = np.where(x == x.max(axis=1, keepdims=True, initial=0), x, 0)
+    if x.shape[1] > 1 and error_of(best, y) <= EQUAL < error_of(x, y):
+        where = f"{np.count_nonzero(y)} of {y.size} scores are not 0"
+        return [Finding("nms", "a row counts with its best class alone", where)]
     found = []
     for one in relations(x, y):
         where = f"classes {ranges(one.columns)}, error {one.error:.2g}"

@@ -32,7 +32,7 @@ _BRAIN_MOST = 1.5e-2
 """Median error of a node above which no precision explains it."""
 _LEVELS = 256
 _CHECKED = 6
-"""Nodes after the first one that are looked at, to tell one layer from all of them."""
+"""Nodes of the same operator behind the first one that are looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +48,17 @@ class _Segment:
     output: str
     inputs: tuple[str, ...]
     nodes: tuple[Any, ...]
+
+    @property
+    def main(self) -> Any:
+        """The node that computes, among those that stand around it."""
+        computing = [node for node in self.nodes if node.op_type not in _AROUND]
+        return computing[-1] if computing else self.nodes[-1]
+
+    @property
+    def operator(self) -> str:
+        """Of the node that computes."""
+        return str(self.main.op_type)
 
     @property
     def reads(self) -> set[str]:
@@ -112,11 +123,15 @@ class _Graphs:
         """The first node that differs for an input, and a few behind it."""
         self._known = {**self._tensors_of_a(tensor), **self._stages[0].feeds(tensor)}
         failing: list[_Failing] = []
-        looked = 0
+        alike = 0
         for segment in _segments(self._b, self._known):
-            if failing and looked >= _CHECKED:
-                break
-            looked += bool(failing)
+            if failing:
+                # Whether others of its kind differ, too, tells one layer from all of them.
+                if alike >= _CHECKED:
+                    break
+                if segment.operator != failing[0].segment.operator:
+                    continue
+                alike += 1
             found = self._run(segment)
             if found is None:
                 continue
@@ -127,7 +142,7 @@ class _Graphs:
                 failing.append(failed)
         if not failing:
             return None
-        return self._explained(failing[0], everywhere=len(failing) > 2 and len(failing) > looked / 2)
+        return self._explained(failing[0], everywhere=alike > 0 and len(failing) > 1 + alike / 2)
 
     def _tensors_of_a(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """All tensors of A's graph by name."""
@@ -318,11 +333,7 @@ def _errors(x: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
 
 
 def _name(segment: _Segment) -> str:
-    node = next(
-        (n for n in segment.nodes[::-1] if n.op_type not in _AROUND),
-        segment.nodes[-1],
-    )
-    return f"node {node.name or segment.output} ({node.op_type})"
+    return f"node {segment.main.name or segment.output} ({segment.operator})"
 
 
 def _casts_to(segment: _Segment, kind: int) -> bool:
