@@ -39,6 +39,7 @@ from anydet.crosscheck.tolerances import Tolerances
 from anydet.geometry.boxes import nms
 from anydet.plugins.manager import Plugins
 from anydet.runtime.decoding import Decoding
+from anydet.runtime.errors import ModelError
 from anydet.runtime.loaded import TensorInfo
 from anydet.runtime.preprocess import Preprocessor
 from anydet.types import AdapterSettings, ImagePredictions
@@ -769,13 +770,19 @@ class OpenCv:
         known = Session(path, threads=1)
         self.inputs, self.outputs = known.inputs, known.outputs
         known.close()
-        self._net = cv2.dnn.readNetFromONNX(path)
+        try:
+            self._net = cv2.dnn.readNetFromONNX(path)
+        except cv2.error as exc:
+            raise ModelError(str(exc)) from exc
 
     def run(self, feeds: dict[str, Any]) -> list[Any]:
         """All outputs."""
-        for name, value in feeds.items():
-            self._net.setInput(value, name)
-        found = self._net.forward([info.name for info in self.outputs])
+        try:
+            for name, value in feeds.items():
+                self._net.setInput(value, name)
+            found = self._net.forward([info.name for info in self.outputs])
+        except cv2.error as exc:
+            raise ModelError(str(exc)) from exc
         return [
             np.array(value).reshape(_whole(info, value))
             for info, value in zip(self.outputs, found, strict=True)

@@ -110,21 +110,25 @@ class _Graphs:
     def __init__(self, a: Stages, b: Stages, onnx: Any, path: Path) -> None:
         self._stages, self._onnx, self._path = (a, b), onnx, path
         self._a, self._b = (onnx.load(one.model_file) for one in (a, b))
-        graph = onnx.shape_inference.infer_shapes(self._b).graph
-        # Types of B's tensors, which may be of fewer bits than A's of the same name.
-        self._types = {
-            one.name: onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
-            for one in [*graph.value_info, *graph.input, *graph.output]
-            if one.type.tensor_type.elem_type
-        }
+        # B's tensors may be of fewer bits than A's of the same name.
+        self._types = self._types_of(self._b)
         self._known: dict[str, NDArray[Any]] = {}
 
     def first(self, tensor: NDArray[Any]) -> Finding | None:
         """The first node that differs for an input, and a few behind it."""
-        self._known = {**self._tensors_of_a(tensor), **self._stages[0].feeds(tensor)}
+        feeds = self._stages[0].feeds(tensor)
+        self._known = {**self._tensors(0, feeds), **feeds}
+        try:
+            own = self._tensors(1, self._stages[1].feeds(tensor))
+        except AnydetError:
+            own = {}
         failing: list[_Failing] = []
         alike = 0
         for segment in _segments(self._b, self._known):
+            name = segment.output
+            # What is equal on B's own tensors does not differ first, and need not be run alone.
+            if name in own and _errors(self._known[name], own[name])[0] <= LOCAL / 5:
+                continue
             if failing:
                 # Whether others of its kind differ, too, tells one layer from all of them.
                 if alike >= _CHECKED:
@@ -135,7 +139,7 @@ class _Graphs:
             found = self._run(segment)
             if found is None:
                 continue
-            failed = _Failing(segment, *_errors(self._known[segment.output], found))
+            failed = _Failing(segment, *_errors(self._known[name], found))
             if failed.error > LOCAL:
                 if not np.isfinite(found).all():
                     return self._overflow(segment)
@@ -144,22 +148,41 @@ class _Graphs:
             return None
         return self._explained(failing[0], everywhere=alike > 0 and len(failing) > 1 + alike / 2)
 
-    def _tensors_of_a(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """All tensors of A's graph by name."""
+    def _types_of(self, model: Any) -> dict[str, np.dtype[Any]]:
+        """Types of tensors by name, where they can be inferred."""
+        graph = self._onnx.shape_inference.infer_shapes(model).graph
+        return {
+            one.name: self._onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
+            for one in [*graph.value_info, *graph.input, *graph.output]
+            if one.type.tensor_type.elem_type
+        }
+
+    def _tensors(self, side: int, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All tensors of a graph by name, for inputs."""
+        model = (self._a, self._b)[side]
+        types = self._types_of(model)
         watched = self._onnx.ModelProto()
-        watched.CopyFrom(self._a)
+        watched.CopyFrom(model)
         there = {output.name for output in watched.graph.output}
         made = [node for node in watched.graph.node if node.op_type != "Constant"]
         for name in dict.fromkeys(name for node in made for name in node.output if name):
             if name not in there:
-                watched.graph.output.add().name = name
+                watched.graph.output.append(self._output(name, types.get(name)))
         self._onnx.save(watched, str(self._path))
-        loaded = self._stages[0].load(str(self._path))
+        loaded = self._stages[side].load(str(self._path))
         try:
-            outputs = loaded.run(self._stages[0].feeds(tensor))
+            outputs = loaded.run(feeds)
             return {info.name: np.asarray(value) for info, value in zip(loaded.outputs, outputs, strict=True)}
         finally:
             loaded.close()
+
+    def _output(self, name: str, kind: np.dtype[Any] | None) -> Any:
+        """The declaration of an output, with its type where it is known."""
+        if kind is None:
+            return self._onnx.ValueInfoProto(name=name)
+        return self._onnx.helper.make_tensor_value_info(
+            name, self._onnx.helper.np_dtype_to_tensor_dtype(kind), None
+        )
 
     def _run(self, segment: _Segment) -> NDArray[Any] | None:
         """What B's nodes make of A's tensors; ``None`` where they cannot be run alone."""
@@ -172,10 +195,10 @@ class _Graphs:
         used = segment.reads
         part.graph.initializer.extend(one for one in self._b.graph.initializer if one.name in used)
         for name, value in inputs.items():
-            kind = self._onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-            info = self._onnx.helper.make_tensor_value_info(name, kind, value.shape)
-            part.graph.input.append(info)
-        part.graph.output.add().name = segment.output
+            of = self._onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+            part.graph.input.append(self._onnx.helper.make_tensor_value_info(name, of, value.shape))
+        kind = self._types.get(segment.output, self._known[segment.output].dtype)
+        part.graph.output.append(self._output(segment.output, kind))
         self._onnx.save(part, str(self._path))
         try:
             loaded = self._stages[1].load(str(self._path))
