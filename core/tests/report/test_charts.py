@@ -108,9 +108,10 @@ def test_counts_are_shaded_by_their_fraction_of_the_row():
 
 def test_numbers_of_two_signs_are_shaded_around_zero():
     area = axes()
-    draw_matrix(area, Matrix("m", "", AXIS, AXIS, AXIS, ("a",), ("b", "c", "d"), ((-1.0, 4.0, None),)))
+    numbers = (-1.0, 4.0, None, -0.0004)
+    draw_matrix(area, Matrix("m", "", AXIS, AXIS, AXIS, ("a",), ("b", "c", "d", "e"), (numbers,)))
     assert area.images[0].get_clim() == (-4.0, 4.0)
-    assert [text.get_text() for text in area.texts] == ["-1.000", "4.000", "n/a"]
+    assert [text.get_text() for text in area.texts] == ["-1.000", "4.000", "n/a", "0.000"]
 
 
 def test_names_are_left_out_where_there_is_no_room():

@@ -263,7 +263,8 @@ def _label(axes: Axes, x: Axis, y: Axis) -> None:
 def _short(number: Number) -> str:
     if number is None:
         return "n/a"
-    return str(number) if isinstance(number, int) else f"{number:.3f}"
+    # Zero has no sign, also where it is what is left of a small negative number.
+    return str(number) if isinstance(number, int) else f"{round(number, 3) + 0.0:.3f}"
 
 
 def _floats(values: Any) -> FloatArray:
