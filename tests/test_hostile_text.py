@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -16,9 +17,10 @@ from anydet.plugins.manager import Plugins
 from anydet.text import LINE
 
 TITLE = "\x1b]0;title\x07"
-NAMES = [f"{TITLE}cat", "\x1b[2Jdog\x9b", "\u202egip$\\frac{$", "new\nline\tand\rreturn", "long" * 5000]
-KEYS = [f"{TITLE}\x1b[2J.png", "\u202egnp.png", "two\nlines.png"]
-PATH = f"{TITLE}\x1b[2J\u202e"
+FORGED = "\nError: forged\n  fix: forged\nwarning: forged"
+NAMES = [f"{TITLE}cat", "\x1b[2Jdog\x9b", "\u202egip$\\frac{$", f"line{FORGED}\tand\rreturn", "long" * 5000]
+KEYS = [f"{TITLE}\x1b[2J.png", "\u202egnp.png", f"two{FORGED}.png"]
+PATH = f"{TITLE}\x1b[2J\u202e{FORGED}"
 LINES = (
     "adaptation show PATH",
     "adapters check PATH",
@@ -126,12 +128,16 @@ def given(tmp_path_factory) -> Path:
         "annotations": [{**box, "iscrowd": 0} for box in boxes],
         "categories": [{"id": c, "name": name} for c, name in enumerate(NAMES, 1)],
     }
-    lost = {**truth, "images": [*images, images[0]], "annotations": [{**boxes[0], "image_id": TITLE}]}
+    lost = {
+        **truth,
+        "images": [*images, images[0]],
+        "annotations": [{**boxes[0], "image_id": f"{TITLE}{FORGED}"}],
+    }
     entries = [
         {"image": key, "detections": [detection(c, 0.9 - 0.1 * c, 0.1 + 0.19 * c) for c in range(len(NAMES))]}
         for key in KEYS
     ]
-    bad = [{**detection(0, 2, 0.5), TITLE: 1}, {**detection(1, 0.5, 0.5), "bbox": TITLE}]
+    bad = [{**detection(0, 2, 0.5), f"{TITLE}{FORGED}": 1}, {**detection(1, 0.5, 0.5), "bbox": TITLE}]
     written = {
         "coco/annotations/instances_val.json": truth,
         "broken-coco.json": lost,
@@ -140,7 +146,7 @@ def given(tmp_path_factory) -> Path:
         "renamed.json": {
             "schema_version": 1,
             "predictions": entries,
-            "meta": {"classes": [f"{name}\x1b" for name in NAMES], "states": [TITLE]},
+            "meta": {"classes": [f"{name}\x1b" for name in NAMES], "states": [f"{TITLE}{FORGED}"]},
         },
         "lost.json": [{**entry, "image": f"\x1b{entry['image']}"} for entry in entries],
         "broken.json": [{"image": KEYS[0], "detections": bad, TITLE: 1}, {"image": KEYS[0], "detections": 1}],
@@ -169,6 +175,7 @@ def test_nothing_that_a_terminal_obeys_is_printed(line, given, tmp_path, monkeyp
     printed = done.stdout + done.stderr
     assert printed
     assert printed.replace("\n", "").isprintable(), printed
+    assert not re.search(r"^\W*(Error|fix|warning): forged", printed, re.MULTILINE), printed
     if "--json" not in line:
         assert max(map(len, printed.splitlines())) <= 2 * LINE
 

@@ -52,8 +52,12 @@ def test_a_closed_pipe_and_a_mistake_in_the_code_are_not_taken_for_them():
     assert isinstance(invoke(KeyError("a mistake")).exception, KeyError)
 
 
-def test_a_full_stdout_is_one_line_and_a_closed_one_is_no_error(tmp_path):
-    command = [sys.executable, "-m", "anydet.cli", "adapters", "list"]
+@pytest.mark.parametrize("line", ["adapters list", "--help", "--version", "eval --help", "COMPLETE"])
+def test_a_full_stdout_is_one_line_and_a_closed_one_is_no_error(line, monkeypatch):
+    command = [sys.executable, "-m", "anydet.cli", *line.split()]
+    if line == "COMPLETE":
+        command = [sys.executable, "-c", "from anydet.cli import main; main(prog_name='anydet')"]
+        monkeypatch.setenv("_ANYDET_COMPLETE", "bash_source")
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 2)

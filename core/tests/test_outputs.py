@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from anydet.errors import OptionError, OutputError
 from anydet.outputs import (
     copy_file,
+    growing_file,
     new_file,
     new_folder,
     new_parts,
@@ -109,6 +111,14 @@ def test_a_full_device_is_an_error_and_stays_a_device():
         write_file("/dev/full", b"x" * 100_000)
     assert "free space" in caught.value.fix
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)  # noqa: PTH116 - a device, not a file of ours
+
+
+def test_a_full_device_is_named_by_a_log_that_grows_too():
+    with (
+        pytest.raises(OutputError, match=r"^/dev/full: cannot be written: No space left"),
+        growing_file(Path("/dev/full")) as append,
+    ):
+        append(b"line\n")
 
 
 def test_stdout_that_leads_to_a_file_is_written_on_and_not_replaced(tmp_path):

@@ -14,7 +14,7 @@ from anydet.text import (
     message,
     one_line,
     quoted,
-    safe_lines,
+    safe_line,
     shortened,
 )
 
@@ -33,7 +33,7 @@ def test_whatever_a_terminal_obeys_is_escaped():
 
 def test_what_is_short_and_printable_stays_as_it_is():
     for plain in ("", "a.jpg", "Zürich 東京"):
-        assert shortened(plain) == "\n".join(safe_lines(plain)) == message(plain) == plain
+        assert shortened(plain) == safe_line(plain) == message(plain) == plain
 
 
 def test_a_long_text_is_cut_and_its_length_said():

@@ -19,6 +19,9 @@ from anydet.errors import AnydetError, AnydetWarning, ImageError
 from anydet.text import message
 from anydet.version import __version__
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a write; without a file name they are of stdout."""
+
 
 class Group(click.Group):
     """Finds commands by their registered names, and prints errors without traceback."""
@@ -46,6 +49,17 @@ class Group(click.Group):
         rows = [(name, command.get_short_help_str(width)) for name, command in listed.items() if command]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click does; what is printed before a command begins, as help is, may not be writable."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as exc:
+            if exc.filename is not None or exc.errno not in _FULL:
+                raise
+            failure = _Failure(_refused(exc))
+            failure.show()
+            sys.exit(failure.exit_code)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """As click does; what was typed may be long."""
@@ -88,8 +102,7 @@ def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
     if isinstance(exc, AnydetError):
         return exc
     if isinstance(exc, OSError):
-        # Without a file name it is of stdout.
-        if exc.filename is not None or exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if exc.filename is not None or exc.errno in _FULL:
             return _refused(exc)
         if exc.errno == errno.EPIPE:
             return None

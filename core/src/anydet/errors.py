@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from anydet.text import NAME, message, quoted
+from anydet.text import LINES, NAME, first_of, quoted, safe_line
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _COMPARED = 1000
 """Known names that one that is not known is compared with."""
@@ -14,30 +18,35 @@ _COMPARED = 1000
 class AnydetError(Exception):
     """Base class. The command line prints these without a traceback and exits 1.
 
-    What stands in a message may come from a file: both texts are cut and escaped as ``text.message`` says.
+    What stands in a message may come from a file: each text is one line, cut and escaped as
+    ``text.safe_line`` says, so that a line break in a name cannot begin a line such as another ``fix:``.
 
     Attributes:
         problem: what happened and where (file, image, detection index).
         fix: what to type or change next, or an empty string.
+        details: lines between the two, such as further findings; the first ``text.LINES`` of them.
         exit_code: what the command line exits with.
     """
 
     exit_code = 1
 
-    def __init__(self, problem: str, *, fix: str = "") -> None:
-        self.problem = message(problem)
-        self.fix = message(fix)
-        super().__init__(f"{self.problem}\n  fix: {self.fix}" if fix else self.problem)
+    def __init__(self, problem: str, *, fix: str = "", details: Sequence[str] = ()) -> None:
+        self.problem = safe_line(problem)
+        self.fix = safe_line(fix)
+        # Never more than LINES, so that an error that is made anew of its texts is the same.
+        shown = first_of(details, LINES - 1) if len(details) > LINES else details
+        self.details = tuple(map(safe_line, shown))
+        super().__init__("\n".join([self.problem, *self.details, *([f"  fix: {self.fix}"] if fix else [])]))
 
-    def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str]]:
-        """Pickle problem and fix; exceptions cross process borders in data loaders and tests."""
+    def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str, tuple[str, ...]]]:
+        """Pickle the texts; exceptions cross process borders in data loaders and tests."""
         # Subclasses take other arguments, and Exception would call them with the finished message.
-        return _rebuild, (type(self), self.problem, self.fix)
+        return _rebuild, (type(self), self.problem, self.fix, self.details)
 
 
-def _rebuild(kind: type[AnydetError], problem: str, fix: str) -> AnydetError:
+def _rebuild(kind: type[AnydetError], problem: str, fix: str, details: tuple[str, ...]) -> AnydetError:
     error = kind.__new__(kind)
-    AnydetError.__init__(error, problem, fix=fix)
+    AnydetError.__init__(error, problem, fix=fix, details=details)
     return error
 
 
@@ -85,6 +94,15 @@ class ContractError(AnydetError):
     def __init__(self, problem: str, *, fix: str = "", issues: Sequence[str] = ()) -> None:
         super().__init__(problem, fix=fix)
         self.issues = tuple(issues)
+
+    @classmethod
+    def of(cls, issues: Sequence[str], *, fix: str) -> Self:
+        """The error of one or more findings, of which the message has the first."""
+        error = cls.__new__(cls)
+        first, *others = first_of(issues)
+        AnydetError.__init__(error, first, fix=fix, details=others)
+        error.issues = tuple(issues)
+        return error
 
 
 class EvaluationError(AnydetError):

@@ -121,8 +121,12 @@ def growing_file(output: Path) -> Iterator[Callable[[bytes], None]]:
             # Without it, what a killed process had written would be lost in Python's own buffer.
             file.flush()
 
-    with file:
+    try:
         yield append
+    finally:
+        # What a write left in the buffer fails again here.
+        with writing_to(output, pipe=True):
+            file.close()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ megabytes is that of measuring it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 NAME = 60
@@ -109,13 +109,8 @@ def safe_line(line: str, most: int = LINE) -> str:
     return shortened(line, most, keep_end=True)
 
 
-def safe_lines(text: str) -> Iterable[str]:
-    """All lines of a text, each as ``safe_line``."""
-    return map(safe_line, text.split("\n"))
-
-
 def message(text: str) -> str:
-    """A message of at most ``LINES`` lines, each as ``safe_line``; what is short and printable is kept."""
+    """A message whose line breaks are its own, of at most ``LINES`` lines, each as ``safe_line``."""
     text = as_given(text)
     if len(text) <= WORD and text.isprintable():
         return text

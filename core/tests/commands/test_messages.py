@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import anydet.commands
 from anydet.cli import main
 from anydet.commands.messages import echo, echo_encoded, echo_json, echo_path, say, warn
-from anydet.text import LINE, LINES
+from anydet.text import LINE
 
 CORE = Path(anydet.commands.__file__).parent
 ROOT = Path(__file__).parents[3]
@@ -51,13 +51,23 @@ def test_what_is_printed_is_escaped(printer, stream, text, capsys):
 
 def test_talk_is_bounded_and_results_have_all_their_lines(capsys):
     many = "\n".join(["x" * 5_000_000] + ["y"] * 1000)
-    echo(many)
+    echo(*many.split("\n"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1001
     assert max(map(len, lines)) <= LINE
     say(many)
     warn(many)
-    assert len(capsys.readouterr().err.splitlines()) == 2 * LINES
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= LINE + len("warning: ")
+
+
+@pytest.mark.parametrize("printer", [echo, say, warn])
+def test_a_line_break_in_a_name_begins_no_line(printer, capsys):
+    printer("class 'cat\n  fix: run this'")
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).endswith("class 'cat\\n  fix: run this'\n")
+    assert (printed.out + printed.err).count("\n") == 1
 
 
 def test_json_is_whole_and_of_ascii_characters(capsys):

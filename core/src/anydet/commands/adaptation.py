@@ -53,7 +53,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         echo_json(rows)
         return
     for row, options in shown:
-        echo(f"{row.kind} {row.name}: {row.summary}\n")
+        echo(f"{row.kind} {row.name}: {row.summary}", "")
         print_options("option", options)
         if not options:
             echo("no options")

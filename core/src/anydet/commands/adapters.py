@@ -67,7 +67,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         echo_json({**asdict(spec), **rows})
         return
     echo(f"{spec.name}: {spec.summary}")
-    echo(f"tasks: {', '.join(spec.tasks)}\ncapabilities: {', '.join(spec.capabilities)}\n")
+    echo(f"tasks: {', '.join(spec.tasks)}", f"capabilities: {', '.join(spec.capabilities)}", "")
     print_options("option", options)
     if not options:
         echo("no options")
@@ -137,7 +137,7 @@ def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
         return
     echo_path(written.folder)
     say(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:")
-    say("\n".join(f"  {step}" for step in steps))
+    say(*(f"  {step}" for step in steps))
     say(f"then put your model into {written.adapter_file}")
 
 

@@ -10,7 +10,7 @@ import click
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT
-from anydet.text import safe_line, shortened
+from anydet.text import shortened
 
 if TYPE_CHECKING:
     from anydet.evaluation.dataset_check import DatasetCheck
@@ -100,7 +100,7 @@ def _print(found: DatasetCheck) -> None:
     for one in found.findings:
         if one.fix and one.severity != "note":
             # Whole here: a table cell may be too narrow for the reason that an example ends with.
-            echo(safe_line(": ".join((one.check, *one.examples[:1]))))
+            echo(": ".join((one.check, *one.examples[:1])))
             echo(f"  fix: {one.fix}")
     broken = sum(one.severity == "broken" for one in found.findings)
     echo(

@@ -72,7 +72,7 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
 def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> None:
     from anydet.commands.tables import print_result_table
 
-    echo(f"a: {a}\nb: {b}")
+    echo(f"a: {a}", f"b: {b}")
     everything, classes = comparison.tables
     print_result_table(everything, len(everything.rows))
     print_result_table(classes, rows)

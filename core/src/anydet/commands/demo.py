@@ -32,7 +32,7 @@ def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
     ):
         _run(ctx, [str(a) for a in arguments])
     _draw(scenes, predictions, overlay)
-    echo(f"\n{overlay}: ground truth (left) and predictions (right) of the first scenes")
+    echo("", f"{overlay}: ground truth (left) and predictions (right) of the first scenes")
 
 
 def _run(ctx: click.Context, arguments: list[str]) -> None:

@@ -154,7 +154,7 @@ def _print(found: Diagnosis) -> None:
     print_table(("what", "check", "verdict", "measured"), rows, left=4, starts=starts)
     for one in verdicts:
         if one.fix and one.state != "pass":
-            echo(f"{one.state}: {one.group}{', ' if one.check else ''}{one.check}\n  fix: {one.fix}")
+            echo(f"{one.state}: {one.group}{', ' if one.check else ''}{one.check}", f"  fix: {one.fix}")
     states = [one.state for one in verdicts]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     echo(f"{found.adapter} on {found.dataset}: {counts}")

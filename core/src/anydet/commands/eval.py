@@ -220,7 +220,7 @@ def _refuse(failed: Mapping[str, AnydetError]) -> NoReturn:
     """End with the first failure; the others are lines before it."""
     first, *others = failed.values()
     for error in others:
-        say(f"Error: {error}")
+        say(*f"Error: {error}".splitlines())
     raise first
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
-from anydet.text import escaped, message, safe_lines
+from anydet.text import escaped, safe_line
 
 _NOT_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
-def echo(text: str = "", **style: Any) -> None:
-    """Print lines of a result."""
-    click.secho("\n".join(safe_lines(text)), **style)
+def echo(*lines: str, **style: Any) -> None:
+    """Print lines of a result; a line break within one of them is escaped."""
+    click.secho("\n".join(map(safe_line, lines)), **style)
 
 
 def echo_path(path: Path | str) -> None:
@@ -44,11 +44,11 @@ def _escape(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
 
 
-def say(text: str) -> None:
+def say(*lines: str) -> None:
     """Print what is done to stderr."""
-    click.echo(message(text), err=True)
+    click.echo("\n".join(map(safe_line, lines)), err=True)
 
 
 def warn(text: object, label: str = "warning") -> None:
     """Print a warning to stderr."""
-    click.secho(f"{label}: {message(str(text))}", err=True, fg="yellow")
+    click.secho(f"{label}: {safe_line(str(text))}", err=True, fg="yellow")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anydet.commands.messages import echo
-from anydet.text import counted, safe_line, shortened
+from anydet.text import counted, shortened
 
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Result
@@ -51,7 +51,7 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)][:-1]
     for *cells, last in lines:
         padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        echo(safe_line("  ".join([*padded, last]).rstrip()))
+        echo("  ".join([*padded, last]).rstrip())
 
 
 def print_options(heading: str, rows: Sequence[OptionRow]) -> None:
@@ -65,7 +65,7 @@ def print_result(name: str, result: Result, rows: int) -> None:
     """Print the metrics of an evaluator, the first rows of its tables, and the names of its figures."""
     from anydet.evaluation.tables import format_cell
 
-    echo(f"\n{name}")
+    echo("", name)
     # Names with a slash are details, which tables show.
     numbers = {metric: value for metric, value in result.metrics.items() if "/" not in metric}
     width = max(map(len, numbers), default=0)

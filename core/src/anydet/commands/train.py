@@ -73,7 +73,7 @@ def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
     best = run.settings.best_metric
     if best in result.metrics:
         say(f"{best} {result.metrics[best]:.4g}")
-    say(f"next:\n  {next_command(run, result)}")
+    say("next:", f"  {next_command(run, result)}")
     encoded = msgspec.json.format(msgspec.json.encode(result))  # a number that is NaN becomes null
     if as_json:
         echo_encoded(encoded.decode())

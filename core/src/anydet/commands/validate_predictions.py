@@ -9,7 +9,7 @@ import click
 
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT
-from anydet.text import counted, first_of, safe_line
+from anydet.text import counted, first_of
 
 if TYPE_CHECKING:
     from anydet.contract.checking.validate import Report
@@ -76,11 +76,11 @@ def command(
 def _print(report: Report, repairs: list[str]) -> None:
     """Print repairs, warnings, errors and counts as lines of text."""
     for line in first_of(repairs):
-        echo(safe_line(f"repaired: {line}"))
+        echo(f"repaired: {line}")
     for line in first_of(report.warnings):
-        echo(safe_line(f"warning: {line}"))
+        echo(f"warning: {line}")
     for line in first_of(report.errors):
-        echo(safe_line(line))
+        echo(line)
     if report.fix:
         echo(f"  fix: {report.fix}")
     counts = f"{counted(report.images, 'image')}, {counted(report.detections, 'detection')}"

@@ -170,8 +170,9 @@ def _join_classes(columns: DetectionColumns, classes: ClassTable) -> IntArray:
         return columns.class_ids
     position = {name: i for i, name in enumerate(classes.names)}
     if sorted(names) != sorted(classes.names) or len(position) < len(classes):
-        raise EvaluationError(
-            differing_classes(classes.names, names),
+        raise differing_classes(
+            classes.names,
+            names,
             fix="export with a model of the data set's classes, or correct meta.classes",
         )
     check_class_ids(columns, len(names), "the predictions' own list of names (meta.classes)")

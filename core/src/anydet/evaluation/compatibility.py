@@ -202,11 +202,13 @@ def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, pr
         )
 
 
-def differing_classes(expected: tuple[str, ...], found: tuple[str, ...]) -> str:
-    """The names that only one of two lists of classes has, and both lists."""
-    return (
+def differing_classes(expected: tuple[str, ...], found: tuple[str, ...], *, fix: str) -> EvaluationError:
+    """The error of two lists of classes, with the names that only one has, and both lists."""
+    return EvaluationError(
         f"class names differ: only in the data set {_only(expected, found)}, only in the predictions "
-        f"{_only(found, expected)}\n  data set:    {_names(expected)}\n  predictions: {_names(found)}"
+        f"{_only(found, expected)}",
+        details=[f"  data set:    {_names(expected)}", f"  predictions: {_names(found)}"],
+        fix=fix,
     )
 
 

@@ -155,7 +155,9 @@ class RuntimeAdapter(Adapter):
                 return self._pixels_result(record.key, decoder, outputs, placement)
             return self._decoding.result(record, decoder, outputs, placement)
         except ModelError as exc:
-            raise ModelError(f"{self._model.path}, image {record.key}: {exc.problem}", fix=exc.fix) from exc
+            raise ModelError(
+                f"{self._model.path}, image {record.key}: {exc.problem}", details=exc.details, fix=exc.fix
+            ) from exc
 
     def _pixels_result(
         self, key: str, decoder: Pixels, outputs: Outputs, placement: Placement

@@ -24,9 +24,10 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
     if not missing or model.description is not None:
         return
     fitting = _fitting_presets(model)
+    said, expected = _presets_that_fit(fitting)
     raise OptionError(
-        f"{model.describe()}; the shapes alone do not say how images are prepared for it. "
-        f"{_presets_that_fit(fitting)}",
+        f"{model.describe()}; the shapes alone do not say how images are prepared for it. {said}",
+        details=expected,
         fix=f"add --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}, "
         f"or set all of these too: {', '.join(missing)}",
     )
@@ -94,8 +95,10 @@ def _misfit(
     if layout in DECLARED:
         return ModelError(problem, fix="export the model again with anydet's own export")
     fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
+    said, expected = _presets_that_fit(fitting)
     return ModelError(
-        f"{problem}. {_presets_that_fit(fitting)}",
+        f"{problem}. {said}",
+        details=expected,
         fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",
     )
 
@@ -125,12 +128,12 @@ def _probe(model: Model, size_wh: Size) -> list[Signature]:
         return []
 
 
-def _presets_that_fit(names: list[str]) -> str:
-    """The one, or all that may be meant with what they expect."""
+def _presets_that_fit(names: list[str]) -> tuple[str, list[str]]:
+    """The one, or all that may be meant, and a line of each with what it expects."""
     if len(names) == 1:
-        return f"Presets that fit: {names[0]}"
+        return f"Presets that fit: {names[0]}", []
     title = f"Presets that fit: {', '.join(names)}" if names else "None of the presets fits; they expect"
-    return "\n".join([title, *map(_expected, names or PRESETS)])
+    return title, list(map(_expected, names or PRESETS))
 
 
 def _expected(name: str) -> str:

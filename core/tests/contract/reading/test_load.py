@@ -131,8 +131,8 @@ def test_a_file_with_errors_lists_twenty_and_counts_the_rest(tmp_path: Path) -> 
     path = save(tmp_path / "p.json", [entry(str(i), {"score": 2}) for i in range(25)])
     with pytest.raises(ContractError) as caught:
         load(path)
-    assert caught.value.problem.count("is above the maximum 1") == 20
-    assert caught.value.problem.endswith("... and 5 more")
+    assert str(caught.value).count("is above the maximum 1") == 20
+    assert caught.value.details[-1] == "... and 5 more"
     assert len(caught.value.issues) == 25
 
 

@@ -25,7 +25,6 @@ from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
 from anydet.inputs import read_json
-from anydet.text import first_of
 from anydet.types import RLE
 
 ENTRY_VERSIONS = (1, 2)
@@ -66,9 +65,7 @@ def read_yolozu(
     counts = Counter(entry.image for entry in found)
     problems += [f"{path}: two entries for {image}" for image, count in counts.items() if count > 1][:20]
     if problems:
-        raise ContractError(
-            "\n".join(first_of(problems)), fix="correct the file, or write it again", issues=problems
-        )
+        raise ContractError.of(problems, fix="correct the file, or write it again")
     return found, _meta(meta)
 
 

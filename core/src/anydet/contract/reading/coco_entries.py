@@ -21,7 +21,6 @@ from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.mask_columns import MaskColumn
-from anydet.text import first_of
 from anydet.types import RLE, FloatArray
 
 
@@ -65,9 +64,7 @@ def _read(source: Source) -> list[Result]:
                 problems.append(f"{path}: {place.at()}: {exc}")
     problems += list(_mask_problems(path, results))
     if problems:
-        raise ContractError(
-            "\n".join(first_of(problems)), fix="correct the file, or write it again", issues=problems
-        )
+        raise ContractError.of(problems, fix="correct the file, or write it again")
     return results
 
 

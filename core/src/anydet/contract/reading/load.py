@@ -11,7 +11,6 @@ from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.coco_results import coco_ids, load_coco_results, read_coco_results
 from anydet.errors import ContractError
 from anydet.scanner import COCO_RESULTS, Scanner, Stop
-from anydet.text import first_of
 from anydet.types import GroundTruthColumns
 
 if TYPE_CHECKING:
@@ -55,12 +54,11 @@ def _without_truth(path: Path | str) -> ContractError:
 
 def _valid(path: Path | str, found: Scan) -> RawPredictions:
     if found.errors:
-        raise ContractError(
-            "\n".join(first_of(found.errors)),
+        raise ContractError.of(
+            found.errors,
             fix=f"{hint_scores(found.errors)}list all problems with "
             f"'anydet validate-predictions {path} --json', "
             f"repair them with 'anydet validate-predictions {path} --repair OUT'",
-            issues=found.errors,
         )
     return found.predictions
 

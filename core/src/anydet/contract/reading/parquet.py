@@ -67,9 +67,7 @@ def _check_columns(path: Path, names: list[str], known: list[str]) -> None:
     if missing:
         problems.append(f"{path}: missing columns: {', '.join(missing)}")
     if problems:
-        raise ContractError(
-            "\n".join(problems), fix="write it with 'anydet convert IN OUT.parquet'", issues=problems
-        )
+        raise ContractError.of(problems, fix="write it with 'anydet convert IN OUT.parquet'")
 
 
 def _entries(path: Path, table: Any) -> Iterator[RawEntry]:

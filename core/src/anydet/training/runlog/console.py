@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.progress import TimeRemainingColumn as RemainingColumn
 from rich.text import Text
 
+from anydet.text import safe_line
 from anydet.training.optim.early_stopping import lower_is_better
 
 Metrics = Mapping[str, Any]
@@ -93,7 +94,7 @@ class TrainingDisplay:
     def _write(self, text: str) -> None:
         # A run does not end because nobody can read how far it is: stderr may lead to a disk that is full.
         with suppress(OSError):
-            self._console.print(Text(text), soft_wrap=True)
+            self._console.print(Text(safe_line(text)), soft_wrap=True)
 
 
 class _Bar(Progress):

@@ -17,6 +17,7 @@ import msgspec
 from accelerate.tracking import GeneralTracker, MLflowTracker, TensorBoardTracker, WandBTracker
 
 from anydet.errors import TrainingError
+from anydet.text import safe_line
 from anydet.training.run import Run
 
 Say = Callable[[str], None]
@@ -187,4 +188,4 @@ def _hand_over(tracker: GeneralTracker, path: Path) -> None:
 
 
 def _print(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{safe_line(text)}\n")
