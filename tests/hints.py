@@ -104,10 +104,12 @@ def untrue(text: str, command: str | None = None) -> Iterator[str]:
 
 
 def untrue_fixes(output: str, line: str) -> list[str]:
-    """What the fix lines in the output of a command line name that does not exist."""
+    """What the fix lines in the output of a command line name that does not exist, or was given already."""
     command = next(one for one in sorted(commands(), key=len, reverse=True) if line.startswith(one))
     hints = re.findall(r"^ *fix: (.*)", output, re.MULTILINE)
-    return [fault for hint in hints for fault in untrue(hint, command)]
+    named = {found for hint in hints for found in re.findall(r"(?<!leave out )--[a-z-]+[ =][\w.=]+", hint)}
+    given = {one for one in named if f"{one} " in f"{line} "}
+    return [*sorted(given), *(fault for hint in hints for fault in untrue(hint, command))]
 
 
 def _typed(found: re.Match[str]) -> str | None:

@@ -70,7 +70,12 @@ LINES = (
     "export-predictions --adapter toy --dataset scenes --output out.json --option OPTION",
     "export-predictions --adapter toy --dataset scenes --output out.json --tta-views VIEW",
     "export-predictions --adapter toy --dataset scenes --output out.json --ttt",
+    "export-predictions --adapter adaptivestream --dataset masks --output out.json --ttt-method align "
+    "--ttt-source masks --ttt-source-split SPLIT",
+    "export-predictions --adapter adaptivestream --dataset masks --output out.json --ttt-preset safe "
+    "--ttt-update-filter FILTER",
     "ttt-compare CONFIG --out NEW_FOLDER",
+    "ttt-compare SETTING --out compared",
     "ttt-statistics --adapter toy --dataset scenes --output out.npz",
     "ttt-statistics --adapter toy --dataset DATASET --output out.npz",
     "ttt-statistics --adapter ADAPTER --dataset scenes --output out.npz",
@@ -153,6 +158,8 @@ WRONG = {
     "VIEWOPTION": ("hflip", "nobody.x=1", "random_hflip.prob=1", "random_hflip.flip_prob=2"),
     "FUSION": ("nobody",),
     "METHOD": ("nobody",),
+    "FILTER": ("lora_only",),
+    "SETTING": ("split.yaml", "twice.yaml"),
 }
 """What each kind of argument is not, but could be given."""
 REPORTED = {"plugins/api.py", "plugins/manager.py"}
@@ -179,6 +186,7 @@ def given(tmp_path_factory):
             "synth --images 2 --out scenes",
             "synth --images 1 --out coco --format coco",
             "synth --scene bikes --images 1 --out bikes --split all",
+            "synth --scene segmentation --images 2 --size 64x64 --out masks",
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
@@ -186,6 +194,9 @@ def given(tmp_path_factory):
             Path(name).mkdir()
         Path("empty.json").touch()
         Path("garbage.json").write_bytes(bytes(range(256)))
+        setting = "adapter: adaptivestream\ndataset: masks\nmethods: {norm: }\ncorruptions: [fog]\n"
+        Path("split.yaml").write_text(f"{setting}split: nothing\n")
+        Path("twice.yaml").write_text(f"{setting}dataset: scenes\n")
         Path("train_metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n')
         Path("letter.txt").write_text("Dear reader,\n")
         Path("number.json").write_text("17")
@@ -207,6 +218,17 @@ def test_wrong_input_is_a_message_with_a_fix(line, given, monkeypatch):
     assert ("Usage: " if done.exit_code == 2 else "\n  fix: ") in done.output, done.output
     assert not untrue_fixes(done.output, line), done.output
     assert sorted(given.rglob("*")) == before, "nothing half-written is left"
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if "SPLIT" in line])
+def test_a_wrong_split_is_blamed_on_the_option_that_names_it(line, given, monkeypatch):
+    monkeypatch.chdir(given)
+    monkeypatch.setenv("ANYDET_PLUGINS", OURS)
+    done = CliRunner().invoke(main, shlex.split(line.replace("SPLIT", "nothing")))
+    option = re.search(r"(--[a-z-]+) SPLIT", line)[1]
+    fixes = re.findall(r"^ *fix: .*", done.output, re.MULTILINE)
+    assert all(option in re.findall(r"--[a-z-]*split", fix) for fix in fixes if "split with" in fix), fixes
+    assert fixes
 
 
 def test_every_command_is_met():

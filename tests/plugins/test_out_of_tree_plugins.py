@@ -205,7 +205,7 @@ def test_the_ttt_method_refuses_other_adapters_by_name(plugins):
             return iter(())
 
     method = plugins.build("ttt_methods", "brightness", TTTSettings(options={"lift": 0}))
-    with pytest.raises(UnsupportedError, match=r"'Other' does not implement 'brightness' .*: bright\)"):
+    with pytest.raises(UnsupportedError, match=r"'Other' does not support brightness .*: bright\)"):
         list(Pipeline(Other(plugins.settings("bright")), ttt=RunningTTT(TTT("brightness"), method)).run([]))
 
 

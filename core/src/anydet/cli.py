@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from anydet.errors import AnydetError, AnydetWarning, ImageError
+from anydet.errors import AnydetError, AnydetWarning, ImageError, SplitError
 from anydet.text import message
 from anydet.version import __version__
 
@@ -97,10 +97,8 @@ def _bound(exc: click.ClickException) -> None:
 
 def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
     """The error to print; ``None`` for a bug of our own, a broken pipe, which click handles, and an exit."""
-    if isinstance(exc, ImageError) and _has_option(ctx, "on_error"):
-        return ImageError(exc.problem, fix=f"{exc.fix}, or use --on-error skip")
     if isinstance(exc, AnydetError):
-        return exc
+        return _with_flag(exc, ctx)
     if isinstance(exc, OSError):
         if exc.filename is not None or exc.errno in _FULL:
             return _refused(exc)
@@ -112,6 +110,15 @@ def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
         return None
     blamed: AnydetError | None = plugins.blame(exc)
     return blamed
+
+
+def _with_flag(error: AnydetError, ctx: click.Context) -> AnydetError:
+    """An error whose fix names the flag that the command at hand has for it; itself where there is none."""
+    if isinstance(error, ImageError) and _has_option(ctx, "on_error"):
+        return ImageError(error.problem, fix=f"{error.fix}, or use --on-error skip")
+    if isinstance(error, SplitError) and _has_option(ctx, error.option):
+        return SplitError(error.problem, fix=f"{error.fix} with --{error.option.replace('_', '-')}")
+    return error
 
 
 def _has_option(ctx: click.Context, name: str) -> bool:

@@ -77,7 +77,13 @@ class DatasetError(AnydetError):
 
 
 class SplitError(DatasetError):
-    """A data set has no split of that name."""
+    """A data set has no split of that name, or several and none was named.
+
+    Attributes:
+        option: the setting that names the split, whose flag the command line puts into the fix.
+    """
+
+    option: str = "split"
 
 
 class ImageError(DatasetError):
@@ -126,14 +132,24 @@ class InterruptedTraining(TrainingError):  # noqa: N818 - a signal stopped the r
 
 
 class UnsupportedError(AnydetError):
-    """A method of an adapter was called that it does not implement."""
+    """An adapter was asked for what it cannot do.
 
-    def __init__(self, adapter: str, capability: str, *, others: Sequence[str] = ()) -> None:
-        known = f"adapters that have it: {', '.join(others)}" if others else "no installed adapter has it"
+    Args:
+        adapter: its name.
+        what: in words, such as "test-time training".
+        others: names of the installed adapters that can; ``None`` where that is not known.
+    """
+
+    def __init__(self, adapter: str, what: str, *, others: Sequence[str] | None = None) -> None:
+        known = "" if others is None else f" ({_supporting(others)})"
         super().__init__(
-            f"adapter {adapter!r} does not implement {capability!r} ({known})",
-            fix="see 'anydet adapters list' for the capabilities of each adapter",
+            f"adapter {adapter!r} does not support {what}{known}",
+            fix="choose another adapter: 'anydet adapters list' shows what each can do",
         )
+
+
+def _supporting(adapters: Sequence[str]) -> str:
+    return f"adapters that do: {', '.join(adapters)}" if adapters else "no installed adapter does"
 
 
 class AnydetWarning(UserWarning):

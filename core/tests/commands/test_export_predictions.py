@@ -157,7 +157,7 @@ def test_flags_that_do_not_fit_are_refused(export, flags, code, message):
 def test_an_adapter_without_a_model_to_train_says_which_have_one(export, flags):
     done, _ = export(*flags.split())
     assert done.exit_code == 1
-    assert "adapter 'toy' does not implement 'get_model (capability ttt)'" in done.output
+    assert "adapter 'toy' does not support test-time training (" in done.output
 
 
 def test_a_resumed_run_with_other_views_is_another_run(export, tmp_path):

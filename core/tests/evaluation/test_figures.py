@@ -82,6 +82,8 @@ def test_a_table_of_counts_becomes_a_matrix():
         (lambda: Series("a", (0,), (np.nan,)), "series 'a': nan is not finite"),
         (lambda: Bar("a", np.inf), "bar 'a': inf is not finite"),
         (lambda: Bar("a", 1.0, high=2.0), "a lower and an upper end"),
+        (lambda: Axis("a", limits=(1, 1)), "axis 'a': limits"),
+        (lambda: Axis("a", limits=(0, np.inf)), "axis 'a': inf is not finite"),
         (lambda: Bars("a b", "t", AXIS, ()), "figure name 'a b': use small letters"),
         (lambda: Lines("../a", "t", AXIS, AXIS, ()), "figure name '../a'"),
         (

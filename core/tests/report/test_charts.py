@@ -73,6 +73,19 @@ def test_bars_are_as_long_as_their_numbers_and_stand_in_their_order():
     assert sorted(text.get_text() for text in area.texts) == ["0.2500   3", "0.5000", "n/a"]
 
 
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 2), (2, 0), (1, 1)])
+def test_a_matrix_of_any_size_is_drawn_without_a_warning(rows, columns, by_row, tmp_path):
+    names = [tuple(f"{i}" for i in range(number)) for number in (rows, columns)]
+    values = tuple((0,) * columns for _ in range(rows))
+    figure = Matrix("m", "", Axis("row"), Axis("column"), Axis("number"), *names, values, by_row=by_row)
+    draw_figure(figure, tmp_path / "m.png")
+    area = axes()
+    draw_matrix(area, figure)
+    assert (area.get_xlabel().split("\n")[0], area.get_ylabel()) == ("column", "row")
+    assert ("n/a" in [text.get_text() for text in area.texts]) == (not rows or not columns)
+
+
 @pytest.mark.parametrize("values", [(0.25, None), (None, 0.25), (None, None)])
 def test_a_bar_without_a_number_has_a_place_within_the_axes(values):
     area = axes()

@@ -56,8 +56,9 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     from anydet.outputs import write_file
 
     chosen = Setting.read(setting, plugins)
-    out.mkdir(parents=True, exist_ok=True)
     runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]))
+    runs.open()  # before there is a folder
+    out.mkdir(parents=True, exist_ok=True)
     with progress("runs", len(runs), unit="runs") as advance:
         found = runs.run(advance, warn)
     tables = (found.summary, found.table)

@@ -65,7 +65,7 @@ def _fit(boxes: FloatArray, box_format: str, sizes_wh: IntArray) -> bool:
     sizes = np.where(known[:, None], sizes_wh, 1)
     with np.errstate(over="ignore", invalid="ignore"):
         placed = to_xywh_px(boxes, box_format, sizes)
-    low, high = placed[:, :2], placed[:, :2] + placed[:, 2:]
+        low, high = placed[:, :2], placed[:, :2] + placed[:, 2:]
     far = known & (np.less(low, -0.1 * sizes) | np.greater(high, 1.1 * sizes)).any(axis=1)
     return bool((placed[:, 2:] >= 0).all() and np.count_nonzero(far) <= 0.05 * len(boxes))
 

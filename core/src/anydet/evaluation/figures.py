@@ -33,6 +33,12 @@ class Axis:
     unit: str = ""
     limits: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if self.limits is not None:
+            _require_finite(f"axis {self.label!r}", self.limits)
+            if not self.limits[0] < self.limits[1]:
+                raise ValueError(f"axis {self.label!r}: limits {self.limits} are no lower and upper one")
+
     @property
     def text(self) -> str:
         """Label and unit: ``translation error (m)``."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
 from anydet.errors import UnsupportedError
-from anydet.plugins.specs import CAPABILITIES, AdapterSpec
+from anydet.plugins.specs import CAPABILITIES, CAPABILITY_NAMES, AdapterSpec
 from anydet.types import AdapterSettings, ClassTable, ImagePredictions
 
 if TYPE_CHECKING:
@@ -253,6 +253,4 @@ class Adapter(ABC):
 
     def _unsupported(self, method: str) -> NoReturn:
         wanted = next(name for name, methods in CAPABILITIES.items() if method in methods)
-        raise UnsupportedError(
-            self.name, f"{method} (capability {wanted})", others=self.peers.get(wanted, ())
-        )
+        raise UnsupportedError(self.name, CAPABILITY_NAMES[wanted], others=self.peers.get(wanted, ()))

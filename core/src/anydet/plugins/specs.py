@@ -60,6 +60,16 @@ CAPABILITIES = {
 }
 """Capability -> methods of ``Adapter`` that it stands for."""
 
+CAPABILITY_NAMES = {
+    "predict": "prediction",
+    "train": "training",
+    "ttt": "test-time training",
+    "features": "features of backbone and neck",
+    "self-supervised": "losses without labels",
+    "export-onnx": "export to ONNX",
+}
+"""Capability -> what an adapter without it does not support, in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec(Spec):

@@ -7,6 +7,7 @@ from dataclasses import field, replace
 from typing import get_args
 
 from anydet.arguments import MOST_THREADS, require, require_choice, require_integer, require_text
+from anydet.data.dataset.splits import split_named_by
 from anydet.data.opening import open_dataset
 from anydet.data.record.transforms import mirrored_pairs
 from anydet.dataclass import dataclass
@@ -138,5 +139,6 @@ def _start_ttt(ttt: TTT, plugins: Plugins) -> RunningTTT:
         )
     if ttt.source is None:
         return RunningTTT(ttt, method)
-    source = open_dataset(ttt.source, ttt.source_split, formats=installed_formats(plugins))
+    with split_named_by("ttt_source_split"):
+        source = open_dataset(ttt.source, ttt.source_split, formats=installed_formats(plugins))
     return RunningTTT(ttt, method, source)

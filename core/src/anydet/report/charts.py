@@ -139,6 +139,12 @@ def draw_bars(axes: Axes, figure: Bars) -> None:
 
 def draw_matrix(axes: Axes, figure: Matrix) -> None:
     """Cells in shades of blue, of two colors where numbers have two signs; names only where there is room."""
+    if not figure.row_names or not figure.column_names:
+        # imshow would give it an axis without length, of which matplotlib warns.
+        axes.text(0.5, 0.5, "n/a", ha="center", va="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        _label(axes, figure.columns, figure.rows)
+        return
     values = _floats(figure.values)
     if figure.by_row:
         # A class without a true object has a row of zeros, not a division by zero.

@@ -180,7 +180,8 @@ def test_jpeg_compression_is_what_pillow_writes():
         ("fog:-1", "severity -1 of fog is not 1 to 5"),
         ("fog", "'fog': expected a severity after 'fog', got ''"),
         ("fog:hard", "'fog:hard': expected a severity after 'fog', got 'hard'"),
-        ("fog:3:seed=x", "'fog:3:seed=x' is not a corruption: 'seed=x' is too much"),
+        ("fog:3:seed=x", "'fog:3:seed=x': the seed 'x' is not a whole number from 0"),
+        ("fog:3:seed=-1:", "'fog:3:seed=-1:': the seed '-1' is not a whole number from 0"),
         ("", "no corruption called ''"),
     ],
 )
@@ -204,6 +205,8 @@ def test_a_folder_with_such_a_name_is_a_folder(tmp_path, monkeypatch):
     assert split_path("corruption:fog:3:here") == (None, tmp_path.__class__("corruption:fog:3:here"))
     with pytest.raises(OptionError, match="names no data set"):
         split_path("corruption:fog:3")
+    with pytest.raises(OptionError, match="'abc' is not a whole number"):
+        split_path("corruption:fog:3:seed=abc:scenes")
 
 
 def test_names_are_chosen_by_group_in_their_usual_order():

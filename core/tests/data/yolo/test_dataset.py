@@ -11,7 +11,7 @@ from anydet.data.coco.dataset import CocoDataset
 from anydet.data.dataset.splits import Split
 from anydet.data.opening import open_dataset
 from anydet.data.yolo.dataset import YoloDataset, open_layout
-from anydet.errors import DatasetError, ImageError
+from anydet.errors import DatasetError, ImageError, SplitError
 from anydet.geometry import boxes
 
 
@@ -119,10 +119,10 @@ def test_splits_of_unknown_names_must_be_chosen(paint, tmp_path):
         paint(f"images/{split}/a.jpg")
         (tmp_path / "labels" / split).mkdir(parents=True)
     with pytest.raises(
-        DatasetError, match=r"several splits and none given \(there are: summer, winter\)"
+        SplitError, match=r"several splits and none given \(there are: summer, winter\)"
     ) as caught:
         open_dataset(tmp_path)
-    assert caught.value.fix == "add --split summer"
+    assert caught.value.fix == "name the split"
     assert open_dataset(tmp_path, "winter").split == "winter"
 
 

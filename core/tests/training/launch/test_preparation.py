@@ -54,7 +54,7 @@ def test_a_run_without_a_name_gets_one(recorder_plugins, split_scenes, ready):
 def test_what_cannot_be_trained_is_refused_before_anything_is_written(
     recorder_plugins, split_scenes, tmp_path, start
 ):
-    with pytest.raises(UnsupportedError, match="adapters that have it: recorder"):
+    with pytest.raises(UnsupportedError, match="adapters that do: recorder"):
         start(recorder_plugins, split_scenes, adapter="idle")
     with pytest.raises(PluginError, match="no adapter called 'recorde'"):
         start(recorder_plugins, split_scenes, adapter="recorde")

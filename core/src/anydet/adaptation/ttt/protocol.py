@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anydet.data.corruptions.corruption import PREFIX, Corruption, choose_names
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.errors import OptionError
 from anydet.evaluation.analysis.comparison import compare
@@ -311,6 +312,11 @@ class Runs:
         setting = self.setting
         return len(setting.conditions) * len(setting.seeds) * (1 + len(setting.methods))
 
+    def open(self, condition: str = CLEAN, seed: int = 0) -> Dataset:
+        """The images of a condition; raises ``DatasetError`` as ``open_dataset``."""
+        path = _corrupted(self.setting.dataset, condition, seed)
+        return open_dataset(path, self.setting.split, formats=installed_formats(self.plugins))
+
     def run(
         self,
         progress: Callable[[int], None] = lambda _runs: None,
@@ -356,11 +362,7 @@ class Runs:
         """The file of a run, and what is known of it."""
         path = self.out / "predictions" / condition.replace(":", "-") / f"{name}-{seed}.json"
         seeded = _seeded(recipe, seed)
-        dataset = open_dataset(
-            _corrupted(self.setting.dataset, condition, seed),
-            self.setting.split,
-            formats=installed_formats(self.plugins),
-        )
+        dataset = self.open(condition, seed)
         images = min(len(dataset), self.setting.max_images or len(dataset))
         with seeded.open(self.plugins) as pipeline:
             stated = identity(Recipe.of(pipeline), dataset, images, pipeline.adapter.version)
@@ -383,10 +385,9 @@ class Runs:
         return path, run
 
     def _evaluator(self, path: Path) -> CocoEvaluator:
-        dataset = open_dataset(
-            Path(self.setting.dataset), self.setting.split, formats=installed_formats(self.plugins)
+        parts = read_shards(
+            self.open(), path, max_images=self.setting.max_images, scanner=self.engine.scanner
         )
-        parts = read_shards(dataset, path, max_images=self.setting.max_images, scanner=self.engine.scanner)
         return prepare_coco(parts, engine=self.engine)
 
     def _compared(self, path: Path, run: dict[str, Any], base: CocoEvaluator, name: str | None) -> Outcome:

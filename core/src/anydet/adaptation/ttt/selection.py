@@ -77,8 +77,6 @@ def require_parameters(
     else:
         others = [name for name in ("norm_only", "adapter_only", "lora_only") if there[name]]
         fix = f"choose --ttt-update-filter {' or '.join([*others, 'all'])}"
-        if there["norm_only"]:
-            fix += ", or a preset that changes norms, such as --ttt-preset safe"
     raise OptionError(
         f"{method} has nothing to change: update filter {update_filter}{limits} selects none of the model's "
         f"{counted(there['all'], 'parameter')} ({has})",

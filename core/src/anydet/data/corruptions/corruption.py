@@ -148,6 +148,11 @@ def _parse(text: str) -> tuple[Corruption, str]:
         )
     first, _, behind = rest.partition(":")
     seed = _SEED.fullmatch(first)
+    if seed is None and first.startswith("seed="):
+        raise OptionError(
+            f"{quoted(text)}: the seed {quoted(first.removeprefix('seed='))} is not a whole number from 0",
+            fix=f"write {name}:{severity}:seed=7",
+        )
     if seed is None:
         return Corruption(name, int(severity)), rest
     return Corruption(name, int(severity), int(seed[1])), behind

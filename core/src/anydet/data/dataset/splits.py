@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from anydet.dataclass import dataclass
@@ -28,24 +29,31 @@ class Split:
 UNSPLIT = Split("", "no splits")
 
 
+@contextmanager
+def split_named_by(option: str) -> Iterator[None]:
+    """Around opening a data set whose split another setting than ``split`` names, for its errors."""
+    try:
+        yield
+    except SplitError as exc:
+        exc.option = option
+        raise
+
+
 def choose_split(root: Path, available: Iterable[str], wanted: str | None) -> Split:
     """The split wanted, else the first of ``SPLITS`` that exists, else the only one there.
 
-    Raises ``SplitError`` where there is none of that name, ``DatasetError`` where nothing decides; both list
-    what is there.
+    Raises ``SplitError``, which lists what is there, where there is none of that name or nothing decides, and
+    ``DatasetError`` where there are no splits at all.
     """
     names = sorted(set(available))
     listed = ", ".join(names) or "none"
     if wanted is not None and wanted not in names:
         hint = did_you_mean(wanted, names)
-        raise SplitError(
-            f"{root}: no split {wanted!r} (there are: {listed}){hint}", fix="choose with --split"
-        )
+        raise SplitError(f"{root}: no split {wanted!r} (there are: {listed}){hint}", fix="name another split")
     known = [name for name in SPLITS if name in names]
     name = wanted or next(iter(known), names[0] if len(names) == 1 else "")
     if not name:
-        raise DatasetError(
-            f"{root}: several splits and none given (there are: {listed})",
-            fix=f"add --split {names[0]}" if names else "check that the folder holds a data set",
-        )
+        if not names:
+            raise DatasetError(f"{root}: no splits", fix="check that the folder holds a data set")
+        raise SplitError(f"{root}: several splits and none given (there are: {listed})", fix="name the split")
     return Split(name, f"split {name}" + (f" (of {listed})" if len(names) > 1 else ""))

@@ -108,7 +108,7 @@ def examine(
 def _builder(adapter: Adapter, run: Run) -> Build:
     if isinstance(adapter, TorchAdapter):
         return adapter.training_task
-    raise UnsupportedError(run.adapter, "diagnose")
+    raise UnsupportedError(run.adapter, "diagnosis: it trains by a loop of its own")
 
 
 def diagnose(

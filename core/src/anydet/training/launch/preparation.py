@@ -76,7 +76,7 @@ def prepare(
     spec = plugins.spec("adapters", name)
     if "train" not in spec.capabilities:
         others = [n for n, s in plugins.specs("adapters").items() if "train" in s.capabilities]
-        raise UnsupportedError(name, "train", others=others)
+        raise UnsupportedError(name, "training", others=others)
     schema = load_schema(spec.training_schema)
     resolved = _named(resolve(flags, file or config, schema, adapter_name=name, base=base), name)
     settings = resolved.settings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.splits import SPLITS
+from anydet.data.dataset.splits import SPLITS, split_named_by
 from anydet.data.dataset.subset import FirstImages
 from anydet.errors import OptionError, SplitError
 from anydet.training.config.settings import TrainSettings
@@ -45,11 +45,13 @@ def open_validation(settings: TrainSettings, training: Dataset, opener: Opener) 
     Raises ``DatasetError`` where what is named cannot be opened.
     """
     if settings.val_dataset is not None:
-        return opener(settings.val_dataset, settings.val_split)
+        with split_named_by("val_split"):
+            return opener(settings.val_dataset, settings.val_split)
     if settings.dataset is None:
         return None
     if settings.val_split is not None:
-        return opener(settings.dataset, settings.val_split)
+        with split_named_by("val_split"):
+            return opener(settings.dataset, settings.val_split)
     others = [split for split in VALIDATION_SPLITS if split != training.split]
     return _first(settings.dataset, others, opener) if training.split else None
 
