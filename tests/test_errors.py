@@ -77,6 +77,9 @@ LINES = (
     "ttt-compare CONFIG --out NEW_FOLDER",
     "ttt-compare SETTING --out compared",
     "ttt-statistics --adapter toy --dataset scenes --output out.npz",
+    "ttt-statistics --adapter adaptivestream --dataset masks --output STATISTICS",
+    "export-predictions --adapter toy --dataset scenes --output out.json --tta-views scale:0.5 "
+    "--tta-option scale.factor=0.5 --tta-option TWICE",
     "ttt-statistics --adapter toy --dataset DATASET --output out.npz",
     "ttt-statistics --adapter ADAPTER --dataset scenes --output out.npz",
     "export-predictions --adapter toy --dataset scenes --output out.json --tta --tta-fusion FUSION",
@@ -159,6 +162,8 @@ WRONG = {
     "FUSION": ("nobody",),
     "METHOD": ("nobody",),
     "FILTER": ("lora_only",),
+    "STATISTICS": ("out.json", "out"),
+    "TWICE": ("scale.factor=2",),
     "SETTING": ("split.yaml", "twice.yaml"),
 }
 """What each kind of argument is not, but could be given."""

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from anydet import inputs, open_dataset
+from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.class_masks import write_class_masks
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError
@@ -179,3 +181,30 @@ def test_a_data_set_with_a_pipe_for_annotations_is_an_error(layout, tmp_path):
         os.mkfifo(file)
     with pytest.raises(DatasetError, match="it is a pipe, not a file"):
         open_dataset(tmp_path / "data").ground_truth()
+
+
+DESCRIPTIONS = ("data.yaml", "dataset.yaml", "classes.txt")
+"""Files that name the classes; of several, the first is read."""
+
+
+@pytest.mark.parametrize("name", [*DESCRIPTIONS, "labels.csv", "corruption.json"])
+@pytest.mark.parametrize("layout", ["yolo", "masks"])
+def test_a_pipe_with_the_name_of_a_file_of_a_data_set_is_never_taken_for_none(name, layout, tmp_path):
+    if layout == "yolo":
+        write_yolo(SyntheticDataset(2), tmp_path / "data", "val")
+    else:
+        write_class_masks(SyntheticMasks(2), tmp_path / "data", "val")
+    file = tmp_path / "data" / name
+    for other in DESCRIPTIONS if name in DESCRIPTIONS else (name,):
+        (file.parent / other).unlink(missing_ok=True)
+    os.mkfifo(file)
+    if (name, layout) == ("labels.csv", "yolo"):
+        open_dataset(tmp_path / "data").ground_truth()  # a file of that name means nothing to it
+        return
+    with pytest.raises(DatasetError, match="it is a pipe, not a file"):
+        open_dataset(tmp_path / "data").ground_truth()
+
+
+def test_a_folder_with_the_name_of_a_file_is_no_such_file(tmp_path):
+    assert not inputs.there_is(tmp_path)
+    assert not inputs.there_is(tmp_path / "absent")

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from anydet.errors import OptionError
-from anydet.text import show_as
+from anydet.errors import DatasetError, OptionError
+from anydet.text import quoted, show_as
 
 MOST_BYTES = 1 << 36
 """Of what is read from a pipe: 64 GiB, so that one that never ends does."""
@@ -132,6 +132,42 @@ def _is_text(head: bytes) -> bool:
         # A character may be cut at the end of what was looked at.
         return exc.start >= len(head) - 3 and b"\0" not in head
     return b"\0" not in head
+
+
+def unique_keys(loader: type[Any]) -> type[Any]:
+    """A PyYAML loader like ``loader`` that refuses a mapping with a key twice, of which the last would win."""
+    import yaml
+
+    class UniqueKeys(loader):  # type: ignore[misc]  # a class that is known when this runs
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"{quoted(key.value)} occurs twice", key.start_mark
+                        )
+                    seen.add(key.value)
+            return node
+
+    return UniqueKeys
+
+
+def there_is(file: Path) -> bool:
+    """Whether a data set has a file of that name.
+
+    Raises ``DatasetError`` where what has it is no file that can be opened twice: a pipe, a device, a socket.
+    """
+    if file.is_file():
+        return True
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    if stat.S_ISDIR(mode):
+        return False
+    raise DatasetError(f"{file}: it is {kind_of(mode)}, not a file", fix="put a file there, or remove it")
 
 
 @cache

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib.metadata import EntryPoint
 
@@ -479,6 +480,7 @@ def corrupted(tmp_path):
             )
         meta = {"classes": list(dataset.classes.names)}
         if corruption:
+            corruption.setdefault("clean", dataset.fingerprint())
             meta["extra"] = {"corruption": corruption}
         write_predictions(entries, tmp_path / name, meta=meta, wrap=True)
         return tmp_path / name
@@ -506,6 +508,18 @@ def test_corrupted_results_give_mpc_and_rpc(run, corrupted, tmp_path):
     assert document["results"]["robustness"]["protocol"]["corruptions"] == {"snow": [3], "fog": [3]}
     assert "\nrobustness\n" in done.stdout
     assert "AP by corruption and severity" in done.stdout
+
+
+def test_corrupted_images_of_another_data_set_are_said(run, corrupted):
+    scenes, clean, fog, snow = corrupted
+    start = ("--dataset", scenes, "--metrics", "coco", "--predictions", clean, "--corrupted")
+    assert "of another data set" not in run(*start, fog).stderr
+    snow.write_text(snow.read_text().replace('"clean":"sha256:', '"clean":"sha256:0'))
+    done = run(*start, snow)
+    assert done.exit_code == 0
+    assert f"warning: {snow}: states that images of another data set were corrupted" in done.stderr
+    snow.write_text(re.sub(r',"clean":"[^"]*"', "", snow.read_text()))
+    assert "of another data set" not in run(*start, snow).stderr
 
 
 def test_files_that_do_not_say_their_corruption_are_named_by_the_user(run, corrupted, files):

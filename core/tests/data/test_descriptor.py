@@ -126,6 +126,8 @@ def test_the_yolo_layout_is_preferred_to_a_data_yaml_in_the_folder(paint, put, t
     ("content", "expected"),
     [
         ("names: [a, b\nval: x", r":2: cannot be read as YAML"),
+        ("names: [a]\nval: x\nnames: [b]", r":3: cannot be read as YAML: 'names' occurs twice"),
+        ("names: {0: a, 0: b}\nval: x", r":1: cannot be read as YAML: '0' occurs twice"),
         ("val: images\nnc: 3\nnames: [a, b]", r": nc is 3, but names has 2"),
         ("val: images\nnc: many", r": nc: expected a number"),
         ("val: images\nnames: {0: a, 2: b}", r": names: keys are not 0..1: 0, 2"),

@@ -61,9 +61,9 @@ def test_text_becomes_the_type_of_the_schema(pair, key, value):
     assert type(check(pair)[key]) is type(value)
 
 
-def test_defaults_fill_in_and_the_last_of_a_repeated_key_wins():
+def test_defaults_fill_in():
     assert check() == {"nms_iou": 0.65}
-    assert check("size=1", "size=2") == {"nms_iou": 0.65, "size": 2}
+    assert check("size=2") == {"nms_iou": 0.65, "size": 2}
 
 
 @pytest.mark.parametrize(
@@ -172,3 +172,9 @@ def test_options_are_described_from_the_schema():
     assert rows["either"].type == "integer or auto"
     assert rows["size"].type == "integer"
     assert rows["names"].description == "File."
+
+
+@pytest.mark.parametrize("pairs", [["a=1", "a=1"], ["nms-iou=0.5", "nms_iou=0.7"]])
+def test_an_option_that_is_given_twice_is_refused(pairs):
+    with pytest.raises(OptionError, match="--ttt-option .* is given twice, as '.*' and '.*'"):
+        parse_options(pairs, "--ttt-option")

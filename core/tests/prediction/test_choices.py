@@ -101,6 +101,14 @@ def _method_of(monkeypatch, **spec):
     return Plugins([EntryPoint("method", module.__name__, "anydet")])
 
 
+def test_a_source_data_set_and_its_statistics_are_one_too_many(method_of):
+    plugins = method_of(settings=("source", "statistics"))
+    TTT("method", source="data").resolve(plugins)
+    TTT("method", TTTSettings(statistics="a.npz")).resolve(plugins)
+    with pytest.raises(OptionError, match=r"method takes a data set \(data\) or its statistics \(a.npz\)"):
+        TTT("method", TTTSettings(statistics="a.npz"), source="data").resolve(plugins)
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [

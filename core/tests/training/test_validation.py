@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isnan
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -14,13 +15,14 @@ torch = pytest.importorskip("torch")
 from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.contract.columns import to_columns
-from anydet.errors import AnydetWarning, PluginError
+from anydet.errors import AnydetWarning, OptionError, PluginError
 from anydet.evaluation.analysis.analyzed import coco_box_evaluator
 from anydet.training import validation
 from anydet.training.build import build_components
 from anydet.training.devices.processes import open_processes
 from anydet.training.numerics.rng import rng_state
 from anydet.training.validation import evaluating
+from anydet.types import ImagePredictions
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +106,25 @@ def test_a_model_that_predicts_nan_is_no_model_that_finds_nothing(parts):
     with pytest.raises(PluginError, match=r"adapter 'grid' gave a score .*: scores\[0\] is nan") as caught:
         parts.validator()
     assert "lower lr" in caught.value.fix
+
+
+def test_a_best_metric_that_nobody_measures_is_an_error_that_lists_those_that_there_are(parts):
+    parts.validator.settings = structs.replace(parts.validator.settings, best_metric="map50")
+    with pytest.raises(OptionError, match="'map50' is not measured; there are val_loss, AP, AP50,"):
+        parts.validator()
+    for known in ("val_loss", "AP50"):
+        parts.validator.settings = structs.replace(parts.validator.settings, best_metric=known)
+        parts.validator()
+
+
+def test_a_metric_may_come_once_something_is_predicted(parts, monkeypatch):
+    measured = {"coco": SimpleNamespace(metrics={"AP": 0.5})}
+    run = SimpleNamespace(results=measured, failed={}, skipped={"pose": "no detection has a pose"})
+    monkeypatch.setattr(validation, "run_evaluators", lambda *_args, **_options: run)
+    parts.validator.settings = structs.replace(parts.validator.settings, best_metric="ADD-S")
+    parts.task.predict = lambda records: [ImagePredictions.empty(r.key, r.size_wh) for r in records]
+    assert parts.validator.metrics() == {"AP": 0.5}
+    box = (np.array([[0.0, 0, 9, 9]]), np.array([0.5]), np.array([0]))
+    parts.task.predict = lambda records: [ImagePredictions(r.key, r.size_wh, *box) for r in records]
+    with pytest.raises(OptionError, match="pose does not apply: no detection has a pose"):
+        parts.validator.metrics()

@@ -297,7 +297,7 @@ def _require(switch: str, prefix: str, flags: Mapping[str, Any]) -> None:
 def _split_options(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """``NAME.key=value`` to the options of each name."""
     from anydet.errors import OptionError
-    from anydet.plugins.options import parse_options
+    from anydet.plugins.options import given_twice, parse_options
 
     options: dict[str, dict[str, Any]] = {}
     for pair in pairs:
@@ -309,5 +309,9 @@ def _split_options(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
                 f"--tta-option {pair!r} is not NAME.key=value",
                 fix=f"write --tta-option {name or 'NAME'}.{key or 'key'}=value",
             )
-        options.setdefault(name, {}).update(parse_options([f"{key}={value}"]))
+        known = options.setdefault(name, {})
+        for parsed, text in parse_options([f"{key}={value}"]).items():
+            if parsed in known:
+                raise given_twice("--tta-option", f"{name}.{parsed}", known[parsed], text)
+            known[parsed] = text
     return options

@@ -147,6 +147,8 @@ def _print_summary(files: tuple[Path, ...], summary: FuseSummary) -> None:
     for path, count in zip(files, summary.lacking, strict=True):
         if count:
             warn(f"{path}: no result of {counted(count, 'image')}")
+    for warning in summary.warnings:
+        warn(warning)
     given = " + ".join(map(str, summary.given))
     say(
         f"{summary.output}: {counted(summary.images, 'image')}, {given} detections became "

@@ -67,6 +67,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
     names = ("options", "config", "checkpoint", "device", "batch_size")
     settings = plugins.settings(flags["adapter"], **{name: flags[name] for name in names})
+    _require_suffix(flags["output"])
     require_writable(flags["output"])
     dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
     images = min(len(dataset), flags["max_images"])
@@ -96,3 +97,11 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         f"{counted(int(found.counts.sum()), 'object')}, Fisher information of "
         f"{counted(len(found.fisher), 'parameter')}"
     )
+
+
+def _require_suffix(output: Path) -> None:
+    """Refuse a name that says the file is another thing; a device or a pipe has no say."""
+    from anydet.errors import OptionError
+
+    if output.suffix.lower() != ".npz" and (not output.exists() or output.is_file()):
+        raise OptionError(f"{output}: statistics are written as .npz", fix="name it .npz")

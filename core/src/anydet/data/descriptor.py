@@ -16,7 +16,7 @@ from anydet.data.dataset.splits import Split, choose_split
 from anydet.data.yolo.data_yaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
 from anydet.data.yolo.dataset import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
-from anydet.inputs import read_json, read_text
+from anydet.inputs import read_json, read_text, there_is
 
 
 class UltralyticsFormat:
@@ -27,7 +27,7 @@ class UltralyticsFormat:
     def matches(self, path: Path) -> bool:
         """Whether it is such a file, or a folder with one that names splits and no ``images/<split>``."""
         if path.suffix.lower() in {".yaml", ".yml"}:
-            return path.is_file()
+            return there_is(path)
         file = _yaml_in(path)
         if file is None or ((path / "images").is_dir() and image_splits(path / "images")):
             return False
@@ -58,7 +58,7 @@ ULTRALYTICS = UltralyticsFormat()
 
 
 def _yaml_in(folder: Path) -> Path | None:
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in NAMES if there_is(folder / name)), None)
 
 
 def _root(data: DataYaml) -> Path:
@@ -92,7 +92,7 @@ def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYa
     """A split that is one folder of images; an annotations JSON of it wins over its label files."""
     # Label files made from COCO lack crowds, areas and masks, which evaluation against COCO needs.
     annotations = root / "annotations" / f"instances_{folder.name}.json"
-    if annotations.is_file():
+    if there_is(annotations):
         return open_coco(
             annotations,
             root=opened,
@@ -241,7 +241,7 @@ def _choose(file: Path, described: _Described, wanted: str | None) -> tuple[Spli
     labels, annotations = described.labels_dir, described.annotations
     if annotations is not None:
         sibling = annotations.with_name(annotations.name.replace(described.split, chosen.name))
-        annotations = sibling if sibling != annotations and sibling.is_file() else None
+        annotations = sibling if sibling != annotations and there_is(sibling) else None
     return chosen, replace(
         described,
         images_dir=described.images_dir.with_name(chosen.name),

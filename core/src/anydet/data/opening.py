@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
-from anydet.inputs import as_file
+from anydet.inputs import as_file, there_is
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset, DatasetFormat
@@ -117,7 +117,7 @@ def open_dataset(
             if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
             opened = listed.open(known, path, split, images, scanner)
-            return _as_stored(opened, path) if (path / _DESCRIPTION).is_file() else opened
+            return _as_stored(opened, path) if there_is(path / _DESCRIPTION) else opened
     check_installed(path, names)
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
     raise DatasetError(

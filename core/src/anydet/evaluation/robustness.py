@@ -308,7 +308,17 @@ def evaluate_corrupted(
         done = run_evaluators([inputs], names, plugins=plugins, engine=engine)
         if done.failed:
             raise next(iter(done.failed.values()))
-        yield CorruptedResult(corruption, flat_metrics(done), str(file.path)), inputs.warnings
+        warnings = (*inputs.warnings, *_of_another(dataset, file.path, raw.meta))
+        yield CorruptedResult(corruption, flat_metrics(done), str(file.path)), warnings
+
+
+def _of_another(dataset: Dataset, path: Path, meta: Mapping[str, Any] | None) -> Iterator[str]:
+    """A warning where the file states that other images than the data set's were corrupted."""
+    stated = (meta or {}).get("extra", {}).get("corruption", {})
+    clean = stated.get("clean")
+    # Not an error: the same images may be labeled in two formats, which have two fingerprints.
+    if clean is not None and clean != dataset.fingerprint():
+        yield f"{path}: states that images of another data set were corrupted than those of {dataset.root}"
 
 
 def flat_metrics(run: EvaluationRun) -> dict[str, float | None]:

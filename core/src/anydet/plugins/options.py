@@ -14,6 +14,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 
 from anydet.arguments import require, require_integer, require_number, require_text
 from anydet.errors import OptionError, PluginError, did_you_mean
+from anydet.text import quoted
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -50,16 +51,29 @@ def _joined(base: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_options(pairs: Iterable[str], flag: str = "--option") -> dict[str, str]:
-    """``["key=value", ...]`` to a dictionary; the last of a repeated key wins, ``nms-iou`` is ``nms_iou``."""
-    options = {}
+    """``["key=value", ...]`` to a dictionary; ``nms-iou`` is ``nms_iou``.
+
+    Raises ``OptionError`` for what is no pair, and for a key that is given twice.
+    """
+    options: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise OptionError(
                 f"{flag} {pair!r} is not key=value", fix=f"write {flag} {key.strip() or 'key'}=value"
             )
-        options[key.strip().replace("-", "_")] = value
+        name = key.strip().replace("-", "_")
+        if name in options:
+            raise given_twice(flag, name, options[name], value)
+        options[name] = value
     return options
+
+
+def given_twice(flag: str, name: str, first: str, second: str) -> OptionError:
+    """The error of an option that is given twice."""
+    return OptionError(
+        f"{flag} {name} is given twice, as {quoted(first)} and {quoted(second)}", fix="leave out one of them"
+    )
 
 
 def check_settings(settings: AdapterSettings) -> None:

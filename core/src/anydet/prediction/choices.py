@@ -20,7 +20,7 @@ from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.options import load_schema
 from anydet.plugins.specs import TTT_SETTINGS, UPDATE_FILTERS
 from anydet.prediction.hooks import TTTSettings
-from anydet.text import counted
+from anydet.text import counted, shortened
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -310,6 +310,12 @@ class TTT:
                     f"{self.method} does not use the setting {name} (it uses {used})",
                     fix=f"leave out --ttt-{name.replace('_', '-')}",
                 )
+        if self.source is not None and self.settings.statistics is not None:
+            raise OptionError(
+                f"{self.method} takes a data set ({shortened(self.source)}) or its statistics "
+                f"({shortened(self.settings.statistics)}), not both",
+                fix="leave out --ttt-source, from which statistics would be computed, or --ttt-statistics",
+            )
         if self.source_split is not None and self.source is None:
             raise OptionError(
                 f"split {self.source_split!r} of a source data set, and no source data set",

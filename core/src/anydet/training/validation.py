@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +16,15 @@ from torch import nn
 from anydet.contract.columns import to_columns
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
-from anydet.errors import AnydetWarning, PluginError
+from anydet.errors import AnydetWarning, OptionError, PluginError, did_you_mean
 from anydet.evaluation import compatibility
 from anydet.evaluation.reading import Inputs
-from anydet.evaluation.run import run_evaluators
+from anydet.evaluation.run import EvaluationRun, run_evaluators
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 from anydet.prediction.checks import check_results
 from anydet.prediction.pipeline import predict_chunks
+from anydet.text import listed
 from anydet.training.batches.loading import TrainingLoader
 from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.processes import Processes
@@ -112,12 +113,29 @@ class Validator:
                 # evaluators apply beside it.
                 unique = f"{evaluator}/{name}" if name in named else name
                 named[unique] = math.nan if value is None else float(value)
+        self._require_best_metric(named, run, something=any(map(_holds_results, predictions)))
         for error in run.failed.values():
             # A run of hours goes on without numbers of an evaluator, unless they choose its best checkpoint.
             if self.settings.best_metric not in {"val_loss", *named}:
                 raise error
             warnings.warn(f"{error.problem}; its metrics are missing", AnydetWarning, stacklevel=2)
         return named
+
+    def _require_best_metric(self, named: Iterable[str], run: EvaluationRun, *, something: bool) -> None:
+        """Refuse a ``best_metric`` that nobody measures: no checkpoint would ever be the best.
+
+        An evaluator may not apply as long as nothing is predicted, and a failed one is an error of its own.
+        """
+        metric = self.settings.best_metric
+        known = ["val_loss", *named]
+        if metric in known or run.failed or (run.skipped and not something):
+            return
+        skipped = "".join(f"; {name} does not apply: {reason}" for name, reason in run.skipped.items())
+        raise OptionError(
+            f"best_metric {metric!r} is not measured; there are {listed(known, 40, quotes=False)}"
+            f"{did_you_mean(metric, known)}{skipped}",
+            fix="choose one of them with --best-metric; with --resume the run goes on where it is",
+        )
 
     @cached_property
     def ground_truth(self) -> GroundTruthColumns:
@@ -145,6 +163,10 @@ class Validator:
             workers=1,  # training's own workers are alive beside it
         )
         return zip(positions, chain.from_iterable(chunks), strict=True)
+
+
+def _holds_results(one: ImagePredictions) -> bool:
+    return bool(len(one)) or one.classification is not None or one.semantic_mask is not None
 
 
 @contextmanager

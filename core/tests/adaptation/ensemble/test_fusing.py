@@ -251,3 +251,20 @@ def test_the_same_file_twice_is_itself(file_of, tmp_path):
         np.testing.assert_allclose(after.boxes_xyxy_px, before.boxes_xyxy_px, atol=1e-12)
         np.testing.assert_allclose(after.scores, before.scores, rtol=1e-15)
         assert same_columns(after.class_ids, before.class_ids)
+
+
+def test_files_of_differently_corrupted_images_are_said_and_a_common_corruption_is_kept(file_of, tmp_path):
+    results = random_results(0)
+    fog = {"name": "fog", "severity": 3, "seed": 0, "clean": "sha256:0"}
+    clean = file_of("clean.json", *results)
+    foggy = [file_of(f"{i}.json", *results, extra={"corruption": fog}) for i in range(2)]
+    odd = file_of("odd.json", *results, extra={"corruption": "\x1b fog"})
+    summary = fuse([clean, foggy[0], odd], tmp_path / "out.json")
+    (warning,) = summary.warnings
+    assert "clean.json: clean, or not stated" in warning
+    assert "0.json: fog:3" in warning
+    assert r"odd.json: \x1b fog" in warning
+    assert "corruption" not in json.loads((tmp_path / "out.json").read_text())["meta"].get("extra", {})
+    assert fuse(foggy, tmp_path / "both.json").warnings == ()
+    assert json.loads((tmp_path / "both.json").read_text())["meta"]["extra"] == {"corruption": fog}
+    assert fuse([clean, clean], tmp_path / "clean2.json").warnings == ()

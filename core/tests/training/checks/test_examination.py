@@ -16,7 +16,7 @@ from core.tests.training.grid import GridTask, tiny_run
 
 from anydet.data.record.pixels import Pixels
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.errors import DatasetError, ImageError
+from anydet.errors import DatasetError, ImageError, TrainingError
 from anydet.training.checks.examination import Thoroughness, diagnose
 from anydet.training.checks.raterange import RateRange
 from anydet.training.task import StepOutput
@@ -61,6 +61,21 @@ def look(tmp_path, make=None, thoroughness=QUICK, run=None, **keys):
     found = diagnose(make or build(), run or small_run(tmp_path, **keys), thoroughness)
     assert not list(tmp_path.iterdir())  # nothing is written
     return {(one.group, one.check): one for one in found.verdicts}
+
+
+def test_what_no_model_can_be_built_with_is_an_error_and_a_fault_of_its_code_a_verdict(tmp_path):
+    def refuse(run):
+        raise TrainingError("best.pt: its description is broken", fix="train again")
+
+    with pytest.raises(TrainingError, match="its description is broken"):
+        look(tmp_path, refuse)
+
+    def fail(run):
+        raise ValueError("a mistake")
+
+    found = look(tmp_path, fail)[("initialization", "model")]
+    assert found.state == "fail"
+    assert "ValueError: a mistake" in str(found)
 
 
 def test_a_healthy_run_passes_and_its_model_and_random_numbers_are_left_as_found(tmp_path, same_weights):

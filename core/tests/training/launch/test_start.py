@@ -64,6 +64,27 @@ def test_what_a_run_was_made_with_is_written_before_it_begins(
     assert meta["hardware"]["cores"] >= 1
 
 
+def test_a_run_that_is_refused_before_it_begins_leaves_nothing(
+    recorder_plugins, split_scenes, monkeypatch, start, recorder
+):
+    def refuse(self, run):
+        raise OptionError("no such backbone", fix="name another")
+
+    monkeypatch.setattr(recorder, "train", refuse)
+    with pytest.raises(OptionError, match="no such backbone"):
+        start(recorder_plugins, split_scenes, run_id="a")
+    assert not Path("runs/a").exists()
+
+    def stop(self, run):
+        run.paths.train_metrics.write_text("{}")
+        raise OptionError("too late", fix="begin again")
+
+    monkeypatch.setattr(recorder, "train", stop)
+    with pytest.raises(OptionError, match="too late"):
+        start(recorder_plugins, split_scenes, run_id="a")
+    assert Path("runs/a/reports/config_resolved.yaml").exists()
+
+
 def test_a_run_goes_on_without_saying_anything_again(recorder_plugins, split_scenes, start, recorder):
     start(recorder_plugins, split_scenes, run_id="a", width=16, epochs=3)
     launch(

@@ -28,7 +28,7 @@ from anydet.prediction.hooks import Fusion, FusionSettings, ViewResult
 from anydet.prediction.meta import file_sha256
 from anydet.prediction.pipeline import Limits
 from anydet.scanner import Scanner
-from anydet.text import counted
+from anydet.text import counted, shortened
 from anydet.types import ImagePredictions
 from anydet.version import __version__
 
@@ -79,6 +79,7 @@ class FuseSummary:
         given: detections of each file.
         lacking: images that each file has no result of.
         wall_s: seconds it took.
+        warnings: what makes the result worth less than it looks.
     """
 
     output: Path
@@ -87,6 +88,7 @@ class FuseSummary:
     given: tuple[int, ...]
     lacking: tuple[int, ...]
     wall_s: float
+    warnings: tuple[str, ...] = ()
 
 
 def fuse_files(
@@ -142,7 +144,28 @@ def fuse_files(
     write_predictions(map(encode_entry, made), output, meta=meta, wrap=True)
     seconds = time.perf_counter() - start
     given = tuple(map(len, raws))
-    return FuseSummary(output, len(members.images), made.detections, given, lacking, seconds)
+    warnings = tuple(_different_images(raws))
+    return FuseSummary(output, len(members.images), made.detections, given, lacking, seconds, warnings)
+
+
+def _different_images(raws: Sequence[RawPredictions]) -> Iterator[str]:
+    """A warning where the files state different corruptions of their images, or some state none."""
+    stated = [_corruption(raw) for raw in raws]
+    if any(one != stated[0] for one in stated):
+        of = ", ".join(f"{raw.path}: {one}" for raw, one in zip(raws, stated, strict=True))
+        yield f"the files are of images that were corrupted in different ways ({of})"
+
+
+def _stated_corruption(raw: RawPredictions) -> Any:
+    extra = (raw.meta or {}).get("extra")
+    return extra.get("corruption") if isinstance(extra, dict) else None
+
+
+def _corruption(raw: RawPredictions) -> str:
+    stated = _stated_corruption(raw)
+    if not isinstance(stated, dict):
+        return "clean, or not stated" if stated is None else shortened(stated)
+    return shortened(f"{stated.get('name')}:{stated.get('severity')}")
 
 
 class _Made:
@@ -242,12 +265,16 @@ def _meta(
         },
     }
     about = _dataset([member.raw for member in members.files], dataset)
+    extra: dict[str, Any] = {"keypoint_names": list(members.keypoint_names)} if members.keypoint_names else {}
+    corruptions = [_stated_corruption(member.raw) for member in members.files]
+    if corruptions[0] is not None and all(one == corruptions[0] for one in corruptions):
+        extra["corruption"] = corruptions[0]
     return {
         **meta,
         **({} if about is None else {"dataset": about}),
         **({} if members.classes is None else {"classes": list(members.classes)}),
         **({"states": list(members.states)} if members.states else {}),
-        **({"extra": {"keypoint_names": list(members.keypoint_names)}} if members.keypoint_names else {}),
+        **({"extra": extra} if extra else {}),
     }
 
 

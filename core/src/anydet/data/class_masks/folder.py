@@ -23,6 +23,7 @@ from anydet.data.record.class_mask import ClassMaskFile
 from anydet.data.record.containment import contained
 from anydet.data.yolo.data_yaml import read_names
 from anydet.errors import DatasetError, did_you_mean
+from anydet.inputs import there_is
 from anydet.types import ClassTable
 
 LABELS = "labels.csv"
@@ -101,7 +102,7 @@ def _class_of(key: str, labels: Mapping[str, int] | None, classes: ClassTable | 
 
 def _image_classes(file: Path, classes: ClassTable | None, split: str) -> dict[str, int] | None:
     """Class ids by key of the images of a split; ``None`` where there is no such file."""
-    if not file.is_file():
+    if not there_is(file):
         return None
     found: dict[str, int] = {}
     prefix = f"{split}/" if split else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from anydet.data.yolo.label_file import LabelGrammar
 from anydet.errors import DatasetError
-from anydet.inputs import read_text
+from anydet.inputs import read_text, there_is, unique_keys
 from anydet.types import ClassTable
 
 NAMES = ("data.yaml", "dataset.yaml")
@@ -46,7 +46,7 @@ def read_data_yaml(file: Path) -> DataYaml:
     import yaml
 
     try:
-        data = yaml.load(read_text(file), Loader=yaml.BaseLoader)  # all scalars stay text
+        data = yaml.load(read_text(file), Loader=unique_keys(yaml.BaseLoader))  # all scalars stay text
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
         where = getattr(exc, "problem_mark", None)
         line = f":{where.line + 1}" if where else ""
@@ -69,10 +69,10 @@ def read_data_yaml(file: Path) -> DataYaml:
 def read_names(root: Path) -> DataYaml:
     """Classes and keypoint shape of a folder: from its ``data.yaml``, ``dataset.yaml`` or ``classes.txt``."""
     for name in NAMES:
-        if (root / name).is_file():
+        if there_is(root / name):
             return read_data_yaml(root / name)
     file = root / "classes.txt"
-    if not file.is_file():
+    if not there_is(file):
         return DataYaml(file)
     try:
         lines = read_text(file).split("\n")

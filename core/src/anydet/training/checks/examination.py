@@ -127,6 +127,7 @@ def diagnose(
 
     Raises:
         TrainingError: the device is not to be had.
+        AnydetError: no model can be built with these settings and this checkpoint.
     """
     run = replace(run, settings=msgspec.structs.replace(run.settings, num_workers=0, compile=False))
     with open_processes(run.settings) as processes, isolated_rng(run.settings.seed):
@@ -146,9 +147,12 @@ class _Examination:
     def verdicts(self, build: Build) -> Iterator[Verdict]:
         """All of them."""
         self.say("build")
-        task = _attempt("initialization", "model", lambda: build(self.run))
-        if isinstance(task, Verdict):
-            yield task
+        try:
+            task = build(self.run)
+        except AnydetError:  # a checkpoint or a setting that no model can be built with, as 'train' says it
+            raise
+        except Exception as exc:  # foreign code: the task's
+            yield _raised("initialization", "model", exc)
             return
         yield from self._look("data", partial(check_data, self.run, task, self.thoroughness.images))
         batches = _attempt("data", "first batch", lambda: self._batches(task))
@@ -220,9 +224,12 @@ def _attempt(group: str, check: str, act: Callable[[], T]) -> T | Verdict:
     except AnydetError as exc:
         return Verdict(group, check, "fail", exc.problem, exc.fix)
     except Exception as exc:  # foreign code: the task's
-        message = str(exc).strip().split("\n", maxsplit=1)[0]
-        fix = f"look at {_place(exc)}"
-        return Verdict(group, check, "fail", f"{type(exc).__name__}: {message}", fix)
+        return _raised(group, check, exc)
+
+
+def _raised(group: str, check: str, exc: Exception) -> Verdict:
+    message = str(exc).strip().split("\n", maxsplit=1)[0]
+    return Verdict(group, check, "fail", f"{type(exc).__name__}: {message}", f"look at {_place(exc)}")
 
 
 def _place(exc: Exception) -> str:

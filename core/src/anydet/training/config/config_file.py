@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from anydet.errors import OptionError, PluginError, did_you_mean
-from anydet.inputs import read_text_bytes
+from anydet.inputs import read_text_bytes, unique_keys
 from anydet.outputs import new_file
 
 if TYPE_CHECKING:
@@ -130,14 +130,13 @@ def _from_json(text: str) -> tuple[dict[str, Any], dict[str, int]]:
 
 
 def _from_yaml(text: str) -> tuple[dict[str, Any], dict[str, int]]:
-    loader = yaml.SafeLoader(text)
+    loader = unique_keys(yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return {}, {}
         if not isinstance(node, yaml.MappingNode):
             raise ValueError("expected key: value lines")
-        _unique((key.value, None) for key, _ in node.value)
         lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
         values = loader.construct_document(node)
     finally:

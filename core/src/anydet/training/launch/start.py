@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+from anydet.errors import AnydetError
 from anydet.plugins.adapter import TrainResult
 from anydet.training.config.config_file import write_config
 from anydet.training.devices.torchrun import is_main_process
 from anydet.training.launch.preparation import PreparedRun
 from anydet.training.launch.run_meta import write_run_meta
-from anydet.training.run import Run
+from anydet.training.run import Run, RunPaths
 
 
 def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
@@ -27,10 +29,29 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
     run, resolved = ready.run, ready.resolved
     assert run.plugins is not None
     with run.plugins.adapter(run.adapter, ready.adapter) as adapter:
-        if is_main_process():
+        if not is_main_process():
+            return adapter.train(run)
+        try:
             write_config(run.paths.config_resolved, resolved.values, resolved.origins)
             write_run_meta(run, command=command or sys.argv, strict=resolved.strict)
-        return adapter.train(run)
+            return adapter.train(run)
+        except AnydetError:
+            if not run.settings.resume:
+                _remove_unbegun(run.paths)
+            raise
+
+
+def _remove_unbegun(paths: RunPaths) -> None:
+    """Remove the description of a run that was refused before it began, as its model cannot be built."""
+    described = {paths.config_resolved, paths.run_meta}
+    if any(path not in described for path in paths.root.rglob("*") if not path.is_dir()):
+        return
+    with suppress(OSError):
+        for path in described:
+            path.unlink(missing_ok=True)
+        for folder in sorted((p for p in paths.root.rglob("*") if p.is_dir()), reverse=True):
+            folder.rmdir()
+        paths.root.rmdir()
 
 
 def next_command(run: Run, result: TrainResult) -> str:
