@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -69,3 +70,110 @@ def test_an_interrupted_command_says_so_and_writes_nothing(called, folder):
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: interrupted")
     assert not list(folder.glob("out/*"))
+
+
+# Sends SIGINT at the n-th call of a function; then the process goes on as it will.
+ONCE = """
+import importlib, os, runpy, signal, sys
+
+module, _, path = sys.argv.pop(1).partition(":")
+at, calls = int(sys.argv.pop(1)), 0
+kind, _, name = path.partition(".")
+owner = getattr(importlib.import_module(module), kind)
+function = getattr(owner, name)
+
+def call(*args, **named):
+    global calls
+    calls += 1
+    if calls == at:
+        os.kill(os.getpid(), signal.SIGINT)
+    return function(*args, **named)
+
+setattr(owner, name, call)
+# Ignored in whatever a shell runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("anydet.cli", run_name="__main__")
+"""
+SETTING = """
+adapter: adaptivestream
+dataset: masks
+methods: {norm: }
+corruptions: [fog]
+severities: [1]
+resamples: 5
+"""
+TRAIN = (
+    "train --adapter adaptivestream --dataset masks --image-size 64 --num-workers 0 --max-steps 4 --batch-size 1 "
+    "--run-dir"
+)
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    here = tmp_path_factory.mktemp("masks")
+    line = "synth --scene segmentation --images 3 --size 64x64 --out masks"
+    subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
+    (here / "once.py").write_text(ONCE)
+    (here / "setting.yaml").write_text(SETTING)
+    return here
+
+
+def run(line, folder, *before, expect=0):
+    """What a command said; ``before`` are the words of ``once.py``."""
+    start = ["once.py", *before] if before else ["-m", "anydet.cli"]
+    done = subprocess.run(
+        [sys.executable, *start, *line.split()],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(masks):
+    import torch
+
+    run(f"{TRAIN} whole", masks)
+    stepper = "anydet.training.stepping:Stepper.take"
+    said = run(f"{TRAIN} stopped", masks, stepper, "2", expect=130)
+    assert said[-2].startswith("Error: stopped by SIGINT after step 2")
+    assert said[-1] == "  fix: go on with the same command and --resume"
+    run(f"{TRAIN} stopped --resume", masks)
+    whole, stopped = (
+        torch.load(masks / name / "checkpoints/last.pt", weights_only=True) for name in ("whole", "stopped")
+    )
+    assert whole["model"].keys() == stopped["model"].keys()
+    for name, tensor in whole["model"].items():
+        assert torch.equal(tensor, stopped["model"][name]), name
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(masks):
+    run("ttt-compare setting.yaml --out whole-comparison", masks)
+    predicted = "anydet.adaptation.ttt.protocol:Runs._predicted"
+    said = run("ttt-compare setting.yaml --out stopped-comparison", masks, predicted, "3", expect=130)
+    assert said[-1].startswith(("Error: interrupted", "  fix: "))
+    assert sum(line.startswith("Error: ") for line in said) == 1
+    out = masks / "stopped-comparison"
+    assert not (out / "results.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in out.rglob("*-0.json")}
+    assert len(done) == 2
+    run("ttt-compare setting.yaml --out stopped-comparison", masks)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    results = [json.loads((masks / name / "results.json").read_text()) for name in ("whole-comparison", out)]
+    whole, stopped = (without_times(result) for result in results)
+    assert whole == stopped
+
+
+def without_times(value):
+    """Results without what a clock says."""
+    if isinstance(value, dict):
+        return {
+            key: without_times(one) for key, one in value.items() if "second" not in key and "ms" not in key
+        }
+    if isinstance(value, list):
+        return [without_times(one) for one in value]
+    return value

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from anydet.errors import AnydetError, AnydetWarning, ImageError, SplitError
+from anydet.errors import MEMORY_FIX, AnydetError, AnydetWarning, ImageError, SplitError
 from anydet.text import message
 from anydet.version import __version__
 
@@ -104,6 +104,8 @@ def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
             return _refused(exc)
         if exc.errno == errno.EPIPE:
             return None
+    if _is_out_of_memory(exc):
+        return AnydetError(f"memory is exhausted{f': {exc}' if str(exc) else ''}", fix=MEMORY_FIX)
     plugins = _plugins(ctx)
     command = ctx.invoked_subcommand
     if isinstance(exc, SystemExit) and command and plugins.owner("commands", command) is not None:
@@ -119,6 +121,16 @@ def _with_flag(error: AnydetError, ctx: click.Context) -> AnydetError:
     if isinstance(error, SplitError) and _has_option(ctx, error.option):
         return SplitError(error.problem, fix=f"{error.fix} with --{error.option.replace('_', '-')}")
     return error
+
+
+def _is_out_of_memory(exc: BaseException) -> bool:
+    """Whether memory is what lacks; a library or a thread that finds no room has errors of other types."""
+    if isinstance(exc, OSError) and exc.errno == errno.ENOMEM:
+        return True
+    said = isinstance(exc, ImportError | RuntimeError) and any(
+        words in str(exc) for words in ("Cannot allocate memory", "failed to map segment", "start new thread")
+    )
+    return said or isinstance(exc, MemoryError)
 
 
 def _has_option(ctx: click.Context, name: str) -> bool:

@@ -11,6 +11,8 @@ from anydet.text import LINES, NAME, first_of, quoted, safe_line
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+MEMORY_FIX = "free memory, raise its limit (ulimit -v), or give less at once: fewer images, smaller files"
+"""What to do where memory is exhausted."""
 _COMPARED = 1000
 """Known names that one that is not known is compared with."""
 

@@ -135,7 +135,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def unique_keys(loader: type[Any]) -> type[Any]:
-    """A PyYAML loader like ``loader`` that refuses a mapping with a key twice, of which the last would win."""
+    """A PyYAML loader like ``loader`` that refuses a key twice in a mapping, of which the last would win."""
     import yaml
 
     class UniqueKeys(loader):  # type: ignore[misc]  # a class that is known when this runs

@@ -176,5 +176,5 @@ def test_options_are_described_from_the_schema():
 
 @pytest.mark.parametrize("pairs", [["a=1", "a=1"], ["nms-iou=0.5", "nms_iou=0.7"]])
 def test_an_option_that_is_given_twice_is_refused(pairs):
-    with pytest.raises(OptionError, match="--ttt-option .* is given twice, as '.*' and '.*'"):
+    with pytest.raises(OptionError, match=r"--ttt-option .* is given twice, as '.*' and '.*'"):
         parse_options(pairs, "--ttt-option")

@@ -1,11 +1,12 @@
 """Calls every entry point of the compiled modules with arguments of real calls, some of them made wrong.
 
-    python arguments.py RUNS SEED CORPUS
+    python arguments.py RUNS SEED CORPUS [RACES]
 
 An entry point is whatever a module exposes. Calls of the engine and the scanner are recorded once; then one
 is taken at random, one to three of its arguments are changed, and it is made. It must give a result, the same
 with another number of threads, or raise one of ``REFUSALS``; whatever else happens (another exception, an
-abort, a finding of a sanitizer) ends the run, and the line ``case SEED:NUMBER`` on stderr says where.
+abort, a finding of a sanitizer) ends the run, and the line ``case SEED:NUMBER`` on stderr says where. Of a
+fraction RACES of the calls (0.005), another thread changes the arrays meanwhile.
 """
 
 from __future__ import annotations
@@ -382,7 +383,7 @@ def race(call: Call, rng: random.Random) -> None:
     threads[0].join()
 
 
-def main(runs: int, seed: int, corpus: Path) -> None:
+def main(runs: int, seed: int, corpus: Path, races: float = 0.005) -> None:
     """Make so many calls; prints how many of each entry point were taken and refused."""
     calls = real_calls(corpus)
     points = entry_points()
@@ -397,7 +398,7 @@ def main(runs: int, seed: int, corpus: Path) -> None:
             name = rng.choice(list(by_name))
             call = rng.choice(by_name[name])
             print(f"\rcase {seed}:{number} {name}", end="", file=sys.stderr)
-            if rng.random() < 0.005:
+            if rng.random() < races:
                 race(call, rng)
                 continue
             mutator, args = Mutator(rng, objects, Path(folder)), list(call.args)
@@ -416,4 +417,4 @@ def main(runs: int, seed: int, corpus: Path) -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *map(float, sys.argv[4:5]))

@@ -1,7 +1,8 @@
 """Every compiled entry point takes any argument: a result or an exception, never a crash.
 
 The sieges build the modules with the sanitizers for addresses and undefined behavior and the assertions of
-the C++ library, into a folder of their own, and put them in place of the installed ones.
+the C++ library, and once more with that for threads, each into a folder of its own, and put them in place of
+the installed ones.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ ROOT = Path(__file__).parents[3]
 PLUGIN = Path(__file__).parents[1]
 FUZZ, CORPUS = PLUGIN / "fuzz/arguments.py", PLUGIN / "fuzz/corpus"
 CASES, SIEGE = 2_000, 50_000
-FLAGS = (
+RACED = 5_000
+ADDRESS = (
     "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all"
 )
+THREAD = "-O1 -g -fno-omit-frame-pointer -fsanitize=thread"
 FINDER = """
 import sys
 from importlib.util import spec_from_file_location
@@ -68,7 +71,24 @@ def test_any_arguments_give_a_result_or_an_exception() -> None:
 
 @pytest.fixture(scope="module")
 def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that has the modules with sanitizers."""
+    """The environment of a process that has the modules with the first two sanitizers."""
+    environment = build(tmp_path_factory, f"{ADDRESS} -D_GLIBCXX_ASSERTIONS", "libasan.so")
+    # Python leaves memory behind on purpose; an absurd size is a MemoryError as it is without sanitizers.
+    environment["ASAN_OPTIONS"] = "detect_leaks=0:allocator_may_return_null=1"
+    environment["UBSAN_OPTIONS"] = "print_stacktrace=1"
+    return environment
+
+
+@pytest.fixture(scope="module")
+def threads_watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that has the modules with the sanitizer of threads."""
+    environment = build(tmp_path_factory, THREAD, "libtsan.so")
+    environment["TSAN_OPTIONS"] = "halt_on_error=1:allocator_may_return_null=1"
+    return environment
+
+
+def build(tmp_path_factory: pytest.TempPathFactory, flags: str, runtime: str) -> dict[str, str]:
+    """The modules, compiled with a sanitizer, and the environment in which they are imported."""
     for program in ("cmake", "c++", "gcc"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -84,24 +104,19 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "-DCMAKE_BUILD_TYPE=Debug",
         "-DSKBUILD_PROJECT_VERSION=0",
     ]
-    configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_CXX_FLAGS={FLAGS} -D_GLIBCXX_ASSERTIONS"]
+    configure += [f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_CXX_FLAGS={flags}"]
     for command in (configure, ["cmake", "--build", build, "-j", "2"]):
         done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     (start / "sitecustomize.py").write_text(FINDER.format(build=str(build)))
     # The runtime of the sanitizers must be there first, and find the C++ library's exceptions.
-    names = ("libasan.so", "libstdc++.so")
     paths = [
-        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip() for name in names
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in (runtime, "libstdc++.so")
     ]
-    return {
-        "PYTHONPATH": str(start),
-        "LD_PRELOAD": ":".join(paths),
-        # Python leaves memory behind on purpose; an absurd size is a MemoryError as it is without sanitizers.
-        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "OMP_NUM_THREADS": "1",
-    }
+    if not Path(paths[0]).is_file():
+        pytest.skip(f"{runtime} is not installed")
+    return {"PYTHONPATH": str(start), "LD_PRELOAD": ":".join(paths), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.soak
@@ -113,11 +128,33 @@ def test_the_sanitizers_find_nothing_in_any_arguments(sanitized: dict[str, str])
 def test_the_sanitizers_find_nothing_in_the_tests_of_the_engine_and_the_scanner(
     sanitized: dict[str, str],
 ) -> None:
+    assert " passed" in tests_of_the_modules(**sanitized)
+
+
+def tests_of_the_modules(**env: str) -> str:
     here = Path(__file__).parent
     others = sorted(path for path in here.glob("test_*.py") if path.name != Path(__file__).name)
     users = [ROOT / "core/tests/evaluation/test_engines.py", ROOT / "core/tests/evaluation/test_coco_lvis.py"]
-    report = run("-m", "pytest", "-q", "-m", "not soak", "-p", "no:xdist", *others, *users, **sanitized)
-    assert " passed" in report
+    return run("-m", "pytest", "-q", "-m", "not soak", "-p", "no:xdist", *others, *users, **env)
+
+
+@pytest.mark.soak
+def test_threads_of_the_modules_race_for_nothing(threads_watched: dict[str, str]) -> None:
+    # A call is made again with three threads.
+    assert_all_entry_points_took_and_refused(run(FUZZ, RACED, "4", CORPUS, "0", **threads_watched))
+    assert " passed" in tests_of_the_modules(**threads_watched)
+
+
+@pytest.mark.soak
+def test_a_race_would_be_found(threads_watched: dict[str, str]) -> None:
+    # Arrays that a caller changes during a call are a race indeed, which the modules only survive.
+    command = [sys.executable, FUZZ, "200", "5", CORPUS, "1"]
+    environment = {**os.environ, **threads_watched}
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, errors="replace", env=environment, cwd=ROOT
+    )
+    assert done.returncode != 0
+    assert "ThreadSanitizer: data race" in done.stderr
 
 
 @pytest.mark.soak

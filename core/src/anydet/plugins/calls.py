@@ -8,8 +8,9 @@ from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from anydet.dataclass import dataclass
-from anydet.errors import AnydetError, PluginError
+from anydet.errors import MEMORY_FIX, AnydetError, PluginError
 from anydet.plugins.manager import described, noun
+from anydet.text import quoted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -44,6 +45,10 @@ class PluginCalls:
                 yield
         except (AnydetError, KeyboardInterrupt):
             raise
+        except MemoryError as exc:
+            where = "" if image is None else f" on image {quoted(image)}"
+            error = self.error(f"ran out of memory in {method}{where}")
+            raise PluginError(error.problem, fix=MEMORY_FIX) from exc
         except BaseException as exc:  # foreign code: SystemExit and the like too
             if self.strict:
                 raise

@@ -474,7 +474,7 @@ class Plugins:
         try:
             with redirect_stdout(sys.stderr):
                 yield
-        except (AnydetError, KeyboardInterrupt):
+        except (AnydetError, KeyboardInterrupt, MemoryError):
             raise
         except BaseException as exc:  # foreign code: SystemExit and the like too
             if self._strict:

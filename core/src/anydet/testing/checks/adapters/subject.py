@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anydet.data.record.record import Record
 from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.plugins.manager import Plugins
+from anydet.plugins.options import load_schema
 from anydet.plugins.specs import AdapterSpec
 from anydet.testing.comparison import Tolerance
 from anydet.testing.images import default_images, in_memory
@@ -46,10 +47,17 @@ class AdapterSubject(Subject):
     def installed(
         cls, plugins: Plugins, name: str, folder: Path, options: Mapping[str, Any] | None = None
     ) -> Self:
-        """The installed adapter called ``name`` with its own defaults, in chunks of two."""
-        settings = plugins.settings(name, options=options or {}, batch_size=2, score_floor=0.001)
-        build = partial(plugins.adapter, name)
-        return cls(plugins.spec("adapters", name), build, settings, folder=folder)
+        """The installed adapter called ``name``, in chunks of two.
+
+        With the options that its schema has under ``x-check``, with which the checks are quick, and its own
+        defaults for the others.
+        """
+        spec = plugins.spec("adapters", name)
+        quick = load_schema(spec.options_schema).get("x-check", {})
+        settings = plugins.settings(
+            name, options={**quick, **(options or {})}, batch_size=2, score_floor=0.001
+        )
+        return cls(spec, partial(plugins.adapter, name), settings, folder=folder)
 
     def set_up(self) -> None:
         """Build it once, and close it."""
