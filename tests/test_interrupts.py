@@ -103,8 +103,8 @@ severities: [1]
 resamples: 5
 """
 TRAIN = (
-    "train --adapter adaptivestream --dataset masks --image-size 64 --num-workers 0 --max-steps 4 --batch-size 1 "
-    "--run-dir"
+    "train --adapter adaptivestream --dataset masks --image-size 64 --num-workers 0 --max-steps 4 "
+    "--batch-size 1 --run-id"
 )
 
 
@@ -137,6 +137,8 @@ def run(line, folder, *before, expect=0):
 def test_an_interrupted_training_goes_on_to_the_same_weights(masks):
     import torch
 
+    from anydet.training.checkpoints.checkpoint import load_checkpoint
+
     run(f"{TRAIN} whole", masks)
     stepper = "anydet.training.stepping:Stepper.take"
     said = run(f"{TRAIN} stopped", masks, stepper, "2", expect=130)
@@ -144,11 +146,12 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(masks):
     assert said[-1] == "  fix: go on with the same command and --resume"
     run(f"{TRAIN} stopped --resume", masks)
     whole, stopped = (
-        torch.load(masks / name / "checkpoints/last.pt", weights_only=True) for name in ("whole", "stopped")
+        load_checkpoint(masks / "runs" / name / "checkpoints/last.pt", device=torch.device("cpu")).model
+        for name in ("whole", "stopped")
     )
-    assert whole["model"].keys() == stopped["model"].keys()
-    for name, tensor in whole["model"].items():
-        assert torch.equal(tensor, stopped["model"][name]), name
+    assert whole.keys() == stopped.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, stopped[name]), name
 
 
 def test_an_interrupted_comparison_goes_on_where_it_was(masks):

@@ -21,7 +21,8 @@ MEASURED = """
 import atexit, re, runpy, sys
 from pathlib import Path
 
-atexit.register(lambda: print(re.search("VmPeak.*", Path("/proc/self/status").read_text())[0], file=sys.stderr))
+status = Path("/proc/self/status")
+atexit.register(lambda: print(re.search("VmPeak.*", status.read_text())[0], file=sys.stderr))
 sys.argv = ["anydet", *sys.argv[1:]]
 runpy.run_module("anydet.cli", run_name="__main__")
 """

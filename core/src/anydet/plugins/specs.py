@@ -30,6 +30,7 @@ class ConfigurableSpec(Spec):
 
     Attributes:
         options_schema: ``package:file`` of the JSON Schema of its options; ``None`` where it has none.
+            Under ``x-check`` it may have options with which checks of an adapter are quick: small inputs.
     """
 
     options_schema: str | None = None
