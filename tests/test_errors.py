@@ -195,7 +195,7 @@ def given(tmp_path_factory):
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
-        for name in ("empty", "folder.json", "folder.jsonl", "folder.png"):
+        for name in ("empty", "folder.json", "folder.jsonl", "folder.onnx", "folder.png"):
             Path(name).mkdir()
         Path("empty.json").touch()
         Path("garbage.json").write_bytes(bytes(range(256)))

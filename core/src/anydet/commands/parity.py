@@ -268,7 +268,7 @@ def _print_located(located: Located) -> None:
 
     print_result_table(located.stage_table, len(located.stages))
     for one in located.findings:
-        echo(f"  {one.step}: {one.cause}\n      {one.evidence}")
+        echo(f"  {one.step}: {one.cause}", f"      {one.evidence}")
     for note in located.notes:
         say(note)
     if located.cured is not None:
@@ -297,7 +297,7 @@ def _print_parity(parity: Parity, rows: int) -> None:
     from anydet.commands.tables import print_result_table
     from anydet.crosscheck.histograms import histogram
 
-    echo(f"a: {parity.joined.names[0]}\nb: {parity.joined.names[1]}")
+    echo(f"a: {parity.joined.names[0]}", f"b: {parity.joined.names[1]}")
     counts, quantities, images = parity.tables
     print_result_table(counts, len(counts.rows))
     print_result_table(quantities, len(quantities.rows))
