@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.export.onnx_export import ExportedFile, OnnxSettings, export_onnx
-from anydet.export.parity import RUNTIME, NotRun, missing_runtime
+from anydet.export.parity import NotRun, missing_runtime
 from anydet.outputs import write_file
 from anydet.plugins.adapter import TrainResult
 from anydet.plugins.manager import Plugins
@@ -42,7 +42,6 @@ class GateReport:
         reason: why it did not pass; empty where it did.
         checkpoint: of the model that was exported.
         checkpoint_sha256: of that file.
-        runtime: what ran the file.
         images: keys of the images that it was run on, beside noise.
         file: what was written, with all numbers.
     """
@@ -52,7 +51,6 @@ class GateReport:
     reason: str = ""
     checkpoint: str = ""
     checkpoint_sha256: str | None = None
-    runtime: str = RUNTIME
     images: Sequence[str] = field(default_factory=tuple)
     file: ExportedFile | None = None
 
@@ -64,6 +62,7 @@ class GateReport:
             "images": list(self.images),
             "model": written.get("path"),
             "sha256": written.get("sha256"),
+            "runtime": written.get("runtime"),
             "parity": written.get("parity"),
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class ExportedFile:
         description: as it stands in the file.
         parity: of a run on noise; ``None`` where it was not run.
         unchecked: why it was not run.
+        runtime: what ran it, as ``meta`` of predictions says it.
     """
 
     path: Path
@@ -88,6 +89,7 @@ class ExportedFile:
     description: ModelDescription
     parity: TensorParity | None = None
     unchecked: str = ""
+    runtime: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: what the meta JSON of a run holds."""
@@ -102,6 +104,7 @@ class ExportedFile:
             "description": msgspec.to_builtins(self.description),
             "parity": None if self.parity is None else self.parity.as_dict(),
             "unchecked": self.unchecked,
+            "runtime": dict(self.runtime),
         }
 
 
@@ -212,7 +215,7 @@ def _checked(
     cases = {**noise_cases(spec, run), **real_cases(spec, images)}
     with opened_file(written.path, plugins) as loaded:
         parity = file_parity(spec, run, loaded, cases, tolerance)
-    return replace(written, parity=parity)
+        return replace(written, parity=parity, runtime=loaded.runtime.as_dict())
 
 
 def _stored_description(model: Any) -> ModelDescription:
