@@ -12,8 +12,8 @@ from functools import partial
 
 import pytest
 
-ROWS = 60_000
-"""Detections of the large files, which need some hundred MB to be read entry by entry."""
+ROWS = {"small": 2, "large": 60_000, "huge": 600_000}
+"""Detections of files: entry by entry, 10,000 need a hundred MB; the compiled scanner takes far less."""
 FRACTIONS = (0.02, 0.2, 0.5, 0.8)
 """Of the memory that a command takes beyond what it takes for small files, as its limits."""
 # Prints how much address space the process had, of which the limit is.
@@ -27,17 +27,17 @@ sys.argv = ["anydet", *sys.argv[1:]]
 runpy.run_module("anydet.cli", run_name="__main__")
 """
 LINES = {
-    "validate": "validate-predictions {given}.json --repair out/p.json",
-    "validate lines": "validate-predictions {given}.jsonl",
-    "validate Parquet": "validate-predictions {given}.parquet",
-    "eval": "eval-coco --dataset scenes --predictions {given}.json --json out/r.json",
+    "validate": "validate-predictions {huge}.json --repair out/p.json",
+    "validate lines": "validate-predictions {large}.jsonl",
+    "validate Parquet": "validate-predictions {huge}.parquet",
+    "eval": "eval-coco --dataset scenes --predictions {huge}.json --json out/r.json",
     "eval without the scanner": (
-        "eval-coco --dataset scenes --predictions {given}.json --engine pycocotools --json out/r.json"
+        "eval-coco --dataset scenes --predictions {large}.json --engine pycocotools --json out/r.json"
     ),
-    "eval Parquet": "eval-coco --dataset scenes --predictions {given}.parquet --json out/r.json",
-    "truth": "check-dataset {given}-coco.json",
-    "convert": "convert {given}.json out/p.parquet",
-    "convert data": "convert {given}-coco.json out/coco --to coco",
+    "eval Parquet": "eval-coco --dataset scenes --predictions {huge}.parquet --json out/r.json",
+    "truth": "check-dataset {large}-coco.json",
+    "convert": "convert {large}.json out/p.parquet",
+    "convert data": "convert {large}-coco.json out/coco --to coco",
 }
 pytestmark = [
     pytest.mark.soak,
@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
     keys = sorted(
         path.relative_to(here / "scenes/images/val").as_posix() for path in here.glob("scenes/images/val/*")
     )
-    for name, rows in (("small", 2), ("large", ROWS)):
+    for name, rows in ROWS.items():
         write(here / name, keys, rows)
         line = f"convert {name}.json {name}.parquet"
         subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
@@ -112,8 +112,8 @@ def peak(line, folder):
 
 @pytest.mark.parametrize("name", LINES)
 def test_memory_that_is_exhausted_is_one_error_with_a_fix(name, folder):
-    small, _ = peak(LINES[name].format(given="small"), folder)
-    line = LINES[name].format(given="large")
+    small, _ = peak(LINES[name].format(large="small", huge="small"), folder)
+    line = LINES[name].format(large="large", huge="huge")
     large, usual = peak(line, folder)
     assert large > small + (8 << 20), "the file is too small to tell the two apart"
     exhausted = 0
