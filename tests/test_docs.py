@@ -23,6 +23,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
+    "adapt-at-test-time",
+    "check-a-plugin",
+    "ttt_protocol",
     "write-fusions-methods-and-evaluators",
     "combine-models",
     "compare-pytorch-with-onnx",

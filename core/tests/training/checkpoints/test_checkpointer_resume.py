@@ -261,6 +261,14 @@ def test_a_damaged_best_checkpoint_of_a_folder_names_the_last_one(tmp_path, trai
     assert f"use --checkpoint {tmp_path / 'checkpoint.pt'}, which is whole" in caught.value.fix
 
 
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory, train_tiny):
+    """Folder of a run that has ended, to be copied."""
+    folder = tmp_path_factory.mktemp("ended")
+    train_tiny(folder, epochs=1)
+    return folder
+
+
 PARTS = ("model", "optimizer", "schedule", "best", "progress", "hooks", "rng", "batch_size", "data")
 OPTIONAL = {("hooks", "empty"), ("progress", "empty")}
 """What is filled up by defaults."""
@@ -269,8 +277,10 @@ OPTIONAL = {("hooks", "empty"), ("progress", "empty")}
 @pytest.mark.parametrize(
     ("part", "value"), sorted({(p, v) for p in PARTS for v in ("none", "lost", "empty")} - OPTIONAL)
 )
-def test_a_part_of_the_training_that_is_missing_or_wrong_is_one_error(tmp_path, part, value, train_tiny):
-    train_tiny(tmp_path, epochs=1)
+def test_a_part_of_the_training_that_is_missing_or_wrong_is_one_error(
+    tmp_path, part, value, ended, train_tiny
+):
+    shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
     last = load_checkpoint(tmp_path / "checkpoint.pt")
     training = dict(last.training)
     if value == "lost":
