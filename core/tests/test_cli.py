@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import subprocess
 import sys
@@ -45,6 +46,22 @@ def test_what_the_file_system_refuses_is_a_message_with_the_path_and_a_fix(error
     done = invoke(error)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"Error: {path}: {error.strerror}\n  fix: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 9 GiB"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+        ImportError("libx.so: failed to map segment from shared object"),
+    ],
+)
+def test_memory_that_is_exhausted_is_a_message_with_a_fix(error):
+    done = invoke(error)
+    assert done.exit_code == 1
+    assert re.fullmatch(r"Error: memory is exhausted.*\n  fix: free memory, .*ulimit -v.*\n", done.stderr)
 
 
 def test_a_closed_pipe_and_a_mistake_in_the_code_are_not_taken_for_them():

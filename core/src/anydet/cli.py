@@ -130,7 +130,17 @@ def _is_out_of_memory(exc: BaseException) -> bool:
     said = isinstance(exc, ImportError | RuntimeError) and any(
         words in str(exc) for words in ("Cannot allocate memory", "failed to map segment", "start new thread")
     )
-    return said or isinstance(exc, MemoryError)
+    # What numpy does where its own allocation fails.
+    null = isinstance(exc, SystemError) and "NULL without setting" in str(exc) and _memory_is_limited()
+    return said or null or isinstance(exc, MemoryError)
+
+
+def _memory_is_limited() -> bool:
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    except ImportError:  # Windows
+        return False
+    return getrlimit(RLIMIT_AS)[0] != RLIM_INFINITY
 
 
 def _has_option(ctx: click.Context, name: str) -> bool:
