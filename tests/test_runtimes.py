@@ -275,6 +275,11 @@ def test_exports_of_anydet_predict_what_torch_predicts(name, load, exported):
         load.args[1], checkpoint=str(path), score_floor=0.0, max_detections=20, batch_size=2
     )
     records = list(SyntheticMasks(4, 7, (64, 64)))
+    if (load.args[1], name) == ("opencv_dnn", "fasterrcnn_multitask"):
+        # It takes no score threshold below 0 in a suppression, which the file has for rows that are none.
+        with pytest.raises(ModelError, match="score_threshold"):
+            PLUGINS.adapter(load.args[1], settings)
+        return
     with PLUGINS.adapter(load.args[1], settings) as runtime_adapter:
         assert runtime_adapter.classes == adapter.classes
         ours, theirs = list(adapter.predict(records)), list(runtime_adapter.predict(records))

@@ -15,6 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from anydet.export.onnx_export import OnnxSettings, export_onnx
 from anydet.plugins.manager import Plugins
+from anydet.runtime.errors import ModelError
 from anydet.testing.comparison import Tolerance, first_difference
 from anydet.training.onnx_file import write_onnx
 from anydet_delftbikes.scenes.dataset import SyntheticBikes
@@ -120,3 +121,12 @@ def test_the_file_takes_any_number_of_images(trained, tmp_path, fp16):
     ]
     assert fp16 or written.parity.passed, written.parity.findings()
     assert written.parity.cases[1].rows.reference > 3
+
+
+def test_opencv_refuses_the_file(exported, tmp_path):
+    # It would run it with a score threshold of 0, and find other things in it.
+    pytest.importorskip("anydet_opencv_dnn")
+    _, runtime = exported(0.0)
+    plugins = Plugins(only=["opencv_dnn"])
+    with pytest.raises(ModelError, match="score_threshold"):
+        plugins.adapter("opencv_dnn", plugins.settings("opencv_dnn", checkpoint=runtime.settings.checkpoint))

@@ -128,10 +128,10 @@ def test_the_sanitizers_find_nothing_in_any_arguments(sanitized: dict[str, str])
 def test_the_sanitizers_find_nothing_in_the_tests_of_the_engine_and_the_scanner(
     sanitized: dict[str, str],
 ) -> None:
-    assert " passed" in tests_of_the_modules(**sanitized)
+    assert " passed" in run_tests_of_the_modules(**sanitized)
 
 
-def tests_of_the_modules(**env: str) -> str:
+def run_tests_of_the_modules(**env: str) -> str:
     here = Path(__file__).parent
     others = sorted(path for path in here.glob("test_*.py") if path.name != Path(__file__).name)
     users = [ROOT / "core/tests/evaluation/test_engines.py", ROOT / "core/tests/evaluation/test_coco_lvis.py"]
@@ -142,7 +142,7 @@ def tests_of_the_modules(**env: str) -> str:
 def test_threads_of_the_modules_race_for_nothing(threads_watched: dict[str, str]) -> None:
     # A call is made again with three threads.
     assert_all_entry_points_took_and_refused(run(FUZZ, RACED, "4", CORPUS, "0", **threads_watched))
-    assert " passed" in tests_of_the_modules(**threads_watched)
+    assert " passed" in run_tests_of_the_modules(**threads_watched)
 
 
 @pytest.mark.soak

@@ -36,7 +36,8 @@ _OPTIONS = (
         "options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Option of the adapter before it, see 'anydet adapters show NAME'; repeatable.",
+        help="Option of the adapter before it, see 'anydet adapters show NAME'; before the first, of both, "
+        "unless one has its own; repeatable.",
     ),
 )
 _NAMES = {"configs": "config", "checkpoints": "checkpoint", "devices": "device"}
@@ -83,4 +84,11 @@ def _sides(values: Mapping[str, Any], order: list[click.Parameter]) -> list[Mapp
             side["options"].append(value)
         else:
             side[_NAMES[name]] = value
-    return [dict(side) for side in sides]
+    return [{**side, "options": _own_first(side["options"], len(common["options"]))} for side in sides]
+
+
+def _own_first(options: list[str], common: int) -> list[str]:
+    """Options of a side, without those of both whose key it has itself."""
+    own = options[common:]
+    keys = {pair.partition("=")[0] for pair in own}
+    return [pair for pair in options[:common] if pair.partition("=")[0] not in keys] + own

@@ -21,8 +21,11 @@ from anydet_fasterrcnn_multitask.roi_heads import Features
 
 ABSENT = -1.0
 """Score of a row that is none; those of others are probabilities."""
-_LOWEST = 0.0
-"""Scores above it are of rows that are there; OpenCV takes none below 0 for it."""
+_LOWEST = -0.5
+"""Scores above it are of rows that are there.
+
+OpenCV takes none below 0 and refuses the file; with 0, OpenCV 5.0 ran it and gave other detections.
+"""
 _SMALLEST_BOX = 1e-2
 """Pixels; torchvision drops detections with a shorter side."""
 
