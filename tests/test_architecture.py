@@ -16,7 +16,7 @@ PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
 TRACKED = subprocess.run(
     ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
 ).stdout.splitlines()
-HEAVY = {"torch", "torchvision", "cv2", "onnxruntime", "openvino", "tensorflow"}
+HEAVY = {"torch", "torchvision", "cv2", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "tensorflow"}
 
 
 def top_level_imports(path: Path) -> set[str]:

@@ -10,6 +10,7 @@ _PACKAGES = {
     ("adapters", "opencv_dnn"): "anydet-opencv-dnn",
     ("adapters", "openvino"): "anydet-openvino",
     ("adapters", "rtdetr_pose"): "anydet-rtdetr-pose",
+    ("adapters", "tensorrt"): "anydet-tensorrt",
     ("adapters", "toy"): "anydet-toy",
     ("datasets", "bop"): "anydet-bop",
     ("datasets", "delftbikes"): "anydet-delftbikes",

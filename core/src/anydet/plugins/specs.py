@@ -58,6 +58,7 @@ CAPABILITIES = {
     "features": ("get_model", "build_loader", "features", "module_names"),
     "self-supervised": ("get_model", "build_loader", "self_supervised_loss"),
     "export-onnx": ("get_model", "export_spec"),
+    "inputs": ("build_loader",),
 }
 """Capability -> methods of ``Adapter`` that it stands for."""
 

@@ -13,7 +13,10 @@ _HEAD = 4096
 ONNX = "an ONNX model"
 ORT = "a model in the format of ONNX Runtime"
 OPENVINO = "a model of OpenVINO (IR)"
+ENGINE = "an engine of TensorRT"
 UNKNOWN = "a file of an unknown kind"
+_ADAPTERS = {ONNX: "onnxruntime", ORT: "onnxruntime", ENGINE: "tensorrt"}
+"""Kind of a file -> the adapter that runs it."""
 _MOST_PICKLE = 64 << 20
 """Bytes of a pickle that are looked at; tensors lie outside of it."""
 
@@ -55,7 +58,7 @@ def _by_start(head: bytes) -> WeightsFile:
     if what is None and _is_onnx(head):
         what = ONNX
     if what is not None:
-        return WeightsFile(what, "onnxruntime" if what in {ONNX, ORT} else "")
+        return WeightsFile(what, _ADAPTERS.get(what, ""))
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100 << 20:
         return WeightsFile("a safetensors file")
     return _text(head) or WeightsFile(UNKNOWN)
@@ -76,6 +79,8 @@ _STARTS = (
     (257, b"ustar", "a tar archive"),
     (4, b"ORTM", ORT),
     (4, b"TFL3", "a TensorFlow Lite model"),
+    (0, b"ftrt", ENGINE),
+    (0, b"vtrt", ENGINE),  # of TensorRT-RTX
 )
 """Where a kind has its mark, the mark, and what it is."""
 

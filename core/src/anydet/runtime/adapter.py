@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
@@ -59,7 +59,7 @@ class RuntimeAdapter(Adapter):
         super().__init__(settings)
         path = self._checkpoint()
         self._model = Model(path, self.load(path))
-        options = with_stated_preset(settings.options, self._model)
+        options = with_stated_preset({**self.stated_options(path), **settings.options}, self._model)
         require_options(options, self._model)
         description = self._model.description
         self._preset = settle_preset(
@@ -69,6 +69,7 @@ class RuntimeAdapter(Adapter):
             stated_wh=stated_size(self._model.metadata),
         )
         self._preset_name: str | None = options.get("preset")
+        self._layout_chosen = "layout" in options
         self._preprocessor = Preprocessor(self._preset.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
         self._classes = model_classes(
@@ -95,6 +96,11 @@ class RuntimeAdapter(Adapter):
 
         Raises ``ModelError`` where it cannot be opened, ``OptionError`` where the device is not there.
         """
+
+    def stated_options(self, path: str) -> Mapping[str, Any]:
+        """Options that stand beside a file, and count where the settings have none of that name."""
+        del path
+        return {}
 
     @property
     def classes(self) -> ClassTable | None:
@@ -190,7 +196,7 @@ class RuntimeAdapter(Adapter):
 
     @property
     def _named_by(self) -> str:
-        if "layout" in self.settings.options:
+        if self._layout_chosen:
             return f"layout={self._preset.layout}"
         return "its description" if self._preset_name is None else f"preset={self._preset_name}"
 

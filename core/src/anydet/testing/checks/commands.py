@@ -28,6 +28,8 @@ HEAVY = (
     "cv2",
     "onnxruntime",
     "openvino",
+    "tensorrt",
+    "tensorrt_rtx",
     "scipy",
     "matplotlib",
     "pandas",

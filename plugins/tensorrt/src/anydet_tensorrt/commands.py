@@ -1,0 +1,191 @@
+"""``anydet tensorrt``: engines of ONNX models, and all that shows whether one predicts as its model does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from anydet.commands.messages import echo, echo_json, say, warn
+from anydet.commands.paths import DATASET
+
+if TYPE_CHECKING:
+    from anydet.plugins.manager import Plugins
+    from anydet_tensorrt.building import BuildSettings, Built
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "best")
+_BUILD = (
+    click.option(
+        "--onnx", "model", type=click.Path(path_type=Path), required=True, help="Model to build of."
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(_PRECISIONS),
+        default="fp32",
+        show_default=True,
+        help="Type of numbers that the engine computes in; best is what TensorRT finds fastest, and with "
+        "TensorRT 11 and TensorRT-RTX fp16, or that of the file.",
+    ),
+    click.option(
+        "--min-shapes",
+        metavar="INPUT:SHAPE",
+        help="Least shapes of inputs that the model leaves open: images:1x3x640x640, several with commas.",
+    ),
+    click.option("--opt-shapes", metavar="INPUT:SHAPE", help="Shapes that the engine is made fast for."),
+    click.option("--max-shapes", metavar="INPUT:SHAPE", help="Largest shapes of such inputs."),
+    click.option(
+        "--workspace-mib",
+        type=click.IntRange(1, 1 << 30),
+        metavar="MIB",
+        help="Most memory for intermediate results at run time; all of the GPU's by default.",
+    ),
+    click.option(
+        "--timing-cache",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File of measured times of kernels, read and written: the next build is faster (TensorRT).",
+    ),
+    click.option(
+        "--calibration-dataset",
+        type=DATASET,
+        help="Data set to measure ranges for int8 on (TensorRT 10); else int8 needs a quantized model.",
+    ),
+    click.option(
+        "--calibration-images",
+        type=click.IntRange(min=1),
+        default=512,
+        show_default=True,
+        help="Most images to calibrate on.",
+    ),
+    click.option(
+        "--library",
+        type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),
+        default="auto",
+        show_default=True,
+        help="TensorRT builds for the GPU here, TensorRT-RTX for any; auto is TensorRT if installed.",
+    ),
+    click.option("--device", default="cuda", show_default=True, help="cuda or cuda:N."),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Option of the adapter, kept beside the engine ('anydet adapters show tensorrt'); repeatable. "
+        "Files that describe themselves need none.",
+    ),
+)
+
+
+def _build_options(function: _F) -> _F:
+    """Decorator: all that says how an engine is built, but for its path."""
+    for option in reversed(_BUILD):
+        function = option(function)
+    return function
+
+
+@click.group(
+    "tensorrt",
+    epilog=("\b\nExample:\n  anydet tensorrt build --onnx model.onnx --engine model.engine --precision fp16"),
+)
+def command() -> None:
+    """Build TensorRT engines of ONNX models, and compare them with the models."""
+
+
+@command.command(
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet tensorrt build --onnx model.onnx --engine model.engine --precision fp16 \\\n"
+        "    --min-shapes images:1x3x640x640 --opt-shapes images:4x3x640x640 --max-shapes images:8x3x640x640"
+    )
+)
+@_build_options
+@click.option(
+    "--engine",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Engine to write; ENGINE.json beside it says what it is.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what stands beside the engine.")
+@click.pass_obj
+def build(plugins: Plugins, /, **flags: Any) -> None:
+    """Build an engine of an ONNX model.
+
+    TensorRT builds on the GPU that the engine is for. TensorRT-RTX builds without a GPU, and compiles for the
+    one that it runs on at the first runs. 'anydet export-predictions --adapter tensorrt --checkpoint ENGINE'
+    runs it.
+    """
+    from anydet_tensorrt.building import build_engine
+
+    settings = read_settings(plugins, flags)
+    with _shown() as progress:
+        built = build_engine(flags["model"], flags["engine"], settings, progress=progress)
+    for warning in built.warnings:
+        warn(warning)
+    if flags["as_json"]:
+        import msgspec
+
+        echo_json(msgspec.to_builtins(built.metadata))
+    else:
+        echo(_described(built))
+
+
+def read_settings(plugins: Plugins, flags: dict[str, Any]) -> BuildSettings:
+    """How an engine is built, of the flags of a command."""
+    from anydet.data.opening import open_dataset
+    from anydet.plugins.formats import installed_formats
+    from anydet_tensorrt.building import BuildSettings
+    from anydet_tensorrt.cuda import device_index
+    from anydet_tensorrt.shapes import parse_shapes
+
+    adapter = plugins.settings("tensorrt", options=flags["options"])
+    given = flags["calibration_dataset"]
+    return BuildSettings(
+        precision=flags["precision"],
+        smallest=parse_shapes("--min-shapes", flags["min_shapes"]),
+        usual=parse_shapes("--opt-shapes", flags["opt_shapes"]),
+        largest=parse_shapes("--max-shapes", flags["max_shapes"]),
+        workspace_mib=flags["workspace_mib"],
+        timing_cache=flags["timing_cache"],
+        calibration=None if given is None else open_dataset(given, formats=installed_formats(plugins)),
+        calibration_images=flags["calibration_images"],
+        options=adapter.options,
+        library=flags["library"],
+        device=device_index(flags["device"]),
+    )
+
+
+def _described(built: Built) -> str:
+    stated = built.metadata
+    gpu = "any GPU that it runs on" if stated.gpu is None else str(stated.gpu)
+    size = built.engine.stat().st_size / 1e6
+    return (
+        f"{built.engine}: {size:.1f} MB in {stated.build_seconds:.1f} s, {stated.precision}, "
+        f"{stated.library} {stated.library_version}, for {gpu}"
+    )
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Phases of a build on stderr, as bars; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        say("building; this takes seconds with TensorRT-RTX, and minutes with TensorRT")
+        yield lambda _phase, _done, _steps: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(phase: str, done: int, steps: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=steps)
+            bar.update(tasks[phase], completed=done, total=steps)
+
+        yield show
