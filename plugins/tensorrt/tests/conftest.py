@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from anydet_tensorrt import building, cuda, engine
+from anydet_tensorrt import building, cuda, engine, pipeline
 from anydet_tensorrt.building import BuildSettings, build_engine
 from anydet_tensorrt.library import Library, find_library
 
@@ -34,6 +34,6 @@ def machine(monkeypatch):
         return find_library(name) if name == "tensorrt-rtx" else Library("tensorrt", made.trt)
 
     monkeypatch.setattr(cuda, "_bindings", lambda: made.cuda)
-    monkeypatch.setattr(engine, "find_library", find)
-    monkeypatch.setattr(building, "find_library", find)
+    for module in (engine, building, pipeline):
+        monkeypatch.setattr(module, "find_library", find)
     return made

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from anydet.commands.messages import echo, echo_json, say, warn
+from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET
+from anydet.commands.recipe_options import score_threshold_option
+from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -189,3 +191,92 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[phase], completed=done, total=steps)
 
         yield show
+
+
+@command.command(
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet tensorrt pipeline --onnx model.onnx --dataset data/scenes --out runs/m --precision fp16"
+    )
+)
+@_build_options
+@click.option("--dataset", type=DATASET, required=True, help="Images that model and engine predict.")
+@click.option("--split", help="Split of the data set, as for 'anydet export-predictions'.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for engine, predictions, report.json and report.md.",
+)
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="Adapter that runs the model; by default onnxruntime, if installed.",
+)
+@click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images a run.")
+@score_threshold_option(0.001, "written")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Largest difference of a pair that counts as equal, box_px=0.1, score=0.001; repeatable.",
+)
+@click.option("--resume", is_flag=True, help="Take what an earlier run into OUT completed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def pipeline(ctx: click.Context, /, **flags: Any) -> None:
+    """Build an engine and show that it predicts as its model.
+
+    Steps: build, predictions of the model, predictions of the engine, parity of both, AP, latency. The report
+    has all of them. Without a GPU the engine is built (TensorRT-RTX), the model is predicted and evaluated,
+    and the report says which steps are left. Exit code 1 if the engine differs from its model.
+    """
+    from anydet.commands.progress import progress
+    from anydet.data.opening import open_dataset
+    from anydet.plugins.formats import installed_formats
+    from anydet_tensorrt.pipeline import PipelineSettings, run_pipeline
+
+    plugins = ctx.obj
+    settings = PipelineSettings(
+        model=flags["model"],
+        folder=flags["out"],
+        build=read_settings(plugins, flags),
+        tolerances=_tolerances(flags["tolerances"]),
+        **{
+            name: flags[name]
+            for name in ("device", "reference", "max_images", "batch_size", "score_threshold", "resume")
+        },
+    )
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
+    with _shown() as phases:
+        report = run_pipeline(settings, dataset, plugins, progress=phases, shown=progress)
+    if flags["as_json"]:
+        echo_json(report.as_dict())
+    else:
+        print_columns(
+            ("step", "", "seconds", ""),
+            [(s.name, s.state, f"{s.seconds:.1f}", s.summary) for s in report.steps],
+        )
+        echo_path(flags["out"] / "report.md")
+    if report.left:
+        warn(f"left for a machine with a GPU: {', '.join(report.left)}")
+    if not report.ok:
+        ctx.exit(1)
+
+
+def _tolerances(given: tuple[str, ...]) -> dict[str, float]:
+    from anydet.errors import OptionError
+
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise OptionError(f"--tolerance {text!r} is no KEY=VALUE", fix="write --tolerance box_px=0.1")
+    return found

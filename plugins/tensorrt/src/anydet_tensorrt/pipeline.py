@@ -1,0 +1,352 @@
+"""From an ONNX model to an engine that was shown to predict as the model does: all steps, and one report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+import anydet
+from anydet import api
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
+from anydet.errors import AnydetError, OptionError
+from anydet.outputs import write_file
+from anydet.plugins.adapter import Adapter
+from anydet.prediction.pipeline import Limits
+from anydet_tensorrt.building import BuildSettings, Progress, build_engine
+from anydet_tensorrt.errors import LibraryError
+from anydet_tensorrt.graph import Graph
+from anydet_tensorrt.library import find_library
+from anydet_tensorrt.metadata import beside, read_metadata, require_current
+
+if TYPE_CHECKING:
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.plugins.manager import Plugins
+
+STEPS = ("build", "reference", "tensorrt", "parity", "evaluation", "latency")
+_REFERENCES = ("onnxruntime", "openvino", "opencv_dnn")
+_WARM_UP = 5
+_OWN_OPTIONS = {"cuda_graph", "runtime_cache"}
+"""Options that other runtimes do not have."""
+
+Shown = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Called with a step and its images, gives a function that is told of each that is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """What is built, and what it is compared with.
+
+    Attributes:
+        model: the ``.onnx`` file.
+        folder: that engine, predictions and report are written to.
+        build: how the engine is built; its options are those of both adapters.
+        device: ``cuda`` or ``cuda:N``.
+        reference: adapter that runs the model itself; by default the first of those that are installed.
+        max_images: only the first so many.
+        batch_size: images a run.
+        score_threshold: lowest score of a detection that is written.
+        latency_images: that are timed one by one.
+        tolerances: of parity, ``name`` -> value; those of ``anydet parity`` by default.
+        resume: whether what an earlier run completed is taken as it is.
+    """
+
+    model: Path
+    folder: Path
+    build: BuildSettings
+    device: str = "cuda"
+    reference: str | None = None
+    max_images: int | None = None
+    batch_size: int = 1
+    score_threshold: float = 0.001
+    latency_images: int = 64
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one step.
+
+    Attributes:
+        name: one of ``STEPS``.
+        state: ``done``, ``failed`` where it shows that the engine is not as the model, ``left`` where it
+            could not be done here.
+        summary: in a line; of what is left, why.
+        results: its numbers.
+        seconds: that it took.
+    """
+
+    name: str
+    state: Literal["done", "failed", "left"]
+    summary: str
+    results: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReport:
+    """All steps.
+
+    Attributes:
+        model: the ``.onnx`` file.
+        dataset: as it was named.
+        fingerprint: of its content.
+        images: that were predicted.
+        steps: in their order.
+    """
+
+    model: str
+    dataset: str
+    fingerprint: str
+    images: int
+    steps: tuple[Step, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no step failed."""
+        return all(step.state != "failed" for step in self.steps)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Steps that could not be done here."""
+        return tuple(step.name for step in self.steps if step.state == "left")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``report.json`` holds."""
+        return {"format": 1, "ok": self.ok, "left": list(self.left), **msgspec.to_builtins(self)}
+
+    def as_text(self) -> str:
+        """What ``report.md`` holds: a row a step."""
+        rows = [f"| {s.name} | {s.state} | {s.seconds:.1f} s | {s.summary} |" for s in self.steps]
+        head = f"# {Path(self.model).name} on TensorRT\n\n{self.images} images of {self.dataset}\n\n"
+        return head + "\n".join(["| step | | time | |", "|---|---|---|---|", *rows, ""])
+
+
+def run_pipeline(
+    settings: PipelineSettings,
+    dataset: Dataset,
+    plugins: Plugins,
+    *,
+    progress: Progress = lambda _phase, _done, _steps: None,
+    shown: Shown = lambda _step, _images: nullcontext(lambda _count: None),
+) -> PipelineReport:
+    """Build, predict with model and engine, compare, evaluate and time both; write the report.
+
+    What needs a GPU is left where there is none, and the report says so.
+
+    Args:
+        settings: what is built and how it is compared.
+        dataset: images to predict; with labels both are evaluated.
+        plugins: where adapters come from.
+        progress: told of each step of the build.
+        shown: shows the progress of predictions.
+
+    Raises:
+        AnydetError: a step went wrong in another way than that it shows a difference.
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(settings, dataset, plugins, progress=progress, shown=shown)
+    with run.stack:
+        steps = tuple(run.timed(name) for name in STEPS)
+    report = PipelineReport(str(settings.model), str(dataset.root), dataset.fingerprint(), run.count, steps)
+    write_file(settings.folder / "report.json", json.dumps(report.as_dict(), indent=2) + "\n")
+    write_file(settings.folder / "report.md", report.as_text())
+    return report
+
+
+class _Run:
+    """One run of all steps; each uses what those before it have left."""
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        dataset: Dataset,
+        plugins: Plugins,
+        *,
+        progress: Progress,
+        shown: Shown,
+    ) -> None:
+        self._settings, self._dataset, self._plugins = settings, dataset, plugins
+        self._progress, self._shown = progress, shown
+        self.stack = ExitStack()
+        self.count = min(len(dataset), settings.max_images or len(dataset))
+        self._engine = settings.folder / settings.model.with_suffix(".engine").name
+        self._limits = Limits(score_threshold=settings.score_threshold)
+        self._reference: Adapter | None = None
+        self._ours: Adapter | None = None
+        self._why_left = ""
+
+    def timed(self, name: str) -> Step:
+        """One step, with its duration."""
+        start = time.perf_counter()
+        step: Step = getattr(self, f"_{name}_step")()
+        return replace(step, seconds=round(time.perf_counter() - start, 3))
+
+    def _build_step(self) -> Step:
+        settings = self._settings
+        warnings: tuple[str, ...] = ()
+        if settings.resume and self._is_built():
+            stated, done = read_metadata(self._engine), "taken from the earlier run"
+        else:
+            built = build_engine(settings.model, self._engine, settings.build, progress=self._progress)
+            stated, done = built.metadata, f"built in {built.metadata.build_seconds:.1f} s"
+            warnings = built.warnings
+        size = self._engine.stat().st_size
+        results = {"engine": self._engine.name, "bytes": size, "metadata": msgspec.to_builtins(stated)}
+        library = f"{stated.library} {stated.library_version}"
+        summary = "; ".join((f"{stated.precision}, {size / 1e6:.1f} MB, {done} by {library}", *warnings))
+        return Step("build", "done", summary, results)
+
+    def _reference_step(self) -> Step:
+        name = self._reference_name()
+        options = {k: v for k, v in self._settings.build.options.items() if k not in _OWN_OPTIONS}
+        self._reference = self._opened(name, self._settings.model, "cpu", options)
+        return self._predicted("reference", self._reference)
+
+    def _tensorrt_step(self) -> Step:
+        try:
+            self._ours = self._opened("tensorrt", self._engine, self._settings.device, {})
+        except LibraryError as exc:
+            self._why_left = exc.problem
+            return Step("tensorrt", "left", self._why_left)
+        return self._predicted("tensorrt", self._ours)
+
+    def _parity_step(self) -> Step:
+        if self._ours is None:
+            return Step("parity", "left", self._why_left)
+        compare = getattr(api, "parity", None)
+        if compare is None:
+            return Step("parity", "left", "this anydet does not compare predictions files")
+        limits = import_module("anydet.crosscheck.tolerances").Tolerances(**self._settings.tolerances)
+        found = compare(
+            self._file("reference"), self._file("tensorrt"), tolerances=limits, plugins=self._plugins
+        )
+        return Step("parity", "done" if found.ok else "failed", found.reason, found.as_dict())
+
+    def _evaluation_step(self) -> Step:
+        names = ["reference", *(["tensorrt"] if self._ours is not None else [])]
+        if not any(record.labels is not None for record in map(self._dataset.__getitem__, range(self.count))):
+            return Step("evaluation", "left", "the data set has no labels")
+        metrics: dict[str, dict[str, Any]] = {name: dict(self._evaluated(name)) for name in names}
+        found = {name: one["AP"] for name, one in metrics.items()}
+        if None in found.values():
+            return Step("evaluation", "left", "the images have no objects to find", metrics)
+        shown = [f"AP {ap:.4f} ({name})" for name, ap in found.items()]
+        if self._ours is None:
+            return Step("evaluation", "left", f"{shown[0]}; of the engine: {self._why_left}", metrics)
+        difference = found["tensorrt"] - found["reference"]
+        return Step("evaluation", "done", f"{', '.join(shown)}, difference {difference:+.4f}", metrics)
+
+    def _latency_step(self) -> Step:
+        adapters = {"reference": self._reference, "tensorrt": self._ours}
+        there = {name: adapter for name, adapter in adapters.items() if adapter is not None}
+        found = self._timed_images(there)
+        shown = ", ".join(
+            f"{name} p50 {one['p50_ms']:.1f} p90 {one['p90_ms']:.1f} p99 {one['p99_ms']:.1f} ms"
+            for name, one in found.items()
+        )
+        if self._ours is None:
+            return Step("latency", "left", f"{shown}; of the engine: {self._why_left}", found)
+        return Step("latency", "done", shown, found)
+
+    def _is_built(self) -> bool:
+        """Whether the engine of an earlier run is that of these settings, and of the model as it is."""
+        if not (self._engine.is_file() and beside(self._engine).is_file()):
+            return False
+        stated, wanted = read_metadata(self._engine), self._settings.build
+        graph = Graph(self._settings.model)
+        if stated.onnx.sha256 != graph.sha256() or dict(stated.options) != dict(wanted.options):
+            return False
+        if wanted.precision not in {stated.precision, "best"} or stated.workspace_mib != wanted.workspace_mib:
+            return False
+        try:
+            require_current(self._engine, stated, find_library(wanted.library), None)
+        except AnydetError:
+            return False
+        given = (wanted.smallest, wanted.usual, wanted.largest)
+        profiles = stated.profiles.items()
+        return all(
+            shapes.get(name, shape) == shape
+            for name, profile in profiles
+            for shapes, shape in zip(given, (profile.smallest, profile.usual, profile.largest), strict=True)
+        )
+
+    def _reference_name(self) -> str:
+        names = [self._settings.reference] if self._settings.reference else list(_REFERENCES)
+        there = [name for name in names if self._plugins.has("adapters", name)]
+        if not there:
+            raise OptionError(
+                f"no adapter that runs the ONNX model itself is installed ({', '.join(names)})",
+                fix="pip install anydet-onnxruntime",
+            )
+        return there[0]
+
+    def _opened(self, name: str, checkpoint: Path, device: str, options: Mapping[str, Any]) -> Adapter:
+        settings = self._plugins.settings(
+            name,
+            options=options,
+            checkpoint=str(checkpoint),
+            device=device,
+            batch_size=self._settings.batch_size,
+            score_floor=self._settings.score_threshold,
+        )
+        return self.stack.enter_context(self._plugins.adapter(name, settings))
+
+    def _predicted(self, step: str, adapter: Adapter) -> Step:
+        output, started = self._file(step), self._file(step).with_name(f"{step}.json.partial")
+        if self._settings.resume and output.is_file() and not started.exists():
+            return Step(step, "done", f"{output.name} is taken from the earlier run")
+        with self._shown(step, self.count) as advance:
+            summary = anydet.export_predictions(
+                adapter,
+                self._dataset,
+                output,
+                limits=self._limits,
+                max_images=self._settings.max_images,
+                wrap=True,
+                resume=self._settings.resume,
+                progress=advance,
+                plugins=self._plugins,
+            )
+        results = {"detections": summary.detections, "runtime": dict(adapter.notes.runtime)}
+        shown = f"{summary.images} images, {summary.detections} detections by {adapter.name}"
+        return Step(step, "done", shown, results)
+
+    def _evaluated(self, step: str) -> Mapping[str, float | None]:
+        return anydet.evaluate(
+            self._dataset, self._file(step), max_images=self._settings.max_images, plugins=self._plugins
+        ).metrics
+
+    def _timed_images(self, adapters: Mapping[str, Adapter]) -> dict[str, dict[str, float]]:
+        """Milliseconds an image of each, in turn on the same images, so that other work slows all alike."""
+        count = min(self.count, self._settings.latency_images)
+        with self._shown("latency", count + _WARM_UP) as advance:
+            times: dict[str, list[float]] = {name: [] for name in adapters}
+            for turn in range(count + _WARM_UP):
+                record = self._dataset[max(turn - _WARM_UP, 0)]
+                decoded = Record(record.key, ImageArray(record.image()))
+                for name, adapter in adapters.items():
+                    start = time.perf_counter()
+                    list(adapter.predict([decoded]))
+                    times[name].append(time.perf_counter() - start)
+                advance(1)
+        return {name: _latency(values[_WARM_UP:]) for name, values in times.items()}
+
+    def _file(self, step: str) -> Path:
+        return self._settings.folder / f"{step}.json"
+
+
+def _latency(seconds: Sequence[float]) -> dict[str, float]:
+    milliseconds = 1000 * np.array(seconds)
+    quantiles = {f"p{q}_ms": float(np.percentile(milliseconds, q)) for q in (50, 90, 99)}
+    return {**quantiles, "images_per_s": float(1000 / milliseconds.mean()), "images": len(seconds)}

@@ -1,0 +1,144 @@
+"""All steps and their report: without a GPU as far as they go, and to the end on an emulated one."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+from click.testing import CliRunner
+from tests.onnx_models import seeing_model
+
+from anydet.cli import main
+from anydet_tensorrt import cuda
+from anydet_tensorrt.metadata import beside, read_metadata
+
+pytest.importorskip("anydet_onnxruntime")
+rtx = pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed")
+compares = pytest.mark.skipif(
+    find_spec("anydet.crosscheck") is None, reason="this anydet does not compare predictions files"
+)
+LINE = "tensorrt pipeline --onnx m.onnx --dataset scenes --out run --option preset=ultralytics --json"
+CHOSEN = " --option names=circle,square,triangle,star,cross,hexagon"
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["synth", "--out", "scenes", "--images", "3"])
+    assert done.exit_code == 0, done.output
+    seeing_model(tmp_path / "m.onnx", classes=6)
+    return tmp_path
+
+
+def run(more="", *, code=0):
+    done = CliRunner().invoke(main, (LINE + CHOSEN + more).split())
+    assert done.exit_code == code, done.output
+    report = json.loads(done.stdout)
+    return report, {step["name"]: step for step in report["steps"]}, done.stderr
+
+
+@rtx
+def test_without_a_gpu_the_report_says_what_is_left(work, monkeypatch):
+    from emulated import CudaRuntime
+
+    monkeypatch.setattr(cuda, "_bindings", lambda: CudaRuntime(gpus=0))
+    report, steps, said = run(" --library tensorrt-rtx")
+    states = {name: step["state"] for name, step in steps.items()}
+    assert states == {
+        "build": "done",
+        "reference": "done",
+        "tensorrt": "left",
+        "parity": "left",
+        "evaluation": "left",
+        "latency": "left",
+    }
+    assert (report["ok"], report["images"]) == (True, 3)
+    assert report["left"] == ["tensorrt", "parity", "evaluation", "latency"]
+    assert "left for a machine with a GPU: tensorrt, parity, evaluation, latency" in said
+    assert "CUDA finds no GPU" in steps["parity"]["summary"]
+    # What needs no GPU is done all the same.
+    assert (work / "run/m.engine").read_bytes().startswith(b"vtrt")
+    assert 0 <= steps["evaluation"]["results"]["reference"]["AP"] <= 1
+    assert steps["latency"]["results"]["reference"]["p50_ms"] > 0
+    assert json.loads((work / "run/report.json").read_text("utf-8")) == report
+    assert "| tensorrt | left |" in (work / "run/report.md").read_text("utf-8")
+
+
+def test_with_a_gpu_model_and_engine_are_evaluated_and_timed(work, machine):
+    report, steps, _ = run()
+    assert report["ok"]
+    assert set(report["left"]) <= {"parity"}, "which an anydet without 'anydet parity' leaves"
+    assert steps["tensorrt"]["results"]["runtime"]["name"] == "tensorrt"
+    assert steps["tensorrt"]["results"]["detections"] == steps["reference"]["results"]["detections"] > 0
+    found = steps["evaluation"]["results"]
+    assert found["tensorrt"] == pytest.approx(found["reference"])
+    latency = steps["latency"]["results"]
+    assert latency.keys() == {"reference", "tensorrt"}
+    for one in latency.values():
+        assert one["images"] == 3
+        assert 0 < one["p50_ms"] <= one["p90_ms"] <= one["p99_ms"]
+    assert not machine.cuda.device, "the engine is closed"
+
+
+@compares
+def test_an_engine_that_predicts_as_its_model_is_at_parity(work, machine):
+    report, steps, _ = run()
+    assert (report["left"], steps["parity"]["state"]) == ([], "done")
+
+
+@compares
+def test_an_engine_of_other_weights_fails_and_says_so(work, machine):
+    """The builder puts another model into the engine."""
+    other = seeing_model(work / "other.onnx", classes=6)
+    content = other.read_bytes().replace(b"k8", b"k16", 0)
+    import onnx
+
+    model = onnx.load_from_string(content)
+    bias = next(w for w in model.graph.initializer if w.name == "bias")
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values[0] += 3
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, "bias"))
+    parser = machine.trt.OnnxParser
+
+    def swapped(network, logger):
+        found = parser(network, logger)
+        found.parse_from_file = lambda path: found.parse(model.SerializeToString())
+        return found
+
+    machine.trt.OnnxParser = swapped
+    report, steps, _ = run(code=1)
+    assert (report["ok"], steps["parity"]["state"]) == (False, "failed")
+    assert steps["parity"]["summary"]
+
+
+def test_a_second_run_takes_what_the_first_completed(work, machine):
+    _, first, _ = run()
+    engine = work / "run/m.engine"
+    built = (engine.stat().st_mtime_ns, read_metadata(engine))
+    _, second, _ = run(" --resume")
+    assert "taken from the earlier run" in second["build"]["summary"]
+    assert "taken from the earlier run" in second["reference"]["summary"]
+    assert (engine.stat().st_mtime_ns, read_metadata(engine)) == built
+    assert second["evaluation"]["results"] == first["evaluation"]["results"]
+    seeing_model(work / "m.onnx", classes=6, batch=2)
+    _, third, _ = run(" --resume --precision fp16")
+    assert "built in" in third["build"]["summary"]
+    assert read_metadata(engine).precision == "fp16"
+
+
+def test_unknown_tolerances_and_references_say_what_there_is(work, machine):
+    done = CliRunner().invoke(main, (LINE + CHOSEN + " --tolerance box_px").split())
+    assert done.exit_code == 1
+    assert "fix: write --tolerance box_px=0.1" in done.stderr
+    done = CliRunner().invoke(main, (LINE + CHOSEN + " --reference nope").split())
+    assert done.exit_code == 1
+    assert "no adapter that runs the ONNX model itself is installed (nope)" in done.stderr
+    assert beside(work / "run/m.engine").exists()
+
+
+def test_images_without_labels_are_compared_and_not_evaluated(work, machine):
+    report, steps, _ = run(" --dataset scenes/images/val")
+    assert report["ok"]
+    assert steps["evaluation"]["summary"] == "the data set has no labels"
+    assert steps["latency"]["state"] == "done"
