@@ -83,5 +83,8 @@ $(VENV)/.light: $(BIN)/python constraints.txt $(PYPROJECTS)
 $(VENV)/.all: $(BIN)/python constraints.txt requirements-dev.txt $(PYPROJECTS)
 	$(UV) $(ALL)
 	$(UV) --no-deps lvis==0.5.3 ensemble-boxes==1.0.9 imagecorruptions-imaug==1.1.5 scikit-image==0.25.2 lazy-loader==0.4  # oracles of tests; their dependencies would bring a second OpenCV, numba and pandas
+	$(UV) --no-deps tensorrt-stubs==10.13.0.35.1  # types of TensorRT, which itself is for machines with its GPUs
+	$(BIN)/python tools/mend_tensorrt_types.py
+	$(UV) -e 'plugins/tensorrt[rtx]' || { test -z "$$CI" && echo "TensorRT-RTX is not installed (it is for Linux and Windows); no engine is built in tests"; }
 	$(UV) $(BUILT) || { test -z "$$CI" && echo "anydet-fasteval was not built (it needs a C++ compiler); evaluation works without it, slowly"; }
 	touch $@

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.onnx_models import described_model
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
@@ -53,6 +54,10 @@ LONG = {
     "diagnose": "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0",
     "export-onnx": "--adapter adaptivestream --option image_size=64 --output out/model.onnx --json",
     "plugins check": "hflip",
+    "tensorrt build": "--onnx model.onnx --engine out/model.engine --library tensorrt-rtx --json",
+    "tensorrt pipeline": (
+        "--onnx model.onnx --dataset scenes --out out/engine --library tensorrt-rtx --latency-images 2 --json"
+    ),
     "train": (
         "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0 --max-steps 1 "
         "--run-dir out/run"
@@ -85,6 +90,7 @@ def folder(tmp_path_factory):
     (here / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: masks, methods: {norm: }, corruptions: [fog], severities: [1]}"
     )
+    described_model(here / "model.onnx")
     (here / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n{"step": 2, "train_loss": 1.0}\n')
     return here
 

@@ -102,6 +102,11 @@ COMMANDS = {
         *("--images 1 --out OUT", "--images 1 --out OUT --scene WORD", "--images 1 --out OUT --size WORD"),
         *("--images 1 --out OUT --format WORD", "--images 1 --out OUT --split WORD"),
     ),
+    "tensorrt": (
+        "build --onnx MODEL --engine OUT.engine",
+        "build --onnx MODEL --engine OUT.engine --opt-shapes WORD",
+        "pipeline --onnx MODEL --dataset DATA --out OUT",
+    ),
     "train": (
         "CONFIG",
         f"--dataset DATA {SMALL}",
@@ -118,6 +123,7 @@ COMMANDS = {
 RARE = {
     *("adaptivestream", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
     *("export-onnx", "ttt-compare", "ttt-statistics"),
+    *("tensorrt", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""
 IN_A_PROCESS = 10

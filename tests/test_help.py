@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from tests.onnx_models import described_model
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
@@ -101,12 +102,13 @@ def given(tmp_path_factory):
     (folder / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: data/shapes, methods: {norm: }, corruptions: [fog]}"
     )
+    described_model(folder / "model.onnx")
     return folder
 
 
-GIVEN = ("data/scenes", "predictions.json", "broken.json", "runs/exp01", "setting.yaml")
-EXAMPLES_HAVE = ("runs/exp01", "setting.yaml")
-"""What examples take as given: a training, which is too long for one, and a file that is written by hand."""
+GIVEN = ("data/scenes", "predictions.json", "broken.json", "runs/exp01", "setting.yaml", "model.onnx")
+EXAMPLES_HAVE = ("runs/exp01", "setting.yaml", "model.onnx")
+"""What examples take as given: a training, which is too long for one, a file written by hand, and a model."""
 
 
 @pytest.fixture

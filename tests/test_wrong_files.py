@@ -40,6 +40,7 @@ LINES = (
     "plot-metrics zeros.jsonl --out out.png",
     "predict zeros.png --adapter toy",
     "prepare-coco-yolo --coco-root coco-of-zeros --split val --out out",
+    "tensorrt build --onnx zeros.onnx --engine out.engine",
     "train zeros.yaml --adapter fasterrcnn_multitask --dataset scenes --run-id new",
     "train zeros.json --adapter fasterrcnn_multitask --dataset scenes --run-id new",
     "train --adapter fasterrcnn_multitask --checkpoint zeros.pt --dataset scenes --run-id new",

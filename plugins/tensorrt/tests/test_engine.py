@@ -246,7 +246,9 @@ def test_a_runtime_cache_is_for_tensorrt_rtx(built):
 def test_an_onnx_file_in_place_of_an_engine_says_how_to_build_one(built):
     with pytest.raises(ModelError, match="an ONNX model, no engine of TensorRT") as error:
         load_runtime(PLUGINS, "tensorrt", built[0], device="cuda")
-    assert error.value.fix == f"build one of it: anydet tensorrt build --onnx {built[0]} --engine {built[1]}"
+    assert (
+        error.value.fix == f"build one of it: 'anydet tensorrt build --onnx {built[0]} --engine {built[1]}'"
+    )
     with pytest.raises(ModelError, match="an engine of TensorRT, no ONNX model") as error:
         load_runtime(PLUGINS, "onnxruntime", built[1])
     assert error.value.fix == "use --adapter tensorrt"

@@ -36,12 +36,13 @@ _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 """How a field is stored, by the three lowest bits of its tag."""
 
 
-def check_external_data(path: Path) -> None:
+def check_external_data(path: Path, *, option: str = "--checkpoint") -> None:
     """Raise ``ModelError`` where a model has data outside of its folder, or data that is not there.
 
-    Symbolic links count for where they lead to, both of the model and of the data.
+    Symbolic links count for where they lead to, both of the model and of the data. Hints name the option that
+    the model was given by.
     """
-    for stated in external_data(path):
+    for stated in external_data(path, option=option):
         location = stated.get("location", "")
         data = path.parent / location
         if (
@@ -69,7 +70,7 @@ def check_external_data(path: Path) -> None:
             )
 
 
-def external_data(path: Path) -> Iterator[Mapping[str, str]]:
+def external_data(path: Path, *, option: str = "--checkpoint") -> Iterator[Mapping[str, str]]:
     """What the tensors of a model say of their files; raises ``ModelError`` where it is no ONNX model."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         pending = [("ModelProto", 0, len(data))]
@@ -87,7 +88,7 @@ def external_data(path: Path) -> Iterator[Mapping[str, str]]:
         except (ValueError, IndexError) as exc:
             raise ModelError(
                 f"{path} cannot be opened as an ONNX model: it is damaged, cut short or of another kind",
-                fix="give --checkpoint a complete .onnx file; download or export it again",
+                fix=f"give {option} a complete .onnx file; download or export it again",
             ) from exc
 
 

@@ -15,7 +15,7 @@ _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 """Domains of ONNX's own operators."""
 
 
-def require_model_file(path: Path, *, others: Collection[str] = ()) -> None:
+def require_model_file(path: Path, *, others: Collection[str] = (), option: str = "--checkpoint") -> None:
     """Raise ``ModelError`` for what is known to be no ONNX model, or has data outside of its folder.
 
     A file of an unknown kind is left to the runtime, which knows more of it.
@@ -23,10 +23,11 @@ def require_model_file(path: Path, *, others: Collection[str] = ()) -> None:
     Args:
         path: that was given as checkpoint.
         others: kinds that the runtime reads beside ONNX, as ``weights_file.identify`` calls them.
+        option: that it was given by, for hints.
     """
     file = find_weights(path)
     if not path.exists():
-        raise ModelError(f"{path}: no such file", fix="give --checkpoint an .onnx file")
+        raise ModelError(f"{path}: no such file", fix=f"give {option} an .onnx file")
     try:
         found = identify(file or path)
     except OSError as exc:
@@ -36,12 +37,13 @@ def require_model_file(path: Path, *, others: Collection[str] = ()) -> None:
     if found.what in others:
         return
     if found.what in {ONNX, UNKNOWN}:
-        check_external_data(path)
+        check_external_data(path, option=option)
         return
-    to_predict = f"use --adapter {found.adapter}" if found.adapter else ""
+    predicts = found.adapter and option == "--checkpoint"
+    to_predict = f"use --adapter {found.adapter}" if predicts else ""
     raise ModelError(
         f"{path}: {found.what}, no ONNX model",
-        fix=found.fix or to_predict or "give --checkpoint an .onnx file",
+        fix=found.fix or to_predict or f"give {option} an .onnx file",
     )
 
 

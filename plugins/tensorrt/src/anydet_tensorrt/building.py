@@ -206,7 +206,10 @@ class _Build:
             raise self._parser_error([parser.get_error(i) for i in range(parser.num_errors)])
 
     def _parser_error(self, errors: Sequence[trt.ParserError]) -> ModelError:
-        path, instead = str(self._graph.path), "use --adapter onnxruntime or --adapter openvino"
+        path, instead = (
+            str(self._graph.path),
+            "predict with 'anydet export-predictions --adapter onnxruntime'",
+        )
         # Of an operator that it does not know it looks for a plugin.
         lacking = [error for error in errors if "Plugin not found" in error.desc()]
         if lacking:
@@ -219,7 +222,7 @@ class _Build:
         return BuildError(f"{path}: {self._library} cannot read it{where}: {said}", fix=instead)
 
     def _build_error(self, reason: str) -> BuildError:
-        fix = "run the model by --adapter onnxruntime to see whether it is sound, or export it again"
+        fix = "see whether 'anydet export-predictions --adapter onnxruntime' runs it, or export it again"
         if self._settings.workspace_mib is not None and "workspace" in reason:
             fix = "raise --workspace-mib, or leave it out"
         return BuildError(f"{self._library} cannot build an engine of {self._graph.path}: {reason}", fix=fix)

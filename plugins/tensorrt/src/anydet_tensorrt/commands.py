@@ -97,14 +97,7 @@ def command() -> None:
     """Build TensorRT engines of ONNX models, and compare them with the models."""
 
 
-@command.command(
-    epilog=(
-        "\b\n"
-        "Example:\n"
-        "  anydet tensorrt build --onnx model.onnx --engine model.engine --precision fp16 \\\n"
-        "    --min-shapes images:1x3x640x640 --opt-shapes images:4x3x640x640 --max-shapes images:8x3x640x640"
-    )
-)
+@command.command(epilog=("\b\nExample:\n  anydet tensorrt build --onnx model.onnx --engine model.engine"))
 @_build_options
 @click.option(
     "--engine",
@@ -197,7 +190,8 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
     epilog=(
         "\b\n"
         "Example:\n"
-        "  anydet tensorrt pipeline --onnx model.onnx --dataset data/scenes --out runs/m --precision fp16"
+        "  anydet synth --out data/scenes --images 4\n"
+        "  anydet tensorrt pipeline --onnx model.onnx --dataset data/scenes --out runs/engine"
     )
 )
 @_build_options
@@ -217,6 +211,13 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
 @click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images a run.")
 @score_threshold_option(0.001, "written")
+@click.option(
+    "--latency-images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Images that are timed one by one.",
+)
 @click.option(
     "--tolerance",
     "tolerances",
@@ -247,7 +248,10 @@ def pipeline(ctx: click.Context, /, **flags: Any) -> None:
         tolerances=_tolerances(flags["tolerances"]),
         **{
             name: flags[name]
-            for name in ("device", "reference", "max_images", "batch_size", "score_threshold", "resume")
+            for name in (
+                *("device", "reference", "max_images", "batch_size", "score_threshold", "latency_images"),
+                "resume",
+            )
         },
     )
     dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))

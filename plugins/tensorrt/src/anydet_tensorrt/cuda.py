@@ -38,7 +38,7 @@ def device_index(device: str) -> int:
     if kind != "cuda" or (colon and not index.isdecimal()):
         raise OptionError(
             f"--device {device!r} is none of the tensorrt adapter, which runs on NVIDIA GPUs",
-            fix="use --device cuda or cuda:N; on the CPU --adapter onnxruntime runs the ONNX file",
+            fix="use --device cuda or cuda:N; the adapter onnxruntime runs the ONNX file on the CPU",
         )
     return int(index or 0)
 

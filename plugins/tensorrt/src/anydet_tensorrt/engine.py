@@ -118,7 +118,7 @@ class Engine:
         if context is None:
             raise ModelError(
                 f"{path}: {library} has no room to run it: {self._log.reason}",
-                fix="end what else uses the GPU, or build it with smaller --max-shapes or --workspace-mib",
+                fix="end what else uses the GPU, or build it for smaller shapes",
             )
         self._context: trt.IExecutionContext = context
 
@@ -257,7 +257,7 @@ def require_engine(path: Path) -> None:
         ) from exc
     if found.what in {ENGINE, UNKNOWN}:
         return
-    build = f"build one of it: anydet tensorrt build --onnx {path} --engine {path.with_suffix('.engine')}"
+    build = f"build one of it: 'anydet tensorrt build --onnx {path} --engine {path.with_suffix('.engine')}'"
     raise ModelError(
         f"{path}: {found.what}, no engine of TensorRT",
         fix=build if found.what == ONNX else found.fix or _WANTED,

@@ -49,7 +49,7 @@ class Graph:
     """
 
     def __init__(self, path: Path) -> None:
-        require_model_file(path)
+        require_model_file(path, option="--onnx")
         self.path = path
         try:
             self.proto = onnx.load(path, load_external_data=False)

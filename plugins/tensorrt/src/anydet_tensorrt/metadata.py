@@ -23,7 +23,7 @@ from anydet_tensorrt.shapes import Profile
 
 SUFFIX = ".json"
 """Behind the whole name of the engine: ``model.engine.json``."""
-_REBUILD = "build it again: anydet tensorrt build --onnx MODEL.onnx --engine {engine}"
+_REBUILD = "build it again: 'anydet tensorrt build --onnx MODEL.onnx --engine {engine}'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from anydet import api
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
-from anydet.outputs import write_file
+from anydet.outputs import write_file, writing_to
 from anydet.plugins.adapter import Adapter
 from anydet.prediction.pipeline import Limits
 from anydet_tensorrt.building import BuildSettings, Progress, build_engine
@@ -154,7 +154,9 @@ def run_pipeline(
     Raises:
         AnydetError: a step went wrong in another way than that it shows a difference.
     """
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    Graph(settings.model)  # what is no model is said before a folder is made
+    with writing_to(settings.folder):
+        settings.folder.mkdir(parents=True, exist_ok=True)
     run = _Run(settings, dataset, plugins, progress=progress, shown=shown)
     with run.stack:
         steps = tuple(run.timed(name) for name in STEPS)
