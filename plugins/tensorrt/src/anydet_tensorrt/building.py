@@ -14,7 +14,7 @@ from anydet.outputs import new_file, require_writable, write_file
 from anydet.prediction.meta import file_sha256
 from anydet.runtime.errors import ModelError
 from anydet.runtime.model_file import lacking_operators
-from anydet_tensorrt.cuda import Gpu, find_gpu
+from anydet_tensorrt.cuda import Cuda, Gpu, find_gpu
 from anydet_tensorrt.errors import BuildError, LibraryError
 from anydet_tensorrt.graph import Graph, Precision
 from anydet_tensorrt.library import Library, Log, find_library, plain
@@ -273,11 +273,14 @@ class _Build:
         return cache
 
     def _calibrate(self, config: trt.IBuilderConfig) -> None:
-        from anydet_tensorrt.calibration import calibrator
+        from anydet_tensorrt.calibration import calibration_feeds, calibrator
 
-        assert self._settings.calibration is not None  # the plan says so
-        made, self.calibration = calibrator(self._library, self._graph, self._profiles, self._settings)
-        config.int8_calibrator = made
+        settings, dataset = self._settings, self._settings.calibration
+        assert dataset is not None  # the plan says so
+        count = min(len(dataset), settings.calibration_images)
+        feeds = calibration_feeds(self._graph, self._profiles, dataset, count, settings.options)
+        config.int8_calibrator = calibrator(self._library, Cuda(settings.device), feeds)
+        self.calibration = Calibration(str(dataset.root), dataset.fingerprint(), count)
 
 
 class _Watch:

@@ -17,28 +17,14 @@ from anydet.runtime.presets import described_preset
 from anydet_tensorrt.cuda import Cuda
 from anydet_tensorrt.graph import Graph
 from anydet_tensorrt.library import Library
-from anydet_tensorrt.metadata import Calibration
 from anydet_tensorrt.shapes import Profile
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
     from anydet.data.dataset.protocols import Dataset
-    from anydet_tensorrt.building import BuildSettings
 
 Feeds = Mapping[str, NDArray[Any]]
-
-
-def calibrator(
-    library: Library, graph: Graph, profiles: Mapping[str, Profile], settings: BuildSettings
-) -> tuple[trt.IInt8Calibrator, Calibration]:
-    """The calibrator that the builder asks for batches, and what the metadata say of it."""
-    dataset = settings.calibration
-    assert dataset is not None  # the caller's plan says so
-    count = min(len(dataset), settings.calibration_images)
-    feeds = calibration_feeds(graph, profiles, dataset, count, settings.options)
-    stated = Calibration(str(dataset.root), dataset.fingerprint(), count)
-    return _calibrator(library, Cuda(settings.device), feeds), stated
 
 
 def calibration_feeds(
@@ -78,7 +64,8 @@ def _stacked(preprocessor: Preprocessor, dataset: Dataset, places: range) -> NDA
     return images
 
 
-def _calibrator(library: Library, cuda: Cuda, feeds: Iterator[Feeds]) -> trt.IInt8Calibrator:
+def calibrator(library: Library, cuda: Cuda, feeds: Iterator[Feeds]) -> trt.IInt8Calibrator:
+    """What the builder asks for batches."""
     if TYPE_CHECKING:
         base = trt.IInt8EntropyCalibrator2
     else:
