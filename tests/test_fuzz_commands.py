@@ -122,8 +122,7 @@ COMMANDS = {
 """Lines of each command: FILE, MODEL, CONFIG and DATA are broken, WORD is an odd name, OUT is an output."""
 RARE = {
     *("adaptivestream", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
-    *("export-onnx", "ttt-compare", "ttt-statistics"),
-    *("tensorrt", "ttt-compare", "ttt-statistics"),
+    *("export-onnx", "tensorrt", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""
 IN_A_PROCESS = 10

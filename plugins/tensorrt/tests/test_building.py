@@ -28,8 +28,6 @@ from anydet_tensorrt.metadata import beside, read_metadata, require_current
 
 RTX = find_spec("tensorrt_rtx") is not None
 rtx = pytest.mark.skipif(not RTX, reason="tensorrt-rtx-cu13 is not installed")
-HALF = find_spec("anydet.export") is not None and find_spec("anydet.export.half") is not None
-half = pytest.mark.skipif(not HALF, reason="this anydet converts no graphs to half precision")
 MODELS = ("yolox_nano_416_coco80", "nanodet_m_320_coco80", "fastestdet_coco80")
 
 
@@ -74,7 +72,6 @@ def test_a_real_engine_is_built_without_a_gpu_and_says_what_it_is(tmp_path):
 
 
 @rtx
-@half
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "best"])
 def test_half_precision_is_a_cast_of_the_graph(precision, tmp_path):
     model = seeing_model(tmp_path / "m.onnx")
@@ -87,7 +84,6 @@ def test_half_precision_is_a_cast_of_the_graph(precision, tmp_path):
     assert Graph(model).precision == "fp32", "the model itself stays"
 
 
-@half
 @pytest.mark.parametrize(
     ("precision", "kind"), [("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)]
 )
@@ -177,7 +173,6 @@ def test_tensorrt_10_gets_flags_and_chooses_among_types(precision, flags, machin
     assert str(built.metadata.gpu) == "Emulated GPU (compute capability 8.9)"
 
 
-@half
 def test_tensorrt_11_gets_a_graph_of_the_types(machine, tmp_path):
     machine.trt = TensorRT(machine.cuda, version="11.4.0")
     model = seeing_model(tmp_path / "m.onnx")
@@ -377,7 +372,6 @@ def test_the_command_builds_and_prints_what_stands_beside_the_engine(tmp_path, m
 
 @rtx
 @pytest.mark.slow
-@half
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_engines_of_real_models_are_built_without_a_gpu(name, precision, shared_data, tmp_path):

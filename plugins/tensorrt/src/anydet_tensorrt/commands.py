@@ -272,8 +272,13 @@ def pipeline(ctx: click.Context, /, **flags: Any) -> None:
 
 
 def _tolerances(given: tuple[str, ...]) -> dict[str, float]:
-    from anydet.errors import OptionError
+    from dataclasses import fields
 
+    from anydet.crosscheck.tolerances import Tolerances
+    from anydet.errors import OptionError
+    from anydet.text import listed
+
+    names = [one.name for one in fields(Tolerances)]
     found = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -281,6 +286,8 @@ def _tolerances(given: tuple[str, ...]) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             equals = ""
+        if name not in names:
+            raise OptionError(f"there is no tolerance {name!r}", fix=f"use one of {listed(names)}")
         if not equals:
             raise OptionError(f"--tolerance {text!r} is no KEY=VALUE", fix="write --tolerance box_px=0.1")
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -96,7 +95,7 @@ class Graph:
                 f"--precision {precision}: {self.path} computes in {self.precision} already",
                 fix=f"use --precision {self.precision}, or a model in float32",
             )
-        half_precision = import_module("anydet.export.half").half_precision
+        from anydet.export.half import half_precision
 
         source = onnx.load(self.path)
         half = half_precision(onnx.load(self.path))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 
 import anydet
-from anydet import api
+from anydet.crosscheck.tolerances import Tolerances
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
@@ -226,11 +225,8 @@ class _Run:
     def _parity_step(self) -> Step:
         if self._ours is None:
             return Step("parity", "left", self._why_left)
-        compare = getattr(api, "parity", None)
-        if compare is None:
-            return Step("parity", "left", "this anydet does not compare predictions files")
-        limits = import_module("anydet.crosscheck.tolerances").Tolerances(**self._settings.tolerances)
-        found = compare(
+        limits = Tolerances(**self._settings.tolerances)
+        found = anydet.parity(
             self._file("reference"), self._file("tensorrt"), tolerances=limits, plugins=self._plugins
         )
         return Step("parity", "done" if found.ok else "failed", found.reason, found.as_dict())
