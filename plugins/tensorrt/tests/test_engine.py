@@ -167,7 +167,7 @@ def test_the_loader_gives_the_inputs_of_predict(machine, built, records):
 @pytest.mark.parametrize("method", ["train", "get_model"])
 def test_what_an_engine_cannot_do_names_the_adapters_that_can(method, machine, built):
     adapter = load_runtime(Plugins(), "tensorrt", built[1], device="cuda")
-    with pytest.raises(UnsupportedError, match=r"adapters that have it: .*rtdetr_pose"):
+    with pytest.raises(UnsupportedError, match=r"\(adapters that do: .*rtdetr_pose"):
         getattr(adapter, method)(*([None] if method == "train" else []))
 
 

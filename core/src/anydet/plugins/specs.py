@@ -69,6 +69,7 @@ CAPABILITY_NAMES = {
     "features": "features of backbone and neck",
     "self-supervised": "losses without labels",
     "export-onnx": "export to ONNX",
+    "inputs": "inputs of its model",
 }
 """Capability -> what an adapter without it does not support, in words."""
 
