@@ -79,6 +79,8 @@ LINES = (
     "prepare-coco-yolo --coco-root coco --split val --out PATH",
     "synth --images 1 --out PATH",
     "synth --scene PATH --out out",
+    "tensorrt build --onnx PATH --engine out.engine",
+    "tensorrt pipeline --onnx PATH --dataset coco --output-dir out",
     "train config.yaml --adapter fasterrcnn_multitask --dataset coco --run-id new",
     "ttt-compare config.yaml --out out",
     "ttt-statistics --adapter PATH --dataset coco --output out.npz",
