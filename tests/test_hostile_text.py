@@ -80,7 +80,7 @@ LINES = (
     "synth --images 1 --out PATH",
     "synth --scene PATH --out out",
     "tensorrt build --onnx PATH --engine out.engine",
-    "tensorrt pipeline --onnx PATH --dataset coco --output-dir out",
+    "tensorrt pipeline --onnx PATH --dataset coco --out out",
     "train config.yaml --adapter fasterrcnn_multitask --dataset coco --run-id new",
     "ttt-compare config.yaml --out out",
     "ttt-statistics --adapter PATH --dataset coco --output out.npz",
