@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
+from anydet.errors import AnydetError
+from anydet.evaluation.explanation.gather import Gathered
 from anydet.geometry.boxes import xywh_to_xyxy
 
 IMAGES = 8
@@ -49,6 +52,18 @@ def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
     assert "AP50 is 0.000" in hints[0]
     assert "boxes are corners (left, top, right, bottom), taken for center" in hints[0]
     assert "--explain" in hints[0]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), AnydetError("not enough memory", fix="add some")])
+@pytest.mark.parametrize("command", ["eval", "eval-coco"])
+def test_a_hint_that_fails_leaves_the_result(files, command, error, monkeypatch):
+    def fail(*_args, **_options):
+        raise error
+
+    monkeypatch.setattr(Gathered, "explain", fail)
+    done = evaluate(*files, command=command)
+    assert "AP50" in done.stdout
+    assert re.search(r"^hint: .* could not be looked for \(.*memory.*\)$", done.stderr, re.MULTILINE)
 
 
 def test_a_file_of_a_model_that_knows_nothing_is_not_called_a_mistake(files, tmp_path):

@@ -35,6 +35,22 @@ def test_commands_print_through_one_place(path):
     assert path.name == "messages.py" or not printers(path)
 
 
+def broken_lines(path: Path) -> list[str]:
+    """Where a module gives a printer several lines in one text, whose line breaks are escaped."""
+    return [
+        f"{path.name}:{node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"echo", "say", "warn"}
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and "\n" in one.value
+    ]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_lines_are_printed_one_by_one(path):
+    assert not broken_lines(path)
+
+
 @pytest.mark.parametrize(
     ("printer", "stream", "text"),
     [

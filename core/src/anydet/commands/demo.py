@@ -38,7 +38,7 @@ def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
 def _run(ctx: click.Context, arguments: list[str]) -> None:
     """Print a command as it is typed, and run it."""
     group = ctx.find_root().command
-    echo(f"\n$ anydet {' '.join(arguments)}", bold=True)
+    echo("", f"$ anydet {' '.join(arguments)}", bold=True)
     group.main(arguments, prog_name="anydet", standalone_mode=False, obj=ctx.obj)
 
 

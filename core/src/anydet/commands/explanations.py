@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anydet.commands.messages import echo, warn
+from anydet.errors import AnydetError
 
 if TYPE_CHECKING:
     from anydet.evaluation.evaluator import Engine
@@ -37,7 +38,13 @@ def print_hint(doubt: str | None, seen: Gathered, engine: Engine) -> None:
     """Print the likeliest cause of what makes a result doubtful (``DoubtfulResult.doubt``) to stderr."""
     if doubt is None:
         return
-    diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
+    try:
+        diagnosis = seen.explain(engine, max_images=_IMAGES_FOR_HINT)
+    except (AnydetError, MemoryError) as exc:
+        # Nobody asked for it, and the result is complete without it.
+        reason = exc.problem if isinstance(exc, AnydetError) else "memory is exhausted"
+        warn(f"{doubt}: common mistakes could not be looked for ({reason})", "hint")
+        return
     reason = "no common mistake explains it, so the model may be weak (details: --explain)"
     if diagnosis.explanations:
         reason = f"{diagnosis.explanations[0].cause} (details: --explain)"

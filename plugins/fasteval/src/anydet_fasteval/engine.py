@@ -178,7 +178,8 @@ def _explained(source: str) -> Iterator[None]:
         ) from exc
     except MemoryError as exc:
         raise EvaluationError(
-            f"{source}: not enough memory to evaluate it", fix="evaluate fewer images or thresholds at a time"
+            f"{source}: not enough memory to evaluate it",
+            fix="raise the limit of memory (ulimit -v), or evaluate fewer images or thresholds at a time",
         ) from exc
 
 
