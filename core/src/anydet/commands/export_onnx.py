@@ -102,10 +102,12 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 def require_capability(plugins: Plugins, adapter: str) -> None:
     """Raise ``UnsupportedError`` naming the adapters that export, before anything is loaded."""
+    from anydet.plugins.specs import CAPABILITY_NAMES
+
     if CAPABILITY not in plugins.spec("adapters", adapter).capabilities:
         specs = plugins.specs("adapters")
         others = [name for name, spec in specs.items() if CAPABILITY in spec.capabilities]
-        raise UnsupportedError(adapter, CAPABILITY, others=others)
+        raise UnsupportedError(adapter, CAPABILITY_NAMES[CAPABILITY], others=others)
 
 
 def _print(written: ExportedFile, as_json: bool) -> None:
