@@ -206,7 +206,7 @@ def test_the_command_sums_up_what_was_written(plugins, checkpoint, tmp_path):
 def test_an_adapter_without_the_capability_names_those_that_have_it(plugins):
     done = run_command(plugins, "--adapter", "onnxruntime", "--output", "model.onnx")
     assert done.exit_code == 1
-    assert "does not support export-onnx (adapters that do: cells)" in done.output
+    assert "does not support export to ONNX (adapters that do: cells)" in done.output
 
 
 def test_the_trace_is_of_the_weights_of_the_checkpoint(plugins, checkpoint, tmp_path):
