@@ -123,6 +123,7 @@ def test_one_pipe_for_two_options_is_refused(folder):
 
 
 OUTPUTS = {
+    "--engine",
     "--json",
     "--ttt-log-out",
     "--output-dir",
@@ -133,6 +134,7 @@ OUTPUTS = {
     "--repair",
     "--save-overlays",
     "--sheet",
+    "--timing-cache",
     "output",
 }
 FOLDERS = {"--images", "--ttt-source", "--models", "--coco-root", "--train-cleaned", "--val-cleaned"}

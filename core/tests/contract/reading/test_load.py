@@ -181,6 +181,17 @@ def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_judged(
     assert "line 2: detections: 5 where a list belongs" in second
 
 
+@pytest.mark.parametrize(
+    "text", ["0", "true", "null", '"a"', "-1.5e3", "0\n", " 7 ", "[]", "tru", "1e999", '"a']
+)
+def test_one_line_that_is_no_object_is_said_so(text: str, tmp_path: Path) -> None:
+    path = save(tmp_path / "p.jsonl", text)
+    with pytest.raises(
+        ContractError, match=r"p\.jsonl: line 1: (.* where an object belongs|not JSON|Infinity)"
+    ):
+        load(path)
+
+
 def test_lines_in_a_file_named_json_are_lines(tmp_path: Path) -> None:
     path = save(tmp_path / "p.json", "\n".join(json.dumps(entry(name)) for name in "ab"))
     assert (load(path).shape, load(path).images) == ("jsonl", ("a", "b"))

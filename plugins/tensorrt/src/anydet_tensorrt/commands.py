@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import DATASET, INPUT
 from anydet.commands.recipe_options import score_threshold_option
 from anydet.commands.tables import print_columns
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8", "best")
 _BUILD = (
-    click.option(
-        "--onnx", "model", type=click.Path(path_type=Path), required=True, help="Model to build of."
-    ),
+    click.option("--onnx", "model", type=INPUT, required=True, help="Model to build of."),
     click.option(
         "--precision",
         type=click.Choice(_PRECISIONS),

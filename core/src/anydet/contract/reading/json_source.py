@@ -151,8 +151,9 @@ def open_lines(path: Path, file: BufferedReader) -> Source:
     head = file.peek(1)
     # Lines are read one by one, and a file without line ends is one line.
     if head.lstrip()[:1] not in (b"{", b"[", b"") and b"\n" not in head:
-        _, problems = parse(head)
-        raise ContractError(f"{path}: line 1: {problems[0][1]}", fix="write the file again")
+        value, problems = parse(head)
+        why = problems[0][1] if problems else f"{show(value)} where an object belongs"
+        raise ContractError(f"{path}: line 1: {why}", fix="write the file again")
     source = Source(path, "jsonl", lambda: _line_entries(source, file), _footer(file), file=file)
     return source
 
