@@ -83,8 +83,16 @@ def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def threads_watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that has the modules with the sanitizer of threads."""
     environment = build(tmp_path_factory, THREAD, "libtsan.so")
-    environment["TSAN_OPTIONS"] = "halt_on_error=1:allocator_may_return_null=1"
+    # Into a file, as pytest keeps what a test prints, which is lost where the sanitizer ends the process.
+    report = tmp_path_factory.mktemp("report") / "tsan"
+    environment["TSAN_OPTIONS"] = f"halt_on_error=1:allocator_may_return_null=1:log_path={report}"
     return environment
+
+
+def reports(threads_watched: dict[str, str]) -> str:
+    """What the sanitizer of threads has said so far."""
+    report = Path(threads_watched["TSAN_OPTIONS"].rpartition("log_path=")[2])
+    return "\n".join(path.read_text(errors="replace") for path in sorted(report.parent.iterdir()))
 
 
 def build(tmp_path_factory: pytest.TempPathFactory, flags: str, runtime: str) -> dict[str, str]:
@@ -140,9 +148,12 @@ def run_tests_of_the_modules(**env: str) -> str:
 
 @pytest.mark.soak
 def test_threads_of_the_modules_race_for_nothing(threads_watched: dict[str, str]) -> None:
-    # A call is made again with three threads.
-    assert_all_entry_points_took_and_refused(run(FUZZ, RACED, "4", CORPUS, "0", **threads_watched))
-    assert " passed" in run_tests_of_the_modules(**threads_watched)
+    try:
+        # A call is made again with three threads.
+        assert_all_entry_points_took_and_refused(run(FUZZ, RACED, "4", CORPUS, "0", **threads_watched))
+        assert " passed" in run_tests_of_the_modules(**threads_watched)
+    finally:
+        print(reports(threads_watched))  # noqa: T201 - shown where the test fails
 
 
 @pytest.mark.soak
@@ -154,7 +165,7 @@ def test_a_race_would_be_found(threads_watched: dict[str, str]) -> None:
         command, check=False, capture_output=True, text=True, errors="replace", env=environment, cwd=ROOT
     )
     assert done.returncode != 0
-    assert "ThreadSanitizer: data race" in done.stderr
+    assert "ThreadSanitizer: data race" in reports(threads_watched)
 
 
 @pytest.mark.soak
