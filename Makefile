@@ -9,6 +9,9 @@ BUILT  := -e plugins/fasteval
 BENCHED := anydet $(patsubst plugins/%/pyproject.toml,anydet-%,$(wildcard plugins/*/pyproject.toml))
 PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 
+# Kept even where the environment says not to: without it every process compiles torch's modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak check format lint types imports fast bench docs new-plugin clean
 

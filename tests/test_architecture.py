@@ -140,6 +140,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_modules_import_each_other_in_a_circle():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
     graph = module_graph()
@@ -174,6 +175,7 @@ def test_tests_are_where_the_modules_are_that_they_test():
     assert len(found) > 150
 
 
+@pytest.mark.slow
 def test_text_that_is_not_utf_8_is_met_wherever_malformed_json_of_a_data_set_is():
     """The decoder raises an error of its own kind for it."""
     handlers = {}
@@ -224,6 +226,7 @@ def writes(call):
     return opens or name in {"write_text", "write_bytes"}
 
 
+@pytest.mark.slow
 def test_files_are_written_by_one_writer():
     assert writes(ast.parse("path.open('xb')").body[0].value)
     assert not writes(ast.parse("path.open('rb')").body[0].value)

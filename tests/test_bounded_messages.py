@@ -226,6 +226,7 @@ def test_messages_are_short_and_work_is_linear(line, path, make, given, monkeypa
     assert twice <= 2.3 * once, counts
 
 
+@pytest.mark.slow
 def test_names_are_compared_with_the_first_thousand_only():
     many = [f"{i:06}" for i in range(1_000_000)]
     assert did_you_mean("0000001", many)

@@ -116,6 +116,7 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> subprocess.C
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in PAGES]
 )

@@ -267,6 +267,7 @@ def raised_without_fix(path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_every_error_of_core_says_what_to_do():
     source = ROOT / "core/src/anydet"
     for path in source.rglob("*.py"):

@@ -154,12 +154,14 @@ def test_help_ends_with_an_example_of_the_command_itself(name):
     assert all("anydet " in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named(COMMANDS))
 def test_the_example_runs(name, given, folder):
     provide(given, folder, *EXAMPLES_HAVE)
     run_all(example(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named(sorted(set(LEAVES) - WRITERS)))
 def test_results_come_as_json(name, given, folder):
     lines = example(name)
@@ -171,6 +173,7 @@ def test_results_come_as_json(name, given, folder):
     json.loads(run(line).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named(LEAVES))
 def test_a_missing_file_and_an_unknown_name_are_errors_that_say_what_to_do(name, given, folder):
     lines = example(name)

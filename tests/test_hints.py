@@ -125,6 +125,7 @@ def given(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installed", ["all", "none"])
 @pytest.mark.parametrize("line", LINES)
 def test_no_package_is_made_of_what_was_typed(line, installed, given, monkeypatch):

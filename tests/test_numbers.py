@@ -116,6 +116,7 @@ def test_options_of_plugins_are_found():
     assert len(list(plugin_options())) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name", "key", "texts"), list(plugin_options()))
 def test_no_option_of_a_plugin_takes_a_number_that_is_not_finite(kind, name, key, texts):
     numbers = [float(text) for text in WRONG]

@@ -68,6 +68,7 @@ def test_options_complete():
     assert complete("eval-coco", "--pred") == ["--predictions"]
 
 
+@pytest.mark.slow
 def test_adapter_names_complete_behind_adapter():
     assert "toy" in complete("export-predictions", "--adapter", "to")
     assert complete("export-predictions", "--adapter", "nobody-has-this") == []
@@ -79,6 +80,7 @@ def test_what_adapters_can_do_completes():
     assert complete("adapters", "new", "my_detector", "--o") == ["--out"]
 
 
+@pytest.mark.slow
 def test_names_of_engines_and_views_complete():
     assert complete("eval-coco", "--engine", "pyc") == ["pycocotools"]
     assert complete("export-predictions", "--tta-views", "orig") == ["original"]

@@ -29,6 +29,7 @@ def scenes(tmp_path):
     return tmp_path / "scenes"
 
 
+@pytest.mark.slow
 def test_the_functions_do_what_the_commands_do(scenes, tmp_path):
     dataset = anydet.open_dataset(scenes)
     with anydet.load_adapter("toy") as adapter:
@@ -62,6 +63,7 @@ def piped(tmp_path):
         thread.join()
 
 
+@pytest.mark.slow
 def test_every_file_that_is_read_may_be_a_pipe(scenes, tmp_path, piped):
     file = tmp_path / "p.json"
     anydet.export_predictions("toy", scenes, file)
@@ -84,6 +86,7 @@ def test_every_file_that_is_read_may_be_a_pipe(scenes, tmp_path, piped):
     assert Path(settings.checkpoint).read_text() == '{"image": 3}'
 
 
+@pytest.mark.slow
 def test_options_and_limits_are_plain_values(scenes, tmp_path):
     with anydet.load_adapter("toy", options={"masks": False}) as adapter:
         anydet.export_predictions(
@@ -101,6 +104,7 @@ def test_options_and_limits_are_plain_values(scenes, tmp_path):
         anydet.load_adapter("toy", options={"mask": False})
 
 
+@pytest.mark.slow
 def test_a_recipe_says_all_that_the_flags_say(scenes, tmp_path):
     recipe = anydet.make_recipe("toy", tta="original,hflip,scale:1.5", limits=Limits(0.01))
     anydet.export_predictions(recipe, anydet.open_dataset(scenes), tmp_path / "ours.json")
@@ -137,6 +141,7 @@ def right_arguments(scenes, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_an_argument_of_a_wrong_type_is_an_error_that_names_it_in_every_function(scenes, tmp_path):
     arguments = right_arguments(scenes, tmp_path)
     assert set(arguments) == set(anydet.__all__)
@@ -152,6 +157,7 @@ def test_an_argument_of_a_wrong_type_is_an_error_that_names_it_in_every_function
     assert not (tmp_path / "q.json").exists()
 
 
+@pytest.mark.slow
 def test_an_argument_that_a_function_does_not_have_is_an_error_that_names_both(scenes, tmp_path):
     for name, right in right_arguments(scenes, tmp_path).items():
         function = getattr(anydet, name)
@@ -162,6 +168,7 @@ def test_an_argument_that_a_function_does_not_have_is_an_error_that_names_both(s
         anydet.train("rtdetr_pose", scenes, epoch=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "argument", "value"),
     [
@@ -216,6 +223,7 @@ def test_no_number_may_be_nan_or_infinite(make, number):
         make(number)
 
 
+@pytest.mark.slow
 def test_an_adapter_by_name_and_paths_as_text_are_enough(scenes, tmp_path):
     summary = anydet.export_predictions("toy", str(scenes), str(tmp_path / "p.jsonl"))
     assert anydet.validate(str(summary.output), str(scenes)).ok

@@ -17,6 +17,7 @@ its own tests."""
 CHOSEN = [one for one in choose(PLUGINS, "anydet") if OPTIONS.get(one.name, {}) is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", CHOSEN, ids=str)
 def test_what_core_registers_conforms(one, tmp_path):
     kit = KITS[one.kind]

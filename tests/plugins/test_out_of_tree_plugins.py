@@ -182,6 +182,7 @@ def test_the_model_is_put_back_when_the_run_is_left_early(plugins):
     assert pipeline.adapter.model.threshold == 200
 
 
+@pytest.mark.slow
 def test_meta_says_what_a_method_did(site, tmp_path):
     """Of a method that the core knows nothing of: its true settings, its report, what was asked for."""
     for i, image in enumerate(DIM):
@@ -227,6 +228,7 @@ def test_strict_mode_shows_where_the_broken_plugin_broke(site):
     assert "Traceback" in listed.stderr
 
 
+@pytest.mark.slow
 def test_the_installed_plugin_passes_the_kit_from_the_command_line(site):
     checked = anydet("adapters", "check", "bright", "--json", site=site, ANYDET_PLUGINS="mirror")
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -95,6 +95,7 @@ def printed(*arguments: Any) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["keypoints", *(pytest.param(case, marks=pytest.mark.slow) for case in ("boxes", "masks"))]
 )

@@ -17,6 +17,7 @@ from anydet.plugins.manager import Plugins
 BROKEN = Path(__file__).parents[2] / "tests/plugins/broken/src"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_packages")
 def test_a_sound_installation_exits_0_though_optional_things_are_missing():
     result = CliRunner().invoke(command, ["--json"], obj=Plugins([]))
@@ -29,6 +30,7 @@ def test_a_sound_installation_exits_0_though_optional_things_are_missing():
     assert rows["folder", "temporary"]["state"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_packages")
 def test_a_broken_plugin_exits_1_and_is_named_in_table_and_message(monkeypatch):
     monkeypatch.syspath_prepend(BROKEN)
@@ -39,6 +41,7 @@ def test_a_broken_plugin_exits_1_and_is_named_in_table_and_message(monkeypatch):
     assert "plugin" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_packages")
 def test_an_adapter_whose_module_cannot_be_imported_is_broken(tmp_path, monkeypatch):
     (tmp_path / "half_plugin.py").write_text(
@@ -55,6 +58,7 @@ def test_an_adapter_whose_module_cannot_be_imported_is_broken(tmp_path, monkeypa
     assert (rows["plugin", "half"], rows["adapter", "half"]) == ("ok", "broken")
 
 
+@pytest.mark.slow
 def test_quick_leaves_heavy_packages_alone_and_knows_their_versions():
     code = (
         "import sys\nfrom anydet.cli import main\ntry:\n    main(['doctor', '--quick', '--json'])\n"

@@ -91,6 +91,7 @@ def test_long_tables_are_cut_and_say_so(run, files):
     assert "what errors cost" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_library_gives_what_the_command_prints_with_any_engine(files, engine):
     inputs = read_inputs(*files)
     plugins = Plugins(())
@@ -144,6 +145,7 @@ def register_evaluators(register):
 """
 
 
+@pytest.mark.slow
 def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
     (tmp_path / "counting_plugin.py").write_text(THIRD_PARTY)
     monkeypatch.syspath_prepend(tmp_path)
@@ -156,6 +158,7 @@ def test_evaluators_of_third_parties_take_part(files, tmp_path, monkeypatch):
     assert json.loads(done.stdout)["skipped"]["counting"] == "nothing was detected"
 
 
+@pytest.mark.slow
 def test_tables_and_figures_of_third_parties_are_printed_drawn_and_written(files, tmp_path, monkeypatch):
     (tmp_path / "counting_plugin.py").write_text(THIRD_PARTY)
     monkeypatch.syspath_prepend(tmp_path)
@@ -434,6 +437,7 @@ def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
     assert "evaluators without intervals and slices: tide" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_the_command_draws_into_a_folder(files, tmp_path):
     arguments = [
         "eval",
@@ -491,6 +495,7 @@ def corrupted(tmp_path):
     return tmp_path / "scenes", clean, fog, snow
 
 
+@pytest.mark.slow
 def test_corrupted_results_give_mpc_and_rpc(run, corrupted, tmp_path):
     scenes, clean, fog, _ = corrupted
     done = run(
@@ -510,6 +515,7 @@ def test_corrupted_results_give_mpc_and_rpc(run, corrupted, tmp_path):
     assert "AP by corruption and severity" in done.stdout
 
 
+@pytest.mark.slow
 def test_corrupted_images_of_another_data_set_are_said(run, corrupted):
     scenes, clean, fog, snow = corrupted
     start = ("--dataset", scenes, "--metrics", "coco", "--predictions", clean, "--corrupted")
@@ -522,6 +528,7 @@ def test_corrupted_images_of_another_data_set_are_said(run, corrupted):
     assert "of another data set" not in run(*start, snow).stderr
 
 
+@pytest.mark.slow
 def test_files_that_do_not_say_their_corruption_are_named_by_the_user(run, corrupted, files):
     dataset, predictions = files
     refused = run("--dataset", dataset, "--predictions", predictions, "--corrupted", predictions)
@@ -536,6 +543,7 @@ def test_files_that_do_not_say_their_corruption_are_named_by_the_user(run, corru
     assert metrics["robustness/mPC"] == pytest.approx(metrics["coco/AP"])
 
 
+@pytest.mark.slow
 def test_wrong_sets_of_corrupted_results_are_refused(run, corrupted):
     scenes, clean, fog, snow = corrupted
     start = ("--dataset", scenes, "--metrics", "coco")

@@ -64,6 +64,7 @@ def scene(tmp_path):
     return write
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", ["bbox", "segm", "keypoints"])
 def test_coco_result_files_give_the_bits_of_pycocotools(iou_type, run, read_problem, reference, tmp_path):
     problem, truth, results = read_problem(iou_type)
@@ -263,6 +264,7 @@ def test_the_library_gives_what_the_command_prints(run, scene):
     assert len(read_inputs(arguments[1], arguments[3]).detections) == 2
 
 
+@pytest.mark.slow
 def test_the_tool_that_existing_users_type_runs_the_same_command(scene):
     tool = Path(__file__).resolve().parents[3] / "tools" / "eval_coco.py"
     arguments = map(str, (*scene(), "--bbox-format", "cxcywh_norm", "--max-images", 2, "--dry-run"))

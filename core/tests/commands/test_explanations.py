@@ -43,6 +43,7 @@ def evaluate(dataset, predictions, *options, command="eval-coco"):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval", "eval-coco"])
 def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
     hints = [
@@ -54,6 +55,7 @@ def test_a_hopeless_file_gets_one_line_that_names_the_cause(files, command):
     assert "--explain" in hints[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [MemoryError(), AnydetError("not enough memory", fix="add some")])
 @pytest.mark.parametrize("command", ["eval", "eval-coco"])
 def test_a_hint_that_fails_leaves_the_result(files, command, error, monkeypatch):
@@ -66,6 +68,7 @@ def test_a_hint_that_fails_leaves_the_result(files, command, error, monkeypatch)
     assert re.search(r"^hint: .* could not be looked for \(.*memory.*\)$", done.stderr, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_file_of_a_model_that_knows_nothing_is_not_called_a_mistake(files, tmp_path):
     dataset, predictions = files
     rng, entries = np.random.default_rng(0), json.loads(predictions.read_text())
@@ -81,10 +84,12 @@ def test_a_file_of_a_model_that_knows_nothing_is_not_called_a_mistake(files, tmp
     assert "--explain" in shown
 
 
+@pytest.mark.slow
 def test_a_good_file_gets_no_hint(files):
     assert "hint: " not in evaluate(*files, "--bbox-format", "xyxy_abs").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval", "eval-coco"])
 def test_explain_prints_the_gain_and_what_to_do(files, command):
     result = evaluate(*files, "--explain", command=command)
@@ -94,6 +99,7 @@ def test_explain_prints_the_gain_and_what_to_do(files, command):
     assert "hint: " not in result.stderr
 
 
+@pytest.mark.slow
 def test_what_to_do_does_it(files):
     best = json.loads(evaluate(*files, "--explain", "--json", "-").stdout)["explanation"]["explanations"][0]
     option, value = best["what_to_do"].removeprefix("pass ").split()
@@ -103,11 +109,13 @@ def test_what_to_do_does_it(files):
     assert after["metrics"]["AP"] - before["metrics"]["AP"] == pytest.approx(best["gain"])
 
 
+@pytest.mark.slow
 def test_explain_says_so_where_it_finds_nothing(files):
     text = evaluate(*files, "--bbox-format", "xyxy_abs", "--explain").stdout
     assert "no explanation found" in text
 
 
+@pytest.mark.slow
 def test_predictions_in_several_files_are_explained_as_one(files, tmp_path):
     dataset, whole = files
     source = SyntheticDataset(IMAGES, 0, (320, 240))
@@ -122,6 +130,7 @@ def test_predictions_in_several_files_are_explained_as_one(files, tmp_path):
     assert one == two
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "hint"),
     [

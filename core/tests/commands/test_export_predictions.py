@@ -63,6 +63,7 @@ def test_export_through_it_gives_the_same_predictions(tmp_path):
     assert "run without test-time augmentation" in refused.output
 
 
+@pytest.mark.slow
 def test_a_file_is_served_without_any_image(tmp_path):
     scenes = tmp_path / "scenes"
     write_coco(SyntheticDataset(3, 0, (64, 48)), scenes, "val")
@@ -199,6 +200,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "message"), WRONG.values(), ids=WRONG)
 def test_an_adapter_that_fails_is_an_error_or_an_entry_that_says_why(tmp_path, breaks, how, message):
     write_coco(SyntheticDataset(6, 0, (160, 120)), tmp_path / "scenes", "val")

@@ -62,6 +62,7 @@ def test_other_orders_are_exit_0(scenes):
     assert done.stdout.splitlines()[-1].startswith("parity holds: ")
 
 
+@pytest.mark.slow
 def test_with_annotations_the_difference_of_ap_has_an_interval(scenes):
     done = run(scenes, scenes / "missing.json", "--dataset", scenes / "scenes", "--resamples", "50")
     assert "95 % interval [" in done.stdout
@@ -78,6 +79,7 @@ def test_json_goes_to_stdout_alone(scenes):
     assert written["only"]["b"][0]["score"] == 0.42
 
 
+@pytest.mark.slow
 def test_the_folder_has_histograms_and_the_worst_images(scenes, tmp_path):
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
@@ -91,6 +93,7 @@ def test_the_folder_has_histograms_and_the_worst_images(scenes, tmp_path):
         assert image.width > 2 * 480
 
 
+@pytest.mark.slow
 def test_a_data_set_without_labels_is_for_pictures_alone(scenes, tmp_path):
     images = scenes / "scenes/images/val"
     images = images if images.exists() else next(scenes.glob("scenes/**/*.png")).parent

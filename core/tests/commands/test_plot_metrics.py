@@ -30,6 +30,7 @@ def invoke(*arguments):
     return CliRunner().invoke(main, ["plot-metrics", *map(str, arguments)], obj=Plugins(()))
 
 
+@pytest.mark.slow
 def test_the_picture_is_beside_the_metrics_by_default(run):
     done = invoke(run)
     assert done.exit_code == 0, done.output
@@ -38,6 +39,7 @@ def test_the_picture_is_beside_the_metrics_by_default(run):
         assert len(set(picture.convert("L").tobytes())) > 10
 
 
+@pytest.mark.slow
 def test_the_old_script_takes_jsonl_and_out(run, monkeypatch, capsys):
     script = Path(__file__).parents[3] / "tools" / "plot_metrics.py"
     file = run / "reports" / "train_metrics.jsonl"

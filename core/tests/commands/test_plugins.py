@@ -62,6 +62,7 @@ def test_list_shows_what_plugins_bring_and_why_one_failed(plugins):
     assert [(row["name"], row["state"]) for row in rows] == [("sad", "failed"), ("several", "ok")]
 
 
+@pytest.mark.slow
 def test_a_plugin_stands_for_all_that_it_registers(plugins):
     mirrors = {("views", "mirror"), ("fusions", "mirror")}
     assert checked(plugins, "several") == mirrors | {("views", "absent")}

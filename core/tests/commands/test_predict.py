@@ -73,6 +73,7 @@ def test_the_json_on_the_terminal_and_the_file_are_the_same_predictions(photos, 
     assert [p.image for p in read_images(written)] == list(open_image_files([photos]).keys)
 
 
+@pytest.mark.slow
 def test_the_table_counts_what_it_leaves_out(photos):
     every = predict(photos)
     assert every.exit_code == 0, every.output
@@ -105,6 +106,7 @@ def test_the_class_of_a_whole_image_is_in_the_table_and_above_the_overlay(tmp_pa
         assert overlay.height > 200
 
 
+@pytest.mark.slow
 def test_overlays_mirror_the_folders_and_leave_the_pictures_alone(photos, tmp_path):
     before = {p: p.read_bytes() for p in photos.rglob("*.png")}
     run = predict(photos, "--save-overlays", tmp_path / "over", "--score-threshold", 0)
@@ -136,6 +138,7 @@ def test_pictures_of_one_stem_get_an_overlay_each(tmp_path):
         picture_paths(tmp_path, ["a.jpg"], [tmp_path / "real.png"])
 
 
+@pytest.mark.slow
 def test_an_unreadable_picture_stops_the_run_or_is_skipped_and_named(photos, tmp_path):
     (photos / "bad.jpg").write_text("not a picture")
     stopped = predict(photos)
@@ -186,6 +189,7 @@ def test_no_picture_and_a_resumption_without_output_are_wrong_usage(photos):
     assert predict(photos, "--resume").exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_example_of_the_help_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [line.strip() for line in predict("--help").output.splitlines()]

@@ -78,6 +78,7 @@ def test_other_wrong_values_are_wrong_usage(wrong, tmp_path):
     assert synth("--out", tmp_path / "scenes", *wrong).exit_code == 2
 
 
+@pytest.mark.slow
 def test_the_example_of_the_help_works(tmp_path, monkeypatch):
     shown = synth("--help").output
     line = next(line for line in shown.splitlines() if line.startswith("    anydet synth"))

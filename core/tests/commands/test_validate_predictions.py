@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from anydet.cli import main
@@ -82,6 +83,7 @@ def test_a_data_set_names_what_does_not_fit(tmp_path: Path) -> None:
     assert "\n  fix: give the data set and the split of the predictions\n" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_old_script_name_does_the_same() -> None:
     script = Path(__file__).parents[3] / "tools" / "validate_predictions.py"
     done = subprocess.run([sys.executable, script, GOOD], capture_output=True, text=True, check=False)

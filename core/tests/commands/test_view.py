@@ -36,6 +36,7 @@ def scenes(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_each_image_gets_an_overlay_of_both_sides_and_a_place_on_the_sheet(scenes, tmp_path):
     shown = run("view", scenes / "p.json", "--dataset", scenes / "s", "--out", tmp_path, "--json")
     assert shown.exit_code == 0, shown.output
@@ -144,6 +145,7 @@ def entry(detections=(), **fields):
 BOX = {"class_id": 0, "score": 0.9, "bbox": {"cx": 0.5, "cy": 0.5, "w": 0.3, "h": 0.3}}
 
 
+@pytest.mark.slow
 def test_the_data_set_that_the_file_names_is_used_where_it_is_still_there(scenes, tmp_path):
     entries = json.loads((scenes / "p.json").read_text())
     named = write(tmp_path / "p.json", entries, dataset={"root": str(scenes / "s"), "split": "val"})
@@ -225,6 +227,7 @@ def test_hidden_keypoints_semantic_classes_and_the_class_of_the_image_are_shown(
     assert not np.array_equal(shown(BOX, classification=whole["classification"])[:top], plain[:top])
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_read_is_skipped_on_request(scenes, tmp_path):
     write_coco(SyntheticDataset(3, 0, (64, 48)), tmp_path / "s")
     entries = [{"image": p.name, "detections": []} for p in sorted((tmp_path / "s/images/val").iterdir())]
@@ -249,6 +252,7 @@ def test_an_image_that_cannot_be_read_is_skipped_on_request(scenes, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_example_of_the_help_works(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = [line.strip() for line in run("view", "--help").output.splitlines()]

@@ -76,6 +76,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
         check_output(Path("out.parquet"))
 
 
+@pytest.mark.slow
 def test_a_wrapped_file_passes_the_strict_validator_of_yolozu(
     full: ImagePredictions, images: list[ImagePredictions], tmp_path: Path
 ) -> None:

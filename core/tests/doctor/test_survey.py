@@ -65,6 +65,7 @@ def test_without_a_trial_files_that_are_gone_are_found(sad, dependency):
     assert package_finding(wanted, {}).state == "ok", "compiled files come and go"
 
 
+@pytest.mark.slow
 def test_every_dependency_of_core_is_found_once_and_works(monkeypatch):
     lines = [line for line in survey.requires("anydet") if "extra" not in line]
     repeated = [*lines, *lines, "anydet[plot]; extra == 'all'"]
@@ -99,6 +100,7 @@ def plugin(tmp_path, monkeypatch):
     return Plugins([EntryPoint("half", "half_engine", "anydet")])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_packages")
 def test_an_engine_that_cannot_be_built_is_broken(plugin):
     findings = {(f.group, f.name): f for f in survey.diagnose(plugin)}

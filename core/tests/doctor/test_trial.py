@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from anydet.doctor.trial import Trial, run_trials
 
 
+@pytest.mark.slow
 def test_what_is_still_imported_is_shown(sad):
     sad.touch()
     shown: list[str] = []

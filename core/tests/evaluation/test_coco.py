@@ -114,6 +114,7 @@ def test_other_limits_of_detections_are_computed_and_name_their_recalls(columns)
     assert result.metrics["AP"] is not None
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_partial_results_in_any_order_give_the_bits_of_the_whole(data, random_problems, columns):

@@ -50,6 +50,7 @@ def test_random_problems_give_the_bits_of_pycocotools(
     assert as_stats(result) == run.stats.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", IOU_TYPES)
 def test_real_result_files_give_the_bits_of_pycocotools(iou_type, engine, read_problem, columns, reference):
     problem, truth, results = read_problem(iou_type)
@@ -62,6 +63,7 @@ def test_real_result_files_give_the_bits_of_pycocotools(iou_type, engine, read_p
     assert_same_arrays(from_files.arrays, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boxes", [False, True], ids=["masks alone", "boxes and masks"])
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
@@ -89,6 +91,7 @@ def test_areas_of_results_are_those_that_pycocotools_takes(
     assert_same_arrays(result.arrays, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", IOU_TYPES)
 @pytest.mark.parametrize("agnostic", [False, True])
 @many
@@ -126,6 +129,7 @@ def test_other_limits_thresholds_and_areas_give_the_bits_of_pycocotools(
     assert_same_arrays(result.arrays, run)
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_an_annotation_with_id_0_counts_unless_the_quirk_is_enabled(
@@ -204,6 +208,7 @@ def test_boundaries_must_overlap_as_well_as_masks(engine, random_problems, colum
     assert evaluate(engine, same, wanted, iou_type="boundary").metrics["AP"] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_engines_agree_on_boundaries_and_on_sigmas_of_each_class(data, engine, random_problems, columns):

@@ -29,6 +29,7 @@ def matched_ids(run, rows):
     return found, ignored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.95, 1.0])
 @many
 @given(data=st.data())

@@ -104,6 +104,7 @@ def test_nothing_covers_a_box_where_there_is_none():
     assert boxes.covered_by_class(flat, np.array([1]), one, np.array([1]), 0.5).tolist() == [False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.0, 0.3])
 @given(st.integers(0, 2**32 - 1), st.integers(0, 200))
 def test_overlapping_pairs_are_those_of_the_matrix_of_ious(threshold, seed, count):
@@ -146,6 +147,7 @@ def test_pairs_are_the_same_however_many_are_in_work_at_once(monkeypatch):
     assert len(once) > 100
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 0.7]))
 def test_classes_of_few_and_of_many_boxes_keep_what_each_keeps_alone(seed, threshold):
     rng = np.random.default_rng(seed)

@@ -88,6 +88,7 @@ def test_broken_codes_are_not_whole(counts):
     assert not masks.is_whole(RLE((4, 5), counts))
 
 
+@pytest.mark.slow
 @given(
     hnp.arrays(np.int64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(-1, 3)),
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8), st.integers(0, 8)), max_size=3),

@@ -137,6 +137,7 @@ def test_any_equivalent_pose_has_no_error(seed):
         assert mspd_px(estimated, true, shape, CAMERA) < 1e-6
 
 
+@pytest.mark.slow
 @some
 @given(seeds)
 def test_surface_distances_are_their_definitions_written_out(seed):

@@ -46,6 +46,7 @@ def test_any_value_may_be_the_background_and_any_the_number(image):
     assert np.array_equal(regions.values, same.values + 1000)
 
 
+@pytest.mark.slow
 @given(IMAGES)
 def test_values_areas_and_boxes_are_those_of_the_index_map(image):
     regions = find_regions(image)

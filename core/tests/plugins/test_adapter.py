@@ -77,6 +77,7 @@ def test_a_stage_that_fails_has_no_duration(clock):
     assert not adapter.stage_seconds.get("model")
 
 
+@pytest.mark.slow
 def test_a_duration_takes_eight_bytes(clock):
     adapter = Queued(clock)
     with adapter.stage("model"):

@@ -201,6 +201,7 @@ def lines(process):
     return text.splitlines()
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_a_time_all_find_theirs(site):
     folders = [site.root.parent / f"path{number}" for number in range(4)]
     for number, folder in enumerate(folders):
@@ -211,6 +212,7 @@ def test_processes_that_write_at_a_time_all_find_theirs(site):
     assert FolderCache(site.file)._entries, "the file is whole"
 
 
+@pytest.mark.slow
 def test_a_changed_pythonpath_is_seen(site):
     folder = site.root.parent / "extra"
     site.install("other-1.0.dist-info", "other", folder)
@@ -284,6 +286,7 @@ def ask(site, packages, *kinds):
     return done.stdout.splitlines(), imported
 
 
+@pytest.mark.slow
 def test_only_plugins_whose_hook_is_asked_for_are_imported(site, packages):
     assert ask(site, packages, "engines") == (["engines ['other_engine']"], ["other_command", "other_engine"])
     assert ask(site, packages, "engines") == (["engines ['other_engine']"], ["other_engine"])

@@ -29,6 +29,7 @@ preprocesses = st.builds(
 PLAIN = Preprocess("stretch", (64, 48)).as_dict()
 
 
+@pytest.mark.slow
 @given(preprocess=preprocesses)
 def test_its_json_form_and_its_pickle_give_it_back(preprocess):
     assert Preprocess.from_dict(json.loads(json.dumps(preprocess.as_dict()))) == preprocess

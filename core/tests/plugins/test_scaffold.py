@@ -27,6 +27,7 @@ def installed(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_new_adapter_keeps_every_promise_of_the_kit(installed, tmp_path):
     subject = AdapterSubject.installed(installed, "my_det", tmp_path / "checks")
     outcomes = list(KITS["adapters"].run(subject))
@@ -36,6 +37,7 @@ def test_a_new_adapter_keeps_every_promise_of_the_kit(installed, tmp_path):
     assert set(undeclared) == skipped, "only what it does not declare is left out"
 
 
+@pytest.mark.slow
 def test_a_new_adapter_finds_the_things_of_synthetic_scenes(installed):
     dataset = SyntheticDataset(6)
     with installed.adapter("my_det", installed.settings("my_det")) as adapter:

@@ -133,6 +133,7 @@ def test_norm_only_leaves_masks_and_poses_alone():
         np.testing.assert_array_equal(getattr(mirrored.poses, name), getattr(found.poses, name))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 9), st.floats(0, 1), st.integers(0, 5))
 def test_each_detection_is_itself_or_its_mirror(count, flip_prob, seed):
     found = rich(count)
@@ -147,6 +148,7 @@ def test_a_probability_of_zero_changes_no_column():
     assert same_columns(perturb(found, 0.0), found)
 
 
+@pytest.mark.slow
 def test_the_share_of_mirrored_detections_is_the_probability():
     keys = [f"{i}.jpg" for i in range(400)]
     moved = [which(perturb(rich(5, key), 0.3)).tolist() for key in keys]

@@ -395,6 +395,7 @@ def test_an_observer_that_fails_is_an_error_that_names_it_and_how_to_leave_it_ou
         flat(Pipeline(make_adapter(), plugins=plugins), spots(1))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(make_adapter, spots):
     def peak(count):
         adapter = make_adapter()

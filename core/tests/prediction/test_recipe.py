@@ -37,6 +37,7 @@ def toy_recipe():
     return Recipe("toy", plugins.settings("toy", batch_size=3), Limits(0.05, 20), tta)
 
 
+@pytest.mark.slow
 def test_a_pickled_recipe_predicts_the_same_in_another_process(tmp_path):
     recipe, scenes = toy_recipe(), SyntheticDataset(4, 1, (96, 64))
     export = partial(api.export_predictions, recipe, scenes)

@@ -48,6 +48,7 @@ def axes():
     return Figure().subplots()
 
 
+@pytest.mark.slow
 def test_every_result_gets_its_chart(files, tmp_path):
     analysis = AnalysisSettings(resamples=5, slices={"first": ["1.jpg", "2.jpg"]})
     run = run_evaluators([read_inputs(*files)], plugins=Plugins(()), analysis=analysis)
@@ -174,6 +175,7 @@ def test_without_matplotlib_the_fix_is_named(files, tmp_path, monkeypatch):
         draw_charts(run, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["\x1b[2J\u202e", "a$b", r"$\frac{$", "two\nlines", "x" * 5_000_000])
 def test_names_of_any_text_are_drawn(name, tmp_path):
     axis = Axis(name)

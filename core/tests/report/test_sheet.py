@@ -29,6 +29,7 @@ def count_of(picture, color):
     return int((picture == np.array(color, np.uint8)).all(axis=2).sum())
 
 
+@pytest.mark.slow
 def test_a_crowd_of_small_boxes_stays_visible_and_what_has_no_tag_is_counted():
     crowd = [(x, y, x + 10, y + 10) for x in range(4, 310, 14) for y in range(4, 230, 14)]
     drawing = draw_marks(GRAY, mark_predictions(predict(crowd), CLASSES))

@@ -56,6 +56,7 @@ boxes = st.tuples(st.integers(0, 150), st.integers(0, 100), st.integers(0, 60), 
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(crowd=st.lists(boxes, max_size=25))
 def test_in_any_crowd_tags_stay_inside_and_hide_neither_each_other_nor_small_boxes(crowd):

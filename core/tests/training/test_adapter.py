@@ -39,6 +39,7 @@ def test_random_weights_go_by_the_seed_and_leave_other_random_numbers_alone(same
     assert not same_weights(first, third)
 
 
+@pytest.mark.slow
 def test_random_weights_are_announced_and_trained_ones_are_not(trained):
     folder, adapter = trained
     (warning,) = GridAdapter(AdapterSettings()).notes.warnings

@@ -30,6 +30,7 @@ def trained(tmp_path_factory, train_tiny):
     return train_tiny(folder, best_metric="val_loss"), folder
 
 
+@pytest.mark.slow
 def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained, metric_lines):
     _, folder = trained
     steps, validations = (
@@ -112,6 +113,7 @@ def test_accumulation_over_two_batches_is_one_batch_of_twice_the_size(tmp_path, 
         assert accumulated["grad_norm"] == pytest.approx(whole["grad_norm"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_clipped_gradient_is_no_longer_than_the_limit(tmp_path):
     """Plain gradient descent with a learning rate of 1 moves the weights by the gradient."""
     kept = []
@@ -189,6 +191,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path, device, problem, train_
         train_tiny(tmp_path, device=device)
 
 
+@pytest.mark.slow
 def test_validation_classes_in_another_order_are_refused(tmp_path):
     class Swapped(SyntheticDataset):
         @property
@@ -200,11 +203,13 @@ def test_validation_classes_in_another_order_are_refused(tmp_path):
         train(lambda run: GridTask(run.dataset.classes, {}), run)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_end_is_refused(tmp_path, train_tiny):
     with pytest.raises(OptionError, match="neither epochs nor max_steps is set"):
         train_tiny(tmp_path, epochs=None)
 
 
+@pytest.mark.slow
 def test_plugins_see_the_run_and_how_far_it_is(tmp_path):
     seen = []
 
@@ -234,6 +239,7 @@ def test_plugins_see_the_run_and_how_far_it_is(tmp_path):
     assert [event[2:] for event in seen] == [(0,), (1, True), (2, True), (1, True), (True,)]
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_ends_with_the_signals_exit_code(tmp_path):
     class Terminate(TrainingHook):
         def after_step(self, loop):

@@ -52,6 +52,7 @@ def build(run):
     return GridTask(run.dataset.classes, {})
 
 
+@pytest.mark.slow
 def test_an_extra_loss_is_in_the_total_the_gradients_and_the_metrics_but_not_in_validations(
     tmp_path, metric_lines
 ):
@@ -84,6 +85,7 @@ def test_an_extra_loss_is_in_the_total_the_gradients_and_the_metrics_but_not_in_
     assert validation["avg_val_loss"] == pytest.approx(own)
 
 
+@pytest.mark.slow
 def test_an_extra_loss_that_is_not_finite_stops_the_run_by_its_name(tmp_path):
     with pytest.raises(TrainingError, match="train_loss_decay is nan"):
         train(build, tiny_run(tmp_path), [Decay(float("nan"))])
@@ -108,6 +110,7 @@ def test_the_state_of_an_extra_loss_goes_on_where_a_signal_stopped_it(tmp_path, 
     assert same_weights(whole.model, part.model)
 
 
+@pytest.mark.slow
 def test_two_losses_of_one_name_are_refused(tmp_path):
     class Box(Decay):
         def losses(self, task, batch, output):
@@ -117,6 +120,7 @@ def test_two_losses_of_one_name_are_refused(tmp_path):
         train(build, tiny_run(tmp_path), [Box()])
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_the_trained_model_itself_is_refused(tmp_path):
     class Same(GridTask):
         def hooks(self):
@@ -126,6 +130,7 @@ def test_a_teacher_that_is_the_trained_model_itself_is_refused(tmp_path):
         train(lambda run: Same(run.dataset.classes, {}), tiny_run(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_teacher_is_in_evaluation_mode_without_gradients_and_neither_trained_nor_saved(
     tmp_path, metric_lines, same_weights
 ):

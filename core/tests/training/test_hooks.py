@@ -56,6 +56,7 @@ def task_with(*hooks, **options):
     return lambda run: Hooked(run.dataset.classes, options)
 
 
+@pytest.mark.slow
 def test_hooks_of_the_task_and_of_the_caller_are_called_in_their_places(tmp_path):
     own, callers = Diary(), Diary()
     callers.name = "other"
@@ -67,6 +68,7 @@ def test_hooks_of_the_task_and_of_the_caller_are_called_in_their_places(tmp_path
     assert saved == {"diary": {"events": expected}, "other": {"events": expected}}
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_states_of_hooks_before_it_goes_on(tmp_path):
     train(task_with(Diary()), tiny_run(tmp_path, images=8, epochs=1))
     seen = []
@@ -81,6 +83,7 @@ def test_a_resumed_run_has_the_states_of_hooks_before_it_goes_on(tmp_path):
     assert (events[0], events[-1], epoch) == ("before_train", "after_train", 1)
 
 
+@pytest.mark.slow
 def test_before_an_update_the_gradients_are_whole_and_the_weights_have_not_moved(tmp_path):
     norms, moved = [], []
 
@@ -106,6 +109,7 @@ def test_before_an_update_the_gradients_are_whole_and_the_weights_have_not_moved
     assert min(norms) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_skipped_step_is_no_update(tmp_path):
     diary = Diary()
     keys = {"on_nonfinite": "skip", "max_grad_norm": 1e-9, "max_skip_share": 1.0}
@@ -113,6 +117,7 @@ def test_a_skipped_step_is_no_update(tmp_path):
     assert diary.events == [*EVENTS[:3], "before_step", "after_epoch", "after_train"]
 
 
+@pytest.mark.slow
 def test_two_hooks_whose_states_have_one_name_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="two training hooks are called 'diary'"):
         train(task_with(Diary(), Diary()), tiny_run(tmp_path))
@@ -148,6 +153,7 @@ class Meddling:
         self.meddle(run, state)
 
 
+@pytest.mark.slow
 def test_observers_change_nothing_that_reaches_checkpoints_and_metrics(tmp_path, metric_lines):
     keys = {"images": 8, "epochs": 2, "use_ema": True, "hflip_prob": 0.5}
     watched = tiny_run(tmp_path / "watched", **keys)
@@ -165,6 +171,7 @@ def test_observers_change_nothing_that_reaches_checkpoints_and_metrics(tmp_path,
         assert metric_lines(tmp_path / "watched" / name) == metric_lines(tmp_path / "alone" / name)
 
 
+@pytest.mark.slow
 def test_hooks_cannot_change_metrics(tmp_path):
     class Changes(TrainingHook):
         def after_step(self, loop):

@@ -59,6 +59,7 @@ def build(run):
     return AdaptedTask(run.dataset.classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [False, True])
 def test_a_checkpoint_predicts_as_the_model_with_its_added_layer_does(tmp_path, average):
     run = tiny_run(tmp_path, images=8, epochs=1, use_ema=average, ema_eval=average)
@@ -83,6 +84,7 @@ def test_a_checkpoint_predicts_as_the_model_with_its_added_layer_does(tmp_path, 
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_put_back_into_the_trained_model(tmp_path):
     run = tiny_run(tmp_path, images=8, epochs=2, restore_best=True)
     tasks = []
@@ -111,6 +113,7 @@ def test_a_run_whose_weights_are_merged_resumes_with_the_same_bits(tmp_path, sam
         assert same_weights(whole.training[state], part.training[state])
 
 
+@pytest.mark.slow
 def test_a_run_that_gives_up_has_the_weights_of_its_last_checkpoint(tmp_path):
     models = []
 

@@ -29,6 +29,7 @@ def measured(plugins):
         return quick_test(plugins, seconds=1, image_size=64, device="cpu")
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_a_healthy_run(measured):
     assert measured.problems == []
     assert measured.steps == 16
@@ -40,6 +41,7 @@ def test_numbers_are_those_of_a_healthy_run(measured):
     assert 0 <= measured.miou <= 1
 
 
+@pytest.mark.slow
 def test_chance_is_counted_on_the_validation_scenes(measured):
     scenes = SyntheticMasks(16, 43, (64, 64))
     classes = np.bincount([scene.extra["classification"]["class_id"] for scene in scenes])

@@ -140,6 +140,7 @@ def test_a_split_without_truth_can_be_predicted_on_and_not_measured(build):
         dataset.ground_truth()
 
 
+@pytest.mark.slow
 def test_scenes_of_a_split_follow_each_other_and_splits_are_chosen(build):
     root = build()
     shutil.copytree(root / "train_pbr" / "000003", root / "train_pbr" / "000012")
@@ -234,6 +235,7 @@ def test_the_fingerprint_stays_what_it_is(tmp_path):
     assert open_dataset(tmp_path).fingerprint() == literal
 
 
+@pytest.mark.slow
 def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(tmp_path):
     mask = np.zeros((30, 40), np.uint8)
     mask[2:6, 1:4] = 255

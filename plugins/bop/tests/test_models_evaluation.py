@@ -51,6 +51,7 @@ def run_eval(folder, *arguments, json_out=True):
     return CliRunner().invoke(main, ["eval", *options, *(["--json", "-"] if json_out else [])])
 
 
+@pytest.mark.slow
 def test_poses_are_measured_with_the_models_that_are_given(cube_set):
     plain = json.loads(run_eval(cube_set, "--metrics", "pose").stdout)["metrics"]
     assert plain["pose/rotation_deg_mean"] == pytest.approx(177.0)

@@ -28,6 +28,7 @@ def test_solids_are_written_with_poses_that_can_be_read(layout, tmp_path):
         assert np.allclose(here.labels.poses.rotations, there.labels.poses.rotations)
 
 
+@pytest.mark.slow
 def test_objects_is_the_maximum_of_solids_in_a_scene(tmp_path):
     def count(*more):
         out = tmp_path / f"new{len(more)}"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from anydet.testing import DatasetConformance, EvaluatorConformance, SceneConformance
 
 
@@ -7,6 +9,7 @@ class TestDelftBikes(DatasetConformance):
     dataset = "delftbikes"
 
 
+@pytest.mark.slow
 class TestBikes(SceneConformance):
     scenes = "bikes"
 

@@ -201,6 +201,7 @@ def bikes(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_what_is_written_reads_back_as_it_was(bikes):
     read, drawn = open_dataset(bikes, "train"), SyntheticBikes(3, 3, (160, 120))
     for one, other in zip(read, drawn, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from anydet import open_dataset
@@ -14,6 +15,7 @@ def synth(*arguments):
     return CliRunner().invoke(main, ["synth", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_bicycles_of_several_splits_are_in_one_folder(tmp_path):
     for split, seed in (("train", 1), ("val", 2)):
         run = synth(
@@ -34,6 +36,7 @@ def test_a_scene_is_written_only_in_its_own_formats(tmp_path):
     assert "--format yolo does not go with --scene bikes; use delftbikes or coco" in run.stderr
 
 
+@pytest.mark.slow
 def test_as_coco_bicycles_have_boxes_and_states(tmp_path):
     run = synth("--scene", "bikes", "--format", "coco", "--out", tmp_path / "new", "--images", 2)
     assert run.exit_code == 0, run.output

@@ -45,6 +45,7 @@ def prepared(variables):
     return done["train"].path.parent, done
 
 
+@pytest.mark.slow
 def test_boxes_classes_states_and_pixels_survive_to_coco(bikes, prepared):
     out, _ = prepared
     for split, count in (("train", 4), ("val", 2)):

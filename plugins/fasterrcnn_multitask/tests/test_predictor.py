@@ -28,6 +28,7 @@ def test_the_described_preprocessing_gives_the_models_input(size_wh):
     np.testing.assert_allclose(described, inputs.tensors[0].numpy(), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_torchvision_for_all_images():
     how, transform = preprocess(Architecture.of(3)), GeneralizedRCNNTransform(800, 1333, MEAN, STD).eval()
     for width, height in np.random.default_rng(0).integers(20, 3000, (300, 2)).tolist():

@@ -83,6 +83,7 @@ def bikes(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_splits_are_disjoint_complete_and_open_as_data_sets(bikes, tmp_path):
     source = json.loads((bikes / "all_annotations.json").read_text())
     done = split_annotations(

@@ -37,6 +37,7 @@ def batch(make_task):
     return task.collate([task.item(sample_of(run.dataset[index])) for index in (0, 1)])
 
 
+@pytest.mark.slow
 def test_a_step_gives_the_logits_that_its_class_loss_is_made_of(task, batch, monkeypatch):
     heads, labels = task.model.roi_heads, []
 
@@ -65,6 +66,7 @@ def test_the_same_model_has_the_same_logits_of_the_regions_of_its_step(task, bat
     assert found.logits.requires_grad
 
 
+@pytest.mark.slow
 def test_a_teacher_with_inputs_of_another_size_looks_at_the_same_regions(make_task, task, batch):
     teacher, _ = make_task(min_size=128, max_size=256)
     like = task.step(batch).logits

@@ -147,6 +147,7 @@ def test_any_recall_thresholds_are_read_as_pycocotools_does(recalls):
     assert_same_as_pycocotools(large_problem(images=60), params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thresholds", [(0.5, 0.75), (0.05, 0.95), (0.0,)])
 def test_pairs_of_keypoints_are_left_out_only_below_the_lowest_threshold(thresholds):
     """Distances and areas from far below to far above those at which a pair may match."""

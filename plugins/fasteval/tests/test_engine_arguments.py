@@ -65,6 +65,7 @@ def assert_all_entry_points_took_and_refused(report: str) -> None:
         assert int(refused) > 0, name
 
 
+@pytest.mark.slow
 def test_any_arguments_give_a_result_or_an_exception() -> None:
     assert_all_entry_points_took_and_refused(run(FUZZ, CASES, "1", CORPUS))
 

@@ -148,6 +148,7 @@ def scanned_truth(path: Path, scanner: CompiledScanner) -> ImageTable | None:
     return None if isinstance(found, Stop) else of_scan(found)
 
 
+@pytest.mark.slow
 @many
 @given(rows=results, indent=st.sampled_from([None, 1]))
 def test_results_have_the_same_bits(
@@ -162,6 +163,7 @@ def test_results_have_the_same_bits(
         assert same(read_results(path, scanner), wanted)
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_mutated_results_get_one_verdict(
@@ -177,6 +179,7 @@ def test_mutated_results_get_one_verdict(
             assert isinstance(wanted, str)
 
 
+@pytest.mark.slow
 @many
 @given(document=truths, indent=st.sampled_from([None, 1]))
 def test_annotations_have_the_same_bits(
@@ -189,6 +192,7 @@ def test_annotations_have_the_same_bits(
         assert same(scanned_truth(path, scanner), wanted)
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_mutated_annotations_get_one_verdict(

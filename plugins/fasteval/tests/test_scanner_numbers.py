@@ -43,6 +43,7 @@ def written(draw: st.DrawFn) -> str:
     return f"{text[:at]}.{text[at:] or 0}"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(written(), min_size=1, max_size=40))
 def test_numbers_have_the_bits_of_float(

@@ -139,6 +139,7 @@ def test_mutated_lines_get_one_verdict(
     agree(path, scanners, same)
 
 
+@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_torn_and_garbled_files_get_one_verdict(

@@ -6,6 +6,7 @@ from anydet.plugins.manager import Plugins
 from anydet.testing import AdapterConformance
 
 
+@pytest.mark.slow
 class TestOnnxruntime(AdapterConformance):
     adapter = "onnxruntime"
 

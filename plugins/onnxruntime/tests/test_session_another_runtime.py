@@ -55,6 +55,7 @@ class EvaluatorAdapter(RuntimeAdapter):
 SPEC = AdapterSpec("evaluator", "tests:EvaluatorAdapter", options_schema="anydet.runtime:options.schema.json")
 
 
+@pytest.mark.slow
 class TestEvaluator(AdapterConformance):
     adapter = "evaluator"
 

@@ -7,6 +7,7 @@ from anydet.plugins.manager import Plugins
 from anydet.testing import AdapterConformance
 
 
+@pytest.mark.slow
 class TestOpenCvDnn(AdapterConformance):
     adapter = "opencv_dnn"
 

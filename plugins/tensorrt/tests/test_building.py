@@ -121,6 +121,7 @@ def quantized(path, target, **changes):
     return target
 
 
+@pytest.mark.slow
 @rtx
 def test_a_quantized_model_is_built_as_int8(tmp_path):
     model = quantized(seeing_model(tmp_path / "m.onnx"), tmp_path / "q.onnx")
@@ -184,6 +185,7 @@ def test_tensorrt_11_gets_a_graph_of_the_types(machine, tmp_path):
     assert Graph(tmp_path / "half.onnx").precision == "fp16"
 
 
+@pytest.mark.slow
 def test_tensorrt_10_calibrates_on_images_as_predict_prepares_them(machine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["synth", "--out", "scenes", "--images", "5"])
@@ -339,6 +341,7 @@ def test_too_little_workspace_says_what_to_raise(shared_data, tmp_path):
     assert error.value.fix == "raise --workspace-mib, or leave it out"
 
 
+@pytest.mark.slow
 @rtx
 def test_the_command_builds_and_prints_what_stands_beside_the_engine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,7 @@ from anydet.plugins.manager import Plugins
 from anydet.testing import AdapterConformance, CommandConformance
 
 
+@pytest.mark.slow
 class TestTensorRT(AdapterConformance):
     """On an emulated GPU (``emulated``)."""
 

@@ -36,6 +36,7 @@ def run(more="", *, code=0):
     return report, {step["name"]: step for step in report["steps"]}, done.stderr
 
 
+@pytest.mark.slow
 @rtx
 def test_without_a_gpu_the_report_says_what_is_left(work, monkeypatch):
     from emulated import CudaRuntime
@@ -63,6 +64,7 @@ def test_without_a_gpu_the_report_says_what_is_left(work, monkeypatch):
     assert "| tensorrt | left |" in (work / "run/report.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_with_a_gpu_model_and_engine_are_evaluated_and_timed(work, machine):
     report, steps, _ = run()
     assert report["ok"]
@@ -79,11 +81,13 @@ def test_with_a_gpu_model_and_engine_are_evaluated_and_timed(work, machine):
     assert not machine.cuda.device, "the engine is closed"
 
 
+@pytest.mark.slow
 def test_an_engine_that_predicts_as_its_model_is_at_parity(work, machine):
     report, steps, _ = run()
     assert (report["left"], steps["parity"]["state"]) == ([], "done")
 
 
+@pytest.mark.slow
 def test_an_engine_of_other_weights_fails_and_says_so(work, machine):
     """The builder puts another model into the engine."""
     other = seeing_model(work / "other.onnx", classes=6)
@@ -105,6 +109,7 @@ def test_an_engine_of_other_weights_fails_and_says_so(work, machine):
     assert steps["parity"]["summary"]
 
 
+@pytest.mark.slow
 def test_a_second_run_takes_what_the_first_completed(work, machine):
     _, first, _ = run()
     engine = work / "run/m.engine"
@@ -120,6 +125,7 @@ def test_a_second_run_takes_what_the_first_completed(work, machine):
     assert read_metadata(engine).precision == "fp16"
 
 
+@pytest.mark.slow
 def test_unknown_tolerances_and_references_say_what_there_is(work, machine):
     done = CliRunner().invoke(main, (LINE + CHOSEN + " --tolerance box_px").split())
     assert done.exit_code == 1
@@ -133,6 +139,7 @@ def test_unknown_tolerances_and_references_say_what_there_is(work, machine):
     assert beside(work / "run/m.engine").exists()
 
 
+@pytest.mark.slow
 def test_images_without_labels_are_compared_and_not_evaluated(work, machine):
     report, steps, _ = run(" --dataset scenes/images/val")
     assert report["ok"]

@@ -87,6 +87,7 @@ def average_precision(coco, predictions, kind):
     return evaluation.stats[:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_it_finds_most_shapes_of_synthetic_scenes_but_occlusion_costs(coco, predictions, kind):
     ap, ap50 = average_precision(coco, predictions, kind)

@@ -42,7 +42,8 @@ class HookMemory:
         """Remember the hooks of a plugin that was loaded after ``hooks`` gave ``None``."""
         if file := self._unknown.get(point):
             # Hooks may come from other modules of the package, whose changes count, too.
-            package = [m for n, m in sys.modules.items() if n.partition(".")[0] == point.value]
+            within = f"{point.value}."
+            package = [m for n, m in sys.modules.items() if n == point.value or n.startswith(within)]
             files = {path for m in package if (path := getattr(m, "__file__", None))}
             self._cache.remember(file, sorted(hooks), sorted(files - {file}))
 

@@ -99,6 +99,7 @@ def random_results(rng, views, boxes, classes):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -325,6 +326,7 @@ def test_clusters_are_the_same_class_by_class_and_all_classes_at_once(seed, coun
     assert set(in_turn.tolist()) == set(range(len(set(in_turn.tolist()))))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.integers(1, 80), st.integers(1, 4), st.sampled_from(["linear", "gaussian"]))
 def test_scores_decay_the_same_in_turn_and_at_once(seed, count, classes, decay):
     boxes, scores, class_ids = crowd(seed, count, classes)

@@ -64,6 +64,7 @@ def test_slices_stand_at_equal_distances_between_the_edges_of_the_image():
     assert windows(derived) == [(0, 0, 40, 40), (30, 0, 40, 40), (60, 0, 40, 40)]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(16, 200), st.floats(0, 0.9))
 def test_slices_cover_the_image_and_overlap_as_asked(width, height, size, overlap):
     source = record(width, height)

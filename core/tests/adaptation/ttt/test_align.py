@@ -30,6 +30,7 @@ def prepared(build, grid, source=SCENES, **options):
     return running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptors", [False, True])
 def test_features_come_nearer_to_the_source(adaptors, build, grid, dark):
     options = {"lr": 0.02, "max_step_norm": 9.0, "max_total_norm": 99.0, "average": 0.5}

@@ -109,6 +109,7 @@ def test_what_is_no_setting_is_refused(text, tmp_path, plugins):
         Setting.read(tmp_path / "s.yaml", plugins)
 
 
+@pytest.mark.slow
 def test_runs_are_compared_and_done_once(write, plugins, tmp_path, monkeypatch):
     runs = Runs(Setting.read(write(), plugins), tmp_path / "out", plugins, PycocotoolsEngine())
     steps = []
@@ -130,6 +131,7 @@ def test_runs_are_compared_and_done_once(write, plugins, tmp_path, monkeypatch):
     assert runs.run().as_dict() == found.as_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [BASELINE, "norm"])
 def test_a_comparison_that_was_killed_goes_on(killed, write, plugins, tmp_path, monkeypatch):
     """A kill leaves the unfinished predictions of one run."""
@@ -157,6 +159,7 @@ def test_a_comparison_that_was_killed_goes_on(killed, write, plugins, tmp_path, 
     assert not list((tmp_path / "out").rglob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_done_again(write, plugins, tmp_path, monkeypatch):
     from anydet.adaptation.ttt import protocol
 
@@ -229,6 +232,7 @@ def test_numbers_as_people_write_them_are_read_and_wrong_ones_name_their_method(
         Setting.read(write(methods={"t": {"method": "tent", "steps": 0}}), plugins)
 
 
+@pytest.mark.slow
 def test_other_statistics_are_another_run(write, plugins, scenes, tmp_path):
     from anydet.adaptation.ttt.source_statistics import collect_statistics
     from anydet.data.opening import open_dataset

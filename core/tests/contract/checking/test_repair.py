@@ -154,6 +154,7 @@ names = ["class_id", "score", "bbox", "state", "mask", "keypoints", "R", "t", "l
 garbled = st.dictionaries(st.sampled_from(names), values).map(lambda fields: detection(**fields))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(

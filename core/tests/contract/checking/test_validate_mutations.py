@@ -184,6 +184,7 @@ def test_the_verdict_is_that_of_plain_jsonschema(document: Any, tmp_path: Path) 
     assert accepted(path) == expected
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,

@@ -278,6 +278,7 @@ def through(images: tuple[ImagePredictions, ...], kinds: list[str]) -> dict[str,
         return {p.image: p for p in read_images(at)}
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -291,6 +292,7 @@ def test_any_way_through_the_contracts_own_formats_keeps_every_field(
     assert not list(differences(before, after))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -305,6 +307,7 @@ def test_any_way_through_all_formats_keeps_boxes_scores_and_classes(
     assert "boxes, scores, classes" not in set(differences(before, after))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -315,6 +318,7 @@ def test_supervision_keeps_every_field(images: tuple[ImagePredictions, ...]) -> 
         assert encode_entry(from_supervision(to_supervision(before))) == encode_entry(before)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )

@@ -51,6 +51,7 @@ def test_a_minimal_table_of_somebody_else_is_read(tmp_path: Path) -> None:
     assert raw.boxes.tolist() == [[0.5] * 4] * 2
 
 
+@pytest.mark.slow
 def test_flipped_bits_in_pages_are_a_message(tmp_path: Path) -> None:
     path = save(tmp_path / "p.parquet", MINIMAL)
     good = path.read_bytes()
@@ -65,6 +66,7 @@ def test_flipped_bits_in_pages_are_a_message(tmp_path: Path) -> None:
     assert damaged
 
 
+@pytest.mark.slow
 def test_flipped_bits_in_the_footer_are_a_message(tmp_path: Path) -> None:
     """Names of columns that are not UTF-8, and whatever else."""
     whole = save(tmp_path / "p.parquet", MINIMAL).read_bytes()

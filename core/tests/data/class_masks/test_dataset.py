@@ -63,6 +63,7 @@ def test_the_class_of_an_image_covers_most_of_it_by_a_margin_and_all_occur():
     assert seen == set(range(len(CLASSES)))
 
 
+@pytest.mark.slow
 def test_pixels_of_a_class_look_like_it_and_the_background_does_not():
     """Hues of the four shapes are far apart; the background and its clutter are dull."""
     hues = {1: [], 2: [], 3: [], 4: []}
@@ -80,6 +81,7 @@ def test_pixels_of_a_class_look_like_it_and_the_background_does_not():
 # Folders
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_again(folder):
     opened = open_dataset(folder)
     assert opened.classes == CLASSES

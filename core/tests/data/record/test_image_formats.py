@@ -71,6 +71,7 @@ def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
             read()
 
 
+@pytest.mark.slow
 def test_images_are_opened_here_and_nowhere_else():
     found = set()
     for path in (*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")):

@@ -174,6 +174,7 @@ def differences(left, right, where="record"):
     return [] if left == right else [where]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WHOLE)
 def test_any_record_of_many_is_as_small_as_that_of_an_image_alone(make, tmp_path):
     (alone,) = make(tmp_path / "one", 1)

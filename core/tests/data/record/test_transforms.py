@@ -159,6 +159,7 @@ def test_boxes_and_masks_come_back_to_what_was_painted(record, rectangle):
             np.testing.assert_allclose(back.boxes_xyxy_px[0], tight, atol=1)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_results_come_back_to_the_record_that_a_view_derived_from(data):

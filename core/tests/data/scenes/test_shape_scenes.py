@@ -22,6 +22,7 @@ def digest(seed_and_index):
     return sha256(scene.image.tobytes() + scene.labels.boxes_xywh_px.tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_scene_is_the_same_in_another_process():
     wanted = [(0, 0), (0, 7), (3, 2)]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -43,6 +44,7 @@ def test_seeds_and_indices_give_different_scenes():
     assert len({digest((seed, index)) for seed in range(3) for index in range(3)}) == 9
 
 
+@pytest.mark.slow
 def test_scenes_without_shapes_differ_by_their_background():
     empty = [index for index in range(60) if not len(label_scene(5, index))]
     one, other = (render_scene(5, index).image for index in empty[:2])
@@ -67,6 +69,7 @@ def test_masks_of_one_scene_have_no_pixel_in_common():
         assert np.sum(visible, axis=0).max(initial=0) <= 1
 
 
+@pytest.mark.slow
 def test_every_painted_shape_is_labeled_and_every_label_is_painted():
     """Chroma is high inside the masks and, but for a rim of one pixel, nowhere else."""
     for scene in SCENES:

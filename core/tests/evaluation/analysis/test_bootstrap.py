@@ -48,6 +48,7 @@ MANY_AREAS = {"all": (0.0, 1e10), **{f"from {n}": (float(n), n + 250.0) for n in
 """Seven ranges of ten thresholds: more bits than a word has."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"class_agnostic": True}, {"max_detections": (2, 4)}, {"area_ranges_px": MANY_AREAS}],
@@ -63,6 +64,7 @@ def test_a_resample_is_an_evaluation_of_the_drawn_images(columns, crowd, engine,
         np.testing.assert_allclose(overall, numbers_of(drawn, found.names), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_every_image_once_gives_the_numbers_of_the_result(columns, read_problem, engine, iou_type):
     evaluator = evaluator_of(columns, read_problem(iou_type)[0], engine, iou_type=iou_type)
@@ -74,6 +76,7 @@ def test_every_image_once_gives_the_numbers_of_the_result(columns, read_problem,
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_engines_agree_in_every_bit(columns, random_problems, engine, data):
@@ -88,6 +91,7 @@ def test_engines_agree_in_every_bit(columns, random_problems, engine, data):
     assert ours.by_class.tobytes() == reference.by_class.tobytes()
 
 
+@pytest.mark.slow
 def test_the_error_of_a_recall_is_that_of_a_proportion(columns):
     """400 images with one object each, 300 of them found: sqrt(p (1 - p) / n) = 0.0217."""
     box = {"category_id": 1, "bbox": [10, 10, 20, 20]}

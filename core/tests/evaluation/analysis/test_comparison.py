@@ -34,6 +34,7 @@ def evaluator_of(columns, problem, engine=None, **options):
     return evaluator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("only_a", "only_b"), [(20, 30), (10, 30), (25, 25)])
 def test_the_difference_of_two_proportions_has_the_error_and_p_value_of_its_normal_limit(
     columns, only_a, only_b

@@ -119,10 +119,12 @@ def broken_boxes(found, numbers):
     return with_numbers(found, np.array(numbers), "xywh_abs")
 
 
+@pytest.mark.slow
 def test_good_predictions_have_no_explanation(good):
     assert diagnose(*good).explanations == ()
 
 
+@pytest.mark.slow
 def test_predictions_without_a_mistake_but_poor_have_none(good):
     found, truth = good
     rng = np.random.default_rng(0)
@@ -541,6 +543,7 @@ def test_the_gain_is_what_undoing_gives(good):
     assert broken.explanations[0].gain >= LEAST_GAIN
 
 
+@pytest.mark.slow
 def test_the_result_is_plain_data_and_the_same_with_each_engine(scenes, engine):
     found, truth = scenes
     ours = explain(swap(found), truth, engine).as_dict()

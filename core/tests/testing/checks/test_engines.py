@@ -89,6 +89,7 @@ def test_a_check_catches_its_bad_engine(check, bad, message, tmp_path):
         CHECKS[check](subject(bad, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["segm", "keypoints"])
 def test_what_an_engine_refuses_to_score_is_skipped_with_its_reason(kind, tmp_path):
     class BoxesAlone(PycocotoolsEngine):

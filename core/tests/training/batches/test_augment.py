@@ -51,6 +51,7 @@ def states():
     return random.getstate(), pickle.dumps(np.random.get_state()), torch.get_rng_state().tolist()
 
 
+@pytest.mark.slow
 @quick
 @given(seeds, seeds)
 def test_the_generator_decides_everything_and_nothing_else_is_touched(
@@ -236,6 +237,7 @@ def test_a_mosaic_of_poses_is_refused_before_the_first_batch():
     assert build(LABEL_KINDS - {"poses"}).batches_per_epoch == 1
 
 
+@pytest.mark.slow
 def test_workers_augment_as_the_loop_itself_would(assert_equal):
     scenes = SyntheticDataset(6, image_wh=(48, 40))
 

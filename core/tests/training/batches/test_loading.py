@@ -70,11 +70,13 @@ def expected():
     return read(loader_of(augment=noisy), (0, 0), (1, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_batches(expected, workers):
     assert read(loader_of(augment=noisy, num_workers=workers), (0, 0), (1, 0)) == expected
 
 
+@pytest.mark.slow
 def test_a_loader_that_was_left_and_entered_again_goes_on_at_the_given_batch(expected):
     loader = loader_of(augment=noisy, num_workers=2, prefetch_factor=1)
     next(loader.batches(0))
@@ -156,6 +158,7 @@ def test_an_image_that_cannot_be_read_is_the_error_that_it_is(tmp_path, workers)
     assert caught.value.fix
 
 
+@pytest.mark.slow
 def test_an_error_leaves_no_workers_behind(tmp_path):
     broken = Broken(5, image_wh=(32, 24), path=tmp_path / "missing.jpg")
     before = set(multiprocessing.active_children())
@@ -170,6 +173,7 @@ def test_an_error_leaves_no_workers_behind(tmp_path):
         gc.enable()
 
 
+@pytest.mark.slow
 def test_a_closed_loader_has_no_workers_and_starts_others_when_read_again():
     before = set(multiprocessing.active_children())
     loader = loader_of(num_workers=1)
@@ -181,6 +185,7 @@ def test_a_closed_loader_has_no_workers_and_starts_others_when_read_again():
     assert read(loader, (0, 0)) == once
 
 
+@pytest.mark.slow
 def test_a_loader_that_is_garbage_in_a_cycle_ends_its_workers(monkeypatch):
     # torch terminates a worker that has not ended after so many seconds; this long no machine needs
     monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 60.0)

@@ -161,6 +161,7 @@ def test_all_columns_speak_of_the_same_objects(labeled, seed, chain):
     assert (seen.key, seen.label, seen.size_wh) == (sample.key, 4, tuple(seen.masks.shape[:0:-1]))
 
 
+@pytest.mark.slow
 @given(seeds)
 def test_a_mirrored_object_projects_to_the_mirrored_pixels(labeled, project, seed):
     sample = labeled(seed)

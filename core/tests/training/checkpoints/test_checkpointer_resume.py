@@ -136,6 +136,7 @@ def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumed_with_more_epochs_goes_on(tmp_path, train_tiny, metric_lines):
     train_tiny(tmp_path, epochs=1)
     train_tiny(tmp_path, epochs=2, resume=True)
@@ -184,6 +185,7 @@ def partials(folder):
     return [path for path in folder.rglob("*") if ".partial" in path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "file"),
     [(1000, r"checkpoint\.pt"), (10, r"(train_metrics\.(jsonl|csv)|checkpoint\.pt)")],
@@ -206,6 +208,7 @@ def test_a_full_disk_is_one_error_and_the_run_goes_on_to_the_same_bits(
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_from_the_start_leaves_no_checkpoint(tmp_path):
     with limited_files() as limit:
         limit(1500)
@@ -216,6 +219,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_checkpoint(tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_every", [1, 100])
 def test_a_folder_removed_while_the_run_trains_is_an_error_and_does_not_come_back(tmp_path, log_every):
     remove = AtStep(2, lambda: shutil.rmtree(tmp_path / "run"))
@@ -226,6 +230,7 @@ def test_a_folder_removed_while_the_run_trains_is_an_error_and_does_not_come_bac
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "folder",
     [
@@ -244,6 +249,7 @@ def damaged(path):
     path.write_bytes(path.read_bytes()[:-200])
 
 
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint_names_the_best_one(tmp_path, train_tiny):
     train_tiny(tmp_path, epochs=1)
     damaged(tmp_path / "checkpoint.pt")
@@ -253,6 +259,7 @@ def test_a_damaged_last_checkpoint_names_the_best_one(tmp_path, train_tiny):
     assert "begin a new run with it" in caught.value.fix
 
 
+@pytest.mark.slow
 def test_a_damaged_best_checkpoint_of_a_folder_names_the_last_one(tmp_path, train_tiny):
     train_tiny(tmp_path, epochs=1)
     damaged(tmp_path / "best.pt")
@@ -274,6 +281,7 @@ OPTIONAL = {("hooks", "empty"), ("progress", "empty")}
 """What is filled up by defaults."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "value"), sorted({(p, v) for p in PARTS for v in ("none", "lost", "empty")} - OPTIONAL)
 )

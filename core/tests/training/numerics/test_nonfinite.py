@@ -94,6 +94,7 @@ def run_with(fault, folder, **keys):
     return train(build, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
@@ -130,6 +131,7 @@ def test_a_skipped_step_leaves_nothing_behind_and_is_written_down(tmp_path, faul
     assert checkpoint.model["backbone.1.num_batches_tracked"] == 2
 
 
+@pytest.mark.slow
 def test_too_many_skips_in_a_row_end_the_run(tmp_path):
     run = replace(tiny_run(tmp_path, on_nonfinite="skip", max_skips=2))
 
@@ -143,11 +145,13 @@ def test_too_many_skips_in_a_row_end_the_run(tmp_path):
         train(build, run)
 
 
+@pytest.mark.slow
 def test_too_large_a_fraction_of_skipped_steps_ends_the_run(tmp_path):
     with pytest.raises(TrainingError, match="1 of 3 steps were skipped"):
         run_with("loss", tmp_path, on_nonfinite="skip", max_skip_share=0.05)
 
 
+@pytest.mark.slow
 def test_poisoned_weights_end_the_run_at_once_even_where_steps_may_be_skipped(tmp_path):
     class Poison(TrainingHook):
         def before_step(self, loop):
@@ -161,6 +165,7 @@ def test_poisoned_weights_end_the_run_at_once_even_where_steps_may_be_skipped(tm
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
+@pytest.mark.slow
 def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path, same_weights):
     class Poison(TrainingHook):
         def before_step(self, loop):
@@ -181,6 +186,7 @@ def test_poisoned_weights_end_with_those_of_the_last_checkpoint(tmp_path, same_w
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["head.weight", "backbone.1.running_var"])
 def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, name):
     class Break(TrainingHook):
@@ -196,6 +202,7 @@ def test_weights_that_the_last_step_broke_are_not_saved(tmp_path, name):
     assert all(torch.isfinite(value).all() for value in saved.model.values())
 
 
+@pytest.mark.slow
 def test_what_a_task_sanitizes_is_counted_in_training_and_validation(tmp_path):
     class Sanitizing(GridTask):
         def step(self, batch):
@@ -220,6 +227,7 @@ def test_numbers_are_sanitized_with_a_gradient_where_they_are_kept():
     assert numbers.grad.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path, scale_as_fp16):
     class Large(GridTask):
         def step(self, batch):
@@ -238,6 +246,7 @@ def test_an_fp16_overflow_lowers_the_scale_until_the_step_can_be_taken(tmp_path,
     assert progress["skipped"] == 0
 
 
+@pytest.mark.slow
 def test_an_epoch_without_any_gradient_ends_the_run(tmp_path):
     class Saturated(GridTask):
         def step(self, batch):
@@ -248,6 +257,7 @@ def test_an_epoch_without_any_gradient_ends_the_run(tmp_path):
         train(lambda run: Saturated(run.dataset.classes, {}), tiny_run(tmp_path))
 
 
+@pytest.mark.slow
 def test_gradients_too_large_for_their_norm_are_named(tmp_path):
     class Huge(GridTask):
         def step(self, batch):

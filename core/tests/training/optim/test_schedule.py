@@ -138,6 +138,7 @@ def test_a_run_shorter_than_its_warm_up_is_warm_up_only():
     assert rates(keys(scheduler="cosine", lr_warmup_steps=100), total=10)[9] == pytest.approx([0.009, 0.0009])
 
 
+@pytest.mark.slow
 @given(
     name=st.sampled_from(SCHEDULERS),
     floor=st.floats(0, 0.2),

@@ -23,6 +23,7 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_numbers_are_read_back_bit_for_bit_from_both_files(tmp_path_factory, numbers):
     path = tmp_path_factory.mktemp("run") / "m.jsonl"

@@ -48,6 +48,7 @@ def nearest_along_rays(mesh, rotation, translation, size_wh):
     return depth
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seeds, st.sampled_from([BRACKET, CAN]))
 def test_each_pixel_has_the_depth_of_its_ray(seed, mesh):

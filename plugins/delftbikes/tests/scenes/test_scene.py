@@ -99,6 +99,7 @@ def test_boxes_are_tight_around_what_is_drawn(part):
     assert abs(rows.max() + 1 - y - height) <= 3
 
 
+@pytest.mark.slow
 def test_what_is_occluded_is_under_the_occluders_and_the_rest_does_not():
     for scene in SCENES:
         covered = np.asarray(coverage(scene.occluders, scene.size_wh)) > 0
@@ -171,6 +172,7 @@ def test_bicycles_look_both_ways_and_have_frames_of_several_kinds():
     assert len({scene.bicycle.paint.frame for scene in SCENES}) > 30
 
 
+@pytest.mark.slow
 def test_a_bicycle_is_the_same_whatever_the_number_and_differs_by_seed_and_index():
     few, many = SyntheticBikes(3, 9, (80, 60)), SyntheticBikes(300, 9, (80, 60))
     assert np.array_equal(few[2].image(), many[2].image())
@@ -186,6 +188,7 @@ def test_records_paint_on_access_and_survive_pickling():
     assert record.size_wh == (320, 240)
 
 
+@pytest.mark.slow
 def test_ground_truth_is_that_of_the_records_and_names_states():
     dataset = SyntheticBikes(3, 5)
     truth = dataset.ground_truth(2)
