@@ -52,6 +52,10 @@ HARMLESS_TO_OTHERS = {
     "import exits": "import sys; sys.exit(0)",
     "import recurses": "def f(): f()\nf()",
     "import prints": "print('noise'); import os; os.write(1, b'noise')" + REGISTERS,
+    "import closes stdout": "import sys; sys.stdout.close()" + REGISTERS,
+    "import closes both streams": "import sys; sys.stdout.close(); sys.stderr.close()" + REGISTERS,
+    "hook is a generator": REGISTERS
+    + "@hookimpl\ndef register_adapters(register):\n    register(AdapterSpec('x', 'a:b'))\n    yield",
     "import speaks in colors": "raise RuntimeError('\\x1b[31mred\\x1b[0m \\x07')",
     "error without text": "class E(Exception):\n    def __str__(self): raise ValueError\nraise E()",
     "hook raises": REGISTERS + "@hookimpl\ndef register_adapters(register):\n    raise KeyError('broken')",

@@ -93,6 +93,22 @@ def test_no_option_of_a_command_takes_a_number_that_is_not_finite(ctx, param, sa
                 read(param, ctx, text)
 
 
+def test_no_option_of_a_command_takes_an_integer_of_more_than_64_bits():
+    taken = []
+    root = click.Context(main, info_name="anydet", obj=PLUGINS)
+    for name, ctx in leaves(main, root):
+        for param in ctx.command.params:
+            if isinstance(ctx.command, TrainCommand) and param.name in engine_properties():
+                continue
+            try:
+                value = read(param, ctx, str(10**30))
+            except (click.BadParameter, click.UsageError):
+                continue
+            if value == 10**30 and not isinstance(value, float):
+                taken.append(f"{name} {param.opts[0]}")
+    assert not taken
+
+
 def takes_numbers(schema):
     kinds = schema.get("type", ())
     if "number" in ([kinds] if isinstance(kinds, str) else kinds):

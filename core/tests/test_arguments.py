@@ -23,7 +23,7 @@ NAN, INF = float("nan"), float("inf")
     [
         (require_number, (), (0, -1.5, 1e300, np.float64(2)), (NAN, INF, -INF, True, "1", None, 1j, [1.0])),
         (require_number, (0, 1), (0, 0.5, 1), (-0.1, 1.1, NAN)),
-        (require_integer, (), (0, -3, 10**30), (1.0, True, "1", None, np.int64(3))),
+        (require_integer, (), (0, -3, 2**63 - 1), (10**30, -(2**64), 1.0, True, "1", None, np.int64(3))),
         (require_integer, (1,), (1, 2), (0, -1)),
         (require_integer, (1, 9), (1, 9), (0, 10, 10**30)),
         (require_flag, (), (True, False), (1, 0, None, "yes", np.bool_(1))),

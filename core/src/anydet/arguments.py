@@ -12,6 +12,8 @@ from anydet.errors import OptionError
 
 MOST_THREADS = 1024
 """The maximum of a number of threads."""
+MOST_INTEGER = 2**63 - 1
+"""The maximum of any integer: what 64 bits hold; torch, numpy and Python's own iterators take no more."""
 
 
 def require(good: object, name: str, value: object, takes: str) -> None:
@@ -39,10 +41,12 @@ def require_number(
 
 
 def require_integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> None:
-    """An integer from ``low`` to ``high``; numpy's are none, as they have no JSON form."""
-    good = isinstance(value, int) and not isinstance(value, bool)
+    """An integer of 64 bits from ``low`` to ``high``; numpy's are none, as they have no JSON form."""
+    good = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_INTEGER
     good = good and (low is None or low <= value) and (high is None or value <= high)
-    takes = "an integer" if low is None else f"an integer of at least {low}"
+    takes = "an integer of 64 bits" if low is None else f"an integer of at least {low}"
+    if low is not None and isinstance(value, int) and value > MOST_INTEGER:
+        high = MOST_INTEGER
     require(good, name, value, takes if high is None else f"an integer from {low} to {high}")
 
 

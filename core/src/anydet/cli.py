@@ -71,8 +71,11 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run; what users can do something about becomes a message and an exit code."""
+        from anydet.inputs import keeping_inputs
+
         try:
-            result = super().invoke(ctx)
+            with keeping_inputs():
+                result = super().invoke(ctx)
             # Here, where it can still be said that it failed; Python's own flush comes too late for that.
             sys.stdout.flush()
         except click.ClickException as exc:
@@ -194,6 +197,9 @@ def _keep_stdout() -> None:
         own = sys.stdout
         sys.stdout = os.fdopen(os.dup(1), "w", encoding=own.encoding, errors=own.errors)
         os.dup2(2, 1)
+        # A plugin that closes them would leave nothing to say it with.
+        for stream in (sys.stdout, sys.stderr):
+            stream.close = lambda: None  # type: ignore[method-assign]
 
 
 def _show_warning(otherwise: Callable[..., None], warning: Warning | str, *args: Any, **kwargs: Any) -> None:
@@ -203,7 +209,8 @@ def _show_warning(otherwise: Callable[..., None], warning: Warning | str, *args:
 
         warn(warning)
     else:
-        otherwise(warning, *args, **kwargs)
+        # Of a plugin or a library: its text may hold what a terminal takes for a command.
+        otherwise(message(str(warning)), *args, **kwargs)
 
 
 def _plugins(ctx: click.Context) -> Any:

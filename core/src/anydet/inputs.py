@@ -9,7 +9,8 @@ import atexit
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
@@ -24,6 +25,52 @@ _BLOCK = 1 << 20
 _HEAD = 1 << 13
 """Bytes at the beginning that are looked at; what Python's files read at once."""
 _read: set[tuple[int, int]] = set()
+_kept: list[set[tuple[int, int]]] = []
+"""Of each command that runs: files (device, inode) that outputs must not replace."""
+
+
+@contextmanager
+def keeping_inputs() -> Iterator[None]:
+    """Around a command: no output may replace a file that the command was given or reads data from."""
+    _kept.append(set())
+    try:
+        yield
+    finally:
+        _kept.pop()
+
+
+def keep(path: Path) -> None:
+    """Count a file among those that no output of this command may replace."""
+    if not _kept:
+        return
+    with suppress(OSError, ValueError):  # not there: for whoever opens it to say
+        keep_found(path.stat())
+
+
+def keep_found(found: os.stat_result) -> None:
+    """As ``keep``, for whom the system was asked already."""
+    if _kept and stat.S_ISREG(found.st_mode):
+        _kept[-1].add((found.st_dev, found.st_ino))
+
+
+def release(path: Path) -> None:
+    """Let a file be written again, as one of the run's own that goes on with what is in it."""
+    if not _kept:
+        return
+    with suppress(OSError, ValueError):
+        found = path.stat()
+        _kept[-1].discard((found.st_dev, found.st_ino))
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a file is one that this command reads, under this name or another one."""
+    if not _kept:
+        return False
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return False
+    return (found.st_dev, found.st_ino) in _kept[-1]
 
 
 def as_file(path: Path) -> Path:
@@ -92,6 +139,7 @@ def open_file(path: Path) -> BufferedReader:
     mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # opening it says that it is absent
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a file", str(path))
+    keep(path)
     return path.open("rb")
 
 

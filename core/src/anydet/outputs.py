@@ -19,6 +19,7 @@ from typing import IO
 from uuid import uuid4
 
 from anydet.errors import OptionError, OutputError
+from anydet.inputs import is_kept
 
 _FIXES = {
     errno.ENOSPC: "free space, or write to another disk",
@@ -74,9 +75,11 @@ def new_file(output: Path | str) -> Iterator[IO[bytes]]:
     (a device, a pipe, ``/dev/stdout``) is written into as it is.
 
     Raises:
+        OptionError: it is a file that this command reads.
         OutputError: the operating system refuses it: no space, no permission, a folder, a name too long.
     """
     output = Path(output)
+    refuse_input(output)
     if _is_stream(output):
         with writing_to(output, pipe=True), _open_stream(output) as file:
             yield file
@@ -108,8 +111,10 @@ def growing_file(output: Path) -> Iterator[Callable[[bytes], None]]:
     """Appends to a new file under its own name, for logs: what was written stays, whatever ends the process.
 
     Raises:
+        OptionError: it is a file that this command reads.
         OutputError: the operating system refuses it, now or at one of the writes.
     """
+    refuse_input(output)
     with writing_to(output, pipe=True):
         if not _is_stream(output):
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -194,10 +199,12 @@ def require_writable(output: Path, *suffixes: str) -> None:
         suffixes: of the files beside it that the work needs.
 
     Raises:
+        OptionError: it is a file that this command reads.
         OutputError: it is a folder, its name is too long, or its folder is none or must not be written.
     """
     if _is_stream(output):
         return
+    refuse_input(output)
     target = Path(os.path.realpath(output))
     folder = next(parent for parent in target.parents if parent.exists())
     reason = None
@@ -211,6 +218,12 @@ def require_writable(output: Path, *suffixes: str) -> None:
         reason = errno.ENAMETOOLONG
     if reason is not None:
         raise refused(output, OSError(reason, os.strerror(reason)))
+
+
+def refuse_input(output: Path) -> None:
+    """Raise ``OptionError`` for a file that this command was given or reads data from."""
+    if is_kept(output):
+        raise OptionError(f"{output}: would replace a file that this command reads", fix="name another file")
 
 
 def remove_leftovers(target: Path) -> None:

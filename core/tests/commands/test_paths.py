@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands.paths import InputPath
@@ -161,3 +162,42 @@ def test_every_path_that_is_read_may_be_a_pipe():
     ]
     assert {name for name, read in paths if not read} <= OUTPUTS | FOLDERS
     assert {name for name, read in paths if read} >= {"--dataset", "--predictions", "--train-json"}
+
+
+REPLACING = [
+    "eval-coco --dataset scenes --predictions p.json --json p.json",
+    "eval --dataset scenes --predictions p.json --metrics coco --json p.json",
+    "compare p.json q.json --dataset scenes --json q.json --resamples 5",
+    "parity p.json q.json --json p.json",
+    "convert p.json p.json",
+    "fuse p.json q.json --output q.json",
+    "validate-predictions p.json --repair p.json",
+    "export-predictions --adapter toy --dataset coco --output coco/annotations/instances_val.json",
+    "corrupt --dataset scenes --severity 1 --sheet scenes/images/val/000000.png",
+]
+"""Lines whose output is something that they read."""
+
+
+@pytest.mark.parametrize("line", REPLACING)
+def test_no_output_replaces_what_the_command_reads(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for layout, name in (("yolo", "scenes"), ("coco", "coco")):
+        made = CliRunner().invoke(main, ["synth", "--out", name, "--images", "2", "--format", layout])
+        assert made.exit_code == 0
+    line_made = "export-predictions --adapter toy --dataset scenes --wrap --output p.json"
+    assert CliRunner().invoke(main, line_made.split()).exit_code == 0
+    Path("q.json").write_bytes(Path("p.json").read_bytes())
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    done = CliRunner().invoke(main, line.split())
+    assert done.exit_code in {1, 2}
+    assert "would replace a file that" in done.output or "is the file to repair" in done.output
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_another_name_of_a_file_that_is_read_is_no_way_around(tmp_path):
+    (tmp_path / "p.json").write_text("[]")
+    (tmp_path / "link.json").symlink_to(tmp_path / "p.json")
+    done = CliRunner().invoke(main, ["convert", str(tmp_path / "p.json"), str(tmp_path / "link.json")])
+    assert done.exit_code == 1
+    assert "would replace a file that this command reads" in done.output
+    assert (tmp_path / "p.json").read_text() == "[]"

@@ -149,6 +149,66 @@ def test_a_module_that_forgot_to_mark_its_hooks_is_an_error(plugin):
     assert "@anydet.plugins.hookimpl" in row.reason
 
 
+def generator(register):
+    register(adapter_spec("never"))
+    yield 1
+
+
+async def coroutine(register):
+    register(adapter_spec("never"))
+
+
+@pytest.mark.parametrize("hook", [generator, coroutine])
+def test_a_hook_whose_body_would_never_run_is_refused(plugin, hook):
+    row = only_row(plugin("deferred", register_adapters=hookimpl(hook)))
+    assert row.state == "failed"
+    assert row.reason.startswith(
+        f"its hook register_adapters is a {hook.__name__}, whose body would never run"
+    )
+
+
+def test_a_wrapper_of_a_hook_is_a_generator_and_fine(plugin):
+    def wrapper(run, state):
+        return (yield)
+
+    assert only_row(plugin("wraps", on_train_end=hookimpl(wrapper, wrapper=True))).state == "ok"
+
+
+def test_what_an_observer_prints_does_not_reach_stdout_and_its_error_names_all_others(plugin, capsys):
+    def observe(run, state):
+        print("seen")  # noqa: T201 - what is tested
+        raise ValueError("odd")
+
+    bad = plugin("bad", on_train_end=hookimpl(observe))
+    others = [plugin(name, **registers(adapter_spec(name))) for name in ("calm", "quiet")]
+    with pytest.raises(
+        PluginError, match="plugin 'bad' failed in its on_train_end hook: ValueError: odd"
+    ) as e:
+        Plugins([bad, *others]).notify("on_train_end", run=1, state=None)
+    assert "ANYDET_PLUGINS=calm,quiet;" in e.value.fix
+    assert capsys.readouterr() == ("", "seen\n")
+
+
+def test_what_anydet_plugins_leaves_out_is_not_to_be_installed(plugin):
+    points = [plugin(n, **registers(adapter_spec(n))) for n in ("left", "slow")]
+    with pytest.raises(
+        PluginError, match="adapter 'left' is of the plugin 'left', which ANYDET_PLUGINS"
+    ) as e:
+        Plugins(points, only=["slow"]).spec("adapters", "left")
+    assert e.value.fix == "ANYDET_PLUGINS=slow,left"
+
+
+def test_an_adapter_without_its_settings_is_refused_by_name(plugin):
+    class Bare(Silent):
+        def __init__(self, settings):
+            super().__init__(settings)
+            self.settings = None
+
+    point = plugin("bare", Bare=Bare, **registers(AdapterSpec("bare", "plugin_bare:Bare")))
+    with pytest.raises(PluginError, match="adapter 'bare' has no settings"):
+        Plugins([point]).adapter("bare", AdapterSettings())
+
+
 def test_a_failed_plugin_leaves_nothing_behind(plugin):
     def half(register):
         register(adapter_spec("half"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.numbers import FiniteRange, read_numbers, read_words
 from anydet.commands.paths import INPUT
@@ -72,7 +73,7 @@ _TTA = (
     ),
     click.option(
         "--tta-seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, MOST_INTEGER),
         help="Seed of random views, or of --tta-mode prediction.  [default: 0]",
     ),
     click.option(
@@ -110,10 +111,10 @@ _TTT = (
         help="sample restores the model before each chunk, stream lets updates accumulate.  "
         "[default: sample]",
     ),
-    click.option("--ttt-steps", type=click.IntRange(min=1), help="Optimizer steps per batch."),
+    click.option("--ttt-steps", type=click.IntRange(1, MOST_INTEGER), help="Optimizer steps per batch."),
     click.option(
         "--ttt-batch-size",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_INTEGER),
         help="Images per step; a chunk holds at least as many.",
     ),
     click.option(
@@ -140,7 +141,7 @@ _TTT = (
     ),
     click.option(
         "--ttt-mim-patch-size",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_INTEGER),
         help="Side of a patch of mim, in pixels of the input.",
     ),
     click.option(
@@ -148,9 +149,11 @@ _TTT = (
     ),
     click.option("--ttt-lr", type=FiniteRange(min=0), help="Learning rate of test-time training."),
     click.option(
-        "--ttt-max-batches", type=click.IntRange(min=1), help="Maximum of batches in the whole run."
+        "--ttt-max-batches", type=click.IntRange(1, MOST_INTEGER), help="Maximum of batches in the whole run."
     ),
-    click.option("--ttt-seed", type=click.IntRange(min=0), help="Seed of test-time training.  [default: 0]"),
+    click.option(
+        "--ttt-seed", type=click.IntRange(0, MOST_INTEGER), help="Seed of test-time training.  [default: 0]"
+    ),
     click.option(
         "--ttt-source",
         type=click.Path(path_type=Path),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
 from anydet.commands.messages import echo
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 @dataset_options
 @coco_options
 @click.option(
-    "--resamples", type=click.IntRange(min=1), default=1000, show_default=True, help="Bootstrap resamples."
+    "--resamples",
+    type=click.IntRange(1, MOST_INTEGER),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples.",
 )
 @click.option(
     "--level",
@@ -44,9 +49,15 @@ if TYPE_CHECKING:
     help="Confidence level of the intervals.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resamples."
+    "--seed",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=0,
+    show_default=True,
+    help="Seed of the resamples.",
 )
-@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Classes to print.")
+@click.option(
+    "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Classes to print."
+)
 @click.pass_obj
 def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
     """Compare predictions A and B on the same images: COCO metrics, differences and p-values.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.arguments import MOST_THREADS
+from anydet.arguments import MOST_INTEGER, MOST_THREADS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET
 from anydet.text import counted
@@ -55,7 +55,7 @@ def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None)
     "--images", type=click.Path(path_type=Path), help="Image folder, if the data set does not state it."
 )
 @click.option("--split", help="Split; chosen as by export-predictions if omitted.")
-@click.option("--max-images", type=click.IntRange(min=1), help="Corrupt only the first N images.")
+@click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Corrupt only the first N images.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the data sets NAME/SEVERITY."
 )
@@ -77,7 +77,11 @@ def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None)
     help="Severities, 1 to 5.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random choices."
+    "--seed",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=0,
+    show_default=True,
+    help="Seed of the random choices.",
 )
 @click.option(
     "--to",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 from anydet.commands.messages import echo_encoded, say, warn
 from anydet.commands.paths import DATASET
@@ -39,7 +40,9 @@ _OPTIONS = (
         "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
     ),
     click.option(
-        "--max-images", type=click.IntRange(min=1), help="Evaluate only the first N images of the data set."
+        "--max-images",
+        type=click.IntRange(1, MOST_INTEGER),
+        help="Evaluate only the first N images of the data set.",
     ),
     click.option(
         "--json",

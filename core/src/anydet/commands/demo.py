@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo
 
 
@@ -15,8 +16,12 @@ from anydet.commands.messages import echo
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Output folder."
 )
-@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number of scenes.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the scenes.")
+@click.option(
+    "--images", type=click.IntRange(1, MOST_INTEGER), default=64, show_default=True, help="Number of scenes."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_INTEGER), default=0, show_default=True, help="Seed of the scenes."
+)
 @click.pass_context
 def command(ctx: click.Context, out: Path, images: int, seed: int) -> None:
     """Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw overlays."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
@@ -36,21 +37,21 @@ _WIDTH = 110
 @train_options
 @click.option(
     "--content-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=1000,
     show_default=True,
     help="Images of each split to read.",
 )
 @click.option(
     "--range-steps",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_INTEGER),
     default=40,
     show_default=True,
     help="Steps of the range test; 0 skips it.",
 )
 @click.option(
     "--overfit-steps",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_INTEGER),
     default=40,
     show_default=True,
     help="Steps of overfitting one batch; 0 skips it.",

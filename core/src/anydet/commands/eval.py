@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import (
     dataset_options,
@@ -58,12 +59,16 @@ if TYPE_CHECKING:
 @click.option(
     "--intervals",
     "resamples",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     metavar="N",
     help="95 % intervals of the COCO metrics from N bootstrap resamples of images; 1000 is usual.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resamples."
+    "--seed",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=0,
+    show_default=True,
+    help="Seed of the resamples.",
 )
 @click.option(
     "--slices",
@@ -96,7 +101,11 @@ if TYPE_CHECKING:
     "--explain", is_flag=True, help="Test common mistakes, such as a wrong box format, as causes of a low AP."
 )
 @click.option(
-    "--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Rows printed of each table."
+    "--rows",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=10,
+    show_default=True,
+    help="Rows printed of each table.",
 )
 @click.pass_obj
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
 @click.option(
-    "--max-images", type=click.IntRange(min=1), help="Evaluate only the first N images of the data set."
+    "--max-images",
+    type=click.IntRange(1, MOST_INTEGER),
+    help="Evaluate only the first N images of the data set.",
 )
 @click.option("--dry-run", is_flag=True, help="Read, check and join both sides without evaluating them.")
 @click.option("--per-class", is_flag=True, help="Also print the metrics of each class.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo_encoded, echo_path, say, warn
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
@@ -49,7 +50,11 @@ CAPABILITY = "export-onnx"
     "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="File to write."
 )
 @click.option(
-    "--opset", type=click.IntRange(min=1), default=17, show_default=True, help="Version of ONNX's operators."
+    "--opset",
+    type=click.IntRange(1, MOST_INTEGER),
+    default=17,
+    show_default=True,
+    help="Version of ONNX's operators.",
 )
 @click.option("--dynamic-batch", is_flag=True, help="Leave the number of images of a run open; else it is 1.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.arguments import MOST_THREADS
+from anydet.arguments import MOST_INTEGER, MOST_THREADS
 from anydet.commands.adaptation_options import adaptation_options
 from anydet.commands.messages import say, warn
 from anydet.commands.paths import DATASET
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
-@click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
+@click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Predict only the first N images.")
 @score_threshold_option(0.001, "written")
 @max_detections_option
 @click.option("--no-clip", is_flag=True, help="Do not clip boxes to the image.")
@@ -64,7 +64,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Decoding threads.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the adapter.")
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_INTEGER), default=0, show_default=True, help="Seed of the adapter."
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run; one with --ttt cannot be.")
 @adaptation_options
 @click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import say, warn
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--max-detections",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     help="Highest-scoring detections kept per image.  [default: all]",
 )
 @click.option(

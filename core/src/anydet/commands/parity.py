@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.dataset_options import engine_options, write_json
 from anydet.commands.messages import echo, say, warn
@@ -74,7 +75,7 @@ def tolerance_options(function: _F) -> _F:
 )
 @click.option(
     "--max-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=32,
     show_default=True,
     help="Images of the data set that adapters predict.",
@@ -135,7 +136,7 @@ def tolerance_options(function: _F) -> _F:
 )
 @click.option(
     "--resamples",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_INTEGER),
     default=1000,
     show_default=True,
     help="Bootstrap resamples of its interval; 0 leaves AP out.",
@@ -149,7 +150,7 @@ def tolerance_options(function: _F) -> _F:
 )
 @click.option(
     "--worst",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_INTEGER),
     default=12,
     show_default=True,
     help="Images with most failures that are drawn.",
@@ -160,7 +161,9 @@ def tolerance_options(function: _F) -> _F:
     type=click.Path(path_type=Path, allow_dash=True),
     help="Write the result as JSON; - is stdout.",
 )
-@click.option("--rows", type=click.IntRange(min=0), default=10, show_default=True, help="Images to print.")
+@click.option(
+    "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Images to print."
+)
 @click.pass_context
 def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any) -> None:
     """Check that predictions A and B are the same within tolerances; exit 1 if they are not.

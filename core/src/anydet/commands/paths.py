@@ -18,6 +18,10 @@ class InputPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path of a file that can be opened as often as needed."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.is_file():
+            from anydet.inputs import keep
+
+            keep(path)
         if path.is_file() or path.is_dir():
             return path
         from anydet.errors import OptionError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_encoded, say
 from anydet.commands.recipe_options import (
     adapter_options,
@@ -56,7 +57,11 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with --output.")
 @click.option(
-    "--max-rows", type=click.IntRange(min=0), default=50, show_default=True, help="Detections to print."
+    "--max-rows",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=50,
+    show_default=True,
+    help="Detections to print.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a predictions document instead of the table.")
 @click.pass_obj

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import warn
 from anydet.commands.numbers import FiniteRange
@@ -45,7 +46,11 @@ _ADAPTER = (
         help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
     ),
     click.option(
-        "--batch-size", type=click.IntRange(min=1), default=4, show_default=True, help="Images per batch."
+        "--batch-size",
+        type=click.IntRange(1, MOST_INTEGER),
+        default=4,
+        show_default=True,
+        help="Images per batch.",
     ),
 )
 
@@ -80,7 +85,7 @@ def score_threshold_option(default: float, purpose: str) -> Callable[[_F], _F]:
 
 max_detections_option = click.option(
     "--max-detections",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=100,
     show_default=True,
     help="Highest-scoring detections kept per image.",

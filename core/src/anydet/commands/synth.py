@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names, plugins_of
 from anydet.commands.messages import echo_path, say
 from anydet.text import counted
@@ -56,7 +57,9 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     ),
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
-@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number of scenes.")
+@click.option(
+    "--images", type=click.IntRange(1, MOST_INTEGER), default=64, show_default=True, help="Number of scenes."
+)
 @click.option(
     "--size",
     callback=read_size,
@@ -65,7 +68,9 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     show_default=True,
     help="Width x height in pixels.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the scenes.")
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_INTEGER), default=0, show_default=True, help="Seed of the scenes."
+)
 @click.option(
     "--scene",
     metavar="NAME",
@@ -82,7 +87,9 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
     help="Format of the data set.  [default: the first of the scenes' formats]",
 )
 @click.option(
-    "--objects", type=click.IntRange(min=1), help="Maximum of objects in a scene, for scenes that take it."
+    "--objects",
+    type=click.IntRange(1, MOST_INTEGER),
+    help="Maximum of objects in a scene, for scenes that take it.",
 )
 @click.option("--split", default="val", show_default=True, help="Name of the split.")
 @click.pass_obj
@@ -105,7 +112,11 @@ def command(
     Formats that keep splits in folders of their own take further splits into the same folder.
     """
     from anydet.commands.progress import progress
+    from anydet.outputs import writing_to
     from anydet.plugins.scenes import build_scenes, write_scenes
+
+    with writing_to(out):  # what is wrong with its name is not the writer's fault
+        out.exists()
 
     spec = plugins.spec("scenes", scene)
     layout = layout or next(iter(spec.writers))

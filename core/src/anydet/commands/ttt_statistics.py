@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
 @click.option("--dataset", type=INPUT, required=True, help="Images like those that the model was trained on.")
 @click.option("--split", help="Split; the first of the usual names by default.")
 @click.option(
-    "--max-images", type=click.IntRange(min=2), default=512, show_default=True, help="Use the first N images."
+    "--max-images",
+    type=click.IntRange(2, MOST_INTEGER),
+    default=512,
+    show_default=True,
+    help="Use the first N images.",
 )
 @click.option(
     "--ttt-batch-size",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=8,
     show_default=True,
     help="Images of a batch of adaptation, for which the usual distance of such batches is measured.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, clean_path
@@ -51,7 +52,11 @@ ROWS = 6
     "--out", type=click.Path(path_type=Path), default=Path("view"), show_default=True, help="Output folder."
 )
 @click.option(
-    "--max-images", type=click.IntRange(min=1), default=24, show_default=True, help="Images to draw."
+    "--max-images",
+    type=click.IntRange(1, MOST_INTEGER),
+    default=24,
+    show_default=True,
+    help="Images to draw.",
 )
 @score_threshold_option(0.3, "drawn")
 @click.option("--worst", is_flag=True, help="Draw images with the lowest F1 at IoU 0.5; needs ground truth.")
@@ -68,7 +73,7 @@ ROWS = 6
 @on_error_option("an image cannot be read")
 @click.option(
     "--sheet-columns",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_INTEGER),
     default=3,
     show_default=True,
     help="Columns of a contact sheet; 0 writes no sheets.",

@@ -63,6 +63,10 @@ ADAPTATION = ("views", "fusions", "ttt_methods")
 """Kinds that ``anydet adaptation`` lists and shows."""
 
 
+# As in ``inspect``, which takes long to import.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
     """How loading one plugin went; one row of ``anydet adapters list``.
@@ -180,18 +184,22 @@ class Plugins:
         for observer in reversed(observers):
             others = [other.plugin for other in observers if other is not observer]
             try:
-                self.manager.subset_hook_caller(event, others)(**arguments)
+                # stdout is for the data that a command writes.
+                with redirect_stdout(sys.stderr):
+                    self.manager.subset_hook_caller(event, others)(**arguments)
             except KeyboardInterrupt:
                 raise
             except BaseException as exc:  # foreign code: SystemExit and the like too
                 if self._strict:
                     raise
                 name = observer.plugin_name
-                rest = ",".join(
-                    row.name for row in self._rows.values() if row.state == "ok" and row.name != name
-                )
+                # All that are installed, whether this command needed them or not.
+                rest = ",".join(row.name for row in self.status if row.state == "ok" and row.name != name)
+                row = self._rows.get(self._ids.get(name, -1))
+                known = row is not None and row.distribution != "?"
+                package = f" of the package {row.distribution} {row.version}" if row and known else ""
                 raise PluginError(
-                    f"plugin {name!r} failed in its {event} hook: {_reason(exc)}",
+                    f"plugin {name!r}{package} failed in its {event} hook: {_reason(exc)}",
                     fix=f"leave it out: ANYDET_PLUGINS={rest}; ANYDET_STRICT=1 shows the traceback",
                 ) from exc
 
@@ -224,6 +232,11 @@ class Plugins:
             return self._find(kind, name)
         self.refuse_ambiguous(kind, name)
         known = self.specs(kind)
+        if self._only is not None and (left := Plugins(self._given).owner(kind, name)) is not None:
+            raise PluginError(
+                f"{noun(kind)} {name!r} is of the plugin {left.name!r}, which ANYDET_PLUGINS leaves out",
+                fix=f"ANYDET_PLUGINS={','.join([*sorted(self._only), left.name])}",
+            )
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
         package = package_of(kind, name)
         raise PluginError(
@@ -310,12 +323,18 @@ class Plugins:
     def adapter(self, name: str, settings: AdapterSettings) -> Adapter:
         """Import and build the adapter called ``name``; whatever goes wrong there is an ``AnydetError``."""
         from anydet.plugins.adapter import Adapter
+        from anydet.types import AdapterSettings
 
         adapter = self.build("adapters", name, settings)
         if not isinstance(adapter, Adapter):
             raise PluginError(
                 f"the factory of adapter {name!r} returned {type(adapter).__name__}, not an Adapter",
                 fix="derive its class from anydet.plugins.Adapter",
+            )
+        if not isinstance(getattr(adapter, "settings", None), AdapterSettings):
+            raise PluginError(
+                f"adapter {name!r} has no settings",
+                fix="call super().__init__(settings) where it is built, and leave self.settings as they are",
             )
         # Under the name that was given, which says of which package it is where that matters.
         adapter.spec = replace(self.spec("adapters", name), name=name)
@@ -446,6 +465,10 @@ class Plugins:
             unknown = next(caller.name for caller in callers if not caller.has_spec())
             known = [name for name, caller in vars(self.manager.hook).items() if caller.has_spec()]
             raise PluginError(f"unknown hook {unknown!r}{did_you_mean(unknown, known)}") from exc
+        for caller in callers:
+            for hook in caller.get_hookimpls():
+                if hook.plugin is module and not (hook.hookwrapper or hook.wrapper):
+                    _refuse_deferred(caller.name, hook.function)
 
     def _collect(self, module: object, package: str) -> list[tuple[str, Spec]]:
         """What one plugin registers, checked, as (kind, spec)."""
@@ -502,9 +525,12 @@ def _origin(point: InstalledPoint | EntryPoint) -> tuple[str, str]:
 
 def _file(path: str | None) -> str | None:
     """The path of a file, also of what comes through a pipe; a name that is no path stays."""
-    from anydet.inputs import as_file
+    from anydet.inputs import as_file, keep
 
-    return str(as_file(Path(path))) if isinstance(path, str) and path else path
+    if not isinstance(path, str) or not path:
+        return path
+    keep(Path(path))
+    return str(as_file(Path(path)))
 
 
 def noun(kind: str) -> str:
@@ -515,6 +541,15 @@ def noun(kind: str) -> str:
 def _listing(kind: str) -> str:
     """The command that lists what is registered of a kind; ``adapters list`` names every plugin."""
     return "adaptation" if kind in ADAPTATION else "adapters"
+
+
+def _refuse_deferred(hook: str, function: Any) -> None:
+    """Refuse a hook whose body does not run when it is called, so that it would register nothing."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    kinds = ((_GENERATOR, "a generator"), (_COROUTINE, "a coroutine"), (_ASYNC_GENERATOR, "a generator"))
+    kind = next((name for flag, name in kinds if flags & flag), None)
+    if kind is not None:
+        raise PluginError(f"its hook {hook} is {kind}, whose body would never run; make it a plain function")
 
 
 def _write_to_stderr(text: str) -> None:

@@ -12,9 +12,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
-from anydet.arguments import require, require_integer, require_number, require_text
+from anydet.arguments import MOST_INTEGER, require, require_integer, require_number, require_text
 from anydet.errors import OptionError, PluginError, did_you_mean
-from anydet.text import quoted
+from anydet.text import quoted, shortened
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -115,8 +115,8 @@ def check_options(
             hint = did_you_mean(key, list(properties))
             raise OptionError(f"{owner} has no option {key!r} (known: {known}){hint}", fix=fix)
         checked[key] = typed(value, validator.evolve(schema=properties.get(key, {})))
-        if not is_finite(checked[key]):
-            raise OptionError(f"{owner} option {key}: {value} is not finite", fix=fix)
+        if why := unusable(checked[key]):
+            raise OptionError(f"{owner} option {key}: {shortened(value)} {why}", fix=fix)
     for error in validator.iter_errors(checked):
         absent = _absent(error)
         if absent:
@@ -169,11 +169,14 @@ def _plain(word: str) -> Any:
         return word
 
 
-def is_finite(value: Any) -> bool:
-    """Whether no number in it is NaN or infinite."""
+def unusable(value: Any) -> str:
+    """Why a number, or one in a list or a mapping, is of no use anywhere; an empty string where none is."""
     if isinstance(value, list | dict):
-        return all(map(is_finite, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
+        found = map(unusable, value.values() if isinstance(value, dict) else value)
+        return next(filter(None, found), "")
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "is not finite"
+    return "has more than 64 bits" if isinstance(value, int) and abs(value) > MOST_INTEGER else ""
 
 
 def nearest(error: ValidationError) -> str:

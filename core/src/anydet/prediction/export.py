@@ -93,6 +93,8 @@ def export_predictions(
     """
     start = time.perf_counter()
     check_output(output)
+    total = len(dataset) if max_images is None else min(max_images, len(dataset))
+    # After the data set was read, none of whose files may be replaced.
     require_writable(output, LOG_SUFFIX)
     if ttt_log is not None and os.path.realpath(ttt_log) == os.path.realpath(output):
         raise OptionError(f"{ttt_log}: the log would be replaced by the predictions", fix="name another file")
@@ -101,7 +103,6 @@ def export_predictions(
             "a run with test-time training cannot be resumed: its model depends on all images before",
             fix=f"leave out --resume, and remove {output}.partial if it is there",
         )
-    total = len(dataset) if max_images is None else min(max_images, len(dataset))
     run = identity(Recipe.of(pipeline), dataset, total, pipeline.adapter.version)
     # Before the first image: what meta cannot state would be found after the last one.
     build_meta(pipeline, dataset, run, fresh=0, wall_s=0)

@@ -23,7 +23,7 @@ from anydet.prediction.hooks import TTTDescription, TTTSettings
 from anydet.prediction.perturbation import PERTURBED
 from anydet.prediction.pipeline import Limits, Pipeline
 from anydet.prediction.recipe import Recipe
-from anydet.text import as_given
+from anydet.text import as_given, quoted
 
 
 def identity(recipe: Recipe, dataset: Dataset, images: int, adapter_version: str | None) -> dict[str, Any]:
@@ -84,6 +84,9 @@ def build_meta(
     with calls.to("classes"):
         classes = None if adapter.classes is None else list(adapter.classes.names)
         require_json({"classes": classes}, "classes", calls)
+    for name in classes or ():
+        if not isinstance(name, str):
+            raise calls.error(f"gives a class name that is no text: {quoted(name)}")
     images = run["images"]
     meta: dict[str, Any] = {
         "timestamp": datetime.now(timezone.utc).isoformat(timespec="seconds"),

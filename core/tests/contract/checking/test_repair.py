@@ -136,6 +136,15 @@ def test_every_invalid_example_comes_out_valid_or_is_refused(path: Path, tmp_pat
         assert validate(out).errors == ()
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_an_entry_whose_key_is_no_text_is_dropped(suffix: str, tmp_path: Path) -> None:
+    path, out = tmp_path / f"in{suffix}", tmp_path / "out.json"
+    entry = '{"image":"\\ud800","detections":[]}'
+    path.write_text(f"[{entry}]" if suffix == ".json" else f"{entry}\n")
+    assert repair(path, out)[-1].endswith("entry dropped: its image key is no text")
+    assert json.loads(out.read_text()) == []
+
+
 def test_a_file_is_never_repaired_in_place(tmp_path: Path) -> None:
     path = tmp_path / "p.json"
     path.write_text("[]")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 
@@ -37,7 +38,9 @@ def command() -> None:
     help="Side of the scenes in pixels.",
 )
 @click.option("--device", help="cpu, cuda, cuda:1.  [default: CUDA if available]")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the scenes.")
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_INTEGER), default=42, show_default=True, help="Seed of the scenes."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 @click.pass_obj
 def quick_test(

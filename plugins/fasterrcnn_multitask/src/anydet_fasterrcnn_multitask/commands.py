@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT
@@ -79,7 +80,9 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
 @click.option("--out", type=_folder, required=True, help="Folder to write into.")
 @click.option("--val", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
 @click.option("--test", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for test.")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split.")
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_INTEGER), default=42, show_default=True, help="Seed of the split."
+)
 @click.option("--images", type=_folder, help="Copy images from here to OUT/<split>.")
 @_json_option
 def split(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT
 from anydet.commands.recipe_options import score_threshold_option
@@ -56,7 +57,7 @@ _BUILD = (
     ),
     click.option(
         "--calibration-images",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_INTEGER),
         default=512,
         show_default=True,
         help="Most images to calibrate on.",
@@ -206,12 +207,14 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
     metavar="NAME",
     help="Adapter that runs the model; by default onnxruntime, if installed.",
 )
-@click.option("--max-images", type=click.IntRange(min=1), help="Predict only the first N images.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images a run.")
+@click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Predict only the first N images.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, MOST_INTEGER), default=1, show_default=True, help="Images a run."
+)
 @score_threshold_option(0.001, "written")
 @click.option(
     "--latency-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=64,
     show_default=True,
     help="Images that are timed one by one.",

@@ -123,10 +123,10 @@ def fuse_files(
     """
     start = time.perf_counter()
     check_output(output)
-    require_writable(output)
     # Not Path.resolve, which fails at a link in a circle.
     if os.path.realpath(output) in map(os.path.realpath, files):
         raise OptionError(f"{output}: the result would replace a file that is fused", fix="name another file")
+    require_writable(output)
     require(len(files) > 1, "files", len(files), "two predictions files or more")
     settings = settings.resolve(plugins)
     weights = check_weights(settings.weights, len(files))

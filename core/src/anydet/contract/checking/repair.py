@@ -57,7 +57,9 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
                 fix="convert it first: anydet convert IN OUT.json --dataset ...",
             )
         meta = _meta(source, changes)
-        lines = (encode_json(e, where=e["image"]) for e in _entries(source, _box_format(meta), changes))
+        lines = (
+            encode_json(entry, where=entry["image"]) for entry in _entries(source, _box_format(meta), changes)
+        )
         write_predictions(lines, out, meta=meta, wrap=meta is not None)
     return [
         *(f"{line} (left out)" for line in source.problems),
@@ -82,8 +84,12 @@ def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[di
         elif unix_path(value["image"]) in seen:
             fixer.note((), f"entry dropped: a second one for image {value['image']}")
         else:
-            seen.add(unix_path(value["image"]))
-            yield fixer.entry(value)
+            fixed = fixer.entry(value)
+            if "image" in fixed:
+                seen.add(unix_path(value["image"]))
+                yield fixed
+            else:
+                fixer.note((), "entry dropped: its image key is no text")
     if source.fatal:
         raise ContractError(
             f"{source.fatal}, so that nothing can be repaired", fix="write the file again with this anydet"

@@ -11,7 +11,8 @@ from jsonschema.exceptions import ValidationError
 
 from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.catalog import accepted
-from anydet.plugins.options import is_finite, nearest, typed
+from anydet.plugins.options import nearest, typed, unusable
+from anydet.text import shortened
 from anydet.training.config.keys import ALIASES
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def check_values(layer: Mapping[str, Given], schema: Mapping[str, Any], adapter:
         part = schema["properties"][key]
         inner = validator.evolve(schema=part)
         value = _as_list(typed(given.value, inner), part, inner)
-        if not is_finite(value):
-            raise OptionError(f"{given.place}: {given.value} is not finite", fix=_see(adapter))
+        if why := unusable(value):
+            raise OptionError(f"{given.place}: {shortened(given.value)} {why}", fix=_see(adapter))
         for error in inner.iter_errors(value):
             raise OptionError(f"{given.place}: {_fault(error, part)}", fix=_see(adapter))
         checked[key] = replace(given, value=value)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from anydet.errors import AnydetError
+from anydet.inputs import release
 from anydet.plugins.adapter import TrainResult
 from anydet.training.config.config_file import write_config
 from anydet.training.devices.torchrun import is_main_process
@@ -32,6 +33,8 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
         if not is_main_process():
             return adapter.train(run)
         try:
+            # Which a run that is resumed has been read from.
+            release(run.paths.config_resolved)
             write_config(run.paths.config_resolved, resolved.values, resolved.origins)
             write_run_meta(run, command=command or sys.argv, strict=resolved.strict)
             return adapter.train(run)

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from anydet.errors import OutputError, TrainingError
-from anydet.inputs import read_text
+from anydet.inputs import read_text, release
 from anydet.outputs import new_file, writing_to
 
 Line = Mapping[str, Any]
@@ -96,6 +96,7 @@ class MetricsFile:
 
     def _write_all(self, lines: Sequence[Line]) -> None:
         self.close()
+        release(self.path)
         with new_file(self.path) as file:
             file.writelines(_encode(line).encode() for line in lines)
         if self.csv_path is not None:
