@@ -25,12 +25,13 @@ def random_boxes(seed: int, count: int, grid: bool):
     return np.concatenate([corner, corner + side], axis=1), scores
 
 
-cases = given(
-    seed=st.integers(0, 2**32 - 1),
-    count=st.integers(0, 400),
-    grid=st.booleans(),
-    iou_threshold=st.sampled_from([0.0, 0.3, 1 / 3, 0.5, 0.65, 1.0]),
-)
+CASES = {
+    "seed": st.integers(0, 2**32 - 1),
+    "count": st.integers(0, 400),
+    "grid": st.booleans(),
+    "iou_threshold": st.sampled_from([0.0, 0.3, 1 / 3, 0.5, 0.65, 1.0]),
+}
+cases = given(**CASES)
 
 
 @settings(max_examples=60, deadline=None)
@@ -53,6 +54,27 @@ def test_nms_by_class_is_torchvisions_in_each_class_alone(seed, count, grid, iou
     rows = np.sort(np.concatenate(kept))
     expected = rows[np.argsort(-scores[rows], kind="stable")]
     np.testing.assert_array_equal(nms_by_class(boxes, scores, class_ids, iou_threshold), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(**CASES, limit=st.integers(1, 250), classes=st.integers(1, 6))
+def test_the_best_of_nms_are_the_first_of_all_that_it_keeps(seed, count, grid, iou_threshold, limit, classes):
+    boxes, scores = random_boxes(seed, count, grid)
+    class_ids = np.random.default_rng(seed).integers(0, classes, count)
+    everything = nms_by_class(boxes, scores, class_ids, iou_threshold)
+    best = nms_by_class(boxes, scores, class_ids, iou_threshold, limit)
+    np.testing.assert_array_equal(best, everything[:limit])
+
+
+def test_the_best_of_nms_are_found_far_down_where_few_stay():
+    boxes, scores = random_boxes(4, 3000, grid=False)
+    boxes[:2500] = boxes[0]
+    scores[:2500] += 1
+    class_ids = np.zeros(3000, np.int64)
+    everything = nms_by_class(boxes, scores, class_ids, 0.2)
+    for limit in (2, 20, 200, 2000):
+        best = nms_by_class(boxes, scores, class_ids, 0.2, limit)
+        np.testing.assert_array_equal(best, everything[:limit])
 
 
 def test_nms_by_class_is_torchvisions_batched_nms_on_real_sized_boxes():

@@ -126,9 +126,24 @@ def nms(boxes: FloatArray, scores: FloatArray, iou_threshold: float) -> IntArray
 
 
 def nms_by_class(
-    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float
+    boxes: FloatArray,
+    scores: FloatArray,
+    class_ids: IntArray,
+    iou_threshold: float,
+    limit: int | None = None,
 ) -> IntArray:
-    """``nms`` within each class alone; positions best score first, of equal scores the earlier first."""
+    """``nms`` within each class alone; positions best score first, of equal scores the earlier first.
+
+    Args:
+        boxes: (N, 4) ``xyxy``.
+        scores: (N,).
+        class_ids: (N,).
+        iou_threshold: in [0, 1].
+        limit: only so many of the best that are kept; ``None`` for all.
+    """
+    # With a limit most boxes are never looked at; the larger it is, the more is gained by going class by class.
+    if limit is not None and limit <= _MOST_IN_SCORE_ORDER and len(boxes) > limit:
+        return _best_by_class(boxes, scores, class_ids, iou_threshold, limit)
     # By class and best first within it, so that each class is one stretch of the columns.
     order = np.lexsort((-scores, class_ids))
     starts = np.flatnonzero(np.diff(class_ids[order])) + 1
@@ -147,8 +162,34 @@ def nms_by_class(
     kept.append(rows[suppress(np.minimum(first, second), np.maximum(first, second), len(rows))])
     # In order of rows, so that the stable sort below puts the earlier of equal scores first.
     rows = np.sort(np.concatenate(kept))
-    ordered: IntArray = rows[np.argsort(-scores[rows], kind="stable")]
+    ordered: IntArray = rows[np.argsort(-scores[rows], kind="stable")][:limit]
     return ordered
+
+
+def _best_by_class(
+    boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float, limit: int
+) -> IntArray:
+    """The first ``limit`` of what ``nms_by_class`` keeps: boxes in the order of scores, until there are enough.
+
+    A block is settled against what was kept before it and in itself, as in ``_greedy``; whether a box stays
+    depends on better ones alone, so those that come later need not be looked at.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept: IntArray = order[:0]
+    start, size = 0, min(limit, _BLOCK)
+    while start < len(order) and len(kept) < limit:
+        rows = order[start : start + size]
+        block = _sides_and_area(boxes[rows])
+        if len(kept):
+            before = _overlap(_sides_and_area(boxes[kept]), block, iou_threshold)
+            before &= class_ids[kept][:, None] == class_ids[rows]
+            stays = ~before.any(axis=0)
+            rows, block = rows[stays], block[:, stays]
+        within = _overlap(block, block, iou_threshold)
+        within &= class_ids[rows][:, None] == class_ids[rows]
+        kept = np.concatenate([kept, rows[_settle(within)]])
+        start, size = start + size, min(2 * size, _LARGEST_BLOCK)
+    return kept[:limit]
 
 
 def suppress(better: IntArray, worse: IntArray, count: int) -> BoolArray:
@@ -250,7 +291,11 @@ _BLOCK = 128
 """Boxes that are compared with each other at once."""
 _CELLS = 1 << 21
 """Pairs of boxes that are compared at once, so that memory stays small however many there are."""
-_LATER = np.triu(np.ones((_BLOCK, _BLOCK), np.bool_), 1)
+_LARGEST_BLOCK = 512
+"""Boxes that are compared at once where the best are looked for: the further down, the fewer stay."""
+_MOST_IN_SCORE_ORDER = 200
+"""Limit up to which going in the order of scores is faster than class by class."""
+_LATER = np.triu(np.ones((_LARGEST_BLOCK, _LARGEST_BLOCK), np.bool_), 1)
 
 
 def _sides_and_area(boxes: FloatArray) -> FloatArray:

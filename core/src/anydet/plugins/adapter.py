@@ -225,6 +225,14 @@ class Adapter(ABC):
         """While it is open, ``predict`` need not prepare again what ``build_loader`` prepared of a record."""
         return nullcontext()
 
+    def keeping_best(self, most: int | None) -> AbstractContextManager[None]:
+        """While it is open, nobody looks at more than the ``most`` best detections of an image.
+
+        ``predict`` may leave the others out; of equal scores the earlier one is the better. ``None`` is all.
+        """
+        del most
+        return nullcontext()
+
     def close(self) -> None:
         """Free sessions and devices. Safe to call twice."""
         return

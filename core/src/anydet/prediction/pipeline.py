@@ -242,10 +242,13 @@ class Pipeline:
     ) -> list[ImagePredictions]:
         if self._observed("before_predict"):
             self._notify("before_predict", adapter=self.adapter, records=read_only(records), context=context)
-        if not self.ttt:
-            return list(predictor(records))
-        with self.adapter.keeping_inputs():
-            return self._adapt_and_predict(self.ttt.method, predictor, records)
+        # Where views are fused, what one of them has to add may be in its last detections.
+        most = self.limits.max_detections if predictor.tta is None else None
+        with self.adapter.keeping_best(most):
+            if not self.ttt:
+                return list(predictor(records))
+            with self.adapter.keeping_inputs():
+                return self._adapt_and_predict(self.ttt.method, predictor, records)
 
     def _adapt_and_predict(
         self, method: TTTMethod, predictor: Predictor, records: Sequence[Record]

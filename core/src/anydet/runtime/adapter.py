@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from anydet.data.record.record import Record
@@ -89,6 +90,7 @@ class RuntimeAdapter(Adapter):
         named = description.keypoint_names if description is not None else ()
         self._keypoint_names = named or (decoder.landmark_names if isinstance(decoder, Landmarked) else ())
         self._countless = decoder.class_count is None
+        self._most: int | None = None
 
     @abstractmethod
     def load(self, path: str) -> LoadedModel:
@@ -138,6 +140,15 @@ class RuntimeAdapter(Adapter):
             self._preset.preprocess, self._model, self._decoding, self._preprocessor, bind, self.load
         )
 
+    @contextmanager
+    def keeping_best(self, most: int | None) -> Iterator[None]:
+        """While it is open, suppression ends with so many detections of an image."""
+        before, self._most = self._most, most
+        try:
+            yield
+        finally:
+            self._most = before
+
     def close(self) -> None:
         """Free the model."""
         self._model.close()
@@ -159,7 +170,7 @@ class RuntimeAdapter(Adapter):
             decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
             if isinstance(decoder, Pixels):
                 return self._pixels_result(record.key, decoder, outputs, placement)
-            return self._decoding.result(record, decoder, outputs, placement)
+            return self._decoding.result(record, decoder, outputs, placement, most=self._most)
         except ModelError as exc:
             raise ModelError(
                 f"{self._model.path}, image {record.key}: {exc.problem}", details=exc.details, fix=exc.fix

@@ -43,7 +43,13 @@ class Decoding:
     limit: int
 
     def result(
-        self, record: Record, decoder: Decoder, outputs: Outputs, placement: Placement
+        self,
+        record: Record,
+        decoder: Decoder,
+        outputs: Outputs,
+        placement: Placement,
+        *,
+        most: int | None = None,
     ) -> ImagePredictions:
         """Detections of one image, in its own pixels.
 
@@ -52,6 +58,7 @@ class Decoding:
             decoder: how the outputs are read.
             outputs: of that image.
             placement: where it stands in the input.
+            most: only so many of the best; ``None`` for all.
 
         Raises:
             ModelError: the outputs are not what the decoder takes them for.
@@ -59,7 +66,7 @@ class Decoding:
         found = self._candidates(decoder, outputs, placement)
         boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
         inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
-        keep = inside[self._suppress(boxes[inside], found.scores[inside], found.class_ids[inside])]
+        keep = inside[self._suppress(boxes[inside], found.scores[inside], found.class_ids[inside], most)]
         found, boxes = found.take(keep), boxes[keep]
         states = decoder.state_scores(outputs, found.rows) if isinstance(decoder, Stated) else None
         poses, camera = _poses(decoder, outputs, found, placement, record.intrinsics)
@@ -87,10 +94,13 @@ class Decoding:
             input_wh=placement.input_wh,
         )
 
-    def _suppress(self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray) -> IntArray:
+    def _suppress(
+        self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray, most: int | None
+    ) -> IntArray:
         if self.nms_iou is None:
-            return np.argsort(-scores, kind="stable")
-        return nms_by_class(boxes, scores, class_ids, self.nms_iou)
+            best: IntArray = np.argsort(-scores, kind="stable")[:most]
+            return best
+        return nms_by_class(boxes, scores, class_ids, self.nms_iou, most)
 
 
 def _masks(
