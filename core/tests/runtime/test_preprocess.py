@@ -130,3 +130,37 @@ def test_padding_to_a_multiple_is_right_and_below():
     assert placement.content_wh == (50, 40)
     np.testing.assert_array_equal(inputs[:, :40, :50], image.transpose(2, 0, 1))
     assert [np.unique(np.append(p[40:].ravel(), p[:, 50:])).tolist() for p in inputs] == [[3], [2], [1]]
+
+
+@given(
+    image_wh=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size_wh=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    resize=st.sampled_from(get_args(Resize)),
+    channels=st.sampled_from(["rgb", "bgr"]),
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_inputs_are_the_formula_in_every_bit(image_wh, size_wh, resize, channels, dtype, seed):
+    rng = np.random.default_rng(seed)
+    mean, std = rng.uniform(-3, 3, 3), rng.uniform(0.1, 3, 3)
+    how = Preprocess(
+        resize,
+        size_wh,
+        channels=channels,
+        divisor=rng.choice([1.0, 255.0]),
+        mean=tuple(mean),
+        std=tuple(std),
+        pad_to_multiple=int(rng.integers(1, 4)),
+    )
+    images = [rng.integers(0, 256, (image_wh[1], image_wh[0], 3), dtype=np.uint8) for _ in range(2)]
+    inputs, placements = Preprocessor(how, dtype).batch(images)
+    for got, image, placement in zip(inputs, images, placements, strict=True):
+        (x, y), (width, height) = placement.offset_xy, placement.content_wh
+        canvas = np.full((*placement.input_wh[::-1], 3), how.pad_value, np.float32)
+        inside = image if channels == "rgb" else image[:, :, ::-1]
+        if (width, height) != image_wh:
+            inside = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            inside = inside if channels == "rgb" else inside[:, :, ::-1]
+        canvas[y : y + height, x : x + width] = inside
+        expected = (canvas / np.float32(how.divisor) - mean.astype(np.float32)) / std.astype(np.float32)
+        np.testing.assert_array_equal(got, expected.transpose(2, 0, 1).astype(dtype))

@@ -64,10 +64,18 @@ class Preprocessor:
         window = target[:, y : y + height, x : x + width]
         if resized.dtype == np.uint8:
             for channel, source in enumerate(self._source):
-                window[channel] = self._tables[channel][resized[:, :, source]]
+                self._look_up(cv2.extractChannel(resized, source), channel, window[channel])
         else:
             planes = resized.transpose(2, 0, 1)[list(self._source)]
             window[:] = self._normalized(planes.reshape(3, -1)).reshape(planes.shape)
+
+    def _look_up(self, plane: ByteImage, channel: int, target: Input) -> None:
+        table = self._tables[channel]
+        if table.dtype == np.float32:
+            # The very numbers of the table, at half the time that indexing takes.
+            cv2.LUT(plane, table[None], dst=target)
+        else:
+            target[:] = table[plane]
 
     def _resized(self, image: ByteImage, placement: Placement) -> Input:
         if placement.content_wh == placement.image_wh:
