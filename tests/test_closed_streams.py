@@ -38,6 +38,7 @@ LINES = {
     ),
     "fasterrcnn-multitask split": "bikes/all_annotations.json --out out/split --json",
     "fuse": "p.json p.json --output out/fused.json",
+    "benchmark": "--adapter toy --dataset scenes --max-images 2 --rounds 1 --json - --plot out/benchmark.png",
     "parity": "p.json p.json --dataset scenes --resamples 5 --json - --output-dir out/parity",
     "plot-metrics": "metrics.jsonl --out out/plot.png",
     "plugins list": "--json",

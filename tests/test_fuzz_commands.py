@@ -42,6 +42,12 @@ COMMANDS = {
         "check onnxruntime --checkpoint MODEL",
     ),
     "adaptivestream": ("quick-test --seconds 1 --image-size WORD", "quick-test --device WORD"),
+    "benchmark": (
+        "--adapter toy --dataset DATA --rounds 1 --plot OUT.png",
+        "--adapter toy --adapter WORD --dataset scenes --json OUT.json",
+        "--adapter onnxruntime --checkpoint MODEL --dataset scenes",
+        "--adapter toy --dataset scenes --rounds 1 --batch-size WORD",
+    ),
     "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json"),
     "compare": ("FILE FILE --dataset DATA",),
     "convert": ("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA", "DATA OUT --to coco"),

@@ -17,6 +17,8 @@ SIZE = 1 << 36
 """Bytes of a file, nearly all of them in no block of the disk: more than any memory holds."""
 SUFFIXES = ("json", "jsonl", "parquet", "yaml", "csv", "onnx", "env", "png", "pt")
 LINES = (
+    "benchmark --adapter onnxruntime --checkpoint zeros.onnx --dataset scenes",
+    "benchmark --adapter toy --dataset scenes-of-zeros",
     "check-dataset zeros.json",
     "check-dataset zeros.yaml",
     "check-dataset scenes --predictions zeros.json",

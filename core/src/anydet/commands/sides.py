@@ -19,14 +19,14 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME",
         shell_complete=complete_names("adapters"),
-        help="Adapter to run; given twice, A and then B. What follows each up to the next is its own.",
+        help="Adapter to run; once for each, A, then B. What follows each up to the next is its own.",
     ),
     click.option("--config", "configs", multiple=True, help="Configuration of the adapter before it."),
     click.option(
         "--checkpoint",
         "checkpoints",
         multiple=True,
-        help="Weights or model file of the adapter before it; before the first, of both.",
+        help="Weights or model file of the adapter before it; before the first, of all.",
     ),
     click.option(
         "--device", "devices", multiple=True, help="Device of the adapter before it.  [default: cpu]"
@@ -36,7 +36,7 @@ _OPTIONS = (
         "options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Option of the adapter before it, see 'anydet adapters show NAME'; before the first, of both, "
+        help="Option of the adapter before it, see 'anydet adapters show NAME'; before the first, of all, "
         "unless one has its own; repeatable.",
     ),
 )

@@ -141,7 +141,7 @@ def nms_by_class(
         iou_threshold: in [0, 1].
         limit: only so many of the best that are kept; ``None`` for all.
     """
-    # With a limit most boxes are never looked at; the larger it is, the more is gained by going class by class.
+    # With a low limit most boxes are never looked at; with a high one it is faster to go class by class.
     if limit is not None and limit <= _MOST_IN_SCORE_ORDER and len(boxes) > limit:
         return _best_by_class(boxes, scores, class_ids, iou_threshold, limit)
     # By class and best first within it, so that each class is one stretch of the columns.
@@ -169,7 +169,7 @@ def nms_by_class(
 def _best_by_class(
     boxes: FloatArray, scores: FloatArray, class_ids: IntArray, iou_threshold: float, limit: int
 ) -> IntArray:
-    """The first ``limit`` of what ``nms_by_class`` keeps: boxes in the order of scores, until there are enough.
+    """The first ``limit`` of what ``nms_by_class`` keeps, found in the order of scores.
 
     A block is settled against what was kept before it and in itself, as in ``_greedy``; whether a box stays
     depends on better ones alone, so those that come later need not be looked at.

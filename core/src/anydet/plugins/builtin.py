@@ -53,6 +53,7 @@ _EVALUATORS = (
 _COMMANDS = {
     "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
     "adapters": "List, describe and check installed adapters, or write a new one.",
+    "benchmark": "Measure latency, throughput and stages of adapters on the same images, in turn.",
     "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
     "predictions.",
     "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",

@@ -69,7 +69,7 @@ class Preprocessor:
             planes = resized.transpose(2, 0, 1)[list(self._source)]
             window[:] = self._normalized(planes.reshape(3, -1)).reshape(planes.shape)
 
-    def _look_up(self, plane: ByteImage, channel: int, target: Input) -> None:
+    def _look_up(self, plane: Input, channel: int, target: Input) -> None:
         table = self._tables[channel]
         if table.dtype == np.float32:
             # The very numbers of the table, at half the time that indexing takes.

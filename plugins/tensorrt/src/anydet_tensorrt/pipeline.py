@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
 
 import anydet
+from anydet.benchmark.contestant import Contestant
+from anydet.benchmark.run import BenchmarkSettings, measure
+from anydet.benchmark.timing import Timing
 from anydet.crosscheck.tolerances import Tolerances
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
@@ -328,23 +330,20 @@ class _Run:
     def _timed_images(self, adapters: Mapping[str, Adapter]) -> dict[str, dict[str, float]]:
         """Milliseconds an image of each, in turn on the same images, so that other work slows all alike."""
         count = min(self.count, self._settings.latency_images)
-        with self._shown("latency", count + _WARM_UP) as advance:
-            times: dict[str, list[float]] = {name: [] for name in adapters}
-            for turn in range(count + _WARM_UP):
-                record = self._dataset[max(turn - _WARM_UP, 0)]
-                decoded = Record(record.key, ImageArray(record.image()))
-                for name, adapter in adapters.items():
-                    start = time.perf_counter()
-                    list(adapter.predict([decoded]))
-                    times[name].append(time.perf_counter() - start)
-                advance(1)
-        return {name: _latency(values[_WARM_UP:]) for name, values in times.items()}
+        there = (self._dataset[i] for i in range(count))
+        records = [Record(record.key, ImageArray(record.image())) for record in there]
+        contestants = [
+            Contestant(name, adapter, self._limits, self._plugins) for name, adapter in adapters.items()
+        ]
+        settings = BenchmarkSettings(rounds=1, block=1, warm_up=_WARM_UP)
+        with self._shown("latency", count) as advance:
+            measure(contestants, records, settings, progress=advance)
+        return {one.label: _latency(Timing.of(one.blocks)) for one in contestants}
 
     def _file(self, step: str) -> Path:
         return self._settings.folder / f"{step}.json"
 
 
-def _latency(seconds: Sequence[float]) -> dict[str, float]:
-    milliseconds = 1000 * np.array(seconds)
-    quantiles = {f"p{q}_ms": float(np.percentile(milliseconds, q)) for q in (50, 90, 99)}
-    return {**quantiles, "images_per_s": float(1000 / milliseconds.mean()), "images": len(seconds)}
+def _latency(timing: Timing) -> dict[str, float]:
+    quantiles = {f"p{q}_ms": value for q, value in timing.latency_ms.items()}
+    return {**quantiles, "images_per_s": timing.images_per_s, "images": timing.images}

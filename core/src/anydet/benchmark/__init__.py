@@ -1,0 +1,1 @@
+"""How fast adapters are: several on the same images, in turn."""

@@ -1,0 +1,256 @@
+"""``anydet benchmark``: how fast adapters are, on the same images in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.commands.dataset_options import write_json
+from anydet.commands.messages import echo, say, warn
+from anydet.commands.paths import DATASET
+from anydet.commands.recipe_options import max_detections_option, score_threshold_option
+from anydet.commands.sides import SidedCommand, read_sides, sided_options
+
+if TYPE_CHECKING:
+    from anydet.benchmark.contestant import Contestant
+    from anydet.benchmark.report import BenchmarkReport
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.data.record.record import Record
+    from anydet.plugins.manager import Plugins
+    from anydet.prediction.recipe import Recipe
+
+_MOST_SIDES = 26
+_MOST_IMAGES_A_BATCH = 1024
+
+
+class BatchSizes(click.ParamType):
+    """``1,4,16``: sizes of batches, each once."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers; a usage error for anything else."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            sizes = tuple(dict.fromkeys(int(part) for part in str(value).split(",")))
+        except ValueError:
+            sizes = ()
+        if not sizes or not all(1 <= size <= _MOST_IMAGES_A_BATCH for size in sizes):
+            self.fail(f"give whole numbers from 1 to {_MOST_IMAGES_A_BATCH}, such as 1,4,16", param, ctx)
+        return sizes
+
+
+@click.command(
+    "benchmark",
+    cls=SidedCommand,
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet benchmark --adapter toy --option min_area_px=20 --adapter toy --option min_area_px=200 "
+        "--dataset data/scenes --json benchmark.json"
+    ),
+)
+@sided_options
+@click.option(
+    "--dataset",
+    type=DATASET,
+    required=True,
+    help="Data set, or a folder of images, that all predict; with labels, AP is measured, too.",
+)
+@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
+@click.option(
+    "--max-images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="The first N images of the data set.",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=BatchSizes(),
+    default="1",
+    show_default=True,
+    help="Images of a call; several sizes are measured one beside the other.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Times all images are run."
+)
+@click.option(
+    "--block",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Images that one adapter predicts before the next one gets the same; at least a batch.",
+)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="Calls of each adapter that do not count, before the others.",
+)
+@click.option(
+    "--memory",
+    is_flag=True,
+    help="Measure the most memory each takes, in a process of its own that predicts a batch.",
+)
+@click.option(
+    "--power",
+    is_flag=True,
+    help="Measure the power of processors (RAPL) and NVIDIA GPUs (nvidia-smi), where they can be read.",
+)
+@score_threshold_option(0.001, "kept")
+@max_detections_option
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the result as JSON; - is stdout.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw AP against latency as PNG (extra 'plot'); needs labels.",
+)
+@click.pass_context
+def command(ctx: click.Context, /, **flags: Any) -> None:
+    """Measure latency, throughput and stages of adapters on the same images, in turn.
+
+    A block of images goes to A, then to B, and so on, then the next block, so that a machine that is busy for
+    a while slows all alike; ratios are of a block to the same block of A. A call is what one waits for:
+    decoding, preprocessing, the model, and postprocessing up to finished detections.
+    """
+    sides = read_sides(ctx)
+    if not sides:
+        raise click.UsageError("give --adapter NAME, once for each adapter to measure")
+    if len(sides) > _MOST_SIDES:
+        raise click.UsageError(f"{len(sides)} adapters are more than the {_MOST_SIDES} that have a letter")
+    result = _measured(ctx.obj, sides, flags)
+    write_json(result.as_dict(), flags["json_path"])
+    if flags["json_path"] != Path("-"):
+        _print(result)
+    for note in result.notes:
+        warn(note, "note")
+    if flags["plot"] is not None:
+        _draw(result, flags["plot"])
+    if result.measured.interrupted:
+        raise SystemExit(130)
+
+
+def _measured(
+    plugins: Plugins, sides: Sequence[Mapping[str, Any]], flags: Mapping[str, Any]
+) -> BenchmarkReport:
+    from anydet.benchmark.power import PowerMeter
+    from anydet.benchmark.report import report
+    from anydet.benchmark.run import BenchmarkSettings, measure
+    from anydet.commands.progress import progress
+    from anydet.data.opening import open_dataset
+    from anydet.evaluation.engines import choose_engine
+    from anydet.plugins.formats import installed_formats
+
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
+    records = [dataset[i] for i in range(min(len(dataset), flags["max_images"]))]
+    labeled = any(record.labels is not None for record in records)
+    _require_labels(labeled, dataset, flags["plot"])
+    recipes = list(_recipes(plugins, sides, flags))
+    block = max(flags["block"], *flags["batch_sizes"])
+    settings = BenchmarkSettings(flags["rounds"], block, flags["warm_up"])
+    gpu = any(recipe.settings.device != "cpu" for _, recipe in recipes)
+    meter = PowerMeter(gpu=gpu) if flags["power"] else None
+    with ExitStack() as stack:
+        contestants = [_opened(stack, label, recipe, plugins) for label, recipe in recipes]
+        with progress("measure", settings.rounds * len(records)) as advance:
+            measured = measure(contestants, records, settings, meter=meter, progress=advance)
+        memory = _memory(recipes, records) if flags["memory"] and not measured.interrupted else None
+        engine = choose_engine(plugins) if labeled else None
+        return report(measured, settings, dataset, engine=engine, memory=memory)
+
+
+def _require_labels(labeled: bool, dataset: Dataset, plot: Path | None) -> None:
+    """Before anything is measured."""
+    if plot is None:
+        return
+    from anydet.errors import DatasetError
+    from anydet.report.charts import import_figure
+
+    if not labeled:
+        raise DatasetError(
+            f"{dataset.root}: no labels, and so no AP to draw against latency",
+            fix="leave --plot out, or name a data set with labels",
+        )
+    import_figure()
+
+
+def _recipes(
+    plugins: Plugins, sides: Sequence[Mapping[str, Any]], flags: Mapping[str, Any]
+) -> Iterator[tuple[str, Recipe]]:
+    """Each adapter with each batch size, and what tables call it."""
+    from anydet.prediction.pipeline import Limits
+    from anydet.prediction.recipe import Recipe
+
+    limits = Limits(flags["score_threshold"], flags["max_detections"])
+    for number, side in enumerate(sides):
+        names = ("config", "checkpoint", "device", "options")
+        file = Path(side["checkpoint"]).name if side.get("checkpoint") else ""
+        label = " ".join(filter(None, (chr(ord("A") + number), side["adapter"], file)))
+        for size in flags["batch_sizes"]:
+            settings = plugins.settings(
+                side["adapter"],
+                **{name: side[name] for name in names if name in side},
+                batch_size=size,
+                score_floor=limits.score_threshold,
+                max_detections=limits.max_detections,
+            )
+            yield label, Recipe(side["adapter"], settings, limits).resolve(plugins)
+
+
+def _opened(stack: ExitStack, label: str, recipe: Recipe, plugins: Plugins) -> Contestant:
+    from anydet.benchmark.contestant import Contestant
+
+    pipeline = stack.enter_context(recipe.open(plugins))
+    return Contestant(label, pipeline.adapter, recipe.limits, plugins)
+
+
+def _memory(recipes: Sequence[tuple[str, Recipe]], records: Sequence[Record]) -> list[float | str]:
+    from anydet.benchmark.memory import peak_mib
+    from anydet.commands.progress import progress
+
+    found = []
+    with progress("memory", len(recipes), unit="processes") as advance:
+        for _, recipe in recipes:
+            found.append(peak_mib(recipe, list(records[: recipe.settings.batch_size])))
+            advance(1)
+    return found
+
+
+def _print(result: BenchmarkReport) -> None:
+    from anydet.commands.tables import print_result_table
+
+    machine = result.measured.machine
+    echo(
+        f"{machine['processor']}, {machine['processors']} processor(s); {result.measured.images} images, "
+        f"{result.measured.rounds} round(s), blocks of {result.settings.block}"
+    )
+    for table in result.tables:
+        print_result_table(table, len(table.rows))
+    echo(
+        f"ratio: seconds of a block to those of A with batch {result.rows[0].batch_size}, median [quartiles]"
+    )
+    if result.measured.metered:
+        echo(f"power: {result.measured.power_note}")
+
+
+def _draw(result: BenchmarkReport, path: Path) -> None:
+    from anydet.report.charts import draw_figure
+
+    draw_figure(result.figure, path)
+    say(f"wrote {path}")
