@@ -254,6 +254,32 @@ def test_an_onnx_file_in_place_of_an_engine_says_how_to_build_one(built):
     assert error.value.fix == "use --adapter tensorrt"
 
 
+@pytest.mark.parametrize(
+    ("content", "what", "fix"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "a pointer of", "git lfs"),
+        (b"<!DOCTYPE html>\n<html></html>\n", r"a web page \(HTML\)", "download the file itself"),
+        (b"", "an empty file", "'anydet tensorrt build' wrote"),
+        (None, "a folder", "'anydet tensorrt build' wrote"),
+    ],
+    ids=["pointer", "page", "empty", "folder"],
+)
+def test_a_file_of_another_kind_says_what_it_is(content, what, fix, tmp_path):
+    path = tmp_path / "m.engine"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ModelError, match=f"{what}.*, no engine of TensorRT") as error:
+        load_runtime(PLUGINS, "tensorrt", path, device="cuda")
+    assert fix in error.value.fix
+
+
+def test_a_closed_adapter_says_that_it_is_closed(machine, built, records):
+    adapter = load_runtime(PLUGINS, "tensorrt", built[1], device="cuda")
+    adapter.close()
+    adapter.close()
+    with pytest.raises(ModelError, match=r"m\.engine was closed, and does not run any more"):
+        list(adapter.predict(records[:1]))
+
+
 def test_what_anydet_exports_needs_no_options(machine, tmp_path, records):
     from anydet.plugins.export import ModelDescription, ModelOutput
     from anydet.plugins.preprocess import Preprocess
