@@ -1,8 +1,9 @@
 """An image as a model's input, 640 px letterboxed: ours beside ultralytics' and supervision's own code.
 
 From (H, W, 3) uint8 pixels in memory to (1, 3, 640, 640) float32 in 0..1, one thread each, in turn.
-What supervision leaves to its users (a float tensor of channels) is what its documentation does: numpy. That
-all give the same is checked; resizing is OpenCV's in all of them. Those that are not installed are left out:
+What supervision leaves to its users (a float tensor of channels) is done by numpy. Resizing is OpenCV's in
+all of them, and so all give the same, but for images that supervision makes a row too small, as it cuts what
+it should round. Those that are not installed are left out:
 
     pip install --no-deps ultralytics supervision
     python benchmarks/preprocess.py --dataset ../shared/data/coco128

@@ -52,10 +52,16 @@ class Preprocessor:
         width, height = placements[0].input_wh
         inputs = np.empty((len(images), 3, height, width), self._border.dtype)
         for target, image, placement in zip(inputs, images, placements, strict=True):
-            if placement.content_wh != placement.input_wh:
-                target[:] = self._border[:, :, None]
+            self._frame(target, placement)
             self._fill(target, image, placement)
         return inputs, placements
+
+    def _frame(self, target: Input, placement: Placement) -> None:
+        """Padding around the image, and nothing where the image will be."""
+        (x, y), (width, height) = placement.offset_xy, placement.content_wh
+        border = self._border[:, :, None]
+        target[:, :y], target[:, y + height :] = border, border
+        target[:, y : y + height, :x], target[:, y : y + height, x + width :] = border, border
 
     def _fill(self, target: Input, image: ByteImage, placement: Placement) -> None:
         width, height = placement.content_wh
@@ -63,8 +69,10 @@ class Preprocessor:
         x, y = placement.offset_xy
         window = target[:, y : y + height, x : x + width]
         if resized.dtype == np.uint8:
+            planes = np.empty((3, height, width), np.uint8)
+            cv2.split(resized, list(planes))  # into memory of ours: that of its own costs more than splitting
             for channel, source in enumerate(self._source):
-                self._look_up(cv2.extractChannel(resized, source), channel, window[channel])
+                self._look_up(planes[source], channel, window[channel])
         else:
             planes = resized.transpose(2, 0, 1)[list(self._source)]
             window[:] = self._normalized(planes.reshape(3, -1)).reshape(planes.shape)
