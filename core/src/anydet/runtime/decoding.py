@@ -25,6 +25,9 @@ from anydet.runtime.layouts.candidates import (
 from anydet.runtime.masks import mask_codes
 from anydet.types import RLE, FloatArray, ImagePredictions, IntArray, Intrinsics, Poses
 
+_CANDIDATES_EACH = 8
+"""Candidates that are looked at first, for each detection that is wanted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
@@ -63,11 +66,7 @@ class Decoding:
         Raises:
             ModelError: the outputs are not what the decoder takes them for.
         """
-        found = self._candidates(decoder, outputs, placement)
-        boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
-        inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
-        keep = inside[self._suppress(boxes[inside], found.scores[inside], found.class_ids[inside], most)]
-        found, boxes = found.take(keep), boxes[keep]
+        found, boxes = self._kept(decoder, outputs, placement, most)
         states = decoder.state_scores(outputs, found.rows) if isinstance(decoder, Stated) else None
         poses, camera = _poses(decoder, outputs, found, placement, record.intrinsics)
         return ImagePredictions(
@@ -84,15 +83,30 @@ class Decoding:
             intrinsics=camera,
         )
 
-    def _candidates(self, decoder: Decoder, outputs: Outputs, placement: Placement) -> Candidates:
-        return select(
-            decoder,
-            outputs,
-            self.classes,
-            floor=self.score_floor,
-            limit=self.limit,
-            input_wh=placement.input_wh,
-        )
+    def _kept(
+        self, decoder: Decoder, outputs: Outputs, placement: Placement, most: int | None
+    ) -> tuple[Candidates, FloatArray]:
+        """What suppression keeps, and its (K, 4) boxes in pixels of the image."""
+        # Where few are wanted they are mostly among the best candidates; the others are only decoded if not.
+        few = self.limit if most is None else min(self.limit, _CANDIDATES_EACH * most)
+        for limit in dict.fromkeys((few, self.limit)):
+            found = select(
+                decoder,
+                outputs,
+                self.classes,
+                floor=self.score_floor,
+                limit=limit,
+                input_wh=placement.input_wh,
+            )
+            boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
+            inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
+            rest = found.scores[inside], found.class_ids[inside]
+            keep = inside[self._suppress(boxes[inside], *rest, most)]
+            enough = most is not None and len(keep) >= most
+            # Half precision exceeds 1, which is cut: of more ones than were looked at, others may come first.
+            if len(found.scores) < limit or (enough and found.scores.min() < 1):
+                break
+        return found.take(keep), boxes[keep]
 
     def _suppress(
         self, boxes: FloatArray, scores: FloatArray, class_ids: IntArray, most: int | None

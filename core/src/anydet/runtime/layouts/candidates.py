@@ -133,7 +133,7 @@ def select(
     if classes.columns is not None and not isinstance(decoder, Labeled):
         scores = scores[:, classes.columns]
     flat = scores.ravel()
-    found = np.flatnonzero(flat >= floor)
+    found = np.flatnonzero(flat >= _floor_of_best(scores, floor, limit))
     found = found[_best(flat[found], limit)]
     rows, class_ids = np.divmod(found, scores.shape[1])
     if isinstance(decoder, Labeled):
@@ -158,6 +158,16 @@ def check_probabilities(scores: Array) -> None:
             "the outputs do not match this layout, or the export leaves out the sigmoid",
             fix="check preset= and layout=, or export the model with its sigmoid",
         )
+
+
+def _floor_of_best(scores: Array, floor: float, limit: int) -> Any:
+    """Below it, none of (N, C) scores is among the ``limit`` best; ``floor`` at least.
+
+    So many rows have a score that reaches the least of their maxima: hardly any others are left to be sorted.
+    """
+    if not 0 < limit < len(scores):
+        return floor
+    return max(floor, np.partition(scores.max(axis=1), -limit)[-limit])
 
 
 def _best(scores: Array, limit: int) -> BoolArray:
