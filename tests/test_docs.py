@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
     "adapt-at-test-time",
+    "benchmark",
     "check-a-plugin",
     "ttt_protocol",
     "write-fusions-methods-and-evaluators",

@@ -27,24 +27,17 @@ _MOST_SIDES = 26
 _MOST_IMAGES_A_BATCH = 1024
 
 
-class BatchSizes(click.ParamType):
-    """``1,4,16``: sizes of batches, each once."""
-
-    name = "N,N,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers; a usage error for anything else."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            sizes = tuple(dict.fromkeys(int(part) for part in str(value).split(",")))
-        except ValueError:
-            sizes = ()
-        if not sizes or not all(1 <= size <= _MOST_IMAGES_A_BATCH for size in sizes):
-            self.fail(f"give whole numbers from 1 to {_MOST_IMAGES_A_BATCH}, such as 1,4,16", param, ctx)
-        return sizes
+def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """The numbers of ``1,4,16``, each once; a usage error for anything else."""
+    try:
+        sizes = tuple(dict.fromkeys(map(int, value.split(","))))
+    except ValueError:
+        sizes = ()
+    if not sizes or not all(1 <= size <= _MOST_IMAGES_A_BATCH for size in sizes):
+        raise click.BadParameter(
+            f"give whole numbers from 1 to {_MOST_IMAGES_A_BATCH}, such as 1,4,16", ctx, param
+        )
+    return sizes
 
 
 @click.command(
@@ -76,7 +69,8 @@ class BatchSizes(click.ParamType):
 @click.option(
     "--batch-size",
     "batch_sizes",
-    type=BatchSizes(),
+    metavar="N,N,...",
+    callback=_batch_sizes,
     default="1",
     show_default=True,
     help="Images of a call; several sizes are measured one beside the other.",
