@@ -47,8 +47,7 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
         "\b\n"
         "Example:\n"
         "  anydet synth --out data/scenes --images 16\n"
-        "  anydet benchmark --adapter toy --option min_area_px=20 --adapter toy --option min_area_px=200 "
-        "--dataset data/scenes --json benchmark.json"
+        "  anydet benchmark --adapter toy --adapter toy --option smoothing_px=0 --dataset data/scenes"
     ),
 )
 @sided_options

@@ -88,7 +88,7 @@ def _limit_too_low(evidence: Evidence) -> Iterator[Explanation]:
     if right * missed >= LEAST_PROMISE / 2 * annotated > 0 and not single:
         yield Explanation(
             f"at most {most} detections an image are kept",
-            f"raise the limit to {evidence.limit}, which is what COCO counts "
+            f"raise the limit to {evidence.limit} or more, as COCO counts {evidence.limit} of each class "
             "('anydet export-predictions --max-detections')",
             f"{full.sum()} images have exactly {most} detections and none has more; of the last of them "
             f"{right:.0%} are right, and {missed} of {annotated} annotations there are not found",
