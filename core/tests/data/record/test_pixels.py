@@ -55,6 +55,11 @@ def test_every_exif_orientation_is_turned_upright(save, pixels, orientation):
         assert np.array_equal(np.array(ImageOps.exif_transpose(image)), expected)
 
 
+@pytest.mark.parametrize("orientation", [0, 9, 300])
+def test_an_orientation_that_there_is_not_turns_nothing(save, pixels, orientation):
+    np.testing.assert_array_equal(ImageFile(save(orientation)).read(), pixels)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("stated", [SIZE, SIZE[::-1], (99, 77)])
 def test_a_stated_size_that_only_the_unrotated_image_has_wins(save, pixels, orientation, stated):
