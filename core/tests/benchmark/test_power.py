@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from anydet.benchmark.power import PowerMeter, Reading
@@ -23,6 +25,18 @@ def test_power_is_of_all_packages_and_counters_may_begin_again(counters):
     assert meter.watts(Reading((100, 7), None), after, 2.0) == pytest.approx(0.4)
     assert meter.watts(Reading((900_000, 7), None), Reading((100_000, 7), None), 1.0) == pytest.approx(0.2)
     assert meter.watts(after, Reading(after.microjoules, 55.0), 1.0) == pytest.approx(55.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for nvidia-smi")
+@pytest.mark.parametrize(("said", "watts"), [("55.5\\n44.5", 100.0), ("[N/A]", None)])
+def test_gpus_are_asked_for_their_power_all_together(said, watts, tmp_path, monkeypatch):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    meter = PowerMeter(gpu=True, root=tmp_path)
+    assert meter.watts(meter.read(), meter.read(), 1.0) == watts
+    assert meter.note.startswith("nvidia-smi alone")
 
 
 def test_what_cannot_be_read_is_said(tmp_path):

@@ -8,7 +8,7 @@ from itertools import cycle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anydet.benchmark.contestant import Block, Contestant
@@ -57,8 +57,8 @@ def test_blocks_go_to_all_in_turn_and_another_one_begins_each_time():
     log: list = []
     both = contestants(log, 1, 2)
     advanced: list[int] = []
-    settings = BenchmarkSettings(rounds=2, block=2, warm_up=1)
-    found = measure(both, records(3), settings, progress=advanced.append)
+    twice = BenchmarkSettings(rounds=2, block=2, warm_up=1)
+    found = measure(both, records(3), twice, progress=advanced.append)
     assert log == [
         *[("A", ["0"]), ("B", ["0", "1"])],  # warm-up
         *[("A", ["0"]), ("A", ["1"]), ("B", ["0", "1"])],
@@ -80,12 +80,12 @@ def test_an_interrupted_run_has_as_many_blocks_of_each():
             raise KeyboardInterrupt
 
     last = Interrupted("x", ImageArray(np.zeros((2, 2, 3), np.uint8)))
-    settings = BenchmarkSettings(rounds=1, block=1, warm_up=0)
-    found = measure(both, [*records(2), last], settings)
+    once = BenchmarkSettings(rounds=1, block=1, warm_up=0)
+    found = measure(both, [*records(2), last], once)
     assert found.interrupted
     assert [len(one.blocks) for one in both] == [2, 2]
     with pytest.raises(KeyboardInterrupt):
-        measure(contestants([], 1), [last], settings)
+        measure(contestants([], 1), [last], once)
 
 
 def test_no_image_is_an_error():
@@ -110,6 +110,7 @@ def test_numbers_of_blocks():
     assert timing.cpu_ms == pytest.approx((15 + 17.5) / 2)
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(1e-4, 1), min_size=1, max_size=20),
     st.floats(0.1, 10),

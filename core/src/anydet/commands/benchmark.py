@@ -160,7 +160,8 @@ def _measured(
     gpu = any(recipe.settings.device != "cpu" for _, recipe in recipes)
     meter = PowerMeter(gpu=gpu) if flags["power"] else None
     with ExitStack() as stack:
-        contestants = [_opened(stack, label, recipe, plugins) for label, recipe in recipes]
+        first = flags["batch_sizes"][0]
+        contestants = [_opened(stack, label, recipe, plugins, first) for label, recipe in recipes]
         with progress("measure", settings.rounds * len(records)) as advance:
             measured = measure(contestants, records, settings, meter=meter, progress=advance)
         memory = _memory(recipes, records) if flags["memory"] and not measured.interrupted else None
@@ -206,10 +207,15 @@ def _recipes(
             yield label, Recipe(side["adapter"], settings, limits).resolve(plugins)
 
 
-def _opened(stack: ExitStack, label: str, recipe: Recipe, plugins: Plugins) -> Contestant:
+def _opened(stack: ExitStack, label: str, recipe: Recipe, plugins: Plugins, first: int) -> Contestant:
+    """Open; what an adapter warns of is said once, with the first batch size."""
     from anydet.benchmark.contestant import Contestant
+    from anydet.prediction.checks import check_notes
 
     pipeline = stack.enter_context(recipe.open(plugins))
+    if recipe.settings.batch_size == first:
+        for warning in check_notes(pipeline.adapter, plugins).warnings:
+            warn(f"{label}: {warning}")
     return Contestant(label, pipeline.adapter, recipe.limits, plugins)
 
 
@@ -217,11 +223,15 @@ def _memory(recipes: Sequence[tuple[str, Recipe]], records: Sequence[Record]) ->
     from anydet.benchmark.memory import peak_mib
     from anydet.commands.progress import progress
 
-    found = []
+    found: list[float | str] = []
     with progress("memory", len(recipes), unit="processes") as advance:
-        for _, recipe in recipes:
-            found.append(peak_mib(recipe, list(records[: recipe.settings.batch_size])))
-            advance(1)
+        try:
+            for _, recipe in recipes:
+                found.append(peak_mib(recipe, list(records[: recipe.settings.batch_size])))
+                advance(1)
+        except KeyboardInterrupt:
+            # What was measured before is there, and is worth more.
+            found += ["interrupted"] * (len(recipes) - len(found))
     return found
 
 
