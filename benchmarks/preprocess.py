@@ -5,7 +5,7 @@ What supervision leaves to its users (a float tensor of channels) is done by num
 all of them, and so all give the same, but for images that supervision makes a row too small, as it cuts what
 it should round. Those that are not installed are left out:
 
-    pip install --no-deps ultralytics supervision
+    pip install --no-deps -r benchmarks/bare-requirements.txt
     python benchmarks/preprocess.py --dataset ../shared/data/coco128
 """
 
