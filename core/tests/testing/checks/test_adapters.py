@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -235,6 +236,19 @@ class ChangesItsSettings(Colorful):
         super().__init__(replace(settings, options={"session": lambda: None}))
 
 
+class LeavesOutTheBest(Colorful):
+    few = False
+
+    @contextmanager
+    def keeping_best(self, most):
+        self.few = True
+        yield
+
+    def predict(self, records):
+        for found in super().predict(records):
+            yield found.take(np.arange(len(found))[1:]) if self.few else found
+
+
 class MarksItsOwnStage(Colorful):
     def predict(self, records):
         with self.stage("network"):
@@ -413,6 +427,7 @@ BAD = [
     ("records_of_one_image_may_share_a_batch", KeepsResultsByKey, SPEC, "not the input"),
     ("closing_twice_is_harmless", ClosesOnce, SPEC, "already closed"),
     ("closing_twice_is_harmless", EntersAnother, SPEC, "returns self"),
+    ("the_best_alone_are_the_first_of_all", LeavesOutTheBest, SPEC, "leave out what scores less"),
     ("stages_have_known_names", MarksItsOwnStage, SPEC, "call it one of decode, preprocess, model"),
     ("stages_have_known_names", TimesByTheCalendar, SPEC, r"durations \[-3600.0\]"),
     ("settings_and_spec_are_picklable", ChangesItsSettings, SPEC, "super"),

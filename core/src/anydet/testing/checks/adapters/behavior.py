@@ -17,6 +17,7 @@ import numpy as np
 
 from anydet.data.record.transforms import HorizontalFlip
 from anydet.plugins.adapter import Stage
+from anydet.prediction.pipeline import Limits
 from anydet.testing.checks.adapters.subject import AdapterSubject, require_findings
 from anydet.testing.comparison import first_difference
 from anydet.testing.images import LazyRecords
@@ -109,6 +110,20 @@ def closing_twice_is_harmless(subject: AdapterSubject) -> None:
         raise AssertionError(f"a second close() raised {exc!r}; let it do nothing") from exc
 
 
+def the_best_alone_are_the_first_of_all(subject: AdapterSubject) -> None:
+    """While few detections are wanted, they are those that are kept of all."""
+    records = subject.records()
+    everything = subject.predict(records)
+    require_findings(everything)
+    with subject.adapter() as adapter:
+        for most in (1, 3):
+            limits = Limits(score_threshold=0.0, max_detections=most, clip=False)
+            with adapter.keeping_best(most):
+                best = [limits.apply(one) for one in adapter.predict(records)]
+            difference = _difference(subject, [limits.apply(one) for one in everything], best)
+            assert not difference, f"the best {most}: {difference}; leave out what scores less"
+
+
 def stages_have_known_names(subject: AdapterSubject) -> None:
     """Stages that the adapter marks are those that reports compare, and each run of one has a duration."""
     with subject.adapter() as adapter:
@@ -174,6 +189,7 @@ CHECKS = (
     nothing_is_printed,
     global_randomness_is_left_alone,
     closing_twice_is_harmless,
+    the_best_alone_are_the_first_of_all,
     stages_have_known_names,
     settings_and_spec_are_picklable,
 )
