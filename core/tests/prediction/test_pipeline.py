@@ -57,6 +57,22 @@ def test_chunk_boundaries_change_no_result(make_adapter, spots, batch_size):
     assert [p.image for p in one] == list(spots(10).keys)
 
 
+def test_the_adapter_may_leave_out_what_is_cut_but_not_what_is_fused(make_adapter, spots):
+    adapter, wanted = make_adapter(4), []
+
+    @contextmanager
+    def keeping_best(most):
+        wanted.append(most)
+        yield
+
+    adapter.keeping_best = keeping_best
+    flat(Pipeline(adapter, Limits(max_detections=7)), spots(5))
+    assert wanted == [7, 7]
+    wanted.clear()
+    flat(Pipeline(adapter, Limits(max_detections=7), tta=seen_by(Original(ViewSettings()))), spots(5))
+    assert wanted == [None, None]
+
+
 def test_the_adapter_sees_chunks_of_its_batch_size(make_adapter, spots):
     adapter = make_adapter(4)
     flat(Pipeline(adapter), spots(10))

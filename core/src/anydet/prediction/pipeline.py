@@ -242,13 +242,16 @@ class Pipeline:
     ) -> list[ImagePredictions]:
         if self._observed("before_predict"):
             self._notify("before_predict", adapter=self.adapter, records=read_only(records), context=context)
+        if not self.ttt:
+            return self._results(predictor, records)
+        with self.adapter.keeping_inputs():
+            return self._adapt_and_predict(self.ttt.method, predictor, records)
+
+    def _results(self, predictor: Predictor, records: Sequence[Record]) -> list[ImagePredictions]:
         # Where views are fused, what one of them has to add may be in its last detections.
         most = self.limits.max_detections if predictor.tta is None else None
         with self.adapter.keeping_best(most):
-            if not self.ttt:
-                return list(predictor(records))
-            with self.adapter.keeping_inputs():
-                return self._adapt_and_predict(self.ttt.method, predictor, records)
+            return list(predictor(records))
 
     def _adapt_and_predict(
         self, method: TTTMethod, predictor: Predictor, records: Sequence[Record]
@@ -258,7 +261,7 @@ class Pipeline:
             method.adapt(tuple(records))
         # What the adapter, views and fusion raise is a PluginError already, and passes.
         with calls.to("predicting"), method.predicting():
-            return list(predictor(records))
+            return self._results(predictor, records)
         raise calls.error("kept an error to itself in predicting")
 
     def _observed(self, event: str) -> bool:
