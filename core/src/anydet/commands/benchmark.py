@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.dataset_options import write_json
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.paths import DATASET
@@ -60,7 +61,7 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option(
     "--max-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=64,
     show_default=True,
     help="The first N images of the data set.",
@@ -79,7 +80,7 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 )
 @click.option(
     "--block",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=8,
     show_default=True,
     help="Images that one adapter predicts before the next one gets the same; at least a batch.",
