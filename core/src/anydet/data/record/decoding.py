@@ -97,6 +97,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _unreadable(path: Path, exc: Exception) -> ImageError:
     if isinstance(exc, FileNotFoundError):
         return ImageError(f"{path}: no such image", fix="check the data set's image folder")
+    if isinstance(exc, PermissionError):
+        return ImageError(f"{path}: cannot be read: {exc.strerror}", fix="change its permissions")
     if isinstance(exc, Image.DecompressionBombError):
         return ImageError(f"{path}: {exc}", fix="cut it into smaller images, or take it out of the data set")
     return ImageError(f"{path}: cannot be decoded: {exc}", fix="repair or remove it")
