@@ -113,3 +113,20 @@ def test_stages_are_timed(records, build_seeing, load):
     list(adapter.predict(records))
     assert set(adapter.stage_seconds) == {"decode", "preprocess", "model", "postprocess"}
     assert min(min(seconds) for seconds in adapter.stage_seconds.values()) > 0
+
+
+def test_neighbors_of_one_input_size_share_a_run_where_the_size_follows_the_image(build_seeing, load):
+    """Wide and high images are resized to one shortest side; results are those of single images."""
+    path = build_seeing(batch="N", size_hw=("h", "w"))
+    rng = np.random.default_rng(1)
+    sizes = [(32, 48), (64, 96), (48, 32), (32, 48), (32, 48), (64, 96), (96, 64)]
+    records = [Record(f"{i}.png", ImageArray(blocks(rng, h, w))) for i, (h, w) in enumerate(sizes)]
+    how = {"preset": "ultralytics", "resize": "shortest", "size": "96x64", "nms_iou": 0.95}
+    together = load(path, batch_size=4, **how)
+    seen, run = [], together._model.run
+    together._model.run = lambda images: seen.append(images.shape) or run(images)
+    results = list(together.predict(records))
+    wide, high = (3, 64, 96), (3, 96, 64)
+    assert seen == [(2, *wide), (1, *high), (1, *wide), (2, *wide), (1, *high)]
+    assert sum(map(len, results)) > 50, "too few detections to show anything"
+    assert_same(results, list(load(path, batch_size=1, **how).predict(records)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, ClassVar
 
 from anydet.data.record.record import Record
@@ -26,7 +27,7 @@ from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import described_preset
 from anydet.runtime.stages import RuntimeStages
-from anydet.types import AdapterSettings, ClassTable, ImagePredictions, Size
+from anydet.types import AdapterSettings, ByteImage, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
 _NAMELESS = (
@@ -125,9 +126,12 @@ class RuntimeAdapter(Adapter):
         )
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
-        """One result a record, in their order, in batches as large as the model takes."""
-        for start in range(0, len(records), self._model.batch):
-            yield from self._predict_batch(records[start : start + self._model.batch])
+        """One result a record, in their order, in batches as large as the model takes.
+
+        Where the input's size follows the image, neighbors whose inputs have one size are a batch.
+        """
+        for chunk, images in self._batches(records, self._model.batch):
+            yield from self._predict_batch(chunk, images)
 
     @property
     def stages(self) -> RuntimeStages:
@@ -153,9 +157,27 @@ class RuntimeAdapter(Adapter):
         """Free the model."""
         self._model.close()
 
-    def _predict_batch(self, records: Sequence[Record]) -> list[ImagePredictions]:
-        with self.stage("decode"):
-            images = [record.image() for record in records]
+    def _batches(
+        self, records: Sequence[Record], most: int
+    ) -> Iterator[tuple[list[Record], list[ByteImage]]]:
+        """Records and their pixels, ``most`` at once or fewer: neighbors whose inputs have one size."""
+
+        def input_wh(pair: tuple[Record, ByteImage]) -> Size:
+            height, width, _ = pair[1].shape
+            return self._preset.preprocess.input_wh((width, height))
+
+        for start in range(0, len(records), most):
+            chunk = records[start : start + most]
+            with self.stage("decode"):
+                images = [record.image() for record in chunk]
+            for _, alike in groupby(zip(chunk, images, strict=True), key=input_wh):
+                pairs = list(alike)
+                yield [record for record, _ in pairs], [image for _, image in pairs]
+
+    def _predict_batch(
+        self, records: Sequence[Record], images: Sequence[ByteImage]
+    ) -> list[ImagePredictions]:
+        """Results of images whose inputs have one size."""
         with self.stage("preprocess"):
             inputs, placements = self._preprocessor.batch(images)
         with self.stage("model"):
@@ -198,7 +220,7 @@ class RuntimeAdapter(Adapter):
     def _settled_decoder(self) -> Decoder | Pixels:
         """Of a run on zeros, which settles how outputs are read."""
         size_wh = self._preset.preprocess.input_wh(self._preset.preprocess.size_wh)
-        readings = self._model.readings(size_wh, self._batch_wanted())
+        readings = self._model.readings(size_wh, self.settings.batch_size)
         reading = fit_reading(self._model, readings, self._preset.layout, size_wh, named_by=self._named_by)
         return self._decoder(reading.signature, size_wh)
 
@@ -210,10 +232,6 @@ class RuntimeAdapter(Adapter):
         if self._layout_chosen:
             return f"layout={self._preset.layout}"
         return "its description" if self._preset_name is None else f"preset={self._preset_name}"
-
-    def _batch_wanted(self) -> int:
-        """Inputs whose size follows the image differ in size, so they cannot be in one batch."""
-        return 1 if self._preset.preprocess.resize in {"shortest", "none"} else self.settings.batch_size
 
     def _checkpoint(self) -> str:
         if self.settings.config is not None:

@@ -46,7 +46,7 @@ class Preprocessor:
     def batch(self, images: Sequence[ByteImage]) -> tuple[Input, list[Placement]]:
         """(B, 3, H, W) inputs of (H, W, 3) uint8 RGB images, and where each image stands in its own.
 
-        Where the input's size follows the image a batch is one image.
+        Where the input's size follows the image, all of them have to get one size.
         """
         placements = [place((i.shape[1], i.shape[0]), self._preprocess) for i in images]
         width, height = placements[0].input_wh

@@ -50,9 +50,7 @@ class TensorRTAdapter(RuntimeAdapter):
 
         Args:
             records: images.
-            batch_size: images a batch; a preset whose input size follows the image gives one.
+            batch_size: images a batch, at most: neighbors whose inputs have one size.
         """
-        step = batch_size if self._batch_wanted() > 1 else 1
-        for start in range(0, len(records), step):
-            images, _ = self._preprocessor.batch([record.image() for record in records[start : start + step]])
-            yield images
+        for _, images in self._batches(records, batch_size):
+            yield self._preprocessor.batch(images)[0]
