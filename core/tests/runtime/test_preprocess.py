@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anydet.plugins.preprocess import Preprocess, Resize
-from anydet.runtime.preprocess import Preprocessor, place
+from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import PRESETS
 
 sides = st.integers(1, 2000)
@@ -24,7 +24,7 @@ sizes = st.tuples(sides, sides)
     resize=st.sampled_from(get_args(Resize)),
 )
 def test_boxes_come_back_from_the_input_exactly(image_wh, size_wh, resize):
-    placement = place(image_wh, Preprocess(resize, size_wh))
+    placement = Preprocess(resize, size_wh).placement(image_wh)
     boxes = np.random.default_rng(0).random((20, 4)) * [*image_wh, *image_wh]
     np.testing.assert_allclose(placement.to_image(placement.to_input(boxes)), boxes, rtol=0, atol=1e-9)
     whole = placement.to_input(np.array([[0.0, 0.0, *image_wh]]))[0]
@@ -35,7 +35,7 @@ def test_boxes_come_back_from_the_input_exactly(image_wh, size_wh, resize):
 
 @given(image_wh=sizes, size_wh=st.tuples(st.integers(32, 800), st.integers(32, 800)))
 def test_a_letterbox_keeps_the_aspect_ratio_and_fills_one_side(image_wh, size_wh):
-    corner, center = (place(image_wh, Preprocess(r, size_wh)) for r in ("letterbox", "letterbox-center"))
+    corner, center = (Preprocess(r, size_wh).placement(image_wh) for r in ("letterbox", "letterbox-center"))
     assert corner.content_wh == center.content_wh
     assert corner.offset_xy == (0, 0)
     width, height = corner.content_wh
@@ -54,7 +54,7 @@ def test_a_letterbox_keeps_the_aspect_ratio_and_fills_one_side(image_wh, size_wh
     [((640, 480), (1067, 800)), ((480, 640), (800, 1067)), ((2000, 500), (1333, 333))],
 )
 def test_shortest_is_detrs_resize(image_wh, expected):
-    placement = place(image_wh, Preprocess("shortest", (1333, 800)))
+    placement = Preprocess("shortest", (1333, 800)).placement(image_wh)
     assert placement.content_wh == placement.input_wh == expected
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from anydet.geometry.placement import Placement
 from anydet.types import Size
 
 Triple: TypeAlias = tuple[float, float, float]
@@ -101,3 +102,11 @@ class Preprocess:
         width, height = self.content_wh(image_wh) if self.resize in {"shortest", "none"} else self.size_wh
         multiple = self.pad_to_multiple
         return -(-width // multiple) * multiple, -(-height // multiple) * multiple
+
+    def placement(self, image_wh: Size) -> Placement:
+        """Where an image of ``image_wh`` pixels stands in its input."""
+        content, size = self.content_wh(image_wh), self.input_wh(image_wh)
+        centered = self.resize == "letterbox-center"
+        width, height = self.size_wh
+        offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
+        return Placement(image_wh, content, offset, size)

@@ -54,7 +54,11 @@ class Stages(Protocol):
 
     @property
     def model_file(self) -> str | None:
-        """The file of the model, where it is an ONNX file that ``load`` opens."""
+        """An ONNX file of the model; ``None`` where there is none, and none can be made."""
+
+    @property
+    def opens_files(self) -> bool:
+        """Whether ``load`` opens ONNX files, as the adapters of runtimes do."""
 
     @property
     def output_names(self) -> Sequence[str]:
@@ -85,6 +89,11 @@ class Stages(Protocol):
 
     def select(self, record: Record, decoded: Decoded, placement: Placement) -> ImagePredictions:
         """Detections above the score floor, in pixels of the image, without masks and other parts."""
+
+    def complete(
+        self, record: Record, outputs: Sequence[NDArray[Any]], placement: Placement
+    ) -> ImagePredictions:
+        """All that ``predict`` makes of the outputs for one image, masks and other parts too."""
 
     def load(self, path: str) -> Any:
         """Another ONNX file, as the model's own is opened: ``run(feeds)`` gives its outputs in order."""

@@ -141,7 +141,13 @@ class RuntimeAdapter(Adapter):
             return self._decoder(self._model.signature(tuple(o.shape for o in outputs)), input_wh)
 
         return RuntimeStages(
-            self._preset.preprocess, self._model, self._decoding, self._preprocessor, bind, self.load
+            self._preset.preprocess,
+            self._model,
+            self._decoding,
+            self._preprocessor,
+            bind,
+            self._result,
+            self.load,
         )
 
     @contextmanager

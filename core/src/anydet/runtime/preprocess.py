@@ -12,18 +12,9 @@ from PIL import Image
 
 from anydet.geometry.placement import Placement
 from anydet.plugins.preprocess import Preprocess
-from anydet.types import ByteImage, Size
+from anydet.types import ByteImage
 
 Input = NDArray[Any]
-
-
-def place(image_wh: Size, preprocess: Preprocess) -> Placement:
-    """Where an image of ``image_wh`` pixels stands in its input."""
-    content, size = preprocess.content_wh(image_wh), preprocess.input_wh(image_wh)
-    centered = preprocess.resize == "letterbox-center"
-    width, height = preprocess.size_wh
-    offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
-    return Placement(image_wh, content, offset, size)
 
 
 class Preprocessor:
@@ -48,7 +39,7 @@ class Preprocessor:
 
         Where the input's size follows the image, all of them have to get one size.
         """
-        placements = [place((i.shape[1], i.shape[0]), self._preprocess) for i in images]
+        placements = [self._preprocess.placement((i.shape[1], i.shape[0])) for i in images]
         width, height = placements[0].input_wh
         inputs = np.empty((len(images), 3, height, width), self._border.dtype)
         for target, image, placement in zip(inputs, images, placements, strict=True):

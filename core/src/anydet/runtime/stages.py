@@ -32,6 +32,7 @@ class RuntimeStages:
         decoding: how rows become detections.
         preprocessor: does what ``preprocess`` says.
         bind: the decoder of outputs of one image, for an input of a size.
+        result: what the adapter makes of the outputs for one image.
         load: opens a file as the model's own is opened.
     """
 
@@ -40,12 +41,18 @@ class RuntimeStages:
     decoding: Decoding
     preprocessor: Preprocessor
     bind: Callable[[Outputs, Size], Decoder | Pixels]
+    result: Callable[[Record, Outputs, Placement], ImagePredictions]
     load: Callable[[str], LoadedModel]
 
     @property
     def model_file(self) -> str | None:
         """The file."""
         return self.model.path if self.model.path.endswith(".onnx") else None
+
+    @property
+    def opens_files(self) -> bool:
+        """It does."""
+        return True
 
     @property
     def output_names(self) -> Sequence[str]:
@@ -97,6 +104,12 @@ class RuntimeStages:
         if decoded.labels is not None:
             return self.decoding.result(record, GivenLabels(decoded), [], placement)
         return self.decoding.result(record, Given(decoded), [], placement)
+
+    def complete(
+        self, record: Record, outputs: Sequence[NDArray[Any]], placement: Placement
+    ) -> ImagePredictions:
+        """As the adapter does."""
+        return self.result(record, outputs, placement)
 
 
 @dataclass(frozen=True, slots=True)

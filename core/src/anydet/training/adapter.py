@@ -20,6 +20,7 @@ from anydet.training.masking import masked_feature_loss
 from anydet.training.model import TorchModel
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
+from anydet.training.stages import Staged, TorchStages
 from anydet.training.task import TrainingTask
 from anydet.training.weights import Bounded, load_weights
 from anydet.types import AdapterSettings, ImagePredictions
@@ -113,6 +114,12 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order."""
         return self._live_predictor()(records)
+
+    @property
+    def stages(self) -> TorchStages | None:
+        """Its stages one by one, where its predictor has them and its model can be exported."""
+        predictor = self.build_predictor(self.model)
+        return TorchStages(predictor, self.export_spec()) if isinstance(predictor, Staged) else None
 
     def get_model(self) -> ModelT:
         """The live module that ``predict`` uses."""

@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
+from anydet.geometry.placement import Placement
+from anydet.plugins import stages
 from anydet.plugins.preprocess import Preprocess
+from anydet.plugins.stages import Decoded
 from anydet.prediction.pixel_classes import predictions_of_pixels
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import unlabeled_sample
 from anydet.training.batches.transforms import resize
 from anydet.training.predictor import BatchPredictor
+from anydet.training.stages import Named
 from anydet.types import ByteImage, ClassTable, ImagePredictions
 from anydet_adaptivestream.model import AdaptiveStream, fit
 
@@ -82,10 +86,7 @@ class Predictor(BatchPredictor[Prepared]):
     def forward(self, batch: list[Prepared], images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Probabilities of each image's pixels (C, H, W) and of its classes (C,)."""
         pixels, logits = self.model(images)
-        return [
-            (fit(pixels[i : i + 1], image.size_hw).softmax(dim=1)[0], logits[i].double().softmax(dim=0))
-            for i, image in enumerate(batch)
-        ]
+        return [_probabilities(pixels[i], logits[i], image.size_hw) for i, image in enumerate(batch)]
 
     def results(self, batch: list[Prepared], outputs: list[tuple[Tensor, Tensor]]) -> list[ImagePredictions]:
         """The likeliest class of every pixel, and the regions that it makes."""
@@ -100,3 +101,34 @@ class Predictor(BatchPredictor[Prepared]):
             )
             for image, (probabilities, scores) in zip(batch, outputs, strict=True)
         ]
+
+    @property
+    def most(self) -> int:
+        """Objects of an image."""
+        return max(100, self.settings.max_detections)
+
+    def placed(self, image: Prepared) -> stages.Prepared:
+        """The stretched image."""
+        (height, width), side = image.size_hw, self.image_size
+        placement = Placement((width, height), (side, side), (0, 0), (side, side))
+        return stages.Prepared(image.pixels.cpu().numpy(), placement)
+
+    def decode(self, outputs: Named, placement: Placement) -> None:
+        """Nothing: outputs are classes of pixels."""
+
+    def select(self, record: Record, decoded: Decoded, placement: Placement) -> ImagePredictions:
+        """Nothing: objects are made of pixels."""
+        return ImagePredictions.empty(record.key, placement.image_wh)
+
+    def complete(self, record: Record, outputs: Named, placement: Placement) -> ImagePredictions:
+        """Class, semantic mask and objects."""
+        size_hw = placement.image_wh[1], placement.image_wh[0]
+        image = Prepared(record.key, size_hw, torch.empty(0))
+        found = _probabilities(outputs["pixel_logits"], outputs["image_logits"], size_hw)
+        (result,) = self.results([image], [found])
+        return result
+
+
+def _probabilities(pixels: Tensor, image: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(C, H, W) of the original image's pixels of (C, h, w) logits, and (C,) of the image's classes."""
+    return fit(pixels[None], size_hw).softmax(dim=1)[0], image.double().softmax(dim=0)

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from anydet.data.record.record import Record
-from anydet.geometry.boxes import area_xyxy, clip_xyxy, cxcywh_to_xyxy
+from anydet.geometry.boxes import area_xyxy, clip_xyxy, cxcywh_to_xyxy, xyxy_to_cxcywh_norm
 from anydet.geometry.placement import Placement
 from anydet.geometry.pose_heads import PoseHeads
+from anydet.plugins import stages
+from anydet.plugins.stages import Decoded
 from anydet.training.predictor import BatchPredictor
+from anydet.training.stages import Named
 from anydet.types import ByteImage, FloatArray, ImagePredictions
 from anydet_rtdetr_pose.inputs import Prepared, model_input, prepare_image
 from anydet_rtdetr_pose.model import PoseDetector
@@ -62,18 +65,62 @@ class Predictor(BatchPredictor[Prepared]):
         """The best pairs of query and class of each image."""
         return [self._result(*pair) for pair in zip(batch, self._rows(outputs), strict=True)]
 
+    @property
+    def most(self) -> int:
+        """Pairs of query and class of an image."""
+        return max(self.model.architecture.num_queries, self.settings.max_detections)
+
+    def placed(self, image: Prepared) -> stages.Prepared:
+        """Pixels of 0..1."""
+        return stages.Prepared(model_input(image.pixels).numpy(), image.placement)
+
+    def decode(self, outputs: Named, placement: Placement) -> Decoded:
+        """All queries, with scores of all classes."""
+        corners = cxcywh_to_xyxy(_numpy(outputs["boxes_cxcywh"])) * np.tile(placement.input_wh, 2)
+        return Decoded(_probabilities(outputs["class_logits"]).numpy(), corners)
+
+    def select(self, record: Record, decoded: Decoded, placement: Placement) -> ImagePredictions:
+        """The best pairs of query and class, without poses and keypoints."""
+        boxes = xyxy_to_cxcywh_norm(decoded.boxes_xyxy_px, placement.input_wh)
+        rows = self._best(
+            torch.from_numpy(decoded.scores)[None], {"boxes": torch.from_numpy(boxes)[None]}, None
+        )
+        return self._result(_bare(record, placement), rows[0])
+
+    def complete(self, record: Record, outputs: Named, placement: Placement) -> ImagePredictions:
+        """The best pairs of query and class, with all that the heads say of them."""
+        heads = {name: values[None] for name, values in outputs.items() if values.ndim == 2}
+        probabilities = _probabilities(heads.pop("class_logits"))
+        camera = outputs.get("camera_delta")
+        last = {"boxes": heads.pop("boxes_cxcywh"), **heads}
+        (rows,) = self._best(probabilities, last, None if camera is None else camera[None])
+        return self._result(_bare(record, placement), rows)
+
     def _rows(self, outputs: Outputs) -> list[Rows]:
         """The best pairs of query and class of each image, by the last decoder layer."""
-        probabilities = outputs.logits[:, -1].float().sigmoid()
+        last = {"boxes": outputs.boxes, **outputs.heads}
+        return self._best(
+            _probabilities(outputs.logits[:, -1]),
+            {name: values[:, -1] for name, values in last.items()},
+            outputs.camera,
+        )
+
+    def _best(self, probabilities: Tensor, last: Mapping[str, Tensor], camera: Tensor | None) -> list[Rows]:
+        """The best pairs of query and class of each image.
+
+        Args:
+            probabilities: (B, Q, C).
+            last: boxes and heads, (B, Q, n).
+            camera: (B, 4), or ``None``.
+        """
         # Pairs, not queries: with sigmoid scores one query may find an object in two classes.
         _, queries_count, classes_count = probabilities.shape
         most = max(queries_count, self.settings.max_detections)
         scores, pairs = probabilities.flatten(1).topk(min(most, queries_count * classes_count))
         queries, class_ids = pairs // classes_count, pairs % classes_count
         images = torch.arange(len(queries), device=queries.device)[:, None]
-        last = {"boxes": outputs.boxes, **outputs.heads}
-        decoded = {name: _numpy(values[:, -1][images, queries]) for name, values in last.items()}
-        cameras = None if outputs.camera is None else _numpy(outputs.camera)
+        decoded = {name: _numpy(values[images, queries]) for name, values in last.items()}
+        cameras = None if camera is None else _numpy(camera)
         columns = _numpy(scores), class_ids.cpu().numpy()
         return [
             self._above_floor(
@@ -131,6 +178,15 @@ def _keypoints(placement: Placement, rows: Rows) -> FloatArray:
     boxes = rows.boxes[:, None]
     places = (boxes[..., :2] + points[..., :2] * boxes[..., 2:]) * np.array(placement.input_wh)
     return np.concatenate([placement.points_to_image(places), 1 / (1 + np.exp(-points[..., 2:]))], axis=-1)
+
+
+def _bare(record: Record, placement: Placement) -> Prepared:
+    """An image whose pixels are not needed any more."""
+    return Prepared(record.key, torch.empty(0), placement, record.intrinsics)
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.float().sigmoid()
 
 
 def _numpy(tensor: Tensor) -> FloatArray:

@@ -137,6 +137,31 @@ def stages_have_known_names(subject: AdapterSubject) -> None:
         )
 
 
+def stages_are_what_predict_does(subject: AdapterSubject) -> None:
+    """Where the adapter shows its stages, one after the other they give what ``predict`` gives."""
+    with subject.adapter() as adapter:
+        stages = adapter.stages
+        if stages is None:
+            return
+        for record in subject.records():
+            (whole,) = adapter.predict([record])
+            prepared = stages.prepare(stages.pixels(record))
+            outputs = stages.run(prepared.tensor)
+            found = stages.complete(record, outputs, prepared.placement)
+            difference = _difference(subject, [whole], [found])
+            assert not difference, f"stages.complete is not what predict gives: {difference}"
+            decoded = stages.decode(outputs, prepared.placement)
+            if decoded is None:
+                continue
+            selected = stages.select(record, decoded, prepared.placement)
+            parts = [
+                ImagePredictions(r.image, r.size_wh, r.boxes_xyxy_px, r.scores, r.class_ids)
+                for r in (whole, selected)
+            ]
+            difference = _difference(subject, parts[:1], parts[1:])
+            assert not difference, f"stages.select is not what predict selects: {difference}"
+
+
 def settings_and_spec_are_picklable(subject: AdapterSubject) -> None:
     """The adapter keeps its settings as given, and they and its spec survive pickling."""
     with subject.adapter() as adapter:
@@ -191,5 +216,6 @@ CHECKS = (
     closing_twice_is_harmless,
     the_best_alone_are_the_first_of_all,
     stages_have_known_names,
+    stages_are_what_predict_does,
     settings_and_spec_are_picklable,
 )
