@@ -14,17 +14,15 @@ only where there is a GPU.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-SIDE = 128
+SIDE = 96
 MODEL = {
     "backbone": {"name": "cspdarknet_s", "norm": "bn", "args": {"width_mult": 0.5, "depth_mult": 0.34}},
     "projector": {"d_model": 96},
@@ -75,21 +73,21 @@ SUBJECTS = (
         "fasterrcnn_multitask, states",
         "fasterrcnn_multitask",
         ("bikes", "delftbikes"),
-        600,
+        240,
         {
             "weights": "none",
             "backbone": "resnet18_fpn",
             "norm": "batch",
             "min_size": SIDE,
-            "max_size": 192,
+            "max_size": 128,
             "anchor_sizes": [8, 16, 32, 64, 128],
-            "pyramid_channels": 96,
-            "representation_size": 256,
-            "rois_per_image": 64,
-            "proposals": 100,
+            "pyramid_channels": 48,
+            "representation_size": 128,
+            "rois_per_image": 32,
+            "proposals": 60,
             "batch_size": 8,
             "lr": 6e-4,
-            "epochs": 5,
+            "epochs": 4,
             "best_metric": "val_loss",
         },
     ),
@@ -97,7 +95,7 @@ SUBJECTS = (
         "adaptivestream, plain decoder",
         "adaptivestream",
         ("segmentation", "class-masks"),
-        400,
+        160,
         {**STREAM, "decoder": "plain"},
         "segm",
     ),
@@ -105,7 +103,7 @@ SUBJECTS = (
         "adaptivestream, skip decoder",
         "adaptivestream",
         ("segmentation", "class-masks"),
-        400,
+        160,
         {**STREAM, "decoder": "skip"},
         "segm",
     ),
@@ -113,14 +111,14 @@ SUBJECTS = (
         "rtdetr_pose, poses",
         "rtdetr_pose",
         ("pose", "bop"),
-        800,
+        320,
         {**QUERIES, "task_aligner": "uncertainty", "epochs": 10},
     ),
     Subject(
         "rtdetr_pose, keypoints",
         "rtdetr_pose",
         ("shapes", "coco"),
-        800,
+        320,
         {**QUERIES, "pose": False, "keypoints": True, "epochs": 8},
         "keypoints",
     ),
@@ -140,7 +138,7 @@ def data_of(subject: Subject, out: Path, images: int) -> Path:
     folder = out / "data" / scene
     for split, count, seed, size in (
         ("train", subject.images, 1, f"{SIDE}x{SIDE}"),
-        ("val", images, 2, "200x150"),
+        ("val", images, 2, "150x120"),
     ):
         if not (folder / split).exists():
             words = ("--images", count, "--size", size, "--seed", seed, "--format", kind, "--split", split)
@@ -166,7 +164,7 @@ def main() -> None:
     """Train what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("build/runtime_parity"))
-    parser.add_argument("--images", type=int, default=100, help="images that are compared")
+    parser.add_argument("--images", type=int, default=60, help="images that are compared")
     parser.add_argument("--only", default="", help="models with this in their name")
     arguments = parser.parse_args()
     out: Path = arguments.out

@@ -180,7 +180,7 @@ def _poses(a: Poses | None, b: Poses | None, pairs: Pairs, limits: Tolerances) -
 
 def _angles(a: Poses | None, b: Poses | None, pairs: Pairs) -> FloatArray:
     """(P,) degrees between rotations; those as matrices where a row has one, else the 6-D ones."""
-    one, other = (_matrices(side, rows) for side, rows in ((a, pairs.a), (b, pairs.b)))
+    one, other = (rotation_matrices(side, rows) for side, rows in ((a, pairs.a), (b, pairs.b)))
     known = [np.isfinite(m).all(axis=(1, 2)) for m in (one, other)]
     angles = np.full(len(pairs), np.nan)
     angles[known[0] != known[1]] = np.inf
@@ -191,7 +191,8 @@ def _angles(a: Poses | None, b: Poses | None, pairs: Pairs) -> FloatArray:
     return angles
 
 
-def _matrices(poses: Poses | None, rows: IntArray) -> FloatArray:
+def rotation_matrices(poses: Poses | None, rows: IntArray) -> FloatArray:
+    """(len(rows), 3, 3) rotations as they are stated, else of their 6-D form; NaN where neither is."""
     found = np.full((len(rows), 3, 3), np.nan)
     if poses is not None and poses.rot6d is not None:
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -21,6 +21,10 @@ Step: TypeAlias = Literal[
     "classes",
     "rounding",
     "scores",
+    "masks",
+    "keypoints",
+    "poses",
+    "states",
 ]
 """Steps of a prediction, as findings name them."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anydet.contract.columns import to_columns
+from anydet.contract.image_columns import renumber_classes
 from anydet.crosscheck.joining import Joined
 from anydet.crosscheck.joining import Limits as Ends
 from anydet.crosscheck.locating.decoded import compare_decoded
@@ -22,6 +23,7 @@ from anydet.crosscheck.locating.inputs import Case as InputCase
 from anydet.crosscheck.locating.inputs import compare_inputs
 from anydet.crosscheck.locating.models import compare_models
 from anydet.crosscheck.locating.nodes import first_node
+from anydet.crosscheck.locating.parts import explain_parts
 from anydet.crosscheck.locating.pixels import compare_pixels
 from anydet.crosscheck.locating.predictions import explain_predictions
 from anydet.crosscheck.locating.selection import Case as SelectionCase
@@ -35,10 +37,8 @@ from anydet.evaluation.tables import Table
 from anydet.plugins.adapter import Adapter
 from anydet.plugins.stages import Decoded, Prepared, Stages
 from anydet.prediction.pipeline import Limits
-from anydet.types import ImagePredictions
+from anydet.types import ImagePredictions, IntArray
 
-STAGES = ("decode", "preprocess", "model", "decoding of outputs", "selection")
-"""Stages that are crossed, in their order."""
 _WORST = 6
 """Images on which stages are crossed."""
 
@@ -207,8 +207,8 @@ class _Crossing:
         return Located(self._parity, tuple(found), self._stages, cured, tuple(self._notes))
 
     def _models(self, prepared: Sequence[Prepared]) -> list[Finding]:
-        """Models, decoding of their outputs, and selection."""
-        models, outputs, _ = compare_models(self._a, self._b, [one.tensor for one in prepared])
+        """Models, decoding of their outputs, selection, and what belongs to detections."""
+        models, outputs, _ = compare_models(self._a, self._b, prepared)
         decoded: list[tuple[Decoded, Decoded]] = []
         together = False
         for (mine, other), one in zip(outputs, prepared, strict=True):
@@ -219,8 +219,8 @@ class _Crossing:
                 # A layout of its own: only what both make of their own outputs can be compared.
                 second, together = self._b.decode(other, one.placement), True
             if first is None or second is None:
-                self._stages["decoding of outputs"] = "not looked at: outputs are classes of pixels"
-                return self._note("model", models)
+                self._stages["decoding of outputs"] = "none: outputs are classes of pixels"
+                return self._note("model", models) + self._parts(prepared, outputs)
             decoded.append((first, second))
         input_wh = prepared[0].placement.input_wh
         boxes = compare_decoded([x for x, _ in decoded], [y for _, y in decoded], input_wh)
@@ -232,11 +232,35 @@ class _Crossing:
                 mine,
                 one.placement,
                 self._a.select(record, mine, one.placement),
-                self._b.select(record, mine, one.placement),
+                self._named_as_a(self._b.select(record, mine, one.placement)),
             )
             for record, (mine, _), one in zip(self._records, decoded, prepared, strict=True)
         ]
-        return found + self._note("selection", compare_selected(selected, self._selection))
+        chosen = boxes + compare_selected(selected, self._selection)
+        found += self._note("selection", chosen[len(boxes) :])
+        # Parts of other rows would be others.
+        return found if chosen or together else found + self._parts(prepared, outputs)
+
+    def _parts(self, prepared: Sequence[Prepared], outputs: Sequence[tuple[Any, Any]]) -> list[Finding]:
+        """Masks, keypoints, poses and states that both make of A's outputs."""
+        a, b = self._adapters
+        whole: tuple[list[ImagePredictions], list[ImagePredictions]] = ([], [])
+        for record, one, (mine, _) in zip(self._records, prepared, outputs, strict=True):
+            whole[0].append(self._a.complete(record, mine, one.placement))
+            try:
+                whole[1].append(self._b.complete(record, mine, one.placement))
+            except AnydetError as exc:
+                self._notes.append(f"B makes nothing of A's outputs: {exc.problem}")
+                return []
+        joined = _joined(a, b, whole, self._limits)
+        pairs = compare(joined, self._parity.settings).pairs
+        places = [one.placement for one in prepared]
+        return self._note("parts", explain_parts(joined.a, joined.b, pairs, places))
+
+    def _named_as_a(self, found: ImagePredictions) -> ImagePredictions:
+        """A result of B with the ids that A has for the names of its classes."""
+        moved = _renumbering(*self._adapters)
+        return found if moved is None else replace(found, class_ids=moved[found.class_ids])
 
     @property
     def _selection(self) -> Selection:
@@ -250,18 +274,27 @@ class _Crossing:
             return []
 
     def _compare_results(self) -> list[Finding]:
-        cases = []
+        b = self._adapters[1]
+        cases, places = [], []
+        staged: list[ImagePredictions] = []
+        results: list[ImagePredictions] = []
         for record in self._records:
-            image = self._b.pixels(record)
-            one = self._b.prepare(image)
-            decoded = self._b.decode(self._b.run(one.tensor), one.placement)
-            if decoded is None:
-                return []
-            staged = self._b.select(record, decoded, one.placement)
-            (whole,) = self._adapters[1].predict([record])
-            cases.append(SelectionCase(decoded, one.placement, staged, whole))
-        how = Selection(self._adapters[1].settings.score_floor, self._b.candidates, self._b.nms_iou)
-        return compare_selected(cases, how)
+            one = self._b.prepare(self._b.pixels(record))
+            outputs = self._b.run(one.tensor)
+            decoded = self._b.decode(outputs, one.placement)
+            results.extend(b.predict([record]))
+            staged.append(self._b.complete(record, outputs, one.placement))
+            places.append(one.placement)
+            if decoded is not None:
+                selected = self._b.select(record, decoded, one.placement)
+                cases.append(SelectionCase(decoded, one.placement, selected, results[-1]))
+        how = Selection(b.settings.score_floor, self._b.candidates, self._b.nms_iou)
+        found = compare_selected(cases, how) if cases else []
+        if found:
+            return found
+        joined = _joined(b, b, (staged, results), self._limits)
+        pairs = compare(joined, self._parity.settings).pairs
+        return explain_parts(joined.a, joined.b, pairs, places)
 
     def _cured(self) -> bool:
         """Whether B with A's stages in the place of those that differ gives A's results."""
@@ -270,22 +303,31 @@ class _Crossing:
         def pick(stage: str) -> Stages:
             return self._a if stage in guilty else self._b
 
+        # Decoding and selection give boxes, scores and classes alone; where both are A's or both B's, the
+        # other parts are compared, too.
+        whole = not {"decoding of outputs", "selection"} & guilty
         mixed: list[ImagePredictions] = []
         right: list[ImagePredictions] = []
         for record in self._records:
             one = pick("preprocess").prepare(pick("decode").pixels(record))
             outputs = pick("model").run(one.tensor)
             try:
-                decoded = pick("decoding of outputs").decode(outputs, one.placement)
+                if whole:
+                    found = pick("parts").complete(record, outputs, one.placement)
+                    found = found if pick("parts") is self._a else self._named_as_a(found)
+                else:
+                    decoded = pick("decoding of outputs").decode(outputs, one.placement)
+                    assert decoded is not None
+                    found = pick("selection").select(record, decoded, one.placement)
+                    found = found if pick("selection") is self._a else self._named_as_a(found)
             except AnydetError:
                 return False
-            if decoded is None:
-                return False
-            mixed.append(self._limits.apply(pick("selection").select(record, decoded, one.placement)))
-            right.extend(self._limits.apply(found) for found in self._adapters[0].predict([record]))
-        bare = [_bare(found) for found in right]
-        joined = _joined(*self._adapters, (bare, [_bare(found) for found in mixed]), self._limits)
-        return compare(joined, self._parity.settings).ok
+            mixed.append(self._limits.apply(found))
+            right.extend(self._limits.apply(one) for one in self._adapters[0].predict([record]))
+        if not whole:
+            mixed, right = ([_bare(found) for found in side] for side in (mixed, right))
+        a = self._adapters[0]
+        return compare(_joined(a, a, (right, mixed), self._limits), self._parity.settings).ok
 
     def _note(self, stage: str, found: list[Finding]) -> list[Finding]:
         if found or stage != "results":
@@ -302,13 +344,27 @@ def _joined(
     """Results of both, classes joined by name where both have the same names."""
     names = [None if x.classes is None else x.classes.names for x in (a, b)]
     columns = [to_columns(found, known) for found, known in zip(results, names, strict=True)]
-    if names[0] and names[1] and names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
-        place = {name: i for i, name in enumerate(names[0])}
-        moved = np.array([place[name] for name in names[1]])
-        columns[1] = replace(columns[1], class_ids=moved[columns[1].class_ids], classes=names[0])
+    moved = _renumbering(a, b)
+    if moved is not None:
+        about = columns[1].about
+        columns[1] = replace(
+            columns[1],
+            class_ids=moved[columns[1].class_ids],
+            classes=names[0],
+            about=None if about is None else renumber_classes(about, moved),
+        )
     ends = Ends(limits.score_threshold, limits.max_detections)
     called = (f"A ({a.name})", f"B ({b.name})")
     return Joined(columns[0], columns[1], called, (ends, ends))
+
+
+def _renumbering(a: Adapter, b: Adapter) -> IntArray | None:
+    """(C,) id that A has for each class of B, where both have the same names in another order."""
+    names = [() if x.classes is None else x.classes.names for x in (a, b)]
+    if names[0] == names[1] or sorted(names[0]) != sorted(names[1]):
+        return None
+    place = {name: i for i, name in enumerate(names[0])}
+    return np.array([place[name] for name in names[1]], np.int64)
 
 
 def _bare(found: ImagePredictions) -> ImagePredictions:

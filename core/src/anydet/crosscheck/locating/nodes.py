@@ -84,12 +84,14 @@ class _Failing:
 def first_node(a: Stages, b: Stages, tensor: NDArray[Any]) -> Finding | None:
     """The node that differs first, and how; ``None`` where none does by more than rounding."""
     unlike = "the model gives other numbers for the same input"
-    if a.model_file is None or b.model_file is None:
-        return Finding("model", unlike, "one of the models is no ONNX file, so that nodes cannot be compared")
     try:
         import onnx
     except ImportError:
         return Finding("model", unlike, "the package onnx, which takes models apart, is not installed")
+    if not (a.opens_files or b.opens_files):
+        return Finding("model", unlike, "no side runs ONNX files, so that nodes cannot be compared")
+    if a.model_file is None or b.model_file is None:
+        return Finding("model", unlike, "one of the models is no ONNX file, so that nodes cannot be compared")
     try:
         with tempfile.TemporaryDirectory() as folder:
             return _Graphs(a, b, onnx, Path(folder) / "part.onnx").first(tensor)
@@ -109,6 +111,8 @@ class _Graphs:
 
     def __init__(self, a: Stages, b: Stages, onnx: Any, path: Path) -> None:
         self._stages, self._onnx, self._path = (a, b), onnx, path
+        # A model of torch is compared as the file that it is exported to, which the other side runs.
+        self._runs = a if a.opens_files else b, b if b.opens_files else a
         self._a, self._b = (onnx.load(one.model_file) for one in (a, b))
         # B's tensors may be of fewer bits than A's of the same name.
         self._types = self._types_of(self._b)
@@ -169,7 +173,7 @@ class _Graphs:
             if name not in there:
                 watched.graph.output.append(self._output(name, types.get(name)))
         self._onnx.save(watched, str(self._path))
-        loaded = self._stages[side].load(str(self._path))
+        loaded = self._runs[side].load(str(self._path))
         try:
             outputs = loaded.run(feeds)
             return {info.name: np.asarray(value) for info, value in zip(loaded.outputs, outputs, strict=True)}
@@ -201,7 +205,7 @@ class _Graphs:
         part.graph.output.append(self._output(segment.output, kind))
         self._onnx.save(part, str(self._path))
         try:
-            loaded = self._stages[1].load(str(self._path))
+            loaded = self._runs[1].load(str(self._path))
             try:
                 (found,) = loaded.run(inputs)
             finally:

@@ -12,6 +12,7 @@ import numpy as np
 
 from anydet.crosscheck.locating.columns import line, relations
 from anydet.crosscheck.locating.finding import Finding
+from anydet.crosscheck.locating.parts import explain_parts
 from anydet.crosscheck.matching import Pairs, iou_of_rows, match_similar, sides
 from anydet.crosscheck.parity import Parity
 from anydet.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
@@ -32,7 +33,7 @@ def explain_predictions(parity: Parity) -> list[Finding]:
     images = parity.worst_images(_IMAGES)
     a, b = (_of_images(side, images) for side in (parity.joined.a, parity.joined.b))
     if len(a) < _FEWEST or len(b) < _FEWEST:
-        return []
+        return explain_parts(parity.joined.a, parity.joined.b, parity.pairs)
     found: list[Finding] = []
     by_score = _score_pairs(a, b)
     fewer = min(len(a), len(b))
@@ -47,7 +48,8 @@ def explain_predictions(parity: Parity) -> list[Finding]:
     found += _scores(a, b, _near(a, b, by_place) if len(by_place) >= _FEWEST else pairs)
     found += _boxes(a, b, pairs)
     found += _numbers(parity)
-    return found
+    # Parts of boxes that differ would be others.
+    return found or explain_parts(parity.joined.a, parity.joined.b, parity.pairs)
 
 
 def _score_pairs(a: DetectionColumns, b: DetectionColumns) -> Pairs:
