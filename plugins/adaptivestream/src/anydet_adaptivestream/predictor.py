@@ -14,6 +14,7 @@ from anydet.plugins import stages
 from anydet.plugins.preprocess import Preprocess
 from anydet.plugins.stages import Decoded
 from anydet.prediction.pixel_classes import predictions_of_pixels
+from anydet.training.batches.described import resized
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import unlabeled_sample
 from anydet.training.batches.transforms import resize
@@ -76,7 +77,8 @@ class Predictor(BatchPredictor[Prepared]):
 
     def prepare(self, record: Record, image: ByteImage) -> Prepared:
         """The image stretched to the model's input."""
-        pixels = input_of(unlabeled_sample(record.key, image), self.image_size)
+        side = self.image_size
+        pixels = input_of(unlabeled_sample(record.key, resized(image, (side, side))), side)
         return Prepared(record.key, (image.shape[0], image.shape[1]), pixels.to(self.device))
 
     def stack(self, batch: list[Prepared]) -> Tensor:

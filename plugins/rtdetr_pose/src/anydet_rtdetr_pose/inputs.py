@@ -1,4 +1,4 @@
-"""Images as a model takes them, the same in training and in prediction."""
+"""Images as a model takes them, in training and in prediction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from anydet.data.record.record import Record
 from anydet.geometry.placement import Placement
 from anydet.plugins.preprocess import Preprocess
+from anydet.training.batches.described import resized
 from anydet.training.batches.sample import Sample
-from anydet.training.batches.samples import camera_tensor
 from anydet.training.batches.transforms import PAD_VALUE, letterbox, resize
 from anydet.types import ByteImage, Intrinsics
 from anydet_rtdetr_pose.architecture import Inputs
@@ -52,26 +52,17 @@ def fit(sample: Sample, inputs: Inputs) -> Sample:
 
 
 def prepare(record: Record, inputs: Inputs) -> Prepared:
-    """A record as a model's input; a box around the whole image shows where it is placed."""
+    """A record as a model's input."""
     return prepare_image(record.key, record.image(), record.intrinsics, inputs)
 
 
 def prepare_image(key: str, image: ByteImage, camera: Intrinsics | None, inputs: Inputs) -> Prepared:
-    """The same of (H, W, 3) uint8."""
-    width, height = image.shape[1], image.shape[0]
-    sample = Sample(
-        key=key,
-        image=torch.from_numpy(np.array(image)).permute(2, 0, 1),
-        boxes=torch.tensor([[0.0, 0.0, width, height]]),
-        class_ids=torch.zeros(1, dtype=torch.int64),
-        iscrowd=torch.zeros(1, dtype=torch.bool),
-        intrinsics=None if camera is None else camera_tensor(camera),
-    )
-    fitted = fit(sample, inputs)
-    # The same transform as in training, read off a box, so that both cannot drift apart.
-    left, top, right, bottom = map(round, fitted.boxes[0].tolist())
-    placement = Placement((width, height), (right - left, bottom - top), (left, top), inputs.size_wh)
-    return Prepared(key, fitted.image, placement, camera)
+    """The same of (H, W, 3) uint8; placed as ``fit`` places it, and resized as runtimes do."""
+    placement = preprocess(inputs).placement((image.shape[1], image.shape[0]))
+    (left, top), (width, height) = placement.offset_xy, placement.content_wh
+    pixels = np.full((inputs.size_wh[1], inputs.size_wh[0], 3), PAD_VALUE, np.uint8)
+    pixels[top : top + height, left : left + width] = resized(image, placement.content_wh)
+    return Prepared(key, torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), placement, camera)
 
 
 def model_input(pixels: Tensor) -> Tensor:
