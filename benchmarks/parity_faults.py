@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Faults that are planted one at a time in real detectors, and what ``anydet parity --locate`` says of each.
 
+    python benchmarks/runtime_parity.py                  # trains and exports models of the torch adapters
     python benchmarks/parity_faults.py                   # all faults and all clean pairs: minutes
     python benchmarks/parity_faults.py --only sigmoid    # those with "sigmoid" in their name
     python benchmarks/parity_faults.py --json OUT        # the table as JSON, too
 
-A is the adapter ``onnxruntime`` with YOLOX-nano, NanoDet-m or FastestDet as they are published; B is the same
-with one fault in its options, its code, or its model file. A fault counts as named where the first finding
+A is the adapter ``onnxruntime`` with YOLOX-nano, NanoDet-m or FastestDet as they are published, or with a file
+of ours that ``benchmarks/runtime_parity.py`` has trained and exported, for poses, keypoints, states and masks;
+of some it is the torch adapter itself. B is ``onnxruntime`` with one fault in its options, its code, or its
+model file. A fault counts as named where the first finding
 has the right step and a word of the cause. Clean pairs differ in ways that change no result but by rounding
 (threads, graph optimizations, names of nodes, another runtime); they are compared without tolerances, so that
 stages are crossed for rounding alone, and any finding is a false accusation.
@@ -19,11 +22,9 @@ import importlib.util
 import io
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -36,11 +37,15 @@ import anydet
 from anydet.crosscheck.locating.locate import Located, locate, predict_both, records_of
 from anydet.crosscheck.parity import ParitySettings
 from anydet.crosscheck.tolerances import Tolerances
+from anydet.geometry import masks
 from anydet.geometry.boxes import nms
+from anydet.geometry.placement import Placement
+from anydet.geometry.pose_heads import PoseHeads
+from anydet.geometry.rotations import matrix_to_rot6d, rot6d_rows_to_columns, turn_to
 from anydet.plugins.manager import Plugins
+from anydet.prediction.pipeline import Limits
+from anydet.prediction.pixel_classes import predictions_of_pixels
 from anydet.runtime.decoding import Decoding
-from anydet.runtime.errors import ModelError
-from anydet.runtime.loaded import TensorInfo
 from anydet.runtime.preprocess import Preprocessor
 from anydet.types import AdapterSettings, ImagePredictions
 from anydet_onnxruntime.adapter import OnnxRuntimeAdapter
@@ -52,6 +57,17 @@ MODELS = {
     "nanodet": "nanodet_m_320_coco80.onnx",
     "fastestdet": "fastestdet_coco80.onnx",
 }
+TRAINED = {
+    "poses": ("rtdetr_pose-poses", "rtdetr_pose", "pose"),
+    "keypoints": ("rtdetr_pose-keypoints", "rtdetr_pose", "shapes"),
+    "states": ("fasterrcnn_multitask-states", "fasterrcnn_multitask", "bikes"),
+    "masks": ("adaptivestream-skip-decoder", "adaptivestream", "segmentation"),
+}
+"""Model -> run of ``runtime_parity.py``, its adapter, and its scenes."""
+SIDE = 96
+"""Of the inputs of ``rtdetr_pose``, in pixels."""
+FLOOR = 0.05
+"""Lowest score of the trained models' detections."""
 Graph = onnx.ModelProto
 
 
@@ -130,13 +146,15 @@ class Fault:
 
     Attributes:
         name: what it is.
-        model: of ``MODELS``.
+        model: of ``MODELS`` or ``TRAINED``.
         steps: of the finding that is right.
         words: one of them must be in its cause; any cause where there are none.
         options: of the adapter, changed.
         settings: of the adapter, changed.
         parts: of ``Detector``.
         graph: changes the model file.
+        runtime: adapter of B.
+        torch: whether A is the torch adapter, not its file.
     """
 
     name: str
@@ -147,6 +165,8 @@ class Fault:
     settings: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Any] = field(default_factory=dict)
     graph: Callable[[Graph], None] | None = None
+    runtime: str = "onnxruntime"
+    torch: bool = False
 
 
 # Preprocessing ---------------------------------------------------------------------------------------------
@@ -722,6 +742,382 @@ FAULTS = (
 )
 
 
+# Poses, keypoints, states and masks -------------------------------------------------------------------------
+
+
+class _ImagesCamera(Placement):
+    """A placement that leaves the camera as the image has it."""
+
+    def camera_to_input(self, camera: Any) -> Any:
+        return camera
+
+
+class _Unscaled(PoseHeads):
+    """Poses with the image's camera for that of the input."""
+
+    def poses(self, boxes_xyxy_px: Any, placement: Placement, camera: Any) -> Any:
+        parts = (getattr(placement, name) for name in ("image_wh", "content_wh", "offset_xy", "input_wh"))
+        return super().poses(boxes_xyxy_px, _ImagesCamera(*parts), camera)
+
+
+def heads_as(change: Callable[[PoseHeads], PoseHeads]) -> dict[str, Any]:
+    """Other heads of poses."""
+    return wrapped("pose_heads", lambda own, _decoder, _outputs, _rows: change(own))
+
+
+def wrapped(method: str, change: Callable[[Any, Any, Any, Any], Any]) -> dict[str, Any]:
+    """What a method of the decoder gives, changed."""
+
+    def fault(detector: Detector) -> None:
+        detector._wrap_decoder = lambda own: _Wrapped(own, method, change)
+
+    return {"fault": fault}
+
+
+class _Wrapped:
+    """A decoder one of whose methods gives something else."""
+
+    def __init__(self, own: Any, method: str, change: Callable[[Any, Any, Any, Any], Any]) -> None:
+        self._own = own
+        given = getattr(own, method)
+        setattr(self, method, lambda outputs, rows: change(given(outputs, rows), own, outputs, rows))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
+def of_corner(points: Any, decoder: Any, outputs: Any, rows: Any) -> Any:
+    """Offsets are added to the corner of the box."""
+    boxes = decoder.boxes(outputs, rows)
+    half = (boxes[:, None, 2:] - boxes[:, None, :2]) / 2
+    return np.concatenate([points[..., :2] - half, points[..., 2:]], axis=-1)
+
+
+def without_point_sigmoid(points: Any, _decoder: Any, _outputs: Any, _rows: Any) -> Any:
+    """Logits for the scores of keypoints, as far as a file may state them."""
+    scores = np.clip(points[..., 2:], 1e-6, 1 - 1e-6)
+    return np.concatenate([points[..., :2], np.log(scores / (1 - scores))], axis=-1)
+
+
+def softmax(x: Any) -> Any:
+    """Of each row."""
+    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def posed(change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Results with other poses."""
+    return changed_results(lambda found: replace(found, poses=change(found.poses)))
+
+
+def turned_poses(poses: Any, left: Any, *, axes: Any = (1.0, 1.0, 1.0)) -> Any:
+    """Rotations turned by matrices, and translations along other axes."""
+    rotations = left @ poses.rotations
+    return replace(
+        poses,
+        rotations=rotations,
+        rot6d=matrix_to_rot6d(rotations),
+        translations_m=poses.translations_m * np.array(axes),
+    )
+
+
+OPENGL = np.diag([1.0, -1.0, -1.0])
+
+
+def ordered(output: str, order: Sequence[int], axis: int) -> Callable[[Graph], None]:
+    """Columns of an output in another order."""
+
+    def change(model: Graph) -> None:
+        model.graph.initializer.append(numpy_helper.from_array(np.array(order), "planted_order"))
+        insert_after(
+            model,
+            output,
+            lambda raw, out: [
+                helper.make_node("Gather", [raw, "planted_order"], [out], "planted", axis=axis)
+            ],
+        )
+
+    return change
+
+
+def points_in_input(found: ImagePredictions) -> ImagePredictions:
+    """Keypoints in pixels of the input, to which images are stretched."""
+    scale = SIDE / np.array(found.size_wh)
+    points = found.keypoints
+    return replace(found, keypoints=np.concatenate([points[..., :2] * scale, points[..., 2:]], axis=-1))
+
+
+def nearest_classes(detector: Detector) -> None:
+    """The likeliest class is chosen in the input, and stretched by its nearest pixel."""
+
+    def result(key: str, decoder: Any, outputs: Any, placement: Any) -> ImagePredictions:
+        logits = decoder.pixel_logits(outputs)
+        size = placement.image_wh
+        planes = [cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST) for plane in logits]
+        return predictions_of_pixels(
+            key,
+            softmax(np.stack(planes, axis=-1)).transpose(2, 0, 1),
+            decoder.image_scores(outputs).tolist(),
+            detector.classes,
+            detector.settings,
+            min_area_px=detector._model.description.min_area_px,
+        )
+
+    detector._pixels_result = result  # type: ignore[method-assign]
+
+
+def mirrored_masks(found: ImagePredictions) -> ImagePredictions:
+    """Class masks from right to left."""
+    semantic = {c: masks.encode(masks.decode(m)[:, ::-1]) for c, m in found.semantic_mask.items()}
+    return replace(found, semantic_mask=semantic)
+
+
+def second_softmax(found: ImagePredictions) -> ImagePredictions:
+    """Scores of image classes through a softmax once more."""
+    scores = tuple(softmax(np.array(found.classification.scores)).tolist())
+    best = replace(found.classification, score=max(scores), scores=scores)
+    return replace(found, classification=best)
+
+
+OF_PARTS = (
+    Fault(
+        "intrinsics not scaled to the input",
+        "poses",
+        ("poses",),
+        ("not scaled to the input",),
+        parts=heads_as(
+            lambda own: _Unscaled(**{name: getattr(own, name) for name in own.__dataclass_fields__})
+        ),
+    ),
+    Fault(
+        "rows of rotations read as columns",
+        "poses",
+        ("poses",),
+        ("rows",),
+        parts=heads_as(lambda own: replace(own, rot6d=rot6d_rows_to_columns(own.rot6d))),
+    ),
+    Fault(
+        "offset of the projected center left out",
+        "poses",
+        ("poses",),
+        ("offset of the projected center",),
+        parts=heads_as(lambda own: replace(own, offsets=0 * own.offsets)),
+    ),
+    Fault(
+        "rotations left as seen along the ray",
+        "poses",
+        ("poses",),
+        ("allocentric",),
+        parts=posed(lambda p: turned_poses(p, turn_to(p.translations_m).transpose(0, 2, 1))),
+    ),
+    Fault(
+        "OpenGL's camera",
+        "poses",
+        ("poses",),
+        ("OpenGL",),
+        parts=posed(lambda p: turned_poses(p, OPENGL, axes=(1, -1, -1))),
+    ),
+    Fault(
+        "translations in millimeters",
+        "poses",
+        ("poses",),
+        ("millimeters",),
+        parts=posed(lambda p: replace(p, translations_m=1000 * p.translations_m)),
+    ),
+    Fault(
+        "left and right keypoints swapped",
+        "keypoints",
+        ("keypoints",),
+        ("swapped in pairs",),
+        parts=changed_results(lambda r: replace(r, keypoints=swapped_first(r.keypoints))),
+    ),
+    Fault(
+        "keypoints in another order in the model",
+        "keypoints",
+        ("keypoints",),
+        ("order",),
+        graph=lambda model: ordered("keypoints", rotated_points(model), 2)(model),
+    ),
+    Fault(
+        "sigmoid of keypoint scores missing",
+        "keypoints",
+        ("activation", "keypoints"),
+        ("sigmoid is missing",),
+        parts=wrapped("landmarks", without_point_sigmoid),
+    ),
+    Fault(
+        "keypoints counted from the corner of the box",
+        "keypoints",
+        ("keypoints",),
+        ("added to its corner",),
+        parts=wrapped("landmarks", of_corner),
+    ),
+    Fault(
+        "keypoints in pixels of the input",
+        "keypoints",
+        ("keypoints",),
+        ("pixels of the input",),
+        parts=changed_results(points_in_input),
+    ),
+    Fault(
+        "states in another order in the model",
+        "states",
+        ("states",),
+        ("order",),
+        graph=ordered("state_scores", (1, 0, 2, 3), 2),
+    ),
+    Fault(
+        "softmax of states twice",
+        "states",
+        ("states",),
+        ("softmax is applied once more",),
+        parts=wrapped("state_scores", lambda own, _d, _o, _r: softmax(own)),
+    ),
+    Fault(
+        "state ids count from 1",
+        "states",
+        ("states",),
+        ("state ids are +1",),
+        parts=changed_results(lambda r: replace(r, states=r.states + 1)),
+    ),
+    Fault(
+        "class masks by the nearest pixel",
+        "masks",
+        ("masks",),
+        ("nearest",),
+        parts={"fault": nearest_classes},
+    ),
+    Fault("class masks mirrored", "masks", ("masks",), ("mirrored",), parts=changed_results(mirrored_masks)),
+    Fault(
+        "classes of pixels in another order in the model",
+        "masks",
+        ("classes",),
+        ("order",),
+        graph=ordered("pixel_logits", (0, 2, 1, 3, 4), 1),
+    ),
+    Fault(
+        "softmax of image classes twice",
+        "masks",
+        ("activation",),
+        ("softmax is applied once more",),
+        parts=changed_results(second_softmax),
+    ),
+)
+
+
+def swapped_first(points: Any) -> Any:
+    """The first two keypoints in each other's place."""
+    return points[:, [1, 0, *range(2, points.shape[1])]]
+
+
+def rotated_points(model: Graph) -> list[int]:
+    """Columns of an output of keypoints, each point in the place of the one before."""
+    (output,) = (one for one in model.graph.output if one.name == "keypoints")
+    count = output.type.tensor_type.shape.dim[2].dim_value // 3
+    return [3 * ((k + 1) % count) + c for k in range(count) for c in range(3)]
+
+
+# Exported files, beside the model in torch ------------------------------------------------------------------
+
+
+def described(change: Callable[[dict[str, Any]], None]) -> Callable[[Graph], None]:
+    """The description in the file's metadata, changed."""
+
+    def edit(model: Graph) -> None:
+        (entry,) = (one for one in model.metadata_props if one.key == "anydet")
+        content = json.loads(entry.value)
+        change(content)
+        entry.value = json.dumps(content)
+
+    return edit
+
+
+def prepares(**changes: Any) -> Callable[[Graph], None]:
+    """Another preprocessing in the metadata."""
+    return described(lambda content: content["preprocess"].update(changes))
+
+
+def renamed_classes(content: dict[str, Any]) -> None:
+    """The first two names in each other's place."""
+    names = content["classes"]
+    names[0], names[1] = names[1], names[0]
+
+
+def higher_floor(model: Graph) -> None:
+    """Detections of a file of Faster R-CNN below 0.3 are none."""
+    (node,) = (n for n in model.graph.node if "scores" in n.output)
+    # scores = where(found, scores, 0), and the label of what is not found is -1.
+    (labels,) = (n for n in model.graph.node if "labels" in n.output)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.3, np.float32), "planted_floor"))
+    at = list(model.graph.node).index(node)
+    model.graph.node.insert(
+        at, helper.make_node("Greater", [node.input[1], "planted_floor"], ["planted_found"], "planted")
+    )
+    for one in (node, labels):
+        one.input[0] = "planted_found"
+
+
+OF_FILES = (
+    Fault(
+        "metadata: another mean",
+        "states",
+        ("normalization",),
+        ("mean",),
+        graph=prepares(mean=[0.5, 0.5, 0.5]),
+        torch=True,
+    ),
+    Fault(
+        "metadata: no std",
+        "masks",
+        ("normalization",),
+        ("std",),
+        graph=prepares(std=[1.0, 1.0, 1.0]),
+        torch=True,
+    ),
+    Fault(
+        "metadata: BGR",
+        "poses",
+        ("channels",),
+        ("BGR",),
+        graph=prepares(channels="bgr"),
+        torch=True,
+    ),
+    Fault(
+        "metadata: without antialiasing",
+        "keypoints",
+        ("resize",),
+        ("antialias",),
+        graph=prepares(interpolation="bilinear"),
+        torch=True,
+    ),
+    Fault(
+        "metadata: two classes swapped",
+        "poses",
+        ("classes",),
+        ("order",),
+        graph=described(renamed_classes),
+        torch=True,
+    ),
+    Fault("a threshold in the file", "states", ("threshold",), ("0.3",), graph=higher_floor, torch=True),
+    Fault(
+        "a threshold of the adapter",
+        "keypoints",
+        ("threshold",),
+        ("below about",),
+        settings={"score_floor": 0.15},
+        torch=True,
+    ),
+    Fault(
+        "one weight of the file changed",
+        "poses",
+        ("model",),
+        ("1 of",),
+        graph=changed_weight(5, one_number),
+        torch=True,
+    ),
+)
+
+
 # Clean pairs -----------------------------------------------------------------------------------------------
 
 
@@ -735,66 +1131,6 @@ def unoptimized(path: str) -> Any:
     options.intra_op_num_threads = 1
     session._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session
-
-
-class OpenVino:
-    """A model in OpenVINO, which takes bfloat16 by itself on processors that have it."""
-
-    metadata: Mapping[str, str] = MappingProxyType({})
-
-    def __init__(self, path: str, precision: str) -> None:
-        import openvino
-
-        known = Session(path, threads=1)
-        self.inputs, self.outputs = known.inputs, known.outputs
-        known.close()
-        self._compiled = openvino.Core().compile_model(
-            path, "CPU", {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
-        )
-
-    def run(self, feeds: dict[str, Any]) -> list[Any]:
-        """All outputs."""
-        found = self._compiled(feeds)
-        return [np.array(found[i]) for i in range(len(self.outputs))]
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
-class OpenCv:
-    """A model in OpenCV's DNN module."""
-
-    metadata: Mapping[str, str] = MappingProxyType({})
-
-    def __init__(self, path: str) -> None:
-        known = Session(path, threads=1)
-        self.inputs, self.outputs = known.inputs, known.outputs
-        known.close()
-        try:
-            self._net = cv2.dnn.readNetFromONNX(path)
-        except cv2.error as exc:
-            raise ModelError(str(exc)) from exc
-
-    def run(self, feeds: dict[str, Any]) -> list[Any]:
-        """All outputs."""
-        try:
-            for name, value in feeds.items():
-                self._net.setInput(value, name)
-            found = self._net.forward([info.name for info in self.outputs])
-        except cv2.error as exc:
-            raise ModelError(str(exc)) from exc
-        return [
-            np.array(value).reshape(_whole(info, value))
-            for info, value in zip(self.outputs, found, strict=True)
-        ]
-
-    def close(self) -> None:
-        """Nothing to free."""
-
-
-def _whole(info: TensorInfo, value: Any) -> tuple[int, ...]:
-    shape = info.shape
-    return tuple(shape) if all(isinstance(side, int) for side in shape) else np.shape(value)  # type: ignore[return-value]
 
 
 def renamed(model: Graph) -> None:
@@ -839,53 +1175,102 @@ OF_OPENVINO = tuple(
         model,
         ("precision",),
         ("as in bfloat16",),
-        parts={"loader": partial(OpenVino, precision="bf16")},
+        options={"precision": "bf16"},
+        runtime="openvino",
     )
     for model in ("yolox", "nanodet")
 )
+OTHERS = ("opencv_dnn", *(("openvino",) if HAS_OPENVINO else ()))
 CLEAN = (
     Fault("the same once more", "yolox", ()),
     Fault("two threads", "nanodet", (), options={"threads": 2}),
     Fault("no graph optimizations", "yolox", (), parts={"loader": unoptimized}),
     Fault("no graph optimizations", "nanodet", (), parts={"loader": unoptimized}),
     Fault("no graph optimizations", "fastestdet", (), parts={"loader": unoptimized}),
-    Fault("OpenCV's runtime", "yolox", (), parts={"loader": OpenCv}),
-    Fault("OpenCV's runtime", "nanodet", (), parts={"loader": OpenCv}),
-    Fault("OpenCV's runtime", "fastestdet", (), parts={"loader": OpenCv}),
-    *(
-        Fault("OpenVINO in float32", model, (), parts={"loader": partial(OpenVino, precision="f32")})
-        for model in MODELS
-        if HAS_OPENVINO
-    ),
+    *(Fault(f"by {name}", model, (), runtime=name) for name in OTHERS for model in MODELS),
     Fault("other names of nodes", "nanodet", (), graph=renamed),
     Fault("other names of tensors", "fastestdet", (), graph=other_tensors),
     Fault("normalization in double precision", "nanodet", (), parts={"fault": exact_inputs}),
     Fault("results in another order", "yolox", (), parts=changed_results(stable)),
+    *(Fault("torch and its file", model, (), torch=True) for model in TRAINED),
+    *(
+        Fault(f"by {name}", model, (), runtime=name)
+        for name in OTHERS
+        for model in TRAINED
+        if (name, model) != ("opencv_dnn", "states")
+    ),
 )
 
 
-def detector(fault: Fault, plugins: Plugins, folder: Path, models: Path) -> Detector:
+@dataclass(frozen=True)
+class Files:
+    """Where models and images are.
+
+    Attributes:
+        models: folder of the published ones.
+        trained: what ``runtime_parity.py`` wrote.
+        dataset: images for the published ones.
+        images: how many.
+    """
+
+    models: Path
+    trained: Path
+    dataset: Path
+    images: int
+
+    def model(self, name: str) -> Path:
+        """The ONNX file of a model."""
+        if name in TRAINED:
+            return self.trained / "exports" / TRAINED[name][0] / "model.onnx"
+        return self.models / MODELS[name]
+
+    def records(self, name: str) -> list[Any]:
+        """Images for a model."""
+        scenes = self.trained / "data" / TRAINED[name][2] / "val" if name in TRAINED else self.dataset
+        return list(records_of(anydet.open_dataset(scenes), self.images))
+
+
+def detector(fault: Fault, plugins: Plugins, folder: Path, files: Files) -> Any:
     """B: the adapter with the fault."""
-    path = models / MODELS[fault.model]
+    path = files.model(fault.model)
     if fault.graph is not None:
         model = onnx.load(str(path))
         fault.graph(model)
         path = folder / f"{fault.model}.onnx"
         onnx.save(model, str(path))
-    options = {"preset": fault.model, "threads": 1, **fault.options}
-    values = {"score_floor": 0.001, "batch_size": 1, **fault.settings}
-    settings = plugins.settings("onnxruntime", options=options, checkpoint=str(path), **values)
-    return Detector(settings, **fault.parts)
+    ours = fault.model in TRAINED
+    options = {"threads": 1, **({} if ours else {"preset": fault.model}), **fault.options}
+    values = {"score_floor": FLOOR if ours else 0.001, "batch_size": 1, **fault.settings}
+    settings = plugins.settings(fault.runtime, options=options, checkpoint=str(path), **values)
+    if fault.runtime == "onnxruntime":
+        return Detector(settings, **fault.parts)
+    return plugins.adapter(fault.runtime, settings)
 
 
-def run(fault: Fault, plugins: Plugins, models: Path, records: Sequence[Any]) -> Located:
+def torch_adapter(fault: Fault, plugins: Plugins, files: Files) -> Any:
+    """A, where it is the adapter that was trained."""
+    run, name, _ = TRAINED[fault.model]
+    checkpoint = str(files.trained / "runs" / run)
+    return plugins.adapter(
+        name, plugins.settings(name, checkpoint=checkpoint, score_floor=FLOOR, batch_size=1)
+    )
+
+
+def run(fault: Fault, plugins: Plugins, files: Files) -> Located:
     """What is said of one fault."""
-    right = detector(replace(Fault("", fault.model, ())), plugins, Path(), models)
+    floor = FLOOR if fault.model in TRAINED else 0.001
     with tempfile.TemporaryDirectory() as folder:
-        wrong = detector(fault, plugins, Path(folder), models)
+        if fault.torch:
+            right = torch_adapter(fault, plugins, files)
+        else:
+            right = detector(Fault("", fault.model, ()), plugins, Path(), files)
+        wrong = detector(fault, plugins, Path(folder), files)
         # Of a clean pair, no difference is left to the tolerances: stages are crossed for rounding, too.
         limits = Tolerances() if fault.steps else Tolerances(box_px=0.0, score=0.0)
-        return locate(predict_both(right, wrong, records, ParitySettings(limits)))
+        both = predict_both(
+            right, wrong, files.records(fault.model), ParitySettings(limits), limits=Limits(floor)
+        )
+        return locate(both)
 
 
 def is_named(fault: Fault, found: Located) -> bool:
@@ -902,20 +1287,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, default=SHARED / "models")
+    parser.add_argument("--trained", type=Path, default=Path("build/runtime_parity"))
     parser.add_argument("--dataset", type=Path, default=SHARED / "coco128")
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--only", default="", help="faults with this in their name")
+    parser.add_argument("--model", choices=[*MODELS, *TRAINED], help="faults of this model alone")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     plugins = Plugins.from_env()
-    records = list(records_of(anydet.open_dataset(arguments.dataset), arguments.images))
+    files = Files(arguments.models, arguments.trained, arguments.dataset, arguments.images)
+    missing = {name for name in TRAINED if not files.model(name).exists()}
+    if missing:
+        print(f"left out without benchmarks/runtime_parity.py: {', '.join(sorted(missing))}")
     rows = []
     if not HAS_OPENVINO:
         print("left out without the package openvino: its bfloat16, and its float32 as clean pairs")
-    for fault in (*FAULTS, *(OF_OPENVINO if HAS_OPENVINO else ()), *CLEAN):
-        if arguments.only not in fault.name:
+    for fault in (*FAULTS, *OF_PARTS, *OF_FILES, *(OF_OPENVINO if HAS_OPENVINO else ()), *CLEAN):
+        wanted = arguments.only in fault.name and arguments.model in (None, fault.model)
+        if not wanted or fault.model in missing:
             continue
-        found = run(fault, plugins, arguments.models, records)
+        found = run(fault, plugins, files)
         clean = not fault.steps
         good = not found.findings if clean else is_named(fault, found)
         said = "; ".join(f"{one.step}: {one.cause}" for one in found.findings) or found.reason

@@ -155,7 +155,7 @@ def data_of(subject: Subject, out: Path, images: int) -> Path:
 def trained(subject: Subject, out: Path, data: Path) -> Path:
     """The folder of a run that has ended well."""
     run = out / "runs" / subject.name.replace(", ", "-").replace(" ", "-")
-    done = run / "reports" / "run_record.json"
+    done = out / f"{run.name}.done"
     file = out / f"{run.name}.yaml"
     usual = {"scheduler": "cosine", "num_workers": 0, "val_every": 0, "parity_policy": "off"}
     datasets = {"dataset": str(data / "train"), "split": "train"}
@@ -163,6 +163,7 @@ def trained(subject: Subject, out: Path, data: Path) -> Path:
     if not done.exists():
         again = ["--resume"] if run.exists() else []
         command("train", file, "--runs-dir", run.parent, "--run-id", run.name, *again)
+        done.touch()
     return run
 
 
