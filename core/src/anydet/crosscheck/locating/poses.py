@@ -40,11 +40,11 @@ def explain_poses(
     """
     if a.poses is None or b.poses is None:
         return []
-    camera = list(_camera(a, b, places))
-    if camera:
-        # With another camera, rays to objects and with them rotations are others, too.
-        return camera
-    found = [*_translations(a, b), *_rotations(a.poses, b.poses)]
+    rays = list(_camera(a, b, places)) or list(_offsets(a.poses, b.poses))
+    if rays:
+        # Where the rays to objects are others, so are the rotations.
+        return rays
+    found = [*_translations(a.poses, b.poses), *_rotations(a.poses, b.poses)]
     return found or list(_numbers(a.poses, b.poses))
 
 
@@ -81,8 +81,8 @@ def _camera(
         yield Finding("poses", text, _apart(x, y))
 
 
-def _translations(a: DetectionColumns, b: DetectionColumns) -> Iterator[Finding]:
-    x, y, rows = _both(a.poses, b.poses, "translations_m")
+def _translations(a: Poses, b: Poses) -> Iterator[Finding]:
+    x, y, _ = _both(a, b, "translations_m")
     if len(x) < 3 or _close(x, y):
         return
     evidence = _apart(x, y)
@@ -101,22 +101,16 @@ def _translations(a: DetectionColumns, b: DetectionColumns) -> Iterator[Finding]
     if _most(np.abs(y[:, 2] - depth)) <= _EQUAL:
         yield Finding("poses", "the exponential of the depth is missing", evidence)
         return
-    centered = _without_offsets(a, rows, x)
-    if centered is not None and _close(centered, y):
-        text = "the offset of the projected center from the box's is left out"
-        yield Finding("poses", text, evidence)
-        return
     yield Finding("poses", "translations are decoded differently", evidence, certain=False)
 
 
-def _without_offsets(a: DetectionColumns, rows: IntArray, x: FloatArray) -> FloatArray | None:
-    """A's translations with the center of the box for that of the object; ``None`` without a camera."""
-    if a.poses is None or a.poses.offsets_px is None or a.about is None or a.about.cameras is None:
-        return None
-    focal = a.about.cameras[a.image_index[rows], :2]
-    moved: FloatArray = x.copy()
-    moved[:, :2] -= a.poses.offsets_px[rows] / focal * x[:, 2:]
-    return moved
+def _offsets(a: Poses, b: Poses) -> Iterator[Finding]:
+    """Centers of boxes in the place of the projected centers of objects."""
+    x, y, _ = _both(a, b, "offsets_px")
+    # Those of boxes that the image cuts are not 0.
+    if len(x) and np.median(np.abs(x).max(axis=1)) > 0.05 > 1e3 * np.median(np.abs(y).max(axis=1)):
+        text = "the offset of the projected center from the box's is left out"
+        yield Finding("poses", text, f"offsets of {len(x)} pairs are 0 in B, and not in A")
 
 
 def _rotations(a: Poses, b: Poses) -> Iterator[Finding]:
