@@ -7,11 +7,12 @@
     python benchmarks/parity_faults.py --json OUT        # the table as JSON, too
 
 A is the adapter ``onnxruntime`` with YOLOX-nano, NanoDet-m or FastestDet as they are published, or, for
-poses, keypoints, states and masks, with a file that ``benchmarks/runtime_parity.py`` has trained and exported;
-of some it is the torch adapter itself. B is ``onnxruntime`` with one fault in its options, its code, or its
-model file. A fault counts as named where the first finding has the right step and a word of the cause. Clean pairs differ in ways that change no result but by rounding
-(threads, graph optimizations, names of nodes, another runtime); they are compared without tolerances, so that
-stages are crossed for rounding alone, and any finding is a false accusation.
+poses, keypoints, states and masks, with a file that ``benchmarks/runtime_parity.py`` has trained and
+exported; of some it is the torch adapter itself. B is ``onnxruntime`` with one fault in its options, its
+code, or its model file. A fault counts as named where the first finding has the right step and a word of the
+cause. Clean pairs differ in ways that change no result but by rounding (threads, graph optimizations, names
+of nodes, another runtime, torch and the exported file); they are compared without tolerances, so that stages
+are crossed for rounding alone, and any finding is a false accusation.
 """
 
 from __future__ import annotations

@@ -126,7 +126,6 @@ SUBJECTS = (
         ("shapes", "coco"),
         240,
         {**QUERIES, "pose": False, "keypoints": True, "epochs": 6},
-        "keypoints",
     ),
 )
 

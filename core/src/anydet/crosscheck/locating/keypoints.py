@@ -92,7 +92,7 @@ def _places(
     gaps = np.linalg.norm(x - y, axis=2)
     evidence = f"keypoints differ by {np.nanmedian(gaps):.4g} px in the median, at most {np.nanmax(gaps):.4g}"
     for text, guess in _guesses(x, a, places):
-        if _fits(guess, y):
+        if np.isfinite(guess).any() and _fits(guess, y):
             return [Finding("keypoints", text, evidence)]
     fits = [line(x[..., c].ravel(), y[..., c].ravel()) for c in (0, 1)]
     if max(fit[2] for fit in fits) < 1e-3:
@@ -109,10 +109,13 @@ def _guesses(
         yield text, change(x)
     size = a.sizes_wh[a.image_index].astype(np.float64)[:, None]
     corner, sides = a.boxes_xywh_px[:, None, :2], a.boxes_xywh_px[:, None, 2:]
+    # Boxes that the image cuts are not those that keypoints are relative to.
+    whole = ((corner > 0) & (corner + sides < size)).all(axis=2, keepdims=True)
+    sides = np.where(whole, sides, np.nan)
     center = corner + sides / 2
     yield "keypoints are mirrored left to right", np.stack([size[..., 0] - x[..., 0], x[..., 1]], axis=-1)
     yield "keypoints are fractions of the image", x / size
-    yield "keypoints count from the corner of the box", x - corner
+    yield "keypoints count from the corner of the box", np.where(whole, x - corner, np.nan)
     yield "keypoints are fractions of the box, from its corner", (x - corner) / sides
     yield "offsets from the center of the box are added to its corner", x - sides / 2
     yield "offsets are added in pixels, not in widths and heights of the box", center + (x - center) / sides

@@ -42,7 +42,10 @@ def explain_states(a: DetectionColumns, b: DetectionColumns) -> list[Finding]:
     if x is not None and y is not None:
         found = compare_rows(x, y, "state")
         if found:
-            return [Finding("states", text, where) for text, where in found]
+            return [
+                Finding("states", text, where, certain=not text.endswith("differently"))
+                for text, where in found
+            ]
     return _numbers(a, b)
 
 
