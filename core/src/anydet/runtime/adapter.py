@@ -114,12 +114,16 @@ class RuntimeAdapter(Adapter):
     def notes(self) -> AdapterNotes:
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
         preset, description = self._preset, self._model.description
+        runtime = self._model.runtime.as_dict()
+        if description is not None and description.source is not None:
+            # A runtime that computes as the file says does not state in what.
+            runtime.setdefault("precision", description.source.precision)
         return AdapterNotes(
             image_size=preset.preprocess.size_wh,
             nms_iou=preset.nms_iou,
             preprocess=preset.preprocess,
             details={"preset": self._preset_name, "layout": preset.layout},
-            runtime=self._model.runtime.as_dict(),
+            runtime=runtime,
             states=description.states if description is not None else (),
             keypoint_names=self._keypoint_names,
             warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -62,7 +64,6 @@ class TorchStages:
 
     def __init__(self, predictor: Staged, spec: ExportSpec) -> None:
         self._predictor, self._spec = predictor, spec
-        self._folder: TemporaryDirectory[str] | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -75,8 +76,9 @@ class TorchStages:
 
         ``None`` where it cannot be written.
         """
-        self._folder = TemporaryDirectory()
-        path = Path(self._folder.name) / "model.onnx"
+        folder = mkdtemp()
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / "model.onnx"
         try:
             with torch.random.fork_rng([]):
                 write_onnx(self._spec, path)

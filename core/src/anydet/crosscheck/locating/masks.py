@@ -16,6 +16,8 @@ _MOST = 200
 """Masks that are decoded."""
 _EQUAL = 0.01
 """1 - IoU of equal masks."""
+_SHOWN_ON = 0.8
+"""Part of the images on which another resize shows."""
 _BAND_PX = 2
 """Differences no further than this from an edge are of how masks are resized."""
 _KNOWN: Mapping[str, Callable[[NDArray[np.generic]], NDArray[np.generic]]] = {
@@ -106,7 +108,8 @@ def explain_class_masks(a: DetectionColumns, b: DetectionColumns) -> list[Findin
     moved = _renumbered(different)
     if moved:
         return [Finding("masks", moved, evidence)]
-    return [_resized(different, evidence)]
+    # Where logits are nearly equal, rounding decides on single images; another resize shows on all.
+    return [_resized(different, evidence)] if len(different) >= _SHOWN_ON * len(maps) else []
 
 
 def _renumbered(pairs: Sequence[tuple[IntArray, IntArray]]) -> str:
