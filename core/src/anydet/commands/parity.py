@@ -173,7 +173,8 @@ def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any)
 
     With two --adapter in place of files, both predict the data set, and --locate finds the step at which they
     differ: pixels, resize, letterbox, channels, normalization, the model and its first node that differs,
-    precision, activation, decoding of boxes, suppression, threshold, classes, rounding.
+    precision, activation, decoding of boxes, suppression, threshold, classes, rounding, masks, keypoints,
+    poses, states. One of them may be a torch adapter and the other one run its exported file.
     """
     sides = read_sides(ctx)
     if not sides and a is not None and b is not None and not flags["locate"]:
