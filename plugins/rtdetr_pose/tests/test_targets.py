@@ -76,7 +76,7 @@ def test_points_and_cameras_go_to_the_input_and_back(resize):
     assert tuple(prepared.pixels.shape) == (3, 160, 96)
     fitted = fit(SAMPLES[0], inputs)
     # Training resizes by torchvision, which rounds some pixels to the other side.
-    assert (prepared.pixels.int() - fitted.image.int()).abs().max() <= 1
+    assert (prepared.pixels.int() - fitted.image.int()).abs().max() <= 2
     placement = prepared.placement
     seen = placement.camera_to_input(record.intrinsics)
     assert (seen.fx, seen.fy, seen.cx, seen.cy) == pytest.approx(fitted.intrinsics.numpy())

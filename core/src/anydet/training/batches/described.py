@@ -1,6 +1,6 @@
 """Images as inputs of predictions: 8-bit ones resized by Pillow, others as a ``Preprocess`` describes them.
 
-Training resizes by torchvision, which is faster. Its numbers are Pillow's but for single levels on some
+Training resizes by torchvision, which is faster. Its numbers are Pillow's but for a level or two on some
 processors, and rounded in another way on others, so that a prediction would depend on the processor and
 differ from what runtimes do of the same description.
 """
