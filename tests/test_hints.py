@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tests.hints import HOLE, OURS, ROOT, all_options, exists, packages, published, untrue, untrue_fixes
 
 from anydet.cli import main
+from anydet.plugins.manager import Plugins
 from anydet.plugins.packages import _PACKAGES
 from anydet.training.runlog.trackers import _KNOWN
 
@@ -20,6 +21,7 @@ NO_HINTS = {
     ("train_options.py", "no --key"),  # a placeholder: "keys as --key value"
     ("commands.py", "no --no-such-option"),  # the conformance kit asks for one that does not exist
     ("survey.py", "no --query-gpu"),  # of nvidia-smi
+    ("power.py", "no --query-gpu"),
     ("run_meta.py", "no --porcelain"),  # of git
 }
 """Words that look like our options in texts that are no hints."""
@@ -141,6 +143,5 @@ def test_no_package_is_made_of_what_was_typed(line, installed, given, monkeypatc
 
 def test_what_is_published_is_named_where_it_is_not_installed(given, monkeypatch):
     monkeypatch.chdir(given)
-    monkeypatch.setenv("ANYDET_PLUGINS", "")
-    done = CliRunner().invoke(main, ["adapters", "show", "toy"])
+    done = CliRunner().invoke(main, ["adapters", "show", "toy"], obj=Plugins([]))
     assert "\n  fix: pip install anydet-toy\n" in done.output

@@ -45,7 +45,7 @@ def require_integer(name: str, value: Any, low: int | None = None, high: int | N
     good = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST_INTEGER
     good = good and (low is None or low <= value) and (high is None or value <= high)
     takes = "an integer of 64 bits" if low is None else f"an integer of at least {low}"
-    if low is not None and isinstance(value, int) and value > MOST_INTEGER:
+    if low is not None and high is None and isinstance(value, int) and value > MOST_INTEGER:
         high = MOST_INTEGER
     require(good, name, value, takes if high is None else f"an integer from {low} to {high}")
 

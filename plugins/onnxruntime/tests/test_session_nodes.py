@@ -11,11 +11,14 @@ import pytest
 
 from anydet.crosscheck.locating.models import compare_models
 from anydet.crosscheck.locating.nodes import first_node
+from anydet.geometry.placement import Placement
+from anydet.plugins.stages import Prepared
 from anydet_onnxruntime.session import Session
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = onnx.helper, onnx.numpy_helper
 X = np.random.default_rng(0).normal(0, 1, (3, 16, 16)).astype(np.float32)
+PREPARED = Prepared(X, Placement((8, 8), (8, 8), (0, 0), (8, 8)))
 
 
 def graph(changed: int | None = None, after: dict[str, list[Any]] | None = None, scale: float = 1.0) -> Any:
@@ -52,6 +55,7 @@ class Parts:
 
     model_file: str
     output_names: tuple[str, ...] = ("r3",)
+    opens_files: bool = True
 
     def load(self, path: str) -> Session:
         return Session(path, threads=1)
@@ -86,7 +90,7 @@ def casts(kind: int) -> list[Any]:
 def test_equal_graphs_have_no_such_node(parts):
     a = parts("a", graph())
     assert first_node(a, a, X) is None
-    assert compare_models(a, a, [X])[0] == []
+    assert compare_models(a, a, [PREPARED])[0] == []
 
 
 def test_a_changed_weight_is_found_where_it_is(parts):
@@ -148,5 +152,5 @@ def test_a_sigmoid_more_at_the_end_is_an_activation(parts):
     last = other.graph.node[-1]
     last.output[0] = "before"
     other.graph.node.append(helper.make_node("Sigmoid", ["before"], ["r3"], "more"))
-    (found,), _, _ = compare_models(parts("a", graph()), parts("b", other), [X])
+    (found,), _, _ = compare_models(parts("a", graph()), parts("b", other), [PREPARED])
     assert (found.step, "once more" in found.cause) == ("activation", True)

@@ -19,6 +19,7 @@ from anydet.data.record.record import Record
 from anydet.errors import ImageError
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.plugins.specs import AdapterSpec
+from anydet.plugins.stages import Prepared
 from anydet.testing import AdapterSubject
 from anydet.testing.checks.adapters import CHECKS, behavior, capabilities, images, results
 from anydet.testing.kit import NotApplicable
@@ -249,6 +250,27 @@ class LeavesOutTheBest(Colorful):
             yield found.take(np.arange(len(found))[1:]) if self.few else found
 
 
+class ShowsStagesOfAnother(Colorful):
+    """Its stages give other scores than ``predict``."""
+
+    @property
+    def stages(self):
+        return self
+
+    def pixels(self, record):
+        return record.image()
+
+    def prepare(self, image):
+        return Prepared(image, None)
+
+    def run(self, tensor):
+        return [tensor]
+
+    def complete(self, record, outputs, placement):
+        (found,) = self.predict([record])
+        return replace(found, scores=found.scores / 2)
+
+
 class MarksItsOwnStage(Colorful):
     def predict(self, records):
         with self.stage("network"):
@@ -428,6 +450,7 @@ BAD = [
     ("closing_twice_is_harmless", ClosesOnce, SPEC, "already closed"),
     ("closing_twice_is_harmless", EntersAnother, SPEC, "returns self"),
     ("the_best_alone_are_the_first_of_all", LeavesOutTheBest, SPEC, "leave out what scores less"),
+    ("stages_are_what_predict_does", ShowsStagesOfAnother, SPEC, "not what predict gives"),
     ("stages_have_known_names", MarksItsOwnStage, SPEC, "call it one of decode, preprocess, model"),
     ("stages_have_known_names", TimesByTheCalendar, SPEC, r"durations \[-3600.0\]"),
     ("settings_and_spec_are_picklable", ChangesItsSettings, SPEC, "super"),
