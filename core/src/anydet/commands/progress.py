@@ -52,3 +52,24 @@ def steps() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("...") as status:
         yield lambda text: status.update(f"{text} ...")
+
+
+@contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """Show phases of a work as bars; yields a function of a phase, what of it is done, and all of it."""
+    if not sys.stderr.isatty():
+        yield lambda _phase, _done, _steps: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(phase: str, done: int, steps: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=steps)
+            bar.update(tasks[phase], completed=done, total=steps)
+
+        yield show

@@ -20,11 +20,18 @@ def take_images(
     rows, index = _sorted_rows(place[found.image_index])
     about = None if found.about is None else found.about.take(order)
     found = replace(found.take(rows), images=images, sizes_wh=sizes, image_index=index, about=about)
+    return found, take_truth(truth, order)
+
+
+def take_truth(truth: GroundTruthColumns, order: IntArray) -> GroundTruthColumns:
+    """Ground truth of the images at ``order``, in that order."""
+    place = np.full(len(truth.images), -1, np.int64)
+    place[order] = np.arange(len(order))
     rows, index = _sorted_rows(place[truth.image_index])
-    return found, replace(
+    return replace(
         truth,
-        images=images,
-        sizes_wh=sizes,
+        images=tuple(truth.images[i] for i in order.tolist()),
+        sizes_wh=truth.sizes_wh[order],
         image_index=index,
         labels=truth.labels.take(rows),
         image_ids=None if truth.image_ids is None else truth.image_ids[order],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from anydet.plugins.hookspecs import hookimpl
-from anydet.plugins.specs import AdapterSpec
+from anydet.plugins.specs import AdapterSpec, CommandSpec
 
 PLUGIN_API = 2
 
@@ -21,5 +21,17 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             tasks=("detect", "segment", "keypoints", "states", "pose", "classify"),
             capabilities=("predict",),
             options_schema="anydet_onnxruntime:options.schema.json",
+        )
+    )
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """``anydet quantize``: what ONNX Runtime quantizes and the evaluator lets pass."""
+    register(
+        CommandSpec(
+            "quantize",
+            "anydet_onnxruntime.commands:command",
+            "Quantize an ONNX model to int8 without losing AP.",
         )
     )

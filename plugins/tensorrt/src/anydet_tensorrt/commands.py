@@ -166,22 +166,11 @@ def _described(built: Built) -> str:
 @contextmanager
 def _shown() -> Iterator[Callable[[str, int, int], None]]:
     """Phases of a build on stderr, as bars; nothing where that is no terminal."""
+    from anydet.commands.progress import phases
+
     if not sys.stderr.isatty():
         say("building; this takes seconds with TensorRT-RTX, and minutes with TensorRT")
-        yield lambda _phase, _done, _steps: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(phase: str, done: int, steps: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=steps)
-            bar.update(tasks[phase], completed=done, total=steps)
-
+    with phases() as show:
         yield show
 
 

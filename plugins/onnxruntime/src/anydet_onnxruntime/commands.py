@@ -1,0 +1,197 @@
+"""``anydet quantize``: a model in int8 that loses no more AP than is allowed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.commands.messages import echo_json, echo_path, say, warn
+from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import DATASET
+from anydet.errors import OptionError
+from anydet.text import counted, listed
+
+if TYPE_CHECKING:
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.plugins.manager import Plugins
+    from anydet_onnxruntime.quantization.run import Quantized
+
+
+@click.command(
+    "quantize",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --scene segmentation --size 96x96 --images 32 --out data/shapes\n"
+        "  anydet export-onnx --adapter adaptivestream --option image_size=64 --output model.onnx\n"
+        "  anydet quantize --model model.onnx --dataset data/shapes --output model.int8.onnx"
+    ),
+)
+@click.option(
+    "--model", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="Model in float32."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="File to write."
+)
+@click.option(
+    "--dataset",
+    type=DATASET,
+    required=True,
+    help="Images to measure ranges of activations on, and with labels to evaluate on, if nothing else is given.",
+)
+@click.option("--split", help="Split of the data set, as for 'anydet export-predictions'.")
+@click.option(
+    "--eval-dataset", type=DATASET, help="Labeled images to evaluate on; by default the rest of --dataset."
+)
+@click.option("--eval-split", help="Split of that data set.")
+@click.option(
+    "--max-drop",
+    type=FiniteRange(0, 1, min_open=True),
+    default=0.005,
+    show_default=True,
+    help="AP that may be lost on the images that choose layers; the choice aims at half of it.",
+)
+@click.option(
+    "--calibration",
+    "method",
+    type=click.Choice(["minmax", "entropy", "percentile"]),
+    default="entropy",
+    show_default=True,
+    help="Ranges of activations: all that was seen, what keeps most information, or 99.99% of it.",
+)
+@click.option(
+    "--calibration-images",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Most images to measure ranges on; of a data set that is for all, at most a quarter.",
+)
+@click.option(
+    "--max-images",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Most images to evaluate on: half of them choose, half are held out for the report.",
+)
+@click.option(
+    "--per-channel/--per-tensor",
+    default=True,
+    show_default=True,
+    help="A scale for each output channel of a weight, or one for all.",
+)
+@click.option(
+    "--time-budget",
+    "time_budget_s",
+    type=FiniteRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time after which no further choice of layers is tried.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw of images."
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the adapter ('anydet adapters show onnxruntime'); repeatable. Files that describe "
+    "themselves need none.",
+)
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted run measured.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@click.pass_obj
+def command(plugins: Plugins, /, **flags: Any) -> None:
+    """Quantize an ONNX model to int8, leaving in float the layers that cost AP.
+
+    The layers are chosen by the evaluator on a part of the images, and what is reported is measured on
+    another part that chose nothing. All runtime adapters take the file with the options of the float one, and
+    'anydet tensorrt build --precision int8' builds engines of it.
+    """
+    from anydet.commands.progress import phases
+    from anydet.data.opening import open_dataset
+    from anydet.plugins.formats import installed_formats
+
+    _require_onnx()
+    from anydet_onnxruntime.quantization.run import QuantizeSettings, quantize_model
+
+    formats = installed_formats(plugins)
+    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats)
+    evaluation: Dataset | None = None
+    if flags["eval_dataset"] is not None:
+        evaluation = open_dataset(flags["eval_dataset"], flags["eval_split"], formats=formats)
+    elif flags["eval_split"] is not None:
+        evaluation = open_dataset(flags["dataset"], flags["eval_split"], formats=formats)
+    names = ("max_drop", "method", "calibration_images", "max_images", "per_channel", "time_budget_s", "seed")
+    settings = QuantizeSettings(
+        options=plugins.settings("onnxruntime", options=flags["options"]).options,
+        resume=flags["resume"],
+        **{name: flags[name] for name in names},
+    )
+    with phases() as progress:
+        quantized = quantize_model(
+            flags["model"], flags["output"], dataset, evaluation, settings, plugins=plugins, progress=progress
+        )
+    _print(quantized, flags)
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError as exc:
+        raise OptionError(
+            "quantizing needs the package onnx, which is not installed",
+            fix="pip install 'anydet-onnxruntime[quantize]'",
+        ) from exc
+
+
+def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
+    output: Path = flags["output"]
+    for line in _summary(quantized, output.stat().st_size):
+        say(line)
+    found = quantized.held_out_difference
+    if found.high is not None and found.high < -flags["max_drop"]:
+        warn(
+            f"on images that chose nothing it loses more than --max-drop {flags['max_drop']:g}: the choice "
+            "fits its own images; raise --max-images"
+        )
+    if not quantized.complete:
+        warn("the time ran out before all was tried: a longer --time-budget may leave less in float")
+    if flags["as_json"]:
+        echo_json({"output": str(output), "bytes": output.stat().st_size, **quantized.as_dict()})
+        return
+    say(
+        "next:",
+        f"  anydet export-predictions --adapter onnxruntime --checkpoint {shlex.quote(str(output))} "
+        "--dataset DATA --output predictions.json",
+    )
+    echo_path(output)
+
+
+def _summary(quantized: Quantized, size: int) -> list[str]:
+    """What was written and what it loses, line by line."""
+    left, found = quantized.float_layers, quantized.held_out_difference
+    lines = [
+        f"{quantized.float_bytes / 1e6:.2f} MB in float, {size / 1e6:.2f} MB quantized: "
+        f"{quantized.layers - len(left)} of {counted(quantized.layers, 'layer')} in int8, and "
+        f"{quantized.float_weight_bytes / 1e6:.2f} of {quantized.weight_bytes / 1e6:.2f} MB of weights in float"
+    ]
+    if left:
+        lines.append(f"  in float: {listed(left)}")
+    images = quantized.choice.images
+    lines.append(f"  {counted(images, 'image')} that chose: {quantized.metric} {-quantized.choice_drop:+.4f}")
+    if found.a is not None and found.b is not None and found.difference is not None:
+        ends = "" if found.low is None else f", 95% interval [{found.low:+.4f}, {found.high:+.4f}]"
+        lines.append(
+            f"  {counted(quantized.held_out.images, 'image')} held out: {quantized.metric} {found.a:.4f} in "
+            f"float, {found.b:.4f} quantized, {found.difference:+.4f}{ends}"
+        )
+    lines.append(
+        f"  {counted(quantized.measurements, 'measurement')} in {quantized.wall_s:.0f} s "
+        f"({quantized.cpu_s:.0f} s of processor time)"
+    )
+    return lines

@@ -1,0 +1,134 @@
+"""Which images are for what: none that a choice was made on counts for the number that is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from anydet.data.dataset.in_memory import kept
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.dataset.view import DatasetView
+from anydet.data.record.record import Record
+from anydet.errors import OptionError
+from anydet.evaluation.image_subset import take_truth
+from anydet.text import counted, listed
+from anydet.types import GroundTruthColumns
+
+FEWEST = 4
+"""Images to choose layers on and to report on, at least."""
+_MOST_BYTES = 1 << 30
+"""Of decoded images that are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenImages(DatasetView):
+    """Some images of a data set, decoded once as long as there is room.
+
+    Attributes:
+        positions: of the images.
+    """
+
+    positions: tuple[int, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of these images."""
+        keys = self.dataset.keys
+        return tuple(keys[position] for position in self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def record(self, position: int) -> Record:
+        """An image; the first ones stay in memory."""
+        if position in self._kept:
+            return self._kept[position]
+        record = self.dataset[self.positions[position]]
+        if sum(self._bytes) < _MOST_BYTES:
+            record = self._kept[position] = kept(record)
+            self._bytes.append(record.pixels.read().nbytes)
+        return record
+
+    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
+        """Annotations of these images."""
+        truth = take_truth(self.dataset.ground_truth(), np.array(self.positions, np.int64))
+        return truth if max_images is None else take_truth(truth, np.arange(min(max_images, len(self))))
+
+    @cached_property
+    def _kept(self) -> dict[int, Record]:
+        return {}
+
+    @cached_property
+    def _bytes(self) -> list[int]:
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Three sets without an image in common.
+
+    Attributes:
+        calibration: ranges of activations are measured on.
+        choice: decide which layers stay in float.
+        held_out: decide nothing; what is reported is measured on them.
+    """
+
+    calibration: ChosenImages
+    choice: ChosenImages
+    held_out: ChosenImages
+
+
+def divide(
+    dataset: Dataset, evaluation: Dataset | None, *, calibration_images: int, max_images: int, seed: int
+) -> Images:
+    """Images for calibration, choice and report, drawn by a seed.
+
+    Args:
+        dataset: images for calibration; where there is no other data set, the rest of them is evaluated.
+        evaluation: images for choice and report, half of them each.
+        calibration_images: at most so many; of a data set that is for all, at most a quarter.
+        max_images: at most so many for choice and report together.
+        seed: of the draw.
+
+    Raises:
+        OptionError: the two have an image in common, or there are too few.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(dataset)).tolist()
+    if evaluation is None:
+        few = max(1, min(calibration_images, len(order) // 4))
+        calibration, rest, source = order[:few], order[few:], dataset
+    else:
+        _require_disjoint(dataset, evaluation)
+        calibration, source = order[:calibration_images], evaluation
+        rest = generator.permutation(len(evaluation)).tolist()
+    rest = rest[:max_images]
+    half = len(rest) // 2
+    if not calibration or half < FEWEST:
+        raise OptionError(
+            f"{source.root}: {counted(len(rest), 'image')} to evaluate on are too few: half of them choose "
+            f"layers, at least {FEWEST}, and the other half is for the report",
+            fix="give --eval-dataset a data set with more images, or raise --max-images",
+        )
+    return Images(_chosen(dataset, calibration), _chosen(source, rest[:half]), _chosen(source, rest[half:]))
+
+
+def _chosen(dataset: Dataset, positions: Sequence[int]) -> ChosenImages:
+    # The order of the data set, so that files of it are read in theirs.
+    return ChosenImages(dataset, tuple(sorted(positions)))
+
+
+def _require_disjoint(dataset: Dataset, evaluation: Dataset) -> None:
+    if dataset.root.resolve() != evaluation.root.resolve():
+        return
+    common = set(dataset.keys) & set(evaluation.keys)
+    if dataset.split != evaluation.split or not common:
+        return
+    raise OptionError(
+        f"--dataset and --eval-dataset have {counted(len(common), 'image')} in common "
+        f"({listed(sorted(common), 3)}): AP on images of the calibration says too much",
+        fix="leave --eval-dataset out, and the images of --dataset are divided",
+    )
