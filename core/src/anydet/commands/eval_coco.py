@@ -66,6 +66,12 @@ if TYPE_CHECKING:
     "--explain", is_flag=True, help="Test common mistakes, such as a wrong box format, as causes of a low AP."
 )
 @click.option(
+    "--reference",
+    type=INPUT,
+    help="With --explain: predictions of the model that this one was made of, such as the float one of a "
+    "quantized one.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, allow_dash=True),
@@ -79,7 +85,9 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     """
     # No linear algebra here: OpenBLAS's threads would only spin beside the engine's.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    evaluator, seen = _prepare(plugins, flags)
+    if flags["reference"] is not None and not flags["explain"]:
+        raise click.UsageError("--reference needs --explain")
+    evaluator, seen, reference = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
         write_json({"protocol": protocol}, flags["json_path"])
@@ -88,7 +96,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         say("dry run: predictions match the data set; nothing was evaluated")
         return
     result = evaluator.result()
-    diagnosis = seen.explain(evaluator.engine) if flags["explain"] else None
+    diagnosis = seen.explain(evaluator.engine, reference=reference) if flags["explain"] else None
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
     write_json({**result.as_dict(), **explained}, flags["json_path"])
     if flags["json_path"] != Path("-"):
@@ -100,15 +108,24 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         print_hint(result.doubt, seen, evaluator.engine)
 
 
-def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered]:
-    """An evaluator that all predictions were added to, and the columns that ``--explain`` needs."""
+def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered, Gathered | None]:
+    """An evaluator that all predictions were added to, and the columns that ``--explain`` needs.
+
+    The last are those of ``--reference``.
+    """
     engine, scanner, dataset = open_data(plugins, flags, ahead=flags["predictions"])
     from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.run import prepare_coco
 
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
-    return prepare_coco(parts, read_settings(flags), engine=engine, dry=flags["dry_run"]), seen
+    evaluator = prepare_coco(parts, read_settings(flags), engine=engine, dry=flags["dry_run"])
+    reference = None
+    if flags["reference"] is not None and not flags["dry_run"]:
+        reference = Gathered()
+        for _ in reference.watch(read_predictions(dataset, flags["reference"], flags, scanner)):
+            pass
+    return evaluator, seen, reference
 
 
 def _print_result(result: CocoResult, *, per_class: bool) -> None:

@@ -20,6 +20,8 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
     from anydet.evaluation.explanation.explain import LEAST_FACTOR, LEAST_GAIN
 
     where = f"{diagnosis.images} of {diagnosis.of_images} images"
+    if diagnosis.reference_ap is not None and diagnosis.ap is not None:
+        echo(f"AP {diagnosis.ap:.3f}, of the reference {diagnosis.reference_ap:.3f} on {where}")
     if not diagnosis.explanations:
         echo(
             f"no explanation found: none of {diagnosis.tried} common mistakes, tested on boxes of {where}, "
@@ -45,7 +47,10 @@ def print_hint(doubt: str | None, seen: Gathered, engine: Engine) -> None:
         reason = exc.problem if isinstance(exc, AnydetError) else "memory is exhausted"
         warn(f"{doubt}: common mistakes could not be looked for ({reason})", "hint")
         return
-    reason = "no common mistake explains it, so the model may be weak (details: --explain)"
+    reason = (
+        "no common mistake explains it, so the model may be weak, or broken by quantization or conversion "
+        "(details: --explain)"
+    )
     if diagnosis.explanations:
         reason = f"{diagnosis.explanations[0].cause} (details: --explain)"
     warn(f"{doubt}: {reason}", "hint")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from anydet.runtime.errors import ModelError
+from anydet.runtime.wire import fields
 
 _PARTS: Mapping[str, Mapping[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -32,8 +33,6 @@ _PARTS: Mapping[str, Mapping[int, str]] = {
 """Message of ONNX -> numbers of its fields that may hold tensors, and their messages."""
 _EXTERNAL_DATA = 13
 """Number of TensorProto's field of names and values: location, offset, length."""
-_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
-"""How a field is stored, by the three lowest bits of its tag."""
 
 
 def check_external_data(path: Path, *, option: str = "--checkpoint") -> None:
@@ -78,7 +77,7 @@ def external_data(path: Path, *, option: str = "--checkpoint") -> Iterator[Mappi
             while pending:
                 message, start, end = pending.pop()
                 entries = []
-                for number, first, last in _fields(data, start, end):
+                for number, first, last in fields(data, start, end):
                     if message == "TensorProto" and number == _EXTERNAL_DATA:
                         entries.append(_entry(data, first, last))
                     elif number in _PARTS.get(message, {}):
@@ -93,40 +92,8 @@ def external_data(path: Path, *, option: str = "--checkpoint") -> Iterator[Mappi
 
 
 def _entry(data: mmap.mmap, start: int, end: int) -> tuple[str, str]:
-    texts = {number: data[first:last].decode() for number, first, last in _fields(data, start, end)}
+    texts = {number: data[first:last].decode() for number, first, last in fields(data, start, end)}
     return texts.get(1, ""), texts.get(2, "")
-
-
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each field of a message that has a length; the others are passed over."""
-    while start < end:
-        tag, start = _varint(data, start)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, start = _varint(data, start)
-        elif kind == _LENGTH:
-            length, start = _varint(data, start)
-            if start + length > end:
-                raise ValueError("a field ends after its message")
-            yield tag >> 3, start, start + length
-            start += length
-        elif kind in {_EIGHT_BYTES, _FOUR_BYTES}:
-            start += 8 if kind == _EIGHT_BYTES else 4
-        else:
-            raise ValueError("a kind of field that ONNX has not")
-    if start != end:
-        raise ValueError("a field ends after its message")
-
-
-def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:
-    """A number in groups of seven bits, lowest first, and where it ends."""
-    value = 0
-    for place in range(10):
-        byte = data[start + place]
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value, start + place + 1
-    raise ValueError("a number without end")
 
 
 def _inside(data: Path, model: Path) -> bool:

@@ -9,6 +9,7 @@ from anydet.plugins.checkpoints import find_weights
 from anydet.plugins.weights_file import ONNX, UNKNOWN, identify
 from anydet.runtime.errors import ModelError
 from anydet.runtime.external_data import check_external_data
+from anydet.runtime.opset import check_opset
 from anydet.text import listed
 
 _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
@@ -16,9 +17,10 @@ _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 
 
 def require_model_file(path: Path, *, others: Collection[str] = (), option: str = "--checkpoint") -> None:
-    """Raise ``ModelError`` for what is known to be no ONNX model, or has data outside of its folder.
+    """Raise ``ModelError`` for what no runtime should open.
 
-    A file of an unknown kind is left to the runtime, which knows more of it.
+    That is what is known to be no ONNX model, has data outside of its folder, or is quantized in a way that
+    its opset does not have. A file of an unknown kind is left to the runtime, which knows more of it.
 
     Args:
         path: that was given as checkpoint.
@@ -38,6 +40,7 @@ def require_model_file(path: Path, *, others: Collection[str] = (), option: str 
         return
     if found.what in {ONNX, UNKNOWN}:
         check_external_data(path, option=option)
+        check_opset(path)
         return
     predicts = found.adapter and option == "--checkpoint"
     to_predict = f"use --adapter {found.adapter}" if predicts else ""

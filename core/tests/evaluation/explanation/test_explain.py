@@ -17,6 +17,7 @@ from anydet.contract.hints import COCO_IDS
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.explanation.explain import LEAST_GAIN, explain
+from anydet.evaluation.explanation.reference import over_images_of
 from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.reading import read_inputs
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px, xywh_to_xyxy
@@ -587,3 +588,49 @@ def test_unknown_sizes_leave_what_needs_none(scenes):
     broken = with_numbers(found, numbers_of(found, "xyxy_abs"), "xywh_abs")
     broken, truth = replace(broken, sizes_wh=sizes), replace(truth, sizes_wh=sizes)
     assert "corners" in first_cause(broken, truth).cause
+
+
+def collapsed(found):
+    """Detections as of a model that was quantized with too much loss: low scores, boxes anywhere."""
+    rng = np.random.default_rng(0)
+    sizes = found.sizes_wh[found.image_index]
+    boxes = np.concatenate([rng.random((len(found), 2)) * sizes, np.full((len(found), 2), 20.0)], axis=1)
+    return replace(found, boxes_xywh_px=boxes, scores=0.1 * rng.random(len(found)))
+
+
+def test_a_model_that_lost_what_the_reference_finds_is_told_so(scenes):
+    found, truth = scenes
+    diagnosis = explain(collapsed(found), truth, choose_engine(), reference=found)
+    first = diagnosis.explanations[0]
+    assert "quantized or converted" in first.cause
+    assert "anydet quantize" in first.what_to_do
+    assert first.gain == pytest.approx(diagnosis.reference_ap - diagnosis.ap)
+    assert "best detections 0% are found again" in first.evidence
+    assert "weak" not in first.cause
+
+
+def test_a_reference_that_is_as_good_explains_nothing(scenes):
+    found, truth = scenes
+    diagnosis = explain(found, truth, choose_engine(), reference=found)
+    assert diagnosis.ap == diagnosis.reference_ap
+    assert not diagnosis.explanations
+
+
+def test_a_mistake_in_the_file_comes_before_a_better_reference(scenes):
+    found, truth = scenes
+    swapped = replace(found, boxes_xywh_px=found.boxes_xywh_px[:, [1, 0, 3, 2]])
+    diagnosis = explain(swapped, truth, choose_engine(), reference=found)
+    assert diagnosis.explanations
+    assert not any("quantized" in one.cause for one in diagnosis.explanations)
+    assert diagnosis.reference_ap > diagnosis.ap
+
+
+def test_a_reference_of_other_images_counts_for_those_in_common(scenes):
+    found, truth = scenes
+    half = np.arange(0, len(truth.images), 2)
+    less, truth_of_less = take_images(found, truth, half)
+    there = over_images_of(less, truth_of_less, truth)
+    assert there.images == truth.images
+    kept = np.isin(found.image_index, half)
+    assert there.boxes_xywh_px.tolist() == found.boxes_xywh_px[kept].tolist()
+    assert there.image_index.tolist() == found.image_index[kept].tolist()

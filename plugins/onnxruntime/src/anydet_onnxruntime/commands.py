@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--dataset",
     type=DATASET,
     required=True,
-    help="Images to measure ranges of activations on, and with labels to evaluate on, if nothing else is given.",
+    help="Images to measure ranges of activations on; without --eval-dataset labeled, and evaluated on, too.",
 )
 @click.option("--split", help="Split of the data set, as for 'anydet export-predictions'.")
 @click.option(
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     type=FiniteRange(0, 1, min_open=True),
     default=0.005,
     show_default=True,
-    help="AP that may be lost on the images that choose layers; the choice aims at half of it.",
+    help="AP that may be lost, as far as the images that choose layers can tell.",
 )
 @click.option(
     "--calibration",
@@ -177,13 +177,17 @@ def _summary(quantized: Quantized, size: int) -> list[str]:
     left, found = quantized.float_layers, quantized.held_out_difference
     lines = [
         f"{quantized.float_bytes / 1e6:.2f} MB in float, {size / 1e6:.2f} MB quantized: "
-        f"{quantized.layers - len(left)} of {counted(quantized.layers, 'layer')} in int8, and "
-        f"{quantized.float_weight_bytes / 1e6:.2f} of {quantized.weight_bytes / 1e6:.2f} MB of weights in float"
+        f"{quantized.layers - len(left)} of {counted(quantized.layers, 'layer')} in int8, "
+        f"{quantized.float_weight_bytes / 1e6:.2f} of {quantized.weight_bytes / 1e6:.2f} MB of weights stay"
     ]
     if left:
         lines.append(f"  in float: {listed(left)}")
     images = quantized.choice.images
-    lines.append(f"  {counted(images, 'image')} that chose: {quantized.metric} {-quantized.choice_drop:+.4f}")
+    loss = quantized.choice_loss
+    lines.append(
+        f"  {counted(images, 'image')} that chose: {quantized.metric} {-loss.drop:+.4f}, "
+        f"{1 - loss.disagreement:.1%} of the float model's own detections"
+    )
     if found.a is not None and found.b is not None and found.difference is not None:
         ends = "" if found.low is None else f", 95% interval [{found.low:+.4f}, {found.high:+.4f}]"
         lines.append(

@@ -63,7 +63,9 @@ class Diagnosis:
         images: how many images were tried.
         of_images: how many there are.
         tried: how many causes were tried.
-        explanations: what was found, the largest gain first, then those without one.
+        explanations: what was found: that the reference is better, where no mistake explains it; then the
+            largest gain first, then those without one.
+        reference_ap: AP of the reference on the images that were tried, or ``None`` without one.
     """
 
     ap: float | None
@@ -71,6 +73,7 @@ class Diagnosis:
     of_images: int
     tried: int
     explanations: Sequence[Explanation]
+    reference_ap: float | None = None
 
     def as_dict(self) -> Mapping[str, Any]:
         """What ``--explain`` adds to ``--json``."""

@@ -18,6 +18,7 @@ from anydet.evaluation.explanation.images import image_causes
 from anydet.evaluation.explanation.network_input import input_causes, letterbox_causes, scale_cause
 from anydet.evaluation.explanation.overlap import coverage, image_ranks
 from anydet.evaluation.explanation.ranking import ranking_causes
+from anydet.evaluation.explanation.reference import collapse
 from anydet.evaluation.explanation.symptoms import Evidence, find_symptoms
 from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.matches import Matches
@@ -47,6 +48,7 @@ def explain(
     *,
     box_format: str | None = None,
     max_images: int = MOST_IMAGES,
+    reference: DetectionColumns | None = None,
 ) -> Diagnosis:
     """Try the usual mistakes on boxes, classes, image keys and scores, and say which explain a low AP.
 
@@ -60,6 +62,8 @@ def explain(
         engine: matches detections.
         box_format: how the file's boxes were read, so that what to do names the right option.
         max_images: tried at most.
+        reference: detections, over the same images, of the model that this one was made of, as the float
+            model of a quantized one.
     """
     trial = Trial.of(detections, ground_truth, engine, max_images)
     before = trial.ap(trial.whole)
@@ -69,7 +73,15 @@ def explain(
         with np.errstate(over="ignore", invalid="ignore"):  # boxes may be of any size
             found = trial.compare(before, causes) or trial.compare(before, trial.pair_up(causes))
         found += find_symptoms(trial.evidence())
-    return Diagnosis(before, len(trial.images), len(ground_truth.images), len(causes), tuple(found))
+    reference_ap = None if reference is None else trial.ap(_only(reference, trial.images))
+    if reference is not None and before is not None and reference_ap is not None:
+        lost = trial.lost(before, reference, reference_ap)
+        # A mistake in one of the two files, where its undoing gives back most of what is lacking.
+        explained = any((one.gain or 0.0) >= _COMPARED * (reference_ap - before) for one in found)
+        found = found if explained else lost + found
+    return Diagnosis(
+        before, len(trial.images), len(ground_truth.images), len(causes), tuple(found), reference_ap
+    )
 
 
 def all_causes(ground_truth: GroundTruthColumns, box_format: str | None = None) -> Iterator[Cause]:
@@ -137,6 +149,18 @@ class Trial:
                 explanation = Explanation(cause.name, cause.what_to_do, evidence, gain)
                 chosen.setdefault(cause.family, explanation)
         return list(chosen.values())
+
+    def lost(self, before: float, reference: DetectionColumns, reference_ap: float) -> list[Explanation]:
+        """That the reference is much better, where it is."""
+        gain = reference_ap - before
+        if gain < LEAST_GAIN or reference_ap < LEAST_FACTOR * before:
+            return []
+        params = _SETTINGS.params(len(self.truth.classes))
+        aps = before, reference_ap
+        lost = collapse(
+            self.detections, reference, self.truth, self.images, self.engine, params=params, aps=aps
+        )
+        return [lost]
 
     def pair_up(self, causes: Sequence[Cause]) -> list[Cause]:
         """Mistakes in boxes that explain something if classes did not matter, with those in classes."""

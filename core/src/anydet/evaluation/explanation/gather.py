@@ -41,15 +41,26 @@ class Gathered:
         """How many detections and annotations are remembered."""
         return sum(map(len, self._found)), sum(map(len, self._truth))
 
-    def explain(self, engine: Engine, **options: int) -> Diagnosis:
-        """What explains a low AP of the shards seen; options are those of ``explain.explain``."""
+    def explain(self, engine: Engine, *, reference: Gathered | None = None, **options: int) -> Diagnosis:
+        """What explains a low AP of the shards seen.
+
+        Args:
+            engine: matches detections.
+            reference: what the model that this one was made of predicts, of the same data set.
+            options: those of ``explain.explain``.
+        """
         from anydet.evaluation.explanation.cause import Diagnosis
         from anydet.evaluation.explanation.explain import explain  # its causes are needed only here
 
         if not self._truth:
             return Diagnosis(None, 0, 0, 0, ())
         found, truth = _first_images(*_joined(self._found, self._truth))
-        return explain(found, truth, engine, box_format=self._box_format, **options)
+        beside = None
+        if reference is not None and reference._truth:
+            from anydet.evaluation.explanation.reference import over_images_of
+
+            beside = over_images_of(*_joined(reference._found, reference._truth), truth)
+        return explain(found, truth, engine, box_format=self._box_format, reference=beside, **options)
 
     def _remember(self, shard: Inputs) -> None:
         """Keep the first shard as it is, and others as long as there is room; nothing is copied."""

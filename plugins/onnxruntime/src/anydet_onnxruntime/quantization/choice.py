@@ -12,8 +12,9 @@ from typing import Protocol
 
 from anydet_onnxruntime.quantization.graph import Layer
 
-AIM = 0.5
-"""Part of the drop that is allowed which the choice aims at: on images that it is made on, it flatters."""
+LOSS_EXPONENT = 1.5
+"""AP that is lost is about AP times the part of the float model's detections that is lost, to this power
+(``docs/explanation/quantization.md`` has the measurements)."""
 _SENSITIVITY = 0.6
 """Part of the time after which no further layer is measured alone."""
 _LEAST_SENSITIVITY = 1e-3
@@ -23,14 +24,35 @@ Progress = Callable[[str, int, int], None]
 """Called with a phase, what of it is done, and how much there is of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What layers in int8 lose on the images of the choice.
+
+    Attributes:
+        drop: AP lost; on few images much of it is chance.
+        disagreement: part, 0 to 1, of the float model's own detections that is lost.
+        float_ap: AP of the float model.
+    """
+
+    drop: float
+    disagreement: float
+    float_ap: float
+
+    @property
+    def expected(self) -> float:
+        """AP that is lost on other images: as measured, or as the disagreement says, if that is more."""
+        # A choice among many by AP alone would take the one that was lucky on these images.
+        return max(self.drop, self.float_ap * max(self.disagreement, 0.0) ** LOSS_EXPONENT)
+
+
 class Trial(Protocol):
     """Measures what layers in int8 lose."""
 
-    def drop(self, layers: Sequence[Layer]) -> float:
-        """AP lost on all images of the choice."""
+    def loss(self, layers: Sequence[Layer]) -> Loss:
+        """On all images of the choice."""
 
     def disagreement(self, layers: Sequence[Layer]) -> float:
-        """Part, 0 to 1, of the float model's own detections that is lost."""
+        """Part, 0 to 1, of the float model's own detections that is lost, on a few of them."""
 
     def time_left(self) -> float:
         """Part, 1 to 0, of the time that is left."""
@@ -42,13 +64,13 @@ class Choice:
 
     Attributes:
         layers: that go to int8, in the order of the graph; none where even the best one loses too much.
-        drop: AP that they lose on the images of the choice.
+        loss: on the images of the choice; ``None`` without layers.
         sensitivity: disagreement of each layer that was measured alone, by name; empty where all pass.
         complete: whether all was tried, or the time ran out.
     """
 
     layers: tuple[Layer, ...]
-    drop: float
+    loss: Loss | None
     sensitivity: Mapping[str, float] = field(default_factory=dict)
     complete: bool = True
 
@@ -70,16 +92,15 @@ def choose_layers(
     Args:
         layers: that can go, in the order of the graph.
         trial: measures.
-        max_drop: AP that may be lost; the choice aims at half of it.
+        max_drop: AP that may be lost.
         progress: told of each measurement.
     """
-    aim = AIM * max_drop
-    search = _Search(layers, trial, aim)
+    search = _Search(layers, trial, max_drop)
     progress("all layers", 0, 1)
-    drop = trial.drop(layers)
+    loss = trial.loss(layers)
     progress("all layers", 1, 1)
-    if drop <= aim:
-        return Choice(tuple(layers), drop)
+    if loss.expected <= max_drop:
+        return Choice(tuple(layers), loss)
     sensitivity = _measure_alone(layers, trial, progress)
     order = sorted(
         (layer for layer in layers if layer.name in sensitivity),
@@ -88,7 +109,7 @@ def choose_layers(
     search.bisect(order, progress)
     search.extend(order, progress)
     complete = search.complete and len(sensitivity) == len(layers)
-    return Choice(search.layers(), search.drop, sensitivity, complete)
+    return Choice(search.layers(), search.loss, sensitivity, complete)
 
 
 def _measure_alone(layers: Sequence[Layer], trial: Trial, progress: Progress) -> dict[str, float]:
@@ -106,10 +127,10 @@ def _measure_alone(layers: Sequence[Layer], trial: Trial, progress: Progress) ->
 class _Search:
     """The best choice so far."""
 
-    def __init__(self, layers: Sequence[Layer], trial: Trial, aim: float) -> None:
-        self._all, self._trial, self._aim = layers, trial, aim
+    def __init__(self, layers: Sequence[Layer], trial: Trial, max_drop: float) -> None:
+        self._all, self._trial, self._max_drop = layers, trial, max_drop
         self._chosen: set[str] = set()
-        self.drop = 0.0
+        self.loss: Loss | None = None
         self.complete = True
 
     def layers(self) -> tuple[Layer, ...]:
@@ -142,10 +163,10 @@ class _Search:
         progress("one layer more", len(left), len(left))
 
     def _passes(self, names: set[str]) -> bool:
-        drop = self._trial.drop(self._ordered(names))
-        if drop > self._aim:
+        loss = self._trial.loss(self._ordered(names))
+        if loss.expected > self._max_drop:
             return False
-        self._chosen, self.drop = names, drop
+        self._chosen, self.loss = names, loss
         return True
 
     def _ordered(self, names: set[str]) -> tuple[Layer, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class FloatGraph:
         require_model_file(path, option="--model")
         self.path, self.prepared = path, folder / "prepared.onnx"
         self._model = _prepared(path, self.prepared)
+        self._metadata = {entry.key: entry.value for entry in self._model.metadata_props}
         self.layers = _layers(self._model)
         if not self.layers:
             kinds = {onnx.TensorProto.DataType.Name(w.data_type) for w in self._model.graph.initializer}
@@ -107,6 +108,9 @@ class FloatGraph:
         quantizer.quantize_model()
         model = quantizer.model.model
         _leave_others_in_float(model.graph, nodes)
+        # New nodes come last in it, and OpenCV takes what ONNX demands: that none is before its inputs.
+        quantizer.model.topological_sort()
+        _set_metadata(model, self._metadata)
         return model
 
 
@@ -115,6 +119,7 @@ def _prepared(path: Path, target: Path) -> Any:
     if any(node.op_type in _QUANTIZERS for node in model.graph.node):
         raise OptionError(f"{path} is quantized already", fix="give --model the model in float32")
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    domains = {"", *(o.domain for o in model.opset_import)}
     opset = next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), 0)
     try:
         if opset < OPSET:
@@ -131,7 +136,12 @@ def _prepared(path: Path, target: Path) -> Any:
         ) from exc
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
-    onnx.helper.set_model_props(model, metadata)
+    _state_kernels(model.graph)
+    # ONNX Runtime states all domains that it knows, and other runtimes would ask what is in them.
+    stated = [o for o in model.opset_import if o.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(stated)
+    _set_metadata(model, metadata)
     onnx.save(model, target)
     return model
 
@@ -144,6 +154,21 @@ def _read(path: Path) -> Any:
             f"{path} cannot be opened as an ONNX model: it is damaged, cut short or of another kind",
             fix="give --model a complete .onnx file; download or export it again",
         ) from exc
+
+
+def _set_metadata(model: Any, metadata: Mapping[str, str]) -> None:
+    """As the float file has them, without notes of ONNX Runtime."""
+    onnx.helper.set_model_props(model, dict(metadata))
+
+
+def _state_kernels(graph: Any) -> None:
+    """State sizes of kernels: OpenCV does not find them in weights that are quantized."""
+    sizes = {weight.name: list(weight.dims) for weight in graph.initializer}
+    for node in graph.node:
+        stated = any(attribute.name == "kernel_shape" for attribute in node.attribute)
+        if node.op_type == "Conv" and node.input[1] in sizes and not stated:
+            kernel = onnx.helper.make_attribute("kernel_shape", sizes[node.input[1]][2:])
+            node.attribute.append(kernel)
 
 
 def _layers(model: Any) -> tuple[Layer, ...]:

@@ -102,7 +102,6 @@ def divide(
         few = max(1, min(calibration_images, len(order) // 4))
         calibration, rest, source = order[:few], order[few:], dataset
     else:
-        _require_disjoint(dataset, evaluation)
         calibration, source = order[:calibration_images], evaluation
         rest = generator.permutation(len(evaluation)).tolist()
     rest = rest[:max_images]
@@ -121,14 +120,21 @@ def _chosen(dataset: Dataset, positions: Sequence[int]) -> ChosenImages:
     return ChosenImages(dataset, tuple(sorted(positions)))
 
 
-def _require_disjoint(dataset: Dataset, evaluation: Dataset) -> None:
-    if dataset.root.resolve() != evaluation.root.resolve():
-        return
-    common = set(dataset.keys) & set(evaluation.keys)
-    if dataset.split != evaluation.split or not common:
-        return
-    raise OptionError(
-        f"--dataset and --eval-dataset have {counted(len(common), 'image')} in common "
-        f"({listed(sorted(common), 3)}): AP on images of the calibration says too much",
-        fix="leave --eval-dataset out, and the images of --dataset are divided",
-    )
+def _require_disjoint(calibration: ChosenImages, evaluation: ChosenImages) -> None:
+    """Refuse images, by where their pixels come from, that are in both."""
+    places = {key: at for at, key in enumerate(evaluation.keys)}
+    common = [
+        key
+        for at, key in enumerate(calibration.keys)
+        if key in places and _pixels(calibration, at) == _pixels(evaluation, places[key])
+    ]
+    if common:
+        raise OptionError(
+            f"--dataset and --eval-dataset have {counted(len(common), 'image')} in common "
+            f"({listed(common, 3)}): AP on images of the calibration says too much",
+            fix="leave --eval-dataset out, and the images of --dataset are divided",
+        )
+
+
+def _pixels(images: ChosenImages, at: int) -> object:
+    return images.dataset[images.positions[at]].pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,7 +33,7 @@ class Measurements:
 
     def __init__(self, output: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         self.path = output.with_name(output.name + SUFFIX)
-        self._values: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}
         with writing_to(output, self.path):
             output.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(output)
@@ -59,11 +59,11 @@ class Measurements:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def get(self, name: str, measure: Callable[[], float]) -> float:
-        """A number: one that is there, else what ``measure`` gives, which is kept."""
+    def get(self, name: str, measure: Callable[[], Sequence[float]]) -> Sequence[float]:
+        """Numbers: those that are there, else what ``measure`` gives, which is kept."""
         if name not in self._values:
-            self._values[name] = measure()
-            self._append({"name": name, "value": self._values[name]})
+            self._values[name] = list(map(float, measure()))
+            self._append({"name": name, "values": self._values[name]})
         return self._values[name]
 
     def remove(self) -> None:
@@ -84,7 +84,7 @@ class Measurements:
         try:
             first, *lines = map(json.loads, whole.splitlines())
             before = dict(first)
-            self._values = {line["name"]: float(line["value"]) for line in lines}
+            self._values = {line["name"]: list(map(float, line["values"])) for line in lines}
         except (ValueError, TypeError, KeyError) as exc:
             raise OptionError(
                 f"{self.path} is no file of an unfinished run", fix=f"remove {self.path} to start over"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +30,7 @@ from anydet.runtime.errors import ModelError
 from anydet.runtime.stages import RuntimeStages
 from anydet.version import __version__
 from anydet_onnxruntime.quantization.calibration import Method, calibration_feeds, measure_ranges
-from anydet_onnxruntime.quantization.choice import Choice, Progress, choose_layers
+from anydet_onnxruntime.quantization.choice import Choice, Loss, Progress, choose_layers
 from anydet_onnxruntime.quantization.graph import FloatGraph, Layer, weight_bytes
 from anydet_onnxruntime.quantization.images import Images, divide
 from anydet_onnxruntime.quantization.judging import METRIC, Judge
@@ -48,7 +47,7 @@ class QuantizeSettings:
     """How a model is quantized.
 
     Attributes:
-        max_drop: AP that may be lost on the images that choose.
+        max_drop: AP that may be lost.
         method: how ranges of activations are measured.
         calibration_images: that they are measured on, at most.
         max_images: that are evaluated, at most; half of them choose, half are for the report.
@@ -104,7 +103,7 @@ class Quantized:
         choice: images that decided.
         held_out: images that decided nothing.
         metric: that was evaluated.
-        choice_drop: what the choice loses on the images that decided, which flatters it.
+        choice_loss: of the images that decided, which flatters it.
         held_out_difference: of the images that decided nothing: float is a, quantized is b.
         complete: whether all was tried, or the time ran out.
         measurements: how many files were evaluated.
@@ -125,7 +124,7 @@ class Quantized:
     choice: Source
     held_out: Source
     metric: str
-    choice_drop: float
+    choice_loss: Loss
     held_out_difference: Difference
     complete: bool
     measurements: int
@@ -180,7 +179,7 @@ def quantize_model(
             seed=settings.seed,
         )
         judge = Judge(settings.options, plugins, Path(folder))
-        run = _Run(graph, images, judge, settings, Path(folder), progress)
+        run = _Run(graph, images, judge, settings, progress=progress)
         with Measurements(output, run.identity(), resume=settings.resume) as measurements:
             with _interruptible(measurements):
                 quantized, content = run.result(measurements)
@@ -216,11 +215,11 @@ class _Run:
         images: Images,
         judge: Judge,
         settings: QuantizeSettings,
-        folder: Path,
+        *,
         progress: Progress,
     ) -> None:
         self._graph, self._images, self._judge = graph, images, judge
-        self._settings, self._folder, self._progress = settings, folder, progress
+        self._settings, self._folder, self._progress = settings, judge.folder, progress
         self._start, self._cpu_start = time.perf_counter(), time.process_time()
         self._measurements: Measurements | None = None
 
@@ -241,7 +240,7 @@ class _Run:
         """What was chosen, and the file."""
         self._measurements = measurements
         choice = choose_layers(self._graph.layers, self, self._settings.max_drop, progress=self._progress)
-        if not choice.layers:
+        if choice.loss is None:
             raise self._nothing(choice)
         self._progress("held-out images", 0, 2)
         reference = self._judge.predicted(self._graph.path, self._images.held_out)
@@ -251,39 +250,39 @@ class _Run:
             reference, self._judge.predicted(path, self._images.held_out), self._settings.seed
         )
         self._progress("held-out images", 2, 2)
-        quantized = self._report(choice, difference)
+        quantized = self._report(choice, choice.loss, difference)
         model = onnx.load(path)
         entry = model.metadata_props.add()
         entry.key, entry.value = METADATA_KEY, json.dumps(quantized.as_dict())
         return quantized, bytes(model.SerializeToString())
 
-    def drop(self, layers: Any) -> float:
-        """AP lost on all images of the choice."""
-        return self._float_ap - self._kept("AP", layers, self._ap)
+    def loss(self, layers: Sequence[Layer]) -> Loss:
+        """On all images of the choice."""
+        ap, agreement = self._kept("all", layers, self._reference, self._images.choice)
+        return Loss(self._float_ap - ap, 1.0 - agreement, self._float_ap)
 
-    def disagreement(self, layers: Any) -> float:
-        """Part of the float model's detections that is lost on a few of them."""
-        return 1.0 - self._kept("agreement", layers, self._agreement)
+    def disagreement(self, layers: Sequence[Layer]) -> float:
+        """On a few of them."""
+        return 1.0 - self._kept("few", layers, self._reference_of_few, self._few)[1]
 
     def time_left(self) -> float:
         """Part of the time."""
         return 1 - (time.perf_counter() - self._start) / self._settings.time_budget_s
 
-    def _kept(self, what: str, layers: Any, measure: Any) -> float:
+    def _kept(
+        self, what: str, layers: Sequence[Layer], reference: Inputs, images: Dataset
+    ) -> Sequence[float]:
+        """AP and agreement with the float model, measured once."""
+
+        def measure() -> tuple[float, float]:
+            found = self._judge.predicted(self._written(layers), images)
+            return self._judge.ap(found), self._judge.agreement(found, reference)
+
         names = "\n".join(layer.name for layer in layers)
         assert self._measurements is not None
-        return self._measurements.get(
-            f"{what} {sha256(names.encode()).hexdigest()}", lambda: float(measure(layers))
-        )
+        return self._measurements.get(f"{what} {sha256(names.encode()).hexdigest()}", measure)
 
-    def _ap(self, layers: Any) -> float:
-        return self._judge.ap(self._judge.predicted(self._written(layers), self._images.choice))
-
-    def _agreement(self, layers: Any) -> float:
-        found = self._judge.predicted(self._written(layers), self._few)
-        return self._judge.agreement(found, self._reference_of_few)
-
-    def _written(self, layers: Any) -> Path:
+    def _written(self, layers: Sequence[Layer]) -> Path:
         path = self._folder / "quantized.onnx"
         onnx.save(self._graph.quantized(layers, self._ranges, per_channel=self._settings.per_channel), path)
         return path
@@ -301,7 +300,7 @@ class _Run:
             fix="raise --max-drop, or try another --calibration",
         )
 
-    def _report(self, choice: Choice, difference: Difference) -> Quantized:
+    def _report(self, choice: Choice, loss: Loss, difference: Difference) -> Quantized:
         settings, graph, images = self._settings, self._graph, self._images
         chosen = {layer.name for layer in choice.layers}
         left: list[Layer] = [layer for layer in graph.layers if layer.name not in chosen]
@@ -318,7 +317,7 @@ class _Run:
             choice=_source(images.choice),
             held_out=_source(images.held_out),
             metric=METRIC,
-            choice_drop=choice.drop,
+            choice_loss=loss,
             held_out_difference=difference,
             complete=choice.complete,
             measurements=0 if self._measurements is None else len(self._measurements),
