@@ -55,6 +55,7 @@ LONG = {
     "diagnose": "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0",
     "export-onnx": "--adapter adaptivestream --option image_size=64 --output out/model.onnx --json",
     "plugins check": "hflip",
+    "quantize": "--model model.onnx --dataset many --output out/int8.onnx --max-drop 1 --json",
     "tensorrt build": "--onnx model.onnx --engine out/model.engine --library tensorrt-rtx --json",
     "tensorrt pipeline": (
         "--onnx model.onnx --dataset scenes --out out/engine --library tensorrt-rtx --latency-images 2 --json"
@@ -82,6 +83,7 @@ def folder(tmp_path_factory):
     here = tmp_path_factory.mktemp("streams")
     for line in (
         "synth --out scenes --images 2 --size 96x72",
+        "synth --out many --images 12 --size 96x72",
         "synth --out coco --images 2 --size 96x72 --format coco",
         "synth --scene bikes --images 4 --out bikes --split all",
         "synth --scene segmentation --images 2 --size 64x64 --out masks",

@@ -63,7 +63,11 @@ COMMANDS = {
         "--dataset DATA --predictions FILE --json OUT.json",
         "--dataset scenes --predictions predictions.json --corrupted fog:3=FILE",
     ),
-    "eval-coco": ("--dataset DATA --predictions FILE", "--dataset DATA --predictions FILE --json OUT.json"),
+    "eval-coco": (
+        "--dataset DATA --predictions FILE",
+        "--dataset DATA --predictions FILE --json OUT.json",
+        "--dataset scenes --predictions predictions.json --explain --reference FILE",
+    ),
     "export-onnx": (
         "--adapter adaptivestream --checkpoint MODEL --no-check --output OUT.onnx",
         "--adapter rtdetr_pose --checkpoint MODEL --output OUT.onnx",
@@ -104,6 +108,11 @@ COMMANDS = {
     ),
     "predict": ("FILE --adapter toy --output OUT.json", "DATA --adapter toy --output OUT.jsonl"),
     "prepare-coco-yolo": ("--coco-root DATA --split val --out OUT",),
+    "quantize": (
+        "--model MODEL --dataset DATA --output OUT.onnx",
+        "--model model.onnx --dataset DATA --eval-dataset DATA --output OUT.onnx --max-drop 1",
+        "--model model.onnx --dataset scenes --output OUT --option WORD",
+    ),
     "synth": (
         *("--images 1 --out OUT", "--images 1 --out OUT --scene WORD", "--images 1 --out OUT --size WORD"),
         *("--images 1 --out OUT --format WORD", "--images 1 --out OUT --split WORD"),
@@ -128,7 +137,7 @@ COMMANDS = {
 """Lines of each command: FILE, MODEL, CONFIG and DATA are broken, WORD is an odd name, OUT is an output."""
 RARE = {
     *("adaptivestream", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
-    *("export-onnx", "tensorrt", "ttt-compare", "ttt-statistics"),
+    *("export-onnx", "quantize", "tensorrt", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""
 IN_A_PROCESS = 10

@@ -30,6 +30,7 @@ SLOW = {
     "diagnose",
     "doctor",
     "export-onnx",
+    "quantize",
     "train",
     "ttt-compare",
     "ttt-statistics",

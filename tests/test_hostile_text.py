@@ -81,6 +81,8 @@ LINES = (
     "predict coco/images/val --adapter toy --save-overlays PATH",
     "predict PATH --adapter toy",
     "prepare-coco-yolo --coco-root coco --split val --out PATH",
+    "quantize --model PATH --dataset coco --output out.onnx",
+    "quantize --model model.onnx --dataset coco --output PATH.onnx",
     "synth --images 1 --out PATH",
     "synth --scene PATH --out out",
     "tensorrt build --onnx PATH --engine out.engine",

@@ -42,6 +42,7 @@ LINES = (
     "plot-metrics zeros.jsonl --out out.png",
     "predict zeros.png --adapter toy",
     "prepare-coco-yolo --coco-root coco-of-zeros --split val --out out",
+    "quantize --model zeros.onnx --dataset scenes --output out.onnx",
     "tensorrt build --onnx zeros.onnx --engine out.engine",
     "train zeros.yaml --adapter fasterrcnn_multitask --dataset scenes --run-id new",
     "train zeros.json --adapter fasterrcnn_multitask --dataset scenes --run-id new",

@@ -32,6 +32,6 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
         CommandSpec(
             "quantize",
             "anydet_onnxruntime.commands:command",
-            "Quantize an ONNX model to int8 without losing AP.",
+            "Quantize an ONNX model to int8, leaving in float the layers that cost AP.",
         )
     )

@@ -112,7 +112,10 @@ def divide(
             f"layers, at least {FEWEST}, and the other half is for the report",
             fix="give --eval-dataset a data set with more images, or raise --max-images",
         )
-    return Images(_chosen(dataset, calibration), _chosen(source, rest[:half]), _chosen(source, rest[half:]))
+    chosen = _chosen(dataset, calibration)
+    if evaluation is not None:
+        _require_disjoint(chosen, _chosen(evaluation, rest))
+    return Images(chosen, _chosen(source, rest[:half]), _chosen(source, rest[half:]))
 
 
 def _chosen(dataset: Dataset, positions: Sequence[int]) -> ChosenImages:

@@ -1,0 +1,156 @@
+"""Size and AP of int8 files of 'anydet quantize' and of NNCF's accuracy control, on held-out images.
+
+Both get the same images, in three sets without an image in common: for calibration, for the choice of layers,
+and held out for the numbers below, whose intervals are those of a paired bootstrap over images ('anydet
+compare'). Both have the same drop to stay within, and the same evaluator. Seconds are of the processor and,
+beside them, of the clock, which counts what else the machine does.
+
+    python benchmarks/quantization.py --dataset ../shared/data/coco128 --models ../shared/data/models
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+import anydet
+from anydet.evaluation.analysis.comparison import Difference
+from anydet.plugins.manager import Plugins
+from anydet_onnxruntime.quantization.calibration import calibration_feeds
+from anydet_onnxruntime.quantization.graph import FloatGraph
+from anydet_onnxruntime.quantization.images import ChosenImages, Images, divide
+from anydet_onnxruntime.quantization.judging import Judge
+from anydet_onnxruntime.quantization.run import QuantizeSettings, quantize_model
+
+MODELS = {
+    "yolox": "yolox_nano_416_coco80.onnx",
+    "nanodet": "nanodet_m_320_coco80.onnx",
+    "fastestdet": "fastestdet_coco80.onnx",
+}
+MAX_DROP = 0.005
+
+
+def with_anydet(
+    graph: FloatGraph, settings: QuantizeSettings, dataset: Any, plugins: Plugins, out: Path
+) -> str:
+    """Write the file of 'anydet quantize'; gives how many layers are in float."""
+    quantized = quantize_model(graph.path, out, dataset, settings=settings, plugins=plugins)
+    return f"{len(quantized.float_layers)} of {quantized.layers} layers in float"
+
+
+def with_nncf(graph: FloatGraph, images: Images, judge: Judge, out: Path) -> str:
+    """Write the file of ``nncf.quantize_with_accuracy_control`` with its defaults."""
+    import nncf
+
+    with judge.open(graph.path) as adapter:
+        stages: Any = adapter.stages
+        feeds = [next(calibration_feeds(stages, [record])) for record in images.calibration]
+        held = [next(calibration_feeds(stages, [record])) for record in images.choice]
+
+    def validate(model: Any, items: Iterable[int]) -> float:
+        onnx.save(model, judge.folder / "candidate.onnx")
+        places = sorted(items)
+        some = ChosenImages(images.choice, tuple(places))
+        return judge.ap(judge.predicted(judge.folder / "candidate.onnx", some))
+
+    model = nncf.quantize_with_accuracy_control(
+        onnx.load(graph.prepared),
+        nncf.Dataset(feeds),
+        nncf.Dataset(list(range(len(held))), lambda place: held[place]),
+        validate,
+        max_drop=MAX_DROP,
+    )
+    onnx.save(model, out)
+    kept = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return f"{kept} tensors quantized"
+
+
+def measure(work: Callable[[], str]) -> tuple[str, float, float]:
+    """What a contestant says, and its seconds of processor and clock."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    said = work()
+    return said, time.process_time() - cpu, time.perf_counter() - wall
+
+
+def run(
+    name: str, contestants: list[str], arguments: argparse.Namespace, folder: Path
+) -> list[dict[str, Any]]:
+    """A row a contestant, of one model."""
+    plugins = Plugins.from_env()
+    dataset = anydet.open_dataset(arguments.dataset, plugins=plugins)
+    settings = QuantizeSettings(
+        max_drop=MAX_DROP,
+        time_budget_s=arguments.time_budget,
+        seed=arguments.seed,
+        options={"preset": name},
+    )
+    images = divide(
+        dataset,
+        None,
+        calibration_images=settings.calibration_images,
+        max_images=settings.max_images,
+        seed=settings.seed,
+    )
+    graph = FloatGraph(arguments.models / MODELS[name], folder)
+    judge = Judge(settings.options, plugins, folder)
+    reference = judge.predicted(graph.path, images.held_out)
+    works: dict[str, Callable[[Path], str]] = {
+        "anydet": lambda out: with_anydet(graph, settings, dataset, plugins, out),
+        "nncf": lambda out: with_nncf(graph, images, judge, out),
+    }
+    rows = []
+    for contestant in contestants:
+        out = folder / f"{name}-{contestant}.onnx"
+        said, cpu, wall = measure(lambda contestant=contestant, out=out: works[contestant](out))  # type: ignore[misc]
+        found = judge.difference(reference, judge.predicted(out, images.held_out), settings.seed)
+        rows.append(
+            row(name, contestant, graph.path, out, found) | {"said": said, "cpu_s": cpu, "wall_s": wall}
+        )
+        print(line(rows[-1]), flush=True)
+    return rows
+
+
+def row(name: str, contestant: str, model: Path, out: Path, found: Difference) -> dict[str, Any]:
+    """Sizes, and the difference on images that chose nothing."""
+    sizes = {"float_bytes": model.stat().st_size, "bytes": out.stat().st_size}
+    return {"model": name, "by": contestant, **sizes, **found.as_dict()}
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table in the documentation."""
+    interval = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+    return (
+        f"| {row['model']} | {row['by']} | {row['float_bytes'] / 1e6:.2f} | {row['bytes'] / 1e6:.2f} | "
+        f"{row['a']:.4f} | {row['b']:.4f} | {row['difference']:+.4f} {interval} | "
+        f"{row['said']} | {row['cpu_s']:.0f} / {row['wall_s']:.0f} |"
+    )
+
+
+def main() -> None:
+    """Print a row for each model and contestant."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--by", nargs="*", choices=["anydet", "nncf"], default=["anydet", "nncf"])
+    parser.add_argument("--time-budget", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    print("| model | by | float MB | MB | float AP | AP | difference | | seconds: CPU / clock |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [one for name in arguments.only for one in run(name, arguments.by, arguments, Path(folder))]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
