@@ -15,12 +15,15 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 import anydet
+from anydet.errors import AnydetError
 from anydet.evaluation.analysis.comparison import Difference
 from anydet.plugins.manager import Plugins
 from anydet_onnxruntime.quantization.calibration import calibration_feeds
@@ -35,6 +38,8 @@ MODELS = {
     "fastestdet": "fastestdet_coco80.onnx",
 }
 MAX_DROP = 0.005
+RUNTIMES = ("onnxruntime", "openvino", "opencv_dnn")
+_RUNS = 15
 
 
 def with_anydet(
@@ -70,6 +75,33 @@ def with_nncf(graph: FloatGraph, images: Images, judge: Judge, out: Path) -> str
     onnx.save(model, out)
     kept = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
     return f"{kept} tensors quantized"
+
+
+def ratios(model: Path, out: Path, images: Images, judge: Judge) -> dict[str, float | None]:
+    """CPU seconds of the int8 file as part of the float file's, on each runtime, one thread, run in turn."""
+    found: dict[str, float | None] = {}
+    for name in RUNTIMES:
+        options = {**judge.options, "threads": 1}
+        try:
+            with ExitStack() as stack:
+                both = [
+                    stack.enter_context(
+                        anydet.load_adapter(name, options=options, checkpoint=path, plugins=judge.plugins)
+                    )
+                    for path in (model, out)
+                ]
+                stages: list[Any] = [adapter.stages for adapter in both]
+                tensor = stages[0].prepare(images.held_out[0].image()).tensor
+                times: list[list[float]] = [[], []]
+                for _ in range(_RUNS):
+                    for one, into in zip(stages, times, strict=True):
+                        start = time.process_time()
+                        one.run(tensor)
+                        into.append(time.process_time() - start)
+                found[name] = float(np.median(times[1]) / np.median(times[0]))
+        except AnydetError:
+            found[name] = None  # it does not run the file
+    return found
 
 
 def measure(work: Callable[[], str]) -> tuple[str, float, float]:
@@ -110,9 +142,9 @@ def run(
         out = folder / f"{name}-{contestant}.onnx"
         said, cpu, wall = measure(lambda contestant=contestant, out=out: works[contestant](out))  # type: ignore[misc]
         found = judge.difference(reference, judge.predicted(out, images.held_out), settings.seed)
-        rows.append(
-            row(name, contestant, graph.path, out, found) | {"said": said, "cpu_s": cpu, "wall_s": wall}
-        )
+        numbers = {"said": said, "cpu_s": cpu, "wall_s": wall}
+        times = ratios(graph.path, out, images, judge)
+        rows.append({**row(name, contestant, graph.path, out, found), **numbers, "ratios": times})
         print(line(rows[-1]), flush=True)
     return rows
 
@@ -125,11 +157,12 @@ def row(name: str, contestant: str, model: Path, out: Path, found: Difference) -
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table in the documentation."""
+    times = " / ".join("-" if one is None else f"{one:.2f}" for one in row["ratios"].values())
     interval = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
     return (
         f"| {row['model']} | {row['by']} | {row['float_bytes'] / 1e6:.2f} | {row['bytes'] / 1e6:.2f} | "
         f"{row['a']:.4f} | {row['b']:.4f} | {row['difference']:+.4f} {interval} | "
-        f"{row['said']} | {row['cpu_s']:.0f} / {row['wall_s']:.0f} |"
+        f"{times} | {row['said']} | {row['cpu_s']:.0f} / {row['wall_s']:.0f} |"
     )
 
 
@@ -144,8 +177,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    print("| model | by | float MB | MB | float AP | AP | difference | | seconds: CPU / clock |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    columns = ("model", "by", "float MB", "MB", "float AP", "AP", "difference")
+    print(f"| {' | '.join(columns)} | time on {' / '.join(RUNTIMES)} | | CPU / clock s |")
+    print("|" + "---|" * 10)
     with tempfile.TemporaryDirectory() as folder:
         rows = [one for name in arguments.only for one in run(name, arguments.by, arguments, Path(folder))]
     if arguments.json:

@@ -10,7 +10,7 @@ import click
 
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import DATASET, INPUT
 from anydet.errors import OptionError
 from anydet.text import counted, listed
 
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
         "  anydet quantize --model model.onnx --dataset data/shapes --output model.int8.onnx"
     ),
 )
-@click.option(
-    "--model", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="Model in float32."
-)
+@click.option("--model", type=INPUT, required=True, metavar="FILE.onnx", help="Model in float32.")
 @click.option(
     "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="File to write."
 )
