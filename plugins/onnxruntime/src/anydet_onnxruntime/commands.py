@@ -176,7 +176,8 @@ def _summary(quantized: Quantized, size: int) -> list[str]:
     lines = [
         f"{quantized.float_bytes / 1e6:.2f} MB in float, {size / 1e6:.2f} MB quantized: "
         f"{quantized.layers - len(left)} of {counted(quantized.layers, 'layer')} in int8, "
-        f"{quantized.float_weight_bytes / 1e6:.2f} of {quantized.weight_bytes / 1e6:.2f} MB of weights stay"
+        f"{quantized.float_weight_bytes / 1e6:.2f} of {quantized.weight_bytes / 1e6:.2f} MB of weights "
+        "in float",
     ]
     if left:
         lines.append(f"  in float: {listed(left)}")

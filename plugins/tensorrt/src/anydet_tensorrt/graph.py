@@ -21,7 +21,9 @@ from anydet.runtime.model_file import require_model_file
 from anydet_tensorrt.errors import BuildError
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "int8", "best"]
-QUANTIZED = "symmetric in int8 with QuantizeLinear and DequantizeLinear, and biases in float"
+QUANTIZED = (
+    "symmetric in int8 and with biases in float, as 'anydet quantize' does (pip install anydet-onnxruntime)"
+)
 """What TensorRT takes, for hints."""
 _HALF_SUFFIX = "/float16"
 """Of the names of tensors that ``anydet.export.half`` has made."""
