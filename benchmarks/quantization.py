@@ -17,16 +17,18 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
 
 import anydet
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, EvaluationError
 from anydet.evaluation.analysis.comparison import Difference
 from anydet.plugins.manager import Plugins
-from anydet_onnxruntime.quantization.calibration import calibration_feeds
+from anydet.runtime.stages import RuntimeStages
+from anydet_onnxruntime.quantization.calibration import calibration_feeds, measure_ranges
+from anydet_onnxruntime.quantization.choice import Loss
 from anydet_onnxruntime.quantization.graph import FloatGraph
 from anydet_onnxruntime.quantization.images import ChosenImages, Images, divide
 from anydet_onnxruntime.quantization.judging import Judge
@@ -55,7 +57,7 @@ def with_nncf(graph: FloatGraph, images: Images, judge: Judge, out: Path) -> str
     import nncf
 
     with judge.open(graph.path) as adapter:
-        stages: Any = adapter.stages
+        stages = cast(RuntimeStages, adapter.stages)
         feeds = [next(calibration_feeds(stages, [record])) for record in images.calibration]
         held = [next(calibration_feeds(stages, [record])) for record in images.choice]
 
@@ -63,7 +65,10 @@ def with_nncf(graph: FloatGraph, images: Images, judge: Judge, out: Path) -> str
         onnx.save(model, judge.folder / "candidate.onnx")
         places = sorted(items)
         some = ChosenImages(images.choice, tuple(places))
-        return judge.ap(judge.predicted(judge.folder / "candidate.onnx", some))
+        try:
+            return judge.ap(judge.predicted(judge.folder / "candidate.onnx", some))
+        except EvaluationError:
+            return 1.0  # it also asks of single images, and some have no annotation
 
     model = nncf.quantize_with_accuracy_control(
         onnx.load(graph.prepared),
@@ -149,6 +154,33 @@ def run(
     return rows
 
 
+def print_rule(name: str, arguments: argparse.Namespace, folder: Path) -> None:
+    """What the disagreement says of AP that is lost, beside AP that is, for the largest layers in int8."""
+    plugins = Plugins.from_env()
+    dataset = anydet.open_dataset(arguments.dataset, plugins=plugins)
+    images = divide(dataset, None, calibration_images=32, max_images=96, seed=arguments.seed)
+    both = ChosenImages(dataset, tuple(sorted(images.choice.positions + images.held_out.positions)))
+    graph = FloatGraph(arguments.models / MODELS[name], folder)
+    judge = Judge({"preset": name}, plugins, folder)
+    with judge.open(graph.path) as adapter:
+        feeds = calibration_feeds(cast(RuntimeStages, adapter.stages), list(images.calibration))
+        ranges = measure_ranges(graph.prepared, feeds, "entropy", folder, lambda: None)
+    reference = judge.predicted(graph.path, both)
+    by_size = sorted(graph.layers, key=lambda layer: -layer.weight_bytes)
+    for part in (1.0, 0.75, 0.5):
+        layers = by_size[: int(part * len(by_size))]
+        onnx.save(graph.quantized(layers, ranges), folder / "largest.onnx")
+        found = judge.predicted(folder / "largest.onnx", both)
+        lost = judge.difference(found, reference, arguments.seed)
+        loss = Loss(lost.difference or 0.0, 1.0 - judge.agreement(found, reference), judge.ap(reference))
+        said = Loss(0.0, loss.disagreement, loss.float_ap).expected
+        print(
+            f"| {name}, {len(layers)} | {loss.disagreement:.3f} | {loss.drop:.4f} "
+            f"[{lost.low:.4f}, {lost.high:.4f}] | {said:.3f} |",
+            flush=True,
+        )
+
+
 def row(name: str, contestant: str, model: Path, out: Path, found: Difference) -> dict[str, Any]:
     """Sizes, and the difference on images that chose nothing."""
     sizes = {"float_bytes": model.stat().st_size, "bytes": out.stat().st_size}
@@ -176,7 +208,13 @@ def main() -> None:
     parser.add_argument("--time-budget", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--rule", action="store_true", help="What the choice takes the disagreement for.")
     arguments = parser.parse_args()
+    if arguments.rule:
+        for name in arguments.only:
+            with tempfile.TemporaryDirectory() as folder:
+                print_rule(name, arguments, Path(folder))
+        return
     columns = ("model", "by", "float MB", "MB", "float AP", "AP", "difference")
     print(f"| {' | '.join(columns)} | time on {' / '.join(RUNTIMES)} | | CPU / clock s |")
     print("|" + "---|" * 10)
