@@ -173,7 +173,7 @@ def print_rule(name: str, arguments: argparse.Namespace, folder: Path) -> None:
         found = judge.predicted(folder / "largest.onnx", both)
         lost = judge.difference(found, reference, arguments.seed)
         loss = Loss(lost.difference or 0.0, 1.0 - judge.agreement(found, reference), judge.ap(reference))
-        said = Loss(0.0, loss.disagreement, loss.float_ap).expected
+        said = loss.said
         print(
             f"| {name}, {len(layers)} | {loss.disagreement:.3f} | {loss.drop:.4f} "
             f"[{lost.low:.4f}, {lost.high:.4f}] | {said:.3f} |",

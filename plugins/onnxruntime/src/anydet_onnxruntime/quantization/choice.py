@@ -12,9 +12,8 @@ from typing import Protocol
 
 from anydet_onnxruntime.quantization.graph import Layer
 
-LOSS_EXPONENT = 1.5
-"""AP that is lost is about AP times the part of the float model's detections that is lost, to this power
-(``docs/explanation/quantization.md`` has the measurements)."""
+MARGIN = 2.0
+"""How many times AP lost, as the disagreement says it, must fit: a search ends at the limit."""
 _SENSITIVITY = 0.6
 """Part of the time after which no further layer is measured alone."""
 _LEAST_SENSITIVITY = 1e-3
@@ -39,10 +38,18 @@ class Loss:
     float_ap: float
 
     @property
-    def expected(self) -> float:
-        """AP that is lost on other images: as measured, or as the disagreement says, if that is more."""
-        # A choice among many by AP alone would take the one that was lucky on these images.
-        return max(self.drop, self.float_ap * max(self.disagreement, 0.0) ** LOSS_EXPONENT)
+    def said(self) -> float:
+        """AP that is lost, as the disagreement says it: AP times its square.
+
+        Small disturbances of scores and boxes win as many pairs as they lose, so that AP falls with their
+        square. ``docs/explanation/quantization.md`` has what was measured.
+        """
+        return self.float_ap * max(self.disagreement, 0.0) ** 2
+
+    def within(self, max_drop: float) -> bool:
+        """Whether a choice passes."""
+        # By AP alone, the choice among many would be the one that was lucky on these images.
+        return self.drop <= max_drop and MARGIN * self.said <= max_drop
 
 
 class Trial(Protocol):
@@ -99,7 +106,7 @@ def choose_layers(
     progress("all layers", 0, 1)
     loss = trial.loss(layers)
     progress("all layers", 1, 1)
-    if loss.expected <= max_drop:
+    if loss.within(max_drop):
         return Choice(tuple(layers), loss)
     sensitivity = _measure_alone(layers, trial, progress)
     order = sorted(
@@ -164,7 +171,7 @@ class _Search:
 
     def _passes(self, names: set[str]) -> bool:
         loss = self._trial.loss(self._ordered(names))
-        if loss.expected > self._max_drop:
+        if not loss.within(self._max_drop):
             return False
         self._chosen, self.loss = names, loss
         return True

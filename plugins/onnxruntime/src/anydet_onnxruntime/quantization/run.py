@@ -95,6 +95,8 @@ class Quantized:
         float_bytes: its size.
         layers: how many can be quantized.
         float_layers: names of those that stay in float.
+        sensitivity: of each layer that was measured alone, the part of the float model's detections that is
+            lost with it in int8.
         weight_bytes: of all layers in float32.
         float_weight_bytes: of those that stay.
         method: of the calibration.
@@ -116,6 +118,7 @@ class Quantized:
     float_bytes: int
     layers: int
     float_layers: tuple[str, ...]
+    sensitivity: Mapping[str, float]
     weight_bytes: int
     float_weight_bytes: int
     method: str
@@ -309,6 +312,7 @@ class _Run:
             float_bytes=graph.path.stat().st_size,
             layers=len(graph.layers),
             float_layers=tuple(layer.name for layer in left),
+            sensitivity={name: round(value, 6) for name, value in choice.sensitivity.items()},
             weight_bytes=weight_bytes(graph.layers),
             float_weight_bytes=weight_bytes(left),
             method=settings.method,
