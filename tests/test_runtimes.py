@@ -224,6 +224,24 @@ def test_data_outside_of_the_folder_is_refused(load, tmp_path):
         load(inner, preset="yolox")
 
 
+def test_a_file_quantized_beyond_its_opset_says_so(load, tmp_path):
+    weights = [helper.make_tensor("w", TensorProto.INT8, [3, 3, 1, 1], bytes(9), raw=True)]
+    weights.append(helper.make_tensor("scales", TensorProto.FLOAT, [3], [1.0] * 3))
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "scales"], ["k"], "weights", axis=0),
+        helper.make_node("Conv", ["x", "k"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy"]
+    path = tmp_path / "m.onnx"
+    save_graph(path, nodes, inputs=values[:1], outputs=values[1:], initializers=weights)
+    model = onnx.load(path)
+    model.opset_import[0].version = 11
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="'axis' of DequantizeLinear, which is of opset 13") as error:
+        load(path, preset="yolox")
+    assert "anydet quantize" in error.value.fix
+
+
 def test_a_thousand_threads_are_refused(load, tmp_path):
     with pytest.raises(OptionError, match=r"threads=1000 are too many: this process has \d+ processor"):
         load(seeing_model(tmp_path / "m.onnx"), preset="ultralytics", threads=1000)
