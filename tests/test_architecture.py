@@ -198,6 +198,7 @@ WRITERS = {
     "anydet.inputs": "a temporary file of what came through a pipe",
     "anydet.cli": "opens standard streams that were closed",
     "anydet.prediction.spool": "appends chunks, which --resume goes on with",
+    "anydet_onnxruntime.quantization.measurements": "appends measurements, which --resume goes on with",
     "anydet.training.runlog.metrics_file": "appends lines",
     "anydet.plugins.folder_cache": "a cache: whoever cannot write it goes without",
     "anydet.testing.checks.adapters.training": "writes into a temporary folder",
