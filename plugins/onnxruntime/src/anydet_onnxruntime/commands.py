@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT
@@ -62,14 +63,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calibration-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=64,
     show_default=True,
     help="Most images to measure ranges on; of a data set that is for all, at most a quarter.",
 )
 @click.option(
     "--max-images",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_INTEGER),
     default=256,
     show_default=True,
     help="Most images to evaluate on: half of them choose, half are held out for the report.",
@@ -90,7 +91,11 @@ if TYPE_CHECKING:
     help="Time after which no further choice of layers is tried.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw of images."
+    "--seed",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=0,
+    show_default=True,
+    help="Seed of the draw of images.",
 )
 @click.option(
     "--option",
