@@ -562,6 +562,7 @@ def test_nothing_to_measure_gives_no_explanation(scenes):
         "of_images": len(truth.images),
         "tried": 0,
         "explanations": [],
+        "reference_ap": None,
     }
     assert diagnose(found.take(none), truth).explanations == ()
 
