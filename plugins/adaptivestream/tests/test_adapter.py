@@ -10,6 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.first_weights import ORDERS, assert_classes_follow_their_names
+
 from anydet.data.scenes.mask_scenes import CLASSES, SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
@@ -18,7 +20,7 @@ from anydet.plugins.options import load_schema
 from anydet.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from anydet.training.config.resolve import resolve
 from anydet_adaptivestream.adapter import AdaptiveStreamAdapter
-from anydet_adaptivestream.model import fit
+from anydet_adaptivestream.model import AdaptiveStream, Architecture, fit
 
 pytestmark = pytest.mark.slow
 
@@ -108,14 +110,24 @@ def test_a_run_may_begin_with_the_weights_of_another(trained, tmp_path, small_ru
         second.training_task(small_run(tmp_path, decoder="skip"))
 
 
-def test_a_checkpoint_of_other_classes_or_of_another_adapter_is_refused(
-    trained, tmp_path, small_run, adapter_of
-):
+@pytest.mark.parametrize("order", ORDERS)
+def test_classes_of_a_checkpoint_follow_their_names(trained, tmp_path, small_run, adapter_of, order):
+    folder, adapter, _ = trained
+    batch = torch.rand(1, 3, 64, 64)
+    second = adapter_of(checkpoint=str(folder))
+    assert_classes_follow_their_names(adapter, second, small_run(tmp_path), order, batch)
+
+
+def test_both_decoders_say_where_the_rows_of_classes_are():
+    for decoder in ("plain", "skip"):
+        small, large = (AdaptiveStream(Architecture(n, decoder=decoder)) for n in (3, 4))
+        differs = {k for k, v in small.state_dict().items() if v.shape != large.state_dict()[k].shape}
+        assert differs == small.named_rows().keys()
+
+
+def test_a_checkpoint_of_another_adapter_is_refused(trained, tmp_path, adapter_of):
     folder, _, result = trained
     saved = load_checkpoint(result.checkpoint)
-    save_checkpoint(tmp_path / "other.pt", replace(saved, classes=("sky", "a", "b", "c", "d")))
-    with pytest.raises(OptionError, match="the checkpoint's classes are sky, a, b, c, d, those of"):
-        adapter_of(checkpoint=str(tmp_path / "other.pt")).training_task(small_run(tmp_path))
     save_checkpoint(tmp_path / "foreign.pt", replace(saved, adapter="somebody"))
     with pytest.raises(TrainingError, match="was trained by 'somebody', not 'adaptivestream'"):
         adapter_of(checkpoint=str(tmp_path / "foreign.pt"))

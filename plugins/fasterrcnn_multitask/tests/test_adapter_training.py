@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests.first_weights import ORDERS, assert_classes_follow_their_names
+
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
@@ -220,6 +222,14 @@ def test_a_run_may_start_from_a_checkpoint_of_other_classes(trained, tmp_path, t
     first = load_checkpoint(trained.result.checkpoint).model
     assert torch.equal(task.model.backbone.body.conv1.weight, first["backbone.body.conv1.weight"])
     assert len(task.model.roi_heads.box_predictor.cls_score.bias) == len(run.dataset.classes) + 1
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_classes_of_a_checkpoint_follow_their_names(trained, tmp_path, tiny_run, order):
+    second = FasterRCNNMultiTask(AdapterSettings(checkpoint=trained.result.checkpoint))
+    # The architecture of the checkpoint, as the keys say it anyway.
+    run = tiny_run(tmp_path, images=1)
+    assert_classes_follow_their_names(trained.adapter, second, run, order, torch.rand(1, 3, 64, 96))
 
 
 def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_path, monkeypatch, tiny_run):

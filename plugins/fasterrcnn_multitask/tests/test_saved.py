@@ -13,11 +13,13 @@ from torchvision.models import WeightsEnum
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from anydet.training.first_weights import Names
+from anydet_delftbikes.parts import PARTS
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.build import chosen_architecture
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.norms import group_norm
-from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from
+from anydet_fasterrcnn_multitask.pretrained import read_pretrained, take_weights
 from anydet_fasterrcnn_multitask.saved import About, Saved, inferred_architecture, read_saved, save_state
 
 pytestmark = pytest.mark.slow
@@ -95,20 +97,41 @@ def test_a_checkpoint_of_another_adapter_is_an_error_that_names_it(tmp_path):
     assert "--adapter rtdetr" in caught.value.fix
 
 
-def test_first_weights_leave_heads_of_other_classes_and_states_as_they_are(state):
-    architecture = Architecture.of(5, "resnet18_fpn", norm="group", state_count=3, **TINY)
+def test_first_weights_are_those_of_classes_and_states_of_the_same_name(state):
+    architecture = Architecture.of(3, "resnet18_fpn", norm="group", **TINY)
     model = MultiTaskFasterRCNN(architecture)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    fresh = start_from(model, Saved(state, "x.pth"))
-    assert {name.rsplit(".", 2)[0] for name in fresh} == {"roi_heads.box_predictor", "roi_heads.state_head"}
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name] if name in fresh else state[name]), name
+    ours = Names(("bell", "lamp", "wheel"), ("broken", "whole"))
+    first = take_weights(model, Saved(state, "x.pth", ABOUT), Names(ABOUT.classes, ABOUT.state_names), ours)
+    taken = model.state_dict()
+    for part in ("weight", "bias"):
+        for name, each in (("cls_score", 1), ("bbox_pred", 4)):
+            key = f"roi_heads.box_predictor.{name}.{part}"
+            blocks = state[key].split(each)
+            rows = [blocks[0], blocks[2], before[key].split(each)[2], blocks[1]]
+            assert torch.equal(taken[key], torch.cat(rows)), key
+        key = f"roi_heads.state_head.3.{part}"
+        assert torch.equal(taken[key], torch.cat([state[key][:2].flip(0), before[key][2:]]))
+    assert first.line == "2 of 3 classes from x.pth; new: lamp; 2 of 2 states"
+    others = [name for name in taken if name not in model.named_rows()]
+    assert all(torch.equal(taken[name], state[name]) for name in others)
+
+
+def test_classes_that_nobody_names_stay_random(state):
+    model = MultiTaskFasterRCNN(ABOUT.architecture)
+    before = model.state_dict()["roi_heads.box_predictor.cls_score.weight"].clone()
+    foreign = Saved(state, "x.pth")
+    first = take_weights(model, foreign, foreign.names, Names(ABOUT.classes))
+    assert torch.equal(model.state_dict()["roi_heads.box_predictor.cls_score.weight"][1:], before[1:])
+    assert first.line == "0 of 2 classes from x.pth, which names none"
+    parts = {"roi_heads.box_predictor.cls_score.weight": torch.zeros(23, 8)}
+    assert Saved(parts, "x.pth").names.classes == PARTS
 
 
 def test_first_weights_that_do_not_fit_are_an_error_with_a_list(state):
     model = MultiTaskFasterRCNN(Architecture.of(2, "resnet18_fpn", norm="frozen", **TINY))
     with pytest.raises(TrainingError, match=r"missing \(\d+\): backbone.body.bn1.running_mean"):
-        start_from(model, Saved(state, "x.pth"))
+        take_weights(model, Saved(state, "x.pth"), Names(), Names(ABOUT.classes))
 
 
 def test_a_classifiers_weights_go_into_the_backbone(tmp_path):
@@ -121,8 +144,8 @@ def test_a_classifiers_weights_go_into_the_backbone(tmp_path):
     architecture = chosen_architecture({"class_count": 2, "backbone": "resnet18_fpn", **TINY}, first)
     assert architecture.norm == "frozen"
     model = MultiTaskFasterRCNN(architecture)
-    fresh = start_from(model, first)
-    assert all(not name.startswith("backbone.body.") for name in fresh)
+    fresh = take_weights(model, first, first.names, Names(("a", "b"))).fresh
+    assert fresh == {name for name in model.state_dict() if not name.startswith("backbone.body.")}
     assert torch.equal(model.state_dict()["backbone.body.layer4.1.bn2.running_var"], torch.ones(512))
     assert torch.equal(model.state_dict()["backbone.body.conv1.weight"], classifier["conv1.weight"])
 

@@ -9,6 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
+from tests.first_weights import ORDERS, assert_classes_follow_their_names
+
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.plugins.manager import Plugins
@@ -145,6 +147,21 @@ def test_a_checkpoint_starts_a_model_of_other_classes(trained, tmp_path, tiny_ru
     key = "detector.model.encoder.lateral_convs.0.conv.weight"
     assert torch.equal(model.state_dict()[key], saved[key])
     assert len(model.architecture.classes) == len(shapes.dataset.classes)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_classes_of_a_checkpoint_follow_their_names(trained, tmp_path, tiny_run, order):
+    second = adapter(checkpoint=trained.result.checkpoint)
+    batch = torch.rand(1, 3, 64, 96)
+    assert_classes_follow_their_names(trained.adapter, second, tiny_run(tmp_path), order, batch)
+
+
+def test_the_model_says_where_all_rows_of_classes_are(tiny_architecture):
+    from anydet_rtdetr_pose.model import PoseDetector
+
+    small, large = (PoseDetector(tiny_architecture(classes=tuple("abcd"[:n]))) for n in (3, 4))
+    differs = {k for k, v in small.state_dict().items() if v.shape != large.state_dict()[k].shape}
+    assert differs == small.named_rows().keys()
 
 
 def test_a_batch_without_objects_trains(tmp_path, tiny_run):

@@ -48,6 +48,8 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
                 f"on {describe_device(processes.device)}"
                 + (f", {processes.world} processes" if processes.world > 1 else "")
             )
+            if task.first_weights is not None:
+                run_log.message(task.first_weights.line)
             loop.fit()
             run_log.artifact(run.paths.best)
         best = components.checkpointer.read_best()

@@ -1,11 +1,32 @@
-"""``TorchModel``: what a torch model gives beside its outputs: features, and names of its modules."""
+"""``TorchModel``: what a torch model gives beside its outputs: features, names of its modules, named rows."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRows:
+    """Where a tensor has rows of single classes or states.
+
+    Attributes:
+        kind: whose names the rows have.
+        each: rows of one name, next to each other.
+        before: first rows, which belong to no name of the data set, such as the background's.
+        after: last rows of that kind, such as a padding's.
+        axis: axis of the tensor that the rows are along.
+    """
+
+    kind: Literal["classes", "states"] = "classes"
+    each: int = 1
+    before: int = 0
+    after: int = 0
+    axis: int = 0
 
 
 class TorchModel(nn.Module, ABC):
@@ -22,3 +43,11 @@ class TorchModel(nn.Module, ABC):
         Parameter groups, the modules that adapters such as LoRA are put into, and filters of test-time
         training go by them.
         """
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """Name of each tensor that has rows of classes or states -> where they are.
+
+        By these a model takes the weights of one that knows other classes (``first_weights``). A model that
+        names none can begin with weights of the same classes alone.
+        """
+        return {}

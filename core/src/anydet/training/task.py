@@ -15,6 +15,7 @@ from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import LABEL_KINDS
+from anydet.training.first_weights import FirstWeights
 from anydet.training.hooks import TrainingHook
 from anydet.training.model import TorchModel
 from anydet.training.weights import ModelWeights
@@ -60,11 +61,13 @@ class TrainingTask(ABC):
         find_unused_parameters: whether a step may leave parameters without a gradient; several processes
             need to know.
         weights: which tensors of ``model`` are saved, and how they are loaded.
+        first_weights: what ``model`` began with; ``None`` where all its weights were random.
     """
 
     model: TorchModel
     classes: ClassTable
     weights: ModelWeights = ModelWeights()
+    first_weights: FirstWeights | None = None
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()

@@ -20,8 +20,8 @@ from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.checkpoints.description import broken_description, read_description
+from anydet.training.first_weights import Names, start_from
 from anydet.training.run import Run
-from anydet.training.weights import load_weights
 from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.export import AnySizeStream
 from anydet_adaptivestream.loss import StableLoss
@@ -141,30 +141,28 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
 
         Raises:
             DatasetError: the data set names no classes, or nothing in it is labeled as this model learns.
-            OptionError: a checkpoint has other classes.
+            OptionError: options contradict the checkpoint.
         """
         classes, options = run.classes, run.options
         _check_labels(run.dataset)
-        if self.saved is not None and self.saved.classes != classes.names:
-            raise OptionError(
-                f"the checkpoint's classes are {', '.join(self.saved.classes)}, those of "
-                f"{run.dataset.root} {', '.join(classes.names)}",
-                fix="leave --checkpoint out, or give the data set the same classes in the same order",
-            )
         architecture = self._architecture(options, len(classes))
         # pretrained is a matter of this run alone, so no description of a checkpoint keeps it.
         model = AdaptiveStream(replace(architecture, pretrained=bool(options.get("pretrained"))))
+        first = None
         if self.saved is not None:
-            load_weights(model, self.saved.model, source=self.saved.source)
+            theirs, ours = Names(self.class_names(self.saved.classes)), Names(classes.names)
+            first = start_from(model, self.saved.model, source=self.saved.source, theirs=theirs, ours=ours)
         self._classes = classes
         self._image_size = options.get("image_size") or self._image_size
         loss = StableLoss(
             options["segmentation_weight"], options["classification_weight"], options["dice_weight"]
         )
-        return AdaptiveStreamTraining(model, self.build_predictor(model), loss)
+        task = AdaptiveStreamTraining(model, self.build_predictor(model), loss)
+        task.first_weights = first
+        return task
 
     def _architecture(self, options: Mapping[str, Any], num_classes: int) -> Architecture:
-        """The architecture of the options, else the checkpoint's, else the default."""
+        """The architecture of the options, else the checkpoint's, else the default, for so many classes."""
         wanted = {key: options[key] for key in ("encoder", "decoder") if options.get(key)}
         if self._description is None:
             return Architecture(num_classes, **wanted)
@@ -177,7 +175,7 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
                     fix=f"leave {key} out, or the checkpoint",
                 )
         # Its weights replace timm's, which must not be fetched for them.
-        return replace(known, pretrained=False)
+        return replace(known, num_classes=num_classes, pretrained=False)
 
 
 def _check_labels(dataset: Dataset) -> None:

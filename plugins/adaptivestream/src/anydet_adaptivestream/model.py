@@ -10,7 +10,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional
 
-from anydet.training.model import TorchModel
+from anydet.training.model import NamedRows, TorchModel
 from anydet_adaptivestream.decoder import WIDTHS, PlainDecoder, SkipDecoder
 from anydet_adaptivestream.encoder import STRIDE, build_encoder
 
@@ -100,6 +100,14 @@ class AdaptiveStream(TorchModel):
     def module_names(self) -> Mapping[str, Sequence[str]]:
         """The head is decoder and classifier."""
         return {"backbone": ("encoder",), "neck": ("neck",), "head": ("decoder", "classifier")}
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """The last doubling, whose weights are (inputs, classes, h, w), and the classifier."""
+        last = "last" if self.architecture.decoder == "skip" else f"{len(self.decoder) - 1}"  # type: ignore[arg-type]
+        return {
+            f"decoder.{last}.weight": NamedRows(axis=1),
+            **dict.fromkeys((f"decoder.{last}.bias", "classifier.weight", "classifier.bias"), NamedRows()),
+        }
 
     def _encode(self, images: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Features by stride, and the deepest with 256 channels."""

@@ -12,6 +12,7 @@ from anydet.plugins.adapter import AdapterNotes, ClassLogits, TrainResult
 from anydet.plugins.export import ExportSpec
 from anydet.training.adapter import TorchAdapter
 from anydet.training.devices.torchrun import is_main_process
+from anydet.training.first_weights import Names
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_delftbikes.parts import PARTS, STATES
@@ -21,7 +22,7 @@ from anydet_fasterrcnn_multitask.environment import read_variables
 from anydet_fasterrcnn_multitask.export import export_spec
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor, preprocess
-from anydet_fasterrcnn_multitask.saved import NAME, About, Saved, read_saved, save_state
+from anydet_fasterrcnn_multitask.saved import NAME, About, Saved, read_saved, save_state, usual_names
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
 
 BEST = "fasterrcnn_multitask_best.pth"
@@ -96,7 +97,9 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
 
     def build_task(self, run: Run) -> MultiTaskTraining:
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""
-        task = build_task(run, self.saved, self._predictor)
+        # Not of self, whose names are those of the data once a task was built.
+        about = self._described()
+        task = build_task(run, self.saved, self._predictor, Names(about.classes, about.state_names))
         self._about = task.about
         return task
 
@@ -131,6 +134,6 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
 
 
 def _names(architecture: Architecture) -> tuple[str, ...]:
-    """Of classes that nobody names: DelftBikes' parts where there are as many, else numbers."""
+    """Of classes that nobody names: the usual ones, else numbers."""
     count = architecture.class_count
-    return PARTS if count == len(PARTS) else tuple(f"class {i}" for i in range(count))
+    return usual_names(count) or tuple(f"class {i}" for i in range(count))

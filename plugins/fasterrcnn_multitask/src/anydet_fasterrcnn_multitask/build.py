@@ -10,12 +10,13 @@ import numpy as np
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.errors import DatasetError
+from anydet.training.first_weights import Names
 from anydet.training.run import Run
 from anydet_delftbikes.parts import STATES
 from anydet_fasterrcnn_multitask.architecture import USUAL_BACKBONE, Architecture, Norm, scaled_anchors
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import Predictor
-from anydet_fasterrcnn_multitask.pretrained import read_pretrained, start_from
+from anydet_fasterrcnn_multitask.pretrained import read_pretrained, take_weights
 from anydet_fasterrcnn_multitask.saved import About, Saved, has_heads, norm_of, read_saved
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 from anydet_fasterrcnn_multitask.task import MultiTaskTraining
@@ -25,7 +26,10 @@ _PRETRAINED_STAGES = 3
 
 
 def build_task(
-    run: Run, checkpoint: Saved | None, predictor: Callable[[MultiTaskFasterRCNN, About], Predictor]
+    run: Run,
+    checkpoint: Saved | None,
+    predictor: Callable[[MultiTaskFasterRCNN, About], Predictor],
+    names: Names | None = None,
 ) -> MultiTaskTraining:
     """The model to train, its weights those of the checkpoint, of the key ``weights``, or random.
 
@@ -34,6 +38,7 @@ def build_task(
             with, and its weights come from the engine.
         checkpoint: first weights that go before the key ``weights``, or ``None``.
         predictor: makes the predictor of validations.
+        names: of the checkpoint's classes and states; ``None`` for those that it states.
 
     Raises:
         DatasetError: the data set does not name its classes, or has states that have no name.
@@ -50,15 +55,17 @@ def build_task(
         architecture = chosen_architecture({**run.options, **changes, "backbone": backbone}, first)
     about = About(architecture, classes.names, state_names)
     model = build_model(architecture, run.options, counts)
-    if first is not None:
-        start_from(model, first)
-    return MultiTaskTraining(
+    task = MultiTaskTraining(
         model,
         about,
         classes=classes,
         predictor=predictor(model, about),
         state_loss_weight=run.options.get("state_loss_weight", 0.5),
     )
+    if first is not None:
+        theirs = names if names is not None and first is checkpoint else first.names
+        task.first_weights = take_weights(model, first, theirs, Names(classes.names, state_names))
+    return task
 
 
 def build_model(

@@ -15,7 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from anydet.training.model import TorchModel
+from anydet.training.model import NamedRows, TorchModel
 from anydet_fasterrcnn_multitask import heads
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.pyramid import build_pyramid
@@ -104,6 +104,17 @@ class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
     def module_names(self) -> Mapping[str, Sequence[str]]:
         """The pyramid is the neck, and the head the two stages on it."""
         return {"backbone": ("backbone.body",), "neck": ("backbone.fpn",), "head": ("rpn", "roi_heads")}
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """Of the box predictor, whose first class is the background, and of the state head."""
+        box = "roi_heads.box_predictor"
+        logits, deltas = NamedRows(before=1), NamedRows(each=4, before=4)
+        rows = {
+            f"{box}.cls_score": logits,
+            f"{box}.bbox_pred": deltas,
+            "roi_heads.state_head.3": NamedRows("states"),
+        }
+        return {f"{name}.{part}": each for name, each in rows.items() for part in ("weight", "bias")}
 
     def pyramid(self, tensors: Tensor) -> dict[str, Tensor]:
         """Level name -> (B, C, h, w) float32 of (B, 3, H, W) inputs, for both stages.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import ResNet18_Weights
 from torchvision.models.detection.faster_rcnn import (
     FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
@@ -15,9 +15,10 @@ from torchvision.models.detection.faster_rcnn import (
 )
 
 from anydet.errors import TrainingError
-from anydet.training.weights import load_weights
+from anydet.training.first_weights import FirstWeights, Names, start_from
 from anydet_fasterrcnn_multitask.architecture import Backbone
-from anydet_fasterrcnn_multitask.saved import Saved, read_saved
+from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.saved import Saved, has_heads, read_saved
 
 _BODY = "backbone.body."
 _WEIGHTS = {
@@ -29,6 +30,8 @@ _WEIGHTS = {
 """COCO detectors; of ResNet-18 there is an ImageNet classifier alone."""
 _HEADS = ("roi_heads.box_predictor.", "roi_heads.state_head.")
 """What depends on the classes and states of a data set."""
+_NOT_BODY = ("backbone.fpn.", "rpn.", "roi_heads.", *_HEADS)
+"""What a file with weights of the backbone alone lacks."""
 
 
 def read_pretrained(weights: str, backbone: Backbone) -> Saved | None:
@@ -44,34 +47,24 @@ def read_pretrained(weights: str, backbone: Backbone) -> Saved | None:
     return Saved(_as_body(saved.model), saved.source, saved.about)
 
 
-def start_from(model: nn.Module, saved: Saved) -> list[str]:
-    """Put weights into a model, all but heads of other classes or states, and those the file does not have.
+def take_weights(model: MultiTaskFasterRCNN, saved: Saved, theirs: Names, ours: Names) -> FirstWeights:
+    """Put weights into a model: rows of classes and states by name, all else but heads that the file lacks.
 
-    Returns:
-        Names of the tensors that stay random.
+    Args:
+        model: as it was built.
+        saved: weights of a detector, or of a backbone alone.
+        theirs: names of their classes and states.
+        ours: names of the model's.
 
-    Raises:
-        TrainingError: the rest does not fit; lists missing, unexpected and wrongly shaped tensors.
+    Raises ``TrainingError`` where the rest does not fit; lists missing, unexpected and wrong tensors.
     """
     own, state = model.state_dict(), dict(saved.model)
     body_only = all(key.startswith(_BODY) for key in state)
-    fresh = [key for key in own if _may_stay(key, body_only) and _differs(state, key, own[key])]
-    # load_weights is strict; tensors that stay random are passed to it as they are.
-    for key in fresh:
-        state[key] = own[key]
     # frozen norms have no counter of batches: it comes and goes with the kind of norm
     state = {key: tensor for key, tensor in state.items() if key in own or not _is_counter(key)}
     state |= {key: tensor for key, tensor in own.items() if key not in state and _is_counter(key)}
-    load_weights(model, state, source=saved.source)
-    return fresh
-
-
-def _may_stay(key: str, body_only: bool) -> bool:
-    return key.startswith(_HEADS) or (body_only and not key.startswith(_BODY))
-
-
-def _differs(state: Mapping[str, Tensor], key: str, own: Tensor) -> bool:
-    return key not in state or state[key].shape != own.shape
+    optional = [name for name in _NOT_BODY if body_only or name in _HEADS]
+    return start_from(model, state, source=saved.source, theirs=theirs, ours=ours, optional=optional)
 
 
 def _is_counter(key: str) -> bool:
@@ -89,7 +82,9 @@ def _torchvision(backbone: Backbone) -> Saved:
             fix=f"fetch {weights.url} elsewhere and put it at {file}; or use --weights FILE, or "
             "--weights none to learn from scratch",
         ) from exc
-    return Saved(_as_body(state), f"torchvision's {weights}")
+    # Of a detector the first is the background; the rows of a classifier are not taken.
+    names = weights.meta["categories"][1:] if has_heads(state) else ()
+    return Saved(_as_body(state), f"torchvision's {weights}", classes=tuple(names))
 
 
 def _as_body(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

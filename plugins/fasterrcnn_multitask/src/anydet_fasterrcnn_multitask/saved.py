@@ -22,6 +22,8 @@ from anydet.training.checkpoints.checkpoint import (
     save_tensors,
 )
 from anydet.training.checkpoints.description import broken_description, read_description
+from anydet.training.first_weights import Names
+from anydet_delftbikes.parts import PARTS
 from anydet_fasterrcnn_multitask.architecture import Architecture, Backbone, Norm
 
 NAME = "fasterrcnn_multitask"
@@ -75,11 +77,13 @@ class Saved:
         model: state dictionary.
         source: the file, for messages.
         about: what is written with them, or ``None`` in a plain state dictionary of another program.
+        classes: names of the classes of such a dictionary; () where unknown.
     """
 
     model: Mapping[str, Tensor]
     source: str
     about: About | None = None
+    classes: tuple[str, ...] = ()
 
     def about_or_inferred(self) -> About:
         """What is written with the weights, else what their names and shapes imply.
@@ -87,6 +91,15 @@ class Saved:
         Sizes of images and anchors leave no trace in tensors; they are the backbone's usual ones then.
         """
         return self.about or About(inferred_architecture(self.model, source=self.source))
+
+    @property
+    def names(self) -> Names:
+        """Classes and states that its rows are of; DelftBikes' parts where nobody names 22 classes."""
+        if self.about is not None:
+            return Names(self.about.classes, self.about.state_names)
+        if self.classes or not has_heads(self.model):
+            return Names(self.classes)
+        return Names(usual_names(len(self.model[_PREDICTOR]) - 1))
 
 
 def read_saved(path: Path | str) -> Saved:
@@ -143,6 +156,11 @@ def inferred_architecture(state: Mapping[str, Tensor], *, source: str) -> Archit
             fix="give a run's folder, best.pt, or a state dictionary that this adapter wrote",
         ) from exc
     return Architecture.of(outputs - 1, _backbone(state), **found)
+
+
+def usual_names(count: int) -> tuple[str, ...]:
+    """Of classes that nobody names: DelftBikes' parts where there are as many, else none."""
+    return PARTS if count == len(PARTS) else ()
 
 
 def has_heads(state: Mapping[str, Tensor]) -> bool:

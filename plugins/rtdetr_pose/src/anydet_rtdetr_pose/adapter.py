@@ -80,7 +80,7 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
     def build_model(self) -> PoseDetector:
         """The architecture with published weights, or random ones."""
         if self._published is not None:
-            return self._published.start(self._architecture)
+            return self._published.start(self._architecture)[0]
         if self.saved is not None:
             self.saved.require_named_backbone(self._config.get("model"))
         return PoseDetector(self._architecture)
@@ -91,7 +91,8 @@ class RTDETRPose(TorchAdapter[PoseDetector, Saved]):
 
     def build_task(self, run: Run) -> PoseTraining:
         """The model of ``run.options`` for the classes of ``run.dataset``, with its first weights."""
-        task = build_task(run, self.saved, self.build_predictor)
+        names = self.class_names(self.saved.architecture.classes) if self.saved else ()
+        task = build_task(run, self.saved, self.build_predictor, names)
         self._architecture = task.model.architecture
         return task
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from anydet.training.config.resolve import is_given
+from anydet.training.first_weights import FirstWeights
 from anydet.training.run import Run
 from anydet.training.weights import Bounded
 from anydet.types import Labels
@@ -36,7 +37,10 @@ _CHANGED = {"num_queries": "num_queries", "image_size": "inputs", "resize": "inp
 
 
 def build_task(
-    run: Run, checkpoint: Saved | None, predictor: Callable[[PoseDetector], Predictor]
+    run: Run,
+    checkpoint: Saved | None,
+    predictor: Callable[[PoseDetector], Predictor],
+    names: Sequence[str] = (),
 ) -> PoseTraining:
     """The model to train, its weights those of the checkpoint, of the key ``weights``, or random.
 
@@ -45,6 +49,7 @@ def build_task(
             with, and its weights come from the engine.
         checkpoint: first weights that go before the key ``weights``, or ``None``.
         predictor: makes the predictor of validations.
+        names: of the checkpoint's classes; () for those that it states.
 
     Raises:
         DatasetError: the data set does not name its classes.
@@ -57,10 +62,10 @@ def build_task(
         began = read_saved(run.paths.last)
         began.require_named_backbone(options.get("model"))
         with Bounded(began.model, source=began.source):
-            model = PoseDetector(began.architecture)
+            model, first = PoseDetector(began.architecture), None
     else:
         heads = chosen_heads(options, truth.labels)
-        model = first_model(chosen_architecture(options, classes.names, heads), run, checkpoint)
+        model, first = first_model(chosen_architecture(options, classes.names, heads), run, checkpoint, names)
     symmetries = Symmetries(truth.objects if options.get("symmetry", True) else None, len(classes))
     uncertain = model.architecture.heads.uncertainty
     criterion = Criterion(
@@ -72,11 +77,15 @@ def build_task(
     )
     stages = Stages(model, options.get("stage_off_steps", 0), options.get("stage_k_steps", 0))
     kind = StagedTraining if stages.any else PoseTraining
-    return kind(model, classes, criterion, predictor(model), stages)
+    task = kind(model, classes, criterion, predictor(model), stages)
+    task.first_weights = first
+    return task
 
 
-def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) -> PoseDetector:
-    """A model with its first weights.
+def first_model(
+    architecture: Architecture, run: Run, checkpoint: Saved | None, names: Sequence[str] = ()
+) -> tuple[PoseDetector, FirstWeights | None]:
+    """A model with its first weights, and what these are, ``None`` for random ones.
 
     A checkpoint's architecture goes before the key ``model``; queries and inputs are its own as well, unless
     others are given.
@@ -87,10 +96,9 @@ def first_model(architecture: Architecture, run: Run, checkpoint: Saved | None) 
         checkpoint.require_named_backbone(run.options.get("model"))
         taken = {name: getattr(checkpoint.architecture, name) for name in kept}
         model = PoseDetector(msgspec.structs.replace(architecture, **taken))
-        checkpoint.put_into(model)
-        return model
+        return model, checkpoint.put_into(model, names or None)
     weights = run.options.get("weights")
-    return read_published(weights).start(architecture) if weights else PoseDetector(architecture)
+    return read_published(weights).start(architecture) if weights else (PoseDetector(architecture), None)
 
 
 def chosen_architecture(

@@ -23,7 +23,7 @@ from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObject
 from anydet.errors import AnydetError, OptionError, TrainingError
 from anydet.plugins.adapter import Masking
 from anydet.training.masking import kept_statistics
-from anydet.training.model import TorchModel
+from anydet.training.model import NamedRows, TorchModel
 from anydet_rtdetr_pose.architecture import STRIDES, Architecture
 from anydet_rtdetr_pose.backbones import build_backbone
 from anydet_rtdetr_pose.heads import CameraHead, QueryHeads
@@ -150,6 +150,14 @@ class PoseDetector(TorchModel):
             "backbone": ("detector.model.backbone",),
             "neck": tuple(f"detector.model.{name}" for name in _NECK),
             "head": (*behind, *own),
+        }
+
+    def named_rows(self) -> Mapping[str, NamedRows]:
+        """Class heads of proposals and decoder layers; embeddings for denoising, the last is padding."""
+        return {
+            name: NamedRows(after=int("denoising" in name))
+            for name in self.state_dict()
+            if "class_embed" in name or "enc_score_head" in name
         }
 
     def mim_loss(

@@ -12,9 +12,10 @@ from transformers.models.rt_detr_v2.configuration_rt_detr_v2 import RTDetrV2Conf
 from transformers.models.rt_detr_v2.modeling_rt_detr_v2 import RTDetrV2ForObjectDetection
 
 from anydet.errors import TrainingError
+from anydet.training.first_weights import FirstWeights
 from anydet_rtdetr_pose.architecture import Architecture
-from anydet_rtdetr_pose.class_transfer import take_rows
-from anydet_rtdetr_pose.model import PoseDetector, build_detector
+from anydet_rtdetr_pose.model import PoseDetector
+from anydet_rtdetr_pose.saved import put_weights
 
 _KIND = "rt_detr_v2"
 _LABELS = ("id2label", "label2id", "_name_or_path", "architectures", "dtype", "transformers_version")
@@ -27,10 +28,12 @@ class Published:
     Attributes:
         detector: with its weights and its own classes.
         classes: names of these.
+        source: folder or id, for messages.
     """
 
     detector: RTDetrV2ForObjectDetection
     classes: tuple[str, ...]
+    source: str
 
     def architecture(self, architecture: Architecture) -> Architecture:
         """``architecture`` with this detector in place of its own backbone and transformer."""
@@ -39,14 +42,11 @@ class Published:
         plain = {key: value for key, value in config.items() if key not in _LABELS}
         return msgspec.structs.replace(architecture, published=plain)
 
-    def start(self, architecture: Architecture) -> PoseDetector:
+    def start(self, architecture: Architecture) -> tuple[PoseDetector, FirstWeights]:
         """A model whose weights are these; rows of classification layers go to classes of the same name."""
-        described = self.architecture(architecture)
-        detector = build_detector(described)
-        own = detector.state_dict()
-        state = take_rows(self.detector.state_dict(), own, self.classes, architecture.classes)
-        detector.load_state_dict(state)
-        return PoseDetector(described, detector)
+        model = PoseDetector(self.architecture(architecture))
+        state = {f"detector.{name}": tensor for name, tensor in self.detector.state_dict().items()}
+        return model, put_weights(model, state, self.classes, source=self.source)
 
 
 def read_published(weights: str) -> Published:
@@ -69,7 +69,7 @@ def read_published(weights: str) -> Published:
             fix="give the id of a model on the hub, or a folder with config.json and model.safetensors; "
             "without network, download it elsewhere and give the folder",
         ) from exc
-    return Published(detector, _names(detector.config.id2label or {}))
+    return Published(detector, _names(detector.config.id2label or {}), f"weights {weights}")
 
 
 def _names(labels: Mapping[Any, str]) -> tuple[str, ...]:

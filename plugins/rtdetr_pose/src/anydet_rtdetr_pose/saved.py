@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
-from anydet.training.weights import load_weights
+from anydet.training.first_weights import FirstWeights, Names, start_from
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
 from anydet_rtdetr_pose.backbones import is_imported
-from anydet_rtdetr_pose.class_transfer import take_rows
 from anydet_rtdetr_pose.model import PoseDetector
 
 NAME = "rtdetr_pose"
-_HEADS = ("heads.", "camera_head.", "mim.")
+_OTHERS = ("heads.", "camera_head.", "mim.", "detector.model.denoising_class_embed.")
+"""What not every model has, or not for the same labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,21 +49,33 @@ class Saved:
                 fix="if you trust it, give a config file with this model.backbone.name (--config FILE)",
             )
 
-    def put_into(self, model: PoseDetector) -> None:
-        """Give a model the weights, its classes those of the same name, its heads those that there are.
+    def put_into(self, model: PoseDetector, classes: Sequence[str] | None = None) -> FirstWeights:
+        """``put_weights``: these; ``classes`` are their names where not those of the file."""
+        names = self.architecture.classes if classes is None else classes
+        return put_weights(model, self.model, names, source=self.source)
 
-        So is masked image modeling; its teacher begins as the model where none was saved.
 
-        Raises ``TrainingError`` where the rest does not fit.
-        """
-        own = model.state_dict()
-        state = take_rows(self.model, own, self.architecture.classes, model.architecture.classes)
-        kept = {key: tensor for key, tensor in state.items() if not _other_head(key, tensor, own)}
-        kept |= {key: own[key] for key in own if key.startswith(_HEADS) and key not in kept}
-        load_weights(model, kept, source=self.source)
-        # load_weights would leave it as the random model that it was copied from.
-        if not any(key.startswith("mim.teacher.") for key in self.model):
-            model.update_teacher(decay=0.0)  # it begins as what was read
+def put_weights(
+    model: PoseDetector, state: Mapping[str, Tensor], classes: Sequence[str], *, source: str
+) -> FirstWeights:
+    """Give a model the weights of another one: rows by the names of classes, and the heads that both have.
+
+    So is masked image modeling; its teacher begins as the model where none was saved.
+
+    Args:
+        model: as it was built.
+        state: state dictionary of the other one.
+        classes: names of its classes.
+        source: where it is from, for messages.
+
+    Raises ``TrainingError`` where the rest does not fit.
+    """
+    theirs, ours = Names(classes), Names(model.architecture.classes)
+    first = start_from(model, state, source=source, theirs=theirs, ours=ours, optional=_OTHERS)
+    # It is still the random model that it was copied from.
+    if not any(key.startswith("mim.teacher.") for key in state):
+        model.update_teacher(decay=0.0)  # it begins as what was read
+    return first
 
 
 def read_saved(path: Path | str) -> Saved:
@@ -71,8 +83,3 @@ def read_saved(path: Path | str) -> Saved:
     checkpoint = load_checkpoint(path, adapter=NAME)
     architecture = read_architecture(checkpoint.description, source=checkpoint.source)
     return Saved(checkpoint.model, architecture, checkpoint.source)
-
-
-def _other_head(key: str, tensor: Tensor, own: Mapping[str, Tensor]) -> bool:
-    """A head that the model has not, or has with another number of outputs."""
-    return key.startswith(_HEADS) and (key not in own or own[key].shape != tensor.shape)
