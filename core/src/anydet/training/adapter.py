@@ -10,24 +10,30 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, AdapterNotes, Masking, TrainResult
 from anydet.training.engine import train
+from anydet.training.lora.layers import has_peft, insert
+from anydet.training.lora.spec import LoraState
 from anydet.training.masking import masked_feature_loss
 from anydet.training.model import TorchModel
 from anydet.training.predictor import BatchPredictor
 from anydet.training.run import Run
 from anydet.training.stages import Staged, TorchStages
 from anydet.training.task import TrainingTask
-from anydet.training.weights import Bounded, load_weights
+from anydet.training.weights import Bounded, LoraWeights, load_weights
 from anydet.types import AdapterSettings, ImagePredictions
 
 
 class SavedWeights(Protocol):
-    """Weights as they were read: a ``Checkpoint``, or what a model family makes of one."""
+    """Weights as they were read: a ``Checkpoint``, or what a model family makes of one.
+
+    One that passes on ``Checkpoint.lora`` under the same name has its LoRA layers in the live model; of
+    another they are merged into the weights.
+    """
 
     @property
     def model(self) -> Mapping[str, Tensor]:
@@ -184,9 +190,20 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
             torch.manual_seed(self.settings.seed)
             with self._bounded():
                 model = self.build_model()
-        if self.saved is not None:
-            load_weights(model, self.saved.model, source=self.saved.source)
+            self._load(model)
         return model.to(self.settings.device).eval()
+
+    def _load(self, model: nn.Module) -> None:
+        """The saved weights; LoRA layers stay apart, so that test-time training can choose them."""
+        if self.saved is None:
+            return
+        lora: LoraState | None = getattr(self.saved, "lora", None)
+        if lora is None or not has_peft():  # merged weights predict the same
+            load_weights(model, self.saved.model, source=self.saved.source)
+            return
+        insert(model, lora.spec)
+        state = {**self.saved.model, **lora.tensors}
+        LoraWeights(lora.spec).load_predicting_state(model, state, source=self.saved.source)
 
     def _bounded(self) -> AbstractContextManager[object]:
         """Around the building of a model that ``saved`` describes."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.build import build_components
+from anydet.training.checkpoints.checkpoint import save_checkpoint
 from anydet.training.devices.processes import describe_device, open_processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
+from anydet.training.lora_run import adapt
 from anydet.training.numerics.rng import seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -34,7 +37,8 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
     with open_processes(settings) as processes:
         seed_everything(settings.seed)
         task = build(run)
-        components = build_components(run, task, processes, hooks)
+        adapted = adapt(task, run)
+        components = build_components(run, task, processes, (*adapted.hooks, *hooks))
         loop = Loop(run, components)
         if settings.resume:
             loop.validation = components.checkpointer.restore(loop.progress)
@@ -50,10 +54,14 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
             )
             if task.first_weights is not None:
                 run_log.message(task.first_weights.line)
+            for line in adapted.lines:
+                run_log.message(line)
             loop.fit()
             run_log.artifact(run.paths.best)
         best = components.checkpointer.read_best()
         if settings.restore_best:
-            task.weights.load_predicting_state(task.model, best.model, source=str(run.paths.best))
+            task.weights.load_predicting_state(task.model, best.state, source=str(run.paths.best))
+        if settings.merge_lora and processes.main:
+            save_checkpoint(run.paths.merged, replace(best, lora=None, training=None))
     metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}
     return TrainResult(str(run.paths.best), metrics)

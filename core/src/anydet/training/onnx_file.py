@@ -18,6 +18,7 @@ from anydet.errors import OptionError, TrainingError
 from anydet.outputs import write_file
 from anydet.plugins.export import ExportSpec, ModelDescription
 from anydet.text import one_line
+from anydet.training.lora.layers import as_plain_layers
 
 OPSET = 17
 """The first with ``LayerNormalization``; runtimes of 2022 and later read it."""
@@ -63,7 +64,9 @@ def traced_model(spec: ExportSpec, *, opset: int = OPSET) -> Any:
         warnings.simplefilter("ignore")
         traced = Path(folder) / "traced.onnx"
         shapes = {name: tuple(values.shape) for name, values in _example_outputs(spec).items()}
-        _export(spec, traced, opset)
+        # LoRA layers need no operators of their own, and half precision rounds sums once.
+        with as_plain_layers(spec.module):
+            _export(spec, traced, opset)
         model = onnx.load(str(traced))
     _state_shapes(model, spec.dynamic_axes, shapes)
     onnx.helper.set_model_props(model, _described(spec.description, opset).as_metadata())

@@ -57,6 +57,21 @@ class RunPaths:
         return cls(root, last, best, reports, train, reports / "val_metrics.jsonl", train.with_suffix(".csv"))
 
     @property
+    def adapter_only(self) -> Path:
+        """LoRA layers of the best checkpoint, without the base."""
+        return self.best.with_name("adapter.pt")
+
+    @property
+    def base(self) -> Path:
+        """The base of LoRA layers, where it came from no checkpoint."""
+        return self.best.with_name("base.pt")
+
+    @property
+    def merged(self) -> Path:
+        """The best checkpoint as plain weights, its LoRA layers merged into them."""
+        return self.best.with_name("merged.pt")
+
+    @property
     def config_resolved(self) -> Path:
         """Every key with its value and where it comes from."""
         return self.reports / "config_resolved.yaml"

@@ -62,12 +62,14 @@ class TrainingTask(ABC):
             need to know.
         weights: which tensors of ``model`` are saved, and how they are loaded.
         first_weights: what ``model`` began with; ``None`` where all its weights were random.
+        no_lora: why LoRA cannot be put into ``model``, as the rest of a sentence; empty where it can.
     """
 
     model: TorchModel
     classes: ClassTable
     weights: ModelWeights = ModelWeights()
     first_weights: FirstWeights | None = None
+    no_lora: str = ""
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()

@@ -1,4 +1,4 @@
-"""``ModelWeights``: which tensors of a model are saved, and how they are loaded."""
+"""``ModelWeights``: which tensors of a model are saved, and how they are loaded; with LoRA, too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from anydet.errors import TrainingError
 from anydet.text import WORD, listed
+from anydet.training.lora.spec import LoraSpec, plain_name
 
 
 class ModelWeights:
@@ -20,7 +21,12 @@ class ModelWeights:
     into ``last.pt`` and ``best.pt``, and back when the run resumes, gives up or ends. Here both forms are the
     model's state dictionary. A method that puts layers of its own into the model overrides it, to save them
     alone or to merge them into what predicts.
+
+    Attributes:
+        lora: LoRA layers among the tensors; a checkpoint says which they are.
     """
+
+    lora: LoraSpec | None = None
 
     def training_state(self, model: nn.Module) -> dict[str, Tensor]:
         """What ``model`` needs to train on."""
@@ -37,6 +43,34 @@ class ModelWeights:
     def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
         """Let the trained ``model`` predict as ``predicting_state`` says; raises as above."""
         load_weights(model, state, source=source)
+
+
+class LoraWeights(ModelWeights):
+    """What checkpoints hold of a model with LoRA: all tensors, the layers apart from what they change.
+
+    Args:
+        spec: the LoRA layers.
+    """
+
+    def __init__(self, spec: LoraSpec) -> None:
+        self.lora = spec
+
+    def training_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """All tensors, by their names in files."""
+        return {plain_name(live): tensor for live, tensor in model.state_dict().items()}
+
+    def load_training_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+        """Put them back; raises ``TrainingError`` where they do not fit."""
+        live = {plain_name(name): name for name in model.state_dict()}
+        load_weights(model, {live.get(name, name): tensor for name, tensor in state.items()}, source=source)
+
+    def predicting_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The same: a checkpoint merges them for those who want plain weights."""
+        return self.training_state(model)
+
+    def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+        """As ``load_training_state``."""
+        self.load_training_state(model, state, source=source)
 
 
 class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's has no types

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from anydet.plugins.options import check_options, load_schema
 from anydet.training.adapter import TorchAdapter
 from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from anydet.training.checkpoints.description import broken_description, read_description
-from anydet.training.first_weights import Names, start_from
+from anydet.training.first_weights import FirstWeights, Names, start_from
 from anydet.training.run import Run
 from anydet.types import AdapterSettings, ClassTable
 from anydet_adaptivestream.export import AnySizeStream
@@ -152,6 +152,8 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
         if self.saved is not None:
             theirs, ours = Names(self.class_names(self.saved.classes)), Names(classes.names)
             first = start_from(model, self.saved.model, source=self.saved.source, theirs=theirs, ours=ours)
+        elif options.get("pretrained"):
+            first = _timm_weights(model, classes.names)
         self._classes = classes
         self._image_size = options.get("image_size") or self._image_size
         loss = StableLoss(
@@ -176,6 +178,12 @@ class AdaptiveStreamAdapter(TorchAdapter[AdaptiveStream, Checkpoint]):
                 )
         # Its weights replace timm's, which must not be fetched for them.
         return replace(known, num_classes=num_classes, pretrained=False)
+
+
+def _timm_weights(model: AdaptiveStream, classes: Sequence[str]) -> FirstWeights:
+    """What a model began with whose encoder is timm's: it knows no classes."""
+    fresh = frozenset(name for name in model.state_dict() if not name.startswith("encoder."))
+    return FirstWeights(f"timm's {model.architecture.encoder}", ours=Names(classes), fresh=fresh)
 
 
 def _check_labels(dataset: Dataset) -> None:

@@ -23,6 +23,7 @@ from anydet.training.checkpoints.checkpoint import (
 )
 from anydet.training.checkpoints.description import broken_description, read_description
 from anydet.training.first_weights import Names
+from anydet.training.lora.spec import LoraState
 from anydet_delftbikes.parts import PARTS
 from anydet_fasterrcnn_multitask.architecture import Architecture, Backbone, Norm
 
@@ -78,12 +79,14 @@ class Saved:
         source: the file, for messages.
         about: what is written with them, or ``None`` in a plain state dictionary of another program.
         classes: names of the classes of such a dictionary; () where unknown.
+        lora: LoRA layers, which are merged into ``model``.
     """
 
     model: Mapping[str, Tensor]
     source: str
     about: About | None = None
     classes: tuple[str, ...] = ()
+    lora: LoraState | None = None
 
     def about_or_inferred(self) -> About:
         """What is written with the weights, else what their names and shapes imply.
@@ -197,4 +200,4 @@ def _described(content: Any) -> Any:
 def _of_checkpoint(checkpoint: Checkpoint) -> Saved:
     checkpoint.check_adapter(NAME)
     about = About.from_description(checkpoint.description, source=checkpoint.source)
-    return Saved(checkpoint.model, checkpoint.source, about)
+    return Saved(checkpoint.model, checkpoint.source, about, lora=checkpoint.lora)

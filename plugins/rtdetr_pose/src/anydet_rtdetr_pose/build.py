@@ -79,7 +79,20 @@ def build_task(
     kind = StagedTraining if stages.any else PoseTraining
     task = kind(model, classes, criterion, predictor(model), stages)
     task.first_weights = first
+    task.no_lora = _no_lora(model, stages)
     return task
+
+
+def _no_lora(model: PoseDetector, stages: Stages) -> str:
+    """Why LoRA cannot be put into the model, as the rest of a sentence."""
+    if model.mim is not None and model.mim.teacher is not None:
+        return (
+            "cannot have LoRA where enable_mim has a teacher, which averages the weights that LoRA leaves as "
+            "they are (--mim-teacher none has no such average)"
+        )
+    return (
+        "cannot train single heads in stages (stage_off_steps, stage_k_steps) with LoRA" if stages.any else ""
+    )
 
 
 def first_model(

@@ -12,6 +12,7 @@ from torch import Tensor
 from anydet.errors import TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint
 from anydet.training.first_weights import FirstWeights, Names, start_from
+from anydet.training.lora.spec import LoraState
 from anydet_rtdetr_pose.architecture import Architecture, read_architecture
 from anydet_rtdetr_pose.backbones import is_imported
 from anydet_rtdetr_pose.model import PoseDetector
@@ -29,11 +30,13 @@ class Saved:
         model: state dictionary.
         architecture: of the model that was saved.
         source: the file, for messages.
+        lora: its LoRA layers, which are merged into ``model``.
     """
 
     model: Mapping[str, Tensor]
     architecture: Architecture
     source: str
+    lora: LoraState | None = None
 
     def require_named_backbone(self, model: Any) -> None:
         """Raise ``TrainingError`` where building the model would run code that only the file names.
@@ -82,4 +85,4 @@ def read_saved(path: Path | str) -> Saved:
     """A run's folder or a checkpoint; raises ``TrainingError`` where it is not one of this adapter."""
     checkpoint = load_checkpoint(path, adapter=NAME)
     architecture = read_architecture(checkpoint.description, source=checkpoint.source)
-    return Saved(checkpoint.model, architecture, checkpoint.source)
+    return Saved(checkpoint.model, architecture, checkpoint.source, checkpoint.lora)

@@ -18,6 +18,7 @@ from anydet.outputs import new_file
 from anydet.plugins.checkpoints import IN_A_RUN, find_weights
 from anydet.plugins.weights_file import WeightsFile, identify
 from anydet.training.checkpoints.plain_data import digest, require_plain
+from anydet.training.lora.spec import LoraSpec, LoraState, is_lora, merged
 
 FORMAT = 1
 """Version of the file's layout, under the key ``anydet_checkpoint``."""
@@ -31,13 +32,14 @@ class Checkpoint:
 
     Attributes:
         adapter: registered name of the adapter that trained it.
-        model: state dictionary to predict with; the average's with ``ema_eval``.
+        model: state dictionary to predict with; the average's with ``ema_eval``. LoRA is merged into it.
         description: what rebuilds the model (``TrainingTask.description``).
         classes: names of the class ids.
         step: optimizer steps taken.
         metrics: numbers of the last validation before it was written.
         training: what a run needs to go on, or ``None`` in a checkpoint that only predicts.
         source: file that it was read from.
+        lora: LoRA layers of the model, apart from the weights that they change; ``None`` without.
     """
 
     adapter: str
@@ -48,6 +50,12 @@ class Checkpoint:
     metrics: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
     source: str = ""
+    lora: LoraState | None = field(default=None, kw_only=True)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What is saved: the weights without LoRA, and the LoRA layers."""
+        return {**self.model, **(self.lora.tensors if self.lora is not None else {})}
 
     def check_adapter(self, adapter: str) -> None:
         """Raise ``TrainingError`` where another adapter trained it."""
@@ -82,16 +90,36 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OutputError: as ``new_file``.
         TrainingError: something in it is no plain data, and could not be read back.
     """
+    _save(path, _content(checkpoint, checkpoint.state))
+
+
+def save_adapter_only(path: Path, checkpoint: Checkpoint) -> None:
+    """Write what its base lacks of a checkpoint with LoRA; ``load_checkpoint`` joins them again.
+
+    Raises as ``save_checkpoint``.
+    """
+    assert checkpoint.lora is not None
+    spec, state = checkpoint.lora.spec, checkpoint.state
+    own = {name: tensor for name, tensor in state.items() if is_lora(name) or name in spec.changed}
+    content = _content(checkpoint, own)
+    _save(path, {**content, "rest": [name for name in state if name not in own]})
+
+
+def _content(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> dict[str, Any]:
     content = {
         "anydet_checkpoint": FORMAT,
         "adapter": checkpoint.adapter,
-        "model": dict(checkpoint.model),
+        "model": dict(state),
         "description": dict(checkpoint.description),
         "classes": list(checkpoint.classes),
         "step": checkpoint.step,
         "metrics": dict(checkpoint.metrics),
         "training": None if checkpoint.training is None else dict(checkpoint.training),
     }
+    return content if checkpoint.lora is None else {**content, "lora": checkpoint.lora.spec.as_dict()}
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
     require_plain(content, source=f"{path}: cannot be saved")
     save_tensors(path, {**content, "digest": digest(content)})
 
@@ -136,16 +164,50 @@ def as_checkpoint(content: Any, path: Path) -> Checkpoint:
     if not is_checkpoint(content):
         raise TrainingError(f"{path}: not a checkpoint of anydet", fix=_GIVE)
     _check(path, content)
+    model, lora = content["model"], None
+    if content.get("lora") is not None:
+        spec = LoraSpec.from_plain(content["lora"], source=str(path))
+        state = model if content.get("rest") is None else _with_base(path, content, spec)
+        model, lora = merged(state, spec, source=str(path))
     return Checkpoint(
         content["adapter"],
-        content["model"],
+        model,
         content["description"],
         tuple(content["classes"]),
         content["step"],
         content["metrics"],
         content["training"],
         str(path),
+        lora=lora,
     )
+
+
+def _with_base(path: Path, content: Mapping[str, Any], spec: LoraSpec) -> dict[str, Tensor]:
+    """The state of a file that holds LoRA layers alone, with the rest from its base."""
+    if spec.base is None:
+        raise TrainingError(f"{path}: a broken checkpoint: it names no base", fix=_GIVE)
+    file = path.parent / spec.base.path
+    if not file.is_file():
+        file = path.parent / Path(spec.base.path).name
+    whole = "or give best.pt of the run that wrote it, which needs no base"
+    if not file.is_file():
+        raise TrainingError(
+            f"{path}: holds LoRA layers alone, and their base {spec.base.path} is not there",
+            fix=f"put the base beside it, {whole}",
+        )
+    base = load_checkpoint(file)
+    base.check_adapter(content["adapter"])
+    if digest(dict(base.model)) != spec.base.digest:
+        raise TrainingError(
+            f"{path}: its LoRA layers were trained on other weights than {file} holds now",
+            fix=f"put back the checkpoint that the run began with, {whole}",
+        )
+    missing = [name for name in content["rest"] if name not in base.model]
+    if missing:
+        raise TrainingError(f"{path}: a broken checkpoint: its base has no {missing[0]!r:.80}", fix=_GIVE)
+    device = next((t.device for t in content["model"].values()), torch.device("cpu"))
+    rest = {name: base.model[name].to(device) for name in content["rest"]}
+    return {**rest, **content["model"]}
 
 
 def is_checkpoint(content: Any) -> bool:
@@ -190,6 +252,7 @@ _PARTS: Mapping[str, tuple[type, ...]] = {
     "metrics": (dict,),
     "training": (dict, type(None)),
 }
+_OPTIONAL: Mapping[str, tuple[type, ...]] = {"lora": (dict, type(None)), "rest": (list, type(None))}
 
 
 def _check(path: Path, content: Mapping[str, Any]) -> None:
@@ -205,13 +268,15 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
     stated = content.get("digest")
     if stated is not None and stated != digest({k: v for k, v in content.items() if k != "digest"}):
         raise TrainingError(f"{path}: damaged: its content is not what was written", fix=_DAMAGED)
-    for name, kinds in _PARTS.items():
+    there = {name: kinds for name, kinds in _OPTIONAL.items() if name in content}
+    for name, kinds in {**_PARTS, **there}.items():
         if not isinstance(content.get(name, ...), kinds):
             what = f"is of type {type(content[name]).__name__}" if name in content else "is missing"
             raise TrainingError(f"{path}: a broken checkpoint: {name!r} {what}", fix=_GIVE)
     wrong = {
         "model has no tensor": [k for k, v in content["model"].items() if not isinstance(v, Tensor)],
         "classes has no name": [name for name in content["classes"] if not isinstance(name, str)],
+        "rest has no name": [name for name in content.get("rest") or () if not isinstance(name, str)],
         "metrics has no number": [k for k, v in content["metrics"].items() if not isinstance(v, int | float)],
     }
     for what, keys in wrong.items():

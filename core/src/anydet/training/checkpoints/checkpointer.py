@@ -12,9 +12,15 @@ from torch.optim import Optimizer
 
 from anydet.errors import AnydetError, TrainingError
 from anydet.outputs import remove_leftovers
-from anydet.training.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from anydet.training.checkpoints.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    save_adapter_only,
+    save_checkpoint,
+)
 from anydet.training.devices.processes import Processes
 from anydet.training.hooks import TrainingHook
+from anydet.training.lora.spec import merged
 from anydet.training.numerics.rng import restore_rng, rng_state
 from anydet.training.optim.early_stopping import BestTracker
 from anydet.training.optim.ema import Ema
@@ -79,7 +85,10 @@ class Checkpointer:
     def save_best(self, progress: Progress, metrics: Mapping[str, float]) -> None:
         """Write what ``predict`` loads."""
         if self.processes.main:
-            save_checkpoint(self.run.paths.best, self._checkpoint(progress, metrics, None))
+            best = self._checkpoint(progress, metrics, None)
+            save_checkpoint(self.run.paths.best, best)
+            if best.lora is not None and best.lora.spec.base is not None:
+                save_adapter_only(self.run.paths.adapter_only, best)
 
     def read_best(self) -> Checkpoint:
         """The best checkpoint, once the main process has written it."""
@@ -91,7 +100,7 @@ class Checkpointer:
         if self.saved_step is None:
             return "no checkpoint was written yet, so that the model is as it was left"
         last = load_checkpoint(self.run.paths.last, device=self.processes.device)
-        self.task.weights.load_predicting_state(self.task.model, last.model, source=str(self.run.paths.last))
+        self.task.weights.load_predicting_state(self.task.model, last.state, source=str(self.run.paths.last))
         return f"the model has its weights of step {self.saved_step} again, as in {self.run.paths.last}"
 
     def restore(self, progress: Progress) -> dict[str, float]:
@@ -176,14 +185,19 @@ class Checkpointer:
     def _checkpoint(
         self, progress: Progress, metrics: Mapping[str, float], training: Mapping[str, Any] | None
     ) -> Checkpoint:
+        source, spec = str(self.run.paths.root), self.task.weights.lora
+        weights, lora = self._weights(), None
+        if spec is not None:
+            weights, lora = merged(weights, spec, source=source)
         return Checkpoint(
             self.run.adapter,
-            self._weights(),
+            weights,
             self.task.description(),
             self.task.classes.names,
             progress.step,
             metrics,
             training,
+            lora=lora,
         )
 
     def _weights(self) -> dict[str, Tensor]:

@@ -29,6 +29,7 @@ from anydet.training.checks.subject import Subject, as_found
 from anydet.training.checks.verdict import State, Verdict, worst
 from anydet.training.devices.processes import Processes, open_processes
 from anydet.training.launch.preparation import PreparedRun
+from anydet.training.lora_run import adapt
 from anydet.training.numerics.rng import isolated_rng
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -149,6 +150,7 @@ class _Examination:
         self.say("build")
         try:
             task = build(self.run)
+            adapt(task, self.run)
         except AnydetError:  # a checkpoint or a setting that no model can be built with, as 'train' says it
             raise
         except Exception as exc:  # foreign code: the task's

@@ -11,6 +11,9 @@ from anydet.training.config.settings import TrainSettings
 CONFIG_VERSIONS = (1,)
 """What ``config_version`` may be."""
 
+_OF_LORA = (
+    *("lora_alpha", "lora_dropout", "lora_target", "lora_freeze_base", "lora_train_bias", "merge_lora"),
+)
 _REDIRECTED = ("run_dir", "checkpoint_out", "metrics_jsonl", "metrics_csv")
 
 
@@ -23,6 +26,7 @@ def check_settings(settings: TrainSettings, *, strict: bool) -> None:
     """
     for problem, fix in (
         *_optimizer(settings),
+        *_lora(settings),
         *_schedule(settings),
         *_validation(settings),
         *_place(settings),
@@ -38,6 +42,18 @@ def _optimizer(s: TrainSettings) -> Iterator[tuple[str, str]]:
         yield "nesterov needs a momentum, which is 0", "add --momentum 0.9, or --no-nesterov"
     if s.ema_eval and not s.use_ema:
         yield "ema_eval evaluates an average that nobody keeps", "add --use-ema, or --no-ema-eval"
+
+
+def _lora(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    if s.lora_r:
+        return
+    usual = TrainSettings()
+    for key in _OF_LORA:
+        if getattr(s, key) != getattr(usual, key):
+            yield (
+                f"{key} is a setting of LoRA, which lora_r 0 leaves out",
+                f"add --lora-r 8, or leave {key} out",
+            )
 
 
 def _schedule(s: TrainSettings) -> Iterator[tuple[str, str]]:

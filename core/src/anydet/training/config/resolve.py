@@ -46,7 +46,7 @@ MAY_CHANGE = frozenset(
             "log_with",
             "project",
         ),
-        *("early_stop_patience", "early_stop_min_delta", "restore_best"),
+        *("early_stop_patience", "early_stop_min_delta", "restore_best", "merge_lora"),
         *("num_workers", "prefetch_factor", "pin_memory", "device"),
         *("on_nonfinite", "max_skips", "max_skip_share", "max_grad_norm", "check_inputs"),
         *("dataset", "val_dataset"),

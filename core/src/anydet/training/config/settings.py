@@ -22,6 +22,7 @@ SECTIONS = {
     "adapter": "Model",
     "dataset": "Data",
     "optimizer": "Optimizer",
+    "lora_r": "LoRA",
     "on_nonfinite": "Guards",
     "run_id": "Run",
 }
@@ -112,6 +113,32 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = 0.999
     ema_eval: Annotated[
         bool, _about("Validate, select the best checkpoint and predict with the average.")
+    ] = False
+
+    # LoRA: few weights are trained beside a base that stays.
+
+    lora_r: Annotated[int, _about("Rank of LoRA layers; 0 trains the weights themselves.", ge=0)] = 0
+    lora_alpha: Annotated[
+        Above0 | None, _about("LoRA is scaled by lora_alpha / lora_r; null is lora_r, a scale of 1.")
+    ] = None
+    lora_dropout: Annotated[
+        float, _about("Dropout on the inputs of LoRA layers, but those of attention projections.", ge=0, lt=1)
+    ] = 0.0
+    lora_target: Annotated[
+        Literal["head", "all_linear", "all_conv1x1", "all_linear_conv1x1"],
+        _about(
+            "What LoRA is put into: linear layers, attention projections and 1 x 1 convolutions of the head, "
+            "or all of the kinds named."
+        ),
+    ] = "head"
+    lora_freeze_base: Annotated[
+        bool, _about("Train LoRA and what begins at random alone, such as rows of new classes.")
+    ] = True
+    lora_train_bias: Annotated[Literal["none", "all"], _about("Biases of the base that are trained.")] = (
+        "none"
+    )
+    merge_lora: Annotated[
+        bool, _about("Also write the best checkpoint as plain weights, merged.pt, beside best.pt.")
     ] = False
 
     # Guards: what happens when numbers go wrong.
