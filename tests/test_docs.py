@@ -37,6 +37,7 @@ SLOW = {
     "evaluate-states-poses-and-masks",
     "export-onnx",
     "find-what-a-model-gets-wrong",
+    "fine-tune",
     "measure-robustness",
     "predict-with-several-views",
     "run-on-another-runtime",

@@ -69,6 +69,14 @@ DEFAULTS = {
     "cost_t_start_step": "0",
     "stage_off_steps": "0",
     "stage_k_steps": "0",
+    "lora_r": "0",
+    "lora_dropout": "0.0",
+    "lora_target": "head",
+    "lora_freeze_base": "true",
+    "lora_train_bias": "none",
+    "torchao_quant": "none",
+    "torchao_required": "false",
+    "qlora": "false",
 }
 """Of the old trainer, as its tables have them."""
 LINES = (
@@ -85,6 +93,9 @@ LINES = (
     "--scheduler multistep --scheduler-milestones 1000,2000,3000 --scheduler-gamma 0.1",
     "--batch-size 2 --gradient-accumulation-steps 4 --clip-grad-norm 1.0",
     "--device cuda:0 --use-amp",
+    "--lora-r 8 --lora-alpha 16 --lora-dropout 0.05 --lora-target all_linear_conv1x1 --lora-freeze-base",
+    "--lora-r 8 --lora-train-bias all --torchao-quant int8wo --torchao-required",
+    "--lora-r 8 --qlora",
     "--optimizer sgd --momentum 0.9 --scheduler cosine --min-lr 1e-6 --lr-warmup-steps 500 "
     "--use-param-groups --backbone-lr-mult 0.1 --use-ema --ema-decay 0.999 --ema-eval",
 )

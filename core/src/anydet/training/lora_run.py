@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from anydet.errors import OptionError, TrainingError
+from anydet.outputs import write_file
 from anydet.text import counted
 from anydet.training.checkpoints.checkpoint import (
     Checkpoint,
@@ -22,6 +24,7 @@ from anydet.training.config.settings import TrainSettings
 from anydet.training.devices.torchrun import is_main_process
 from anydet.training.hooks import LoopState, TrainingHook
 from anydet.training.lora.layers import count_layers, find_layers, insert, require_peft, same_weights
+from anydet.training.lora.quantized import quantize
 from anydet.training.lora.spec import Base, LoraSpec, is_lora, plain_name
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
@@ -62,7 +65,7 @@ class FrozenNorms(TrainingHook):
             norm.training = False
 
 
-def adapt(task: TrainingTask, run: Run) -> Adapted:
+def adapt(task: TrainingTask, run: Run, *, write: bool = True) -> Adapted:
     """Put LoRA into the task's model, choose what is trained, and let its weights be saved apart.
 
     Rows of classes that the first weights do not know, and heads that these lack, are random: a low-rank
@@ -71,6 +74,7 @@ def adapt(task: TrainingTask, run: Run) -> Adapted:
     Args:
         task: as it was built; nothing happens to it without ``lora_r``.
         run: its settings; a resumed run has the layers that it began with.
+        write: whether the run's files may be written: the base, and ``lora.json``.
 
     Raises:
         OptionError: nothing was learned that could be adapted, the target means no layer, the adapter cannot
@@ -82,16 +86,53 @@ def adapt(task: TrainingTask, run: Run) -> Adapted:
     require_peft()
     if task.no_lora:
         raise OptionError(f"lora_r: {run.adapter} {task.no_lora}", fix="leave --lora-r out, or what it names")
-    spec = _resumed(run) if run.settings.resume else _chosen(task, run)
+    spec = _resumed(run) if run.settings.resume else _chosen(task, run, write=write)
     whole = None if spec.whole is None else set(spec.whole)
     insert(task.model, spec)
     if whole is not None:
         for live, parameter in task.model.named_parameters():
             name = plain_name(live)
             parameter.requires_grad_(is_lora(name) or (parameter.requires_grad and name in whole))
+    spec, note = _quantized(task.model, spec, run.settings)
     task.weights = LoraWeights(spec)
     hooks = [] if whole is None else [FrozenNorms(_learned_norms(task.model, whole))]
-    return Adapted(hooks, [_said(task.model, spec)])
+    lines = [_said(task.model, spec), *([note] if note else [])]
+    if write and is_main_process():
+        report = {**spec.as_dict(), "parameters": _sizes(task.model), "says": lines}
+        write_file(run.paths.lora_report, json.dumps(report, indent=2) + "\n")
+    return Adapted(hooks, lines)
+
+
+def _quantized(model: nn.Module, spec: LoraSpec, settings: TrainSettings) -> tuple[LoraSpec, str]:
+    """Quantize what the settings, or a run that goes on, want; what was done, or why not, as a line."""
+    kind = settings.torchao_quant
+    if kind == "none" and settings.qlora:
+        kind = "int4wo"
+    if settings.resume:
+        kind = spec.quantized  # it may have begun where weights could not be quantized
+    if kind == "none":
+        return spec, ""
+    try:
+        found = quantize(model, kind)
+        if not found.names:
+            raise OptionError(
+                f"{kind}: the model has no frozen linear layer that can be quantized"
+                + (f" ({found.left})" if found.left else ""),
+                fix="leave --qlora and --torchao-quant out",
+            )
+    except OptionError as exc:
+        if settings.torchao_required or settings.resume:
+            raise
+        return spec, f"the base is NOT quantized: {exc.problem}; to have it: {exc.fix}"
+    whole = sum(p.numel() for name, p in model.named_parameters() if ".lora_" not in name)
+    line = (
+        f"{kind}: {found.numbers} of the base's {whole} numbers are quantized ({found.numbers / whole:.1%}): "
+        f"{counted(len(found.names), 'weight')} of frozen linear layers"
+    )
+    line += f"; {found.left}" if found.left else ""
+    if kind == "int4wo":
+        line += "; 4-bit numbers are kept in bytes, as torchao packs them for CUDA and bfloat16 alone"
+    return replace(spec, quantized=kind, rounded=found.names), line
 
 
 def _resumed(run: Run) -> LoraSpec:
@@ -103,7 +144,7 @@ def _resumed(run: Run) -> LoraSpec:
     return lora.spec
 
 
-def _chosen(task: TrainingTask, run: Run) -> LoraSpec:
+def _chosen(task: TrainingTask, run: Run, *, write: bool) -> LoraSpec:
     """The layers that the settings mean, and the base, which is written where no checkpoint holds it."""
     settings, model, first = run.settings, task.model, task.first_weights
     if first is None:
@@ -126,7 +167,7 @@ def _chosen(task: TrainingTask, run: Run) -> LoraSpec:
     if not settings.lora_freeze_base:
         return spec
     whole = _trained_whole(model, settings, random, names)
-    base, changed = _base(task, run)
+    base, changed = _base(task, run, write=write)
     return replace(spec, whole=tuple(whole), base=base, changed=tuple(dict.fromkeys([*changed, *whole])))
 
 
@@ -153,7 +194,7 @@ def _trained_whole(
     return [name for name in parameters if model.get_parameter(name).requires_grad] + statistics
 
 
-def _base(task: TrainingTask, run: Run) -> tuple[Base, list[str]]:
+def _base(task: TrainingTask, run: Run, *, write: bool) -> tuple[Base, list[str]]:
     """The checkpoint that the model began with, and the names of its tensors that are others by now.
 
     Weights of another program, of which no checkpoint of anydet can be made from the file alone, are
@@ -169,7 +210,7 @@ def _base(task: TrainingTask, run: Run) -> tuple[Base, list[str]]:
         ]
         return Base(str(Path(saved.source).resolve()), digest(dict(saved.model))), changed
     path = run.paths.base
-    if is_main_process():
+    if write and is_main_process():
         plain = {name: tensor.detach().clone() for name, tensor in own.items()}
         save_checkpoint(path, Checkpoint(run.adapter, plain, task.description(), task.classes.names))
     return Base(path.name, digest(dict(own))), []
@@ -193,16 +234,22 @@ def _learned_norms(model: nn.Module, whole: Collection[str]) -> list[nn.Module]:
 
 
 def _said(model: nn.Module, spec: LoraSpec) -> str:
-    """``LoRA of rank 4 on 38 weights: 0.3% of the weights are trained (61 k of 20.1 M)``."""
-    sizes: Mapping[str, Tensor] = dict(model.named_parameters())
-    total = sum(p.numel() for p in sizes.values())
-    trained = sum(p.numel() for p in sizes.values() if p.requires_grad)
-    low_rank = sum(p.numel() for name, p in sizes.items() if is_lora(plain_name(name)))
-    beside = trained - low_rank
+    """How many layers of which size."""
+    sizes = _sizes(model)
     line = (
-        f"LoRA of rank {spec.r} on {counted(len(spec.weights), 'weight')}: {low_rank} parameters of "
-        f"{total - low_rank} of the base ({low_rank / (total - low_rank):.2%})"
+        f"LoRA of rank {spec.r} on {counted(len(spec.weights), 'weight')}: {sizes['lora']} parameters beside "
+        f"{sizes['base']} of the base ({sizes['lora'] / sizes['base']:.2%})"
     )
     if spec.whole is None:
         return f"{line}; the base is trained, too"
-    return f"{line}; {beside} of the base are trained as a whole" if beside else line
+    return f"{line}; {sizes['whole']} of the base are trained as a whole" if sizes["whole"] else line
+
+
+def _sizes(model: nn.Module) -> dict[str, int]:
+    """Numbers of parameters: of LoRA, of the base, and of the base that are trained."""
+    named = [(is_lora(plain_name(name)), parameter) for name, parameter in model.named_parameters()]
+    return {
+        "lora": sum(parameter.numel() for lora, parameter in named if lora),
+        "base": sum(parameter.numel() for lora, parameter in named if not lora),
+        "whole": sum(parameter.numel() for lora, parameter in named if not lora and parameter.requires_grad),
+    }

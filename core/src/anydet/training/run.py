@@ -67,6 +67,11 @@ class RunPaths:
         return self.best.with_name("base.pt")
 
     @property
+    def lora_report(self) -> Path:
+        """Which layers a run with LoRA trains, and which weights of its base are quantized."""
+        return self.reports / "lora.json"
+
+    @property
     def merged(self) -> Path:
         """The best checkpoint as plain weights, its LoRA layers merged into them."""
         return self.best.with_name("merged.pt")

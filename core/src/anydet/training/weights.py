@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from anydet.errors import TrainingError
 from anydet.text import WORD, listed
+from anydet.training.lora.quantized import dequantized, is_quantized, parts_of
 from anydet.training.lora.spec import LoraSpec, plain_name
 
 
@@ -56,21 +57,44 @@ class LoraWeights(ModelWeights):
         self.lora = spec
 
     def training_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """All tensors, by their names in files."""
-        return {plain_name(live): tensor for live, tensor in model.state_dict().items()}
+        """All tensors, by their names in files; a quantized one is the tensors that it consists of."""
+        found: dict[str, Tensor] = {}
+        for live, tensor in model.state_dict().items():
+            name = plain_name(live)
+            if is_quantized(tensor):
+                found |= {f"{name}.{part}": one for part, one in parts_of(tensor).items()}
+            else:
+                found[name] = tensor
+        return found
 
     def load_training_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
         """Put them back; raises ``TrainingError`` where they do not fit."""
+        rest = dict(state)
+        for live, tensor in model.state_dict().items():
+            if is_quantized(tensor):
+                _load_parts(tensor, plain_name(live), rest, source=source)
+        self.load_predicting_state(model, rest, source=source)
+
+    def predicting_state(self, model: nn.Module) -> dict[str, Tensor]:
+        """The same, with quantized ones as ordinary numbers; LoRA stays apart, and checkpoints merge it."""
+        return {plain_name(live): dequantized(tensor) for live, tensor in model.state_dict().items()}
+
+    def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
+        """All but quantized weights, which are never trained; raises as above."""
         live = {plain_name(name): name for name in model.state_dict()}
         load_weights(model, {live.get(name, name): tensor for name, tensor in state.items()}, source=source)
 
-    def predicting_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """The same: a checkpoint merges them for those who want plain weights."""
-        return self.training_state(model)
 
-    def load_predicting_state(self, model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-        """As ``load_training_state``."""
-        self.load_training_state(model, state, source=source)
+def _load_parts(tensor: Tensor, name: str, state: dict[str, Tensor], *, source: str) -> None:
+    """Take the parts of a quantized tensor out of a state, into the tensor."""
+    for part, own in parts_of(tensor).items():
+        saved = state.pop(f"{name}.{part}", None)
+        if saved is None or saved.shape != own.shape or saved.dtype != own.dtype:
+            raise TrainingError(
+                f"{source}: has no quantized weight {name!r:.200} as this run has it",
+                fix="resume with the packages that the run began with, or begin a new run",
+            )
+        own.copy_(saved)
 
 
 class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's has no types
@@ -117,12 +141,14 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str)
     Args:
         module: of the same architecture.
         state: names and tensors.
-        source: where they come from, for the message.
+        source: where they come from, for the message. Quantized weights of the module stay as they are.
 
     Raises:
         TrainingError: that lists missing keys, unexpected keys and wrong shapes.
     """
-    own = module.state_dict()
+    all_own = module.state_dict()
+    own = {key: tensor for key, tensor in all_own.items() if not is_quantized(tensor)}
+    state = {key: tensor for key, tensor in state.items() if key in own or key not in all_own}
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     shapes = [
@@ -141,4 +167,4 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str)
             f"{source}: does not fit {type(module).__name__}: {'; '.join(found)}",
             fix="give weights of the same architecture and classes, or the options they were trained with",
         )
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=len(own) == len(all_own))

@@ -10,6 +10,7 @@ pytest.importorskip("peft")
 pytestmark = pytest.mark.slow  # importing peft takes seconds
 
 import copy
+import json
 from dataclasses import replace
 
 from core.tests.training.attentive import (
@@ -28,6 +29,7 @@ from anydet.errors import OptionError, TrainingError
 from anydet.training.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from anydet.training.hooks import TrainingHook
 from anydet.training.lora import layers
+from anydet.training.lora.quantized import dequantized, is_quantized, parts_of, rounded
 from anydet.training.lora.spec import is_lora, plain_name
 from anydet.types import AdapterSettings
 
@@ -242,23 +244,94 @@ def test_what_cannot_be_adapted_is_refused_with_the_reason(base, tmp_path, monke
     assert "anydet[lora]" in caught.value.fix
 
 
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory):
+    """A base whose linear layers are wide enough for groups of 32, and a run on it in 8 bits."""
+    pytest.importorskip("torchao")
+    folder = tmp_path_factory.mktemp("quantized")
+    base = base_run(folder / "base")
+    return base, *lora_run(folder / "run", base, torchao_quant="int8wo", use_ema=True, merge_lora=True)
+
+
+def test_frozen_linear_layers_are_quantized_and_the_run_says_how_many(quantized):
+    _, adapter, run = quantized
+    model = adapter.get_model()
+    kinds = {plain_name(name) for name, parameter in model.named_parameters() if is_quantized(parameter)}
+    assert kinds == {"mix.linear1.weight", "mix.linear2.weight"}  # attention reads its weights itself
+    report = json.loads(run.paths.lora_report.read_text())
+    assert report["quantized"] == "int8wo"
+    assert set(report["rounded"]) == kinds
+    assert "int8wo: 256 of the base's" in report["says"][1]
+
+
+def test_files_of_a_quantized_run_predict_as_it_does(quantized):
+    base, adapter, run = quantized
+    ours = outputs(adapter.get_model())
+    for name in ("best", "adapter_only", "merged"):
+        model = loaded(getattr(run.paths, name)).get_model()
+        assert not any(is_quantized(parameter) for parameter in model.parameters())
+        torch.testing.assert_close(outputs(model), ours, rtol=0, atol=1e-5)
+    rounded = load_checkpoint(run.paths.best).lora.tensors["mix.linear1.weight"]
+    assert not torch.equal(rounded, load_checkpoint(base).model["mix.linear1.weight"])
+
+
+def test_a_quantized_run_goes_on_with_the_same_bits(quantized, tmp_path, same_weights):
+    base = quantized[0]
+    keys = {"torchao_quant": "int8wo", "use_ema": True, "on_nonfinite": "skip"}
+    lora_run(tmp_path / "whole", base, epochs=2, **keys)
+    for epochs in (1, 2):
+        lora_run(tmp_path / "parts", base, epochs=epochs, resume=epochs == 2, **keys)
+    whole, parts = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts"))
+    assert "mix.linear1.weight.qdata" in whole.training["model"]
+    for state in ("model", "ema"):
+        assert same_weights(whole.training[state], parts.training[state])
+
+
+def test_what_cannot_be_quantized_stops_the_run_or_is_recorded(base, tmp_path):
+    with pytest.raises(
+        OptionError, match="int4wo: the model has no frozen linear layer that can be quantized"
+    ):
+        lora_run(tmp_path / "a", base, qlora=True, torchao_required=True)  # 8 and 16 columns
+    _, run = lora_run(tmp_path / "b", base, qlora=True)
+    report = json.loads(run.paths.lora_report.read_text())
+    assert report["quantized"] == "none"
+    assert "the base is NOT quantized" in report["says"][1]
+
+
+@pytest.mark.parametrize("kind", ["int8wo", "int4wo"])
+def test_a_rounded_weight_is_near_and_the_same_each_time(kind):
+    pytest.importorskip("torchao")
+    weight = torch.randn(48, 64, generator=torch.Generator().manual_seed(0))
+    first, second = (parts_of(rounded(weight, kind)) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    scale = weight.abs().amax() / (127 if kind == "int8wo" else 7)
+    assert float((dequantized(rounded(weight, kind)) - weight).abs().max()) <= float(scale)
+    assert first["qdata"].unique().numel() <= (256 if kind == "int8wo" else 16)
+
+
 _SCRIPT = """
 import sys
 from pathlib import Path
 import torch
 from core.tests.training.attentive import lora_run
-from anydet.training.devices.torchrun import process_count
-folder, base = map(Path, sys.argv[1:])
-adapter, run = lora_run(folder, base, batch_size=2)
+from anydet.training.checkpoints.checkpoint import load_checkpoint
+from anydet.training.weights import LoraWeights
+def run_weights(adapter, run):
+    return LoraWeights(load_checkpoint(run.paths.best).lora.spec)
+folder, base = map(Path, sys.argv[1:3])
+adapter, run = lora_run(folder, base, batch_size=2, torchao_quant=sys.argv[3])
 import os
-torch.save(adapter.get_model().state_dict(), folder / f"rank{os.environ['RANK']}.pt")
+state = run_weights(adapter, run).training_state(adapter.get_model())
+torch.save(state, folder / f"rank{os.environ['RANK']}.pt")
 """
 
 
-def test_two_processes_have_the_same_layers_and_the_same_base(base, tmp_path):
-    done = torchrun(_SCRIPT, tmp_path, str(tmp_path), str(base))
+@pytest.mark.parametrize("kind", ["none", "int8wo"])
+def test_two_processes_have_the_same_layers_and_the_same_base(base, tmp_path, kind):
+    done = torchrun(_SCRIPT, tmp_path, str(tmp_path), str(base), kind)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     assert not moved(first, second)
     assert any(tensor.any() for name, tensor in first.items() if "lora_B" in name)
-    assert not moved(load_checkpoint(base).model, load_checkpoint(tmp_path / "best.pt").state)
+    changed = moved(load_checkpoint(base).model, load_checkpoint(tmp_path / "best.pt").state)
+    assert changed == ({"mix.linear1.weight", "mix.linear2.weight"} if kind == "int8wo" else set())

@@ -54,7 +54,7 @@ def test_layers_that_do_not_fit_their_weight_are_refused(broken):
 
 
 def test_a_spec_comes_back_from_plain_data():
-    spec = LoraSpec(4, 8.0, 0.1, {"a": ("b",)}, None, "none", Base("base.pt", "abc"), ("c",))
+    spec = LoraSpec(4, 8.0, 0.1, {"a": ("b",)}, None, "int8wo", ("a",), Base("base.pt", "abc"), ("c",))
     assert LoraSpec.from_plain(spec.as_dict(), source="x") == spec
 
 

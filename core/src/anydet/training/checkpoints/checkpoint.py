@@ -18,6 +18,7 @@ from anydet.outputs import new_file
 from anydet.plugins.checkpoints import IN_A_RUN, find_weights
 from anydet.plugins.weights_file import WeightsFile, identify
 from anydet.training.checkpoints.plain_data import digest, require_plain
+from anydet.training.lora.quantized import dequantized, rounded
 from anydet.training.lora.spec import LoraSpec, LoraState, is_lora, merged
 
 FORMAT = 1
@@ -207,6 +208,10 @@ def _with_base(path: Path, content: Mapping[str, Any], spec: LoraSpec) -> dict[s
         raise TrainingError(f"{path}: a broken checkpoint: its base has no {missing[0]!r:.80}", fix=_GIVE)
     device = next((t.device for t in content["model"].values()), torch.device("cpu"))
     rest = {name: base.model[name].to(device) for name in content["rest"]}
+    if spec.quantized != "none":
+        # The layers were trained on rounded weights; those of the base are as they were before.
+        for name in (name for name in spec.rounded if name in rest):
+            rest[name] = dequantized(rounded(rest[name], spec.quantized))
     return {**rest, **content["model"]}
 
 

@@ -150,7 +150,7 @@ class _Examination:
         self.say("build")
         try:
             task = build(self.run)
-            adapt(task, self.run)
+            adapt(task, self.run, write=False)
         except AnydetError:  # a checkpoint or a setting that no model can be built with, as 'train' says it
             raise
         except Exception as exc:  # foreign code: the task's

@@ -13,6 +13,7 @@ CONFIG_VERSIONS = (1,)
 
 _OF_LORA = (
     *("lora_alpha", "lora_dropout", "lora_target", "lora_freeze_base", "lora_train_bias", "merge_lora"),
+    *("torchao_quant", "torchao_required", "qlora"),
 )
 _REDIRECTED = ("run_dir", "checkpoint_out", "metrics_jsonl", "metrics_csv")
 
@@ -46,6 +47,7 @@ def _optimizer(s: TrainSettings) -> Iterator[tuple[str, str]]:
 
 def _lora(s: TrainSettings) -> Iterator[tuple[str, str]]:
     if s.lora_r:
+        yield from _quantized(s)
         return
     usual = TrainSettings()
     for key in _OF_LORA:
@@ -54,6 +56,14 @@ def _lora(s: TrainSettings) -> Iterator[tuple[str, str]]:
                 f"{key} is a setting of LoRA, which lora_r 0 leaves out",
                 f"add --lora-r 8, or leave {key} out",
             )
+
+
+def _quantized(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    asked = "qlora" if s.qlora else "torchao_quant" if s.torchao_quant != "none" else None
+    if asked and not s.lora_freeze_base:
+        yield f"{asked} quantizes a base that is not trained", "leave --no-lora-freeze-base out"
+    if s.torchao_required and not asked:
+        yield "torchao_required needs something to quantize", "add --qlora, or --torchao-quant int8wo"
 
 
 def _schedule(s: TrainSettings) -> Iterator[tuple[str, str]]:

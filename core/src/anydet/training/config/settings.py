@@ -141,6 +141,15 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         bool, _about("Also write the best checkpoint as plain weights, merged.pt, beside best.pt.")
     ] = False
 
+    torchao_quant: Annotated[
+        Literal["none", "int8wo", "int4wo"],
+        _about("Quantize frozen linear layers beside LoRA, by torchao; int4wo takes memory as int8wo does."),
+    ] = "none"
+    torchao_required: Annotated[
+        bool, _about("Stop where weights cannot be quantized, rather than train on them as they are.")
+    ] = False
+    qlora: Annotated[bool, _about("LoRA on a frozen base that is quantized, int4wo unless named.")] = False
+
     # Guards: what happens when numbers go wrong.
 
     on_nonfinite: Annotated[

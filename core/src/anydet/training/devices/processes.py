@@ -17,9 +17,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, gather_object, send_to_device
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from anydet.errors import InterruptedTraining, TrainingError
 from anydet.training.config.settings import TrainSettings
+from anydet.training.lora.quantized import is_quantized
 
 T = TypeVar("T")
 
@@ -93,6 +95,10 @@ class Processes:
         """A module on the device, in the run's precision, whose gradients are averaged over processes."""
         handler = DistributedDataParallelKwargs(find_unused_parameters=find_unused_parameters)
         self.accelerator.ddp_handler = handler
+        # They are the same in all processes from the start, and cannot be sent.
+        fixed = [name for name, parameter in module.named_parameters() if is_quantized(parameter)]
+        if fixed:
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, fixed)
         wrapped: nn.Module = self.accelerator.prepare_model(module)
         return wrapped
 

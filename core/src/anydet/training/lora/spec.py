@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
@@ -58,7 +58,8 @@ class LoraSpec:
         dropout: probability with which an input of the layers is 0 in training.
         weights: name of each adapted weight -> names of other tensors that are the same weight.
         whole: names of tensors that are trained as a whole beside; ``None`` where everything is.
-        quantized: how weights of linear layers are stored while it is trained, or ``none``.
+        quantized: how weights of linear layers were stored while it was trained, or ``none``.
+        rounded: names of the weights that were.
         base: what it was trained on; ``None`` where the base is trained, too.
         changed: names of the tensors, but those of LoRA, that are not the base's.
     """
@@ -68,7 +69,8 @@ class LoraSpec:
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     whole: tuple[str, ...] | None = ()
-    quantized: str = "none"
+    quantized: Literal["none", "int8wo", "int4wo"] = "none"
+    rounded: tuple[str, ...] = ()
     base: Base | None = None
     changed: tuple[str, ...] = ()
 

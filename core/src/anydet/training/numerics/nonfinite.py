@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from anydet.text import listed
+from anydet.training.lora.quantized import is_quantized
 
 NUMBERS_FIX = (
     "lower --lr, warm up (--lr-warmup-steps 500), clip (--clip-grad-norm 1.0), or leave such batches out "
@@ -22,7 +23,7 @@ _SHOWN_IMAGES = 8
 def first_nonfinite(value: Any, name: str = "batch") -> str | None:
     """Where in nested dictionaries, lists and tuples the first NaN or infinity is, as ``batch[0].boxes``."""
     for where, tensor in _tensors(value, name):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if _may_break(tensor) and not bool(torch.isfinite(tensor).all()):
             return where
     return None
 
@@ -30,7 +31,7 @@ def first_nonfinite(value: Any, name: str = "batch") -> str | None:
 def first_nonfinite_parameter(model: nn.Module) -> str | None:
     """Name of the first parameter that holds NaN or infinity."""
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter.detach()).all()):
+        if _may_break(parameter) and not bool(torch.isfinite(parameter.detach()).all()):
             return name
     return None
 
@@ -89,7 +90,7 @@ class BufferSnapshot:
     """Buffers of a model (running statistics), to undo what a skipped step did to them."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._buffers = list(model.buffers())
+        self._buffers = [buffer for buffer in model.buffers() if not is_quantized(buffer)]
         self._kept = [buffer.clone() for buffer in self._buffers]
 
     def take(self) -> None:
@@ -99,6 +100,11 @@ class BufferSnapshot:
     def put_back(self) -> None:
         """The buffers are again as they were."""
         _copy(self._buffers, self._kept)
+
+
+def _may_break(tensor: Tensor) -> bool:
+    """Whether a tensor has numbers that can become NaN; quantized weights are never trained."""
+    return tensor.is_floating_point() and not is_quantized(tensor)
 
 
 @torch.no_grad()

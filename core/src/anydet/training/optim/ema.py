@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from anydet.errors import OptionError
+from anydet.training.lora.quantized import is_quantized
 from anydet.training.weights import ModelWeights
 
 _COUNT, _MODULE = "n_averaged", "module."
 """Names that torch's ``AveragedModel`` gives them."""
 _SOURCE = "the average of weights in the checkpoint"
-_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Ema:
@@ -41,7 +41,7 @@ class Ema:
         self._decay, self._weights = decay, weights or ModelWeights()
         self._updates = 0
         try:
-            self._averaged = AveragedModel(model, multi_avg_fn=self._average, use_buffers=True)
+            self._averaged = AveragedModel(model)
         except Exception as error:  # a copy runs any code of the model's
             raise OptionError(
                 f"use_ema needs a copy of the model, and {type(model).__name__} cannot be copied: {error}",
@@ -51,7 +51,16 @@ class Ema:
 
     def update(self, model: nn.Module) -> None:
         """Take in what the model is now; call it after each step that the optimizer took."""
-        self._averaged.update_parameters(model)
+        pairs = list(zip(_tensors(self._averaged.module), _tensors(model), strict=True))
+        if not self._updates:
+            _copy((new for _, new in pairs), (old for old, _ in pairs))
+        else:
+            groups: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor]]] = {}
+            for old, new in pairs:
+                groups.setdefault((old.device, old.dtype), []).append((old, new))
+            for group in groups.values():
+                self._average([old for old, _ in group], [new for _, new in group])
+        self._averaged.n_averaged += 1
         self._updates += 1
 
     def weights(self) -> dict[str, Tensor]:
@@ -96,8 +105,8 @@ class Ema:
             _copy(kept, live)
 
     @torch.no_grad()
-    def _average(self, averages: _Tensors, models: _Tensors, _count: Tensor | int) -> None:
-        """Torch's own ``get_ema_multi_avg_fn`` averages whole numbers as well, and cuts the result off."""
+    def _average(self, averages: list[Tensor], models: list[Tensor]) -> None:
+        """Of one type; torch's own function averages whole numbers as well, and cuts the result off."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         if averages[0].is_floating_point() or averages[0].is_complex():
             torch._foreach_lerp_(averages, models, 1 - decay)
@@ -106,7 +115,8 @@ class Ema:
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    return chain(model.parameters(), model.buffers())
+    """Parameters and buffers, but quantized weights, which are never trained and take no part in sums."""
+    return (one.detach() for one in chain(model.parameters(), model.buffers()) if not is_quantized(one))
 
 
 @torch.no_grad()
