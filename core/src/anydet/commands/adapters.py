@@ -57,7 +57,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     """Describe an adapter: tasks, capabilities, options, and its own keys of 'anydet train'."""
     from anydet.plugins.catalog import option_rows
     from anydet.plugins.options import load_schema
-    from anydet.training.config.keys import described_schema
+    from anydet.training.config.keys import described_schema, engine_section
 
     spec = plugins.spec("adapters", name)
     options = option_rows(load_schema(spec.options_schema))
@@ -74,6 +74,10 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     if keys:
         echo()
         print_options("training key", keys)
+    if "train" in spec.capabilities:
+        echo()
+        print_options("key of the engine", option_rows(engine_section("LoRA")))
+        echo("all other keys of the engine: anydet train --help")
 
 
 @command.command(epilog=("\b\nExample:\n  anydet adapters check toy"))

@@ -113,6 +113,12 @@ def test_only_the_first_of_several_processes_writes(
     start(recorder_plugins, split_scenes, run_id="a")  # what rank 0 writes meanwhile is no earlier run
 
 
+def test_an_adapter_with_a_loop_of_its_own_cannot_have_lora(recorder_plugins, split_scenes, start):
+    with pytest.raises(OptionError, match="lora_r: recorder trains by a loop of its own"):
+        start(recorder_plugins, split_scenes, run_id="a", lora_r=4)
+    assert not Path("runs/a").exists()
+
+
 def test_the_next_command_predicts_with_the_run(recorder_plugins, split_scenes, ready):
     prepared = ready(recorder_plugins, split_scenes, run_id="a")
     result = launch(prepared)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from anydet.training.config.settings import TrainSettings
+from anydet.training.config.settings import SECTIONS, TrainSettings
 
 ALIASES = {"grad_accum": "gradient_accumulation_steps", "dataset_root": "dataset", "use_amp": "amp"}
 """Other names of keys. ``use_amp: true`` means ``amp: fp16``, ``use_amp: false`` has no effect."""
@@ -58,6 +58,12 @@ def canonical(key: str) -> str:
     """A key as settings know it: underscores, no alias."""
     name = str(key).replace("-", "_")
     return ALIASES.get(name, name)
+
+
+def engine_section(title: str) -> dict[str, Any]:
+    """JSON Schema of the engine's keys below one of its headings."""
+    keys = section_rows(SECTIONS)[title]
+    return {"type": "object", "properties": {key: engine_properties()[key] for key in keys}}
 
 
 def section_rows(sections: Mapping[str, str]) -> dict[str, list[str]]:

@@ -98,7 +98,9 @@ class Processes:
         # They are the same in all processes from the start, and cannot be sent.
         fixed = [name for name, parameter in module.named_parameters() if is_quantized(parameter)]
         if fixed:
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, fixed)
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
+                module, fixed
+            )
         wrapped: nn.Module = self.accelerator.prepare_model(module)
         return wrapped
 

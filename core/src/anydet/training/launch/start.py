@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, OptionError
 from anydet.inputs import release
-from anydet.plugins.adapter import TrainResult
+from anydet.plugins.adapter import Adapter, TrainResult
 from anydet.training.config.config_file import write_config
 from anydet.training.devices.torchrun import is_main_process
 from anydet.training.launch.preparation import PreparedRun
@@ -30,6 +30,7 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
     run, resolved = ready.run, ready.resolved
     assert run.plugins is not None
     with run.plugins.adapter(run.adapter, ready.adapter) as adapter:
+        _require_engine(adapter, run)
         if not is_main_process():
             return adapter.train(run)
         try:
@@ -42,6 +43,16 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
             if not run.settings.resume:
                 _remove_unbegun(run.paths)
             raise
+
+
+def _require_engine(adapter: Adapter, run: Run) -> None:
+    """Raise ``OptionError`` where LoRA is asked of an adapter with a training loop of its own."""
+    # By the method of TorchAdapter, which not every adapter is, nor every machine has torch.
+    if run.settings.lora_r and not hasattr(adapter, "training_task"):
+        raise OptionError(
+            f"lora_r: {run.adapter} trains by a loop of its own, and LoRA is the engine's",
+            fix="leave --lora-r out",
+        )
 
 
 def _remove_unbegun(paths: RunPaths) -> None:

@@ -26,6 +26,15 @@ GROUP = 32
 """Columns of a row that have one scale with ``int4wo``."""
 
 
+def _is_not_torchaos(record: logging.LogRecord) -> bool:
+    return "register_constant" not in str(record.msg)
+
+
+# Wherever torchao 0.18 is imported, as peft and transformers do by themselves, torch logs two lines on how
+# torchao registers its enumerations.
+logging.getLogger("torch.utils._pytree").addFilter(_is_not_torchaos)
+
+
 @dataclass(frozen=True, slots=True)
 class Rounded:
     """What became of a model's weights.
@@ -112,20 +121,14 @@ def rounded(weight: Tensor, kind: Kind) -> Tensor:
 
 
 def _torchao(holder: nn.Module, kind: Kind) -> None:
-    # It registers enumerations in a way that torch warns of in its log, once a process.
-    log = logging.getLogger("torch.utils._pytree")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import torch
-            from torchao.quantization import Int8WeightOnlyConfig, IntxWeightOnlyConfig, quantize_
-            from torchao.quantization.granularity import PerGroup
-    finally:
-        log.setLevel(level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own code, to Python's compiler
+        import torch
+        from torchao.quantization import Int8WeightOnlyConfig, IntxWeightOnlyConfig, quantize_
+        from torchao.quantization.granularity import PerGroup
     # Not Int4WeightOnlyConfig: its packed forms want CUDA, weights in bfloat16 and kernels of other packages.
-    four_bits = IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(GROUP))
+    four: Any = vars(torch)["int4"]  # it has no type in torch's stubs
+    four_bits = IntxWeightOnlyConfig(weight_dtype=four, granularity=PerGroup(GROUP))
     quantize_(holder, Int8WeightOnlyConfig() if kind == "int8wo" else four_bits)
 
 
