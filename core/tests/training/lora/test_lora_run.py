@@ -326,6 +326,20 @@ torch.save(state, folder / f"rank{os.environ['RANK']}.pt")
 """
 
 
+@pytest.mark.parametrize("name", ["gone.weight", "backbone.1.weight", "backbone.0.bias"])
+def test_layers_of_a_broken_file_that_the_model_has_no_place_for_are_refused(trained, tmp_path, name):
+    content = torch.load(trained[1].paths.best, weights_only=True)
+    del content["digest"]
+    content["lora"]["weights"] = {name: ()}
+    weight = content["model"].setdefault(name, torch.zeros(8))
+    content["model"] = {key: one for key, one in content["model"].items() if not is_lora(key)}
+    content["model"][f"{name}.lora_A"] = torch.zeros(2, 1)
+    content["model"][f"{name}.lora_B"] = torch.zeros(weight.numel(), 2)
+    torch.save(content, tmp_path / "broken.pt")
+    with pytest.raises(TrainingError, match=r"has no weight|unexpected"):
+        loaded(tmp_path / "broken.pt").get_model()
+
+
 @pytest.mark.parametrize("kind", ["none", "int8wo"])
 def test_two_processes_have_the_same_layers_and_the_same_base(base, tmp_path, kind):
     done = torchrun(_SCRIPT, tmp_path, str(tmp_path), str(base), kind)

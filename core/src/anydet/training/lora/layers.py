@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from anydet.errors import OptionError
+from anydet.errors import OptionError, TrainingError
 from anydet.training.lora.spec import ADAPTER, LoraSpec, plain_name
 from anydet.training.model import TorchModel
 
@@ -114,9 +114,14 @@ def insert(model: nn.Module, spec: LoraSpec) -> None:
 
     What learned before still may, and modes stay: the caller decides what is trained.
 
-    Raises ``OptionError`` where peft is not installed.
+    Raises:
+        OptionError: peft is not installed.
+        TrainingError: the model has no such weight, or no layer of a kind that can be adapted.
     """
     require_peft()
+    known = dict(model.named_parameters(remove_duplicate=False))
+    if unknown := [name for name in spec.weights if name not in known or known[name].ndim not in {2, 4}]:
+        raise _unfit(model, unknown[0])
     learned = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     attention = [name for name in spec.weights if _is_projection(model, name)]
     wrapped = [name.removesuffix(".weight") for name in spec.weights if name not in attention]
@@ -191,8 +196,18 @@ def _wrap(model: nn.Module, names: Sequence[str], spec: LoraSpec) -> None:
         target_modules="|".join(map(re.escape, names)),
         bias="none",
     )
-    inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    try:
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    except ValueError as exc:  # of layers that it has no form for
+        raise _unfit(model, names[0]) from exc
     del model.peft_config  # it is in the checkpoint
+
+
+def _unfit(model: nn.Module, name: str) -> TrainingError:
+    return TrainingError(
+        f"{type(model).__name__} has no weight {name!r:.200} that LoRA can be put into",
+        fix="give a checkpoint as 'anydet train' wrote it, with the options that it was trained with",
+    )
 
 
 def _layers(model: nn.Module) -> Iterator[Layer]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Memory and time of a step of full fine-tuning, LoRA and QLoRA, each in a process of its own.
 
-    python benchmarks/peft.py          # Faster R-CNN with ResNet-18, and RT-DETR's usual model
-    python benchmarks/peft.py --rounds 5 --steps 12 --device cuda
+    python benchmarks/fine_tuning.py          # Faster R-CNN with ResNet-18, and RT-DETR's usual model
+    python benchmarks/fine_tuning.py --rounds 5 --steps 12 --device cuda
 
 Rounds are interleaved. Memory is what a process holds more at its peak than before its first step (gradients,
 moments, activations); of the resident set on the CPU, of the allocator on CUDA. ``weights``
@@ -72,7 +72,13 @@ def make_run(adapter: str, folder: Path, arguments: argparse.Namespace, **keys: 
     """A run on scenes that is ready to start."""
     data = SyntheticDataset(2 * arguments.steps, 0, (224, 160), "train")
     usual = {
-        **{"adapter": adapter, "run_dir": str(folder), "batch_size": 2, "num_workers": 0, "val_every": 0},
+        **{
+            "adapter": adapter,
+            "run_dir": str(folder),
+            "batch_size": 2,
+            "num_workers": 0,
+            "scheduler": "none",
+        },
         **{"device": arguments.device, "epochs": 1, "restore_best": False, "parity_policy": "off"},
     }
     return prepare({**usual, **MODELS[adapter], **keys}, plugins=Plugins(), dataset=data)
