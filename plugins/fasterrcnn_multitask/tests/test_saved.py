@@ -150,6 +150,15 @@ def test_a_classifiers_weights_go_into_the_backbone(tmp_path):
     assert torch.equal(model.state_dict()["backbone.body.conv1.weight"], classifier["conv1.weight"])
 
 
+def test_torchvisions_detectors_bring_the_names_of_coco(monkeypatch):
+    state = {"roi_heads.box_predictor.cls_score.weight": torch.zeros(91, 8)}
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", lambda self, **_: state)
+    names = read_pretrained("default", "resnet50_fpn").names.classes
+    assert len(names) == 90
+    assert names[:2] == ("person", "bicycle")
+    assert read_pretrained("none", "resnet50_fpn") is None
+
+
 def test_weights_that_cannot_be_downloaded_are_an_error_with_the_place_to_put_them(monkeypatch):
     def offline(self, *args, **kwargs):
         raise urllib.error.URLError("no route to host")

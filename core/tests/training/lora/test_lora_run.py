@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+
 import msgspec
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("peft")
-pytestmark = pytest.mark.slow  # importing peft takes seconds
+pytestmark = [
+    pytest.mark.slow,  # importing peft takes seconds, so it is looked for alone
+    pytest.mark.skipif(find_spec("peft") is None, reason="peft is not installed"),
+]
 
-import copy
-import json
-from dataclasses import replace
 
 from core.tests.training.attentive import (
     ADAPTED,
