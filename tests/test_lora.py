@@ -166,6 +166,15 @@ def test_filters_of_test_time_training_adapt_the_layers(pair, chosen):
     assert bool(changed - layers) == (chosen == "lora_norm_only")
 
 
+def test_biases_that_are_trained_are_in_the_file_of_the_layers_under_all_their_names(tmp_path):
+    train("rtdetr_pose", tmp_path / "base", parity_policy="off", max_steps=1)
+    keys = {"lora_r": 2, "lora_train_bias": "all", "parity_policy": "off"}
+    run = train("rtdetr_pose", tmp_path / "lora", checkpoint=str(tmp_path / "base"), **keys)
+    best, small = (load_checkpoint(path).state for path in (run.paths.best, run.paths.adapter_only))
+    assert best.keys() == small.keys()
+    assert not [key for key in best if not torch.equal(best[key], small[key])]
+
+
 def usual_model(name):
     """The architecture that training starts with by default."""
     with PLUGINS.adapter(name, PLUGINS.settings(name)) as adapter:

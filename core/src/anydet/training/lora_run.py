@@ -123,7 +123,7 @@ def _quantized(model: nn.Module, spec: LoraSpec, settings: TrainSettings) -> tup
     except OptionError as exc:
         if settings.torchao_required or settings.resume:
             raise
-        return spec, f"the base is NOT quantized: {exc.problem}; to have it: {exc.fix}"
+        return spec, f"the base is NOT quantized: {exc.problem} ({exc.fix})"
     whole = sum(p.numel() for name, p in model.named_parameters() if ".lora_" not in name)
     line = (
         f"{kind}: {found.numbers} of the base's {whole} numbers are quantized ({found.numbers / whole:.1%}): "
@@ -186,12 +186,14 @@ def _trained_whole(
     model: nn.Module, settings: TrainSettings, random: Collection[str], adapted: Collection[str]
 ) -> list[str]:
     """Names of parameters that are trained beside LoRA: random ones, their norms, and biases if asked for."""
+    # All names of each: a file of the layers alone must not take the base's under another one.
+    named = dict(model.named_parameters(remove_duplicate=False))
     wanted = set(random)
     if settings.lora_train_bias == "all":
-        wanted |= {name for name, _ in model.named_parameters() if name.rpartition(".")[2] in _BIASES}
+        wanted |= {name for name in named if name.rpartition(".")[2] in _BIASES}
     statistics = [name for name, _ in model.named_buffers() if name in wanted]
-    parameters = [name for name, p in model.named_parameters() if name in wanted - set(adapted)]
-    return [name for name in parameters if model.get_parameter(name).requires_grad] + statistics
+    parameters = [name for name in named if name in wanted - set(adapted)]
+    return [name for name in parameters if named[name].requires_grad] + statistics
 
 
 def _base(task: TrainingTask, run: Run, *, write: bool) -> tuple[Base, list[str]]:
