@@ -4,23 +4,23 @@
     python benchmarks/fine_tuning.py          # Faster R-CNN with ResNet-18, and RT-DETR's usual model
     python benchmarks/fine_tuning.py --rounds 5 --steps 12 --device cuda
 
-Rounds are interleaved. Memory is what a process holds more at its peak than before its first step (gradients,
-moments, activations); of the resident set on the CPU, of the allocator on CUDA. ``weights``
-is the size of all parameters as they are held. Times are medians of the steps after three of each round, and
-ratios are to full fine-tuning.
+Rounds are interleaved. Memory is what a process holds more at the peak of its steps than before the first
+(gradients, moments, activations): of the resident set on the CPU, under Linux, of the allocator on CUDA.
+``weights`` is the size of all parameters as they are held. Times are medians of the steps after two of each
+round, on the CPU those of the processor, which other work on the machine does not change. Ratios are to full
+fine-tuning.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from anydet.training.hooks import LoopState, TrainingHook
 from anydet.training.launch.preparation import PreparedRun, prepare
 from anydet.training.lora.quantized import is_quantized, parts_of
 
-WARM_UP = 3
+WARM_UP = 2
 _LORA = {"lora_r": 4, "lora_target": "all_linear_conv1x1"}
 METHODS = {
     "full": {},
@@ -50,22 +50,42 @@ MODELS = {
 
 
 class Watch(TrainingHook):
-    """The time at which each step begins, and what was held before the first.
+    """The time at which each step begins, and the memory of the steps.
 
     Args:
-        peak_mb: gives the highest memory so far.
+        device: that is watched.
     """
 
-    def __init__(self, peak_mb: Callable[[], float]) -> None:
+    def __init__(self, device: str) -> None:
         self.times: list[float] = []
-        self.before_mb = 0.0
-        self._peak_mb = peak_mb
+        self._cuda = device.startswith("cuda")
 
     def before_step(self, loop: LoopState) -> None:
         """Note the time."""
         if not self.times:
-            self.before_mb, self.model = self._peak_mb(), loop.model
-        self.times.append(time.perf_counter())
+            self.model = loop.model
+            self._forget_peak()
+            self._before_mb = self._peak_mb()
+        if self._cuda:
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter() if self._cuda else time.process_time())
+
+    @property
+    def memory_mb(self) -> float:
+        """Of the steps so far, beside what was held before."""
+        return self._peak_mb() - self._before_mb
+
+    def _forget_peak(self) -> None:
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path("/proc/self/clear_refs").write_text("5")  # see proc(5)
+
+    def _peak_mb(self) -> float:
+        if self._cuda:
+            return torch.cuda.max_memory_allocated() / 2**20
+        status = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 def make_run(adapter: str, folder: Path, arguments: argparse.Namespace, **keys: object) -> PreparedRun:
@@ -94,12 +114,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """Numbers of one run in this process."""
     adapter, method, base, folder = arguments.one
 
-    def peak_mb() -> float:
-        if arguments.device.startswith("cuda"):
-            return torch.cuda.max_memory_allocated() / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    watch = Watch(peak_mb)
+    watch = Watch(arguments.device)
     run(make_run(adapter, Path(folder), arguments, checkpoint=base, **METHODS[method]), [watch])
     steps = [later - one for one, later in pairwise(watch.times[WARM_UP:])]
     parameters = list(watch.model.parameters())
@@ -108,7 +123,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
         "trained": sum(one.numel() for one in parameters if one.requires_grad),
         "weights_mb": sum(part.numel() * part.element_size() for part in held) / 2**20,
         "step_ms": 1000 * statistics.median(steps),
-        "memory_mb": peak_mb() - watch.before_mb,
+        "memory_mb": watch.memory_mb,
     }
 
 
