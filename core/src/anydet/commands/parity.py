@@ -98,7 +98,8 @@ def tolerance_options(function: _F) -> _F:
     "--tolerance-ap",
     metavar="D",
     type=FiniteRange(0, 1),
-    help="Largest difference of AP; without it, AP does not count for the verdict.",
+    help="Largest difference of AP, of two files with --dataset; without it, AP does not count for the "
+    "verdict.",
 )
 @click.option(
     "--score-threshold",
@@ -177,6 +178,8 @@ def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any)
     poses, states. One of them may be a torch adapter and the other one run its exported file.
     """
     sides = read_sides(ctx)
+    if flags["tolerance_ap"] is not None and (sides or flags["dataset"] is None or not flags["resamples"]):
+        raise click.UsageError("--tolerance-ap needs two files, --dataset, and --resamples above 0")
     if not sides and a is not None and b is not None and not flags["locate"]:
         _compare_files(ctx.obj, a, b, flags)
         return
@@ -189,6 +192,7 @@ def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any)
 
 def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) -> None:
     from anydet.crosscheck.files import ApSettings, compare_files
+    from anydet.errors import OptionError
     from anydet.evaluation.engines import choose_engine
 
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
@@ -204,6 +208,10 @@ def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) ->
         engine=engine,
         scanner=engine.scanner,
     )
+    if flags["tolerance_ap"] is not None and parity.comparison is None:
+        raise OptionError(
+            f"{flags['dataset']}: has no labels to measure AP on", fix="leave out --tolerance-ap"
+        )
     _print_hint(parity)
     _finish(parity, parity, dataset, flags)
 

@@ -167,10 +167,12 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
     if flags["as_json"]:
         echo_json({"output": str(output), "bytes": output.stat().st_size, **quantized.as_dict()})
         return
+    given = ["--checkpoint", str(output)]
+    given += [word for option in flags["options"] for word in ("--option", option)]
     say(
         "next:",
-        f"  anydet export-predictions --adapter onnxruntime --checkpoint {shlex.quote(str(output))} "
-        "--dataset DATA --output predictions.json",
+        f"  anydet export-predictions --adapter onnxruntime {shlex.join(given)} --dataset DATA "
+        "--output predictions.json",
     )
     echo_path(output)
 

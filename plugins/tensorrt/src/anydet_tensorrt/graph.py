@@ -22,7 +22,8 @@ from anydet_tensorrt.errors import BuildError
 
 Precision: TypeAlias = Literal["fp32", "fp16", "bf16", "int8", "best"]
 QUANTIZED = (
-    "symmetric in int8 and with biases in float, as 'anydet quantize' does (pip install anydet-onnxruntime)"
+    "symmetric in int8 and with biases in float, as 'anydet quantize' does "
+    "(pip install 'anydet-onnxruntime[quantize]')"
 )
 """What TensorRT takes, for hints."""
 _HALF_SUFFIX = "/float16"
