@@ -30,6 +30,8 @@ module, _, path = sys.argv.pop(1).partition(":")
 kind, _, name = path.partition(".")
 owner = getattr(importlib.import_module(module), kind)
 setattr(owner, name, Endless(getattr(owner, name)))
+# Ignored in whatever a shell runs in the background, where this would never end.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("anydet.cli", run_name="__main__")
 """
 
