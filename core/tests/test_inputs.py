@@ -19,7 +19,16 @@ from anydet.data.writing.class_masks import write_class_masks
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.yolo import write_yolo
 from anydet.errors import DatasetError, OptionError
-from anydet.inputs import as_file, read_json, read_text, read_text_bytes
+from anydet.inputs import (
+    as_file,
+    is_kept,
+    keep,
+    keeping_inputs,
+    read_json,
+    read_text,
+    read_text_bytes,
+    release,
+)
 
 
 @pytest.fixture
@@ -208,3 +217,17 @@ def test_a_pipe_with_the_name_of_a_file_of_a_data_set_is_never_taken_for_none(na
 def test_a_folder_with_the_name_of_a_file_is_no_such_file(tmp_path):
     assert not inputs.there_is(tmp_path)
     assert not inputs.there_is(tmp_path / "absent")
+
+
+def test_the_inode_of_an_input_that_was_removed_is_free_again(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1")
+    with keeping_inputs():
+        keep(path)
+        other = tmp_path / "b.txt"
+        path.rename(other)  # as a new file that is given the inode of the removed one
+        assert not is_kept(other)
+        other.rename(path)
+        assert is_kept(path)
+        release(path)
+        assert not is_kept(path)

@@ -25,14 +25,16 @@ _BLOCK = 1 << 20
 _HEAD = 1 << 13
 """Bytes at the beginning that are looked at; what Python's files read at once."""
 _read: set[tuple[int, int]] = set()
-_kept: list[set[tuple[int, int]]] = []
-"""Of each command that runs: files (device, inode) that outputs must not replace."""
+_kept: list[dict[tuple[int, int], Path]] = []
+"""Of each command that runs: files by (device, inode) that outputs must not replace."""
+_MOST_KEPT = 10_000
+"""Files that are kept: those that are named, annotations, and as many label files as memory is to hold."""
 
 
 @contextmanager
 def keeping_inputs() -> Iterator[None]:
     """Around a command: no output may replace a file that the command was given or reads data from."""
-    _kept.append(set())
+    _kept.append({})
     try:
         yield
     finally:
@@ -41,16 +43,12 @@ def keeping_inputs() -> Iterator[None]:
 
 def keep(path: Path) -> None:
     """Count a file among those that no output of this command may replace."""
-    if not _kept:
+    if not _kept or len(_kept[-1]) >= _MOST_KEPT:
         return
     with suppress(OSError, ValueError):  # not there: for whoever opens it to say
-        keep_found(path.stat())
-
-
-def keep_found(found: os.stat_result) -> None:
-    """As ``keep``, for whom the system was asked already."""
-    if _kept and stat.S_ISREG(found.st_mode):
-        _kept[-1].add((found.st_dev, found.st_ino))
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            _kept[-1][found.st_dev, found.st_ino] = path
 
 
 def release(path: Path) -> None:
@@ -59,18 +57,20 @@ def release(path: Path) -> None:
         return
     with suppress(OSError, ValueError):
         found = path.stat()
-        _kept[-1].discard((found.st_dev, found.st_ino))
+        _kept[-1].pop((found.st_dev, found.st_ino), None)
 
 
 def is_kept(path: Path) -> bool:
     """Whether a file is one that this command reads, under this name or another one."""
-    if not _kept:
+    if not _kept or not _kept[-1]:
         return False
     try:
         found = path.stat()
+        kept = _kept[-1].get((found.st_dev, found.st_ino))
+        # The inode of a file that was removed since is given to a new one.
+        return kept is not None and kept.stat().st_ino == found.st_ino
     except (OSError, ValueError):
         return False
-    return (found.st_dev, found.st_ino) in _kept[-1]
 
 
 def as_file(path: Path) -> Path:

@@ -151,7 +151,8 @@ def test_a_published_folder_gives_its_weights_and_the_classes_of_the_same_name(f
     from anydet_rtdetr_pose.published import read_published
 
     theirs = RTDetrV2ForObjectDetection.from_pretrained(folder).eval()
-    ours = read_published(str(folder)).start(tiny_architecture(classes=("cup", "vase", "zebra"))).eval()
+    ours, _ = read_published(str(folder)).start(tiny_architecture(classes=("cup", "vase", "zebra")))
+    ours.eval()
     expected = theirs.model(IMAGES)
     found = ours(IMAGES)
     state, own = theirs.state_dict(), ours.detector.state_dict()

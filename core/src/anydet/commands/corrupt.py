@@ -131,6 +131,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _draw(dataset: Dataset, corruptions: list[Corruption], sheet: Path) -> None:
+    from anydet.inputs import keep
     from anydet.outputs import new_file
     from anydet.report.corruption_sheet import draw_corruptions, encode_picture
 
@@ -138,6 +139,8 @@ def _draw(dataset: Dataset, corruptions: list[Corruption], sheet: Path) -> None:
     first = [dataset[position] for position in range(min(len(dataset), 20))]
     record = next((one for one in first if one.labels is not None and len(one.labels)), first[0])
     picture = encode_picture(draw_corruptions(record.image(), record.key, corruptions), sheet.suffix)
+    if record.path is not None:
+        keep(Path(record.path))
     with new_file(sheet) as file:
         file.write(picture)
     say(f"wrote {sheet}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from anydet.inputs import keep_found, kind_of
+from anydet.inputs import kind_of
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000")
 """Pillow's names; those that it loads at once come first, and MPO is found by its JPEG decoder. It can open
@@ -35,11 +35,10 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         OSError: it is not there, no regular file, or of no format that is read, which the text names.
     """
-    found = os.stat(path)  # noqa: PTH116 - as fast as it gets: once for each image
-    if not stat.S_ISREG(found.st_mode):
+    mode = os.stat(path).st_mode  # noqa: PTH116 - as fast as it gets: once for each image
+    if not stat.S_ISREG(mode):
         # Opening a pipe would wait for somebody to write.
-        raise OSError(f"no file but {kind_of(found.st_mode)}")
-    keep_found(found)
+        raise OSError(f"no file but {kind_of(mode)}")
     try:
         return Image.open(path, formats=_FORMATS)
     except UnidentifiedImageError:
