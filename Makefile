@@ -23,7 +23,7 @@ demo: $(VENV)/.light  ## synthetic scenes -> export -> validate -> evaluate, wit
 
 test: $(VENV)/.all  ## everything CI runs: all tests but the soak tier
 	$(MAKE) --no-print-directory lint types imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak" core plugins
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak" core/tests plugins
 	# In processes of their own: those that ran ten thousand tests with a dozen native libraries have crashed here.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak" tests
 
