@@ -64,7 +64,7 @@ ADAPTATION = ("views", "fusions", "ttt_methods")
 
 
 # As in ``inspect``, which takes long to import.
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
+_GENERATOR, _COROUTINE = 0x20 | 0x200, 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -546,10 +546,11 @@ def _listing(kind: str) -> str:
 def _refuse_deferred(hook: str, function: Any) -> None:
     """Refuse a hook whose body does not run when it is called, so that it would register nothing."""
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    kinds = ((_GENERATOR, "a generator"), (_COROUTINE, "a coroutine"), (_ASYNC_GENERATOR, "a generator"))
-    kind = next((name for flag, name in kinds if flags & flag), None)
-    if kind is not None:
-        raise PluginError(f"its hook {hook} is {kind}, whose body would never run; make it a plain function")
+    if flags & (_GENERATOR | _COROUTINE):
+        kind = "generator" if flags & _GENERATOR else "coroutine"
+        raise PluginError(
+            f"its hook {hook} is a {kind}, whose body would never run; make it a plain function"
+        )
 
 
 def _write_to_stderr(text: str) -> None:

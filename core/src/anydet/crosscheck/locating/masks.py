@@ -83,11 +83,11 @@ def _of_objects(
     larger = np.mean([not (x & ~y).any() for x, y in pairs])
     if max(smaller, larger) > 0.9:
         side, how = ("smaller", "higher") if smaller > larger else ("larger", "lower")
-        share = sum(map(np.count_nonzero, (y for _, y in pairs))) / sum(
+        fraction = sum(map(np.count_nonzero, (y for _, y in pairs))) / sum(
             map(np.count_nonzero, (x for x, _ in pairs))
         )
         text = f"masks are {side} on all sides: their threshold is {how}"
-        return Finding("masks", text, f"{evidence}; their area is {share:.3g} of A's")
+        return Finding("masks", text, f"{evidence}; their area is {fraction:.3g} of A's")
     if all(_at_edges(x, y) for x, y in pairs):
         text = "masks are resized in another way: they differ at their edges alone"
         return Finding("masks", text, evidence)
@@ -100,8 +100,10 @@ def explain_class_masks(a: DetectionColumns, b: DetectionColumns) -> list[Findin
     different = [(x, y) for x, y in maps if np.mean(x != y) > 1e-3]
     if not different:
         return []
-    shares = [float(np.mean(x != y)) for x, y in different]
-    evidence = f"{len(different)} of {len(maps)} class masks differ, in {np.mean(shares):.3g} of the pixels"
+    fractions = [float(np.mean(x != y)) for x, y in different]
+    evidence = (
+        f"{len(different)} of {len(maps)} class masks differ, in {np.mean(fractions):.3g} of the pixels"
+    )
     for text, change in _KNOWN.items():
         if all(np.mean(change(x) != y) <= 1e-3 for x, y in different):
             return [Finding("masks", f"class masks are {text}", evidence)]
@@ -165,7 +167,7 @@ def _box_mask(box: FloatArray, shape: tuple[int, ...]) -> BoolArray:
 
 def _blocks(found: Sequence[NDArray[np.generic]], others: Sequence[NDArray[np.generic]]) -> str:
     """Whether edges are on a coarse grid of rows and columns, and those of others are not; "" where not."""
-    shares = []
+    fractions = []
     for side in (found, others):
         used = []
         for axis in (0, 1):
@@ -174,10 +176,10 @@ def _blocks(found: Sequence[NDArray[np.generic]], others: Sequence[NDArray[np.ge
                 changes = np.flatnonzero((np.diff(mask.astype(np.int64), axis=axis) != 0).any(axis=1 - axis))
                 lines.setdefault(mask.shape[axis], set()).update(changes.tolist())
             used.append(np.mean([len(at) / (size - 1) for size, at in lines.items()]))
-        shares.append(max(used))
-    if shares[0] > 0.75 or shares[0] > 0.85 * shares[1]:
+        fractions.append(max(used))
+    if fractions[0] > 0.75 or fractions[0] > 0.85 * fractions[1]:
         return ""
-    return f"edges are at {shares[0]:.0%} of the rows and columns, in A at {shares[1]:.0%}"
+    return f"edges are at {fractions[0]:.0%} of the rows and columns, in A at {fractions[1]:.0%}"
 
 
 def _at_edges(x: NDArray[np.generic], y: NDArray[np.generic]) -> bool:
