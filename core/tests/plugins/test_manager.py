@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import types
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -187,6 +189,17 @@ def test_what_an_observer_prints_does_not_reach_stdout_and_its_error_names_all_o
         Plugins([bad, *others]).notify("on_train_end", run=1, state=None)
     assert "ANYDET_PLUGINS=calm,quiet;" in e.value.fix
     assert capsys.readouterr() == ("", "seen\n")
+
+
+def test_a_plugin_that_changes_the_folder_leaves_relative_paths_true(plugin, tmp_path, monkeypatch):
+    def observe(run, state):
+        os.chdir(tmp_path)
+        tmp_path.rmdir()  # nor does it matter that it is gone
+
+    folder = Path.cwd()
+    monkeypatch.chdir(folder)  # whatever happens
+    Plugins([plugin("wanders", on_train_end=hookimpl(observe))]).notify("on_train_end", run=1, state=None)
+    assert Path.cwd() == folder
 
 
 def test_what_anydet_plugins_leaves_out_is_not_to_be_installed(plugin):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from anydet.dataclass import dataclass
 from anydet.errors import MEMORY_FIX, AnydetError, PluginError
-from anydet.plugins.manager import described, noun
+from anydet.plugins.manager import described, kept_surroundings, noun
 from anydet.text import quoted
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ class PluginCalls:
     def to(self, method: str, image: str | None = None) -> Iterator[None]:
         """Around a call: an exception that is no ``AnydetError`` becomes a ``PluginError``."""
         try:
-            # stdout is for the data that a command writes.
-            with redirect_stdout(sys.stderr):
+            with kept_surroundings():
                 yield
         except (AnydetError, KeyboardInterrupt):
             raise

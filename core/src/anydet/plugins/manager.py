@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -184,8 +184,7 @@ class Plugins:
         for observer in reversed(observers):
             others = [other.plugin for other in observers if other is not observer]
             try:
-                # stdout is for the data that a command writes.
-                with redirect_stdout(sys.stderr):
+                with kept_surroundings():
                     self.manager.subset_hook_caller(event, others)(**arguments)
             except KeyboardInterrupt:
                 raise
@@ -396,8 +395,7 @@ class Plugins:
         if self._only is not None and point.name not in self._only:
             return row("skipped", reason="not in ANYDET_PLUGINS")
         try:
-            # What an import prints must not end up in the data that a command writes to stdout.
-            with redirect_stdout(sys.stderr):
+            with kept_surroundings():
                 module = point.load()
                 if point.name == _CORE:
                     raise PluginError(
@@ -495,7 +493,7 @@ class Plugins:
     def _foreign(self, problem: str) -> Iterator[None]:
         """Run a plugin's code: its prints go to stderr, what it raises becomes a ``PluginError``."""
         try:
-            with redirect_stdout(sys.stderr):
+            with kept_surroundings():
                 yield
         except (AnydetError, KeyboardInterrupt, MemoryError):
             raise
@@ -508,6 +506,22 @@ class Plugins:
                 if isinstance(exc, ImportError)
                 else "ANYDET_STRICT=1 shows where it happened; report it to the plugin's author",
             ) from exc
+
+
+@contextmanager
+def kept_surroundings() -> Iterator[None]:
+    """Run foreign code: stdout stays for the data that a command writes, and relative paths stay true."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it was removed, and no relative path is true
+        folder = None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if folder is not None:
+            with suppress(OSError):
+                os.chdir(folder)
 
 
 def _origin(point: InstalledPoint | EntryPoint) -> tuple[str, str]:
