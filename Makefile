@@ -23,9 +23,7 @@ demo: $(VENV)/.light  ## synthetic scenes -> export -> validate -> evaluate, wit
 
 test: $(VENV)/.all  ## everything CI runs: all tests but the soak tier
 	$(MAKE) --no-print-directory lint types imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak" core/tests plugins
-	# In processes of their own: those that ran ten thousand tests with a dozen native libraries have crashed here.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak" tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not soak"
 
 soak: $(VENV)/.all  ## the tier that CI leaves out: kill series, sanitizers, long fuzzing and trainings
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m soak --dist loadfile --durations=0 --durations-min=1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -13,10 +15,10 @@ from anydet.errors import OptionError
 from anydet.plugins.manager import Plugins
 from anydet.runtime.errors import ModelError
 from anydet.runtime.loaded import TensorInfo
-from anydet_openvino.compiled import Compiled, device_name, reason
+from anydet_openvino.compiled import Compiled, device_name, reason, the_core
 
 OUTPUT = np.zeros((1, 84, 8))
-CAPABILITIES = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+CAPABILITIES = the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_another_precision_is_used_and_stated_or_refused(precision, capability, 
 
 def test_the_precision_of_auto_is_that_of_openvino(tmp_path, load):
     path = seeing_model(tmp_path / "m.onnx")
-    chosen = ov.Core().compile_model(str(path), "CPU").get_property("INFERENCE_PRECISION_HINT")
+    chosen = the_core().compile_model(str(path), "CPU").get_property("INFERENCE_PRECISION_HINT")
     used = load(path, preset="ultralytics", precision="auto").notes.runtime["precision"]
     assert used == {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}[chosen.to_string()]
 
@@ -129,9 +131,29 @@ def test_results_of_a_run_stay_when_the_next_is_made(tmp_path):
     np.testing.assert_array_equal(first, kept)
 
 
+SIGNALED = """
+import faulthandler, signal, subprocess, sys
+from anydet_openvino.compiled import Compiled
+
+faulthandler.enable()
+signal.signal(signal.SIGCHLD, lambda *_: None)  # as torch's loaders with workers do
+models = [Compiled(path) for path in sys.argv[1:]]
+while models:
+    del models[0]
+subprocess.run([sys.executable, "-c", ""], check=True)
+"""
+
+
+@pytest.mark.slow
+def test_signals_are_handled_after_models_are_gone(tmp_path):
+    paths = [seeing_model(tmp_path / name) for name in ("a.onnx", "b.onnx")]
+    done = subprocess.run([sys.executable, "-c", SIGNALED, *map(str, paths)], check=False)
+    assert done.returncode == 0
+
+
 def test_an_ir_predicts_as_the_file_that_it_is_made_of(tmp_path, load, records):
     path = seeing_model(tmp_path / "m.onnx", batch="N", size_hw=("h", "w"))
-    ov.save_model(ov.Core().read_model(path), tmp_path / "m.xml", compress_to_fp16=False)
+    ov.save_model(the_core().read_model(path), tmp_path / "m.xml", compress_to_fp16=False)
     ours, theirs = (
         list(load(file, preset="ultralytics", size="64", batch_size=2).predict(records))
         for file in (tmp_path / "m.xml", path)
@@ -146,12 +168,12 @@ def test_an_ir_predicts_as_the_file_that_it_is_made_of(tmp_path, load, records):
 
 def test_an_ir_keeps_the_metadata_of_the_file_that_it_is_made_of(tmp_path):
     path = constant_model(tmp_path / "m.onnx", [OUTPUT], metadata={"anydet": '{"a": [1, "<b>"]}'})
-    ov.save_model(ov.Core().read_model(path), tmp_path / "m.xml")
+    ov.save_model(the_core().read_model(path), tmp_path / "m.xml")
     assert Compiled(str(tmp_path / "m.xml")).metadata == {"anydet": '{"a": [1, "<b>"]}'}
 
 
 def test_metadata_beside_an_ir_are_read_as_ultralytics_writes_them(tmp_path, load):
-    model = ov.Core().read_model(constant_model(tmp_path / "m.onnx", [np.zeros((1, 6, 84))]))
+    model = the_core().read_model(constant_model(tmp_path / "m.onnx", [np.zeros((1, 6, 84))]))
     ov.save_model(model, tmp_path / "m.xml")
     beside = tmp_path / "metadata.yaml"
     beside.write_text("stride: 32\ntask: detect\nimgsz:\n- 64\n- 64\nnames:\n  0: cat\n  1: dog\n", "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Compiled:
         self, path: str, *, device: str = "cpu", precision: str = "f32", threads: int | None = None
     ) -> None:
         require_model_file(Path(path), others={OPENVINO})
-        core = ov.Core()
+        core = the_core()
         name = device_name(device, core.available_devices)
         properties = _properties(core, name, precision, threads)
         model = _read(core, path)
@@ -79,6 +80,17 @@ class Compiled:
     def close(self) -> None:
         """Free the request and with it the model."""
         self._request = None
+
+
+@cache
+def the_core() -> Any:
+    """OpenVINO's ``Core`` of this process.
+
+    There is one, and it stays: its plugin for CPUs sets the stack that signal handlers run on, and sets back
+    the one before when it is removed. Of two that are removed in the order in which they were made, the
+    second sets back a stack that is gone, and the next signal ends the process.
+    """
+    return ov.Core()
 
 
 def device_name(device: str, available: Sequence[str]) -> str:
