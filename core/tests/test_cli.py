@@ -64,6 +64,21 @@ def test_memory_that_is_exhausted_is_a_message_with_a_fix(error):
     assert re.fullmatch(r"Error: memory is exhausted.*\n  fix: free memory, .*ulimit -v.*\n", done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["export-predictions", "--checkpoint", "", "--adapter", "toy"], "after '--checkpoint' is empty"),
+        (["view", "--dataset="], "'--dataset=' has an empty value"),
+        (["adapters", "new", ""], "after 'new' is empty"),
+        ([""], "after 'anydet' is empty"),
+    ],
+)
+def test_what_a_variable_that_is_not_set_leaves_is_wrong_usage(words, named):
+    done = CliRunner().invoke(cli.main, words)
+    assert done.exit_code == 2
+    assert f"{named}; is a variable of the shell not set?" in done.stderr
+
+
 def test_a_closed_pipe_and_a_mistake_in_the_code_are_not_taken_for_them():
     assert isinstance(invoke(OSError(errno.EIO, "no file at all")).exception, OSError)
     assert isinstance(invoke(KeyError("a mistake")).exception, KeyError)

@@ -38,6 +38,13 @@ class Group(click.Group):
         command: click.Command = plugins.load("commands", cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an argument that is empty is wrong usage."""
+        _refuse_empty(ctx, args)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with the summaries of their specs; only one without a summary is imported."""
         specs = _plugins(ctx).specs("commands")
@@ -91,6 +98,18 @@ class Group(click.Group):
                 raise
             raise _Failure(error) from exc
         return result
+
+
+def _refuse_empty(ctx: click.Context, args: list[str]) -> None:
+    """Refuse what a shell makes of a variable that is not set; Python takes it for the current folder."""
+    for before, word in zip(["anydet", *args], args, strict=False):
+        if not word:
+            problem = f"the argument after {before!r} is empty"
+        elif word.startswith("--") and word.partition("=")[1:] == ("=", ""):
+            problem = f"{word!r} has an empty value"
+        else:
+            continue
+        raise click.UsageError(f"{problem}; is a variable of the shell not set?", ctx)
 
 
 def _bound(exc: click.ClickException) -> None:
