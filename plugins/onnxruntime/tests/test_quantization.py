@@ -245,6 +245,7 @@ def test_every_runtime_takes_the_file_without_options(runtime, written):
     for name in ("model", "int8"):
         with anydet.load_adapter(runtime, checkpoint=folder / f"{name}.onnx") as adapter:
             (found[name],) = adapter.predict([record])
+    assert adapter.notes.runtime["precision"] == "int8, float32"
     scores = [np.sort(found[name].scores)[::-1][:5] for name in ("model", "int8")]
     assert np.allclose(*scores, atol=0.1)
 

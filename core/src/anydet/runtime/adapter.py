@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import Any, ClassVar
 
 from anydet.data.record.record import Record
@@ -26,6 +27,7 @@ from anydet.runtime.model import Model
 from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import described_preset
+from anydet.runtime.quantized import quantized_types
 from anydet.runtime.stages import RuntimeStages
 from anydet.types import AdapterSettings, ByteImage, ClassTable, ImagePredictions, Size
 
@@ -61,6 +63,7 @@ class RuntimeAdapter(Adapter):
         super().__init__(settings)
         path = self._checkpoint()
         self._model = Model(path, self.load(path))
+        self._quantized = quantized_types(Path(path))
         options = with_stated_preset({**self.stated_options(path), **settings.options}, self._model)
         require_options(options, self._model)
         description = self._model.description
@@ -115,9 +118,13 @@ class RuntimeAdapter(Adapter):
         """Preprocessing and NMS as they are used, for ``meta``; names of landmarks, and what is missing."""
         preset, description = self._preset, self._model.description
         runtime = self._model.runtime.as_dict()
-        if description is not None and description.source is not None:
-            # A runtime that computes as the file says does not state in what.
-            runtime.setdefault("precision", description.source.precision)
+        # A runtime that computes as the file says does not state in what.
+        stated = () if description is None or description.source is None else (description.source.precision,)
+        if self._quantized:
+            runtime.setdefault("precision", ", ".join((*self._quantized, *(stated or ("float32",)))))
+            runtime.setdefault("quantized", ", ".join(self._quantized))
+        elif stated:
+            runtime.setdefault("precision", *stated)
         return AdapterNotes(
             image_size=preset.preprocess.size_wh,
             nms_iou=preset.nms_iou,

@@ -42,7 +42,8 @@ class RuntimeInfo:
         name: of the runtime.
         version: of its library.
         device: that it runs on, as the runtime calls it.
-        precision: numpy's name of the type that it computes in, ``float32``; "" where it is the model's own.
+        precision: numpy's name of the type that it computes in, ``float32``, of several ``int8, float32``; ""
+            where it is the model's own.
         threads: on the CPU; ``None`` elsewhere.
         details: what else its numbers or times depend on.
     """

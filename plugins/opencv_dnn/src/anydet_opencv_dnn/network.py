@@ -53,7 +53,7 @@ class Network:
         self._net: Any
         self._net, engine = _opened(path)
         self.runtime = RuntimeInfo(
-            "opencv_dnn", cv2.__version__, "CPU", "float32", self._threads, {"engine": engine}
+            "opencv_dnn", cv2.__version__, "CPU", _precision(self._net), self._threads, {"engine": engine}
         )
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
@@ -129,6 +129,11 @@ def _opened(path: str) -> tuple[Any, str]:
         if operators := _lacking(str(exc)):
             raise lacking_operators(path, runtime, operators, instead=_INSTEAD) from exc
         raise ModelError(f"{path} cannot be opened by {runtime}: {reason(exc)}", fix=_INSTEAD) from exc
+
+
+def _precision(net: Any) -> str:
+    """What it computes in: layers of quantized files are of types of their own."""
+    return "int8, float32" if any("Int8" in kind for kind in net.getLayerTypes()) else "float32"
 
 
 def _lacking(text: str) -> list[str]:

@@ -28,4 +28,5 @@ class OpenVinoAdapter(RuntimeAdapter):
             device=self.settings.device,
             precision=options.get("precision", "f32"),
             threads=options.get("threads"),
+            quantized=options.get("quantized"),
         )
