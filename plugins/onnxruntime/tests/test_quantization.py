@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
 from anydet_onnxruntime.quantization.calibration import measure_ranges
 from anydet_onnxruntime.quantization.graph import FloatGraph
-from anydet_onnxruntime.quantization.images import divide
+from anydet_onnxruntime.quantization.images import divide, repeated_images
 
 SIZE = (4, 8, 8)
 
@@ -201,6 +202,27 @@ def test_an_image_for_two_things_is_refused(tmp_path):
     assert "leave --eval-dataset out" in error.value.fix
 
 
+def test_images_with_the_pixels_of_the_calibration_are_counted_whatever_their_names(tmp_path):
+    for folder, numbers in (("a", range(8)), ("b", range(4, 16))):
+        (tmp_path / folder).mkdir()
+        for number in numbers:
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / folder / f"{folder}{number}.png")
+    images = divide(anydet.open_dataset(tmp_path / "a"), anydet.open_dataset(tmp_path / "b"), **SETTINGS)
+    assert repeated_images(images) == 4
+    assert repeated_images(divide(SyntheticDataset(40, 0, (32, 32)), None, **SETTINGS)) == 0
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_package_that_is_not_there_is_named_with_what_brings_it(package, monkeypatch, tmp_path):
+    network(tmp_path / "m.onnx")
+    monkeypatch.setitem(sys.modules, package, None)
+    arguments = ["--model", tmp_path / "m.onnx", "--dataset", tmp_path, "--output", tmp_path / "q.onnx"]
+    run = CliRunner().invoke(main, ["quantize", *map(str, arguments)])
+    assert run.exit_code == 1
+    assert f"needs the package {package}, which" in run.stderr
+    assert "pip install 'anydet-onnxruntime[quantize]'" in run.stderr
+
+
 def test_too_few_images_are_refused():
     with pytest.raises(OptionError, match="are too few"):
         divide(SyntheticDataset(8, 0, (32, 32)), None, **SETTINGS)
@@ -245,9 +267,40 @@ def test_every_runtime_takes_the_file_without_options(runtime, written):
     for name in ("model", "int8"):
         with anydet.load_adapter(runtime, checkpoint=folder / f"{name}.onnx") as adapter:
             (found[name],) = adapter.predict([record])
-    assert adapter.notes.runtime["precision"] == "int8, float32"
+    # OpenCV computes some of them in float, and then says so.
+    precision = {"int8, float32", "float32"} if runtime == "opencv_dnn" else {"int8, float32"}
+    assert adapter.notes.runtime["precision"] in precision
+    assert adapter.notes.runtime["quantized"] == "int8"
     scores = [np.sort(found[name].scores)[::-1][:5] for name in ("model", "int8")]
     assert np.allclose(*scores, atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["openvino", "opencv_dnn"])
+def test_the_runtime_that_the_file_is_for_measures(runtime, written):
+    pytest.importorskip(f"anydet_{runtime}")
+    folder, _ = written
+    arguments = ["--model", "model.onnx", "--dataset", "data", "--output", f"{runtime}.onnx", "--json"]
+    arguments = [str(folder / a) if not a.startswith("-") else a for a in arguments]
+    done = CliRunner().invoke(main, ["quantize", *arguments, "--adapter", runtime, "--max-drop", "1"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["runtime"]["name"] == runtime
+
+
+@pytest.mark.slow
+def test_an_adapter_that_runs_no_files_of_onnx_is_refused(written):
+    folder, _ = written
+    arguments = [
+        "--model",
+        folder / "model.onnx",
+        "--dataset",
+        folder / "data",
+        "--output",
+        folder / "t.onnx",
+    ]
+    done = CliRunner().invoke(main, ["quantize", *map(str, arguments), "--adapter", "toy"])
+    assert done.exit_code == 1
+    assert "use --adapter onnxruntime, openvino or opencv_dnn" in done.stderr
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anydet_onnxruntime.quantization.choice import Loss, choose_layers
+from anydet_onnxruntime.quantization.choice import Loss, choose_layers, time_left
 from anydet_onnxruntime.quantization.graph import Layer
 from anydet_onnxruntime.quantization.measurements import Measurements
 
@@ -72,6 +72,33 @@ def test_when_the_time_is_short_the_small_layers_stay_in_float():
     assert "depthwise" not in choice.sensitivity
     assert names(choice) <= {"wide", "wider", "neck"}
     assert not choice.complete
+
+
+class Clocked(Known):
+    """As ``Known``, with measurements of seven seconds on all images and one on a few."""
+
+    def __init__(self, costs, budget_s):
+        super().__init__(costs)
+        self.spent_s, self.budget_s, self.longest_s = 0, budget_s, 0
+
+    def loss(self, layers):
+        self.spent_s, self.longest_s = self.spent_s + 7, 7
+        return super().loss(layers)
+
+    def disagreement(self, layers):
+        self.spent_s, self.longest_s = self.spent_s + 1, max(1, self.longest_s)
+        return super().disagreement(layers)
+
+    def time_left(self):
+        return time_left(self.spent_s, self.longest_s, self.budget_s)
+
+
+@pytest.mark.parametrize("budget_s", [25, 30, 40, 60, 100])
+def test_the_report_still_fits_into_the_time(budget_s):
+    trial = Clocked(COSTLY, budget_s)
+    choice = choose_layers(LAYERS, trial, 0.005)
+    assert trial.spent_s + 2 * 7 <= budget_s
+    assert choice.complete == (budget_s >= 100)
 
 
 def test_progress_ends_where_its_phases_end():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT
@@ -88,7 +90,7 @@ if TYPE_CHECKING:
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time after which no further choice of layers is tried.",
+    help="Time in which choices of layers are measured; the first is measured in any case.",
 )
 @click.option(
     "--seed",
@@ -98,12 +100,21 @@ if TYPE_CHECKING:
     help="Seed of the draw of images.",
 )
 @click.option(
+    "--adapter",
+    metavar="NAME",
+    default="onnxruntime",
+    show_default=True,
+    shell_complete=complete_names("adapters"),
+    help="Runtime that predicts with the files that are measured: onnxruntime, openvino, opencv_dnn. Runtimes "
+    "round int8 differently: take the one that the file is for.",
+)
+@click.option(
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Option of the adapter ('anydet adapters show onnxruntime'); repeatable. Files that describe "
-    "themselves need none.",
+    help="Option of the adapter ('anydet adapters show NAME'); repeatable. Files that describe themselves "
+    "need none.",
 )
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted run measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
@@ -119,7 +130,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
 
-    _require_onnx()
+    _require_packages()
     from anydet_onnxruntime.quantization.run import QuantizeSettings, quantize_model
 
     formats = installed_formats(plugins)
@@ -131,7 +142,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         evaluation = open_dataset(flags["dataset"], flags["eval_split"], formats=formats)
     names = ("max_drop", "method", "calibration_images", "max_images", "per_channel", "time_budget_s", "seed")
     settings = QuantizeSettings(
-        options=plugins.settings("onnxruntime", options=flags["options"]).options,
+        adapter=flags["adapter"],
+        options=plugins.settings(flags["adapter"], options=flags["options"]).options,
         resume=flags["resume"],
         **{name: flags[name] for name in names},
     )
@@ -142,14 +154,16 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     _print(quantized, flags)
 
 
-def _require_onnx() -> None:
-    try:
-        import onnx  # noqa: F401
-    except ImportError as exc:
-        raise OptionError(
-            "quantizing needs the package onnx, which is not installed",
-            fix="pip install 'anydet-onnxruntime[quantize]'",
-        ) from exc
+def _require_packages() -> None:
+    """Raise ``OptionError`` for a package that is not there, whatever runtime measures: both write the file."""
+    for package in ("onnx", "onnxruntime"):
+        try:
+            import_module(package)
+        except ImportError as exc:
+            raise OptionError(
+                f"quantizing needs the package {package}, which cannot be imported: {exc}",
+                fix="pip install 'anydet-onnxruntime[quantize]'",
+            ) from exc
 
 
 def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
@@ -162,6 +176,12 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
             f"on images that chose nothing it loses more than --max-drop {flags['max_drop']:g}: the choice "
             "fits its own images; raise --max-images"
         )
+    if quantized.repeated:
+        warn(
+            f"{counted(quantized.repeated, 'image')} to evaluate on "
+            f"{'has' if quantized.repeated == 1 else 'have'} the pixels of one that ranges were measured on: "
+            "AP on images of the calibration says too much"
+        )
     if not quantized.complete:
         warn("the time ran out before all was tried: a longer --time-budget may leave less in float")
     if flags["as_json"]:
@@ -171,7 +191,7 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
     given += [word for option in flags["options"] for word in ("--option", option)]
     say(
         "next:",
-        f"  anydet export-predictions --adapter onnxruntime {shlex.join(given)} --dataset DATA "
+        f"  anydet export-predictions --adapter {flags['adapter']} {shlex.join(given)} --dataset DATA "
         "--output predictions.json",
     )
     echo_path(output)
@@ -191,8 +211,9 @@ def _summary(quantized: Quantized, size: int) -> list[str]:
     images = quantized.choice.images
     loss = quantized.choice_loss
     lines.append(
-        f"  {counted(images, 'image')} that chose: {quantized.metric} {-loss.drop:+.4f}, "
-        f"{1 - loss.disagreement:.1%} of the float model's own detections"
+        f"  {counted(images, 'image')} that chose: {quantized.metric} {loss.float_ap:.4f} in float, "
+        f"{loss.float_ap - loss.drop:.4f} quantized, {-loss.drop:+.4f}; "
+        f"{quantized.metric} with the float model's detections as ground truth: {1 - loss.disagreement:.4f}"
     )
     if found.a is not None and found.b is not None and found.difference is not None:
         ends = "" if found.low is None else f", 95% interval [{found.low:+.4f}, {found.high:+.4f}]"
@@ -201,7 +222,8 @@ def _summary(quantized: Quantized, size: int) -> list[str]:
             f"float, {found.b:.4f} quantized, {found.difference:+.4f}{ends}"
         )
     lines.append(
-        f"  {counted(quantized.measurements, 'measurement')} in {quantized.wall_s:.0f} s "
+        f"  {counted(quantized.measurements, 'measurement')} on {quantized.runtime['name']} "
+        f"{quantized.runtime['version']} in {quantized.wall_s:.0f} s "
         f"({quantized.cpu_s:.0f} s of processor time)"
     )
     return lines

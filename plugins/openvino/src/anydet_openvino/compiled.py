@@ -38,8 +38,8 @@ class Compiled:
         precision: ``f32``, ``f16``, ``bf16``, or ``auto`` for what OpenVINO chooses, which is bf16 on CPUs
             that have it: YOLOX-nano loses 0.014 of APs by that on coco128.
         threads: on the CPU; what OpenVINO chooses by default.
-        quantized: of a quantized model, ``int8``, or ``f32`` for its layers in float32 on the numbers that the
-            file quantizes to; by default int8 where the CPU has it with the numbers of the file.
+        quantized: of a quantized model, ``int8``, or ``f32`` for its layers in float32 on the numbers that
+            the file quantizes to; by default int8 where the CPU has it with the numbers of the file.
 
     Attributes:
         inputs: what it is fed.

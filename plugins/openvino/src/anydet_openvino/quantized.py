@@ -1,9 +1,9 @@
 """Quantized models: their layers in int8 with the numbers of the file, or in float32 where that cannot be.
 
 OpenVINO computes other numbers of such a file by itself in two cases, both of which are seen to here. Its
-low-precision passes take a scale of one for tensors that are quantized right behind a ``Concat`` (2026.4.1, in
-form of a pair of ``QuantizeLinear`` and ``DequantizeLinear`` with signed numbers). And a CPU without VNNI adds
-two products of 8 bits in 16, which saturates.
+low-precision passes take a scale of one for tensors that are quantized right behind a ``Concat`` (2026.4.1,
+as a pair of ``QuantizeLinear`` and ``DequantizeLinear`` with signed numbers). And a CPU without VNNI adds two
+products of 8 bits in 16, which saturates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 WITHOUT_INT8 = {"LP_TRANSFORMS_MODE": False}
-"""Property that has quantized layers computed in floating point, on the numbers that the file quantizes to."""
+"""Property with which quantized layers are in floating point, on the numbers that the file quantizes to."""
 _STEPS = {"Convert", "Subtract", "Multiply"}
 """What a ``DequantizeLinear`` is made of, the last one last."""
 

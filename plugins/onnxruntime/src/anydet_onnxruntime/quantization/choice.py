@@ -52,6 +52,18 @@ class Loss:
         return self.drop <= max_drop and MARGIN * self.said <= max_drop
 
 
+def time_left(spent_s: float, longest_s: float, budget_s: float) -> float:
+    """Part of a time budget, without what one more measurement and the report take.
+
+    Args:
+        spent_s: seconds since the start.
+        longest_s: of the longest measurement so far.
+        budget_s: seconds that all of it may take.
+    """
+    # The report predicts as many images as a measurement, with the float file and with the chosen one.
+    return 1 - (spent_s + 3 * longest_s) / budget_s
+
+
 class Trial(Protocol):
     """Measures what layers in int8 lose."""
 

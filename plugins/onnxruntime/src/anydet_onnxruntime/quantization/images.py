@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 
@@ -116,6 +117,18 @@ def divide(
     if evaluation is not None:
         _require_disjoint(chosen, _chosen(evaluation, rest))
     return Images(chosen, _chosen(source, rest[:half]), _chosen(source, rest[half:]))
+
+
+def repeated_images(images: Images) -> int:
+    """How many images to evaluate on have the pixels of one of the calibration, whatever their names."""
+    seen = set(_digests(images.calibration))
+    return sum(digest in seen for part in (images.choice, images.held_out) for digest in _digests(part))
+
+
+def _digests(images: ChosenImages) -> Iterator[bytes]:
+    for at in range(len(images)):
+        pixels = images[at].image()
+        yield sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 def _chosen(dataset: Dataset, positions: Sequence[int]) -> ChosenImages:

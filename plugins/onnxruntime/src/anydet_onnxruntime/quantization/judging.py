@@ -11,18 +11,17 @@ from typing import Any
 import anydet
 from anydet.contract.reading.load import load
 from anydet.data.dataset.protocols import Dataset
-from anydet.errors import EvaluationError
+from anydet.errors import EvaluationError, OptionError
 from anydet.evaluation.agreement import as_ground_truth
 from anydet.evaluation.analysis.comparison import Difference, compare
 from anydet.evaluation.coco import CocoEvaluator
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.reading import Inputs, join_inputs
 from anydet.evaluation.run import prepare_coco
-from anydet.plugins.adapter import Adapter
 from anydet.plugins.manager import Plugins
 from anydet.prediction.pipeline import Limits
+from anydet.runtime.adapter import RuntimeAdapter
 
-ADAPTER = "onnxruntime"
 METRIC = "AP"
 
 
@@ -31,19 +30,30 @@ class Judge:
     """Predicts images with model files and evaluates what comes out.
 
     Attributes:
+        adapter: name of the one that runs the files.
         options: of the adapter.
         plugins: adapters, formats and engines.
         folder: for predictions files.
     """
 
+    adapter: str
     options: Mapping[str, Any]
     plugins: Plugins
     folder: Path
 
-    def open(self, model: Path) -> Adapter:
-        """An adapter that runs a file."""
+    def open(self, model: Path) -> RuntimeAdapter:
+        """An adapter that runs a file; raises ``OptionError`` where it is none of a runtime."""
         # By the Python API's threshold and limit, which are those of `anydet export-predictions`.
-        return anydet.load_adapter(ADAPTER, options=self.options, checkpoint=model, plugins=self.plugins)
+        adapter = anydet.load_adapter(
+            self.adapter, options=self.options, checkpoint=model, plugins=self.plugins
+        )
+        if not isinstance(adapter, RuntimeAdapter):
+            adapter.close()
+            raise OptionError(
+                f"--adapter {self.adapter} runs no ONNX files",
+                fix="use --adapter onnxruntime, openvino or opencv_dnn",
+            )
+        return adapter
 
     def predicted(self, model: Path, images: Dataset) -> Inputs:
         """Detections of a file beside the annotations of the images."""

@@ -27,12 +27,11 @@ from anydet.plugins.manager import Plugins
 from anydet.prediction.export import InterruptedRunError
 from anydet.prediction.meta import file_sha256
 from anydet.runtime.errors import ModelError
-from anydet.runtime.stages import RuntimeStages
 from anydet.version import __version__
 from anydet_onnxruntime.quantization.calibration import Method, calibration_feeds, measure_ranges
-from anydet_onnxruntime.quantization.choice import Choice, Loss, Progress, choose_layers
+from anydet_onnxruntime.quantization.choice import Choice, Loss, Progress, choose_layers, time_left
 from anydet_onnxruntime.quantization.graph import FloatGraph, Layer, weight_bytes
-from anydet_onnxruntime.quantization.images import Images, divide
+from anydet_onnxruntime.quantization.images import Images, divide, repeated_images
 from anydet_onnxruntime.quantization.judging import METRIC, Judge
 from anydet_onnxruntime.quantization.measurements import SUFFIX, Measurements
 
@@ -54,6 +53,7 @@ class QuantizeSettings:
         per_channel: whether each output channel of a weight has a scale of its own.
         time_budget_s: seconds after which no further choice is tried.
         seed: of the draw of images and of the interval.
+        adapter: that runs the files that are measured, of any runtime that opens ONNX files.
         options: of the adapter, for what the file does not say.
         resume: go on with what an interrupted run measured.
     """
@@ -65,6 +65,7 @@ class QuantizeSettings:
     per_channel: bool = True
     time_budget_s: float = 600
     seed: int = 0
+    adapter: str = "onnxruntime"
     options: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
 
@@ -109,6 +110,8 @@ class Quantized:
         held_out_difference: of the images that decided nothing: float is a, quantized is b.
         complete: whether all was tried, or the time ran out.
         measurements: how many files were evaluated.
+        runtime: what ran the files that were measured, as ``meta.extra.runtime`` of predictions says it.
+        repeated: images that were evaluated and have the pixels of one of the calibration.
         versions: of what made it.
         wall_s: seconds that this run took.
         cpu_s: seconds of processors that it used, which other work on the machine does not change.
@@ -131,6 +134,8 @@ class Quantized:
     held_out_difference: Difference
     complete: bool
     measurements: int
+    runtime: Mapping[str, Any]
+    repeated: int
     versions: Mapping[str, str]
     wall_s: float
     cpu_s: float
@@ -181,7 +186,7 @@ def quantize_model(
             max_images=settings.max_images,
             seed=settings.seed,
         )
-        judge = Judge(settings.options, plugins, Path(folder))
+        judge = Judge(settings.adapter, settings.options, plugins, Path(folder))
         run = _Run(graph, images, judge, settings, progress=progress)
         with Measurements(output, run.identity(), resume=settings.resume) as measurements:
             with _interruptible(measurements):
@@ -225,6 +230,8 @@ class _Run:
         self._settings, self._folder, self._progress = settings, judge.folder, progress
         self._start, self._cpu_start = time.perf_counter(), time.process_time()
         self._measurements: Measurements | None = None
+        self._longest_s = 0.0
+        self._runtime: Mapping[str, Any] = {}
 
     def identity(self) -> dict[str, Any]:
         """All that measurements depend on."""
@@ -233,6 +240,7 @@ class _Run:
             "model": file_sha256(self._graph.path),
             "calibration": msgspec.to_builtins(_source(images.calibration)),
             "evaluation": msgspec.to_builtins(_source(images.choice)),
+            "adapter": settings.adapter,
             "options": dict(settings.options),
             "method": settings.method,
             "per_channel": settings.per_channel,
@@ -269,8 +277,9 @@ class _Run:
         return 1.0 - self._kept("few", layers, self._reference_of_few, self._few)[1]
 
     def time_left(self) -> float:
-        """Part of the time."""
-        return 1 - (time.perf_counter() - self._start) / self._settings.time_budget_s
+        """Part of the time, without what one more measurement and the report would take."""
+        spent = time.perf_counter() - self._start
+        return time_left(spent, self._longest_s, self._settings.time_budget_s)
 
     def _kept(
         self, what: str, layers: Sequence[Layer], reference: Inputs, images: Dataset
@@ -278,8 +287,11 @@ class _Run:
         """AP and agreement with the float model, measured once."""
 
         def measure() -> tuple[float, float]:
+            begun = time.perf_counter()
             found = self._judge.predicted(self._written(layers), images)
-            return self._judge.ap(found), self._judge.agreement(found, reference)
+            numbers = self._judge.ap(found), self._judge.agreement(found, reference)
+            self._longest_s = max(self._longest_s, time.perf_counter() - begun)
+            return numbers
 
         names = "\n".join(layer.name for layer in layers)
         assert self._measurements is not None
@@ -294,9 +306,10 @@ class _Run:
         limit = self._settings.max_drop
         if not choice.complete:
             return ModelError(
-                f"{self._graph.path}: no choice of layers that loses at most {limit:g} {METRIC} was found in "
-                f"{self._settings.time_budget_s:g} s",
-                fix="add --resume to go on, or raise --max-drop",
+                f"{self._graph.path}: in {self._settings.time_budget_s:g} s no choice of layers was found that "
+                f"loses at most {limit:g} {METRIC}, so that there is none to write; "
+                "what was measured is kept",
+                fix="add --resume to go on with another --time-budget, or raise --max-drop",
             )
         return ModelError(
             f"{self._graph.path}: each choice of layers loses more than {limit:g} {METRIC}",
@@ -325,6 +338,8 @@ class _Run:
             held_out_difference=difference,
             complete=choice.complete,
             measurements=0 if self._measurements is None else len(self._measurements),
+            runtime=self._runtime,
+            repeated=repeated_images(images),
             versions=_versions(),
             wall_s=round(time.perf_counter() - self._start, 3),
             cpu_s=round(time.process_time() - self._cpu_start, 3),
@@ -351,7 +366,8 @@ class _Run:
         records = [self._images.calibration[at] for at in range(len(self._images.calibration))]
         total = len(records)
         with self._judge.open(self._graph.path) as adapter:
-            stages = cast(RuntimeStages, adapter.stages)
+            stages = adapter.stages
+            self._runtime = adapter.notes.runtime
             batch = stages.model.inputs.fixed_batch or 1
             runs = -(-total // batch)
             done = iter(range(1, runs + 1))
