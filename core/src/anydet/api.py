@@ -75,7 +75,7 @@ def load_adapter(
     plugins: Plugins | None = None,
     config: Path | str | None = None,
     checkpoint: Path | str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     batch_size: int = 4,
     score_floor: float = 0.001,
     max_detections: int = 100,
@@ -89,7 +89,7 @@ def load_adapter(
         plugins: where to look; the installed ones by default.
         config: path or name of the adapter's configuration; its base one by default.
         checkpoint: weights to load, a file or the folder of a run.
-        device: "cpu", "cuda", "cuda:0", or what the adapter documents.
+        device: "cpu", "cuda", "cuda:0", or what the adapter documents; ``None`` is its own, "cpu" of most.
         batch_size: records a chunk.
         score_floor: detections below it need not be returned.
         max_detections: a hint for the adapter; the pipeline alone cuts.
@@ -156,7 +156,7 @@ def make_recipe(
     plugins: Plugins | None = None,
     config: Path | str | None = None,
     checkpoint: Path | str | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     seed: int = 0,
 ) -> Recipe:
     """What to predict with, as plain data that can be pickled; nothing is loaded yet.
@@ -174,7 +174,7 @@ def make_recipe(
         plugins: where to look; the installed ones by default.
         config: path or name of the adapter's configuration; its base one by default.
         checkpoint: weights to load, a file or the folder of a run.
-        device: "cpu", "cuda", "cuda:0", or what the adapter documents.
+        device: "cpu", "cuda", "cuda:0", or what the adapter documents; ``None`` is its own, "cpu" of most.
         seed: of the adapter's random choices.
 
     Raises:

@@ -17,7 +17,7 @@ from tests.onnx_models import constant_model, seeing_model
 
 import anydet
 from anydet.cli import main
-from anydet.errors import OptionError
+from anydet.errors import AnydetError, OptionError
 from anydet.prediction.meta import file_sha256
 from anydet.runtime.errors import ModelError
 from anydet_tensorrt.building import BuildSettings, build_engine
@@ -33,6 +33,32 @@ MODELS = ("yolox_nano_416_coco80", "nanodet_m_320_coco80", "fastestdet_coco80")
 
 def real(model, target, **settings):
     return build_engine(model, target, BuildSettings(library="tensorrt-rtx", **settings))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": "yolox"}, "preset=yolox does not fit"),
+        ({"preset": "ultralytics", "size": "96"}, "contradicts the model"),
+    ],
+)
+def test_options_of_another_model_are_refused_before_the_build(options, said, tmp_path, machine):
+    model = seeing_model(tmp_path / "m.onnx")
+    with pytest.raises(AnydetError, match=said):
+        machine.build(model, tmp_path / "m.engine", options=options)
+    assert not (tmp_path / "m.engine").exists()
+
+
+@pytest.mark.parametrize("size_hw", [(64, 64), ("h", "w")])
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_a_build_says_where_nothing_states_how_images_are_prepared(batch, size_hw, tmp_path, machine):
+    model = seeing_model(tmp_path / "m.onnx", batch=batch, size_hw=size_hw)
+    shapes = {} if (batch, size_hw) == (1, (64, 64)) else {"usual": {"pixels": (1, 3, 64, 64)}}
+    built = machine.build(model, tmp_path / "m.engine", options={}, **shapes)
+    (warning,) = built.warnings
+    assert "do not say how images are prepared" in warning
+    assert "add --option preset=ultralytics" in warning
+    assert not machine.build(model, tmp_path / "m.engine", **shapes).warnings
 
 
 @rtx
@@ -355,20 +381,12 @@ def test_the_command_builds_and_prints_what_stands_beside_the_engine(tmp_path, m
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == json.loads(beside(tmp_path / "m.engine").read_text("utf-8"))
     CliRunner().invoke(main, ["synth", "--out", "scenes", "--images", "1"])
-    refused = CliRunner().invoke(
-        main,
-        [
-            "export-predictions",
-            "--adapter",
-            "tensorrt",
-            "--checkpoint",
-            "m.engine",
-            "--dataset",
-            ".",
-            "--output",
-            "p.json",
-        ],
-    )
+    line = "export-predictions --adapter tensorrt --checkpoint m.engine --dataset . --output p.json"
+    without_gpu = CliRunner().invoke(main, line.split())
+    assert without_gpu.exit_code == 1
+    assert "CUDA" in without_gpu.output
+    assert "--device" not in without_gpu.output, "the line of 'tensorrt build --help' is for a GPU"
+    refused = CliRunner().invoke(main, [*line.split(), "--device", "cpu"])
     assert refused.exit_code == 1
     assert "--device 'cpu' is none of the tensorrt adapter" in refused.output
 

@@ -121,7 +121,7 @@ def test_a_second_run_takes_what_the_first_completed(work, machine):
     assert second["evaluation"]["results"] == first["evaluation"]["results"]
     seeing_model(work / "m.onnx", classes=6, batch=2)
     _, third, _ = run(" --resume --precision fp16")
-    assert "built in" in third["build"]["summary"]
+    assert "built anew" in third["build"]["summary"]
     assert read_metadata(engine).precision == "fp16"
 
 
@@ -136,7 +136,57 @@ def test_unknown_tolerances_and_references_say_what_there_is(work, machine):
     done = CliRunner().invoke(main, (LINE + CHOSEN + " --reference nope").split())
     assert done.exit_code == 1
     assert "no adapter that runs the ONNX model itself is installed (nope)" in done.stderr
-    assert beside(work / "run/m.engine").exists()
+    assert not beside(work / "run/m.engine").exists(), "what is missing is said before the build"
+
+
+@pytest.mark.slow
+def test_a_missing_preset_is_said_before_the_build(work, machine):
+    line = "tensorrt pipeline --onnx m.onnx --dataset scenes --out run"
+    done = CliRunner().invoke(main, line.split())
+    assert done.exit_code == 1
+    assert "fix: add --option preset=ultralytics" in done.stderr
+    assert not (work / "run/m.engine").exists()
+
+
+def changes(folder):
+    """What of a run may change between two, and how to change it."""
+    scenes = "synth --out other --images 3 --seed 5"
+    return {
+        "options": lambda: " --option nms_iou=0.3",
+        "threshold": lambda: " --score-threshold 0.2",
+        "reference": lambda: " --reference openvino",
+        "images": lambda: " --max-images 2",
+        "dataset": lambda: CliRunner().invoke(main, scenes.split()).exit_code * "failed" + " --dataset other",
+        "model": lambda: str(seeing_model(folder / "m.onnx", classes=6, size_hw=(96, 96)))[:0],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["options", "threshold", "reference", "images", "dataset", "model"])
+def test_a_resumed_run_makes_anew_what_would_be_another(what, work, machine):
+    if what == "reference":
+        pytest.importorskip("anydet_openvino")
+    run()
+    more = changes(work)[what]()
+    _, second, _ = run(more + " --resume")
+    assert "anew, as" in second["reference"]["summary"], second["reference"]["summary"]
+    (work / "run/reference.json").unlink()
+    _, fresh, _ = run(more)
+    assert second["reference"]["results"] == fresh["reference"]["results"]
+    assert second["evaluation"]["results"] == fresh["evaluation"]["results"]
+    assert ("anew, as" in second["build"]["summary"]) == (what in {"options", "model"})
+
+
+@pytest.mark.slow
+def test_parts_of_another_run_are_not_gone_on_with(work, machine):
+    run()
+    folder = work / "run"
+    (folder / "reference.json").rename(folder / "reference.json.partial")
+    record = json.loads((folder / "reference.run.json").read_text("utf-8"))
+    (folder / "reference.json.partial.log").write_text(json.dumps({**record, "options": {}}) + "\n", "utf-8")
+    _, steps, _ = run(" --resume --score-threshold 0.2")
+    assert "limits" in steps["reference"]["summary"]
+    assert not (folder / "reference.json.partial").exists()
 
 
 @pytest.mark.slow

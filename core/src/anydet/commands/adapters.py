@@ -84,7 +84,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_names("adapters"))
 @click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run.")
 @click.option("--config", help="Configuration of the adapter; its base configuration by default.")
-@click.option("--device", default="cpu", show_default=True, help="Device that the checks run on.")
+@click.option("--device", help="Device that the checks run on.  [default: the adapter's, cpu of most]")
 @click.option(
     "--option",
     "options",

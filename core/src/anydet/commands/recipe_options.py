@@ -34,9 +34,8 @@ _ADAPTER = (
     click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run."),
     click.option(
         "--device",
-        default="cpu",
-        show_default=True,
-        help="cpu, cuda, cuda:1, or another device that the adapter supports.",
+        help="cpu, cuda, cuda:1, or another device that the adapter supports.  [default: the adapter's own, "
+        "cpu of most]",
     ),
     click.option(
         "--option",

@@ -29,7 +29,10 @@ _OPTIONS = (
         help="Weights or model file of the adapter before it; before the first, of all.",
     ),
     click.option(
-        "--device", "devices", multiple=True, help="Device of the adapter before it.  [default: cpu]"
+        "--device",
+        "devices",
+        multiple=True,
+        help="Device of the adapter before it.  [default: its own, cpu of most]",
     ),
     click.option(
         "--option",

@@ -279,7 +279,7 @@ class Plugins:
         options: Iterable[str] | Mapping[str, Any] = (),
         config: str | None = None,
         checkpoint: str | None = None,
-        device: str = "cpu",
+        device: str | None = None,
         batch_size: int = 1,
         score_floor: float = 0.0,
         max_detections: int = 100,
@@ -287,9 +287,10 @@ class Plugins:
     ) -> AdapterSettings:
         """Settings for the adapter called ``name``, its options checked against its own schema.
 
-        ``options`` are ``key=value`` pairs as typed, or a mapping, completed by the schema's defaults; the
-        rest is as in ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong
-        type or value, ``PluginError`` where there is no such adapter or its schema cannot be read.
+        ``options`` are ``key=value`` pairs as typed, or a mapping, completed by the schema; without
+        ``device`` it is the one that the adapter's spec states, ``cpu`` of most; the rest is as in
+        ``AdapterSettings``. Raises ``OptionError`` where an option is unknown or has the wrong type or value,
+        ``PluginError`` where there is no such adapter or its schema cannot be read.
         """
         from anydet.plugins.options import check_settings, parse_options
         from anydet.types import AdapterSettings
@@ -298,7 +299,7 @@ class Plugins:
         settings = AdapterSettings(
             config=_file(config),
             checkpoint=_file(checkpoint),
-            device=device,
+            device=self._adapter_device(name) if device is None else device,
             batch_size=batch_size,
             score_floor=score_floor,
             max_detections=max_detections,
@@ -307,6 +308,10 @@ class Plugins:
         )
         check_settings(settings)
         return settings
+
+    def _adapter_device(self, name: str) -> str:
+        spec = self.spec("adapters", name)
+        return spec.device if isinstance(spec, AdapterSpec) else "cpu"
 
     def options(self, kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Options of something registered, checked against its own schema and completed by its defaults.

@@ -44,11 +44,13 @@ class AdapterSpec(ConfigurableSpec):
         tasks: what it predicts ("detect", "segment", "pose", ...).
         capabilities: any of ``CAPABILITIES``; ``anydet adapters check`` holds the adapter to them.
         training_schema: ``package:file`` of the JSON Schema of its own training keys.
+        device: that it runs on where none is given.
     """
 
     tasks: tuple[str, ...] = ("detect",)
     capabilities: tuple[str, ...] = ("predict",)
     training_schema: str | None = None
+    device: str = "cpu"
 
 
 CAPABILITIES = {

@@ -160,6 +160,11 @@ def discard(output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_unfinished(output: Path) -> bool:
+    """Whether an interrupted run left parts of it that can be resumed."""
+    return _entries_path(output).exists()
+
+
 def _entries_path(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 

@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     default="onnxruntime",
     show_default=True,
     shell_complete=complete_names("adapters"),
-    help="Runtime that predicts with the files that are measured: onnxruntime, openvino, opencv_dnn. Runtimes "
+    help="Runtime that predicts with the files that are measured: onnxruntime, openvino, opencv_dnn. They "
     "round int8 differently: take the one that the file is for.",
 )
 @click.option(
@@ -155,7 +155,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _require_packages() -> None:
-    """Raise ``OptionError`` for a package that is not there, whatever runtime measures: both write the file."""
+    """Raise ``OptionError`` for a package that is not there; both write the file, whatever measures it."""
     for package in ("onnx", "onnxruntime"):
         try:
             import_module(package)

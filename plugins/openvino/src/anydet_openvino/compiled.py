@@ -168,8 +168,8 @@ def _in_int8(core: Any, device: str, types: Sequence[str], wanted: str | None) -
         return True
     if wanted == "int8" and saturates():
         raise OptionError(
-            f"quantized=int8: sums of int8 saturate on {_full_name(core, device)}, which has no VNNI: results "
-            "would not be those of the file",
+            f"quantized=int8: sums of int8 saturate on {_full_name(core, device)}, which has no VNNI: "
+            "results would not be those of the file",
             fix="use --option quantized=f32, or a CPU with VNNI",
         )
     return wanted == "int8" or (wanted is None and not saturates())

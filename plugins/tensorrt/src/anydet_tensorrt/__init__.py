@@ -21,6 +21,7 @@ def register_adapters(register: Callable[[AdapterSpec], None]) -> None:
             tasks=("detect", "segment", "keypoints", "states", "pose", "classify"),
             capabilities=("predict", "inputs"),
             options_schema="anydet_tensorrt:options.schema.json",
+            device="cuda",
         )
     )
 

@@ -15,6 +15,7 @@ from anydet.prediction.meta import file_sha256
 from anydet.runtime.errors import ModelError
 from anydet.runtime.model_file import lacking_operators
 from anydet_tensorrt.cuda import Cuda, Gpu, find_gpu
+from anydet_tensorrt.declared import check_options
 from anydet_tensorrt.errors import BuildError, LibraryError
 from anydet_tensorrt.graph import Graph, Precision
 from anydet_tensorrt.library import Library, Log, find_library, plain
@@ -69,7 +70,7 @@ class Built:
     Attributes:
         engine: its path.
         metadata: what it is.
-        warnings: what was asked for and has no effect.
+        warnings: what was asked for and has no effect, and what nothing says of the model.
     """
 
     engine: Path
@@ -96,7 +97,7 @@ def build_engine(
 
     Raises:
         ModelError: the model cannot be opened, or no engine be built of it (``BuildError``).
-        OptionError: a setting does not fit the model or the library.
+        OptionError: a setting or an option of the adapter does not fit the model or the library.
         LibraryError: the library is not installed, or TensorRT finds no GPU.
         OutputError: the engine cannot be written.
     """
@@ -105,6 +106,7 @@ def build_engine(
     library, graph = find_library(settings.library), Graph(model)
     plan = settle_precision(graph, settings.precision, library, calibrate=settings.calibration is not None)
     profiles = settle_profiles(graph.inputs, settings.smallest, settings.usual, settings.largest)
+    unsaid = check_options(graph, profiles, settings.options)
     gpu = _gpu(library, settings.device)
     build = _Build(library, graph, plan=plan, profiles=profiles, settings=settings, progress=progress)
     start = time.perf_counter()
@@ -132,7 +134,7 @@ def build_engine(
         anydet_tensorrt=version("anydet-tensorrt"),
     )
     metadata.write(engine)
-    return Built(engine, metadata, tuple(build.warnings))
+    return Built(engine, metadata, tuple(filter(None, (*build.warnings, unsaid))))
 
 
 def _gpu(library: Library, index: int) -> Gpu | None:

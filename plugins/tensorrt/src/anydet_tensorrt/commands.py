@@ -215,7 +215,11 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
     metavar="KEY=VALUE",
     help="Largest difference of a pair that counts as equal, box_px=0.1, score=0.001; repeatable.",
 )
-@click.option("--resume", is_flag=True, help="Take what an earlier run into OUT completed.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Take what an earlier run into OUT completed, but for what changed: model, data set, options.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def pipeline(ctx: click.Context, /, **flags: Any) -> None:

@@ -15,11 +15,12 @@ from anydet.errors import OptionError
 from anydet.outputs import write_file
 from anydet.plugins.weights_file import ENGINE, ONNX, UNKNOWN, identify
 from anydet.runtime.errors import ModelError
-from anydet.runtime.loaded import RuntimeInfo, TensorInfo
+from anydet.runtime.loaded import RuntimeInfo
 from anydet_tensorrt.buffers import Buffer, output_allocator, shapes_of, sizes
 from anydet_tensorrt.cuda import Cuda, device_index
 from anydet_tensorrt.library import Library, Log, find_library
 from anydet_tensorrt.metadata import EngineMetadata, read_metadata, require_current
+from anydet_tensorrt.shapes import with_profile
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -79,7 +80,9 @@ class Engine:
             raise
         # TensorRT-RTX captures by itself; a copy whose size the run decides cannot be captured.
         self._captures = cuda_graph and not library.is_rtx and not self._found
-        self.inputs = tuple(_input(tensor, stated) for tensor in stated.inputs)
+        self.inputs = tuple(
+            with_profile(tensor, stated.profiles.get(tensor.name)) for tensor in stated.inputs
+        )
         self.outputs = stated.outputs
         self.metadata = stated.onnx.metadata
         self.runtime = _info(library, self._cuda, stated, cuda_graph=cuda_graph)
@@ -284,15 +287,6 @@ def filled_up(feeds: Mapping[str, Array], smallest: int | None) -> Mapping[str, 
 def _largest_shape(engine: trt.ICudaEngine, name: str) -> tuple[int, ...]:
     shape = sizes(engine.get_tensor_shape(name))
     return sizes(engine.get_tensor_profile_shape(name, 0)[2]) if -1 in shape else shape
-
-
-def _input(tensor: TensorInfo, stated: EngineMetadata) -> TensorInfo:
-    """An input with the sizes that its profile leaves no choice of."""
-    profile = stated.profiles.get(tensor.name)
-    if profile is None:
-        return tensor
-    sizes = zip(profile.smallest, profile.largest, strict=True)
-    return TensorInfo(tensor.name, tuple(a if a == b else None for a, b in sizes), tensor.dtype)
 
 
 def _batches(stated: EngineMetadata) -> tuple[int | None, int | None]:

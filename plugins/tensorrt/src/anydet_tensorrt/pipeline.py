@@ -22,12 +22,18 @@ from anydet.data.record.record import Record
 from anydet.errors import AnydetError, OptionError
 from anydet.outputs import write_file, writing_to
 from anydet.plugins.adapter import Adapter
-from anydet.prediction.pipeline import Limits
+from anydet.prediction.meta import identity
+from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.recipe import Recipe
+from anydet.prediction.spool import discard, is_unfinished
+from anydet.text import listed
 from anydet_tensorrt.building import BuildSettings, Progress, build_engine
 from anydet_tensorrt.errors import LibraryError
 from anydet_tensorrt.graph import Graph
 from anydet_tensorrt.library import find_library
-from anydet_tensorrt.metadata import beside, read_metadata, require_current
+from anydet_tensorrt.metadata import Calibration, beside, read_metadata, require_current
+from anydet_tensorrt.precision import settle_precision
+from anydet_tensorrt.shapes import settle_profiles
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -58,7 +64,7 @@ class PipelineSettings:
         score_threshold: lowest score of a detection that is written.
         latency_images: that are timed one by one.
         tolerances: of parity, ``name`` -> value; those of ``anydet parity`` by default.
-        resume: whether what an earlier run completed is taken as it is.
+        resume: whether what an earlier run completed is taken; what would be another now is made anew.
     """
 
     model: Path
@@ -160,6 +166,7 @@ def run_pipeline(
         settings.folder.mkdir(parents=True, exist_ok=True)
     run = _Run(settings, dataset, plugins, progress=progress, shown=shown)
     with run.stack:
+        run.open_reference()  # a build takes minutes, and what is missing is said before it
         steps = tuple(run.timed(name) for name in STEPS)
     report = PipelineReport(str(settings.model), str(dataset.root), dataset.fingerprint(), run.count, steps)
     write_file(settings.folder / "report.json", json.dumps(report.as_dict(), indent=2) + "\n")
@@ -198,11 +205,13 @@ class _Run:
     def _build_step(self) -> Step:
         settings = self._settings
         warnings: tuple[str, ...] = ()
-        if settings.resume and self._is_built():
+        changed = self._changed_build() if settings.resume else ()
+        if settings.resume and changed == ():
             stated, done = read_metadata(self._engine), "taken from the earlier run"
         else:
             built = build_engine(settings.model, self._engine, settings.build, progress=self._progress)
-            stated, done = built.metadata, f"built in {built.metadata.build_seconds:.1f} s"
+            stated = built.metadata
+            done = f"built {_again(changed)}in {stated.build_seconds:.1f} s"
             warnings = built.warnings
         size = self._engine.stat().st_size
         results = {"engine": self._engine.name, "bytes": size, "metadata": msgspec.to_builtins(stated)}
@@ -210,10 +219,14 @@ class _Run:
         summary = "; ".join((f"{stated.precision}, {size / 1e6:.1f} MB, {done} by {library}", *warnings))
         return Step("build", "done", summary, results)
 
-    def _reference_step(self) -> Step:
+    def open_reference(self) -> None:
+        """Open the model itself; raises ``AnydetError`` where an adapter or a preset is missing."""
         name = self._reference_name()
         options = {k: v for k, v in self._settings.build.options.items() if k not in _OWN_OPTIONS}
         self._reference = self._opened(name, self._settings.model, "cpu", options)
+
+    def _reference_step(self) -> Step:
+        assert self._reference is not None  # opened before the first step
         return self._predicted("reference", self._reference)
 
     def _tensorrt_step(self) -> Step:
@@ -259,27 +272,36 @@ class _Run:
             return Step("latency", "left", f"{shown}; of the engine: {self._why_left}", found)
         return Step("latency", "done", shown, found)
 
-    def _is_built(self) -> bool:
-        """Whether the engine of an earlier run is that of these settings, and of the model as it is."""
+    def _changed_build(self) -> tuple[str, ...] | None:
+        """What differs from the engine of an earlier run; ``None`` where there is none that could be used."""
         if not (self._engine.is_file() and beside(self._engine).is_file()):
-            return False
+            return None
         stated, wanted = read_metadata(self._engine), self._settings.build
-        graph = Graph(self._settings.model)
-        if stated.onnx.sha256 != graph.sha256() or dict(stated.options) != dict(wanted.options):
-            return False
-        if wanted.precision not in {stated.precision, "best"} or stated.workspace_mib != wanted.workspace_mib:
-            return False
+        graph, library = Graph(self._settings.model), find_library(wanted.library)
+        plan = settle_precision(graph, wanted.precision, library, calibrate=wanted.calibration is not None)
+        profiles = settle_profiles(graph.inputs, wanted.smallest, wanted.usual, wanted.largest)
+        pairs = {
+            "model": (stated.onnx.sha256, graph.sha256()),
+            "options": (dict(stated.options), dict(wanted.options)),
+            "precision": (stated.precision, plan.precision),
+            "workspace": (stated.workspace_mib, wanted.workspace_mib),
+            "shapes": (dict(stated.profiles), profiles),
+            "calibration images": (stated.calibration, self._calibration()),
+        }
+        changed = [name for name, (before, now) in pairs.items() if before != now]
         try:
-            require_current(self._engine, stated, find_library(wanted.library), None)
+            require_current(self._engine, stated, library, None)
         except AnydetError:
-            return False
-        given = (wanted.smallest, wanted.usual, wanted.largest)
-        profiles = stated.profiles.items()
-        return all(
-            shapes.get(name, shape) == shape
-            for name, profile in profiles
-            for shapes, shape in zip(given, (profile.smallest, profile.usual, profile.largest), strict=True)
-        )
+            changed += [] if "model" in changed else ["library or file of the engine"]
+        return tuple(changed)
+
+    def _calibration(self) -> Calibration | None:
+        """As the metadata of the engine would state it."""
+        wanted = self._settings.build
+        if wanted.calibration is None:
+            return None
+        images = min(len(wanted.calibration), wanted.calibration_images)
+        return Calibration(str(wanted.calibration.root), wanted.calibration.fingerprint(), images)
 
     def _reference_name(self) -> str:
         names = [self._settings.reference] if self._settings.reference else list(_REFERENCES)
@@ -303,9 +325,17 @@ class _Run:
         return self.stack.enter_context(self._plugins.adapter(name, settings))
 
     def _predicted(self, step: str, adapter: Adapter) -> Step:
-        output, started = self._file(step), self._file(step).with_name(f"{step}.json.partial")
-        if self._settings.resume and output.is_file() and not started.exists():
-            return Step(step, "done", f"{output.name} is taken from the earlier run")
+        output, about = self._file(step), self._settings.folder / f"{step}.run.json"
+        made_from, before = self._made_from(adapter), _read_record(about)
+        changed: tuple[str, ...] | None = None
+        if self._settings.resume and before is not None:
+            changed = tuple(key for key in made_from if before.get(key) != made_from[key])
+            # The finished file is complete: an interrupted run left parts beside it.
+            if not changed and output.is_file() and not is_unfinished(output):
+                return Step(step, "done", f"{output.name} is taken from the earlier run")
+        if self._settings.resume and changed != ():
+            discard(output)  # of another run, which its parts must not be mixed with
+        write_file(about, json.dumps(made_from, indent=2) + "\n")
         with self._shown(step, self.count) as advance:
             summary = anydet.export_predictions(
                 adapter,
@@ -320,7 +350,18 @@ class _Run:
             )
         results = {"detections": summary.detections, "runtime": dict(adapter.notes.runtime)}
         shown = f"{summary.images} images, {summary.detections} detections by {adapter.name}"
+        if changed:
+            shown += f" {_again(changed).rstrip()}"
         return Step(step, "done", shown, results)
+
+    def _made_from(self, adapter: Adapter) -> dict[str, Any]:
+        """All that decides what a file of predictions has in it, as JSON has it."""
+        pipeline = Pipeline(adapter, self._limits, plugins=self._plugins)
+        stated = identity(Recipe.of(pipeline), self._dataset, self.count, adapter.version)
+        # Options that stand beside the engine are not among the settings of its adapter.
+        more = {"runtime": dict(adapter.notes.runtime), "built_with": dict(self._settings.build.options)}
+        found: dict[str, Any] = json.loads(json.dumps({**stated, **more}))
+        return found
 
     def _evaluated(self, step: str) -> Mapping[str, float | None]:
         return anydet.evaluate(
@@ -342,6 +383,20 @@ class _Run:
 
     def _file(self, step: str) -> Path:
         return self._settings.folder / f"{step}.json"
+
+
+def _again(changed: tuple[str, ...] | None) -> str:
+    """In a summary: why what an earlier run completed is not taken; nothing where it completed none."""
+    return f"anew, as {listed(changed)} changed, " if changed else ""
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """What an earlier run wrote of a file; ``None`` where there is nothing that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _latency(timing: Timing) -> dict[str, float]:

@@ -73,6 +73,14 @@ def settle_profiles(
     }
 
 
+def with_profile(tensor: TensorInfo, profile: Profile | None) -> TensorInfo:
+    """An input with the sizes that its profile leaves no choice of."""
+    if profile is None:
+        return tensor
+    sizes = zip(profile.smallest, profile.largest, strict=True)
+    return TensorInfo(tensor.name, tuple(a if a == b else None for a, b in sizes), tensor.dtype)
+
+
 def _require_fitting(option: str, name: str, shape: Shape, known: Mapping[str, TensorInfo]) -> None:
     if name not in known:
         raise OptionError(

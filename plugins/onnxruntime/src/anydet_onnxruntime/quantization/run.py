@@ -306,8 +306,8 @@ class _Run:
         limit = self._settings.max_drop
         if not choice.complete:
             return ModelError(
-                f"{self._graph.path}: in {self._settings.time_budget_s:g} s no choice of layers was found that "
-                f"loses at most {limit:g} {METRIC}, so that there is none to write; "
+                f"{self._graph.path}: in {self._settings.time_budget_s:g} s no choice of layers was found "
+                f"that loses at most {limit:g} {METRIC}, so that there is none to write; "
                 "what was measured is kept",
                 fix="add --resume to go on with another --time-budget, or raise --max-drop",
             )
