@@ -80,7 +80,7 @@ def new_file(output: Path | str) -> Iterator[IO[bytes]]:
     """
     output = Path(output)
     refuse_input(output)
-    if _is_stream(output):
+    if is_stream(output):
         with writing_to(output, pipe=True), _open_stream(output) as file:
             yield file
         return
@@ -116,9 +116,9 @@ def growing_file(output: Path) -> Iterator[Callable[[bytes], None]]:
     """
     refuse_input(output)
     with writing_to(output, pipe=True):
-        if not _is_stream(output):
+        if not is_stream(output):
             output.parent.mkdir(parents=True, exist_ok=True)
-        file = _open_stream(output) if _is_stream(output) else output.open("wb")
+        file = _open_stream(output) if is_stream(output) else output.open("wb")
 
     def append(content: bytes) -> None:
         with writing_to(output, pipe=True):
@@ -202,11 +202,11 @@ def require_writable(output: Path, *suffixes: str) -> None:
         OptionError: it is a file that this command reads.
         OutputError: it is a folder, its name is too long, or its folder is none or must not be written.
     """
-    if _is_stream(output):
+    if is_stream(output):
         return
     refuse_input(output)
     target = Path(os.path.realpath(output))
-    folder = next(parent for parent in target.parents if parent.exists())
+    folder = _nearest_folder(output, target)
     reason = None
     if target.is_dir():
         reason = errno.EISDIR
@@ -218,6 +218,31 @@ def require_writable(output: Path, *suffixes: str) -> None:
         reason = errno.ENAMETOOLONG
     if reason is not None:
         raise refused(output, OSError(reason, os.strerror(reason)))
+
+
+def require_writable_folder(output: Path) -> None:
+    """Refuse a folder that cannot be made or written into, before the work that it is for.
+
+    Raises:
+        OutputError: it is a file, a part of its path is one, or no folder there may be written into.
+    """
+    target = Path(os.path.realpath(output))
+    folder = _nearest_folder(output, target / "file")
+    reason = None
+    if not folder.is_dir():
+        reason = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        reason = errno.EACCES
+    if reason is not None:
+        raise refused(output, OSError(reason, os.strerror(reason)))
+
+
+def _nearest_folder(output: Path, target: Path) -> Path:
+    """What is there of the folders above a target; raises ``OutputError`` where no name can be looked up."""
+    try:
+        return next(parent for parent in target.parents if parent.exists())
+    except OSError as exc:  # a name that is too long, or a folder that may not be looked into
+        raise refused(output, exc) from exc
 
 
 def refuse_input(output: Path) -> None:
@@ -246,7 +271,7 @@ def hidden_beside(target: Path) -> Path:
     return target.with_name(f".{name}.{uuid4().hex[:12]}.partial")
 
 
-def _is_stream(output: Path) -> bool:
+def is_stream(output: Path) -> bool:
     """Whether it is written into: it is there and no regular file or folder, or leads to an open file."""
     # A regular file that stdout is redirected to would be replaced while the shell writes to the old one.
     if output.absolute().parts[1:2] in (("dev",), ("proc",)):

@@ -101,7 +101,7 @@ def test_a_sheet_needs_no_data_set(run, scenes, tmp_path):
         (("--severity", "0..3"), 2, "'0..3' is not within 1 to 5"),
         (("--severity", "5..1"), 2, "'5..1' is not within 1 to 5"),
         (("--severity", "much"), 2, "'much' is not like 3, 1,3,5 or 1..5"),
-        (("--sheet", "x.gif"), 2, "'x.gif' ends in neither .png nor .jpg"),
+        (("--sheet", "x.gif"), 2, "x.gif does not end in .png, .jpg or .jpeg"),
     ],
 )
 def test_wrong_values_are_named(run, scenes, tmp_path, arguments, code, said):

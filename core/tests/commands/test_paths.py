@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from anydet.cli import main
-from anydet.commands.paths import InputPath
+from anydet.commands.paths import InputPath, OutputPath
 from anydet.plugins.manager import Plugins
 
 pytestmark = pytest.mark.slow
@@ -151,17 +152,91 @@ def commands(command, ctx):
         yield from commands(below, click.Context(below, ctx, name))
 
 
-def test_every_path_that_is_read_may_be_a_pipe():
+def path_options():
+    """Name and type of each option of all commands that takes a path."""
     ours = [path.parent.name for path in Path(__file__).parents[3].glob("plugins/*/pyproject.toml")]
     root = click.Context(main, info_name="anydet", obj=Plugins(only=ours))
-    paths = [
-        (option.opts[0], isinstance(option.type, InputPath))
+    return [
+        (option.opts[0], option.type)
         for command in commands(main, root)
         for option in command.params
         if isinstance(option.type, click.Path)
     ]
-    assert {name for name, read in paths if not read} <= OUTPUTS | FOLDERS
-    assert {name for name, read in paths if read} >= {"--dataset", "--predictions", "--train-json"}
+
+
+def test_every_path_that_is_read_may_be_a_pipe():
+    read = {name for name, kind in path_options() if isinstance(kind, InputPath)}
+    assert read >= {"--dataset", "--predictions", "--train-json"}
+    assert {name for name, kind in path_options() if not isinstance(kind, InputPath)} <= OUTPUTS | FOLDERS
+
+
+def test_every_path_that_is_written_is_looked_at_before_the_work():
+    written = {name for name, kind in path_options() if name in OUTPUTS}
+    looked_at = {name for name, kind in path_options() if isinstance(kind, OutputPath)}
+    assert looked_at == written == OUTPUTS
+
+
+WRITING = [
+    "benchmark --adapter toy --dataset {none} --json {one} --plot {two}.png",
+    "eval-coco --dataset {none} --predictions {none} --json {one}",
+    "eval --dataset {none} --predictions {none} --metrics coco --json {one} --plots {two}",
+    "parity --adapter toy --adapter toy --dataset {none} --json {one} --output-dir {two}",
+    "export-predictions --adapter toy --dataset {none} --output {one} --ttt-log-out {two}",
+    "predict --adapter toy {none} --output {one} --save-overlays {two}",
+    "corrupt --dataset {none} --severity 1 --sheet {one}.png --out {two}",
+    "ttt-compare {none} --out {two} --json {one}",
+]
+"""Lines with two outputs, whose inputs are not there: what is wrong with an output is said all the same."""
+
+
+@pytest.mark.parametrize("line", WRITING)
+@pytest.mark.parametrize("which", ["one", "two"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(which, line, tmp_path):
+    if f"{{{which}}}" not in line:
+        return
+    (tmp_path / "file").write_bytes(b"kept")
+    places = {name: tmp_path / name for name in ("one", "two", "none")}
+    places[which] = tmp_path / "file" / "inside"
+    done = CliRunner().invoke(main, line.format(**places).split())
+    assert done.exit_code == 1
+    assert f"{places[which]}" in done.output
+    assert "cannot be written" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("line", [one for one in WRITING if "{two}" in one])
+@pytest.mark.parametrize("other", ["same.png", "./same.png", "link.png"])
+def test_two_outputs_with_one_name_are_refused(other, line, tmp_path):
+    (tmp_path / "link.png").symlink_to("same.png")
+    names = {"one": tmp_path / "same.png", "two": tmp_path / other, "none": tmp_path / "none"}
+    line = line.replace(".png", "").format(**names)
+    done = CliRunner().invoke(main, line.split())
+    assert done.exit_code == 2
+    assert re.search(r"is the output of --\S+, too: name another one", done.output)
+    assert not (tmp_path / "same.png").exists()
+
+
+def test_stdout_is_one_output_too():
+    done = CliRunner().invoke(
+        main, ["benchmark", "--adapter", "toy", "--dataset", "none", "--json", "-", "--plot", "/dev/stdout"]
+    )
+    assert "is the output of --json, too" in done.output
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "benchmark --adapter toy --dataset none --plot chart{}",
+        "plot-metrics none --out chart{}",
+        "diagnose --adapter toy --dataset none --plot chart{}",
+        "corrupt --dataset none --severity 1 --sheet chart{}",
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", ".pdf", ".txt"])
+def test_a_picture_of_another_kind_than_its_name_says_is_refused(suffix, line):
+    done = CliRunner().invoke(main, line.format(suffix).split())
+    assert done.exit_code == 2
+    assert re.search(r"does not end in \.png", done.output)
 
 
 REPLACING = [

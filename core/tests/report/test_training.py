@@ -152,7 +152,7 @@ def test_a_folder_without_metrics_and_a_wrong_suffix_are_errors(run, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match=r"no train_metrics\.jsonl"):
         read_curves(tmp_path / "empty")
-    with pytest.raises(OptionError, match=r"a\.jpg: curves are drawn as"):
+    with pytest.raises(OptionError, match=r"a\.jpg: charts are drawn as"):
         draw_training([read_curves(run)], tmp_path / "a.jpg")
 
 

@@ -11,7 +11,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.numbers import FiniteRange, read_numbers, read_words
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT
 from anydet.plugins.specs import UPDATE_FILTERS
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ _TTT = (
     ),
     click.option(
         "--ttt-log-out",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=OUTPUT,
         help="JSON lines to write, one a step of adaptation.",
     ),
     click.option(

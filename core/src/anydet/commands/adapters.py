@@ -10,6 +10,7 @@ import click
 
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo, echo_json, echo_path, say
+from anydet.commands.paths import OUTPUT_FOLDER
 from anydet.commands.tables import print_columns, print_options
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
 
 @command.command(epilog="\b\nExample:\n  anydet adapters new my_detector")
 @click.argument("name")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="New or empty folder; ./NAME by default."
-)
+@click.option("--out", type=OUTPUT_FOLDER, help="New or empty folder; ./NAME by default.")
 @_json_option
 @click.pass_obj
 def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.dataset_options import write_json
 from anydet.commands.messages import echo, say, warn
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import CHART, DATASET, OUTPUT_JSON
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
 
@@ -107,13 +107,13 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw AP against latency as PNG (extra 'plot'); needs labels.",
+    type=CHART,
+    help="Draw AP against latency as PNG or SVG (extra 'plot'); needs labels.",
 )
 @click.pass_context
 def command(ctx: click.Context, /, **flags: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.messages import echo, echo_json, say
-from anydet.commands.paths import DATASET, clean_path
+from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -31,7 +31,7 @@ TARGETS = ("contract", "coco", "csv", "yolo")
     ),
 )
 @click.argument("source", metavar="IN", type=DATASET)
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=OUTPUT_ANY)
 @click.option("--from", "made_of", type=click.Choice(SOURCES), help="Format of IN; detected, except yolozu.")
 @click.option("--to", "made_into", type=click.Choice(TARGETS), help="Format of OUT; from its suffix.")
 @click.option(

@@ -9,7 +9,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER, MOST_THREADS
 from anydet.commands.messages import echo, echo_json, say
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import DATASET, OUTPUT_FOLDER, OutputPath
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -35,12 +35,6 @@ def _read_severities(_ctx: click.Context, _param: click.Parameter, text: str) ->
     return tuple(sorted(found))
 
 
-def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None and path.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
-        raise click.BadParameter(f"{str(path)!r} ends in neither .png nor .jpg")
-    return path
-
-
 @click.command(
     "corrupt",
     epilog=(
@@ -56,9 +50,7 @@ def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None)
 )
 @click.option("--split", help="Split; chosen as by export-predictions if omitted.")
 @click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Corrupt only the first N images.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the data sets NAME/SEVERITY."
-)
+@click.option("--out", type=OUTPUT_FOLDER, help="Folder for the data sets NAME/SEVERITY.")
 @click.option(
     "--corruptions",
     "names",
@@ -91,8 +83,7 @@ def _read_sheet(_ctx: click.Context, _param: click.Parameter, path: Path | None)
 )
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_read_sheet,
+    type=OutputPath(suffixes=(".png", ".jpg", ".jpeg")),
     metavar="PICTURE",
     help="Draw an image under all these corruptions (.png, .jpg): the first with objects.",
 )

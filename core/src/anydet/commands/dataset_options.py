@@ -11,7 +11,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 from anydet.commands.messages import echo_encoded, say, warn
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import DATASET, OUTPUT_JSON
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _OPTIONS = (
     click.option(
         "--json",
         "json_path",
-        type=click.Path(path_type=Path, allow_dash=True),
+        type=OUTPUT_JSON,
         help="Write the result as JSON; - is stdout.",
     ),
 )

@@ -10,12 +10,11 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo
+from anydet.commands.paths import OUTPUT_FOLDER
 
 
 @click.command("demo", epilog=("\b\nExample:\n  anydet demo --out demo"))
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Output folder."
-)
+@click.option("--out", type=OUTPUT_FOLDER, default=Path("demo"), show_default=True, help="Output folder.")
 @click.option(
     "--images", type=click.IntRange(1, MOST_INTEGER), default=64, show_default=True, help="Number of scenes."
 )

@@ -10,6 +10,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import CHART
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 from anydet.text import shortened
 
@@ -63,9 +64,7 @@ _WIDTH = 110
     show_default=True,
     help="Fraction of the first loss that overfitting must get below.",
 )
-@click.option(
-    "--plot", type=click.Path(path_type=Path), help="Plot the learning-rate range test to this PNG or SVG."
-)
+@click.option("--plot", type=CHART, help="Plot the learning-rate range test to this PNG or SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 @click.pass_obj
 def command(

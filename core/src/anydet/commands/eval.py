@@ -19,7 +19,7 @@ from anydet.commands.dataset_options import (
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     "--plots",
     "plots_dir",
     metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     help="Draw the figures of all evaluators (curves, intervals, errors, confusions, ...) as PNG files "
     "(extra 'plot').",
 )

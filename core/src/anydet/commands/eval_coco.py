@@ -14,7 +14,7 @@ from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_setting
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import echo, say
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
 @click.pass_obj

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo_encoded, echo_path, say, warn
+from anydet.commands.paths import OUTPUT
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
 from anydet.errors import AnydetError, UnsupportedError
 from anydet.text import first_of
@@ -46,9 +46,7 @@ CAPABILITY = "export-onnx"
     metavar="KEY=VALUE",
     help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="File to write."
-)
+@click.option("--output", type=OUTPUT, required=True, metavar="FILE.onnx", help="File to write.")
 @click.option(
     "--opset",
     type=click.IntRange(1, MOST_INTEGER),

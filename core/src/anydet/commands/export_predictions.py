@@ -11,7 +11,7 @@ import click
 from anydet.arguments import MOST_INTEGER, MOST_THREADS
 from anydet.commands.adaptation_options import adaptation_options
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import DATASET
+from anydet.commands.paths import DATASET, OUTPUT
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @adaptation_options
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     required=True,
     help="Predictions file to write: .json, .jsonl or .parquet.",
 )

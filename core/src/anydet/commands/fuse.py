@@ -14,7 +14,7 @@ from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange, read_numbers
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     required=True,
     help="Predictions file to write: .json (with meta), .jsonl or .parquet.",
 )

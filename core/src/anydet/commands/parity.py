@@ -13,7 +13,7 @@ from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.dataset_options import engine_options, write_json
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def tolerance_options(function: _F) -> _F:
 @engine_options
 @click.option(
     "--output-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     help="Folder for parity.json, a histogram of each difference (extra 'plot'), and, with --dataset, the "
     "worst images.",
 )
@@ -159,7 +159,7 @@ def tolerance_options(function: _F) -> _F:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
 @click.option(

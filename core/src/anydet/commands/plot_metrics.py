@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from anydet.commands.messages import echo_json, echo_path
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import CHART, INPUT
 
 
 @click.command(
@@ -20,7 +20,7 @@ from anydet.commands.paths import INPUT
 @click.option("--jsonl", multiple=True, type=INPUT, help="Same as RUNS; repeatable.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=CHART,
     help="PNG or SVG to write.  [default: training.png in the run's folder; in . for several runs]",
 )
 @click.option(

@@ -10,6 +10,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_encoded, say
+from anydet.commands.paths import OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import (
     adapter_options,
     max_detections_option,
@@ -46,13 +47,13 @@ if TYPE_CHECKING:
 @click.option(
     "--save-overlays",
     "overlays",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     metavar="DIR",
     help="Draw the detections of each image into a PNG in this folder.",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     help="Predictions file to write: .json, .jsonl or .parquet.",
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with --output.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from anydet.commands.messages import echo, echo_json
+from anydet.commands.paths import OUTPUT_FOLDER
 
 
 @click.command(
@@ -22,7 +23,7 @@ from anydet.commands.messages import echo, echo_json
     "--coco-root", required=True, type=click.Path(path_type=Path), help="Folder that contains annotations/."
 )
 @click.option("--split", required=True, help="Split, such as val2017.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write into.")
+@click.option("--out", required=True, type=OUTPUT_FOLDER, help="Folder to write into.")
 @click.option("--copy-images", is_flag=True, help="Also copy the images.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names, plugins_of
 from anydet.commands.messages import echo_path, say
+from anydet.commands.paths import OUTPUT_FOLDER
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json"
     ),
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
+@click.option("--out", type=OUTPUT_FOLDER, required=True, help="New or empty folder.")
 @click.option(
     "--images", type=click.IntRange(1, MOST_INTEGER), default=64, show_default=True, help="Number of scenes."
 )

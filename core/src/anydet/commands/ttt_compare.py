@@ -9,7 +9,7 @@ import click
 
 from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 
 if TYPE_CHECKING:
     from anydet.adaptation.ttt.protocol import Comparison
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 @click.argument("setting", type=INPUT)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     required=True,
     help="Folder of predictions and results; what it holds already is not done again.",
 )
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
 @engine_options

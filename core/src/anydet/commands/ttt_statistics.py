@@ -10,7 +10,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT
 from anydet.commands.recipe_options import adapter_options
 from anydet.text import counted
 
@@ -51,9 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Probability from which a region, query or pixel is an object.",
 )
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="File to write, .npz."
-)
+@click.option("--output", type=OUTPUT, required=True, help="File to write, .npz.")
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Write what methods of test-time training (align, eata) need to know of the source data.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.messages import echo, echo_json
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT
 from anydet.text import counted, first_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 @click.option("--dataset", type=DATASET, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
-@click.option(
-    "--repair", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write a repaired copy to OUT."
-)
+@click.option("--repair", "out", type=OUTPUT, metavar="OUT", help="Write a repaired copy to OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
 def command(

@@ -11,7 +11,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
-from anydet.commands.paths import DATASET, INPUT, clean_path
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, clean_path
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
 from anydet.text import counted, shortened
 
@@ -48,9 +48,7 @@ ROWS = 6
     help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
 )
 @click.option("--images", type=click.Path(path_type=Path), help="Image folder; --dataset is optional then.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("view"), show_default=True, help="Output folder."
-)
+@click.option("--out", type=OUTPUT_FOLDER, default=Path("view"), show_default=True, help="Output folder.")
 @click.option(
     "--max-images",
     type=click.IntRange(1, MOST_INTEGER),

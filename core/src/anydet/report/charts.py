@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anydet.errors import AnydetError, PluginError
+from anydet.errors import AnydetError, OptionError, PluginError
 from anydet.evaluation.figures import Axis, Bar, Bars, Figure, Lines, Matrix, Number, Series
 from anydet.evaluation.run import EvaluationRun
 from anydet.outputs import new_file
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 0, 1)]
 _BLUE, _ORANGE = _COLORS[:2]
 _GRAY = "#777777"
+SUFFIXES = (".png", ".svg")
+"""Of pictures that matplotlib draws."""
 _NAME = 40
 """Characters of a name, beside which there must be room for what it names."""
 _MOST_NAMES = 100
@@ -73,8 +75,22 @@ def draw_charts(run: EvaluationRun, folder: Path, plugins: Plugins | None = None
     return files
 
 
+def picture_format(output: Path) -> str:
+    """``png`` or ``svg``, as the suffix says; raises ``OptionError`` for another one."""
+    suffix = output.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OptionError(f"{output}: charts are drawn as .png or .svg", fix=f"name it {output.stem}.png")
+    return suffix[1:]
+
+
 def draw_figure(figure: Figure, path: Path) -> None:
-    """Draw one figure as PNG; raises ``AnydetError`` where matplotlib is not installed."""
+    """Draw one figure as PNG or SVG, a stream without suffix as PNG.
+
+    Raises:
+        OptionError: another suffix.
+        AnydetError: matplotlib is not installed.
+    """
+    kind = picture_format(path) if path.suffix else "png"
     canvas = import_figure()(figsize=_size_in(figure), layout="constrained")
     axes = canvas.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -86,7 +102,7 @@ def draw_figure(figure: Figure, path: Path) -> None:
         draw_matrix(axes, figure)
     axes.set_title(plain(figure.title))
     with new_file(path) as file:
-        canvas.savefig(file, format="png", dpi=150)
+        canvas.savefig(file, format=kind, dpi=150)
 
 
 def draw_lines(axes: Axes, figure: Lines) -> None:

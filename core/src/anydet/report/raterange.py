@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anydet.errors import OptionError
 from anydet.outputs import new_file
-from anydet.report.charts import import_figure
+from anydet.report.charts import import_figure, picture_format
 from anydet.training.checks.raterange import RateRange
-
-SUFFIXES = (".png", ".svg")
 
 
 def draw_rate_range(found: RateRange, output: Path) -> None:
@@ -23,9 +20,7 @@ def draw_rate_range(found: RateRange, output: Path) -> None:
         OptionError: another suffix.
         AnydetError: matplotlib is not installed.
     """
-    suffix = output.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OptionError(f"{output}: curves are drawn as .png or .svg", fix=f"name it {output.stem}.png")
+    kind = picture_format(output)
     figure = import_figure()(figsize=(6.4, 3.7), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -36,4 +31,4 @@ def draw_rate_range(found: RateRange, output: Path) -> None:
         axes.axvline(found.suggested, linestyle="--", label=f"suggested {found.suggested:.2g}")
         axes.legend()
     with new_file(output) as file:
-        figure.savefig(file, format=suffix[1:], dpi=150)
+        figure.savefig(file, format=kind, dpi=150)

@@ -12,7 +12,7 @@ import numpy as np
 
 from anydet.errors import OptionError, TrainingError, did_you_mean
 from anydet.outputs import new_file
-from anydet.report.charts import import_figure, plain
+from anydet.report.charts import import_figure, picture_format, plain
 from anydet.report.palette import PALETTE
 from anydet.training.optim.early_stopping import lower_is_better
 from anydet.training.runlog.metrics_file import read_metrics
@@ -21,7 +21,6 @@ from anydet.types import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SUFFIXES = (".png", ".svg")
 _FILES = ("train_metrics.jsonl", "val_metrics.jsonl")
 _COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 1, 0)]
 _SPAN = 1 / 40
@@ -104,9 +103,7 @@ def draw_training(runs: Sequence[TrainingCurves], output: Path, metrics: Sequenc
         OptionError: another suffix, or a metric that no run has.
         AnydetError: matplotlib is not installed.
     """
-    suffix = output.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OptionError(f"{output}: curves are drawn as .png or .svg", fix=f"name it {output.stem}.png")
+    kind = picture_format(output)
     panels = list(_panels(runs, _chosen(runs, metrics)))
     rows, columns = (2, 2) if len(panels) == 4 else (1, len(panels))
     figure = import_figure()(figsize=(6.4 * columns, 3.7 * rows), layout="constrained")
@@ -121,7 +118,7 @@ def draw_training(runs: Sequence[TrainingCurves], output: Path, metrics: Sequenc
     for axes in places[-columns:]:
         axes.set_xlabel("step")
     with new_file(output) as file:
-        figure.savefig(file, format=suffix[1:], dpi=150)
+        figure.savefig(file, format=kind, dpi=150)
 
 
 def summarize(run: TrainingCurves) -> dict[str, Any]:

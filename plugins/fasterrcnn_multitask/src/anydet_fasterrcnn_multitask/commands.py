@@ -9,7 +9,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import INPUT
+from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 _folder = click.Path(path_type=Path, file_okay=False)
@@ -48,7 +48,7 @@ def command() -> None:
 @click.option("--train-cleaned", type=_folder, help="Training images; overrides TRAIN_CLEANED.")
 @click.option("--val-json", type=INPUT, help="Validation annotations; overrides VAL_JSON.")
 @click.option("--val-cleaned", type=_folder, help="Validation images; overrides VAL_CLEANED.")
-@click.option("--output-dir", type=_folder, help="Folder to write into; overrides OUTPUT_DIR.")
+@click.option("--output-dir", type=OUTPUT_FOLDER, help="Folder to write into; overrides OUTPUT_DIR.")
 @_json_option
 def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> None:
     """Write train_coco.json and val_coco.json, with categories 1..22 and a state for each annotation.
@@ -77,7 +77,7 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
     )
 )
 @click.argument("annotations", type=INPUT)
-@click.option("--out", type=_folder, required=True, help="Folder to write into.")
+@click.option("--out", type=OUTPUT_FOLDER, required=True, help="Folder to write into.")
 @click.option("--val", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for val.")
 @click.option("--test", type=FiniteRange(0, 1), default=0.1, show_default=True, help="Fraction for test.")
 @click.option(

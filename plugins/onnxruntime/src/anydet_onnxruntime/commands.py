@@ -13,7 +13,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT
 from anydet.errors import OptionError
 from anydet.text import counted, listed
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.option("--model", type=INPUT, required=True, metavar="FILE.onnx", help="Model in float32.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="File to write."
-)
+@click.option("--output", type=OUTPUT, required=True, metavar="FILE.onnx", help="File to write.")
 @click.option(
     "--dataset",
     type=DATASET,

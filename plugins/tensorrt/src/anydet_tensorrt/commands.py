@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import score_threshold_option
 from anydet.commands.tables import print_columns
 
@@ -47,7 +46,7 @@ _BUILD = (
     ),
     click.option(
         "--timing-cache",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=OUTPUT,
         help="File of measured times of kernels, read and written: the next build is faster (TensorRT).",
     ),
     click.option(
@@ -100,7 +99,7 @@ def command() -> None:
 @_build_options
 @click.option(
     "--engine",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     required=True,
     help="Engine to write; ENGINE.json beside it says what it is.",
 )
@@ -187,7 +186,7 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
 @click.option("--split", help="Split of the data set, as for 'anydet export-predictions'.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     required=True,
     help="Folder for engine, predictions, report.json and report.md.",
 )
