@@ -89,7 +89,7 @@ CLICK, NUMPY = "import click", "import click, numpy"
     [
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 31, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 37, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 38, HEAVY - {"rich"} | PARSERS | {"numpy"}),
         ("validate-predictions {predictions}", NUMPY, 75, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from anydet.benchmark.contestant import Block, Contestant
 from anydet.benchmark.report import report
-from anydet.benchmark.run import BenchmarkSettings, measure
+from anydet.benchmark.run import BenchmarkSettings, measure, whole_calls
 from anydet.benchmark.timing import Timing, ratio
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
@@ -86,6 +86,22 @@ def test_an_interrupted_run_has_as_many_blocks_of_each():
     assert [len(one.blocks) for one in both] == [2, 2]
     with pytest.raises(KeyboardInterrupt):
         measure(contestants([], 1), [last], once)
+
+
+@pytest.mark.parametrize(
+    ("images", "sizes", "block", "wanted"),
+    [
+        (10, (1,), 8, (10, 8)),
+        (10, (4,), 8, (8, 8)),
+        (10, (1, 4), 3, (8, 4)),
+        (13, (2, 3), 8, (12, 12)),
+        (4, (4,), 1, (4, 4)),
+    ],
+)
+def test_rounds_and_blocks_are_of_full_calls(images, sizes, block, wanted):
+    found = whole_calls(images, sizes, block)
+    assert found == wanted
+    assert all(number % size == 0 for number in found for size in sizes)
 
 
 def test_no_image_is_an_error():

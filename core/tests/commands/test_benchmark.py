@@ -34,7 +34,9 @@ def test_two_adapters_with_two_batch_sizes_are_measured(scenes, tmp_path):
         assert words in done.stdout
     found = json.loads(path.read_text())
     rows = [(one["label"], one["batch_size"], one["calls"]) for one in found["contestants"]]
-    assert rows == [("A toy", 1, 4), ("A toy", 3, 2), ("B toy", 1, 4), ("B toy", 3, 2)]
+    assert rows == [("A toy", 1, 3), ("A toy", 3, 1), ("B toy", 1, 3), ("B toy", 3, 1)]
+    assert "1 image of 4 left out: they fill no call of the batch sizes" in done.stderr
+    assert found["images"] == 3
     first = found["contestants"][0]
     assert 0 < first["latency_ms"]["p50"] <= first["latency_ms"]["p99"]
     assert first["ratio_to_first"] == {"median": 1.0, "low": 1.0, "high": 1.0}
@@ -84,3 +86,33 @@ def test_what_makes_no_sense_is_a_usage_error(words, said, scenes):
     done = run(*words, "--dataset", scenes)
     assert done.exit_code == 2
     assert said in done.output
+
+
+@pytest.mark.parametrize("sizes", ["5", "1,64", "3,4"])
+def test_batches_that_the_images_do_not_fill_are_refused(sizes, scenes):
+    done = run("--adapter", "toy", "--dataset", scenes, "--batch-size", sizes)
+    assert done.exit_code == 1
+    assert f"--batch-size {sizes}: 4 images are fewer than" in done.stderr
+    assert "raise --max-images" in done.stderr
+
+
+def test_an_interrupted_run_says_what_its_numbers_are_of(scenes, tmp_path, monkeypatch):
+    from anydet.benchmark.contestant import Contestant
+
+    plain, calls = Contestant.run, []
+
+    def interrupted(one, records):
+        calls.append(records)
+        if len(calls) == 5:  # a warm-up and three blocks before it
+            raise KeyboardInterrupt
+        return plain(one, records)
+
+    monkeypatch.setattr(Contestant, "run", interrupted)
+    path = tmp_path / "result.json"
+    done = run("--adapter", "toy", "--dataset", scenes, "--block", "1", "--json", path)
+    assert done.exit_code == 130
+    assert "3 images, 3 of 4 predictions before the interruption" in done.stdout
+    assert "numbers are of 3 of 4 predictions" in done.stderr
+    found = json.loads(path.read_text())
+    assert found["images"] == found["contestants"][0]["images"] == 3
+    assert found["contestants"][0]["AP"] is None, "not all images were predicted"

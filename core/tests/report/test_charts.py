@@ -3,11 +3,12 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, OptionError
 from anydet.evaluation.evaluator import AnalysisSettings
 from anydet.evaluation.figures import Axis, Bar, Bars, Lines, Matrix, Series
 from anydet.evaluation.reading import read_inputs
@@ -186,3 +187,31 @@ def test_names_of_any_text_are_drawn(name, tmp_path):
     )
     for figure in figures:
         draw_figure(figure, tmp_path / "figure.png")
+
+
+def test_words_beside_points_touch_neither_each_other_nor_points(tmp_path, monkeypatch):
+    from anydet.report import charts
+
+    kept = []
+    draw = charts._write_labels
+    monkeypatch.setattr(charts, "_write_labels", lambda axes, figure: (draw(axes, figure), kept.append(axes)))
+    near = [((30, 60, 121), 0.26), ((31, 68, 128), 0.26), ((27, 53, 107), 0.249)]
+    lines = tuple(Series(f"{y}", x, (y,) * 3, labels=("1", "2", "4")) for x, y in near)
+    figure = Lines("sweep", "t", Axis("x", limits=(0.0, 147.0)), Axis("y", limits=(0.0, 0.3)), lines)
+    draw_figure(figure, tmp_path / "a.png")
+    (axes,) = kept
+    words = [t for t in axes.texts if t.get_text() in {"1", "2", "4"}]
+    assert len(words) == 9
+    boxes = [word.get_window_extent() for word in words]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    points = np.concatenate([axes.transData.transform(line.get_xydata()) for line in axes.lines])
+    assert not any(box.contains(*point) for box in boxes for point in points)
+
+
+@pytest.mark.parametrize(("suffix", "starts"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), ("", b"\x89PNG")])
+def test_a_chart_is_what_its_name_says(suffix, starts, tmp_path):
+    figure = Lines("one", "t", Axis("x"), Axis("y"), (Series("", (0, 1), (0, 1)),))
+    draw_figure(figure, tmp_path / f"a{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes().startswith(starts)
+    with pytest.raises(OptionError, match=r"a\.jpg: charts are drawn as \.png or \.svg"):
+        draw_figure(figure, tmp_path / "a.jpg")

@@ -105,12 +105,14 @@ class BenchmarkReport:
             rows = [row for row in self.rows if row.label == name]
             points = tuple(row.timing.latency_ms[50] for row in rows)
             values = tuple(_number(row.ap) for row in rows)
-            lines.append(Series(name, points, values, weights=tuple(row.timing.images for row in rows)))
+            batches = tuple(str(row.batch_size) for row in rows) if len(rows) > 1 else None
+            lines.append(Series(name, points, values, labels=batches))
         highest = max(_number(row.ap) or 0.0 for row in self.rows)
+        swept = ", images of a call beside points" if len(self.rows) > len(names) else ""
         furthest = max(x for line in lines for x in line.x if x is not None)
         return Lines(
             "ap-by-latency",
-            "AP against latency",
+            f"AP against latency{swept}",
             Axis("latency of a call, median", "ms", (0.0, 1.15 * furthest)),
             Axis("AP", limits=(0.0, max(1.15 * highest, 0.01))),
             tuple(lines),
@@ -129,8 +131,7 @@ class BenchmarkReport:
             )
         if measured.interrupted:
             found.append(
-                f"interrupted: numbers are of {self.rows[0].timing.images} of "
-                f"{self.settings.rounds * measured.images} predictions"
+                f"interrupted: numbers are of {self.rows[0].timing.images} of {measured.planned} predictions"
             )
         unmarked = [row.label for row in self.rows if not row.timing.stages_ms]
         if unmarked:

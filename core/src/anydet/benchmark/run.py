@@ -7,13 +7,14 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import lcm
 from typing import Any
 
 from anydet.benchmark.contestant import Block, Contestant
 from anydet.benchmark.power import PowerMeter
 from anydet.data.record.record import Record
 from anydet.dataclass import dataclass
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, OptionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Measured:
 
     Attributes:
         contestants: with their blocks, equally many each.
-        images: in a round.
+        images: in a round; of an interrupted first one, those that all have predicted.
+        planned: predictions of each contestant, had it not been interrupted.
         blocks_a_round: of each contestant.
         rounds: whole ones and the last, interrupted one.
         interrupted: whether it was stopped.
@@ -49,6 +51,7 @@ class Measured:
 
     contestants: Sequence[Contestant]
     images: int
+    planned: int
     blocks_a_round: int
     rounds: int
     interrupted: bool
@@ -111,7 +114,8 @@ def measure(
     done = len(contestants[0].blocks)
     return Measured(
         contestants,
-        len(records),
+        sum(map(len, parts[:done])),
+        len(records) * settings.rounds,
         len(parts),
         -(-done // len(parts)),
         interrupted,
@@ -120,6 +124,30 @@ def measure(
         "not asked for" if meter is None else meter.note,
         machine,
     )
+
+
+def whole_calls(images: int, batch_sizes: Sequence[int], block: int) -> tuple[int, int]:
+    """Images of a round and of a block in which all calls of all batch sizes are full.
+
+    A call with fewer images takes less time, and would be counted among those of its batch size.
+
+    Args:
+        images: that there are.
+        batch_sizes: images of a call.
+        block: images of a block, at least; 1 or more.
+
+    Raises:
+        OptionError: there are too few images for that.
+    """
+    step = lcm(*batch_sizes)
+    if step > images:
+        sizes = ",".join(map(str, batch_sizes))
+        raise OptionError(
+            f"--batch-size {sizes}: {images} images are fewer than {step}, which fill calls of all",
+            fix="give sizes that divide each other and are no more than the images, such as 1,4,16, or raise "
+            "--max-images",
+        )
+    return images - images % step, -(-block // step) * step
 
 
 def describe_machine() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from anydet.commands.messages import echo, say, warn
 from anydet.commands.paths import CHART, DATASET, OUTPUT_JSON
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.benchmark.contestant import Contestant
@@ -73,7 +74,8 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
     callback=_batch_sizes,
     default="1",
     show_default=True,
-    help="Images of a call; several sizes are measured one beside the other.",
+    help="Images of a call; several sizes are measured one beside the other, on as many images as fill calls "
+    "of all of them.",
 )
 @click.option(
     "--rounds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Times all images are run."
@@ -145,18 +147,21 @@ def _measured(
 ) -> BenchmarkReport:
     from anydet.benchmark.power import PowerMeter
     from anydet.benchmark.report import report
-    from anydet.benchmark.run import BenchmarkSettings, measure
+    from anydet.benchmark.run import BenchmarkSettings, measure, whole_calls
     from anydet.commands.progress import progress
     from anydet.data.opening import open_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
 
     dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
-    records = [dataset[i] for i in range(min(len(dataset), flags["max_images"]))]
+    there = min(len(dataset), flags["max_images"])
+    count, block = whole_calls(there, flags["batch_sizes"], flags["block"]) if there else (0, flags["block"])
+    if count < there:
+        say(f"{counted(there - count, 'image')} of {there} left out: they fill no call of the batch sizes")
+    records = [dataset[i] for i in range(count)]
     labeled = any(record.labels is not None for record in records)
     _require_labels(labeled, dataset, flags["plot"])
     recipes = list(_recipes(plugins, sides, flags))
-    block = max(flags["block"], *flags["batch_sizes"])
     settings = BenchmarkSettings(flags["rounds"], block, flags["warm_up"])
     gpu = any(recipe.settings.device != "cpu" for _, recipe in recipes)
     meter = PowerMeter(gpu=gpu) if flags["power"] else None
@@ -239,10 +244,13 @@ def _memory(recipes: Sequence[tuple[str, Recipe]], records: Sequence[Record]) ->
 def _print(result: BenchmarkReport) -> None:
     from anydet.commands.tables import print_result_table
 
-    machine = result.measured.machine
+    measured, machine = result.measured, result.measured.machine
+    rounds = f"{measured.rounds} round(s)"
+    if measured.interrupted:
+        rounds = f"{result.rows[0].timing.images} of {measured.planned} predictions before the interruption"
     echo(
-        f"{machine['processor']}, {machine['processors']} processor(s); {result.measured.images} images, "
-        f"{result.measured.rounds} round(s), blocks of {result.settings.block}"
+        f"{machine['processor']}, {machine['processors']} processor(s); {measured.images} images, "
+        f"{rounds}, blocks of {result.settings.block}"
     )
     for table in result.tables:
         print_result_table(table, len(table.rows))

@@ -56,6 +56,7 @@ class Series:
         low: (N,) lower ends of a band around the line, or ``None``.
         high: (N,) upper ends.
         weights: (N,) how much each point rests on, such as a number of detections, or ``None``.
+        labels: (N,) a word beside each point, or ``None``.
         reference: whether the others are to be compared with it, as with a diagonal or chance.
     """
 
@@ -65,11 +66,12 @@ class Series:
     low: tuple[Number, ...] | None = None
     high: tuple[Number, ...] | None = None
     weights: tuple[Number, ...] | None = None
+    labels: tuple[str, ...] | None = None
     reference: bool = False
 
     def __post_init__(self) -> None:
         given = [values for values in (self.y, self.low, self.high, self.weights) if values is not None]
-        if any(len(values) != len(self.x) for values in given):
+        if any(len(values) != len(self.x) for values in (*given, *filter(None, [self.labels]))):
             raise ValueError(f"series {self.name!r}: columns of other lengths than the {len(self.x)} of x")
         if (self.low is None) != (self.high is None):
             raise ValueError(f"series {self.name!r}: a band has a lower and an upper end")

@@ -38,6 +38,8 @@ _MOST_NUMBERED = 12
 _MOST_IN_LEGEND = 16
 _FEW_POINTS = 30
 """Points of a line that are marked one by one."""
+_OFFSETS_PT = (8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, -32.0)
+"""How far above a point a word stands, the first of these at which there is room."""
 _INCHES_A_BAR = 0.3
 _TALLEST_IN = 20.0
 
@@ -120,6 +122,7 @@ def draw_lines(axes: Axes, figure: Lines) -> None:
         _draw_series(axes, series, style)
     _write_legend(axes)
     _label(axes, figure.x, figure.y)
+    _write_labels(axes, figure)
     axes.grid(alpha=0.25)
 
 
@@ -252,6 +255,42 @@ def _write_legend(axes: Axes) -> None:
             fontsize=8,
             va="top",
         )
+
+
+def _write_labels(axes: Axes, figure: Lines) -> None:
+    """Words beside points, each above or below its point where no other point or word is."""
+    lines = [line for line in axes.lines if len(line.get_xdata()) > 0]
+    points = [
+        (line.get_color(), label, place)
+        for line, series in zip(lines, figure.series, strict=False)
+        for label, place in zip(series.labels or (), line.get_xydata(), strict=False)
+        if np.isfinite(place).all()
+    ]
+    if not points:
+        return
+    # In points of the page, which fonts are measured in.
+    places = axes.transData.transform([place for _, _, place in points]) * 72 / axes.figure.dpi
+    taken = [tuple(place) for place in places]
+    for (color, label, place), (x, y) in zip(points, places.tolist(), strict=True):
+        offset = next(
+            (up for up in _OFFSETS_PT if not any(_meet(x, y + up, *other) for other in taken)), _OFFSETS_PT[0]
+        )
+        taken.append((x, y + offset))
+        axes.annotate(
+            plain(label, _NAME),
+            place,
+            (0, offset),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=color,
+        )
+
+
+def _meet(x: float, y: float, other_x: float, other_y: float) -> bool:
+    """Whether a word at one place, in points, would touch what is at another one."""
+    return abs(x - other_x) < 9 and abs(y - other_y) < 7
 
 
 def _write_number(axes: Axes, bar: Bar, place: int, *, beside: bool) -> None:
