@@ -365,6 +365,7 @@ def parity(
     score_band: float | None = None,
     match_iou: float = 0.5,
     missing: str = "error",
+    max_images: int | None = None,
     box_format: str | None = None,
     iou_type: IouType = "bbox",
     resamples: int = 1000,
@@ -385,6 +386,7 @@ def parity(
         match_iou: least IoU of a pair that is beyond the tolerances of box and score.
         missing: what an image is that one file does not mention: "error", "empty" (nothing was found on it)
             or "skip" (it is not compared).
+        max_images: only the first so many images of the data set; without one, of the files.
         box_format: what the boxes of both files are in; by default what each says, else ``cxcywh_norm``.
         iou_type: geometry of the difference of AP.
         resamples: bootstrap resamples of its interval; 0 leaves AP out.
@@ -402,6 +404,7 @@ def parity(
     settings = ParitySettings(given, score_threshold, score_band, match_iou)
     require_choice("iou_type", iou_type, ("bbox", "segm", "keypoints", "boundary"))
     require_integer("resamples", resamples, 0)
+    _count("max_images", max_images)
     _box_format(box_format)
     plugins = _plugins(plugins)
     engine = choose_engine(plugins)
@@ -411,6 +414,7 @@ def parity(
         settings,
         dataset=None if dataset is None else _opened("dataset", dataset, plugins),
         missing=missing,
+        max_images=max_images,
         box_format=box_format,
         ap=ApSettings(iou_type, resamples),
         engine=engine,

@@ -70,6 +70,47 @@ def test_with_annotations_the_difference_of_ap_has_an_interval(scenes):
     assert "AP differs by 0." in strict.stdout
 
 
+def ap_of(found):
+    return {name: found["ap"]["AP"][name] for name in ("a", "b")}
+
+
+@pytest.mark.slow
+def test_ap_is_of_the_images_that_were_compared(scenes, tmp_path):
+    """Files of half of the images have the AP of these, not half of it."""
+    half = json.loads((scenes / "a.json").read_text())
+    half["predictions"] = half["predictions"][:3]
+    (tmp_path / "half.json").write_text(json.dumps(half))
+    words = ("--dataset", scenes / "scenes", "--json", "-")
+    line = ["parity", tmp_path / "half.json", tmp_path / "half.json", *words]
+    found = json.loads(CliRunner().invoke(main, list(map(str, line)), obj=Plugins(())).stdout)
+    evaluated = ["eval-coco", "--predictions", tmp_path / "half.json", "--max-images", "3", *words]
+    wanted = json.loads(CliRunner().invoke(main, list(map(str, evaluated)), obj=Plugins(())).stdout)
+    assert ap_of(found) == dict.fromkeys("ab", pytest.approx(wanted["metrics"]["AP"]))
+    assert found["counts"]["images"] == 3
+    for more in (("--missing", "skip"), ("--max-images", "3")):
+        line = ["parity", tmp_path / "half.json", scenes / "a.json", *words, *more]
+        skipped = json.loads(CliRunner().invoke(main, list(map(str, line)), obj=Plugins(())).stdout)
+        assert ap_of(skipped) == ap_of(found)
+
+
+def test_the_first_images_of_files_are_compared(scenes):
+    done = run(scenes, scenes / "missing.json", "--max-images", "1", "--json", "-")
+    assert json.loads(done.stdout)["counts"]["images"] == 1
+
+
+@pytest.mark.slow
+def test_two_adapters_have_a_difference_of_ap(scenes):
+    line = "parity --adapter toy --adapter toy --option min_area_px=300 --json - --dataset"
+    plugins = Plugins(only=["toy"])
+    done = CliRunner().invoke(main, [*line.split(), str(scenes / "scenes"), "--locate"], obj=plugins)
+    found = json.loads(done.stdout)["parity"]["ap"]["AP"]
+    assert found["a"] > found["b"]
+    strict = [*line.split(), str(scenes / "scenes"), "--tolerance-ap", "0"]
+    assert not json.loads(CliRunner().invoke(main, strict, obj=plugins).stdout)["ok"]
+    images = [*line.split(), str(scenes / "scenes/images/val"), "--tolerance-ap", "0"]
+    assert "has no labels to measure AP on" in CliRunner().invoke(main, images, obj=plugins).stderr
+
+
 def test_json_goes_to_stdout_alone(scenes):
     done = run(scenes, scenes / "extra.json", "--json", "-")
     written = json.loads(done.stdout)

@@ -11,6 +11,8 @@ import pytest
 
 import anydet
 from anydet.columns import concatenate
+from anydet.crosscheck.histograms import histogram
+from anydet.crosscheck.quantities import Quantity
 from anydet.crosscheck.tolerances import Tolerances
 from anydet.errors import ContractError, OptionError
 from anydet.geometry import masks
@@ -222,3 +224,13 @@ def test_nothing_that_was_compared_is_no_parity(file_of, results):
     parity = anydet.parity(*paths, score_threshold=0.9)
     assert not parity.ok
     assert "1 and 1 detections are all below the score threshold of 0.9" in parity.reason
+
+
+def test_what_one_side_alone_states_is_no_large_difference():
+    values = np.array([0.0, 0.002, np.inf, np.nan, np.inf])
+    found = histogram(Quantity("mask", "", 0.01, values))
+    assert found.labels[-1] == "on one side alone"
+    assert found.counts == (1, *found.counts[1:-1], 2)
+    assert sum(found.counts) == 4
+    assert not any(label.startswith(">") for label in found.labels)
+    assert found.lines()[-1].endswith("x")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from anydet.benchmark.contestant import Contestant
 from anydet.benchmark.run import BenchmarkSettings, Measured
 from anydet.benchmark.timing import PERCENTILES, Spread, Timing, ratio
-from anydet.contract.encode import encode_entry
-from anydet.contract.reading.load import load
-from anydet.contract.write import write_predictions
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.figures import Axis, Figure, Lines, Series
+from anydet.evaluation.in_memory import read_results
 from anydet.evaluation.reading import join_inputs
 from anydet.evaluation.run import prepare_coco
 from anydet.evaluation.tables import Cell, Table
@@ -245,12 +240,7 @@ def _ap(one: Contestant, measured: Measured, dataset: Dataset, engine: Engine) -
     """Of the first round, through a file as an export writes it; text where they do not fit: why."""
     results = [r for block in one.blocks[: measured.blocks_a_round] for r in block.results]
     try:
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "predictions.json"
-            write_predictions(map(encode_entry, results), file)
-            raw = load(file, engine.scanner)
-        if one.adapter.classes is not None:
-            raw = replace(raw, classes=one.adapter.classes.names)
+        raw = read_results(results, one.adapter.classes, engine.scanner)
         inputs = join_inputs(dataset, raw, max_images=measured.images)
         return prepare_coco([inputs], engine=engine).result().metrics["AP"]
     except AnydetError as exc:

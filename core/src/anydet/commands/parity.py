@@ -15,9 +15,10 @@ from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
+from anydet.text import counted
 
 if TYPE_CHECKING:
-    from anydet.crosscheck.locating.locate import Located
+    from anydet.crosscheck.locating.locate import Located, Predicted
     from anydet.crosscheck.parity import Parity, ParitySettings
     from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.adapter import Adapter
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_MOST_IMAGES = 32
+"""That adapters predict, where nothing is said."""
 TOLERANCES = {
     "box_px": ("box", "PX", 0.1, "Largest difference of a side of a box, in pixels."),
     "score": ("score", "S", 0.001, "Largest difference of a score."),
@@ -76,9 +79,8 @@ def tolerance_options(function: _F) -> _F:
 @click.option(
     "--max-images",
     type=click.IntRange(1, MOST_INTEGER),
-    default=32,
-    show_default=True,
-    help="Images of the data set that adapters predict.",
+    help="Only the first N images of the data set; of two files without one, of theirs.  [default: 32 for "
+    "adapters, all of files]",
 )
 @click.option(
     "--dataset",
@@ -98,8 +100,7 @@ def tolerance_options(function: _F) -> _F:
     "--tolerance-ap",
     metavar="D",
     type=FiniteRange(0, 1),
-    help="Largest difference of AP, of two files with --dataset; without it, AP does not count for the "
-    "verdict.",
+    help="Largest difference of AP, with --dataset; without it, AP does not count for the verdict.",
 )
 @click.option(
     "--score-threshold",
@@ -178,8 +179,8 @@ def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any)
     poses, states. One of them may be a torch adapter and the other one run its exported file.
     """
     sides = read_sides(ctx)
-    if flags["tolerance_ap"] is not None and (sides or flags["dataset"] is None or not flags["resamples"]):
-        raise click.UsageError("--tolerance-ap needs two files, --dataset, and --resamples above 0")
+    if flags["tolerance_ap"] is not None and (flags["dataset"] is None or not flags["resamples"]):
+        raise click.UsageError("--tolerance-ap needs --dataset, and --resamples above 0")
     if not sides and a is not None and b is not None and not flags["locate"]:
         _compare_files(ctx.obj, a, b, flags)
         return
@@ -192,7 +193,6 @@ def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any)
 
 def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) -> None:
     from anydet.crosscheck.files import ApSettings, compare_files
-    from anydet.errors import OptionError
     from anydet.evaluation.engines import choose_engine
 
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
@@ -203,17 +203,24 @@ def _compare_files(plugins: Plugins, a: Path, b: Path, flags: dict[str, Any]) ->
         _settings(flags),
         dataset=dataset,
         missing=flags["missing"],
+        max_images=flags["max_images"],
         box_format=flags["box_format"],
         ap=ApSettings(flags["iou_type"], flags["resamples"]),
         engine=engine,
         scanner=engine.scanner,
     )
+    _require_ap(parity, flags)
+    _print_hint(parity)
+    _finish(parity, parity, dataset, flags)
+
+
+def _require_ap(parity: Parity, flags: dict[str, Any]) -> None:
+    from anydet.errors import OptionError
+
     if flags["tolerance_ap"] is not None and parity.comparison is None:
         raise OptionError(
             f"{flags['dataset']}: has no labels to measure AP on", fix="leave out --tolerance-ap"
         )
-    _print_hint(parity)
-    _finish(parity, parity, dataset, flags)
 
 
 def _print_hint(parity: Parity) -> None:
@@ -240,11 +247,37 @@ def _compare_adapters(plugins: Plugins, sides: list[Mapping[str, Any]], flags: d
     limits = Limits() if threshold is None else Limits(min(threshold, Limits().score_threshold))
     with ExitStack() as opened:
         a, b = (opened.enter_context(_adapter(plugins, side, limits)) for side in sides)
-        records = list(records_of(dataset, flags["max_images"]))
+        records = list(records_of(dataset, flags["max_images"] or _MOST_IMAGES))
         with progress("predict", len(records)) as advance:
             both = predict_both(a, b, records, settings, limits=limits, progress=advance)
+        both = _with_ap(plugins, both, dataset, flags)
         found: Located | Parity = locate(both) if flags["locate"] else both.parity
     _finish(found, both.parity, dataset, flags)
+
+
+def _with_ap(plugins: Plugins, both: Predicted, dataset: Dataset, flags: dict[str, Any]) -> Predicted:
+    """With the difference of AP on the images that both predicted."""
+    from dataclasses import replace
+
+    from anydet.crosscheck.files import ApSettings, with_ap
+    from anydet.errors import AnydetError
+    from anydet.evaluation.engines import choose_engine
+    from anydet.evaluation.in_memory import read_results
+
+    engine = choose_engine(plugins, flags["engine"], flags["workers"])
+    sides = zip(both.results, (both.a, both.b), strict=True)
+    ap = ApSettings(flags["iou_type"], flags["resamples"])
+    parity = both.parity
+    try:
+        raws = [read_results(found, adapter.classes, engine.scanner) for found, adapter in sides]
+        parity = with_ap(parity, raws, dataset, ap, engine=engine)
+    except AnydetError as exc:
+        # Of other classes than the data set's, say: predictions are compared all the same.
+        if flags["tolerance_ap"] is not None:
+            raise
+        warn(f"no difference of AP: {exc.problem}")
+    _require_ap(parity, flags)
+    return replace(both, parity=parity)
 
 
 def _adapter(plugins: Plugins, side: Mapping[str, Any], limits: Limits) -> Adapter:
@@ -333,7 +366,8 @@ def _print_ap(parity: Parity) -> None:
     interval = ""
     if first.low is not None and first.high is not None:
         interval = f", {100 * parity.comparison.level:g} % interval [{first.low:+.4f}, {first.high:+.4f}]"
-    echo(f"{name}: {first.a:.4f} and {first.b:.4f}, difference {first.difference:+.4f}{interval}")
+    images = counted(len(parity.joined.a.images), "image")
+    echo(f"{name} on {images}: {first.a:.4f} and {first.b:.4f}, difference {first.difference:+.4f}{interval}")
 
 
 def _draw(parity: Parity, dataset: Dataset | None, folder: Path, worst: int) -> None:

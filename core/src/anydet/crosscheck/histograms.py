@@ -12,6 +12,8 @@ from anydet.evaluation.figures import Axis, Bar, Bars
 
 _LEAST, _MOST = 1e-7, 1e6
 """Ends of the powers of ten."""
+ALONE = "on one side alone"
+"""What a bin is called that holds what the other side does not state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Histogram:
         unit: of the differences.
         tolerance: an end of one of the bins.
         labels: what each bin holds.
-        edges: upper end of each bin, infinity for the last, included in it.
+        edges: upper end of each bin, included in it; infinity for the last, and for what has no difference,
+            as one side alone states it.
         counts: differences of each bin.
     """
 
@@ -71,19 +74,20 @@ def histogram(quantity: Quantity) -> Histogram:
     powers = 10.0 ** np.arange(np.log10(_LEAST), np.log10(_MOST) + 1)
     inner = np.unique([0.0, tolerance, *powers.round(7)])
     # The slack of decimal numbers, as in `Quantity.beyond`.
-    bins = np.searchsorted(inner + 1e-9 * np.maximum(1.0, inner) * (inner == tolerance), values)
+    finite = np.isfinite(values)
+    bins = np.searchsorted(inner + 1e-9 * np.maximum(1.0, inner) * (inner == tolerance), values[finite])
     counts = np.bincount(bins, minlength=len(inner) + 1)
     used = np.flatnonzero(counts)
     shown = range(int(used[0]), int(used[-1]) + 1) if len(used) else range(0)
     edges = [*inner.tolist(), float("inf")]
-    return Histogram(
-        quantity.name,
-        quantity.unit,
-        tolerance,
-        tuple(_label(edges, i) for i in shown),
-        tuple(edges[i] for i in shown),
-        tuple(int(counts[i]) for i in shown),
-    )
+    labels = [_label(edges, i) for i in shown]
+    ends = [edges[i] for i in shown]
+    found = [int(counts[i]) for i in shown]
+    if not finite.all():
+        # What one side alone states has no difference, and is no large one.
+        labels, ends = [*labels, ALONE], [*ends, float("inf")]
+        found.append(int(np.count_nonzero(~finite)))
+    return Histogram(quantity.name, quantity.unit, tolerance, tuple(labels), tuple(ends), tuple(found))
 
 
 def _label(edges: list[float], at: int) -> str:

@@ -353,7 +353,8 @@ def leave_out(joined: Joined, images: IntArray) -> Joined:
             about=None if side.about is None else side.about.take(kept),
         )
 
-    return replace(joined, a=over_kept(a), b=over_kept(b))
+    lacking = tuple(renumbered[rows[~gone[rows]]] for rows in joined.lacking)
+    return replace(joined, a=over_kept(a), b=over_kept(b), lacking=(lacking[0], lacking[1]))
 
 
 def images_row(parity: Parity, image: int) -> tuple[Cell, ...]:

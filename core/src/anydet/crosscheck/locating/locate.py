@@ -108,6 +108,7 @@ class Predicted:
         records: the images.
         limits: detections that are compared.
         parity: of the results.
+        results: of both, image by image.
         failure: what B said of the first image on which it failed, or "".
     """
 
@@ -116,6 +117,7 @@ class Predicted:
     records: Sequence[Record]
     limits: Limits
     parity: Parity
+    results: tuple[Sequence[ImagePredictions], Sequence[ImagePredictions]]
     failure: str = ""
 
 
@@ -152,7 +154,7 @@ def predict_both(
             results[1].append(ImagePredictions.empty(record.key, results[0][-1].size_wh))
         progress(1)
     parity = compare(_joined(a, b, results, limits), settings)
-    return Predicted(a, b, records, limits, parity, failure)
+    return Predicted(a, b, records, limits, parity, results, failure)
 
 
 def locate(both: Predicted) -> Located:
