@@ -6,6 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from tests.onnx_models import seeing_model
 
 from anydet.cli import main
 
@@ -62,3 +63,20 @@ def test_the_same_adapter_twice_has_nothing_to_find(located, preset, file):
     value = located(preset, file, "threads=2")
     assert value["ok"]
     assert not value["findings"]
+
+
+def test_models_of_two_input_sizes_are_compared_as_far_as_that_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("a.onnx", 64), ("b.onnx", 96)):
+        seeing_model(tmp_path / name, size_hw=(size, size))
+    CliRunner().invoke(main, ["synth", "--out", "scenes", "--images", "2"])
+    line = "parity --locate --dataset scenes --resamples 0 --option preset=ultralytics --json out.json"
+    line += " --adapter onnxruntime --checkpoint a.onnx --adapter onnxruntime --checkpoint b.onnx"
+    done = CliRunner().invoke(main, line.split())
+    assert done.exit_code == 1, done.output
+    value = json.loads((tmp_path / "out.json").read_text())
+    assert value["parity"]["counts"]["images"] == 2
+    assert "96x96, not 64x64" in value["findings"][0]["cause"]
+    assert value["stages"]["model"] == "not looked at: B does not run on A's input"
+    assert value["cured"] is None
+    assert "fix:" not in done.output

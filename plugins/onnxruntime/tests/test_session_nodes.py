@@ -157,3 +157,54 @@ def test_a_sigmoid_more_at_the_end_is_an_activation(parts):
     other.graph.node.append(helper.make_node("Sigmoid", ["before"], ["r3"], "more"))
     (found,), _, _ = compare_models(parts("a", graph()), parts("b", other), [PREPARED])
     assert (found.step, "once more" in found.cause) == ("activation", True)
+
+
+def quantized() -> Any:
+    """The graph with each convolution's result in int8."""
+    after = {
+        f"c{i}": [
+            helper.make_node("Constant", [], [f"s{i}"], value=numpy_helper.from_array(np.float32(0.05))),
+            helper.make_node("Constant", [], [f"z{i}"], value=numpy_helper.from_array(np.int8(0))),
+            helper.make_node("QuantizeLinear", ["raw" if i == 1 else f"raw{i}", f"s{i}", f"z{i}"], [f"q{i}"]),
+            helper.make_node("DequantizeLinear", [f"q{i}", f"s{i}", f"z{i}"], [f"c{i}"]),
+        ]
+        for i in range(4)
+    }
+    model = graph(after=after)
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            node.output[0] = after[f"c{node.name[-1]}"][2].input[0]
+    return model
+
+
+@dataclass(frozen=True)
+class Otherwise(Parts):
+    """A runtime that computes a whole graph with other rounding, or otherwise than node by node."""
+
+    noise: float = 0.0
+    shift: int = 0
+
+    def run(self, tensor: Any) -> list[Any]:
+        noise = self.noise * np.random.default_rng(5).standard_normal(tensor.shape)
+        found = super().run((tensor + noise).astype(np.float32))
+        return [np.roll(output, self.shift, axis=-1) for output in found]
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "certain"),
+    [
+        ({"noise": 2e-4}, "rounding puts numbers on other steps of the quantization", True),
+        ({"shift": 1}, "computes the quantized model otherwise than its nodes one by one", False),
+    ],
+)
+def test_of_two_quantized_models_rounding_is_told_from_other_numbers(fault, cause, certain, parts):
+    a = parts("a", quantized())
+    (found,), _, worst = compare_models(a, Otherwise(a.model_file, **fault), [PREPARED])
+    assert worst > 1e-3
+    assert (found.step, found.certain) == ("precision", certain)
+    assert cause in found.cause
+
+
+def test_of_models_in_float_nothing_is_said_of_steps(parts):
+    a = parts("a", graph())
+    assert compare_models(a, Otherwise(a.model_file, shift=1), [PREPARED])[0] == []

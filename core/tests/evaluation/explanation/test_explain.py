@@ -610,6 +610,37 @@ def test_a_model_that_lost_what_the_reference_finds_is_told_so(scenes):
     assert "weak" not in first.cause
 
 
+def of_even_images(found):
+    return found.take(found.image_index % 2 == 0)
+
+
+def of_two_classes(found):
+    return found.take(found.class_ids < 2)
+
+
+@pytest.mark.parametrize(
+    ("without", "named"),
+    [
+        (of_even_images, "no detection of 23 of 42 images ('11.png'"),
+        (of_two_classes, "of 4 of 6 classes"),
+        (lambda found: of_two_classes(of_even_images(found)), "images ("),
+    ],
+)
+def test_what_a_file_lacks_is_not_blamed_on_quantization(without, named, scenes):
+    found, truth = scenes
+    (first, *_) = explain(without(found), truth, choose_engine(), reference=found).explanations
+    assert "quantized" not in first.cause
+    assert named in first.cause
+    assert first.gain > 0.1
+
+
+def test_a_collapsed_model_that_finds_nothing_on_most_images_is_still_a_collapsed_one(scenes):
+    found, truth = scenes
+    few = of_even_images(collapsed(found))
+    first = explain(few, truth, choose_engine(), reference=found).explanations[0]
+    assert "quantized or converted" in first.cause
+
+
 def test_a_reference_that_is_as_good_explains_nothing(scenes):
     found, truth = scenes
     diagnosis = explain(found, truth, choose_engine(), reference=found)

@@ -92,6 +92,12 @@ def compare_inputs(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
     fitted = _fitted(stages, cases)
     if fitted:
         return fitted
+    if not np.isfinite(before):
+        sizes = [
+            f"{case.placement.input_wh[0]}x{case.placement.input_wh[1]}" for case in (cases[0].a, cases[0].b)
+        ]
+        more = "; the images are prepared otherwise, too"
+        return [Finding("resize", f"the input is {sizes[1]}, not {sizes[0]}", evidence + more, certain=False)]
     near = f"; the closest of what was tried: {best[1].text}, {best[0]:.3g} levels" if best else ""
     return [
         Finding(

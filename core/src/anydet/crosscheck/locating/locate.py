@@ -203,14 +203,25 @@ class _Crossing:
         if not found:
             node = first_node(self._a, self._b, prepared[0].tensor)
             found += self._note("model", [] if node is None else [node])
-        cured = self._cured() if found else None
+        cured = self._cured() if found and "model" in self._looked_at else None
         if not found:
             found = explain_predictions(self._parity)
         return Located(self._parity, tuple(found), self._stages, cured, tuple(self._notes))
 
+    @property
+    def _looked_at(self) -> set[str]:
+        """Stages that were compared."""
+        return {name for name, state in self._stages.items() if state in {"equal", "differs"}}
+
     def _models(self, prepared: Sequence[Prepared]) -> list[Finding]:
         """Models, decoding of their outputs, selection, and what belongs to detections."""
-        models, outputs, _ = compare_models(self._a, self._b, prepared)
+        try:
+            models, outputs, _ = compare_models(self._a, self._b, prepared)
+        except AnydetError as exc:
+            # Of another size, say, which was found before.
+            self._stages["model"] = "not looked at: B does not run on A's input"
+            self._notes.append(f"B does not run on A's input: {exc.problem}")
+            return []
         decoded: list[tuple[Decoded, Decoded]] = []
         together = False
         for (mine, other), one in zip(outputs, prepared, strict=True):
@@ -312,8 +323,8 @@ class _Crossing:
         right: list[ImagePredictions] = []
         for record in self._records:
             one = pick("preprocess").prepare(pick("decode").pixels(record))
-            outputs = pick("model").run(one.tensor)
             try:
+                outputs = pick("model").run(one.tensor)
                 if whole:
                     found = pick("parts").complete(record, outputs, one.placement)
                     found = found if pick("parts") is self._a else self._named_as_a(found)

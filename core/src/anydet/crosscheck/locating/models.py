@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from anydet.crosscheck.locating.columns import error_of, ranges, relations
 from anydet.crosscheck.locating.finding import Finding, Step
 from anydet.crosscheck.locating.nodes import first_node
+from anydet.crosscheck.locating.quantized import of_quantization
 from anydet.errors import AnydetError
 from anydet.plugins.stages import Prepared, Stages
 from anydet.types import FloatArray
@@ -66,6 +67,8 @@ def compare_models(
                 unknown = True
     if unknown or (not found and worst > ROUNDING):
         node = first_node(a, b, prepared[0].tensor)
+        if node is None and worst > ROUNDING:
+            node = of_quantization(a, b, prepared[0].tensor, outputs[0])
         found += [] if node is None else [node]
     return found, outputs, worst
 

@@ -18,7 +18,7 @@ from anydet.evaluation.explanation.images import image_causes
 from anydet.evaluation.explanation.network_input import input_causes, letterbox_causes, scale_cause
 from anydet.evaluation.explanation.overlap import coverage, image_ranks
 from anydet.evaluation.explanation.ranking import ranking_causes
-from anydet.evaluation.explanation.reference import collapse
+from anydet.evaluation.explanation.reference import Covered, collapse, left_out
 from anydet.evaluation.explanation.symptoms import Evidence, find_symptoms
 from anydet.evaluation.image_subset import take_images
 from anydet.evaluation.matches import Matches
@@ -38,6 +38,8 @@ _BEST_OF_IMAGE = 20
 """Detections of an image that decide which causes are worth an evaluation."""
 _TRIALS = 2
 """Causes of one family that are evaluated."""
+_AS_GOOD = 0.8
+"""Part of the reference's AP, on images and classes of which a file has detections, that is as good as it."""
 _SETTINGS = CocoSettings(area_ranges_px={"all": (0.0, 1e10)}, max_detections=(100,))
 
 
@@ -155,6 +157,10 @@ class Trial:
         gain = reference_ap - before
         if gain < LEAST_GAIN or reference_ap < LEAST_FACTOR * before:
             return []
+        covered = Covered.of(self.detections, reference, self.images)
+        kept_ap = self.ap(_only(covered.kept(reference), self.images))
+        if kept_ap is not None and before >= _AS_GOOD * kept_ap and kept_ap < reference_ap - gain / 2:
+            return [left_out(covered, self.truth, aps=(before, reference_ap, kept_ap))]
         params = _SETTINGS.params(len(self.truth.classes))
         aps = before, reference_ap
         lost = collapse(

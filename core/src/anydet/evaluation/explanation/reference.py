@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from anydet.dataclass import dataclass
 from anydet.evaluation.agreement import as_ground_truth
 from anydet.evaluation.evaluator import Engine, EngineParams
 from anydet.evaluation.explanation.cause import Explanation
 from anydet.evaluation.image_subset import take_images
-from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
+from anydet.text import listed
+from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArray
 
 _WHAT_TO_DO = (
     "quantize the float model again with 'anydet quantize', which leaves layers in float that cost AP; if it "
@@ -41,6 +43,75 @@ def over_images_of(
         found.boxes_xywh_px,
         found.scores,
         found.areas,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Covered:
+    """Images and classes of which a file has any detection, among those of which its reference has some.
+
+    Attributes:
+        images: (I,) whether the file has a detection there.
+        classes: (C,) whether it has one of them.
+        lacking_images: positions of images where the reference alone finds something.
+        lacking_classes: ids of classes that the reference alone finds.
+        of_images: where the reference finds something.
+        of_classes: that it finds.
+    """
+
+    images: BoolArray
+    classes: BoolArray
+    lacking_images: IntArray
+    lacking_classes: IntArray
+    of_images: int
+    of_classes: int
+
+    @classmethod
+    def of(cls, detections: DetectionColumns, reference: DetectionColumns, images: IntArray) -> Covered:
+        """Of two sides over the same images, on some of them."""
+        looked_at = np.isin(reference.image_index, images)
+        classes = 1 + max(int(side.class_ids.max(initial=-1)) for side in (detections, reference))
+        there = np.bincount(detections.image_index, minlength=len(detections.images)) > 0
+        known = np.bincount(detections.class_ids, minlength=classes) > 0
+        wanted_images = np.unique(reference.image_index[looked_at])
+        wanted_classes = np.unique(reference.class_ids[looked_at])
+        return cls(
+            there,
+            known,
+            wanted_images[~there[wanted_images]],
+            wanted_classes[~known[wanted_classes]],
+            len(wanted_images),
+            len(wanted_classes),
+        )
+
+    def kept(self, reference: DetectionColumns) -> DetectionColumns:
+        """The reference's detections of what the file covers."""
+        return reference.take(self.images[reference.image_index] & self.classes[reference.class_ids])
+
+
+def left_out(covered: Covered, truth: GroundTruthColumns, *, aps: tuple[float, float, float]) -> Explanation:
+    """That a file is not of all images or classes, and is as good as its reference where it is.
+
+    Args:
+        covered: what the file has detections of.
+        truth: names of images and classes.
+        aps: AP of the file, of the reference, and of the reference's detections of what the file covers.
+    """
+    parts = []
+    if len(covered.lacking_images):
+        names = listed([truth.images[at] for at in covered.lacking_images.tolist()], 3)
+        parts.append(f"{len(covered.lacking_images)} of {covered.of_images} images ({names})")
+    if len(covered.lacking_classes):
+        known = truth.classes
+        ids = covered.lacking_classes.tolist()
+        names = listed([known.names[at] if at < len(known) else str(at) for at in ids], 3)
+        parts.append(f"{len(ids)} of {covered.of_classes} classes ({names})")
+    ap, reference_ap, kept_ap = aps
+    return Explanation(
+        f"the file has no detection of {' and of '.join(parts)} of which the reference has some",
+        "predict all images and classes with both: the same split, --max-images, and names of classes",
+        f"AP {ap:.3f}, of the reference {reference_ap:.3f}, and {kept_ap:.3f} without what the file lacks",
+        reference_ap - kept_ap,
     )
 
 
