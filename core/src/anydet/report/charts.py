@@ -259,26 +259,25 @@ def _write_legend(axes: Axes) -> None:
 
 def _write_labels(axes: Axes, figure: Lines) -> None:
     """Words beside points, each above or below its point where no other point or word is."""
-    lines = [line for line in axes.lines if len(line.get_xdata()) > 0]
     points = [
-        (line.get_color(), label, place)
-        for line, series in zip(lines, figure.series, strict=False)
-        for label, place in zip(series.labels or (), line.get_xydata(), strict=False)
-        if np.isfinite(place).all()
+        (line.get_color(), label, float(x), float(y))
+        for line, series in zip(axes.lines, figure.series, strict=True)
+        for label, x, y in zip(series.labels or (), series.x, series.y, strict=False)
+        if x is not None and y is not None
     ]
     if not points:
         return
     # In points of the page, which fonts are measured in.
-    places = axes.transData.transform([place for _, _, place in points]) * 72 / axes.figure.dpi
-    taken = [tuple(place) for place in places]
-    for (color, label, place), (x, y) in zip(points, places.tolist(), strict=True):
+    places = axes.transData.transform([(x, y) for _, _, x, y in points]) * 72 / axes.figure.dpi
+    taken: list[tuple[float, float]] = [(x, y) for x, y in places.tolist()]
+    for (color, label, *place), (x, y) in zip(points, places.tolist(), strict=True):
         offset = next(
             (up for up in _OFFSETS_PT if not any(_meet(x, y + up, *other) for other in taken)), _OFFSETS_PT[0]
         )
         taken.append((x, y + offset))
         axes.annotate(
             plain(label, _NAME),
-            place,
+            (place[0], place[1]),
             (0, offset),
             textcoords="offset points",
             ha="center",
