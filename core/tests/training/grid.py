@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from anydet.data.record.record import Record
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.plugins.adapter import ClassLogits
+from anydet.plugins.adapter import ClassLogits, RowValues
 from anydet.plugins.manager import Plugins
 from anydet.training.adapter import TorchAdapter
 from anydet.training.batches.sample import Sample
@@ -56,6 +56,8 @@ class Grid(TorchModel):
 
 class GridTask(TrainingTask):
     """The whole border in a few lines."""
+
+    distill_keys = ("logits", "bbox")
 
     def __init__(self, classes: ClassTable, options: Mapping[str, Any]) -> None:
         self.classes = classes
@@ -101,7 +103,8 @@ def cell_logits(logits: Tensor, boxes: Tensor) -> ClassLogits:
     """What ``Grid`` gives, as the contract has it."""
     sizes = torch.full((len(logits), 2), SIDE_PX, device=logits.device)
     valid = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
-    return ClassLogits(logits, valid, "sigmoid", boxes=boxes * SIDE_PX, sizes_wh=sizes)
+    beside = {"bbox": RowValues(boxes)}
+    return ClassLogits(logits, valid, "sigmoid", boxes=boxes * SIDE_PX, sizes_wh=sizes, beside=beside)
 
 
 class GridPredictor(BatchPredictor[tuple[Record, Tensor]]):

@@ -34,6 +34,19 @@ device, to the raw outputs, and ``postprocess`` makes results of them.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RowValues:
+    """Numbers of the rows of ``ClassLogits`` beside their classes.
+
+    Attributes:
+        values: (B, N, n) tensor, or (B, N, C, n) with numbers for each column of the logits.
+        kind: what they are: ``numbers`` are compared by their distance, ``states`` are logits of states.
+    """
+
+    values: Any
+    kind: Literal["numbers", "states"] = "numbers"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ClassLogits:
     """Class logits of a batch, differentiable in the model's parameters.
 
@@ -50,6 +63,8 @@ class ClassLogits:
             out; ``boxes`` are scaled by it for a model with inputs of another size. ``None`` without boxes.
         queries: (B, N) int64 tensor, position in the flattened feature map of the encoder that each query is
             made of; ``None`` where rows are no queries of a two-stage decoder.
+        beside: name -> what else a model says of each row, such as ``bbox``; by
+            ``TrainingTask.distill_keys``.
     """
 
     logits: Any
@@ -59,6 +74,7 @@ class ClassLogits:
     boxes: Any = None
     sizes_wh: Any = None
     queries: Any = None
+    beside: Mapping[str, RowValues] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.plugins.adapter import Adapter, AdapterNotes, Masking, TrainResult
+from anydet.training.checkpoints.plain_data import digest
+from anydet.training.continual.distillation import Teacher
 from anydet.training.engine import train
+from anydet.training.first_weights import Names
 from anydet.training.lora.layers import has_peft, insert
 from anydet.training.lora.spec import LoraState
 from anydet.training.masking import masked_feature_loss
@@ -178,9 +181,18 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def train(self, run: Run) -> TrainResult:
         """Train by the engine's loop; the result's checkpoint is what ``predict`` loads."""
-        result = train(self.training_task, run)
+        result = train(self.training_task, run, open_teacher=self.open_teacher)
         self.model.eval()
         return result
+
+    def open_teacher(self, checkpoint: str) -> Teacher:
+        """The model of another checkpoint of this adapter, as its file describes it; see ``read_saved``."""
+        other = type(self)(replace(self.settings, checkpoint=checkpoint, config=None, options={}))
+        other.spec, other.version = self.spec, self.version
+        assert other.saved is not None
+        classes = other.classes.names if other.classes is not None else ()
+        names = Names(classes, other.notes.states)
+        return Teacher(other.model, names, other.saved.source, digest(dict(other.saved.model)))
 
     @cached_property
     def model(self) -> ModelT:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from anydet.plugins.adapter import TrainResult
 from anydet.training.build import build_components
 from anydet.training.checkpoints.checkpoint import save_checkpoint
+from anydet.training.continual.methods import OpenTeacher, attach
 from anydet.training.devices.processes import describe_device, open_processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
@@ -18,7 +19,13 @@ from anydet.training.run import Run
 from anydet.training.task import TrainingTask
 
 
-def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[TrainingHook] = ()) -> TrainResult:
+def train(
+    build: Callable[[Run], TrainingTask],
+    run: Run,
+    hooks: Sequence[TrainingHook] = (),
+    *,
+    open_teacher: OpenTeacher | None = None,
+) -> TrainResult:
     """Train what ``build`` makes; afterwards the live model has the best weights (``restore_best``).
 
     The result's numbers are those of the validation that the best checkpoint was chosen by.
@@ -27,6 +34,7 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
         build: makes the task once the seeds are set, on the CPU; every process makes the same.
         run: data, settings and paths.
         hooks: called around steps and epochs, after those of the task.
+        open_teacher: builds the model of a checkpoint, for self-distillation.
 
     Raises:
         TrainingError: the device is not available, the run cannot be resumed, or numbers went wrong.
@@ -38,7 +46,8 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
         seed_everything(settings.seed)
         task = build(run)
         adapted = adapt(task, run)
-        components = build_components(run, task, processes, (*adapted.hooks, *hooks))
+        methods = attach(task, run, open_teacher)
+        components = build_components(run, task, processes, (*adapted.hooks, *methods.losses, *hooks))
         loop = Loop(run, components)
         if settings.resume:
             loop.validation = components.checkpointer.restore(loop.progress)
@@ -54,11 +63,13 @@ def train(build: Callable[[Run], TrainingTask], run: Run, hooks: Sequence[Traini
             )
             if task.first_weights is not None:
                 run_log.message(task.first_weights.line)
-            for line in adapted.lines:
+            for line in (*adapted.lines, *methods.lines):
                 run_log.message(line)
             loop.fit()
+            best = components.checkpointer.read_best()
+            if methods.losses:
+                methods.hand_over(best, loop, run_log.message)
             run_log.artifact(run.paths.best)
-        best = components.checkpointer.read_best()
         if settings.restore_best:
             task.weights.load_predicting_state(task.model, best.state, source=str(run.paths.best))
         if settings.merge_lora and processes.main:

@@ -109,7 +109,7 @@ def start_from(
             continue
         if key in rows and key in own and _joinable(own[key], tensor, rows[key].axis):
             names = rows[key], theirs.of(rows[key]), ours.of(rows[key])
-            taken[key] = _joined(own[key], tensor, *names, what=f"{source}: {key}")
+            taken[key] = join_rows(own[key], tensor, *names, what=f"{source}: {key}")
             if set(names[2]) - set(names[1]):
                 partly.add(key)
         elif not (may_differ and own[key].shape != tensor.shape):
@@ -142,10 +142,21 @@ def _joinable(own: Tensor, tensor: Tensor, axis: int) -> bool:
     return own.ndim == tensor.ndim > axis and others(own) == others(tensor)
 
 
-def _joined(
+def join_rows(
     own: Tensor, tensor: Tensor, rows: NamedRows, theirs: Sequence[str], ours: Sequence[str], *, what: str
 ) -> Tensor:
-    """``own`` with the rows of ``tensor`` whose names it has, and with those that have none."""
+    """``own`` with the rows of ``tensor`` whose names it has, and with those that have none.
+
+    Args:
+        own: tensor of a model.
+        tensor: of another model, of the same size but for its rows.
+        rows: where rows of names are in both.
+        theirs: names of the rows of ``tensor``.
+        ours: names of the rows of ``own``.
+        what: the tensor, for messages.
+
+    Raises ``TrainingError`` where one of them has too few rows.
+    """
     beside = rows.before + rows.after
     for one, names in ((tensor, theirs), (own, ours)):
         # There may be more: a head of states has rows of states that no label has.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -37,6 +37,10 @@ class LoopState(Protocol):
     @property
     def progress(self) -> Progress:
         """Epochs and steps so far."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Keys of the images of the last step, of this process."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -76,6 +80,11 @@ class Observed:
     def progress(self) -> Progress:
         """Epochs and steps so far."""
         return replace(self._loop.progress)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Keys of the images of the last step."""
+        return tuple(self._loop.keys)
 
     @property
     def metrics(self) -> Mapping[str, float]:

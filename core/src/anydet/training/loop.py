@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from types import MappingProxyType
@@ -32,6 +32,7 @@ class Loop:
         components: task, loader, validator, optimizer, schedule, stepper, checkpoints, log and hooks.
         hooks: called around steps and epochs.
         progress: how far it is.
+        keys: of the images of the last step.
         metrics: numbers of the last step.
         validation: numbers of the last validation.
     """
@@ -40,6 +41,7 @@ class Loop:
         self.run, self.components, self.hooks = run, components, components.hooks
         self.settings = run.settings
         self.progress = Progress()
+        self.keys: Sequence[str] = ()
         self.metrics: Mapping[str, float] = {}
         self.validation: Mapping[str, float] = {}
         self._ends_at = math.inf
@@ -147,6 +149,7 @@ class Loop:
             yield window, time.perf_counter() - start
 
     def _step(self, window: list[LoadedBatch], data_s: float) -> None:
+        self.keys = [key for loaded in window for key in loaded.keys]
         for hook in self.hooks:
             hook.before_step(self)
         # read before the schedule moves on: the rate that this step is taken with

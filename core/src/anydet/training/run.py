@@ -77,6 +77,11 @@ class RunPaths:
         return self.best.with_name("merged.pt")
 
     @property
+    def continual(self) -> Path:
+        """What methods of continual learning hand to a run that begins with the best checkpoint."""
+        return self.best.with_name("continual.pt")
+
+    @property
     def config_resolved(self) -> Path:
         """Every key with its value and where it comes from."""
         return self.reports / "config_resolved.yaml"

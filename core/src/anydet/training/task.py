@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,11 +16,14 @@ from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
 from anydet.training.batches.samples import LABEL_KINDS
-from anydet.training.first_weights import FirstWeights
+from anydet.training.first_weights import FirstWeights, Names
 from anydet.training.hooks import TrainingHook
 from anydet.training.model import TorchModel
 from anydet.training.weights import ModelWeights
 from anydet.types import ClassTable, ImagePredictions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +67,9 @@ class TrainingTask(ABC):
         weights: which tensors of ``model`` are saved, and how they are loaded.
         first_weights: what ``model`` began with; ``None`` where all its weights were random.
         no_lora: why LoRA cannot be put into ``model``, as the rest of a sentence; empty where it can.
+        distill_keys: what ``logits`` and ``StepOutput.logits`` have for distillation and replay: ``logits``,
+            and the names of ``ClassLogits.beside``; () for a model without class logits.
+        asked: those of them that a run uses; what is costly and not asked for may be left out.
     """
 
     model: TorchModel
@@ -70,10 +77,23 @@ class TrainingTask(ABC):
     weights: ModelWeights = ModelWeights()
     first_weights: FirstWeights | None = None
     no_lora: str = ""
+    distill_keys: Collection[str] = ()
+    asked: Collection[str] = ()
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()
     find_unused_parameters: ClassVar[bool] = False
+
+    @property
+    def names(self) -> Names:
+        """Names of the rows of ``model``."""
+        return Names(self.classes.names)
+
+    def with_model(self, model: Any) -> Self:
+        """This task with another model of the family, such as a teacher, that gets the same batches."""
+        other = copy.copy(self)
+        other.model = model
+        return other
 
     def item(self, sample: Sample) -> Any:
         """One augmented sample, made ready for ``collate`` (resized, normalized); itself by default."""

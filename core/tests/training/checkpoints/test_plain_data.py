@@ -72,3 +72,16 @@ def test_the_order_of_a_set_changes_nothing():
     assert list(one) != list(other)
     assert digest({"seen": one}) == digest({"seen": other})
     assert digest({"seen": one}) != digest({"seen": {0, 9}})
+
+
+def test_the_digest_takes_tensors_of_any_strides():
+    """Of no element or one, torch calls any strides contiguous and refuses to view them as bytes."""
+    for tensor in (
+        torch.zeros(4, 2).t()[:0, 0],
+        torch.tensor([5]).expand(1)[:, None].expand(1, 1),
+        torch.eye(3)[:, 1],
+    ):
+        assert digest(tensor) == digest(tensor.clone(memory_format=torch.contiguous_format))
+    empty = torch.from_numpy(np.zeros(3, np.int64)[:0])
+    assert digest(torch.as_strided(empty, (0,), (0,))) == digest(empty)
+    assert digest(torch.as_strided(torch.ones(1), (1,), (0,))) == digest(torch.ones(1))

@@ -35,6 +35,7 @@ class AdaptiveStreamTraining(TrainingTask):
 
     evaluators = ("semantic", "image-class", "coco")
     label_kinds = frozenset({"semantic"})
+    distill_keys = ("logits",)
 
     def __init__(self, model: AdaptiveStream, predictor: Predictor, loss: StableLoss) -> None:
         self.model: AdaptiveStream = model

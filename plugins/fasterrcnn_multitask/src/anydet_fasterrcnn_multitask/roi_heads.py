@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 
-from anydet.plugins.adapter import ClassLogits
+from anydet.plugins.adapter import ClassLogits, RowValues
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
 Features: TypeAlias = Mapping[str, Tensor]
@@ -20,23 +20,30 @@ Detections: TypeAlias = dict[str, Tensor]
 
 
 class Regions(NamedTuple):
-    """Class logits of regions of B images.
+    """What the second stage says of regions of B images.
 
     Attributes:
         boxes: (N_i, 4) of each image, ``xyxy`` in pixels of the input.
         logits: (N_i, C + 1) of each image, the background first; float32.
         sizes_hw: of each image in the input, padding left out.
+        deltas: (N_i, C + 1, 4) of each image, from regions to boxes, for each class; float32.
+        states: (N_i, S) logits of each image, float32; ``None`` where nobody asked for them.
     """
 
     boxes: Sequence[Tensor]
     logits: Sequence[Tensor]
     sizes_hw: SizesHW
+    deltas: Sequence[Tensor]
+    states: Sequence[Tensor] | None = None
 
     def class_logits(self) -> ClassLogits:
-        """The same, padded to the image that has most."""
+        """The same, padded to the image that has most; ``bbox`` and ``states`` are beside."""
         device = self.logits[0].device
         counts = torch.tensor([len(rows) for rows in self.boxes], device=device)
         columns = torch.arange(max(len(rows) for rows in self.boxes), device=device)
+        beside = {"bbox": RowValues(pad_sequence(list(self.deltas), batch_first=True))}
+        if self.states is not None:
+            beside["states"] = RowValues(pad_sequence(list(self.states), batch_first=True), "states")
         return ClassLogits(
             pad_sequence(list(self.logits), batch_first=True),
             columns < counts[:, None],
@@ -44,6 +51,7 @@ class Regions(NamedTuple):
             background=0,
             boxes=pad_sequence(list(self.boxes), batch_first=True),
             sizes_wh=torch.tensor(self.sizes_hw, device=device).flip(1),
+            beside=beside,
         )
 
 
@@ -58,12 +66,17 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         state_head: (N, representation) to (N, S) logits.
         state_loss: what a wrong state costs.
         **torchvision: as ``RoIHeads`` has it.
+
+    Attributes:
+        all_states: whether regions get the logits of their states, which is for distillation alone: it takes
+            time, and dropout draws random numbers.
     """
 
     def __init__(self, *, state_head: nn.Module, state_loss: StateLoss, **torchvision: Any) -> None:
         super().__init__(**torchvision)
         self.state_head = state_head
         self.state_loss = state_loss
+        self.all_states = False
 
     def forward(
         self,
@@ -83,9 +96,10 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         return pooled
 
     def regions(self, features: Features, boxes: list[Tensor], image_shapes: SizesHW) -> Regions:
-        """Class logits of boxes."""
-        logits: Tensor = self.box_predictor(self.region_features(features, boxes, image_shapes))[0]
-        return _split(boxes, logits.float(), image_shapes)
+        """Class logits, and what goes with them, of boxes."""
+        regions = self.region_features(features, boxes, image_shapes)
+        logits, deltas = self.box_predictor(regions)
+        return self._split(boxes, regions, logits.float(), deltas.float(), image_shapes)
 
     def _losses(
         self,
@@ -98,14 +112,27 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         regions = self.region_features(features, proposals, image_shapes)
         logits, predicted = self.box_predictor(regions)
         # Under mixed precision heads give half precision, too coarse for box deltas and for sums of losses.
-        logits = logits.float()
-        class_loss, box_loss = fastrcnn_loss(logits, predicted.float(), labels, deltas)
+        logits, predicted = logits.float(), predicted.float()
+        class_loss, box_loss = fastrcnn_loss(logits, predicted, labels, deltas)
         states = matched_states(targets or [], matched, labels)
         # Dropped, not ignored by index: torch's mean over ignored rows alone is NaN.
         known = states >= 0
         state_loss = self.state_loss(self.state_head(regions[known]), states[known])
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss, "loss_state": state_loss}
-        return losses, _split(proposals, logits, image_shapes)
+        return losses, self._split(proposals, regions, logits, predicted, image_shapes)
+
+    def _split(
+        self, boxes: list[Tensor], regions: Tensor, logits: Tensor, deltas: Tensor, image_shapes: SizesHW
+    ) -> Regions:
+        """What is said of the boxes of all images, image by image."""
+        counts = [len(rows) for rows in boxes]
+        states = None
+        if self.all_states:
+            states = torch.split(self.state_head(regions).float(), counts)
+        by_class = deltas.unflatten(1, (logits.shape[1], 4))
+        return Regions(
+            boxes, torch.split(logits, counts), image_shapes, torch.split(by_class, counts), states
+        )
 
     def _detections(
         self, features: Features, proposals: list[Tensor], image_shapes: SizesHW
@@ -120,11 +147,6 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
             {"boxes": b, "scores": s, "labels": c, "states": p.argmax(-1), "state_scores": p}
             for b, s, c, p in zip(boxes, scores, labels, states.split([len(b) for b in boxes]), strict=True)
         ]
-
-
-def _split(boxes: list[Tensor], logits: Tensor, image_shapes: SizesHW) -> Regions:
-    """Logits of the boxes of all images, image by image."""
-    return Regions(boxes, torch.split(logits, [len(rows) for rows in boxes]), image_shapes)
 
 
 def matched_states(targets: Sequence[Target], matched: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ from anydet.data.record.record import Record
 from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
+from anydet.training.first_weights import Names
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN, Training
@@ -36,6 +37,7 @@ class MultiTaskTraining(TrainingTask):
 
     evaluators = ("coco", "states", "delftbikes", "presence")
     label_kinds = frozenset({"states"})
+    distill_keys = ("logits", "bbox", "states")
 
     def __init__(
         self,
@@ -51,6 +53,11 @@ class MultiTaskTraining(TrainingTask):
         self.about = about
         self.predictor = predictor
         self.state_loss_weight = state_loss_weight
+
+    @property
+    def names(self) -> Names:
+        """Classes and states."""
+        return Names(self.classes.names, self.about.state_names)
 
     @staticmethod
     def item(sample: Sample) -> Item:
@@ -73,6 +80,7 @@ class MultiTaskTraining(TrainingTask):
     def step(self, batch: Batch) -> StepOutput:
         """The five losses and their weighted sum; logits are those of the sampled regions."""
         images, targets = batch
+        self.model.roi_heads.all_states = "states" in self.asked
         found: Training = self.model(_scaled(images), list(targets))
         return self._output(found.losses, found.regions.class_logits())
 
@@ -84,6 +92,7 @@ class MultiTaskTraining(TrainingTask):
     def logits(self, batch: Batch, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of what the first stage proposes, or of the regions of ``like``."""
         inputs = self.model.prepare(_scaled(batch[0]))
+        self.model.roi_heads.all_states = "states" in self.asked
         if like is None:
             return self.model.regions(inputs).class_logits()
         if like.boxes is None or like.sizes_wh is None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from anydet.data.record.record import Record
 from anydet.errors import TrainingError
-from anydet.plugins.adapter import ClassLogits
+from anydet.plugins.adapter import ClassLogits, RowValues
 from anydet.training.batches.sample import Sample
 from anydet.training.hooks import TrainingHook
 from anydet.training.task import StepOutput, TrainingTask
@@ -65,6 +65,7 @@ class PoseTraining(TrainingTask):
         self.criterion = criterion
         self.predictor = predictor
         self.stages = stages
+        self.distill_keys = ("logits", "bbox", *model.heads)
 
     def item(self, sample: Sample) -> Batch:
         """One image of the input's size and its objects."""
@@ -137,6 +138,8 @@ class StagedTraining(PoseTraining):
 def last_logits(outputs: Outputs, size_wh: tuple[int, int], queries: Tensor | None = None) -> ClassLogits:
     """Class logits of the last decoder layer, with boxes in pixels of the input.
 
+    Beside them are ``bbox``, normalized center and size, and what the heads give of each query.
+
     Args:
         outputs: without denoising queries.
         size_wh: of the input, in pixels.
@@ -149,4 +152,13 @@ def last_logits(outputs: Outputs, size_wh: tuple[int, int], queries: Tensor | No
         # As the model has chosen them, of the same numbers: transformers does not return them.
         queries = outputs.scores.detach().amax(-1).topk(logits.shape[1]).indices
     sizes = torch.tensor(size_wh, device=boxes.device).expand(len(logits), 2)
-    return ClassLogits(logits, valid, "sigmoid", boxes=corners(boxes) * size, sizes_wh=sizes, queries=queries)
+    heads = {name: RowValues(values[:, -1]) for name, values in outputs.heads.items()}
+    return ClassLogits(
+        logits,
+        valid,
+        "sigmoid",
+        boxes=corners(boxes) * size,
+        sizes_wh=sizes,
+        queries=queries,
+        beside={"bbox": RowValues(boxes), **heads},
+    )

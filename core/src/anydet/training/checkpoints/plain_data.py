@@ -97,7 +97,10 @@ def digest(content: Any) -> str:
 def _feed(found: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         found.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        # A tensor of one element or none counts as contiguous with any stride, and then cannot be viewed.
+        flat = flat if flat.stride() == (1,) else flat.clone(memory_format=torch.contiguous_format)
+        found.update(flat.view(torch.uint8).numpy() if len(flat) else b"")
     elif isinstance(value, Mapping):
         found.update(f"mapping {len(value)}".encode())
         for key, item in value.items():

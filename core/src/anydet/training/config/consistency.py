@@ -15,6 +15,13 @@ _OF_LORA = (
     *("lora_alpha", "lora_dropout", "lora_target", "lora_freeze_base", "lora_train_bias", "merge_lora"),
     *("torchao_quant", "torchao_required", "qlora"),
 )
+_OF_METHODS = {
+    "self_distill_from": ("self_distill_weight", "self_distill_temperature", "self_distill_kl"),
+    "derpp": ("derpp_teacher_key", "derpp_weight", "derpp_alpha", "derpp_beta", "derpp_size"),
+    "ewc": ("ewc_lambda", "ewc_images"),
+    "si": ("si_c", "si_epsilon"),
+}
+"""Key of a method of continual learning -> its settings, but those whose defaults adapters change."""
 _REDIRECTED = ("run_dir", "checkpoint_out", "metrics_jsonl", "metrics_csv")
 
 
@@ -28,6 +35,7 @@ def check_settings(settings: TrainSettings, *, strict: bool) -> None:
     for problem, fix in (
         *_optimizer(settings),
         *_lora(settings),
+        *_continual(settings),
         *_schedule(settings),
         *_validation(settings),
         *_place(settings),
@@ -64,6 +72,28 @@ def _quantized(s: TrainSettings) -> Iterator[tuple[str, str]]:
         yield f"{asked} quantizes a base that is not trained", "leave --no-lora-freeze-base out"
     if s.torchao_required and not asked:
         yield "torchao_required needs something to quantize", "add --qlora, or --torchao-quant int8wo"
+
+
+def _continual(s: TrainSettings) -> Iterator[tuple[str, str]]:
+    usual = TrainSettings()
+    for method, keys in _OF_METHODS.items():
+        flag = method.replace("_", "-")
+        for key in keys if not getattr(s, method) else ():
+            if getattr(s, key) != getattr(usual, key):
+                on = f"--{flag} RUN" if method == "self_distill_from" else f"--{flag}"
+                yield f"{key} is a setting of {method}, which is off", f"add {on}, or leave {key} out"
+    for method in ("ewc", "si"):
+        if getattr(s, method) and s.lora_r:
+            yield (
+                f"{method} holds weights near where they were, and LoRA leaves them there: its own layers "
+                "begin anew in each task",
+                f"leave --{method} or --lora-r out; --self-distill-from and --derpp go with LoRA",
+            )
+    if s.compile and s.self_distill_from and "features" in s.self_distill_keys:
+        yield (
+            "self_distill_keys features looks into the model while it runs, and a compiled one is closed",
+            "leave --compile or features out",
+        )
 
 
 def _schedule(s: TrainSettings) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ SECTIONS = {
     "dataset": "Data",
     "optimizer": "Optimizer",
     "lora_r": "LoRA",
+    "self_distill_from": "Continual learning",
     "on_nonfinite": "Guards",
     "run_id": "Run",
 }
@@ -149,6 +150,56 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         bool, _about("Stop where weights cannot be quantized, rather than train on them as they are.")
     ] = False
     qlora: Annotated[bool, _about("LoRA on a frozen base that is quantized, int4wo unless named.")] = False
+
+    # Continual learning: what was learned before is kept while something new is.
+
+    self_distill_from: Annotated[
+        str | None,
+        _about("Teacher of self-distillation: a checkpoint of the adapter, or the folder of a run."),
+    ] = None
+    self_distill_weight: Annotated[float, _about("Weight of all losses of self-distillation.", ge=0)] = 1.0
+    self_distill_temperature: Annotated[
+        float, _about("Temperature by which logits of teacher and student are divided.", gt=0)
+    ] = 1.0
+    self_distill_kl: Annotated[
+        Literal["forward", "reverse", "sym"],
+        _about(
+            "Divergence of classes: forward is KL(teacher || student), reverse KL(student || teacher), sym "
+            "their mean."
+        ),
+    ] = "reverse"
+    self_distill_keys: Annotated[
+        list[str] | str,
+        _about("What the teacher teaches: logits, bbox, features, and what else the adapter gives of a row."),
+    ] = "logits,bbox"
+    derpp: Annotated[
+        bool, _about("DER++: replay of stored images with their labels and the logits they once had.")
+    ] = False
+    derpp_teacher_key: Annotated[
+        str,
+        _about(
+            "Key of a record's sidecar that names an npz file of stored outputs; where no record has it, the "
+            "run fills a reservoir by itself."
+        ),
+    ] = "derpp_teacher_npz"
+    derpp_weight: Annotated[float, _about("Weight of both terms of DER++.", ge=0)] = 1.0
+    derpp_alpha: Annotated[float, _about("Weight of the squared difference of logits in DER++.", ge=0)] = 0.5
+    derpp_beta: Annotated[float, _about("Weight of the losses of replayed labels in DER++.", ge=0)] = 0.5
+    derpp_size: Annotated[int, _about("Images that the reservoir of DER++ holds.", ge=1)] = 200
+    ewc: Annotated[
+        bool, _about("EWC: weights that earlier tasks need are held by their Fisher information.")
+    ] = False
+    ewc_lambda: Annotated[float, _about("Weight of the penalty of EWC.", ge=0)] = 1.0
+    ewc_images: Annotated[
+        int, _about("Images of which the Fisher information is the mean, evenly spread over the data.", ge=1)
+    ] = 1000
+    si: Annotated[
+        bool, _about("SI: weights are held by how much their way through training lowered the loss.")
+    ] = False
+    si_c: Annotated[float, _about("Weight of the penalty of SI.", ge=0)] = 1.0
+    si_epsilon: Annotated[
+        float, _about("Added to the squared change of a weight by which SI divides.", gt=0)
+    ] = 1e-3
 
     # Guards: what happens when numbers go wrong.
 

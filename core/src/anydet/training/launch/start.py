@@ -46,13 +46,26 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
 
 
 def _require_engine(adapter: Adapter, run: Run) -> None:
-    """Raise ``OptionError`` where LoRA is asked of an adapter with a training loop of its own."""
+    """Raise ``OptionError`` where a method of the engine is asked of an adapter with a loop of its own."""
     # By the method of TorchAdapter, which not every adapter is, nor every machine has torch.
-    if run.settings.lora_r and not hasattr(adapter, "training_task"):
-        raise OptionError(
-            f"lora_r: {run.adapter} trains by a loop of its own, and LoRA is the engine's",
-            fix="leave --lora-r out",
-        )
+    if hasattr(adapter, "training_task"):
+        return
+    for key, method in _OF_THE_ENGINE.items():
+        if getattr(run.settings, key):
+            raise OptionError(
+                f"{key}: {run.adapter} trains by a loop of its own, and {method} is the engine's",
+                fix=f"leave --{key.replace('_', '-')} out",
+            )
+
+
+_OF_THE_ENGINE = {
+    "lora_r": "LoRA",
+    "self_distill_from": "self-distillation",
+    "derpp": "DER++",
+    "ewc": "EWC",
+    "si": "SI",
+}
+"""Key that switches a method on -> its name."""
 
 
 def _remove_unbegun(paths: RunPaths) -> None:
