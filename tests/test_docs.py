@@ -38,6 +38,7 @@ SLOW = {
     "export-onnx",
     "find-what-a-model-gets-wrong",
     "fine-tune",
+    "keep-what-was-learned",
     "measure-robustness",
     "predict-with-several-views",
     "run-on-another-runtime",

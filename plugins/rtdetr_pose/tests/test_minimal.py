@@ -77,6 +77,18 @@ DEFAULTS = {
     "torchao_quant": "none",
     "torchao_required": "false",
     "qlora": "false",
+    "self_distill_weight": "1.0",
+    "self_distill_temperature": "1.0",
+    "self_distill_kl": "reverse",
+    "self_distill_keys": "logits,bbox",
+    "derpp": "false",
+    "derpp_teacher_key": "derpp_teacher_npz",
+    "derpp_weight": "1.0",
+    "ewc": "false",
+    "ewc_lambda": "1.0",
+    "si": "false",
+    "si_c": "1.0",
+    "si_epsilon": "1e-3",
 }
 """Of the old trainer, as its tables have them."""
 LINES = (
@@ -96,6 +108,10 @@ LINES = (
     "--lora-r 8 --lora-alpha 16 --lora-dropout 0.05 --lora-target all_linear_conv1x1 --lora-freeze-base",
     "--lora-r 8 --lora-train-bias all --torchao-quant int8wo --torchao-required",
     "--lora-r 8 --qlora",
+    "--self-distill-from runs/a --self-distill-weight 2 --self-distill-temperature 4 --self-distill-kl sym",
+    "--self-distill-from runs/a --self-distill-keys logits",
+    "--derpp --derpp-teacher-key teacher --derpp-weight 0.5 --ewc --ewc-lambda 10 --si --si-c 0.1 "
+    "--si-epsilon 0.01",
     "--optimizer sgd --momentum 0.9 --scheduler cosine --min-lr 1e-6 --lr-warmup-steps 500 "
     "--use-param-groups --backbone-lr-mult 0.1 --use-ema --ema-decay 0.999 --ema-eval",
 )

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
+from anydet.inputs import keep
 from anydet.plugins.adapter import Adapter, AdapterNotes, Masking, TrainResult
+from anydet.training.checkpoints.checkpoint import find_checkpoint
 from anydet.training.checkpoints.plain_data import digest
 from anydet.training.continual.distillation import Teacher
 from anydet.training.engine import train
@@ -187,6 +189,7 @@ class TorchAdapter(Adapter, Generic[ModelT, SavedT]):
 
     def open_teacher(self, checkpoint: str) -> Teacher:
         """The model of another checkpoint of this adapter, as its file describes it; see ``read_saved``."""
+        keep(find_checkpoint(checkpoint))
         other = type(self)(replace(self.settings, checkpoint=checkpoint, config=None, options={}))
         other.spec, other.version = self.spec, self.version
         assert other.saved is not None

@@ -69,7 +69,7 @@ class TrainingTask(ABC):
         no_lora: why LoRA cannot be put into ``model``, as the rest of a sentence; empty where it can.
         distill_keys: what ``logits`` and ``StepOutput.logits`` have for distillation and replay: ``logits``,
             and the names of ``ClassLogits.beside``; () for a model without class logits.
-        asked: those of them that a run uses; what is costly and not asked for may be left out.
+        wanted: those of them that a run uses; what is costly and not wanted may be left out.
     """
 
     model: TorchModel
@@ -78,7 +78,7 @@ class TrainingTask(ABC):
     first_weights: FirstWeights | None = None
     no_lora: str = ""
     distill_keys: Collection[str] = ()
-    asked: Collection[str] = ()
+    wanted: Collection[str] = ()
     evaluators: ClassVar[tuple[str, ...]] = ("coco",)
     label_kinds: ClassVar[Collection[str]] = LABEL_KINDS
     keypoint_pairs: ClassVar[Sequence[tuple[int, int]]] = ()

@@ -113,9 +113,14 @@ def test_only_the_first_of_several_processes_writes(
     start(recorder_plugins, split_scenes, run_id="a")  # what rank 0 writes meanwhile is no earlier run
 
 
-def test_an_adapter_with_a_loop_of_its_own_cannot_have_lora(recorder_plugins, split_scenes, start):
-    with pytest.raises(OptionError, match="lora_r: recorder trains by a loop of its own"):
-        start(recorder_plugins, split_scenes, run_id="a", lora_r=4)
+@pytest.mark.parametrize(
+    "method", [{"lora_r": 4}, {"self_distill_from": "b"}, {"derpp": True}, {"ewc": True}, {"si": True}]
+)
+def test_an_adapter_with_a_loop_of_its_own_cannot_have_methods_of_the_engine(
+    recorder_plugins, split_scenes, start, method
+):
+    with pytest.raises(OptionError, match=f"{next(iter(method))}: recorder trains by a loop of its own"):
+        start(recorder_plugins, split_scenes, run_id="a", **method)
     assert not Path("runs/a").exists()
 
 

@@ -27,7 +27,7 @@ class Regions(NamedTuple):
         logits: (N_i, C + 1) of each image, the background first; float32.
         sizes_hw: of each image in the input, padding left out.
         deltas: (N_i, C + 1, 4) of each image, from regions to boxes, for each class; float32.
-        states: (N_i, S) logits of each image, float32; ``None`` where nobody asked for them.
+        states: (N_i, S) logits of each image, float32; ``None`` where nothing needs them.
     """
 
     boxes: Sequence[Tensor]
@@ -129,7 +129,7 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         states = None
         if self.all_states:
             states = torch.split(self.state_head(regions).float(), counts)
-        by_class = deltas.unflatten(1, (logits.shape[1], 4))
+        by_class = deltas.reshape(-1, logits.shape[1], 4)
         return Regions(
             boxes, torch.split(logits, counts), image_shapes, torch.split(by_class, counts), states
         )

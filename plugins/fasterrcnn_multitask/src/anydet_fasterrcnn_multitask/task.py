@@ -80,7 +80,7 @@ class MultiTaskTraining(TrainingTask):
     def step(self, batch: Batch) -> StepOutput:
         """The five losses and their weighted sum; logits are those of the sampled regions."""
         images, targets = batch
-        self.model.roi_heads.all_states = "states" in self.asked
+        self.model.roi_heads.all_states = "states" in self.wanted
         found: Training = self.model(_scaled(images), list(targets))
         return self._output(found.losses, found.regions.class_logits())
 
@@ -92,7 +92,7 @@ class MultiTaskTraining(TrainingTask):
     def logits(self, batch: Batch, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of what the first stage proposes, or of the regions of ``like``."""
         inputs = self.model.prepare(_scaled(batch[0]))
-        self.model.roi_heads.all_states = "states" in self.asked
+        self.model.roi_heads.all_states = "states" in self.wanted
         if like is None:
             return self.model.regions(inputs).class_logits()
         if like.boxes is None or like.sizes_wh is None:

@@ -98,14 +98,14 @@ def _pair_cost(student: ClassLogits, teacher: ClassLogits, image: int) -> Tensor
         student.logits[image].float().sigmoid(), teacher.logits[image].float().sigmoid(), p=1
     )
     boxes = [_normalized(found, image) for found in (student, teacher)]
-    centers = [box_convert(one, "xyxy", "cxcywh") for one in boxes]
+    own, other = (box_convert(one, "xyxy", "cxcywh") for one in boxes)
     giou = generalized_box_iou(*boxes)
-    cost: Tensor = CLASS_COST * classes + BOX_COST * torch.cdist(*centers, p=1) + GIOU_COST * (1 - giou)
+    cost: Tensor = CLASS_COST * classes + BOX_COST * torch.cdist(own, other, p=1) + GIOU_COST * (1 - giou)
     return cost
 
 
 def _normalized(found: ClassLogits, image: int) -> Tensor:
-    """(N, 4) boxes of an image in shares of its input."""
+    """(N, 4) boxes of an image as fractions of its input."""
     boxes: Tensor = found.boxes[image].float() / found.sizes_wh[image].float().repeat(2)
     return boxes
 

@@ -76,10 +76,10 @@ class SelfDistillation(ExtraLoss):
         self._teacher, self._settings, self._names = teacher, settings, task.names
         self._task = task.with_model(teacher.model)
         # A list, as the order of a set differs between processes, and with it the rounding of sums.
-        self._of_row = asked = [key for key in self._keys if key != FEATURES]
-        task.asked = self._task.asked = tuple(dict.fromkeys([*task.asked, *asked]))
+        self._of_row = wanted = [key for key in self._keys if key != FEATURES]
+        task.wanted = self._task.wanted = tuple(dict.fromkeys([*task.wanted, *wanted]))
         known = set(task.classes.names) & set(teacher.names.classes)
-        if asked and not known:
+        if wanted and not known:
             raise OptionError(
                 f"self_distill_from: {teacher.source} knows none of the classes to learn (it knows "
                 f"{listed(list(teacher.names.classes), 8, quotes=False, longest=WORD) or 'no names'})",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anydet.errors import TrainingError
+from anydet.inputs import keep
 from anydet.training.checkpoints.checkpoint import (
     Checkpoint,
     find_checkpoint,
@@ -71,6 +72,7 @@ def read_handover(checkpoint: str, *, adapter: str) -> Handover | None:
     path = file.with_name("continual.pt")
     if not path.is_file():
         return None
+    keep(path)
     content = load_tensors(path)
     version = content.get("anydet_continual") if isinstance(content, dict) else None
     if version != FORMAT:

@@ -87,9 +87,9 @@ class Importance:
                 continue
             own = parameter.detach()
             if name in rows:
-                names = {"theirs": theirs.of(rows[name]), "ours": ours.of(rows[name]), "what": source}
-                taken.weights[name] = join_rows(torch.zeros_like(own), weight, rows[name], **names)
-                taken.anchors[name] = join_rows(own, anchor, rows[name], **names)
+                names = rows[name], theirs.of(rows[name]), ours.of(rows[name])
+                taken.weights[name] = join_rows(torch.zeros_like(own), weight, *names, what=source)
+                taken.anchors[name] = join_rows(own, anchor, *names, what=source)
             elif weight.shape == own.shape:
                 taken.weights[name], taken.anchors[name] = weight.to(own), anchor.to(own)
         return taken

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from anydet.data.record.class_mask import UNLABELED
 from anydet.errors import DatasetError
+from anydet.inputs import keep
 from anydet.outputs import new_file
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
@@ -45,7 +46,7 @@ class Answer:
         activation: how logits become probabilities.
         classes: names of the columns, without the background.
         background: column of the background, or ``None``.
-        boxes: (N, 4) float32 ``xyxy`` in shares of the model's input without padding; ``None`` without boxes.
+        boxes: (N, 4) float32 ``xyxy`` as fractions of the model's input without padding; ``None`` without boxes.
     """
 
     logits: Tensor
@@ -204,6 +205,7 @@ def read_answer(path: Path, image: str) -> Answer:
     Raises:
         DatasetError: it is not there, or is something else.
     """
+    keep(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}

@@ -46,7 +46,7 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
 
 
 def _require_engine(adapter: Adapter, run: Run) -> None:
-    """Raise ``OptionError`` where a method of the engine is asked of an adapter with a loop of its own."""
+    """Raise ``OptionError`` for a method of the engine where an adapter has a loop of its own."""
     # By the method of TorchAdapter, which not every adapter is, nor every machine has torch.
     if hasattr(adapter, "training_task"):
         return
