@@ -173,6 +173,15 @@ def test_distillation_from_a_teacher_that_is_the_model_itself_begins_at_zero(fir
     assert not (tmp_path / "continual.pt").exists()
 
 
+def test_features_are_those_of_the_batch_whatever_else_runs_the_model(first, tmp_path):
+    """Replay, and the batches of an accumulated step, run it as well; a model that stays has no loss."""
+    keys = {"self_distill_from": str(first), "self_distill_keys": "features", "lr": 1e-9, "derpp": True}
+    continual_run(tmp_path, checkpoint=str(first), batch_size=2, gradient_accumulation_steps=3, **keys)
+    for line in lines(tmp_path):
+        assert line["train_loss_distill_features"] == pytest.approx(0.0, abs=1e-9)
+        assert line["train_loss_derpp_labels"] > 0
+
+
 def test_old_classes_of_a_teacher_that_knows_fewer_are_found_by_name(first, tmp_path):
     """The student begins with the teacher's rows in another order and with a new class."""
     names = load_checkpoint(first).classes

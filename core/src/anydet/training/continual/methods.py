@@ -114,11 +114,6 @@ def attach(task: TrainingTask, run: Run, open_teacher: OpenTeacher | None = None
     left = read_handover(begins_with, adapter=run.adapter) if begins_with and _leaves(run) else None
     losses: list[ExtraLoss] = []
     lines: list[str] = []
-    if settings.self_distill_from:
-        with kept_rng():  # a teacher's model is built of random numbers first
-            distillation = SelfDistillation(task, _teacher(run, open_teacher), settings)
-        losses.append(distillation)
-        lines.append(distillation.line)
     if settings.derpp:
         replay = DarkReplay(task, run)
         if left is not None and "derpp" in left.methods:
@@ -135,6 +130,12 @@ def attach(task: TrainingTask, run: Run, open_teacher: OpenTeacher | None = None
             method.importance, line = _importance(name, task, left)
             losses.append(method)
             lines += [line] if not settings.resume else []
+    # The last: it looks at features of the first pass since it was last called, which is the task's own.
+    if settings.self_distill_from:
+        with kept_rng():  # a teacher's model is built of random numbers first
+            distillation = SelfDistillation(task, _teacher(run, open_teacher), settings)
+        losses.append(distillation)
+        lines.append(distillation.line)
     return Methods(task, run, losses, lines)
 
 

@@ -109,9 +109,7 @@ class DarkReplay(ExtraLoss):
     def after_step(self, loop: LoopState) -> None:
         """Offer the images of all processes to the reservoir."""
         if self.reservoir is not None:
-            keys = loop.processes.gather(list(loop.keys))
-            with kept_rng():
-                self.reservoir.offer(keys, self._store)
+            self.reservoir.offer(loop.processes.gather(list(loop.keys)), self._store)
 
     def state_dict(self) -> Mapping[str, Any]:
         """The reservoir."""
@@ -151,7 +149,7 @@ class DarkReplay(ExtraLoss):
         task, processes = self._task, self._loop.processes
         sample = sample_of(self._run.dataset[self._places[key]], task.label_kinds)
         batch = processes.to_device(task.collate([task.item(sample)]))
-        with evaluating(task.model), torch.no_grad(), processes.accelerator.autocast():
+        with kept_rng(), evaluating(task.model), torch.no_grad(), processes.accelerator.autocast():
             answer = Answer.of(task.logits(batch), task.names)
         return Stored(replace(sample, extra={}), task.names, answer)
 

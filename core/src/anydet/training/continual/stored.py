@@ -46,7 +46,7 @@ class Answer:
         activation: how logits become probabilities.
         classes: names of the columns, without the background.
         background: column of the background, or ``None``.
-        boxes: (N, 4) float32 ``xyxy`` as fractions of the model's input without padding; ``None`` without boxes.
+        boxes: (N, 4) float32 ``xyxy`` as fractions of the model's input, padding left out; ``None`` without.
     """
 
     logits: Tensor
