@@ -65,7 +65,8 @@ def test_flags_beat_the_file_which_beats_the_adapter_which_beats_the_engine(conf
 
 def test_without_anything_the_engines_defaults_hold():
     resolved = settle(schema={})
-    plain = msgspec.structs.replace(TrainSettings(), adapter="grid", scheduler_milestones=[], log_with=[])
+    lists = {"scheduler_milestones": [], "log_with": [], "self_distill_keys": ["logits", "bbox"]}
+    plain = msgspec.structs.replace(TrainSettings(), adapter="grid", **lists)
     assert resolved.settings == plain
     assert set(resolved.origins.values()) == {ENGINE}
     assert not resolved.strict

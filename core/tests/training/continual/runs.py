@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from core.tests.training.distillation import Keep
 from core.tests.training.grid import Grid, GridAdapter, GridTask, tiny_run
 from tests.first_weights import Renamed
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.training.engine import train
 from anydet.training.first_weights import Names, start_from
-from anydet.training.hooks import TrainingHook
+from anydet.training.hooks import LoopState, TrainingHook
 from anydet.training.model import NamedRows
 from anydet.training.run import Run
 from anydet.types import AdapterSettings
@@ -71,13 +73,26 @@ def continual_run(
     return adapter, run
 
 
-def two_tasks(folder: Path, base: Path, **keys: Any) -> Run:
-    """The second of two tasks, with every method, and what is compared of runs."""
-    from core.tests.training.distillation import Keep
-
+def two_tasks(folder: Path, base: Path, *hooks: TrainingHook, **keys: Any) -> Run:
+    """The second of two tasks, with every method; keeps what is compared of runs."""
     folder.mkdir(exist_ok=True)
     usual = {"checkpoint": str(base), "self_distill_from": str(base), "epochs": 2, "lr": 1e-3}
-    return continual_run(folder, Keep(folder), seed=1, images=8, **{**ALL, **usual, **keys})[1]
+    return continual_run(folder, Keep(folder), *hooks, seed=1, images=8, **{**ALL, **usual, **keys})[1]
+
+
+class Signal(TrainingHook):
+    """Sends a signal to this process after a step, or after the last one."""
+
+    def __init__(self, number: int, step: int | None) -> None:
+        self.number, self.step = number, step
+
+    def after_step(self, loop: LoopState) -> None:
+        if loop.progress.step == self.step:
+            signal.raise_signal(self.number)
+
+    def after_train(self, loop: LoopState) -> None:
+        if self.step is None:
+            signal.raise_signal(self.number)
 
 
 def head_rows(model: torch.nn.Module, count: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("scipy")
+pytest.importorskip("scipy.optimize")
 
 from anydet.plugins.adapter import ClassLogits, RowValues
 from anydet.training.continual.correspondence import (

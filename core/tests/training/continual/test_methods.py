@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
-from core.tests.training.continual.runs import ALL, continual_run, two_tasks
+from core.tests.training.continual.runs import ALL, Signal, continual_run, two_tasks
 from core.tests.training.distillation import assert_same_training
 from core.tests.training.grid import GridTask, tiny_run
 from core.tests.training.processes import torchrun
@@ -40,15 +42,6 @@ def left(folder):
 def lines(folder):
     text = (folder / "train_metrics.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
-
-
-class Stop(TrainingHook):
-    def __init__(self, step):
-        self.step = step
-
-    def after_step(self, loop):
-        if loop.progress.step == self.step:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def test_the_first_task_leaves_what_each_method_needs(first):
@@ -126,19 +119,52 @@ def test_classes_of_another_order_take_over_their_rows_and_new_ones_have_none(fi
     assert torch.equal(look.found[-4:], before[-4:])
 
 
-@pytest.mark.parametrize("keys", [{}, {"use_ema": True, "ema_eval": True, "gradient_accumulation_steps": 2}])
-def test_a_run_that_a_signal_stopped_goes_on_with_the_same_bits(first, tmp_path, same_weights, keys):
-    two_tasks(tmp_path / "whole", first, batch_size=2, amp="bf16", **keys)
-    (tmp_path / "part").mkdir()
-    usual = {**ALL, "checkpoint": str(first), "self_distill_from": str(first), "lr": 1e-3, "amp": "bf16"}
+MIXED = {"batch_size": 2, "amp": "bf16", "save_every": 1}
+AVERAGED = {**MIXED, "use_ema": True, "ema_eval": True, "gradient_accumulation_steps": 2}
+
+
+def assert_same_run(whole, part, same_weights):
+    """Weights, states of all methods, and what they leave have the same bits."""
+    first, second = (load_checkpoint(folder / "checkpoint.pt") for folder in (whole, part))
+    assert same_weights(first.model, second.model)
+    assert digest(first.training["hooks"]) == digest(second.training["hooks"])
+    assert digest(first.training["ema"]) == digest(second.training["ema"])
+    first, second = (load_tensors(folder / "continual.pt") for folder in (whole, part))
+    assert first["digest"] == second["digest"]
+
+
+def test_a_run_that_a_signal_stopped_goes_on_with_the_same_bits(first, tmp_path, same_weights):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    two_tasks(whole, first, **MIXED)
     with pytest.raises(InterruptedTraining):
-        continual_run(tmp_path / "part", Stop(3), seed=1, images=8, batch_size=2, **usual, **keys)
-    two_tasks(tmp_path / "part", first, batch_size=2, amp="bf16", resume=True, **keys)
-    whole, part = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("whole", "part"))
-    assert same_weights(whole.model, part.model)
-    assert digest(whole.training["hooks"]) == digest(part.training["hooks"])
-    whole, part = (load_tensors(tmp_path / name / "continual.pt") for name in ("whole", "part"))
-    assert whole["digest"] == part["digest"]
+        two_tasks(part, first, Signal(signal.SIGTERM, 3), **MIXED)
+    assert not (part / "continual.pt").exists()
+    # This time while the Fisher information is computed.
+    with pytest.raises(InterruptedTraining, match="after step 8"):
+        two_tasks(part, first, Signal(signal.SIGTERM, None), resume=True, **MIXED)
+    assert not (part / "continual.pt").exists()
+    two_tasks(part, first, resume=True, **MIXED)
+    assert_same_run(whole, part, same_weights)
+
+
+KILLED = """
+import signal, sys
+from pathlib import Path
+from core.tests.training.continual.runs import Signal, two_tasks
+from core.tests.training.continual.test_methods import AVERAGED
+two_tasks(Path(sys.argv[1]), Path(sys.argv[2]), Signal(signal.SIGKILL, 3), **AVERAGED)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_run_that_was_killed_goes_on_with_the_same_bits(first, tmp_path, same_weights):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    two_tasks(whole, first, **AVERAGED)
+    words = [sys.executable, "-c", KILLED, str(part), str(first)]
+    done = subprocess.run(words, check=False, cwd=Path(__file__).parents[4], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    two_tasks(part, first, resume=True, **AVERAGED)
+    assert_same_run(whole, part, same_weights)
 
 
 SCRIPT = """

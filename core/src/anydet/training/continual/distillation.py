@@ -65,6 +65,9 @@ class SelfDistillation(ExtraLoss):
         teacher: what it is to answer as.
         settings: ``self_distill_...``.
 
+    Attributes:
+        line: what is taught, for the start of the run.
+
     Raises:
         OptionError: a key is none of the task's, or the teacher knows no class of the data.
     """
@@ -89,7 +92,13 @@ class SelfDistillation(ExtraLoss):
             f"self-distillation of {', '.join(self._keys)} from {teacher.source}, which knows {len(known)} "
             f"of {len(task.classes)} classes"
         )
-        self._taps = [FeatureTap(one) for one in (task.model, teacher.model) if FEATURES in self._keys]
+        models = (task.model, teacher.model) if FEATURES in self._keys else ()
+        self._taps = [FeatureTap() for _ in models]
+        # Not in the taps, which are copied with the model.
+        self._handles = [
+            last_of_neck(model).register_forward_hook(tap)
+            for model, tap in zip(models, self._taps, strict=True)
+        ]
 
     def frozen(self) -> Sequence[nn.Module]:
         """The teacher."""
@@ -100,6 +109,12 @@ class SelfDistillation(ExtraLoss):
         del loop
         for tap in self._taps:
             tap.clear()
+
+    def after_train(self, loop: LoopState) -> None:
+        """The model is exported and predicts without being listened to."""
+        del loop
+        for handle in self._handles:
+            handle.remove()
 
     def losses(self, task: TrainingTask, batch: Any, output: StepOutput) -> Mapping[str, Tensor]:
         """``distill_<key>`` of each key, weighted.
@@ -180,29 +195,14 @@ class SelfDistillation(ExtraLoss):
 
 
 class FeatureTap:
-    """Keeps the feature maps that a model's neck gives, or its backbone where it has none.
-
-    They are those of the first pass since they were last cleared.
-
-    Args:
-        model: whose module is listened to.
+    """Keeps the feature maps that a module gives in its first pass since they were last cleared.
 
     Attributes:
         maps: (B, C, H, W) tensors.
-
-    Raises ``OptionError`` where the model names no module of backbone and neck.
     """
 
-    def __init__(self, model: TorchModel) -> None:
+    def __init__(self) -> None:
         self.maps: list[Tensor] = []
-        parts = model.module_names()
-        names = [*parts.get("backbone", ()), *parts.get("neck", ())]
-        if not names:
-            raise OptionError(
-                f"self_distill_keys features: {type(model).__name__} names no module of backbone and neck",
-                fix="leave features out of --self-distill-keys",
-            )
-        model.get_submodule(names[-1]).register_forward_hook(self)
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         """Called by torch after the module."""
@@ -212,6 +212,21 @@ class FeatureTap:
     def clear(self) -> None:
         """The next pass is kept."""
         self.maps = []
+
+
+def last_of_neck(model: TorchModel) -> nn.Module:
+    """The last module of a model's neck, or of its backbone where it has none.
+
+    Raises ``OptionError`` where the model names neither.
+    """
+    parts = model.module_names()
+    names = [*parts.get("backbone", ()), *parts.get("neck", ())]
+    if not names:
+        raise OptionError(
+            f"self_distill_keys features: {type(model).__name__} names no module of backbone and neck",
+            fix="leave features out of --self-distill-keys",
+        )
+    return model.get_submodule(names[-1])
 
 
 def chosen_keys(task: TrainingTask, settings: TrainSettings) -> list[str]:

@@ -43,6 +43,10 @@ class DarkReplay(ExtraLoss):
         task: whose model is trained.
         run: its data and settings.
 
+    Attributes:
+        reservoir: what the run fills; ``None`` where npz files are replayed.
+        line: what it does, for the start of the run.
+
     Raises:
         OptionError: the task gives no logits.
         DatasetError: an npz file that a sidecar names cannot be read.
@@ -61,14 +65,13 @@ class DarkReplay(ExtraLoss):
         named = NamedAnswers(run.dataset, key, task.label_kinds, task.names)
         self.reservoir = None if len(named) else Reservoir(run.settings.derpp_size, run.settings.seed)
         self._memory = self.reservoir if self.reservoir is not None else named
+        self.line = "DER++ fills its reservoir, which is empty"
         if len(named):
             _ = named[0]  # a wrong file is an error before the first step
             self.line = f"DER++ replays {counted(len(named), 'image')} whose sidecars have {key}"
         self._places = {name: place for place, name in enumerate(run.dataset.keys)}
         self._loop: LoopState | None = None
         self._number = 0
-
-    line = "DER++ fills its reservoir, which is empty"
 
     def take_over(self, state: Mapping[str, Any]) -> None:
         """Go on with the reservoir of another run."""

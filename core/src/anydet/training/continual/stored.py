@@ -207,7 +207,8 @@ def read_answer(path: Path, image: str) -> Answer:
     """
     keep(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, as np.load leaves a file open that it then refuses.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
         logits, classes = found["logits"].astype(np.float32), [str(name) for name in found["classes"]]
         background = int(found["background"]) if "background" in found else None
