@@ -165,6 +165,17 @@ def read_text_bytes(path: Path) -> bytes:
     return _read_whole(path, _is_text)
 
 
+def known_json(path: Path) -> dict[str, Any]:
+    """Keys and values of a file that a run left for the next one; none where it is not there or broken."""
+    import json
+
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _read_whole(file: Path | BufferedReader, fits: Callable[[bytes], bool]) -> bytes:
     if isinstance(file, Path):
         with open_file(file) as opened:

@@ -88,8 +88,8 @@ def first_of(lines: Sequence[str], most: int = 20) -> Iterator[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, which gets an "s" unless the number is 1: "1 image", "0 images"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number with its noun, in the plural unless the number is 1: "1 image", "0 images", "2 classes"."""
+    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
 
 
 def one_line(text: str, most: int = LINE) -> str:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.dataset_options import engine_options
-from anydet.commands.messages import say, warn
+from anydet.commands.messages import warn
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 
 if TYPE_CHECKING:
-    from anydet.adaptation.ttt.protocol import Comparison
     from anydet.plugins.manager import Plugins
 
 
@@ -48,11 +47,13 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     have paired bootstrap intervals. Writes results.json, tables.md and charts to OUT; an interrupted run
     goes on where it was.
     """
-    from anydet.adaptation.ttt.protocol import Runs, Setting, markdown
+    from anydet.adaptation.ttt.protocol import Runs, Setting
     from anydet.commands.dataset_options import write_json
+    from anydet.commands.figures import draw_figures
     from anydet.commands.progress import progress
     from anydet.commands.tables import print_result_table
     from anydet.evaluation.engines import choose_engine
+    from anydet.evaluation.tables import markdown
     from anydet.outputs import write_file
 
     chosen = Setting.read(setting, plugins)
@@ -69,19 +70,4 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     if json_path != Path("-"):
         for table in tables:
             print_result_table(table, len(table.rows))
-    _draw(found, out)
-
-
-def _draw(found: Comparison, out: Path) -> None:
-    """Draw the figures; without matplotlib it is said that they are missing."""
-    from anydet.errors import AnydetError
-    from anydet.report.charts import draw_figure
-
-    for figure in found.figures:
-        path = out / f"{figure.name}.png"
-        try:
-            draw_figure(figure, path)
-        except AnydetError as exc:
-            warn(f"no charts: {exc.problem}; {exc.fix}")
-            return
-        say(f"wrote {path}")
+    draw_figures(found.figures, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from anydet.dataclass import dataclass
@@ -38,3 +39,19 @@ def format_cell(value: Cell) -> str:
     if value is None:
         return "n/a"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """Tables as Markdown, numbers with three decimals, nothing where one is undefined."""
+    return "\n".join(map(_markdown, tables))
+
+
+def _markdown(table: Table) -> str:
+    rows = [table.header, ("---",) * len(table.header), *(tuple(map(_cell, row)) for row in table.rows)]
+    return "\n".join([f"{table.title}\n", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""])
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")

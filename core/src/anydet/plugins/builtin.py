@@ -57,6 +57,7 @@ _COMMANDS = {
     "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
     "predictions.",
     "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
+    "continual": "Train an adapter on tasks one after the other, and measure what it forgets.",
     "convert": "Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with "
     "--dataset).",
     "corrupt": "Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 severities.",

@@ -12,11 +12,12 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
-from anydet.adaptation.ttt.protocol import BASELINE, CLEAN, Comparison, Outcome, Runs, Setting, markdown
+from anydet.adaptation.ttt.protocol import BASELINE, CLEAN, Comparison, Outcome, Runs, Setting
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
 from anydet.errors import OptionError
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.evaluation.tables import markdown
 from anydet.plugins import AdapterSpec, hookimpl
 from anydet.plugins.manager import Plugins
 

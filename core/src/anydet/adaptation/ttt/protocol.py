@@ -29,6 +29,7 @@ from anydet.evaluation.figures import Axis, Bar, Bars, Matrix
 from anydet.evaluation.reading import read_shards
 from anydet.evaluation.run import prepare_coco
 from anydet.evaluation.tables import Cell, Table
+from anydet.inputs import known_json
 from anydet.outputs import write_file
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
@@ -368,7 +369,7 @@ class Runs:
             stated = identity(Recipe.of(pipeline), dataset, images, pipeline.adapter.version)
             digest = _digest(stated, seeded)
             about = path.with_suffix(".run.json")
-            known = _read_json(about)
+            known = known_json(about)
             if path.exists() and known.get("identity") == digest:
                 return path, known
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -394,7 +395,7 @@ class Runs:
         if name is None:
             return Outcome(float(base.result().metrics[_METRIC] or 0.0), None, None, None, run["seconds"])
         about = path.with_suffix(".run.json")
-        baseline = _read_json(path.with_name(f"{BASELINE}-{path.stem.rpartition('-')[2]}.run.json"))
+        baseline = known_json(path.with_name(f"{BASELINE}-{path.stem.rpartition('-')[2]}.run.json"))
         key = f"{baseline.get('identity')}:{self.setting.resamples}"
         if key not in run["compared"]:
             difference = compare(base, self._evaluator(path), resamples=self.setting.resamples).overall[
@@ -404,22 +405,6 @@ class Runs:
             write_file(about, json.dumps(run))
         row = run["compared"][key]
         return Outcome(row["b"] or 0.0, row["difference"], row["low"], row["high"], run["seconds"])
-
-
-def markdown(tables: Sequence[Table]) -> str:
-    """Tables as Markdown."""
-    return "\n".join(_markdown(table) for table in tables)
-
-
-def _markdown(table: Table) -> str:
-    rows = [table.header, ("---",) * len(table.header), *(tuple(map(_cell, row)) for row in table.rows)]
-    return "\n".join([f"{table.title}\n", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def _shown(outcome: Outcome) -> str:
@@ -479,11 +464,3 @@ def _corrupted(dataset: str, condition: str, seed: int) -> Path:
 def _parts(condition: str) -> tuple[str, int]:
     name, _, severity = condition.partition(":")
     return name, int(severity)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -157,7 +157,7 @@ def resample(evaluator: CocoEvaluator, weights: NDArray[np.int32]) -> Resamples:
                 if metric.of == "precision"
                 else arrays[1][:, metric.area, metric.rank]
             )
-            by_class[:, c, k] = _mean(np.where(values[:, which] < 0, np.nan, values[:, which]))
+            by_class[:, c, k] = mean_of_known(np.where(values[:, which] < 0, np.nan, values[:, which]))
 
     # The largest class first, so that no thread starts on it when the others are done.
     largest_first = sorted(range(len(rows)), key=lambda c: -_size(rows[c]))
@@ -239,11 +239,11 @@ def _overall(by_class: FloatArray, chosen: Sequence[Metric], evaluator: CocoEval
     columns = []
     for k, metric in enumerate(chosen):
         some: BoolArray | slice = slice(None) if metric.frequency is None else groups == metric.frequency
-        columns.append(_mean(by_class[:, some, k]))
+        columns.append(mean_of_known(by_class[:, some, k]))
     return np.stack(columns, axis=1)
 
 
-def _mean(values: FloatArray) -> FloatArray:
+def mean_of_known(values: FloatArray) -> FloatArray:
     """(B,) means over the known values of each row; NaN where none is."""
     known = ~np.isnan(values)
     counts = known.sum(axis=1)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.inputs import known_json
 from anydet.outputs import new_file
 from anydet.training.devices.torchrun import process_count
 from anydet.training.run import Run
@@ -62,11 +63,7 @@ def write_run_meta(run: Run, *, command: Sequence[str], strict: bool = False) ->
 
 def read_run_meta(path: Path) -> dict[str, Any] | None:
     """What ``write_run_meta`` wrote, or ``None`` where it is not there or broken."""
-    try:
-        meta = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return meta if isinstance(meta, dict) else None
+    return known_json(path) or None
 
 
 def data_meta(dataset: Dataset) -> dict[str, Any]:

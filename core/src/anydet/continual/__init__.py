@@ -1,0 +1,1 @@
+"""Continual learning: tasks one after the other, and what of the earlier ones is left."""

@@ -1,0 +1,58 @@
+"""Scenes in two splits, and a detector that trains on them in milliseconds."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+import yaml
+
+from anydet.data.scenes.shape_scenes import SyntheticDataset
+from anydet.data.writing.coco import write_coco
+from anydet.plugins import AdapterSpec, hookimpl
+from anydet.plugins.manager import Plugins
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    """A COCO folder with the splits train and val."""
+    folder = tmp_path_factory.mktemp("scenes") / "data"
+    write_coco(SyntheticDataset(16, 0, (64, 64), "train"), folder)
+    write_coco(SyntheticDataset(12, 1, (64, 64), "val"), folder)
+    return folder
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """A grid detector whose head grows, as an adapter that is installed."""
+    module = ModuleType("registers_growing")
+    module.PLUGIN_API = 2
+    spec = AdapterSpec(
+        "growing", "core.tests.continual.growing:GrowingAdapter", capabilities=("train", "ttt")
+    )
+    module.register_adapters = hookimpl(lambda register: register(spec), specname="register_adapters")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return Plugins([EntryPoint("growing", module.__name__, "anydet")])
+
+
+@pytest.fixture
+def write(tmp_path, scenes):
+    """Writes a setting of two groups of classes, with keys of its own."""
+
+    def make(**keys):
+        given = {
+            "adapter": "growing",
+            "dataset": str(scenes),
+            "class_groups": [3, 3],
+            "training": {"epochs": 3, "batch_size": 4, "num_workers": 0, "lr": 0.01},
+            "methods": {"none": None, "replay": {"replay": 4, "replay_repeat": 2}, "joint": {"joint": True}},
+            "resamples": 30,
+        }
+        path = tmp_path / "setting.yaml"
+        merged = {key: value for key, value in {**given, **keys}.items() if value is not ...}
+        path.write_text(yaml.safe_dump(merged, sort_keys=False))
+        return path
+
+    return make
