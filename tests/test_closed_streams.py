@@ -51,6 +51,10 @@ LINES = {
 LONG = {
     "adapters check": "toy",
     "adaptivestream quick-test": "--seconds 1 --image-size 64",
+    "continual": (
+        "two-domains --adapter adaptivestream --dataset masks --val-split val --max-steps 1 "
+        "--out out/learned --json -"
+    ),
     "demo": "--out out/demo --images 2",
     "diagnose": "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0",
     "export-onnx": "--adapter adaptivestream --option image_size=64 --output out/model.onnx --json",

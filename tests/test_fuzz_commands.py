@@ -50,6 +50,11 @@ COMMANDS = {
     ),
     "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json"),
     "compare": ("FILE FILE --dataset DATA",),
+    "continual": (
+        "CONFIG --adapter adaptivestream --out OUT",
+        "two-domains --adapter adaptivestream --dataset DATA --max-steps 1 --out OUT",
+        "WORD --adapter WORD --dataset scenes --out OUT",
+    ),
     "convert": ("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA", "DATA OUT --to coco"),
     "corrupt": (
         "--dataset DATA --out OUT --corruptions fog --severity 1 --max-images 1",
@@ -136,7 +141,7 @@ COMMANDS = {
 }
 """Lines of each command: FILE, MODEL, CONFIG and DATA are broken, WORD is an odd name, OUT is an output."""
 RARE = {
-    *("adaptivestream", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
+    *("adaptivestream", "continual", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
     *("export-onnx", "quantize", "tensorrt", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""

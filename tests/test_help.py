@@ -25,6 +25,7 @@ OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproje
 WRITERS = {"demo", "synth", "export-predictions", "ttt-statistics", "fuse"}
 """Commands that print no result: what they make is a file."""
 SLOW = {
+    "continual",
     "demo",
     "adapters check",
     "diagnose",

@@ -36,6 +36,8 @@ LINES = (
     "check-dataset PATH",
     "compare predictions.json other.json --dataset coco",
     "compare predictions.json renamed.json --dataset coco",
+    "continual config.yaml --adapter fasterrcnn_multitask --out out",
+    "continual PATH --adapter fasterrcnn_multitask --dataset coco --out out",
     "convert predictions.json PATH.csv --dataset coco",
     "convert predictions.json PATH.jsonl --json",
     "convert coco PATH",

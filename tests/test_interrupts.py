@@ -110,6 +110,16 @@ TRAIN = (
 )
 
 
+TASKS = """
+adapter: adaptivestream
+dataset: masks
+val_split: val
+tasks: {clean: , fog: {corruption: "fog:1"}}
+training: {image_size: 64, num_workers: 0, max_steps: 2, batch_size: 1}
+resamples: 5
+"""
+
+
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory):
     here = tmp_path_factory.mktemp("masks")
@@ -117,6 +127,7 @@ def masks(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
     (here / "once.py").write_text(ONCE)
     (here / "setting.yaml").write_text(SETTING)
+    (here / "tasks.yaml").write_text(TASKS)
     return here
 
 
@@ -172,3 +183,26 @@ def test_an_interrupted_comparison_goes_on_where_it_was(masks):
     # The first table says how long an image took, too.
     whole, stopped = ([result["images"], result["tables"][1], result["figures"]] for result in results)
     assert whole == stopped
+
+
+def test_interrupted_tasks_go_on_where_they_were(masks):
+    run("continual tasks.yaml --out whole-tasks", masks)
+    stepper = "anydet.training.stepping:Stepper.take"
+    said = run("continual tasks.yaml --out stopped-tasks", masks, stepper, "3", expect=130)
+    assert said[-2].startswith("Error: method 'none', task 'fog': stopped by SIGINT after step 1")
+    assert said[-1] == "  fix: the same command goes on; what was done is kept"
+    assert sum(line.startswith("Error: ") for line in said) == 1
+    out = masks / "stopped-tasks"
+    assert not (out / "results.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in out.rglob("clean-*/best.pt")}
+    assert len(done) == 1
+    run("continual tasks.yaml --out stopped-tasks", masks)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    whole, stopped = (
+        json.loads((masks / name / "results.json").read_text()) for name in ("whole-tasks", "stopped-tasks")
+    )
+    assert whole["methods"]["none"]["matrix"] == stopped["methods"]["none"]["matrix"]
+    assert whole["figures"] == stopped["figures"]
+    predicting = "anydet.continual.stages:Trainer.predict"
+    said = run("continual tasks.yaml --out predicting", masks, predicting, "2", expect=130)
+    assert sum(line.startswith("Error: ") for line in said) == 1

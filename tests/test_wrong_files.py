@@ -23,6 +23,7 @@ LINES = (
     "check-dataset zeros.yaml",
     "check-dataset scenes --predictions zeros.json",
     "check-dataset yolo-of-zeros",
+    "continual zeros.yaml --adapter fasterrcnn_multitask --out new",
     "convert zeros.json out.jsonl",
     "convert zeros.jsonl out.json",
     "convert zeros.json out.json --from yolozu --dataset scenes",

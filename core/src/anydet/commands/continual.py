@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
         "Example:\n"
         "  anydet synth --scene segmentation --size 64x64 --images 4 --split train --out data/tasks\n"
         "  anydet synth --scene segmentation --size 64x64 --images 4 --seed 1 --out data/tasks\n"
-        "  anydet continual two-domains --adapter adaptivestream --dataset data/tasks --out learned"
+        "  anydet continual two-domains --adapter adaptivestream --dataset data/tasks --out learned \\\n"
+        "      --max-steps 1"
     ),
 )
 @click.argument("setting", type=INPUT)
@@ -43,6 +45,11 @@ if TYPE_CHECKING:
 @click.option("--dataset", type=DATASET, help="Data set of tasks that name none, in place of the setting's.")
 @click.option("--split", help="Split to train on, in place of the setting's.")
 @click.option("--val-split", help="Split to evaluate on, in place of the setting's.")
+@click.option(
+    "--max-steps",
+    type=click.IntRange(1, MOST_INTEGER),
+    help="Optimizer steps of each training, in place of the setting's; few, to try a setting.",
+)
 @click.option(
     "--json",
     "json_path",
@@ -73,7 +80,8 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
 
     keys = ("adapter", "config", "dataset", "split", "val_split")
     given = {key: str(flags[key]) for key in keys if flags[key] is not None}
-    chosen = Setting.read(setting, plugins, given)
+    training = {} if flags["max_steps"] is None else {"max_steps": flags["max_steps"]}
+    chosen = Setting.read(setting, plugins, given, training)
     runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]), say)
     say(*runs.describe())  # opens the data, before there is a folder
     out.mkdir(parents=True, exist_ok=True)

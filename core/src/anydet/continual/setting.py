@@ -154,13 +154,20 @@ class Setting:
     resamples: int
 
     @classmethod
-    def read(cls, setting: Path | str, plugins: Plugins, given: Mapping[str, Any] | None = None) -> Self:
+    def read(
+        cls,
+        setting: Path | str,
+        plugins: Plugins,
+        given: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> Self:
         """The setting of a file, or of one that anydet brings.
 
         Args:
             setting: YAML or JSON file, or name of a packaged setting.
             plugins: where adapters come from; all training keys are checked against theirs.
             given: keys that go before those of the file.
+            training: training keys that go before those of the file.
 
         Raises:
             OptionError: a key is unknown or has a wrong value; names it, and what was probably meant.
@@ -179,7 +186,7 @@ class Setting:
             values["device"],
             _tasks(values, file.name),
             tuple(values["class_groups"]),
-            {canonical(key): value for key, value in values["training"].items()},
+            {canonical(key): value for key, value in {**values["training"], **(training or {})}.items()},
             tuple(_method(name, keys or {}) for name, keys in values["methods"].items()),
             values["max_images"],
             values["val_images"],
