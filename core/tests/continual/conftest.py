@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 
 from anydet.data.scenes.shape_scenes import SyntheticDataset
-from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
 from anydet.plugins import AdapterSpec, hookimpl
 from anydet.plugins.manager import Plugins
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory):
-    """A COCO folder with the splits train and val."""
-    folder = tmp_path_factory.mktemp("scenes") / "data"
-    write_coco(SyntheticDataset(16, 0, (64, 64), "train"), folder)
-    write_coco(SyntheticDataset(12, 1, (64, 64), "val"), folder)
+def scenes(tmp_path_factory) -> Path:
+    """A YOLO folder with the splits train and val."""
+    folder, other = (tmp_path_factory.mktemp("scenes") / name for name in ("data", "other"))
+    write_yolo(SyntheticDataset(16, 0, (64, 64), "train"), folder, "train")
+    write_yolo(SyntheticDataset(12, 1, (64, 64), "val"), other, "val")
+    for kind in ("images", "labels"):
+        (other / kind / "val").rename(folder / kind / "val")
+    described = yaml.safe_load((folder / "data.yaml").read_text())
+    (folder / "data.yaml").write_text(yaml.safe_dump({**described, "val": "images/val"}))
     return folder
 
 

@@ -75,6 +75,7 @@ def test_groups_of_classes_are_learned_and_measured(runs, tmp_path, scenes):
     assert [len(series.x) for series in curves.series] == [2, 2, 1]
 
 
+@pytest.mark.slow
 def test_what_was_done_is_not_done_again(runs, monkeypatch):
     keys = {"methods": {"none": None}, "class_groups": [6]}
     first = runs(**keys).run().as_dict()

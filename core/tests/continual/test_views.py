@@ -15,7 +15,7 @@ from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError
 from anydet.types import ClassTable
 
-SCENES = SyntheticDataset(8, 0, (64, 64))
+SCENES = SyntheticDataset(4, 0, (48, 48))
 NAMES = SCENES.classes.names
 # Not in the order of the data set, and with one that it does not have.
 TABLE = ClassTable((NAMES[4], "zebra", NAMES[1], NAMES[0]))
@@ -40,7 +40,7 @@ def of_records(dataset):
 @pytest.mark.parametrize(
     "view",
     [
-        SomeImages(SCENES, (5, 0, 3)),
+        SomeImages(SCENES, (3, 0, 1)),
         SomeClasses(SCENES, TABLE, frozenset(NAMES[:2])),
         Joined({"a": SCENES, "b": SomeImages(SCENES, (1, 2))}),
         SomeClasses(Joined({"a": SCENES, "b": SCENES}), TABLE, frozenset(TABLE.names)),
