@@ -39,6 +39,7 @@ SLOW = {
     "find-what-a-model-gets-wrong",
     "fine-tune",
     "keep-what-was-learned",
+    "learn-continually",
     "measure-robustness",
     "predict-with-several-views",
     "run-on-another-runtime",

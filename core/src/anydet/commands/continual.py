@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 @click.option("--config", metavar="CONFIG", help="Config file of training keys, in place of the setting's.")
 @click.option("--dataset", type=DATASET, help="Data set of tasks that name none, in place of the setting's.")
 @click.option("--split", help="Split to train on, in place of the setting's.")
+@click.option(
+    "--val-dataset", type=DATASET, help="Data set to evaluate on; by default the one that is trained on."
+)
 @click.option("--val-split", help="Split to evaluate on, in place of the setting's.")
 @click.option(
     "--max-steps",
@@ -78,7 +81,7 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     from anydet.evaluation.tables import markdown
     from anydet.outputs import write_file
 
-    keys = ("adapter", "config", "dataset", "split", "val_split")
+    keys = ("adapter", "config", "dataset", "split", "val_dataset", "val_split")
     given = {key: str(flags[key]) for key in keys if flags[key] is not None}
     training = {} if flags["max_steps"] is None else {"max_steps": flags["max_steps"]}
     chosen = Setting.read(setting, plugins, given, training)
