@@ -53,6 +53,8 @@ MEASURES: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "forgetting": forgetting,
 }
 """In the order of the tables."""
+CHANGES = frozenset({"backward transfer", "forgetting"})
+"""Those that are differences of AP, -1 to 1; the others are AP, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,24 @@ class Measured:
     deviation: float | None
 
     @classmethod
-    def of(cls, values: FloatArray, draws: FloatArray | None, level: float) -> Measured:
+    def of(
+        cls, values: FloatArray, draws: FloatArray | None, level: float, *, least: float = -1.0
+    ) -> Measured:
         """The number of (S,) values and their (S, B) resamples; none of them give no interval.
 
         Args:
             values: one a seed.
             draws: of each seed, on the same draws of images, or ``None``.
             level: how much of the resamples the interval holds.
+            least: what the number is at least; at most it is 1.
         """
         known = not np.isnan(values).any()
         value = float(values.mean()) if known else None
         ends = None if draws is None or value is None else spread(draws.mean(axis=0), level)
         return cls(
             value,
-            None if ends is None or value is None else value + ends[0],
-            None if ends is None or value is None else value + ends[1],
+            None if ends is None or value is None else max(value + ends[0], least),
+            None if ends is None or value is None else min(value + ends[1], 1.0),
             tuple(None if np.isnan(one) else float(one) for one in values),
             float(values.std(ddof=1)) if known and len(values) > 1 else None,
         )
@@ -98,8 +103,9 @@ class Measured:
         """``0.412 [0.380, 0.441]``, with the deviation of seeds behind it where there is one."""
         if self.value is None:
             return "n/a"
-        ends = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.value:.3f}{ends}" + ("" if self.deviation is None else f" sd {self.deviation:.3f}")
+        ends = "" if self.low is None or self.high is None else f" [{_shown(self.low)}, {_shown(self.high)}]"
+        deviation = "" if self.deviation is None else f" sd {_shown(self.deviation)}"
+        return f"{_shown(self.value)}{ends}{deviation}"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields."""
@@ -120,3 +126,8 @@ def _mean(values: FloatArray) -> FloatArray:
     """Means over the last axis; NaN of none, without numpy's warning."""
     found: FloatArray = values.mean(axis=-1) if values.shape[-1] else np.full(values.shape[:-1], np.nan)
     return found
+
+
+def _shown(value: float) -> str:
+    """Three decimals, without the sign of a negative zero."""
+    return f"{round(value, 3) + 0.0:.3f}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from anydet.continual.measures import MEASURES, Measured
+from anydet.continual.measures import CHANGES, MEASURES, Measured
 from anydet.continual.scores import METRIC
 from anydet.evaluation.figures import Axis, Bar, Bars, Lines, Matrix, Series
 from anydet.evaluation.tables import Table
@@ -42,7 +42,7 @@ class Matrices:
 
     def measure(self, name: str) -> Measured:
         """A number of ``MEASURES``, or AP of all classes after the last task."""
-        return Measured.of(*self._arrays(name), LEVEL)
+        return Measured.of(*self._arrays(name), LEVEL, least=-1.0 if name in CHANGES else 0.0)
 
     def difference(self, name: str, other: Matrices) -> Measured:
         """How far a number is above that of another method: paired by images and seeds."""
@@ -53,15 +53,15 @@ class Matrices:
     def cell(self, after: int, on: int) -> Measured:
         """AP on a task after another one."""
         draws = None if self.draws is None else self.draws[:, :, after, on]
-        return Measured.of(self.values[:, after, on], draws, LEVEL)
+        return Measured.of(self.values[:, after, on], draws, LEVEL, least=0.0)
 
     def so_far(self, after: int) -> Measured:
         """AP of all classes so far; where tasks have images of their own, the mean over tasks so far."""
         if not np.isnan(self.seen).all():
             draws = None if self.seen_draws is None else self.seen_draws[:, :, after]
-            return Measured.of(self.seen[:, after], draws, LEVEL)
+            return Measured.of(self.seen[:, after], draws, LEVEL, least=0.0)
         draws = None if self.draws is None else self.draws[:, :, after, : after + 1].mean(axis=-1)
-        return Measured.of(self.values[:, after, : after + 1].mean(axis=-1), draws, LEVEL)
+        return Measured.of(self.values[:, after, : after + 1].mean(axis=-1), draws, LEVEL, least=0.0)
 
     def _arrays(self, name: str) -> tuple[FloatArray, FloatArray | None]:
         """(S,) values and (S, B) draws."""

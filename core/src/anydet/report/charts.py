@@ -123,6 +123,9 @@ def draw_lines(axes: Axes, figure: Lines) -> None:
     _write_legend(axes)
     _label(axes, figure.x, figure.y)
     _write_labels(axes, figure)
+    if all(isinstance(x, int) for series in figure.series for x in series.x):
+        # Of counts there are no halves.
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
 
 
