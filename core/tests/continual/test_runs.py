@@ -72,7 +72,13 @@ def test_groups_of_classes_are_learned_and_measured(runs, tmp_path, scenes):
         "AP on each task after each task",
     ]
     curves = next(figure for figure in found.figures if isinstance(figure, Lines))
-    assert [len(series.x) for series in curves.series] == [2, 2, 1]
+    assert [series.reference for series in curves.series] == [False, False, True]
+    assert {series.x for series in curves.series} == {(1, 2)}
+    assert (
+        curves.series[2].y[0]
+        == curves.series[2].y[1]
+        == pytest.approx(found.methods["joint"].so_far(1).value)
+    )
 
 
 @pytest.mark.slow

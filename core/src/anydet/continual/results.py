@@ -185,22 +185,25 @@ class Results:
 
     @property
     def _curves(self) -> Lines:
-        series = []
-        for name, found in self.methods.items():
-            points = {after + 1: found.so_far(after) for after in self._afters(found)}
-            ends = [(one.low, one.high) for one in points.values()]
-            band = (
-                zip(*ends, strict=True) if None not in {end for pair in ends for end in pair} else (None,) * 2
-            )
-            low, high = (None if end is None else tuple(end) for end in band)
-            values = tuple(one.value for one in points.values())
-            series.append(Series(name, tuple(points), values, low, high))
         return Lines(
             "so-far",
             f"{METRIC} on what was learned so far",
             Axis("tasks learned"),
             Axis(METRIC),
-            tuple(series),
+            tuple(self._curve(name, found) for name, found in self.methods.items()),
+        )
+
+    def _curve(self, name: str, found: Matrices) -> Series:
+        tasks = tuple(place + 1 for place in self._places)
+        points = [found.so_far(after) for after in self._places]
+        values = tuple(one.value for one in points)
+        if len(self._afters(found)) < len(tasks):
+            # Joint training has one number, which the others may reach at the end.
+            return Series(name, tasks, (values[-1],) * len(tasks), reference=True)
+        if any(one.low is None for one in points):
+            return Series(name, tasks, values)
+        return Series(
+            name, tasks, values, tuple(one.low for one in points), tuple(one.high for one in points)
         )
 
     @property
