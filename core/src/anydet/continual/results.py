@@ -29,7 +29,7 @@ class Matrices:
         draws: (S, B, T, T) on resampled images, or ``None`` where there are too few for intervals.
         seen: (S, T) on all classes so far, where all tasks have the same images; else NaN.
         seen_draws: (S, B, T) of it, or ``None``.
-        seconds: mean time of a training, ``None`` where none was measured.
+        seconds: median time of a training, ``None`` where none was measured.
         runs: folder of each seed and task.
     """
 

@@ -110,7 +110,7 @@ class Runs:
             draws,
             all_values[..., 0],
             None if all_draws is None else all_draws[..., 0],
-            float(np.mean(known)) if known else None,
+            float(np.median(known)) if known else None,
             tuple(runs),
         )
 
