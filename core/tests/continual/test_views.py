@@ -13,7 +13,7 @@ from anydet.data.dataset.in_memory import KeptMask
 from anydet.data.scenes.mask_scenes import SyntheticMasks
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.errors import DatasetError
-from anydet.types import ClassTable
+from anydet.types import ClassTable, Federation
 
 SCENES = SyntheticDataset(4, 0, (48, 48))
 NAMES = SCENES.classes.names
@@ -97,6 +97,17 @@ def test_masks_and_classes_of_images_go_by_name():
         shown = record.extra["classification"]["class_id"]
         expected = None if shown == 0 else {"class_id": len(names) - 1 - shown}
         assert changed.extra["classification"] == expected
+
+
+def test_what_was_looked_for_goes_by_name():
+    class Federated(SyntheticDataset):
+        def ground_truth(self, max_images=None):
+            pairs = np.array([[0, 0], [1, 4], [2, 1]])
+            return replace(super().ground_truth(max_images), federation=Federation(pairs, pairs[1:]))
+
+    found = SomeClasses(Federated(3, 0, (48, 48)), TABLE, frozenset(NAMES[:2])).ground_truth().federation
+    assert found.absent.tolist() == [[0, 3], [2, 2]]
+    assert found.incomplete.tolist() == [[2, 2]]
 
 
 def test_a_class_beyond_the_table_is_an_error():

@@ -64,7 +64,8 @@ class Method:
     def read(cls, name: str, given: Mapping[str, Any]) -> Self:
         """A method of ``{replay, replay_repeat, joint, later, ...training keys}``; raises ``OptionError``."""
         keys = {canonical(key): value for key, value in given.items()}
-        own = {key: keys.pop(key) for key in ("later", "replay", "replay_repeat", "joint") if key in keys}
+        ours = ("later", "replay", "replay_repeat", "joint")
+        own: dict[str, Any] = {key: keys.pop(key) for key in ours if key in keys}
         later = own.pop("later", None) or {}
         if not isinstance(later, dict):
             raise OptionError("later: expected training keys", fix="write later: {key: value}")

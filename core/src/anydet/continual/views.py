@@ -21,7 +21,7 @@ from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.evaluation.image_subset import take_truth
 from anydet.text import counted
-from anydet.types import ClassTable, GroundTruthColumns, IntArray
+from anydet.types import ClassTable, Federation, GroundTruthColumns, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,7 @@ class SomeClasses(DatasetView):
             image_index=truth.image_index[ids >= 0],
             labels=replace(truth.labels, class_ids=ids).take(ids >= 0),
             classes=self.table,
-            federation=None if truth.federation is None else _of_classes(truth, self._ids),
+            federation=None if truth.federation is None else _of_classes(truth.federation, self._ids),
             about=None,
             objects=None if truth.objects is None else {c: one for c, one in objects.items() if c >= 0},
         )
@@ -163,15 +163,13 @@ class SomeClasses(DatasetView):
         return np.array([places.get(name, -1) for name in class_names(self.dataset)], np.int64)
 
 
-def _of_classes(truth: GroundTruthColumns, ids: IntArray) -> object:
-    federation = truth.federation
-    assert federation is not None
-    kept = {}
-    for name in ("absent", "incomplete"):
-        pairs = getattr(federation, name)
-        pairs = np.stack([pairs[:, 0], ids[pairs[:, 1]]], axis=1)
-        kept[name] = pairs[pairs[:, 1] >= 0]
-    return replace(federation, **kept)
+def _of_classes(federation: Federation, ids: IntArray) -> Federation:
+    """The pairs of images and classes whose classes are labeled, under their new ids."""
+    absent, incomplete = (
+        np.stack([pairs[:, 0], ids[pairs[:, 1]]], axis=1)[ids[pairs[:, 1]] >= 0]
+        for pairs in (federation.absent, federation.incomplete)
+    )
+    return Federation(absent, incomplete)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +198,7 @@ class Joined(BaseDataset):
         return ", ".join(f"{len(part)} of {name}" for name, part in self.parts.items())
 
     @cached_property
-    def keys(self) -> tuple[str, ...]:  # type: ignore[override]
+    def keys(self) -> tuple[str, ...]:
         """Keys of all images."""
         return tuple(f"{name}/{key}" for name, part in self.parts.items() for key in part.keys)
 
