@@ -63,7 +63,7 @@ REPLAYED = 60
 METHODS: dict[str, dict[str, Any]] = {
     "none": {},
     "self_distill": {"later": {"self_distill_from": "{previous}", "self_distill_weight": 1.0}},
-    "derpp": {"derpp": True, "derpp_weight": 0.5},
+    "derpp": {"derpp": True, "derpp_size": REPLAYED},
     "ewc": {"ewc": True, "ewc_lambda": 100.0},
     "si": {"si": True, "si_c": 0.1},
     "replay": {"replay": REPLAYED, "replay_repeat": 4},
@@ -75,9 +75,8 @@ SEQUENCES: dict[str, dict[str, Any]] = {
     "coco": {"class_groups": [40, 40]},
 }
 SCENES = {"domains": ("shapes", "coco"), "parts": ("bikes", "delftbikes")}
-STEPS = {"fasterrcnn_multitask": 300, "rtdetr_pose": 600}
-"""Optimizer steps of a task, at which both are near their best on these images; joint training has twice as
-many, so that every method sees as many images."""
+STEPS = {"fasterrcnn_multitask": 150, "rtdetr_pose": 200}
+"""Optimizer steps of a task; joint training has twice as many, as the tasks have together."""
 
 
 def anydet(*words: object) -> None:

@@ -76,7 +76,7 @@ class Runs:
         base = setting.baseline
         return Results(
             found,
-            base and base.name,
+            None if base is None else base.name,
             tuple(task.name for task in tasks),
             sum(len(task.validation) for task in self._evaluated),
             setting.resamples,
@@ -88,12 +88,13 @@ class Runs:
         seconds: list[float | None] = []
         runs: list[tuple[str, ...]] = []
         for seed in self.setting.seeds:
-            stages, scores = [], []
+            stages: list[Stage] = []
+            scores: list[Row] = []
             for number in self._numbers(method):
                 title = f"task {number + 1} of {len(self.tasks)}: {self._title(number)}"
                 self.say(f"{method.name}, seed {seed}, {title if not method.joint else 'all tasks at once'}")
                 data = training_data(self.tasks, number, method, seed)
-                before: Stage | None = stages[-1] if stages else None
+                before = stages[-1] if stages else None
                 name = "joint" if method.joint else self.tasks[number].name
                 stages.append(trainer.train(name, data, method, number=number, seed=seed, before=before))
                 scores.append(self._scores(trainer, stages[-1], number))
