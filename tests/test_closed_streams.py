@@ -51,10 +51,7 @@ LINES = {
 LONG = {
     "adapters check": "toy",
     "adaptivestream quick-test": "--seconds 1 --image-size 64",
-    "continual": (
-        "two-domains --adapter adaptivestream --dataset masks --val-split val --max-steps 1 "
-        "--out out/learned --json -"
-    ),
+    "continual": "tasks.yaml --max-steps 1 --out out/learned --json -",
     "demo": "--out out/demo --images 2",
     "diagnose": "--adapter adaptivestream --dataset masks --image-size 64 --num-workers 0",
     "export-onnx": "--adapter adaptivestream --option image_size=64 --output out/model.onnx --json",
@@ -96,6 +93,9 @@ def folder(tmp_path_factory):
         subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
     (here / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: masks, methods: {norm: }, corruptions: [fog], severities: [1]}"
+    )
+    (here / "tasks.yaml").write_text(
+        "{adapter: adaptivestream, dataset: masks, val_split: val, tasks: {one: }, training: {image_size: 64}}"
     )
     described_model(here / "model.onnx")
     (here / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n{"step": 2, "train_loss": 1.0}\n')
