@@ -95,7 +95,8 @@ def folder(tmp_path_factory):
         "{adapter: adaptivestream, dataset: masks, methods: {norm: }, corruptions: [fog], severities: [1]}"
     )
     (here / "tasks.yaml").write_text(
-        "{adapter: adaptivestream, dataset: masks, val_split: val, tasks: {one: }, training: {image_size: 64}}"
+        "{adapter: adaptivestream, dataset: masks, val_split: val, tasks: {one: }, "
+        "training: {image_size: 64, num_workers: 0}}"
     )
     described_model(here / "model.onnx")
     (here / "metrics.jsonl").write_text('{"step": 1, "train_loss": 2.0}\n{"step": 2, "train_loss": 1.0}\n')
