@@ -11,7 +11,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say
-from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.argument("setting", type=INPUT)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     required=True,
     help="Folder of runs and results; what it holds already is not done again.",
 )
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
 @engine_options

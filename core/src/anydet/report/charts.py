@@ -125,7 +125,7 @@ def draw_lines(axes: Axes, figure: Lines) -> None:
     _write_labels(axes, figure)
     if all(isinstance(x, int) for series in figure.series for x in series.x):
         # Of counts there are no halves.
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params("x", integer=True)
     axes.grid(alpha=0.25)
 
 
