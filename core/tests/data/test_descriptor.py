@@ -5,7 +5,7 @@ import re
 import pytest
 
 from anydet.data.opening import open_dataset
-from anydet.errors import DatasetError
+from anydet.errors import AnydetWarning, DatasetError
 
 BOX = "0 0.5 0.5 0.5 0.5"
 
@@ -103,14 +103,54 @@ def test_labels_are_beside_images_where_no_folder_is_called_images(paint, put, t
     assert len(open_dataset(put("data.yaml", yaml_of(val="pics"))).ground_truth()) == 1
 
 
-def test_an_annotations_json_wins_over_label_files(paint, put, instances, tmp_path):
+def test_a_data_yaml_that_is_named_is_not_overridden_by_an_annotations_json(paint, put, instances, tmp_path):
     paint("images/val/b.jpg")
     put("labels/val/b.txt", BOX)
     put("annotations/instances_val.json", instances)
-    dataset = open_dataset(put("data.yaml", yaml_of(val="images/val")))
-    assert dataset.source == "annotations/instances_val.json (label files of data.yaml not used)"
-    assert len(dataset.ground_truth()) == 3
-    assert dataset[0].image().shape == (20, 40, 3)
+    file = put("data.yaml", yaml_of(val="images/val", names="[bird]"))
+    with pytest.warns(AnydetWarning) as warned:
+        dataset = open_dataset(file)
+    assert dataset.source == (
+        "label files of data.yaml (val: images/val) (annotations/instances_val.json not used)"
+    )
+    assert (len(dataset.ground_truth()), dataset.classes.names) == (1, ("bird",))
+    assert str(warned[0].message) == (
+        f"{file}: taken, with its label files; {tmp_path}/annotations/instances_val.json disagrees with it: "
+        "2 classes against 1 of data.yaml (it alone has 'cat', 'dog', data.yaml alone has 'bird'); it has "
+        "2 images, the split 1; to use that, name it as the data set"
+    )
+
+
+def test_an_annotations_json_that_agrees_is_no_reason_for_a_warning(paint, put, instances):
+    for name in "ab":
+        paint(f"images/val/{name}.jpg")
+        put(f"labels/val/{name}.txt", BOX)
+    put("annotations/instances_val.json", instances)
+    put("data.yaml", yaml_of(val="images/val", names="[cat, dog]"))
+    file = put("data.yaml", yaml_of(val="images/val", names="[cat, dog]"))
+    assert len(open_dataset(file).ground_truth()) == 2
+    assert open_dataset(file.parent).source == "annotations/instances_val.json (labels/val not used)"
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "difference"),
+    [
+        ("[dog, cat]", "ab", "data.yaml has the 2 classes in another order"),
+        ("[cat, dog]", "abc", "3 label files for 2 images"),
+        ("[cat, dog]", "b", "1 label file for 2 images"),
+        ("[cat, dog, cow]", "ab", "2 classes against 3 of data.yaml (data.yaml alone has 'cow')"),
+    ],
+)
+def test_of_a_folder_the_annotations_json_is_taken_and_a_warning_says_where_labels_disagree(
+    paint, put, instances, tmp_path, names, labels, difference
+):
+    paint("images/val/b.jpg")
+    for name in labels:
+        put(f"labels/val/{name}.txt", BOX)
+    put("annotations/instances_val.json", instances)
+    put("data.yaml", yaml_of(val="images/val", names=names))
+    with pytest.warns(AnydetWarning, match=f"instances_val.json: taken; .*: {re.escape(difference)}; to use"):
+        assert len(open_dataset(tmp_path).ground_truth()) == 3
 
 
 def test_the_yolo_layout_is_preferred_to_a_data_yaml_in_the_folder(paint, put, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from anydet.commands.messages import echo, echo_json
+from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import OUTPUT_FOLDER
 
 
@@ -29,13 +29,16 @@ from anydet.commands.paths import OUTPUT_FOLDER
 def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
     """Write YOLO labels of a COCO split, and a dataset.json that every --dataset accepts.
 
-    Its paths are absolute.
+    Its paths are absolute. Crowds and boxes without area or outside of their image are left out, boxes that
+    leave it are clipped; what that changes is listed on stderr.
     """
     from anydet.data.writing.prepare import prepare_coco_yolo
 
     done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)
+    for name, count in done.lost.items():
+        say(f"YOLO cannot hold {name}: {count} lost")
     if as_json:
         summary = {"dataset": str(done.dataset_json), "images": done.images, "labels": done.labels}
-        echo_json(summary, indent=1)
+        echo_json({**summary, "lost": dict(done.lost)}, indent=1)
     else:
         echo(f"{done.dataset_json}: {done.images} images, {done.labels} label files")

@@ -89,19 +89,19 @@ def _place(data: DataYaml, root: Path, split: str, place: str) -> Path:
 
 
 def _open_one(opened: Path, root: Path, split: Split, folder: Path, data: DataYaml) -> Dataset:
-    """A split that is one folder of images; an annotations JSON of it wins over its label files."""
-    # Label files made from COCO lack crowds, areas and masks, which evaluation against COCO needs.
+    """A split that is one folder of images."""
+    dataset = _dataset(opened, root, split, data, images_dir=folder, keys=list_keys(folder), limit=folder)
+    # What is named decides: label files made from COCO lack crowds, areas and masks, but an annotations file
+    # may as well be that of other classes, left there by another project.
     annotations = root / "annotations" / f"instances_{folder.name}.json"
     if there_is(annotations):
-        return open_coco(
-            annotations,
-            root=opened,
-            split=split,
-            images_dir=folder,
-            unused=f"label files of {data.file.name} not used",
-            base=root,
-        )
-    return _dataset(opened, root, split, data, images_dir=folder, keys=list_keys(folder), limit=folder)
+        from anydet.data.other_labels import compare_with_annotations
+
+        classes = data.classes.names if data.classes else None
+        compare_with_annotations(data.file, classes, len(dataset), annotations)
+        unused = annotations.relative_to(root).as_posix()
+        return replace(dataset, source=f"{dataset.source} ({unused} not used)")
+    return dataset
 
 
 def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], data: DataYaml) -> YoloDataset:

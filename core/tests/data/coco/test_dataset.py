@@ -299,7 +299,8 @@ def test_a_root_opens_the_preferred_split_and_says_which(put, instances, tmp_pat
 
 def test_the_json_wins_over_label_files_and_the_source_says_so(put, paint, instances, tmp_path):
     put("annotations/instances_val.json", instances)
-    put("labels/val/b.txt", "0 0.5 0.5 0.1 0.1")
+    for name in "ab":
+        put(f"labels/val/{name}.txt", "0 0.5 0.5 0.1 0.1")
     paint("images/val/b.jpg")
     expected = "annotations/instances_val.json (labels/val not used)"
     assert open_dataset(tmp_path).source == expected

@@ -12,7 +12,7 @@ import yaml
 from anydet.data.record.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, write_images
-from anydet.data.writing.yolo import yolo_lines
+from anydet.data.writing.yolo import yolo_labels, yolo_lines
 from anydet.outputs import new_folder
 from anydet.types import FloatArray
 from anydet_bop.model_writing import write_models
@@ -54,14 +54,14 @@ def write_posed_yolo(
 def sidecar(record: Record) -> dict[str, Any]:
     """Size, camera, poses and ``extra`` of a record, as ``load_sidecar`` reads them.
 
-    Poses are those of the label lines, one each; crowds have none.
+    Poses are those of the label lines, one each.
     """
     width, height = record.size_wh
     content: dict[str, Any] = {"image_hw": [height, width], **record.extra}
-    camera, labels = record.camera, record.labels
+    camera = record.camera
     if camera is not None:
         content["intrinsics"] = {"fx": camera.fx, "fy": camera.fy, "cx": camera.cx, "cy": camera.cy}
-    poses = None if labels is None else labels.take(~labels.iscrowd).poses
+    poses = yolo_labels(record).poses
     if poses is not None:
         columns = {"R_gt": poses.rotations, "t_gt": poses.translations_m}
         content |= {

@@ -54,8 +54,9 @@ class CocoFormat:
         chosen = choose_split(path, {*files, *labeled_splits(path)}, split)
         if chosen.name not in files:
             return open_layout(path, chosen, images)
-        unused = f"labels/{chosen.name} not used" if (path / "labels" / chosen.name).is_dir() else ""
-        return open_file(
+        labels_dir = path / "labels" / chosen.name
+        unused = f"labels/{chosen.name} not used" if labels_dir.is_dir() else ""
+        opened = open_file(
             files[chosen.name],
             root=path,
             split=chosen,
@@ -64,6 +65,11 @@ class CocoFormat:
             base=path,
             scanner=self.scanner,
         )
+        if unused:
+            from anydet.data.other_labels import compare_with_label_files
+
+            compare_with_label_files(files[chosen.name], opened.table, labels_dir, path)
+        return opened
 
 
 FORMAT = CocoFormat()

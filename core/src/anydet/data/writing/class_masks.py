@@ -14,7 +14,7 @@ from anydet.data.class_masks.folder import COLUMNS, LABELS
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
-from anydet.data.writing.images import Report, check_split, named_classes, write_images
+from anydet.data.writing.images import Report, check_split, named_classes, require_own_places, write_images
 from anydet.data.yolo.data_yaml import read_names
 from anydet.errors import DatasetError, OptionError
 from anydet.outputs import new_folder, new_parts
@@ -38,10 +38,12 @@ def write_class_masks(
 
     Raises:
         OptionError: ``root`` is a folder of something else, of other classes, or has the split.
-        DatasetError: an image has no class mask, or the data set no class names.
+        DatasetError: an image has no class mask, the data set no class names, or two images need the same
+            mask file.
     """
     names = named_classes(dataset).names
     check_split(split)
+    require_own_places(dataset.keys, ".png")
     if not (root / LABELS).is_file():
         with new_folder(root) as folder:
             written = write_images(dataset, folder / "images" / split, report, copy=False)
@@ -76,6 +78,7 @@ def write_class_mask_labels(
     Raises ``DatasetError`` where an image has no class mask, or the data set no class names.
     """
     names, lines = named_classes(dataset).names, [*before]
+    require_own_places(dataset.keys, ".png")
     for record in records:
         target = (folder / "masks" / split / record.key).with_suffix(".png")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.data.writing.coco import write_coco
-from anydet.data.writing.yolo import write_yolo
+from anydet.data.writing.yolo import box_losses, write_yolo, yolo_labels
 from anydet.inputs import read_json
 from anydet.types import BoolArray, ClassTable, Labels
 
@@ -52,9 +52,9 @@ def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
     for record in dataset:
         lost.update(_of_record(record, extras))
         if layout == "yolo":
-            lost.update(_coco_only(record))
+            lost.update({"image ids": int("image_id" in record.extra)} | box_losses(record))
         if record.labels is not None:
-            kept = record.labels.take(~record.labels.iscrowd) if layout == "yolo" else record.labels
+            kept = yolo_labels(record) if layout == "yolo" else record.labels
             lost.update(
                 {"poses": int(_posed(kept).sum())} | (_masks_and_more(kept) if layout == "yolo" else {})
             )
@@ -84,11 +84,6 @@ def _of_record(record: Record, kept: set[str]) -> dict[str, int]:
         "side files": sum(side is not None for side in sides),
         "extras of images": int(bool(record.extra.keys() - kept)),
     }
-
-
-def _coco_only(record: Record) -> dict[str, int]:
-    crowds = 0 if record.labels is None else int(record.labels.iscrowd.sum())
-    return {"crowds": crowds, "image ids": int("image_id" in record.extra)}
 
 
 def _masks_and_more(labels: Labels) -> dict[str, int]:

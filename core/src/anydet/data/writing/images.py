@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -11,6 +11,7 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.outputs import copy_file
+from anydet.text import quoted
 from anydet.types import ClassTable
 
 Report = Callable[[int], None]
@@ -57,3 +58,28 @@ def named_classes(dataset: Dataset) -> ClassTable:
     if dataset.classes is None:
         raise DatasetError(f"{dataset.root}: has no class names", fix="give it a data.yaml or classes.txt")
     return dataset.classes
+
+
+def require_own_places(keys: Sequence[str], suffix: str) -> None:
+    """Raise ``DatasetError`` where the files beside two images, named like them, would be one.
+
+    Args:
+        keys: of the images: ``1.jpg`` and ``1.png`` both have ``1.txt``.
+        suffix: of the files.
+    """
+    # In lower case, as some file systems take names that differ in case for the same.
+    places: dict[str, str] = {}
+    shared = [
+        (first, key)
+        for key in keys
+        if (first := places.setdefault(str(PurePosixPath(key).with_suffix(suffix)).lower(), key)) != key
+    ]
+    if shared:
+        first, second = shared[0]
+        more = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
+        raise DatasetError(
+            f"images {quoted(first)} and {quoted(second)} would both have the file "
+            f"{quoted(str(PurePosixPath(first).with_suffix(suffix)))}{more}: one would take the place of the "
+            "other",
+            fix="give the images names that differ before the suffix, or write another format (--to coco)",
+        )

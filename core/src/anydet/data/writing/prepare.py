@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from anydet.data.opening import open_dataset
-from anydet.data.writing.yolo import yolo_lines
+from anydet.data.writing.images import require_own_places
+from anydet.data.writing.yolo import box_losses, yolo_lines
 from anydet.errors import DatasetError
 from anydet.outputs import copy_file, new_parts, write_file
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was written: the descriptor, and how many images and label files it leads to."""
+    """What was written.
+
+    Attributes:
+        dataset_json: the descriptor.
+        images, labels: how many images and label files it leads to.
+        lost: what label files have no place for -> how many there are of it.
+    """
 
     dataset_json: Path
     images: int
     labels: int
+    lost: Mapping[str, int]
 
 
 def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bool = False) -> Prepared:
@@ -35,7 +45,8 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
         copy_images: copy the images to ``out/images/<split>``, byte for byte.
 
     Raises:
-        DatasetError: the annotations or an image folder are not there, or an image to be copied is missing.
+        DatasetError: the annotations or an image folder are not there, an image to be copied is missing, or
+            two images need the same label file.
     """
     annotations = coco_root / "annotations" / f"instances_{split}.json"
     if not annotations.is_file():
@@ -49,12 +60,14 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
             f"no image folder {' or '.join(map(str, usual))}", fix=f"put the images into {usual[0]}"
         )
     dataset = open_dataset(annotations, images=images_dir)
-    written = 0
+    require_own_places(dataset.keys, ".txt")
+    written, lost = 0, Counter[str]()
     labels, copies = out / "labels" / split, out / "images" / split
     with new_parts(out) as partial:
         for record in dataset:
             _write(partial / "labels" / Path(record.key).with_suffix(".txt"), yolo_lines(record))
             written += 1
+            lost.update(box_losses(record))
             if copy_images:
                 _copy(images_dir / record.key, partial / "images" / record.key)
         (partial / "labels").mkdir(parents=True, exist_ok=True)
@@ -71,7 +84,9 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
         "annotations": os.path.realpath(annotations),
     }
     write_file(out / "dataset.json", json.dumps(described, indent=2) + "\n")
-    return Prepared(out / "dataset.json", len(dataset), written)
+    return Prepared(
+        out / "dataset.json", len(dataset), written, {name: count for name, count in lost.items() if count}
+    )
 
 
 def _write(path: Path, text: str) -> None:
