@@ -24,6 +24,15 @@ MOST_BYTES = 1 << 36
 _BLOCK = 1 << 20
 _HEAD = 1 << 13
 """Bytes at the beginning that are looked at; what Python's files read at once."""
+_MARKS = (
+    (b"\xef\xbb\xbf", "UTF-8 with a byte order mark"),
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+SAVE_AS_UTF8 = "save it as UTF-8 without a byte order mark, as editors offer it, or convert it with iconv"
+"""What to do with a file of which ``text_problem`` says something."""
 _read: set[tuple[int, int]] = set()
 _kept: list[dict[tuple[int, int], Path]] = []
 """Of each command that runs: files by (device, inode) that outputs must not replace."""
@@ -191,6 +200,24 @@ def _is_text(head: bytes) -> bool:
         # A character may be cut at the end of what was looked at.
         return exc.start >= len(head) - 3 and b"\0" not in head
     return b"\0" not in head
+
+
+def text_problem(raw: bytes) -> str:
+    """Why bytes are no UTF-8 text without a mark, and how they look instead; "" where they are."""
+    for mark, name in _MARKS:
+        if raw.startswith(mark):
+            return f"it is {name}, where plain UTF-8 belongs"
+    if b"\0" in raw[:_HEAD]:
+        return "it holds zero bytes: UTF-16 without a byte order mark, or no text"
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = raw.count(b"\n", 0, exc.start) + 1
+        return (
+            f"not UTF-8 at byte {exc.start + 1}, in line {line} (0x{raw[exc.start]:02x}): perhaps latin-1 or "
+            "cp1252"
+        )
+    return ""
 
 
 def unique_keys(loader: type[Any]) -> type[Any]:

@@ -364,6 +364,8 @@ class GroundTruthColumns:
         about: what is known of the images as wholes, one row for each of ``images``.
         state_names: names of the states 0, 1, ... of annotations; () where the source has none.
         objects: the three-dimensional model of each class whose pose is evaluated, by class id.
+        image_names: (I,) the source's own ids where they are text or integers of more than 64 bits;
+            ``image_ids`` are then their ranks.
     """
 
     images: tuple[str, ...]
@@ -377,6 +379,7 @@ class GroundTruthColumns:
     about: ImageColumns | None = None
     state_names: tuple[str, ...] = ()
     objects: Mapping[int, ObjectModel] | None = None
+    image_names: tuple[int | str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.image_index)

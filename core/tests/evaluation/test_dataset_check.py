@@ -61,7 +61,11 @@ def first(**changes):
         (lambda c: c["images"].append({**c["images"][0], "id": 99}), "duplicate file names"),
         (first(image_id=999), "annotations without image"),
         (first(category_id=999), "annotations without category"),
-        (first(bbox=[1, 1, -5, 5]), "malformed boxes"),
+        (first(bbox=[1, 1, -5, 5]), "boxes of negative size"),
+        (first(bbox=[1, 1, -5, 5], area=float("nan")), "boxes of negative size"),
+        (first(segmentation=[[1, 2, 3, 4]]), "malformed masks"),
+        (first(iscrowd="0"), "malformed iscrowd"),
+        (lambda c: c["images"][0].pop("file_name"), "images without file name"),
         (first(bbox=[1, 1, 5]), "malformed boxes"),
         (first(bbox=[500, 10, 20, 20], segmentation=None), "boxes outside"),
     ],
@@ -71,10 +75,27 @@ def test_what_is_broken_is_named_with_the_place(altered_coco, edit, check):
     assert not result.ok
     broken = {one.check: one for one in result.findings if one.severity == "broken"}
     assert check in broken
-    assert set(broken) <= {check, "duplicate file names", "unreadable"}
+    assert set(broken) <= {check, "duplicate file names", "numbers that are not finite", "missing images"}
+    assert (result.images, result.annotations > 0) == (IMAGES + (check == "duplicate file names"), True)
     assert broken[check].count == 1
     assert broken[check].examples
     assert broken[check].fix
+
+
+def test_all_faults_are_listed_where_some_keep_the_file_from_being_read(altered_coco):
+    def edit(content):
+        rows = content["annotations"]
+        rows[0]["bbox"][0] = float("nan")
+        rows[1]["bbox"][2] *= -1
+        rows[2]["segmentation"] = [[1, 2]]
+        rows.append({**rows[3], "id": 9999})
+
+    result = check_dataset(altered_coco(edit))
+    assert {one.check: one.count for one in result.findings if one.check not in USUAL} == {
+        "numbers that are not finite": 1, "boxes of negative size": 1, "malformed masks": 1,
+        "duplicate annotations": 1, "missing masks": 1,
+    }  # fmt: skip
+    assert result.images == IMAGES
 
 
 @pytest.mark.parametrize(

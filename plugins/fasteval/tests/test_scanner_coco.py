@@ -236,7 +236,7 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
 ) -> None:
     path = tmp_path / "instances.json"
     document = json.loads((CORPUS / "coco_truth.json").read_text())
-    document["annotations"][1]["bbox"] = [0, 0, -1, 2]
+    document["annotations"][1]["bbox"] = [0, 0, float("nan"), 2]
     path.write_text(json.dumps(document))
     with pytest.raises(DatasetError) as without:
         read_coco(path)
@@ -246,7 +246,7 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
     assert isinstance(stop, Stop)
     assert found.value.problem == f"{without.value.problem} (byte {stop.offset + 1})"
     assert (stop.image, stop.field) == ("1", "bbox")
-    assert path.read_bytes()[stop.offset :].startswith(b"-1, 2]")
+    assert path.read_bytes()[stop.offset :].startswith(b"NaN, 2]")
 
 
 @pytest.mark.parametrize(

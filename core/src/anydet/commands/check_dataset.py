@@ -27,7 +27,9 @@ _WIDTH = 72
         "  anydet synth --out data/scenes --images 16\n"
         "  anydet check-dataset data/scenes\n"
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
-        "  anydet check-dataset data/scenes --predictions predictions.json"
+        "  anydet check-dataset data/scenes --predictions predictions.json\n"
+        "  anydet synth --out data/coco --images 16 --format coco\n"
+        "  anydet check-dataset data/coco --repair mended.json"
     ),
 )
 @click.argument("dataset", type=DATASET)
@@ -44,6 +46,13 @@ _WIDTH = 72
     help="Box format of the predictions.  [default: from the file's meta, else cxcywh_norm]",
 )
 @click.option("--no-images", is_flag=True, help="Check annotations only; open no image file.")
+@click.option(
+    "--repair",
+    "repaired",
+    metavar="OUT",
+    type=click.Path(path_type=Path),
+    help="Write the COCO annotations to this JSON file without what is broken, list every repair, and stop.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_obj
 def command(
@@ -54,12 +63,18 @@ def command(
     predictions: Path | None,
     box_format: str | None,
     no_images: bool,
+    repaired: Path | None,
     as_json: bool,
 ) -> None:
     """Check a data set for mistakes in ids, boxes, masks, classes and image files, and its predictions.
 
-    Exits 1 if something is broken, else 0, also with warnings.
+    Exits 1 if something is broken, else 0, also with warnings. With --repair nothing is checked.
     """
+    if repaired is not None:
+        if predictions is not None:
+            raise click.UsageError("--repair takes no --predictions: it writes a data set")
+        _repair(dataset, split, repaired, as_json)
+        return
     from anydet.evaluation.dataset_check import check_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
@@ -79,6 +94,21 @@ def command(
         _print(found)
     if not found.ok:
         raise SystemExit(1)
+
+
+def _repair(dataset: Path, split: str | None, output: Path, as_json: bool) -> None:
+    from anydet.data.coco.dataset import find_annotations
+    from anydet.data.writing.repair import repair_annotations
+
+    done = repair_annotations(find_annotations(dataset, split), dataset, output)
+    if as_json:
+        kept = {"annotations": done.annotations, "before": done.before}
+        echo_json({"output": str(done.output), **kept, "repairs": list(done.repairs)}, indent=1)
+        return
+    for line in done.repairs:
+        echo(line)
+    what = "nothing to repair" if not done.repairs else f"{len(done.repairs)} kinds of repairs"
+    echo(f"{done.output}: {done.annotations} of {done.before} annotations; {what}")
 
 
 def _print(found: DatasetCheck) -> None:

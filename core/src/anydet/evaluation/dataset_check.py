@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import numpy as np
 
 from anydet.contract.checking.validate import validate
 from anydet.data.coco.dataset import find_annotations
+from anydet.data.coco.mending import load, mend
+from anydet.data.coco.parsing import parse_mended
+from anydet.data.dataset.oddities import OddityWarning
 from anydet.data.dataset.protocols import Dataset, DatasetFormat
 from anydet.data.inspection.annotations import RARE, inspect_annotations
 from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
-from anydet.data.inspection.identifiers import inspect_identifiers
+from anydet.data.inspection.identifiers import inspect_identifiers, inspect_oddities
 from anydet.data.opening import DeferredFormat, open_dataset
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, DatasetError
@@ -86,13 +90,17 @@ def check_dataset(
         DatasetError: there is no data set of a known format.
     """
     file = find_annotations(Path(path), split)
-    findings = list(inspect_identifiers(file)) if file else []
+    data = load(file) if file else None
+    findings = [] if data is None else list(inspect_identifiers(data))
     try:
-        dataset = open_dataset(path, split, formats=formats)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OddityWarning)  # they are findings here
+            dataset = open_dataset(path, split, formats=formats)
     except DatasetError as exc:
         if file is None:
             raise
-        return _checked(str(path), None, None, [*findings, _unreadable(exc)])
+        return _unopened(str(path), file, data, exc, findings)
+    findings += inspect_oddities(getattr(dataset, "oddities", ()))
     truth = None
     if dataset.source == "none":
         problem = "images of a data set without labels"
@@ -109,6 +117,31 @@ def check_dataset(
     if predictions is not None and truth is not None:
         findings += _predictions(dataset, predictions, box_format, engine or choose_engine())
     return _checked(str(path), dataset, truth, findings)
+
+
+def _unopened(
+    path: str,
+    file: Path,
+    data: Mapping[str, Any] | None,
+    why: DatasetError,
+    findings: list[DatasetFinding],
+) -> DatasetCheck:
+    """What can be said of an annotations file that reading refuses: all of its faults, not the first."""
+    if data is None:
+        return _checked(path, None, None, [*findings, _unreadable(why)])
+    mended = mend(data)
+    findings += inspect_oddities(mended.oddities)
+    if not any(one.refused for one in mended.oddities):
+        findings.append(_unreadable(why))
+    try:
+        table = parse_mended(file, replace(mended, document=mended.repaired))
+    except DatasetError as exc:
+        if exc.problem != why.problem:
+            findings.append(_unreadable(exc))
+        return _checked(path, None, None, findings)
+    truth = table.ground_truth(file.name)
+    checked = _checked(path, None, truth, [*findings, *inspect_annotations(truth)])
+    return replace(checked, images=len(table), source=file.name)
 
 
 def _checked(

@@ -35,6 +35,9 @@ def take_truth(truth: GroundTruthColumns, order: IntArray) -> GroundTruthColumns
         image_index=index,
         labels=truth.labels.take(rows),
         image_ids=None if truth.image_ids is None else truth.image_ids[order],
+        image_names=None
+        if truth.image_names is None
+        else tuple(truth.image_names[i] for i in order.tolist()),
         federation=None if truth.federation is None else _taken(truth.federation, place),
         about=None if truth.about is None else truth.about.take(order),
     )

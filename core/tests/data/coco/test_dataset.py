@@ -8,6 +8,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from anydet.data.coco.dataset import split_of
+from anydet.data.coco.parsing import parse_coco
 from anydet.data.opening import open_dataset
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
@@ -196,7 +197,7 @@ def test_malformed_entries_are_named(put, instances, change, named):
     change(instances)
     file = put("instances.json", instances)
     with pytest.raises(DatasetError, match=named) as caught:
-        open_dataset(file)
+        parse_coco(file)
     assert str(file) in caught.value.problem
     assert caught.value.fix
 

@@ -109,7 +109,7 @@ def open_file(
         split.name,
         split.note,
         source + (f" ({unused})" if unused else ""),
-        images_dir or find_images_dir(annotations, base, split.name, table.keys),
+        images_dir or find_images_dir(annotations, base, split.name, table.files or table.keys),
         table,
         annotation_files=(annotations,),
     )

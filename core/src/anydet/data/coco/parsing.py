@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,11 +14,12 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.columns import class_table
+from anydet.data.coco.mending import Mended, Name
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
 from anydet.geometry import masks
-from anydet.inputs import read_json
+from anydet.inputs import SAVE_AS_UTF8, read_json, text_problem
 from anydet.types import (
     RLE,
     Federation,
@@ -30,6 +32,7 @@ from anydet.types import (
 )
 
 _Box = tuple[float, float, float, float]
+_INT64_LOW, _INT64_HIGH = -(1 << 63), (1 << 63) - 1
 
 
 # gc=False: no cycles are possible here, and the collector need not visit hundreds of thousands of objects.
@@ -79,13 +82,49 @@ KNOWN_KEYS = {
 
 
 def parse_coco(path: Path) -> ImageTable:
-    """As ``reading.read_coco``, without a scanner."""
+    """A file in which every entry is as COCO has it; raises ``DatasetError`` for the first that is not."""
     file = _decode(path)
+    if not all(_INT64_LOW <= image.id <= _INT64_HIGH for image in file.images):
+        raise DatasetError(f"{path}: ids of images of more than 64 bits", fix="number the images")
+    return _table(path, file)
+
+
+def parse_mended(path: Path, mended: Mended) -> ImageTable:
+    """As ``parse_coco``, of what can be read of a file in which some are not; ids may be names."""
+    document = mended.document
+    names = sorted({image["id"] for image in document["images"]}, key=_as_sorted)
+    # As pycocotools sorts images by id, ranks stand for ids that no integer can hold.
+    numbered = not all(isinstance(name, int) and _INT64_LOW <= name <= _INT64_HIGH for name in names)
+    number = {name: rank if numbered else name for rank, name in enumerate(names)}
+    known = {
+        "images": [{**image, "id": number[image["id"]]} for image in document["images"]],
+        "annotations": [{**one, "image_id": number[one["image_id"]]} for one in document["annotations"]],
+        "categories": document["categories"],
+    }
+    try:
+        file = msgspec.convert(known, type=_File)
+        table = _table(path, file, mended=True)
+    except (msgspec.ValidationError, OverflowError) as exc:
+        where, what = _split_message(str(exc))
+        raise DatasetError(f"{path}: {_named(known, where)}: {what}", fix="correct the file") from exc
+    return replace(
+        table,
+        image_names=tuple(image["id"] for image in document["images"]) if numbered else None,
+        files=None if mended.files == table.keys else mended.files,
+        oddities=mended.oddities,
+    )
+
+
+def _as_sorted(name: Name) -> tuple[bool, Name]:
+    return isinstance(name, str), name
+
+
+def _table(path: Path, file: _File, *, mended: bool = False) -> ImageTable:
     keys, sizes = _images(path, file.images)
     categories = sorted(file.categories, key=lambda category: category.id)
     class_of = _unique(path, "category id", [category.id for category in categories])
     image_of = _unique(path, "image id", [image.id for image in file.images])
-    check = _Check(path, file.annotations)
+    check = _Check(path, file.annotations, mended)
     image_index = check.references("image_id", image_of)
     labels = _labels(check, check.references("category_id", class_of), sizes[image_index])
     # Stable, as the order of an image's annotations decides which of two equally good ones is matched.
@@ -103,14 +142,25 @@ def parse_coco(path: Path) -> ImageTable:
     )
 
 
-def _decode(path: Path) -> _File:
+def read_document(path: Path) -> bytes:
+    """The bytes of a JSON file; raises ``DatasetError`` where they are no text that can be read."""
     try:
         raw = read_json(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
+    # Of a file that begins like no JSON only the beginning was read, which shows why.
+    if raw[:1] not in (b"{", b"[") and (problem := text_problem(raw)):
+        raise DatasetError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
+    return raw
+
+
+def _decode(path: Path) -> _File:
+    raw = read_document(path)
     try:
         return msgspec.json.decode(raw, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        if problem := text_problem(raw):
+            raise DatasetError(f"{path}: {problem}", fix=SAVE_AS_UTF8) from exc
         _explain(path, raw, exc)
 
 
@@ -206,10 +256,17 @@ def _unique(path: Path, what: str, values: Sequence[Any]) -> dict[Any, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """Columns of annotations; problems name the annotation."""
+    """Columns of annotations; problems name the annotation.
+
+    Attributes:
+        path: the file.
+        annotations: its annotations.
+        mended: whether boxes and areas may be negative, which count as pycocotools counts them.
+    """
 
     path: Path
     annotations: Sequence[_Annotation]
+    mended: bool = False
 
     def error(self, index: int, what: str, fix: str = "correct the file") -> DatasetError:
         annotation = self.annotations[index]
@@ -232,7 +289,8 @@ class _Check:
             if annotation.bbox is None:
                 raise self.error(index, "no bbox", "write bbox as [x, y, width, height] in pixels")
         boxes = np.array([a.bbox for a in self.annotations], np.float64).reshape(-1, 4)
-        bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+        negative = (boxes[:, 2:] < 0).any(axis=1) & np.bool_(not self.mended)
+        bad = ~np.isfinite(boxes).all(axis=1) | negative
         for index in np.flatnonzero(bad)[:1].tolist():
             raise self.error(index, f"bbox {boxes[index].tolist()} has a negative size or is not finite")
         return boxes
@@ -242,7 +300,7 @@ class _Check:
         own = [a.area for a in self.annotations]
         areas = np.array([np.nan if area is None else area for area in own], np.float64)
         areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
-        for index in np.flatnonzero(~np.isfinite(areas) | (areas < 0))[:1].tolist():
+        for index in np.flatnonzero(~np.isfinite(areas) | ((areas < 0) & (not self.mended)))[:1].tolist():
             raise self.error(index, f"area {own[index]} is negative or not finite")
         return areas
 
@@ -251,7 +309,11 @@ class _Check:
         values = [get(annotation) for annotation in self.annotations]
         if all(value is None for value in values):
             return None
-        return np.array([-1 if value is None else value for value in values], np.int64)
+        try:
+            return np.array([-1 if value is None else value for value in values], np.int64)
+        except OverflowError:
+            index = next(i for i, value in enumerate(values) if value and abs(value) > _INT64_HIGH)
+            raise self.error(index, f"{values[index]} is an integer of more than 64 bits") from None
 
     def keypoints(self) -> FloatArray | None:
         """(N, K, 3) with NaN where missing; ``None`` where all are."""

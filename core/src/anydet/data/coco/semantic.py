@@ -80,5 +80,9 @@ def _image_classes(file: Path, table: ImageTable) -> IntArray:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
     class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}
-    found = [class_of_image(file, one.file_name, one.category_id, class_of) for one in images]
-    return np.array(found, np.int64)
+    # By name: images that cannot be read are not in the table.
+    found = {
+        one.file_name.replace("\\", "/"): class_of_image(file, one.file_name, one.category_id, class_of)
+        for one in images
+    }
+    return np.array([found.get(name, -1) for name in table.files or table.keys], np.int64)

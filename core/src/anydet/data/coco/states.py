@@ -46,7 +46,12 @@ def with_states(path: Path, table: ImageTable) -> ImageTable:
     """
     # A second reading costs only files that have states; scanners know nothing of their names.
     try:
-        file = msgspec.json.decode(read_json(path), type=_File)
+        if table.oddities or table.image_names:
+            from anydet.data.coco.mending import load, mend
+
+            file = msgspec.convert(mend(load(path) or {}).document, type=_File)
+        else:
+            file = msgspec.json.decode(read_json(path), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         what, _, where = str(exc).replace("`", "").partition(" - at $.")
         raise DatasetError(f"{path}: {where or 'states'}: {what}", fix="correct the file") from exc

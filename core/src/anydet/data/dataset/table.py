@@ -11,6 +11,7 @@ import numpy as np
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import numbered_classes
 from anydet.data.dataset.image_columns import CLASS_KEY, image_columns
+from anydet.data.dataset.oddities import Oddity
 from anydet.data.dataset.part_states import PART_STATES, name_states
 from anydet.dataclass import dataclass
 from anydet.inputs import read_file
@@ -48,6 +49,10 @@ class ImageTable:
         class_ids: (I,) int64 class of the image as a whole, -1 where unknown; ``None`` where the source has
             no place for it.
         class_masks: class mask of each image, a file that ``read`` opens, or ``None``.
+        image_names: the source's own ids where they are text or integers of more than 64 bits; ``image_ids``
+            are then their ranks.
+        files: file of each image where it is not its key.
+        oddities: what is not as the format has it, and what was made of it.
     """
 
     keys: tuple[str, ...]
@@ -62,6 +67,9 @@ class ImageTable:
     part_states: IntArray | None = None
     class_ids: IntArray | None = None
     class_masks: tuple[ClassMask | None, ...] | None = None
+    image_names: tuple[int | str, ...] | None = None
+    files: tuple[str, ...] | None = None
+    oddities: tuple[Oddity, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,7 +88,9 @@ class ImageTable:
     def extra_of(self, image: int) -> dict[str, Any]:
         """``Record.extra`` of an image: what has no field of its own there."""
         extra: dict[str, Any] = {}
-        if self.image_ids is not None:
+        if self.image_names is not None:
+            extra["image_id"] = self.image_names[image]
+        elif self.image_ids is not None:
             extra["image_id"] = int(self.image_ids[image])
         if self.class_ids is not None and self.class_ids[image] >= 0:
             extra[CLASS_KEY] = {"class_id": int(self.class_ids[image])}
@@ -107,6 +117,7 @@ class ImageTable:
             classes=self.classes or numbered_classes(self.labels),
             source=source,
             image_ids=None if self.image_ids is None else self.image_ids[images],
+            image_names=None if self.image_names is None else self.image_names[images],
             state_names=self.state_names,
             federation=self.federation if whole else _first(self.federation, images.stop),
             about=image_columns(
@@ -152,6 +163,11 @@ class TableDataset(BaseDataset):
         """Class table, or ``None`` where the source has none."""
         return self.table.classes
 
+    @property
+    def oddities(self) -> tuple[Oddity, ...]:
+        """What is not as the format has it, and what was made of it."""
+        return self.table.oddities
+
     def record(self, position: int) -> Record:
         """An image and its rows of the table."""
         # Evaluation needs no records, and starts sooner without these modules.
@@ -159,11 +175,11 @@ class TableDataset(BaseDataset):
         from anydet.data.record.record import Record
 
         table, key = self.table, self.table.keys[position]
-        size = table.stated_wh(position)
+        size, file = table.stated_wh(position), key if table.files is None else table.files[position]
         return Record(
             key,
-            ContainedImage(self.images_dir, key, size),
-            path=self.images_dir / key,
+            ContainedImage(self.images_dir, file, size),
+            path=self.images_dir / file,
             stated_wh=size,
             labels=table.labels_of(position),
             class_mask=None if table.class_masks is None else table.class_masks[position],

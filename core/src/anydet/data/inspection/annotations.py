@@ -34,15 +34,16 @@ def _boxes(truth: GroundTruthColumns) -> Iterator[DatasetFinding]:
     boxes = truth.labels.boxes_xywh_px
     smallest = boxes[:, 2:].min(axis=1, initial=np.inf)
     sizes = truth.sizes_wh[truth.image_index].astype(np.float64)
-    known = np.greater(sizes, 0).all(axis=1)
+    # Those of negative size are counted where the file is read.
+    known = np.greater(sizes, 0).all(axis=1) & np.greater_equal(smallest, 0)
     end = boxes[:, :2] + boxes[:, 2:]
     away = known & (np.greater_equal(boxes[:, :2], sizes) | np.less_equal(end, 0)).any(axis=1)
     over = (np.less(boxes[:, :2], -OUTSIDE_PX) | np.greater(end, sizes + OUTSIDE_PX)).any(axis=1)
-    empty = smallest <= 0
+    empty = smallest == 0
     for wrong, finding in (
         (empty, _finding("warning", "empty boxes", "boxes without width or height", "remove them")),
         (
-            ~empty & np.less(smallest, SMALL_PX),
+            ~empty & np.less(smallest, SMALL_PX) & np.greater(smallest, 0),
             _finding(
                 "warning",
                 "tiny boxes",
@@ -60,7 +61,7 @@ def _boxes(truth: GroundTruthColumns) -> Iterator[DatasetFinding]:
             ),
         ),
         (
-            np.logical_and(known & ~away, over),
+            known & ~away & over,
             _finding(
                 "warning",
                 "boxes over the edge",
@@ -128,7 +129,8 @@ def _masks(truth: GroundTruthColumns) -> Iterator[DatasetFinding]:
         "compute boxes from the masks, or check which of the two is right",
     )
     overlap = _overlap(np.nan_to_num(around), truth.labels.boxes_xywh_px)
-    yield from _rows(truth, ~lacking & (overlap < LEAST_AGREEMENT), finding)
+    sized = (truth.labels.boxes_xywh_px[:, 2:] >= 0).all(axis=1)
+    yield from _rows(truth, ~lacking & sized & (overlap < LEAST_AGREEMENT), finding)
 
 
 def _bounds(segmentation: Segmentation) -> FloatArray:

@@ -1,0 +1,573 @@
+"""What of a COCO annotations file can be read although some of its entries are odd.
+
+Real files have boxes of negative size, outlines of two points, annotations of images that are not there. The
+numbers of such a file are those of pycocotools, where it computes them: what it passes over is passed over,
+what it counts as missed counts as missed. Only what it cannot take either is left out, and what would make a
+number wrong is refused. All of it is listed.
+
+Sources: ``createIndex`` of ``COCO``, ``_prepare`` and ``computeIoU`` of ``COCOeval``, and ``bbIou`` of
+``maskApi.c``, of pycocotools 2.0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anydet.data.dataset.oddities import Found, Kind, Oddity
+from anydet.dataclass import dataclass
+from anydet.inputs import read_json
+from anydet.text import shortened
+
+Name: TypeAlias = int | str
+"""An id: whole numbers of any size, or text."""
+_INT64 = 1 << 63
+
+_NO_IMAGE = Kind(
+    "malformed images",
+    "images that are no objects or have no id",
+    "left out, as nothing can refer to them",
+    "left out",
+)
+_UNNAMED = Kind(
+    "images without file name",
+    "images without a file_name",
+    "named by their id",
+    "named by their id",
+)
+_NO_SIZE = Kind(
+    "malformed image sizes",
+    "images whose width and height are no sizes in pixels",
+    "read as images of unknown size",
+    "left without a size",
+)
+_SAME_ID = Kind(
+    "duplicate image ids",
+    "images with the id of another one",
+    "the last one holds, with the annotations of all, as in pycocotools",
+    "the last one is kept",
+)
+_SAME_FILE = Kind(
+    "duplicate file names",
+    "images with the file_name of another one",
+    "they count as images of their own, as in pycocotools; predictions that name files mean the first",
+    "left as they are",
+)
+_NO_CLASS = Kind(
+    "malformed categories", "categories that are no objects or have no usable id", "left out", "left out"
+)
+_SAME_CLASS = Kind(
+    "duplicate category ids",
+    "categories with the id of another one",
+    "the last one holds, as in pycocotools",
+    "the last one is kept",
+)
+_NAMELESS = Kind(
+    "categories without name", "categories without a name", "called by their id", "called by their id"
+)
+_NO_ANNOTATION = Kind("malformed annotations", "annotations that are no objects", "left out", "left out")
+_NO_LIST = Kind("malformed lists", "lists that are null", "read as empty", "empty")
+_ORPHAN = Kind(
+    "annotations without image",
+    "annotations whose image_id is not among the images",
+    "left out, as in pycocotools",
+    "left out",
+)
+_CLASSLESS = Kind(
+    "annotations without category",
+    "annotations whose category_id is not among the categories",
+    "left out, as pycocotools does where classes count",
+    "left out",
+)
+_JOINED = Kind(
+    "ids of another type",
+    "annotations whose ids are text where those of images or categories are numbers, or the reverse",
+    "joined where the text is the same; pycocotools would find none of them",
+    "written alike",
+)
+_TEXT = Kind(
+    "numbers as text",
+    "annotations with numbers that are written as text",
+    "read as numbers",
+    "written as numbers",
+)
+_NEGATIVE = Kind(
+    "boxes of negative size",
+    "annotations whose box has a negative width or height",
+    "they count as missed, as in pycocotools",
+    "left out",
+)
+_BOXLESS = Kind(
+    "malformed boxes",
+    "annotations without a box of four numbers",
+    "left out; pycocotools fails at them",
+    "left out",
+)
+_BOX_OF_MASK = Kind(
+    "malformed boxes",
+    "annotations without a box of four numbers that have a segmentation",
+    "the box around it is taken; pycocotools fails at them",
+    "the box around the segmentation",
+)
+_INFINITE = Kind(
+    "numbers that are not finite",
+    "annotations with a box or an area of NaN or infinity",
+    "no number would be right",
+    "left out, or the area is width x height",
+    refused=True,
+)
+_AREA = Kind(
+    "malformed areas",
+    "annotations whose area is no number",
+    "width x height is taken; pycocotools fails at them",
+    "width x height",
+)
+_NEGATIVE_AREA = Kind(
+    "negative areas",
+    "annotations with a negative area",
+    "they are in no range of sizes and count neither way, as in pycocotools",
+    "width x height",
+)
+_CROWD = Kind(
+    "malformed iscrowd",
+    "annotations whose iscrowd is not 0 or 1",
+    "it cannot be known whether they count",
+    "0 or 1 where that is what the text says, else 0",
+    refused=True,
+)
+_RINGS = Kind(
+    "malformed polygons",
+    "annotations with a polygon of an odd number of coordinates or of fewer than 3 points, or a flat list",
+    "what is left of the outline is the mask; boxes do not depend on it",
+    "what is left of the outline",
+)
+_NO_MASK = Kind(
+    "malformed masks",
+    "annotations whose segmentation is no mask of their image",
+    "read as without a mask; boxes do not depend on it",
+    "without a segmentation",
+)
+_POINTS = Kind(
+    "malformed keypoints",
+    "annotations whose keypoints are not x, y, visibility of each",
+    "read as without keypoints; boxes do not depend on them",
+    "without keypoints",
+)
+_SEEN = Kind(
+    "odd visibilities",
+    "annotations with a visibility other than 0, 1 or 2",
+    "above 0 is visible and below is not labeled, as in pycocotools",
+    "0 or 2",
+)
+_ANNOTATION_ID = Kind(
+    "odd annotation ids",
+    "annotations whose id is no whole number of 64 bits",
+    "read as without an id, which matching does not need",
+    "without an id",
+)
+_STATE = Kind("malformed states", "annotations whose state is no whole number", "left out", "left out")
+_LISTS = Kind(
+    "unknown negative categories",
+    "images whose neg_category_ids or not_exhaustive_category_ids name no category",
+    "passed over, as in the package lvis",
+    "left out",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A file whose entries are as COCO has them.
+
+    Attributes:
+        document: what is read: other keys than those of COCO are as they were.
+        repaired: what a repaired copy holds: also without what is read and cannot be right.
+        oddities: what was changed.
+        files: file of each image of ``document`` where it is not its key, which is ``file_name``.
+    """
+
+    document: dict[str, Any]
+    repaired: dict[str, Any]
+    oddities: tuple[Oddity, ...]
+    files: tuple[str, ...]
+
+
+def canonical_id(value: Any) -> Name | None:
+    """An id as it is compared: whole floats are whole numbers; ``None`` for what is no id."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return int(value)  # True is 1, as in Python's dictionaries
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() else str(value)
+    return None
+
+
+def mend(data: Mapping[str, Any]) -> Mended:
+    """The document that can be read of one that cannot; ``data`` stays as it is.
+
+    Args:
+        data: decoded JSON, an object with ``images``.
+    """
+    found = Found()
+    images, files = _images(_entries(data, "images", found), found)
+    classes = _categories(_entries(data, "categories", found), found)
+    sizes = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    known_classes = {category["id"] for category in classes}
+    _mend_lists(images, known_classes, found)
+    given = _entries(data, "annotations", found)
+    join_images = _joining(given, "image_id", set(sizes))
+    join_classes = _joining(given, "category_id", known_classes)
+    kept, repaired = [], []
+    for index, entry in enumerate(given):
+        one = _Annotation(entry, f"annotation {_of(entry, 'id')} (annotations[{index}])", found)
+        if one.refers(join_images, join_classes) and one.mend(sizes):
+            kept.append(one.mended)
+            if not one.wrong:
+                repaired.append({**one.mended, **one.repaired})
+    known = {**data, "images": images, "categories": classes}
+    return Mended(
+        {**known, "annotations": kept},
+        {**known, "images": _as_given(images, files), "annotations": repaired},
+        found.listed(),
+        files,
+    )
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """A file as Python reads it, NaN and infinity included; ``None`` where it is no annotations file."""
+    try:
+        data = json.loads(read_json(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and isinstance(data.get("images"), list) else None
+
+
+def _as_given(images: list[dict[str, Any]], files: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{**image, "file_name": file} for image, file in zip(images, files, strict=True)]
+
+
+def _entries(data: Mapping[str, Any], kind: str, found: Found) -> list[Any]:
+    value = data.get(kind, [])
+    if value is None:
+        found.add(_NO_LIST, kind)
+    return value if isinstance(value, list) else []
+
+
+def _of(entry: Any, key: str) -> str:
+    return shortened(repr(entry.get(key))) if isinstance(entry, dict) else shortened(repr(entry))
+
+
+def _images(entries: list[Any], found: Found) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Images with ids, keys of their own and sizes; and the file of each."""
+    by_id: dict[Name, dict[str, Any]] = {}
+    for index, entry in enumerate(entries):
+        where = f"image {_of(entry, 'id')} (images[{index}])"
+        own = canonical_id(entry.get("id")) if isinstance(entry, dict) else None
+        if own is None:
+            found.add(_NO_IMAGE, where)
+            continue
+        if own in by_id:
+            found.add(_SAME_ID, where)
+        by_id[own] = {**entry, "id": own, "file_name": _file_name(entry, own, where, found)}
+        _mend_size(by_id[own], where, found)
+    images = list(by_id.values())
+    files = tuple(image["file_name"].replace("\\", "/") for image in images)
+    _name_apart(images, files, found)
+    return images, files
+
+
+def _file_name(entry: Mapping[str, Any], own: Name, where: str, found: Found) -> str:
+    name = entry.get("file_name")
+    if isinstance(name, str) and name:
+        return name
+    url = entry.get("coco_url")
+    # LVIS: http://images.cocodataset.org/val2017/000000000042.jpg is val2017/000000000042.jpg.
+    if isinstance(url, str) and "/" in url:
+        return "/".join(url.rstrip("/").split("/")[-2:])
+    found.add(_UNNAMED, where)
+    return str(own)
+
+
+def _mend_size(image: dict[str, Any], where: str, found: Found) -> None:
+    stated = [image.get(side) for side in ("width", "height")]
+    if stated == [None, None]:
+        return
+    sides = [_whole(side) for side in stated]
+    if not all(side is not None and 0 < side < _INT64 for side in sides):
+        found.add(_NO_SIZE, f"{where}: {stated[0]!r} x {stated[1]!r}")
+        sides = [None, None]
+    image["width"], image["height"] = sides
+
+
+def _name_apart(images: list[dict[str, Any]], files: tuple[str, ...], found: Found) -> None:
+    """Give images of one file keys of their own, by their ids."""
+    taken = Counter(files)
+    seen: set[str] = set()
+    for image, file in zip(images, files, strict=True):
+        key = file
+        if file in seen:
+            found.add(_SAME_FILE, f"image {image['id']!r}: {file!r}")
+            key = f"{file} (image {image['id']})"
+            while key in taken:
+                key += "'"
+            taken[key] += 1
+        seen.add(file)
+        image["file_name"] = key
+
+
+def _mend_lists(images: list[dict[str, Any]], known: set[int], found: Found) -> None:
+    for image in images:
+        for name in ("neg_category_ids", "not_exhaustive_category_ids"):
+            given = image.get(name)
+            if given is None:
+                continue
+            listed = [canonical_id(one) for one in given] if isinstance(given, list) else []
+            kept = [one for one in listed if one in known]
+            if len(kept) < len(listed) or not isinstance(given, list):
+                found.add(_LISTS, f"image {image['id']!r}: {name} {shortened(repr(given))}")
+            image[name] = kept
+
+
+def _categories(entries: list[Any], found: Found) -> list[dict[str, Any]]:
+    by_id: dict[int, dict[str, Any]] = {}
+    for index, entry in enumerate(entries):
+        where = f"category {_of(entry, 'id')} (categories[{index}])"
+        own = _whole(entry.get("id")) if isinstance(entry, dict) else None
+        if own is None or not -_INT64 <= own < _INT64:
+            found.add(_NO_CLASS, where)
+            continue
+        if own in by_id:
+            found.add(_SAME_CLASS, where)
+        name = entry.get("name")
+        if not isinstance(name, str):
+            found.add(_NAMELESS, where)
+            name = str(own)
+        by_id[own] = {**entry, "id": own, "name": name}
+        if not isinstance(entry.get("frequency"), str):
+            by_id[own].pop("frequency", None)
+    return list(by_id.values())
+
+
+def _joining(entries: Iterable[Any], field: str, known: set[Any]) -> Callable[[Any], tuple[Any, bool]]:
+    """How the ids in ``field`` are looked up: as they are, or by their text where none fits as it is."""
+    given = {canonical_id(entry.get(field)) for entry in entries if isinstance(entry, dict)} - {None}
+    if not given & known:
+        by_text = {str(one): one for one in known}
+        if any(str(one) in by_text for one in given):
+            return lambda value: (by_text.get(str(canonical_id(value))), True)
+    return lambda value: (own if (own := canonical_id(value)) in known else None, False)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also one that is a float or text."""
+    number = _number(value)
+    return int(number) if number is not None and math.isfinite(number) and number == int(number) else None
+
+
+def _number(value: Any) -> float | int | None:
+    """A number, also one that is text, as numpy reads it."""
+    if isinstance(value, int | float):
+        return int(value) if isinstance(value, bool) else value
+    if not isinstance(value, str) or "_" in value:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+class _Annotation:
+    """One entry on its way: ``mended`` is what is read, ``repaired`` what differs in a repaired copy."""
+
+    def __init__(self, entry: Any, where: str, found: Found) -> None:
+        self.where = where
+        self.found = found
+        self.wrong = False
+        self.repaired: dict[str, Any] = {}
+        self.mended: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {}
+        self.is_object = isinstance(entry, dict)
+
+    def odd(self, kind: Kind, value: Any = None) -> None:
+        """Count one of a kind, with the value that makes it one."""
+        self.found.add(kind, self.where + (f": {shortened(repr(value))}" if value is not None else ""))
+
+    def refers(
+        self, images: Callable[[Any], tuple[Any, bool]], classes: Callable[[Any], tuple[Any, bool]]
+    ) -> bool:
+        """Whether its image and its category are there."""
+        if not self.is_object:
+            self.odd(_NO_ANNOTATION)
+            return False
+        joined = False
+        for field, join, lost in (("image_id", images, _ORPHAN), ("category_id", classes, _CLASSLESS)):
+            value, by_text = join(self.mended.get(field))
+            if value is None:
+                self.odd(lost, f"{field} {self.mended.get(field)!r}")
+                return False
+            joined |= by_text
+            self.mended[field] = value
+        if joined:
+            self.odd(_JOINED)
+        return True
+
+    def mend(self, sizes: Mapping[Any, tuple[int | None, int | None]]) -> bool:
+        """Make every field what COCO has there; false where nothing is left to be read."""
+        entry = self.mended
+        entry["segmentation"] = self._segmentation(entry.get("segmentation"), sizes[entry["image_id"]])
+        if entry["segmentation"] is None:
+            del entry["segmentation"]
+        if not self._mend_box():
+            return False
+        self._mend_area()
+        self._mend_crowd()
+        self._mend_keypoints()
+        for field, kind in (("id", _ANNOTATION_ID), ("state", _STATE)):
+            value = entry.get(field)
+            if value is None:
+                entry.pop(field, None)
+                continue
+            whole = _whole(value)
+            if whole is None or not -_INT64 <= whole < _INT64:
+                self.odd(kind, value)
+                del entry[field]
+            else:
+                entry[field] = whole
+        return True
+
+    def _mend_box(self) -> bool:
+        box = self.mended.get("bbox")
+        numbers = [_number(side) for side in box] if isinstance(box, list) else []
+        if len(numbers) != 4 or None in numbers:
+            around = _around(self.mended.get("segmentation"))
+            self.odd(_BOXLESS if around is None else _BOX_OF_MASK, box if box is not None else "no bbox")
+            if around is None:
+                return False
+            numbers = around
+        elif any(isinstance(side, str) for side in box):  # type: ignore[union-attr]
+            self.odd(_TEXT, box)
+        if not all(math.isfinite(side) for side in numbers):  # type: ignore[arg-type]
+            self.odd(_INFINITE, f"bbox {box}")
+            self.wrong = True
+        elif numbers[2] < 0 or numbers[3] < 0:  # type: ignore[operator]
+            self.odd(_NEGATIVE, box)
+            self.wrong = True
+        self.mended["bbox"] = numbers
+        return True
+
+    def _mend_area(self) -> None:
+        given = self.mended.get("area")
+        width, height = self.mended["bbox"][2:]
+        # Where a side is negative, a product could be an area that no box has.
+        own = max(width, 0) * max(height, 0)
+        if given is None:
+            self.mended["area"] = own
+            return
+        area = _number(given)
+        if area is None:
+            self.odd(_AREA, given)
+            self.mended["area"] = own
+            return
+        if isinstance(given, str):
+            self.odd(_TEXT, f"area {given!r}")
+        self.mended["area"] = area
+        if not math.isfinite(area):
+            self.odd(_INFINITE, f"area {area}")
+        elif area < 0:
+            self.odd(_NEGATIVE_AREA, area)
+        if not (math.isfinite(area) and area >= 0):
+            self.repaired["area"] = own
+
+    def _mend_crowd(self) -> None:
+        given = self.mended.get("iscrowd")
+        number = None if isinstance(given, str) else _whole(given)
+        if given is not None and number is None:
+            self.odd(_CROWD, given)
+            self.repaired["iscrowd"] = int(str(given).strip().lower() in {"1", "1.0", "true"})
+        self.mended["iscrowd"] = int(bool(number))
+
+    def _mend_keypoints(self) -> None:
+        given = self.mended.get("keypoints")
+        if not given and isinstance(given, list | None):
+            return
+        points = [_number(one) for one in given] if isinstance(given, list) else [None]
+        if None in points or len(points) % 3 or not all(map(math.isfinite, points)):  # type: ignore[arg-type]
+            self.odd(_POINTS, given)
+            del self.mended["keypoints"]
+            self.mended.pop("num_keypoints", None)
+            return
+        seen = points[2::3]
+        if not all(one in {0, 1, 2} for one in seen):
+            self.odd(_SEEN, given)
+            points[2::3] = [one if one in {0, 1, 2} else 2 * int(one > 0) for one in seen]  # type: ignore[operator]
+        self.mended["keypoints"] = points
+
+    def _segmentation(self, given: Any, size_wh: tuple[int | None, int | None]) -> Any:
+        """What can be drawn of it; ``None`` where nothing can."""
+        if given is None or given == []:
+            return None
+        if isinstance(given, list):
+            return self._rings(given)
+        mask = _mask(given, size_wh) if isinstance(given, dict) else None
+        if mask is None:
+            self.odd(_NO_MASK, given)
+        return mask
+
+    def _rings(self, given: list[Any]) -> list[list[float]] | None:
+        flat = not any(isinstance(ring, list) for ring in given)
+        rings = [
+            [_number(one) for one in ring] if isinstance(ring, list) else []
+            for ring in [given] * flat or given
+        ]
+        usable = [ring for ring in rings if None not in ring and all(map(math.isfinite, ring))]  # type: ignore[arg-type]
+        # The last of an odd number of coordinates belongs to no point; two points enclose nothing.
+        kept = [ring[: len(ring) // 2 * 2] for ring in usable if len(ring) >= 6]
+        whole = all(isinstance(ring, list) for ring in given)
+        if flat or not whole or kept != [ring for ring in rings if ring]:
+            self.odd(_RINGS if kept else _NO_MASK, given)
+        return kept or None  # type: ignore[return-value]
+
+
+def _mask(given: Mapping[str, Any], size_wh: tuple[int | None, int | None]) -> dict[str, Any] | None:
+    """A run-length code of the image's size; ``None`` where it is none."""
+    from anydet.geometry import masks
+    from anydet.types import RLE
+
+    size = given.get("size")
+    sides = [_whole(side) for side in size] if isinstance(size, list) else []
+    if len(sides) != 2 or any(side is None or not 0 < side < 1 << 31 for side in sides):
+        return None
+    height, width = sides
+    if size_wh[0] is not None and size_wh != (width, height):
+        return None
+    counts = given.get("counts")
+    if isinstance(counts, str):
+        return {"size": sides, "counts": counts} if masks.is_whole(RLE((height, width), counts)) else None  # type: ignore[arg-type]
+    runs = [_whole(run) for run in counts] if isinstance(counts, list) else []
+    if not runs or any(run is None or run < 0 for run in runs) or sum(runs) != height * width:  # type: ignore[operator,arg-type]
+        return None
+    return {"size": sides, "counts": runs}
+
+
+def _around(segmentation: Any) -> list[float] | None:
+    """x, y, width, height around a mended segmentation."""
+    if isinstance(segmentation, list):
+        xs, ys = ([v for ring in segmentation for v in ring[axis::2]] for axis in (0, 1))
+        return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+    if isinstance(segmentation, dict):
+        from anydet.geometry import masks
+        from anydet.types import RLE
+
+        counts = segmentation["counts"]
+        size = (segmentation["size"][0], segmentation["size"][1])
+        rle = RLE(size, counts) if isinstance(counts, str) else masks.from_uncompressed(counts, size)
+        bounds: list[float] = masks.bounds_xywh(rle).tolist()
+        return bounds
+    return None

@@ -1,0 +1,275 @@
+"""Odd annotations files: the numbers are those of pycocotools where it computes them, and all is listed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from anydet.data.coco.dataset import FORMAT
+from anydet.data.opening import open_dataset
+from anydet.errors import AnydetError, AnydetWarning, DatasetError
+from anydet.evaluation.engines import choose_engine
+from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.run import evaluate_coco
+from anydet.geometry import masks
+
+Document = dict[str, Any]
+
+
+def _document() -> tuple[Document, list[Document]]:
+    """Four images, two classes, twelve objects with masks and keypoints, and results that are about right."""
+    noise = np.random.default_rng(3)
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 200, "height": 160} for i in (3, 5, 8, 9)]
+    annotations, results = [], []
+    for number in range(12):
+        image, category = (3, 5, 8, 9)[number % 4], (2, 6)[number % 2]
+        x, y, w, h = noise.integers((0, 0, 20, 20), (90, 60, 100, 90)).tolist()
+        ring, points = [x, y, x + w, y, x + w, y + h, x, y + h], {"keypoints": [x, y, 2], "num_keypoints": 1}
+        annotations.append(
+            {"id": 101 + number, "image_id": image, "category_id": category, "bbox": [x, y, w, h]}
+            | {"area": w * h, "iscrowd": 0, "segmentation": [ring], **points}
+        )
+        for shift in (2, 9):
+            box = [x + shift, y, w, h - shift]
+            score = float(noise.uniform())
+            outline = [x + shift, y, x + shift + w, y, x + shift + w, y + h - shift, x + shift, y + h - shift]
+            rle = masks.from_polygons((tuple(outline),), (200, 160))
+            code = {"size": [160, 200], "counts": rle.counts}
+            result = {"image_id": image, "category_id": category, "bbox": box, "score": score}
+            results.append({**result, "segmentation": code})
+    categories = [{"id": 2, "name": "cat"}, {"id": 6, "name": "dog"}]
+    return {"images": images, "annotations": annotations, "categories": categories}, results
+
+
+DOCUMENT, RESULTS = _document()
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[Document], Path]:
+    """Writes an annotations file, and the results beside it."""
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS))
+
+    def to_file(document: Document) -> Path:
+        path = tmp_path / "truth.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    return to_file
+
+
+def theirs(path: Path, iou_type: str = "bbox") -> list[float] | None:
+    """The 12 numbers of pycocotools; ``None`` where it fails."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            truth = COCO(str(path))
+            evaluation = COCOeval(truth, truth.loadRes(deepcopy(RESULTS)), iou_type)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        except Exception:
+            return None
+    return [float(value) for value in evaluation.stats]
+
+
+def ours(path: Path, settings: CocoSettings | None = None) -> list[float]:
+    """The same by anydet."""
+    dataset = FORMAT.open(path, None, None)
+    result = evaluate_coco(dataset, path.parent / "results.json", settings, engine=choose_engine())
+    return [-1.0 if value is None else value for value in result.metrics.values()]
+
+
+def changed(kind: str, index: int, **fields: Any) -> Document:
+    """The document with one entry changed; ``...`` takes a key out."""
+    document = deepcopy(DOCUMENT)
+    entry = document[kind][index]
+    for key, value in fields.items():
+        if value is ...:
+            del entry[key]
+        else:
+            entry[key] = value
+    return document
+
+
+RING = DOCUMENT["annotations"][0]["segmentation"][0]
+COUNTED = [
+    (changed("annotations", 0, bbox=[100, 100, -40, 20]), "negative width or height: 1", "count as missed"),
+    (changed("annotations", 3, bbox=[100, 100, 40, -1e-9]), "negative width or height: 1", "count as missed"),
+    (changed("annotations", 0, bbox=["10", "20", "30", "40"]), "written as text: 1", "read as numbers"),
+    (changed("annotations", 0, area=-5), "negative area: 1", "count neither way"),
+    (changed("annotations", 0, image_id=77), "not among the images: 1", "left out, as in pycocotools"),
+    (changed("annotations", 0, image_id="3"), "not among the images: 1", "left out, as in pycocotools"),
+    (changed("annotations", 0, category_id=7), "not among the categories: 1", "left out"),
+    (changed("annotations", 0, segmentation=[RING, RING[:4]]), "fewer than 3 points", "boxes do not depend"),
+    (changed("annotations", 0, segmentation=[RING, RING[:2]]), "fewer than 3 points", "boxes do not depend"),
+    (changed("annotations", 0, segmentation=[[*RING, 5]]), "an odd number", "boxes do not depend on it"),
+    (changed("annotations", 0, segmentation=[RING[:4]]), "no mask of their image: 1", "boxes do not depend"),
+    (changed("annotations", 0, segmentation=RING), "or a flat list: 1", "boxes do not depend on it"),
+    (changed("annotations", 0, segmentation={"size": [3, 4], "counts": [12]}), "no mask of their", "without"),
+    (changed("annotations", 0, segmentation={"size": [160, 200], "counts": "~"}), "no mask of", "without"),
+    (changed("annotations", 0, segmentation="none"), "no mask of their image", "read as without a mask"),
+    (changed("annotations", 0, keypoints=[1, 2]), "not x, y, visibility", "boxes do not depend on them"),
+    (changed("annotations", 0, keypoints=[1, 2, 7]), "visibility other than 0, 1 or 2", "as in pycocotools"),
+    (changed("annotations", 0, state="worn"), "state is no whole number", "left out"),
+    (changed("images", 1, file_name="3.jpg"), "file_name of another one: 1", "images of their own"),
+    (changed("images", 1, file_name=...), "without a file_name: 1", "named by their id"),
+    (changed("images", 1, width="wide"), "no sizes in pixels: 1", "unknown size"),
+    (changed("images", 1, height=None), "no sizes in pixels: 1", "unknown size"),
+    (changed("categories", 0, name=...), "without a name: 1", "called by their id"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "what", "effect"), COUNTED)
+def test_one_odd_entry_counts_as_in_pycocotools_and_a_warning_says_so(
+    write: Callable[[Document], Path], document: Document, what: str, effect: str
+) -> None:
+    path = write(document)
+    with pytest.warns(AnydetWarning) as warned:
+        numbers = ours(path)
+    assert numbers == theirs(path)
+    assert len(warned) == 1
+    message = str(warned[0].message)
+    assert what in message
+    assert effect in message.split("; ", 1)[1]
+    assert message.startswith(f"{path}: ")
+
+
+FAILING = [
+    (changed("annotations", 0, bbox=...), "the box around it is taken"),
+    (changed("annotations", 0, bbox=..., segmentation=...), "left out; pycocotools fails"),
+    (changed("annotations", 0, bbox=[1, 2, 3], segmentation=...), "left out; pycocotools fails"),
+    (changed("annotations", 0, area="large"), "width x height is taken"),
+    (changed("annotations", 0, id="first"), "read as without an id"),
+    (changed("images", 0, id=...), "left out"),
+    (changed("images", 0, id=None), "left out"),
+    ({**DOCUMENT, "annotations": [*DOCUMENT["annotations"], 7]}, "left out"),
+    ({**DOCUMENT, "categories": [*DOCUMENT["categories"], {"name": "x"}]}, "left out"),
+]
+
+
+@pytest.mark.parametrize(("document", "effect"), FAILING)
+def test_what_pycocotools_cannot_take_is_left_out_alone(
+    write: Callable[[Document], Path], document: Document, effect: str
+) -> None:
+    path = write(document)
+    with pytest.warns(AnydetWarning, match=effect):
+        dataset = open_dataset(path)
+    assert len(dataset.ground_truth()) >= 9
+    assert {labels for record in dataset for labels in record.labels.class_ids.tolist()} == {0, 1}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"bbox": [1, 2, float("nan"), 4]}, {"area": float("inf")}, {"iscrowd": "0"}, {"iscrowd": 0.5}]
+)
+def test_what_would_make_a_number_wrong_is_refused_with_place_and_way(
+    write: Callable[[Document], Path], fields: Document
+) -> None:
+    path = write(changed("annotations", 4, **fields))
+    with pytest.raises(DatasetError, match=r"1 \(the first: annotation 105 \(annotations\[4\]\)") as caught:
+        open_dataset(path)
+    assert f"check-dataset {path} --repair OUT.json" in caught.value.fix
+
+
+def test_every_kind_gets_one_line_with_its_count(write: Callable[[Document], Path]) -> None:
+    document = deepcopy(DOCUMENT)
+    for index in range(3):
+        document["annotations"][index]["bbox"][2] *= -1
+    document["annotations"][5]["segmentation"] = [[1, 2]]
+    with pytest.warns(AnydetWarning) as warned:
+        open_dataset(write(document))
+    assert [str(one.message).split(": ", 2)[2][:25] for one in warned] == [
+        "3 (the first: annotation ", "1 (the first: annotation ",
+    ]  # fmt: skip
+
+
+def test_ids_of_another_type_throughout_are_joined_with_a_warning(write: Callable[[Document], Path]) -> None:
+    document = deepcopy(DOCUMENT)
+    for annotation in document["annotations"]:
+        annotation["image_id"] = str(annotation["image_id"])
+    path = write(document)
+    with pytest.warns(AnydetWarning, match="whose ids are text where .*: 12 .*; joined"):
+        numbers = ours(path)
+    assert numbers == ours(write(DOCUMENT))
+
+
+INTRUDERS = st.sampled_from(
+    [
+        *(
+            ...,
+            None,
+            True,
+            False,
+            0,
+            -1,
+            1.0,
+            0.5,
+            2**31,
+            2**63,
+            -(2**63) - 1,
+            1e308,
+            float("nan"),
+            float("inf"),
+        ),
+        *("", "x", "7", "3", "1e3", [], [1], [0, 0, 1, -1], [[]], [[1, 2]], [[1, 2, 3, 4]], [1, 2, 3, 4]),
+        *([None] * 4, {}, {"size": [1, 2]}, {"counts": [], "size": [0, 0]}, [[5] * 7]),
+        {"size": [160.0, 200.0], "counts": [32000]},
+    ]
+)
+FIELDS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "name")
+FIELDS = (*FIELDS, "file_name", "width", "")
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@example("annotations", 0, "bbox", [1, 2, float("nan"), 4], "bbox")
+@given(
+    st.sampled_from(["annotations"] * 3 + ["images", "categories"]),
+    st.integers(0, 1),
+    st.sampled_from(FIELDS),
+    INTRUDERS,
+    st.sampled_from(["bbox", "segm"]),
+)
+@pytest.mark.slow
+def test_a_file_with_one_broken_field_has_pycocotools_numbers_or_is_refused(
+    write: Callable[[Document], Path], kind: str, index: int, field: str, value: Any, iou_type: str
+) -> None:
+    document = deepcopy(DOCUMENT)
+    if not field:
+        document[kind][index] = None if value is ... else value
+    elif value is ...:
+        document[kind][index].pop(field, None)
+    else:
+        document[kind][index][field] = value
+    if kind == "annotations" and field == "id" and value in (0, False):
+        return  # pycocotools takes a match to id 0 for a false positive, of which evaluation warns
+    path = write(document)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnydetWarning)
+        try:
+            numbers = ours(path, CocoSettings("segm" if iou_type == "segm" else "bbox"))
+        except AnydetError as exc:
+            refused = exc
+        else:
+            refused = None
+    if refused is not None:
+        assert refused.problem
+        assert refused.fix
+        return
+    wanted = theirs(path, iou_type)
+    assert wanted is None or numbers == wanted
