@@ -45,7 +45,9 @@ TARGETS = ("contract", "coco", "csv", "yolo")
 @click.option(
     "--class-map",
     metavar="MAP",
-    help="With --from yolozu: one-based (ids 1..80), or the path of a classes.json that yolozu wrote.",
+    help="How category ids of COCO results count, where they are not the data set's: zero-based, one-based, "
+    "coco91, or a JSON file of ids and classes. With --from yolozu: one-based (ids 1..80), or the path of a "
+    "classes.json that yolozu wrote.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_obj
@@ -88,7 +90,8 @@ def command(
         truth=None if opened is None else opened.ground_truth(),
         wrap=wrap,
         box_format=bbox_format,
-        class_map=read_class_map(class_map) if class_map else None,
+        class_map=read_class_map(class_map) if class_map and made_of == "yolozu" else None,
+        category_map=None if made_of == "yolozu" else class_map,
     )
     for line in (*done.loss_lines(), *done.notes):
         say(line)

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+CLASS_MAP = click.option(
+    "--class-map",
+    metavar="MAP",
+    help="How category ids of COCO results count, where they are not the data set's: zero-based, one-based, "
+    "coco91, or a JSON file of ids and classes.",
+)
+STRICT = click.option(
+    "--strict", is_flag=True, help="Refuse a data set with odd annotations, instead of warning of them."
+)
 _OPTIONS = (
     click.option(
         "--dataset",
@@ -44,6 +53,8 @@ _OPTIONS = (
         type=click.IntRange(1, MOST_INTEGER),
         help="Evaluate only the first N images of the data set.",
     ),
+    CLASS_MAP,
+    STRICT,
     click.option(
         "--json",
         "json_path",
@@ -91,6 +102,10 @@ def open_data(
 
     formats = installed_formats(plugins)
     dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
+    if flags.get("strict"):
+        from anydet.data.dataset.oddities import refuse_all
+
+        refuse_all(getattr(dataset, "oddities", ()), dataset.root)
     say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     return engine, scanner, dataset
 
@@ -102,7 +117,9 @@ def read_predictions(
     from anydet.evaluation.reading import read_shards
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
-    return _warned(read_shards(dataset, predictions, **limits, scanner=scanner))
+    return _warned(
+        read_shards(dataset, predictions, **limits, scanner=scanner, class_map=flags.get("class_map"))
+    )
 
 
 def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:

@@ -11,7 +11,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
-from anydet.commands.dataset_options import open_data, read_predictions, write_json
+from anydet.commands.dataset_options import CLASS_MAP, STRICT, open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     type=click.IntRange(1, MOST_INTEGER),
     help="Evaluate only the first N images of the data set.",
 )
+@CLASS_MAP
+@STRICT
 @click.option("--dry-run", is_flag=True, help="Read, check and join both sides without evaluating them.")
 @click.option("--per-class", is_flag=True, help="Also print the metrics of each class.")
 @coco_options

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.dataset_options import CLASS_MAP
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
 from anydet.text import counted, first_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--dataset", type=DATASET, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
+@CLASS_MAP
 @click.option("--repair", "out", type=OUTPUT, metavar="OUT", help="Write a repaired copy to OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
@@ -41,6 +43,7 @@ def command(
     dataset: Path | None,
     split: str | None,
     bbox_format: str | None,
+    class_map: str | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,7 +65,7 @@ def command(
         from anydet.contract.checking.repair import repair
 
         repairs = repair(file, out)
-    report = validate(out or file, known, box_format=bbox_format, scanner=scanner)
+    report = validate(out or file, known, box_format=bbox_format, scanner=scanner, class_map=class_map)
     if as_json:
         echo_json({**report.to_json(), "repairs": repairs}, indent=1)
     else:

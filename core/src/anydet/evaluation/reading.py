@@ -58,6 +58,7 @@ def read_inputs(
     split: str | None = None,
     max_images: int | None = None,
     scanner: Scanner | None = None,
+    class_map: str | None = None,
 ) -> Inputs:
     """Read both sides and join images and classes; no image file is opened where sizes are stated.
 
@@ -68,6 +69,7 @@ def read_inputs(
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         scanner: reads JSON files faster, with the same result.
+        class_map: how category ids of COCO results count: one of ``result_ids.CLASS_MAPS``, or a JSON file.
 
     Raises:
         DatasetError: the data set cannot be read.
@@ -75,7 +77,7 @@ def read_inputs(
         EvaluationError: the two do not fit each other.
     """
     opened = _open(dataset, split, scanner)
-    raw = load(predictions, scanner, opened.ground_truth)
+    raw = load(predictions, scanner, opened.ground_truth, class_map)
     return join_inputs(opened, raw, box_format=box_format, max_images=max_images)
 
 
@@ -94,6 +96,7 @@ def read_shards(
     split: str | None = None,
     max_images: int | None = None,
     scanner: Scanner | None = None,
+    class_map: str | None = None,
 ) -> Iterator[Inputs]:
     """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
 
@@ -106,13 +109,13 @@ def read_shards(
     paths = prediction_files(predictions)
     truth = opened.ground_truth(max_images)
     if len(paths) == 1:
-        raw = load(paths[0], scanner, opened.ground_truth)
+        raw = load(paths[0], scanner, opened.ground_truth, class_map)
         yield _join(opened, truth, raw, box_format, max_images)[0]
         return
     # Which file mentions an image, so that an image in two files is an error that names both.
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
-        raw = load(path, scanner, opened.ground_truth)
+        raw = load(path, scanner, opened.ground_truth, class_map)
         inputs, aligned = _join(opened, truth, raw, box_format, max_images, shard=True)
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(

@@ -90,6 +90,7 @@ def validate(
     *,
     box_format: str | None = None,
     scanner: Scanner | None = None,
+    class_map: str | None = None,
 ) -> Report:
     """Check a predictions file of any shape; never raises for what is in the file.
 
@@ -100,9 +101,10 @@ def validate(
         box_format: what the boxes are in, for the warning of boxes outside the image; by default what the
             file says of itself.
         scanner: reads what it can, faster; the report is the same.
+        class_map: how category ids of COCO results count, where they are not the data set's.
     """
     try:
-        found = read(path, scanner, None if dataset is None else dataset.ground_truth)
+        found = read(path, scanner, None if dataset is None else dataset.ground_truth, class_map)
     except ContractError as exc:
         return Report(as_given(str(path)), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     predictions, errors = found.predictions, found.errors

@@ -11,8 +11,9 @@ import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
-from anydet.contract.reading.coco_entries import Result
-from anydet.contract.reading.coco_results import coco_ids, read_coco_results
+from anydet.contract.reading.coco_entries import Result, parse_results
+from anydet.contract.reading.coco_results import join_results
+from anydet.contract.reading.result_ids import coco_ids, image_positions
 from anydet.contract.reading.source import Source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh
@@ -20,22 +21,27 @@ from anydet.geometry.masks import bounds_xywh
 from anydet.types import RLE, ClassTable, GroundTruthColumns, ImagePredictions, IntArray
 
 _SAME_PX = 1e-6
-_KNOWN = frozenset(Result.__struct_fields__)
+_KNOWN = frozenset(Result.__struct_fields__) - {"file_name"}  # COCO does not know it
 
 
-def images_of_coco(source: Source, truth: GroundTruthColumns) -> Iterator[ImagePredictions]:
+def images_of_coco(
+    source: Source, truth: GroundTruthColumns, class_map: str | None = None
+) -> Iterator[ImagePredictions]:
     """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones.
 
-    Keys that COCO does not know become ``detection_extra``.
+    Keys that COCO does not know become ``detection_extra``. ``class_map`` says how category ids count, where
+    they are not the data set's.
     """
-    images, classes = coco_ids(truth)
-    raw = read_coco_results(source, images, classes)
+    images, classes = coco_ids(truth, class_map)
+    found = parse_results(source)
+    raw = join_results(source.path, found, images, classes)
+    at = image_positions(source.path, found.image_ids, found.file_names or (), images)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
     columns = raw.columns(sizes_wh=sizes)
     if columns.keypoints is not None:
         missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
         columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))
-    extras = _extras(source.text, {image_id: place for place, image_id in enumerate(images)})
+    extras = _extras(source.text, np.argsort(at, kind="stable"))
     start = 0
     for image in to_images(columns):
         own = extras[start : start + len(image)]
@@ -56,9 +62,13 @@ def coco_results(
     Raises:
         ContractError: the data set has no image ids, or does not know an image or a class.
     """
-    coco_ids(truth)  # a data set without ids of its own is refused here
-    assert truth.image_ids is not None
-    ids = truth.image_ids[join_keys([p.image for p in images], truth.images)].tolist()
+    if truth.image_ids is None:
+        raise ContractError(
+            f"COCO results name images by id, and this data set ({truth.source}) has no image ids",
+            fix="give the COCO annotations JSON that the ids come from as the data set",
+        )
+    known = truth.image_names or truth.image_ids.tolist()
+    ids = [known[i] for i in join_keys([p.image for p in images], truth.images).tolist()]
     categories = category_ids(truth.classes, names)
     results = [
         result
@@ -96,7 +106,7 @@ def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
     return source[[position[name] for name in names]]
 
 
-def _results(image_id: int, p: ImagePredictions, categories: IntArray) -> Iterator[dict[str, Any]]:
+def _results(image_id: int | str, p: ImagePredictions, categories: IntArray) -> Iterator[dict[str, Any]]:
     beyond = np.flatnonzero(p.class_ids >= len(categories))
     if len(beyond):
         row = int(beyond[0])
@@ -118,13 +128,12 @@ def _results(image_id: int, p: ImagePredictions, categories: IntArray) -> Iterat
         yield result
 
 
-def _extras(text: bytes, place: Mapping[int, int]) -> tuple[dict[str, Any] | None, ...]:
-    """Unknown keys of each result, in the order of ``read_coco_results``: by image, then as in the file."""
+def _extras(text: bytes, order: IntArray) -> tuple[dict[str, Any] | None, ...]:
+    """Unknown keys of each result, in this order of results."""
     results = msgspec.json.decode(text, type=list[dict[str, msgspec.Raw]])
-    order = sorted(range(len(results)), key=lambda i: place[msgspec.json.decode(results[i]["image_id"])])
     return tuple(
         {key: msgspec.json.decode(value) for key, value in results[i].items() if key not in _KNOWN} or None
-        for i in order
+        for i in order.tolist()
     )
 
 

@@ -88,6 +88,7 @@ def convert(
     wrap: bool = False,
     box_format: str | None = None,
     class_map: Mapping[int, int] | None = None,
+    category_map: str | None = None,
 ) -> Conversion:
     """Convert a predictions file.
 
@@ -103,6 +104,8 @@ def convert(
         wrap: write ``.json`` with its meta.
         box_format: what boxes are in, where the file does not state it or states it wrongly.
         class_map: class id of the contract by the file's id; yolozu only.
+        category_map: how category ids of COCO results count, where they are not the data set's: one of
+            ``result_ids.CLASS_MAPS``, or a JSON file.
 
     Raises:
         ContractError: the file breaks its format, or lacks what the other needs.
@@ -119,7 +122,19 @@ def convert(
             made_of = made_of or ("coco" if file.shape == "coco" else "contract")
         assert made_of is not None
         _check(output, made_of, made_into, truth, class_map)
-        reading = _open(source, file, made_of, truth=truth, box_format=box_format, class_map=class_map)
+        if category_map is not None and made_of != "coco":
+            raise OptionError(
+                "--class-map applies to COCO results and to files of yolozu", fix="leave it out"
+            )
+        reading = _open(
+            source,
+            file,
+            made_of,
+            truth=truth,
+            box_format=box_format,
+            class_map=class_map,
+            category_map=category_map,
+        )
         if made_into == "contract":
             held = _write_entries(reading, source, output, truth, counts, wrap=wrap)
         else:
@@ -223,6 +238,7 @@ def _open(
     truth: GroundTruthColumns | None,
     box_format: str | None,
     class_map: Mapping[int, int] | None,
+    category_map: str | None,
 ) -> Reading:
     meta: Mapping[str, Any] | None
     if made_of == "yolozu":
@@ -236,7 +252,7 @@ def _open(
     if made_of == "coco":
         assert truth is not None
         meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
-        return Reading(images_of_coco(file, truth), meta=meta, given=frozenset({"classes"}))
+        return Reading(images_of_coco(file, truth, category_map), meta=meta, given=frozenset({"classes"}))
     # All of it is judged before anything is written; then the same file gives its entries once more.
     raw = load_source(file)
     chosen = box_format or raw.box_format

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -21,18 +21,21 @@ from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.mask_columns import MaskColumn
-from anydet.types import RLE, FloatArray
+from anydet.types import RLE, FloatArray, IntArray
+
+_LOW = -(1 << 63)
 
 
 class Result(Struct, gc=False):
     """One detection. The score may be any finite number; keys that COCO doesn't know are let be."""
 
-    image_id: int
-    category_id: int
+    image_id: int | float | str
+    category_id: int | float
     score: float
     bbox: tuple[float, float, float, float] | UnsetType = UNSET
     segmentation: Mask | UnsetType = UNSET
     keypoints: Annotated[list[float], Meta(min_length=3)] | UnsetType = UNSET
+    file_name: str | None = None
 
 
 _decode = msgspec.json.Decoder(list[Result]).decode
@@ -86,14 +89,36 @@ def _columns(path: Path | str, results: Sequence[Result]) -> ResultColumns:
         if result.bbox is UNSET and mask is not None:
             areas[row] = mask_area(mask)
     return ResultColumns(
-        image_ids=np.array([r.image_id for r in results], np.int64),
-        category_ids=np.array([r.category_id for r in results], np.int64),
+        image_ids=_image_ids(results),
+        category_ids=_category_ids(path, results),
         scores=np.array([r.score for r in results], np.float64),
         boxes=boxes,
         areas=areas,
         masks=MaskColumn.of(masks) if any(masks) else None,
         keypoints=keypoints,
+        file_names=tuple(r.file_name for r in results) if any(r.file_name for r in results) else None,
     )
+
+
+def _image_ids(results: Sequence[Result]) -> Any:
+    """(N,) int64; objects where some are text or integers of more than 64 bits. Whole floats are integers."""
+    ids = [int(one) if isinstance(one := r.image_id, float) and one.is_integer() else one for r in results]
+    if all(isinstance(one, int) and _LOW <= one < -_LOW for one in ids):
+        return np.array(ids, np.int64)
+    column = np.empty(len(ids), np.object_)
+    column[:] = ids
+    return column
+
+
+def _category_ids(path: Path | str, results: Sequence[Result]) -> IntArray:
+    for i, result in enumerate(results):
+        one = result.category_id
+        if (isinstance(one, float) and not one.is_integer()) or not _LOW <= one < -_LOW:
+            raise ContractError(
+                f"{path}: {Place('coco', i).at(('category_id',))}: {one} is no whole number of 64 bits",
+                fix="write the ids of the data set's categories",
+            )
+    return np.array([int(r.category_id) for r in results], np.int64)
 
 
 def _boxes(

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anydet.contract.hints import hint_category_ids
-from anydet.contract.locations import Place
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
-from anydet.errors import ContractError
-from anydet.ids import positions
+from anydet.contract.reading.result_ids import (
+    ImageIds,
+    by_id,
+    class_positions,
+    coco_ids,
+    image_positions,
+    names_files,
+)
 from anydet.scanner import Scanner, Stop
-from anydet.text import listed
-from anydet.types import GroundTruthColumns, IntArray
+
+__all__ = ["coco_ids", "join_results", "load_coco_results", "read_coco_results"]
 
 if TYPE_CHECKING:
     from anydet.contract.reading.source import Source
 
-_NAMED = 10
-
 
 def load_coco_results(
     path: Path | str,
-    image_keys: Mapping[int, str],
+    image_keys: ImageIds,
     class_ids: Mapping[int, int],
     scanner: Scanner | None = None,
 ) -> RawPredictions:
@@ -44,32 +46,34 @@ def load_coco_results(
         scanner: reads what it can, faster; the result is the same.
 
     Raises:
-        ContractError: not a results file, or ids that the data set does not have, which it names.
+        ContractError: not a results file, or images and classes that the data set does not have, which it
+            names (``result_ids`` says how they are joined).
     """
     found = _scan(Path(path), scanner)
-    if found is not None:
-        return _joined(path, found, image_keys, class_ids)
+    # Ids that are not the data set's may name files, in a field that scanners pass over.
+    if found is not None and (by_id(found.image_ids, image_keys) >= 0).all():
+        return join_results(path, found, image_keys, class_ids)
     from anydet.contract.reading.opening import open_source
 
     with open_source(path) as source:
         return read_coco_results(source, image_keys, class_ids)
 
 
-def read_coco_results(
-    source: Source, image_keys: Mapping[int, str], class_ids: Mapping[int, int]
-) -> RawPredictions:
+def read_coco_results(source: Source, image_keys: ImageIds, class_ids: Mapping[int, int]) -> RawPredictions:
     """As ``load_coco_results``, of a file that is open already."""
     from anydet.contract.reading.coco_entries import parse_results
 
-    return _joined(source.path, parse_results(source), image_keys, class_ids)
+    return join_results(source.path, parse_results(source), image_keys, class_ids)
 
 
-def _joined(
-    path: Path | str, found: ResultColumns, image_keys: Mapping[int, str], class_ids: Mapping[int, int]
+def join_results(
+    path: Path | str, found: ResultColumns, image_keys: ImageIds, class_ids: Mapping[int, int]
 ) -> RawPredictions:
     """The results by image, under the data set's keys and class ids."""
-    at = _positions(path, "image_id", found.image_ids, image_keys)
-    classes = _positions(path, "category_id", found.category_ids, class_ids)
+    at = image_positions(path, found.image_ids, found.file_names or (), image_keys)
+    # Results that name images otherwise were not made with the data set's ids at hand.
+    own_ids = not names_files(image_keys) and bool((by_id(found.image_ids, image_keys) >= 0).all())
+    classes = class_positions(path, found.category_ids, class_ids, own_ids=own_ids)
     # Results in the data set's order stay as they are: taking rows copies every column.
     order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
     if order is not None:
@@ -96,21 +100,6 @@ def _joined(
     )
 
 
-def coco_ids(truth: GroundTruthColumns) -> tuple[dict[int, str], dict[int, int]]:
-    """Image id -> key and category id -> class id of a COCO data set.
-
-    Raises:
-        ContractError: the data set has no image ids of its own.
-    """
-    if truth.image_ids is None:
-        raise ContractError(
-            f"COCO results name images by id, and this data set ({truth.source}) has no image ids",
-            fix="give the COCO annotations JSON that the ids come from as the data set",
-        )
-    images = dict(zip(truth.image_ids.tolist(), truth.images, strict=True))
-    return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
-
-
 def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
     """The columns of a file with which all is well; ``None`` where the slow path must look at it."""
     found = scanner.coco_results(path) if scanner else None
@@ -132,19 +121,3 @@ def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
     return ResultColumns(
         found.image_ids, found.category_ids, found.scores, boxes, areas, found.masks, keypoints
     )
-
-
-def _positions(path: Path | str, name: str, ids: IntArray, known: Mapping[int, Any]) -> IntArray:
-    """(N,) where the ids stand in the data set's table; raises for unknown ones, with the first result."""
-    at = positions(ids, np.fromiter(known, np.int64, len(known)))
-    if (at < 0).any():
-        unknown = np.unique(ids[at < 0]).tolist()
-        shown = listed(unknown, _NAMED, quotes=False)
-        row = int(np.argmax(ids == unknown[0]))
-        hint = hint_category_ids(np.unique(ids).tolist(), known) if name == "category_id" else ""
-        raise ContractError(
-            f"{path}: {len(unknown)} values of {name} that the data set does not have: {shown} "
-            f"(first at {Place('coco', row).at((name,))})",
-            fix=f"{hint}give the data set and split that the results were made on",
-        )
-    return at

@@ -21,6 +21,7 @@ def load(
     path: Path | str,
     scanner: Scanner | None = None,
     truth: Callable[[], GroundTruthColumns] | None = None,
+    class_map: str | None = None,
 ) -> RawPredictions:
     """The columns of a predictions file of any shape.
 
@@ -28,12 +29,13 @@ def load(
         path: the file.
         scanner: reads what it can, faster; the result is the same.
         truth: gives the data set whose ids COCO results name; called for these alone.
+        class_map: how their category ids count, where they are not the data set's (``result_ids``).
 
     Raises:
         ContractError: the file cannot be read, breaks the contract (``issues`` has every finding), or is a
             COCO results file and there is no ``truth``.
     """
-    return _valid(path, read(path, scanner, truth))
+    return _valid(path, read(path, scanner, truth, class_map))
 
 
 def load_source(source: Source) -> RawPredictions:
@@ -67,13 +69,14 @@ def read(
     path: Path | str,
     scanner: Scanner | None = None,
     truth: Callable[[], GroundTruthColumns] | None = None,
+    class_map: str | None = None,
 ) -> Scan:
     """As ``load``, with what is wrong beside what is right; only COCO results are right or refused."""
     quick = scan_predictions(Path(path), scanner)
     if isinstance(quick, RawPredictions):
         return Scan(quick, ())
     if quick.reason == COCO_RESULTS and truth is not None:
-        return Scan(load_coco_results(path, *coco_ids(truth()), scanner), ())
+        return Scan(load_coco_results(path, *coco_ids(truth(), class_map), scanner), ())
     # What reads entry by entry takes a while to import, and a file that was scanned whole needs none of it.
     from anydet.contract.reading.entries import scan
     from anydet.contract.reading.opening import open_source
@@ -84,7 +87,7 @@ def read(
             return Scan(found.predictions, quick.locate(found.errors))
         if truth is None:
             raise _without_truth(path)
-        return Scan(read_coco_results(source, *coco_ids(truth())), ())
+        return Scan(read_coco_results(source, *coco_ids(truth(), class_map)), ())
 
 
 def scan_predictions(path: Path, scanner: Scanner | None) -> RawPredictions | Stop:

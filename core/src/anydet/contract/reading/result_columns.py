@@ -12,7 +12,11 @@ from anydet.types import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultColumns(Columns):
-    """Results, one row each; boxes are filled in where the file has none."""
+    """Results, one row each; boxes are filled in where the file has none.
+
+    ``image_ids`` is an array of objects where some are text or integers of more than 64 bits; ``file_names``
+    is ``None`` where no result names a file, or nobody looked.
+    """
 
     image_ids: IntArray
     category_ids: IntArray
@@ -21,6 +25,7 @@ class ResultColumns(Columns):
     areas: FloatArray
     masks: MaskColumn | None
     keypoints: FloatArray | None
+    file_names: tuple[str | None, ...] | None = None
 
 
 def box_keypoints(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:
