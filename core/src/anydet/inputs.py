@@ -220,6 +220,16 @@ def text_problem(raw: bytes) -> str:
     return ""
 
 
+def require_text(path: Path) -> None:
+    """Raise ``DatasetError`` for a file that is no UTF-8 text; a byte order mark of UTF-8 is fine."""
+    try:
+        raw = read_text_bytes(path).removeprefix(_MARKS[0][0])
+    except OSError:
+        return  # for whoever reads it to say
+    if problem := text_problem(raw):
+        raise DatasetError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
+
+
 def unique_keys(loader: type[Any]) -> type[Any]:
     """A PyYAML loader like ``loader`` that refuses a key twice in a mapping, of which the last would win."""
     import yaml

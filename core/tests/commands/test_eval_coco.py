@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from anydet.cli import main
 from anydet.commands import eval_coco
+from anydet.errors import AnydetWarning
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
 from anydet.evaluation.reading import read_inputs
 from anydet.evaluation.run import evaluate_coco
@@ -171,13 +173,19 @@ def test_missing_files_are_named(run, scene, tmp_path):
     assert "nowhere: no such data set" in done.stderr
 
 
-def test_coco_results_need_a_data_set_with_image_ids(run, tmp_path):
+def test_coco_results_of_a_data_set_without_ids_must_name_its_files(run, tmp_path):
     (tmp_path / "images" / "val").mkdir(parents=True)
     (tmp_path / "labels" / "val").mkdir(parents=True)
     (tmp_path / "images" / "val" / "1.jpg").write_bytes(_jpeg())
     (tmp_path / "labels" / "val" / "1.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     results = tmp_path / "results.json"
     results.write_text('[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]')
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", AnydetWarning)
+        done = run("--dataset", tmp_path, "--predictions", results)
+    assert done.exit_code == 0
+    assert "category ids are taken as one-based" in done.stderr
+    results.write_text('[{"image_id": 2, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]')
     done = run("--dataset", tmp_path, "--predictions", results)
     assert done.exit_code == 1
     assert "COCO results name images by id" in done.stderr

@@ -198,9 +198,13 @@ def test_every_malformed_label_file_is_listed(yolo):
     files = [file for file in sorted((yolo / "labels" / "val").iterdir()) if file.read_text()]
     for file in files[:2]:
         file.write_text("0 0.5 0.5 nonsense 0.1\n")
-    finding = found(yolo)["unreadable"]
+    finding = found(yolo)["malformed label lines"]
     assert (finding.severity, finding.count) == ("broken", 2)
     assert all(file.name in line for file, line in zip(files[:2], finding.examples, strict=True))
+    for file in files[:2]:
+        file.write_text("77 0.5 0.5 0.1 0.1\n")
+    finding = found(yolo)["unreadable"]
+    assert (finding.severity, finding.count) == ("broken", 2)
 
 
 def test_images_without_labels_are_a_warning(yolo):

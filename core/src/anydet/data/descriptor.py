@@ -16,7 +16,7 @@ from anydet.data.dataset.splits import Split, choose_split
 from anydet.data.yolo.data_yaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
 from anydet.data.yolo.dataset import YoloDataset, label_beside, open_folders
 from anydet.errors import DatasetError
-from anydet.inputs import read_json, read_text, there_is
+from anydet.inputs import read_json, read_text, require_text, there_is
 
 
 class UltralyticsFormat:
@@ -146,6 +146,7 @@ def _dataset(
 def _listed(file: Path) -> list[Path]:
     """The images of a list file, one a line; relative ones start at the file's folder."""
     images = []
+    require_text(file)
     try:
         lines = read_text(file).splitlines()
     except (OSError, UnicodeDecodeError) as exc:
@@ -193,6 +194,7 @@ class _Described:
 
 
 def _read_descriptor(file: Path) -> _Described:
+    require_text(file)
     try:
         data = msgspec.json.decode(read_json(file))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

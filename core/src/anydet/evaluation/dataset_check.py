@@ -89,13 +89,36 @@ def check_dataset(
     Raises:
         DatasetError: there is no data set of a known format.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OddityWarning)  # they are findings here
+        return _check(
+            path,
+            split,
+            predictions=predictions,
+            box_format=box_format,
+            open_images=open_images,
+            formats=formats,
+            engine=engine,
+            report=report,
+        )
+
+
+def _check(
+    path: Path | str,
+    split: str | None,
+    *,
+    predictions: Path | str | None,
+    box_format: str | None,
+    open_images: bool,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None,
+    engine: Engine | None,
+    report: Callable[[int], None],
+) -> DatasetCheck:
     file = find_annotations(Path(path), split)
     data = load(file) if file else None
     findings = [] if data is None else list(inspect_identifiers(data))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", OddityWarning)  # they are findings here
-            dataset = open_dataset(path, split, formats=formats)
+        dataset = open_dataset(path, split, formats=formats)
     except DatasetError as exc:
         if file is None:
             raise

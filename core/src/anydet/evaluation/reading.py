@@ -162,8 +162,11 @@ def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | N
     else:
         opened = dataset
     if opened.source == "none":
+        unread = getattr(opened, "oddities", ())
         raise EvaluationError(
-            f"{opened.root}: no annotations to evaluate against", fix="give --dataset a labeled data set"
+            f"{opened.root}: no annotations to evaluate against",
+            details=tuple(map(str, unread)),
+            fix=unread[0].fix if unread else "give --dataset a labeled data set",
         )
     return opened
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -254,11 +255,29 @@ def test_a_missing_image_is_reported_when_it_is_opened(put, instances):
         record.image()
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "{root}/secret.jpg", "link.jpg", "..\\secret.jpg"])
+@pytest.mark.parametrize("layout", ["hugging face", "dvc", "git-annex"])
+def test_images_that_are_links_of_the_folder_are_read(put, paint, instances, tmp_path, layout):
+    stored, folder = {
+        "hugging face": ("hub/datasets--x/blobs/4f53cda1", "hub/datasets--x/snapshots/a1b2/val"),
+        "dvc": (".dvc/cache/files/md5/4f/53cda1", "data/val"),
+        "git-annex": (".git/annex/objects/Xk/9z/MD5E-s1.jpg/MD5E-s1.jpg", "val"),
+    }[layout]
+    image = paint("b.jpg").rename(tmp_path / "kept")
+    (tmp_path / stored).parent.mkdir(parents=True)
+    image.rename(tmp_path / stored)
+    link = tmp_path / folder / "b.jpg"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(os.path.relpath(tmp_path / stored, link.parent))
+    file = put(f"{folder}/instances.json", instances)
+    dataset = open_dataset(file)
+    assert dataset[0].image().shape == (20, 40, 3)
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "{root}/secret.jpg", "out/secret.jpg", "..\\secret.jpg"])
 def test_a_file_name_that_leads_outside_is_refused_when_it_is_opened(put, paint, instances, tmp_path, name):
     paint("secret.jpg")
     (tmp_path / "images").mkdir()
-    (tmp_path / "images/link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "images/out").symlink_to(tmp_path)
     instances["images"][0]["file_name"] = name.format(root=tmp_path)
     dataset = open_dataset(put("instances.json", instances), images=tmp_path / "images")
     assert len(dataset.ground_truth()) == 3

@@ -32,3 +32,22 @@ def test_a_folder_that_is_a_link_itself_is_fine(tmp_path):
 def test_names_that_no_file_can_have_are_refused(tmp_path):
     with pytest.raises(DatasetError, match="cannot be opened"):
         contained(tmp_path, "a\0.jpg")
+
+
+def test_a_link_that_the_folder_holds_itself_may_lead_outside(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs/4f").write_bytes(b"x")
+    (tmp_path / "set/sub").mkdir(parents=True)
+    (tmp_path / "set/sub/a.jpg").symlink_to("../../blobs/4f")
+    (tmp_path / "set/out").symlink_to("../blobs")
+    (tmp_path / "set/loop.jpg").symlink_to("loop.jpg")
+    found = contained(tmp_path / "set", "sub/a.jpg", links=True)
+    assert found == (tmp_path / "blobs/4f").resolve()
+    for name in ("out/4f", "../blobs/4f", str(tmp_path / "blobs/4f"), "sub/../../blobs/4f"):
+        with pytest.raises(DatasetError, match="is outside of"):
+            contained(tmp_path / "set", name, links=True)
+    with pytest.raises(DatasetError, match="is outside of"):
+        contained(tmp_path / "set", "sub/a.jpg")
+    for links in (False, True):
+        with pytest.raises(DatasetError, match="cannot be opened"):
+            contained(tmp_path / "set", "loop.jpg", links=links)

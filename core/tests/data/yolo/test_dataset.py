@@ -11,7 +11,8 @@ from anydet.data.coco.dataset import CocoDataset
 from anydet.data.dataset.splits import Split
 from anydet.data.opening import open_dataset
 from anydet.data.yolo.dataset import YoloDataset, open_layout
-from anydet.errors import DatasetError, ImageError, SplitError
+from anydet.errors import AnydetWarning, DatasetError, ImageError, SplitError
+from anydet.evaluation.dataset_check import check_dataset
 from anydet.geometry import boxes
 
 
@@ -147,7 +148,7 @@ def test_a_malformed_label_is_named_when_its_record_is_made_and_not_before(paint
 def test_a_label_file_that_is_no_text_is_refused(paint, put, tmp_path):
     paint("images/val/a.jpg")
     put("labels/val/a.txt").write_bytes(b"\xff\xfe0\x00")
-    with pytest.raises(DatasetError, match=r"a\.txt: not a text file"):
+    with pytest.raises(DatasetError, match=r"a\.txt: it is UTF-16, where plain UTF-8 belongs"):
         open_dataset(tmp_path)[0]
 
 
@@ -158,15 +159,77 @@ def test_an_empty_image_folder_is_refused(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_a_link_that_leads_outside_is_refused_when_it_is_opened(paint, tmp_path):
-    paint("secret.jpg")
+def test_a_link_that_the_folder_holds_is_read_and_a_folder_that_is_one_is_refused(paint, tmp_path):
+    paint("secret/c.jpg")
     paint("set/images/val/a.jpg")
     (tmp_path / "set/labels/val").mkdir(parents=True)
-    (tmp_path / "set/images/val/b.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "set/images/val/b.jpg").symlink_to("../../../secret/c.jpg")
+    (tmp_path / "set/images/val/sub").symlink_to("../../../secret")
     dataset = open_dataset(tmp_path / "set")
     assert dataset.keys == ("a.jpg", "b.jpg")
+    assert dataset[1].image().shape == (20, 40, 3)
+    (tmp_path / "set/val.txt").write_text("images/val/a.jpg\nimages/val/sub/c.jpg\n")
+    (tmp_path / "set/x.yaml").write_text("val: val.txt\n")
     with pytest.raises(DatasetError, match="is outside of"):
-        dataset[1].image()
+        open_dataset(tmp_path / "set/x.yaml")[1].image()
+
+
+ODD = [
+    ("0 0.5 0.5 0 0.1", "whose box or polygon has no area", "count as missed", [20, 9, 0, 2]),
+    ("0 1.25 0.5 0.1 0.1", "outside of 0 to 1", "read as they are", [48, 9, 4, 2]),
+    ("0 -0.0011 0.1 0.5 0.1 0.5 0.6", "outside of 0 to 1", "read as they are", [-0.044, 2, 20.044, 10]),
+    ("0 0.5 0.5 0.1", "are no numbers or too many", "left out", None),
+    ("0 0.5 0.5 0.1 0.1 0.97", "are no numbers or too many", "left out", None),
+    ("0 0.5 x 0.1 0.1", "are no numbers or too many", "left out", None),
+    ("0 0.5 nan 0.1 0.1", "are no numbers or too many", "left out", None),
+]
+
+
+@pytest.mark.parametrize(("line", "what", "effect", "box"), ODD)
+def test_one_odd_line_is_read_or_left_out_alone_with_a_warning(paint, put, tmp_path, line, what, effect, box):
+    good = "1 0.5 0.5 0.5 0.5\n"
+    for name, lines in (("a", f"{good}{line}\n{good}"), ("b", good * 2), ("c", "")):
+        paint(f"images/val/{name}.jpg")
+        put(f"labels/val/{name}.txt", lines)
+    dataset = open_dataset(tmp_path)
+    named = re.escape(f"{tmp_path}/labels/val/a.txt:2")
+    with pytest.warns(AnydetWarning, match=f"{what}.*: 1 \\(the first: {named}: .*\\); .*{effect}"):
+        labels = dataset[0].labels
+    assert labels.class_ids.tolist() == ([1, 0, 1] if box else [1, 1])
+    if box:
+        np.testing.assert_allclose(labels.boxes_xywh_px[1], box, atol=1e-9)
+    assert len(dataset.ground_truth()) == 4 + (box is not None)
+    assert [one.count for one in dataset.oddities] == [1]
+    check = check_dataset(tmp_path)
+    assert (check.ok, check.images, check.annotations) == (False, 3, 4 + (box is not None))
+
+
+def test_where_most_lines_are_odd_the_first_is_refused(paint, put, tmp_path):
+    for name in "ab":
+        paint(f"images/val/{name}.jpg")
+        put(f"labels/val/{name}.txt", "0 120 80 30 20\n0 0.5 0.5 0.1 0.1\n0 9 9 9 9\n")
+    with pytest.raises(DatasetError, match=r"a\.txt:1: center \(120, 80\) is outside"):
+        open_dataset(tmp_path).ground_truth()
+
+
+def test_a_class_that_is_none_is_refused_however_rare(paint, put, tmp_path):
+    paint("images/val/a.jpg")
+    put("labels/val/a.txt", "0 0.5 0.5 0.1 0.1\n" * 9 + "2 0.5 0.5 0.1 0.1\n")
+    put("classes.txt", "cat\ndog\n")
+    with pytest.raises(DatasetError, match=r"a\.txt:10: class 2, but the data set names 2 classes"):
+        open_dataset(tmp_path).ground_truth()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_label_files_that_are_not_utf8_say_what_they_are(paint, tmp_path, encoding):
+    paint("images/val/a.jpg")
+    (tmp_path / "labels/val").mkdir(parents=True)
+    text = "0 0.5 0.5 0.1 0.1\n" + "\xe9" * (encoding == "latin-1")
+    (tmp_path / "labels/val/a.txt").write_bytes(text.encode(encoding))
+    name = {"latin-1": "perhaps latin-1"}.get(encoding, encoding.upper()[:6])
+    with pytest.raises(DatasetError, match=f"a.txt: .*{name}") as caught:
+        open_dataset(tmp_path).ground_truth()
+    assert "save it as UTF-8" in caught.value.fix
 
 
 def test_an_unreadable_image_names_itself(paint, put, tmp_path):

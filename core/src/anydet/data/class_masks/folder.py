@@ -81,7 +81,7 @@ def _find_masks(folder: Path, keys: tuple[str, ...]) -> dict[str, ClassMaskFile 
     """The mask file of each image, where there is one."""
     named = {key: str(PurePosixPath(key).with_suffix(".png")) for key in keys}
     found = {
-        key: ClassMaskFile(contained(folder, name)) if (folder / name).exists() else None
+        key: ClassMaskFile(contained(folder, name, links=True)) if (folder / name).exists() else None
         for key, name in named.items()
     }
     if not any(found.values()):

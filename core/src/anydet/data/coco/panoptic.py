@@ -23,7 +23,7 @@ from anydet.data.dataset.table import ImageTable
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
-from anydet.inputs import read_json
+from anydet.inputs import read_json, require_text
 from anydet.types import ClassTable, IntArray, Labels, Segmentation
 
 if TYPE_CHECKING:
@@ -182,6 +182,7 @@ def _decode(file: Path) -> _File:
     try:
         return msgspec.json.decode(read_json(file), type=_File)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        require_text(file)
         raise DatasetError(
             f"{file}: not a COCO panoptic file: {exc}",
             fix="give one with images, annotations with segments_info, and categories",
@@ -201,7 +202,7 @@ def _mask(
                 "is not in categories",
                 fix="correct the id, or add the category",
             )
-    path = contained(file.with_suffix(""), annotation.file_name)
+    path = contained(file.with_suffix(""), annotation.file_name, links=True)
     return PanopticMask(path, {one.id: class_of[one.category_id] for one in annotation.segments_info})
 
 

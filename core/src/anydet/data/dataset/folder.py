@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from anydet.data.dataset.base import BaseDataset
+from anydet.data.dataset.oddities import Oddity, warn_of
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
+from anydet.data.dataset.unread_labels import look_for_labels
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.pixels import SUFFIXES
 from anydet.data.record.record import Record
@@ -24,6 +27,7 @@ class FolderDataset(BaseDataset):
 
     Attributes:
         images_dir: folder that the keys are relative to.
+        oddities: files that look like labels and are not read.
     """
 
     root: Path
@@ -33,6 +37,7 @@ class FolderDataset(BaseDataset):
     keys: tuple[str, ...]
     classes: ClassTable | None = None
     source: str = "none"
+    oddities: tuple[Oddity, ...] = ()
 
     def record(self, position: int) -> Record:
         """An image without labels."""
@@ -43,7 +48,10 @@ class FolderDataset(BaseDataset):
         """Raises ``DatasetError``: there are no labels."""
         raise DatasetError(
             f"{self.root}: {self.note}: has no labels, only images in {self.images_dir}",
-            fix="give a data set with labels/<split>/*.txt or annotations/instances_<split>.json",
+            details=tuple(map(str, self.oddities)),
+            fix=self.oddities[0].fix
+            if self.oddities
+            else "give a data set with labels/<split>/*.txt or annotations/instances_<split>.json",
         )
 
 
@@ -62,12 +70,19 @@ class FolderFormat:
         base = images or (inner if inner.is_dir() and next(find_images(inner), None) else path)
         names = image_splits(base)
         if split is None and not set(names) & set(SPLITS):
-            return open_folder(path, UNSPLIT, base)
+            return _looked_over(path, open_folder(path, UNSPLIT, base))
         chosen = choose_split(path, names, split)
-        return open_folder(path, chosen, base / chosen.name)
+        return _looked_over(path, open_folder(path, chosen, base / chosen.name))
 
 
 FORMAT = FolderFormat()
+
+
+def _looked_over(path: Path, dataset: FolderDataset) -> FolderDataset:
+    """The images without masks of them, with a warning of each kind of labels that are not read."""
+    looked = look_for_labels(path, dataset.keys)
+    warn_of(looked.oddities, path)
+    return replace(dataset, keys=looked.keys, oddities=looked.oddities)
 
 
 def open_folder(root: Path, split: Split, images_dir: Path) -> FolderDataset:

@@ -11,7 +11,6 @@ from anydet.errors import AnydetWarning, DatasetError
 from anydet.text import safe_line
 
 _NAMED = 5
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,7 @@ class Oddity:
         count: how many there are.
         examples: the first of them.
         refused: whether reading stops, because no number would be right.
+        fix: what to do, where a repaired copy is no way.
     """
 
     check: str
@@ -35,6 +35,7 @@ class Oddity:
     count: int
     examples: tuple[str, ...]
     refused: bool = False
+    fix: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.count} (the first: {self.examples[0]}); {self.effect}"
@@ -49,12 +50,18 @@ class Kind:
     effect: str
     repair: str
     refused: bool = False
+    fix: str = ""
 
 
 @dataclass(slots=True)
 class Found:
-    """Oddities as they are found, in the order in which their kinds first occur."""
+    """Oddities as they are found, in the order in which their kinds first occur.
 
+    Attributes:
+        seen: how many things were looked at, odd ones among them, where somebody counts.
+    """
+
+    seen: int = 0
     _counts: dict[Kind, int] = field(default_factory=dict)
     _examples: dict[Kind, list[str]] = field(default_factory=dict)
 
@@ -68,7 +75,7 @@ class Found:
     def listed(self) -> tuple[Oddity, ...]:
         """All that was found."""
         return tuple(
-            Oddity(k.check, k.what, k.effect, k.repair, n, tuple(self._examples[k]), k.refused)
+            Oddity(k.check, k.what, k.effect, k.repair, n, tuple(self._examples[k]), k.refused, k.fix)
             for k, n in self._counts.items()
         )
 
@@ -98,9 +105,10 @@ def refuse_all(oddities: Sequence[Oddity], where: object) -> None:
     """Raise ``DatasetError`` where there is any: what ``--strict`` does."""
     if oddities:
         raise DatasetError(
-            f"{where}: {len(oddities)} kinds of odd annotations: {oddities[0]}",
-            details=tuple(map(str, oddities[1:_SHOWN])),
-            fix="correct them, or leave out --strict; 'anydet check-dataset' lists all of them",
+            f"{where}: {oddities[0]}",
+            details=tuple(f"{where}: {one}" for one in oddities[1:]),
+            fix=oddities[0].fix
+            or "correct them, or leave out --strict; 'anydet check-dataset' lists all of them",
         )
 
 

@@ -13,7 +13,7 @@ from anydet.data.inspection.finding import DatasetFinding, Severity, some
 def inspect_oddities(oddities: Iterable[Oddity]) -> Iterator[DatasetFinding]:
     """What is not as the format has it, and what reading makes of it."""
     for one in oddities:
-        fix = f"correct them; '--repair OUT' writes a copy that has them {one.repair}"
+        fix = one.fix or f"correct them; '--repair OUT' writes a copy: {one.repair}"
         yield DatasetFinding(
             "broken", one.check, one.count, f"{one.what}: {one.effect}", tuple(one.examples), fix
         )

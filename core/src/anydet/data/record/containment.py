@@ -10,11 +10,18 @@ from anydet.errors import DatasetError
 from anydet.types import ByteImage, Size
 
 
-def contained(folder: Path, name: Path | str) -> Path:
-    """``folder / name`` with links followed; ``DatasetError`` where that leads outside ``folder``."""
+def contained(folder: Path, name: Path | str, *, links: bool = False) -> Path:
+    """``folder / name`` with links followed; ``DatasetError`` where that leads outside ``folder``.
+
+    Args:
+        folder: what it must be in.
+        name: path relative to it, as the data set states it.
+        links: whether a file of the folder may itself be a link that leads out of it, as caches of Hugging
+            Face, DVC and git-annex lay them: the link is the folder's own.
+    """
     try:
         path = (folder / name).resolve()
-        inside = path.is_relative_to(folder.resolve())
+        inside = path.is_relative_to(folder.resolve()) or (links and _holds_link(folder, folder / name))
     except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a zero byte in the name
         raise DatasetError(
             f"{str(name)!r} in {folder} cannot be opened: {exc}", fix="correct the name in the data set"
@@ -27,9 +34,14 @@ def contained(folder: Path, name: Path | str) -> Path:
     return path
 
 
+def _holds_link(folder: Path, path: Path) -> bool:
+    """Whether it is a link in the folder or below it, reached without a link that leads outside."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(folder.resolve())
+
+
 @dataclass(frozen=True, slots=True)
 class ContainedImage:
-    """An image file that is opened only if it is inside a folder, links followed.
+    """An image file that is opened only if it, or the link to it, is inside a folder.
 
     Attributes:
         folder: the folder.
@@ -50,4 +62,4 @@ class ContainedImage:
         return self._file().size_wh()
 
     def _file(self) -> ImageFile:
-        return ImageFile(contained(self.folder, self.name), self.stated_wh)
+        return ImageFile(contained(self.folder, self.name, links=True), self.stated_wh)

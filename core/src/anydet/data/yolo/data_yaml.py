@@ -9,7 +9,7 @@ from typing import Any
 
 from anydet.data.yolo.label_file import LabelGrammar
 from anydet.errors import DatasetError
-from anydet.inputs import read_text, there_is, unique_keys
+from anydet.inputs import read_text, require_text, there_is, unique_keys
 from anydet.types import ClassTable
 
 NAMES = ("data.yaml", "dataset.yaml")
@@ -45,6 +45,7 @@ def read_data_yaml(file: Path) -> DataYaml:
     """Read a ``data.yaml``; raises ``DatasetError`` with file and key or line where it is malformed."""
     import yaml
 
+    require_text(file)
     try:
         data = yaml.load(read_text(file), Loader=unique_keys(yaml.BaseLoader))  # all scalars stay text
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as exc:
@@ -74,6 +75,7 @@ def read_names(root: Path) -> DataYaml:
     file = root / "classes.txt"
     if not there_is(file):
         return DataYaml(file)
+    require_text(file)
     try:
         lines = read_text(file).split("\n")
     except (OSError, UnicodeDecodeError) as exc:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import columns_of_records, no_labels
 from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_folder, subfolders
+from anydet.data.dataset.oddities import Found, Oddity, warn_of
 from anydet.data.dataset.splits import UNSPLIT, Split, choose_split
 from anydet.data.record.class_mask import ClassMaskFile
 from anydet.data.record.containment import ContainedImage, contained
 from anydet.data.record.record import Record
 from anydet.data.yolo.data_yaml import DataYaml, read_names
-from anydet.data.yolo.label_file import parse_labels
+from anydet.data.yolo.label_file import LabelLines, parse_labels
 from anydet.data.yolo.sidecar import load_sidecar
 from anydet.errors import DatasetError
-from anydet.inputs import read_text_bytes
-from anydet.types import ClassTable, GroundTruthColumns, Size
+from anydet.inputs import SAVE_AS_UTF8, read_text_bytes, text_problem
+from anydet.types import ClassTable, GroundTruthColumns, Poses, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +81,9 @@ class YoloDataset(BaseDataset):
         """The record, and the image's size where its labels made it necessary to look."""
         label, path = self.label_file(key), self.images_dir / key
         if self.limit != self.images_dir:
-            contained(self.limit, path.absolute())  # before its label is opened
-        lines = parse_labels(_text(label), label, self.names.grammar)
-        sidecar = load_sidecar(label.with_suffix(".json"), root=self.home, objects=len(lines))
+            contained(self.limit, path.absolute(), links=True)  # before its label is opened
+        lines = self._parse(label)
+        sidecar = load_sidecar(label.with_suffix(".json"), root=self.home, objects=lines.lines)
         name = key if self.limit == self.images_dir else str(path.absolute())
         pixels = ContainedImage(self.limit, name, sidecar.stated_wh)
         # Fractions become pixels with the size of the file itself; images without objects are not opened.
@@ -97,7 +100,7 @@ class YoloDataset(BaseDataset):
             pixels,
             path=path,
             stated_wh=sidecar.stated_wh,
-            labels=replace(labels, poses=sidecar.poses),
+            labels=replace(labels, poses=_of_kept(sidecar.poses, lines)),
             camera=sidecar.camera,
             class_mask=None if sidecar.mask_path is None else ClassMaskFile(sidecar.mask_path),
             depth_path=sidecar.depth_path,
@@ -105,6 +108,49 @@ class YoloDataset(BaseDataset):
             extra=sidecar.extra,
         )
         return record, size
+
+    @property
+    def oddities(self) -> tuple[Oddity, ...]:
+        """Odd lines of all label files and what reading makes of them; looks into every one."""
+        return _look_over(self).listed()
+
+    def _parse(self, label: Path) -> LabelLines:
+        """The lines of a file; odd ones are read where they are the lesser part of all lines of the split."""
+        text, grammar = _text(label), self.names.grammar
+        try:
+            return parse_labels(text, label, grammar)
+        except DatasetError:
+            # Where most lines are odd, the files are not what they are taken for: coordinates in pixels,
+            # confidences behind the boxes.
+            if not _tolerates(self):
+                raise
+            return parse_labels(text, label, grammar, Found())
+
+
+@lru_cache(maxsize=4)
+def _look_over(dataset: YoloDataset) -> Found:
+    """What is odd in all label files; counts a file that cannot be read at all as nothing."""
+    found = Found()
+    for label in dict.fromkeys(map(dataset.label_file, dataset.keys)):
+        with suppress(DatasetError):
+            found.seen += parse_labels(_text(label), label, dataset.names.grammar, found).lines
+    return found
+
+
+@lru_cache(maxsize=4)
+def _tolerates(dataset: YoloDataset) -> bool:
+    """Whether odd lines are the lesser part, with a warning of each kind."""
+    found = _look_over(dataset)
+    oddities = found.listed()
+    tolerable = 2 * max((one.count for one in oddities), default=0) < found.seen
+    if tolerable:
+        warn_of(oddities, dataset.root)
+    return tolerable
+
+
+def _of_kept(poses: Poses | None, lines: LabelLines) -> Poses | None:
+    """The poses of the lines that were read."""
+    return poses if poses is None or len(lines) == lines.lines else poses.take(lines.kept)
 
 
 class YoloFormat:
@@ -185,7 +231,11 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _text(path: Path) -> str:
+    raw = _bytes(path) or b""
     try:
-        return (_bytes(path) or b"").decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise DatasetError(f"{path}: not a text file: {exc}", fix="write lines: class cx cy w h") from exc
+        raise DatasetError(f"{path}: {text_problem(raw)}", fix=SAVE_AS_UTF8) from exc
+    if "\0" in text:
+        raise DatasetError(f"{path}: {text_problem(raw)}", fix=SAVE_AS_UTF8)
+    return text

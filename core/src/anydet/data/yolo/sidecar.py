@@ -16,7 +16,7 @@ import numpy as np
 
 from anydet.data.record.containment import contained
 from anydet.errors import DatasetError
-from anydet.inputs import read_json
+from anydet.inputs import read_json, require_text
 from anydet.types import FloatArray, Intrinsics, Poses, Size
 
 KNOWN_KEYS = frozenset(
@@ -65,6 +65,7 @@ def load_sidecar(path: Path, *, root: Path, objects: int) -> Sidecar:
     except FileNotFoundError:
         return Sidecar()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        require_text(path)
         raise DatasetError(f"{path}: cannot be read as JSON: {exc}", fix="correct or remove it") from exc
     if not isinstance(data, dict):
         raise DatasetError(f"{path}: expected an object, got {type(data).__name__}", fix="write {...}")
