@@ -17,6 +17,7 @@ from anydet.contract.write import write_predictions
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
+from anydet.data.writing.yolo import write_yolo
 from anydet.geometry import masks
 from anydet.types import ImagePredictions
 
@@ -131,3 +132,29 @@ def test_results_come_back_from_every_shape_as_they_were_and_score_the_same(
             np.testing.assert_allclose(found, told, rtol=1e-12, atol=1e-9)
         assert numbers(tmp_path / name) == pytest.approx(wanted, abs=1e-9)
         assert numbers(tmp_path / "r.json") == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("source", ["data.yaml", "ann.json"])
+@pytest.mark.parametrize("layout", ["coco", "yolo"])
+def test_a_data_set_may_be_any_that_is_read(source: str, layout: str, tmp_path: Path) -> None:
+    scenes = SyntheticDataset(3, seed=2, image_wh=(48, 32))
+    if source == "data.yaml":
+        write_yolo(scenes, tmp_path / "in")
+        named, more = tmp_path / "in/data.yaml", []
+    else:
+        write_coco(scenes, tmp_path / "in")
+        named = (tmp_path / "in/annotations/instances_val.json").rename(tmp_path / source)
+        more = ["--images", str(tmp_path / "in/images/val")]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, ["convert", str(named), str(out), "--to", layout, *more])
+    assert result.exit_code == 0, result.output
+    wanted, found = scenes.ground_truth(), open_dataset(out).ground_truth()
+    assert found.images == wanted.images
+    kept = ~wanted.labels.iscrowd if source == "data.yaml" or layout == "yolo" else slice(None)
+    np.testing.assert_allclose(found.labels.boxes_xywh_px, wanted.labels.boxes_xywh_px[kept], atol=1e-6)
+
+
+def test_images_are_of_a_data_set(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text("[]")
+    arguments = ["convert", str(tmp_path / "p.json"), str(tmp_path / "p.csv"), "--images", str(tmp_path)]
+    assert "--images applies where IN is a data set" in CliRunner().invoke(main, arguments).output

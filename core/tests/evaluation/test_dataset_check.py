@@ -207,6 +207,24 @@ def test_every_malformed_label_file_is_listed(yolo):
     assert (finding.severity, finding.count) == ("broken", 2)
 
 
+def test_label_files_that_no_image_has_are_listed(yolo):
+    labels = yolo / "labels" / "val"
+    (labels / "other.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (labels / "classes.txt").write_text("cat\n")
+    finding = found(yolo)["labels without image"]
+    assert (finding.severity, finding.count) == ("warning", 1)
+    assert finding.examples == (str(labels / "other.txt"),)
+    for file in labels.glob("0*.txt"):
+        file.rename(file.with_name(f"x{file.name}"))
+    assert found(yolo)["labels without image"].severity == "broken"
+
+
+def test_a_label_file_of_two_images_is_broken(yolo):
+    image = next((yolo / "images" / "val").iterdir())
+    shutil.copy(image, image.with_suffix(".jpg"))
+    assert found(yolo)["shared label files"].count == 1
+
+
 def test_images_without_labels_are_a_warning(yolo):
     shutil.rmtree(yolo / "labels")
     assert found(yolo / "images" / "val").keys() == {"no annotations"}

@@ -40,6 +40,11 @@ TARGETS = ("contract", "coco", "csv", "yolo")
     help="Data set of the predictions, for image ids, class names and image sizes.",
 )
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Image folder of the data set IN, if it is elsewhere.",
+)
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list to .json.")
 @click.option("--bbox-format", metavar="NAME", help="Box format of IN.")
 @click.option(
@@ -60,6 +65,7 @@ def command(
     made_into: str | None,
     dataset: Path | None,
     split: str | None,
+    images: Path | None,
     wrap: bool,
     bbox_format: str | None,
     class_map: str | None,
@@ -67,8 +73,8 @@ def command(
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with --dataset).
 
-    If IN is a folder, it is read as a data set, and --to yolo or --to coco writes its split to the folder
-    OUT.
+    If IN is a data set (a folder, a data.yaml, or COCO annotations without --dataset), --to yolo or --to coco
+    writes its split to the folder OUT.
 
     Fields that the format of OUT cannot hold are listed on stderr.
     """
@@ -78,9 +84,12 @@ def command(
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)
-    if clean_path(source).is_dir():
-        _convert_dataset(open_dataset(source, split, formats=formats), output, made_into, as_json)
+    if _is_dataset(source, made_into, dataset):
+        found = open_dataset(source, split, images=images, formats=formats)
+        _convert_dataset(found, output, made_into, as_json)
         return
+    if images is not None:
+        raise click.UsageError("--images applies where IN is a data set")
     opened = open_dataset(dataset, split, formats=formats) if dataset else None
     done = convert(
         source,
@@ -99,6 +108,22 @@ def command(
         echo_json(done.to_json(), indent=1)
     else:
         echo(f"{done.output}: {done.images} images, {done.detections} detections")
+
+
+def _is_dataset(source: Path, made_into: str | None, of_predictions: Path | None) -> bool:
+    """Whether IN is a data set: a folder, a YAML file, or annotations that are to be a data set."""
+    path = clean_path(source)
+    if path.is_dir() or path.suffix.lower() in {".yaml", ".yml"}:
+        return True
+    # COCO results need the data set that their ids are of, so without one IN holds annotations.
+    return made_into == "yolo" or (made_into == "coco" and of_predictions is None and _has_images(path))
+
+
+def _has_images(path: Path) -> bool:
+    """Whether a JSON file has images, as annotations have and results have not."""
+    from anydet.data.coco.mending import load
+
+    return path.suffix.lower() == ".json" and load(path) is not None
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:

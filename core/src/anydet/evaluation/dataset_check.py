@@ -20,6 +20,7 @@ from anydet.data.inspection.annotations import RARE, inspect_annotations
 from anydet.data.inspection.files import inspect_files
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
 from anydet.data.inspection.identifiers import inspect_identifiers, inspect_oddities
+from anydet.data.inspection.label_files import inspect_label_files
 from anydet.data.opening import DeferredFormat, open_dataset
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, DatasetError
@@ -124,6 +125,7 @@ def _check(
             raise
         return _unopened(str(path), file, data, exc, findings)
     findings += inspect_oddities(getattr(dataset, "oddities", ()))
+    findings += inspect_label_files(dataset)
     truth = None
     if dataset.source == "none":
         problem = "images of a data set without labels"

@@ -189,7 +189,7 @@ def test_a_fault_of_the_labels_is_found_before_the_images_and_leaves_nothing(tmp
     write_yolo(SCENES, tmp_path / "clean")
     clean = open_dataset(tmp_path / "clean")
     label = next(file for file in (tmp_path / "clean/labels/val").iterdir() if file.stat().st_size)
-    label.write_text("x 0.5 0.5 0.1 0.1\n9999999 0.5 0.5 0.1 0.1\n")
+    label.write_text("9999999 0.5 0.5 0.1 0.1\n")
     with pytest.raises(DatasetError, match=label.name):
         write_corrupted(clean, tmp_path / "out", [FOG])
     assert not list(tmp_path.rglob("*.partial"))

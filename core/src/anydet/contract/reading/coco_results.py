@@ -19,6 +19,7 @@ from anydet.contract.reading.result_ids import (
     names_files,
 )
 from anydet.scanner import Scanner, Stop
+from anydet.types import IntArray
 
 __all__ = ["coco_ids", "join_results", "load_coco_results", "read_coco_results"]
 
@@ -51,8 +52,10 @@ def load_coco_results(
     """
     found = _scan(Path(path), scanner)
     # Ids that are not the data set's may name files, in a field that scanners pass over.
-    if found is not None and (by_id(found.image_ids, image_keys) >= 0).all():
-        return join_results(path, found, image_keys, class_ids)
+    if found is not None:
+        at = by_id(found.image_ids, image_keys)
+        if (at >= 0).all():
+            return join_results(path, found, image_keys, class_ids, at)
     from anydet.contract.reading.opening import open_source
 
     with open_source(path) as source:
@@ -67,12 +70,25 @@ def read_coco_results(source: Source, image_keys: ImageIds, class_ids: Mapping[i
 
 
 def join_results(
-    path: Path | str, found: ResultColumns, image_keys: ImageIds, class_ids: Mapping[int, int]
+    path: Path | str,
+    found: ResultColumns,
+    image_keys: ImageIds,
+    class_ids: Mapping[int, int],
+    at: IntArray | None = None,
 ) -> RawPredictions:
-    """The results by image, under the data set's keys and class ids."""
-    at = image_positions(path, found.image_ids, found.file_names or (), image_keys)
+    """The results by image, under the data set's keys and class ids.
+
+    Args:
+        path: the file.
+        found: its results.
+        image_keys: as for ``load_coco_results``.
+        class_ids: likewise.
+        at: where the images stand among ``image_keys``, where they are known by their ids already.
+    """
     # Results that name images otherwise were not made with the data set's ids at hand.
-    own_ids = not names_files(image_keys) and bool((by_id(found.image_ids, image_keys) >= 0).all())
+    by_ids = at if at is not None else by_id(found.image_ids, image_keys)
+    own_ids = not names_files(image_keys) and bool((by_ids >= 0).all())
+    at = image_positions(path, found.image_ids, found.file_names or (), image_keys) if at is None else at
     classes = class_positions(path, found.category_ids, class_ids, own_ids=own_ids)
     # Results in the data set's order stay as they are: taking rows copies every column.
     order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -101,7 +102,7 @@ def image_positions(
     keys = tuple(known.values())
     index, stems = KeyIndex(keys), _by_stem(keys)
     texts = {str(one): place for place, one in enumerate(known)}
-    ways: tuple[tuple[str, Sequence[Any], Callable[[Any], int]], ...] = (
+    ways: tuple[tuple[str, Any, Callable[[Any], int]], ...] = (
         ("file_name", files, lambda one: _only(index.find(one)) if one is not None else -1),
         ("the text of image_id", ids, lambda one: texts.get(str(one), -1)),
         ("image_id as the name of a file", ids, lambda one: _only(index.find(str(one)))),
@@ -134,15 +135,16 @@ def image_positions(
 def by_id(ids: Sequence[Any] | IntArray, known: ImageIds) -> IntArray:
     """(N,) where ids stand in ``known`` as they are, -1 where they do not."""
     if isinstance(ids, np.ndarray) and ids.dtype != np.object_:
-        plain = all(isinstance(one, int) and -(1 << 63) <= one < 1 << 63 for one in known)
-        if plain:
-            return positions(ids, np.fromiter(known, np.int64, len(known)))
+        # Not one look at each id where all are numbers: numpy would take text for them, too.
+        if all(type(one) is int for one in known):
+            with suppress(OverflowError):
+                return positions(ids, np.fromiter(known, np.int64, len(known)))
         ids = ids.tolist()
     place = {one: i for i, one in enumerate(known)}
     return np.fromiter((place.get(one, -1) for one in ids), np.int64, len(ids))
 
 
-def _looked_up(values: Sequence[Any], find: Callable[[Any], int]) -> IntArray:
+def _looked_up(values: Any, find: Callable[[Any], int]) -> IntArray:
     """Places of values, each looked up once."""
     found: dict[Any, int] = {}
     plain = values.tolist() if isinstance(values, np.ndarray) else values
@@ -191,7 +193,7 @@ def class_positions(path: Path | str, ids: IntArray, known: Mapping[int, int], *
         return at
     if not positional:
         _refuse(path, "category_id", ids, at, hint_category_ids(used, known))
-    ways = {}
+    ways: dict[str, Sequence[int]] = {}
     if used <= set(range(1, count + 1)):
         ways["one-based"] = range(1, count + 1)
     if count == len(COCO_IDS) and used <= set(COCO_IDS):

@@ -444,19 +444,19 @@ class _Annotation:
 
     def _mend_box(self) -> bool:
         box = self.mended.get("bbox")
-        numbers = [_number(side) for side in box] if isinstance(box, list) else []
+        numbers: list[Any] = [_number(side) for side in box] if isinstance(box, list) else []
         if len(numbers) != 4 or None in numbers:
             around = _around(self.mended.get("segmentation"))
             self.odd(_BOXLESS if around is None else _BOX_OF_MASK, box if box is not None else "no bbox")
             if around is None:
                 return False
             numbers = around
-        elif any(isinstance(side, str) for side in box):  # type: ignore[union-attr]
+        elif any(isinstance(side, str) for side in box or ()):
             self.odd(_TEXT, box)
-        if not all(math.isfinite(side) for side in numbers):  # type: ignore[arg-type]
+        if not all(math.isfinite(side) for side in numbers):
             self.odd(_INFINITE, f"bbox {box}")
             self.wrong = True
-        elif numbers[2] < 0 or numbers[3] < 0:  # type: ignore[operator]
+        elif numbers[2] < 0 or numbers[3] < 0:
             self.odd(_NEGATIVE, box)
             self.wrong = True
         self.mended["bbox"] = numbers
@@ -497,8 +497,8 @@ class _Annotation:
         given = self.mended.get("keypoints")
         if not given and isinstance(given, list | None):
             return
-        points = [_number(one) for one in given] if isinstance(given, list) else [None]
-        if None in points or len(points) % 3 or not all(map(math.isfinite, points)):  # type: ignore[arg-type]
+        points: list[Any] = [_number(one) for one in given] if isinstance(given, list) else [None]
+        if None in points or len(points) % 3 or not all(map(math.isfinite, points)):
             self.odd(_POINTS, given)
             del self.mended["keypoints"]
             self.mended.pop("num_keypoints", None)
@@ -506,7 +506,7 @@ class _Annotation:
         seen = points[2::3]
         if not all(one in {0, 1, 2} for one in seen):
             self.odd(_SEEN, given)
-            points[2::3] = [one if one in {0, 1, 2} else 2 * int(one > 0) for one in seen]  # type: ignore[operator]
+            points[2::3] = [one if one in {0, 1, 2} else 2 * int(one > 0) for one in seen]
         self.mended["keypoints"] = points
 
     def _segmentation(self, given: Any, size_wh: tuple[int | None, int | None]) -> Any:

@@ -1,0 +1,50 @@
+"""Label files of YOLO data sets: those that no image has, and those that two images have."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from anydet.data.dataset.protocols import Dataset
+from anydet.data.inspection.finding import DatasetFinding, some
+from anydet.data.yolo.dataset import YoloDataset
+
+_NAMES = frozenset(
+    {"classes.txt", "labels.txt", "readme.txt", "train.txt", "val.txt", "test.txt", "notes.txt"}
+)
+
+
+def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
+    """What the names of label files show; nothing of a data set that has none."""
+    if not isinstance(dataset, YoloDataset):
+        return
+    images: dict[Path, list[str]] = defaultdict(list)
+    for key in dataset.keys:
+        images[dataset.label_file(key)].append(key)
+    several = [
+        f"{label}: {' and '.join(keys)}"
+        for label, keys in images.items()
+        if len(keys) > 1 and label.is_file()
+    ]
+    if several:
+        yield DatasetFinding(
+            "broken",
+            "shared label files",
+            len(several),
+            "label files of several images, which differ in the suffix alone: each gets all of its labels",
+            some(several),
+            "rename the images, and give each its own labels",
+        )
+    folders = {label.parent for label in images}
+    there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
+    lost = [file for file in there if file not in images and file.name.lower() not in _NAMES]
+    if lost:
+        yield DatasetFinding(
+            "broken" if not any(label.is_file() for label in images) else "warning",
+            "labels without image",
+            len(lost),
+            "label files whose image is not in the split: they are not read",
+            some(lost),
+            "add the images, or remove the label files",
+        )
