@@ -48,7 +48,7 @@ COMMANDS = {
         "--adapter onnxruntime --checkpoint MODEL --dataset scenes",
         "--adapter toy --dataset scenes --rounds 1 --batch-size WORD",
     ),
-    "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json"),
+    "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json", "FILE --repair OUT.json"),
     "compare": ("FILE FILE --dataset DATA",),
     "continual": (
         "CONFIG --adapter adaptivestream --out OUT",

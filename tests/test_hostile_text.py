@@ -32,6 +32,7 @@ LINES = (
     "check-dataset coco --predictions predictions.json",
     "check-dataset coco --predictions broken.json",
     "check-dataset broken-coco.json",
+    "check-dataset broken-coco.json --repair out.json",
     "check-dataset yolo",
     "check-dataset PATH",
     "compare predictions.json other.json --dataset coco",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 
 import numpy as np
 from click.testing import CliRunner
 
 from anydet.cli import main
+from anydet.errors import AnydetWarning
 from anydet.evaluation.dataset_check import check_dataset
 
 
@@ -78,6 +80,19 @@ def test_repair_writes_a_copy_in_which_nothing_is_broken_and_lists_every_repair(
     assert last == f"{out}: {len(kept)} of {len(kept) + 3} annotations; 6 kinds of repairs"
     assert run(out, "--no-images").exit_code == 0
     assert json.loads(run(out, "--repair", tmp_path / "again.json", "--json").stdout)["repairs"] == []
+
+
+def test_strict_refuses_odd_annotations_that_are_read_otherwise(altered_coco, tmp_path):
+    root = altered_coco(first(bbox=[10, 10, -3, 5]))
+    (tmp_path / "p.json").write_text("[]")
+    for command in ("eval-coco", "eval"):
+        arguments = [command, "--dataset", str(root), "--predictions", str(tmp_path / "p.json"), "--strict"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AnydetWarning)
+            done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1
+        assert "negative width or height: 1 (the first: annotation 1" in done.stderr
+        assert "leave out --strict" in done.stderr
 
 
 def test_repair_refuses_what_it_cannot_write(altered_coco, scene_folders, tmp_path):

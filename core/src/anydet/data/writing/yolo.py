@@ -20,7 +20,7 @@ from anydet.data.writing.images import (
     write_images,
 )
 from anydet.outputs import new_folder
-from anydet.types import FloatArray, Labels
+from anydet.types import BoolArray, FloatArray, Labels
 
 _ROUNDING = 1e-6
 """By how much of the image's side a box may leave it and is written as it is: writers round."""
@@ -82,7 +82,7 @@ def yolo_labels(record: Record) -> Labels:
     if not len(labels):
         return labels
     clipped = _clipped(labels.boxes_xywh_px, record.size_wh)
-    inside = (clipped[:, 2:] > 0).all(axis=1)
+    inside: BoolArray = np.all(clipped[:, 2:] > 0, axis=1)
     return replace(labels, boxes_xywh_px=clipped).take(inside)
 
 
@@ -92,9 +92,9 @@ def box_losses(record: Record) -> dict[str, int]:
         return {}
     boxes = record.labels.boxes_xywh_px[~record.labels.iscrowd]
     clipped = _clipped(boxes, record.size_wh)
-    empty = (boxes[:, 2:] <= 0).any(axis=1)
-    outside = (clipped[:, 2:] <= 0).any(axis=1) & ~empty
-    cut = (clipped != boxes).any(axis=1) & ~empty & ~outside
+    empty = np.any(boxes[:, 2:] <= 0, axis=1)
+    outside = np.any(clipped[:, 2:] <= 0, axis=1) & ~empty
+    cut = np.any(clipped != boxes, axis=1) & ~empty & ~outside
     return {
         "crowds": int(record.labels.iscrowd.sum()),
         "boxes without area": int(empty.sum()),
@@ -110,5 +110,6 @@ def _clipped(boxes: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
     # A box without area keeps its size of 0; clipping must not give it one.
     inner = np.clip(low, 0.0, sides)
     cut: FloatArray = np.concatenate([inner, np.clip(high, 0.0, sides) - inner], axis=1)
-    over = ((low < -_ROUNDING * sides) | (high > (1 + _ROUNDING) * sides)).any(axis=1)
+    beyond = np.less(low, -_ROUNDING * sides) | np.greater(high, (1 + _ROUNDING) * sides)
+    over: BoolArray = np.any(beyond, axis=1)
     return np.where(over[:, None], cut, boxes)
