@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from anydet.contract.reading.coco_results import coco_ids, load_coco_results
 from anydet.data.coco.columns import of_scan
 from anydet.data.coco.dataset import CocoFormat
+from anydet.data.coco.parsing import parse_coco
 from anydet.data.coco.reading import read_coco
 from anydet.data.dataset.table import ImageTable
 from anydet.data.opening import open_dataset
@@ -138,7 +139,7 @@ def read_results(path: Path, scanner: CompiledScanner | None = None) -> Any:
 
 def read_truth(path: Path) -> ImageTable | None:
     try:
-        return read_coco(path)
+        return parse_coco(path)
     except DatasetError:
         return None
 

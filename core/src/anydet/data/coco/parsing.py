@@ -84,9 +84,11 @@ KNOWN_KEYS = {
 def parse_coco(path: Path) -> ImageTable:
     """A file in which every entry is as COCO has it; raises ``DatasetError`` for the first that is not."""
     file = _decode(path)
-    if not all(_INT64_LOW <= image.id <= _INT64_HIGH for image in file.images):
-        raise DatasetError(f"{path}: ids of images of more than 64 bits", fix="number the images")
-    return _table(path, file)
+    try:
+        return _table(path, file)
+    except OverflowError as exc:
+        # Which one it is mending finds out, or it reads the file: ids may be of any size.
+        raise DatasetError(f"{path}: an integer of more than 64 bits", fix="correct the file") from exc
 
 
 def parse_mended(path: Path, mended: Mended) -> ImageTable:
