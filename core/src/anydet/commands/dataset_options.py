@@ -12,6 +12,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
 from anydet.commands.messages import echo_encoded, say, warn
 from anydet.commands.paths import DATASET, OUTPUT_JSON
+from anydet.commands.result_options import CLASS_MAP, STRICT
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-CLASS_MAP = click.option(
-    "--class-map",
-    metavar="MAP",
-    help="How category ids of COCO results count, where they are not the data set's: zero-based, one-based, "
-    "coco91, or a JSON file of ids and classes.",
-)
-STRICT = click.option(
-    "--strict", is_flag=True, help="Refuse a data set with odd annotations, instead of warning of them."
-)
 _OPTIONS = (
     click.option(
         "--dataset",

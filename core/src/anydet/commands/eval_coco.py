@@ -11,10 +11,11 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
-from anydet.commands.dataset_options import CLASS_MAP, STRICT, open_data, read_predictions, write_json
+from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
+from anydet.commands.result_options import CLASS_MAP, STRICT
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult

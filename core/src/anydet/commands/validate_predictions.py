@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.dataset_options import CLASS_MAP
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
+from anydet.commands.result_options import CLASS_MAP
 from anydet.text import counted, first_of
 
 if TYPE_CHECKING:

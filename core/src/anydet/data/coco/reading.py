@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from anydet.data.coco.columns import of_scan
-from anydet.data.dataset.oddities import refuse, warn_of
 from anydet.data.dataset.table import ImageTable
 from anydet.errors import DatasetError
 from anydet.scanner import ScannedAnnotations, Scanner, Stop
@@ -36,6 +35,8 @@ def read_coco(path: Path, scanner: Scanner | None = None) -> ImageTable:
         return parse_coco(path)
     except DatasetError as exc:
         table = _mended(path, exc, found)
+    from anydet.data.dataset.oddities import warn_of
+
     warn_of(table.oddities, path)
     return table
 
@@ -44,6 +45,7 @@ def _mended(path: Path, why: DatasetError, found: ScannedAnnotations | Stop | No
     """What can be read of a file that is not as COCO has it; raises ``why`` where nothing can."""
     from anydet.data.coco.mending import load, mend
     from anydet.data.coco.parsing import parse_mended
+    from anydet.data.dataset.oddities import refuse
 
     data = load(path)
     if data is None:

@@ -12,7 +12,6 @@ import numpy as np
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import numbered_classes
 from anydet.data.dataset.image_columns import CLASS_KEY, image_columns
-from anydet.data.dataset.oddities import Oddity
 from anydet.data.dataset.part_states import PART_STATES, name_states
 from anydet.dataclass import dataclass
 from anydet.inputs import read_file
@@ -27,6 +26,7 @@ from anydet.types import (
 )
 
 if TYPE_CHECKING:
+    from anydet.data.dataset.oddities import Oddity
     from anydet.data.record.class_mask import ClassMask
     from anydet.data.record.record import Record
 
