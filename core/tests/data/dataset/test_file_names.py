@@ -12,7 +12,7 @@ from anydet.errors import AnydetWarning, DatasetError, ImageError
     ("name", "file"),
     [
         ("..\\..\\label-studio\\media\\upload\\4\\x 1.jpg", "x 1.jpg"),
-        ("/home/x/data/images/1.jpg", "1.jpg"),
+        ("/mnt/data/images/1.jpg", "1.jpg"),
         ("C:\\data\\1.jpg", "1.jpg"),
         ("images/my%20cat%20%C3%A9.jpg", "my cat \u00e9.jpg"),
         ("https://host/data/val/1.jpg?token=7", "1.jpg"),
@@ -37,7 +37,7 @@ def test_a_name_from_another_machine_is_found_by_its_end(paint, put, instances, 
 def test_where_several_files_end_likewise_none_is_taken(paint, put, instances, tmp_path):
     paint("pictures/a/1.jpg")
     paint("pictures/b/1.jpg")
-    instances["images"][0]["file_name"] = "/home/1.jpg"
+    instances["images"][0]["file_name"] = "/mnt/1.jpg"
     dataset = open_dataset(put("result.json", instances), images=tmp_path / "pictures")
     with pytest.warns(AnydetWarning, match="several files end likewise"):
         record = dataset[0]

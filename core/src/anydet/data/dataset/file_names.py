@@ -1,7 +1,7 @@
 """Names of image files as annotation tools write them, resolved to the files of an image folder.
 
 Label Studio and others write where a file was on their machine: ``../../media/upload/4/x.jpg`` with
-backslashes, ``/home/x/images/1.jpg``, ``https://host/d/my%20cat.jpg``. The file is the one whose path ends
+backslashes, ``/data/images/1.jpg``, ``https://host/d/my%20cat.jpg``. The file is the one whose path ends
 likewise.
 """
 

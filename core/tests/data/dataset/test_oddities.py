@@ -11,7 +11,7 @@ from anydet.data.dataset.oddities import Found, Kind, refuse_all
 from anydet.data.yolo import label_file
 from anydet.errors import DatasetError
 
-PAGE = Path(__file__).parents[3] / "docs/reference/odd-data-sets.md"
+PAGE = Path(__file__).parents[4] / "docs/reference/odd-data-sets.md"
 
 
 @pytest.mark.parametrize("module", [mending, label_file])
