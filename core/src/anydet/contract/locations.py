@@ -8,8 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from anydet.text import NAME, shortened
 
-Shape = Literal["list", "wrapped", "map", "jsonl", "parquet", "coco"]
+Shape = Literal["list", "wrapped", "map", "jsonl", "parquet", "coco", "other"]
 Path = Sequence[str | int]
+MEMORY = "predictions in memory"
+"""What messages call predictions that are in no file."""
 
 
 class Place(NamedTuple):
@@ -29,11 +31,18 @@ class Place(NamedTuple):
         """``predictions[17].detections[3].score`` for a path inside the entry, in the shape's words."""
         if self.shape == "map":
             return path_text((self.key or "", *path[1:]))
-        if self.shape in ("jsonl", "parquet"):
+        if self.shape in ("jsonl", "parquet", "other"):
             noun = "line" if self.shape == "jsonl" else "image"
             return f"{noun} {self.number}" + (f": {path_text(path)}" if path else "")
         start: Path = ("predictions", self.number) if self.shape == "wrapped" else (self.number,)
         return path_text((*start, *path))
+
+
+def repair_command(path: object, dataset: str = "") -> str:
+    """What to type for predictions of which some are wrong: of a file, the command that leaves these out."""
+    if str(path) == MEMORY:
+        return "correct what made them"
+    return f"leave out what is wrong with 'anydet validate-predictions {path}{dataset} --repair OUT.json'"
 
 
 def path_text(path: Path) -> str:

@@ -19,6 +19,7 @@ from anydet.types import (
     Classification,
     DetectionColumns,
     FloatArray,
+    ImageColumns,
     IntArray,
     Intrinsics,
     Poses,
@@ -65,6 +66,8 @@ class RawPredictions:
         box_format: what the file's conventions say of ``boxes``, or the contract's default.
         keypoints_in_pixels: true for COCO results.
         areas: (N,) square pixels where the file's rules say them (COCO results), else ``None``.
+        notes: what was assumed where the file does not say it.
+        about: ``details`` of columns in memory, one row an image.
     """
 
     path: str
@@ -89,9 +92,16 @@ class RawPredictions:
     box_format: str = "cxcywh_norm"
     keypoints_in_pixels: bool = False
     areas: FloatArray | None = None
+    notes: tuple[str, ...] = ()
+    about: ImageColumns | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def format_is_fixed(self) -> bool:
+        """Whether the file's format says what its boxes are, so that no option can."""
+        return self.shape in ("coco", "other") and bool(self.box_format)
 
     def place(self, image: int) -> Place:
         """Where the entry of an image stands in the file."""
@@ -115,6 +125,12 @@ class RawPredictions:
                 format; names the image.
         """
         box_format = box_format or self.box_format
+        if not box_format:
+            raise ContractError(
+                f"{self.path}: it does not say what the four numbers of a box are: x and y may be a "
+                "corner or the center",
+                fix="add --bbox-format xywh_abs (left, top), cxcywh_abs (center) or cxcywh_norm (fractions)",
+            )
         if box_format not in BOX_FORMATS:
             raise ContractError(
                 f"unknown box format {box_format!r}", fix=f"use one of {', '.join(BOX_FORMATS)}"
@@ -149,7 +165,7 @@ class RawPredictions:
             keypoints=self._keypoints_px(row_sizes),
             poses=self.poses,
             keypoint_visibility=self.keypoint_visibility,
-            about=image_columns(self.details, len(self.images)),
+            about=self.about or image_columns(self.details, len(self.images)),
         )
 
     def _keypoints_px(self, row_sizes: IntArray) -> FloatArray | None:
@@ -195,7 +211,9 @@ class Scan:
     Attributes:
         predictions: everything in it that is valid.
         errors: everything in it that is not, as text with file, place and image.
+        fix: what to type next where there are errors, "" for what is usual for files of the contract.
     """
 
     predictions: RawPredictions
     errors: tuple[str, ...]
+    fix: str = ""

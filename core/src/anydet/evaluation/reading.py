@@ -47,7 +47,7 @@ class Inputs:
 
 PredictionPaths: TypeAlias = Path | str | Sequence[Path | str]
 """A file, a folder of files, a pattern like ``shards/*.jsonl``, or a list of files."""
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
 
 
 def read_inputs(
@@ -143,9 +143,16 @@ def prediction_files(predictions: PredictionPaths) -> list[Path]:
         return [Path(path) for path in predictions]
     path = Path(predictions)
     if path.is_dir():
+        from anydet.contract.reading.foreign.formats import of_path
+
+        if of_path(path) is not None:
+            return [path]  # a file for each image, read as one
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
     elif not path.exists() and any(mark in str(path) for mark in "*?["):
         found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (an absolute pattern too)
+        # All label files of a folder are one set of predictions: apart, reading takes as long as images^2.
+        if found and found == sorted(found[0].parent.glob("*.txt")):
+            return [found[0].parent]
     else:
         return [path]
     if not found:
@@ -161,14 +168,19 @@ def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | N
         opened = open_dataset(dataset, split, formats=formats, scanner=scanner)
     else:
         opened = dataset
-    if opened.source == "none":
-        unread = getattr(opened, "oddities", ())
+    require_labels(opened)
+    return opened
+
+
+def require_labels(dataset: Dataset) -> None:
+    """Raise ``EvaluationError`` for a data set without annotations."""
+    if dataset.source == "none":
+        unread = getattr(dataset, "oddities", ())
         raise EvaluationError(
-            f"{opened.root}: no annotations to evaluate against",
+            f"{dataset.root}: no annotations to evaluate against",
             details=tuple(map(str, unread)),
             fix=unread[0].fix if unread else "give --dataset a labeled data set",
         )
-    return opened
 
 
 def _join(
@@ -180,8 +192,8 @@ def _join(
     *,
     shard: bool = False,
 ) -> tuple[Inputs, Aligned]:
-    # The format of COCO results is fixed; a warning names one that was given and is not used.
-    used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    # The format of other tools' files is fixed; a warning names one that was given and is not used.
+    used = raw.box_format if box_format is None or raw.format_is_fixed else box_format
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
         "dataset": as_given(str(dataset.root)),
@@ -194,7 +206,7 @@ def _join(
     }
     if raw.areas is not None:
         context["detection_area"] = "box where a result states one, else mask, as in pycocotools"
-    warnings = [*_format_warnings(raw, box_format)]
+    warnings = [*raw.notes, *_format_warnings(raw, box_format)]
     if not shard:
         warnings += _coverage_warnings(aligned, f"{raw.path} does")
     return Inputs(aligned.detections, aligned.ground_truth, context, tuple(warnings)), aligned
@@ -202,7 +214,7 @@ def _join(
 
 def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[str]:
     conventions = (raw.meta or {}).get("conventions", {})
-    used = raw.box_format if box_format is None or raw.shape == "coco" else box_format
+    used = raw.box_format if box_format is None or raw.format_is_fixed else box_format
     # The median, because single boxes may be far outside their image and still be fractions.
     if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
         yield (
@@ -211,8 +223,9 @@ def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[st
         )
     if box_format in (None, raw.box_format):
         return
-    if raw.shape == "coco":
-        yield f"{raw.path}: boxes of COCO results are {raw.box_format}; {box_format} was not used"
+    if raw.format_is_fixed:
+        what = "COCO results" if raw.shape == "coco" else "this format"
+        yield f"{raw.path}: boxes of {what} are {raw.box_format}; {box_format} was not used"
     elif "bbox_format" in conventions:
         yield f"{raw.path} states {raw.box_format} boxes; they are read as {box_format}, the format given"
 

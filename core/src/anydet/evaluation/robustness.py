@@ -12,9 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anydet.contract.reading.entries import read_meta
-from anydet.contract.reading.load import load
-from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.load import load, meta_of
 from anydet.data.corruptions.corruption import GROUPS, NAMES, SEVERITIES, Corruption, parse_corruption
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
@@ -340,9 +338,7 @@ def _compared(run: EvaluationRun) -> list[str]:
 def require_clean(predictions: Path) -> None:
     """Refuse predictions whose meta says that their images are corrupted; raises ``EvaluationError``."""
     for path in prediction_files(predictions):
-        with open_source(path) as source:
-            meta = None if source.shape == "coco" else read_meta(source)[0]
-        found = corruption_of(meta)
+        found = corruption_of(meta_of(path))
         if found is not None:
             raise EvaluationError(
                 f"{path}: its images are corrupted, by {found.name} at severity {found.severity}",

@@ -157,6 +157,14 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def folder_sha256(folder: Path) -> str:
+    """Hex digest of the names and bytes of a folder's files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def _loaded_version(module: str) -> str | None:
     """Version of a module that is in use, as plain text: torch's own is a class of its own."""
     found = getattr(sys.modules.get(module), "__version__", None)

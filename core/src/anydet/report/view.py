@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.contract.raw import ImageDetails, RawPredictions
-from anydet.contract.reading.entries import read_meta
-from anydet.contract.reading.load import load
-from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.load import load, meta_of
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
@@ -203,9 +200,7 @@ def open_scenes(
 
 def dataset_of(path: Path) -> tuple[str, str | None] | None:
     """Root and split of the data set that a file's ``meta`` names; ``None`` where it names none."""
-    with open_source(path) as source:
-        meta: Mapping[str, Any] = {} if source.shape == "coco" else read_meta(source)[0] or {}
-    stated = meta.get("dataset", {})
+    stated = meta_of(path).get("dataset", {})
     return (stated["root"], stated.get("split")) if stated.get("root") else None
 
 

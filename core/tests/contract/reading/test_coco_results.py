@@ -9,7 +9,7 @@ import pytest
 
 from anydet.contract.reading.coco_results import load_coco_results
 from anydet.errors import ContractError
-from anydet.geometry.masks import bounds_xywh
+from anydet.geometry.masks import bounds_xywh, encode
 
 KEYS = {42: "42.jpg", 7: "7.jpg", 9: "9.jpg"}
 CLASSES = {1: 0, 18: 1}
@@ -68,6 +68,67 @@ def test_results_that_are_none_are_named(change: dict[str, Any], message: str, t
     result = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
     with pytest.raises(ContractError, match=message):
         load_coco_results(save(tmp_path / "r.json", [result, {**result, **change}]), KEYS, CLASSES)
+
+
+SIZES = {7: (4, 4)}
+MASK = encode(np.pad(np.ones((2, 2), np.bool_), 1))
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "counts"),
+    [
+        ([], None),
+        ({"size": [4.0, 4.0], "counts": MASK.counts}, MASK.counts),
+        ({"size": [4, 4], "counts": [5, 2, 2, 2, 5]}, MASK.counts),
+        ([[1, 1, 3, 1, 3, 3, 1, 3]], MASK.counts),
+        ([1, 1, 3, 1, 3, 3, 1, 3], MASK.counts),
+    ],
+)
+def test_masks_are_read_in_all_of_cocos_forms(segmentation: Any, counts: str | None, tmp_path: Path) -> None:
+    result = {"image_id": 7.0, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = save(tmp_path / "r.json", [{**result, "segmentation": segmentation}])
+    raw = load_coco_results(path, KEYS, CLASSES, sizes_wh=lambda: SIZES)
+    assert raw.images == ("7.jpg",)
+    assert (raw.masks[0].counts if raw.masks and raw.masks[0] else None) == counts
+    assert raw.areas is not None
+    assert raw.areas.tolist() == [12]  # of the box, as in COCO.loadRes
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[1, 1, 2, 2]], "a polygon of 4 numbers"),
+        ([[1, 1, 3, 1, 3, 3, 1]], "a polygon of 7 numbers"),
+        ({"size": [4, 4], "counts": [5, 2]}, "counts add up to 7 pixels where 4 x 4 = 16 belong"),
+        ({"size": [4, 4], "counts": [5, -2, 13]}, "neither text nor whole numbers"),
+        ({"size": [0, 4], "counts": "0"}, "is not a height and a width"),
+        ({"size": [4, 4], "counts": "~"}, "characters that no run-length code has"),
+    ],
+)
+def test_masks_that_are_none_are_named(segmentation: Any, message: str, tmp_path: Path) -> None:
+    result = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = save(tmp_path / "r.json", [result, {**result, "segmentation": segmentation}])
+    with pytest.raises(ContractError, match=rf"\[1\]\.segmentation: .*{message}"):
+        load_coco_results(path, KEYS, CLASSES, sizes_wh=lambda: SIZES)
+
+
+def test_nan_infinity_and_negative_sizes_are_named_with_their_number(tmp_path: Path) -> None:
+    result = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path = save(
+        tmp_path / "r.json",
+        [result, {**result, "score": float("nan")}, {**result, "bbox": [1, 2, float("inf"), 4]}],
+    )
+    with pytest.raises(ContractError) as caught:
+        load_coco_results(path, KEYS, CLASSES)
+    assert caught.value.issues == (
+        f"{path}: [1].score: NaN is not a finite number",
+        f"{path}: [2].bbox[2]: infinity is not a finite number",
+    )
+    assert "NaN or infinity stands in 2 of 3 results" in caught.value.fix
+    assert "--repair" in caught.value.fix
+    path = save(tmp_path / "r.json", [result] * 20 + [{**result, "bbox": [5, 5, -1, 2]}])
+    with pytest.raises(ContractError, match=r"\[20\]\.bbox: .* negative size \(1 of 21 results\)"):
+        load_coco_results(path, KEYS, CLASSES)
 
 
 def test_a_file_of_the_contract_is_no_results_file(tmp_path: Path) -> None:

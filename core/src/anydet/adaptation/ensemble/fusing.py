@@ -25,7 +25,7 @@ from anydet.plugins.manager import Plugins
 from anydet.prediction.checks import check_values
 from anydet.prediction.choices import Choice
 from anydet.prediction.hooks import Fusion, FusionSettings, ViewResult
-from anydet.prediction.meta import file_sha256
+from anydet.prediction.meta import file_sha256, folder_sha256
 from anydet.prediction.pipeline import Limits
 from anydet.scanner import Scanner
 from anydet.text import counted, shortened
@@ -236,7 +236,7 @@ def _refuse_lacking(members: Members) -> None:
 
 def _sha256(path: Path) -> str:
     try:
-        return file_sha256(path)
+        return folder_sha256(path) if path.is_dir() else file_sha256(path)
     except OSError as exc:
         absent = isinstance(exc, FileNotFoundError)
         problem = "no such file" if absent else f"cannot be read: {exc.strerror}"

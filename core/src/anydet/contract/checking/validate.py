@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from anydet.contract.join import match_keys
-from anydet.contract.locations import Shape, show
-from anydet.contract.raw import RawPredictions
+from anydet.contract.locations import MEMORY, Shape, repair_command, show
+from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.load import read
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
@@ -103,14 +103,26 @@ def validate(
         scanner: reads what it can, faster; the report is the same.
         class_map: how category ids of COCO results count, where they are not the data set's.
     """
+    truth = None if dataset is None else dataset.ground_truth
+    return report_of(path, lambda: read(path, scanner, truth, class_map), dataset, box_format)
+
+
+def report_of(
+    path: Path | str,
+    reading: Callable[[], Scan],
+    dataset: Known | None = None,
+    box_format: str | None = None,
+) -> Report:
+    """As ``validate``, of what ``reading`` gives; ``path`` is its name in messages."""
     try:
-        found = read(path, scanner, None if dataset is None else dataset.ground_truth, class_map)
+        found = reading()
     except ContractError as exc:
         return Report(as_given(str(path)), None, 0, 0, exc.issues or (exc.problem,), (), exc.fix)
     predictions, errors = found.predictions, found.errors
-    repair = f"repair it with 'anydet validate-predictions {path} --repair OUT'"
-    fix = f"write the file again, or {repair}" if errors else ""
-    warnings = [*_outside(predictions, box_format or predictions.box_format), *_rotations(predictions)]
+    repair = f"write the file again, or repair it with 'anydet validate-predictions {path} --repair OUT'"
+    fix = found.fix or (repair_command(path) if str(path) == MEMORY else repair) if errors else ""
+    used = predictions.box_format if box_format is None or predictions.format_is_fixed else box_format
+    warnings = [*predictions.notes, *_outside(predictions, used), *_rotations(predictions)]
     if dataset is not None:
         at, problems = match_keys(predictions.images, dataset.keys)
         errors += tuple(f"{path}: image {problem}" for problem in problems)
@@ -131,6 +143,9 @@ def validate(
 
 def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:
     """Boxes that do not even touch their image, where its size is known or not needed."""
+    if not box_format:
+        yield f"{predictions.path}: boxes are not looked at: state what they are with --bbox-format"
+        return
     norm = box_format == "cxcywh_norm"
     limits = np.ones((1, 2)) if norm else predictions.sizes_wh[predictions.image_index].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +11,28 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from anydet.contract.documents import Mask
-from anydet.contract.locations import Place
+from anydet.contract.locations import Place, repair_command
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
-from anydet.contract.reading.table import rle
-from anydet.contract.run_lengths import rle_problem
+from anydet.contract.segmentations import mask_of
+from anydet.contract.violations import EXPLAINED, parse
 from anydet.errors import ContractError
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.mask_columns import MaskColumn
-from anydet.types import RLE, FloatArray, IntArray
+from anydet.text import counted
+from anydet.types import RLE, FloatArray, Size
 
 _LOW = -(1 << 63)
+_NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
+
+
+class Segmentation(Struct, gc=False):
+    """COCO's run-length code, compressed or a list of runs; size is height, width."""
+
+    size: tuple[float, float]
+    counts: str | list[float]
 
 
 class Result(Struct, gc=False):
@@ -33,7 +42,8 @@ class Result(Struct, gc=False):
     category_id: int | float
     score: float
     bbox: tuple[float, float, float, float] | UnsetType = UNSET
-    segmentation: Mask | UnsetType = UNSET
+    # A list: polygons, or nothing where it is empty.
+    segmentation: Segmentation | list[Any] | UnsetType = UNSET
     keypoints: Annotated[list[float], Meta(min_length=3)] | UnsetType = UNSET
     file_name: str | None = None
 
@@ -42,12 +52,26 @@ _decode = msgspec.json.Decoder(list[Result]).decode
 _decode_one = msgspec.json.Decoder(Result).decode
 
 
-def parse_results(source: Source) -> ResultColumns:
-    """The columns of a file that is open; raises ``ContractError`` with everything that is wrong."""
-    return _columns(source.path, _read(source))
+def parse_results(source: Source, sizes_wh: Mapping[Any, Size] | None = None) -> ResultColumns:
+    """The columns of a file that is open; raises ``ContractError`` with everything that is wrong.
+
+    Args:
+        source: the file.
+        sizes_wh: (width, height) by image id, on which polygons are painted.
+    """
+    return _columns(source.path, *_read(source, sizes_wh or {}))
 
 
-def _read(source: Source) -> list[Result]:
+def result_problem(value: Any, sizes_wh: Mapping[Any, Size]) -> str:
+    """Why a value is no result, with its field, or an empty string."""
+    try:
+        result = msgspec.convert(value, Result)
+    except UNREADABLE as exc:
+        return str(exc)
+    return _id_problem(result) or mask_of(_segmentation(result), _size(result, sizes_wh))[1]
+
+
+def _read(source: Source, sizes_wh: Mapping[Any, Size]) -> tuple[list[Result], list[RLE | None]]:
     """Typed, at once where all is well; else result by result, to name the wrong ones."""
     path = source.path
     if source.shape not in ("coco", "list"):
@@ -55,32 +79,63 @@ def _read(source: Source) -> list[Result]:
             f"{path}: not a COCO results file, which is a list of results",
             fix="give a list of objects with image_id, category_id, score and bbox",
         )
+    problems, not_numbers, count = list[str](), 0, 0
     try:
         results = _decode(source.text)
-        problems: list[str] = []
     except UNREADABLE:
-        results, problems = [], []
+        results = []
         for place, raw in source.entries():
+            count += 1
             try:
                 results.append(_decode_one(raw))
             except UNREADABLE as exc:
-                problems.append(f"{path}: {place.at()}: {exc}")
-    problems += list(_mask_problems(path, results))
-    if problems:
-        raise ContractError.of(problems, fix="correct the file, or write it again")
-    return results
-
-
-def _mask_problems(path: Path, results: Sequence[Result]) -> Iterator[str]:
+                not_numbers += bool(_NO_NUMBER.search(raw))
+                # Explaining takes a hundred times as long as reading.
+                problems += _explained(place, bytes(raw), exc) if len(problems) < EXPLAINED else ()
+    masks = list[RLE | None]()
     for i, result in enumerate(results):
-        if result.segmentation is not UNSET:
-            problem = rle_problem(rle(result.segmentation))
-            if problem:
-                yield f"{path}: {Place('coco', i).at(('segmentation',))}: {problem}"
+        mask, problem = mask_of(_segmentation(result), _size(result, sizes_wh))
+        masks.append(mask)
+        problem = _id_problem(result) or (f"segmentation: {problem}" if problem else "")
+        if problem:
+            field, _, text = problem.partition(": ")
+            problems.append(f"{Place('coco', i).at((field,))}: {text}")
+    if problems:
+        of = f"NaN or infinity stands in {not_numbers} of {counted(count, 'result')}; " if not_numbers else ""
+        raise ContractError.of([f"{path}: {line}" for line in problems], fix=of + repair_fix(path))
+    return results, masks
 
 
-def _columns(path: Path | str, results: Sequence[Result]) -> ResultColumns:
-    masks = [None if r.segmentation is UNSET else rle(r.segmentation) for r in results]
+def repair_fix(path: Path | str) -> str:
+    """What to type for a results file of which some results are wrong."""
+    return f"write the results again, or {repair_command(path, ' --dataset DATASET')}"
+
+
+def _explained(place: Place, raw: bytes, error: Exception) -> list[str]:
+    """What is wrong with a result: numbers that are none by their names, else as the decoder has it."""
+    found = parse(raw)[1]
+    return [f"{place.at(path)}: {text}" for path, text in found] or [f"{place.at()}: {error}"]
+
+
+def _segmentation(result: Result) -> Any:
+    if isinstance(result.segmentation, Segmentation):
+        return {"size": result.segmentation.size, "counts": result.segmentation.counts}
+    return [] if result.segmentation is UNSET else result.segmentation
+
+
+def _size(result: Result, sizes_wh: Mapping[Any, Size]) -> Size | None:
+    # A whole float is the same key as the integer.
+    return sizes_wh.get(result.image_id)
+
+
+def _id_problem(result: Result) -> str:
+    one = result.category_id
+    if (isinstance(one, float) and not one.is_integer()) or not _LOW <= one < -_LOW:
+        return f"category_id: {one} is no whole number of 64 bits"
+    return ""
+
+
+def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None]) -> ResultColumns:
     keypoints = _keypoints(path, results)
     boxes = _boxes(path, results, masks, keypoints)
     areas = boxes[:, 2] * boxes[:, 3]
@@ -90,7 +145,7 @@ def _columns(path: Path | str, results: Sequence[Result]) -> ResultColumns:
             areas[row] = mask_area(mask)
     return ResultColumns(
         image_ids=_image_ids(results),
-        category_ids=_category_ids(path, results),
+        category_ids=np.array([int(r.category_id) for r in results], np.int64),
         scores=np.array([r.score for r in results], np.float64),
         boxes=boxes,
         areas=areas,
@@ -108,17 +163,6 @@ def _image_ids(results: Sequence[Result]) -> Any:
     column = np.empty(len(ids), np.object_)
     column[:] = ids
     return column
-
-
-def _category_ids(path: Path | str, results: Sequence[Result]) -> IntArray:
-    for i, result in enumerate(results):
-        one = result.category_id
-        if (isinstance(one, float) and not one.is_integer()) or not _LOW <= one < -_LOW:
-            raise ContractError(
-                f"{path}: {Place('coco', i).at(('category_id',))}: {one} is no whole number of 64 bits",
-                fix="write the ids of the data set's categories",
-            )
-    return np.array([int(r.category_id) for r in results], np.int64)
 
 
 def _boxes(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from anydet.contract.reading.result_ids import (
     names_files,
 )
 from anydet.scanner import Scanner, Stop
-from anydet.types import IntArray
+from anydet.types import FloatArray, GroundTruthColumns, IntArray, Size
 
-__all__ = ["coco_ids", "join_results", "load_coco_results", "read_coco_results"]
+__all__ = ["coco_ids", "join_results", "load_coco_results", "read_coco_results", "sizes_by_id"]
 
 if TYPE_CHECKING:
     from anydet.contract.reading.source import Source
@@ -32,6 +32,7 @@ def load_coco_results(
     image_keys: ImageIds,
     class_ids: Mapping[int, int],
     scanner: Scanner | None = None,
+    sizes_wh: Callable[[], Mapping[Any, Size]] | None = None,
 ) -> RawPredictions:
     """The columns of a COCO results file, boxes and scores bit for bit as written.
 
@@ -45,10 +46,11 @@ def load_coco_results(
         image_keys: the data set's image id -> image key.
         class_ids: the data set's category id -> contiguous class id.
         scanner: reads what it can, faster; the result is the same.
+        sizes_wh: gives (width, height) by image id, on which polygons are painted.
 
     Raises:
-        ContractError: not a results file, or images and classes that the data set does not have, which it
-            names (``result_ids`` says how they are joined).
+        ContractError: not a results file, a box of negative size, or images and classes that the data set
+            does not have; names what is wrong (``result_ids`` says how they are joined).
     """
     found = _scan(Path(path), scanner)
     # Ids that are not the data set's may name files, in a field that scanners pass over.
@@ -59,14 +61,20 @@ def load_coco_results(
     from anydet.contract.reading.opening import open_source
 
     with open_source(path) as source:
-        return read_coco_results(source, image_keys, class_ids)
+        return read_coco_results(source, image_keys, class_ids, sizes_wh)
 
 
-def read_coco_results(source: Source, image_keys: ImageIds, class_ids: Mapping[int, int]) -> RawPredictions:
+def read_coco_results(
+    source: Source,
+    image_keys: ImageIds,
+    class_ids: Mapping[int, int],
+    sizes_wh: Callable[[], Mapping[Any, Size]] | None = None,
+) -> RawPredictions:
     """As ``load_coco_results``, of a file that is open already."""
     from anydet.contract.reading.coco_entries import parse_results
 
-    return join_results(source.path, parse_results(source), image_keys, class_ids)
+    found = parse_results(source, sizes_wh() if sizes_wh else {})
+    return join_results(source.path, found, image_keys, class_ids)
 
 
 def join_results(
@@ -85,6 +93,8 @@ def join_results(
         class_ids: likewise.
         at: where the images stand among ``image_keys``, where they are known by their ids already.
     """
+    if found.boxes[:, 2:].min(initial=0) < 0:
+        _refuse_negative(path, found.boxes)
     # Results that name images otherwise were not made with the data set's ids at hand.
     by_ids = at if at is not None else by_id(found.image_ids, image_keys)
     own_ids = not names_files(image_keys) and bool((by_ids >= 0).all())
@@ -114,6 +124,33 @@ def join_results(
         box_format="xywh_abs",
         keypoints_in_pixels=True,
     )
+
+
+def _refuse_negative(path: Path | str, boxes: FloatArray) -> None:
+    from anydet.contract.locations import Place
+    from anydet.contract.reading.coco_entries import repair_fix
+    from anydet.contract.violations import EXPLAINED
+    from anydet.errors import ContractError
+
+    wrong = (boxes[:, 2:] < 0).any(axis=1)
+    rows, count = np.flatnonzero(wrong).tolist(), len(boxes)
+    # All boxes of a file are in one format: where it is another one, far more of them are negative.
+    corners = len(rows) > 0.1 * count or (boxes[:, 2:] >= boxes[:, :2]).all()
+    hint = "boxes are x, y, width, height in COCO results, not corners; " if corners else ""
+    raise ContractError.of(
+        [
+            f"{path}: {Place('coco', row).at(('bbox',))}: {boxes[row].tolist()} has a negative size "
+            f"({len(rows)} of {count} results)"
+            for row in rows[:EXPLAINED]
+        ],
+        fix=hint + repair_fix(path),
+    )
+
+
+def sizes_by_id(truth: GroundTruthColumns) -> dict[Any, Size]:
+    """(width, height) of the images of a data set whose size is known, by what ``coco_ids`` calls them."""
+    sizes = zip(coco_ids(truth)[0], truth.sizes_wh.tolist(), strict=True)
+    return {image: (width, height) for image, (width, height) in sizes if min(width, height) > 0}
 
 
 def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:

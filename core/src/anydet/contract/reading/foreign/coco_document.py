@@ -1,0 +1,141 @@
+"""A whole COCO document whose annotations have scores: what exporters of annotation tools write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from anydet.contract.locations import Place
+from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.coco_results import coco_ids, read_coco_results, sizes_by_id
+from anydet.contract.reading.foreign.given import Given
+from anydet.contract.reading.source import RawEntry, Source
+from anydet.errors import ContractError, did_you_mean
+from anydet.text import counted, quoted
+from anydet.types import Size
+
+
+def read_document(given: Given) -> RawPredictions:
+    """The annotations as results; images are joined by ``file_name``, classes by name, where it states them.
+
+    Raises ``ContractError`` as ``read_coco_results``, and for annotations without scores.
+    """
+    annotations = given.value["annotations"]
+    _need_scores(given, annotations)
+    keys, sizes, number = _images(given)
+    classes, names = _categories(given)
+    rows = [_renumbered(a, number) for a in annotations]
+    source = Source(given.path, "coco", lambda: _entries(rows), text=msgspec.json.encode(rows))
+    try:
+        raw = read_coco_results(source, keys, classes, lambda: sizes)
+    except ContractError as exc:
+        # Its results are the annotations of the document.
+        mark = f"{given.path}: "
+        lines = [line.replace(f"{mark}[", f"{mark}annotations[", 1) for line in exc.issues or (exc.problem,)]
+        raise ContractError.of(lines, fix=exc.fix) from exc
+    raw = _with_empty(raw, tuple(keys.values()), number is not None)
+    stated = {keys[image]: size for image, size in sizes.items() if image in keys}
+    sizes_wh = np.array([stated.get(key, (-1, -1)) for key in raw.images], np.int64).reshape(-1, 2)
+    return replace(raw, classes=names, sizes_wh=sizes_wh, notes=tuple(given.notes))
+
+
+def _need_scores(given: Given, annotations: list[Any]) -> None:
+    without = [i for i, a in enumerate(annotations) if not (isinstance(a, Mapping) and "score" in a)]
+    if without and len(without) == len(annotations):
+        raise ContractError(
+            f"{given.path}: a COCO document whose annotations have no score: labels, not predictions",
+            fix="give the predictions, or write a score into each annotation",
+        )
+
+
+def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, int] | None]:
+    """Image id -> key, image id -> size, and the document's id -> that id, where it has images of its own."""
+    listed = given.value.get("images")
+    if not listed:
+        truth = given.need_truth("a COCO document without images, whose ids are those of its data set")
+        return coco_ids(truth)[0], sizes_by_id(truth), None
+    keys, sizes, number = dict[int, str](), dict[int, Size](), dict[Any, int]()
+    problems = []
+    for i, image in enumerate(listed):
+        stated = image.get("id") if isinstance(image, Mapping) else None
+        if not isinstance(stated, str | int | float) or stated in number:
+            problems.append(
+                f"{given.path}: images[{i}]: {'no id' if stated is None else f'id {stated} again'}"
+            )
+            continue
+        number[stated] = i
+        name = str(image.get("file_name") or stated)
+        at, problem = (None, "") if given.truth is None else given.images.find(name)
+        if problem:
+            problems.append(f"{given.path}: images[{i}]: {problem}")
+        keys[i] = name if at is None or given.truth is None else given.truth.images[at]
+        size = (image.get("width"), image.get("height"))
+        if all(isinstance(side, int) and 0 < side < 2**31 for side in size):
+            sizes[i] = size
+    if len(set(keys.values())) < len(keys):
+        problems.append(f"{given.path}: images: two of them are the same image of the data set")
+    if problems:
+        raise ContractError.of(problems, fix="give the data set and split that the predictions were made on")
+    return keys, sizes, number
+
+
+def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
+    """Category id -> class id, and names of the classes where the document has some of its own."""
+    listed = given.value.get("categories")
+    if not listed:
+        truth = given.need_truth("a COCO document without categories, whose ids are those of its data set")
+        return {source: i for i, source in enumerate(truth.classes.source_ids)}, None
+    try:
+        own = {int(category["id"]): str(category["name"]) for category in listed}
+    except (TypeError, KeyError, ValueError) as exc:
+        raise ContractError(
+            f"{given.path}: categories: each has an id and a name", fix="correct the file"
+        ) from exc
+    if given.truth is None:
+        return {category: i for i, category in enumerate(own)}, tuple(own.values())
+    names = given.truth.classes.names
+    position = {name: i for i, name in enumerate(names)}
+    used = {a.get("category_id") for a in given.value["annotations"] if isinstance(a, Mapping)}
+    unknown = [name for category, name in own.items() if name not in position and category in used]
+    if unknown:
+        raise ContractError.of(
+            [
+                f"{given.path}: category {quoted(name)} is not in the data set{did_you_mean(name, names)} "
+                f"({counted(len(unknown), 'such name')})"
+                for name in unknown
+            ],
+            fix="give the data set that the predictions were made on, or correct the names",
+        )
+    return {category: position[name] for category, name in own.items() if name in position}, names
+
+
+def _renumbered(annotation: Any, number: dict[Any, int] | None) -> Any:
+    """An annotation under the number of its image; one of an unknown image keeps an id that none has."""
+    if not isinstance(annotation, Mapping):
+        return annotation
+    image = annotation.get("image_id")
+    if number is None or not isinstance(image, str | int | float):
+        return annotation
+    return {**annotation, "image_id": number.get(image, -1)}
+
+
+def _entries(rows: list[Any]) -> Iterator[RawEntry]:
+    import json
+
+    for i, row in enumerate(rows):
+        # Python's writer keeps NaN, so that it is named.
+        yield Place("coco", i), json.dumps(row).encode()
+
+
+def _with_empty(raw: RawPredictions, keys: tuple[str, ...], own: bool) -> RawPredictions:
+    """With the images of the document that have no annotation: they were predicted, too."""
+    if not own:
+        return raw
+    seen = set(raw.images)
+    empty = tuple(key for key in keys if key not in seen)
+    places = np.concatenate([raw.places, np.full(len(empty), -1, np.int64)])
+    return replace(raw, images=(*raw.images, *empty), places=places)

@@ -1,0 +1,243 @@
+"""Which formats of other tools are read, how a file is recognised as one of them, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anydet.contract.raw import RawPredictions, Scan
+from anydet.contract.reading.foreign import results
+from anydet.contract.reading.foreign.assembling import Kind, assemble, fix_of
+from anydet.contract.reading.foreign.given import Given
+from anydet.contract.reading.foreign.outlines import recognized
+from anydet.contract.reading.source import Source
+from anydet.contract.violations import parse
+from anydet.errors import ContractError
+from anydet.inputs import read_json
+from anydet.text import listed
+from anydet.types import GroundTruthColumns
+
+Read = Callable[[Given], RawPredictions]
+JSON_FORMATS = ("coco-document", "torchvision", "transformers", "mmdetection", "roboflow", "yolozu-masks")
+FORMATS = ("csv", "bop", "yolo", "yolo-confidence-second", *JSON_FORMATS)
+"""Names of the formats, as ``anydet convert --from`` takes them."""
+_LOOKED_AT = 20
+_LARGEST = 1 << 22
+"""Bytes of a file of one image's result."""
+SUFFIXES = (".csv", ".tsv", ".txt")
+"""Of files that are none of JSON."""
+_SINGLE = frozenset({"torchvision", "transformers", "mmdetection", "roboflow"})
+"""Those of which tools write a file for each image."""
+
+
+def of_path(path: Path) -> str | None:
+    """The format of what is told by its kind and first lines: folders, CSV and text files."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _of_folder(path)
+    # Other files are not opened here: each is opened once.
+    if suffix not in SUFFIXES or not path.is_file() or _begins_as_json(path):
+        return None
+    if suffix in (".csv", ".tsv"):
+        from anydet.contract.reading.foreign.bop_results import is_bop
+
+        return "bop" if is_bop(path) else "csv"
+    from anydet.contract.reading.foreign.yolo_labels import columns_of
+
+    return "yolo" if columns_of(path) > 1 else None
+
+
+def of_source(source: Source) -> str | None:
+    """The format of a JSON document that is open and none of the contract's, ``None`` if it may be one.
+
+    Of entries of the contract, no more than the first one that is not empty is decoded.
+    """
+    if not source.text:
+        return None
+    if source.shape == "wrapped":
+        first = next((value for value in map(_decoded, source.entries()) if value), None)
+        if isinstance(first, Mapping) and ("detections" in first or not first):
+            return None
+        return recognized(parse(source.text)[0])
+    if source.shape == "map":
+        members = {str(place.key): raw for place, raw in source.entries()}
+        outline: dict[str, Any] = dict.fromkeys(members)
+        for key, raw in members.items():
+            outline[key] = parse(bytes(raw))[0]
+            # One that is not empty says what the others are; documents are told by several of their keys.
+            if outline[key] and not _OF_DOCUMENTS & members.keys():
+                break
+        return recognized(outline)
+    first = next((value for value in map(_decoded, source.entries()) if value), None)
+    return recognized([first])
+
+
+_OF_DOCUMENTS = frozenset({"annotations", "labels", "scores", "bboxes", "boxes"})
+
+
+def read_path(path: Path, name: str, truth: GroundTruthColumns | None, text: bytes = b"") -> Scan:
+    """A file or folder of a format, what is right in it and what is wrong.
+
+    Args:
+        path: the file or folder.
+        name: one of ``FORMATS``.
+        truth: the data set, or ``None``.
+        text: of a document that was read already.
+
+    Raises:
+        ContractError: nothing of it can be read.
+    """
+    given = Given(path, truth=truth)
+    if name in JSON_FORMATS and path.is_dir():
+        return _read_folder(given, name)
+    if name in JSON_FORMATS:
+        given.value = value_of(path, text) if text else read_value(path)
+    return read_given(given, name)
+
+
+def read_given(given: Given, name: str) -> Scan:
+    """As ``read_path``, of what is in memory."""
+    found = _READERS[name](given)
+    return Scan(found, given.all_problems(), fix_of(given) if given.problems else "")
+
+
+def read_value(path: Path) -> Any:
+    """The value of a JSON document, in which NaN and infinity may stand."""
+    try:
+        return value_of(path, read_json(path))
+    except OSError as exc:
+        raise ContractError(
+            f"{path}: cannot be read: {exc.strerror}", fix="give the path of a predictions file"
+        ) from exc
+
+
+def value_of(path: Path, text: bytes) -> Any:
+    """As ``read_value``, of a text; ``path`` is its name in messages."""
+    value, problems = parse(text)
+    if value is None:
+        why = problems[0][1] if problems else "null where a list or an object belongs"
+        raise ContractError(f"{path}: {why}", fix="write the file again")
+    return value
+
+
+def _begins_as_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip()[:1] in (b"{", b"[")
+    except OSError:
+        return False
+
+
+def _decoded(entry: Any) -> Any:
+    return parse(bytes(entry[1]))[0]
+
+
+def _of_folder(folder: Path) -> str | None:
+    """The format of a folder with a file for each image; ``None`` of any other, and of files of the contract.
+
+    Raises ``ContractError`` where it holds predictions twice.
+    """
+    from anydet.contract.reading.foreign.yolo_labels import columns_of, has_confidences
+
+    documents = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".json")
+    labels = columns_of(folder) > 4
+    if labels and documents and has_confidences(folder):
+        raise ContractError(
+            f"{folder}: it holds {documents[0].name} and label files: predictions in two forms",
+            fix=f"name one of them: {documents[0]}, or a folder of label files alone",
+        )
+    if labels and not documents:
+        return "yolo"
+    for file in documents[:_LOOKED_AT]:
+        if file.stat().st_size > _LARGEST:
+            return None
+        name = recognized(read_value(file))
+        if name in _SINGLE and _of_one_image(file):
+            return name
+        if name is not None:
+            return None
+    return None
+
+
+def _of_one_image(file: Path) -> bool:
+    value = read_value(file)
+    given = Given(file, value=value)
+    return [image for image, _, _ in results.images_of(given, value)] == [results.stem(given)] or (
+        isinstance(value, Mapping) and results.is_one(value)
+    )
+
+
+def _read_folder(given: Given, name: str) -> Scan:
+    """A file for each image, whose name is that of the image unless it says another."""
+    files = sorted(file for file in given.path.iterdir() if file.suffix.lower() == ".json")
+    found = []
+    for file in files:
+        one = Given(
+            file, value=read_value(file), truth=given.truth, problems=given.problems, notes=given.notes
+        )
+        found += list(_JSON[name][1](one))
+    raw = assemble(given, _JSON[name][0], found)
+    return Scan(raw, given.all_problems(), fix_of(given) if given.problems else "")
+
+
+def _of_found(kind: Kind, read: Callable[[Given], Any], given: Given) -> RawPredictions:
+    return assemble(given, kind, read(given))
+
+
+def _csv(given: Given) -> RawPredictions:
+    from anydet.contract.reading.foreign.tables import by_name, read_table
+
+    table = read_table(given)
+    raw = assemble(given, table.kind, by_name(given, table))
+    names = [table.names.get(i) for i in range(max(table.names, default=-1) + 1)]
+    if given.truth is not None or not names or raw.classes is not None:
+        return raw
+    gaps = [i for i, name in enumerate(names) if name is None]
+    if gaps:
+        note = f"class names are left out: ids {listed(gaps, quotes=False)} have none; give --dataset"
+        return replace(raw, notes=(*raw.notes, note))
+    return replace(raw, classes=tuple(map(str, names)))
+
+
+def _yolo(given: Given, *, second: bool = False) -> RawPredictions:
+    from anydet.contract.reading.foreign.yolo_labels import YOLO, read_labels
+
+    return assemble(given, YOLO, read_labels(given, second=second))
+
+
+def _bop(given: Given) -> RawPredictions:
+    from anydet.contract.reading.foreign.bop_results import BOP, read_bop
+
+    return assemble(given, BOP, read_bop(given))
+
+
+def _instances(given: Given) -> RawPredictions:
+    from anydet.contract.reading.foreign.instance_masks import INSTANCES, read_instances
+
+    return assemble(given, INSTANCES, read_instances(given))
+
+
+def _document(given: Given) -> RawPredictions:
+    from anydet.contract.reading.foreign.coco_document import read_document
+
+    return read_document(given)
+
+
+_JSON: dict[str, tuple[Kind, Callable[[Given], Any]]] = {
+    "torchvision": (results.TORCHVISION, results.read_arrays),
+    "mmdetection": (results.MMDETECTION, results.read_arrays),
+    "transformers": (results.TRANSFORMERS, results.read_boxes),
+    "roboflow": (results.ROBOFLOW, results.read_roboflow),
+}
+_READERS: dict[str, Read] = {
+    "csv": _csv,
+    "bop": _bop,
+    "yolo": _yolo,
+    "yolo-confidence-second": partial(_yolo, second=True),
+    "coco-document": _document,
+    "yolozu-masks": _instances,
+    **{name: partial(_of_found, kind, read) for name, (kind, read) in _JSON.items()},
+}

@@ -1,0 +1,194 @@
+"""YOLO's label files with confidences, one an image: ``save_txt save_conf`` of Ultralytics and YOLOv5.
+
+A line is a class id, numbers in fractions of the image and a confidence, and a track id where there is one.
+The numbers are a box (center and size), a box with keypoints, or the corners of a polygon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anydet.contract.reading.foreign.assembling import Kind
+from anydet.contract.reading.foreign.given import FileName, Found, Given
+from anydet.contract.segmentations import mask_of
+from anydet.dataclass import dataclass
+from anydet.errors import ContractError
+from anydet.inputs import read_text
+from anydet.types import RLE, FloatArray, Size
+
+YOLO = Kind("cxcywh_norm", labels="class")
+_NAMES_FILES = ("classes.txt", "obj.names", "readme.txt")
+_LOOKED_AT = 100
+_BOX = 6
+"""Columns of a line with a class, a box and a confidence."""
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The files of a folder that can be labels, those of its folders too, by name."""
+    found = folder.rglob("*.txt")
+    return sorted(file for file in found if file.name.lower() not in _NAMES_FILES and file.is_file())
+
+
+def columns_of(path: Path) -> int:
+    """Numbers in the first line of a label file, or of a folder of them; 0 where it is no line of numbers."""
+    for file in label_files(path)[:_LOOKED_AT] if path.is_dir() else [path]:
+        try:
+            line = next((line for line in read_text(file).splitlines() if line.strip()), "")
+        except (OSError, UnicodeDecodeError):
+            return 0
+        if line:
+            return len(_values(line) or ())
+    return 0
+
+
+def has_confidences(path: Path) -> bool:
+    """Whether the first line has a confidence: is of a class, a box and one more number, or of a polygon."""
+    count = columns_of(path)
+    return (count >= _BOX and count % 2 == 0) or count == _BOX + 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    class_id: int
+    box: Sequence[float]
+    score: float
+    ring: Sequence[float] = ()
+    points: Sequence[Sequence[float]] = ()
+    track: int | None = None
+
+
+def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
+    """The detections of each label file.
+
+    Args:
+        given: a folder, or one file; the data set says which of its images a file is for, and whether they
+            have keypoints.
+        second: whether the confidence is the second number of a line, as in Darknet's own and others' files.
+    """
+    truth = given.need_truth("label files name images without their ending, and classes by number")
+    points = truth.labels.keypoints
+    expected = 0 if points is None else points.shape[1]
+    folder = given.path
+    files = label_files(folder) if folder.is_dir() else [folder]
+    if not files:
+        raise ContractError(f"{folder}: no label files there", fix="give a folder of .txt files")
+    for file in files:
+        relative = file.relative_to(folder) if folder.is_dir() else Path(file.name)
+        yield _read(given, file, FileName(relative.with_suffix("").as_posix()), expected, second)
+
+
+def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) -> Found:
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ContractError(f"{file}: cannot be read as text: {exc}", fix="write it as UTF-8") from exc
+    kept: list[_Line] = []
+    places = []
+    for number, text in enumerate(lines, 1):
+        if text.strip():
+            line = _line(text, keypoints, second)
+            if isinstance(line, str):
+                given.blame(f"{file.name}:{number}", line)
+            else:
+                kept.append(line)
+                places.append(f"{file.name}:{number}")
+    size = given.size_wh(image)
+    tracks = [None if line.track is None else {"track_id": line.track} for line in kept]
+    return Found(
+        image,
+        file.name,
+        np.array([line.box for line in kept], np.float64).reshape(-1, 4),
+        np.array([line.score for line in kept], np.float64),
+        [line.class_id for line in kept],
+        rows=places,
+        masks=_masks(given, kept, places, size) if any(line.ring for line in kept) else None,
+        keypoints=_keypoints(kept, size) if any(line.points for line in kept) else None,
+        extra=tracks if any(tracks) else None,
+    )
+
+
+def _line(text: str, keypoints: int, second: bool) -> _Line | str:
+    """What a line says, or what is wrong with it."""
+    values = _values(text)
+    if values is None:
+        return "a line is a class id and numbers"
+    class_id, *numbers = values
+    if class_id < 0 or class_id != int(class_id) or class_id > 2**31 - 1:
+        return f"{text.split(maxsplit=1)[0]} is not a class id, a whole number from 0"
+    if second and len(numbers) == _BOX - 1:
+        numbers = [*numbers[1:], numbers[0]]
+    ends = _ends([class_id, *numbers], keypoints)
+    if ends is not None:
+        return _shape(int(class_id), *ends, keypoints)
+    if len(numbers) == _BOX - 2:
+        return "no confidence: predict with save_conf=True"
+    return f"{len(numbers)} numbers, where a box (4) or a polygon (6, 8, ...) and a confidence belong"
+
+
+def _shape(class_id: int, body: list[float], score: float, track: int | None, keypoints: int) -> _Line:
+    """A box, a box with keypoints, or a polygon with the box around it."""
+    for width in (3, 2) if keypoints else ():
+        if len(body) == 4 + width * keypoints:
+            flat = body[4:]
+            rows = [flat[i : i + width] for i in range(0, len(flat), width)]
+            points = [[*row, *[np.nan] * (3 - width)] for row in rows]
+            return _Line(class_id, body[:4], score, points=points, track=track)
+    if len(body) == 4:
+        return _Line(class_id, body, score, track=track)
+    xs, ys = body[0::2], body[1::2]
+    span, height = max(xs) - min(xs), max(ys) - min(ys)
+    box = (min(xs) + span / 2, min(ys) + height / 2, span, height)
+    return _Line(class_id, box, score, ring=body, track=track)
+
+
+def _ends(values: Sequence[float], keypoints: int) -> tuple[list[float], float, int | None] | None:
+    """The numbers of the shape, the confidence and the track id of a line; ``None`` where it has no such.
+
+    A polygon has an even number of numbers, so that one more is a confidence, and two more are one and a
+    track id; a box with keypoints is told from them by the number of keypoints that the data set has.
+    """
+    numbers = list(values[1:])
+    shapes = [4] + ([4 + 3 * keypoints, 4 + 2 * keypoints] if keypoints else [])
+    for track in (0, 1):
+        body = len(numbers) - 1 - track
+        polygon = body >= 6 and body % 2 == 0
+        if body not in shapes and not polygon:
+            continue
+        score = numbers[body]
+        last = numbers[-1]
+        if track and (last != int(last) or last < 0 or not 0 <= score <= 1):
+            continue
+        return numbers[:body], score, int(last) if track else None
+    return None
+
+
+def _values(line: str) -> list[float] | None:
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        return None
+    return values if all(np.isfinite(values)) else None
+
+
+def _masks(given: Given, kept: Sequence[_Line], places: Sequence[str], size: Size | None) -> list[RLE | None]:
+    masks = []
+    for line, place in zip(kept, places, strict=True):
+        ring = [v * side for v, side in zip(line.ring, (size or (0, 0)) * len(line.ring), strict=False)]
+        mask, problem = mask_of([ring] if ring else None, size)
+        if problem:
+            given.blame(place, problem)
+        masks.append(mask)
+    return masks
+
+
+def _keypoints(kept: Sequence[_Line], size: Size | None) -> FloatArray:
+    most = max(len(line.points) for line in kept)
+    column = np.full((len(kept), most, 3), np.nan)
+    for row, line in enumerate(kept):
+        if line.points:
+            column[row] = line.points
+    column[:, :, :2] *= np.array(size or (1, 1), np.float64)
+    return column

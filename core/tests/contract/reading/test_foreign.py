@@ -1,0 +1,404 @@
+"""The same detections in the form of every tool: all are read as the contract's own file is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anydet.contract.raw import RawPredictions
+from anydet.contract.reading.foreign.formats import FORMATS
+from anydet.contract.reading.load import load, read
+from anydet.data.dataset.columns import no_labels
+from anydet.errors import ContractError
+from anydet.geometry import masks
+from anydet.types import ClassTable, GroundTruthColumns, ImageColumns, ObjectModel
+
+DOCS = Path(__file__).parents[4] / "docs" / "reference" / "conversion.md"
+KEYS = ("val/a.jpg", "val/b.png", "val/c.jpg")
+SIZES = ((64, 32), (16, 48), (20, 20))
+NAMES = ("cat", "dog", "bird")
+SOURCE_IDS = (1, 3, 7)
+# Image, class id, score, corners in whole pixels: exact in every format's units.
+ROWS = (
+    (0, 0, 0.75, (4, 8, 20, 16)),
+    (0, 2, 0.123456789, (0, 0, 64, 32)),
+    (2, 1, 0.5, (5, 0, 15, 10)),
+    (2, 2, 1.0, (1, 2, 4, 6)),
+)
+TRUTH = GroundTruthColumns(
+    images=KEYS,
+    sizes_wh=np.array(SIZES),
+    image_index=np.zeros(0, np.int64),
+    labels=no_labels(),
+    classes=ClassTable(NAMES, SOURCE_IDS),
+    source="made here",
+    image_ids=np.array([11, 12, 13]),
+)
+"""Three images with ids, the second without detections."""
+
+
+def rows_of(raw: RawPredictions, truth: GroundTruthColumns = TRUTH) -> list[tuple[Any, ...]]:
+    """(key, class, score, x, y, w, h) of all detections, in the order of the data set."""
+    columns = raw.columns(sizes_wh=np.array([truth.sizes_wh[truth.images.index(k)] for k in raw.images]))
+    names = raw.classes or truth.classes.names
+    found = [
+        (raw.images[i], names[c], s, *np.round(box, 6).tolist())
+        for i, c, s, box in zip(
+            columns.image_index, columns.class_ids, columns.scores, columns.boxes_xywh_px, strict=True
+        )
+    ]
+    return sorted(found, key=lambda row: truth.images.index(row[0]))
+
+
+EXPECTED = [(KEYS[i], NAMES[c], s, x1, y1, x2 - x1, y2 - y1) for i, c, s, (x1, y1, x2, y2) in ROWS]
+
+
+def of_image(i: int) -> list[tuple[int, float, tuple[int, int, int, int]]]:
+    return [(c, s, box) for image, c, s, box in ROWS if image == i]
+
+
+def save(path: Path, value: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def write_csv(path: Path, header: str, rows: list[list[Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header.split(","), *rows])
+    return path
+
+
+def yolo(folder: Path, *, second: bool = False) -> Path:
+    for i in (0, 2):
+        width, height = SIZES[i]
+        lines = []
+        for c, s, (x1, y1, x2, y2) in of_image(i):
+            box = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+            lines.append(" ".join(map(repr, (c, s, *box) if second else (c, *box, s))))
+        save(folder / f"{Path(KEYS[i]).stem}.txt", "\n".join(lines) + "\n")
+    return folder
+
+
+def arrays(i: int, boxes: str, labels: Callable[[int], Any]) -> dict[str, Any]:
+    found = of_image(i)
+    return {
+        "labels": [labels(c) for c, _, _ in found],
+        "scores": [s for _, s, _ in found],
+        boxes: [list(map(float, box)) for _, _, box in found],
+    }
+
+
+def mmdetection(folder: Path) -> Path:
+    for i, key in enumerate(KEYS):
+        save(folder / f"{Path(key).stem}.json", arrays(i, "bboxes", lambda c: c))
+    return folder
+
+
+def torchvision(folder: Path) -> Path:
+    ids = {11 + i: arrays(i, "boxes", lambda c: SOURCE_IDS[c]) for i in range(3)}
+    return save(folder / "r.json", ids)
+
+
+def pipeline(i: int) -> list[dict[str, Any]]:
+    sides = ("xmin", "ymin", "xmax", "ymax")
+    return [
+        {"score": s, "label": NAMES[c], "box": dict(zip(sides, b, strict=True))} for c, s, b in of_image(i)
+    ]
+
+
+def transformers(folder: Path) -> Path:
+    return save(folder / "r.json", {key: pipeline(i) for i, key in enumerate(KEYS)})
+
+
+def inference(i: int) -> dict[str, Any]:
+    predictions = [
+        {
+            "x": (x1 + x2) / 2,
+            "y": (y1 + y2) / 2,
+            "width": x2 - x1,
+            "height": y2 - y1,
+            "confidence": s,
+            "class": NAMES[c],
+            "class_id": c,
+        }
+        for c, s, (x1, y1, x2, y2) in of_image(i)
+    ]
+    size = {"width": str(SIZES[i][0]), "height": str(SIZES[i][1])}
+    return {"predictions": predictions, "image": size, "time": 0.1}
+
+
+def roboflow(folder: Path) -> Path:
+    for i, key in enumerate(KEYS):
+        save(folder / f"{Path(key).name}.json", inference(i))
+    return folder
+
+
+def coco_document(folder: Path) -> Path:
+    """Under ids of its own: images from 0, categories in another order."""
+    own = {"bird": 1, "dog": 2, "cat": 3}
+    images = [
+        {"id": i, "file_name": key, "width": SIZES[i][0], "height": SIZES[i][1]} for i, key in enumerate(KEYS)
+    ]
+    annotations = [
+        {
+            "id": n,
+            "image_id": i,
+            "category_id": own[NAMES[c]],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+            "segmentation": [],
+            "score": s,
+        }
+        for n, (i, c, s, (x1, y1, x2, y2)) in enumerate(ROWS)
+    ]
+    categories = [{"id": number, "name": name} for name, number in own.items()]
+    return save(
+        folder / "r.json",
+        {"info": {}, "images": images, "annotations": annotations, "categories": categories},
+    )
+
+
+def instance_masks(folder: Path) -> Path:
+    entries = []
+    for i in (0, 2):
+        instances = []
+        for n, (c, s, (x1, y1, x2, y2)) in enumerate(of_image(i)):
+            mask = np.zeros(SIZES[i][::-1], np.uint8)
+            mask[y1:y2, x1:x2] = 255
+            Image.fromarray(mask).save(folder / f"m{i}{n}.png")
+            instances.append({"class_id": c, "score": s, "mask": f"m{i}{n}.png"})
+        entries.append({"image": Path(KEYS[i]).name, "instances": instances})
+    return save(folder / "r.json", {"predictions": entries, "meta": {"split": "val"}})
+
+
+def bop(folder: Path) -> Path:
+    rows = [
+        [i, i, SOURCE_IDS[c], s, "1 0 0 0 1 0 0 0 1", f"{x1 * 100} {y1 * 100} 1000", 0.1]
+        for i, c, s, (x1, y1, *_) in ROWS
+    ]
+    return write_csv(folder / "method_set-test.csv", "scene_id,im_id,obj_id,score,R,t,time", rows)
+
+
+def own_csv(folder: Path) -> Path:
+    rows = [[KEYS[i], c, NAMES[c], s, *box, *SIZES[i]] for i, c, s, box in ROWS]
+    return write_csv(folder / "p.csv", "image,class_id,class_name,score,x1,y1,x2,y2,width,height", rows)
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "csv": own_csv,
+    "yolo": yolo,
+    "yolo-confidence-second": lambda folder: yolo(folder, second=True),
+    "coco-document": coco_document,
+    "torchvision": torchvision,
+    "transformers": transformers,
+    "mmdetection": mmdetection,
+    "roboflow": roboflow,
+    "yolozu-masks": instance_masks,
+    "bop": bop,
+}
+
+
+def test_every_format_has_a_row_in_the_docs_and_a_writer_here() -> None:
+    assert set(WRITERS) == set(FORMATS)
+    text = DOCS.read_text("utf-8")
+    for name in FORMATS:
+        assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize("name", [n for n in WRITERS if n not in ("bop", "yolo-confidence-second")])
+def test_a_file_of_every_tool_is_recognised_and_read_as_our_own(name: str, tmp_path: Path) -> None:
+    raw = load(WRITERS[name](tmp_path), truth=lambda: TRUTH)
+    assert rows_of(raw) == EXPECTED
+
+
+def posed_truth() -> GroundTruthColumns:
+    corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-0.05, 0.05) for z in (-0.1, 0.1)])
+    model = ObjectModel("box", corners, 0.3, np.eye(4)[None])
+    return replace(
+        TRUTH,
+        images=tuple(f"{i:06d}/rgb/{i:06d}.png" for i in range(3)),
+        objects={0: model, 1: model, 2: model},
+        about=ImageColumns(cameras=np.array([[10.0, 10.0, 0.0, 0.0]] * 3)),
+        sizes_wh=np.array([(640, 480)] * 3),
+        image_ids=None,
+    )
+
+
+def test_results_of_bop_have_poses_and_the_boxes_of_the_projected_models(tmp_path: Path) -> None:
+    truth = posed_truth()
+    raw = load(bop(tmp_path), truth=lambda: truth)
+    assert raw.poses is not None
+    assert [
+        (raw.images[i], c, s) for i, c, s in zip(raw.image_index, raw.class_ids, raw.scores, strict=True)
+    ] == [(truth.images[i], c, s) for i, c, s, _ in ROWS]
+    np.testing.assert_allclose(raw.poses.translations_m[0], [0.4, 0.8, 1.0])
+    np.testing.assert_allclose(raw.poses.rotations, np.broadcast_to(np.eye(3), (4, 3, 3)))
+    # x from 0.3 to 0.5 m, at 0.9 m nearest: 10 * 0.3 / 1.1 to 10 * 0.5 / 0.9.
+    np.testing.assert_allclose(raw.boxes[0][[0, 2]], [3 / 1.1, 5 / 0.9 - 3 / 1.1])
+    with pytest.raises(ContractError, match="no scenes with models"):
+        load(bop(tmp_path), truth=lambda: TRUTH)
+
+
+Box = tuple[int, int, int, int]
+TABLES: dict[str, tuple[Callable[[str, int, str, float, Box], list[Any]], str]] = {
+    "ImageID,LabelName,Conf,XMin,YMin,XMax,YMax": (lambda i, _, n, s, b: [Path(i).stem, n, s, *b], ""),
+    "file name,width,height,class,xmin,ymin,xmax,ymax,confidence": (
+        lambda i, _, n, s, b: [i, *SIZES[KEYS.index(i)], n, *b, s],
+        "",
+    ),
+    "image_id,xmin,ymin,xmax,ymax,confidence,class,name": (
+        lambda i, c, n, s, b: [11 + KEYS.index(i), *b, s, c, n],
+        "",
+    ),
+    "Image Name,category_id,score,left,top,width,height": (
+        lambda i, c, _, s, b: [i, c, s, b[0], b[1], b[2] - b[0], b[3] - b[1]],
+        "",
+    ),
+    "file,label,prob,x_center,y_center,w,h": (
+        lambda i, _, n, s, b: [i, n, s, (b[0] + b[2]) / 2, (b[1] + b[3]) / 2, b[2] - b[0], b[3] - b[1]],
+        "",
+    ),
+    "image,label,score,x,y,width,height": (
+        lambda i, _, n, s, b: [i, n, s, b[0], b[1], b[2] - b[0], b[3] - b[1]],
+        "xywh_abs",
+    ),
+}
+
+
+@pytest.mark.parametrize("header", TABLES)
+def test_csv_is_read_by_the_usual_names_of_columns(header: str, tmp_path: Path) -> None:
+    row, box_format = TABLES[header]
+    path = write_csv(tmp_path / "r.csv", header, [row(KEYS[i], c, NAMES[c], s, b) for i, c, s, b in ROWS])
+    raw = load(path, truth=lambda: TRUTH)
+    if box_format:
+        with pytest.raises(ContractError, match="may be a corner or the center"):
+            raw.columns()
+        raw = replace(raw, box_format=box_format)
+    assert rows_of(raw) == EXPECTED
+
+
+def test_csv_of_fractions_is_recognised_and_said(tmp_path: Path) -> None:
+    """Open Images: XMin ... are fractions of the image."""
+    rows = [
+        [Path(KEYS[i]).stem, NAMES[c], s, *(v / SIZES[i][n % 2] for n, v in enumerate(b))]
+        for i, c, s, b in ROWS
+    ]
+    path = write_csv(tmp_path / "r.csv", "ImageID,LabelName,Score,XMin,YMin,XMax,YMax", rows)
+    raw = load(path, truth=lambda: TRUTH)
+    assert rows_of(raw) == EXPECTED
+    assert "fractions of the image" in raw.notes[0]
+
+
+def test_a_csv_takes_no_score_above_one(tmp_path: Path) -> None:
+    path = write_csv(
+        tmp_path / "p.csv",
+        "image,class_id,score,x1,y1,x2,y2",
+        [[KEYS[0], 0, 4.42, 1, 2, 3, 4], [KEYS[0], 0, 0.5, 1, 2, 3, 4]],
+    )
+    with pytest.raises(ContractError, match=r"line 2: score: 4\.42 is above the maximum 1") as caught:
+        load(path, truth=lambda: TRUTH)
+    assert "--repair" in caught.value.fix
+    assert "adapter" not in caught.value.fix
+    assert len(read(path, truth=lambda: TRUTH).predictions) == 1
+
+
+def test_labels_without_confidences_and_images_of_another_set_are_named(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "a.txt", "0 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(ContractError, match=r"a\.txt:1: no confidence: predict with save_conf=True"):
+        load(tmp_path / "a", truth=lambda: TRUTH)
+    save(tmp_path / "b" / "other.txt", "0 0.5 0.5 0.1 0.1 0.9\n")
+    with pytest.raises(ContractError, match="image 'other' is not in the data set"):
+        load(tmp_path / "b", truth=lambda: TRUTH)
+    with pytest.raises(ContractError, match="name images without their ending"):
+        load(tmp_path / "b")
+    save(tmp_path / "c" / "a.txt", "0 0.5 0.5 0.1 0.1 0.9\n")
+    save(tmp_path / "c" / "predictions.json", [])
+    with pytest.raises(ContractError, match="predictions in two forms"):
+        load(tmp_path / "c", truth=lambda: TRUTH)
+
+
+def test_a_line_of_yolo_is_a_box_a_track_a_polygon_or_a_pose(tmp_path: Path) -> None:
+    lines = [
+        "0 0.5 0.5 0.5 0.5 0.9",
+        "1 0.5 0.5 0.5 0.5 0.8 17",
+        "2 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75 0.7",
+    ]
+    path = save(tmp_path / "a.txt", "\n".join(lines))
+    raw = load(path, truth=lambda: TRUTH)
+    assert raw.boxes.tolist() == [[0.5] * 4] * 3
+    assert raw.scores.tolist() == [0.9, 0.8, 0.7]
+    assert raw.detection_extra == (None, {"track_id": 17}, None)
+    assert raw.masks is not None
+    assert raw.masks[0] is None
+    assert raw.masks[2] is not None
+    assert masks.area(raw.masks[2]) == 32 * 16
+    posed = replace(TRUTH, labels=replace(no_labels(), keypoints=np.zeros((0, 2, 3))))
+    save(path, "0 0.5 0.5 0.5 0.5 0.25 0.5 0.9 0.75 0.5 0.3 0.6\n")
+    raw = load(path, truth=lambda: posed)
+    assert raw.keypoints is not None
+    assert raw.keypoints.tolist() == [[[16.0, 16.0, 0.9], [48.0, 16.0, 0.3]]]
+
+
+def test_results_that_name_no_image_are_taken_in_order_or_refused(tmp_path: Path) -> None:
+    results = [arrays(i, "boxes", lambda c: SOURCE_IDS[c]) for i in range(3)]
+    raw = load(save(tmp_path / "r.json", results), truth=lambda: TRUTH)
+    assert rows_of(raw) == EXPECTED
+    assert any("taken in their order" in note for note in raw.notes)
+    with pytest.raises(ContractError, match="2 results that do not say which images"):
+        load(save(tmp_path / "r.json", results[:2]), truth=lambda: TRUTH)
+
+
+def test_labels_of_a_model_are_category_ids_unless_only_positions_fit(tmp_path: Path) -> None:
+    positions = {key: arrays(i, "boxes", lambda c: c) for i, key in enumerate(KEYS)}
+    raw = load(save(tmp_path / "r.json", positions), truth=lambda: TRUTH)
+    assert rows_of(raw) == EXPECTED
+    assert any("positions among the 3 classes" in note for note in raw.notes)
+    positions[KEYS[0]]["labels"] = [1, 8]
+    with pytest.raises(ContractError, match=r"val/a.jpg\[1\]: class 8 is not in the data set"):
+        load(save(tmp_path / "r.json", positions), truth=lambda: TRUTH)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"images": [], "annotations": []},
+        {"labels": [], "scores": [], "bboxes": []},
+        {"predictions": [], "image": {"width": 64, "height": 32}},
+    ],
+)
+def test_an_empty_document_of_another_tool_is_no_map_of_images(value: Any, tmp_path: Path) -> None:
+    raw = load(save(tmp_path / "a.json", value), truth=lambda: TRUTH)
+    assert len(raw) == 0
+    assert set(raw.images) <= {"val/a.jpg"}
+
+
+def test_a_document_without_scores_is_labels(tmp_path: Path) -> None:
+    path = coco_document(tmp_path)
+    document = json.loads(path.read_text())
+    for annotation in document["annotations"]:
+        del annotation["score"]
+    with pytest.raises(ContractError, match="have no score: labels, not predictions"):
+        load(save(path, document), truth=lambda: TRUTH)
+    document["annotations"][1]["score"] = 0.5
+    with pytest.raises(ContractError, match=r"annotations\[0\]: .*missing required field `score`"):
+        load(save(path, document), truth=lambda: TRUTH)
+
+
+def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
+    truth = replace(TRUTH, images=("1.jpg", "2.jpg", "3.jpg"), image_ids=np.array([2, 3, 4]))
+    # A label file is named after a file: its number is no id.
+    save(tmp_path / "labels" / "2.txt", "0 0.5 0.5 0.1 0.1 0.9")
+    assert load(tmp_path / "labels", truth=lambda: truth).images == ("2.jpg",)
+    results = {"2": arrays(0, "boxes", lambda c: SOURCE_IDS[c])}
+    with pytest.raises(ContractError, match=r"may be any of '2\.jpg', '1\.jpg'"):
+        load(save(tmp_path / "r.json", results), truth=lambda: truth)
