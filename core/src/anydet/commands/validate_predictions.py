@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         "  anydet synth --out data/scenes --images 16\n"
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet validate-predictions predictions.json --dataset data/scenes\n"
-        "  anydet validate-predictions predictions.json --repair repaired.json"
+        "  anydet validate-predictions predictions.json --repair repaired.json\n"
+        "  anydet convert predictions.json results.json --to coco --dataset data/scenes-coco\n"
+        "  anydet validate-predictions results.json --dataset data/scenes-coco --repair left.json"
     ),
 )
 @click.argument("file", type=INPUT)
@@ -47,9 +49,10 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Check a predictions file: .json, .jsonl, .parquet, or COCO results (with --dataset).
+    """Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another tool's (with --dataset).
 
-    Exits 0 if the file is valid, else 1. With --repair, the repaired file is checked.
+    Exits 0 if the file is valid, else 1. With --repair, the repaired file is checked: COCO results stay COCO
+    results, files of other tools become .json, .jsonl or .parquet.
     """
     from anydet.contract.checking.validate import validate
     from anydet.evaluation.engines import choose_engine
@@ -64,7 +67,9 @@ def command(
     if out:
         from anydet.contract.checking.repair import repair
 
-        repairs = repair(file, out)
+        labeled = known is not None and known.source != "none"
+        truth = known.ground_truth if known is not None and labeled else None
+        repairs = repair(file, out, truth, class_map)
     report = validate(out or file, known, box_format=bbox_format, scanner=scanner, class_map=class_map)
     if as_json:
         echo_json({**report.to_json(), "repairs": repairs}, indent=1)

@@ -12,6 +12,7 @@ import numpy as np
 from anydet.columns import concatenate
 from anydet.contract.documents import Entry
 from anydet.contract.image_columns import about_image, image_columns
+from anydet.contract.join import match_keys
 from anydet.contract.raw import ImageDetails, RawPredictions
 from anydet.contract.reading.entries import entries, read_meta
 from anydet.contract.reading.opening import open_source
@@ -19,8 +20,10 @@ from anydet.contract.reading.source import Source
 from anydet.contract.reading.table import Table
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xyxy, xywh_to_xyxy, xyxy_to_xywh
-from anydet.types import DetectionColumns, ImagePredictions, Size
+from anydet.types import DetectionColumns, GroundTruthColumns, ImagePredictions, Size
 
+NO_SIZE = "write width and height into the data set, or put its images where it looks for them"
+"""What to do where even the data set does not know the size of an image."""
 _SHARED = (
     "class_ids",
     "scores",
@@ -164,6 +167,39 @@ def image_at(raw: RawPredictions, at: int, size_wh: Size, box_format: str | None
     )
     (image,) = to_images(rows.columns(box_format))
     return with_details(image, rows, details)
+
+
+def images_of_raw(
+    raw: RawPredictions, truth: GroundTruthColumns | None = None, *, need_sizes: bool = False
+) -> Iterator[ImagePredictions]:
+    """The images of a file in columns, complete.
+
+    Args:
+        raw: the file.
+        truth: the data set, which states sizes that the file does not.
+        need_sizes: refuse images with detections and without a size, which no file of the contract can hold.
+
+    Raises:
+        ContractError: a size is needed and neither of them states it.
+    """
+    sizes = np.array(raw.sizes_wh, np.int64).reshape(-1, 2)
+    if truth is not None:
+        at, _ = match_keys(raw.images, truth.images)
+        known = np.where((at >= 0)[:, None], truth.sizes_wh[np.maximum(at, 0)].reshape(-1, 2), -1)
+        sizes = np.where(known > 0, known, sizes)
+    for i, (width, height) in enumerate(np.maximum(sizes, 0).tolist()):
+        image = image_at(raw, i, (width, height))
+        if raw.box_format == "xyxy_abs":
+            # As written: through width and height, the last bit may change.
+            image = replace(image, boxes_xyxy_px=raw.boxes[raw.image_index == i])
+        if need_sizes and len(image) and width <= 0:
+            beside = "neither the file nor the data set states it" if truth else "the file does not state it"
+            raise ContractError(
+                f"{raw.path}: image {image.image}: its size is needed to write boxes as fractions, and "
+                f"{beside}",
+                fix=NO_SIZE if truth else "give the data set: --dataset",
+            )
+        yield image
 
 
 def with_details(image: ImagePredictions, raw: RawPredictions, details: ImageDetails) -> ImagePredictions:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anydet.contract.checking.repair import repair
 from anydet.contract.checking.validate import validate
+from anydet.contract.reading.load import load
+from anydet.data.dataset.columns import no_labels
 from anydet.errors import ContractError, OptionError
+from anydet.types import ClassTable, GroundTruthColumns
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples"
 UNREPAIRABLE = {
@@ -172,3 +177,125 @@ garbled = st.dictionaries(st.sampled_from(names), values).map(lambda fields: det
 )
 def test_whatever_is_in_an_entry_the_repaired_file_is_valid(rows: Any, tmp_path: Path) -> None:
     repaired(tmp_path, {"predictions": [{"image": "a", "detections": rows}], "meta": {}})
+
+
+def truth_of_coco() -> GroundTruthColumns:
+    return GroundTruthColumns(
+        images=("a.jpg", "b.jpg"),
+        sizes_wh=np.array([(8, 8), (8, 8)]),
+        image_index=np.zeros(0, np.int64),
+        labels=no_labels(),
+        classes=ClassTable(("cat", "dog"), (1, 7)),
+        source="made here",
+        image_ids=np.array([5, 6]),
+    )
+
+
+WRONG = [
+    ({"score": float("nan")}, "dropped: score: NaN is not a finite number"),
+    ({"bbox": [1, 2, float("inf"), 4]}, "dropped: bbox[2]: infinity is not a finite number"),
+    ({"bbox": [1, 2, -3, 4]}, "dropped: bbox: [1, 2, -3, 4] has a negative size"),
+    ({"bbox": [1, 2, 3]}, "dropped: Expected `array` of length 4"),
+    ({"category_id": 2}, "dropped: category_id: 2 is not in the data set"),
+    ({"image_id": 9}, "dropped: image_id: 9 is not in the data set"),
+    ({"image_id": 5.5}, "dropped: image_id: 5.5 is not in the data set"),
+    ({"score": None}, "dropped: Expected `float`, got `null`"),
+]
+MENDED = [
+    ({"score": "0.25"}, {"score": 0.25}, '.score: "0.25" read as a number'),
+    ({"bbox": ["1", "2.5", 3, 4]}, {"bbox": [1, 2.5, 3, 4]}, '.bbox: ["1", "2.5", 3, 4] read as numbers'),
+    ({"image_id": 5.0}, {"image_id": 5}, ".image_id: 5.0 written as 5"),
+    ({"segmentation": [[1, 1, 2, 2]]}, {}, ".segmentation: left out: a polygon of 4 numbers"),
+]  # fmt: skip
+
+
+def test_what_is_left_of_coco_results_is_written_and_every_change_listed(tmp_path: Path) -> None:
+    good = {"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5, "segmentation": [], "id": 3}
+    rows = [
+        good,
+        *({**good, **change} for change, _ in WRONG),
+        *({**good, **change} for change, _, _ in MENDED),
+    ]
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(ContractError):
+        load(path, truth=truth_of_coco)
+    changes = repair(path, out, truth_of_coco)
+    texts = [text for _, text in WRONG] + [text for _, _, text in MENDED]
+    assert len(changes) == len(texts)
+    for i, (line, text) in enumerate(zip(changes, texts, strict=True), 1):
+        assert line.startswith(f"{path}: [{i}]")
+        assert text in line
+    left = json.loads(out.read_text())
+    plain = {key: value for key, value in good.items() if key != "segmentation"}
+    assert left[0] == good
+    assert left[1:-1] == [{**good, **mended} for _, mended, _ in MENDED[:-1]]
+    assert left[-1] == plain
+    assert len(load(out, truth=truth_of_coco)) == 5
+    with pytest.raises(OptionError, match=r"is written as \.json"):
+        repair(path, tmp_path / "out.jsonl", truth_of_coco)
+
+
+@pytest.mark.parametrize(
+    ("scores", "word"), [([4.42, -1.0, 0.3], "logits"), ([99.0, 12.5, 0.5], "percent"), ([0.2, 0.1, 1.0], "")]
+)
+def test_scores_of_coco_results_beyond_one_keep_their_order(
+    scores: list[float], word: str, tmp_path: Path
+) -> None:
+    rows = [{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": score} for score in scores]
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps(rows))
+    changes = repair(path, out, truth_of_coco)
+    found = [row["score"] for row in json.loads(out.read_text())]
+    assert np.argsort(found).tolist() == np.argsort(scores).tolist()
+    assert all(0 <= score <= 1 for score in found)
+    assert [word in line for line in changes] == ([True] if word else [])
+
+
+def test_a_coco_document_and_other_tools_files_are_repaired(tmp_path: Path) -> None:
+    annotation = {"image_id": "x", "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
+    document = {
+        "images": [{"id": "x", "file_name": "a.jpg", "width": 8, "height": 8}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [annotation, {**annotation, "score": float("nan")}, {**annotation, "image_id": "y"}],
+    }
+    path, out = tmp_path / "d.json", tmp_path / "out.json"
+    path.write_text(json.dumps(document))
+    changes = repair(path, out, truth_of_coco)
+    assert [line.removeprefix(f"{path}: ").partition(":")[0] for line in changes] == [
+        "annotations[1]",
+        "annotations[2]",
+    ]
+    assert json.loads(out.read_text()) == {**document, "annotations": [annotation]}
+    assert len(load(out, truth=truth_of_coco)) == 1
+    table = tmp_path / "p.csv"
+    table.write_text("image,label,conf,x1,y1,x2,y2\na.jpg,dog,0.5,1,2,3,4\na.jpg,dog,4.42,1,2,3,4\n")
+    assert repair(table, out, truth_of_coco) == [
+        f"{table}: line 3: score: 4.42 is above the maximum 1 (left out)"
+    ]
+    assert validate(out).ok
+    assert load(out).class_ids.tolist() == [1]
+
+
+@pytest.mark.slow
+@given(
+    st.sampled_from(["image_id", "category_id", "bbox", "score", "segmentation", "keypoints", "area"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=7) | st.dictionaries(st.sampled_from(["size", "counts", "x"]), inner)
+        ),
+        max_leaves=8,
+    ),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_result_broken_in_any_field_is_read_or_refused_and_its_repair_is_read(
+    tmp_path: Path, field: str, value: Any
+) -> None:
+    good = {"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps([good, {**good, field: value}]))
+    with suppress(ContractError):
+        assert len(load(path, truth=truth_of_coco)) == 2
+    repair(path, out, truth_of_coco)
+    assert len(load(out, truth=truth_of_coco)) >= 1

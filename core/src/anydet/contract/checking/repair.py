@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from anydet.contract.columns import images_of_raw
 from anydet.contract.documents import Detection, Entry
-from anydet.contract.encode import encode_json
+from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Path as Where
 from anydet.contract.locations import Place, path_text, show
+from anydet.contract.reading.foreign.formats import of_path, of_source, read_path, value_of
+from anydet.contract.reading.load import without_truth
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.run_lengths import rle_problem
@@ -22,7 +25,7 @@ from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh
 from anydet.text import safe_line
-from anydet.types import RLE, FloatArray, Size
+from anydet.types import RLE, FloatArray, GroundTruthColumns, Size
 
 _REQUIRED = ("class_id", "score", "bbox")
 _SIDES = ("cx", "cy", "w", "h")
@@ -30,32 +33,46 @@ _ROUNDING = 1e-9
 """Fraction of the image's side by which a box may stick out without being touched."""
 
 
-def repair(path: Path | str, out: Path | str) -> list[str]:
+def repair(
+    path: Path | str,
+    out: Path | str,
+    truth: Callable[[], GroundTruthColumns] | None = None,
+    class_map: str | None = None,
+) -> list[str]:
     """Write a valid copy of a predictions file and say what was changed, a line a change.
 
     Scores are moved into [0, 1] and boxes into the image. Unknown keys move to ``extra``. What cannot be
     kept is left out: fields, detections (without a usable class, score or box, or wholly outside the image),
     entries (unreadable, without a key, or a second one for an image), fields of ``meta``.
 
+    COCO results and documents are written as such again, with what is left of them. Files of other tools
+    become files of the contract.
+
     Args:
-        path: the file, of any shape but COCO results.
+        path: the file, of any kind that is read.
         out: another file; its suffix says how it is written.
+        truth: gives the data set, which COCO results and most other tools' files need.
+        class_map: how category ids of COCO results count, where they are not the data set's.
 
     Raises:
-        ContractError: the file cannot be read at all, is of a later version, or has no list of entries.
+        ContractError: the file cannot be read at all, is of a later version, has no list of entries, or needs
+            a data set.
         OptionError: ``out`` is ``path``, or has a suffix that cannot be written.
     """
     path, out = Path(path), Path(out)
     check_output(out)
     if os.path.realpath(out) == os.path.realpath(path):
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
+    name = of_path(path)
+    if name is not None:
+        return _foreign(path, name, out, truth)
     changes: list[str] = []
     with open_source(path) as source:
-        if source.shape == "coco":
-            raise ContractError(
-                f"{path}: a COCO results file cannot be repaired",
-                fix="convert it first: anydet convert IN OUT.json --dataset ...",
-            )
+        name = of_source(source)
+        if source.shape == "coco" or name == "coco-document":
+            return [safe_line(f"{path}: {line}") for line in _of_coco(source, out, truth, class_map)]
+        if name is not None:
+            return _foreign(path, name, out, truth, source.text)
         meta = _meta(source, changes)
         lines = (
             encode_json(entry, where=entry["image"]) for entry in _entries(source, _box_format(meta), changes)
@@ -65,6 +82,41 @@ def repair(path: Path | str, out: Path | str) -> list[str]:
         *(f"{line} (left out)" for line in source.problems),
         *(safe_line(f"{path}: {line}") for line in changes),
     ]
+
+
+def _of_coco(
+    source: Source,
+    out: Path,
+    truth: Callable[[], GroundTruthColumns] | None,
+    class_map: str | None,
+) -> list[str]:
+    from anydet.contract.checking.repair_results import repair_document, repair_results
+
+    if source.shape != "coco":
+        return repair_document(value_of(source.path, source.text), out)
+    if truth is None:
+        raise without_truth(source.path)
+    return repair_results(source, out, truth(), class_map)
+
+
+def _foreign(
+    path: Path,
+    name: str,
+    out: Path,
+    truth: Callable[[], GroundTruthColumns] | None,
+    text: bytes = b"",
+) -> list[str]:
+    """What is right in a file of another tool, as a file of the contract."""
+    known = None if truth is None else truth()
+    found = read_path(path, name, known, text)
+    raw = found.predictions
+    write_predictions(
+        map(encode_entry, images_of_raw(raw, known, need_sizes=True)),
+        out,
+        meta=None if raw.classes is None else {"classes": list(raw.classes)},
+        wrap=True,
+    )
+    return [f"{line} (left out)" for line in found.errors]
 
 
 def _box_format(meta: Mapping[str, Any] | None) -> str:
