@@ -14,8 +14,22 @@ if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
 
-SOURCES = ("contract", "coco", "csv", "yolozu")
-TARGETS = ("contract", "coco", "csv", "yolo")
+SOURCES = (
+    "contract",
+    "coco",
+    "yolozu",
+    "csv",
+    "bop",
+    "yolo",
+    "yolo-confidence-second",
+    "coco-document",
+    "torchvision",
+    "transformers",
+    "mmdetection",
+    "roboflow",
+    "yolozu-masks",
+)
+TARGETS = ("contract", "coco", "csv", "yolo", "bop")
 
 
 @click.command(
@@ -32,7 +46,12 @@ TARGETS = ("contract", "coco", "csv", "yolo")
 )
 @click.argument("source", metavar="IN", type=DATASET)
 @click.argument("output", metavar="OUT", type=OUTPUT_ANY)
-@click.option("--from", "made_of", type=click.Choice(SOURCES), help="Format of IN; detected, except yolozu.")
+@click.option(
+    "--from",
+    "made_of",
+    type=click.Choice(SOURCES),
+    help="Format of IN; detected, except yolozu and yolo-confidence-second.",
+)
 @click.option("--to", "made_into", type=click.Choice(TARGETS), help="Format of OUT; from its suffix.")
 @click.option(
     "--dataset",
@@ -71,10 +90,10 @@ def command(
     class_map: str | None,
     as_json: bool,
 ) -> None:
-    """Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with --dataset).
+    """Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with --dataset).
 
-    If IN is a data set (a folder, a data.yaml, or COCO annotations without --dataset), --to yolo or --to coco
-    writes its split to the folder OUT.
+    --to yolo writes label files with confidences to the folder OUT. If IN is a data set (a folder, a data.yaml,
+    or COCO annotations without --dataset), --to yolo or --to coco writes its split to the folder OUT.
 
     Fields that the format of OUT cannot hold are listed on stderr.
     """
@@ -84,7 +103,7 @@ def command(
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)
-    if _is_dataset(source, made_into, dataset):
+    if made_of is None and _is_dataset(source, made_into, dataset):
         found = open_dataset(source, split, images=images, formats=formats)
         _convert_dataset(found, output, made_into, as_json)
         return
@@ -113,17 +132,29 @@ def command(
 def _is_dataset(source: Path, made_into: str | None, of_predictions: Path | None) -> bool:
     """Whether IN is a data set: a folder, a YAML file, or annotations that are to be a data set."""
     path = clean_path(source)
-    if path.is_dir() or path.suffix.lower() in {".yaml", ".yml"}:
+    if path.is_dir():
+        return not _holds_predictions(path)
+    if path.suffix.lower() in {".yaml", ".yml"}:
         return True
     # COCO results need the data set that their ids are of, so without one IN holds annotations.
-    return made_into == "yolo" or (made_into == "coco" and of_predictions is None and _has_images(path))
+    return made_into in ("yolo", "coco") and of_predictions is None and _has_images(path)
 
 
 def _has_images(path: Path) -> bool:
     """Whether a JSON file has images, as annotations have and results have not."""
     from anydet.data.coco.mending import load
 
-    return path.suffix.lower() == ".json" and load(path) is not None
+    return path.name == "dataset.json" or (path.suffix.lower() == ".json" and load(path) is not None)
+
+
+def _holds_predictions(folder: Path) -> bool:
+    """Whether a folder holds results with a file for each image; labels of a data set have no confidences."""
+    from anydet.contract.reading.foreign.formats import of_path
+    from anydet.contract.reading.foreign.yolo_labels import has_confidences
+
+    if any((folder / name).exists() for name in ("data.yaml", "dataset.json", "annotations")):
+        return False
+    return has_confidences(folder) or of_path(folder) not in (None, "yolo")
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:

@@ -13,7 +13,14 @@ from anydet.contract.conversion.convert import convert
 from anydet.contract.conversion.dropped_fields import round_trip_table
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, ContractError, OptionError
-from anydet.types import ClassTable, GroundTruthColumns, ImagePredictions
+from anydet.types import (
+    ClassTable,
+    GroundTruthColumns,
+    ImageColumns,
+    ImagePredictions,
+    ObjectModel,
+    Poses,
+)
 
 DOCS = Path(__file__).parents[4] / "docs"
 
@@ -84,15 +91,18 @@ def test_absolute_boxes_and_stacked_rows_become_the_contracts_defaults(tmp_path:
         ("image,score\n", "missing columns: class_id, x1, y1, x2, y2"),
         (
             "image,class_id,score,x1,y1,x2,y2\na.jpg,0,high,1,2,3,4\n",
-            ":2: score: 'high' is not a finite number",
+            "line 2: score: 'high' is not a finite number",
         ),
         (
             "image,class_id,score,x1,y1,x2,y2\na.jpg,0.5,1,1,2,3,4\n",
-            ":2: class_id: '0.5' is not a whole number",
+            "line 2: class_id: '0.5' is not a whole number",
         ),
-        ("image,class_id,score,x1,y1,x2,y2\n,0,1,1,2,3,4\n", ":2: image is empty"),
+        ("image,class_id,score,x1,y1,x2,y2\n,0,1,1,2,3,4\n", "line 2: image is empty"),
         ("image,class_id,score,x1,y1,x2,y2\na.jpg,0,1,1,2,3,4\n", "its size is needed"),
-        ("image,class_id,score,x1,y1,x2,y2,width,height\na.jpg,0,1,5,2,3,4,9,9\n", "box has a negative size"),
+        (
+            "image,class_id,score,x1,y1,x2,y2,width,height\na.jpg,0,1,5,2,3,4,9,9\n",
+            "line 2: box: [5.0, 2.0, 3.0, 4.0] has a negative",
+        ),
     ],
 )
 def test_a_wrong_csv_is_refused_with_its_line(text: str, message: str, tmp_path: Path) -> None:
@@ -104,14 +114,18 @@ def test_a_wrong_csv_is_refused_with_its_line(text: str, message: str, tmp_path:
     assert not (tmp_path / "out.json").exists()
 
 
-def test_columns_that_csv_does_not_know_become_extras_and_names_join_by_id(tmp_path: Path) -> None:
+def test_columns_that_csv_does_not_know_become_extras_and_classes_join_by_name(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     header = "image,class_id,class_name,score,x1,y1,x2,y2,width,height,track"
     path.write_text(f"{header}\na.jpg,0,box,0.5,1,2,3,4,9,9,t7\na.jpg,1,disc,0.5,1,2,3,4,9,9,\n")
+    convert(path, tmp_path / "out.json", wrap=True)
+    out = json.loads((tmp_path / "out.json").read_bytes())
+    assert out["meta"]["classes"] == ["box", "disc"]
     truth = truth_of([ImagePredictions.empty("a.jpg", (9, 9))])  # disc is 0 there
     convert(path, tmp_path / "out.json", wrap=True, truth=truth)
     out = json.loads((tmp_path / "out.json").read_bytes())
-    assert out["meta"]["classes"] == ["box", "disc"]
+    assert out["meta"]["classes"] == ["disc", "box"]
+    assert [d["class_id"] for d in out["predictions"][0]["detections"]] == [1, 0]
     assert [d.get("extra") for d in out["predictions"][0]["detections"]] == [{"track": "t7"}, None]
     path.write_text(f"{header}\na.jpg,0,box,0.5,1,2,3,4,9,9,a,b\n")
     with pytest.raises(ContractError, match=":2: more cells than"):
@@ -135,6 +149,78 @@ def test_keys_that_coco_does_not_know_become_extras_of_their_own_detection(tmp_p
     assert found == {0.1: {"track": 1}, 0.2: None, 0.3: None, 0.4: {"id": 9, "note": {"x": [1]}}}
     done = convert(tmp_path / "r.json", tmp_path / "p.csv", truth=truth)
     assert done.lost["extras of detections"] == 2
+
+
+def test_scores_beyond_one_are_refused_with_the_way_to_bring_them_in(tmp_path: Path) -> None:
+    truth = truth_of([ImagePredictions.empty("a.jpg", (9, 9))])
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"image_id": 5, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 4.42}]))
+    for name in ("out.json", "out.csv"):
+        with pytest.raises(ContractError, match=r"a\.jpg: score 4\.42 is beyond 0\.\.1") as caught:
+            convert(path, tmp_path / name, truth=truth)
+        assert "--repair" in caught.value.fix
+        assert not (tmp_path / name).exists()
+    unsized = replace(truth, sizes_wh=np.array([[-1, -1]]))
+    path.write_text(json.dumps([{"image_id": 5, "category_id": 3, "bbox": [1, 2, 3, 4], "score": 0.42}]))
+    with pytest.raises(ContractError, match="the file and the data set do not state it") as caught:
+        convert(path, tmp_path / "out.json", truth=unsized)
+    assert "--dataset" not in caught.value.fix
+
+
+def test_label_files_of_yolo_are_written_and_read_again(
+    images: list[ImagePredictions], written: Any, tmp_path: Path
+) -> None:
+    truth = truth_of(images)
+    done = convert(written("p.json", images), tmp_path / "labels", made_into="yolo", truth=truth)
+    assert done.lost["masks"] == 1
+    assert sorted(p.name for p in (tmp_path / "labels").rglob("*.txt")) == [
+        "b.txt",
+        "bike 1.txt",
+        "empty.txt",
+    ]
+    convert(tmp_path / "labels", tmp_path / "back.json", truth=truth)
+    back = {e["image"]: e["detections"] for e in json.loads((tmp_path / "back.json").read_bytes())}
+    for image in images:
+        assert [d["score"] for d in back[image.image]] == image.scores.tolist()
+        assert [d["class_id"] for d in back[image.image]] == image.class_ids.tolist()
+    two = [ImagePredictions.empty(name, (9, 9)) for name in ("1.jpg", "1.png")]
+    with pytest.raises(ContractError, match=r"1\.jpg and 1\.png would both be written as 1\.txt"):
+        convert(written("p.json", two), tmp_path / "two", made_into="yolo", truth=truth_of(two))
+    assert not (tmp_path / "two").exists()
+
+
+def test_results_of_bop_are_written_and_read_again(written: Any, tmp_path: Path) -> None:
+    key = "000001/rgb/000007.png"
+    posed = ImagePredictions(
+        key,
+        (640, 480),
+        np.array([[10.0, 10, 20, 20], [0, 0, 5, 5]]),
+        np.array([0.1 + 0.2, 0.5]),
+        np.array([1, 0]),
+        poses=Poses(
+            rotations=np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], [[np.nan] * 3] * 3]),
+            translations_m=np.array([[0.1, 0.2, 1.5], [np.nan] * 3]),
+        ),
+    )
+    model = ObjectModel("box", np.array([[0.0, 0, 0], [0.1, 0.1, 0.1]]), 0.2, np.eye(4)[None])
+    truth = replace(
+        truth_of([posed]),
+        objects={0: model, 1: model},
+        about=ImageColumns(cameras=np.array([[600.0, 600, 320, 240]])),
+    )
+    out = tmp_path / "m_lmo-test.csv"
+    done = convert(written("p.json", [posed]), out, made_into="bop", truth=truth)
+    assert done.lost["detections without R and t (left out)"] == 1
+    assert done.lost["boxes"] == 2
+    lines = out.read_text().splitlines()
+    assert lines[0] == "scene_id,im_id,obj_id,score,R,t,time"
+    assert lines[1].startswith(
+        "1,7,10,0.30000000000000004,0.0 -1.0 0.0 1.0 0.0 0.0 0.0 0.0 1.0,100.0 200.0 1500.0,"
+    )
+    assert len(lines) == 2
+    convert(out, tmp_path / "back.json", truth=truth)
+    ((row,),) = [e["detections"] for e in json.loads((tmp_path / "back.json").read_bytes())]
+    assert (row["class_id"], row["t"], row["R"]) == (1, [0.1, 0.2, 1.5], [[0, -1, 0], [1, 0, 0], [0, 0, 1]])
 
 
 def test_coco_without_a_data_set_and_unknown_suffixes_are_refused(

@@ -12,7 +12,7 @@ import numpy as np
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.contract.reading.coco_entries import Result, parse_results
-from anydet.contract.reading.coco_results import join_results
+from anydet.contract.reading.coco_results import join_results, sizes_by_id
 from anydet.contract.reading.result_ids import coco_ids, image_positions
 from anydet.contract.reading.source import Source
 from anydet.errors import ContractError
@@ -33,7 +33,7 @@ def images_of_coco(
     they are not the data set's.
     """
     images, classes = coco_ids(truth, class_map)
-    found = parse_results(source)
+    found = parse_results(source, sizes_by_id(truth))
     raw = join_results(source.path, found, images, classes)
     at = image_positions(source.path, found.image_ids, found.file_names or (), images)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)

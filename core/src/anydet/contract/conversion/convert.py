@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from anydet.contract.columns import image_of_entry, images_of
+from anydet.contract.columns import NO_SIZE, image_of_entry, images_of, images_of_raw
 from anydet.contract.conversion.coco_file import coco_results, images_of_coco
-from anydet.contract.conversion.csv_file import read_csv, write_csv
+from anydet.contract.conversion.csv_file import write_csv
 from anydet.contract.conversion.dropped_fields import tally
+from anydet.contract.conversion.tools import write_bop, write_yolo
 from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
 from anydet.contract.join import match_keys
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.entries import entries
+from anydet.contract.reading.foreign.formats import FORMATS, of_path, of_source, read_path
 from anydet.contract.reading.load import load_source
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
@@ -29,8 +32,16 @@ from anydet.outputs import new_file
 from anydet.types import GroundTruthColumns, ImagePredictions
 
 CONVENTIONS = {"bbox_format": "cxcywh_norm", "rot6d": "columns"}
-SOURCES = ("contract", "coco", "csv", "yolozu")
-TARGETS = ("contract", "coco", "csv")
+SOURCES = ("contract", "coco", "yolozu", *FORMATS)
+TARGETS = ("contract", "coco", "csv", "yolo", "bop")
+KINDS = {
+    "contract": "a plain list",
+    "coco": "COCO results",
+    "csv": "CSV",
+    "yolo": "YOLO labels",
+    "bop": "BOP results",
+}
+"""Target -> what messages call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Conversion:
 
     Attributes:
         source, output: the files.
-        made_of, made_into: their kinds: contract, coco, csv, yolozu.
+        made_of, made_into: their kinds, of ``SOURCES`` and ``TARGETS``.
         images, detections: how many were written.
         lost: what the output has no place for -> how many detections (or images, or fields of meta) had it.
         notes: what else a person should know.
@@ -60,10 +71,8 @@ class Conversion:
 
     def loss_lines(self) -> list[str]:
         """``CSV cannot hold masks: 120 lost``, one a field."""
-        names = {"csv": "CSV", "coco": "COCO results", "contract": "a plain list"}
-        return [
-            f"{names[self.made_into]} cannot hold {name}: {count} lost" for name, count in self.lost.items()
-        ]
+        kind = KINDS[self.made_into]
+        return [f"{kind} cannot hold {name}: {count} lost" for name, count in self.lost.items()]
 
 
 @dataclass(slots=True)
@@ -96,8 +105,9 @@ def convert(
     the contract's defaults.
 
     Args:
-        source: a file of the contract, COCO results, CSV, or one of the package yolozu.
-        output: ``.json``, ``.jsonl``, ``.parquet`` or ``.csv``.
+        source: a file of the contract, COCO results, one of the package yolozu, or a file or folder of
+            another tool.
+        output: ``.json``, ``.jsonl``, ``.parquet`` or ``.csv``; a folder for label files of YOLO.
         made_of: one of ``SOURCES``; found out where ``None``, but for yolozu.
         made_into: one of ``TARGETS``; by the output's suffix where ``None``.
         truth: the data set: ids for COCO results, and sizes that files do not state.
@@ -111,15 +121,15 @@ def convert(
         ContractError: the file breaks its format, or lacks what the other needs.
         OptionError: options that do not fit each other.
     """
-    if made_of is None and source.suffix.lower() == ".csv":
-        made_of = "csv"
+    made_of = made_of or of_path(source)
     made_into = made_into or ("csv" if output.suffix.lower() == ".csv" else "contract")
     counts, lost = Counter[str](), Counter[str]()
     with ExitStack() as opened:
         # Open until all is written: the entries of some shapes are read while they are taken.
-        file = None if made_of in ("csv", "yolozu") else opened.enter_context(open_source(source))
-        if file is not None:
-            made_of = made_of or ("coco" if file.shape == "coco" else "contract")
+        file = None
+        if made_of in (None, "contract", "coco"):
+            file = opened.enter_context(open_source(source))
+            made_of = made_of or of_source(file) or ("coco" if file.shape == "coco" else "contract")
         assert made_of is not None
         _check(output, made_of, made_into, truth, class_map)
         if category_map is not None and made_of != "coco":
@@ -138,6 +148,8 @@ def convert(
         if made_into == "contract":
             held = _write_entries(reading, source, output, truth, counts, wrap=wrap)
         else:
+            if made_into in ("csv", "yolo"):
+                reading.images = _in_range(reading.images, source)
             held = _write_results(reading, output, made_into, truth=truth, counts=counts, lost=lost)
     lost.update({"meta": len(_telling(reading.meta) - held - reading.given)})
     return Conversion(
@@ -165,7 +177,8 @@ def _write_entries(
     if reading.entries is not None:
         lines = map(_line, _counted_entries(reading.entries, counts))
     else:
-        lines = map(encode_entry, _counted(_sized(reading.images, source, truth), counts))
+        images = _in_range(_sized(reading.images, source, truth), source)
+        lines = map(encode_entry, _counted(images, counts))
     write_predictions(lines, output, meta=reading.meta, wrap=wrap)
     plain = output.suffix.lower() == ".json" and not wrap
     return set() if plain else set(reading.meta or {})
@@ -180,11 +193,17 @@ def _write_results(
     counts: Counter[str],
     lost: Counter[str],
 ) -> set[str]:
-    """Write CSV or COCO results; the fields of meta that the file holds."""
+    """Write a file of another tool; the fields of meta that it holds."""
     classes = (reading.meta or {}).get("classes")
-    kind = "CSV" if made_into == "csv" else "COCO results"
-    images = _counted(tally(_known_sizes(reading.images, truth), kind, lost), counts)
+    images = _counted(tally(_known_sizes(reading.images, truth), KINDS[made_into], lost), counts)
+    if made_into == "yolo":
+        write_yolo(list(_sized(images, output, truth)), output)
+        return set() if truth is None else {"classes"}  # those of the data set
     with new_file(output) as file:
+        if made_into == "bop":
+            assert truth is not None
+            write_bop(images, file, truth, lost)
+            return {"classes"}
         if made_into == "csv":
             used = write_csv(images, file, classes or (None if truth is None else truth.classes.names))
             return {"classes"} if classes and used >= set(range(len(classes))) else set()
@@ -213,20 +232,24 @@ def _check(
             f"cannot convert from {made_of!r} to {made_into!r}",
             fix=f"from one of {', '.join(SOURCES)}, to one of {', '.join(TARGETS)}",
         )
-    if "coco" in (made_of, made_into) and truth is None:
-        raise OptionError(
-            "COCO results name images and categories by the ids of their data set",
-            fix="give it: --dataset annotations/instances_val2017.json",
-        )
+    for kind, example in (("coco", "annotations/instances_val2017.json"), ("bop", "bop/lmo")):
+        if kind in (made_of, made_into) and truth is None:
+            raise OptionError(
+                f"{KINDS[kind]} name images and categories by the ids of their data set",
+                fix=f"give it: --dataset {example}",
+            )
     if class_map is not None and made_of != "yolozu":
         raise OptionError("--class-map applies to files of yolozu only", fix="add --from yolozu")
     suffix = output.suffix.lower()
     if made_into == "contract":
         check_output(output)
-    elif suffix != {"csv": ".csv", "coco": ".json"}[made_into]:
+    elif made_into == "yolo":
+        if suffix in (*SUFFIXES, ".csv", ".txt"):
+            raise OptionError(f"{output}: YOLO labels are written as a folder", fix=f"name it {output.stem}")
+    elif suffix != ".json" * (made_into == "coco") + ".csv" * (made_into != "coco"):
         raise OptionError(
             f"{output}: {made_into} is not written as {suffix or 'a file without suffix'}",
-            fix=f"name the output {output.stem}{'.csv' if made_into == 'csv' else SUFFIXES[0]}",
+            fix=f"name the output {output.stem}{SUFFIXES[0] if made_into == 'coco' else '.csv'}",
         )
 
 
@@ -246,8 +269,8 @@ def _open(
 
         found, meta = read_yolozu(source, class_map)
         return _of_entries(found, source, meta, box_format, truth)
-    if made_of == "csv":
-        return _open_csv(source, truth)
+    if made_of in FORMATS:
+        return _open_foreign(source, made_of, truth, box_format, file.text if file else b"")
     assert file is not None
     if made_of == "coco":
         assert truth is not None
@@ -278,18 +301,19 @@ def _of_entries(
     return Reading(images, iter(found) if plain else None, meta)
 
 
-def _open_csv(source: Path, truth: GroundTruthColumns | None) -> Reading:
-    """Names become ``meta.classes`` where every id up to the highest has one."""
-    table = read_csv(source)
-    names = [table.names.get(i) for i in range(max(table.names, default=-1) + 1)]
-    if truth is not None and table.names.items() <= dict(enumerate(truth.classes.names)).items():
-        meta = {"classes": list(truth.classes.names)}
-        return Reading(iter(table.images), meta=meta, given=frozenset(meta))
-    gaps = [i for i, name in enumerate(names) if name is None]
-    if gaps:
-        note = f"class names are left out: ids {', '.join(map(str, gaps[:5]))} have none; give --dataset"
-        return Reading(iter(table.images), notes=(note,))
-    return Reading(iter(table.images), meta={"classes": names} if names else None)
+def _open_foreign(
+    source: Path, name: str, truth: GroundTruthColumns | None, box_format: str | None, text: bytes
+) -> Reading:
+    """All of a file of another tool, which is read before anything is written."""
+    found = read_path(source, name, truth, text)
+    if found.errors:
+        raise ContractError.of(found.errors, fix=found.fix)
+    raw = found.predictions
+    if box_format and not raw.format_is_fixed:
+        raw = replace(raw, box_format=box_format)
+    meta = None if raw.classes is None else {"classes": list(raw.classes)}
+    given = frozenset(meta or ()) if truth is not None else frozenset[str]()
+    return Reading(images_of_raw(raw, truth), meta=meta, notes=raw.notes, given=given)
 
 
 def _line(entry: Entry) -> bytes:
@@ -331,8 +355,21 @@ def _sized(
         if len(image) and image.size_wh[0] <= 0:
             raise ContractError(
                 f"{source}: image {image.image}: its size is needed to write boxes as fractions, and the "
-                "file does not state it",
-                fix="give the data set: --dataset",
+                f"{'file does' if truth is None else 'file and the data set do'} not state it",
+                fix="give the data set: --dataset" if truth is None else NO_SIZE,
+            )
+        yield image
+
+
+def _in_range(images: Iterator[ImagePredictions], source: Path) -> Iterator[ImagePredictions]:
+    """The images; raises for scores that only COCO results and those of BOP may have."""
+    for image in images:
+        beyond = np.flatnonzero((image.scores < 0) | (image.scores > 1))
+        if len(beyond):
+            raise ContractError(
+                f"{source}: image {image.image}: score {image.scores[beyond[0]]} is beyond 0..1",
+                fix="apply a sigmoid to logits where they are written, or bring the scores into 0..1 with "
+                f"'anydet validate-predictions {source} --dataset DATASET --repair OUT.json'",
             )
         yield image
 

@@ -14,10 +14,13 @@ from anydet.types import ImagePredictions
 HOLDS: Mapping[str, frozenset[str]] = {
     "CSV": frozenset({"image sizes", "images without detections"}),
     "COCO results": frozenset({"masks", "keypoints", "image sizes"}),
+    "YOLO labels": frozenset({"image sizes", "images without detections"}),
+    "BOP results": frozenset({"poses", "image sizes", "extras of detections"}),
 }
 """Fields beside image, class, score and box that a kind of file has a place for; the contract has all.
 
-Of COCO results, the data set they belong to holds the sizes and the names of classes."""
+Of COCO results, YOLO labels and BOP results, the data set they belong to holds the sizes and the names of
+classes. BOP results have no boxes: reading them makes boxes of the models."""
 
 UNSCORED = "keypoints without score (written with score 1)"
 
@@ -74,6 +77,8 @@ COUNTS: Mapping[str, Callable[[ImagePredictions], int]] = {
 CHANGES: Mapping[str, Mapping[str, Callable[[ImagePredictions], int]]] = {
     "CSV": {},
     "COCO results": {UNSCORED: _unscored},
+    "YOLO labels": {},
+    "BOP results": {"boxes": len},
 }
 """What a kind of file has a place for, but not as it is: counted like what it cannot hold."""
 
@@ -95,7 +100,7 @@ def round_trip_table() -> str:
         "wrapped": set(fields_),
         "JSON Lines": set(fields_),
         "Parquet": set(fields_),
-        **{kind: {fields_[0], *held} for kind, held in HOLDS.items()},
+        **{kind: {fields_[0], *held} for kind, held in HOLDS.items() if kind != "BOP results"},
     }
     lines = [f"| field | {' | '.join(kept)} |", "|---" * (len(kept) + 1) + "|"]
     for name in fields_:
