@@ -1,8 +1,8 @@
 """anydet: one predictions contract, any detector.
 
 ``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
-``validate``, ``evaluate``, ``parity``, ``fuse``, ``train`` and ``export_onnx`` do what the commands do. They
-are imported on first use, so that ``import anydet`` stays cheap.
+``to_columns``, ``validate``, ``evaluate``, ``parity``, ``fuse``, ``train`` and ``export_onnx`` do what the
+commands do. They are imported on first use, so that ``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         open_dataset,
         parity,
         read_predictions,
+        to_columns,
         train,
         validate,
     )
@@ -36,6 +37,7 @@ __all__ = [
     "open_dataset",
     "parity",
     "read_predictions",
+    "to_columns",
     "train",
     "validate",
 ]

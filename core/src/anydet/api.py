@@ -1,4 +1,4 @@
-"""The main job as ten functions; the commands do the same things.
+"""The main job as eleven functions; the commands do the same things.
 
 >>> import anydet
 >>> dataset = anydet.open_dataset("data/scenes")                                     # doctest: +SKIP
@@ -8,6 +8,7 @@
 >>> anydet.export_predictions(recipe, dataset, "augmented.json", wrap=True)          # doctest: +SKIP
 >>> anydet.validate("predictions.json", dataset).ok                                  # doctest: +SKIP
 >>> anydet.evaluate(dataset, "predictions.json").metrics["AP"]                       # doctest: +SKIP
+>>> anydet.evaluate(dataset, {"1.jpg": {"boxes": b, "scores": s, "labels": c}})      # doctest: +SKIP
 >>> anydet.parity("predictions.json", "onnx.json").reason                            # doctest: +SKIP
 >>> anydet.fuse(["predictions.json", "augmented.json"], "fused.json").detections     # doctest: +SKIP
 >>> anydet.train("my_detector", "data/scenes", run_id="first", epochs=3).checkpoint  # doctest: +SKIP
@@ -37,7 +38,7 @@ from anydet.arguments import (
     require_path,
     require_text,
 )
-from anydet.contract.checking.validate import Report
+from anydet.contract.checking.validate import Report, report_of
 from anydet.contract.checking.validate import validate as validate_file
 from anydet.contract.reading.load import load
 from anydet.crosscheck.files import ApSettings, compare_files
@@ -47,10 +48,10 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
 from anydet.evaluation.coco import CocoResult
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.evaluator import IouType
+from anydet.evaluation.evaluator import Engine, IouType
 from anydet.evaluation.protocol import CocoSettings
-from anydet.evaluation.reading import PredictionPaths
-from anydet.evaluation.run import evaluate_coco
+from anydet.evaluation.reading import PredictionPaths, join_inputs, require_labels
+from anydet.evaluation.run import evaluate_coco, prepare_coco
 from anydet.geometry.boxes import BOX_FORMATS
 from anydet.inputs import as_file
 from anydet.plugins.adapter import Adapter, TrainResult
@@ -262,6 +263,31 @@ def export_predictions(
         return export(pipeline, opened, Path(output), progress=progress, **run)
 
 
+def to_columns(
+    predictions: Any, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
+) -> DetectionColumns:
+    """Predictions in memory as columns, boxes in pixels of the original images.
+
+    Args:
+        predictions: COCO results as a list or pycocotools' (N, 7) array; dictionaries of ``boxes``,
+            ``scores`` and ``labels`` (torchvision, torchmetrics) or ``supervision.Detections``, by image or
+            in the order of the data set; ``ImagePredictions``; entries of a predictions file. Tensors are
+            taken like arrays.
+        dataset: what they were made on, open or a path; needed for ids, orders and sizes that they do not
+            state.
+        plugins: where formats of data sets come from; the installed ones by default.
+
+    Raises:
+        ContractError: they are of no form that is known, break its rules, or do not fit the data set.
+        OptionError: an argument has the wrong type.
+    """
+    opened = None if dataset is None else _opened("dataset", dataset, _plugins(plugins))
+    truth = None if opened is None or opened.source == "none" else opened.ground_truth()
+    from anydet.contract.memory import columns_of, load_memory
+
+    return columns_of(load_memory(predictions, truth), truth)
+
+
 def read_predictions(
     path: Path | str, *, box_format: str | None = None, plugins: Plugins | None = None
 ) -> DetectionColumns:
@@ -282,27 +308,34 @@ def read_predictions(
 
 
 def validate(
-    path: Path | str, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
+    path: Any, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
 ) -> Report:
-    """Check a predictions file against the contract, and against a data set where one is given.
+    """Check predictions against the contract, and against a data set where one is given.
 
     Args:
-        path: the file.
+        path: a file, or predictions in memory as ``to_columns`` takes them.
         dataset: what it was made on, open or a path.
         plugins: whose engine brings the scanner that reads it; the installed ones by default.
 
     Raises:
         OptionError: an argument has the wrong type.
     """
-    require_path("path", path)
+    require(path is not None, "path", path, "a path (str or os.PathLike), or predictions in memory")
     plugins = _plugins(plugins)
     opened = None if dataset is None else _opened("dataset", dataset, plugins)
+    if not isinstance(path, str | PathLike):
+        from anydet.contract.memory import NAME, read_memory
+
+        labeled = opened is not None and opened.source != "none"
+        return report_of(
+            NAME, lambda: read_memory(path, opened.ground_truth() if opened and labeled else None), opened
+        )
     return validate_file(as_file(Path(path)), opened, scanner=choose_engine(plugins).scanner)
 
 
 def evaluate(
     dataset: Dataset | Path | str,
-    predictions: PredictionPaths,
+    predictions: PredictionPaths | Any,
     settings: CocoSettings | None = None,
     *,
     iou_type: IouType = "bbox",
@@ -317,7 +350,8 @@ def evaluate(
     Args:
         dataset: an open data set, or a path; a COCO annotations file will do.
         predictions: a predictions file or COCO results; or several without an image in common, as a folder, a
-            pattern or a list.
+            pattern or a list; or predictions in memory, as ``to_columns`` takes them. Images that they do not
+            mention count as images without detections.
         settings: what is counted; COCO's own for ``iou_type`` by default.
         iou_type: what overlaps are measured on, where there are no ``settings``.
         box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
@@ -330,10 +364,7 @@ def evaluate(
         AnydetError: either side cannot be read, or they do not fit each other.
         OptionError: an argument has the wrong type or value.
     """
-    several = isinstance(predictions, Sequence) and not isinstance(predictions, str)
-    paths: Any = predictions if several else (predictions,)
-    for path in paths:
-        require_path("predictions", path)
+    require(predictions is not None, "predictions", predictions, "a path, or predictions in memory")
     require(
         settings is None or isinstance(settings, CocoSettings), "settings", settings, "CocoSettings, or None"
     )
@@ -344,6 +375,13 @@ def evaluate(
     require(engine is None or isinstance(engine, str), "engine", engine, "the name of an engine, or None")
     plugins = _plugins(plugins)
     opened = _opened("dataset", dataset, plugins)
+    if not _are_paths(predictions):
+        limits: dict[str, Any] = {"box_format": box_format, "max_images": max_images}
+        return _evaluate_memory(
+            opened, predictions, counted, choose_engine(plugins, engine, threads), **limits
+        )
+    several = not isinstance(predictions, str | PathLike)
+    paths: Any = predictions if several else (predictions,)
     read = [as_file(Path(path)) for path in paths]
     return evaluate_coco(
         opened,
@@ -353,6 +391,25 @@ def evaluate(
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
     )
+
+
+def _are_paths(given: Any) -> bool:
+    """Whether predictions are files: a path, or a list of paths; an empty list is that of no results."""
+    if isinstance(given, str | PathLike):
+        return True
+    return (
+        isinstance(given, list | tuple) and bool(given) and all(isinstance(p, str | PathLike) for p in given)
+    )
+
+
+def _evaluate_memory(
+    dataset: Dataset, predictions: Any, settings: CocoSettings, engine: Engine, **limits: Any
+) -> CocoResult:
+    from anydet.contract.memory import load_memory
+
+    require_labels(dataset)
+    raw = load_memory(predictions, dataset.ground_truth())
+    return prepare_coco([join_inputs(dataset, raw, **limits)], settings, engine=engine).result()
 
 
 def parity(
