@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from anydet.contract.checking.repair import repair
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
 from anydet.data.dataset.columns import no_labels
-from anydet.errors import ContractError
+from anydet.errors import AnydetError, ContractError
 from anydet.geometry import masks
 from anydet.types import ClassTable, GroundTruthColumns, ImageColumns, ObjectModel
 
@@ -402,3 +406,63 @@ def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
     results = {"2": arrays(0, "boxes", lambda c: SOURCE_IDS[c])}
     with pytest.raises(ContractError, match=r"may be any of '2\.jpg', '1\.jpg'"):
         load(save(tmp_path / "r.json", results), truth=lambda: truth)
+
+
+def _paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [at, *(path for key, one in members for path in _paths(one, (*at, key)))]
+
+
+def _broken(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    if not path:
+        return other
+    copy = value.copy()
+    copy[path[0]] = _broken(value[path[0]], path[1:], other)
+    return copy
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["x", "size", "id"]), inner),
+    max_leaves=6,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["coco-document", "torchvision", "transformers", "mmdetection", "roboflow", "yolozu-masks"]
+)
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_document_broken_anywhere_is_read_or_refused(name: str, tmp_path: Path, data: Any) -> None:
+    path = WRITERS[name](tmp_path)
+    path = path / sorted(p.name for p in path.iterdir())[0] if path.is_dir() else path
+    value = json.loads(path.read_text())
+    broken = save(path, _broken(value, data.draw(st.sampled_from(_paths(value))), data.draw(ODD)))
+    for truth in (lambda: TRUTH, None):
+        with suppress(AnydetError):
+            load(broken, truth=truth).columns()
+    with suppress(AnydetError):
+        repair(broken, tmp_path / "out.json", lambda: TRUTH)
+    save(path, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["csv", "bop", "yolo"])
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_table_broken_anywhere_is_read_or_refused(name: str, tmp_path: Path, data: Any) -> None:
+    path = WRITERS[name](tmp_path)
+    path = path / "a.txt" if path.is_dir() else path
+    text = path.read_text()
+    start = data.draw(st.integers(0, len(text)))
+    other = data.draw(st.sampled_from(["", "nan", "inf", "-1", "1e999", ",", "\n", '"', " ", "x", "\0", "é"]))
+    broken = save(path, text[:start] + other + text[start + data.draw(st.integers(0, 3)) :])
+    for truth in (posed_truth, lambda: TRUTH, None):
+        with suppress(AnydetError):
+            load(broken, truth=truth).columns()
+    with suppress(AnydetError):
+        repair(broken, tmp_path / "out.json", lambda: TRUTH)
+    save(path, text)

@@ -174,8 +174,8 @@ def repair_results(
 def repair_document(value: Mapping[str, Any], out: Path) -> list[str]:
     """Write a COCO document with those of its annotations that can be kept, and say what was changed."""
     _need_json(out)
-    images = {one["id"]: one for one in value.get("images") or () if isinstance(one, Mapping) and "id" in one}
-    categories = [c.get("id") for c in value.get("categories") or () if isinstance(c, Mapping)]
+    images = {one["id"]: one for one in _with_ids(value.get("images"))}
+    categories = [one["id"] for one in _with_ids(value.get("categories"))]
     numbered = {image: i for i, image in enumerate(images)}
     sizes = {numbered[image]: (one.get("width", 0), one.get("height", 0)) for image, one in images.items()}
     known = {i: size for i, size in sizes.items() if all(isinstance(v, int) and v > 0 for v in size)}
@@ -195,6 +195,13 @@ def repair_document(value: Mapping[str, Any], out: Path) -> list[str]:
     with new_file(out) as file:
         file.write(encode_json({**value, "annotations": kept}, where=str(out)) + b"\n")
     return fixer.changes
+
+
+def _with_ids(rows: Any) -> list[Mapping[str, Any]]:
+    listed = rows if isinstance(rows, list) else []
+    return [
+        one for one in listed if isinstance(one, Mapping) and isinstance(one.get("id"), str | int | float)
+    ]
 
 
 def _squash(results: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -60,7 +60,7 @@ def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, in
         return coco_ids(truth)[0], sizes_by_id(truth), None
     keys, sizes, number = dict[int, str](), dict[int, Size](), dict[Any, int]()
     problems = []
-    for i, image in enumerate(listed):
+    for i, image in enumerate(listed if isinstance(listed, list) else [None]):
         stated = image.get("id") if isinstance(image, Mapping) else None
         if not isinstance(stated, str | int | float) or stated in number:
             problems.append(
@@ -91,7 +91,7 @@ def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
         return {source: i for i, source in enumerate(truth.classes.source_ids)}, None
     try:
         own = {int(category["id"]): str(category["name"]) for category in listed}
-    except (TypeError, KeyError, ValueError) as exc:
+    except (TypeError, KeyError, ValueError, OverflowError) as exc:
         raise ContractError(
             f"{given.path}: categories: each has an id and a name", fix="correct the file"
         ) from exc
@@ -99,7 +99,8 @@ def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
         return {category: i for i, category in enumerate(own)}, tuple(own.values())
     names = given.truth.classes.names
     position = {name: i for i, name in enumerate(names)}
-    used = {a.get("category_id") for a in given.value["annotations"] if isinstance(a, Mapping)}
+    stated = [a.get("category_id") for a in given.value["annotations"] if isinstance(a, Mapping)]
+    used = {category for category in stated if isinstance(category, int | float)}
     unknown = [name for category, name in own.items() if name not in position and category in used]
     if unknown:
         raise ContractError.of(

@@ -200,8 +200,8 @@ def numbers(values: Any, shape: tuple[int, ...] = ()) -> FloatArray | None:
             if array.size:
                 return None
             array = array.astype(np.float64)
-        if not array.size and array.ndim:
-            return np.zeros((len(array) if array.ndim > len(shape) else 0, *shape))
+        if array.ndim == 1 and not len(array):
+            return np.zeros((0, *shape))
         array = array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         return None
