@@ -92,8 +92,9 @@ def command(
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with --dataset).
 
-    --to yolo writes label files with confidences to the folder OUT. If IN is a data set (a folder, a data.yaml,
-    or COCO annotations without --dataset), --to yolo or --to coco writes its split to the folder OUT.
+    --to yolo writes label files with confidences to the folder OUT. If IN is a data set (a folder, a
+    data.yaml, or COCO annotations without --dataset), --to yolo or --to coco writes its split to the folder
+    OUT.
 
     Fields that the format of OUT cannot hold are listed on stderr.
     """
