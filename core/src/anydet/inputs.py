@@ -163,6 +163,11 @@ def read_json(file: Path | BufferedReader) -> bytes:
     return _read_whole(file, lambda head: head.lstrip()[:1] in (b"{", b"[", b""))
 
 
+def read_xml(path: Path) -> bytes:
+    """The bytes of an XML file, in any encoding; of one that begins like none, the beginning."""
+    return _read_whole(path, _begins_like_xml)
+
+
 def read_text(path: Path, encoding: str = "utf-8-sig") -> str:
     """The text of a file; raises as ``Path.read_text``, for no text (NUL, not UTF-8) after its beginning."""
     text = _read_whole(path, _is_text).decode(encoding)
@@ -191,6 +196,11 @@ def _read_whole(file: Path | BufferedReader, fits: Callable[[bytes], bool]) -> b
             return _read_whole(opened, fits)
     head = file.peek(_HEAD)
     return file.read() if fits(head) else file.read(min(len(head), _HEAD))
+
+
+def _begins_like_xml(head: bytes) -> bool:
+    # Of UTF-16, every other byte is zero.
+    return head.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1] in (b"<", b"")
 
 
 def _is_text(head: bytes) -> bool:

@@ -28,6 +28,7 @@ BUILTIN = (
     ),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
+    ("voc", "anydet.data.voc.format:FORMAT", "Pascal VOC: an XML file for each image"),
     ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),
     ("class-masks", "anydet.data.class_masks.folder:FORMAT", "images/<split> beside masks/<split>/*.png"),
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),

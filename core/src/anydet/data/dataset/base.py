@@ -39,13 +39,17 @@ class BaseDataset(ABC):
         from anydet.data.dataset.fingerprint import Fingerprint
 
         found = Fingerprint()
-        for position, key in enumerate(self.keys):
+        for position, key in enumerate(self.stated_keys()):
             found.add(key)
             for content in self.annotations_of(position):
                 found.add(content)
         for content in self.annotations_of_all():
             found.add(content)
         return str(found)
+
+    def stated_keys(self) -> tuple[str, ...]:
+        """The keys, or what the annotations say in place of them, wherever the images are."""
+        return self.keys
 
     @abstractmethod
     def record(self, position: int) -> Record:

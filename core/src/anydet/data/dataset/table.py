@@ -54,6 +54,8 @@ class ImageTable:
             are then their ranks.
         files: file of each image where it is not its key.
         oddities: what is not as the format has it, and what was made of it.
+        stated_keys: names of the images as the source has them, where files were found under others
+            (``locating.locate_images``); ``None`` where they are ``keys``.
     """
 
     keys: tuple[str, ...]
@@ -71,6 +73,7 @@ class ImageTable:
     image_names: tuple[int | str, ...] | None = None
     files: tuple[str, ...] | None = None
     oddities: tuple[Oddity, ...] = ()
+    stated_keys: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -199,6 +202,10 @@ class TableDataset(BaseDataset):
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
         """Annotations of the first ``max_images`` images, in the order of the file; opens no image."""
         return self.table.ground_truth(self.source, max_images)
+
+    def stated_keys(self) -> tuple[str, ...]:
+        """Names of the images as the annotation files have them."""
+        return self.table.stated_keys or self.table.keys
 
     def annotations_of(self, position: int) -> Iterator[str]:
         """The class of the image, where the source has a place for it: it need not be in a file."""

@@ -1,0 +1,95 @@
+"""Images whose files are not where their annotations say: names that tools write are resolved by their tail.
+
+Annotation tools name images by paths of the machine that they ran on (``C:\\data\\1.jpg``), by addresses
+(``/data/upload/4/1.jpg``, ``https://.../my%20cat.jpg``) or below another folder. The file with the longest equal
+end of the path is meant, where there is one alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from anydet.data.dataset.folder import find_images
+from anydet.data.dataset.table import ImageTable
+
+_FOREIGN = re.compile(r"^/|^[A-Za-z]:/|^[a-z][a-z0-9+.-]*:/|%[0-9A-Fa-f]{2}|(^|/)\.\.?(/|$)|[?&]d=")
+"""What no path below an image folder needs: a root, a drive, an address, escapes, ``..``."""
+_HASH = re.compile(r"^[0-9a-f]{8}-(?=.)")
+"""What Label Studio writes before the name of an uploaded file."""
+
+
+def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable:
+    """The table with the keys of image files for names that lead to none.
+
+    Args:
+        table: annotations.
+        folder: image folder.
+        named: whether the user named the folder. Then all names are looked for if the first is not there; else
+            only those that can be no path in the folder.
+    """
+    keys = table.keys
+    lost = [key for key in keys if _FOREIGN.search(key)]
+    if named and keys and not _is_there(folder, keys[0]):
+        lost = [key for key in keys if not _is_there(folder, key)]
+    if not lost or not folder.is_dir():
+        return table
+    found = _resolve(lost, folder, set(keys).difference(lost))
+    located = tuple(found.get(key, key) for key in keys)
+    return replace(table, keys=located, stated_keys=keys) if found else table
+
+
+def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> dict[str, str]:
+    """Name -> key of the file that alone is meant, and by no other name."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for key in find_images(folder):
+        by_name[key.rpartition("/")[2]].append(key)
+    found = {name: key for name in names if (key := _match(name, by_name)) is not None}
+    often = Counter(found.values())
+    return {name: key for name, key in found.items() if often[key] == 1 and key not in taken}
+
+
+def _match(name: str, by_name: Mapping[str, Sequence[str]]) -> str | None:
+    for parts in _spellings(name):
+        candidates = by_name.get(parts[-1], ())
+        lengths = [_common_end(parts, key.split("/")) for key in candidates]
+        best = [key for key, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
+        if best:
+            return best[0] if len(best) == 1 else None
+    return None
+
+
+def _spellings(name: str) -> Iterator[list[str]]:
+    """Parts of the path that a name may mean, the most literal one first."""
+    plain = name.replace("\\", "/")
+    address = urlsplit(plain) if "://" in plain or "?" in plain else None
+    paths = [plain]
+    if address is not None:
+        # Label Studio's local files: /data/local-files/?d=folder/1.jpg
+        paths = [*parse_qs(address.query).get("d", []), address.path, plain]
+    for path in (*paths, *map(unquote, paths)):
+        parts = [part for part in path.split("/") if part not in {"", ".", ".."}]
+        if parts:
+            yield parts
+            if _HASH.match(parts[-1]):
+                yield [*parts[:-1], _HASH.sub("", parts[-1])]
+
+
+def _common_end(left: Sequence[str], right: Sequence[str]) -> int:
+    length = 0
+    for one, other in zip(reversed(left), reversed(right), strict=False):
+        if one != other:
+            break
+        length += 1
+    return length
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    try:
+        return not _FOREIGN.search(name) and (folder / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

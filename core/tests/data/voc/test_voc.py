@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anydet.data.opening import open_dataset
+from anydet.errors import AnydetWarning, DatasetError
+
+
+def annotation(
+    name: str = "a.jpg",
+    objects: str = "",
+    *,
+    size: tuple[int, int] | None = (40, 20),
+    database: str = "Unknown",
+) -> str:
+    stated = "" if size is None else f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    source = f"<source><database>{database}</database></source>"
+    return f"<annotation><filename>{name}</filename>{source}{stated}{objects}</annotation>"
+
+
+def thing(name: str, box: tuple[float, ...], more: str = "") -> str:
+    edges = "".join(
+        f"<{tag}>{value}</{tag}>" for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=False)
+    )
+    return f"<object><name>{name}</name>{more}<bndbox>{edges}</bndbox></object>"
+
+
+def boxes(path, **options):
+    truth = open_dataset(path, **options).ground_truth()
+    names = [truth.classes.names[i] for i in truth.labels.class_ids]
+    return list(zip(names, truth.labels.boxes_xywh_px.tolist(), strict=True))
+
+
+DOG = thing("dog", (3, 4, 13, 9))
+
+
+def test_boxes_are_edges_and_difficult_objects_count_neither_way(put, paint, tmp_path):
+    paint("JPEGImages/a.jpg")
+    hard = thing("cat", (0.5, 1, 20.5, 11), "<difficult>1</difficult>")
+    put("Annotations/a.xml", annotation(objects=DOG + hard))
+    dataset = open_dataset(tmp_path)
+    assert boxes(tmp_path) == [("dog", [3, 4, 10, 5]), ("cat", [0.5, 1, 20, 10])]
+    truth = dataset.ground_truth()
+    assert truth.labels.iscrowd.tolist() == [False, True]
+    assert truth.sizes_wh.tolist() == [[40, 20]]
+    assert dataset.classes.names == ("cat", "dog")
+    assert dataset[0].image().shape == (20, 40, 3)
+    assert dataset[0].path == tmp_path / "JPEGImages/a.jpg"
+
+
+def test_files_of_voc_itself_count_pixels_from_1_and_include_the_last(put, tmp_path):
+    put("Annotations/a.xml", annotation(objects=DOG, database="The VOC2007 Database"))
+    assert boxes(tmp_path) == [("dog", [2, 3, 11, 6])]
+
+
+def test_lists_are_splits_and_those_of_one_class_are_none(put, tmp_path):
+    for name, label in (("a", "dog"), ("b", "cat"), ("c", "cow")):
+        put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", thing(label, (0, 0, 2, 2))))
+    put("ImageSets/Main/train.txt", "c\na\n")
+    put("ImageSets/Main/val.txt", "b\n")
+    put("ImageSets/Main/dog_val.txt", "b -1\n")
+    val, train = open_dataset(tmp_path), open_dataset(tmp_path, "train")
+    assert (val.keys, train.keys) == (("b.jpg",), ("c.jpg", "a.jpg"))
+    assert val.note == "split val (of train, val)"
+    assert val.classes == train.classes
+    assert val.classes.names == ("cat", "cow", "dog")
+    with pytest.raises(DatasetError, match="no split 'dog_val'"):
+        open_dataset(tmp_path, "dog_val")
+
+
+@pytest.mark.parametrize(
+    ("image", "xml", "split"),
+    [
+        ("a.jpg", "a.xml", ""),  # labelImg
+        ("valid/a.jpg", "valid/a.xml", "valid"),  # Roboflow
+        ("images/a.jpg", "annotations/a.xml", ""),
+        ("images/a.jpg", "labels/a.xml", ""),
+        ("images/val/a.jpg", "annotations/val/a.xml", "val"),
+        ("train/images/a.jpg", "train/annotations/a.xml", "train"),
+    ],
+)
+def test_layouts_that_tools_write(paint, put, tmp_path, image, xml, split):
+    paint(image)
+    put(xml, annotation(objects=DOG))
+    dataset = open_dataset(tmp_path)
+    assert (dataset.split, dataset.keys) == (split, ("a.jpg",))
+    assert dataset[0].image().shape == (20, 40, 3)
+    assert boxes(tmp_path) == [("dog", [3, 4, 10, 5])]
+    assert type(dataset).__name__ == "TableDataset"
+
+
+def test_the_folder_of_the_files_and_one_file_can_be_named(paint, put, tmp_path):
+    paint("JPEGImages/a.jpg")
+    put("Annotations/a.xml", annotation(objects=DOG))
+    for path in (tmp_path / "Annotations", tmp_path / "Annotations/a.xml"):
+        dataset = open_dataset(path)
+        assert boxes(path) == [("dog", [3, 4, 10, 5])]
+        assert dataset[0].image().shape == (20, 40, 3)
+
+
+def test_a_devkit_opens_where_it_has_one_release(put, tmp_path):
+    put("VOC2007/Annotations/a.xml", annotation(objects=DOG))
+    assert boxes(tmp_path) == [("dog", [3, 4, 10, 5])]
+    put("VOC2012/Annotations/a.xml", annotation(objects=DOG))
+    with pytest.raises(DatasetError, match="several data sets: VOC2007, VOC2012"):
+        open_dataset(tmp_path)
+
+
+def test_an_image_is_the_file_that_is_called_like_the_annotation(paint, put, tmp_path):
+    paint("images/renamed.png")
+    paint("images/twice.jpg")
+    paint("images/twice.png")
+    put("Annotations/renamed.xml", annotation("C:\\old\\first.jpg", DOG, size=None))
+    put("Annotations/twice.xml", annotation("twice.png"))
+    put("Annotations/gone.xml", annotation("gone.jpeg"))
+    with pytest.warns(AnydetWarning, match=r"1 image left out: without an XML file; the first: twice\.jpg"):
+        dataset = open_dataset(tmp_path)
+    assert dataset.keys == ("gone.jpeg", "renamed.png", "twice.png")
+    assert dataset[1].size_wh == (40, 20)
+
+
+def test_polygons_of_roboflow_are_masks(put, tmp_path):
+    ring = "".join(f"<{c}{i}>{v}</{c}{i}>" for i, p in enumerate([(1, 2), (7, 2), (7, 8)], 1)
+                   for c, v in zip("xy", p, strict=True))  # fmt: skip
+    put("Annotations/a.xml", annotation(objects=thing("dog", (1, 2, 7, 8), f"<polygon>{ring}</polygon>")))
+    labels = open_dataset(tmp_path).ground_truth().labels
+    assert labels.segmentations == (((1, 2, 7, 2, 7, 8),),)
+    assert labels.areas.tolist() == [18]
+
+
+def test_what_cannot_be_an_object_is_left_out_and_counted(put, tmp_path):
+    odd = (
+        thing("dog", (9, 0, 3, 4)), thing("", (0, 0, 1, 1)), "<object><name>cow</name></object>",
+        thing("cow", (0, 0, 1)), thing("cow", ("nan", 0, 1, 1)),
+    )  # fmt: skip
+    put("Annotations/a.xml", annotation(objects=DOG + "".join(odd)))
+    with pytest.warns(AnydetWarning) as caught:
+        assert boxes(tmp_path) == [("dog", [3, 4, 10, 5])]
+    lines = sorted({str(one.message).partition(": ")[2] for one in caught})
+    file = tmp_path / "Annotations/a.xml"
+    assert lines == [
+        f"1 object left out: it has no name; the first: {file}: object 3",
+        f"1 object left out: xmax is below xmin, or ymax below ymin; the first: {file}: object 2 (dog)",
+        f"3 objects left out: no bndbox of xmin, ymin, xmax and ymax; the first: {file}: object 4 (cow)",
+    ]
+
+
+BOMB = '<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB + annotation("&b;"), "declares an entity, 'a', and entities are not read"),
+        (BOMB.replace('"aaaa"', 'SYSTEM "file:///etc/passwd"') + annotation("&a;"), "declares an entity"),
+        (annotation(objects="<x>" * 200), "nested more than 100 deep"),
+        (annotation().replace("</annotation>", "</b>"), ":1: not valid XML: mismatched tag"),
+        ('<?xml version="1.0" encoding="no-such"?>' + annotation(), "unknown encoding"),
+        ("<annotation>", "not valid XML"),
+    ],
+)
+def test_hostile_and_broken_files_are_refused_with_their_line(put, tmp_path, content, message):
+    put("Annotations/a.xml", annotation())
+    broken = put("Annotations/b.xml", content)
+    with pytest.raises(DatasetError, match=message) as caught:
+        open_dataset(tmp_path)
+    assert str(broken) in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_encodings_that_a_file_states_are_read(tmp_path, encoding):
+    (tmp_path / "Annotations").mkdir()
+    content = f'<?xml version="1.0" encoding="{encoding.removesuffix("-sig")}"?>\n' + annotation(
+        objects=thing("café", (0, 0, 1, 1))
+    )
+    (tmp_path / "Annotations/a.xml").write_bytes(content.encode(encoding))
+    assert open_dataset(tmp_path).classes.names == ("café",)
+
+
+def test_label_files_of_yolo_go_before_xml_that_lies_beside_them(paint, put, tmp_path):
+    paint("images/val/a.jpg")
+    put("labels/val/a.txt", "0 0.5 0.5 0.2 0.2\n")
+    put("Annotations/a.xml", annotation(objects=DOG))
+    assert type(open_dataset(tmp_path)).__name__ == "YoloDataset"
+    assert boxes(tmp_path / "Annotations") == [("dog", [3, 4, 10, 5])]
+
+
+def test_two_files_about_one_image_are_refused(paint, put, tmp_path):
+    paint("a.jpg")
+    put("a.xml", annotation())
+    put("b.xml", annotation())
+    with pytest.raises(DatasetError, match=r"b\.xml: about image a\.jpg, as another file"):
+        open_dataset(tmp_path)
+
+
+def test_real_files_have_the_boxes_of_the_coco_file_of_the_same_images(shared_data):
+    voc = open_dataset(shared_data / "bccd_voc")
+    coco = open_dataset(shared_data / "bccd", "val")
+    truth, other = voc.ground_truth(), coco.ground_truth()
+    assert len(voc) == 20
+    for key in set(truth.images) & set(other.images):
+        ours, theirs = (t.labels.boxes_xywh_px[t.image_index == t.images.index(key)] for t in (truth, other))
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(set(truth.images) & set(other.images)) > 1
