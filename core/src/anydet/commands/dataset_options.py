@@ -99,6 +99,9 @@ def open_data(
 
         refuse_all(getattr(dataset, "oddities", ()), dataset.root)
     say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
+    if flags.get("protocol") == "coco" and dataset.classes is not None and dataset.classes.frequencies:
+        # LVIS says of each image which classes were looked for; COCO's protocol counts the others as missed.
+        say("the categories have LVIS's frequencies: --protocol lvis computes the numbers of LVIS")
     return engine, scanner, dataset
 
 

@@ -108,7 +108,7 @@ def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], dat
     """A split of several folders and list files; keys are relative to the folder that holds them all."""
     images: dict[Path, None] = {}
     for place in places:
-        found = [place / key for key in list_keys(place)] if place.is_dir() else _listed(place)
+        found = [place / key for key in list_keys(place)] if place.is_dir() else read_list(place)
         images.update(dict.fromkeys(found))
     base = Path(os.path.commonpath([image.parent for image in images]))
     keys = tuple(sorted(image.relative_to(base).as_posix() for image in images))
@@ -143,8 +143,11 @@ def _dataset(
     )
 
 
-def _listed(file: Path) -> list[Path]:
-    """The images of a list file, one a line; relative ones start at the file's folder."""
+def read_list(file: Path) -> list[Path]:
+    """The images of a list file, one a line; relative ones start at the file's folder.
+
+    Raises ``DatasetError`` with file and line where a line is no image, or nothing is listed.
+    """
     images = []
     require_text(file)
     try:

@@ -30,10 +30,18 @@ BUILTIN = (
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("voc", "anydet.data.voc.format:FORMAT", "Pascal VOC: an XML file for each image"),
     ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),
+    (
+        "coco-folder",
+        "anydet.data.coco.folders:FORMAT",
+        "COCO JSON as Roboflow, MMDetection, LVIS, ... lay it",
+    ),
     ("class-masks", "anydet.data.class_masks.folder:FORMAT", "images/<split> beside masks/<split>/*.png"),
+    ("darknet", "anydet.data.darknet:FORMAT", "YOLO label files beside their images; Darknet's obj.data"),
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
+_NAMING = ("coco-folder", "voc", "cvat", "label-studio", "supervisely", "fiftyone", "darknet")
+"""Formats of which a folder may hold several; each is a ``NamingFormat``."""
 # PREFIX and DESCRIPTION of corruptions, whose modules are imported where a data set has one.
 _CORRUPTED = "corruption:"
 _DESCRIPTION = "corruption.json"
@@ -117,6 +125,7 @@ def open_dataset(
             # of a format that is not installed would be dropped or misread.
             if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
+            _refuse_rivals(path, known, deferred)
             opened = listed.open(known, path, split, images, scanner)
             return _as_stored(opened, path) if there_is(path / _DESCRIPTION) else opened
     check_installed(path, names)
@@ -126,6 +135,24 @@ def open_dataset(
         f"found {', '.join(found) or 'an empty folder'}",
         fix="see 'anydet export-predictions --help' for the layouts it reads",
     )
+
+
+def _refuse_rivals(path: Path, known: DatasetFormat, deferred: Sequence[DeferredFormat]) -> None:
+    """Refuse a folder that two formats read, each of which has something of its own that can be named."""
+    from anydet.data.dataset.protocols import NamingFormat
+
+    if not path.is_dir() or not isinstance(known, NamingFormat):
+        return
+    others = (
+        listed.matching(path) for listed in deferred if listed.name in _NAMING and listed.name != known.name
+    )
+    rivals = [known, *(other for other in others if isinstance(other, NamingFormat))]
+    if len(rivals) > 1:
+        ways = [f"{rival.naming(path)} ({rival.name})" for rival in rivals]
+        raise DatasetError(
+            f"{path}: holds labels in several forms: {', '.join(rival.name for rival in rivals)}",
+            fix=f"name the ones that are meant: {' or '.join(ways)}",
+        )
 
 
 def _open_corrupted(

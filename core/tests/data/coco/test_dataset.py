@@ -162,7 +162,10 @@ def _change(section, index, **changes):
         (_change("images", 1, width=0), r"image 4 \(a.jpg\): width 0"),
         (_change("images", 1, height=None), r"image 4 \(a.jpg\): width 30, height None"),
         (_change("images", 0, file_name=""), r"image 9: empty file_name"),
-        (_change("images", 0, file_name=3), r"image 9 \(images\[0\]\): file_name: Expected str, got int"),
+        (
+            _change("images", 0, file_name=3),
+            r"image 9 \(images\[0\]\): file_name: Expected str . null, got int",
+        ),
         (_change("categories", 1, id=7), r"category id 7 occurs twice"),
         (_change("annotations", 1, image_id=5), r"annotation 12 \(annotations\[1\]\): image_id 5 is not"),
         (

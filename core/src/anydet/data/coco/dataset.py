@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anydet.data.coco.reading import read_coco
+from anydet.data.dataset.locating import locate_images
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.dataset.table import TableDataset
 from anydet.dataclass import dataclass
@@ -102,6 +103,8 @@ def open_file(
 
         table = with_states(annotations, table)
     base = base or annotations.parent
+    folder = images_dir or find_images_dir(annotations, base, split.name, table.files or table.keys)
+    table = locate_images(table, folder, named=images_dir is not None)
     inside = annotations.is_relative_to(base)
     source = annotations.relative_to(base).as_posix() if inside else str(annotations)
     return CocoDataset(
@@ -109,7 +112,7 @@ def open_file(
         split.name,
         split.note,
         source + (f" ({unused})" if unused else ""),
-        images_dir or find_images_dir(annotations, base, split.name, table.files or table.keys),
+        folder,
         table,
         annotation_files=(annotations,),
     )
@@ -147,7 +150,10 @@ def find_annotations(path: Path, split: str | None) -> Path | None:
 
     files = _annotation_files(path)
     if not files:
-        return None
+        from anydet.data.coco.folders import find_files
+
+        files = {} if (path / "labels").is_dir() else find_files(path)
+        return files[choose_split(path, files, split).name] if files else None
     return files.get(choose_split(path, {*files, *labeled_splits(path)}, split).name)
 
 
@@ -158,7 +164,7 @@ def _annotation_files(root: Path) -> dict[str, Path]:
 
 def find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, ...]) -> Path:
     """The first of the usual folders that holds the first image, else the first that exists."""
-    usual = [base / "images" / split, base / split, base / "images", annotations.parent]
+    usual = [base / "images" / split, base / split, base / "images", base / "data", annotations.parent, base]
     folders = [folder for folder in usual if folder.is_dir()]
     return next((folder for folder in folders if keys and _holds(folder, keys[0])), folders[0])
 

@@ -43,7 +43,8 @@ class _Mask(msgspec.Struct, gc=False):
 
 class _Image(msgspec.Struct, gc=False):
     id: int
-    file_name: str
+    file_name: str | None = None
+    coco_url: str | None = None
     width: int | None = None
     height: int | None = None
     neg_category_ids: list[int] | None = None
@@ -215,7 +216,7 @@ def _named(data: dict[str, Any], where: str) -> str:
 
 
 def _images(path: Path, images: Sequence[_Image]) -> tuple[tuple[str, ...], IntArray]:
-    keys = [image.file_name.replace("\\", "/") for image in images]
+    keys = [_name(path, image) for image in images]
     for image, key in zip(images, keys, strict=True):
         stated = (image.width, image.height)
         if not key:
@@ -228,6 +229,17 @@ def _images(path: Path, images: Sequence[_Image]) -> tuple[tuple[str, ...], IntA
     _unique(path, "file_name", keys)
     sizes = [(image.width or -1, image.height or -1) for image in images]
     return tuple(keys), np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def _name(path: Path, image: _Image) -> str:
+    """``file_name``, or of LVIS the end of ``coco_url``: ``val2017/000000000042.jpg``."""
+    if image.file_name is not None:
+        return image.file_name.replace("\\", "/")
+    if image.coco_url is None:
+        raise DatasetError(
+            f"{path}: image {image.id}: no file_name", fix="write the name of its file, or its coco_url"
+        )
+    return "/".join(image.coco_url.split("/")[-2:])
 
 
 def _federation(path: Path, images: Sequence[_Image], class_of: dict[int, int]) -> Federation | None:

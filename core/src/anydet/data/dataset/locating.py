@@ -12,13 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
 
-from anydet.data.dataset.folder import find_images
 from anydet.data.dataset.table import ImageTable
 
 _FOREIGN = re.compile(r"^/|^[A-Za-z]:/|^[a-z][a-z0-9+.-]*:/|%[0-9A-Fa-f]{2}|(^|/)\.\.?(/|$)|[?&]d=")
 """What no path below an image folder needs: a root, a drive, an address, escapes, ``..``."""
+_SIGNS = ("\n/", ":", "%", "..", "/./", "\n./", "d=")
+"""One of them is in every name that ``_FOREIGN`` finds, each after a line break."""
 _HASH = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """What Label Studio writes before the name of an uploaded file."""
 
@@ -32,19 +32,28 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
         named: whether the user named the folder. Then all names are looked for if the first is not there; else
             only those that can be no path in the folder.
     """
-    keys = table.keys
-    lost = [key for key in keys if _FOREIGN.search(key)]
+    keys = table.files or table.keys
+    # Of a hundred thousand names, searching each would take longer than reading the file that they are in.
+    text = "\n" + "\n".join(keys)
+    foreign = any(sign in text for sign in _SIGNS)
+    lost = [key for key in keys if _FOREIGN.search(key)] if foreign else []
     if named and keys and not _is_there(folder, keys[0]):
         lost = [key for key in keys if not _is_there(folder, key)]
     if not lost or not folder.is_dir():
         return table
     found = _resolve(lost, folder, set(keys).difference(lost))
     located = tuple(found.get(key, key) for key in keys)
-    return replace(table, keys=located, stated_keys=keys) if found else table
+    if not found:
+        return table
+    if table.files is not None:
+        return replace(table, files=located)
+    return replace(table, keys=located, stated_keys=keys)
 
 
 def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> dict[str, str]:
     """Name -> key of the file that alone is meant, and by no other name."""
+    from anydet.data.dataset.folder import find_images
+
     by_name: dict[str, list[str]] = defaultdict(list)
     for key in find_images(folder):
         by_name[key.rpartition("/")[2]].append(key)
@@ -65,6 +74,8 @@ def _match(name: str, by_name: Mapping[str, Sequence[str]]) -> str | None:
 
 def _spellings(name: str) -> Iterator[list[str]]:
     """Parts of the path that a name may mean, the most literal one first."""
+    from urllib.parse import parse_qs, unquote, urlsplit
+
     plain = name.replace("\\", "/")
     address = urlsplit(plain) if "://" in plain or "?" in plain else None
     paths = [plain]

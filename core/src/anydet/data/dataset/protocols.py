@@ -83,6 +83,14 @@ class ScannableFormat(DatasetFormat, Protocol):
 
 
 @runtime_checkable
+class NamingFormat(DatasetFormat, Protocol):
+    """A format that is told from others in the same folder by a file or folder of its own."""
+
+    def naming(self, path: Path) -> Path:
+        """What to name in place of a folder that this format matches."""
+
+
+@runtime_checkable
 class ObjectModelFormat(DatasetFormat, Protocol):
     """A format that keeps models of its objects; ``anydet eval --models`` reads folders through it."""
 

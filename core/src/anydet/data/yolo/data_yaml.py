@@ -73,8 +73,11 @@ def read_names(root: Path) -> DataYaml:
         if there_is(root / name):
             return read_data_yaml(root / name)
     file = root / "classes.txt"
-    if not there_is(file):
-        return DataYaml(file)
+    return read_name_list(file) if there_is(file) else DataYaml(file)
+
+
+def read_name_list(file: Path) -> DataYaml:
+    """Classes of a file with one name a line; raises ``DatasetError`` with the line that has none."""
     require_text(file)
     try:
         lines = read_text(file).split("\n")
