@@ -54,10 +54,8 @@ def test_obj_data_names_lists_and_classes_from_the_folder_of_darknet(put, paint,
     put("obj.names", "cat\ndog\n")
     put("train.txt", f"{prefix}obj_train_data/a.jpg\n{prefix}obj_train_data/b.jpg\n")
     put("valid.txt", f"{prefix}obj_train_data/b.jpg\n")
-    put(
-        "obj.data",
-        f"classes = 2\ntrain = {prefix}train.txt\nvalid={prefix}valid.txt\nnames = {prefix}obj.names\nbackup = b/\n",
-    )
+    lists = f"train = {prefix}train.txt\nvalid={prefix}valid.txt\n"
+    put("obj.data", f"classes = 2\n{lists}names = {prefix}obj.names\nbackup = backup/\n")
     for path in (tmp_path, tmp_path / "obj.data"):
         valid, train = open_dataset(path), open_dataset(path, "train")
         assert (valid.keys, train.keys) == (("b.jpg",), ("a.jpg", "b.jpg"))
@@ -68,7 +66,7 @@ def test_obj_data_names_lists_and_classes_from_the_folder_of_darknet(put, paint,
 
 def test_a_list_that_is_not_there_is_named(put, tmp_path):
     put("obj.data", "train = data/train.txt\n")
-    with pytest.raises(DatasetError, match="train: no file 'data/train.txt' below"):
+    with pytest.raises(DatasetError, match=r"train: no file 'data/train\.txt' below"):
         open_dataset(tmp_path)
 
 

@@ -1,8 +1,9 @@
 """Darknet's and labelImg's YOLO: label files beside their images, and ``obj.data``.
 
-- ``a.jpg`` with ``a.txt`` and ``classes.txt`` in one folder (labelImg), or in ``train/``, ``valid/``, ``test/``;
-- ``obj.data`` with ``train``, ``valid`` and ``names``: lists of images, and a file with a class a line (Darknet,
-  CVAT's YOLO export).
+- ``a.jpg`` with ``a.txt`` and ``classes.txt`` in one folder (labelImg), or in ``train/``, ``valid/``,
+  ``test/``;
+- ``obj.data`` with ``train``, ``valid`` and ``names``: lists of images, and a file with a class a line
+  (Darknet, CVAT's YOLO export).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class DarknetFormat:
         """Whether it is such a folder or file; a text file is one where it names the classes."""
         if path.is_file():
             named = path.name in _NAMES and _has_labels(path.parent)
-            return path.suffix.lower() == ".data" and _data_of(path) is not None or named
+            return (path.suffix.lower() == ".data" and _data_of(path) is not None) or named
         return path.is_dir() and (_data_in(path) is not None or bool(_folders(path)))
 
     def open(self, path: Path, split: str | None, images: Path | None) -> YoloDataset:

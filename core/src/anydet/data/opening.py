@@ -26,8 +26,16 @@ BUILTIN = (
         "anydet.data.coco.mask_formats:SEMANTIC",
         "COCO stuff or semantic JSON: masks of all pixels",
     ),
+    ("label-studio", "anydet.data.annotation_tools.formats:LABEL_STUDIO", "Label Studio's JSON and JSON-MIN"),
+    (
+        "supervisely",
+        "anydet.data.annotation_tools.formats:SUPERVISELY",
+        "Supervisely: meta.json, ann/ and img/",
+    ),
+    ("fiftyone", "anydet.data.annotation_tools.formats:FIFTYONE", "FiftyOne: samples.json and data/"),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
+    ("cvat", "anydet.data.annotation_tools.formats:CVAT", "CVAT's annotations.xml, for images and video"),
     ("voc", "anydet.data.voc.format:FORMAT", "Pascal VOC: an XML file for each image"),
     ("yolo", "anydet.data.yolo.dataset:FORMAT", "images/<split> beside labels/<split>/*.txt"),
     (

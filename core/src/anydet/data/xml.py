@@ -22,7 +22,8 @@ def parse_xml(path: Path) -> Element:
     """The root element of a file.
 
     Raises:
-        DatasetError: it cannot be read, is no XML, declares entities, or is nested without end; with the line.
+        DatasetError: it cannot be read, is no XML, declares entities, or is nested without end; with the
+            line.
     """
     builder, parser, depth = TreeBuilder(), expat.ParserCreate(), 0
 

@@ -49,7 +49,7 @@ def test_splits_are_the_folders_of_roboflow(put, paint, tmp_path):
     assert open_dataset(tmp_path).note == "split valid (of test, train, valid)"
     assert open_dataset(tmp_path, "test").keys == ("test.jpg",)
     assert open_dataset(tmp_path / "train").keys == ("train.jpg",)
-    with pytest.raises(DatasetError, match="no split 'vald'.*did you mean 'valid'"):
+    with pytest.raises(DatasetError, match=r"no split 'vald'.*did you mean 'valid'"):
         open_dataset(tmp_path, "vald")
 
 

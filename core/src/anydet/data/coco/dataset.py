@@ -150,10 +150,7 @@ def find_annotations(path: Path, split: str | None) -> Path | None:
 
     files = _annotation_files(path)
     if not files:
-        from anydet.data.coco.folders import find_files
-
-        files = {} if (path / "labels").is_dir() else find_files(path)
-        return files[choose_split(path, files, split).name] if files else None
+        return None
     return files.get(choose_split(path, {*files, *labeled_splits(path)}, split).name)
 
 

@@ -2,8 +2,8 @@
 
 - ``<split>/_annotations.coco.json`` beside the images of the split (Roboflow, RF-DETR);
 - ``annotations/<split>.json`` (MMDetection), ``person_keypoints_<split>.json`` or ``lvis_v1_<split>.json``;
-- ``result.json`` with ``images/`` (Label Studio), ``labels.json`` with ``data/`` (FiftyOne), ``<split>.json`` or
-  ``lvis_v1_<split>.json`` in the folder itself.
+- ``result.json`` with ``images/`` (Label Studio), ``labels.json`` with ``data/`` (FiftyOne),
+  ``<split>.json`` or ``lvis_v1_<split>.json`` in the folder itself.
 """
 
 from __future__ import annotations
@@ -73,6 +73,20 @@ class CocoFolderFormat:
 
 
 FORMAT = CocoFolderFormat()
+
+
+def find_annotations(path: Path, split: str | None) -> Path | None:
+    """The annotations file that opening ``path`` reads, or ``None`` where it is another format's."""
+    from anydet.data.coco import dataset
+
+    found = dataset.find_annotations(path, split)
+    if found is not None or path.is_file() or (path / "labels").is_dir():
+        return found
+    files = find_files(path)
+    if not files:
+        return None
+    unsplit = set(files) == {""} and split is None
+    return files["" if unsplit else choose_split(path, files, split).name]
 
 
 def find_files(root: Path) -> dict[str, Path]:

@@ -1,8 +1,8 @@
 """Images whose files are not where their annotations say: names that tools write are resolved by their tail.
 
 Annotation tools name images by paths of the machine that they ran on (``C:\\data\\1.jpg``), by addresses
-(``/data/upload/4/1.jpg``, ``https://.../my%20cat.jpg``) or below another folder. The file with the longest equal
-end of the path is meant, where there is one alone.
+(``/data/upload/4/1.jpg``, ``https://.../my%20cat.jpg``) or below another folder. The file with the longest
+equal end of the path is meant, where there is one alone.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
     Args:
         table: annotations.
         folder: image folder.
-        named: whether the user named the folder. Then all names are looked for if the first is not there; else
-            only those that can be no path in the folder.
+        named: whether the user named the folder. Then all names are looked for if the first is not there;
+            else only those that can be no path in the folder.
     """
     keys = table.files or table.keys
     # Of a hundred thousand names, searching each would take longer than reading the file that they are in.
@@ -57,7 +57,8 @@ def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> dict[str, s
     by_name: dict[str, list[str]] = defaultdict(list)
     for key in find_images(folder):
         by_name[key.rpartition("/")[2]].append(key)
-    found = {name: key for name in names if (key := _match(name, by_name)) is not None}
+    matched = ((name, _match(name, by_name)) for name in names)
+    found = {name: key for name, key in matched if key is not None}
     often = Counter(found.values())
     return {name: key for name, key in found.items() if often[key] == 1 and key not in taken}
 

@@ -1,51 +1,15 @@
-"""Pascal VOC in the layouts that it comes in; reading is imported when there is something to read.
-
-- ``Annotations/*.xml``, ``JPEGImages/`` and ``ImageSets/Main/<split>.txt``, as VOC is published;
-- ``annotations/*.xml``, ``xmls/`` or ``labels/`` beside ``images/``, perhaps with a folder for each split;
-- ``*.xml`` beside their images, in one folder (labelImg) or in ``train/``, ``valid/``, ``test/`` (Roboflow).
-"""
+"""The format of Pascal VOC; reading is imported when there is something to read."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
-from anydet.dataclass import dataclass
+from anydet.data.voc.layout import find_layout, has_label_files, is_voc, placed, releases
 from anydet.errors import DatasetError
-from anydet.inputs import there_is
 
 if TYPE_CHECKING:
     from anydet.data.dataset.table import TableDataset
-
-_FOLDERS = ("Annotations", "annotations", "xmls", "labels")
-_IMAGES = ("JPEGImages", "images")
-_LISTS = ("ImageSets/Main", "ImageSets")
-_FEW = 8
-"""Files of a folder that are looked into: others may lie beside the annotations."""
-
-
-@dataclass(frozen=True, slots=True)
-class VocLayout:
-    """Where the files of one split are.
-
-    Attributes:
-        root: folder of the data set.
-        split: the split, or ``UNSPLIT``.
-        annotations: folder of the XML files of the split.
-        images: folder of the images of the split.
-        listed: file that lists the images of the split, or ``None`` for all.
-        everything: folders of the XML files of all splits, which name the classes.
-    """
-
-    root: Path
-    split: Split
-    annotations: Path
-    images: Path
-    listed: Path | None
-    everything: tuple[Path, ...]
 
 
 class VocFormat:
@@ -56,10 +20,10 @@ class VocFormat:
     def matches(self, path: Path) -> bool:
         """Whether it is such a file or folder; label files of YOLO in ``labels/`` go first."""
         if path.is_file():
-            return path.suffix.lower() == ".xml" and _is_voc(path)
-        if not path.is_dir() or _has_label_files(path / "labels"):
+            return path.suffix.lower() == ".xml" and is_voc(path)
+        if not path.is_dir() or has_label_files(path / "labels"):
             return False
-        return bool(_releases(path)) or next(_placed(path), None) is not None
+        return bool(releases(path)) or next(placed(path), None) is not None
 
     def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
         """Open one split; images are in ``images``, or where the layout has them."""
@@ -69,132 +33,11 @@ class VocFormat:
             if split is not None:
                 raise DatasetError(f"{path}: one file has no splits", fix="leave out --split")
             return read_file(path, images)
-        return read_layout(path, _find(path, split, images), named=images is not None)
+        return read_layout(path, find_layout(path, split, images), named=images is not None)
 
     def naming(self, path: Path) -> Path:
         """What to name in place of a folder that has other layouts, too: the folder of the XML files."""
-        return next(_placed(path), (path, "", path))[0]
+        return next(placed(path), (path, "", path))[0]
 
 
 FORMAT = VocFormat()
-
-
-def _find(path: Path, wanted: str | None, images: Path | None) -> VocLayout:
-    """The files of the split that is wanted."""
-    releases = _releases(path)
-    if len(releases) > 1:
-        raise DatasetError(
-            f"{path}: several data sets: {', '.join(one.name for one in releases)}",
-            fix=f"name one of them, such as {releases[-1]}",
-        )
-    root = releases[0] if releases else path
-    placed = list(_placed(root))
-    everything = tuple(folder for folder, _, _ in placed)
-    folders = {name: (folder, beside) for folder, name, beside in placed}
-    if set(folders) != {""}:
-        chosen = choose_split(path, folders, wanted)
-        annotations, beside = folders[chosen.name]
-        return VocLayout(root, chosen, annotations, images or beside, None, everything)
-    annotations, beside = folders[""]
-    lists = _lists(annotations.parent) or _lists(root)
-    # Without a list of a split, the whole is one.
-    chosen = choose_split(path, lists, wanted) if lists or wanted is not None else UNSPLIT
-    return VocLayout(root, chosen, annotations, images or beside, lists.get(chosen.name), everything)
-
-
-def _placed(root: Path) -> Iterator[tuple[Path, str, Path]]:
-    """Folders of XML files, each with its split ("" for none) and the folder of its images."""
-    for folder in (root / name for name in _FOLDERS):
-        if _has_xml(folder):
-            yield folder, "", _images_of(root, "", folder)
-            return
-        inner = [one for one in _subfolders(folder) if _has_xml(one)]
-        if inner:
-            yield from ((one, one.name, _images_of(root, one.name, one)) for one in inner)
-            return
-    if _has_xml(root):
-        # The folder may be ``Annotations`` itself, whose images are beside it.
-        beside = root.name in _FOLDERS and any((root.parent / name).is_dir() for name in _IMAGES)
-        yield root, "", _images_of(root.parent, "", root) if beside else root
-        return
-    for one in _subfolders(root):
-        named = one.name in {*SPLITS, "test"}
-        for folder in (one, one / "annotations", one / "labels") if named else ():
-            if _has_xml(folder):
-                yield folder, one.name, _images_of(one, "", folder)
-                break
-
-
-def _images_of(root: Path, split: str, annotations: Path) -> Path:
-    folders = [root / name / split for name in _IMAGES] + [root / split] * bool(split)
-    return next((folder for folder in folders if folder.is_dir()), annotations)
-
-
-def _releases(root: Path) -> list[Path]:
-    """The ``VOC2007`` and the like of a devkit."""
-    if any((root / name).is_dir() for name in _FOLDERS):
-        return []
-    return [one for one in _subfolders(root) if one.name.startswith("VOC") and _has_xml(one / "Annotations")]
-
-
-def _lists(root: Path) -> dict[str, Path]:
-    """Split -> file with an image a line; those of one class, with a second column, are no splits."""
-    for folder in (root / name for name in _LISTS):
-        found = {file.stem: file for file in sorted(folder.glob("*.txt")) if _lists_images(file)}
-        if found:
-            return found
-    return {}
-
-
-def _lists_images(file: Path) -> bool:
-    from anydet.inputs import read_text
-
-    try:
-        first = read_text(file).strip().partition("\n")[0]
-    except (OSError, UnicodeDecodeError):
-        return False
-    return len(first.split()) == 1
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []
-    return [folder / name for name in sorted(names)]
-
-
-def _has_xml(folder: Path) -> bool:
-    """Whether one of the first XML files of a folder is an annotation."""
-    looked = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.lower().endswith(".xml") and not entry.name.startswith("."):
-                    looked += 1
-                    if _is_voc(folder / entry.name):
-                        return True
-                    if looked == _FEW:
-                        return False
-    except OSError:
-        pass
-    return False
-
-
-def _is_voc(file: Path) -> bool:
-    from anydet.data.xml import begins_with
-
-    return begins_with(file, "annotation")
-
-
-def _has_label_files(folder: Path) -> bool:
-    """Whether there are label files of YOLO, in the folder or in those of its splits."""
-    for one in (folder, *_subfolders(folder)):
-        try:
-            with os.scandir(one) as entries:
-                if any(entry.name.endswith(".txt") and entry.name != "classes.txt" for entry in entries):
-                    return True
-        except OSError:
-            continue
-    return there_is(folder.parent / "data.yaml") and folder.is_dir()

@@ -1,8 +1,9 @@
 """Annotation files of Pascal VOC as a data set.
 
-VOC's own files (Everingham et al. 2010, "The Pascal Visual Object Classes (VOC) Challenge") count pixels from 1
-and include the last one. Tools that write VOC's form (labelImg, Roboflow, CVAT) state the edges of boxes. The
-database that a file names tells the two apart. ``difficult`` objects count neither way, as crowds do.
+VOC's own files (Everingham et al. 2010, "The Pascal Visual Object Classes (VOC) Challenge") count pixels
+from 1 and include the last one. Tools that write VOC's form (labelImg, Roboflow, CVAT) state the edges of
+boxes. The database that a file names tells the two apart. ``difficult`` objects count neither way, as
+crowds do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from anydet.data.dataset.left_out import LeftOut
 from anydet.data.dataset.objects import Box, LabeledImage, LabeledObject, names_in, table_of
 from anydet.data.dataset.splits import UNSPLIT
 from anydet.data.dataset.table import TableDataset
-from anydet.data.voc.format import VocLayout
+from anydet.data.voc.layout import VocLayout
 from anydet.data.xml import number_of, parse_xml, text_of
 from anydet.data.yolo.data_yaml import read_names
 from anydet.dataclass import dataclass

@@ -1,0 +1,147 @@
+"""How exports of annotation tools are recognized; reading is imported when there is something to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anydet.dataclass import dataclass
+from anydet.inputs import open_file, there_is
+
+if TYPE_CHECKING:
+    from anydet.data.dataset.table import TableDataset
+
+_HEAD_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """An export: one file, or a folder that has it.
+
+    Attributes:
+        name: as it is registered.
+        find: the file of a folder, or the file itself where it is one; ``None`` for anything else.
+        read: opens one split: what was named, the file, the split wanted, the image folder named.
+    """
+
+    name: str
+    find: Callable[[Path], Path | None]
+    read: Callable[[Path, Path, str | None, Path | None], TableDataset]
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is such a file or folder, by the first bytes of the file."""
+        return self.find(path) is not None
+
+    def open(self, path: Path, split: str | None, images: Path | None) -> TableDataset:
+        """Open one split, or the whole where there are none."""
+        return self.read(path, self.find(path) or path, split, images)
+
+    def naming(self, path: Path) -> Path:
+        """What to name in place of a folder that has other layouts, too: the file."""
+        return self.find(path) or path
+
+
+def _find_cvat(path: Path) -> Path | None:
+    """CVAT's ``annotations.xml``, or another XML file that begins so."""
+    from anydet.data.xml import begins_with
+
+    def is_one(file: Path) -> bool:
+        return file.suffix.lower() == ".xml" and begins_with(file, "annotations")
+
+    if path.is_file():
+        return path if is_one(path) else None
+    return next((file for file in _files(path, ".xml") if is_one(file)), None)
+
+
+def _find_label_studio(path: Path) -> Path | None:
+    """A list of tasks with regions in percent, in full or as JSON-MIN."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".json" and _has_tasks(path) else None
+    return next((file for file in _files(path, ".json") if _has_tasks(file)), None)
+
+
+def _has_tasks(file: Path) -> bool:
+    head = _head(file)
+    marks = (b'"original_width"', b'"was_cancelled"', b'"total_annotations"', b'"completed_by"')
+    # Annotations of COCO begin with an object, and results have none of these keys.
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and any(mark in head for mark in marks)
+
+
+def _find_supervisely(path: Path) -> Path | None:
+    """``meta.json`` with classes, beside folders that have ``ann/`` with a file for each image."""
+    file = path / "meta.json" if path.is_dir() else path
+    if file.name != "meta.json" or not there_is(file) or b'"classes"' not in _head(file):
+        return None
+    found = any(next(_entries(folder / "ann"), "") for folder in (file.parent, *_folders(file.parent)))
+    return file if found else None
+
+
+def _find_fiftyone(path: Path) -> Path | None:
+    """``samples.json`` of a dataset, or ``labels.json`` of image detections."""
+    files = (path,) if path.is_file() else (path / "samples.json", path / "labels.json")
+    return next((file for file in files if _is_fiftyone(file)), None)
+
+
+def _is_fiftyone(file: Path) -> bool:
+    if file.name not in {"samples.json", "labels.json"} or not there_is(file):
+        return False
+    head = _head(file)
+    if file.name == "samples.json":
+        return b'"samples"' in head and (b'"filepath"' in head or there_is(file.parent / "metadata.json"))
+    return b'"labels"' in head and b'"classes"' in head and b'"images"' not in head
+
+
+def _read_cvat(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.cvat import open_cvat
+
+    return open_cvat(path, file, split, images)
+
+
+def _read_label_studio(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.label_studio import open_label_studio
+
+    return open_label_studio(path, file, split, images)
+
+
+def _read_supervisely(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.supervisely import open_supervisely
+
+    return open_supervisely(path, file, split, images)
+
+
+def _read_fiftyone(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.fiftyone import open_fiftyone
+
+    return open_fiftyone(path, file, split, images)
+
+
+CVAT = ExportFormat("cvat", _find_cvat, _read_cvat)
+LABEL_STUDIO = ExportFormat("label-studio", _find_label_studio, _read_label_studio)
+SUPERVISELY = ExportFormat("supervisely", _find_supervisely, _read_supervisely)
+FIFTYONE = ExportFormat("fiftyone", _find_fiftyone, _read_fiftyone)
+
+
+def _head(file: Path) -> bytes:
+    try:
+        with open_file(file) as opened:
+            return opened.read(_HEAD_BYTES)
+    except (OSError, ValueError):
+        return b""
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    return [folder / name for name in sorted(_entries(folder)) if name.lower().endswith(suffix)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for name in sorted(_entries(folder)) if (path := folder / name).is_dir()]
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries if not entry.name.startswith("."))
+    except OSError:
+        return
