@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from anydet.cli import main
 from anydet.contract.encode import encode_entry
@@ -70,7 +71,7 @@ def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_loss
     start = open_dataset(tmp_path / "coco").ground_truth().labels
     kept = start.take(~start.iscrowd)
     assert json.loads(there.stdout)["lost"]["masks"] == len(kept)
-    assert "YOLO cannot hold masks" in there.stderr
+    assert "YOLO-pose cannot hold masks" in there.stderr
     back = run("convert", tmp_path / "yolo", tmp_path / "back", "--to", "coco")
     assert back.exit_code == 0, back.output
     end = open_dataset(tmp_path / "back").ground_truth().labels
@@ -78,6 +79,61 @@ def test_coco_to_yolo_and_back_keeps_images_and_boxes_and_the_command_lists_loss
     np.testing.assert_allclose(end.boxes_xywh_px, kept.boxes_xywh_px, atol=1e-6)
     for image in (tmp_path / "coco" / "images" / "val").iterdir():
         assert (tmp_path / "back" / "images" / "val" / image.name).read_bytes() == image.read_bytes()
+
+
+@pytest.fixture
+def layouts(tmp_path: Path) -> Path:
+    """One image with one box, as files of several formats."""
+    photo = tmp_path / "images" / "a.png"
+    photo.parent.mkdir()
+    Image.new("RGB", (40, 20)).save(photo)
+    (tmp_path / "labels").mkdir()
+    texts = {
+        "labels/a.txt": "0 0.25 0.5 0.25 0.5\n",
+        "data.yaml": "names: [dog]\nval: images\n",
+        "voc.xml": "<annotation><filename>a.png</filename><object><name>dog</name><bndbox><xmin>5</xmin>"
+        "<ymin>5</ymin><xmax>15</xmax><ymax>15</ymax></bndbox></object></annotation>",
+        "cvat.xml": '<annotations><image name="a.png" width="40" height="20">'
+        '<box label="dog" xtl="5" ytl="5" xbr="15" ybr="15"/></image></annotations>',
+    }
+    size = {"original_width": 40, "original_height": 20, "type": "rectanglelabels", "id": "r"}
+    value = {"x": 12.5, "y": 25, "width": 25, "height": 50, "rectanglelabels": ["dog"]}
+    tasks = [
+        {"data": {"image": "/data/upload/1/a.png"}, "annotations": [{"result": [{**size, "value": value}]}]}
+    ]
+    document = {
+        "images": [{"id": 7, "file_name": "C:\\x\\a.png", "width": 40, "height": 20}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 0, "bbox": [5, 5, 10, 10]}],
+        "categories": [{"id": 0, "name": "dog"}],
+    }
+    texts |= {"tasks.json": json.dumps(tasks), "coco.json": json.dumps(document)}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "voc.xml", "cvat.xml", "tasks.json", "coco.json"])
+@pytest.mark.parametrize("layout", ["coco", "yolo", "voc"])
+def test_every_file_that_is_a_data_set_is_converted(layouts: Path, name: str, layout: str) -> None:
+    images = () if name == "data.yaml" else ("--images", layouts / "images")
+    done = run("convert", layouts / name, layouts / "out", "--to", layout, *images)
+    assert done.exit_code == 0, done.output
+    found = open_dataset(layouts / "out")
+    assert found.keys == ("a.png",)
+    assert found.classes is not None
+    assert found.classes.names == ("dog",)
+    assert found.ground_truth().labels.boxes_xywh_px.tolist() == [[5, 5, 10, 10]]
+    assert found[0].image().shape == (20, 40, 3)
+
+
+def test_a_data_set_needs_a_layout_and_predictions_no_images(layouts: Path) -> None:
+    done = run("convert", layouts / "data.yaml", layouts / "out")
+    assert done.exit_code == 2
+    assert "IN is a data set: add --to yolo, yolo-detect, yolo-seg, yolo-pose, coco or voc" in done.output
+    (layouts / "p.json").write_text("[]")
+    done = run("convert", layouts / "p.json", layouts / "p.csv", "--images", layouts / "images")
+    assert done.exit_code == 2
+    assert "--images is for data sets" in done.output
 
 
 REAL = "val2014_100/instances_val2014"

@@ -11,7 +11,10 @@ from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anydet.data.dataset.protocols import Dataset
+    from anydet.data.opening import DeferredFormat
     from anydet.plugins.manager import Plugins
 
 SOURCES = (
@@ -29,7 +32,16 @@ SOURCES = (
     "roboflow",
     "yolozu-masks",
 )
-TARGETS = ("contract", "coco", "csv", "yolo", "bop")
+LAYOUTS = ("yolo", "yolo-detect", "yolo-seg", "yolo-pose", "coco", "voc")
+TARGETS = ("contract", "csv", "bop", *LAYOUTS)
+
+_TITLES = {
+    "yolo-detect": "YOLO",
+    "yolo-seg": "YOLO-seg",
+    "yolo-pose": "YOLO-pose",
+    "coco": "COCO",
+    "voc": "Pascal VOC",
+}
 
 
 @click.command(
@@ -41,7 +53,8 @@ TARGETS = ("contract", "coco", "csv", "yolo", "bop")
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet convert predictions.json predictions.csv\n"
         "  anydet convert predictions.json wrapped.json --wrap\n"
-        "  anydet convert data/scenes data/scenes-coco --to coco"
+        "  anydet convert data/scenes data/scenes-coco --to coco\n"
+        "  anydet convert data/scenes data/scenes-voc --to voc"
     ),
 )
 @click.argument("source", metavar="IN", type=DATASET)
@@ -58,12 +71,12 @@ TARGETS = ("contract", "coco", "csv", "yolo", "bop")
     type=DATASET,
     help="Data set of the predictions, for image ids, class names and image sizes.",
 )
-@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Image folder of the data set IN, if it is elsewhere.",
+    help="Image folder of IN, if IN is a data set whose images are elsewhere.",
 )
+@click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--wrap", is_flag=True, help="Write {predictions, meta} instead of the bare list to .json.")
 @click.option("--bbox-format", metavar="NAME", help="Box format of IN.")
 @click.option(
@@ -83,8 +96,8 @@ def command(
     made_of: str | None,
     made_into: str | None,
     dataset: Path | None,
-    split: str | None,
     images: Path | None,
+    split: str | None,
     wrap: bool,
     bbox_format: str | None,
     class_map: str | None,
@@ -92,9 +105,10 @@ def command(
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with --dataset).
 
-    --to yolo writes label files with confidences to the folder OUT. If IN is a data set (a folder, a
-    data.yaml, or COCO annotations without --dataset), --to yolo or --to coco writes its split to the folder
-    OUT.
+    --to yolo writes label files with confidences to the folder OUT. If IN is a data set (a folder, or a file
+    that --dataset takes), --to coco, voc or yolo writes its split to the folder OUT: yolo has polygons if all
+    objects have masks, keypoints if there are any, else boxes; yolo-seg, yolo-pose and yolo-detect choose one
+    of them.
 
     Fields that the format of OUT cannot hold are listed on stderr.
     """
@@ -104,19 +118,19 @@ def command(
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)
-    if made_of is None and _is_dataset(source, made_into, dataset):
+    if made_of is None and _is_dataset(clean_path(source), output, made_into, dataset, formats):
         found = open_dataset(source, split, images=images, formats=formats)
         _convert_dataset(found, output, made_into, as_json)
         return
     if images is not None:
-        raise click.UsageError("--images applies where IN is a data set")
+        raise click.UsageError("--images is for data sets, and IN holds predictions")
     opened = open_dataset(dataset, split, formats=formats) if dataset else None
     done = convert(
         source,
         output,
         made_of=made_of,
         made_into=made_into,
-        truth=None if opened is None else opened.ground_truth(),
+        truth=None if joined is None else joined.ground_truth(),
         wrap=wrap,
         box_format=bbox_format,
         class_map=read_class_map(class_map) if class_map and made_of == "yolozu" else None,
@@ -130,22 +144,25 @@ def command(
         echo(f"{done.output}: {done.images} images, {done.detections} detections")
 
 
-def _is_dataset(source: Path, made_into: str | None, of_predictions: Path | None) -> bool:
-    """Whether IN is a data set: a folder, a YAML file, or annotations that are to be a data set."""
-    path = clean_path(source)
-    if path.is_dir():
-        return not _holds_predictions(path)
-    if path.suffix.lower() in {".yaml", ".yml"}:
+def _is_dataset(
+    source: Path,
+    output: Path,
+    made_into: str | None,
+    of_predictions: Path | None,
+    formats: Sequence[DeferredFormat],
+) -> bool:
+    """Whether IN is a data set and no predictions, which a folder and a JSON file may be, too."""
+    if source.is_dir():
+        return not _holds_predictions(source)
+    if made_into in LAYOUTS and made_into not in {"coco", "yolo"}:
         return True
-    # COCO results need the data set that their ids are of, so without one IN holds annotations.
-    return made_into in ("yolo", "coco") and of_predictions is None and _has_images(path)
+    # A large predictions file is not read for nothing where the command leaves no doubt.
+    doubtful = made_into in {"coco", "yolo"} or not output.suffix
+    if of_predictions is not None or (source.suffix.lower() == ".json" and not doubtful):
+        return False
+    from anydet.data.writing.conversion import holds_dataset
 
-
-def _has_images(path: Path) -> bool:
-    """Whether a JSON file has images, as annotations have and results have not."""
-    from anydet.data.coco.mending import load
-
-    return path.name == "dataset.json" or (path.suffix.lower() == ".json" and load(path) is not None)
+    return holds_dataset(source, formats)
 
 
 def _holds_predictions(folder: Path) -> bool:
@@ -159,15 +176,22 @@ def _holds_predictions(folder: Path) -> bool:
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
-    from anydet.data.writing.conversion import convert_dataset
+    from anydet.data.writing.conversion import convert_dataset, decided
 
-    if layout not in ("yolo", "coco"):
-        raise click.UsageError("IN is a data set: add --to yolo or --to coco")
+    return holds_dataset(source, formats)
+
+
+def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
+    from anydet.data.writing.conversion import convert_dataset, decided
+
+    if layout is None or layout not in LAYOUTS:
+        raise click.UsageError(f"IN is a data set: add --to {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}")
+    layout = decided(dataset, layout)
     lost = convert_dataset(dataset, out, layout)
     for name, count in lost.items():
-        say(f"{layout.upper()} cannot hold {name}: {count} lost")
-    done = {"output": str(out), "images": len(dataset), "lost": lost}
+        say(f"{_TITLES[layout]} cannot hold {name}: {count} lost")
+    done = {"output": str(out), "layout": layout, "images": len(dataset), "lost": lost}
     if as_json:
         echo_json(done, indent=1)
     else:
-        echo(f"{out}: {len(dataset)} images")
+        echo(f"{out}: {len(dataset)} images, {layout}")

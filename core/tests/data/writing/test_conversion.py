@@ -15,6 +15,8 @@ from anydet.cli import main
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.data.writing.conversion import convert_dataset
+from anydet.errors import DatasetError
+from anydet.geometry import masks
 from anydet.types import Labels
 
 
@@ -99,7 +101,9 @@ def rows(labels: Labels | None, name: str) -> list[Any]:
             for row in kept
         ]
     if name == "keypoints":
-        return [column[row][np.isfinite(column[row]).all(axis=1)].tolist() or None for row in kept]
+        # A point that is not labeled may be missing or zeros.
+        points = column.round(5)
+        return [points[row][np.nan_to_num(points[row])[:, 2] > 0].tolist() or None for row in kept]
     values = [column[row] if name == "segmentations" else column[row].tolist() for row in kept]
     return [None if value == -1 else value for value in values]
 
@@ -151,7 +155,7 @@ def differences(start: Path, end: Path) -> Iterator[str]:
     yield from (json_keys(start) & NOT_OUR_KEYS) - json_keys(end)
 
 
-@pytest.mark.parametrize("layout", ["coco", "yolo"])
+@pytest.mark.parametrize("layout", ["coco", "yolo", "yolo-detect", "voc"])
 @pytest.mark.parametrize("kind", ["coco", "yolo"])
 def test_what_a_conversion_of_a_data_set_changes_is_what_it_lists(
     kind: str, layout: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -160,7 +164,7 @@ def test_what_a_conversion_of_a_data_set_changes_is_what_it_lists(
     lost = convert_dataset(open_dataset(start), out, layout)
     assert set(differences(start, out)) == set(lost)
     kept = open_dataset(start).ground_truth().labels
-    if layout == "yolo":
+    if layout.startswith("yolo"):
         kept = kept.take(~kept.iscrowd)
     end = open_dataset(out).ground_truth().labels
     np.testing.assert_array_equal(end.class_ids, kept.class_ids)
@@ -184,9 +188,144 @@ def test_the_page_says_what_each_layout_cannot_hold(
             assert held == ["-"], (name, layout)
 
 
+def drawn(dataset: Dataset) -> list[Any]:
+    """Masks of all objects as pixels."""
+    shown = []
+    for record in dataset:
+        assert record.labels is not None
+        for segmentation in record.labels.segmentations or ():
+            rle = masks.as_rle(segmentation, record.size_wh)
+            shown.append(None if rle is None else masks.decode(rle))
+    return shown
+
+
+SQUARE = (4.0, 4.0, 14.0, 4.0, 14.0, 14.0, 4.0, 14.0)
+FAR = (20.0, 20.0, 26.0, 20.0, 26.0, 30.0)
+
+
+def masked(tmp_path: Path, *segmentations: Any, **annotation: Any) -> Path:
+    """A COCO file with one image and an object for each segmentation, whose box is around it."""
+    images(tmp_path / "photos")
+    square = {"image_id": 1, "category_id": 1, "bbox": [4, 4, 10, 10], "area": 100.0, **annotation}
+    data = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}],
+        "annotations": [
+            {"id": i, **square, **({} if one is None else {"segmentation": one})}
+            for i, one in enumerate(segmentations, 1)
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "photos" / "labels.json").write_text(json.dumps(data))
+    return tmp_path / "photos"
+
+
+IDS = {"image ids": 1, "annotation ids": 1, "category ids": 1}
+
+
+def test_polygons_go_to_yolo_seg_and_back(tmp_path: Path) -> None:
+    start, out = masked(tmp_path, [SQUARE]), tmp_path / "out"
+    assert convert_dataset(open_dataset(start), out, "yolo") == IDS
+    text = (out / "labels/val/a.txt").read_text()
+    assert text == "0 0.06666666667 0.1 0.2333333333 0.1 0.2333333333 0.35 0.06666666667 0.35\n"
+    labels = open_dataset(out).ground_truth().labels
+    np.testing.assert_allclose(labels.segmentations[0], [SQUARE], atol=1e-6)
+    assert convert_dataset(open_dataset(out), tmp_path / "back", "coco") == {}
+    assert (drawn(open_dataset(tmp_path / "back"))[0] == drawn(open_dataset(start))[0]).all()
+
+
+def test_masks_of_pixels_and_of_several_parts_become_one_polygon(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 60), np.bool_)
+    pixels[4:14, 4:14] = True
+    pixels[7:9, 7:9] = False
+    rle = masks.encode(pixels)
+    coded = {"size": [40, 60], "counts": rle.counts}
+    start, out = masked(tmp_path, coded, [SQUARE, FAR]), tmp_path / "out"
+    lost = convert_dataset(open_dataset(start), out, "yolo-seg")
+    assert lost["holes of masks"] == 1
+    assert lost["separate parts of masks"] == 1
+    assert lost["boxes other than the bounds of the mask"] == 1
+    filled, both = drawn(open_dataset(out))
+    pixels[7:9, 7:9] = True
+    assert (filled == pixels).all()
+    expected = drawn(open_dataset(start))[1]
+    assert (both | ~expected).all()
+    assert (both & ~expected).sum() < 20  # the bridge
+    assert open_dataset(out).ground_truth().labels.boxes_xywh_px[1].tolist() == pytest.approx([4, 4, 22, 26])
+
+
+def test_an_object_without_a_mask_among_others_is_the_rectangle_of_its_box_and_counted(
+    tmp_path: Path,
+) -> None:
+    start, out = masked(tmp_path, [SQUARE], None), tmp_path / "out"
+    assert convert_dataset(open_dataset(start), tmp_path / "boxes", "yolo")["masks"] == 1
+    lost = convert_dataset(open_dataset(start), out, "yolo-seg")
+    assert lost["objects without a mask among those with one"] == 1
+    first, second = (out / "labels/val/a.txt").read_text().splitlines()
+    assert first == second
+
+
+def test_keypoints_go_to_yolo_pose_and_back(tmp_path: Path) -> None:
+    points = [5.0, 5.0, 2, 0.0, 0.0, 0, 8.0, 9.0, 1]
+    start, out = masked(tmp_path, None, keypoints=points), tmp_path / "out"
+    assert convert_dataset(open_dataset(start), out, "yolo") == IDS
+    assert "kpt_shape:\n- 3\n- 3\n" in (out / "data.yaml").read_text()
+    labels = open_dataset(out).ground_truth().labels
+    assert labels.keypoints.round(6).reshape(-1).tolist() == points
+    assert convert_dataset(open_dataset(out), tmp_path / "back", "coco") == {}
+    assert convert_dataset(open_dataset(start), tmp_path / "boxes", "yolo-detect") == {**IDS, "keypoints": 1}
+
+
+def test_a_keypoint_beyond_the_edge_is_not_labeled_and_counted(tmp_path: Path) -> None:
+    start, out = masked(tmp_path, None, keypoints=[5.0, 5.0, 2, 70.0, 5.0, 2]), tmp_path / "out"
+    assert convert_dataset(open_dataset(start), out, "yolo-pose") == {**IDS, "keypoints beyond the edge": 1}
+    assert open_dataset(out).ground_truth().labels.keypoints[0, 1].tolist() == [0, 0, 0]
+
+
+def test_poses_need_keypoints(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no keypoints"):
+        convert_dataset(open_dataset(masked(tmp_path, None)), tmp_path / "out", "yolo-pose")
+
+
+def test_voc_there_and_back_has_the_same_boxes_classes_and_crowds(coco: Path, tmp_path: Path) -> None:
+    lost = convert_dataset(open_dataset(coco), tmp_path / "voc", "voc")
+    assert lost == {
+        "image ids": 3, "masks": 1, "areas": 1, "keypoints": 2, "states": 1, "annotation ids": 4,
+        "category ids": 2, "info": 1, "images.license": 3, "annotations.note": 1, "categories.keypoints": 1,
+        "categories.skeleton": 1,
+    }  # fmt: skip
+    assert convert_dataset(open_dataset(tmp_path / "voc"), tmp_path / "back", "coco") == {}
+    start, end = (open_dataset(path).ground_truth() for path in (coco, tmp_path / "back"))
+    assert end.images == start.images
+    assert end.classes.names == start.classes.names == ("cat", "dog")
+    for column in ("class_ids", "boxes_xywh_px", "iscrowd"):
+        np.testing.assert_array_equal(getattr(end.labels, column), getattr(start.labels, column))
+
+
+def test_voc_has_no_folders_and_refuses_two_images_of_one_name(tmp_path: Path) -> None:
+    images(tmp_path / "data/images/val/x")
+    (tmp_path / "data/labels/val").mkdir(parents=True)
+    (tmp_path / "data/classes.txt").write_text("cat\n")
+    dataset = open_dataset(tmp_path / "data")
+    assert convert_dataset(dataset, tmp_path / "voc", "voc") == {"folders of images": 3}
+    assert open_dataset(tmp_path / "voc").keys == ("x_a.png", "x_b.png", "x_c.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "data/images/val/x_a.jpg")
+    with pytest.raises(DatasetError, match=r"x_a\.xml"):
+        convert_dataset(open_dataset(tmp_path / "data"), tmp_path / "again", "voc")
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc", "yolo"])
+def test_a_name_that_leads_out_of_the_folder_writes_nothing_there(layout: str, tmp_path: Path) -> None:
+    start = masked(tmp_path, None)
+    file = start / "labels.json"
+    file.write_text(file.read_text().replace("a.png", "../made/gone.png"))
+    with pytest.raises(DatasetError, match="outside of the data set's folder"):
+        convert_dataset(open_dataset(file), tmp_path / "out" / "deep", layout)
+    assert {path.name for path in tmp_path.iterdir()} <= {"photos", "out"}
+
+
 def test_losses_are_counted(coco: Path, tmp_path: Path) -> None:
     assert convert_dataset(open_dataset(coco), tmp_path / "out", "yolo") == {
-        "image ids": 3, "crowds": 1, "masks": 1, "areas": 1, "keypoints": 2, "states": 1, "annotation ids": 3,
+        "image ids": 3, "crowds": 1, "masks": 1, "areas": 1, "states": 1, "annotation ids": 3,
         "category ids": 2, "info": 1, "images.license": 3, "annotations.note": 1, "categories.keypoints": 1,
         "categories.skeleton": 1,
     }  # fmt: skip
@@ -196,7 +335,7 @@ def test_losses_are_counted(coco: Path, tmp_path: Path) -> None:
 def test_real_images_go_from_yolo_to_coco_and_back_with_the_same_numbers(
     coco128: Path, tmp_path: Path
 ) -> None:
-    lost = convert_dataset(open_dataset(coco128), tmp_path / "yolo", "yolo")
+    lost = convert_dataset(open_dataset(coco128), tmp_path / "yolo", "yolo-detect")
     assert lost["crowds"] == 10
     assert convert_dataset(open_dataset(tmp_path / "yolo"), tmp_path / "coco", "coco") == {}
     again = convert_dataset(open_dataset(tmp_path / "coco"), tmp_path / "again", "yolo")

@@ -1,9 +1,9 @@
-"""A data set on disk as YOLO or COCO, with a list of what got lost."""
+"""A data set on disk as YOLO, COCO or Pascal VOC, with a list of what got lost."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.dataset import CocoDataset
+from anydet.data.coco.folders import looks_like_coco
 from anydet.data.coco.parsing import KNOWN_KEYS
 from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.opening import DeferredFormat
 from anydet.data.record.record import Record
 from anydet.data.writing.coco import write_coco
-from anydet.data.writing.yolo import box_losses, write_yolo, yolo_labels
+from anydet.data.writing.voc import write_voc
+from anydet.data.writing.yolo import Task, box_losses, shape_losses, write_yolo, yolo_labels, yolo_task
 from anydet.inputs import read_json
 from anydet.types import BoolArray, ClassTable, Labels
 
@@ -29,36 +32,67 @@ _KEYS_WITH_STATES = KNOWN_KEYS | {
 """What is read of a COCO file whose annotations have states."""
 
 
+LAYOUTS = ("yolo", "yolo-detect", "yolo-seg", "yolo-pose", "coco", "voc")
+"""What ``convert_dataset`` writes; ``yolo`` is the one of the three that keeps most (``yolo.yolo_task``)."""
+_TASKS: Mapping[str, Task] = {"yolo-detect": "detect", "yolo-seg": "segment", "yolo-pose": "pose"}
+
+
 def convert_dataset(dataset: Dataset, out: Path, layout: str) -> dict[str, int]:
-    """Write a split as ``yolo`` or ``coco``, image files byte for byte; gives what ``dataset_losses`` gives.
+    """Write a split as one of ``LAYOUTS``, image files byte for byte; gives what ``dataset_losses`` gives.
 
     Raises:
         OptionError: ``out`` is there and not empty.
-        DatasetError: the data set has no class names.
+        DatasetError: the data set has no class names, or an image has no place.
     """
     split = dataset.split or "val"
+    layout = decided(dataset, layout)
     lost = dataset_losses(dataset, layout)
-    if layout == "yolo":
-        write_yolo(dataset, out, split, copy=True)
+    if layout in _TASKS:
+        write_yolo(dataset, out, split, task=_TASKS[layout], copy=True)
+    elif layout == "voc":
+        write_voc(dataset, out, split, copy=True)
     else:
         write_coco(dataset, out, split, copy=True)
     return lost
 
 
+def holds_dataset(path: Path, formats: Iterable[DeferredFormat]) -> bool:
+    """Whether a file is a data set; of JSON, which may hold predictions, the content decides."""
+    if path.suffix.lower() == ".json" and looks_like_coco(path):
+        return True
+    # COCO's format takes any JSON file, so that its reader can say what is wrong with it.
+    others = (known for known in formats if path.suffix.lower() != ".json" or known.name != "coco")
+    return any(known.matching(path) is not None for known in others)
+
+
+def decided(dataset: Dataset, layout: str) -> str:
+    """The layout, where ``yolo`` is one of its three."""
+    if layout != "yolo":
+        return layout
+    task = yolo_task(dataset)
+    return next(name for name, known in _TASKS.items() if known == task)
+
+
 def dataset_losses(dataset: Dataset, layout: str) -> dict[str, int]:
-    """What ``yolo`` (boxes and names) or ``coco`` has no place for -> how many of them there are."""
-    lost = Counter[str]()
+    """What a layout has no place for -> how many of them there are."""
+    layout = decided(dataset, layout)
+    lost, task = Counter[str](), _TASKS.get(layout)
     extras = _kept_extras(dataset, layout)
     for record in dataset:
         lost.update(_of_record(record, extras))
-        if layout == "yolo":
-            lost.update({"image ids": int("image_id" in record.extra)} | box_losses(record))
+        if layout != "coco":
+            lost.update({"image ids": int("image_id" in record.extra)})
+        if task is not None:
+            lost.update(box_losses(record))
+            lost.update(shape_losses(record, task))
+        if layout == "voc":
+            lost.update({"folders of images": int("/" in record.key)})
         if record.labels is not None:
-            kept = yolo_labels(record) if layout == "yolo" else record.labels
-            lost.update(
-                {"poses": int(_posed(kept).sum())} | (_masks_and_more(kept) if layout == "yolo" else {})
-            )
-    if layout == "yolo":
+            kept = yolo_labels(record) if task is not None else record.labels
+            lost.update({"poses": int(_posed(kept).sum())} | ({} if layout == "coco" else _more(kept)))
+            if layout == "voc":
+                lost.update(_shapes(kept))
+    if layout != "coco":
         lost.update({"category ids": _own_ids(dataset.classes)})
     if isinstance(dataset, CocoDataset):
         known = KNOWN_KEYS if dataset.table.labels.states is None else _KEYS_WITH_STATES
@@ -86,16 +120,23 @@ def _of_record(record: Record, kept: set[str]) -> dict[str, int]:
     }
 
 
-def _masks_and_more(labels: Labels) -> dict[str, int]:
-    """Columns of annotations that YOLO's boxes have no place for."""
+def _more(labels: Labels) -> dict[str, int]:
+    """Columns of annotations that COCO alone has a place for."""
     sides = labels.boxes_xywh_px[:, 2:].prod(axis=1)
-    points, states, ids = labels.keypoints, labels.states, labels.annotation_ids
+    states, ids = labels.states, labels.annotation_ids
     return {
-        "masks": sum(segmentation is not None for segmentation in labels.segmentations or ()),
         "areas": int((~np.isclose(labels.areas, sides, rtol=_AREA_TOLERANCE)).sum()),
-        "keypoints": 0 if points is None else int(np.isfinite(points).any(axis=(1, 2)).sum()),
         "states": 0 if states is None else int((states >= 0).sum()),
         "annotation ids": 0 if ids is None else int((ids >= 0).sum()),
+    }
+
+
+def _shapes(labels: Labels) -> dict[str, int]:
+    """What boxes alone have no place for."""
+    points = labels.keypoints
+    return {
+        "masks": sum(segmentation is not None for segmentation in labels.segmentations or ()),
+        "keypoints": 0 if points is None else int(np.isfinite(points).any(axis=(1, 2)).sum()),
     }
 
 

@@ -23,7 +23,7 @@ from anydet.data.writing.class_masks import write_class_mask_labels
 from anydet.data.writing.coco import write_coco_labels
 from anydet.data.writing.conversion import dataset_losses
 from anydet.data.writing.images import Report, check_split
-from anydet.data.writing.yolo import write_yolo_labels
+from anydet.data.writing.yolo import write_yolo_labels, yolo_task
 from anydet.data.yolo.dataset import YoloDataset
 from anydet.dataclass import dataclass
 from anydet.errors import OptionError
@@ -208,6 +208,6 @@ def _write_labels(clean: Dataset, folder: Path, split: str, layout: str) -> None
         else:
             write_coco_labels(clean, clean, folder, split)
     elif layout == "yolo":
-        write_yolo_labels(clean, clean, folder, split)
+        write_yolo_labels(clean, clean, folder, split, task=yolo_task(clean))
     elif layout == "class-masks":
         write_class_mask_labels(clean, clean, folder, split)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from anydet.data.dataset.protocols import Dataset
+from anydet.data.record.containment import contained
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError
 from anydet.outputs import copy_file
@@ -18,14 +19,29 @@ Report = Callable[[int], None]
 """Called with 1 after each image."""
 
 
-def write_images(dataset: Dataset, folder: Path, report: Report | None, copy: bool) -> Iterator[Record]:
-    """Write each record's pixels under its key, then hand the record on.
+def write_images(
+    dataset: Dataset,
+    folder: Path,
+    report: Report | None,
+    copy: bool,
+    *,
+    name: Callable[[str], str] = str,
+) -> Iterator[Record]:
+    """Write each record's pixels, then hand the record on.
 
-    With ``copy``, files are copied byte for byte; else pixels are written as PNG.
+    Args:
+        dataset: whose images are written.
+        folder: where to.
+        report: called with 1 after each image.
+        copy: copy files byte for byte; else pixels are written as PNG.
+        name: of the file of a key.
+
+    Raises ``DatasetError`` for a key that would lead out of ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for record in dataset:
-        target = folder / record.key
+        contained(folder, name(record.key))
+        target = folder / name(record.key)
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy and record.path is not None:
             _copy_image(record, record.path, target)
