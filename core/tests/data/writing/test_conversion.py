@@ -180,12 +180,14 @@ def test_the_page_says_what_each_layout_cannot_hold(
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"
     ]
-    table = {cells[0]: cells[1:] for cells in rows if len(cells) == 3}
-    for column, layout in enumerate(("yolo", "coco")):
+    table = {cells[0]: cells[1:] for cells in rows if len(cells) == 6}
+    for column, layout in enumerate(("yolo-detect", "yolo-seg", "yolo-pose", "voc", "coco")):
+        if layout == "yolo-pose" and kind == "yolo":
+            continue  # it has no keypoints
         lost = convert_dataset(open_dataset(start), tmp_path / layout, layout)
         for name in (name for name in lost if "." not in name):
-            held = [cells[column] for what, cells in table.items() if re.search(rf"\b{name}\b", what)]
-            assert held == ["-"], (name, layout)
+            found = [cells for what, cells in table.items() if name in re.sub(r" \(.*", "", what).split(", ")]
+            assert [cells[column] for cells in found] == ["-"], (name, layout)
 
 
 def drawn(dataset: Dataset) -> list[Any]:
