@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from anydet.data.opening import open_dataset
-from anydet.errors import DatasetError
+from anydet.errors import AnydetWarning, DatasetError
 
 LINE = "1 0.5 0.5 0.25 0.5\n"
 
@@ -43,7 +43,8 @@ def test_without_names_classes_are_numbers(put, paint, tmp_path):
 def test_other_text_beside_images_is_no_label_file(put, paint, tmp_path, text):
     paint("a.jpg")
     put("a.txt", text)
-    assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
+    with pytest.warns(AnydetWarning, match="text files named like the images"):
+        assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
 
 
 @pytest.mark.parametrize("prefix", ["", "data/", "/home/x/darknet/data/"])

@@ -97,7 +97,7 @@ def command(
 
 
 def _repair(dataset: Path, split: str | None, output: Path, as_json: bool) -> None:
-    from anydet.data.coco.dataset import find_annotations
+    from anydet.data.coco.folders import find_annotations
     from anydet.data.writing.repair import repair_annotations
 
     done = repair_annotations(find_annotations(dataset, split), dataset, output)

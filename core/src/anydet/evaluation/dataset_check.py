@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from anydet.contract.checking.validate import validate
+from anydet.data.coco.folders import find_annotations
 from anydet.data.coco.mending import load, mend
 from anydet.data.coco.parsing import parse_mended
 from anydet.data.dataset.oddities import OddityWarning
-from anydet.data.coco.folders import find_annotations
 from anydet.data.dataset.protocols import Dataset, DatasetFormat
 from anydet.data.inspection.annotations import RARE, inspect_annotations
 from anydet.data.inspection.files import inspect_files

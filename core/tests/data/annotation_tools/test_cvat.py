@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -115,9 +117,15 @@ def test_what_is_no_object_is_left_out_and_counted(put, tmp_path):
         dataset = open_dataset(file)
     assert len(dataset.ground_truth()) == 1
     said = [str(one.message).removeprefix(f"{file}: ") for one in caught]
-    assert "1 object left out: a polyline has no box and no mask; the first: a.jpg: polyline dog" in said
-    assert "2 objects left out: a points has no box and no mask; the first: a.jpg: points dog" in said
-    assert sum(int(line.split()[0]) for line in said) == 8
+    assert (
+        "objects of kind polyline, which has no box and no mask: 1 (the first: a.jpg: polyline dog); left out"
+        in said
+    )
+    assert (
+        "objects of kind points, which has no box and no mask: 2 (the first: a.jpg: points dog); left out"
+        in said
+    )
+    assert sum(int(re.search(r": (\d+) \(", line)[1]) for line in said) == 8
 
 
 def test_a_file_without_images_is_refused(put):

@@ -108,10 +108,8 @@ def test_what_is_no_object_is_left_out_and_counted(export, put):
         labels = open_dataset(root).ground_truth().labels
     assert labels.segmentations is None
     assert len(labels) == 2
-    said = sorted(str(one.message).partition(": ")[2].partition("; the first")[0] for one in caught)
-    assert said == [
-        "1 object left out: it has no label", "2 objects left out: its bounding_box or points are malformed",
-    ]  # fmt: skip
+    said = sorted(str(one.message).partition(": ")[2].partition(" (the first")[0] for one in caught)
+    assert said == ["objects with a malformed bounding_box or points: 2", "objects without a label: 1"]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -120,17 +120,17 @@ def test_what_is_not_taken_is_counted(put):
     with pytest.warns(AnydetWarning) as caught:
         dataset = open_dataset(file)
     assert dataset.keys == ("a.jpg", "b.jpg")
-    said = sorted(str(one.message).removeprefix(f"{file}: ").partition("; the first")[0] for one in caught)
+    said = sorted(str(one.message).removeprefix(f"{file}: ").partition(" (the first")[0] for one in caught)
     assert said == [
-        "1 annotation left out: another one of the same image is taken",
-        "1 image left out: the task has no annotation",
-        "1 image left out: the task names no image file",
-        "1 object left out: a brush with malformed numbers",
-        "1 object left out: a rectangle with malformed numbers",
-        "1 object left out: a region has no label",
-        "1 object left out: a region of type 'choices' has no box and no mask",
-        "1 object left out: a region of type 'keypointlabels' has no box and no mask",
-        "1 object left out: original_width or original_height is missing",
+        "annotations of an image of which another one is taken: 1",
+        "images without an annotation: 1",
+        "images without an image file in their task: 1",
+        "objects of type brush with malformed numbers: 1",
+        "objects of type choices, which has no box and no mask: 1",
+        "objects of type keypointlabels, which has no box and no mask: 1",
+        "objects of type rectangle with malformed numbers: 1",
+        "objects without a label: 1",
+        "objects without original_width or original_height: 1",
     ]
     assert len(dataset.ground_truth()) == 2
 

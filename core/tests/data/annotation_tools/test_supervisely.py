@@ -106,10 +106,12 @@ def test_what_is_no_object_is_left_out_and_counted(put, tmp_path):
     ))  # fmt: skip
     with pytest.warns(AnydetWarning) as caught:
         assert len(open_dataset(tmp_path).ground_truth()) == 1
-    said = sorted({str(one.message).partition("left out: ")[2].partition(";")[0] for one in caught})
+    said = sorted({str(one.message).partition(": ")[2].partition(" (the")[0] for one in caught})
     assert said == [
-        "a bitmap with malformed values, or beyond its image", "a line has no box and no mask",
-        "a rectangle with malformed values, or beyond its image", "it has no classTitle",
+        "objects of type bitmap with malformed values, or beyond their image: 2",
+        "objects of type line, which has no box and no mask: 1",
+        "objects of type rectangle with malformed values, or beyond their image: 1",
+        "objects without a classTitle: 2",
     ]  # fmt: skip
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from anydet.data.opening import open_dataset
-from anydet.errors import DatasetError
+from anydet.errors import AnydetWarning, DatasetError
 
 
 def document(*names: str, **image) -> dict:
@@ -57,7 +59,10 @@ def test_splits_are_the_folders_of_roboflow(put, paint, tmp_path):
 def test_other_json_beside_images_is_no_annotations_file(put, paint, tmp_path, content):
     paint("a.jpg")
     put("config.json", content)
-    assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
+    # What looks like labels is named; it is not read as COCO.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnydetWarning)
+        assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
 
 
 def test_a_broken_annotations_file_is_reported(put, paint, tmp_path):
@@ -72,7 +77,8 @@ def test_a_document_with_scores_is_predictions(put, paint, tmp_path):
     scored = document("a.jpg")
     scored["annotations"][0]["score"] = 0.5
     put("predictions.json", scored)
-    assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
+    with pytest.warns(AnydetWarning, match="JSON files that look like labels"):
+        assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
 
 
 def test_images_of_lvis_are_named_by_their_address(put, paint, tmp_path):

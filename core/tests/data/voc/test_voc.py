@@ -114,7 +114,9 @@ def test_an_image_is_the_file_that_is_called_like_the_annotation(paint, put, tmp
     put("Annotations/renamed.xml", annotation("C:\\old\\first.jpg", DOG, size=None))
     put("Annotations/twice.xml", annotation("twice.png"))
     put("Annotations/gone.xml", annotation("gone.jpeg"))
-    with pytest.warns(AnydetWarning, match=r"1 image left out: without an XML file; the first: twice\.jpg"):
+    with pytest.warns(
+        AnydetWarning, match=r"images without an XML file: 1 \(the first: twice\.jpg\); left out"
+    ):
         dataset = open_dataset(tmp_path)
     assert dataset.keys == ("gone.jpeg", "renamed.png", "twice.png")
     assert dataset[1].size_wh == (40, 20)
@@ -140,9 +142,9 @@ def test_what_cannot_be_an_object_is_left_out_and_counted(put, tmp_path):
     lines = sorted({str(one.message).partition(": ")[2] for one in caught})
     file = tmp_path / "Annotations/a.xml"
     assert lines == [
-        f"1 object left out: it has no name; the first: {file}: object 3",
-        f"1 object left out: xmax is below xmin, or ymax below ymin; the first: {file}: object 2 (dog)",
-        f"3 objects left out: no bndbox of xmin, ymin, xmax and ymax; the first: {file}: object 4 (cow)",
+        f"objects with xmax below xmin, or ymax below ymin: 1 (the first: {file}: object 2 (dog)); left out",
+        f"objects without a bndbox of xmin, ymin, xmax and ymax: 3 (the first: {file}: object 4 (cow)); left out",
+        f"objects without a name: 1 (the first: {file}: object 3); left out",
     ]
 
 

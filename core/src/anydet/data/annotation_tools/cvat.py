@@ -139,11 +139,11 @@ def _object(
     if element.tag in _NOT_SHAPES:
         return None
     if element.tag not in _SHAPES:
-        left_out.add("object", f"a {element.tag} has no box and no mask", where)
+        left_out.add("objects", f"of kind {element.tag}, which has no box and no mask", where, fault=False)
         return None
     found = label and _read_shape(element, label, size, labels)
     if not found:
-        left_out.add("object", f"a {element.tag} without a label, or with malformed numbers", where)
+        left_out.add("objects", f"of kind {element.tag} without a label, or with malformed numbers", where)
     return found or None
 
 

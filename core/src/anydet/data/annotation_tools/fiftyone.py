@@ -156,11 +156,11 @@ def _objects(
         one = as_dict(value)
         label, where = as_text(one.get("label")), f"{image}: label {number}"
         if not label:
-            left_out.add("object", "it has no label", where)
+            left_out.add("objects", "without a label", where)
         elif size is None:
-            left_out.add("object", "the size of its image is not stated, and the image is not there", where)
+            left_out.add("objects", "of an image that states no size and is not there", where)
         elif (found := _object(one, label, size)) is None:
-            left_out.add("object", "its bounding_box or points are malformed", where)
+            left_out.add("objects", "with a malformed bounding_box or points", where)
         else:
             yield found
 

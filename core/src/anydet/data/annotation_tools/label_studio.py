@@ -60,9 +60,9 @@ def _task(task: Mapping[str, Any], left_out: LeftOut) -> LabeledImage | None:
     name = _image_name(as_dict(task.get("data")) or task)
     regions = _regions(task, where, left_out)
     if not name:
-        left_out.add("image", "the task names no image file", where)
+        left_out.add("images", "without an image file in their task", where)
     elif regions is None:
-        left_out.add("image", "the task has no annotation", f"{where}: {name}")
+        left_out.add("images", "without an annotation", f"{where}: {name}", fault=False)
     else:
         sizes = (as_size(one.get("original_width"), one.get("original_height")) for one in regions)
         size = next((one for one in sizes if one is not None), None)
@@ -94,7 +94,7 @@ def _regions(task: Mapping[str, Any], where: str, left_out: LeftOut) -> list[dic
         return None
     taken = next((one for one in valid if one.get("ground_truth")), valid[0])
     for _ in valid[1:]:
-        left_out.add("annotation", "another one of the same image is taken", where)
+        left_out.add("annotations", "of an image of which another one is taken", where, fault=False)
     return [as_dict(region) for region in as_list(taken.get("result"))]
 
 
@@ -112,15 +112,14 @@ def _objects(regions: Sequence[Mapping[str, Any]], image: str, left_out: LeftOut
         where = f"{image}: region {region.get('id', number)}"
         if not kind:
             if not (_label(region) and "labels" in value):
-                left_out.add(
-                    "object", f"a region of type {region.get('type')!r} has no box and no mask", where
-                )
+                reason = f"of type {region.get('type')}, which has no box and no mask"
+                left_out.add("objects", reason, where, fault=False)
         elif not label:
-            left_out.add("object", "a region has no label", where)
+            left_out.add("objects", "without a label", where)
         elif size is None:
-            left_out.add("object", "original_width or original_height is missing", where)
+            left_out.add("objects", "without original_width or original_height", where)
         elif (found := _shape(kind, label, value, size)) is None:
-            left_out.add("object", f"a {kind} with malformed numbers", where)
+            left_out.add("objects", f"of type {kind} with malformed numbers", where)
         else:
             yield found
 

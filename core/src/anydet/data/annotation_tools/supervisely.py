@@ -105,11 +105,12 @@ def _objects(
         where = f"{path}: object {number}"
         read = _READERS.get(kind)
         if not title:
-            left_out.add("object", "it has no classTitle", where)
+            left_out.add("objects", "without a classTitle", where)
         elif read is None:
-            left_out.add("object", f"a {kind or 'shape without geometryType'} has no box and no mask", where)
+            reason = f"of type {kind or 'none'}, which has no box and no mask"
+            left_out.add("objects", reason, where, fault=False)
         elif (found := read(one, title, size, classes)) is None:
-            left_out.add("object", f"a {kind} with malformed values, or beyond its image", where)
+            left_out.add("objects", f"of type {kind} with malformed values, or beyond their image", where)
         else:
             yield found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ def as_dataset(
             f"{file}: image {twice} occurs twice", fix="take one of the two out of the project"
         )
     found = sorted({one.name for image in images for one in image.objects})
-    table = table_of(images, (*names, *(name for name in found if name not in names)))
+    classes = (*names, *(name for name in found if name not in names))
+    table = replace(table_of(images, classes), oddities=left_out.faults)
     base = opened if opened.is_dir() else opened.parent
     source = file.relative_to(base).as_posix() if file.is_relative_to(base) else str(file)
     if len(files) > 1:

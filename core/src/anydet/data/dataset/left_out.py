@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from pathlib import Path
 
+from anydet.data.dataset.oddities import Found, Kind, Oddity, warn_of
 from anydet.errors import AnydetWarning
-from anydet.text import counted, shortened
 
 
 class LeftOut:
     """Objects or images that were not taken, each with its reason."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._first: dict[tuple[str, str], str] = {}
+        self._faults = Found()
+        self._others = Found()
 
-    def add(self, what: str, reason: str, where: object) -> None:
+    def add(self, what: str, reason: str, where: object, *, fault: bool = True) -> None:
         """Count one thing that is left out.
 
         Args:
-            what: a noun in the singular: "object", "image".
-            reason: why.
+            what: a noun in the plural: "objects", "images".
+            reason: what follows it: "without a name".
             where: which one it is, for the first example.
+            fault: whether it should not be there; else it is of a kind that a data set has no place for.
         """
-        self._counts[what, reason] += 1
-        self._first.setdefault((what, reason), str(where))
+        kind = Kind(
+            f"{what} left out", f"{what} {reason}", "left out", "", fix="correct them, and export again"
+        )
+        (self._faults if fault else self._others).add(kind, str(where))
+
+    @property
+    def faults(self) -> tuple[Oddity, ...]:
+        """Those that ``check-dataset`` lists and ``--strict`` refuses."""
+        return self._faults.listed()
 
     def warn(self, root: Path) -> None:
         """One warning for each reason, with the count and the first example."""
-        for (what, reason), count in self._counts.items():
-            first = shortened(self._first[what, reason], 200, keep_end=True)
-            warnings.warn(
-                f"{root}: {counted(count, what)} left out: {reason}; the first: {first}",
-                AnydetWarning,
-                stacklevel=2,
-            )
+        warn_of(self.faults, root)
+        for other in self._others.listed():
+            warnings.warn(f"{root}: {other}", AnydetWarning, stacklevel=2)

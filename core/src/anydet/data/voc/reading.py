@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -69,7 +70,7 @@ def read_layout(opened: Path, layout: VocLayout, *, named: bool) -> TableDataset
         layout.split.note,
         f"{source}/*.xml" if source != "." else "*.xml",
         layout.images,
-        table_of(images, classes),
+        replace(table_of(images, classes), oddities=left_out.faults),
         annotation_files=tuple(one.path for one in chosen),
     )
 
@@ -89,7 +90,7 @@ def read_file(path: Path, images: Path | None) -> TableDataset:
         UNSPLIT.note,
         path.name,
         layout.images,
-        table_of(rows, names_in(rows)),
+        replace(table_of(rows, names_in(rows)), oddities=left_out.faults),
         annotation_files=(path,),
     )
 
@@ -112,7 +113,7 @@ def _listed(file: Path, files: Sequence[_File], left_out: LeftOut) -> list[_File
     found = [by_stem[name] for name in dict.fromkeys(ids) if name in by_stem]
     for name in ids:
         if name not in by_stem:
-            left_out.add("image", "listed, and without an XML file", f"{file}: {name}")
+            left_out.add("images", "that are listed and have no XML file", f"{file}: {name}")
     if not found:
         raise DatasetError(
             f"{file}: none of its {len(ids)} images has an XML file", fix="add the files, or correct the list"
@@ -141,7 +142,7 @@ def _with_keys(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> 
         images[key] = LabeledImage(key, file.image.size_wh, file.image.objects)
     if layout.listed is None and any(images.keys() & set(keys) for keys in by_stem.values()):
         for key in sorted(key for keys in by_stem.values() for key in keys if key not in images):
-            left_out.add("image", "without an XML file", key)
+            left_out.add("images", "without an XML file", key, fault=False)
     return list(images.values())
 
 
@@ -178,11 +179,11 @@ def _object(path: Path, number: int, element: Element, own: bool, left_out: Left
     name = text_of(element, "name")
     box = _box(element, own)
     if not name:
-        left_out.add("object", "it has no name", where)
+        left_out.add("objects", "without a name", where)
     elif box is None:
-        left_out.add("object", "no bndbox of xmin, ymin, xmax and ymax", f"{where} ({name})")
+        left_out.add("objects", "without a bndbox of xmin, ymin, xmax and ymax", f"{where} ({name})")
     elif min(box[2:]) < 0:
-        left_out.add("object", "xmax is below xmin, or ymax below ymin", f"{where} ({name})")
+        left_out.add("objects", "with xmax below xmin, or ymax below ymin", f"{where} ({name})")
     else:
         difficult = text_of(element, "difficult").lower() in {"1", "true"}
         return LabeledObject(name, box, crowd=difficult, segmentation=_polygon(element))
