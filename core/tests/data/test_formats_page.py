@@ -14,6 +14,11 @@ from PIL import Image
 from anydet.data.dataset.protocols import NamingFormat
 from anydet.data.opening import builtin_formats, open_dataset
 from anydet.data.writing.conversion import convert_dataset
+from anydet.evaluation.dataset_check import check_dataset
+from anydet.inputs import is_kept, keeping_inputs
+from anydet.plugins.manager import Plugins
+from anydet.testing import KITS
+from anydet.testing.checks.datasets import DatasetSubject
 
 PAGE = Path(__file__).parents[3] / "docs/reference/data-formats.md"
 BOX = [5.0, 5.0, 10.0, 10.0]
@@ -303,3 +308,33 @@ def test_no_layout_is_taken_for_another_one_that_has_something_of_its_own_to_nam
         write(root)
         matching = [known.matching(root) for known in builtin_formats()]
         assert sum(isinstance(known, NamingFormat) for known in matching) <= 1, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRITERS)
+def test_each_row_conforms_to_what_every_command_relies_on(name: str, tmp_path: Path) -> None:
+    WRITERS[name][0](tmp_path / "data")
+    found = next(known for one in builtin_formats() if (known := one.matching(tmp_path / "data")) is not None)
+    kit = KITS["datasets"]
+    subject = DatasetSubject(found.name, found, Plugins([]), tmp_path / "data", folder=tmp_path / "kit")
+    (tmp_path / "kit").mkdir()
+    outcomes = list(kit.run(subject))
+    assert not [outcome for outcome in outcomes if outcome.state == "FAIL"]
+
+
+@pytest.mark.parametrize("name", ["Pascal VOC", "CVAT for images", "Supervisely", "Darknet", "Roboflow COCO"])
+def test_views_checks_and_inputs_work_on_each_kind(name: str, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    WRITERS[name][0](root)
+    fog = open_dataset(f"corruption:fog:3:{root}")
+    assert fog.keys == open_dataset(root).keys
+    assert fog.fingerprint() != open_dataset(root).fingerprint()
+    checked = check_dataset(root)
+    assert checked.ok
+    assert checked.annotations >= 1
+    # A file of the data set is kept: no output replaces it.
+    with keeping_inputs():
+        open_dataset(root).ground_truth()
+        labels = [path for path in root.rglob("*") if path.suffix in {".xml", ".json", ".txt", ".data"}]
+        kept = [path for path in labels if is_kept(path)]
+    assert kept
