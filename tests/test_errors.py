@@ -48,6 +48,8 @@ LINES = (
     "convert predictions.json OUTPUT.jsonl",
     "convert DATASET out --to coco",
     "convert scenes NEW_FOLDER --to coco",
+    "convert DATASET out --to voc",
+    "convert scenes NEW_FOLDER --to yolo-seg",
     "convert PREDICTIONS out.json --from yolozu --dataset scenes",
     "corrupt --dataset DATASET --out out",
     "corrupt --dataset scenes --split SPLIT --out out",

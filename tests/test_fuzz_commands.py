@@ -55,7 +55,10 @@ COMMANDS = {
         "two-domains --adapter adaptivestream --dataset DATA --max-steps 1 --out OUT",
         "WORD --adapter WORD --dataset scenes --out OUT",
     ),
-    "convert": ("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA", "DATA OUT --to coco"),
+    "convert": (
+        *("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA"),
+        *("DATA OUT --to coco", "DATA OUT --to voc"),
+    ),
     "corrupt": (
         "--dataset DATA --out OUT --corruptions fog --severity 1 --max-images 1",
         "--dataset corruption:fog:1:DATA --sheet OUT.png --severity 1",

@@ -279,3 +279,22 @@ def test_the_tool_that_existing_users_type_runs_the_same_command(scene):
     done = subprocess.run([sys.executable, tool, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 images (0 without predictions)" in done.stdout
+
+
+def test_a_file_of_lvis_is_scored_as_it_is_published_with_a_hint_at_its_protocol(run, tmp_path):
+    image = {"id": 1, "coco_url": "http://images.cocodataset.org/val2017/1.jpg", "width": 100, "height": 50}
+    box = {"image_id": 1, "category_id": 3, "bbox": [10, 10, 20, 20]}
+    truth = {
+        "images": [{**image, "neg_category_ids": [], "not_exhaustive_category_ids": []}],
+        "annotations": [{"id": 1, **box, "area": 400, "segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}],
+        "categories": [{"id": 3, "name": "aerosol_can", "frequency": "c"}],
+    }
+    dataset, results = tmp_path / "lvis_v1_val.json", tmp_path / "results.json"
+    dataset.write_text(json.dumps(truth))
+    results.write_text(json.dumps([{**box, "score": 0.5}]))
+    plain = run("--dataset", dataset, "--predictions", results)
+    assert "--protocol lvis computes the numbers of LVIS" in plain.stderr
+    assert re.search(r"^AP +1\.0000", plain.stdout, re.MULTILINE)
+    lvis = run("--dataset", dataset, "--predictions", results, "--protocol", "lvis")
+    assert "--protocol" not in lvis.stderr
+    assert re.search(r"^APc +1\.0000", lvis.stdout, re.MULTILINE)

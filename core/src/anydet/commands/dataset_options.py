@@ -29,7 +29,7 @@ _OPTIONS = (
         "--dataset",
         type=DATASET,
         required=True,
-        help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
+        help="Data set in any format that is read (COCO, YOLO, Pascal VOC, CVAT, ...): its folder or file.",
     ),
     click.option(
         "--bbox-format",

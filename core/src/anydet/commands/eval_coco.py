@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     type=DATASET,
     default=Path("data/coco128"),
     show_default=True,
-    help="YOLO, COCO or DelftBikes folder, data.yaml, dataset.json, or an annotations JSON alone.",
+    help="Data set in any format that is read (COCO, YOLO, Pascal VOC, CVAT, ...): its folder or file.",
 )
 @click.option(
     "--predictions",

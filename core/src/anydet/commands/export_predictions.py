@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     type=DATASET,
     default=Path("data/coco128"),
     show_default=True,
-    help="YOLO or COCO folder, data.yaml, dataset.json, instances JSON, or a folder of images.",
+    help="Data set in any format that is read (COCO, YOLO, Pascal VOC, ...), or a folder of images.",
 )
 @click.option(
     "--images", type=click.Path(path_type=Path), help="Image folder, if the data set does not state it."

@@ -141,7 +141,7 @@ def open_dataset(
     raise DatasetError(
         f"{path}: not a data set of a known format ({', '.join(names)}); "
         f"found {', '.join(found) or 'an empty folder'}",
-        fix="see 'anydet export-predictions --help' for the layouts it reads",
+        fix="the page 'Formats of data sets' of the reference says how each is laid out",
     )
 
 

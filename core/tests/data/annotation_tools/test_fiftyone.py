@@ -109,7 +109,7 @@ def test_what_is_no_object_is_left_out_and_counted(export, put):
     assert labels.segmentations is None
     assert len(labels) == 2
     said = sorted(str(one.message).partition(": ")[2].partition(" (the first")[0] for one in caught)
-    assert said == ["objects with a malformed bounding_box or points: 2", "objects without a label: 1"]  # fmt: skip
+    assert said == ["objects with a malformed bounding_box or points: 2", "objects without a label: 1"]
 
 
 @pytest.mark.parametrize(

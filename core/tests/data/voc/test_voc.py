@@ -140,11 +140,11 @@ def test_what_cannot_be_an_object_is_left_out_and_counted(put, tmp_path):
     with pytest.warns(AnydetWarning) as caught:
         assert boxes(tmp_path) == [("dog", [3, 4, 10, 5])]
     lines = sorted({str(one.message).partition(": ")[2] for one in caught})
-    file = tmp_path / "Annotations/a.xml"
+    first = f"(the first: {tmp_path / 'Annotations/a.xml'}: object"
     assert lines == [
-        f"objects with xmax below xmin, or ymax below ymin: 1 (the first: {file}: object 2 (dog)); left out",
-        f"objects without a bndbox of xmin, ymin, xmax and ymax: 3 (the first: {file}: object 4 (cow)); left out",
-        f"objects without a name: 1 (the first: {file}: object 3); left out",
+        f"objects with xmax below xmin, or ymax below ymin: 1 {first} 2 (dog)); left out",
+        f"objects without a bndbox of xmin, ymin, xmax and ymax: 3 {first} 4 (cow)); left out",
+        f"objects without a name: 1 {first} 3); left out",
     ]
 
 

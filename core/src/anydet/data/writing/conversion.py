@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from anydet.data.coco.dataset import CocoDataset
@@ -159,11 +159,14 @@ def _unread(annotations: Path, known: Mapping[str, frozenset[str]]) -> Iterator[
 
     ``known`` are the keys of its entries, by kind, that are.
     """
-    data: Mapping[str, Any] = msgspec.json.decode(read_json(annotations))
+    # Odd entries, which are read with a warning or left out, have no keys or not these.
+    data: Mapping[str, Any] = json.loads(read_json(annotations))  # unlike msgspec it takes NaN
     for kind, value in data.items():
         if kind not in known:
             yield kind
             continue
-        for entry in value:
-            for key in entry.keys() - known[kind] - {"num_keypoints"}:  # it follows from keypoints
+        for entry in value if isinstance(value, list) else ():
+            # It follows from keypoints.
+            keys = set(entry) if isinstance(entry, dict) else set()
+            for key in keys - known[kind] - {"num_keypoints"}:
                 yield f"{kind}.{key}"

@@ -161,7 +161,8 @@ def _beyond(points: FloatArray, size_wh: Size) -> BoolArray:
     """(N, K) which keypoints are outside of the image by more than rounding, which readers refuse."""
     sides = np.array(size_wh, np.float64)
     places = np.nan_to_num(points[..., :2])
-    beyond: BoolArray = ((places < -_ROUNDING * sides) | (places > (1 + _ROUNDING) * sides)).any(axis=2)
+    over = np.less(places, -_ROUNDING * sides) | np.greater(places, (1 + _ROUNDING) * sides)
+    beyond: BoolArray = np.any(over, axis=2)
     return beyond
 
 
@@ -177,9 +178,9 @@ def _ring(labels: Labels, row: int, size_wh: Size) -> tuple[tuple[float, ...], d
     ring = joined(rings) if rings else ()
     inside = np.clip(np.array(ring).reshape(-1, 2), 0.0, np.array(size_wh, np.float64))
     if not len(inside) or (np.ptp(inside, axis=0) <= 0).any():
-        x1, y1, x2, y2 = (*box[:2], *(box[:2] + box[2:]))
         lost = "masks" if segmentation else "objects without a mask among those with one"
-        return tuple(map(float, (x1, y1, x2, y1, x2, y2, x1, y2))), {lost: 1}
+        (x1, y1), (x2, y2) = box[:2].tolist(), (box[:2] + box[2:]).tolist()
+        return (x1, y1, x2, y1, x2, y2, x1, y2), {lost: 1}
     low, high = inside.min(axis=0), inside.max(axis=0)
     moved = np.abs(np.concatenate([low, high]) - np.concatenate([box[:2], box[:2] + box[2:]])) > _SAME_PX
     return tuple(inside.ravel().tolist()), {
