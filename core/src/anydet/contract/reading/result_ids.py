@@ -186,10 +186,13 @@ def class_positions(path: Path | str, ids: IntArray, known: Mapping[int, int], *
         ContractError: categories that the data set does not have, or that may be counted in two ways.
     """
     at = positions(ids, np.fromiter(known, np.int64, len(known)))
-    count, used = len(known), set(np.unique(ids).tolist())
+    if own_ids and (at >= 0).all():
+        return at
+    # Not numpy's unique, which takes as long to import what it needs as reading a small file takes.
+    count, used = len(known), set(ids.tolist())
     counted = list(range(count))
     positional = not isinstance(known, StatedClasses) and [*known] == [*known.values()] == counted
-    if (at >= 0).all() and (own_ids or not used or 0 in used or not positional):
+    if (at >= 0).all() and (not used or 0 in used or not positional):
         return at
     if not positional:
         _refuse(path, "category_id", ids, at, hint_category_ids(used, known))
