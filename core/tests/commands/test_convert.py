@@ -213,4 +213,4 @@ def test_a_data_set_may_be_any_that_is_read(source: str, layout: str, tmp_path: 
 def test_images_are_of_a_data_set(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("[]")
     arguments = ["convert", str(tmp_path / "p.json"), str(tmp_path / "p.csv"), "--images", str(tmp_path)]
-    assert "--images applies where IN is a data set" in CliRunner().invoke(main, arguments).output
+    assert "--images is for data sets, and IN holds predictions" in CliRunner().invoke(main, arguments).output

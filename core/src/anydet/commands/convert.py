@@ -130,7 +130,7 @@ def command(
         output,
         made_of=made_of,
         made_into=made_into,
-        truth=None if joined is None else joined.ground_truth(),
+        truth=None if opened is None else opened.ground_truth(),
         wrap=wrap,
         box_format=bbox_format,
         class_map=read_class_map(class_map) if class_map and made_of == "yolozu" else None,
@@ -173,12 +173,6 @@ def _holds_predictions(folder: Path) -> bool:
     if any((folder / name).exists() for name in ("data.yaml", "dataset.json", "annotations")):
         return False
     return has_confidences(folder) or of_path(folder) not in (None, "yolo")
-
-
-def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
-    from anydet.data.writing.conversion import convert_dataset, decided
-
-    return holds_dataset(source, formats)
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:

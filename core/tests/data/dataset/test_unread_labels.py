@@ -13,10 +13,8 @@ from anydet.evaluation.reading import read_inputs
 @pytest.mark.parametrize(
     ("name", "content", "what"),
     [
-        ("a.xml", "<annotation>", "XML files"),
         ("Annotations/x.xml", "", "XML files"),
         ("notes/x.xml", "<?xml version='1.0'?>\n<annotations>", "XML files"),
-        ("a.txt", "0 0.5 0.5 0.1 0.1", "text files named like the images"),
         ("deep/a.txt", "", "text files named like the images"),
         ("_annotations.coco.json", "{}", "JSON files"),
         ("result.json", '{"info": {}, "images": []}', "JSON files"),

@@ -8,12 +8,15 @@ equal end of the path is meant, where there is one alone.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from anydet.data.dataset.table import ImageTable
+from anydet.errors import AnydetWarning
+from anydet.text import counted
 
 _FOREIGN = re.compile(r"^/|^[A-Za-z]:/|^[a-z][a-z0-9+.-]*:/|%[0-9A-Fa-f]{2}|(^|/)\.\.?(/|$)|[?&]d=")
 """What no path below an image folder needs: a root, a drive, an address, escapes, ``..``."""
@@ -41,36 +44,50 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
         lost = [key for key in keys if not _is_there(folder, key)]
     if not lost or not folder.is_dir():
         return table
-    found = _resolve(lost, folder, set(keys).difference(lost))
-    located = tuple(found.get(key, key) for key in keys)
+    found, ambiguous = _resolve(lost, folder, set(keys).difference(lost))
+    if ambiguous:
+        warnings.warn(
+            f"{folder}: {counted(len(ambiguous), 'file name')} may be several files, which end likewise (the "
+            f"first: {ambiguous[0]!r})",
+            AnydetWarning,
+            stacklevel=2,
+        )
     if not found:
         return table
+    located = tuple(found.get(key, key) for key in keys)
     if table.files is not None:
         return replace(table, files=located)
     return replace(table, keys=located, stated_keys=keys)
 
 
-def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> dict[str, str]:
-    """Name -> key of the file that alone is meant, and by no other name."""
+def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Name -> key of the file that alone is meant, and by no other name; names that may be several files."""
     from anydet.data.dataset.folder import find_images
 
     by_name: dict[str, list[str]] = defaultdict(list)
     for key in find_images(folder):
         by_name[key.rpartition("/")[2]].append(key)
-    matched = ((name, _match(name, by_name)) for name in names)
-    found = {name: key for name, key in matched if key is not None}
-    often = Counter(found.values())
-    return {name: key for name, key in found.items() if often[key] == 1 and key not in taken}
+    matched = {name: _matches(name, by_name) for name in names}
+    often = Counter(keys[0] for keys in matched.values() if len(keys) == 1)
+    found = {
+        name: keys[0]
+        for name, keys in matched.items()
+        if len(keys) == 1 and often[keys[0]] == 1 and keys[0] not in taken
+    }
+    return found, [name for name, keys in matched.items() if keys and name not in found]
 
 
-def _match(name: str, by_name: Mapping[str, Sequence[str]]) -> str | None:
+def _matches(name: str, by_name: Mapping[str, Sequence[str]]) -> list[str]:
+    """Keys of the files with the longest equal end."""
     for parts in _spellings(name):
         candidates = by_name.get(parts[-1], ())
+        if not _FOREIGN.search(name):
+            # A plain path says which folder is meant: b/1.jpg is not a/1.jpg.
+            candidates = [key for key in candidates if f"/{name}".endswith(f"/{key}")]
         lengths = [_common_end(parts, key.split("/")) for key in candidates]
-        best = [key for key, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
-        if best:
-            return best[0] if len(best) == 1 else None
-    return None
+        if lengths:
+            return [key for key, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
+    return []
 
 
 def _spellings(name: str) -> Iterator[list[str]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,14 +138,6 @@ def _first(federation: Federation | None, count: int) -> Federation | None:
     return Federation(*(pairs[pairs[:, 0] < count] for pairs in (federation.absent, federation.incomplete)))
 
 
-@lru_cache(maxsize=2)
-def _resolved(dataset: TableDataset) -> Mapping[str, str]:
-    """Files of images by their names, where those are no paths in the image folder."""
-    from anydet.data.dataset.file_names import resolve
-
-    return resolve(dataset.images_dir, dataset.table.files or dataset.table.keys)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TableDataset(BaseDataset):
     """Images whose annotations are in a table; the other attributes are those of ``Dataset``.
@@ -188,7 +179,6 @@ class TableDataset(BaseDataset):
 
         table, key = self.table, self.table.keys[position]
         size, file = table.stated_wh(position), (table.files or table.keys)[position]
-        file = _resolved(self).get(file, file)
         return Record(
             key,
             ContainedImage(self.images_dir, file, size),

@@ -20,14 +20,14 @@ _XML = Kind(
     "XML files that look like labels",
     _UNREAD,
     "",
-    fix="write them as COCO or YOLO, or give a folder in the layout of their format",
+    fix="write them as COCO, YOLO or Pascal VOC, or give a folder in the layout of their format",
 )
 _TEXT = Kind(
     _CHECK,
     "text files named like the images",
     _UNREAD,
     "",
-    fix="if they are YOLO labels: write a data.yaml with 'names' and 'val: <this folder>', and give that",
+    fix="if they are YOLO labels: write a name a line into classes.txt beside them",
 )
 _JSON = Kind(
     _CHECK,
