@@ -47,7 +47,7 @@ def test_other_text_beside_images_is_no_label_file(put, paint, tmp_path, text):
         assert type(open_dataset(tmp_path)).__name__ == "FolderDataset"
 
 
-@pytest.mark.parametrize("prefix", ["", "data/", "/home/x/darknet/data/"])
+@pytest.mark.parametrize("prefix", ["", "data/", "/srv/x/darknet/data/"])
 def test_obj_data_names_lists_and_classes_from_the_folder_of_darknet(put, paint, tmp_path, prefix):
     for name in ("a", "b"):
         paint(f"obj_train_data/{name}.jpg")

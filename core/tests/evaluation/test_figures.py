@@ -25,6 +25,7 @@ def test_a_figure_is_written_with_its_kind_axes_and_numbers():
     depth = {"label": "depth", "unit": "m", "limits": [0.0, 2.0]}
     plain = {"unit": "", "limits": None}
     series = {"name": "a", "x": [0, 1.5], "y": [0.25, None], "low": None, "high": None, "weights": None}
+    series["labels"] = None
     assert through_json(LINES.as_dict()) == {
         "kind": "lines",
         "name": "by-depth",

@@ -58,7 +58,7 @@ _COMMANDS = {
     "predictions.",
     "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
     "continual": "Train an adapter on tasks one after the other, and measure what it forgets.",
-    "convert": "Convert predictions: .json, .jsonl, .parquet, .csv and COCO results (--to coco, with "
+    "convert": "Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with "
     "--dataset).",
     "corrupt": "Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 severities.",
     "demo": "Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw "
@@ -84,8 +84,8 @@ _COMMANDS = {
     "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",
     "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the source "
     "data.",
-    "validate-predictions": "Check a predictions file: .json, .jsonl, .parquet, or COCO results (with "
-    "--dataset).",
+    "validate-predictions": "Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another "
+    "tool's (with --dataset).",
     "view": "Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...",
 }
 """Summaries by name: the first sentence of each command's help, so that listing them imports none of them."""

@@ -109,7 +109,7 @@ def test_two_forms_of_labels_in_one_folder_are_refused_with_what_to_name(put, pa
     "name",
     [
         "..\\..\\label-studio\\media\\upload\\4\\my cat é.jpg",
-        "/home/x/data/images/my cat é.jpg",
+        "/srv/x/data/images/my cat é.jpg",
         "C:\\data\\my cat é.jpg",
         "images/my%20cat%20%C3%A9.jpg",
         "https://example.org/data/my%20cat%20%C3%A9.jpg?token=1",

@@ -109,7 +109,7 @@ class Given:
     def need_truth(self, why: str) -> GroundTruthColumns:
         """The data set; raises ``ContractError`` where there is none."""
         if self.truth is None:
-            raise ContractError(f"{self.path}: {why}", fix="give the data set of the predictions: --dataset")
+            raise ContractError(f"{self.path}: {why}", fix="give the data set that the predictions are of")
         return self.truth
 
 
