@@ -203,6 +203,7 @@ def calls(arguments: list[str]) -> tuple[int, Any]:
 @pytest.mark.parametrize(
     ("line", "path", "make"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
+@pytest.mark.filterwarnings("default::anydet.errors.AnydetWarning")
 def test_messages_are_short_and_work_is_linear(line, path, make, given, monkeypatch):
     monkeypatch.chdir(given)
     monkeypatch.setenv("ANYDET_PLUGINS", ",".join(OURS))

@@ -14,7 +14,7 @@ import anydet
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
-from anydet.errors import OptionError
+from anydet.errors import ContractError, OptionError
 from anydet.evaluation.protocol import CocoSettings
 from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.hooks import TTTSettings
@@ -136,9 +136,14 @@ def right_arguments(scenes, tmp_path):
         "parity": {"a": predictions, "b": predictions},
         "read_predictions": {"path": predictions},
         "export_onnx": {"adapter": "toy", "output": tmp_path / "q.onnx"},
+        "to_columns": {"predictions": json.loads(predictions.read_text("utf-8")), "dataset": scenes},
         "train": {"adapter": "toy", "dataset": scenes},
         "validate": {"path": predictions},
     }
+
+
+IN_MEMORY = {("evaluate", "predictions"), ("to_columns", "predictions")}
+"""Arguments of many types: what is none of them breaks the contract."""
 
 
 @pytest.mark.slow
@@ -151,6 +156,13 @@ def test_an_argument_of_a_wrong_type_is_an_error_that_names_it_in_every_function
             if parameter.kind is parameter.VAR_KEYWORD:
                 continue
             for wrong in (object(), 1.5j, [object()], {object()}):
+                if (name, parameter.name) in IN_MEMORY:
+                    with pytest.raises(ContractError, match=r"^predictions in memory: "):
+                        function(**{**right, parameter.name: wrong})
+                    continue
+                if (name, parameter.name) == ("validate", "path"):
+                    assert not anydet.validate(wrong).ok
+                    continue
                 with pytest.raises(OptionError, match=rf"^{parameter.name}\b.*: .* is not ") as caught:
                     function(**{**right, parameter.name: wrong})
                 assert caught.value.fix == f"correct {parameter.name}"

@@ -381,7 +381,7 @@ def test_the_command_builds_and_prints_what_stands_beside_the_engine(tmp_path, m
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout) == json.loads(beside(tmp_path / "m.engine").read_text("utf-8"))
     CliRunner().invoke(main, ["synth", "--out", "scenes", "--images", "1"])
-    line = "export-predictions --adapter tensorrt --checkpoint m.engine --dataset . --output p.json"
+    line = "export-predictions --adapter tensorrt --checkpoint m.engine --dataset scenes --output p.json"
     without_gpu = CliRunner().invoke(main, line.split())
     assert without_gpu.exit_code == 1
     assert "CUDA" in without_gpu.output

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet validate-predictions predictions.json --dataset data/scenes\n"
         "  anydet validate-predictions predictions.json --repair repaired.json\n"
+        "  anydet convert data/scenes data/scenes-coco --to coco\n"
         "  anydet convert predictions.json results.json --to coco --dataset data/scenes-coco\n"
         "  anydet validate-predictions results.json --dataset data/scenes-coco --repair left.json"
     ),

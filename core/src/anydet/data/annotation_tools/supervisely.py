@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -159,9 +158,11 @@ def _decode(data: str) -> BoolArray | None:
     """(H, W) of a base64 text of a compressed PNG file; ``None`` where it is none."""
     from PIL import Image
 
+    from anydet.data.record.image_formats import open_png
+
     try:
         raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), _MOST_PNG_BYTES)
-        with Image.open(io.BytesIO(raw), formats=("PNG",)) as image:
+        with open_png(raw) as image:
             transparent = image.mode == "P" and "transparency" in image.info
             values = np.asarray(
                 image.convert("RGBA" if transparent else "RGB") if image.mode == "P" else image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -47,6 +48,11 @@ def open_image(path: Path) -> Image.Image:
         if head[4:12] == b"ftypavif":
             return _open_avif(path)
         raise UnidentifiedImageError(_described(head)) from None
+
+
+def open_png(content: bytes) -> Image.Image:
+    """A PNG file in memory, opened and not decoded yet; a context manager. ``OSError`` where it is none."""
+    return Image.open(io.BytesIO(content), formats=("PNG",))
 
 
 def _open_avif(path: Path) -> Image.Image:

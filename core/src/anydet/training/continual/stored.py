@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from anydet.data.record.class_mask import UNLABELED
+from anydet.data.record.image_formats import open_png
 from anydet.errors import DatasetError
 from anydet.inputs import keep
 from anydet.outputs import new_file
@@ -137,7 +138,7 @@ class Stored:
     def from_plain(cls, plain: Mapping[str, Any]) -> Stored:
         """What ``plain`` gave."""
         values = dict(plain["sample"])
-        with Image.open(io.BytesIO(values["image"].numpy().tobytes())) as image:
+        with open_png(values["image"].numpy().tobytes()) as image:
             values["image"] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
         if values["semantic"] is not None:
             values["semantic"] = values["semantic"].long()

@@ -85,7 +85,7 @@ def _mask(folder: Path, name: str) -> RLE | str:
     if not path.resolve().is_relative_to(folder.resolve()):
         return f"mask: {name} is outside of the folder of the file"
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             pixels = np.asarray(image)
     except FileNotFoundError:
         return f"mask: {path}: no such file"
