@@ -49,6 +49,7 @@ def test_the_checkpoint_before_is_put_into_later_keys():
         ({"methods": {"a": {"later": 3}}}, "method 'a': later: expected training keys"),
         ({"methods": {"a": {"replay": -1}}}, "method 'a': replay: -1 is not a whole number from 0 on"),
         ({"methods": {"a": {"replay_repeat": 0}}}, "replay_repeat: 0 is not a whole number from 1 on"),
+        ({"methods": {"a": {"replay_repeat": 2}}}, "replay_repeat is a setting of replay, which is off"),
         ({"methods": {"a": {"joint": "yes"}}}, "joint: 'yes' is neither true nor false"),
         ({"methods": {"a": {"joint": True, "replay": 3}}}, "joint training has no earlier task"),
         ({"methods": {"a": {"project": "{previous}"}}}, "which the first one does not have"),

@@ -236,6 +236,8 @@ def test_first_weights_of_another_program_are_written_as_the_base(base, tmp_path
 def test_what_cannot_be_adapted_is_refused_with_the_reason(base, tmp_path, monkeypatch):
     with pytest.raises(OptionError, match="this run begins with random ones"):
         lora_run(tmp_path / "a", None)
+    with pytest.raises(OptionError, match="lora_r 5000 is above the rank of all weights that it adapts"):
+        lora_run(tmp_path / "r", base, lora_r=5000)
     monkeypatch.setattr(Attentive, "module_names", lambda self: {"head": ["backbone"]})
     with pytest.raises(OptionError, match=r"lora_target head means no layer of this model \(layers: none"):
         lora_run(tmp_path / "b", base, lora_target="head")

@@ -75,6 +75,10 @@ class Method:
                 raise OptionError(f"{key}: {value!r} is not a whole number from {least} on", fix=_HELP)
         if not isinstance(own.get("joint", False), bool):
             raise OptionError(f"joint: {own['joint']!r} is neither true nor false", fix=_HELP)
+        if "replay_repeat" in own and not own.get("replay"):
+            raise OptionError(
+                "replay_repeat is a setting of replay, which is off", fix="add replay: N, or leave it out"
+            )
         method = cls(name, keys, {canonical(key): value for key, value in later.items()}, **own)
         if method.joint and (method.later or method.replay):
             raise OptionError("joint training has no earlier task", fix="leave out later and replay")
@@ -231,7 +235,7 @@ def _of_method(name: str) -> Iterator[None]:
 
 def as_keys(text: str) -> str:
     """What is said of flags of a training, of keys: ``--clip-grad-norm`` is ``clip_grad_norm``."""
-    return re.sub(r"(?<![\w-])--([a-z][a-z0-9-]*)", lambda found: found[1].replace("-", "_"), text)
+    return re.sub(r"(?<![\w-])--(?!help\b)([a-z][a-z0-9-]*)", lambda found: found[1].replace("-", "_"), text)
 
 
 def packaged_settings() -> dict[str, Traversable]:

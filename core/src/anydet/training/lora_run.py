@@ -157,6 +157,7 @@ def _chosen(task: TrainingTask, run: Run, *, write: bool) -> LoraSpec:
     if not layers:
         raise _nothing_to_adapt(model, settings, random)
     names = [name for layer in layers for name in layer.weights]
+    _require_lower_rank(model, names, settings.lora_r)
     spec = LoraSpec(
         r=settings.lora_r,
         alpha=settings.lora_alpha or float(settings.lora_r),
@@ -169,6 +170,17 @@ def _chosen(task: TrainingTask, run: Run, *, write: bool) -> LoraSpec:
     whole = _trained_whole(model, settings, random, names)
     base, changed = _base(task, run, write=write)
     return replace(spec, whole=tuple(whole), base=base, changed=tuple(dict.fromkeys([*changed, *whole])))
+
+
+def _require_lower_rank(model: nn.Module, names: Sequence[str], rank: int) -> None:
+    """Raise ``OptionError`` where no weight has the rank; LoRA would hold more numbers than the weights."""
+    shapes = [model.get_parameter(name).flatten(1).shape for name in names]
+    most = max(min(shape) for shape in shapes)
+    if rank > most:
+        raise OptionError(
+            f"lora_r {rank} is above the rank of all weights that it adapts, which is at most {most}",
+            fix=f"use 4 to 64, and at most --lora-r {most}",
+        )
 
 
 def _nothing_to_adapt(model: nn.Module, settings: TrainSettings, random: Collection[str]) -> OptionError:
