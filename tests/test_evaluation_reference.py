@@ -54,6 +54,7 @@ def test_every_number_of_an_evaluator_is_explained(files, name):
     assert set(found["results"][name]["metrics"]) <= set(explained)
 
 
+@pytest.mark.slow
 def test_every_key_is_explained(files):
     data = ("--dataset", files[0])
     result = written("eval", *data, "--predictions", files[1], "--intervals", "5", "--slices", files[2])

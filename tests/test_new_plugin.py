@@ -63,6 +63,7 @@ def test_make_new_plugin_refuses_a_name_and_leaves_the_workspace_as_it_is(worksp
     assert {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_new_package_is_written_in_the_house_style(tmp_path):
     pytest.importorskip("ruff", reason="lints what is written")
     run(sys.executable, "-m", "anydet.cli", "adapters", "new", "my_det", cwd=tmp_path)

@@ -25,6 +25,7 @@ def run(*words):
     return CliRunner().invoke(main, line, obj=Plugins(only=["toy"]))
 
 
+@pytest.mark.slow
 def test_two_adapters_with_two_batch_sizes_are_measured(scenes, tmp_path):
     words = ("--adapter", "toy", "--adapter", "toy", "--option", "min_area_px=100000", "--batch-size", "1,3")
     path = tmp_path / "result.json"

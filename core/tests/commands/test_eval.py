@@ -50,6 +50,7 @@ def files(tmp_path):
     return dataset, predictions
 
 
+@pytest.mark.slow
 def test_everything_that_applies_is_printed_and_the_rest_is_explained(run, files):
     done = run("--dataset", files[0], "--predictions", files[1])
     assert done.exit_code == 0, done.output
@@ -288,6 +289,7 @@ def register_evaluators(register):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "problem"),
     [
@@ -402,6 +404,7 @@ def test_object_models_are_read_by_any_format_that_can(files, tmp_path, monkeypa
     assert "classes cat, dog and objects 1 cannot be matched by name" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_adds_slices_and_intervals(tmp_path, crowd):
     truth, results = crowd(12, 1)
     dataset, predictions, slices = (tmp_path / n for n in ("instances_val2017.json", "results.json", "s.csv"))

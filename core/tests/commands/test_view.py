@@ -50,6 +50,7 @@ def test_each_image_gets_an_overlay_of_both_sides_and_a_place_on_the_sheet(scene
         assert row["found"] == other["found"]
 
 
+@pytest.mark.slow
 def test_the_worst_image_comes_first(scenes, tmp_path):
     entries = json.loads((scenes / "p.json").read_text())
     truth = json.loads(next((scenes / "s").rglob("instances*.json")).read_text())

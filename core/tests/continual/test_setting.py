@@ -70,6 +70,7 @@ def test_an_adapter_that_cannot_be_trained_is_refused(write):
         Setting.read(write(adapter="precomputed"), Plugins([]))
 
 
+@pytest.mark.slow
 def test_settings_of_anydet_are_known_by_name(plugins, scenes):
     given = {"adapter": "growing", "dataset": str(scenes)}
     assert sorted(packaged_settings()) == ["bike-parts-11-11", "coco-40-40", "coco-70-10", "two-domains"]

@@ -42,6 +42,7 @@ def test_rates_are_those_of_counting_one_by_one(rows):
     assert counts.macro_f1 == pytest.approx(np.mean(scores) if scores else None)
 
 
+@pytest.mark.slow
 @given(pairs, pairs)
 def test_counts_add_up(left, right):
     def count(rows):

@@ -36,6 +36,7 @@ def as_stats(result):
     return [-1.0 if value is None else value for value in result.metrics.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iou_type", IOU_TYPES)
 @many
 @given(data=st.data())

@@ -50,6 +50,7 @@ def evaluate(root, predictions, path):
     return run_evaluators(read_shards(root, path), names).metrics
 
 
+@pytest.mark.slow
 def test_the_truth_scores_one(root, tmp_path):
     found = evaluate(root, [truth_told(record) for record in open_dataset(root)], tmp_path / "p.json")
     for name in ("semantic/mIoU", "semantic/Dice", "semantic/pixel_accuracy", "coco-segm/AP"):

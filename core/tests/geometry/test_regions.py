@@ -38,6 +38,7 @@ def test_regions_are_those_of_a_flood_fill(image):
     assert np.array_equal(find_regions(image).index_map, flood(image))
 
 
+@pytest.mark.slow
 @given(IMAGES)
 def test_any_value_may_be_the_background_and_any_the_number(image):
     wide = np.where(image == BACKGROUND, -1, image.astype(np.int64) + 1000)

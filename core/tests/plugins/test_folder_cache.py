@@ -294,6 +294,7 @@ def test_only_plugins_whose_hook_is_asked_for_are_imported(site, packages):
     assert ask(site, packages, "views") == (["views []"], [])
 
 
+@pytest.mark.slow
 def test_a_plugin_that_implements_another_hook_than_before_is_seen(site, packages):
     ask(site, packages, "engines")
     packages("other_command", "engine")
@@ -301,6 +302,7 @@ def test_a_plugin_that_implements_another_hook_than_before_is_seen(site, package
     assert ask(site, packages, "commands")[0] == ["commands []"]
 
 
+@pytest.mark.slow
 def test_a_plugin_whose_hooks_moved_to_another_module_of_it_is_seen(site, packages):
     hooks = packages.folder / "other_command" / "hooks.py"
     init = packages.folder / "other_command" / "__init__.py"
@@ -317,6 +319,7 @@ def test_a_plugin_whose_hooks_moved_to_another_module_of_it_is_seen(site, packag
     assert ask(site, packages, "engines")[0] == ["engines ['other_command', 'other_engine']"]
 
 
+@pytest.mark.slow
 def test_two_plugins_of_one_name_are_found_whatever_is_asked_for_first(site, packages):
     packages("other_command", "engine", registered="same")
     ask(site, packages, "views")

@@ -163,6 +163,7 @@ def test_without_matplotlib_the_error_says_what_to_install(run, monkeypatch):
     assert "anydet[plot]" in caught.value.fix
 
 
+@pytest.mark.slow
 def test_nothing_is_left_where_drawing_fails(run, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise io.UnsupportedOperation

@@ -49,6 +49,7 @@ def test_random_weights_are_announced_and_trained_ones_are_not(trained):
     assert GridAdapter(AdapterSettings(checkpoint=str(folder))).notes.warnings == ()
 
 
+@pytest.mark.slow
 def test_the_trained_model_is_live_and_is_what_a_new_adapter_loads(trained, same_weights):
     folder, adapter = trained
     loaded = GridAdapter(AdapterSettings(checkpoint=str(folder), seed=9))

@@ -48,6 +48,7 @@ def test_a_run_writes_a_line_a_step_and_a_line_a_validation(trained, metric_line
     assert validations[0]["avg_train_loss"] == pytest.approx(first_epoch)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(trained, metric_lines):
     _, folder = trained
     losses = [line["avg_val_loss"] for line in metric_lines(folder / "val_metrics.jsonl")]

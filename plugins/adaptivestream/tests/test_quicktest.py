@@ -50,6 +50,7 @@ def test_chance_is_counted_on_the_validation_scenes(measured):
     assert measured.background_miou == pytest.approx(pixels[0] / pixels.sum() / 5)
 
 
+@pytest.mark.slow
 def test_what_differs_from_the_defaults_is_listed(measured):
     assert measured.changed["lr"] == (0.001, SHORT["lr"])
     assert measured.changed["dice_weight"] == (0.0, 1.0)

@@ -168,6 +168,7 @@ def test_errors_name_file_image_and_part_and_how_to_go_on(write, wrong, message)
     assert caught.value.fix
 
 
+@pytest.mark.slow
 def test_other_malformed_files_are_errors_with_the_place(write, tmp_path):
     named_twice = entry(part("bell"))
     named_twice["parts"]["lock"] = part("bell")
@@ -212,6 +213,7 @@ def test_what_is_written_reads_back_as_it_was(bikes):
         assert one.extra == other.extra
 
 
+@pytest.mark.slow
 def test_states_of_parts_without_a_box_survive_to_coco_and_back(bikes, tmp_path):
     start, drawn = open_dataset(bikes, "train"), SyntheticBikes(3, 3, (160, 120))
     assert convert_dataset(start, tmp_path / "coco", "coco") == {}
@@ -254,6 +256,7 @@ def test_coco_json_is_named_as_such(tmp_path):
         read_entries(path)
 
 
+@pytest.mark.slow
 def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(tmp_path):
     def build(root, count):
         root.mkdir()

@@ -63,6 +63,7 @@ def test_boxes_classes_states_and_pixels_survive_to_coco(bikes, prepared):
             assert np.array_equal(one.image(), other.image())
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_file_and_presence_is_kept(bikes, prepared):
     out, done = prepared
     document = json.loads((out / "train_coco.json").read_text())

@@ -100,6 +100,7 @@ def test_splits_are_disjoint_complete_and_open_as_data_sets(bikes, tmp_path):
         assert sum(done.states[name].values()) == count * len(PARTS)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_splits_and_another_gives_others(bikes, tmp_path):
     def keys(out, seed):
         done = split_annotations(

@@ -46,6 +46,7 @@ def test_weights_are_no_part_of_a_state_dictionary():
     assert StateLoss("balanced", [3, 1, 0, 0]).state_dict() == {}
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
 def test_balanced_weights_give_every_state_that_occurs_the_same_sum(counts):
     weights = balanced_weights(counts)

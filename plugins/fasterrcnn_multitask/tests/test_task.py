@@ -56,6 +56,7 @@ def test_a_step_gives_the_logits_that_its_class_loss_is_made_of(task, batch, mon
     torch.testing.assert_close(loss, output.losses["classifier"])
 
 
+@pytest.mark.slow
 def test_the_same_model_has_the_same_logits_of_the_regions_of_its_step(task, batch):
     task.model.train()
     like = task.step(batch).logits

@@ -202,6 +202,7 @@ def test_an_image_for_two_things_is_refused(tmp_path):
     assert "leave --eval-dataset out" in error.value.fix
 
 
+@pytest.mark.slow
 def test_images_with_the_pixels_of_the_calibration_are_counted_whatever_their_names(tmp_path):
     for folder, numbers in (("a", range(8)), ("b", range(4, 16))):
         (tmp_path / folder).mkdir()

@@ -152,6 +152,7 @@ problems = given(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @problems
 def test_non_maximum_weighted_equals_ensemble_boxes(oracle, seed, views, boxes, classes, threshold):
@@ -313,6 +314,7 @@ def crowd(seed, count, classes):
     return found, np.round(rng.random(count), 2), rng.integers(0, classes, count)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), st.integers(0, 60), st.integers(1, 4), st.sampled_from([0.2, 0.55, 0.9]))
 def test_clusters_are_the_same_class_by_class_and_all_classes_at_once(seed, count, classes, threshold):
     boxes, scores, class_ids = crowd(seed, count, classes)

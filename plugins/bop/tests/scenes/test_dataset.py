@@ -45,6 +45,7 @@ def content(record):
     return [labels.class_ids, labels.boxes_xywh_px, poses.rotations, poses.translations_m]
 
 
+@pytest.mark.slow
 def test_a_scene_is_the_same_in_another_process():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         there = pool.starmap(PoseScenes.__getitem__, [(SCENES, 3)])
