@@ -19,6 +19,8 @@ LEVEL = 0.95
 SEEN = "AP of all classes"
 _COMPARED = ("average AP", "forgetting")
 
+_SCALE = Axis(METRIC, limits=(0.0, 1.0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrices:
@@ -189,7 +191,7 @@ class Results:
             "so-far",
             f"{METRIC} on what was learned so far",
             Axis("tasks learned"),
-            Axis(METRIC),
+            _SCALE,
             tuple(self._curve(name, found) for name, found in self.methods.items()),
         )
 
@@ -224,7 +226,7 @@ class Results:
             f"{METRIC} on each task after each task",
             Axis("method, after task"),
             Axis("on task"),
-            Axis(METRIC),
+            _SCALE,
             tuple(rows),
             self.tasks,
             tuple(rows.values()),

@@ -7,7 +7,7 @@ alone, so that those of all evaluators look alike.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -179,7 +179,12 @@ def draw_matrix(axes: Axes, figure: Matrix) -> None:
         )
     if bounds[0] < 0:
         bounds = (-max(map(abs, bounds)), max(map(abs, bounds)))
-    picture = axes.imshow(shown, cmap="RdBu" if bounds[0] < 0 else "Blues", vmin=bounds[0], vmax=bounds[1])
+    # Squares of few columns and many rows would leave most of the canvas empty.
+    aspect: Literal["equal", "auto"] = (
+        "equal" if len(figure.row_names) == len(figure.column_names) else "auto"
+    )
+    colors = "RdBu" if bounds[0] < 0 else "Blues"
+    picture = axes.imshow(shown, cmap=colors, vmin=bounds[0], vmax=bounds[1], aspect=aspect)
     if not figure.by_row:
         axes.figure.colorbar(picture, ax=axes, label=plain(figure.value.text), shrink=0.8)
     for names, ticks, degrees in (
@@ -225,7 +230,8 @@ def _size_in(figure: Figure) -> tuple[float, float]:
         return 7, 5
     if isinstance(figure, Bars):
         return 6.5, min(_TALLEST_IN, 1.2 + _INCHES_A_BAR * max(4, len(figure.bars)))
-    return 8, 8
+    rows, columns = max(1, len(figure.row_names)), max(1, len(figure.column_names))
+    return min(8.0, max(6.0, 3.5 + 4.5 * columns / rows)), min(8.0, max(4.0, 2 + 6 * rows / columns))
 
 
 def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> None:
