@@ -38,7 +38,7 @@ LINES = {
     "eval Parquet": "eval-coco --dataset scenes --predictions {huge}.parquet --json out/r.json",
     "truth": "check-dataset {large}-coco.json",
     "convert": "convert {large}.json out/p.parquet",
-    "convert data": "convert {large}-coco.json out/coco --to coco",
+    "convert data": "convert {large}-coco.json out/coco --to coco --images scenes/images/val",
 }
 pytestmark = [
     pytest.mark.soak,

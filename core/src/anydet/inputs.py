@@ -9,10 +9,11 @@ import atexit
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -258,6 +259,17 @@ def unique_keys(loader: type[Any]) -> type[Any]:
             return node
 
     return UniqueKeys
+
+
+def first_files(folder: Path, suffixes: Container[str], most: int) -> Iterator[Path]:
+    """Files of a folder by their suffixes (in small letters), hidden ones left out; none if it is none."""
+    try:
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in entries if not entry.name.startswith("."))
+            named = (folder / name for name in names if Path(name).suffix.lower() in suffixes)
+            yield from islice(named, most)
+    except OSError:
+        return
 
 
 def there_is(file: Path) -> bool:

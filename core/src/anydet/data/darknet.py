@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.errors import DatasetError
-from anydet.inputs import there_is
+from anydet.inputs import first_files, there_is
 
 if TYPE_CHECKING:
     from anydet.data.yolo.data_yaml import DataYaml
@@ -77,20 +77,7 @@ def _has_labels(folder: Path) -> bool:
     """Whether one of the first images of a folder has a label file beside it."""
     from anydet.data.record.pixels import SUFFIXES
 
-    looked = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stem, _, suffix = entry.name.rpartition(".")
-                if f".{suffix.lower()}" in SUFFIXES and not entry.name.startswith("."):
-                    looked += 1
-                    if _is_label_file(folder / f"{stem}.txt"):
-                        return True
-                    if looked == _FEW:
-                        return False
-    except OSError:
-        pass
-    return False
+    return any(_is_label_file(image.with_suffix(".txt")) for image in first_files(folder, SUFFIXES, _FEW))
 
 
 def _is_label_file(file: Path) -> bool:

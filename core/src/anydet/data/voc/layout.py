@@ -14,7 +14,7 @@ from pathlib import Path
 from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
-from anydet.inputs import there_is
+from anydet.inputs import first_files, there_is
 
 _FOLDERS = ("Annotations", "annotations", "xmls", "labels")
 _IMAGES = ("JPEGImages", "images")
@@ -132,19 +132,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _has_xml(folder: Path) -> bool:
     """Whether one of the first XML files of a folder is an annotation."""
-    looked = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.lower().endswith(".xml") and not entry.name.startswith("."):
-                    looked += 1
-                    if is_voc(folder / entry.name):
-                        return True
-                    if looked == _FEW:
-                        return False
-    except OSError:
-        pass
-    return False
+    return any(map(is_voc, first_files(folder, {".xml"}, _FEW)))
 
 
 def is_voc(file: Path) -> bool:
