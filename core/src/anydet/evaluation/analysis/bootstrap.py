@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.resampling import ClassRows, Resampler, resample_class, split_classes
-from anydet.evaluation.coco import CocoEvaluator
+from anydet.evaluation.coco import CocoEvaluator, CocoResult
 from anydet.evaluation.figures import Axis, Bar, Bars
 from anydet.evaluation.protocol import Metric, metrics
 from anydet.evaluation.tables import Table
@@ -181,21 +181,50 @@ def find_intervals(
         EvaluationError: there are no images, or nothing was matched.
     """
     check_counts(resamples, level)
-    result, images = evaluator.result(), len(evaluator.joint().images)
-    found = resample(evaluator, draw_images(images, resamples, seed))
-    enough = level if images >= FEWEST_IMAGES else None
-    overall = {
-        name: _interval(result.metrics[name], found.overall[:, k], enough)
-        for k, name in enumerate(found.names)
-    }
-    by_class = {
-        str(row["name"]): {
-            name: _interval(row[name], found.by_class[:, c, k], level if rests_on_enough(row) else None)
+    images = len(evaluator.joint().images)
+    return draw(evaluator, draw_images(images, resamples, seed)).intervals(level, seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A model's numbers on its images, and on draws of them.
+
+    Attributes:
+        evaluator: has seen all images.
+        result: of the images as they are.
+        resamples: of the draws.
+    """
+
+    evaluator: CocoEvaluator
+    result: CocoResult
+    resamples: Resamples
+
+    @property
+    def images(self) -> int:
+        """How many there are to draw from."""
+        return len(self.evaluator.joint().images)
+
+    def intervals(self, level: float, seed: int) -> Intervals:
+        """Percentile intervals that hold a fraction ``level`` of the draws, which came of ``seed``."""
+        found = self.resamples
+        enough = level if self.images >= FEWEST_IMAGES else None
+        overall = {
+            name: _interval(self.result.metrics[name], found.overall[:, k], enough)
             for k, name in enumerate(found.names)
         }
-        for c, row in enumerate(result.per_class)
-    }
-    return Intervals(overall, by_class, level, resamples, seed)
+        by_class = {
+            str(row["name"]): {
+                name: _interval(row[name], found.by_class[:, c, k], level if rests_on_enough(row) else None)
+                for k, name in enumerate(found.names)
+            }
+            for c, row in enumerate(self.result.per_class)
+        }
+        return Intervals(overall, by_class, level, len(found.overall), seed)
+
+
+def draw(evaluator: CocoEvaluator, weights: NDArray[np.int32]) -> Drawn:
+    """The numbers of an evaluator that has seen all images; ``weights`` as for ``resample``."""
+    return Drawn(evaluator, evaluator.result(), resample(evaluator, weights))
 
 
 def check_counts(resamples: int, level: float) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 from anydet.errors import EvaluationError
 from anydet.evaluation.analysis.bootstrap import (
     FEWEST_IMAGES,
+    Drawn,
     check_counts,
+    draw,
     draw_images,
-    resample,
     rests_on_enough,
     spread,
 )
@@ -130,34 +131,49 @@ def compare(
         EvaluationError: the two have seen other images or count other things.
     """
     check_counts(resamples, level)
+    require_comparable(a, b)
+    # One set of draws for both, so that what is common to both models cancels out (paired bootstrap).
+    weights = draw_images(len(a.joint().images), resamples, seed)
+    return compare_drawn(draw(a, weights), draw(b, weights), level=level, seed=seed)
+
+
+def require_comparable(a: CocoEvaluator, b: CocoEvaluator) -> None:
+    """Raise ``EvaluationError`` unless both have seen the same images and count the same things."""
     if (a.settings, a.classes) != (b.settings, b.classes) or a.joint().images != b.joint().images:
         raise EvaluationError(
             f"evaluators of {len(a.joint().images)} and {len(b.joint().images)} images cannot be compared: "
             "images, classes and settings must be the same",
             fix="evaluate both on the same data set and split, with the same flags",
         )
-    images = len(a.joint().images)
-    # One set of draws for both, so that what is common to both models cancels out (paired bootstrap).
-    weights = draw_images(images, resamples, seed)
-    results, drawn = (a.result(), b.result()), (resample(a, weights), resample(b, weights))
-    gaps = drawn[1].overall - drawn[0].overall
-    by_class = drawn[1].by_class - drawn[0].by_class
-    names = drawn[0].names
+
+
+def compare_drawn(a: Drawn, b: Drawn, *, level: float, seed: int) -> Comparison:
+    """As ``compare``, of two models whose numbers on the same draws are there already.
+
+    Args:
+        a: the first model.
+        b: the second, on the same draws of the same images.
+        level: how much of the resampled differences an interval holds.
+        seed: of the draws.
+    """
+    gaps = b.resamples.overall - a.resamples.overall
+    by_class = b.resamples.by_class - a.resamples.by_class
+    names = a.resamples.names
     return Comparison(
         _differences(
             names,
-            [result.metrics for result in results],
+            [a.result.metrics, b.result.metrics],
             gaps,
-            level if images >= FEWEST_IMAGES else None,
+            level if a.images >= FEWEST_IMAGES else None,
         ),
         {
             str(rows[0]["name"]): _differences(
                 names, rows, by_class[:, c], level if rests_on_enough(rows[0]) else None
             )
-            for c, rows in enumerate(zip(*(result.per_class for result in results), strict=True))
+            for c, rows in enumerate(zip(a.result.per_class, b.result.per_class, strict=True))
         },
         level,
-        resamples,
+        len(gaps),
         seed,
     )
 
