@@ -31,6 +31,7 @@ LINES = {
     "doctor": "--quick --json",
     "eval": "--dataset scenes --predictions p.json --metrics coco --json -",
     "eval-coco": "--dataset scenes --predictions p.json --json -",
+    "eval-suite": "p.json --protocol protocol.yaml --dataset scenes --json - --out out/suite",
     "export-predictions": "--adapter toy --dataset scenes --output out/p.json",
     "fasterrcnn-multitask prepare": (
         "--output-dir out/prepared --json --train-json bikes/all_annotations.json --train-cleaned bikes/all "
@@ -91,6 +92,7 @@ def folder(tmp_path_factory):
         "export-predictions --adapter toy --dataset scenes --output p.json",
     ):
         subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
+    (here / "protocol.yaml").write_text("{score_threshold: 0.001, allow: [score_threshold], resamples: 5}")
     (here / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: masks, methods: {norm: }, corruptions: [fog], severities: [1]}"
     )

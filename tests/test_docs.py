@@ -32,6 +32,7 @@ SLOW = {
     "compare-pytorch-with-onnx",
     "compare-runtimes-parity",
     "compare-two-models",
+    "compare-many-models",
     "diagnose",
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",

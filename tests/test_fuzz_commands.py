@@ -76,6 +76,12 @@ COMMANDS = {
         "--dataset DATA --predictions FILE --json OUT.json",
         "--dataset scenes --predictions predictions.json --explain --reference FILE",
     ),
+    "eval-suite": (
+        "FILE --protocol yolo-640 --dataset DATA --allow image_size --allow score_threshold --allow nms_iou "
+        "--allow max_detections",
+        "predictions.json --protocol CONFIG --dataset scenes",
+        "predictions.json --protocol WORD --dataset scenes --allow WORD",
+    ),
     "export-onnx": (
         "--adapter adaptivestream --checkpoint MODEL --no-check --output OUT.onnx",
         "--adapter rtdetr_pose --checkpoint MODEL --output OUT.onnx",

@@ -104,13 +104,14 @@ def given(tmp_path_factory):
     (folder / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: data/shapes, methods: {norm: }, corruptions: [fog]}"
     )
+    (folder / "protocol.yaml").write_text("score_threshold: 0.001")
     described_model(folder / "model.onnx")
     return folder
 
 
-GIVEN = ("data/scenes", "predictions.json", "broken.json", "runs/exp01", "setting.yaml", "model.onnx")
-EXAMPLES_HAVE = ("runs/exp01", "setting.yaml", "model.onnx")
-"""What examples take as given: a training, which is too long for one, a file written by hand, and a model."""
+EXAMPLES_HAVE = ("runs/exp01", "setting.yaml", "protocol.yaml", "model.onnx")
+"""What examples take as given: a training, which is too long for one, files written by hand, and a model."""
+GIVEN = ("data/scenes", "predictions.json", "broken.json", *EXAMPLES_HAVE)
 
 
 @pytest.fixture

@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anydet.errors import OptionError, UnsupportedError, did_you_mean
+from anydet.errors import OptionError, UnsupportedError
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_options, load_schema
 from anydet.text import quoted
-from anydet.training.config.config_file import SUFFIXES, ConfigFile, open_config, read_config
+from anydet.training.config.config_file import open_setting, settings_of
 from anydet.training.config.keys import canonical
 from anydet.training.config.resolve import resolve
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SCHEMA = "anydet.continual:setting.schema.json"
+PACKAGED = "anydet.continual:settings"
 PREVIOUS = "{previous}"
 """Stands for the checkpoint of the task before, in values of keys below ``later``."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -178,7 +178,7 @@ class Setting:
             OptionError: a key is unknown or has a wrong value; names it, and what was probably meant.
             PluginError, UnsupportedError: there is no such adapter, or it cannot be trained.
         """
-        file = _open(setting)
+        file = open_setting(setting, PACKAGED, "setting")
         try:
             values = check_options({**file.values, **(given or {})}, load_schema(SCHEMA), owner=file.name)
         except OptionError as exc:
@@ -240,22 +240,7 @@ def as_keys(text: str) -> str:
 
 def packaged_settings() -> dict[str, Traversable]:
     """Name -> file of the settings that anydet brings."""
-    folder = files("anydet.continual") / "settings"
-    return {Path(entry.name).stem: entry for entry in folder.iterdir() if Path(entry.name).suffix in SUFFIXES}
-
-
-def _open(setting: Path | str) -> ConfigFile:
-    packaged = packaged_settings()
-    if not Path(setting).is_file() and str(setting) in packaged:
-        return read_config(packaged[str(setting)].read_bytes(), packaged[str(setting)].name)
-    if not Path(setting).is_file():
-        names = sorted(packaged)
-        raise OptionError(
-            f"{setting}: no such file, and no setting of anydet ({', '.join(names)})"
-            f"{did_you_mean(str(setting), names)}",
-            fix="name a YAML or JSON file of keys, or one of these settings",
-        )
-    return open_config(setting)
+    return settings_of(PACKAGED)
 
 
 def _method(name: str, keys: Mapping[str, Any]) -> Method:

@@ -67,6 +67,8 @@ _COMMANDS = {
     "doctor": "Show Python, packages, devices, engines, plugins and folders; exit 1 if something is broken.",
     "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
     "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
+    "eval-suite": "Evaluate a folder of predictions under one protocol: a ranking with intervals and paired "
+    "differences.",
     "export-onnx": "Write the model of an adapter as an ONNX file that needs no options to be run.",
     "export-predictions": "Predict all images of a data set and write a predictions file.",
     "fuse": "Fuse predictions of several models on the same images into one file.",

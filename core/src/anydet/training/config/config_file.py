@@ -70,6 +70,37 @@ def open_config(config: Path | str, adapter_schema: Mapping[str, Any] | None = N
     )
 
 
+def open_setting(given: Path | str, folder: str, what: str) -> ConfigFile:
+    """Read a file of keys by its path, or one that anydet brings by its name.
+
+    Args:
+        given: a file; or ``base`` where the folder has ``base.yaml`` or ``base.json``.
+        folder: of those that anydet brings, ``package:folder``.
+        what: what such a file is called in messages, such as "setting".
+
+    Raises:
+        OptionError: there is no such file, or it is not keys and values; lists what anydet brings.
+    """
+    path, packaged = Path(given), settings_of(folder)
+    if path.is_file():
+        return read_config(read_text_bytes(path), str(path))
+    if str(given) in packaged:
+        return read_config(packaged[str(given)].read_bytes(), packaged[str(given)].name)
+    names = sorted(packaged)
+    raise OptionError(
+        f"{given}: no such file, and no {what} of anydet ({', '.join(names)})"
+        f"{did_you_mean(str(given), names)}",
+        fix=f"name a YAML or JSON file of keys, or one of these {what}s",
+    )
+
+
+def settings_of(folder: str) -> dict[str, Traversable]:
+    """Name -> file of the keys in a folder ``package:folder`` of anydet."""
+    package, _, name = folder.partition(":")
+    entries = (files(package) / name).iterdir()
+    return {Path(entry.name).stem: entry for entry in entries if Path(entry.name).suffix in SUFFIXES}
+
+
 def packaged_configs(adapter_schema: Mapping[str, Any]) -> dict[str, Traversable]:
     """File name -> config file that the adapter's package brings; empty where it brings none.
 
