@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from anydet.errors import MEMORY_FIX, AnydetError, AnydetWarning, ImageError, SplitError
+from anydet.errors import MEMORY_FIX, AnydetError, AnydetWarning, ImageError, ImageSizeError, SplitError
 from anydet.text import message
 from anydet.version import __version__
 
@@ -138,6 +138,8 @@ def _explained(exc: BaseException, ctx: click.Context) -> AnydetError | None:
 
 def _with_flag(error: AnydetError, ctx: click.Context) -> AnydetError:
     """An error whose fix names the flag that the command at hand has for it; itself where there is none."""
+    if isinstance(error, ImageSizeError) and error.pixels and _has_option(ctx, "max_pixels"):
+        error = ImageError(error.problem, fix=f"open it with --max-pixels {error.pixels}, or {error.fix}")
     if isinstance(error, ImageError) and _has_option(ctx, "on_error"):
         return ImageError(error.problem, fix=f"{error.fix}, or use --on-error skip")
     if isinstance(error, SplitError) and _has_option(ctx, error.option):

@@ -92,6 +92,20 @@ class ImageError(DatasetError):
     """One image cannot be found or decoded."""
 
 
+class ImageSizeError(ImageError):
+    """An image has more pixels than are opened.
+
+    Attributes:
+        pixels: how many it has, for the flag that the command line puts into the fix.
+    """
+
+    pixels: int = 0
+
+    def __init__(self, problem: str, *, fix: str = "", pixels: int = 0) -> None:
+        super().__init__(problem, fix=fix)
+        self.pixels = pixels
+
+
 class ContractError(AnydetError):
     """A predictions file breaks the contract.
 

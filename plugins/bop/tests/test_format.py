@@ -9,11 +9,15 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.linalg import polar
 
 from anydet import open_dataset
+from anydet.data.dataset.oddities import OddityWarning
+from anydet.data.opening import open_dataset as open_any
 from anydet.errors import DatasetError, ImageError, SplitError
 from anydet.geometry import masks
 from anydet_bop.files import HALF_PIXEL
+from anydet_bop.format import FORMAT
 
 IDENTITY = [1.0, 0, 0, 0, 1, 0, 0, 0, 1]
 CUBE = "ply\nformat ascii 1.0\nelement vertex 8\n"
@@ -261,3 +265,49 @@ def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(tmp_path):
     assert again.labels.boxes_xywh_px.tolist() == many[700].labels.boxes_xywh_px.tolist()
     assert tuple(again.labels.segmentations) == tuple(many[700].labels.segmentations)
     assert masks.decode(again.labels.segmentations[1]).tolist() == (mask > 0).tolist()
+
+
+def turned(off):
+    """A turn about z with its last axis too long, so that R R^T is off the identity by ``off``."""
+    return [0.6, -0.8, 0, 0.8, 0.6, 0, 0, 0, float(np.sqrt(1 + off))]
+
+
+def test_rotations_off_by_a_little_become_the_nearest_ones_with_a_count(build):
+    exact = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
+    truths = [truth() | {"cam_R_m2c": turned(off)} for off in (0.0, 0.0009, 0.0096, 0.049)]
+    root = build(truths=truths, infos=[info()] * 4)
+    said = r"cam_R_m2c is not orthonormal: 2 \(the first: .*object 2: .* 0.0096\); the nearest rotation"
+    with pytest.warns(OddityWarning, match=said):
+        dataset = open_dataset(root)
+    rotations = dataset[0].labels.poses.rotations
+    np.testing.assert_allclose(rotations[2:] @ rotations[2:].transpose(0, 2, 1), [np.eye(3)] * 2, atol=1e-12)
+    np.testing.assert_allclose(rotations[2:], [scipy_nearest(t["cam_R_m2c"]) for t in truths[2:]], atol=1e-12)
+    np.testing.assert_allclose(rotations, [exact] * 4, atol=0.03)
+    assert [one.count for one in dataset.oddities] == [2]
+    with pytest.raises(DatasetError, match="cam_R_m2c is not orthonormal: 2"), pytest.warns(OddityWarning):
+        open_any(root, formats=[FORMAT], refuse_odd=True)
+
+
+def scipy_nearest(nine):
+    """The orthogonal factor of the polar decomposition."""
+    return polar(np.array(nine).reshape(3, 3))[0]
+
+
+@pytest.mark.parametrize("off", [0.051, 0.5, float("inf")])
+def test_what_is_further_off_is_no_rotation(build, off):
+    with pytest.raises(DatasetError, match=r"object 0: cam_R_m2c is not a rotation|malformed"):
+        open_dataset(build(truths=[truth() | {"cam_R_m2c": turned(off)}]))
+
+
+@pytest.mark.parametrize("where", ["camera.json", "train_pbr/000003/scene_gt_coco.json"])
+def test_ground_truth_needs_no_image_files_where_sizes_are_stated(build, where):
+    root = build(image=False)
+    with pytest.raises(ImageError, match="no such image"):
+        open_dataset(root).ground_truth()
+    size = {"width": 40, "height": 30}
+    (root / where).write_text(json.dumps(size if "camera" in where else {"images": [{"id": 7} | size]}))
+    assert open_dataset(root).ground_truth().sizes_wh.tolist() == [[40, 30]]
+    # The size of a file that is there is its own.
+    (root / "train_pbr" / "000003" / "rgb").mkdir(exist_ok=True)
+    Image.new("RGB", (20, 10)).save(root / "train_pbr" / "000003" / "rgb" / "000007.png")
+    assert open_dataset(root).ground_truth().sizes_wh.tolist() == [[20, 10]]

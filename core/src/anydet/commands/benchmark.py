@@ -11,6 +11,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.dataset_options import write_json
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.paths import CHART, DATASET, OUTPUT_JSON
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
@@ -118,6 +119,7 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
     help="Draw AP against latency as PNG or SVG (extra 'plot'); needs labels.",
 )
 @click.pass_context
+@MAX_PIXELS
 def command(ctx: click.Context, /, **flags: Any) -> None:
     """Measure latency, throughput and stages of adapters on the same images, in turn.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT
 from anydet.text import shortened
@@ -47,6 +49,12 @@ _WIDTH = 72
 )
 @click.option("--no-images", is_flag=True, help="Check annotations only; open no image file.")
 @click.option(
+    "--images-too",
+    is_flag=True,
+    help="Decode every image file. Without it, headers and ends are read: a file that is cut off is found, "
+    "one that is damaged in the middle is not.",
+)
+@click.option(
     "--repair",
     "repaired",
     metavar="OUT",
@@ -54,6 +62,7 @@ _WIDTH = 72
     help="Write the COCO annotations to this JSON file without what is broken, list every repair, and stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(
     plugins: Plugins,
@@ -63,6 +72,7 @@ def command(
     predictions: Path | None,
     box_format: str | None,
     no_images: bool,
+    images_too: bool,
     repaired: Path | None,
     as_json: bool,
 ) -> None:
@@ -75,19 +85,26 @@ def command(
             raise click.UsageError("--repair takes no --predictions: it writes a data set")
         _repair(dataset, split, repaired, as_json)
         return
+    if no_images and images_too:
+        raise click.UsageError("--no-images opens no image file, and --images-too decodes all of them")
+    from anydet.commands.progress import steps
     from anydet.evaluation.dataset_check import check_dataset
     from anydet.evaluation.engines import choose_engine
     from anydet.plugins.formats import installed_formats
 
-    found = check_dataset(
-        dataset,
-        split,
-        predictions=predictions,
-        box_format=box_format,
-        open_images=not no_images,
-        formats=installed_formats(plugins),
-        engine=choose_engine(plugins) if predictions else None,
-    )
+    looked_at = count(1)
+    with steps() as step:
+        found = check_dataset(
+            dataset,
+            split,
+            predictions=predictions,
+            box_format=box_format,
+            open_images=not no_images,
+            decode_images=images_too,
+            formats=installed_formats(plugins),
+            engine=choose_engine(plugins) if predictions else None,
+            report=lambda _more: step(f"image files: {next(looked_at)}"),
+        )
     if as_json:
         echo_json(found.as_dict(), indent=1)
     else:

@@ -10,6 +10,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     help="Write the result as JSON; - is stdout.",
 )
 @engine_options
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | None, **flags: Any) -> None:
     """Train an adapter on tasks one after the other, and measure what it forgets.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
+from anydet.commands.result_options import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +88,9 @@ _TITLES = {
     "coco91, or a JSON file of ids and classes. With --from yolozu: one-based (ids 1..80), or the path of a "
     "classes.json that yolozu wrote.",
 )
+@STRICT
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(
     plugins: Plugins,
@@ -101,6 +105,7 @@ def command(
     wrap: bool,
     bbox_format: str | None,
     class_map: str | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with --dataset).
@@ -119,12 +124,12 @@ def command(
 
     formats = installed_formats(plugins)
     if made_of is None and _is_dataset(clean_path(source), output, made_into, dataset, formats):
-        found = open_dataset(source, split, images=images, formats=formats)
+        found = open_dataset(source, split, images=images, formats=formats, refuse_odd=strict)
         _convert_dataset(found, output, made_into, as_json)
         return
     if images is not None:
         raise click.UsageError("--images is for data sets, and IN holds predictions")
-    opened = open_dataset(dataset, split, formats=formats) if dataset else None
+    opened = open_dataset(dataset, split, formats=formats, refuse_odd=strict) if dataset else None
     done = convert(
         source,
         output,

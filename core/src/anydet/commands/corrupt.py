@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER, MOST_THREADS
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET, OUTPUT_FOLDER, OutputPath
 from anydet.text import counted
@@ -90,6 +91,7 @@ def _read_severities(_ctx: click.Context, _param: click.Parameter, text: str) ->
 @click.option("--workers", type=click.IntRange(1, MOST_THREADS), help="Threads.  [default: one a processor]")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run, and leave out what is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 severities.

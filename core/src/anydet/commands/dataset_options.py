@@ -10,6 +10,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_encoded, say, warn
 from anydet.commands.paths import DATASET, OUTPUT_JSON
 from anydet.commands.result_options import CLASS_MAP, STRICT
@@ -47,6 +48,7 @@ _OPTIONS = (
     ),
     CLASS_MAP,
     STRICT,
+    MAX_PIXELS,
     click.option(
         "--json",
         "json_path",
@@ -93,11 +95,10 @@ def open_data(
     from anydet.plugins.formats import installed_formats
 
     formats = installed_formats(plugins)
-    dataset = open_dataset(flags["dataset"], flags["split"], formats=formats, scanner=scanner)
-    if flags.get("strict"):
-        from anydet.data.dataset.oddities import refuse_all
-
-        refuse_all(getattr(dataset, "oddities", ()), dataset.root)
+    strict = flags.get("strict", False)
+    dataset = open_dataset(
+        flags["dataset"], flags["split"], formats=formats, scanner=scanner, refuse_odd=strict
+    )
     say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     if flags.get("protocol") == "coco" and dataset.classes is not None and dataset.classes.frequencies:
         # LVIS says of each image which classes were looked for; COCO's protocol counts the others as missed.

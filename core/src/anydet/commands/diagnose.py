@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import CHART
@@ -66,6 +67,7 @@ _WIDTH = 110
 )
 @click.option("--plot", type=CHART, help="Plot the learning-rate range test to this PNG or SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(
     plugins: Plugins,

@@ -13,6 +13,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
 from anydet.commands.result_options import CLASS_MAP, STRICT
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).

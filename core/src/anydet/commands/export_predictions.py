@@ -21,6 +21,7 @@ from anydet.commands.recipe_options import (
     report_skipped,
     score_threshold_option,
 )
+from anydet.commands.result_options import STRICT
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--split", help="Split; the first of val2017, val, valid, validation, train2017, train by default."
 )
+@STRICT
 @click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Predict only the first N images.")
 @score_threshold_option(0.001, "written")
 @max_detections_option
@@ -93,7 +95,13 @@ def _export(plugins: Plugins, flags: dict[str, Any]) -> ExportSummary:
 
     recipe = read_recipe(plugins, flags)
     formats = installed_formats(plugins)
-    dataset = open_dataset(flags["dataset"], flags["split"], images=flags["images"], formats=formats)
+    dataset = open_dataset(
+        flags["dataset"],
+        flags["split"],
+        images=flags["images"],
+        formats=formats,
+        refuse_odd=flags["strict"],
+    )
     say(f"{dataset.root}: {counted(len(dataset), 'image')}, {dataset.note}")
     with (
         opened(recipe, plugins) as pipeline,

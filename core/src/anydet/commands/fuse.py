@@ -12,6 +12,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange, read_numbers
 from anydet.commands.paths import INPUT, OUTPUT
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     required=True,
     help="Predictions file to write: .json (with meta), .jsonl or .parquet.",
 )
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, files: tuple[Path, ...], output: Path, **flags: Any) -> None:
     """Fuse predictions of several models on the same images into one file.

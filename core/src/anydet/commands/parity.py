@@ -11,6 +11,7 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.dataset_options import engine_options, write_json
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
@@ -167,6 +168,7 @@ def tolerance_options(function: _F) -> _F:
     "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Images to print."
 )
 @click.pass_context
+@MAX_PIXELS
 def command(ctx: click.Context, /, a: Path | None, b: Path | None, **flags: Any) -> None:
     """Check that predictions A and B are the same within tolerances; exit 1 if they are not.
 

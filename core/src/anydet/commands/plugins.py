@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_plugins
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import InputPath
 from anydet.commands.tables import print_columns
@@ -65,6 +66,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     help="Data set that formats are tried on; synthetic scenes by default.",
 )
 @click.option("--adapter", help="Adapter that methods of test-time training are tried on.")
+@MAX_PIXELS
 @_json_option
 @click.pass_obj
 def check(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import OUTPUT_FOLDER
 
@@ -26,6 +27,7 @@ from anydet.commands.paths import OUTPUT_FOLDER
 @click.option("--out", required=True, type=OUTPUT_FOLDER, help="Folder to write into.")
 @click.option("--copy-images", is_flag=True, help="Also copy the images.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@MAX_PIXELS
 def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
     """Write YOLO labels of a COCO split, and a dataset.json that every --dataset accepts.
 

@@ -10,6 +10,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import warn
 from anydet.commands.numbers import FiniteRange
 from anydet.errors import AnydetError
@@ -51,6 +52,7 @@ _ADAPTER = (
         show_default=True,
         help="Images per batch.",
     ),
+    MAX_PIXELS,
 )
 
 

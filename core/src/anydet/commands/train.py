@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_encoded, echo_path, say
+from anydet.commands.result_options import STRICT
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 
 if TYPE_CHECKING:
@@ -30,10 +32,19 @@ if TYPE_CHECKING:
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
 @train_options
+@STRICT
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(
-    plugins: Plugins, /, words: tuple[str, ...], *, config: str | None, as_json: bool, **flags: Any
+    plugins: Plugins,
+    /,
+    words: tuple[str, ...],
+    *,
+    config: str | None,
+    strict: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Train the model of an adapter on a data set.
 
@@ -57,7 +68,13 @@ def command(
     typed = {**keys, **given(flags)}
     if config is None and not ({"adapter", "resume"} & set(typed)):
         raise click.UsageError("no CONFIG and no adapter given: add --adapter NAME and --dataset DIR")
-    ready = prepare(typed, config, plugins=plugins, say=say if is_main_process() else lambda _text: None)
+    ready = prepare(
+        typed,
+        config,
+        plugins=plugins,
+        say=say if is_main_process() else lambda _text: None,
+        refuse_odd=strict,
+    )
     # stdout is for the result, which scripts read; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
         result = train_and_export(ready, say=say)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.dataset_options import engine_options
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import warn
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     help="Write the result as JSON; - is stdout.",
 )
 @engine_options
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | None, **flags: Any) -> None:
     """Compare methods of test-time training with the model as it is, clean and corrupted.

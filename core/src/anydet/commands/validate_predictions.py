@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
 from anydet.commands.result_options import CLASS_MAP
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 @CLASS_MAP
 @click.option("--repair", "out", type=OUTPUT, metavar="OUT", help="Write a repaired copy to OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(
     plugins: Plugins,

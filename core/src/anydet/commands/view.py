@@ -10,6 +10,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, clean_path
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
@@ -77,6 +78,7 @@ ROWS = 6
     help="Columns of a contact sheet; 0 writes no sheets.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...

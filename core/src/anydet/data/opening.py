@@ -99,6 +99,7 @@ def open_dataset(
     images: Path | None = None,
     formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
     scanner: Scanner | None = None,
+    refuse_odd: bool = False,
 ) -> Dataset:
     """The data set at ``path``, in the first of ``formats`` that knows it.
 
@@ -109,11 +110,27 @@ def open_dataset(
         formats: what to try, or ``None`` for the built-in ones. Formats of plugins go first, as they know
             more special layouts; the built-in ones keep the order of ``BUILTIN``.
         scanner: reads annotations faster where the format can use it; the result is the same.
+        refuse_odd: raise for odd annotations, which are warned of otherwise: ``--strict``.
 
     Raises:
-        DatasetError: that lists what is there and which formats were tried.
+        DatasetError: that lists what is there and which formats were tried; or what is odd.
         OptionError: there is no such corruption, or a pipe cannot be read (``inputs.as_file``).
     """
+    opened = _open(path, split, images, formats, scanner)
+    if refuse_odd:
+        from anydet.data.dataset.oddities import refuse_all
+
+        refuse_all(getattr(opened, "oddities", ()), opened.root)
+    return opened
+
+
+def _open(
+    path: Path | str,
+    split: str | None,
+    images: Path | None,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None,
+    scanner: Scanner | None,
+) -> Dataset:
     from anydet.data.known_formats import check_installed
 
     path = Path(path)

@@ -71,6 +71,7 @@ def check_dataset(
     predictions: Path | str | None = None,
     box_format: str | None = None,
     open_images: bool = True,
+    decode_images: bool = False,
     formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
     engine: Engine | None = None,
     report: Callable[[int], None] = lambda count: None,
@@ -82,7 +83,9 @@ def check_dataset(
         split: the split, or ``None`` for the first of ``splits.SPLITS`` that exists.
         predictions: a file that is to fit the data set.
         box_format: what its boxes are in; by default what the file says.
-        open_images: whether to read the headers of image files, and compare those that are equally long.
+        open_images: whether to read the headers and ends of image files, and compare those that are equally
+            long.
+        decode_images: whether to decode all of them, too.
         formats: what to try, or ``None`` for the built-in formats.
         engine: who matches, for predictions; the best installed one by default.
         report: is called with each further count of images whose files were looked at.
@@ -98,6 +101,7 @@ def check_dataset(
             predictions=predictions,
             box_format=box_format,
             open_images=open_images,
+            decode_images=decode_images,
             formats=formats,
             engine=engine,
             report=report,
@@ -111,6 +115,7 @@ def _check(
     predictions: Path | str | None,
     box_format: str | None,
     open_images: bool,
+    decode_images: bool,
     formats: Sequence[DatasetFormat | DeferredFormat] | None,
     engine: Engine | None,
     report: Callable[[int], None],
@@ -138,7 +143,7 @@ def _check(
         else:
             findings += inspect_annotations(truth)
     if open_images:
-        findings += inspect_files(dataset, report)
+        findings += inspect_files(dataset, report, decode=decode_images)
     if predictions is not None and truth is not None:
         findings += _predictions(dataset, predictions, box_format, engine or choose_engine())
     return _checked(str(path), dataset, truth, findings)

@@ -9,13 +9,14 @@ import struct
 from binascii import crc32
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
 from anydet.data.record.image_formats import open_image
 from anydet.data.record.pixels import ImageFile
-from anydet.errors import ImageError
+from anydet.errors import ImageError, OptionError
 
 ROOT = Path(__file__).parents[4]
 PIXELS = np.random.default_rng(0).integers(0, 255, (8, 10, 3), np.uint8)
@@ -67,8 +68,31 @@ def test_a_small_file_of_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
         content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", crc32(chunk))
     (tmp_path / "a.png").write_bytes(content)
     for read in (ImageFile(tmp_path / "a.png").read, ImageFile(tmp_path / "a.png").size_wh):
-        with pytest.raises(ImageError, match="exceeds limit"):
+        with pytest.raises(ImageError, match=r"3600000000 pixels.*exceeds limit(.|\n)*MAX_PIXELS=3600000000"):
             read()
+
+
+def test_more_and_fewer_pixels_are_opened_where_the_environment_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # Pillow refuses twice as many
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    file = ImageFile(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"80 pixels, which exceeds limit 60(.|\n)*ANYDET_MAX_PIXELS=80"):
+        file.read()
+    monkeypatch.setenv("ANYDET_MAX_PIXELS", "80")
+    assert np.array_equal(file.read(), PIXELS)
+    monkeypatch.setenv("ANYDET_MAX_PIXELS", "79")
+    with pytest.raises(ImageError, match="80 pixels, which exceeds limit 79"):
+        file.size_wh()
+    for wrong in ("0", "-1", "many", "1e9", "\u0663", "9" * 30):
+        monkeypatch.setenv("ANYDET_MAX_PIXELS", wrong)
+        with pytest.raises(OptionError, match="is no number of pixels"):
+            file.read()
+
+
+def test_tiff_of_kinds_that_are_not_read_says_what_to_write(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((4, 5, 3), np.float32))
+    with pytest.raises(ImageError, match=r"TIFF of a kind that is not read, .* write 8 or 16 bits"):
+        ImageFile(tmp_path / "a.tif").read()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -96,6 +97,39 @@ def test_every_mode_becomes_rgb(tmp_path, mode, value, rgb):
     image = ImageFile(path).read()
     assert (image.shape, image.dtype) == ((4, 6, 3), np.uint8)
     assert (image == rgb).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("top", [1, 255, 65535, 4_000_000])
+def test_numbers_of_more_than_8_bits_are_parts_of_the_least_range_that_holds_them(tmp_path, dtype, top):
+    if top > np.iinfo(dtype if dtype != np.float32 else np.int32).max:
+        return
+    steps = np.linspace(0, 1, 12).reshape(3, 4)
+    given = (steps * top).astype(dtype)
+    Image.fromarray(given).save(tmp_path / "a.tif")
+    shown = ImageFile(tmp_path / "a.tif").read()
+    # Whole numbers of 0 and 1 are nearly black, as in 8 bits; fractions are white at 1.
+    white = 1 if top == 1 and dtype != np.float32 else 255
+    assert shown[..., 0].max() == white
+    np.testing.assert_allclose(shown[..., 0], given / top * white, atol=1.01)
+    assert (shown == shown[..., :1]).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("shape", [(16, 16), (16, 16, 3)])
+def test_16_bits_are_read_as_opencv_reads_them(tmp_path, suffix, shape):
+    values = np.random.default_rng(4).integers(0, 65536, shape).astype(np.uint16)
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), values)
+    # Of TIFF with colors, OpenCV rounds where Pillow cuts.
+    most = 1 if suffix == "tif" and len(shape) == 3 else 0
+    theirs = cv2.imread(str(path), cv2.IMREAD_COLOR)[..., ::-1]
+    np.testing.assert_allclose(ImageFile(path).read().astype(int), theirs.astype(int), atol=most)
+
+
+def test_what_is_no_number_is_black_and_infinity_white(tmp_path):
+    Image.fromarray(np.array([[np.nan, -np.inf, -3, 0.5, 1, np.inf]], np.float32)).save(tmp_path / "a.tif")
+    assert ImageFile(tmp_path / "a.tif").read()[0, :, 0].tolist() == [0, 0, 0, 128, 255, 255]
 
 
 def test_a_palette_becomes_its_colors(tmp_path, pixels):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,27 @@ def test_real_annotations_become_labels_that_are_the_same(coco128: Path, tmp_pat
 
 def test_what_is_missing_is_named_and_nothing_half_written_stays(coco: Path) -> None:
     out = coco.parent / "out"
-    with pytest.raises(DatasetError, match=r"instances_train2017\.json: no such file"):
+    with pytest.raises(DatasetError, match=r"no split .train2017. \(there are: val2017\)"):
         prepare_coco_yolo(coco, "train2017", out)
     next((coco / "val2017").iterdir()).unlink()
     with pytest.raises(DatasetError, match="cannot be copied"):
         prepare_coco_yolo(coco, "val2017", out, copy_images=True)
     assert list(out.iterdir()) == []
+
+
+def test_folders_of_roboflow_are_prepared_as_coco_is(coco: Path) -> None:
+    robo = coco.parent / "roboflow"
+    for split in ("train", "valid"):
+        shutil.copytree(coco / "val2017", robo / split)
+        shutil.copy(coco / "annotations" / "instances_val2017.json", robo / split / "_annotations.coco.json")
+    ours = prepare_coco_yolo(coco, "val2017", coco.parent / "a")
+    done = prepare_coco_yolo(robo, "valid", coco.parent / "b", copy_images=True)
+    assert (done.images, done.labels, done.lost) == (ours.images, ours.labels, ours.lost)
+    for label in (coco.parent / "a" / "labels" / "val2017").iterdir():
+        assert (coco.parent / "b" / "labels" / "valid" / label.name).read_bytes() == label.read_bytes()
+    opened = open_dataset(done.dataset_json)
+    assert (opened.split, opened[0].image().shape) == ("valid", (48, 64, 3))
+    with pytest.raises(DatasetError, match=r"no split 'vali' \(there are: train, valid\); did you"):
+        prepare_coco_yolo(robo, "vali", coco.parent / "c")
+    with pytest.raises(DatasetError, match=r"instances_valid.json: no such file, and no COCO file"):
+        prepare_coco_yolo(coco / "val2017", "valid", coco.parent / "c")

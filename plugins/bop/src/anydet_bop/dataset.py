@@ -16,6 +16,7 @@ import numpy as np
 
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import columns_of_records
+from anydet.data.dataset.oddities import Oddity
 from anydet.data.object_models import join_models
 from anydet.data.record.containment import ContainedImage
 from anydet.data.record.depth import SCALE_KEY
@@ -47,10 +48,11 @@ _MASKS, _DEPTH = "mask_visib", "depth"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BopImage:
-    """One image: its key below the split, and its entries in the scene's files."""
+    """One image: its key below the split, its entries in the scene's files, and the size that they state."""
 
     key: str
     stated: SceneImage
+    size_wh: Size | None = None
 
     @property
     def scene(self) -> str:
@@ -71,6 +73,7 @@ class BopDataset(BaseDataset):
         images: by scene and number.
         classes: the objects by number, and their names where ``models_info.json`` gives any.
         models_file: ``models_info.json``, or ``None`` where there is none.
+        oddities: rotations that were not orthonormal.
     """
 
     root: Path
@@ -81,6 +84,7 @@ class BopDataset(BaseDataset):
     images: tuple[BopImage, ...]
     classes: ClassTable
     models_file: Path | None
+    oddities: tuple[Oddity, ...] = ()
     _models: dict[int, ObjectModel] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -105,7 +109,10 @@ class BopDataset(BaseDataset):
                 yield read_file(file) if file.is_file() else None
 
     def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations, cameras and models of the first ``max_images`` images; sizes come from their headers.
+        """Annotations, cameras and models of the first ``max_images`` images.
+
+        Sizes come from the images' headers; of images that are not there, from ``scene_gt_coco.json`` or
+        ``camera.json``.
 
         Raises:
             DatasetError: no scene has annotations, or a model is malformed.
@@ -134,10 +141,13 @@ class BopDataset(BaseDataset):
         stated, scene = image.stated, self.split_dir / image.scene
         pixels = ContainedImage(self.images_dir, image.key)
         depth = next((file for file in _named(scene / _DEPTH, stated.number) if file.is_file()), None)
+        path = self.images_dir / image.key
         record = Record(
             image.key,
             pixels,
-            path=self.images_dir / image.key,
+            path=path,
+            # Of a file that is there its own size counts: one camera.json may stand for several sensors.
+            stated_wh=None if path.is_file() else image.size_wh,
             camera=stated.camera,
             depth_path=depth,
             extra={"scene_id": int(image.scene), "im_id": stated.number, SCALE_KEY: stated.depth_scale},
@@ -162,7 +172,7 @@ class BopDataset(BaseDataset):
                 f"{INFO_FILE} nor {CAMERA_FILE} with a model",
                 fix=f"add {INFO_FILE} to the scene, or models/ to {self.root}",
             )
-        return _projected_box(model, one, record.camera, record.pixels.size_wh())
+        return _projected_box(model, one, record.camera, record.size_wh)
 
     def _labels(
         self, objects: Sequence[SceneObject], boxes: FloatArray, files: tuple[Path | None, ...]

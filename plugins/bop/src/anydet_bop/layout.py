@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 CAMERA_FILE, TRUTH_FILE, INFO_FILE = "scene_camera.json", "scene_gt.json", "scene_gt_info.json"
+COCO_FILE = "scene_gt_coco.json"
 IMAGE_FOLDERS = ("rgb", "gray")
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from anydet.data.dataset.folder import is_image
+from anydet.data.dataset.oddities import Found, warn_of
 from anydet.data.dataset.splits import Split
 from anydet.errors import DatasetError
 from anydet.types import ClassTable
 from anydet_bop.dataset import BopDataset, BopImage
-from anydet_bop.files import SceneImage, read_scene
+from anydet_bop.files import SceneImage, camera_size, read_scene, read_sizes
 from anydet_bop.layout import IMAGE_FOLDERS, find_scenes
 from anydet_bop.models import find_models, model_names
 
@@ -19,11 +20,14 @@ def open_split(root: Path, split: Split, images_dir: Path | None) -> BopDataset:
     """The images of a split's scenes; raises ``DatasetError`` as ``BopFormat.open``."""
     split_dir, models_file = root / split.name, find_models(root)
     images_dir = images_dir or split_dir
+    found, common = Found(), camera_size(root)
     images = tuple(
-        BopImage(f"{scene}/{name}", stated)
+        BopImage(f"{scene}/{name}", stated, sizes.get(stated.number, common))
         for scene in find_scenes(split_dir)
-        for stated, name in _image_names(images_dir / scene, read_scene(split_dir / scene))
+        for sizes in (read_sizes(split_dir / scene),)
+        for stated, name in _image_names(images_dir / scene, read_scene(split_dir / scene, found))
     )
+    warn_of(found.listed(), split_dir)
     numbers = {one.number for image in images for one in image.stated.objects or ()}
     names = model_names(models_file) if models_file else {n: f"obj_{n:06d}" for n in sorted(numbers)}
     if missing := sorted(numbers - names.keys()):
@@ -32,7 +36,9 @@ def open_split(root: Path, split: Split, images_dir: Path | None) -> BopDataset:
             fix="add their models",
         )
     classes = ClassTable(tuple(names.values()), tuple(names))
-    return BopDataset(root, split.name, split.note, split_dir, images_dir, images, classes, models_file)
+    return BopDataset(
+        root, split.name, split.note, split_dir, images_dir, images, classes, models_file, found.listed()
+    )
 
 
 def _image_names(scene: Path, stated: Sequence[SceneImage]) -> Iterator[tuple[SceneImage, str]]:

@@ -11,6 +11,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted run measured.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Quantize an ONNX model to int8, leaving in float the layers that cost AP.

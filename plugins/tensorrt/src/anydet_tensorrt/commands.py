@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import score_threshold_option
@@ -61,6 +62,7 @@ _BUILD = (
         show_default=True,
         help="Most images to calibrate on.",
     ),
+    MAX_PIXELS,
     click.option(
         "--library",
         type=click.Choice(["auto", "tensorrt", "tensorrt-rtx"]),

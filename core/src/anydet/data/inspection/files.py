@@ -18,13 +18,17 @@ _BLOCK = 1 << 20
 
 
 def inspect_files(
-    dataset: Dataset, report: Callable[[int], None] = lambda count: None
+    dataset: Dataset, report: Callable[[int], None] = lambda count: None, *, decode: bool = False
 ) -> Iterator[DatasetFinding]:
-    """What the image files show; only their headers are read, and all of those that are equally long.
+    """What the image files show.
+
+    Headers and ends are read of all, and the whole of those that are equally long; those whose ends are not
+    as they should be are decoded.
 
     Args:
         dataset: the data set; images that are no files are left out.
         report: is called with each further count of images.
+        decode: decode every file: it may be damaged between a good header and a good end.
     """
     missing, unreadable, turned, differing = list[str](), list[str](), list[str](), list[str]()
     by_length: dict[int, list[Path]] = defaultdict(list)
@@ -40,6 +44,8 @@ def inspect_files(
         by_length[record.path.stat().st_size].append(record.path)
         try:
             verdict = _compare(record, record.path)
+            if decode or not _ends_well(record.path):
+                ImageFile(record.path).read()
         except DatasetError as exc:
             unreadable.append(exc.problem)
             continue
@@ -85,6 +91,12 @@ def _compare(record: Record, path: Path) -> str:
     if stated == ImageFile(path, stated).size_wh():
         return _TURNED
     return f"{upright[0]}x{upright[1]}, stated {stated[0]}x{stated[1]}"
+
+
+def _ends_well(path: Path) -> bool:
+    from anydet.data.record.tails import ends_well
+
+    return ends_well(path)
 
 
 def _missing(missing: Sequence[str], images: int) -> Iterator[DatasetFinding]:

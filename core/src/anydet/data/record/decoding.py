@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from anydet.data.record.image_formats import open_image
 from anydet.errors import ImageError
-from anydet.types import ByteImage, Size
+from anydet.types import ByteImage, FloatArray, IntArray, Size
 
 _EXIF_ORIENTATION = 0x0112
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,6 +22,8 @@ _PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 _TURNED = frozenset(range(2, 9))
 _TRANSPOSED = frozenset({5, 6, 7, 8})
 _REFUSED = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N", "F"})
+"""Modes of one number of more than 8 bits a pixel."""
 
 
 def decode(path: Path, stated_wh: Size | None) -> ByteImage:
@@ -87,11 +89,28 @@ def _metadata_follows(png: IO[bytes]) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I", "I;16", "I;16B", "F"}:  # Pillow would clip 16-bit grayscale to white
-        deep = np.asarray(image, np.float64)
-        top = 65535.0 if deep.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((np.clip(deep, 0, top) * (255.0 / top)).astype(np.uint8))
+    if image.mode in _DEEP:  # Pillow would clip their numbers to 255
+        image = Image.fromarray(_as_bytes(np.asarray(image)))
     return image.convert("RGB")
+
+
+def _as_bytes(values: IntArray | FloatArray) -> ByteImage:
+    """(H, W) numbers of more than 8 bits as 0 to 255: parts of the least range that holds all of them.
+
+    The ranges are 0..1 (floats alone), 0..255, and 0..65535, of which the high byte counts, as Pillow and
+    OpenCV take it of colors of 16 bits; beyond, the largest number is white. NaN and what is negative is
+    black, infinity white.
+    """
+    finite = values[np.isfinite(values)]
+    top = float(finite.max(initial=0))
+    deep = np.clip(np.nan_to_num(values, nan=0.0, posinf=top, neginf=0.0).astype(np.float64), 0.0, top)
+    if top <= 1.0 and values.dtype.kind == "f":
+        scaled = np.round(deep * 255.0)
+    elif top <= 255.0:
+        scaled = np.round(deep)
+    else:
+        scaled = np.floor(deep / 256.0) if top <= 65535.0 else np.round(deep * (255.0 / top))
+    return scaled.astype(np.uint8)
 
 
 def _unreadable(path: Path, exc: Exception) -> ImageError:
@@ -99,6 +118,4 @@ def _unreadable(path: Path, exc: Exception) -> ImageError:
         return ImageError(f"{path}: no such image", fix="check the data set's image folder")
     if isinstance(exc, PermissionError):
         return ImageError(f"{path}: cannot be read: {exc.strerror}", fix="change its permissions")
-    if isinstance(exc, Image.DecompressionBombError):
-        return ImageError(f"{path}: {exc}", fix="cut it into smaller images, or take it out of the data set")
     return ImageError(f"{path}: cannot be decoded: {exc}", fix="repair or remove it")

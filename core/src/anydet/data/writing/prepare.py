@@ -12,7 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from anydet.data.opening import open_dataset
+from anydet.data.coco.dataset import FORMAT as COCO
+from anydet.data.coco.dataset import CocoDataset
+from anydet.data.coco.folders import FORMAT as FOLDER
+from anydet.data.coco.folders import find_files
+from anydet.data.dataset.splits import choose_split
 from anydet.data.writing.images import require_own_places
 from anydet.data.writing.yolo import box_losses, yolo_lines
 from anydet.errors import DatasetError
@@ -39,7 +43,8 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
     """Write ``out/labels/<split>``, ``out/data.yaml`` with the class names, and ``out/dataset.json``.
 
     Args:
-        coco_root: folder with ``annotations/instances_<split>.json`` and ``<split>/`` or ``images/<split>/``.
+        coco_root: folder with ``annotations/instances_<split>.json`` and ``<split>/`` or ``images/<split>/``,
+            or with COCO files where other tools put them (``coco.folders``).
         split: such as ``val2017``.
         out: folder to write into; its labels of that split are replaced.
         copy_images: copy the images to ``out/images/<split>``, byte for byte.
@@ -48,18 +53,8 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
         DatasetError: the annotations or an image folder are not there, an image to be copied is missing, or
             two images need the same label file.
     """
-    annotations = coco_root / "annotations" / f"instances_{split}.json"
-    if not annotations.is_file():
-        raise DatasetError(
-            f"{annotations}: no such file", fix="give --coco-root the folder that holds annotations/"
-        )
-    usual = [coco_root / split, coco_root / "images" / split]
-    images_dir = next((folder for folder in usual if folder.is_dir()), None)
-    if images_dir is None:
-        raise DatasetError(
-            f"no image folder {' or '.join(map(str, usual))}", fix=f"put the images into {usual[0]}"
-        )
-    dataset = open_dataset(annotations, images=images_dir)
+    dataset, annotations = _opened(coco_root, split)
+    images_dir = dataset.images_dir
     require_own_places(dataset.keys, ".txt")
     written, lost = 0, Counter[str]()
     labels, copies = out / "labels" / split, out / "images" / split
@@ -87,6 +82,26 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
     return Prepared(
         out / "dataset.json", len(dataset), written, {name: count for name, count in lost.items() if count}
     )
+
+
+def _opened(coco_root: Path, split: str) -> tuple[CocoDataset, Path]:
+    """The split, and its annotations file."""
+    annotations = coco_root / "annotations" / f"instances_{split}.json"
+    if annotations.is_file():
+        usual = [coco_root / split, coco_root / "images" / split]
+        images_dir = next((folder for folder in usual if folder.is_dir()), None)
+        if images_dir is None:
+            raise DatasetError(
+                f"no image folder {' or '.join(map(str, usual))}", fix=f"put the images into {usual[0]}"
+            )
+        return COCO.open(annotations, None, images_dir), annotations
+    others = find_files(coco_root)
+    if not others:
+        raise DatasetError(
+            f"{annotations}: no such file, and no COCO file of another tool",
+            fix="give --coco-root the folder that holds annotations/, or that of the splits (Roboflow)",
+        )
+    return FOLDER.open(coco_root, split, None), others[choose_split(coco_root, others, split).name]
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from anydet.training.config.config_file import ConfigFile, open_config
 from anydet.training.config.keys import canonical
 from anydet.training.config.resolve import MADE, Resolved, resolve
 from anydet.training.devices.torchrun import is_main_process, process_count
-from anydet.training.launch.run_data import Opener, open_training, open_validation, shorten
+from anydet.training.launch.run_data import open_training, open_validation, shorten
 from anydet.training.launch.run_folder import check_data, check_folder, run_paths
 from anydet.training.run import Run, RunPaths
 from anydet.types import AdapterSettings
@@ -53,6 +53,7 @@ def prepare(
     dataset: Dataset | None = None,
     validation: Dataset | None = None,
     say: Say = lambda _text: None,
+    refuse_odd: bool = False,
 ) -> PreparedRun:
     """Resolve the settings, open the data and choose the folder; nothing is written.
 
@@ -63,6 +64,7 @@ def prepare(
         dataset: what to train on, where it is open already.
         validation: what to validate on, where it is open already.
         say: called with a line on each choice.
+        refuse_odd: refuse data sets with odd annotations, as ``open_dataset`` does.
 
     Raises:
         OptionError: a setting is wrong, the run exists already, or there is none to go on with.
@@ -83,7 +85,7 @@ def prepare(
     paths = run_paths(settings)
     if is_main_process():
         check_folder(paths, resume=settings.resume)
-    opener = _opener(plugins)
+    opener = partial(open_dataset, formats=installed_formats(plugins), refuse_odd=refuse_odd)
     training = open_training(settings, opener) if dataset is None else shorten(dataset, settings.max_images)
     held_out = validation if validation is not None else open_validation(settings, training, opener)
     run = Run(name, training, held_out, settings, paths, resolved.options, resolved.origins, plugins)
@@ -136,10 +138,6 @@ def _named(resolved: Resolved, adapter: str) -> Resolved:
     run_id = f"{adapter}-{datetime.now():%Y%m%d-%H%M%S}"
     settings = msgspec.structs.replace(settings, run_id=run_id)
     return replace(resolved, settings=settings, origins={**resolved.origins, "run_id": MADE})
-
-
-def _opener(plugins: Plugins) -> Opener:
-    return partial(open_dataset, formats=installed_formats(plugins))
 
 
 def _adapter_settings(plugins: Plugins, run: Run) -> AdapterSettings:
