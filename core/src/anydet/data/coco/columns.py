@@ -21,7 +21,7 @@ def class_table(
 def of_scan(found: ScannedAnnotations) -> ImageTable | None:
     """The table; ``None`` where ids or sizes do not fit each other, which reading slowly explains."""
     by_id = np.argsort(found.category_ids, kind="stable")
-    unique = all_differ(found.category_ids) and all_differ(found.image_ids)
+    unique = all_differ(found.category_ids) and all_differ(found.image_ids) and _named_apart(found)
     if not unique or len(set(found.keys)) < len(found.keys):
         return None
     image_index = positions(found.annotation_images, found.image_ids)
@@ -54,6 +54,12 @@ def _pairs(lists: Ragged, category_ids: IntArray) -> IntArray:
     """(P, 2) image index and class id, -1 for a category that is not there, of lists of category ids."""
     images = np.repeat(lists.rows, np.diff(lists.ends, prepend=0))
     return np.stack([images, positions(lists.values.astype(np.int64), category_ids)], axis=1)
+
+
+def _named_apart(found: ScannedAnnotations) -> bool:
+    """Whether no annotation has the id of another one; those without have -1."""
+    ids = found.annotation_ids
+    return ids is None or all_differ(ids) or all_differ(ids[ids != -1])
 
 
 def _masks_fit(found: ScannedAnnotations, image_index: IntArray) -> bool:

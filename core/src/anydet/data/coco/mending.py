@@ -169,6 +169,12 @@ _ANNOTATION_ID = Kind(
     "read as without an id, which matching does not need",
     "without an id",
 )
+_SAME_ANNOTATION = Kind(
+    "duplicate annotation ids",
+    "annotations with the id of a later one",
+    "the last one of an id counts in place of each, as in pycocotools",
+    "each has an id of its own",
+)
 _STATE = Kind("malformed states", "annotations whose state is no whole number", "left out", "left out")
 _LISTS = Kind(
     "unknown negative categories",
@@ -193,6 +199,11 @@ class Mended:
     repaired: dict[str, Any]
     oddities: tuple[Oddity, ...]
     files: tuple[str, ...]
+
+
+def as_sorted(name: Name) -> tuple[bool, Name]:
+    """Sorts numbers before text."""
+    return isinstance(name, str), name
 
 
 def canonical_id(value: Any) -> Name | None:
@@ -221,16 +232,27 @@ def mend(data: Mapping[str, Any]) -> Mended:
     given = _entries(data, "annotations", found)
     join_images = _joining(given, "image_id", set(sizes))
     join_classes = _joining(given, "category_id", known_classes)
-    kept, repaired = [], []
+    holders = _holders(given)
+    kept, repaired = _Kept(sorted(sizes, key=as_sorted) if holders else []), []
     for index, entry in enumerate(given):
         one = _Annotation(entry, f"annotation {_of(entry, 'id')} (annotations[{index}])", found)
-        if one.refers(join_images, join_classes) and one.mend(sizes):
-            kept.append(one.mended)
-            if not one.wrong:
-                repaired.append({**one.mended, **one.repaired})
+        refers = one.refers(join_images, join_classes)
+        read = refers and one.mend(sizes)
+        holder = holders.get(index)
+        if holder is not None and holder != index:
+            one.odd(_SAME_ANNOTATION)
+            other = _Annotation(given[holder], "", Found())  # which counts where it stands itself
+            if refers and other.refers(join_images, join_classes) and other.mend(sizes):
+                kept.add(one.mended["image_id"], other.mended)
+        elif read:
+            kept.add(one.mended["image_id"], one.mended)
+        if read and not one.wrong:
+            repaired.append({**one.mended, **one.repaired})
+    if holders:
+        _number_anew(repaired)
     known = {**data, "images": images, "categories": classes}
     return Mended(
-        {**known, "annotations": kept},
+        {**known, "annotations": kept.listed()},
         {**known, "images": _as_given(images, files), "annotations": repaired},
         found.listed(),
         files,
@@ -350,6 +372,48 @@ def _categories(entries: list[Any], found: Found) -> list[dict[str, Any]]:
         if not isinstance(entry.get("frequency"), str):
             by_id[own].pop("frequency", None)
     return list(by_id.values())
+
+
+def _holders(entries: list[Any]) -> dict[int, int]:
+    """Of entries that share an id, position -> that of the last one; empty where no two do.
+
+    ``createIndex`` of ``COCO`` keeps the last annotation of an id, and all in the lists of their images, whose
+    ids ``loadAnns`` looks up: it gives the last one in place of each.
+    """
+    places: dict[Name, list[int]] = {}
+    for index, entry in enumerate(entries):
+        own = canonical_id(entry.get("id")) if isinstance(entry, dict) else None
+        if own is not None:
+            places.setdefault(own, []).append(index)
+    return {index: same[-1] for same in places.values() if len(same) > 1 for index in same}
+
+
+def _number_anew(annotations: list[dict[str, Any]]) -> None:
+    """Give an id of its own to each annotation whose id an earlier one has."""
+    fresh = 1 + max((one["id"] for one in annotations if "id" in one), default=0)
+    seen: set[int] = set()
+    for one in annotations:
+        if one.get("id") in seen:
+            one["id"] = fresh
+            fresh += 1
+        seen.add(one.get("id"))
+
+
+class _Kept:
+    """Annotations in their order, or, where some stand for others, in that of ``getAnnIds``.
+
+    It goes through the images by id; what stands in place of an annotation takes its turn, wherever it is.
+    """
+
+    def __init__(self, image_ids: list[Name]) -> None:
+        self._rank = {name: rank for rank, name in enumerate(image_ids)}
+        self._entries: list[tuple[int, dict[str, Any]]] = []
+
+    def add(self, image_id: Name, entry: dict[str, Any]) -> None:
+        self._entries.append((self._rank.get(image_id, 0), entry))
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [entry for _, entry in sorted(self._entries, key=lambda ranked: ranked[0])]
 
 
 def _joining(entries: Iterable[Any], field: str, known: set[Any]) -> Callable[[Any], tuple[Any, bool]]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.columns import class_table
-from anydet.data.coco.mending import Mended, Name
+from anydet.data.coco.mending import Mended, as_sorted
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
@@ -95,7 +95,7 @@ def parse_coco(path: Path) -> ImageTable:
 def parse_mended(path: Path, mended: Mended) -> ImageTable:
     """As ``parse_coco``, of what can be read of a file in which some are not; ids may be names."""
     document = mended.document
-    names = sorted({image["id"] for image in document["images"]}, key=_as_sorted)
+    names = sorted({image["id"] for image in document["images"]}, key=as_sorted)
     # As pycocotools sorts images by id, ranks stand for ids that no integer can hold.
     numbered = not all(isinstance(name, int) and _INT64_LOW <= name <= _INT64_HIGH for name in names)
     number = {name: rank if numbered else name for rank, name in enumerate(names)}
@@ -118,15 +118,13 @@ def parse_mended(path: Path, mended: Mended) -> ImageTable:
     )
 
 
-def _as_sorted(name: Name) -> tuple[bool, Name]:
-    return isinstance(name, str), name
-
-
 def _table(path: Path, file: _File, *, mended: bool = False) -> ImageTable:
     keys, sizes = _images(path, file.images)
     categories = sorted(file.categories, key=lambda category: category.id)
     class_of = _unique(path, "category id", [category.id for category in categories])
     image_of = _unique(path, "image id", [image.id for image in file.images])
+    if not mended:
+        _unique(path, "annotation id", [a.id for a in file.annotations if a.id is not None])
     check = _Check(path, file.annotations, mended)
     image_index = check.references("image_id", image_of)
     labels = _labels(check, check.references("category_id", class_of), sizes[image_index])
