@@ -210,6 +210,7 @@ WRITERS = {
     "anydet.data.writing.class_masks": IN_A_NEW_FOLDER,
     "anydet.data.writing.coco": IN_A_NEW_FOLDER,
     "anydet.data.writing.prepare": IN_A_NEW_FOLDER,
+    "anydet.data.writing.repair_yolo": IN_A_NEW_FOLDER,
     "anydet.data.writing.voc": IN_A_NEW_FOLDER,
     "anydet.data.writing.yolo": IN_A_NEW_FOLDER,
     "anydet.contract.conversion.tools": IN_A_NEW_FOLDER,

@@ -48,7 +48,14 @@ COMMANDS = {
         "--adapter onnxruntime --checkpoint MODEL --dataset scenes",
         "--adapter toy --dataset scenes --rounds 1 --batch-size WORD",
     ),
-    "check-dataset": ("DATA", "DATA --predictions FILE", "DATA --json", "FILE --repair OUT.json"),
+    "check-dataset": (
+        "DATA",
+        "DATA --predictions FILE",
+        "DATA --json",
+        "FILE --repair OUT.json",
+        "scenes --repair OUT",
+        "DATA --images-too",
+    ),
     "compare": ("FILE FILE --dataset DATA",),
     "continual": (
         "CONFIG --adapter adaptivestream --out OUT",

@@ -169,7 +169,7 @@ def test_max_pixels_opens_what_is_refused_without_and_the_error_names_it(
 def test_repair_refuses_what_it_cannot_write(altered_coco, scene_folders, tmp_path):
     root = altered_coco(first(image_id=999))
     assert "is a JSON file" in run(root, "--repair", tmp_path / "folder").output
-    assert "has none" in run(scene_folders / "yolo", "--repair", tmp_path / "out.json").output
+    assert "is a folder" in run(scene_folders / "yolo", "--repair", tmp_path / "out.json").output
     (file,) = (root / "annotations").iterdir()
     before = file.read_bytes()
     assert run(root, "--repair", file).exit_code == 1

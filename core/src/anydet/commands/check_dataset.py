@@ -31,7 +31,8 @@ _WIDTH = 72
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
         "  anydet check-dataset data/scenes --predictions predictions.json\n"
         "  anydet synth --out data/coco --images 16 --format coco\n"
-        "  anydet check-dataset data/coco --repair mended.json"
+        "  anydet check-dataset data/coco --repair mended.json\n"
+        "  anydet check-dataset data/scenes --repair mended"
     ),
 )
 @click.argument("dataset", type=DATASET)
@@ -59,7 +60,8 @@ _WIDTH = 72
     "repaired",
     metavar="OUT",
     type=click.Path(path_type=Path),
-    help="Write the COCO annotations to this JSON file without what is broken, list every repair, and stop.",
+    help="Write a copy without what is broken, list every repair, and stop: of COCO annotations a JSON file, "
+    "of YOLO labels a folder with the images.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @MAX_PIXELS
@@ -83,7 +85,7 @@ def command(
     if repaired is not None:
         if predictions is not None:
             raise click.UsageError("--repair takes no --predictions: it writes a data set")
-        _repair(dataset, split, repaired, as_json)
+        _repair(plugins, dataset, split, repaired, as_json)
         return
     if no_images and images_too:
         raise click.UsageError("--no-images opens no image file, and --images-too decodes all of them")
@@ -113,11 +115,11 @@ def command(
         raise SystemExit(1)
 
 
-def _repair(dataset: Path, split: str | None, output: Path, as_json: bool) -> None:
-    from anydet.data.coco.folders import find_annotations
-    from anydet.data.writing.repair import repair_annotations
+def _repair(plugins: Plugins, dataset: Path, split: str | None, output: Path, as_json: bool) -> None:
+    from anydet.data.writing.repair import repair_dataset
+    from anydet.plugins.formats import installed_formats
 
-    done = repair_annotations(find_annotations(dataset, split), dataset, output)
+    done = repair_dataset(dataset, split, output, formats=installed_formats(plugins))
     if as_json:
         kept = {"annotations": done.annotations, "before": done.before}
         echo_json({"output": str(done.output), **kept, "repairs": list(done.repairs)}, indent=1)

@@ -21,7 +21,7 @@ from anydet.training.optim.schedule import Schedule
 from anydet.training.run import Run
 from anydet.training.runlog.run_log import RunLog
 from anydet.training.stepping import Stepper
-from anydet.training.task import TrainingTask
+from anydet.training.task import TrainingTask, mirrored_keypoints
 from anydet.training.validation import Validator
 
 
@@ -57,7 +57,7 @@ def build_components(
         item=task.item,
         collate=task.collate,
         settings=settings,
-        augment=Augmentation.from_settings(settings, task.keypoint_pairs),
+        augment=Augmentation.from_settings(settings, mirrored_keypoints(task, run.dataset)),
         label_kinds=task.label_kinds,
         rank=processes.rank,
         world=processes.world,

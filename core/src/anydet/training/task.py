@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
@@ -154,3 +155,9 @@ class TrainingTask(ABC):
     @abstractmethod
     def description(self) -> Mapping[str, Any]:
         """What rebuilds the model when its checkpoint is loaded; plain data (text, numbers, lists, dicts)."""
+
+
+def mirrored_keypoints(task: TrainingTask, dataset: Dataset) -> Sequence[tuple[int, int]]:
+    """(left, right) positions of keypoints that swap in the mirror: the data set's, else the task's."""
+    own: tuple[tuple[int, int], ...] = getattr(dataset, "keypoint_pairs", ())
+    return own or task.keypoint_pairs

@@ -178,7 +178,8 @@ def test_annotations_of_the_same_id_count_as_in_pycocotools(
         try:
             numbers = ours(path, settings)
         except AnydetError:
-            assert all(one["image_id"] == 77 or one["category_id"] == 7 for one in document["annotations"])
+            # Not one annotation is left: all stand for one of no image or no class.
+            assert set(theirs(path) or [-1.0]) == {-1.0}
             return
     wanted = theirs(path, settings.iou_type)
     # Of a mask on an image that is not there, pycocotools does not know the size.
@@ -191,7 +192,7 @@ def test_a_repaired_copy_keeps_annotations_of_the_same_id(
     document = deepcopy(DOCUMENT)
     for annotation in document["annotations"][:3]:
         annotation["id"] = 103
-    done = repair_annotations(write(document), tmp_path, tmp_path / "mended.json")
+    done = repair_annotations(write(document), tmp_path / "mended.json")
     assert [line.rsplit("; ", 1)[1] for line in done.repairs] == ["each has an id of its own"]
     mended = json.loads((tmp_path / "mended.json").read_text())["annotations"]
     assert [one["id"] for one in mended] == [103, 113, 114, *range(104, 113)]

@@ -9,7 +9,9 @@ from PIL import Image
 
 from anydet.data.coco.dataset import CocoDataset
 from anydet.data.dataset.splits import Split
+from anydet.data.dataset.subset import FirstImages
 from anydet.data.opening import open_dataset
+from anydet.data.writing.yolo import write_yolo
 from anydet.data.yolo.dataset import YoloDataset, open_layout
 from anydet.errors import AnydetWarning, DatasetError, ImageError, SplitError
 from anydet.evaluation.dataset_check import check_dataset
@@ -66,6 +68,30 @@ def test_pose_labels_follow_the_keypoint_shape_of_the_root(paint, put, tmp_path)
     put("labels/val/b.txt", "0 0.5 0.5 0.5 0.5 0.25 0.5 1")
     put("data.yaml", "kpt_shape: [1, 3]\nnames: [cat]")
     assert open_dataset(tmp_path)[0].labels.keypoints.tolist() == [[[10, 10, 1]]]
+
+
+def test_flip_idx_is_read_written_and_says_what_swaps_in_the_mirror(paint, put, tmp_path):
+    paint("images/val/b.png", (40, 20))
+    put("labels/val/b.txt", "0 0.5 0.5 0.5 0.5 0.25 0.5 2 0.75 0.5 2 0.5 0.5 2")
+    put("data.yaml", "kpt_shape: [3, 3]\nflip_idx: [1, 0, 2]\nnames: [cat]")
+    dataset = open_dataset(tmp_path)
+    assert dataset.keypoint_pairs == ((0, 1),)
+    assert FirstImages(dataset, 1).keypoint_pairs == ((0, 1),)
+    write_yolo(dataset, tmp_path / "copy", task="pose")
+    assert open_dataset(tmp_path / "copy").names.flip_indices == (1, 0, 2)
+    put("data.yaml", "kpt_shape: [3, 3]\nnames: [cat]")
+    assert open_dataset(tmp_path).keypoint_pairs == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["[1, 0]", "[1, 2, 0]", "[0, 0, 2]", "[1, 0, x]", "7", "[1, 0, -1]", "{a: 1}"]
+)
+def test_flip_idx_that_is_no_mirror_is_refused(put, paint, tmp_path, value):
+    paint("images/val/b.png", (40, 20))
+    put("labels/val/b.txt", "")
+    put("data.yaml", f"kpt_shape: [3, 3]\nflip_idx: {value}\nnames: [cat]")
+    with pytest.raises(DatasetError, match=r"flip_idx: expected each of 0\.\.2 once, in pairs that swap"):
+        open_dataset(tmp_path)
 
 
 def test_keys_keep_nested_folders_and_hidden_files_are_left_out(paint, put, tmp_path):

@@ -377,8 +377,8 @@ def _categories(entries: list[Any], found: Found) -> list[dict[str, Any]]:
 def _holders(entries: list[Any]) -> dict[int, int]:
     """Of entries that share an id, position -> that of the last one; empty where no two do.
 
-    ``createIndex`` of ``COCO`` keeps the last annotation of an id, and all in the lists of their images, whose
-    ids ``loadAnns`` looks up: it gives the last one in place of each.
+    ``createIndex`` of ``COCO`` keeps the last annotation of an id, and all in lists of images, whose ids
+    ``loadAnns`` looks up: it gives the last one in place of each.
     """
     places: dict[Name, list[int]] = {}
     for index, entry in enumerate(entries):

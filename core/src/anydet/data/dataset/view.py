@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anydet.data.dataset.base import BaseDataset
+from anydet.data.dataset.oddities import Oddity
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.types import ClassTable, GroundTruthColumns
@@ -50,6 +51,16 @@ class DatasetView(BaseDataset):
     def source(self) -> str:
         """Where the ground truth comes from."""
         return self.dataset.source
+
+    @property
+    def oddities(self) -> tuple[Oddity, ...]:
+        """What is odd in the annotations of the other data set."""
+        return getattr(self.dataset, "oddities", ())
+
+    @property
+    def keypoint_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) positions of keypoints that swap names in the mirror, where the other one says so."""
+        return getattr(self.dataset, "keypoint_pairs", ())
 
     def record(self, position: int) -> Record:
         """The record of the other data set."""

@@ -36,9 +36,7 @@ def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
             some(several),
             "rename the images, and give each its own labels",
         )
-    folders = {label.parent for label in images}
-    there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
-    lost = [file for file in there if file not in images and file.name.lower() not in _NAMES]
+    lost = lost_label_files(dataset)
     if lost:
         yield DatasetFinding(
             "broken" if not any(label.is_file() for label in images) else "warning",
@@ -48,3 +46,11 @@ def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
             some(lost),
             "add the images, or remove the label files",
         )
+
+
+def lost_label_files(dataset: YoloDataset) -> list[Path]:
+    """Label files beside those of the images that no image of the split has."""
+    labels = set(map(dataset.label_file, dataset.keys))
+    folders = {label.parent for label in labels}
+    there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
+    return [file for file in there if file not in labels and file.name.lower() not in _NAMES]

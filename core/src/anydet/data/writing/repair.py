@@ -1,4 +1,4 @@
-"""A copy of an annotations file without what is odd in it."""
+"""A copy of a data set without what is odd in its annotations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from anydet.data.coco.folders import find_annotations
 from anydet.data.coco.mending import load, mend
 from anydet.data.coco.parsing import read_document
 from anydet.data.dataset.oddities import repairs
+from anydet.data.dataset.protocols import DatasetFormat
+from anydet.data.opening import DeferredFormat, open_dataset
+from anydet.data.yolo.dataset import YoloDataset
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, OptionError
 from anydet.outputs import new_file
@@ -22,7 +26,7 @@ class Repaired:
 
     Attributes:
         output: the copy.
-        annotations: how many annotations it has, of ``before``.
+        annotations: how many annotations or label lines it has, of ``before``.
         before: how many there were.
         repairs: a line for each kind of thing that differs.
     """
@@ -33,23 +37,50 @@ class Repaired:
     repairs: Sequence[str]
 
 
-def repair_annotations(file: Path | None, source: Path, output: Path) -> Repaired:
+def repair_dataset(
+    source: Path,
+    split: str | None,
+    output: Path,
+    *,
+    formats: Sequence[DatasetFormat | DeferredFormat] | None = None,
+) -> Repaired:
+    """Write a copy of COCO annotations (a JSON file) or of a YOLO data set (a folder) without what is odd.
+
+    Args:
+        source: the data set.
+        split: of it; by default that which opening it takes.
+        output: where to.
+        formats: what to try, as ``open_dataset`` has it.
+
+    Raises:
+        OptionError: the data set is neither, or ``output`` is no place for it.
+        DatasetError: it cannot be opened at all, as ``repair_annotations`` and ``repair_labels`` say.
+    """
+    file = find_annotations(source, split)
+    if file is not None:
+        return repair_annotations(file, output)
+    from anydet.data.writing.repair_yolo import repair_labels
+
+    opened = open_dataset(source, split, formats=formats)
+    if isinstance(opened, YoloDataset):
+        return repair_labels(opened, output)
+    raise OptionError(
+        f"{source}: --repair mends COCO annotations and YOLO labels, and this data set has neither",
+        fix="correct its labels where 'anydet check-dataset' says",
+    )
+
+
+def repair_annotations(file: Path, output: Path) -> Repaired:
     """Write a copy of a COCO annotations file in which every entry is as COCO has it.
 
     Args:
-        file: the file; ``None`` where the data set has none.
-        source: the data set that was named.
+        file: the file.
         output: a JSON file; image files are not copied.
 
     Raises:
-        OptionError: the data set has no COCO annotations, or ``output`` is no name of a JSON file.
+        OptionError: ``output`` is no name of a JSON file.
         DatasetError: the file is no COCO annotations file, or not even JSON.
     """
-    if file is None:
-        raise OptionError(
-            f"{source}: --repair mends COCO annotations, and this data set has none",
-            fix="correct its labels where 'anydet check-dataset' says; or give an annotations file",
-        )
     if output.suffix.lower() != ".json":
         raise OptionError(
             f"{output}: the repaired copy of {file.name} is a JSON file", fix=f"name it {output}.json"

@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import yaml
 
 from anydet.data.dataset.columns import no_labels
 from anydet.data.dataset.protocols import Dataset
@@ -27,6 +26,7 @@ from anydet.data.writing.images import (
     require_own_places,
     write_images,
 )
+from anydet.data.yolo.data_yaml import DataYaml, yaml_text
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.geometry.outlines import joined, outlines
@@ -85,10 +85,17 @@ def write_yolo_labels(
         target = (folder / "labels" / split / record.key).with_suffix(".txt")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(yolo_lines(record, task, points), "utf-8")
-    layout: dict[str, Any] = {split: f"images/{split}", "names": dict(enumerate(classes.names))}
+    names = DataYaml(folder / "data.yaml", classes=classes)
     if task == "pose":
-        layout["kpt_shape"] = [points, 3]
-    (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
+        names = replace(names, keypoint_shape=(points, 3), flip_indices=_flip_indices(dataset, points))
+    names.file.write_text(yaml_text(split, names), "utf-8")
+
+
+def _flip_indices(dataset: Dataset, points: int) -> tuple[int, ...]:
+    """Which keypoint each one is in the mirror, where the data set says so; else ()."""
+    pairs = getattr(dataset, "keypoint_pairs", ())
+    mirror = {**dict(pairs), **{right: left for left, right in pairs}}
+    return tuple(mirror.get(point, point) for point in range(points)) if pairs else ()
 
 
 def yolo_task(dataset: Dataset) -> Task:

@@ -27,6 +27,7 @@ class DataYaml:
         splits: split -> folders or list files as written.
         classes: class table, or ``None`` without ``names``.
         keypoint_shape: ``kpt_shape``, (K, 2) or (K, 3), or ``None``.
+        flip_indices: ``flip_idx``: which keypoint each one is in the mirror, or () without.
     """
 
     file: Path
@@ -34,6 +35,7 @@ class DataYaml:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: ClassTable | None = None
     keypoint_shape: tuple[int, int] | None = None
+    flip_indices: tuple[int, ...] = ()
 
     @property
     def grammar(self) -> LabelGrammar:
@@ -58,13 +60,29 @@ def read_data_yaml(file: Path) -> DataYaml:
         raise DatasetError(
             f"{file}: expected keys such as train, val and names", fix="write key: value lines"
         )
+    shape = _keypoint_shape(file, data)
     return DataYaml(
         file,
         path=_text(file, data, "path"),
         splits={key: places for key in SPLIT_KEYS if (places := _places(file, data, key))},
         classes=_classes(file, data),
-        keypoint_shape=_keypoint_shape(file, data),
+        keypoint_shape=shape,
+        flip_indices=_flip_indices(file, data, shape),
     )
+
+
+def yaml_text(split: str, names: DataYaml) -> str:
+    """A ``data.yaml`` with ``images/<split>``, classes and what is said of keypoints."""
+    import yaml
+
+    layout: dict[str, Any] = {split: f"images/{split}"}
+    if names.classes is not None:
+        layout["names"] = dict(enumerate(names.classes.names))
+    if names.keypoint_shape is not None:
+        layout["kpt_shape"] = list(names.keypoint_shape)
+    if names.flip_indices:
+        layout["flip_idx"] = list(names.flip_indices)
+    return yaml.safe_dump(layout, sort_keys=False)
 
 
 def read_names(root: Path) -> DataYaml:
@@ -135,6 +153,22 @@ def _keypoint_shape(file: Path, data: Mapping[str, Any]) -> tuple[int, int] | No
     if len(numbers) != 2 or len(value) != 2 or numbers[0] < 1 or numbers[1] not in {2, 3}:
         raise DatasetError(f"{file}: kpt_shape: expected [K, 2] or [K, 3], got {value}", fix="correct it")
     return numbers[0], numbers[1]
+
+
+def _flip_indices(file: Path, data: Mapping[str, Any], shape: tuple[int, int] | None) -> tuple[int, ...]:
+    value = data.get("flip_idx")
+    if value is None or value == [] or (isinstance(value, str) and value in _NOTHING):
+        return ()
+    given = value if isinstance(value, list) else []
+    order = [int(one) for one in given if isinstance(one, str) and one.isascii() and one.isdecimal()]
+    points = len(given) if shape is None else shape[0]
+    # The mirror of the mirror is the image, so that names swap in pairs.
+    if sorted(order) != list(range(points)) or any(order[order[at]] != at for at in order):
+        raise DatasetError(
+            f"{file}: flip_idx: expected each of 0..{points - 1} once, in pairs that swap, got {value}",
+            fix="correct it: the position in the mirror of each keypoint of kpt_shape",
+        )
+    return tuple(order)
 
 
 def _places(file: Path, data: Mapping[str, Any], key: str) -> tuple[str, ...]:

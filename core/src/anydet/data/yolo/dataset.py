@@ -64,6 +64,16 @@ class YoloDataset(BaseDataset):
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
         return label_beside(self.images_dir / key).with_suffix(".txt")
 
+    def label_text(self, key: str) -> str | None:
+        """Content of the label file of an image, or ``None``; ``DatasetError`` where it is no text."""
+        label = self.label_file(key)
+        return _text(label) if label.exists() else None
+
+    @property
+    def keypoint_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) positions of keypoints that swap names in the mirror, as ``flip_idx`` says."""
+        return tuple((here, there) for here, there in enumerate(self.names.flip_indices) if here < there)
+
     def annotations_of(self, position: int) -> Iterator[bytes | None]:
         """Label file and sidecar of an image."""
         label = self.label_file(self.keys[position])

@@ -32,7 +32,7 @@ from anydet.training.launch.preparation import PreparedRun
 from anydet.training.lora_run import adapt
 from anydet.training.numerics.rng import isolated_rng
 from anydet.training.run import Run
-from anydet.training.task import TrainingTask
+from anydet.training.task import TrainingTask, mirrored_keypoints
 
 T = TypeVar("T")
 Build = Callable[[Run], TrainingTask]
@@ -213,7 +213,7 @@ class _Examination:
             item=task.item,
             collate=task.collate,
             settings=settings,
-            augment=Augmentation.from_settings(settings, task.keypoint_pairs),
+            augment=Augmentation.from_settings(settings, mirrored_keypoints(task, self.run.dataset)),
             label_kinds=task.label_kinds,
         )
         return list(islice(loader.batches(0), _BATCHES))
