@@ -11,10 +11,10 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.dataset_options import write_json
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.paths import CHART, DATASET, OUTPUT_JSON
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
 from anydet.text import counted
 

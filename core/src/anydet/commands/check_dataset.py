@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import shortened
 
 if TYPE_CHECKING:

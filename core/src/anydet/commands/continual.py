@@ -10,9 +10,9 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.result_options import MAX_PIXELS
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
-from anydet.commands.result_options import STRICT
+from anydet.commands.result_options import MAX_PIXELS, STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

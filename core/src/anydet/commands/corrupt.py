@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER, MOST_THREADS
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import DATASET, OUTPUT_FOLDER, OutputPath
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_encoded, say, warn
 from anydet.commands.paths import DATASET, OUTPUT_JSON
-from anydet.commands.result_options import CLASS_MAP, STRICT
+from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 from anydet.text import counted
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import CHART
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 from anydet.text import shortened
 

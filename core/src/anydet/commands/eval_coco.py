@@ -13,10 +13,9 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
-from anydet.commands.result_options import CLASS_MAP, STRICT
+from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult

@@ -12,10 +12,10 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.completion import complete_names
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange, read_numbers
 from anydet.commands.paths import INPUT, OUTPUT
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted
 
 if TYPE_CHECKING:

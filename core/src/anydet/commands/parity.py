@@ -11,10 +11,10 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.dataset_options import engine_options, write_json
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
 from anydet.text import counted
 

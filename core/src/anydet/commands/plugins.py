@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_plugins
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import InputPath
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, say
 from anydet.commands.paths import OUTPUT_FOLDER
+from anydet.commands.result_options import MAX_PIXELS
 
 
 @click.command(

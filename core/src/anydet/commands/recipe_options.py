@@ -10,9 +10,9 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import warn
 from anydet.commands.numbers import FiniteRange
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.errors import AnydetError
 from anydet.text import counted, shortened
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_encoded, echo_path, say
-from anydet.commands.result_options import STRICT
+from anydet.commands.result_options import MAX_PIXELS, STRICT
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 
 if TYPE_CHECKING:

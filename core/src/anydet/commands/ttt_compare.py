@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.dataset_options import engine_options
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import warn
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.result_options import MAX_PIXELS
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
-from anydet.commands.result_options import CLASS_MAP
+from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS
 from anydet.text import counted, first_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, clean_path
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted, shortened
 
 if TYPE_CHECKING:

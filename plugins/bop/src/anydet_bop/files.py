@@ -211,7 +211,8 @@ def _rotation(where: str, truth: Truth, found: Found) -> FloatArray:
     if off <= _ROUNDED:
         return matrix
     found.add(_NOT_ORTHONORMAL, f"{where}: R R^T is off the identity by {off:.2g}")
-    return nearest_rotation(matrix[None])[0]
+    nearest: FloatArray = nearest_rotation(matrix[None])[0]
+    return nearest
 
 
 def _object(where: str, truth: Truth, info: Info | None, found: Found) -> SceneObject:

@@ -11,10 +11,10 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo_json, echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.errors import OptionError
 from anydet.text import counted, listed
 

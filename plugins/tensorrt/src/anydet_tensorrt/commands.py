@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.image_options import MAX_PIXELS
 from anydet.commands.messages import echo, echo_json, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import score_threshold_option
+from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:

@@ -391,9 +391,9 @@ def _holders(entries: list[Any]) -> dict[int, int]:
 def _number_anew(annotations: list[dict[str, Any]]) -> None:
     """Give an id of its own to each annotation whose id an earlier one has."""
     fresh = 1 + max((one["id"] for one in annotations if "id" in one), default=0)
-    seen: set[int] = set()
+    seen: set[int | None] = set()
     for one in annotations:
-        if one.get("id") in seen:
+        if "id" in one and one["id"] in seen:
             one["id"] = fresh
             fresh += 1
         seen.add(one.get("id"))

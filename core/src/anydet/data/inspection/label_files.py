@@ -10,10 +10,6 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.finding import DatasetFinding, some
 from anydet.data.yolo.dataset import YoloDataset
 
-_NAMES = frozenset(
-    {"classes.txt", "labels.txt", "readme.txt", "train.txt", "val.txt", "test.txt", "notes.txt"}
-)
-
 
 def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
     """What the names of label files show; nothing of a data set that has none."""
@@ -36,7 +32,7 @@ def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
             some(several),
             "rename the images, and give each its own labels",
         )
-    lost = lost_label_files(dataset)
+    lost = dataset.lost_label_files()
     if lost:
         yield DatasetFinding(
             "broken" if not any(label.is_file() for label in images) else "warning",
@@ -46,11 +42,3 @@ def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
             some(lost),
             "add the images, or remove the label files",
         )
-
-
-def lost_label_files(dataset: YoloDataset) -> list[Path]:
-    """Label files beside those of the images that no image of the split has."""
-    labels = set(map(dataset.label_file, dataset.keys))
-    folders = {label.parent for label in labels}
-    there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
-    return [file for file in there if file not in labels and file.name.lower() not in _NAMES]

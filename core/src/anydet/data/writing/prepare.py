@@ -13,9 +13,9 @@ from pathlib import Path
 import yaml
 
 from anydet.data.coco.dataset import FORMAT as COCO
-from anydet.data.coco.dataset import CocoDataset
 from anydet.data.coco.folders import FORMAT as FOLDER
 from anydet.data.coco.folders import find_files
+from anydet.data.dataset.protocols import Dataset
 from anydet.data.dataset.splits import choose_split
 from anydet.data.writing.images import require_own_places
 from anydet.data.writing.yolo import box_losses, yolo_lines
@@ -53,8 +53,7 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
         DatasetError: the annotations or an image folder are not there, an image to be copied is missing, or
             two images need the same label file.
     """
-    dataset, annotations = _opened(coco_root, split)
-    images_dir = dataset.images_dir
+    dataset, annotations, images_dir = _opened(coco_root, split)
     require_own_places(dataset.keys, ".txt")
     written, lost = 0, Counter[str]()
     labels, copies = out / "labels" / split, out / "images" / split
@@ -84,8 +83,8 @@ def prepare_coco_yolo(coco_root: Path, split: str, out: Path, *, copy_images: bo
     )
 
 
-def _opened(coco_root: Path, split: str) -> tuple[CocoDataset, Path]:
-    """The split, and its annotations file."""
+def _opened(coco_root: Path, split: str) -> tuple[Dataset, Path, Path]:
+    """The split, its annotations file and its image folder."""
     annotations = coco_root / "annotations" / f"instances_{split}.json"
     if annotations.is_file():
         usual = [coco_root / split, coco_root / "images" / split]
@@ -94,14 +93,15 @@ def _opened(coco_root: Path, split: str) -> tuple[CocoDataset, Path]:
             raise DatasetError(
                 f"no image folder {' or '.join(map(str, usual))}", fix=f"put the images into {usual[0]}"
             )
-        return COCO.open(annotations, None, images_dir), annotations
+        return COCO.open(annotations, None, images_dir), annotations, images_dir
     others = find_files(coco_root)
     if not others:
         raise DatasetError(
             f"{annotations}: no such file, and no COCO file of another tool",
             fix="give --coco-root the folder that holds annotations/, or that of the splits (Roboflow)",
         )
-    return FOLDER.open(coco_root, split, None), others[choose_split(coco_root, others, split).name]
+    opened = FOLDER.open(coco_root, split, None)
+    return opened, others[choose_split(coco_root, others, split).name], opened.images_dir
 
 
 def _write(path: Path, text: str) -> None:

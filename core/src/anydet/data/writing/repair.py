@@ -14,27 +14,11 @@ from anydet.data.coco.parsing import read_document
 from anydet.data.dataset.oddities import repairs
 from anydet.data.dataset.protocols import DatasetFormat
 from anydet.data.opening import DeferredFormat, open_dataset
+from anydet.data.writing.repair_yolo import repair_labels
+from anydet.data.writing.repaired import Repaired
 from anydet.data.yolo.dataset import YoloDataset
-from anydet.dataclass import dataclass
 from anydet.errors import DatasetError, OptionError
 from anydet.outputs import new_file
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What was written.
-
-    Attributes:
-        output: the copy.
-        annotations: how many annotations or label lines it has, of ``before``.
-        before: how many there were.
-        repairs: a line for each kind of thing that differs.
-    """
-
-    output: Path
-    annotations: int
-    before: int
-    repairs: Sequence[str]
 
 
 def repair_dataset(
@@ -59,8 +43,6 @@ def repair_dataset(
     file = find_annotations(source, split)
     if file is not None:
         return repair_annotations(file, output)
-    from anydet.data.writing.repair_yolo import repair_labels
-
     opened = open_dataset(source, split, formats=formats)
     if isinstance(opened, YoloDataset):
         return repair_labels(opened, output)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from anydet.data.dataset.oddities import Found, Kind, repairs
-from anydet.data.inspection.label_files import lost_label_files
 from anydet.data.record.containment import contained
 from anydet.data.writing.images import check_split
-from anydet.data.writing.repair import Repaired
+from anydet.data.writing.repaired import Repaired
 from anydet.data.yolo.data_yaml import yaml_text
 from anydet.data.yolo.dataset import YoloDataset
 from anydet.data.yolo.mending import mend_labels
@@ -33,10 +32,10 @@ def repair_labels(dataset: YoloDataset, output: Path) -> Repaired:
     """
     if output.suffix.lower() == ".json":
         raise OptionError(f"{output}: the repaired copy of YOLO labels is a folder", fix="name a new folder")
-    found, lines = Found(), [0, 0]
+    found, written, lines = Found(), 0, 0
     split = dataset.split or "val"
     check_split(split)
-    for file in lost_label_files(dataset):
+    for file in dataset.lost_label_files():
         found.add(_LOST, str(file))
     with new_folder(output) as folder:
         for key in dataset.keys:
@@ -47,10 +46,10 @@ def repair_labels(dataset: YoloDataset, output: Path) -> Repaired:
             contained(dataset.limit, image.absolute(), links=True)
             copy_file(image, _made(folder / "images" / split / key))
             kept, before = _write_labels(dataset, key, folder / "labels" / split, found)
-            lines = [lines[0] + kept, lines[1] + before]
+            written, lines = written + kept, lines + before
         (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
         (folder / "data.yaml").write_text(yaml_text(split, dataset.names), "utf-8")
-    return Repaired(output, *lines, tuple(repairs(found.listed())))
+    return Repaired(output, written, lines, tuple(repairs(found.listed())))
 
 
 def _write_labels(dataset: YoloDataset, key: str, folder: Path, found: Found) -> tuple[int, int]:

@@ -24,6 +24,11 @@ from anydet.errors import DatasetError
 from anydet.inputs import SAVE_AS_UTF8, read_text_bytes, text_problem
 from anydet.types import ClassTable, GroundTruthColumns, Poses, Size
 
+_NAMES = frozenset(
+    {"classes.txt", "labels.txt", "readme.txt", "train.txt", "val.txt", "test.txt", "notes.txt"}
+)
+"""Text files beside label files that are none."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class YoloDataset(BaseDataset):
@@ -63,6 +68,13 @@ class YoloDataset(BaseDataset):
         if self.labels_dir is not None:
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
         return label_beside(self.images_dir / key).with_suffix(".txt")
+
+    def lost_label_files(self) -> list[Path]:
+        """Label files beside those of the images that no image of the split has."""
+        labels = set(map(self.label_file, self.keys))
+        folders = {label.parent for label in labels}
+        there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
+        return [file for file in there if file not in labels and file.name.lower() not in _NAMES]
 
     def label_text(self, key: str) -> str | None:
         """Content of the label file of an image, or ``None``; ``DatasetError`` where it is no text."""
