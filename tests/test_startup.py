@@ -90,7 +90,7 @@ CLICK, NUMPY = "import click", "import click, numpy"
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 31, HEAVY | PARSERS | {"numpy"}),
         ("adapters list", CLICK, 38, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 77, HEAVY),
+        ("validate-predictions {predictions}", NUMPY, 78, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
