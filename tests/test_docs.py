@@ -33,6 +33,8 @@ SLOW = {
     "compare-runtimes-parity",
     "compare-two-models",
     "compare-many-models",
+    "change-the-backbone",
+    "train-in-five-sizes",
     "diagnose",
     "evaluate-somebody-elses-predictions",
     "evaluate-states-poses-and-masks",
