@@ -11,7 +11,7 @@ from anydet.commands.coco_options import BOX_FORMATS
 from anydet.commands.dataset_options import engine_options, open_data, write_json
 from anydet.commands.messages import say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
-from anydet.commands.result_options import CLASS_MAP, STRICT
+from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 from anydet.text import counted
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 )
 @CLASS_MAP
 @STRICT
+@MAX_PIXELS
 @engine_options
 @click.option(
     "--out",
