@@ -34,6 +34,23 @@ class _Cells(ImageRows):
     predicted: IntArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Assigned:
+    """Which detection stands for which annotation; crowds, and detections that one excuses, are nowhere.
+
+    Attributes:
+        detections: (M,) rows of the detections that are paired.
+        annotations: (M,) rows of the annotations of these pairs.
+        background: rows of the detections without an annotation.
+        missed: rows of the annotations without a detection.
+    """
+
+    detections: IntArray
+    annotations: IntArray
+    background: IntArray
+    missed: IntArray
+
+
 class ConfusionEvaluator(PooledEvaluator):
     """Counts of (true class, predicted class); rows are true, columns predicted, background is last.
 
@@ -51,8 +68,28 @@ class ConfusionEvaluator(PooledEvaluator):
 
     def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """The cell of every detection, and of every annotation that was missed."""
-        found = detections.take(detections.scores >= self.score_threshold)
-        labels, background = ground_truth.labels, len(self.classes)
+        at, labels, background = self.assign(detections, ground_truth), ground_truth.labels, len(self.classes)
+        true = [
+            labels.class_ids[at.annotations],
+            np.full(len(at.background), background),
+            labels.class_ids[at.missed],
+        ]
+        predicted = [
+            detections.class_ids[at.detections],
+            detections.class_ids[at.background],
+            np.full(len(at.missed), background),
+        ]
+        images = [
+            detections.image_index[at.detections],
+            detections.image_index[at.background],
+            ground_truth.image_index[at.missed],
+        ]
+        return (_Cells(np.concatenate(images), np.concatenate(true), np.concatenate(predicted)),)
+
+    def assign(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Assigned:
+        """Pairs of the detections at or above the score threshold, and what is left over."""
+        kept = np.flatnonzero(detections.scores >= self.score_threshold)
+        found, labels = detections.take(kept), ground_truth.labels
         pairs = overlaps(found, ground_truth, least=self.iou_threshold, class_agnostic=True)
         same = found.class_ids[pairs.detections] == labels.class_ids[pairs.annotations]
         crowd = labels.iscrowd[pairs.annotations]
@@ -60,18 +97,7 @@ class ConfusionEvaluator(PooledEvaluator):
         free, missed = np.ones(len(found), np.bool_), ~labels.iscrowd
         free[pairs.detections[same & crowd]] = False
         free[rows] = missed[targets] = False
-        true = [
-            labels.class_ids[targets],
-            np.full(np.count_nonzero(free), background),
-            labels.class_ids[missed],
-        ]
-        predicted = [
-            found.class_ids[rows],
-            found.class_ids[free],
-            np.full(np.count_nonzero(missed), background),
-        ]
-        images = [found.image_index[rows], found.image_index[free], ground_truth.image_index[missed]]
-        return (_Cells(np.concatenate(images), np.concatenate(true), np.concatenate(predicted)),)
+        return Assigned(kept[rows], targets, kept[free], np.flatnonzero(missed))
 
     def count(self, images: tuple[str, ...], cells: _Cells) -> Measured:
         """The matrix, precision and recall at the threshold, and the confusions that happen most."""

@@ -30,7 +30,7 @@ from anydet.types import BoolArray, ClassTable, DetectionColumns, FloatArray, Gr
 
 ERRORS = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 """In the order in which tidecv lists them."""
-_CLS, _LOC, _BOTH, _DUPE, _BKG, _TRUE = range(6)
+_CLS, _LOC, _BOTH, _DUPE, _BKG, TRUE = range(6)
 _MOST = 100
 """Detections per image, of all classes together."""
 _RECALLS = np.arange(101) / 100
@@ -43,7 +43,7 @@ class _Found(ImageRows):
     Attributes:
         class_ids: (N,).
         scores: (N,).
-        kinds: (N,) error, or ``_TRUE``.
+        kinds: (N,) error, or ``TRUE``.
         counted: (N,) bool, not excused by a crowd.
         fixed_class: (N,) the class it is a true positive of when its error is corrected, or -1.
     """
@@ -70,6 +70,27 @@ class _Wanted(ImageRows):
     missed: BoolArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Errors:
+    """What is wrong with each detection, and what became of each annotation.
+
+    Attributes:
+        rows: (N,) rows of the detections that are looked at: the best of each image, in falling score.
+        kinds: (N,) position in ``ERRORS``, or ``TRUE``.
+        counted: (N,) bool, not excused by a crowd.
+        fixed_class: (N,) the class it is a true positive of when its error is corrected, or -1.
+        found: (G,) bool, some detection matches the annotation.
+        missed: (G,) bool, no correction of a detection would match it; crowds never are.
+    """
+
+    rows: IntArray
+    kinds: NDArray[np.int8]
+    counted: BoolArray
+    fixed_class: IntArray
+    found: BoolArray
+    missed: BoolArray
+
+
 class TideEvaluator(PooledEvaluator):
     """AP at one IoU and how much of it each kind of error costs.
 
@@ -87,6 +108,28 @@ class TideEvaluator(PooledEvaluator):
 
     def rows(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Sequence[ImageRows]:
         """Errors of the detections, fates of the annotations."""
+        errors = self.find_errors(detections, ground_truth)
+        found, labels = detections.take(errors.rows), ground_truth.labels
+        wanted = ~labels.iscrowd
+        return (
+            _Found(
+                found.image_index,
+                found.class_ids,
+                found.scores,
+                errors.kinds,
+                errors.counted,
+                errors.fixed_class,
+            ),
+            _Wanted(
+                ground_truth.image_index[wanted],
+                labels.class_ids[wanted],
+                errors.found[wanted],
+                errors.missed[wanted],
+            ),
+        )
+
+    def find_errors(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Errors:
+        """The error of each detection, and what became of each annotation."""
         best_first = _best_per_image(detections)
         found = detections.take(best_first)
         pairs = overlaps(found, ground_truth, least=self.background, class_agnostic=True)
@@ -99,7 +142,7 @@ class TideEvaluator(PooledEvaluator):
         )
         inside = pairs.detections[same & crowd & (pairs.iou > self.foreground)]
         kinds, target = self._errors(pairs, same, crowd, used, len(found))
-        kinds[matched] = _TRUE
+        kinds[matched] = TRUE
         counted = np.ones(len(found), np.bool_)
         counted[inside] = False
         target[matched] = -1
@@ -110,16 +153,8 @@ class TideEvaluator(PooledEvaluator):
         # Of several errors that would be right on one annotation, only the best detection becomes right.
         fixed, first = np.full(len(found), -1, np.int64), _first_of_each(target)
         fixed[first] = labels.class_ids[target[first]]
-        wanted = ~labels.iscrowd
-        return (
-            _Found(found.image_index, found.class_ids, found.scores, kinds, counted | matched, fixed),
-            _Wanted(
-                ground_truth.image_index[wanted],
-                labels.class_ids[wanted],
-                used[wanted],
-                (~used & ~usable)[wanted],
-            ),
-        )
+        missed = ~used & ~usable & ~labels.iscrowd
+        return Errors(best_first, kinds, counted | matched, fixed, used, missed)
 
     def _errors(
         self, pairs: Overlaps, same: BoolArray, crowd: BoolArray, used: BoolArray, count: int
@@ -178,7 +213,7 @@ class TideEvaluator(PooledEvaluator):
             positives -= np.bincount(wanted.class_ids[wanted.missed], minlength=classes)
         if corrected == "FN":
             positives -= np.bincount(wanted.class_ids[~wanted.found], minlength=classes)
-        class_ids, true, kept = found.class_ids, found.kinds == _TRUE, found.counted
+        class_ids, true, kept = found.class_ids, found.kinds == TRUE, found.counted
         scores, order = found.scores, np.arange(len(true))
         if corrected is not None:
             order = np.argsort(true, kind="stable")  # tidecv puts true positives behind errors of equal score
