@@ -81,6 +81,7 @@ _COMMANDS = {
     "**).",
     "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "
     "accepts.",
+    "report": "Write a page with the numbers of one model or more and the pictures behind them.",
     "synth": "Write synthetic scenes as a data set.",
     "train": "Train the model of an adapter on a data set.",
     "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",

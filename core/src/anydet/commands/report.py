@@ -1,0 +1,163 @@
+"""``anydet report``: one file to look at and to mail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anydet.arguments import MOST_INTEGER
+from anydet.commands.dataset_options import dataset_options, engine_options, open_data, write_json
+from anydet.commands.messages import echo, echo_path, warn
+from anydet.commands.numbers import FiniteRange
+from anydet.commands.paths import INPUT, OutputPath
+from anydet.commands.recipe_options import on_error_option
+from anydet.text import as_given, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anydet.data.dataset.protocols import Dataset
+    from anydet.plugins.manager import Plugins
+    from anydet.report.page.build import Model, Page
+    from anydet.scanner import Scanner
+
+
+@click.command(
+    "report",
+    epilog=(
+        "\b\n"
+        "Example:\n"
+        "  anydet synth --out data/scenes --images 16\n"
+        "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json\n"
+        "  anydet report predictions.json --dataset data/scenes --output report.html"
+    ),
+)
+@click.argument("predictions", type=INPUT, nargs=-1, required=True)
+@dataset_options
+@engine_options
+@click.option(
+    "--output",
+    type=OutputPath(suffixes=(".html", ".htm")),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page: one file that needs no network.",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=800,
+    show_default=True,
+    help="Most detections and annotations that get a picture; the page counts the others, too.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(1, MOST_INTEGER),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples of the intervals.",
+)
+@click.option(
+    "--level",
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Confidence level of the intervals.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, MOST_INTEGER),
+    default=0,
+    show_default=True,
+    help="Seed of the resamples.",
+)
+@on_error_option("an image cannot be read; skip leaves its pictures empty")
+@click.pass_obj
+def command(
+    plugins: Plugins, /, predictions: tuple[Path, ...], output: Path, json_path: Path | None, **flags: Any
+) -> None:
+    """Write a page with the numbers of one model or more and the pictures behind them.
+
+    The page has COCO's metrics with intervals, precision-recall curves, confusions, kinds of errors (TIDE),
+    calibration and slices; a slider sets the threshold of scores, and every number leads to pictures. Of several
+    files, the others are compared with the first.
+    """
+    from anydet.commands.progress import progress
+    from anydet.outputs import write_file
+    from anydet.report.page.build import PageSettings, build_page
+
+    engine, scanner, dataset = open_data(plugins, flags)
+    models = _read(dataset, predictions, flags, scanner)
+    settings = PageSettings(
+        flags["pictures"], flags["resamples"], flags["level"], flags["seed"], flags["on_error"] == "skip"
+    )
+    page = build_page(
+        models,
+        dataset,
+        settings,
+        plugins=plugins,
+        engine=engine,
+        progress=lambda label, total, unit: progress(label, total, unit=unit),
+    )
+    write_file(output, page.html)
+    _warn(page)
+    write_json(_summary(page, output), json_path)
+    if json_path != Path("-"):
+        _print(page, output)
+
+
+def _read(
+    dataset: Dataset, paths: Sequence[Path], flags: dict[str, Any], scanner: Scanner | None
+) -> list[Model]:
+    """Each file laid over the data set; warnings go to stderr."""
+    from anydet.contract.reading.load import load
+    from anydet.evaluation.reading import join_inputs
+    from anydet.report.page.build import Model
+
+    models = []
+    for path in paths:
+        raw = load(path, scanner, dataset.ground_truth, flags["class_map"])
+        limits = {name: flags[name] for name in ("box_format", "max_images")}
+        inputs = join_inputs(dataset, raw, **limits)
+        for warning in inputs.warnings:
+            warn(warning)
+        models.append(Model(as_given(str(path)), inputs, raw.meta or {}))
+    return models
+
+
+def _warn(page: Page) -> None:
+    from anydet.text import listed
+
+    for run in page.runs:
+        for name, error in run.failed.items():
+            warn(f"{name} failed, and its numbers are missing: {error.problem}")
+    if page.unread:
+        warn(f"{counted(len(page.unread), 'image')} cannot be read and have no pictures: {listed(page.unread)}")
+
+
+def _summary(page: Page, output: Path) -> dict[str, Any]:
+    return {
+        "output": str(output),
+        "bytes": len(page.html.encode()),
+        "pictures": page.pictures,
+        "left_out": page.left_out,
+        "unread": list(page.unread),
+        "models": {
+            name: run.metrics for name, run in zip(page.names, page.runs, strict=True)
+        },
+        "comparisons": [one.metrics for one in page.comparisons],
+    }
+
+
+def _print(page: Page, output: Path) -> None:
+    for name, run in zip(page.names, page.runs, strict=True):
+        ap, ap50 = (run.metrics[f"coco/{metric}"] for metric in ("AP", "AP50"))
+        numbers = [f"{k} {'n/a' if v is None else format(v, '.4f')}" for k, v in (("AP", ap), ("AP50", ap50))]
+        echo(f"{name}: {', '.join(numbers)}")
+    size = len(page.html.encode()) / 1e6
+    echo(
+        f"{counted(page.pictures, 'picture')}, {size:.1f} MB; {page.left_out} detections and annotations are "
+        "counted without a picture"
+    )
+    echo_path(output)

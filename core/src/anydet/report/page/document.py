@@ -1,0 +1,46 @@
+"""The page as one file: its code, its style and its data in one HTML document that may load nothing."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+
+_PLACES = ("policy", "title", "style", "script", "data", "pictures")
+
+
+def assemble(title: str, data: str, pictures: str) -> str:
+    """The HTML document.
+
+    The browser is told to load nothing and to run no script but the one whose digest the document states, so that
+    nothing in names or pictures can become code.
+
+    Args:
+        title: of the document, as text.
+        data: base64 of ``payload.pack``.
+        pictures: base64 of ``payload.pack_pictures``.
+    """
+    template, style, script = (_read(f"report.{suffix}") for suffix in ("html", "css", "js"))
+    policy = (
+        f"default-src 'none'; img-src blob:; style-src 'sha256-{_digest(style)}'; "
+        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    values = dict(
+        zip(_PLACES, (escape(policy), escape(title), style, script, data, pictures), strict=True)
+    )
+    parts = template.split("{{")
+    filled = [parts[0]]
+    # One pass: what was filled in is not looked at again, whatever it holds.
+    for part in parts[1:]:
+        name, rest = part.split("}}", 1)
+        filled += [values[name], rest]
+    return "".join(filled)
+
+
+def _read(name: str) -> str:
+    return (files("anydet.report.page") / name).read_text("utf-8")
+
+
+def _digest(code: str) -> str:
+    return b64encode(sha256(code.encode()).digest()).decode("ascii")

@@ -1,0 +1,45 @@
+"""What a page holds beside its code: plain data and columns in one compressed block, and pictures in another.
+
+Layout of the first block, once it is inflated: length of the JSON (uint32, little-endian), the JSON, and the bytes
+of all columns, each beginning at a multiple of 8. The JSON says name, type, length and place of each column.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from anydet.report.page.outcomes import Column
+
+_TYPES = {"uint8": "u1", "uint16": "u2", "int16": "i2", "uint32": "u4", "float32": "f4"}
+
+
+def pack(header: Mapping[str, Any], columns: Mapping[str, Column]) -> str:
+    """Base64 of the compressed block.
+
+    Args:
+        header: plain data.
+        columns: name -> numbers of one of five types.
+    """
+    parts: list[bytes] = []
+    listed, place = [], 0
+    for name, column in columns.items():
+        content = np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<"), copy=False).tobytes()
+        listed.append([name, _TYPES[column.dtype.name], len(column), place])
+        parts += [content, bytes(-len(content) % 8)]
+        place += len(content) + -len(content) % 8
+    text = json.dumps({**header, "columns": listed}, separators=(",", ":"), allow_nan=False).encode()
+    start = struct.pack("<I", len(text)) + text
+    block = start + bytes(-len(start) % 8) + b"".join(parts)
+    return b64encode(zlib.compress(block, 9)).decode("ascii")
+
+
+def pack_pictures(contents: Sequence[bytes]) -> tuple[str, list[int]]:
+    """Base64 of all pictures, one behind the other, and the length of each; they are compressed already."""
+    return b64encode(b"".join(contents)).decode("ascii"), [len(content) for content in contents]
