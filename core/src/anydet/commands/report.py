@@ -80,8 +80,8 @@ def command(
     """Write a page with the numbers of one model or more and the pictures behind them.
 
     The page has COCO's metrics with intervals, precision-recall curves, confusions, kinds of errors (TIDE),
-    calibration and slices; a slider sets the threshold of scores, and every number leads to pictures. Of several
-    files, the others are compared with the first.
+    calibration and slices; a slider sets the threshold of scores, and every number leads to pictures. Of
+    several files, the others are compared with the first.
     """
     from anydet.commands.progress import progress
     from anydet.outputs import write_file
@@ -133,7 +133,9 @@ def _warn(page: Page) -> None:
         for name, error in run.failed.items():
             warn(f"{name} failed, and its numbers are missing: {error.problem}")
     if page.unread:
-        warn(f"{counted(len(page.unread), 'image')} cannot be read and have no pictures: {listed(page.unread)}")
+        warn(
+            f"{counted(len(page.unread), 'image')} cannot be read and have no pictures: {listed(page.unread)}"
+        )
 
 
 def _summary(page: Page, output: Path) -> dict[str, Any]:
@@ -143,9 +145,7 @@ def _summary(page: Page, output: Path) -> dict[str, Any]:
         "pictures": page.pictures,
         "left_out": page.left_out,
         "unread": list(page.unread),
-        "models": {
-            name: run.metrics for name, run in zip(page.names, page.runs, strict=True)
-        },
+        "models": {name: run.metrics for name, run in zip(page.names, page.runs, strict=True)},
         "comparisons": [one.metrics for one in page.comparisons],
     }
 

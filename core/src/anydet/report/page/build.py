@@ -145,10 +145,12 @@ def build_page(
         "unread": [escaped(key) for key in unread],
     }
     content, header["picture_bytes"] = pack_pictures([picture.content for picture in pictures])
-    columns = _columns(truth, annotations, models, judged, runs)
-    title = f"anydet report: {', '.join(names)} on {escaped(str(models[0].inputs.context.get('dataset', '')))}"
+    packed = pack(header, _columns(truth, annotations, models, judged, runs))
+    title = (
+        f"anydet report: {', '.join(names)} on {escaped(str(models[0].inputs.context.get('dataset', '')))}"
+    )
     return Page(
-        assemble(title, pack(header, columns), content),
+        assemble(title, packed, content),
         names,
         tuple(runs),
         tuple(comparisons),
@@ -178,7 +180,11 @@ def _evaluate(
     progress: Progress,
 ) -> tuple[list[EvaluationRun], list[Comparison]]:
     """All evaluators on each model, and the differences to the first."""
-    draws = {"resamples": settings.resamples, "level": settings.level, "seed": settings.seed}
+    draws: dict[str, Any] = {
+        "resamples": settings.resamples,
+        "level": settings.level,
+        "seed": settings.seed,
+    }
     runs, comparisons = [], []
     with progress("evaluate", 2 * len(models) - 1, "steps") as advance:
         for model in models:
@@ -200,7 +206,7 @@ def _evaluate(
 
 
 def _names(paths: Sequence[str]) -> tuple[str, ...]:
-    """A short name of each file: its own without suffix, with as many of its folders as tell it from others."""
+    """The name of each file without suffix, after as many of its folders as tell it from the others."""
     parts = [Path(path).with_suffix("").parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(one[-depth:]) for one in parts]
@@ -259,13 +265,18 @@ def _meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     runtime = meta.get("runtime") or {}
     extra = (meta.get("extra") or {}).get("runtime") or {}
     named = {
-        **{name: meta.get(name) for name in ("adapter", "adapter_version", "checkpoint", "config", "timestamp")},
+        **{
+            name: meta.get(name)
+            for name in ("adapter", "adapter_version", "checkpoint", "config", "timestamp")
+        },
         **{name: runtime.get(name) for name in ("device", "wall_s", "images_per_s")},
         **{name: extra.get(name) for name in ("runtime", "version", "precision", "threads")},
         "tta": (meta.get("tta") or {}).get("enabled"),
         "ttt": (meta.get("ttt") or {}).get("enabled"),
     }
-    return {k: escaped(v) if isinstance(v, str) else v for k, v in named.items() if v not in (None, "", False)}
+    return {
+        k: escaped(v) if isinstance(v, str) else v for k, v in named.items() if v not in (None, "", False)
+    }
 
 
 def _results(run: EvaluationRun) -> dict[str, Any]:
@@ -288,9 +299,7 @@ def _results(run: EvaluationRun) -> dict[str, Any]:
         "failed": {name: escaped(error.problem) for name, error in run.failed.items()},
         "metrics": dict(coco.result.metrics),
         "intervals": None if intervals is None else intervals.as_dict()["overall"],
-        "per_class": [
-            {k: row[k] for k in ("AP", "AP50") if k in row} for row in coco.result.per_class
-        ],
+        "per_class": [{k: row[k] for k in ("AP", "AP50") if k in row} for row in coco.result.per_class],
     }
 
 
@@ -349,5 +358,3 @@ def _columns(
 def _images(image_index: IntArray) -> Column:
     """Image of each row, as the distance to that of the row before it, which compresses to little."""
     return np.diff(image_index, prepend=0).astype(np.int64).astype(np.uint32)
-
-

@@ -44,8 +44,8 @@ _MOST_MARKS = 12
 """Of each side; those beside the item that overlap the crop."""
 _MASK_PX = 96
 """Longer side at which a mask is traced."""
-_WEBP = {"format": "WEBP", "quality": 70, "method": 4}
-_JPEG = {"format": "JPEG", "quality": 75}
+_WEBP: dict[str, Any] = {"format": "WEBP", "quality": 70, "method": 4}
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 75}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +57,7 @@ class Picture:
         content: the encoded image; empty where the image could not be read.
         size_wh: of the encoded image.
         marks: plain data, in pixels of the encoded image; the item's own mark is the first.
-        iou: highest IoU of a detection with an annotation, or of an annotation with a detection of each model.
+        iou: highest IoU of a detection with an annotation, or of an annotation with each model's detections.
         marks_left_out: what overlaps the crop and is not among the marks.
     """
 
@@ -252,9 +252,7 @@ def _partners(item: Item, judged: Sequence[Judgements]) -> Mapping[int, list[int
     if item.model != TRUTH:
         target = int(judged[item.model].pairs.annotations[item.row])
         return {} if target < 0 else {TRUTH: [target]}
-    return {
-        m: np.flatnonzero(one.pairs.annotations == item.row).tolist()[:1] for m, one in enumerate(judged)
-    }
+    return {m: np.flatnonzero(one.pairs.annotations == item.row).tolist()[:1] for m, one in enumerate(judged)}
 
 
 def _overlapping(side: Side, item: Item, window: tuple[int, int, int, int]) -> IntArray:

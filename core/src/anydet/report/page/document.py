@@ -13,8 +13,8 @@ _PLACES = ("policy", "title", "style", "script", "data", "pictures")
 def assemble(title: str, data: str, pictures: str) -> str:
     """The HTML document.
 
-    The browser is told to load nothing and to run no script but the one whose digest the document states, so that
-    nothing in names or pictures can become code.
+    The browser is told to load nothing and to run no script but the one whose digest the document states,
+    so that nothing in names or pictures can become code.
 
     Args:
         title: of the document, as text.
@@ -26,9 +26,7 @@ def assemble(title: str, data: str, pictures: str) -> str:
         f"default-src 'none'; img-src blob:; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
-    values = dict(
-        zip(_PLACES, (escape(policy), escape(title), style, script, data, pictures), strict=True)
-    )
+    values = dict(zip(_PLACES, (escape(policy), escape(title), style, script, data, pictures), strict=True))
     parts = template.split("{{")
     filled = [parts[0]]
     # One pass: what was filled in is not looked at again, whatever it holds.

@@ -1,13 +1,14 @@
 """What became of every detection and every annotation, as small columns that a page can filter.
 
-Each column agrees with the evaluator of the same name: counting its rows gives the numbers that ``anydet eval``
-prints. A detection is right or wrong by COCO's greedy matching at IoU 0.5, in which a higher threshold of scores
-takes detections away and changes nothing else; so one matching holds for all thresholds.
+Each column agrees with the evaluator of the same name: counting its rows gives the numbers that
+``anydet eval`` prints. A detection is right or wrong by COCO's greedy matching at IoU 0.5, in which a higher
+threshold of scores takes detections away and changes nothing else; so one matching holds for all thresholds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ ASPECTS = (
 NO_STATE = 255
 NO_ERROR = 65535
 
-Column = NDArray[np.generic]
+Column = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,5 +204,3 @@ def _nearest(
             rows = np.flatnonzero(class_ids == class_id)
             nearest[rows] = pose_errors.closest_equivalents(found[rows], true[rows], models[class_id])
     return nearest
-
-

@@ -1,7 +1,7 @@
 """What a page holds beside its code: plain data and columns in one compressed block, and pictures in another.
 
-Layout of the first block, once it is inflated: length of the JSON (uint32, little-endian), the JSON, and the bytes
-of all columns, each beginning at a multiple of 8. The JSON says name, type, length and place of each column.
+Layout of the first block, once it is inflated: length of the JSON (uint32, little-endian), the JSON, and the
+bytes of all columns, each beginning at a multiple of 8. The JSON says name, type, length and place of each.
 """
 
 from __future__ import annotations

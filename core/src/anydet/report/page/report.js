@@ -40,6 +40,7 @@
   const cell = (x) => (x === null ? "n/a" : typeof x === "number" ? (Number.isInteger(x) ? count(x) : x.toFixed(4)) : x);
   const score = (step) => (step / R.steps).toFixed(3);
   const className = (c) => (c === N ? "background" : R.classes[c]);
+  const signed = (x) => `${x > 0 ? "+" : x < 0 ? "−" : ""}${fixed(Math.abs(x))}`;
   const ratio = (a, b) => (b ? a / b : NaN);
 
   /** A number that leads to its pictures. */
@@ -293,7 +294,7 @@
       const row = [name, ...R.models.flatMap((one, m) => [link(fixed(one.metrics[name]), { ...ofMetric(name), model: m }, `${name} of ${one.name}; its errors`), el("span", { class: "dim" }, range(m, name)), ])];
       for (const other of R.comparisons) {
         const o = other.overall[name];
-        row.push(el("span", { class: o.p !== null && o.p < 1 - d.level ? (o.difference > 0 ? "up" : "down") : "dim" }, o.difference === null ? "n/a" : `${o.difference > 0 ? "+" : ""}${fixed(o.difference)}${o.low === null ? "" : ` [${fixed(o.low)}, ${fixed(o.high)}]`}`), el("span", { class: "dim" }, o.p === null ? "—" : fixed(o.p)));
+        row.push(el("span", { class: o.p !== null && o.p < 1 - d.level ? (o.difference > 0 ? "up" : "down") : "dim" }, difference(o)), el("span", { class: "dim" }, o.p === null ? "—" : fixed(o.p)));
       }
       return row;
     });
@@ -304,13 +305,13 @@
   /** Dots with whiskers: what a table of intervals looks like. */
   function intervalChart() {
     const names = Object.keys(R.models[0].metrics).filter((n) => R.models.some((m) => m.metrics[n] !== null)).slice(0, 6);
-    const row = 20 * R.models.length + 12, height = names.length * row + 28, width = 640, left = 64, x = (v) => left + v * (width - left - 16);
+    const row = 15 * R.models.length + 11, height = names.length * row + 28, width = 640, left = 64, x = (v) => left + v * (width - left - 16);
     const chart = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": `Intervals: ${names.map((n) => `${n} ${R.models.map((m) => fixed(m.metrics[n])).join(", ")}`).join("; ")}` });
     for (const t of [0, 0.2, 0.4, 0.6, 0.8, 1]) chart.append(draw("line", { x1: x(t), x2: x(t), y1: 4, y2: height - 22, class: "grid" }), draw("text", { x: x(t), y: height - 6, class: "tick", "text-anchor": "middle" }, t.toFixed(1)));
     names.forEach((name, n) => {
-      chart.append(draw("text", { x: left - 10, y: n * row + row / 2 + 8, class: "tick strong", "text-anchor": "end" }, name));
+      chart.append(draw("text", { x: left - 10, y: n * row + row / 2 + 5, class: "tick strong", "text-anchor": "end" }, name));
       R.models.forEach((one, m) => {
-        const y = n * row + 16 + 20 * m, value = one.metrics[name], i = one.intervals && one.intervals[name];
+        const y = n * row + 14 + 15 * m, value = one.metrics[name], i = one.intervals && one.intervals[name];
         if (value === null) return;
         if (i && i.low !== null) chart.append(draw("line", { x1: x(i.low), x2: x(i.high), y1: y, y2: y, class: `whisker m${m % 4}` }));
         chart.append(draw("circle", { cx: x(value), cy: y, r: 5, class: `dot m${m % 4}` }, draw("title", {}, `${one.name}: ${name} ${fixed(value, 4)}`)));
@@ -365,16 +366,16 @@
     const chart = draw("svg", { viewBox: `0 0 ${W} ${H}`, class: "chart picks", id: "curve", tabindex: "0", role: "slider", "aria-valuemin": "0", "aria-valuemax": "1", "aria-label": "Precision by recall at IoU 0.5; arrow keys move along the curve and from class to class, Enter shows the errors there" });
     const mark = draw("circle", { r: 5, class: "dot cursor" });
     const tracked = () => (state.cls >= 0 ? state.cls : cursor.c >= 0 ? cursor.c : known(state.model)[0]);
-    const point = () => { const c = tracked(); return { c, recall: cursor.i / (RECALLS - 1), precision: curve(state.model, c)[cursor.i], score: C[`${state.model}/curve_score`][c * RECALLS + cursor.i] }; };
+    const point = () => { const c = tracked(); return { c, recall: cursor.i / (RECALLS - 1), precision: curve(state.model, c)[cursor.i], step: Math.min(R.steps, Math.max(0, Math.floor(C[`${state.model}/curve_score`][c * RECALLS + cursor.i] * R.steps + 1e-4))) }; };
     function move() {
       if (!known(state.model).length) return;
       const p = point(), there = p.precision > 0;
       chart.setAttribute("aria-valuenow", p.recall.toFixed(2));
-      said.textContent = `${className(p.c)}, recall ${p.recall.toFixed(2)}: ${there ? `precision ${p.precision.toFixed(3)} from score ${Math.max(0, p.score).toFixed(3)} on` : "not reached"}`;
+      said.textContent = `${className(p.c)}, recall ${p.recall.toFixed(2)}: ${there ? `precision ${p.precision.toFixed(3)} from score ${score(p.step)} on` : "not reached"}`;
       chart.setAttribute("aria-valuetext", said.textContent);
       mark.setAttribute("cx", px(p.recall)); mark.setAttribute("cy", py(Math.max(0, p.precision)));
     }
-    const pick = () => { const p = point(); if (p.precision > 0) go({ cls: p.c, step: Math.min(R.steps, Math.max(0, Math.floor(p.score * R.steps + 1e-6))), kind: "wrong" }); };
+    const pick = () => { const p = point(); if (p.precision > 0) go({ cls: p.c, step: p.step, kind: "wrong" }); };
     const nearest = (event) => {
       const box = chart.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * W, y = ((event.clientY - box.top) / box.height) * H;
       cursor.i = Math.round(Math.min(1, Math.max(0, (x - PAD.l) / (W - PAD.l - PAD.r))) * (RECALLS - 1));
@@ -446,7 +447,7 @@
       const common = [];
       counts.forEach((n, i) => { const t = Math.floor(i / width), p = i % width; if (n && t !== p) common.push([n, t, p]); });
       common.sort((x, y) => y[0] - x[0]);
-      return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, el("table", { class: "matrix" }, el("caption", {}, "rows: true class; columns: predicted class"),
+      return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of confusions" }, el("table", { class: "matrix" }, el("caption", {}, "rows: true class; columns: predicted class"),
         el("thead", {}, el("tr", {}, el("td", {}), some.map((p) => el("th", { scope: "col" }, el("span", {}, className(p)))))), el("tbody", {}, rows))),
       all > seen ? el("p", { class: "note" }, `${count(N + 1 - some.length)} classes with fewer confusions are left out, and ${count(all - seen)} objects with them; choose one above to see it here.`) : null,
       el("h3", {}, "Most common"), el("ol", { class: "common" }, common.slice(0, MOST_ROWS).map(([n, t, p]) => el("li", {}, link(count(n), goTo(t, p), `${className(t)} taken for ${className(p)}`), t === N ? ` background taken for ${className(p)}` : p === N ? ` ${className(t)} missed` : ` ${className(t)} taken for ${className(p)}`)))];
@@ -535,7 +536,7 @@
     });
     return section("versus", "Side by side", "What one model finds and the other misses, at the threshold above for both.", other.field, box);
   }
-  function difference(o) { return !o || o.difference === null ? "n/a" : `${o.difference > 0 ? "+" : ""}${fixed(o.difference)}${o.low === null ? "" : ` [${fixed(o.low)}, ${fixed(o.high)}]`}`; }
+  function difference(o) { return !o || o.difference === null ? "n/a" : `${signed(o.difference)}${o.low === null ? "" : ` [${signed(o.low)}, ${signed(o.high)}]`}`; }
 
   // --- figures of other evaluators --------------------------------------------------------------------------
 
@@ -632,7 +633,7 @@
       const kind = mark.m === TRUTH ? "truth" : `m${mark.m % 4}`, own = i === 0;
       if (layers.masks) for (const ring of mark.p || []) { let d = ""; for (let k = 0; k < ring.length; k += 2) d += `${k ? "L" : "M"}${ring[k]},${ring[k + 1]}`; art.append(draw("path", { d: `${d}Z`, class: `mask ${kind}` })); }
       const [x, y, bw, bh] = mark.b, box = { x, y, width: Math.max(0, bw), height: Math.max(0, bh) };
-      if (layers.boxes) art.append(draw("rect", { ...box, class: "halo", "stroke-width": (own ? 4.5 : 3) * scale }), draw("rect", { ...box, class: `box ${kind} ${own ? "own" : ""}`, "stroke-width": (own ? 2.6 : 1.5) * scale, "stroke-dasharray": mark.m === TRUTH ? `${5 * scale} ${3 * scale}` : null }));
+      if (layers.boxes) art.append(draw("rect", { ...box, class: `halo ${own ? "own" : ""}`, "stroke-width": (own ? 4.6 : 2.2) * scale }), draw("rect", { ...box, class: `box ${kind} ${own ? "own" : ""}`, "stroke-width": (own ? 2.8 : 1.2) * scale, "stroke-dasharray": mark.m === TRUTH ? `${5 * scale} ${3 * scale}` : null }));
       if (layers.points) {
         for (const [kx, ky, v] of mark.k || []) art.append(draw("circle", { cx: kx, cy: ky, r: 2.6 * scale, class: `point ${kind} ${v < 2 ? "unsure" : ""}`, "stroke-width": scale }));
         if (mark.a) [1, 2, 3].forEach((axis) => art.append(draw("line", { x1: mark.a[0][0], y1: mark.a[0][1], x2: mark.a[axis][0], y2: mark.a[axis][1], class: `axis a${axis}`, "stroke-width": 2.2 * scale })));
@@ -640,9 +641,9 @@
       if (layers.names && (own || large)) tags.push([mark, kind, own]);
     });
     for (const [mark, kind, own] of tags) {
-      const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * 0.58 + 6 * scale), height = size * 1.35;
+      const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * 0.53 + 6 * scale), height = size * 1.35;
       const x = Math.max(0, Math.min(mark.b[0], w - width)), y = mark.b[1] - height > 0 ? mark.b[1] - height : Math.min(Math.max(0, mark.b[1]), h - height);
-      art.append(draw("rect", { x, y, width, height, class: `tagbox ${kind} ${own ? "own" : ""}` }), draw("text", { x: x + 3 * scale, y: y + size * 1.02, class: `tag ${kind}`, "font-size": size, textLength: text.length * size * 0.58 > w ? width - 6 * scale : null, lengthAdjust: "spacingAndGlyphs" }, text));
+      art.append(draw("rect", { x, y, width, height, class: `tagbox ${kind} ${own ? "own" : ""}` }), draw("text", { x: x + 3 * scale, y: y + size * 1.02, class: `tag ${kind}`, "font-size": size, textLength: text.length * size * 0.53 > w ? width - 6 * scale : null, lengthAdjust: "spacingAndGlyphs" }, text));
     }
     return art;
   }
@@ -664,9 +665,8 @@
       const kind = C[`${m}/error`][item.r], outcome = C[`${m}/outcome`][item.r], cellOf = C[`${m}/cell`][item.r];
       words.push(`${className(own.c)} ${own.s.toFixed(3)}`);
       words.push(outcome === RIGHT ? "right" : outcome === IGNORED ? "not counted" : kind < 5 ? `${R.errors[kind]}: ${MEANING[R.errors[kind]]}` : "wrong");
-      if (cellOf !== NO_CELL && cellOf !== own.c) words.push(`truth: ${className(cellOf)}`);
+      if (cellOf < N && cellOf !== own.c) words.push(`truth: ${className(cellOf)}`);
       words.push(`IoU ${fixed(item.iou[0], 2)}`);
-      if (R.models.length > 1) words.push(R.models[m].name);
       const t = C[`${m}/true_state`];
       if (t && t[item.r] !== NO_STATE) words.push(`state ${own.t === undefined ? "none" : R.states[own.t] || own.t}, truth ${R.states[t[item.r]] || t[item.r]}`);
       const e = C[`${m}/rotation`];

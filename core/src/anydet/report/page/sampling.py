@@ -1,8 +1,8 @@
 """Which detections and annotations a page has pictures of: some of every number that can be looked into.
 
-Whatever counts is a cell: an error of TIDE, a cell of the confusion matrix, the misses of a class, what one model
-finds and another does not. Cells take turns, and each adds its worst row that has no picture yet, until there are
-as many pictures as wanted. A row is in many cells, so that a cell whose rows were chosen by others waits.
+Whatever counts is a cell: an error of TIDE, a cell of the confusion matrix, the misses of a class, what one
+model finds and another does not. Cells take turns, and each adds its worst row that has no picture yet, until
+there are as many pictures as wanted. A row is in many cells; one whose rows were chosen by others waits.
 """
 
 from __future__ import annotations
@@ -119,7 +119,11 @@ def _cells(
         yield from truth(fate & 1 > 0)
         yield from _detection_cells(m, columns, one, most)
         missed = np.asarray(one.annotations["found"])[largest_first] < SHOWN_FROM
-        for name, values in (("size", range(len(SIZES))), ("aspect", range(len(ASPECTS))), ("class", each_class)):
+        for name, values in (
+            ("size", range(len(SIZES))),
+            ("aspect", range(len(ASPECTS))),
+            ("class", each_class),
+        ):
             for value in values:
                 yield from truth(missed & (by[name] == value))
         for other in judged[:m]:
@@ -129,6 +133,8 @@ def _cells(
                 yield from truth((theirs & ~missed) & (by["class"] == c))
         for c in each_class:
             yield from truth((fate & 4 > 0) & (by["class"] == c))
+        for c in each_class:
+            yield from truth(~missed & (by["class"] == c))
     for m, (columns, one) in enumerate(zip(found, judged, strict=True)):
         yield from _confusions(m, columns, one, len(ground_truth.classes), most)
 
@@ -141,9 +147,13 @@ def _detection_cells(m: int, columns: DetectionColumns, one: Judgements, most: i
     loosest_first = np.argsort(one.pairs.iou[surest_first[right]], kind="stable")
     groups = [(by["error"] == kind, surest_first) for kind in range(len(ERRORS) - 1)]
     for name in ("size", "aspect", "class"):
-        groups += [(wrong & (by[name] == value), surest_first) for value in np.unique(by[name][wrong]).tolist()]
+        groups += [
+            (wrong & (by[name] == value), surest_first) for value in np.unique(by[name][wrong]).tolist()
+        ]
     judged = by["outcome"] != IGNORED
-    groups += [(judged & (by["bin"] == value), surest_first) for value in np.unique(by["bin"][judged]).tolist()]
+    groups += [
+        (judged & (by["bin"] == value), surest_first) for value in np.unique(by["bin"][judged]).tolist()
+    ]
     for which, order in groups:
         if which.any():
             yield _Cell(m, order[which][:most])
