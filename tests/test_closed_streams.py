@@ -45,6 +45,7 @@ LINES = {
     "plugins list": "--json",
     "predict": "scenes --adapter toy --json",
     "prepare-coco-yolo": "--coco-root coco --split val --out out/yolo --json",
+    "report": "p.json --dataset scenes --resamples 5 --output out/report.html --json -",
     "synth": "--out out/scenes --images 2 --size 96x72",
     "validate-predictions": "p.json --json",
     "view": "p.json --dataset scenes --out out/view --json",

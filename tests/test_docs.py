@@ -40,6 +40,7 @@ SLOW = {
     "evaluate-states-poses-and-masks",
     "export-onnx",
     "find-what-a-model-gets-wrong",
+    "make-a-report",
     "fine-tune",
     "keep-what-was-learned",
     "learn-continually",

@@ -134,6 +134,10 @@ COMMANDS = {
         "--model model.onnx --dataset DATA --eval-dataset DATA --output OUT.onnx --max-drop 1",
         "--model model.onnx --dataset scenes --output OUT --option WORD",
     ),
+    "report": (
+        "FILE --dataset DATA --resamples 2 --output OUT.html",
+        "FILE FILE --dataset DATA --resamples 2 --output OUT.html",
+    ),
     "synth": (
         *("--images 1 --out OUT", "--images 1 --out OUT --scene WORD", "--images 1 --out OUT --size WORD"),
         *("--images 1 --out OUT --format WORD", "--images 1 --out OUT --split WORD"),

@@ -111,6 +111,7 @@ LINES = (
     "eval-coco --dataset scenes --predictions scenes/p.json --engine NAME",
     "check-dataset NAME",
     "validate-predictions NAME",
+    "report NAME --dataset scenes",
     "view NAME --dataset scenes",
 )
 

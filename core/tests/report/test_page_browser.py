@@ -194,6 +194,16 @@ def test_an_address_that_was_not_made_here_does_no_harm(opened):
     assert heading(page).startswith("False positives")
 
 
+def test_every_evaluator_has_its_numbers_on_the_page(opened, hostile):
+    page = opened()
+    for result in hostile.data.header["models"][0]["results"]:
+        page.locator("#tables summary", has_text=re.compile(f"^{result['name']}$")).click()
+        if result["name"] not in {"coco", "tide", "confusion", "calibration", "thresholds"}:
+            assert page.locator(f"#of-{result['name']} dt").all_inner_texts() == [*result["metrics"]]
+    shown = page.locator("#tables details[open] table").count()
+    assert shown == sum(len(result["tables"]) for result in hostile.data.header["models"][0]["results"])
+
+
 def test_back_returns_to_what_was_looked_at(opened):
     page = opened()
     before = heading(page)

@@ -37,7 +37,7 @@ def pack(header: Mapping[str, Any], columns: Mapping[str, Column]) -> str:
     text = json.dumps({**header, "columns": listed}, separators=(",", ":"), allow_nan=False).encode()
     start = struct.pack("<I", len(text)) + text
     block = start + bytes(-len(start) % 8) + b"".join(parts)
-    return b64encode(zlib.compress(block, 9)).decode("ascii")
+    return b64encode(zlib.compress(block, 6)).decode("ascii")
 
 
 def pack_pictures(contents: Sequence[bytes]) -> tuple[str, list[int]]:

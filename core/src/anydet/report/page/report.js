@@ -229,8 +229,17 @@
     if (waiting) return;
     waiting = requestAnimationFrame(() => { waiting = 0; for (const one of redraws) one(); });
   }
-  /** A place whose content is made anew at each change. */
-  function live(node, make) { redraws.push(() => node.replaceChildren(...[make()].flat().filter(Boolean))); return node; }
+  /** A place whose content is made anew when what it depends on has changed: by default, anything. */
+  function live(node, make, key = () => Number.NaN) {
+    let last;
+    redraws.push(() => {
+      const now = key();
+      if (now === last) return;
+      last = now;
+      node.replaceChildren(...[make()].flat().filter(Boolean));
+    });
+    return node;
+  }
 
   // --- parts of the page ------------------------------------------------------------------------------------
 
@@ -411,7 +420,7 @@
         draw("svg", { viewBox: "0 0 80 44", "aria-hidden": "true" }, draw("path", { d: `${path(curve(m, c), x, y)}L78,42L2,42Z`, class: `area m${m % 4}` }), draw("path", { d: path(curve(m, c), x, y), class: `line m${m % 4}` })),
         el("span", { class: "name" }, R.classes[c]), el("span", { class: "dim" }, `AP ${fixed(R.models[m].per_class[c].AP)}`)))),
       some.length > most ? el("li", {}, el("button", { type: "button", class: "plain", onclick: () => { most = Infinity; redraw(); } }, `show ${some.length - most} more`)) : null].filter(Boolean);
-    });
+    }, () => `${state.model} ${state.cls} ${most}`);
     return section("curves", "Precision by recall", "At IoU 0.5. The strong line is the mean over classes, or the class that is chosen; a click on a point of a curve sets class and threshold and shows the errors there. Below, the class of the lowest AP comes first.", chart, said, sparks);
   }
 
@@ -451,7 +460,7 @@
         el("thead", {}, el("tr", {}, el("td", {}), some.map((p) => el("th", { scope: "col" }, el("span", {}, className(p)))))), el("tbody", {}, rows))),
       all > seen ? el("p", { class: "note" }, `${count(N + 1 - some.length)} classes with fewer confusions are left out, and ${count(all - seen)} objects with them; choose one above to see it here.`) : null,
       el("h3", {}, "Most common"), el("ol", { class: "common" }, common.slice(0, MOST_ROWS).map(([n, t, p]) => el("li", {}, link(count(n), goTo(t, p), `${className(t)} taken for ${className(p)}`), t === N ? ` background taken for ${className(p)}` : p === N ? ` ${className(t)} missed` : ` ${className(t)} taken for ${className(p)}`)))];
-    });
+    }, () => `${state.model} ${state.cls}`);
     return section("confusions", "Confusion matrix", `Detections from score ${R.confusion.score} on, paired above IoU ${R.confusion.iou}, whatever the threshold above is.`, box);
   }
   const MEANING = { Cls: "right place, wrong class", Loc: "right class, poor box", Both: "wrong class and poor box", Dupe: "found already", Bkg: "nothing is there", Miss: "not found at all", FP: "no false positives", FN: "no false negatives" };
@@ -478,7 +487,7 @@
   function calibration() {
     const numbers = el("p", { class: "note" });
     const chart = draw("svg", { viewBox: `0 0 ${W} ${H}`, class: "chart", role: "group", "aria-label": "Precision by score" });
-    redraws.push(() => {
+    live(chart, () => {
       const m = state.model, right = new Float64Array(R.bins), all = new Float64Array(R.bins), bins = C[`${m}/bin`], outcome = C[`${m}/outcome`], cls = C[`${m}/class`];
       for (let i = 0; i < bins.length; i++) if (outcome[i] !== IGNORED && (state.cls < 0 || cls[i] === state.cls)) { all[bins[i]]++; right[bins[i]] += outcome[i] === RIGHT; }
       const most = Math.max(1, ...all), width = (px(1) - px(0)) / R.bins;
@@ -489,10 +498,10 @@
           draw("rect", { x, y: py(1), width, height: py(0) - py(1), class: "hit" }), draw("rect", { x: x + 1, y: py(p), width: width - 2, height: py(0) - py(p), class: `fillbar m${m % 4}`, "fill-opacity": (0.25 + 0.75 * Math.sqrt(n / most)).toFixed(2) }),
           draw("title", {}, `precision ${fixed(p)} of ${count(n)} detections`));
       }).filter(Boolean);
-      chart.replaceChildren(...axes("score", "precision"), ...bars, draw("line", { x1: px(0), y1: py(0), x2: px(1), y2: py(1), class: "diagonal" }));
       const metrics = (R.models[m].results.find((r) => r.name === "calibration") || { metrics: {} }).metrics;
       numbers.textContent = `${Object.entries(metrics).map(([k, v]) => `${k} ${fixed(v, 4)}`).join(" · ")}. Bars on the diagonal are calibrated; paler bars hold fewer detections.`;
-    });
+      return [...axes("score", "precision"), ...bars, draw("line", { x1: px(0), y1: py(0), x2: px(1), y2: py(1), class: "diagonal" })];
+    }, () => `${state.model} ${state.cls}`);
     return section("calibration", "Calibration", null, numbers, chart);
   }
   function slices() {
@@ -540,16 +549,18 @@
 
   // --- figures of other evaluators --------------------------------------------------------------------------
 
+  /** Evaluators that have a section of their own above, or nothing but tables. */
+  const OWN = ["coco", "tide", "confusion", "calibration", "thresholds"];
   function others() {
-    const names = [...new Set(R.models.flatMap((m) => m.results.filter((r) => r.figures.length).map((r) => r.name)))];
+    const names = [...new Set(R.models.flatMap((m) => m.results.filter((r) => !OWN.includes(r.name)).map((r) => r.name)))];
     return names.map((name) => {
       const box = live(el("div", { class: "figures" }), () => {
         const result = R.models[state.model].results.find((r) => r.name === name);
         if (!result) return el("p", { class: "note" }, `${R.models[state.model].name} has none.`);
         const metrics = Object.entries(result.metrics).filter(([k]) => !k.includes("/"));
         const poses = name === "pose" && C[`${state.model}/rotation`] ? el("p", {}, link("largest rotation errors", { kind: "rotation", cls: state.cls }), " · ", link("largest translation errors", { kind: "translation", cls: state.cls })) : null;
-        return [el("dl", { class: "metrics" }, metrics.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, cell(v))))), poses, ...result.figures.map((f) => figure(f, name))].filter(Boolean);
-      });
+        return [el("dl", { class: "metrics" }, metrics.map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, cell(v))))), poses, ...result.figures.map((f) => figure(f, name)), ...(result.figures.length ? [] : result.tables.map((t) => table(t.header, t.rows.map((row) => row.map(cell)), { caption: t.title })))].filter(Boolean);
+      }, () => `${state.model} ${state.cls}`);
       return section(`of-${name}`, { states: "States", pose: "Poses", "coco-segm": "Masks", "coco-keypoints": "Keypoints", semantic: "Semantic masks" }[name] || name, null, box);
     });
   }
@@ -593,7 +604,15 @@
       }))));
   }
   function tables() {
-    const box = live(el("div", {}), () => R.models[state.model].results.map((r) => el("details", {}, el("summary", {}, r.name), r.tables.map((t) => table(t.header, t.rows.map((row) => row.map(cell)), { caption: t.title })))));
+    // Made when they are opened: those of eighty classes are long.
+    const one = (r) => {
+      const node = el("details", {}, el("summary", {}, r.name));
+      node.addEventListener("toggle", () => {
+        if (node.childElementCount === 1) node.append(...r.tables.map((t) => table(t.header, t.rows.map((row) => row.map(cell)), { caption: t.title })));
+      });
+      return node;
+    };
+    const box = live(el("div", {}), () => R.models[state.model].results.map(one), () => state.model);
     return section("tables", "All tables", "As anydet eval prints them, of the model above.", box);
   }
   function about() {
