@@ -661,7 +661,10 @@
     });
     for (const [mark, kind, own] of tags) {
       const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * 0.53 + 6 * scale), height = size * 1.35;
-      const x = Math.max(0, Math.min(mark.b[0], w - width)), y = mark.b[1] - height > 0 ? mark.b[1] - height : Math.min(Math.max(0, mark.b[1]), h - height);
+      // Tags of the item's side stand above boxes, those of the others below, so that a match hides none.
+      const other = [TRUTH, ...R.models.keys()].filter((m) => m !== item.m).indexOf(mark.m), [bx, by, bw, bh] = mark.b;
+      const above = by - height > 0 ? by - height : by, below = by + bh + height < h ? by + bh : by + bh - height;
+      const x = Math.max(0, Math.min(other > 0 ? bx + bw - width : bx, w - width)), y = Math.min(Math.max(0, other < 0 ? above : below), h - height);
       art.append(draw("rect", { x, y, width, height, class: `tagbox ${kind} ${own ? "own" : ""}` }), draw("text", { x: x + 3 * scale, y: y + size * 1.02, class: `tag ${kind}`, "font-size": size, textLength: text.length * size * 0.53 > w ? width - 6 * scale : null, lengthAdjust: "spacingAndGlyphs" }, text));
     }
     return art;
