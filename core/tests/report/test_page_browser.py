@@ -40,7 +40,7 @@ def opened(browser, hostile):
         page.on("console", lambda said: complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
-            "request", lambda asked: asked.url.startswith(("file:", "blob:")) or complaints.append(asked.url)
+            "request", lambda sent: sent.url.startswith(("file:", "blob:")) or complaints.append(sent.url)
         )
         page.goto(f"{hostile.page.as_uri()}#{view}")
         page.wait_for_selector("html[data-ready]")

@@ -1,4 +1,4 @@
-"""The picture of each item: a crop around it, and what lies on that, to be drawn by the page as lines."""
+"""The picture of each item: a crop around it, and what is on that, for the page to draw as lines."""
 
 from __future__ import annotations
 

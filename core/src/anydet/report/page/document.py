@@ -13,8 +13,8 @@ _PLACES = ("policy", "title", "style", "script", "data", "pictures")
 def assemble(title: str, data: str, pictures: str) -> str:
     """The HTML document.
 
-    The browser is told to load nothing and to run no script but the one whose digest the document states,
-    so that nothing in names or pictures can become code.
+    Its policy lets the browser load nothing and run no script but the one whose digest it states, so that
+    nothing in names or pictures can become code.
 
     Args:
         title: of the document, as text.
