@@ -155,6 +155,10 @@ LINES = (
     "tensorrt pipeline --onnx m.onnx --dataset DATASET --out out",
     "tensorrt pipeline --onnx m.onnx --dataset scenes --split SPLIT --out out",
     "tensorrt pipeline --onnx m.onnx --dataset scenes --out FOLDER",
+    "report PREDICTIONS --dataset scenes --output out.html",
+    "report predictions.json --dataset DATASET --output out.html",
+    "report predictions.json --dataset scenes --split SPLIT --output out.html",
+    "report predictions.json --dataset scenes --output OUTPUT.html",
     "validate-predictions PREDICTIONS",
     "validate-predictions PREDICTIONS --repair out.json",
     "validate-predictions predictions.json --dataset DATASET",
@@ -228,7 +232,7 @@ def given(tmp_path_factory):
             "export-predictions --adapter toy --dataset scenes --output predictions.json",
         ):
             assert CliRunner().invoke(main, line.split()).exit_code == 0, line
-        for name in ("empty", "folder.json", "folder.jsonl", "folder.onnx", "folder.png"):
+        for name in ("empty", "folder.json", "folder.jsonl", "folder.onnx", "folder.png", "folder.html"):
             Path(name).mkdir()
         Path("empty.json").touch()
         Path("garbage.json").write_bytes(bytes(range(256)))

@@ -52,6 +52,7 @@ LINES = (
     "validate-predictions zeros.jsonl",
     "validate-predictions zeros.parquet",
     "validate-predictions zeros.json --repair out.json",
+    "report zeros.json --dataset scenes --output out.html",
     "view zeros.json --dataset scenes",
 )
 

@@ -727,7 +727,7 @@
       if (!KINDS[state.kind].free) bits.push(`score ${score(state.step)}`);
       if (R.models.length > 1 && !["both", "first", "second", "neither"].includes(state.kind)) bits.push(R.models[state.model].name);
       title.textContent = bits.join(" · ");
-      said.textContent = `${count(total)} in the data; ${total === found.length ? "all have a picture" : `${count(found.length)} with a picture, ${count(total - found.length)} without`}.`;
+      said.textContent = !total ? "0 in the data." : `${count(total)} in the data; ${total === found.length ? "all have a picture" : `${count(found.length)} with a picture, ${count(total - found.length)} without`}.`;
       list.replaceChildren(...found.slice(0, state.shown).map((item, i) => card(item, found, i)));
       more.hidden = found.length <= state.shown;
       more.textContent = `show ${Math.min(2 * PAGE, found.length - state.shown)} more of ${count(found.length - state.shown)}`;
