@@ -200,8 +200,11 @@ def test_every_evaluator_has_its_numbers_on_the_page(opened, hostile):
         page.locator("#tables summary", has_text=re.compile(f"^{result['name']}$")).click()
         if result["name"] not in {"coco", "tide", "confusion", "calibration", "thresholds"}:
             assert page.locator(f"#of-{result['name']} dt").all_inner_texts() == [*result["metrics"]]
-    shown = page.locator("#tables details[open] table").count()
-    assert shown == sum(len(result["tables"]) for result in hostile.data.header["models"][0]["results"])
+    tables = sum(len(result["tables"]) for result in hostile.data.header["models"][0]["results"])
+    # Tables are made by the event that follows the opening.
+    page.wait_for_function(
+        "n => document.querySelectorAll('#tables details[open] table').length === n", arg=tables
+    )
 
 
 def test_back_returns_to_what_was_looked_at(opened):
