@@ -2,7 +2,8 @@
 
 ``load_adapter``, ``make_recipe``, ``open_dataset``, ``export_predictions``, ``read_predictions``,
 ``to_columns``, ``validate``, ``evaluate``, ``parity``, ``fuse``, ``train`` and ``export_onnx`` do what the
-commands do. They are imported on first use, so that ``import anydet`` stays cheap.
+commands do. ``Meter`` evaluates inside a training loop, and ``patch_pycocotools`` changes what evaluates in
+other packages. They are imported on first use, so that ``import anydet`` stays cheap.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
         train,
         validate,
     )
+    from anydet.meter import Meter
+    from anydet.pycocotools.patching import patch_pycocotools
 
 __all__ = [
+    "Meter",
     "evaluate",
     "export_onnx",
     "export_predictions",
@@ -36,18 +40,20 @@ __all__ = [
     "make_recipe",
     "open_dataset",
     "parity",
+    "patch_pycocotools",
     "read_predictions",
     "to_columns",
     "train",
     "validate",
 ]
+_HOMES = {"Meter": "anydet.meter", "patch_pycocotools": "anydet.pycocotools.patching"}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from anydet import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module(_HOMES.get(name, "anydet.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
