@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,10 +32,8 @@ SIDE, CLASSES = 200, 4
 
 
 def installed(module):
-    """The module, with what importing it warns of ignored."""
-    return pytest.importorskip(
-        module, reason=f"{module.partition('.')[0]} is not installed", exc_type=ImportError
-    )
+    """The module, or the test is skipped."""
+    return pytest.importorskip(module, reason=f"{module.partition('.')[0]} is absent", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +182,12 @@ def test_sahi_evaluates(kind, files, compared, tmp_path):
 
 
 def _results_with_masks(files):
-    truth, found = (json.loads(open(path).read()) for path in files)
-    del truth
+    path = Path(files[1])
+    found = json.loads(path.read_text())
     for one in found:
         x, y, w, h = one["bbox"]
         one["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-    with open(files[1], "w") as out:
-        json.dump(found, out)
+    path.write_text(json.dumps(found))
 
 
 @pytest.mark.slow
@@ -228,14 +226,8 @@ class SerialPool:
     def __exit__(self, *rest):
         return None
 
-    def apply_async(self, function, args=(), **rest):
-        value = function(*args)
-        return SimpleNamespace(get=lambda: value)
-
-    def close(self):
-        pass
-
-    join = close
+    def starmap(self, function, arguments):
+        return [function(*one) for one in arguments]
 
 
 @pytest.mark.slow

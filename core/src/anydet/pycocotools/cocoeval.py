@@ -13,9 +13,9 @@ __all__ = ["COCOeval", "Params"]
 class COCOeval(Original):  # type: ignore[misc]
     """pycocotools' ``COCOeval`` on the compiled engine, equal in every bit.
 
-    All attributes and methods are there. ``evalImgs`` and ``ious`` are computed by pycocotools' code when they
-    are taken, which takes about as long as its evaluation; ``accumulate``, ``summarize`` and ``stats`` need
-    neither.
+    All attributes and methods are there. ``evalImgs`` and ``ious`` are computed by pycocotools' code when
+    they are taken, which takes about as long as its evaluation; ``accumulate``, ``summarize`` and ``stats``
+    need neither.
     """
 
 
