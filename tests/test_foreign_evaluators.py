@@ -33,12 +33,13 @@ SIDE, CLASSES = 200, 4
 
 def installed(module):
     """The module, or the test is skipped."""
-    return pytest.importorskip(module, reason=f"{module.partition('.')[0]} is absent", exc_type=ImportError)
+    package = module.partition(".")[0]
+    return pytest.importorskip(module, reason=f"{package} is not installed", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Twelve images: boxes of all sizes, results beside them, wrong classes, crowds, and an image without any."""
+    """Twelve images: boxes of all sizes, results beside them, wrong classes, crowds; the last has none."""
     rng = np.random.default_rng(3)
     truth, found = [], []
     for image in range(1, 12):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -137,14 +137,12 @@ class Meter:
         _require_one_kind(parts)
         if parts and parts[0].images[0] is None:
             parts = [join(batches) for batches in gathered if batches]
-            joint = join(parts)
             order = np.argsort([i for part in parts for i in range(len(part.images))], kind="stable")
         else:
-            joint = join(parts) if parts else None
-            order = np.array(sorted(_first_places(joint.images).values()) if joint else [], np.int64)
+            places = _first_places([image for part in parts for image in part.images])
+            order = np.array(sorted(places.values()), np.int64)
         self.reset()
-        if joint is not None:
-            self._batches = [_taken(joint, order)]
+        self._batches = [_taken(join(parts), order)] if parts else []
 
     def compute(self, task: str | None = None) -> CocoResult:
         """The result of all images, as of ``anydet.evaluate``; calling it twice computes it once.
@@ -262,7 +260,9 @@ def _settings(tasks: Any) -> dict[str, CocoSettings]:
     """Settings by their IoU type."""
     given = [tasks] if isinstance(tasks, str | CocoSettings) else tasks
     require(isinstance(given, Sequence) and len(given) > 0, "tasks", tasks, "one task, or several")
-    settings = [CocoSettings(one) if isinstance(one, str) else one for one in given]
+    settings: list[Any] = [
+        CocoSettings(cast("IouType", one)) if isinstance(one, str) else one for one in given
+    ]
     for one in settings:
         require(isinstance(one, CocoSettings), "tasks", one, "the name of a task, or CocoSettings")
     by_name = {str(one.iou_type): one for one in settings}

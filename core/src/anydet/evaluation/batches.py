@@ -417,7 +417,7 @@ def _named(one: Objects, image: ImageId | None) -> Objects:
 
 def _paired(found: list[Objects], known: list[Objects]) -> list[tuple[Objects, Objects]]:
     """Predictions with their targets: by image where predictions name any, else one by one."""
-    by_image = {one.image: one for one in found if one.image is not None}
+    by_image: dict[ImageId | None, Objects] = {one.image: one for one in found if one.image is not None}
     if found and len(by_image) == len(found) and all(one.image is not None for one in known):
         strangers = by_image.keys() - {one.image for one in known}
         if strangers:

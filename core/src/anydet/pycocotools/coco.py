@@ -40,7 +40,7 @@ class COCO(original.COCO):  # type: ignore[misc]
         results = _read(resFile) if isinstance(resFile, str | PathLike) else resFile
         loaded = COCO()
         # pycocotools makes an object of its own class, of which there is nothing but these attributes.
-        vars(loaded).update(vars(super().loadRes(results)))
+        loaded.__dict__.update(vars(super().loadRes(results)))
         return loaded
 
 

@@ -159,7 +159,7 @@ def set_masks(coco: Any, rows: Sequence[Annotation]) -> None:
         one["segmentation"] = COCO.annToRLE(coco, one)
 
 
-def _need(usual: bool) -> None:
+def _need(usual: object) -> None:
     if not usual:
         raise UnusualError
 
