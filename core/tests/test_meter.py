@@ -342,6 +342,7 @@ def test_what_is_not_stated_of_targets_is_taken_from_their_shapes(problem):
         assert found.compute(task).metrics == expected.compute(task).metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32"])
 def test_tensors_of_any_precision_are_read(kind):
     import torch
@@ -382,6 +383,7 @@ def test_arrays_of_other_libraries_come_through_dlpack():
     assert meter.compute().metrics["AP50"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_tensors_of_the_cpu_are_read_where_they_lie():
     import torch
 
@@ -522,6 +524,7 @@ def test_two_processes_give_the_bits_of_one(named, problem, tmp_path):
             np.testing.assert_array_equal(precision, expected.compute(task).arrays.precision)
 
 
+@pytest.mark.slow
 def test_one_process_gathers_nothing(problem):
     meter = filled(*torchvision_form(problem))
     meter.all_gather()

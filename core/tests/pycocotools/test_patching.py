@@ -119,6 +119,7 @@ def test_subclasses_of_others_are_patched_and_their_own_overlaps_count():
     np.testing.assert_array_equal(expected.stats, halved.stats)
 
 
+@pytest.mark.slow
 @compiled
 def test_a_later_import_finds_the_patched_class():
     code = (
@@ -138,6 +139,7 @@ def test_without_the_compiled_engine_a_warning_says_that_nothing_changes(monkeyp
     patch.undo()
 
 
+@pytest.mark.slow
 def test_a_replaced_pycocotools_is_refused_by_name():
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval is not installed")
     code = (

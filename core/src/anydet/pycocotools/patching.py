@@ -79,11 +79,13 @@ def patch_pycocotools() -> Patch:
             stacklevel=2,
         )
     elif not _active:
-        _replace(COCOeval, evaluation.replacements(COCOeval))
+        changed = {COCOeval: evaluation.replacements(COCOeval)}
         if find_spec("faster_coco_eval") is not None:
             from anydet.pycocotools import faster
 
-            _replace(faster.COCOeval_faster, faster.replacements())
+            changed[faster.COCOeval_faster] = faster.replacements()
+        for owner, methods in changed.items():
+            _replace(owner, methods)
     patch = Patch()
     _active.append(patch)
     return patch
