@@ -318,8 +318,8 @@ def center_as_corner(boxes: Any, _outputs: Any, _rows: Any) -> Any:
 class _Selecting(Decoding):
     """Suppression over all classes."""
 
-    def _suppress(self, boxes: Any, scores: Any, class_ids: Any) -> Any:
-        return nms(boxes, scores, self.nms_iou)
+    def _suppress(self, boxes: Any, scores: Any, class_ids: Any, most: int | None) -> Any:
+        return super()._suppress(boxes, scores, np.zeros_like(class_ids), most)
 
 
 def agnostic(detector: Detector) -> None:

@@ -136,7 +136,7 @@ def run(
         seed=settings.seed,
     )
     graph = FloatGraph(arguments.models / MODELS[name], folder)
-    judge = Judge(settings.options, plugins, folder)
+    judge = Judge(settings.adapter, settings.options, plugins, folder)
     reference = judge.predicted(graph.path, images.held_out)
     works: dict[str, Callable[[Path], str]] = {
         "anydet": lambda out: with_anydet(graph, settings, dataset, plugins, out),
@@ -161,7 +161,7 @@ def print_rule(name: str, arguments: argparse.Namespace, folder: Path) -> None:
     images = divide(dataset, None, calibration_images=32, max_images=96, seed=arguments.seed)
     both = ChosenImages(dataset, tuple(sorted(images.choice.positions + images.held_out.positions)))
     graph = FloatGraph(arguments.models / MODELS[name], folder)
-    judge = Judge({"preset": name}, plugins, folder)
+    judge = Judge("onnxruntime", {"preset": name}, plugins, folder)
     with judge.open(graph.path) as adapter:
         feeds = calibration_feeds(cast(RuntimeStages, adapter.stages), list(images.calibration))
         ranges = measure_ranges(graph.prepared, feeds, "entropy", folder, lambda: None)
