@@ -38,7 +38,6 @@ from anydet.crosscheck.locating.locate import Located, locate, predict_both, rec
 from anydet.crosscheck.parity import ParitySettings
 from anydet.crosscheck.tolerances import Tolerances
 from anydet.geometry import masks
-from anydet.geometry.boxes import nms
 from anydet.geometry.placement import Placement
 from anydet.geometry.pose_heads import PoseHeads
 from anydet.geometry.rotations import matrix_to_rot6d, rot6d_rows_to_columns, turn_to

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import yaml
 import anydet
 from anydet.crosscheck.parity import Parity
 from anydet.errors import AnydetError
+from anydet.evaluation.evaluator import IouType
 from anydet.plugins.adapter import Adapter
 from anydet.prediction.pipeline import Limits
 
@@ -64,6 +65,8 @@ class Subject:
         images: of the training.
         keys: of the training.
         iou_type: geometry of the difference of AP.
+        exported: options of the adapter whose model is exported.
+        trained_as: name of the model whose training it has; its own by default.
     """
 
     name: str
@@ -71,31 +74,56 @@ class Subject:
     scene: tuple[str, ...]
     images: int
     keys: dict[str, Any] = field(default_factory=dict)
-    iou_type: str = "bbox"
+    iou_type: IouType = "bbox"
+    exported: dict[str, Any] = field(default_factory=dict)
 
+    trained_as: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """Of its training."""
+        return _slug(self.trained_as or self.name)
+
+    @property
+    def folder(self) -> str:
+        """Of its file."""
+        return _slug(self.name)
+
+
+def _slug(name: str) -> str:
+    return name.replace(", ", "-").replace(" ", "-")
+
+
+_TWO_STAGES = Subject(
+    "fasterrcnn_multitask, states",
+    "fasterrcnn_multitask",
+    ("bikes", "delftbikes"),
+    160,
+    {
+        "weights": "none",
+        "backbone": "resnet18_fpn",
+        "norm": "batch",
+        "min_size": SIDE,
+        "max_size": 128,
+        "anchor_sizes": [8, 16, 32, 64, 128],
+        "pyramid_channels": 48,
+        "representation_size": 128,
+        "rois_per_image": 32,
+        "proposals": 60,
+        "batch_size": 8,
+        "lr": 6e-4,
+        "epochs": 3,
+        "best_metric": "val_loss",
+    },
+)
 
 SUBJECTS = (
-    Subject(
-        "fasterrcnn_multitask, states",
-        "fasterrcnn_multitask",
-        ("bikes", "delftbikes"),
-        160,
-        {
-            "weights": "none",
-            "backbone": "resnet18_fpn",
-            "norm": "batch",
-            "min_size": SIDE,
-            "max_size": 128,
-            "anchor_sizes": [8, 16, 32, 64, 128],
-            "pyramid_channels": 48,
-            "representation_size": 128,
-            "rois_per_image": 32,
-            "proposals": 60,
-            "batch_size": 8,
-            "lr": 6e-4,
-            "epochs": 3,
-            "best_metric": "val_loss",
-        },
+    _TWO_STAGES,
+    replace(
+        _TWO_STAGES,
+        name=f"{_TWO_STAGES.name}, all rows",
+        exported={"export_rows": "all"},
+        trained_as=_TWO_STAGES.name,
     ),
     Subject(
         "adaptivestream, plain decoder",
@@ -154,7 +182,7 @@ def data_of(subject: Subject, out: Path, images: int) -> Path:
 
 def trained(subject: Subject, out: Path, data: Path) -> Path:
     """The folder of a run that has ended well."""
-    run = out / "runs" / subject.name.replace(", ", "-").replace(" ", "-")
+    run = out / "runs" / subject.run_id
     done = out / f"{run.name}.done"
     file = out / f"{run.name}.yaml"
     usual = {"scheduler": "cosine", "num_workers": 0, "val_every": 0, "parity_policy": "off"}
@@ -317,12 +345,16 @@ def measure(subject: Subject, out: Path, images: int) -> list[tuple[str, ...]]:
     """Rows of one model."""
     data = data_of(subject, out, images)
     run = trained(subject, out, data)
-    folder = out / "exports" / run.name
+    folder = out / "exports" / subject.folder
     folder.mkdir(parents=True, exist_ok=True)
     dataset = anydet.open_dataset(data / "val", "val")
     model, torch = folder / "model.onnx", folder / "torch.json"
     with anydet.load_adapter(
-        subject.adapter, checkpoint=run, batch_size=1, score_floor=SCORES.score_threshold
+        subject.adapter,
+        checkpoint=run,
+        batch_size=1,
+        score_floor=SCORES.score_threshold,
+        options=subject.exported,
     ) as adapter:
         if not torch.exists():
             anydet.export_onnx(adapter, model, dynamic_batch=True)

@@ -63,11 +63,11 @@ def refusal(engine, installed=None, gpu=GPU):
     [
         (
             {"gpu": replace(GPU, name="NVIDIA A100")},
-            "it was built for NVIDIA A100 (compute capability 8.9), and this is NVIDIA L4 (compute capability 8.9)",
+            f"it was built for NVIDIA A100 (compute capability 8.9), and this is {GPU}",
         ),
         (
             {"gpu": replace(GPU, compute_capability="8.6")},
-            "it was built for NVIDIA L4 (compute capability 8.6), and this is NVIDIA L4 (compute capability 8.9)",
+            f"it was built for NVIDIA L4 (compute capability 8.6), and this is {GPU}",
         ),
         (
             {"library_version": "10.9.0"},

@@ -92,7 +92,11 @@ class FasterRCNNMultiTask(TorchAdapter[MultiTaskFasterRCNN, Saved]):
         """Boxes, scores, classes and states of one image; none below ``settings.score_floor``."""
         settings = self.settings
         return export_spec(
-            self.model, self._about, score_floor=settings.score_floor, most=settings.max_detections
+            self.model,
+            self._about,
+            score_floor=settings.score_floor,
+            most=settings.max_detections,
+            rows=settings.options.get("export_rows") or "found",
         )
 
     def build_task(self, run: Run) -> MultiTaskTraining:

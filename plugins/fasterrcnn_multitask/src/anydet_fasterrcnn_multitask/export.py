@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -10,9 +11,12 @@ from torch.nn.functional import pad
 from torchvision.models.detection.image_list import ImageList
 
 from anydet.plugins.export import ExportSpec, Meaning, ModelDescription, ModelOutput
-from anydet_fasterrcnn_multitask.fixed_rows import ABSENT, detect, propose, region_features, spread
+from anydet_fasterrcnn_multitask.all_rows import AllForm
+from anydet_fasterrcnn_multitask.fixed_rows import detect, propose
+from anydet_fasterrcnn_multitask.found_rows import FoundForm
 from anydet_fasterrcnn_multitask.model import MULTIPLE, MultiTaskFasterRCNN
 from anydet_fasterrcnn_multitask.predictor import USUAL_DETECTIONS, preprocess
+from anydet_fasterrcnn_multitask.rows import ABSENT, Form
 from anydet_fasterrcnn_multitask.saved import About
 
 _SIZE_HW = (256, 320)
@@ -27,14 +31,18 @@ class ExportedDetector(nn.Module):
         score_floor: detections below are left out.
         rows: most detections.
         states: whether the model was trained to predict states.
+        form: of what depends on the image.
     """
 
-    def __init__(self, model: MultiTaskFasterRCNN, *, score_floor: float, rows: int, states: bool) -> None:
+    def __init__(
+        self, model: MultiTaskFasterRCNN, *, score_floor: float, rows: int, states: bool, form: Form
+    ) -> None:
         super().__init__()
         self.model = model
         self.score_floor = score_floor
         self.rows = rows
         self.states = states
+        self.form = form
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) to boxes (B, K, 4) in its pixels, scores (B, K), labels (B, K), states (B, K, S).
@@ -48,13 +56,14 @@ class ExportedDetector(nn.Module):
         # As a tensor, so that a trace follows the image instead of keeping the example's numbers.
         size_wh = torch._shape_as_tensor(images)[2:].flip(0).to(images)
         features = model.pyramid(padded)
-        proposals, objectness = propose(model, features, padded, size_wh)
+        proposals, objectness = propose(model, features, padded, size_wh, self.form)
         boxes, scores, labels = detect(
             model,
             features,
             proposals,
             objectness > ABSENT,
             size_wh,
+            form=self.form,
             score_floor=self.score_floor,
             rows=self.rows,
         )
@@ -66,12 +75,19 @@ class ExportedDetector(nn.Module):
         )
         if not self.states:
             return outputs
-        places, regions = region_features(model, features, boxes, found)
+        chosen = self.form.rows(found)
+        regions = chosen.features(model, features, boxes)
         states = model.roi_heads.state_head(regions).float().softmax(-1)
-        return *outputs, spread(states, places, found, 0.0).reshape(-1, self.rows, states.shape[1])
+        return *outputs, chosen.spread(states, 0.0).reshape(-1, self.rows, states.shape[1])
 
 
-def export_spec(model: MultiTaskFasterRCNN, about: About, *, score_floor: float, most: int) -> ExportSpec:
+FORMS: Mapping[str, type[Form]] = {"found": FoundForm, "all": AllForm}
+"""By the adapter's option ``export_rows``."""
+
+
+def export_spec(
+    model: MultiTaskFasterRCNN, about: About, *, score_floor: float, most: int, rows: str = "found"
+) -> ExportSpec:
     """Of images of any size, each run's of one.
 
     Args:
@@ -79,11 +95,18 @@ def export_spec(model: MultiTaskFasterRCNN, about: About, *, score_floor: float,
         about: classes, states and architecture.
         score_floor: detections below are never output.
         most: detections of an image, at least.
+        rows: a key of ``FORMS``.
     """
     states = bool(about.state_names)
     names: list[Meaning] = ["boxes_xyxy_px", "scores", "labels"]
     names += ["state_scores"] * states
-    module = ExportedDetector(model, score_floor=score_floor, rows=max(USUAL_DETECTIONS, most), states=states)
+    module = ExportedDetector(
+        model,
+        score_floor=score_floor,
+        rows=max(USUAL_DETECTIONS, most),
+        states=states,
+        form=FORMS[rows](),
+    )
     example = torch.zeros(1, 3, *_SIZE_HW, device=model.device)
     with torch.no_grad():
         # The scales of its levels, which the pooling of regions infers when it is used first.
