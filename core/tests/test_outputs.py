@@ -17,6 +17,7 @@ from anydet.errors import OptionError, OutputError
 from anydet.outputs import (
     copy_file,
     growing_file,
+    locked_folder,
     new_file,
     new_folder,
     new_parts,
@@ -246,3 +247,43 @@ def test_leftovers_of_one_file_are_removed_and_no_others(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(path)
     assert names(tmp_path) == sorted([*stays, "last.pt"])
+
+
+def test_a_folder_is_of_one_process_at_a_time(tmp_path):
+    pytest.importorskip("filelock")
+    folder = tmp_path / "new" / "out"
+    with locked_folder(folder) as out:
+        with (
+            pytest.raises(OptionError, match="another process of anydet writes into it now"),
+            locked_folder(folder),
+        ):
+            pass
+        write_file(out / "a", "kept")
+    with locked_folder(folder):
+        pass
+    assert (folder / "a").read_text() == "kept"
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
+    pytest.importorskip("filelock")
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new/out"):
+        with pytest.raises(ZeroDivisionError), locked_folder(tmp_path / name):
+            raise ZeroDivisionError
+    assert names(tmp_path) == ["mine"]
+
+
+def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path):
+    pytest.importorskip("filelock")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom anydet.outputs import locked_folder\n"
+        "with locked_folder(Path(sys.argv[1])):\n    print('locked', flush=True)\n    sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], **pipes) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(OptionError, match="another process"), locked_folder(tmp_path):
+            pass
+        other.kill()
+    with locked_folder(tmp_path):
+        pass

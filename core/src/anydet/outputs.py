@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -36,6 +36,9 @@ _FIXES = {
     errno.EBADF: "do not close the stream, or write to a file",
 }
 """What to do about an error of a write."""
+
+_LOCK = ".anydet.lock"
+"""Of a folder that one process at a time adds to; it stays, as a lock file that goes protects nothing."""
 
 _NEVER_OF_A_READ = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """Errors of which a call that names no file can only mean a write."""
@@ -160,6 +163,44 @@ def new_folder(root: Path) -> Iterator[Path]:
         except BaseException:  # KeyboardInterrupt too must leave nothing behind
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+@contextmanager
+def locked_folder(root: Path) -> Iterator[Path]:
+    """A folder that results are added to, for this process alone until the block ends.
+
+    It is made where it is missing. The operating system frees the lock of a process that is killed. A folder
+    that was made here goes again if the block leaves it empty.
+
+    Raises:
+        OptionError: another process has it.
+        OutputError: the operating system refuses it.
+    """
+    # Of the extra [torch], as all is that adds to folders for hours.
+    from filelock import FileLock, Timeout
+
+    target = Path(os.path.realpath(root))
+    file = target / _LOCK
+    with writing_to(root, target, file):
+        made = [folder for folder in (target, *target.parents) if not folder.exists()]
+        target.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as exc:
+            raise OptionError(
+                f"{root}: another process of anydet writes into it now",
+                fix="wait until that has ended, or name another folder",
+            ) from exc
+    try:
+        yield target
+    finally:
+        lock.release()
+        if made and not any(entry.name != _LOCK for entry in target.iterdir()):
+            file.unlink(missing_ok=True)
+            with suppress(OSError):  # what others put there meanwhile stays
+                for folder in made:
+                    folder.rmdir()
 
 
 @contextmanager

@@ -29,8 +29,7 @@ def scenes(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def plugins(monkeypatch):
+def growing_plugins() -> Plugins:
     """A grid detector whose head grows, as an adapter that is installed."""
     module = ModuleType("registers_growing")
     module.PLUGIN_API = 2
@@ -38,8 +37,14 @@ def plugins(monkeypatch):
         "growing", "core.tests.continual.growing:GrowingAdapter", capabilities=("train", "ttt")
     )
     module.register_adapters = hookimpl(lambda register: register(spec), specname="register_adapters")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    sys.modules[module.__name__] = module
     return Plugins([EntryPoint("growing", module.__name__, "anydet")])
+
+
+@pytest.fixture
+def plugins():
+    """``growing_plugins``."""
+    return growing_plugins()
 
 
 @pytest.fixture

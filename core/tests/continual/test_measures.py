@@ -78,3 +78,20 @@ def test_what_is_not_known_of_a_seed_is_not_known():
     assert found.seeds == (0.3, None)
     few = Measured.of(np.array([0.3]), None, 0.95)
     assert (few.value, few.low, few.deviation, few.text) == (0.3, None, None, "0.300")
+
+
+def test_resamples_without_a_number_are_left_out_and_counted():
+    draws = np.array([[0.1, NAN, 0.3, 0.2], [0.2, 0.2, NAN, 0.4]])
+    found = Measured.of(np.array([0.2, 0.3]), draws, 0.95)
+    assert found.left_out == 2
+    assert found.as_dict()["left_out"] == 2
+    assert found.low < found.value < found.high
+    assert Measured.of(np.array([0.2]), None, 0.95).left_out == 0
+
+
+@pytest.mark.parametrize(("value", "least"), [(0.01, 0.0), (0.99, 0.0), (-0.99, -1.0)])
+def test_an_interval_ends_where_the_number_does(value, least):
+    draws = value + np.linspace(-0.3, 0.3, 61)[None]
+    found = Measured.of(np.array([value]), draws, 0.95, least=least)
+    assert least <= found.low <= value <= found.high <= 1
+    assert found.low == least or found.high == 1

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from core.tests.continual.growing import GrowingTask
+from core.tests.continual.stopping import PLACES
 
 from anydet.continual.results import SEEN
 from anydet.continual.runs import Runs
@@ -48,7 +52,7 @@ def test_groups_of_classes_are_learned_and_measured(runs, tmp_path, scenes):
     assert second.classes[:3] == first.classes
     assert len(second.classes) == 6
     # Numbers are those of eval-coco.
-    predictions = tmp_path / "out" / none.runs[0][1] / "predictions-classes-1-3.json"
+    predictions = tmp_path / "out" / none.runs[0][1] / "predictions.json"
     theirs = evaluate_coco(scenes, predictions, split="val").per_class
     by_class = {row["name"]: row["AP"] for row in theirs}
     for number, names in enumerate((second.classes[:3], second.classes[3:])):
@@ -150,3 +154,32 @@ def test_several_processes_are_refused(runs, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match="one process"):
         runs().run()
+
+
+@pytest.mark.slow
+def test_a_sequence_that_is_stopped_anywhere_goes_on_to_the_same_numbers(write, tmp_path):
+    """By kill -9 and by Ctrl-C; weights, what methods left and all numbers are those of a whole run."""
+    methods = {"all": {"ewc": True, "si": True, "derpp": True, "derpp_size": 3}}
+    methods["all"]["later"] = {"self_distill_from": "{previous}"}
+    training = {"epochs": 3, "batch_size": 4, "num_workers": 0, "lr": 0.01, "save_every": 2}
+    setting = write(methods=methods, training=training, val_images=6, resamples=10)
+    words = [sys.executable, "-m", "core.tests.continual.stopping", setting, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert ended.pop("whole") == [0, 0], done.stderr[-3000:]
+    assert len(ended) == 2 * len(PLACES)
+    whole = json.loads((tmp_path / "whole" / "found.json").read_text())
+    for name, (first, second) in ended.items():
+        # What is stopped after the last step of a training may end it before it looks at the signal.
+        assert first in ({-9} if name.endswith("SIGKILL") else {1, 130}), name
+        assert second == 0, (name, done.stderr[-3000:])
+        found = json.loads((tmp_path / name / "found.json").read_text())
+        assert found["methods"]["all"]["matrix"] == whole["methods"]["all"]["matrix"], name
+        for mine, theirs in zip(*(one["methods"]["all"]["runs"][0] for one in (whole, found)), strict=True):
+            for file in ("best.pt", "continual.pt"):
+                one, two = (
+                    torch.load(tmp_path / out / "runs" / run / file, weights_only=True)
+                    for out, run in (("whole", Path(mine).name), (name, Path(theirs).name))
+                )
+                assert one["digest"] == two["digest"], (name, file)

@@ -27,6 +27,8 @@ def test_the_checkpoint_before_is_put_into_later_keys():
     method = Method.read("distilled", {"later": {"project": "{previous}", "log_every": 2}})
     assert method.keys_of(0, Path("runs/a/best.pt")) == {}
     assert method.keys_of(1, Path("runs/a/best.pt")) == {"project": "runs/a/best.pt", "log_every": 2}
+    within = Method.read("distilled", {"later": {"model": {"parts": ["{previous}", 1]}}})
+    assert within.keys_of(1, Path("a.pt")) == {"model": {"parts": ["a.pt", 1]}}
 
 
 @pytest.mark.parametrize(
@@ -34,12 +36,15 @@ def test_the_checkpoint_before_is_put_into_later_keys():
     [
         ({"metods": {}}, "has no option 'metods' .*did you mean 'methods'"),
         ({"seeds": []}, "seeds"),
-        ({"adapter": ...}, "needs option adapter"),
+        ({"adapter": ...}, "names no adapter, and none is given"),
         ({"adapter": "growin"}, "no adapter called 'growin'"),
-        ({"class_groups": ...}, "expected either tasks or class_groups"),
-        ({"tasks": {"a": None}}, "expected either tasks or class_groups"),
+        ({"class_groups": ...}, "has neither tasks nor class_groups"),
+        ({"tasks": {"a": None}}, "has both tasks and class_groups"),
         ({"class_groups": ..., "tasks": {"a/b": None}}, "task 'a/b': names are"),
-        ({"class_groups": ..., "tasks": {"a": {"datset": "x"}}}, "datset"),
+        (
+            {"class_groups": ..., "tasks": {"a": {"datset": "x"}}},
+            r"a: no key 'datset' .*mean 'dataset'",
+        ),
         ({"dataset": ...}, "task 'all' has no data set"),
         ({"methods": {"../up": None}}, r"method '\.\./up': names are"),
         ({"methods": {}}, "there is no method"),
@@ -53,6 +58,8 @@ def test_the_checkpoint_before_is_put_into_later_keys():
         ({"methods": {"a": {"joint": "yes"}}}, "joint: 'yes' is neither true nor false"),
         ({"methods": {"a": {"joint": True, "replay": 3}}}, "joint training has no earlier task"),
         ({"methods": {"a": {"project": "{previous}"}}}, "which the first one does not have"),
+        ({"methods": {"a": {"project": "{previos}"}}}, r"\{previos\} stands for nothing; did you mean"),
+        ({"methods": {"a": {"later": {"project": ["{x}"]}}}}, r"\{x\} stands for nothing"),
         ({"methods": {"a": {"checkpoint": "x.pt"}}}, "training key 'checkpoint' .* of the setting sets it"),
         ({"training": {"run-id": "x"}}, "training key 'run_id' is not one of methods: --out sets it"),
         ({"training": {"use_ema": False, "ema_eval": True}}, "method 'none': ema_eval evaluates an average"),
@@ -68,6 +75,13 @@ def test_what_is_wrong_is_said_before_a_training(keys, said, write, plugins):
 def test_an_adapter_that_cannot_be_trained_is_refused(write):
     with pytest.raises(UnsupportedError, match="training"):
         Setting.read(write(adapter="precomputed"), Plugins([]))
+
+
+@pytest.mark.parametrize("name", ["two-domains", "coco-40-40"])
+def test_a_setting_of_anydet_without_an_adapter_says_which_option_names_it(name, plugins):
+    with pytest.raises(OptionError, match=f"{name}.yaml names no adapter") as raised:
+        Setting.read(name, plugins)
+    assert "--adapter NAME" in raised.value.fix
 
 
 @pytest.mark.slow

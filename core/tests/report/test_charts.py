@@ -106,6 +106,14 @@ def test_numbers_with_intervals_are_dots_on_them():
     assert area.get_xlim() == (0.0, 1.0)
 
 
+def test_dots_of_an_axis_without_limits_are_seen_from_zero():
+    area = axes()
+    draw_bars(area, Bars("lost", "", AXIS, (Bar("a", 0.5, 0.4, 0.6), Bar("b", 0.55, 0.5, 0.6))))
+    low, high = area.get_xlim()
+    assert low <= 0
+    assert high >= 0.6
+
+
 def test_an_interval_of_one_bar_among_others_is_a_line_on_it():
     area = axes()
     draw_bars(area, Bars("times", "", AXIS, (Bar("decode", 3.0, 2.0, 5.0), Bar("model", 9.0))))

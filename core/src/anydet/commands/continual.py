@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.comparison import comparison_options, write_comparison
 from anydet.commands.completion import complete_names
-from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
-from anydet.commands.result_options import MAX_PIXELS
+from anydet.commands.paths import DATASET
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -29,13 +28,7 @@ if TYPE_CHECKING:
         "      --max-steps 1"
     ),
 )
-@click.argument("setting", type=INPUT)
-@click.option(
-    "--out",
-    type=OUTPUT_FOLDER,
-    required=True,
-    help="Folder of runs and results; what it holds already is not done again.",
-)
+@comparison_options
 @click.option(
     "--adapter",
     metavar="NAME",
@@ -54,14 +47,6 @@ if TYPE_CHECKING:
     type=click.IntRange(1, MOST_INTEGER),
     help="Optimizer steps of each training, in place of the setting's; few, to try a setting.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
-@engine_options
-@MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | None, **flags: Any) -> None:
     """Train an adapter on tasks one after the other, and measure what it forgets.
@@ -74,30 +59,20 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     import sys
     from contextlib import redirect_stdout
 
-    from anydet.commands.dataset_options import write_json
-    from anydet.commands.figures import draw_figures
-    from anydet.commands.tables import print_result_table
+    from anydet.continual.results import FIGURES
     from anydet.continual.runs import Runs
     from anydet.continual.setting import Setting
     from anydet.evaluation.engines import choose_engine
-    from anydet.evaluation.tables import markdown
-    from anydet.outputs import write_file
+    from anydet.outputs import locked_folder
 
     keys = ("adapter", "config", "dataset", "split", "val_dataset", "val_split")
     given = {key: str(flags[key]) for key in keys if flags[key] is not None}
     training = {} if flags["max_steps"] is None else {"max_steps": flags["max_steps"]}
     chosen = Setting.read(setting, plugins, given, training)
-    runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]), say)
-    say(*runs.describe())  # opens the data, before there is a folder
-    out.mkdir(parents=True, exist_ok=True)
-    # stdout is for the result; adapters and libraries print to it, too.
-    with redirect_stdout(sys.stderr):
-        found = runs.run()
-    write_file(out / "tables.md", markdown(found.tables))
-    write_json(found.as_dict(), out / "results.json")
-    if json_path is not None:
-        write_json(found.as_dict(), json_path)
-    if json_path != Path("-"):
-        for table in found.tables:
-            print_result_table(table, len(table.rows))
-    draw_figures(found.figures, out)
+    with locked_folder(out):
+        runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]), say)
+        say(*runs.describe())
+        # stdout is for the result; adapters and libraries print to it, too.
+        with redirect_stdout(sys.stderr):
+            found = runs.run()
+        write_comparison(found.as_dict(), found.tables, found.figures, out, json_path, drawn=FIGURES)

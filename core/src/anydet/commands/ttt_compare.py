@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.dataset_options import engine_options
+from anydet.commands.comparison import comparison_options, write_comparison
 from anydet.commands.messages import warn
-from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
-from anydet.commands.result_options import MAX_PIXELS
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -25,21 +23,7 @@ if TYPE_CHECKING:
         "  anydet ttt-compare setting.yaml --out compared"
     ),
 )
-@click.argument("setting", type=INPUT)
-@click.option(
-    "--out",
-    type=OUTPUT_FOLDER,
-    required=True,
-    help="Folder of predictions and results; what it holds already is not done again.",
-)
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
-@engine_options
-@MAX_PIXELS
+@comparison_options
 @click.pass_obj
 def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | None, **flags: Any) -> None:
     """Compare methods of test-time training with the model as it is, clean and corrupted.
@@ -49,27 +33,17 @@ def command(plugins: Plugins, /, setting: Path, out: Path, json_path: Path | Non
     have paired bootstrap intervals. Writes results.json, tables.md and charts to OUT; an interrupted run
     goes on where it was.
     """
-    from anydet.adaptation.ttt.protocol import Runs, Setting
-    from anydet.commands.dataset_options import write_json
-    from anydet.commands.figures import draw_figures
+    from anydet.adaptation.ttt.protocol import FIGURES, Runs, Setting
     from anydet.commands.progress import progress
-    from anydet.commands.tables import print_result_table
     from anydet.evaluation.engines import choose_engine
-    from anydet.evaluation.tables import markdown
-    from anydet.outputs import write_file
+    from anydet.outputs import locked_folder
 
     chosen = Setting.read(setting, plugins)
-    runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]))
-    runs.open()  # before there is a folder
-    out.mkdir(parents=True, exist_ok=True)
-    with progress("runs", len(runs), unit="runs") as advance:
-        found = runs.run(advance, warn)
-    tables = (found.summary, found.table)
-    write_file(out / "tables.md", markdown(tables))
-    write_json(found.as_dict(), out / "results.json")
-    if json_path is not None:
-        write_json(found.as_dict(), json_path)
-    if json_path != Path("-"):
-        for table in tables:
-            print_result_table(table, len(table.rows))
-    draw_figures(found.figures, out)
+    with locked_folder(out):
+        runs = Runs(chosen, out, plugins, choose_engine(plugins, flags["engine"], flags["workers"]))
+        runs.open()
+        with progress("runs", len(runs), unit="runs") as advance:
+            found = runs.run(advance, warn)
+        write_comparison(
+            found.as_dict(), (found.summary, found.table), found.figures, out, json_path, drawn=FIGURES
+        )

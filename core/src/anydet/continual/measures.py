@@ -67,6 +67,8 @@ class Measured:
         high: upper end.
         seeds: value of each seed.
         deviation: sample standard deviation of these; ``None`` of a single seed.
+        left_out: resamples that have no number, as no object of a class was drawn; the interval is without
+            them.
     """
 
     value: float | None
@@ -74,6 +76,7 @@ class Measured:
     high: float | None
     seeds: tuple[float | None, ...]
     deviation: float | None
+    left_out: int = 0
 
     @classmethod
     def of(
@@ -89,13 +92,15 @@ class Measured:
         """
         known = not np.isnan(values).any()
         value = float(values.mean()) if known else None
-        ends = None if draws is None or value is None else spread(draws.mean(axis=0), level)
+        means = None if draws is None or value is None else draws.mean(axis=0)
+        ends = None if means is None else spread(means, level)
         return cls(
             value,
             None if ends is None or value is None else max(value + ends[0], least),
             None if ends is None or value is None else min(value + ends[1], 1.0),
             tuple(None if np.isnan(one) else float(one) for one in values),
             float(values.std(ddof=1)) if known and len(values) > 1 else None,
+            0 if means is None else int(np.isnan(means).sum()),
         )
 
     @property
@@ -115,6 +120,7 @@ class Measured:
             "high": self.high,
             "seeds": list(self.seeds),
             "deviation": self.deviation,
+            "left_out": self.left_out,
         }
 
 

@@ -17,6 +17,8 @@ from anydet.types import FloatArray
 
 LEVEL = 0.95
 SEEN = "AP of all classes"
+FIGURES = ("so-far", "forgetting", "matrix")
+"""Names of all that there may be; forgetting needs two tasks."""
 _COMPARED = ("average AP", "forgetting")
 
 _SCALE = Axis(METRIC, limits=(0.0, 1.0))
@@ -149,7 +151,18 @@ class Results:
     @property
     def _about(self) -> str:
         parts = counted(self.images, "image"), counted(len(self.seeds), "seed")
-        return f"{', '.join(parts)}, {100 * LEVEL:g} % intervals over images"
+        return f"{', '.join(parts)}, {100 * LEVEL:g} % intervals over images{self._left_out}"
+
+    @property
+    def _left_out(self) -> str:
+        """How many resamples some number is without, where that is not none."""
+        places = range(len(self.tasks))
+        numbers = [found.measure(one) for found in self.methods.values() for one in self._measures]
+        numbers += [found.cell(a, on) for found in self.methods.values() for a in places for on in places]
+        most = max((number.left_out for number in numbers), default=0)
+        if not most:
+            return ""
+        return f" (up to {most} of {self.resamples} resamples left out: a task without an object in them)"
 
     @property
     def _summary(self) -> Table:

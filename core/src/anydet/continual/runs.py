@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from anydet.continual.scores import Score, score_groups
 from anydet.continual.setting import Method, Setting
 from anydet.continual.stages import Stage, Trainer
 from anydet.continual.tasks import Task, open_tasks, seen, training_data, truth_of
+from anydet.continual.views import Joined
 from anydet.errors import OptionError
 from anydet.evaluation.evaluator import Engine
 from anydet.plugins.manager import Plugins
@@ -65,6 +67,8 @@ class Runs:
         Raises:
             AnydetError: a training, a data set or an evaluation fails; what was done before is kept.
             InterruptedTraining: a signal arrived; the same call goes on.
+
+        All trainings are built once before the first one, so that one that cannot begin costs none.
         """
         if process_count() > 1:
             raise OptionError(
@@ -72,6 +76,7 @@ class Runs:
             )
         setting, tasks = self.setting, self.tasks
         trainer = Trainer(setting, self.out, self.plugins)
+        self._rehearse(trainer)
         found = {method.name: self._method(method, trainer) for method in setting.methods}
         base = setting.baseline
         return Results(
@@ -82,6 +87,31 @@ class Runs:
             setting.resamples,
             setting.seeds,
         )
+
+    def _rehearse(self, trainer: Trainer) -> None:
+        """Build each training that is missing as far as its first step, before the first of them.
+
+        The first two tasks of the first seed: later ones differ from the second by data, which is looked at,
+        and by rows of classes.
+        """
+        seed = self.setting.seeds[0]
+        with TemporaryDirectory(prefix="anydet-continual-") as scratch:
+            for method in self.setting.methods:
+                before: Stage | None = None
+                for place, number in enumerate(self._numbers(method)):
+                    data = training_data(self.tasks, number, method, seed)
+                    if isinstance(data, Joined):
+                        data.ground_truth()  # classes or states that do not go together
+                    if place < 2:
+                        before = trainer.rehearse(
+                            self._task_name(method, number),
+                            data,
+                            method,
+                            number=number,
+                            seed=seed,
+                            before=before,
+                            scratch=Path(scratch),
+                        )
 
     def _method(self, method: Method, trainer: Trainer) -> Matrices:
         rows: list[list[Row]] = []
@@ -95,7 +125,7 @@ class Runs:
                 self.say(f"{method.name}, seed {seed}, {title if not method.joint else 'all tasks at once'}")
                 data = training_data(self.tasks, number, method, seed)
                 before = stages[-1] if stages else None
-                name = "joint" if method.joint else self.tasks[number].name
+                name = self._task_name(method, number)
                 stages.append(trainer.train(name, data, method, number=number, seed=seed, before=before))
                 scores.append(self._scores(trainer, stages[-1], number))
             # What joint training leaves out was not measured.
@@ -126,7 +156,9 @@ class Runs:
                 groups[SEEN] = table.names
             if not groups:
                 continue
-            predictions, identity = trainer.predict(stage, first.validation, first.name)
+            # One data set that all tasks divide has the name of none of them.
+            name = first.name if len(self._evaluated) > 1 else ""
+            predictions, identity = trainer.predict(stage, first.validation, name)
             row |= score_groups(
                 truth_of(first, table),
                 predictions,
@@ -160,6 +192,9 @@ class Runs:
         """The first task of each set of images to evaluate on."""
         found = {id(task.validation): task for task in reversed(self.tasks)}
         return tuple(task for task in self.tasks if found[id(task.validation)] is task)
+
+    def _task_name(self, method: Method, number: int) -> str:
+        return "joint" if method.joint else self.tasks[number].name
 
     def _title(self, number: int) -> str:
         task = self.tasks[number]

@@ -26,8 +26,10 @@ SCHEMA = "anydet.continual:setting.schema.json"
 PACKAGED = "anydet.continual:settings"
 PREVIOUS = "{previous}"
 """Stands for the checkpoint of the task before, in values of keys below ``later``."""
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_]*\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HELP = "see 'anydet continual --help'"
+_NO_ADAPTER = "add --adapter NAME, or adapter: to the setting; see 'anydet adapters list'"
 _OF_THE_SETTING = {
     **dict.fromkeys(
         ("adapter", "dataset", "split", "val_dataset", "val_split", "max_images"), "of the setting"
@@ -82,11 +84,17 @@ class Method:
         method = cls(name, keys, {canonical(key): value for key, value in later.items()}, **own)
         if method.joint and (method.later or method.replay):
             raise OptionError("joint training has no earlier task", fix="leave out later and replay")
-        if any(_names_previous(value) for value in keys.values()):
+        if PREVIOUS in _placeholders(list(keys.values())):
             raise OptionError(
                 f"{PREVIOUS} stands for the checkpoint of the task before, which the first one does not have",
                 fix="write the key below later:, which is for all tasks but the first",
             )
+        for named in _placeholders([keys, method.later]):
+            if named != PREVIOUS:
+                raise OptionError(
+                    f"{named} stands for nothing{did_you_mean(named, [PREVIOUS])}",
+                    fix=f"{PREVIOUS}, below later:, is the checkpoint of the task before",
+                )
         return method
 
     def keys_of(self, task: int, previous: Path | None) -> dict[str, Any]:
@@ -99,10 +107,7 @@ class Method:
         keys = {**self.keys, **(self.later if task else {})}
         if previous is None:
             return keys
-        return {
-            key: value.replace(PREVIOUS, str(previous)) if isinstance(value, str) else value
-            for key, value in keys.items()
-        }
+        return {key: _filled(value, str(previous)) for key, value in keys.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +184,11 @@ class Setting:
             PluginError, UnsupportedError: there is no such adapter, or it cannot be trained.
         """
         file = open_setting(setting, PACKAGED, "setting")
+        stated = {**file.values, **(given or {})}
+        if stated.get("adapter") is None:
+            raise OptionError(f"{file.name} names no adapter, and none is given", fix=_NO_ADAPTER)
         try:
-            values = check_options({**file.values, **(given or {})}, load_schema(SCHEMA), owner=file.name)
+            values = check_options(stated, load_schema(SCHEMA), owner=file.name)
         except OptionError as exc:
             # Without its own hint: a file is no adapter that can be shown.
             raise OptionError(exc.problem, fix=_HELP) from exc
@@ -250,9 +258,15 @@ def _method(name: str, keys: Mapping[str, Any]) -> Method:
 
 
 def _tasks(values: Mapping[str, Any], file: str) -> tuple[TaskSource, ...]:
-    if bool(values["tasks"]) == bool(values["class_groups"]):
+    if values["tasks"] and values["class_groups"]:
         raise OptionError(
-            f"{file}: expected either tasks or class_groups",
+            f"{file}: has both tasks and class_groups, and each says alone what the tasks are",
+            fix="leave class_groups out, and give tasks their classes: {first: {classes: [car, person]}}; or "
+            "leave tasks out",
+        )
+    if not values["tasks"] and not values["class_groups"]:
+        raise OptionError(
+            f"{file}: has neither tasks nor class_groups",
             fix="write tasks: {first: {dataset: DIR}, second: {dataset: DIR}}, or class_groups: [40, 40]",
         )
     named = values["tasks"] or {"all": {}}
@@ -298,5 +312,18 @@ def _refuse_set(keys: Mapping[str, Any]) -> None:
             )
 
 
-def _names_previous(value: object) -> bool:
-    return isinstance(value, str) and PREVIOUS in value
+def _placeholders(value: object) -> list[str]:
+    """What looks like ``{previous}`` in text, wherever it is within lists and mappings."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [found for one in inner for found in _placeholders(one)]
+    return _PLACEHOLDER.findall(value) if isinstance(value, str) else []
+
+
+def _filled(value: Any, previous: str) -> Any:
+    """The value with the checkpoint before in place of ``{previous}``, within lists and mappings, too."""
+    if isinstance(value, dict):
+        return {key: _filled(one, previous) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, previous) for one in value]
+    return value.replace(PREVIOUS, previous) if isinstance(value, str) else value

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from anydet.prediction.meta import checkpoint_sha256
 from anydet.prediction.recipe import Recipe
 from anydet.prediction.spool import discard
 from anydet.text import quoted
+from anydet.training.checkpoints.checkpoint import save_checkpoint
 from anydet.training.config.config_file import open_config
 from anydet.training.launch.preparation import PreparedRun, prepare
-from anydet.training.launch.start import launch
+from anydet.training.launch.start import launch, rehearse
 from anydet.version import __version__
 
 AGAIN = "the same command goes on; what was done is kept"
@@ -82,33 +84,80 @@ class Trainer:
             AnydetError: of the training, which names method and task.
             InterruptedTraining: a signal arrived; everything is saved.
         """
-        keys = {**self.setting.training, **method.keys_of(number, None)}
-        identity = self._identity(keys, seed, data, before)
-        folder = self.out / "runs" / f"{task}-{seed}-{identity[:12]}"
-        done = known_json(folder / _DONE)
-        if done.get("identity") == identity:
-            return Stage(folder, identity, folder / done["checkpoint"], done["seconds"])
+        planned = self._planned(task, data, method, number=number, seed=seed, before=before)
+        if (done := _finished(planned)) is not None:
+            return done
+        identity, folder = planned.identity, planned.folder
         previous = None if before is None else before.checkpoint
-        ready, resumed = self._prepare(
-            {**self.setting.training, **method.keys_of(number, previous)}, previous, seed, data, folder
-        )
         start = time.perf_counter()
-        where = f"method {quoted(method.name)}, task {quoted(task)}"
-        try:
+        with _of_stage(method, task):
+            ready, resumed = self._prepare(
+                {**self.setting.training, **method.keys_of(number, previous)}, previous, seed, data, folder
+            )
             result = launch(ready)
-        except InterruptedTraining as exc:
-            raise InterruptedTraining(f"{where}: {exc.problem}", fix=AGAIN, exit_code=exc.exit_code) from exc
-        except AnydetError as exc:
-            raise TrainingError(f"{where}: {as_keys(exc.problem)}", fix=as_keys(exc.fix)) from exc
         seconds = None if resumed else time.perf_counter() - start
         checkpoint = Path(result.checkpoint)
         about = {"identity": identity, "checkpoint": checkpoint.name, "seconds": seconds}
         write_file(folder / _DONE, json.dumps(about))
         return Stage(folder, identity, folder / checkpoint.name, seconds)
 
-    def predict(self, stage: Stage, dataset: Dataset, name: str) -> tuple[Path, str]:
-        """Predictions of a stage on a data set, and what they are the predictions of."""
-        path = stage.folder / f"predictions-{name}.json"
+    def rehearse(
+        self,
+        task: str,
+        data: Dataset,
+        method: Method,
+        *,
+        number: int,
+        seed: int,
+        before: Stage | None,
+        scratch: Path,
+    ) -> Stage:
+        """The stage as ``train`` would begin it, unless it was trained already; ``out`` stays as it is.
+
+        Args:
+            task: as for ``train``, and so are the next four.
+            data: what is trained on.
+            method: gives training keys.
+            number: of the task.
+            seed: of the training.
+            before: what this gave for the task before.
+            scratch: folder for a checkpoint of the model as it would begin, which a later task is rehearsed
+                with.
+
+        Raises ``AnydetError`` as ``train`` does before its first step.
+        """
+        planned = self._planned(task, data, method, number=number, seed=seed, before=before)
+        if (done := _finished(planned)) is not None:
+            return done
+        untrained = scratch / planned.identity / "best.pt"
+        if not untrained.is_file():
+            previous = None if before is None else before.checkpoint
+            keys = {**self.setting.training, **method.keys_of(number, previous)}
+            with _of_stage(method, task):
+                begins = rehearse(self._prepare(keys, previous, seed, data, untrained.parent)[0])
+            untrained.parent.mkdir()
+            if begins is not None:
+                save_checkpoint(untrained, begins)
+        return replace(planned, checkpoint=untrained)
+
+    def _planned(
+        self, task: str, data: Dataset, method: Method, *, number: int, seed: int, before: Stage | None
+    ) -> Stage:
+        """Where the stage is put, whether it is there or not."""
+        keys = {**self.setting.training, **method.keys_of(number, None)}
+        identity = self._identity(keys, seed, data, before)
+        folder = self.out / "runs" / f"{task}-{seed}-{identity[:12]}"
+        return Stage(folder, identity, folder / "best.pt", None)
+
+    def predict(self, stage: Stage, dataset: Dataset, name: str = "") -> tuple[Path, str]:
+        """Predictions of a stage on a data set, and what they are the predictions of.
+
+        Args:
+            stage: whose weights predict.
+            dataset: all of its images are predicted, with all classes that the stage knows.
+            name: of the data set, where a setting evaluates on several.
+        """
+        path = stage.folder / ("predictions.json" if not name else f"predictions-on-{name}.json")
         about = path.with_suffix(".run.json")
         identity = _digest([stage.identity, dataset.fingerprint(), len(dataset)])
         if path.exists() and known_json(about).get("identity") == identity:
@@ -177,6 +226,26 @@ class Trainer:
     def _config(self, config: str) -> Mapping[str, Any]:
         spec = self.plugins.spec("adapters", self.setting.adapter)
         return open_config(config, load_schema(spec.training_schema)).values
+
+
+def _finished(planned: Stage) -> Stage | None:
+    """The stage, where it was trained already."""
+    done = known_json(planned.folder / _DONE)
+    if done.get("identity") != planned.identity:
+        return None
+    return replace(planned, checkpoint=planned.folder / done["checkpoint"], seconds=done["seconds"])
+
+
+@contextmanager
+def _of_stage(method: Method, task: str) -> Iterator[None]:
+    """Around a training: what goes wrong names method and task, and keys as settings have them."""
+    where = f"method {quoted(method.name)}, task {quoted(task)}"
+    try:
+        yield
+    except InterruptedTraining as exc:
+        raise InterruptedTraining(f"{where}: {exc.problem}", fix=AGAIN, exit_code=exc.exit_code) from exc
+    except AnydetError as exc:
+        raise TrainingError(f"{where}: {as_keys(exc.problem)}", fix=as_keys(exc.fix)) from exc
 
 
 def _digest(known: Any) -> str:

@@ -1,4 +1,4 @@
-"""Data sets of tasks: some images, some classes, several data sets as one. Nothing is copied."""
+"""Data sets of tasks: some classes, several data sets as one. Nothing is copied."""
 
 from __future__ import annotations
 
@@ -22,46 +22,6 @@ from anydet.errors import DatasetError
 from anydet.evaluation.image_subset import take_truth
 from anydet.text import counted
 from anydet.types import ClassTable, Federation, GroundTruthColumns, IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class SomeImages(DatasetView):
-    """Some images of a data set, in the order given.
-
-    Attributes:
-        positions: of the images.
-    """
-
-    positions: tuple[int, ...]
-
-    @property
-    def note(self) -> str:
-        """What was chosen, as it is printed."""
-        return f"{self.dataset.note}, {len(self)} of {counted(len(self.dataset), 'image')}"
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of these images."""
-        keys = self.dataset.keys
-        return tuple(keys[position] for position in self.positions)
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def record(self, position: int) -> Record:
-        """One of these images."""
-        return self.dataset[self.positions[position]]
-
-    def fingerprint(self) -> str:
-        """``sha256:...`` of the whole data set and of which images there are."""
-        found = Fingerprint()
-        found.add(self.dataset.fingerprint())
-        found.add(np.array(self.positions, "<i8").tobytes())
-        return str(found)
-
-    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations of these images, or of the first ``max_images``."""
-        return take_truth(self.dataset.ground_truth(), np.array(self.positions[:max_images], np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

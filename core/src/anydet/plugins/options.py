@@ -122,7 +122,7 @@ def check_options(
         if absent:
             raise OptionError(f"{owner} needs option {absent}", fix=fix)
         where = ".".join(map(str, error.absolute_path)) or "options"
-        raise OptionError(f"{owner} option {where}: {error.message}{nearest(error)}", fix=fix)
+        raise OptionError(f"{owner} option {where}: {said(error)}", fix=fix)
     return {key: checked[key] for key in sorted(checked, key=_order(properties))}
 
 
@@ -177,6 +177,18 @@ def unusable(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isfinite(value) else "is not finite"
     return "has more than 64 bits" if isinstance(value, int) and abs(value) > MOST_INTEGER else ""
+
+
+def said(error: ValidationError) -> str:
+    """What is wrong, with what was probably meant: of a key that nobody knows, a choice, or another value."""
+    if error.validator != "additionalProperties" or not isinstance(error.schema, Mapping):
+        return f"{error.message}{nearest(error)}"
+    known, given = error.schema.get("properties", {}), error.instance
+    unknown = [key for key in given if key not in known] if isinstance(given, dict) else []
+    if not unknown or error.validator_value is not False or "patternProperties" in error.schema:
+        return error.message
+    names = ", ".join(sorted(known)) or "none"
+    return f"no key {quoted(str(unknown[0]))} (known: {names}){did_you_mean(str(unknown[0]), list(known))}"
 
 
 def nearest(error: ValidationError) -> str:

@@ -147,6 +147,8 @@ def _of_torch(archive: Archive) -> WeightsFile:
         adapter = content.get("adapter")
         adapter = adapter if isinstance(adapter, str) else ""
         return WeightsFile(f"a checkpoint of adapter {adapter!r:.80}", adapter[:80], archive=archive)
+    if isinstance(content, dict) and "anydet_continual" in content:
+        return WeightsFile("what a run of anydet leaves to its next task (continual.pt)", archive=archive)
     return WeightsFile("an archive of torch.save", archive=archive)
 
 

@@ -130,7 +130,7 @@ def draw_lines(axes: Axes, figure: Lines) -> None:
 
 
 def draw_bars(axes: Axes, figure: Bars) -> None:
-    """A bar a number; where all numbers have intervals, a dot and its interval a number."""
+    """A bar a number; where all numbers have intervals, a dot with its interval. Zero is on the axis."""
     # The axis counts from below: reversed, so that the first bar is on top.
     places = dict(enumerate(reversed(figure.bars)))
     dots = all(bar.low is not None for bar in figure.bars)
@@ -155,6 +155,9 @@ def draw_bars(axes: Axes, figure: Bars) -> None:
     axes.set_xlabel(plain(figure.value.text))
     if dots and figure.value.limits is not None:
         axes.set_xlim(*figure.value.limits)
+    elif dots:
+        # Bars begin there by themselves; dots would fill the axis with whatever differs between them.
+        axes.axvline(0, color=_GRAY, linewidth=0.8)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from anydet.plugins.adapter import TrainResult
 from anydet.training.build import build_components
-from anydet.training.checkpoints.checkpoint import save_checkpoint
+from anydet.training.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from anydet.training.continual.methods import OpenTeacher, attach
 from anydet.training.devices.processes import describe_device, open_processes
 from anydet.training.hooks import TrainingHook
 from anydet.training.loop import Loop
+from anydet.training.lora.spec import merged
 from anydet.training.lora_run import adapt
-from anydet.training.numerics.rng import seed_everything
+from anydet.training.numerics.rng import isolated_rng, seed_everything
 from anydet.training.run import Run
 from anydet.training.task import TrainingTask
 
@@ -76,3 +77,31 @@ def train(
             save_checkpoint(run.paths.merged, replace(best, lora=None, training=None))
     metrics = {name: value for name, value in best.metrics.items() if math.isfinite(value)}
     return TrainResult(str(run.paths.best), metrics)
+
+
+def rehearse(
+    build: Callable[[Run], TrainingTask], run: Run, *, open_teacher: OpenTeacher | None = None
+) -> Checkpoint:
+    """Build all that ``train`` builds before its first step, and take none; nothing is written.
+
+    What a checkpoint, a teacher, LoRA or a method of continual learning refuses is found at once, where the
+    training would begin hours later.
+
+    Args:
+        build: as for ``train``.
+        run: as for ``train``.
+        open_teacher: as for ``train``.
+
+    Returns:
+        The model as it would begin, as a checkpoint that another run can begin with.
+
+    Raises ``AnydetError`` as ``train`` does before its first step.
+    """
+    with open_processes(run.settings) as processes, isolated_rng(run.settings.seed):
+        task = build(run)
+        adapted = adapt(task, run, write=False)
+        methods = attach(task, run, open_teacher)
+        build_components(run, task, processes, (*adapted.hooks, *methods.losses))
+        weights, spec = task.weights.predicting_state(task.model), task.weights.lora
+        plain = weights if spec is None else merged(weights, spec, source="the model")[0]
+        return Checkpoint(run.adapter, plain, task.description(), task.classes.names)

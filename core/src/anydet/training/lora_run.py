@@ -184,7 +184,7 @@ def _require_lower_rank(model: nn.Module, names: Sequence[str], rank: int) -> No
 
 
 def _nothing_to_adapt(model: nn.Module, settings: TrainSettings, random: Collection[str]) -> OptionError:
-    counts = {name: count for name, count in count_layers(model).items() if count}  # type: ignore[arg-type]
+    counts = {name: count for name, count in count_layers(model, random).items() if count}  # type: ignore[arg-type]
     has = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none at all"
     known = " that has learned before" if random else ""
     others = [name for name in counts if name != settings.lora_target]

@@ -53,6 +53,8 @@ BASELINE = "none"
 """Name of the model as it is."""
 CLEAN = "clean"
 _METRIC = "AP"
+FIGURES = ("differences", "means")
+"""Names of all that are drawn."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

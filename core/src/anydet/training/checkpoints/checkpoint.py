@@ -289,8 +289,13 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
             raise TrainingError(f"{path}: a broken checkpoint: {what} {keys[0]!r:.80}", fix=_GIVE)
 
 
-def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
+def load_tensors(path: Path, *, device: str | torch.device = "cpu", handover: bool = False) -> Any:
     """What ``torch.save`` wrote, if it is data and nothing else.
+
+    Args:
+        path: a file.
+        device: where tensors go.
+        handover: whether what a run leaves to its next task is read, which else is no weights.
 
     Raises ``TrainingError`` for a file that cannot be read, is damaged, of another kind, or holds more than
     data; nothing of it is run.
@@ -311,6 +316,11 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> Any:
     except Exception as exc:  # torch raises whatever bytes lead to
         raise _unreadable(path, found, exc) from exc
     require_plain(content, source=str(path), fix=_GIVE)
+    if not handover and isinstance(content, dict) and "anydet_continual" in content:
+        raise TrainingError(
+            f"{path}: is what the methods of a run leave to its next task, and has no model in it",
+            fix=f"give {path.with_name('best.pt')}, beside which it is found by itself",
+        )
     return content
 
 

@@ -115,9 +115,15 @@ def _validation(s: TrainSettings) -> Iterator[tuple[str, str]]:
     if s.best_metric in {"loss", "avg_val_loss", "validation_loss", "avg_loss"}:
         yield f"best_metric {s.best_metric!r} is called val_loss", "write --best-metric val_loss"
     if s.early_stop_patience and not s.val_every:
-        yield "early stopping counts validations, and val_every is 0", "add --val-every 1"
+        yield (
+            "early stopping counts validations, and val_every is 0",
+            "add --val-every 1, or --early-stop-patience 0",
+        )
     if s.scheduler == "plateau" and not s.val_every:
-        yield "scheduler plateau looks at validations, and val_every is 0", "add --val-every 1"
+        yield (
+            "scheduler plateau looks at validations, and val_every is 0",
+            "add --val-every 1, or --scheduler none",
+        )
 
 
 def _place(s: TrainSettings) -> Iterator[tuple[str, str]]:

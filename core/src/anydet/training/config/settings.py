@@ -149,7 +149,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     torchao_required: Annotated[
         bool, _about("Stop where weights cannot be quantized, rather than train on them as they are.")
     ] = False
-    qlora: Annotated[bool, _about("LoRA on a quantized, frozen base: int4wo, or int8wo if named.")] = False
+    qlora: Annotated[bool, _about("LoRA on a quantized, frozen base; torchao_quant none is int4wo then.")] = (
+        False
+    )
 
     # Continual learning: what was learned before is kept while something new is.
 

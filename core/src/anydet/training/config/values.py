@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError
 
 from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.catalog import accepted
-from anydet.plugins.options import nearest, typed, unusable
+from anydet.plugins.options import said, typed, unusable
 from anydet.text import shortened
 from anydet.training.config.keys import ALIASES
 
@@ -79,15 +79,15 @@ def check_whole(values: Mapping[str, Any], schema: Mapping[str, Any], adapter: s
     for error in Draft202012Validator(schema).iter_errors(values):
         where = ".".join(map(str, error.absolute_path))
         raise OptionError(
-            f"training keys of {adapter}: {where + ': ' if where else ''}{error.message}", fix=_see(adapter)
+            f"training keys of {adapter}: {where + ': ' if where else ''}{said(error)}", fix=_see(adapter)
         )
 
 
 def _fault(error: ValidationError, part: Mapping[str, Any]) -> str:
     """What is wrong with a value, where in it, and what the key takes."""
     where = "".join(f".{step}" for step in error.absolute_path).lstrip(".")
-    wrong = f"{error.instance!r} is none of what it takes" if error.context else error.message
-    return f"{where + ': ' if where else ''}{wrong}{nearest(error)} (takes {accepted(part)})"
+    wrong = f"{error.instance!r} is none of what it takes" if error.context else said(error)
+    return f"{where + ': ' if where else ''}{wrong} (takes {accepted(part)})"
 
 
 def _unknown(key: str, given: Given, known: Mapping[str, Any], adapter: str) -> OptionError:

@@ -21,6 +21,7 @@ from anydet.training.first_weights import Names
 
 FORMAT = 1
 """Version of the file's layout, under the key ``anydet_continual``."""
+_PARTS = {"adapter": str, "classes": list, "states": list, "weights": str, "methods": dict}
 _FIX = "copy the run's checkpoints again, or leave the method out"
 
 
@@ -74,7 +75,7 @@ def read_handover(checkpoint: str, *, adapter: str) -> Handover | None:
     if not path.is_file():
         return None
     keep(path)
-    content = load_tensors(path)
+    content = load_tensors(path, handover=True)
     version = content.get("anydet_continual") if isinstance(content, dict) else None
     if version != FORMAT:
         raise TrainingError(
@@ -83,6 +84,9 @@ def read_handover(checkpoint: str, *, adapter: str) -> Handover | None:
     stated = content.get("digest")
     if stated != digest({key: value for key, value in content.items() if key != "digest"}):
         raise TrainingError(f"{path}: damaged: its content is not what was written", fix=_FIX)
+    for name, kind in _PARTS.items():
+        if not isinstance(content.get(name), kind):
+            raise TrainingError(f"{path}: damaged: it has no {name!r} as a run writes it", fix=_FIX)
     if content["adapter"] != adapter:
         raise TrainingError(f"{path}: was left by {content['adapter']!r:.80}, not {adapter!r}", fix=_FIX)
     if file.name == "best.pt" and weights_digest(load_checkpoint(file)) != content["weights"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from anydet.errors import AnydetError, OptionError
 from anydet.inputs import release
@@ -14,6 +15,9 @@ from anydet.training.devices.torchrun import is_main_process
 from anydet.training.launch.preparation import PreparedRun
 from anydet.training.launch.run_meta import write_run_meta
 from anydet.training.run import Run, RunPaths
+
+if TYPE_CHECKING:
+    from anydet.training.checkpoints.checkpoint import Checkpoint
 
 
 def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
@@ -43,6 +47,26 @@ def launch(ready: PreparedRun, *, command: Sequence[str] = ()) -> TrainResult:
             if not run.settings.resume:
                 _remove_unbegun(run.paths)
             raise
+
+
+def rehearse(ready: PreparedRun) -> Checkpoint | None:
+    """Build all of a prepared run but its folder: what ``launch`` would refuse is found now.
+
+    Returns:
+        The model as it would begin; ``None`` for an adapter with a loop of its own, which is only set up.
+
+    Raises as ``launch`` does before the first step.
+    """
+    from anydet.training.engine import rehearse as rehearse_run
+
+    run = ready.run
+    assert run.plugins is not None
+    with run.plugins.adapter(run.adapter, ready.adapter) as adapter:
+        _require_engine(adapter, run)
+        build = getattr(adapter, "training_task", None)
+        if build is None:
+            return None
+        return rehearse_run(build, run, open_teacher=getattr(adapter, "open_teacher", None))
 
 
 def _require_engine(adapter: Adapter, run: Run) -> None:

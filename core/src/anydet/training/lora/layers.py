@@ -76,10 +76,10 @@ def find_layers(model: TorchModel, target: Target, without: Collection[str] = ()
     return found
 
 
-def count_layers(model: TorchModel) -> dict[str, int]:
-    """How many layers each target means."""
+def count_layers(model: TorchModel, without: Collection[str] = ()) -> dict[str, int]:
+    """How many layers each target means, as ``find_layers`` finds them."""
     targets: Sequence[Target] = ("head", "all_linear", "all_conv1x1", "all_linear_conv1x1")
-    return {target: len(find_layers(model, target)) for target in targets}
+    return {target: len(find_layers(model, target, without)) for target in targets}
 
 
 def same_weights(model: nn.Module, names: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -11,12 +11,10 @@ import numpy as np
 
 from anydet.data.dataset.in_memory import kept
 from anydet.data.dataset.protocols import Dataset
-from anydet.data.dataset.view import DatasetView
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.evaluation.image_subset import take_truth
+from anydet.evaluation.some_images import SomeImages
 from anydet.text import counted, listed
-from anydet.types import GroundTruthColumns
 
 FEWEST = 4
 """Images to choose layers on and to report on, at least."""
@@ -25,38 +23,18 @@ _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenImages(DatasetView):
-    """Some images of a data set, decoded once as long as there is room.
-
-    Attributes:
-        positions: of the images.
-    """
-
-    positions: tuple[int, ...]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of these images."""
-        keys = self.dataset.keys
-        return tuple(keys[position] for position in self.positions)
-
-    def __len__(self) -> int:
-        return len(self.positions)
+class ChosenImages(SomeImages):
+    """Some images of a data set, decoded once as long as there is room."""
 
     def record(self, position: int) -> Record:
         """An image; the first ones stay in memory."""
         if position in self._kept:
             return self._kept[position]
-        record = self.dataset[self.positions[position]]
+        record = super().record(position)
         if sum(self._bytes) < _MOST_BYTES:
             record = self._kept[position] = kept(record)
             self._bytes.append(record.pixels.read().nbytes)
         return record
-
-    def ground_truth(self, max_images: int | None = None) -> GroundTruthColumns:
-        """Annotations of these images."""
-        truth = take_truth(self.dataset.ground_truth(), np.array(self.positions, np.int64))
-        return truth if max_images is None else take_truth(truth, np.arange(min(max_images, len(self))))
 
     @cached_property
     def _kept(self) -> dict[int, Record]:

@@ -31,7 +31,7 @@ from anydet.version import __version__
 from anydet_onnxruntime.quantization.calibration import Method, calibration_feeds, measure_ranges
 from anydet_onnxruntime.quantization.choice import Choice, Loss, Progress, choose_layers, time_left
 from anydet_onnxruntime.quantization.graph import FloatGraph, Layer, weight_bytes
-from anydet_onnxruntime.quantization.images import Images, divide, repeated_images
+from anydet_onnxruntime.quantization.images import ChosenImages, Images, divide, repeated_images
 from anydet_onnxruntime.quantization.judging import METRIC, Judge
 from anydet_onnxruntime.quantization.measurements import SUFFIX, Measurements
 
@@ -385,11 +385,12 @@ def _versions() -> dict[str, str]:
     return {"anydet": __version__, "onnxruntime": ort.__version__, "onnx": onnx.__version__}
 
 
-def _source(images: Any) -> Source:
+def _source(images: ChosenImages) -> Source:
     keys = "\n".join(images.keys)
     return Source(
         root=str(images.root),
-        fingerprint=images.fingerprint(),
+        # Of the whole data set; which of its images is said beside.
+        fingerprint=images.dataset.fingerprint(),
         images=len(images),
         keys_sha256=sha256(keys.encode()).hexdigest(),
     )
