@@ -1,7 +1,7 @@
 """Sequences of tasks that are stopped at a place and gone on with, each in a process of its own.
 
-Run as ``python -m core.tests.continual.stopping SETTING FOLDER``; prints a JSON object: place and signal -> how
-the first process ended, and what the second one found. The processes are forks of this one, which computes
+Run as ``python -m core.tests.continual.stopping SETTING FOLDER``; writes ``ended.json``: place and signal ->
+how the first process ended, and the one that went on. The processes are forks of this one, which computes
 nothing itself, so that torch is imported once.
 """
 
@@ -23,6 +23,7 @@ from anydet.continual.runs import Runs
 from anydet.continual.setting import Setting
 from anydet.errors import AnydetError
 from anydet.evaluation.pycocotools_engine import PycocotoolsEngine
+from anydet.training.engine import train
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ PLACES = {
     "after the first checkpoint": Place(
         "anydet.training.checkpoints.checkpointer:save_checkpoint", 2, after=True
     ),
-    "step of the second task": Place("core.tests.continual.growing:GrowingTask.step", 25),
+    "step of the second task": Place("core.tests.continual.growing:GrowingTask.step", 12),
     "Fisher information": Place("anydet.training.continual.methods:fisher_information", 1),
     "before what is left is written": Place("anydet.training.continual.methods:write_handover", 1),
     "after what is left is written": Place("anydet.training.continual.methods:write_handover", 1, after=True),
@@ -48,6 +49,10 @@ PLACES = {
     "before predictions are noted": Place("anydet.continual.stages:write_file", 2),
     "before numbers are kept": Place("anydet.continual.scores:write_file", 1),
 }
+
+
+INTERRUPTED = ("first step", "Fisher information", "before a stage is done", "image that is predicted")
+"""Where Ctrl-C arrives, too."""
 
 
 def stop_at(place: Place, number: int) -> None:
@@ -85,7 +90,7 @@ def in_a_fork(work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         os._exit(130)
     except BaseException as exc:
-        print(f"{type(exc).__name__}: {exc}", file=sys.stderr)
+        sys.stderr.write(f"{type(exc).__name__}: {exc}\n")
         os._exit(99)
     os._exit(0)
 
@@ -93,6 +98,7 @@ def in_a_fork(work: Callable[[], None]) -> int:
 def main(setting: Path, folder: Path) -> None:
     """Stop and go on everywhere."""
     plugins = growing_plugins()
+    assert train  # imported before there are forks, each of which would do so
 
     def run(out: Path) -> None:
         found = Runs(Setting.read(setting, plugins), out, plugins, PycocotoolsEngine()).run().as_dict()
@@ -100,7 +106,7 @@ def main(setting: Path, folder: Path) -> None:
 
     ended = {"whole": [in_a_fork(lambda: run(folder / "whole")), 0]}
     for name, place in PLACES.items():
-        for number in (signal.SIGKILL, signal.SIGINT):
+        for number in (signal.SIGKILL, *([signal.SIGINT] if name in INTERRUPTED else [])):
             out = folder / f"{name} {number.name}"
 
             def stopped(place: Place = place, number: signal.Signals = number, out: Path = out) -> None:
@@ -110,7 +116,7 @@ def main(setting: Path, folder: Path) -> None:
 
             first = in_a_fork(stopped)
             ended[out.name] = [first, in_a_fork(lambda out=out: run(out))]
-    print(json.dumps(ended))
+    (folder / "ended.json").write_text(json.dumps(ended))
 
 
 if __name__ == "__main__":
