@@ -129,7 +129,7 @@ def assert_same_run(whole, part, same_weights):
     assert same_weights(first.model, second.model)
     assert digest(first.training["hooks"]) == digest(second.training["hooks"])
     assert digest(first.training["ema"]) == digest(second.training["ema"])
-    first, second = (load_tensors(folder / "continual.pt") for folder in (whole, part))
+    first, second = (load_tensors(folder / "continual.pt", handover=True) for folder in (whole, part))
     assert first["digest"] == second["digest"]
 
 
@@ -288,14 +288,28 @@ def test_what_another_checkpoint_left_is_refused(first, tmp_path):
         ("weights", "other weights than"),
         ("bytes", "damaged"),
         ("adapter", "was left by"),
+        ("methods", "damaged: it has no 'methods' as a run writes it"),
+        ("picture", "an image .PNG., no weights"),
+        ("model", "nothing that a run of this version left"),
+        ("empty", "an empty file"),
+        ("folder", None),
     ):
         folder = tmp_path / damage
         shutil.copytree(first, folder)
         path = folder / "continual.pt"
         if damage == "bytes":
             path.write_bytes(path.read_bytes()[:-500])
+        elif damage in {"picture", "empty"}:
+            path.write_bytes(b"\x89PNG\r\n" if damage == "picture" else b"")
+        elif damage == "model":
+            shutil.copy(folder / "best.pt", path)
+        elif damage == "folder":
+            path.unlink()
+            path.mkdir()
+            continual_run(folder / "next", checkpoint=str(folder), ewc=True, epochs=1)  # as without any
+            continue
         else:
-            content = load_tensors(path)
+            content = load_tensors(path, handover=True)
             del content["digest"]
             content[damage] = "another"
             save_tensors(path, {**content, "digest": digest(content)})
