@@ -1,7 +1,7 @@
 """Columns: arrays, tuples or nested columns of equal length, taken and put together by row.
 
-A value missing in an optional column is NaN, or -1 for integers, or ``None`` in a tuple; a column without
-any value is ``None`` as a whole.
+A value missing in an optional column is NaN, or -1 for integers, or ``True`` for flags, or ``None`` in a
+tuple; a column without any value is ``None`` as a whole.
 """
 
 from __future__ import annotations
@@ -155,5 +155,5 @@ def _widen(column: NDArray[Any], widest: tuple[int, ...]) -> NDArray[Any]:
     return wide
 
 
-def _blank(column: NDArray[Any]) -> float | int:
-    return np.nan if column.dtype.kind == "f" else -1
+def _blank(column: NDArray[Any]) -> float | int | bool:
+    return {"f": np.nan, "b": True}.get(column.dtype.kind, -1)

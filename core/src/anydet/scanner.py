@@ -198,7 +198,7 @@ class ScannedAnnotations:
         frequencies: (C) LVIS's r, c or f, "" where a category has none.
         annotation_ids: (N,) int64, or ``None`` where none has one.
         annotation_images, annotation_categories: (N,) int64 ids as written.
-        boxes, areas, iscrowd: (N, 4), (N,) and (N,); areas are the file's own, else width x height.
+        boxes, areas, iscrowd: (N, 4), (N,) and (N,); areas are the file's own, NaN where it has none.
         states: of annotations.
         keypoints: flat lists of x, y, visibility.
         masks: one an annotation, or ``None``; whole.

@@ -200,6 +200,8 @@ class Labels(Columns):
         keypoints: (N, K, 3) x, y in pixels and visibility 0, 1, 2.
         states: (N,) int64.
         poses: 6-DoF poses.
+        area_stated: (N,) bool, whether ``areas`` is the source's own or of its mask, not width x height;
+            ``None`` where all are.
     """
 
     class_ids: IntArray
@@ -211,6 +213,7 @@ class Labels(Columns):
     keypoints: FloatArray | None = None
     states: IntArray | None = None
     poses: Poses | None = None
+    area_stated: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.class_ids)

@@ -24,6 +24,7 @@ SETTINGS = (
     "area_ranges_px",
     "max_detections",
     "keypoint_sigmas",
+    "box_area_factor",
     "class_agnostic",
     "dilation_ratio",
     "pycocotools_quirks",
@@ -46,20 +47,29 @@ ENGINE_OPTIONS = (
 )
 """The engine and its number of threads."""
 
+BOX_AREA_FACTOR = click.option(
+    "--box-area-factor",
+    type=FiniteRange(0, min_open=True),
+    metavar="F",
+    help="Keypoints: area of objects that the data set states none of, as a fraction of width x height; 0.53 "
+    "is usual.  [default: 1, with a warning]",
+)
+"""What OKS takes for the area of an object that no area is stated of."""
+
 _OPTIONS = (
     click.option(
         "--iou-type",
         type=click.Choice(["bbox", "segm", "keypoints", "boundary"]),
-        default="bbox",
-        show_default=True,
-        help="Geometry that IoU is computed on; boundary is the minimum of mask IoU and boundary IoU.",
+        help="Geometry that IoU is computed on; boundary is the minimum of mask IoU and boundary IoU.  "
+        "[default: bbox; keypoints with --protocol crowdpose]",
     ),
     click.option(
         "--protocol",
-        type=click.Choice(["coco", "lvis"]),
+        type=click.Choice(["coco", "lvis", "crowdpose"]),
         default="coco",
         show_default=True,
-        help="lvis: federated, 300 detections per image, AP of rare, common and frequent classes.",
+        help="lvis: federated, 300 detections per image, AP of rare, common and frequent classes. crowdpose: "
+        "14 keypoints, areas are 0.53 width x height.",
     ),
     *ENGINE_OPTIONS,
     click.option(
@@ -94,8 +104,9 @@ _OPTIONS = (
         "--keypoint-sigmas",
         callback=read_numbers,
         metavar="S,S,...",
-        help="OKS sigma of each keypoint; COCO's 17 of a person by default.",
+        help="OKS sigma of each keypoint; COCO's 17 of a person by default, or CrowdPose's 14.",
     ),
+    BOX_AREA_FACTOR,
     click.option(
         "--pycocotools-quirks",
         is_flag=True,
@@ -115,4 +126,6 @@ def read_settings(flags: Mapping[str, Any]) -> CocoSettings:
     """The settings that the flags of ``coco_options`` give."""
     from anydet.evaluation.protocol import CocoSettings
 
-    return CocoSettings(**{name: flags[name] for name in SETTINGS})
+    given = {name: flags[name] for name in SETTINGS}
+    usual = "keypoints" if given["protocol"] == "crowdpose" else "bbox"
+    return CocoSettings(**{**given, "iou_type": given["iou_type"] or usual})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.coco_options import BOX_AREA_FACTOR
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import (
     dataset_options,
@@ -19,12 +20,14 @@ from anydet.commands.dataset_options import (
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.messages import say, warn
+from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.errors import AnydetError
     from anydet.evaluation.evaluator import Engine
+    from anydet.evaluation.matched_protocol import ProtocolOptions
     from anydet.evaluation.reading import Inputs
     from anydet.evaluation.run import EvaluationRun
     from anydet.plugins.manager import Plugins
@@ -56,6 +59,25 @@ if TYPE_CHECKING:
     shell_complete=complete_names("evaluators"),
     help="Evaluators to run.  [default: all that apply]",
 )
+@click.option(
+    "--iou-threshold",
+    type=FiniteRange(0, 1, min_open=True),
+    metavar="T",
+    help="Lowest IoU of a match for voc, open-images and olrp.  [default: 0.5]",
+)
+@click.option(
+    "--class-hierarchy",
+    type=INPUT,
+    metavar="JSON",
+    help="open-images: classes above others, as Open Images publishes them (bbox_labels_600_hierarchy.json).",
+)
+@click.option(
+    "--image-labels",
+    type=INPUT,
+    metavar="CSV",
+    help="open-images: verified labels of images, with columns ImageID, LabelName and Confidence.",
+)
+@BOX_AREA_FACTOR
 @click.option(
     "--intervals",
     "resamples",
@@ -139,7 +161,14 @@ def command(
         _require_clean(flags["predictions"])
     slices = {} if flags["slices_path"] is None else read_slices(flags["slices_path"])
     analysis = AnalysisSettings(flags["resamples"] or 0, seed=flags["seed"], slices=slices)
-    run = run_evaluators(parts, chosen, plugins=plugins, engine=engine, analysis=analysis)
+    run = run_evaluators(
+        parts,
+        chosen,
+        plugins=plugins,
+        engine=engine,
+        analysis=analysis,
+        options=_protocol_options(dataset, flags),
+    )
     if flags["corrupted"]:
         run = _with_robustness(run, dataset, flags, plugins=plugins, engine=engine, scanner=scanner)
     diagnosis = seen.explain(engine) if flags["explain"] else None
@@ -203,6 +232,23 @@ def _with_robustness(
             "with that of all"
         )
     return replace(run, results={**run.results, "robustness": measured})
+
+
+def _protocol_options(dataset: Dataset, flags: Mapping[str, Any]) -> ProtocolOptions:
+    """What protocols other than COCO's are run with."""
+    from anydet.evaluation.matched_protocol import ProtocolOptions
+
+    hierarchy, labels = flags["class_hierarchy"], flags["image_labels"]
+    given: dict[str, Any] = {name: flags[name] for name in ("iou_threshold", "box_area_factor")}
+    if hierarchy is not None or labels is not None:
+        from anydet.evaluation.open_images_files import read_hierarchy, read_image_labels
+
+        names = dataset.ground_truth(0).classes.names
+        if hierarchy is not None:
+            given["parents"] = read_hierarchy(hierarchy, names)
+        if labels is not None:
+            given["image_labels"] = read_image_labels(labels, names)
+    return ProtocolOptions(**given)
 
 
 def _with_models(parts: Iterable[Inputs], folder: Path, plugins: Plugins) -> Iterator[Inputs]:

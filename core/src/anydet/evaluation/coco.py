@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import KW_ONLY, field
+from dataclasses import KW_ONLY, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from anydet.dataclass import dataclass
-from anydet.errors import EvaluationError
+from anydet.errors import AnydetWarning, EvaluationError
 from anydet.evaluation import compatibility
 from anydet.evaluation.coco_partial import CocoPartial, Counts, join_coco
 from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
+from anydet.evaluation.keypoint_areas import describe
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator
-from anydet.evaluation.protocol import CocoSettings, summarize, summarize_each
+from anydet.evaluation.protocol import CROWDPOSE_AREA, CocoSettings, summarize, summarize_each
 from anydet.evaluation.tables import Table
 from anydet.types import DetectionColumns, GroundTruthColumns
 from anydet.version import __version__
 
 if TYPE_CHECKING:
     from anydet.evaluation.figures import Figure
+    from anydet.evaluation.matched_protocol import ProtocolOptions
     from anydet.evaluation.precision_recall import PrecisionRecall
 
 LOW_AP50 = 0.05
@@ -108,7 +111,9 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
 
     @property
     def name(self) -> str:
-        """``coco`` for boxes, ``coco-segm``, ``coco-keypoints``, ``coco-boundary``."""
+        """``coco`` for boxes, ``coco-segm``, ``coco-keypoints``, ``coco-boundary``, ``crowdpose``."""
+        if self.settings.protocol == "crowdpose":
+            return "crowdpose"
         return "coco" if self.settings.iou_type == "bbox" else f"coco-{self.settings.iou_type}"
 
     def applies(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> str | None:
@@ -125,6 +130,17 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
     def use_engine(self, engine: Engine) -> None:
         """Match with this one."""
         self.engine = engine
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Keypoints have a factor of areas, where the protocol has none of its own."""
+        scored = self.settings.iou_type, self.settings.protocol
+        return ("box_area_factor",) if scored == ("keypoints", "coco") else ()
+
+    def use_options(self, options: ProtocolOptions) -> None:
+        """Take the factor of areas, where it has one."""
+        if self.options and options.box_area_factor is not None:
+            self.settings = replace(self.settings, box_area_factor=options.box_area_factor)
 
     def use_context(self, context: Mapping[str, Any]) -> None:
         """Report this in the protocol."""
@@ -145,6 +161,8 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         # Counted before classes are joined and columns dropped: the protocol is about what was given.
         counts = Counts.of(detections, ground_truth)
         compared = compatibility.select_columns(detections, ground_truth, self.settings, self.params)
+        if self.settings.iou_type == "keypoints":
+            counts = counts.with_invented(compared[1])
         matches = None if self.dry else self.engine.match(*compared, self.params)
         positives = CountedAnnotations.of(compared[1], self.params)
         images, ids = ground_truth.images, ground_truth.image_ids
@@ -157,9 +175,15 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
     def result(self) -> CocoResult:
         """The numbers; calling it twice gives the same.
 
-        Raises ``EvaluationError`` where no image was added.
+        Warns of keypoints that are scored without an area of the source. Raises ``EvaluationError`` where no
+        image was added.
         """
-        return self.result_of(self.joint())
+        joint = self.joint()
+        if joint.counts.invented:
+            counts = joint.counts
+            text = describe(counts.invented, int(counts.annotations.sum()), counts.first_invented)
+            warnings.warn(f"{joint.source}: {text}", AnydetWarning, stacklevel=2)
+        return self.result_of(joint)
 
     def result_of(self, joint: CocoPartial) -> CocoResult:
         """The metrics of one partial result."""
@@ -198,6 +222,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
             "area_ranges_px": dict(areas),
             "max_detections": list(params.max_detections),
             "keypoint_sigmas": None if params.keypoint_sigmas is None else params.keypoint_sigmas.tolist(),
+            **self._areas(counts),
             "class_agnostic": self.settings.class_agnostic,
             "pycocotools_quirks": params.pycocotools_quirks,
             "crowd": CROWD,
@@ -212,6 +237,13 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
             "versions": {"anydet": __version__, "numpy": np.__version__},
             **self.context,
         }
+
+    def _areas(self, counts: Counts) -> dict[str, Any]:
+        """How areas of objects came about, of keypoints."""
+        if self.settings.iou_type != "keypoints":
+            return {}
+        factor = CROWDPOSE_AREA if self.settings.protocol == "crowdpose" else self.settings.box_area_factor
+        return {"box_area_factor": factor, "annotations_without_area": counts.invented}
 
     def _per_class(self, arrays: EngineArrays, counts: Counts) -> list[dict[str, Any]]:
         numbers = summarize_each(arrays, self.params, self.settings)

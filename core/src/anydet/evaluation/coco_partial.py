@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anydet.dataclass import dataclass
 from anydet.evaluation.counted_annotations import CountedAnnotations, join_counted_annotations
+from anydet.evaluation.keypoint_areas import first_image, invented_areas
 from anydet.evaluation.matches import Matches, join_matches
 from anydet.evaluation.partial import JoinedImages, PartialResult
 from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
@@ -26,12 +28,16 @@ class Counts:
         annotated_images: (C,) images with annotations of each class.
         detections: (C,) of each class.
         crowds: annotations of crowds.
+        invented: annotations that keypoints are scored for without an area of the source.
+        first_invented: image of the first of them.
     """
 
     annotations: IntArray
     annotated_images: IntArray
     detections: IntArray
     crowds: int
+    invented: int = 0
+    first_invented: str = ""
 
     @classmethod
     def of(cls, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Self:
@@ -54,7 +60,16 @@ class Counts:
             self.annotated_images + other.annotated_images,
             self.detections + other.detections,
             self.crowds + other.crowds,
+            self.invented + other.invented,
+            self.first_invented or other.first_invented,
         )
+
+    def with_invented(self, compared: GroundTruthColumns) -> Self:
+        """The same with the annotations that no area is stated of, among those that are scored."""
+        rows = invented_areas(compared.labels)
+        if rows is None:
+            return self
+        return replace(self, invented=int(np.count_nonzero(rows)), first_invented=first_image(compared, rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

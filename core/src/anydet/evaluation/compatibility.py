@@ -9,10 +9,11 @@ import numpy as np
 from anydet.contract.hints import hint_class_ids
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
-from anydet.evaluation.protocol import CocoSettings
+from anydet.evaluation.keypoint_areas import areas_of
+from anydet.evaluation.protocol import CROWDPOSE_SIGMAS, CocoSettings
 from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.text import listed, shortened
-from anydet.types import BoolArray, ClassTable, DetectionColumns, GroundTruthColumns, Labels
+from anydet.types import BoolArray, ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, Labels
 
 
 def check_tables(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
@@ -83,7 +84,7 @@ def select_columns(
         count = 0 if params.keypoint_sigmas is None else params.keypoint_sigmas.shape[-1]
         _check_keypoints(detections, ground_truth, count)
         found = replace(found, keypoints=detections.keypoints)
-        labels = replace(labels, keypoints=old.keypoints)
+        labels = areas_of(replace(labels, keypoints=old.keypoints, area_stated=old.area_stated), settings)
     truth = replace(ground_truth, labels=labels)
     if settings.protocol == "lvis":
         found, truth = federate(found, truth, params.max_detections[-1])
@@ -185,11 +186,35 @@ def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColu
                 f"{what} have no keypoints",
                 "use a data set and predictions with keypoints, or --iou-type bbox",
             )
-        elif points.shape[1] != count and len(columns):
-            raise EvaluationError(
-                f"{what} have {points.shape[1]} keypoints each, but there are {count} sigmas",
-                fix="give one sigma a keypoint: --keypoint-sigmas 0.05,0.05,...",
-            )
+        else:
+            _check_equal_counts(columns, points, what)
+            if points.shape[1] != count and len(columns):
+                crowdpose = " or --protocol crowdpose" * (points.shape[1] == len(CROWDPOSE_SIGMAS))
+                raise EvaluationError(
+                    f"{what} have {points.shape[1]} keypoints each, but there are {count} sigmas",
+                    fix=f"give one sigma a keypoint: --keypoint-sigmas 0.05,0.05,...{crowdpose}",
+                )
+
+
+def _check_equal_counts(
+    columns: DetectionColumns | GroundTruthColumns, points: FloatArray, what: str
+) -> None:
+    """Raise unless all rows that have keypoints have equally many; shorter ones end with NaN."""
+    known = np.asarray(~np.isnan(points)).any(axis=2)
+    counts = np.where(known.any(axis=1), known.shape[1] - known[:, ::-1].argmax(axis=1), 0)
+    stated = counts[counts > 0]
+    if not len(stated) or (stated == stated[0]).all():
+        return
+    parts = []
+    for count in sorted(set(stated.tolist())):
+        rows = counts == count
+        first = columns.images[columns.image_index[int(np.argmax(rows))]]
+        parts.append(f"{np.count_nonzero(rows)} have {count} (first in image {shortened(first)})")
+    raise EvaluationError(
+        f"{what} differ in their number of keypoints: {', '.join(parts)}",
+        fix="write all keypoints of every object, those that are not labeled as 0, 0, 0; or put objects with "
+        "other keypoints into a file of their own",
+    )
 
 
 def _refuse(wrong: BoolArray, columns: DetectionColumns | GroundTruthColumns, problem: str, fix: str) -> None:

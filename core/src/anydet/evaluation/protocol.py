@@ -47,7 +47,15 @@ _SIGMA_TENTHS = [
 KEYPOINT_SIGMAS: tuple[float, ...] = tuple((np.array(_SIGMA_TENTHS) / 10.0).tolist())
 """Standard deviation of each of the 17 COCO person keypoints, relative to the object's scale."""
 
-Protocol = Literal["coco", "lvis"]
+CROWDPOSE_SIGMAS = tuple(
+    sigma / 10
+    for sigma in (0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79)
+)
+"""The same of CrowdPose's 14 keypoints, as its ``cocoeval.py`` has them: limbs, head, neck."""
+CROWDPOSE_AREA = 0.53
+"""Area of a person as a fraction of width x height, which CrowdPose's ``cocoeval.py`` takes for all."""
+
+Protocol = Literal["coco", "lvis", "crowdpose"]
 
 _MAX_DETECTIONS = {"bbox": (1, 10, 100), "segm": (1, 10, 100), "boundary": (1, 10, 100), "keypoints": (20,)}
 _LVIS_DETECTIONS = (300,)
@@ -61,11 +69,15 @@ class CocoSettings:
 
     Attributes:
         iou_type: what overlaps are measured on.
-        protocol: "lvis" looks only for what each image was searched for, and takes 300 detections an image.
+        protocol: "lvis" looks only for what each image was searched for, and takes 300 detections an image;
+            "crowdpose" has 14 keypoints, and takes 0.53 width x height for the area of every object.
         iou_thresholds: 0.50, 0.55, ..., 0.95 by default.
         area_ranges_px: name -> smallest and largest area in square pixels; the first one is the main one.
         max_detections: counted per image and class; 1, 10, 100 by default, 20 for keypoints.
-        keypoint_sigmas: of OKS, one a keypoint, or a row of them a class; the 17 of COCO persons by default.
+        keypoint_sigmas: of OKS, one a keypoint, or a row of them a class; by default the 17 of COCO's
+            persons, or CrowdPose's 14.
+        box_area_factor: for keypoints, the area of objects whose area the source does not state, as a
+            fraction of width x height; by default 1, with a warning.
         class_agnostic: all classes as one, as ``useCats = 0`` of pycocotools.
         dilation_ratio: width of the boundary as a fraction of the image's diagonal.
         pycocotools_quirks: take a match to an annotation with id 0 for no match, as pycocotools does.
@@ -77,6 +89,7 @@ class CocoSettings:
     area_ranges_px: Mapping[str, tuple[float, float]] | None = None
     max_detections: tuple[int, ...] | None = None
     keypoint_sigmas: tuple[float, ...] | tuple[tuple[float, ...], ...] | None = None
+    box_area_factor: float | None = None
     class_agnostic: bool = False
     dilation_ratio: float = 0.02
     pycocotools_quirks: bool = False
@@ -90,11 +103,26 @@ class CocoSettings:
                 + " of all classes as one" * self.class_agnostic,
                 fix="use --iou-type bbox or segm, or --protocol coco",
             )
+        if self.protocol == "crowdpose" and self.iou_type != "keypoints":
+            raise EvaluationError(
+                f"CrowdPose scores keypoints, not {self.iou_type}",
+                fix="use --iou-type keypoints, or --protocol coco",
+            )
+        if self.box_area_factor is not None and (self.iou_type, self.protocol) != ("keypoints", "coco"):
+            what = (
+                "CrowdPose has a factor of its own" if self.protocol == "crowdpose" else "it is for keypoints"
+            )
+            raise EvaluationError(
+                f"box_area_factor is {self.box_area_factor}, but {what}",
+                fix="leave out --box-area-factor, or use --iou-type keypoints --protocol coco",
+            )
 
     def _check(self) -> None:
         require_choice("iou_type", self.iou_type, get_args(IouType))
         require_choice("protocol", self.protocol, get_args(Protocol))
         require_number("dilation_ratio", self.dilation_ratio, 0, 1, above=True)
+        if self.box_area_factor is not None:
+            require_number("box_area_factor", self.box_area_factor, 0, above=True)
         require_flag("class_agnostic", self.class_agnostic)
         require_flag("pycocotools_quirks", self.pycocotools_quirks)
         for threshold in _several("iou_thresholds", self.iou_thresholds, MOST_THRESHOLDS):
@@ -120,7 +148,17 @@ class CocoSettings:
         """Area ranges by name."""
         if self.area_ranges_px is not None:
             return self.area_ranges_px
+        if self.protocol == "crowdpose":
+            return {"all": AREAS["all"]}
         return {k: v for k, v in AREAS.items() if not (self.iou_type == "keypoints" and k == "small")}
+
+    @property
+    def sigmas(self) -> tuple[float, ...] | tuple[tuple[float, ...], ...] | None:
+        """Those of keypoints, given or the protocol's; ``None`` for other geometry."""
+        if self.iou_type != "keypoints":
+            return None
+        own = CROWDPOSE_SIGMAS if self.protocol == "crowdpose" else KEYPOINT_SIGMAS
+        return self.keypoint_sigmas or own
 
     def params(self, classes: int) -> EngineParams:
         """The same as engines take it, for a number of classes.
@@ -129,13 +167,11 @@ class CocoSettings:
             EvaluationError: there are sigmas for another number of classes, or the curves are too large.
         """
         default = _LVIS_DETECTIONS if self.protocol == "lvis" else _MAX_DETECTIONS[self.iou_type]
-        sigmas = None
-        if self.iou_type == "keypoints":
-            sigmas = np.array(self.keypoint_sigmas or KEYPOINT_SIGMAS)
-            if sigmas.ndim > 1 and len(sigmas) != classes:
-                raise EvaluationError(
-                    f"sigmas for {len(sigmas)} classes, but there are {classes}", fix="give one row a class"
-                )
+        sigmas = None if self.sigmas is None else np.array(self.sigmas)
+        if sigmas is not None and sigmas.ndim > 1 and len(sigmas) != classes:
+            raise EvaluationError(
+                f"sigmas for {len(sigmas)} classes, but there are {classes}", fix="give one row a class"
+            )
         params = EngineParams(
             iou_type=self.iou_type,
             iou_thresholds=np.array(self.iou_thresholds or np.linspace(0.5, 0.95, 10), np.float64),
@@ -220,8 +256,9 @@ class Metric:
 
 
 def metrics(params: EngineParams, settings: CocoSettings) -> tuple[Metric, ...]:
-    """COCO's numbers in their usual order: 12 for boxes and masks, 10 for keypoints, 13 for LVIS.
+    """COCO's numbers in their usual order.
 
+    They are 12 for boxes and masks, 10 for keypoints, 13 for LVIS, 6 for CrowdPose.
     AP counts the last of ``max_detections``; with other limits than COCO's, AR is named after them.
     """
     keypoints, lvis = settings.iou_type == "keypoints", settings.protocol == "lvis"

@@ -26,10 +26,17 @@ from anydet.evaluation.evaluator import (
     Evaluator,
     Result,
 )
+from anydet.evaluation.matched_protocol import (
+    OPTION_NAMES,
+    OPTION_OWNERS,
+    ProtocolOptions,
+    ProtocolUser,
+)
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
+from anydet.text import listed
 from anydet.version import __version__
 
 
@@ -86,6 +93,7 @@ def run_evaluators(
     plugins: Plugins | None = None,
     engine: Engine | None = None,
     analysis: AnalysisSettings | None = None,
+    options: ProtocolOptions | None = None,
 ) -> EvaluationRun:
     """Run registered evaluators on all inputs; one that fails leaves the numbers of the others.
 
@@ -97,11 +105,12 @@ def run_evaluators(
         plugins: where evaluators come from; the installed ones by default.
         engine: matches boxes for COCO's metrics; the best installed one by default.
         analysis: intervals and slices, of the evaluators that can be analyzed.
+        options: of protocols, of the evaluators that have any.
 
     Raises:
         PluginError: there is no evaluator of that name, or all that apply failed.
         EvaluationError: a required evaluator does not apply, there is no image, or none of the evaluators can
-            be analyzed as ``analysis`` wants.
+            be analyzed as ``analysis`` wants, or has ``options``.
     """
     plugins = plugins or Plugins.from_env()
     # All inputs at once: whether an evaluator applies is known when all are read, and `add` of one that
@@ -118,7 +127,7 @@ def run_evaluators(
     failed: dict[str, AnydetError] = {}
     for name in chosen:
         try:
-            started = _start(name, chunks, plugins, engine)
+            started = _start(name, chunks, plugins, engine, options)
         except AnydetError as exc:
             failed[name] = exc
             continue
@@ -136,6 +145,7 @@ def run_evaluators(
             f"evaluators without intervals and slices: {', '.join(evaluators)}",
             fix="add coco to --metrics",
         )
+    _require_options(options, evaluators)
     results = {}
     for name, evaluator in evaluators.items():
         try:
@@ -207,6 +217,17 @@ def evaluate_coco(
     return prepare_coco(shards, settings, engine=engine).result()
 
 
+def _require_options(options: ProtocolOptions | None, evaluators: Mapping[str, Evaluator]) -> None:
+    """Raise ``EvaluationError`` where an option is given that none of the evaluators has."""
+    known = {name for one in evaluators.values() if isinstance(one, ProtocolUser) for name in one.options}
+    for name in options.given if options else ():
+        if name not in known:
+            raise EvaluationError(
+                f"{OPTION_NAMES[name]}: none of the evaluators has it: {listed(evaluators, quotes=False)}",
+                fix=f"add {' or '.join(OPTION_OWNERS[name])} to --metrics, or leave it out",
+            )
+
+
 def _add(evaluator: Evaluator, chunk: Inputs) -> None:
     evaluator.add(chunk.detections, chunk.ground_truth)
     if isinstance(evaluator, ContextUser):
@@ -218,7 +239,13 @@ def _no_image() -> EvaluationError:
     return EvaluationError("nothing to evaluate: no image was added", fix="add images first")
 
 
-def _start(name: str, chunks: Sequence[Inputs], plugins: Plugins, engine: Engine | None) -> Evaluator | str:
+def _start(
+    name: str,
+    chunks: Sequence[Inputs],
+    plugins: Plugins,
+    engine: Engine | None,
+    options: ProtocolOptions | None,
+) -> Evaluator | str:
     """An evaluator that has seen all images, or why it does not apply.
 
     Raises:
@@ -235,6 +262,8 @@ def _start(name: str, chunks: Sequence[Inputs], plugins: Plugins, engine: Engine
     with calls.to("add"):
         if engine is not None and isinstance(evaluator, EngineUser):
             evaluator.use_engine(engine)
+        if options is not None and isinstance(evaluator, ProtocolUser):
+            evaluator.use_options(options)
         for chunk in chunks:
             _add(evaluator, chunk)
     return evaluator

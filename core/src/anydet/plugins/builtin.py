@@ -25,6 +25,14 @@ _EVALUATORS = (
     ("coco", "analysis.analyzed:coco_box_evaluator", "the 12 COCO numbers of boxes"),
     ("coco-segm", "analysis.analyzed:coco_mask_evaluator", "the 12 COCO numbers of masks"),
     ("coco-keypoints", "analysis.analyzed:coco_keypoint_evaluator", "the 10 COCO numbers of keypoints"),
+    ("crowdpose", "analysis.analyzed:crowdpose_evaluator", "the 6 numbers of CrowdPose's 14 keypoints"),
+    ("voc", "voc:voc_evaluator", "Pascal VOC: AP at IoU 0.5, area under the curve and 11 points"),
+    (
+        "open-images",
+        "open_images:open_images_evaluator",
+        "Open Images: AP with group-of boxes, verified labels and a hierarchy of classes",
+    ),
+    ("olrp", "olrp:olrp_evaluator", "optimal LRP error, its parts, and the best threshold of each class"),
     ("tide", "analysis.tide:tide_evaluator", "what kinds of errors cost how much AP"),
     ("confusion", "analysis.confusion:confusion_evaluator", "which class is taken for which, or for none"),
     ("thresholds", "analysis.thresholds:threshold_evaluator", "the score threshold of the best F1, by class"),
@@ -49,6 +57,10 @@ _EVALUATORS = (
 )
 """(name, ``module:function`` in ``anydet.evaluation``, summary), in the order in which they run."""
 
+
+_NAMED = {"label-errors", "crowdpose", "voc", "open-images", "olrp"}
+"""Evaluators that run only where they are named: a list of images to look at, and protocols of other data
+sets, whose numbers are not to be confused with COCO's."""
 
 _COMMANDS = {
     "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
@@ -151,10 +163,7 @@ def register_engines(register: Callable[[EngineSpec], None]) -> None:
 def register_evaluators(register: Callable[[EvaluatorSpec], None]) -> None:
     """The evaluators of ``anydet.evaluation``."""
     for name, factory, summary in _EVALUATORS:
-        default = (
-            name != "label-errors"
-        )  # its result is images to look at, so that it runs only where it is named
-        register(EvaluatorSpec(name, f"anydet.evaluation.{factory}", summary, default=default))
+        register(EvaluatorSpec(name, f"anydet.evaluation.{factory}", summary, default=name not in _NAMED))
 
 
 _TTA = "anydet.adaptation.tta"

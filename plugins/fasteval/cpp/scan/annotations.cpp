@@ -74,8 +74,10 @@ bool Annotations::scan(Cursor& c) {
   });
   need(c, keys_, {IMAGE_ID, CATEGORY_ID});
   if (!has_box) refuse(begin, "no bbox");
-  if (!has_area) area = box[2] * box[3];
-  if (!std::isfinite(area)) refuse(begin, "a box that is too large");
+  if (!has_area) {
+    if (!std::isfinite(box[2] * box[3])) refuse(begin, "a box that is too large");
+    area = std::numeric_limits<double>::quiet_NaN();  // whoever reads the column sees that the file has none
+  }
   const bool further = next_element(c, ']');
   const auto row = static_cast<int64_t>(areas.size());
   any_ids |= has_id;

@@ -74,4 +74,4 @@ def label_regions(classes: IntArray, background: int | None) -> Labels:
         np.concatenate([regions.boxes_xyxy_px[:, :2], sides], axis=1),
         segmentations=tuple(masks.encode(regions.index_map == i) for i in range(len(regions))),
     )
-    return replace(labels, areas=regions.areas_px.astype(np.float64))
+    return replace(labels, areas=regions.areas_px.astype(np.float64), area_stated=None)

@@ -8,7 +8,7 @@ from anydet.data.dataset.table import ImageTable
 from anydet.ids import all_differ, positions
 from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.scanner import Ragged, ScannedAnnotations
-from anydet.types import ClassTable, Federation, FloatArray, IntArray, Labels
+from anydet.types import BoolArray, ClassTable, Federation, FloatArray, IntArray, Labels
 
 
 def class_table(
@@ -16,6 +16,19 @@ def class_table(
 ) -> ClassTable:
     """The classes; frequencies only where some class has one."""
     return ClassTable(names, source_ids, frequencies if any(frequencies) else ())
+
+
+def own_areas(areas: FloatArray, boxes: FloatArray) -> tuple[FloatArray, BoolArray | None]:
+    """(N,) areas and which of them are the file's own, ``None`` where all are; the others are width x height.
+
+    Args:
+        areas: (N,) of the file, NaN where it has none.
+        boxes: (N, 4) x, y, width, height.
+    """
+    missing = np.isnan(areas)
+    if not missing.any():
+        return areas, None
+    return np.where(missing, boxes[:, 2] * boxes[:, 3], areas), ~missing
 
 
 def of_scan(found: ScannedAnnotations) -> ImageTable | None:
@@ -73,10 +86,12 @@ def _masks_fit(found: ScannedAnnotations, image_index: IntArray) -> bool:
 
 def _labels(found: ScannedAnnotations, class_ids: IntArray) -> Labels:
     count = len(found.areas)
+    areas, stated = own_areas(found.areas, found.boxes)
     return Labels(
         class_ids=class_ids,
         boxes_xywh_px=found.boxes,
-        areas=found.areas,
+        areas=areas,
+        area_stated=stated,
         iscrowd=found.iscrowd,
         annotation_ids=found.annotation_ids,
         segmentations=_segmentations(found, count),

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from anydet.data.coco.columns import class_table
-from anydet.data.coco.mending import Mended, as_sorted
+from anydet.data.coco.columns import class_table, own_areas
+from anydet.data.coco.mending import Mended, Name, as_sorted
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
@@ -22,6 +22,7 @@ from anydet.geometry import masks
 from anydet.inputs import SAVE_AS_UTF8, read_json, text_problem
 from anydet.types import (
     RLE,
+    BoolArray,
     Federation,
     FloatArray,
     IntArray,
@@ -307,14 +308,13 @@ class _Check:
             raise self.error(index, f"bbox {boxes[index].tolist()} has a negative size or is not finite")
         return boxes
 
-    def areas(self, boxes: FloatArray) -> FloatArray:
-        """(N,) the file's own, else width x height."""
+    def areas(self, boxes: FloatArray) -> tuple[FloatArray, BoolArray | None]:
+        """``own_areas`` of the file's."""
         own = [a.area for a in self.annotations]
-        areas = np.array([np.nan if area is None else area for area in own], np.float64)
-        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+        areas, stated = own_areas(np.array([np.nan if a is None else a for a in own], np.float64), boxes)
         for index in np.flatnonzero(~np.isfinite(areas) | ((areas < 0) & (not self.mended)))[:1].tolist():
             raise self.error(index, f"area {own[index]} is negative or not finite")
-        return areas
+        return areas, stated
 
     def integers(self, get: Callable[[_Annotation], int | None]) -> IntArray | None:
         """(N,) with -1 where missing; ``None`` where all are."""
@@ -378,10 +378,12 @@ class _Check:
 
 def _labels(check: _Check, class_ids: IntArray, sizes_wh: IntArray) -> Labels:
     boxes = check.boxes()
+    areas, stated = check.areas(boxes)
     return Labels(
         class_ids=class_ids,
         boxes_xywh_px=boxes,
-        areas=check.areas(boxes),
+        areas=areas,
+        area_stated=stated,
         iscrowd=np.array([bool(a.iscrowd) for a in check.annotations], np.bool_),
         annotation_ids=check.integers(lambda a: a.id),
         segmentations=check.segmentations(sizes_wh),

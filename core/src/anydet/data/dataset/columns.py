@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def boxes_only(class_ids: IntArray, boxes_xywh_px: FloatArray, **optional: Any) -> Labels:
     """Labels of a source without areas and crowds: the area is width x height, nothing is a crowd."""
     areas = boxes_xywh_px[:, 2] * boxes_xywh_px[:, 3]
-    return Labels(class_ids, boxes_xywh_px, areas, np.zeros(len(class_ids), np.bool_), **optional)
+    no = np.zeros(len(class_ids), np.bool_)
+    return Labels(class_ids, boxes_xywh_px, areas, no, area_stated=no.copy(), **optional)
 
 
 def no_labels() -> Labels:

@@ -9,7 +9,7 @@ import numpy as np
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.geometry import masks
-from anydet.types import RLE, ClassTable, FloatArray, Labels, Polygons, Segmentation, Size
+from anydet.types import RLE, BoolArray, ClassTable, FloatArray, Labels, Polygons, Segmentation, Size
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float, float]
@@ -78,10 +78,17 @@ def table_of(images: Sequence[LabeledImage], names: Iterable[str]) -> ImageTable
             iscrowd=np.array([one.crowd for _, one in rows], np.bool_),
             segmentations=segmentations if any(mask is not None for mask in segmentations) else None,
             keypoints=_keypoints([one.keypoints for _, one in rows]),
+            area_stated=_measured(segmentations),
         ),
         offsets=np.cumsum([0, *(len(image.objects) for image in images)], dtype=np.int64),
         classes=classes,
     )
+
+
+def _measured(segmentations: Sequence[Segmentation]) -> BoolArray | None:
+    """(N,) whether an area is that of a mask; ``None`` where all are."""
+    known = np.array([mask is not None for mask in segmentations], np.bool_)
+    return None if known.all() else known
 
 
 def names_in(images: Iterable[LabeledImage]) -> tuple[str, ...]:

@@ -98,3 +98,9 @@ def coco_keypoint_evaluator(ground_truth: GroundTruthColumns) -> AnalyzedCocoEva
     """The same of the 17 keypoints of COCO's persons; what is registered as ``coco-keypoints``."""
     settings = CocoSettings(iou_type="keypoints")
     return AnalyzedCocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)
+
+
+def crowdpose_evaluator(ground_truth: GroundTruthColumns) -> AnalyzedCocoEvaluator:
+    """The same as CrowdPose counts it; what is registered as ``crowdpose``."""
+    settings = CocoSettings(iou_type="keypoints", protocol="crowdpose")
+    return AnalyzedCocoEvaluator(ground_truth.classes, engine=choose_engine(), settings=settings)

@@ -13,7 +13,7 @@ from anydet.columns import Columns, concatenate
 from anydet.dataclass import dataclass
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator, PartialResult
 from anydet.evaluation.results import Measured
-from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
+from anydet.types import BoolArray, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,22 @@ class ImageRows(Columns):
     """
 
     image_index: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged(ImageRows):
+    """Detections that count, and whether they are right: (N,) each."""
+
+    class_ids: IntArray
+    scores: FloatArray
+    right: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted(ImageRows):
+    """(G,) classes of the annotations that count."""
+
+    class_ids: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

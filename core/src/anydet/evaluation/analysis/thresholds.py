@@ -12,27 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anydet.evaluation.analysis.pool import ImageRows, PooledEvaluator
+from anydet.evaluation.analysis.pool import ImageRows, Judged, PooledEvaluator, Wanted
 from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.results import Measured
 from anydet.evaluation.tables import Cell, Table
-from anydet.types import BoolArray, ClassTable, DetectionColumns, FloatArray, GroundTruthColumns, IntArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged(ImageRows):
-    """Detections that count, and whether they are right: (N,) each."""
-
-    class_ids: IntArray
-    scores: FloatArray
-    right: BoolArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Wanted(ImageRows):
-    """(G,) classes of the annotations that count."""
-
-    class_ids: IntArray
+from anydet.types import BoolArray, ClassTable, DetectionColumns, FloatArray, GroundTruthColumns
 
 
 @dataclass(frozen=True, slots=True)
