@@ -1,8 +1,8 @@
 """The area of objects that OKS rests on, where the source of the annotations states none.
 
 OKS (of COCO's ``cocoeval.py``) divides squared distances by the area of the object, which is that of its
-mask. Sources without masks have only the box; a person covers about half of it, so that width x height for the
-area makes every distance count about half as much, and AP is higher than one with areas of masks.
+mask. Sources without masks have only the box; a person covers about half of it, so that width x height for
+the area makes every distance count about half as much, and AP is higher than one with areas of masks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Average precision of Open Images: group-of boxes, verified image labels, a hierarchy of classes.
 
-Kuznetsova et al. 2020, "The Open Images Dataset V4", section 6. The protocol of its challenges is published as
-code: ``object_detection_evaluation.py``, ``per_image_evaluation.py`` and
+Kuznetsova et al. 2020, "The Open Images Dataset V4", section 6. The protocol of its challenges is published
+as code: ``object_detection_evaluation.py``, ``per_image_evaluation.py`` and
 ``oid_hierarchical_labels_expansion.py`` of TensorFlow's Object Detection API.
 
 - Annotations count for all classes above their own, too; detections do not: a detector has to give both.

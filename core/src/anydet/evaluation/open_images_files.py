@@ -63,8 +63,8 @@ def _below(path: Path, node: Any, name: str) -> list[Any]:
 def _unread(path: Path, problem: str) -> EvaluationError:
     return EvaluationError(
         f"{path}: {problem}",
-        fix='give a tree like {"LabelName": "Entity", "Subcategory": [{"LabelName": "Animal"}]}, as Open Images '
-        "publishes it",
+        fix='give a tree like {"LabelName": "Entity", "Subcategory": [{"LabelName": "Cat"}]}, as Open '
+        "Images publishes it",
     )
 
 

@@ -19,7 +19,7 @@ def ranked_classes(class_ids: IntArray, scores: FloatArray, classes: int) -> Ite
 
 
 def area_under_curve(right: BoolArray, positives: int) -> float | None:
-    """Average precision of VOC2010 and later, the area under precision made to fall; ``None`` for no positives.
+    """Average precision of VOC2010 and later: the area under falling precision; ``None`` of no positives.
 
     Source: ``VOCap.m`` of VOC's development kit; Everingham et al. 2015, "The Pascal Visual Object Classes
     Challenge: A Retrospective", section 3.

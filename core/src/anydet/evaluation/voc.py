@@ -2,9 +2,9 @@
 
 Everingham et al. 2010, "The Pascal Visual Object Classes (VOC) Challenge", section 4.2, and ``VOCevaldet.m``
 of the development kits. A detection is right if the annotation of its class that it overlaps most has an IoU
-of at least 0.5 with it and no better detection has claimed that annotation. Annotations that are ``difficult``
-(crowds here) count neither way, as do detections that overlap one of them most. There is no limit of
-detections.
+of at least 0.5 with it and no better detection has claimed that annotation. Annotations that are
+``difficult`` (crowds here) count neither way, as do detections that overlap one of them most. There is no
+limit of detections.
 
 VOC's pixels include both ends. Data sets in VOC's form are read so that their widths do
 (``data.voc.reading``), and IoU of edges is then that of the development kit, which adds 1 to widths.
