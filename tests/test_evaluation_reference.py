@@ -47,7 +47,9 @@ def part_of(heading):
     return re.split(r"^#+ ", PAGE.split(f"# {heading}\n", 1)[1], flags=re.MULTILINE)[0]
 
 
-@pytest.mark.parametrize("name", ["tide", "confusion", "thresholds", "calibration", "label-errors"])
+@pytest.mark.parametrize(
+    "name", ["tide", "confusion", "thresholds", "calibration", "label-errors", "voc", "open-images", "olrp"]
+)
 def test_every_number_of_an_evaluator_is_explained(files, name):
     found = written("eval", "--dataset", files[0], "--predictions", files[1], "--metrics", name)
     explained = re.findall(r"`([^`]+)`", part_of(name))

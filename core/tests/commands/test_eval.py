@@ -563,3 +563,32 @@ def test_wrong_sets_of_corrupted_results_are_refused(run, corrupted):
                  "--corrupted", f"frost:5={clean}")  # fmt: skip
     assert ragged.exit_code == 0, ragged.output
     assert "warning: no results for snow:5, frost:3, fog:5; mPC is the mean of what is there" in ragged.stderr
+
+
+def test_protocols_with_options_are_in_the_output_and_in_the_json(run, files, tmp_path):
+    hierarchy, labels, out = (tmp_path / name for name in ("h.json", "l.csv", "out.json"))
+    hierarchy.write_text(
+        json.dumps({"Subcategory": [{"LabelName": "dog", "Subcategory": [{"LabelName": "cat"}]}]})
+    )
+    labels.write_text("ImageID,LabelName,Confidence\n1,cat,1\n")
+    data = ("--dataset", files[0], "--predictions", files[1], "--metrics", "voc,open-images,olrp")
+    assert all(f"\n{name}\n" in run(*data).stdout for name in ("voc", "open-images", "olrp"))
+    options = ("--iou-threshold", "0.4", "--class-hierarchy", hierarchy, "--image-labels", labels)
+    done = run(*data, *options, "--json", out)
+    assert done.exit_code == 0, done.output
+    found = json.loads(out.read_text())["results"]
+    assert found["voc"]["metrics"] == {"AP": 0.5, "AP_11point": 0.5}
+    # The dog's image was not verified for cats, so that the cat there is left out; the cat is a dog, too.
+    assert found["open-images"]["metrics"] == {"AP": 0.5, "AP_challenge": 0.5}
+    assert found["open-images"]["tables"][0]["rows"] == [
+        ["cat", 1.0, 1.0, 1, 0, 1],
+        ["dog", 0.0, 0.0, 2, 0, 0],
+    ]
+    assert found["olrp"]["protocol"]["tau"] == 0.4
+
+
+@pytest.mark.parametrize("option", ["--iou-threshold", "--box-area-factor"])
+def test_an_option_that_none_of_the_evaluators_has_is_refused(run, files, option):
+    done = run("--dataset", files[0], "--predictions", files[1], "--metrics", "coco", option, "0.5")
+    assert done.exit_code == 1
+    assert f"{option}: none of the evaluators has it: coco" in done.stderr

@@ -306,3 +306,27 @@ def test_a_pickled_record_is_as_small_as_that_of_an_image_alone(scanner: Compile
     again = pickle.loads(pickle.dumps(many[700]))
     assert tuple(again.labels.segmentations) == (code, (tuple(ring), tuple(ring)))
     assert again.labels.annotation_ids.tolist() == [701, 1701]
+
+
+@pytest.mark.parametrize(
+    "areas", [(None, 3.5, 0), (None, None, None), (1.0, 2.0, 3.0), ("absent", 4.0, None)]
+)
+def test_which_areas_are_the_files_own_is_the_same_with_and_without_a_scanner(tmp_path, areas):
+    rows = [
+        {"id": i, "image_id": 7, "category_id": 1, "bbox": [0, 0, i, 2]}
+        | ({} if area == "absent" else {"area": area})
+        for i, area in enumerate(areas, start=1)
+    ]
+    path = tmp_path / "truth.json"
+    images, categories = [{"id": 7, "file_name": "7.jpg"}], [{"id": 1, "name": "cat"}]
+    path.write_text(json.dumps({"images": images, "annotations": rows, "categories": categories}))
+    quick = of_scan(CompiledScanner().annotations(path)).labels
+    slow = parse_coco(path).labels
+    own = [isinstance(area, float | int) for area in areas]
+    expected = [
+        area if stated else 2.0 * i for i, (area, stated) in enumerate(zip(areas, own, strict=True), 1)
+    ]
+    for labels in (quick, slow):
+        assert labels.areas.tolist() == expected
+        assert (labels.area_stated is None) == all(own)
+        assert all(own) or labels.area_stated.tolist() == own

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from anydet.data.opening import open_dataset
+from anydet.data.writing.coco import write_coco
+from anydet.data.writing.voc import write_voc
 from anydet.errors import AnydetWarning, DatasetError
 
 
@@ -205,3 +209,20 @@ def test_real_files_have_the_boxes_of_the_coco_file_of_the_same_images(shared_da
         ours, theirs = (t.labels.boxes_xywh_px[t.image_index == t.images.index(key)] for t in (truth, other))
         np.testing.assert_array_equal(ours, theirs)
     assert len(set(truth.images) & set(other.images)) > 1
+
+
+def test_difficult_objects_stay_difficult_when_they_are_converted(put, paint, tmp_path):
+    paint("in/JPEGImages/a.jpg")
+    hard = thing("cat", (1, 1, 21, 11), "<difficult>1</difficult>")
+    put("in/Annotations/a.xml", annotation(objects=DOG + hard))
+    dataset = open_dataset(tmp_path / "in")
+    write_coco(dataset, tmp_path / "coco", "val")
+    write_voc(open_dataset(tmp_path / "coco"), tmp_path / "voc", "val")
+    for folder in ("coco", "voc"):
+        truth = open_dataset(tmp_path / folder).ground_truth()
+        assert dict(zip(truth.labels.class_ids.tolist(), truth.labels.iscrowd.tolist(), strict=True)) == {
+            0: True,
+            1: False,
+        }
+    document = (tmp_path / "voc" / "Annotations" / "a.xml").read_text("utf-8")
+    assert re.findall(r"<difficult>(\d)</difficult>", document) == ["0", "1"]
