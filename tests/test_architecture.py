@@ -151,6 +151,7 @@ def test_no_modules_import_each_other_in_a_circle():
 CROSS_CUTTING = {
     "core/tests/data/test_formats_page.py": "runs each row of the page on formats",
     "core/tests/data/test_odd_exports.py": "all formats meet the same broken files",
+    "core/tests/evaluation/test_protocols.py": "VOC, Open Images and oLRP meet the same random problems",
     "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
     "plugins/rtdetr_pose/tests/test_examples.py": "holds the scripts in examples/",
 }

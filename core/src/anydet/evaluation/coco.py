@@ -15,7 +15,6 @@ from anydet.evaluation import compatibility
 from anydet.evaluation.coco_partial import CocoPartial, Counts, join_coco
 from anydet.evaluation.counted_annotations import CountedAnnotations
 from anydet.evaluation.evaluator import Engine, EngineArrays, EngineParams
-from anydet.evaluation.keypoint_areas import describe
 from anydet.evaluation.matches import Matches
 from anydet.evaluation.partial import JoinedImages, MergeableEvaluator
 from anydet.evaluation.protocol import CROWDPOSE_AREA, CocoSettings, summarize, summarize_each
@@ -180,6 +179,8 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         """
         joint = self.joint()
         if joint.counts.invented:
+            from anydet.evaluation.keypoint_areas import describe
+
             counts = joint.counts
             text = describe(counts.invented, int(counts.annotations.sum()), counts.first_invented)
             warnings.warn(f"{joint.source}: {text}", AnydetWarning, stacklevel=2)

@@ -10,7 +10,6 @@ import numpy as np
 
 from anydet.dataclass import dataclass
 from anydet.evaluation.counted_annotations import CountedAnnotations, join_counted_annotations
-from anydet.evaluation.keypoint_areas import first_image, invented_areas
 from anydet.evaluation.matches import Matches, join_matches
 from anydet.evaluation.partial import JoinedImages, PartialResult
 from anydet.types import DetectionColumns, GroundTruthColumns, IntArray
@@ -66,6 +65,8 @@ class Counts:
 
     def with_invented(self, compared: GroundTruthColumns) -> Self:
         """The same with the annotations that no area is stated of, among those that are scored."""
+        from anydet.evaluation.keypoint_areas import first_image, invented_areas
+
         rows = invented_areas(compared.labels)
         if rows is None:
             return self

@@ -9,7 +9,6 @@ import numpy as np
 from anydet.contract.hints import hint_class_ids
 from anydet.errors import EvaluationError
 from anydet.evaluation.evaluator import EngineParams
-from anydet.evaluation.keypoint_areas import areas_of
 from anydet.evaluation.protocol import CROWDPOSE_SIGMAS, CocoSettings
 from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.text import listed, shortened
@@ -81,6 +80,8 @@ def select_columns(
         found = replace(found, masks=MaskColumn.of(detections.masks or ()))
         labels = replace(labels, segmentations=SegmentationColumn.of(old.segmentations or ()))
     elif settings.iou_type == "keypoints":
+        from anydet.evaluation.keypoint_areas import areas_of  # boxes start sooner without it
+
         count = 0 if params.keypoint_sigmas is None else params.keypoint_sigmas.shape[-1]
         _check_keypoints(detections, ground_truth, count)
         found = replace(found, keypoints=detections.keypoints)
@@ -200,7 +201,7 @@ def _check_equal_counts(
     columns: DetectionColumns | GroundTruthColumns, points: FloatArray, what: str
 ) -> None:
     """Raise unless all rows that have keypoints have equally many; shorter ones end with NaN."""
-    known = np.asarray(~np.isnan(points)).any(axis=2)
+    known: BoolArray = np.any(~np.isnan(points), axis=2)
     counts = np.where(known.any(axis=1), known.shape[1] - known[:, ::-1].argmax(axis=1), 0)
     stated = counts[counts > 0]
     if not len(stated) or (stated == stated[0]).all():

@@ -121,8 +121,10 @@ class OpenImagesEvaluator(PooledEvaluator):
             self._mark(truth.images, there, absent)
         elif truth.federation is not None:
             absent[truth.federation.absent[:, 0], truth.federation.absent[:, 1]] = True
-        there |= there @ self._above
-        absent |= absent @ self._above.T
+        if self.parents:
+            above = self._above.astype(np.float32)  # numpy multiplies floats by BLAS, and flags one by one
+            there |= there.astype(np.float32) @ above > 0
+            absent |= absent.astype(np.float32) @ above.T > 0
         # Boxes verify their class, and have been expanded.
         there[truth.image_index, truth.labels.class_ids] = True
         return there | absent

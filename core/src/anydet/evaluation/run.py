@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
@@ -26,18 +26,15 @@ from anydet.evaluation.evaluator import (
     Evaluator,
     Result,
 )
-from anydet.evaluation.matched_protocol import (
-    OPTION_NAMES,
-    OPTION_OWNERS,
-    ProtocolOptions,
-    ProtocolUser,
-)
 from anydet.evaluation.protocol import CocoSettings
 from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 from anydet.text import listed
 from anydet.version import __version__
+
+if TYPE_CHECKING:
+    from anydet.evaluation.matched_protocol import ProtocolOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,8 +216,12 @@ def evaluate_coco(
 
 def _require_options(options: ProtocolOptions | None, evaluators: Mapping[str, Evaluator]) -> None:
     """Raise ``EvaluationError`` where an option is given that none of the evaluators has."""
+    if options is None or not options.given:
+        return
+    from anydet.evaluation.matched_protocol import OPTION_NAMES, OPTION_OWNERS, ProtocolUser
+
     known = {name for one in evaluators.values() if isinstance(one, ProtocolUser) for name in one.options}
-    for name in options.given if options else ():
+    for name in options.given:
         if name not in known:
             raise EvaluationError(
                 f"{OPTION_NAMES[name]}: none of the evaluators has it: {listed(evaluators, quotes=False)}",
@@ -251,6 +252,9 @@ def _start(
     Raises:
         AnydetError: it cannot be imported, or fails.
     """
+    # Late: `eval-coco` imports this module, and has no such options.
+    from anydet.evaluation.matched_protocol import ProtocolUser
+
     calls = PluginCalls("evaluators", name, plugins)
     factory = plugins.load("evaluators", name)
     with calls.to("its factory"):
