@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anydet.errors import OptionError, UnsupportedError
+from anydet.errors import OptionError, UnsupportedError, did_you_mean
 from anydet.plugins.manager import Plugins
 from anydet.plugins.options import check_options, load_schema
 from anydet.text import quoted

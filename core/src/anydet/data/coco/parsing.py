@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.columns import class_table, own_areas
-from anydet.data.coco.mending import Mended, Name, as_sorted
+from anydet.data.coco.mending import Mended, as_sorted
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
