@@ -100,6 +100,11 @@ LINES = (
     "fasterrcnn-multitask prepare --env-file CONFIG",
     "fasterrcnn-multitask split DATASET --out out",
     "fasterrcnn-multitask split bikes/all_annotations.json --out FOLDER",
+    "eval-suite PREDICTIONS --protocol yolo-640 --dataset scenes --allow image_size --allow score_threshold "
+    "--allow nms_iou --allow max_detections",
+    "eval-suite predictions.json --protocol yolo-640 --dataset scenes",
+    "eval-suite predictions.json --protocol yolo-640 --dataset scenes --allow NAME",
+    "eval-suite predictions.json --protocol CONFIG --dataset scenes",
     "benchmark --adapter ADAPTER --dataset scenes",
     "benchmark --adapter toy --dataset DATASET",
     "benchmark --adapter toy --dataset scenes --split SPLIT",

@@ -45,7 +45,10 @@ def holds_floats(value):
 
 def read(param, ctx, text):
     """What an option makes of a text, as the command would get it."""
-    return param.process_value(ctx, (text,) if param.multiple else text)
+    try:
+        return param.process_value(ctx, (text,) if param.multiple else text)
+    finally:
+        ctx.close()  # takes back what an option has set for the time of its command
 
 
 def number_options():
