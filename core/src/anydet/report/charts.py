@@ -6,6 +6,7 @@ alone, so that those of all evaluators look alike.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,7 +93,13 @@ def draw_figure(figure: Figure, path: Path) -> None:
         OptionError: another suffix.
         AnydetError: matplotlib is not installed.
     """
-    kind = picture_format(path) if path.suffix else "png"
+    content = encode_figure(figure, picture_format(path) if path.suffix else "png")
+    with new_file(path) as file:
+        file.write(content)
+
+
+def encode_figure(figure: Figure, kind: str) -> bytes:
+    """One figure as a file of a kind, ``png`` or ``svg``; raises ``AnydetError`` without matplotlib."""
     canvas = import_figure()(figsize=_size_in(figure), layout="constrained")
     axes = canvas.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -103,8 +110,13 @@ def draw_figure(figure: Figure, path: Path) -> None:
     else:
         draw_matrix(axes, figure)
     axes.set_title(plain(figure.title))
-    with new_file(path) as file:
-        canvas.savefig(file, format=kind, dpi=150)
+    stream = BytesIO()
+    from matplotlib import rc_context
+
+    # The time of drawing, and random ids, would make two files of one figure differ.
+    with rc_context({"svg.hashsalt": figure.name}):
+        canvas.savefig(stream, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+    return stream.getvalue()
 
 
 def draw_lines(axes: Axes, figure: Lines) -> None:

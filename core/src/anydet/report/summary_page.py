@@ -1,0 +1,163 @@
+"""``write_page``: tables, charts and pictures of a result as one HTML file that needs no network.
+
+The page runs no script. Charts are SVG and pictures JPEG or PNG, all within the file; it follows the reader's
+choice of dark or light, fits a phone, and prints.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TypeAlias
+
+from anydet.dataclass import dataclass
+from anydet.errors import AnydetError
+from anydet.evaluation.figures import Figure
+from anydet.evaluation.tables import Cell, Table, format_cell
+from anydet.outputs import write_file
+from anydet.report.charts import encode_figure
+from anydet.text import escaped
+
+_KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+"""First bytes of the pictures that a page holds, and how browsers call them."""
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #57606a; --line: #d0d7de;
+  --stripe: #f6f8fa; --bad: #b3261e; --good: #1a7f37 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #14181d; --soft: #9da7b1;
+  --line: #3b434c; --stripe: #1c2228; --bad: #ff9a91; --good: #6fdd8b } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 75rem; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.6rem; margin: 0 0 .5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+.notes { padding: 0; margin: 0 0 1rem; list-style: none; color: var(--soft) }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
+td.text { text-align: left } thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
+tbody tr:nth-child(even) > * { background: var(--stripe) }
+.missed { color: var(--bad); font-weight: 600 } .met { color: var(--good) }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem }
+figure { margin: 0 } figcaption { color: var(--soft); font-size: .9rem; margin: .25rem 0 1rem }
+img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .4rem }
+a:focus-visible, .scroll:focus-visible { outline: 2px solid currentColor; outline-offset: 2px }
+@media print { body { max-width: none } .scroll { overflow: visible } figure, tr { break-inside: avoid } }
+"""
+_MARKED = {"missed": "missed", "met": "met"}
+"""Cells of these words are colored; the word itself says it, too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture of a page.
+
+    Attributes:
+        title: what it shows, as its caption and for readers who cannot see it.
+        content: a PNG or JPEG file.
+    """
+
+    title: str
+    content: bytes
+
+
+Shown: TypeAlias = Figure | Picture
+
+
+def write_page(
+    path: Path | str,
+    title: str,
+    tables: Sequence[Table] = (),
+    figures: Sequence[Shown] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a page; its text is shown as it is, whatever marks of HTML are in it.
+
+    Args:
+        path: file to write, which takes its name when it is complete.
+        title: of the page.
+        tables: in their order.
+        figures: charts and pictures in their order; charts stand beside each other.
+        notes: lines below the title: what was measured, on what, and what is left out.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: a picture is neither PNG nor JPEG.
+    """
+    write_file(path, page(title, tables, figures, notes))
+
+
+def page(
+    title: str, tables: Sequence[Table] = (), figures: Sequence[Shown] = (), notes: Sequence[str] = ()
+) -> str:
+    """The HTML of ``write_page``."""
+    charts, missing = _charts([one for one in figures if not isinstance(one, Picture)])
+    pictures = [_picture(one) for one in figures if isinstance(one, Picture)]
+    lines = [*notes, *missing]
+    said = f'<ul class="notes">{"".join(f"<li>{_text(note)}</li>" for note in lines)}</ul>' if lines else ""
+    body = [
+        f"<h1>{_text(title)}</h1>",
+        said,
+        *map(_table, tables),
+        f'<h2>Charts</h2><div class="charts">{"".join(charts)}</div>' if charts else "",
+        f"<h2>Pictures</h2>{''.join(pictures)}" if pictures else "",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><main>{chr(10).join(filter(None, body))}</main></body></html>\n"
+    )
+
+
+def _charts(figures: Sequence[Figure]) -> tuple[list[str], list[str]]:
+    """Charts as elements, and a note where they cannot be drawn."""
+    try:
+        drawn = [_image(figure.title, encode_figure(figure, "svg"), "image/svg+xml") for figure in figures]
+    except AnydetError as exc:
+        return [], [f"no charts: {exc.problem}; {exc.fix}"]
+    return drawn, []
+
+
+def _picture(picture: Picture) -> str:
+    kind = next((kind for start, kind in _KINDS.items() if picture.content.startswith(start)), None)
+    if kind is None:
+        raise ValueError(f"picture {picture.title!r} is neither PNG nor JPEG")
+    return _image(picture.title, picture.content, kind)
+
+
+def _image(title: str, content: bytes, kind: str) -> str:
+    # As an image, a chart cannot reach the page: ids of two SVG files would be mixed up otherwise.
+    data = base64.b64encode(content).decode("ascii")
+    text = _text(title)
+    return (
+        f'<figure><img alt="{text}" src="data:{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in table.header)
+    rows = "".join(f"<tr>{_row(row)}</tr>" for row in table.rows)
+    # What scrolls can be reached with the keyboard, and has a name then.
+    return (
+        f"<section><h2>{_text(table.title)}</h2>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(table.title)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _row(row: Sequence[Cell]) -> str:
+    first, *others = row
+    return f'<th scope="row">{_text(format_cell(first))}</th>' + "".join(map(_cell, others))
+
+
+def _cell(value: Cell) -> str:
+    kinds = ["text", _MARKED.get(value, "")] if isinstance(value, str) else []
+    attribute = f' class="{" ".join(filter(None, kinds))}"' if kinds else ""
+    return f"<td{attribute}>{_text(format_cell(value))}</td>"
+
+
+def _text(text: str) -> str:
+    """Text from outside within HTML; control characters as escape sequences."""
+    return escape(escaped(text))
