@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from anydet.types import BoolArray, Polygons
+from anydet.types import BoolArray, FloatArray, Polygons, Size
 
 _Place = tuple[int, int]
 _STEPS: tuple[_Place, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -80,6 +80,38 @@ def _signed_area(ring: Sequence[float]) -> float:
     """Positive for a clockwise ring, as y points down."""
     x, y = np.array(ring[0::2]), np.array(ring[1::2])
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+
+def area(ring: Sequence[float]) -> float:
+    """Square pixels within x1, y1, x2, y2, ... of a ring that does not cross itself, by Gauss's formula."""
+    return abs(_signed_area(ring))
+
+
+def clipped(ring: FloatArray, size_wh: Size) -> FloatArray:
+    """(M, 2) corners of the part of a ring of (N, 2) corners that is within an image; M may be 0.
+
+    Source: Sutherland and Hodgman 1974, "Reentrant Polygon Clipping". Where a ring falls into several parts,
+    they stay joined by edges along the border, which have no area.
+    """
+    for axis, side in enumerate(size_wh):
+        for normal, limit in ((1.0, 0.0), (-1.0, float(-side))):
+            ring = _clipped_by(ring, axis, normal, limit)
+    return ring
+
+
+def _clipped_by(ring: FloatArray, axis: int, normal: float, limit: float) -> FloatArray:
+    """What of a ring has ``normal * coordinate >= limit``."""
+    inside = normal * ring[:, axis] - limit
+    kept: list[FloatArray] = []
+    for at in range(len(ring)):
+        before, here = inside[at - 1], inside[at]
+        if (before < 0) != (here < 0):
+            corner = ring[at - 1] + (ring[at] - ring[at - 1]) * (before / (before - here))
+            corner[axis] = normal * limit
+            kept.append(corner)
+        if here >= 0:
+            kept.append(ring[at])
+    return np.array(kept).reshape(-1, 2)
 
 
 def joined(rings: Polygons) -> tuple[float, ...]:

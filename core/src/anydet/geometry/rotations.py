@@ -52,6 +52,17 @@ def turn_to(rays: FloatArray) -> FloatArray:
     return np.stack(entries, axis=1).reshape(-1, 3, 3)
 
 
+def turn_by(vector_rad: FloatArray) -> FloatArray:
+    """(3, 3) the turn around a vector (3,) by its length in radians (Rodrigues' formula)."""
+    angle = float(np.linalg.norm(vector_rad))
+    if not angle:
+        return np.eye(3)
+    x, y, z = vector_rad / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn: FloatArray = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return turn
+
+
 def random_rotation(rng: np.random.Generator) -> FloatArray:
     """(3, 3) a rotation, all equally likely: that of a quaternion with normally distributed components.
 

@@ -95,6 +95,7 @@ _COMMANDS = {
     "accepts.",
     "report": "Write a page with the numbers of one model or more and the pictures behind them.",
     "synth": "Write synthetic scenes as a data set.",
+    "test": "Measure a model in scenarios, and hold its numbers against thresholds.",
     "train": "Train the model of an adapter on a data set.",
     "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",
     "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the source "

@@ -8,7 +8,7 @@ import numpy as np
 
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
-from anydet.geometry import masks
+from anydet.geometry import masks, outlines
 from anydet.types import RLE, BoolArray, ClassTable, FloatArray, Labels, Polygons, Segmentation, Size
 
 Box = tuple[float, float, float, float]
@@ -115,17 +115,12 @@ def bounds_of_points(points: Sequence[Point]) -> Box:
 
 
 def _area(segmentation: Segmentation, box: float) -> float:
-    """Square pixels: by Gauss's formula for polygons, whose rings are taken not to overlap."""
+    """Square pixels: of polygons, whose rings are taken not to overlap."""
     if segmentation is None:
         return box
     if isinstance(segmentation, RLE):
         return masks.area(segmentation)
-    return sum(map(_ring_area, segmentation))
-
-
-def _ring_area(ring: Sequence[float]) -> float:
-    x, y = np.array(ring[0::2]), np.array(ring[1::2])
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+    return sum(map(outlines.area, segmentation))
 
 
 def _keypoints(rows: Sequence[tuple[Point, ...]]) -> FloatArray | None:
