@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anydet.continual.setting import PACKAGE, Method, Setting
+from anydet.continual.setting import Method, Setting, packaged_settings
 from anydet.errors import AnydetError, OptionError, UnsupportedError
 from anydet.plugins.manager import Plugins
 
@@ -87,13 +87,8 @@ def test_a_setting_of_anydet_without_an_adapter_says_which_option_names_it(name,
 @pytest.mark.slow
 def test_settings_of_anydet_are_known_by_name(plugins, scenes):
     given = {"adapter": "growing", "dataset": str(scenes)}
-    assert sorted(packaged_settings(PACKAGE)) == [
-        "bike-parts-11-11",
-        "coco-40-40",
-        "coco-70-10",
-        "two-domains",
-    ]
-    for name in packaged_settings(PACKAGE):
+    assert sorted(packaged_settings()) == ["bike-parts-11-11", "coco-40-40", "coco-70-10", "two-domains"]
+    for name in packaged_settings():
         setting = Setting.read(name, plugins, given)
         assert setting.baseline.name == "none"
         assert setting.methods[-1].joint

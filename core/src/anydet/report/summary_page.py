@@ -36,7 +36,7 @@ h1 { font-size: 1.6rem; margin: 0 0 .5rem } h2 { font-size: 1.15rem; margin: 2re
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
-td.text { text-align: left } thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
+.text { text-align: left } thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
 tbody tr:nth-child(even) > * { background: var(--stripe) }
 .missed { color: var(--bad); font-weight: 600 } .met { color: var(--good) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem }
@@ -137,7 +137,10 @@ def _image(title: str, content: bytes, kind: str) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in table.header)
+    head = "".join(
+        f'<th scope="col"{_class_of(column)}>{_text(name)}</th>'
+        for name, *column in zip(table.header, *table.rows, strict=True)
+    )
     rows = "".join(f"<tr>{_row(row)}</tr>" for row in table.rows)
     # What scrolls can be reached with the keyboard, and has a name then.
     return (
@@ -150,6 +153,11 @@ def _table(table: Table) -> str:
 def _row(row: Sequence[Cell]) -> str:
     first, *others = row
     return f'<th scope="row">{_text(format_cell(first))}</th>' + "".join(map(_cell, others))
+
+
+def _class_of(column: Sequence[Cell]) -> str:
+    """The heading of a column of words stands at their left."""
+    return ' class="text"' if any(isinstance(cell, str) for cell in column) else ""
 
 
 def _cell(value: Cell) -> str:

@@ -99,7 +99,7 @@ class LowLight(_Still):
         expected = self.light * self.white_electrons * _LINEAR[image]
         electrons = rng.poisson(expected) + rng.normal(0.0, self.read_noise_electrons, image.shape)
         linear: FloatArray = np.clip(self.gain * electrons / self.white_electrons, 0.0, 1.0)
-        coded: ByteImage = np.array(255 * _encode(linear) + 0.5, np.uint8)
+        coded: ByteImage = np.rint(255 * _encode(linear)).astype(np.uint8)
         return coded
 
 
@@ -121,7 +121,7 @@ class Occlusion(_Still):
     def image(self, image: ByteImage, key: str, labels: Labels, camera: Intrinsics | None) -> ByteImage:
         """The image with patches."""
         rng = record_generator(self.seed, key)
-        covered = image.copy()
+        covered: ByteImage = image.copy()
         for (x, y, width, height), crowd in zip(labels.boxes_xywh_px, labels.iscrowd, strict=True):
             sides = np.sqrt(self.fraction) * np.array([width, height])
             # Drawn for crowds too, so that one of them does not move the patches of the objects behind it.

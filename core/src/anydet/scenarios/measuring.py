@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anydet.errors import AnydetError
-from anydet.evaluation.coco import CocoResult
+from anydet.evaluation.analysis.analyzed import AnalyzedResult
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.reading import Inputs
@@ -127,7 +127,7 @@ def at_threshold(
 
 
 def _per_class(result: object, truth: GroundTruthColumns) -> dict[str, float | None]:
-    if not isinstance(result, CocoResult):
+    if not isinstance(result, AnalyzedResult):
         return {}
     present = set(truth.labels.class_ids[~truth.labels.iscrowd].tolist())
-    return {str(row["name"]): row["AP"] for row in result.per_class if row["class_id"] in present}
+    return {str(row["name"]): row["AP"] for row in result.result.per_class if row["class_id"] in present}

@@ -172,8 +172,8 @@ class Results:
         """AP and rejection rate of scenarios, and AP by class."""
         return (
             self._bars("ap", "AP by scenario", "AP"),
-            self._bars("recall", f"recall by scenario, {NUMBERS['recall']}", "recall"),
-            self._bars("rejection-rate", "images without a detection", "rejection_rate"),
+            self._bars("recall", "recall by scenario", "recall"),
+            self._bars("rejection-rate", "images rejected by scenario", "rejection_rate"),
             *self._matrix,
         )
 

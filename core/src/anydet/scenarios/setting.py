@@ -20,8 +20,8 @@ from anydet.training.config.config_file import open_setting
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PACKAGE = "anydet.scenarios"
-SCHEMA = f"{PACKAGE}:setting.schema.json"
+PACKAGED = "anydet.scenarios:settings"
+SCHEMA = "anydet.scenarios:setting.schema.json"
 SCORE_FLOOR = 0.001
 """Lowest score of a detection that AP counts."""
 COCO = "coco"
@@ -73,7 +73,7 @@ class Setting:
             OptionError: a key is unknown or has a wrong value; names it, and what was probably meant.
             PluginError: there is no such adapter or evaluator.
         """
-        file = open_setting(setting, PACKAGE)
+        file = open_setting(setting, PACKAGED, "setting")
         given = dict(given or {})
         values = dict(file.values)
         if given.get("adapter", values.get("adapter")) != values.get("adapter"):
