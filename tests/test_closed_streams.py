@@ -47,6 +47,7 @@ LINES = {
     "prepare-coco-yolo": "--coco-root coco --split val --out out/yolo --json",
     "report": "p.json --dataset scenes --resamples 5 --output out/report.html --json -",
     "synth": "--out out/scenes --images 2 --size 96x72",
+    "test": "scenarios.yaml --adapter toy --dataset scenes --out out/scenarios --json -",
     "validate-predictions": "p.json --json",
     "view": "p.json --dataset scenes --out out/view --json",
 }
@@ -94,6 +95,7 @@ def folder(tmp_path_factory):
     ):
         subprocess.run([sys.executable, "-m", "anydet.cli", *line.split()], cwd=here, check=True)
     (here / "protocol.yaml").write_text("{score_threshold: 0.001, allow: [score_threshold], resamples: 5}")
+    (here / "scenarios.yaml").write_text("{scenarios: {clean: , dark: {low_light: }}, evaluators: []}")
     (here / "setting.yaml").write_text(
         "{adapter: adaptivestream, dataset: masks, methods: {norm: }, corruptions: [fog], severities: [1]}"
     )

@@ -147,6 +147,12 @@ COMMANDS = {
         "build --onnx MODEL --engine OUT.engine --opt-shapes WORD",
         "pipeline --onnx MODEL --dataset DATA --out OUT",
     ),
+    "test": (
+        "CONFIG --adapter toy --dataset scenes --out OUT",
+        "poses --adapter toy --dataset DATA --scenario clean --scenario low-light --out OUT",
+        "standard --adapter precomputed --predictions FILE --dataset scenes --out OUT --json OUT.json",
+        "WORD --adapter WORD --dataset scenes --scenario WORD --out OUT",
+    ),
     "train": (
         "CONFIG",
         f"--dataset DATA {SMALL}",

@@ -110,6 +110,7 @@ TRAIN = (
 )
 
 
+SCENARIOS = "{batch_size: 2, evaluators: [], scenarios: {clean: , truncated: {truncated: }, dark: {low_light: }}}"
 TASKS = """
 adapter: adaptivestream
 dataset: masks
@@ -128,6 +129,7 @@ def masks(tmp_path_factory):
     (here / "once.py").write_text(ONCE)
     (here / "setting.yaml").write_text(SETTING)
     (here / "tasks.yaml").write_text(TASKS)
+    (here / "scenarios.yaml").write_text(SCENARIOS)
     return here
 
 
@@ -182,6 +184,35 @@ def test_an_interrupted_comparison_goes_on_where_it_was(masks):
     results = [json.loads((masks / name / "results.json").read_text()) for name in ("whole-comparison", out)]
     # The first table says how long an image took, too.
     whole, stopped = ([result["images"], result["tables"][1], result["figures"]] for result in results)
+    assert whole == stopped
+
+
+def test_interrupted_scenarios_go_on_where_they_were(masks):
+    """What was predicted is not predicted again, and the numbers are those of a run without a stop."""
+    line = "test scenarios.yaml --adapter toy --dataset scenes --out"
+    run("synth --images 6 --size 96x72 --out scenes", masks)
+    run(f"{line} whole-scenarios", masks)
+    said = run(f"{line} stopped-scenarios", masks, "anydet_toy.adapter:ToyAdapter.predict", "6", expect=130)
+    assert said[-2].startswith("Error: interrupted after 4 of 6 images")
+    assert said[-1] == "  fix: give the same command again to go on"
+    out = masks / "stopped-scenarios"
+    assert not (out / "results.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in out.glob("predictions/unchanged-*.jsonl")}
+    assert len(done) == 1
+    (partial,) = out.glob("predictions/dark-*.jsonl.partial")
+    begun = partial.read_bytes()
+    assert begun.count(b"\n") == 4
+    run(f"{line} stopped-scenarios", masks)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    (dark,) = out.glob("predictions/dark-*.jsonl")
+    assert dark.read_bytes().startswith(begun)
+    assert not list(out.rglob("*.partial*"))
+    whole, stopped = (
+        json.loads((masks / name / "results.json").read_text())["scenarios"]
+        for name in ("whole-scenarios", "stopped-scenarios")
+    )
+    for one in (*whole, *stopped):
+        assert one["numbers"].pop("images_per_s") > 0
     assert whole == stopped
 
 

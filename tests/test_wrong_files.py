@@ -53,6 +53,8 @@ LINES = (
     "validate-predictions zeros.parquet",
     "validate-predictions zeros.json --repair out.json",
     "report zeros.json --dataset scenes --output out.html",
+    "test zeros.yaml --adapter toy --dataset scenes --out new",
+    "test standard --adapter precomputed --predictions zeros.json --dataset scenes --out new",
     "view zeros.json --dataset scenes",
 )
 

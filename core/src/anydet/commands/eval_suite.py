@@ -118,11 +118,15 @@ def _write(found: SuiteResult, out: Path) -> None:
     from anydet.commands.figures import draw_figures
     from anydet.evaluation.tables import markdown
     from anydet.outputs import write_file
+    from anydet.report.summary_page import write_page
 
     out.mkdir(parents=True, exist_ok=True)
     write_json(found.as_dict(), out / "results.json")
     write_file(out / "tables.md", markdown(found.tables))
     draw_figures(found.figures, out)
+    page = out / "report.html"
+    write_page(page, "Evaluation suite", found.tables, found.figures, found.notes)
+    say(f"wrote {page}")
 
 
 def _print(found: SuiteResult) -> None:
@@ -131,4 +135,5 @@ def _print(found: SuiteResult) -> None:
 
     for table in found.tables:
         print_result_table(table, len(table.rows))
-    echo(f"protocol: {found.protocol.name}, {found.protocol.digest}")
+    for note in found.notes:
+        echo(note)

@@ -12,6 +12,7 @@ from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.result_options import MAX_PIXELS, STRICT
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -50,6 +51,8 @@ _KEYS = ("adapter", "config", "checkpoint", "device", "dataset", "split", "max_i
 )
 @click.option("--dataset", type=DATASET, help="Data set, in place of the setting's.  [default: data/coco128]")
 @click.option("--split", help="Split, in place of the setting's.")
+@STRICT
+@MAX_PIXELS
 @click.option("--max-images", type=click.IntRange(1, MOST_INTEGER), help="Only the first N images.")
 @click.option(
     "--batch-size",
@@ -82,8 +85,9 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     poses. A scenario changes images (corruption, low_light, occlusion, scale, rotation, handheld_jitter),
     labels with them, or selects some of them (small_objects, crowded, truncated, symmetric, extreme_depth).
 
-    Writes results.json, report.html and pictures to OUT. Exit code 1 where a threshold is missed. With
-    --adapter precomputed, scenarios that change images cannot be measured; that is said.
+    Writes results.json, report.html and pictures to OUT. Exit code 1 where a threshold is missed, or cannot
+    be held against a number because its scenario is not measured, unless that one is 'optional: true'. With
+    --adapter precomputed, scenarios that change images are not measured; that is said.
     """
     import sys
     from contextlib import redirect_stdout
@@ -101,9 +105,8 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     given["options"] = parse_options(flags["options"])
     setting = Setting.read(flags["setting"], plugins, given).only(flags["names"])
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
-    suite = Suite(setting, flags["out"], plugins, engine, say, warn, progress)
-    say(f"{suite.dataset.root}: {suite.dataset.note}")  # opens the data, before there is a folder
-    flags["out"].mkdir(parents=True, exist_ok=True)
+    suite = Suite(setting, flags["out"], plugins, engine, flags["strict"], say, warn, progress)
+    say(f"{suite.dataset.root}: {suite.dataset.note}")
     # stdout is for the result; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
         results = suite.run()
@@ -126,6 +129,7 @@ def _write(suite: Suite, results: Results, json_path: Path | None) -> None:
         if one.scenario.changes or not one.scenario.selections
     }
     pictures = []
+    suite.out.mkdir(parents=True, exist_ok=True)
     if changed:
         sheet = encode_picture(draw_scenarios(changed), ".jpg")
         write_file(suite.out / "scenarios.jpg", sheet)

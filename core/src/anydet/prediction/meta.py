@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def identity(recipe: Recipe, dataset: Dataset, images: int, adapter_version: str
         "device": settings.device,
         "batch_size": settings.batch_size,
         "seed": settings.seed,
-        "options": dict(settings.options),
+        "options": options_as_given(settings.options),
+        "files_sha256": _files_sha256(recipe),
         "dataset": dataset.fingerprint(),
         "images": images,
         "limits": asdict(recipe.limits),
@@ -133,7 +135,7 @@ def _extra(
 ) -> dict[str, Any]:
     """What the contract has no field for, as far as there is any."""
     extra = {
-        "options": dict(options),
+        "options": options_as_given(options),
         "runtime": dict(notes.runtime),
         "corruption": corruption,
         "keypoint_names": list(notes.keypoint_names),
@@ -146,6 +148,36 @@ def checkpoint_sha256(path: str | None) -> str | None:
     """Hex digest of the weights, of a run's folder of its best ones; ``None`` where there are none."""
     weights = None if path is None else find_weights(path)
     return None if weights is None else file_sha256(weights)
+
+
+def options_as_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the names that the user gave for files, not those of files made of pipes."""
+    return {key: as_given(value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def _files_sha256(recipe: Recipe) -> dict[str, str]:
+    """Option -> digest of the file that it names: what is in it decides what is predicted, too."""
+    owners: dict[str, Mapping[str, Any]] = {recipe.adapter: recipe.settings.options}
+    if isinstance(recipe.tta, TTA):
+        owners |= {str(one): one.options for one in (*recipe.tta.views, recipe.tta.fusion)}
+    if recipe.ttt is not None:
+        settings = recipe.ttt.settings
+        owners[recipe.ttt.method] = {**settings.options, "statistics": settings.statistics}
+    named = {
+        f"{owner}.{key}": Path(value)
+        for owner, options in owners.items()
+        for key, value in options.items()
+        if isinstance(value, str | PathLike) and str(value)
+    }
+    return {key: file_sha256(path) for key, path in named.items() if _is_file(path)}
+
+
+def _is_file(path: Path) -> bool:
+    # Most options name no file, and may be texts that no file can be called.
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def file_sha256(path: Path) -> str:

@@ -90,18 +90,22 @@ class Outcome:
 
     @property
     def judged(self) -> tuple[Judged, ...]:
-        """Its thresholds with its numbers; none where it was not measured."""
-        return tuple(self._judge(one) for one in self.scenario.thresholds) if self.measures else ()
+        """Its thresholds with its numbers; of one that was not measured and need not be, none."""
+        if self.measures is None and self.scenario.optional:
+            return ()
+        return tuple(self._judge(one) for one in self.scenario.thresholds)
 
     @property
     def verdict(self) -> str:
         """``met``, ``missed``, ``not measured``, or "" without thresholds."""
-        if self.measures is None:
-            return "not measured"
         judged = self.judged
-        return "" if not judged else "met" if all(one.met for one in judged) else "missed"
+        if judged:
+            return "met" if all(one.met for one in judged) else "missed"
+        return "" if self.measures else "not measured"
 
     def _judge(self, threshold: Threshold) -> Judged:
+        if self.measures is None:
+            return Judged(threshold, None, self.reason)
         name, numbers = threshold.number, self.numbers
         if name in numbers:
             return Judged(threshold, numbers[name], "nothing to measure on")
@@ -214,7 +218,7 @@ class Results:
                 str(judged.threshold),
                 "met" if judged.met else "missed",
             )
-            for one in self.measured
+            for one in self.outcomes
             for judged in one.judged
         )
         return Table("thresholds", ("scenario", "number", "value", "wanted", "verdict"), rows)

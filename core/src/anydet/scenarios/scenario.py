@@ -31,6 +31,8 @@ SCHEMA = "anydet.scenarios:scenario.schema.json"
 Step: TypeAlias = Change | Corruption
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HELP = "see 'anydet test --help'"
+_OF_ALL = ("thresholds", "optional")
+"""Keys of an entry that say nothing of its images."""
 _SEEDED: dict[str, Callable[..., Change]] = {
     "low_light": LowLight,
     "occlusion": Occlusion,
@@ -56,6 +58,8 @@ class Scenario:
         selections: of objects and images, all of which apply.
         thresholds: of its numbers.
         least_visible: fraction of an object that must be left in a changed image for it to count.
+        optional: whether its thresholds may be left out where it cannot be measured. Otherwise they are
+            missed then: what nobody could look at has not been found good.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Scenario:
     selections: tuple[Selection, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     least_visible: float = 0.3
+    optional: bool = False
 
     def open(self, dataset: Dataset) -> Dataset:
         """The data set with changed images; raises ``DatasetError`` where they are corrupted twice."""
@@ -128,7 +133,7 @@ def read_scenarios(
     steps: list[list[Step]] = []
     selections: list[Selection] = []
     for kind in given:  # in the order of the setting
-        if kind == "thresholds":
+        if kind in _OF_ALL:
             continue
         options = _checked(entry[kind] or {}, schema["properties"][kind], f"{owner}: {kind}")
         if kind in _SELECTIONS:
@@ -149,6 +154,7 @@ def read_scenarios(
             tuple(selections),
             all_thresholds,
             least_visible,
+            entry["optional"],
         )
 
 

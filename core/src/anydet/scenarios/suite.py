@@ -21,14 +21,14 @@ from anydet.evaluation.reading import join_inputs, require_labels
 from anydet.plugins.formats import installed_formats
 from anydet.plugins.manager import Plugins
 from anydet.prediction.export import InterruptedRunError, export_predictions
-from anydet.prediction.meta import file_sha256, identity
+from anydet.prediction.meta import identity, options_as_given
 from anydet.prediction.pipeline import Pipeline
 from anydet.prediction.recipe import Recipe
 from anydet.scenarios.measuring import IOU, measure
 from anydet.scenarios.results import Outcome, Results
 from anydet.scenarios.scenario import Scenario
 from anydet.scenarios.setting import Setting
-from anydet.text import counted
+from anydet.text import as_given, counted
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """A progress bar of a label and a total: gives a function that advances it."""
@@ -49,6 +49,7 @@ class Suite:
         out: folder of all files.
         plugins: where adapters, formats and evaluators come from.
         engine: matches detections.
+        strict: refuse a data set with odd annotations.
         say: called with a line on what is done.
         warn: called with a line on what lowers numbers.
         bar: of what is predicted.
@@ -58,6 +59,7 @@ class Suite:
     out: Path
     plugins: Plugins
     engine: Engine
+    strict: bool = False
     say: Callable[[str], None] = lambda _text: None
     warn: Callable[[str], None] = lambda _text: None
     bar: Bar = _no_bar
@@ -71,7 +73,9 @@ class Suite:
             EvaluationError: it has no labels.
         """
         formats = installed_formats(self.plugins)
-        opened = open_dataset(self.setting.dataset, self.setting.split, formats=formats)
+        opened = open_dataset(
+            self.setting.dataset, self.setting.split, formats=formats, refuse_odd=self.strict
+        )
         require_labels(opened)
         most = self.setting.max_images
         return opened if most is None else FirstImages(opened, most)
@@ -138,8 +142,7 @@ class Suite:
         It is named by all that decides what is in it, so that one that is there is the one that is wanted.
         """
         run = identity(Recipe.of(pipeline), dataset, len(dataset), pipeline.adapter.version)
-        written = json.dumps([run, _files(run["options"])], sort_keys=True)
-        digest = hashlib.sha256(written.encode()).hexdigest()[:12]
+        digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:12]
         name = scenario.name if scenario.changes else "unchanged"
         file = self.out / "predictions" / f"{name}-{digest}.jsonl"
         if file.exists():
@@ -159,11 +162,11 @@ class Suite:
             "adapter": pipeline.adapter.name,
             "adapter_version": pipeline.adapter.version,
             "config": settings.config,
-            "checkpoint": settings.checkpoint,
+            "checkpoint": settings.checkpoint and as_given(settings.checkpoint),
             "device": settings.device,
-            "options": dict(settings.options),
+            "options": options_as_given(settings.options),
             "dataset": {
-                "root": str(dataset.root),
+                "root": as_given(str(dataset.root)),
                 "split": dataset.split,
                 "fingerprint": dataset.fingerprint(),
                 "images": len(dataset),
@@ -175,8 +178,3 @@ class Suite:
             "seed": setting.seed,
         }
 
-
-def _files(options: dict[str, Any]) -> dict[str, str]:
-    """Digests of the files that options name: what is in them decides what is predicted."""
-    paths = {key: Path(value) for key, value in options.items() if isinstance(value, str) and value}
-    return {key: file_sha256(path) for key, path in paths.items() if path.is_file()}

@@ -110,6 +110,11 @@ class SuiteResult:
             figures.append(Matrix("differences", heading, *axes, names, names, values))
         return tuple(figures)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the files were held against."""
+        return (f"protocol: {self.protocol.name}, {self.protocol.digest}",)
+
     def as_dict(self) -> dict[str, Any]:
         """What ``eval-suite --json`` writes."""
         paths = [str(entry.file.path) for entry in self.entries]

@@ -39,7 +39,7 @@ from anydet.prediction.checks import check_notes
 from anydet.prediction.choices import TTT, method_of_preset
 from anydet.prediction.export import export_predictions
 from anydet.prediction.hooks import TTTSettings
-from anydet.prediction.meta import file_sha256, identity
+from anydet.prediction.meta import identity
 from anydet.prediction.recipe import Recipe
 from anydet.prediction.spool import discard
 from anydet.text import counted
@@ -429,12 +429,9 @@ def _merged(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _digest(stated: Mapping[str, Any], recipe: Recipe) -> str:
-    """Of all that decides what a run predicts, the content of its statistics too."""
-    path = None if recipe.ttt is None else recipe.ttt.settings.statistics
+    """Of all that decides what a run predicts, the data that the model was trained on too."""
     source = None if recipe.ttt is None or recipe.ttt.source is None else _fingerprint(recipe.ttt)
-    # What is missing is the method's error.
-    written = file_sha256(Path(path)) if path is not None and Path(path).is_file() else None
-    known = {**stated, "statistics_sha256": written, "source": source}
+    known = {**stated, "source": source}
     return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()
 
 
