@@ -110,7 +110,9 @@ TRAIN = (
 )
 
 
-SCENARIOS = "{batch_size: 2, evaluators: [], scenarios: {clean: , truncated: {truncated: }, dark: {low_light: }}}"
+SCENARIOS = (
+    "{batch_size: 2, evaluators: [], scenarios: {clean: , truncated: {truncated: }, dark: {low_light: }}}"
+)
 TASKS = """
 adapter: adaptivestream
 dataset: masks

@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from anydet.geometry.rotations import (
     matrix_to_rot6d,
     random_rotation,
     rot6d_rows_to_columns,
     rot6d_to_matrix,
+    turn_by,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -76,3 +78,14 @@ def test_random_rotations_are_rotations_and_lean_in_no_direction():
     assert np.abs(found.mean(axis=0)).max() < 0.04
     angles = np.arccos(np.clip((np.trace(found, axis1=1, axis2=2) - 1) / 2, -1, 1))
     assert abs(angles.mean() - (np.pi / 2 + 2 / np.pi)) < 0.03
+
+
+@given(seeds)
+def test_a_turn_by_a_vector_is_that_of_scipy(seed):
+    rng = np.random.default_rng(seed)
+    vector = rng.normal(size=3) * rng.choice([1e-9, 1e-3, 1.0, 10.0])
+    np.testing.assert_allclose(turn_by(vector), Rotation.from_rotvec(vector).as_matrix(), atol=1e-12)
+
+
+def test_a_turn_by_nothing_is_none():
+    np.testing.assert_array_equal(turn_by(np.zeros(3)), np.eye(3))

@@ -9,10 +9,11 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
+from anydet.data.scenes.shapes import CLASSES
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.plugins import Adapter, AdapterSpec, hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.types import RLE, ClassTable, ImagePredictions
+from anydet.types import RLE, ImagePredictions
 
 
 class Oracle(Adapter):
@@ -22,7 +23,7 @@ class Oracle(Adapter):
 
     @property
     def classes(self):
-        return ClassTable(("circle", "square", "triangle"))
+        return CLASSES
 
     def predict(self, records):
         for record in records:
@@ -31,7 +32,6 @@ class Oracle(Adapter):
             if record.image().mean() < 20:
                 labels = labels.take(np.zeros(len(labels), bool))
             shapes = labels.segmentations
-            keypoints = labels.keypoints
             yield ImagePredictions(
                 record.key,
                 record.size_wh,
@@ -39,7 +39,9 @@ class Oracle(Adapter):
                 np.full(len(labels), 0.9),
                 labels.class_ids,
                 masks=shapes if shapes and all(isinstance(one, RLE) for one in shapes) else None,
-                keypoints=keypoints,
+                keypoints=None
+                if labels.keypoints is None
+                else np.minimum(labels.keypoints, [np.inf, np.inf, 1]),
                 poses=labels.poses,
             )
 

@@ -27,7 +27,9 @@ def test_images_depend_on_neither_their_order_nor_threads_nor_the_number_of_them
     first = [dataset[position].image() for position in range(6)]
     order = random.Random(0).sample(range(6), 6)
     with ThreadPoolExecutor(4) as pool:
-        again = dict(zip(order, pool.map(lambda at: ChangedDataset(SCENES, change)[at].image(), order), strict=True))
+        again = dict(
+            zip(order, pool.map(lambda at: ChangedDataset(SCENES, change)[at].image(), order), strict=True)
+        )
     for position, image in enumerate(first):
         assert image.shape == SCENES[position].image().shape
         np.testing.assert_array_equal(again[position], image)
@@ -55,9 +57,7 @@ def test_labels_of_records_are_those_of_the_ground_truth(change):
         np.testing.assert_array_equal(labels.keypoints, truth.labels.keypoints[rows])
     few = dataset.ground_truth(2)
     assert len(few.images) == 2
-    np.testing.assert_array_equal(
-        few.labels.boxes_xywh_px, truth.labels.boxes_xywh_px[truth.image_index < 2]
-    )
+    np.testing.assert_array_equal(few.labels.boxes_xywh_px, truth.labels.boxes_xywh_px[truth.image_index < 2])
 
 
 def test_the_hash_is_of_all_that_decides_the_images_and_of_nothing_else():
@@ -92,7 +92,9 @@ def test_another_seed_and_another_key_give_another_image(change):
 def test_light_is_linear_in_linear_light():
     """A tenth of the light of a gray field, as the standard's formula has it, within the noise's mean."""
     image = np.full((100, 100, 3), 200, np.uint8)
-    dark = LowLight(light=0.1, white_electrons=1e6, read_noise_electrons=0.0).image(image, "a", _boxes([]), None)
+    dark = LowLight(light=0.1, white_electrons=1e6, read_noise_electrons=0.0).image(
+        image, "a", _boxes([]), None
+    )
     linear = 0.1 * ((200 / 255 + 0.055) / 1.055) ** 2.4
     assert abs(dark.mean() - 255 * (1.055 * linear ** (1 / 2.4) - 0.055)) < 0.5
     # With a gain of 1 / light, images are as bright as before, and noisier the less light there is.
@@ -139,4 +141,6 @@ def test_a_shutter_that_is_open_for_no_time_does_not_blur():
 
 def _boxes(boxes):
     array = np.array(boxes, np.float64).reshape(-1, 4)
-    return Labels(np.zeros(len(array), np.int64), array, array[:, 2] * array[:, 3], np.zeros(len(array), bool))
+    return Labels(
+        np.zeros(len(array), np.int64), array, array[:, 2] * array[:, 3], np.zeros(len(array), bool)
+    )

@@ -46,7 +46,13 @@ def test_a_scenario_has_its_changes_in_order_and_the_seed_of_the_setting(read):
 def test_corruptions_are_a_scenario_each(read):
     entry = {"corruption": {"names": ["fog", "snow"], "severities": [1, 5]}, "rotation": {"degrees": 5}}
     setting = read(scenarios={"clean": None, "bad": entry})
-    assert names(setting) == ["clean", "bad-snow-1", "bad-snow-5", "bad-fog-1", "bad-fog-5"]  # in ImageNet-C's order
+    assert names(setting) == [
+        "clean",
+        "bad-snow-1",
+        "bad-snow-5",
+        "bad-fog-1",
+        "bad-fog-5",
+    ]  # in ImageNet-C's order
     assert setting.scenarios[2].changes == (Corruption("snow", 5, 0), Rotation(5.0))
     assert names(setting.only(["bad-snow"])) == ["bad-snow-1", "bad-snow-5"]
     assert names(setting.only(["bad-fog-1", "clean"])) == ["clean", "bad-fog-1"]
@@ -102,7 +108,13 @@ def test_what_is_wrong_is_named(case, read):
 
 
 def test_keys_of_an_adapter_are_not_those_of_another_one(read):
-    of_it = {"config": "big", "checkpoint": "w.pt", "device": "cuda", "options": {"size": 3}, "image_size": 64}
+    of_it = {
+        "config": "big",
+        "checkpoint": "w.pt",
+        "device": "cuda",
+        "options": {"size": 3},
+        "image_size": 64,
+    }
     setting = read({"adapter": "oracle"}, adapter="other", max_images=3, **of_it)
     settings = setting.recipe.settings
     assert (settings.config, settings.checkpoint, settings.device) == (None, None, "cpu")
@@ -121,7 +133,9 @@ def test_settings_of_anydet_are_read_by_name(oracle_plugins):
 
 
 def test_the_example_is_a_setting():
-    setting = Setting.read(ROOT / "docs/examples/test_setting.yaml", Plugins(()), {"adapter": "precomputed", "predictions": "p"})
+    setting = Setting.read(
+        ROOT / "docs/examples/test_setting.yaml", Plugins(()), {"adapter": "precomputed", "predictions": "p"}
+    )
     assert {type(step).__name__ for one in setting.scenarios for step in one.changes} == {
         "Corruption",
         "LowLight",

@@ -126,7 +126,12 @@ def read_scenarios(
             fix="give it such a name",
         )
     schema = load_schema(SCHEMA)
-    entry = _checked(given, schema, owner)
+    # Kinds first and each kind's options below, so that both have their own did-you-mean.
+    kinds = {
+        key: {part: value for part, value in about.items() if part in ("type", "default")}
+        for key, about in schema["properties"].items()
+    }
+    entry = _checked(given, {**schema, "properties": kinds}, owner)
     own = read_thresholds(entry.pop("thresholds", None) or {}, evaluators, owner)
     replaced = {one.number for one in own}
     all_thresholds = (*(one for one in thresholds if one.number not in replaced), *own)

@@ -177,4 +177,3 @@ class Suite:
             "evaluators": list(setting.evaluators),
             "seed": setting.seed,
         }
-
