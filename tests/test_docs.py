@@ -41,6 +41,7 @@ SLOW = {
     "export-onnx",
     "find-what-a-model-gets-wrong",
     "make-a-report",
+    "test-scenarios",
     "fine-tune",
     "keep-what-was-learned",
     "learn-continually",

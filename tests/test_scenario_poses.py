@@ -1,4 +1,4 @@
-"""``anydet test poses`` on posed scenes: with predictions that are wrong by known amounts, these are measured.
+"""``anydet test poses`` on posed scenes: predictions that are wrong by known amounts, and these as numbers.
 
 What a warp does to poses, depths and cameras is done to labels and pixels alike; an error of it would show as
 an error of a model that makes none.
@@ -21,7 +21,7 @@ from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.geometry.rotations import turn_by
 from anydet.plugins import Adapter, AdapterSpec, hookimpl
 from anydet.plugins.manager import Plugins
-from anydet.types import ImagePredictions, Poses
+from anydet.types import ClassTable, ImagePredictions, Poses
 
 CHANGED = ("handheld-jitter", "rotation-15", "half-scale", "low-light", "occlusion")
 SELECTED = ("clean", "symmetric", "asymmetric", "extreme-depth")
@@ -35,7 +35,7 @@ class Labeled(Adapter):
 
     @property
     def classes(self):
-        return ("carton", "can", "bracket", "beam", "bottle")
+        return ClassTable(("carton", "can", "bracket", "beam", "bottle"))
 
     def predict(self, records):
         for record in records:
@@ -44,7 +44,7 @@ class Labeled(Adapter):
             turn = turn_by(np.array([np.radians(self.degrees), 0.0, 0.0]))
             poses = Poses(
                 rotations=labels.poses.rotations @ turn.T,  # of the object, in its own frame
-                translations_m=labels.poses.translations_m + [0.0, 0.0, self.farther_m],
+                translations_m=labels.poses.translations_m + np.array([0.0, 0.0, self.farther_m]),
             )
             yield ImagePredictions(
                 record.key,
@@ -127,7 +127,7 @@ def test_a_file_of_poses_is_measured_in_what_selects(scenes, plugins, tmp_path):
         assert numbers["depth_error_m"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_kept_scale_of_a_zoomed_camera_keeps_poses(scenes):
+def test_a_zoom_halves_the_focal_lengths_and_keeps_poses(scenes):
     from anydet.data.opening import open_dataset
     from anydet.plugins.formats import installed_formats
     from anydet.scenarios.changed import ChangedDataset

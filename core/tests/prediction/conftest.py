@@ -76,7 +76,7 @@ class Spots:
 
 @pytest.fixture
 def make_adapter():
-    return lambda batch_size=4: Brightest(AdapterSettings(batch_size=batch_size))
+    return lambda batch_size=4, **options: Brightest(AdapterSettings(batch_size=batch_size, options=options))
 
 
 @pytest.fixture

@@ -11,8 +11,12 @@ import pytest
 from anydet.contract.schema import validator
 from anydet.errors import ImageError, OptionError
 from anydet.plugins.adapter import AdapterNotes
+from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.export import InterruptedRunError, export_predictions
+from anydet.prediction.hooks import TTTSettings
+from anydet.prediction.meta import identity
 from anydet.prediction.pipeline import Limits, Pipeline
+from anydet.prediction.recipe import Recipe
 
 
 def test_the_file_holds_one_entry_an_image_in_order(make_adapter, spots, tmp_path):
@@ -144,6 +148,43 @@ def test_a_run_with_other_thresholds_is_not_the_run_to_resume(make_adapter, spot
     other = Pipeline(make_adapter(), Limits(score_threshold=0.3))
     with pytest.raises(OptionError, match="another run"):
         export_predictions(other, spots(12), tmp_path / "p.json", resume=True)
+
+
+def test_a_run_whose_files_changed_is_not_the_run_to_resume(make_adapter, spots, tmp_path):
+    """Options that name a file are the same while what they name is another."""
+    table = tmp_path / "table.txt"
+    options = {"table": str(table), "long": "x" * 5000, "null": "a\0b", "size": 3}
+
+    def pipeline():
+        return Pipeline(make_adapter(**options))
+
+    table.write_text("before")
+    with pytest.raises(ImageError):
+        export_predictions(pipeline(), spots(12, frozenset({9})), tmp_path / "p.json")
+    table.write_text("after")
+    with pytest.raises(
+        OptionError, match=r"another run \(files_sha256\.\S+table\.txt: '\w+' then, '\w+' now\)"
+    ):
+        export_predictions(pipeline(), spots(12), tmp_path / "p.json", resume=True)
+    table.write_text("before")
+    assert export_predictions(pipeline(), spots(12), tmp_path / "p.json", resume=True).resumed == 8
+
+
+def test_files_of_views_fusions_and_methods_tell_runs_apart_too(spots, tmp_path):
+    file = tmp_path / "file.txt"
+    named = {"file": str(file)}
+    recipes = {
+        "view": Recipe("a", tta=TTA((Choice("v", named),))),
+        "fusion": Recipe("a", tta=TTA((Choice("v"),), Choice("f", named))),
+        "method": Recipe("a", ttt=TTT("m", TTTSettings(options=named))),
+        "statistics": Recipe("a", ttt=TTT("m", TTTSettings(statistics=str(file)))),
+    }
+    found = []
+    for content in ("one", "two"):
+        file.write_text(content)
+        found.append({name: identity(one, spots(1), 1, None) for name, one in recipes.items()})
+    for name in recipes:
+        assert found[0][name] != found[1][name], name
 
 
 def test_an_output_of_an_unknown_kind_is_refused_before_anything_runs(make_adapter, spots, tmp_path):

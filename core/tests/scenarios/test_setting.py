@@ -56,7 +56,7 @@ def test_corruptions_are_a_scenario_each(read):
     assert setting.scenarios[2].changes == (Corruption("snow", 5, 0), Rotation(5.0))
     assert names(setting.only(["bad-snow"])) == ["bad-snow-1", "bad-snow-5"]
     assert names(setting.only(["bad-fog-1", "clean"])) == ["clean", "bad-fog-1"]
-    with pytest.raises(OptionError, match="no scenario called 'claen'.*did you mean 'clean'"):
+    with pytest.raises(OptionError, match=r"no scenario called 'claen'.*did you mean 'clean'"):
         setting.only(["claen"])
 
 

@@ -142,6 +142,25 @@ def test_a_folder_of_results_is_written(folder):
     assert "strong.json" in (out / "tables.md").read_text()
 
 
+def test_the_page_has_all_tables_and_charts_and_shows_names_as_text(folder):
+    pytest.importorskip("matplotlib")
+    models = folder / "models"
+    (models / "weak.json").rename(models / "<script>alert(1)<&script>.json")
+    restate(folder, "middle", score_threshold=0.05)
+    done = run(folder, "--out", str(folder / "out"), "--allow", "score_threshold")
+    assert done.exit_code == 0, done.output
+    page = (folder / "out/report.html").read_text()
+    value = json.loads((folder / "out/results.json").read_text())
+    assert value["protocol"]["digest"] in page
+    assert page.count("<table>") == 4  # the ranking, steps, all numbers, and what was let pass
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;&amp;script&gt;.json" in page
+    for name in ("strong", "middle"):
+        assert f'<th scope="row">{name}.json</th>' in page
+    assert f"wrote {folder / 'out/report.html'}" in done.stderr
+
+
 def test_one_file_is_a_ranking_of_one(folder):
     for name in ("weak", "middle"):
         (folder / "models" / f"{name}.json").unlink()

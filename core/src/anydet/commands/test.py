@@ -13,6 +13,7 @@ from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
 from anydet.commands.result_options import MAX_PIXELS, STRICT
+from anydet.text import counted
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -106,7 +107,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     setting = Setting.read(flags["setting"], plugins, given).only(flags["names"])
     engine = choose_engine(plugins, flags["engine"], flags["workers"])
     suite = Suite(setting, flags["out"], plugins, engine, flags["strict"], say, warn, progress)
-    say(f"{suite.dataset.root}: {suite.dataset.note}")
+    say(f"{suite.dataset.root}: {counted(len(suite.dataset), 'image')}, {suite.dataset.note}")
     # stdout is for the result; adapters and libraries print to it, too.
     with redirect_stdout(sys.stderr):
         results = suite.run()

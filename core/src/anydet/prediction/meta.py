@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -156,26 +155,21 @@ def options_as_given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _files_sha256(recipe: Recipe) -> dict[str, str]:
-    """Option -> digest of the file that it names: what is in it decides what is predicted, too."""
-    owners: dict[str, Mapping[str, Any]] = {recipe.adapter: recipe.settings.options}
+    """Path -> digest of each file that an option names: what is in it decides what is predicted, too."""
+    given: list[Mapping[str, Any]] = [recipe.settings.options]
     if isinstance(recipe.tta, TTA):
-        owners |= {str(one): one.options for one in (*recipe.tta.views, recipe.tta.fusion)}
+        given += [choice.options for choice in (*recipe.tta.views, recipe.tta.fusion)]
     if recipe.ttt is not None:
         settings = recipe.ttt.settings
-        owners[recipe.ttt.method] = {**settings.options, "statistics": settings.statistics}
-    named = {
-        f"{owner}.{key}": Path(value)
-        for owner, options in owners.items()
-        for key, value in options.items()
-        if isinstance(value, str | PathLike) and str(value)
-    }
-    return {key: file_sha256(path) for key, path in named.items() if _is_file(path)}
+        given += [settings.options, {"statistics": settings.statistics}]
+    named = {value for options in given for value in options.values() if isinstance(value, str) and value}
+    return {as_given(path): file_sha256(Path(path)) for path in sorted(named) if _is_file(path)}
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     # Most options name no file, and may be texts that no file can be called.
     try:
-        return path.is_file()
+        return Path(path).is_file()
     except (OSError, ValueError):
         return False
 

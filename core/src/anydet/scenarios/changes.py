@@ -110,6 +110,8 @@ class Occlusion(_Still):
     A patch has the proportions of the object's box and lies within it, at a random place. Its sides are
     rounded up to pixels, and patches of neighbors may cover more of an object.
 
+    Source: Zhong et al. 2020, "Random Erasing Data Augmentation" (object-aware), in gray.
+
     Attributes:
         fraction: of each box that is covered.
         seed: of the places.
