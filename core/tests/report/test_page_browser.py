@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,21 +10,7 @@ import pytest
 
 from anydet.report.page.outcomes import NO_CELL, RIGHT, WRONG
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (Debian: apt-get install chromium)"),
-]
-sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        # Without its sandbox, which root cannot have; the page is our own and loads nothing.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

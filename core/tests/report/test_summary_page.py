@@ -54,7 +54,10 @@ def test_text_from_outside_is_shown_and_not_run():
     assert not parsed.open
     assert not {"script", "iframe", "object", "link"} & {tag for tag, _ in parsed.tags}
     assert not any(name.startswith("on") for _, attrs in parsed.tags for name in attrs)
-    assert "".join(parsed.text).count('<script>alert("x")</script>\\u202e\\x07') == 9
+    assert "".join(parsed.text).count('<script>alert("x")</script>\\u202e\\x07') == 7
+    # A chart has its title within; whoever cannot see it is read the same.
+    shown = [attrs["alt"] for tag, attrs in parsed.tags if tag == "img"]
+    assert [alt.split()[0] for alt in shown] == ["bars", "bars", "picture"]
 
 
 @pytest.mark.slow
@@ -78,6 +81,32 @@ def test_cells_that_say_missed_stand_out_by_more_than_color():
         if tag == "td"
     ]
     assert cells == ["text missed"]
+
+
+def test_notes_of_what_is_missed_stand_out():
+    notes = ["missed: recall", "of what was missed", "not measured: fog"]
+    kinds = [attrs.get("class") for tag, attrs in Parsed(page("x", notes=notes)).tags if tag == "li"]
+    assert kinds == ["missed", None, None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_window(browser, tmp_path, width, scheme):
+    """Tables and sheets of pictures scroll within themselves, and long words are broken."""
+    wide = Table("wide", ("name", *(f"column {i}" for i in range(40))), (("row", *[0.5] * 40),))
+    sheet = Picture("sheet", encode_picture(np.zeros((40, 1440, 3), np.uint8), ".jpg"))
+    write_page(tmp_path / "page.html", "t" * 20, [wide], [bars(), sheet], [f"data: {'x' * 500}"])
+    view = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    complaints = []
+    view.on("console", lambda said: complaints.append(said.text))
+    view.goto((tmp_path / "page.html").as_uri())
+    assert view.evaluate("document.documentElement.scrollWidth") == width
+    paper, ink = view.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
+    brightness = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (paper, ink)]
+    assert (brightness[0] > brightness[1]) is (scheme == "light")
+    assert not complaints
+    view.close()
 
 
 def test_what_scrolls_is_reached_with_the_keyboard_and_has_a_name():

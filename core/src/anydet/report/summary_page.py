@@ -31,7 +31,8 @@ _STYLE = """
 body { margin: 0 auto; max-width: 75rem; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-.notes { padding: 0; margin: 0 0 1rem; list-style: none; color: var(--soft) }
+.notes { padding: 0; margin: 0 0 1rem; list-style: none; color: var(--soft); overflow-wrap: anywhere }
+.notes .missed { color: var(--bad) }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
@@ -39,14 +40,19 @@ th:first-child, td:first-child { text-align: left; position: sticky; left: 0; ba
 .text { text-align: left } thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
 tbody tr:nth-child(even) > * { background: var(--stripe) }
 .missed { color: var(--bad); font-weight: 600 } .met { color: var(--good) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem }
+.charts { display: grid; align-items: start; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)) }
 figure { margin: 0 } figcaption { color: var(--soft); font-size: .9rem; margin: .25rem 0 1rem }
 img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .4rem }
 a:focus-visible, .scroll:focus-visible { outline: 2px solid currentColor; outline-offset: 2px }
+/* Colors keep their hue, and white becomes the color of the page. */
+@media screen and (prefers-color-scheme: dark) { .charts img { filter: invert(.9) hue-rotate(180deg) } }
+/* A sheet of pictures is looked at piece by piece where it would be too small as a whole. */
+@media screen and (max-width: 40rem) { .scroll > img { max-width: none; width: 60rem } }
 @media print { body { max-width: none } .scroll { overflow: visible } figure, tr { break-inside: avoid } }
 """
 _MARKED = {"missed": "missed", "met": "met"}
-"""Cells of these words are colored; the word itself says it, too."""
+"""Cells of these words, and notes that begin with one, are colored; the word itself says it, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +101,7 @@ def page(
     charts, missing = _charts([one for one in figures if not isinstance(one, Picture)])
     pictures = [_picture(one) for one in figures if isinstance(one, Picture)]
     lines = [*notes, *missing]
-    said = f'<ul class="notes">{"".join(f"<li>{_text(note)}</li>" for note in lines)}</ul>' if lines else ""
+    said = f'<ul class="notes">{"".join(map(_note, lines))}</ul>' if lines else ""
     body = [
         f"<h1>{_text(title)}</h1>",
         said,
@@ -111,10 +117,18 @@ def page(
     )
 
 
+def _note(line: str) -> str:
+    kind = _MARKED.get(line.partition(":")[0])
+    return f'<li class="{kind}">{_text(line)}</li>' if kind else f"<li>{_text(line)}</li>"
+
+
 def _charts(figures: Sequence[Figure]) -> tuple[list[str], list[str]]:
     """Charts as elements, and a note where they cannot be drawn."""
     try:
-        drawn = [_image(figure.title, encode_figure(figure, "svg"), "image/svg+xml") for figure in figures]
+        drawn = [
+            f"<figure>{_image(figure.title, encode_figure(figure, 'svg'), 'image/svg+xml')}</figure>"
+            for figure in figures
+        ]
     except AnydetError as exc:
         return [], [f"no charts: {exc.problem}; {exc.fix}"]
     return drawn, []
@@ -124,16 +138,17 @@ def _picture(picture: Picture) -> str:
     kind = next((kind for start, kind in _KINDS.items() if picture.content.startswith(start)), None)
     if kind is None:
         raise ValueError(f"picture {picture.title!r} is neither PNG nor JPEG")
-    return _image(picture.title, picture.content, kind)
+    return (
+        f'<figure><div class="scroll" tabindex="0" role="region" aria-label="{_text(picture.title)}">'
+        f"{_image(picture.title, picture.content, kind)}</div>"
+        f"<figcaption>{_text(picture.title)}</figcaption></figure>"
+    )
 
 
 def _image(title: str, content: bytes, kind: str) -> str:
     # As an image, a chart cannot reach the page: ids of two SVG files would be mixed up otherwise.
     data = base64.b64encode(content).decode("ascii")
-    text = _text(title)
-    return (
-        f'<figure><img alt="{text}" src="data:{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
-    )
+    return f'<img alt="{_text(title)}" src="data:{kind};base64,{data}">'
 
 
 def _table(table: Table) -> str:

@@ -154,6 +154,8 @@ class Results:
             f"recall, precision and rejected: detections of at least {about['score_threshold']}, "
             f"found at IoU {about['iou_threshold']}; random choices have seed {about['seed']}",
         ]
+        if any(one.scenario.changes for one in self.measured):
+            lines.append("bars are gray where images are as they are")
         left = [one for one in self.outcomes if one.measures is None]
         if left:
             lines.append(f"not measured: {', '.join(one.scenario.name for one in left)}")
