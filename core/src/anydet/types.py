@@ -39,11 +39,14 @@ class ClassTable:
         names: name of class i.
         source_ids: id of class i in the source (COCO's 1..90); 0..N-1 where the source has no other.
         frequencies: "r", "c" or "f" (rare, common, frequent) a class, where the source says (LVIS); else ().
+        source_names: the source's own ids where some are text or integers of more than 64 bits;
+            ``source_ids`` are then their ranks. Else ().
     """
 
     names: tuple[str, ...]
     source_ids: tuple[int, ...] = ()
     frequencies: tuple[str, ...] = ()
+    source_names: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.source_ids:
@@ -53,6 +56,11 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def own_ids(self) -> tuple[int | str, ...]:
+        """Id of class i as the source writes it."""
+        return self.source_names or self.source_ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def hint_class_ids(class_ids: IntArray, classes: int) -> str:
     return ""
 
 
-def hint_category_ids(category_ids: Iterable[int], known: Collection[int]) -> str:
+def hint_category_ids(category_ids: Iterable[Any], known: Collection[Any]) -> str:
     """Why ids in COCO results may not be the data set's."""
     used = set(category_ids)
     if used <= set(range(len(known))):

@@ -252,7 +252,7 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
             {
                 "class_id": i,
                 "name": self.classes.names[i],
-                "source_id": self.classes.source_ids[i],
+                "source_id": self.classes.own_ids[i],
                 **{name: values[i] for name, values in numbers.items()},
                 "images": int(counts.annotated_images[i]),
                 "annotations": int(counts.annotations[i]),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,21 @@ def test_what_is_left_of_coco_results_is_written_and_every_change_listed(tmp_pat
     assert len(load(out, truth=truth_of_coco)) == 5
     with pytest.raises(OptionError, match=r"is written as \.json"):
         repair(path, tmp_path / "out.jsonl", truth_of_coco)
+
+
+def test_category_ids_that_are_names_are_repaired_as_the_data_set_has_them(tmp_path: Path) -> None:
+    known = replace(truth_of_coco(), classes=ClassTable(("cat", "dog"), source_names=("1", "dog")))
+    good = {"image_id": 5, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps([{**good, "category_id": one} for one in ("1", 1, "dog", "cow", 7, None)]))
+    changes = [line.removeprefix(f"{path}: ") for line in repair(path, out, lambda: known)]
+    assert [line[:28] for line in changes] == [
+        "[1].category_id: 1 written as"[:28],
+        "[3]: dropped: category_id: cow"[:28],
+        "[4]: dropped: category_id: 7"[:28],
+        "[5]: dropped: Expected `int |"[:28],
+    ]
+    assert load(out, truth=lambda: known).class_ids.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(

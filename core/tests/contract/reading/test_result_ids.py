@@ -66,6 +66,60 @@ def test_ids_of_any_kind_are_joined_as_they_are(read: Read, ids: Sequence[Any]) 
     assert read(rows, truth(ids)) == [(KEYS[0], 0), (KEYS[1], 2), (KEYS[2], 1)]
 
 
+def named_classes(*names: int | str) -> GroundTruthColumns:
+    """Images 7, 9 and 12; classes whose own ids are names."""
+    from dataclasses import replace
+
+    known = truth((7, 9, 12), classes=len(names))
+    return replace(known, classes=replace(known.classes, source_names=names))
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), (1 << 70, "dog"), ("1", "2"), ("", "1e3")])
+def test_category_ids_of_any_kind_are_joined_as_they_are(read: Read, names: Sequence[Any]) -> None:
+    rows = [(7, names[1]), (9, names[0])]
+    assert read(rows, named_classes(*names)) == [(KEYS[0], 1), (KEYS[1], 0)]
+
+
+@pytest.mark.parametrize(
+    ("known", "used"),
+    [
+        (named_classes("1", "2"), [1, 2.0]),
+        (named_classes("1", "x"), [1, "x"]),
+        (truth((7, 9, 12), sources=(4, 8, 9)), ["4", "8"]),
+        (truth((7, 9, 12), sources=(4, 8, 9)), ["4", 8]),
+    ],
+)
+def test_category_ids_that_are_the_same_as_text_are_joined_with_a_warning(
+    read: Read, known: GroundTruthColumns, used: Sequence[Any]
+) -> None:
+    with pytest.warns(AnydetWarning, match="results are joined by the text of category_id$"):
+        assert read([(7, used[0]), (9, used[1])], known) == [(KEYS[0], 0), (KEYS[1], 1)]
+
+
+def test_text_that_counts_classes_is_taken_as_the_numbers_are(read: Read) -> None:
+    with pytest.warns(AnydetWarning) as warned:
+        assert read([(KEYS[0], "1"), (KEYS[1], "3")], truth(None)) == [(KEYS[0], 0), (KEYS[1], 2)]
+    assert "the text of category_id" in str(warned[0].message)
+    assert "one-based" in str(warned[1].message)
+    with (
+        pytest.warns(AnydetWarning),
+        pytest.raises(ContractError, match="may be counted one-based or zero-based"),
+    ):
+        read([(KEYS[0], "1"), (KEYS[1], "2")], truth(None))
+
+
+def test_unknown_names_of_categories_are_named(read: Read, tmp_path: Path) -> None:
+    for known in (named_classes("cat", "dog"), truth((7, 9, 12))):
+        with pytest.raises(ContractError, match=r"1 values of category_id .*: 'cow'") as caught:
+            read([(7, known.classes.own_ids[0]), (7, "cow")], known)
+        assert "[1].category_id" in caught.value.problem
+    (tmp_path / "map.json").write_text(json.dumps({"cow": "c1", "5": 0}))
+    assert read([(7, "cow"), (7, 5)], truth((7, 9, 12)), str(tmp_path / "map.json")) == [
+        (KEYS[0], 1),
+        (KEYS[0], 0),
+    ]
+
+
 def test_whole_floats_are_the_integers_that_they_are(read: Read) -> None:
     assert read([(9.0, 1), (7, 0)], truth((7, 9, 12))) == [(KEYS[0], 0), (KEYS[1], 1)]
 

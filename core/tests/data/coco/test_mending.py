@@ -20,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 
 from anydet.data.coco.dataset import FORMAT
 from anydet.data.opening import open_dataset
+from anydet.data.writing.coco import write_coco_labels
 from anydet.data.writing.repair import repair_annotations
 from anydet.errors import AnydetError, AnydetWarning, DatasetError
 from anydet.evaluation.engines import choose_engine
@@ -255,6 +256,66 @@ def test_ids_of_another_type_throughout_are_joined_with_a_warning(write: Callabl
     with pytest.warns(AnydetWarning, match="whose ids are text where .*: 12 .*; joined"):
         numbers = ours(path)
     assert numbers == ours(write(DOCUMENT))
+
+
+@pytest.mark.parametrize("name", ["cat-{}", "{}", "1{:029}"])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_category_ids_are_names_with_the_numbers_of_the_same_file_with_integers(
+    write: Callable[[Document], Path], name: str, iou_type: str
+) -> None:
+    wanted = theirs(write(DOCUMENT), iou_type)
+    named, results = deepcopy(DOCUMENT), deepcopy(RESULTS)
+
+    def call(own: int) -> int | str:
+        # Integers of 100 bits, where the name is one of those.
+        return int(name.format(own)) if name[0] == "1" else name.format(own)
+
+    for entries, field in (
+        (named["categories"], "id"),
+        (named["annotations"], "category_id"),
+        (results, "category_id"),
+    ):
+        for entry in entries:
+            entry[field] = call(entry[field])
+    path = write(named)
+    (path.parent / "results.json").write_text(json.dumps(results))
+    settings = CocoSettings("segm" if iou_type == "segm" else "bbox")
+    assert ours(path, settings) == wanted
+    dataset = FORMAT.open(path, None, None)
+    assert dataset.classes is not None
+    assert dataset.classes.own_ids == (call(2), call(6))
+    result = evaluate_coco(dataset, path.parent / "results.json", settings)
+    assert [row["source_id"] for row in result.per_class] == [call(2), call(6)]
+    # A copy in COCO's form keeps the names.
+    write_coco_labels(dataset, dataset, path.parent, "val")
+    assert open_dataset(path.parent).classes == dataset.classes
+
+
+@pytest.mark.parametrize("side", ["truth", "results"])
+def test_category_ids_as_text_on_one_side_are_joined_with_a_warning(
+    write: Callable[[Document], Path], side: str
+) -> None:
+    wanted = theirs(write(DOCUMENT))
+    document, results = deepcopy(DOCUMENT), deepcopy(RESULTS)
+    for entry in (*document["annotations"], *document["categories"]) if side == "truth" else results:
+        field = "id" if "name" in entry else "category_id"
+        entry[field] = str(entry[field])
+    path = write(document)
+    (path.parent / "results.json").write_text(json.dumps(results))
+    with pytest.warns(AnydetWarning, match="results are joined by the text of category_id"):
+        assert ours(path) == wanted
+
+
+def test_lists_of_categories_of_lvis_may_hold_names(write: Callable[[Document], Path]) -> None:
+    document = deepcopy(DOCUMENT)
+    for entry in (*document["annotations"], *document["categories"]):
+        field = "id" if "name" in entry else "category_id"
+        entry[field] = f"c{entry[field]}"
+    for image in document["images"]:
+        image |= {"neg_category_ids": ["c6"], "not_exhaustive_category_ids": []}
+    federation = FORMAT.open(write(document), None, None).ground_truth().federation
+    assert federation is not None
+    assert federation.absent.tolist() == [[i, 1] for i in range(4)]
 
 
 INTRUDERS = st.sampled_from(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,12 @@ class ResultFixer:
     def __init__(
         self,
         images: Container[object] | None,
-        categories: Container[object] | None,
+        categories: Collection[object] | None,
         sizes_wh: Mapping[Any, Size],
     ) -> None:
         self.changes: list[str] = []
         self._images, self._categories = images, categories
+        self._by_text = {str(one): one for one in categories or ()}
         self._sizes = sizes_wh
 
     def fixed(self, where: str, value: Any) -> dict[str, Any] | None:
@@ -70,7 +71,13 @@ class ResultFixer:
 
     def _numbers(self, where: str, result: dict[str, Any]) -> None:
         """Numbers that are written as text, and whole ids that are written as fractions."""
-        for name in ("category_id", "score"):
+        category = result.get("category_id")
+        # Ids are names: those of the data set may be text that looks like a number.
+        own = self._by_text.get(str(category)) if isinstance(category, int | str) else None
+        if own is not None and own != category:
+            self._note(f"{where}.category_id", f"{show(category)} written as {show(own)}")
+            result["category_id"] = own
+        for name in ("score",) if own is not None else ("category_id", "score"):
             if isinstance(result.get(name), str) and _NUMBER.fullmatch(result[name]):
                 self._note(f"{where}.{name}", f"{show(result[name])} read as a number")
                 result[name] = _number(result[name])
@@ -136,7 +143,7 @@ class _Images(Container[object]):
         return image in self._ids or self._names.find(FileName(image))[0] is not None
 
 
-def _categories(truth: GroundTruthColumns, class_map: str | None) -> set[int]:
+def _categories(truth: GroundTruthColumns, class_map: str | None) -> set[Any]:
     """Category ids that results may have: the data set's, and those by which classes from 0 are counted."""
     known = set(coco_ids(truth, class_map)[1])
     count = len(truth.classes)

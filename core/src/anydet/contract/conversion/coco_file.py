@@ -90,9 +90,9 @@ def _says_nothing_more(result: Mapping[str, Any], mask: RLE | None) -> bool:
     return mask is not None and bool(np.allclose(result["bbox"], bounds_xywh(mask), rtol=0, atol=_SAME_PX))
 
 
-def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
+def category_ids(classes: ClassTable, names: Sequence[str] | None) -> tuple[int | str, ...]:
     """The data set's category id of each class id; raises ``ContractError`` for names it does not have."""
-    source = np.array(classes.source_ids, np.int64)
+    source = classes.own_ids
     if names is None or tuple(names) == classes.names:
         return source
     position = {name: i for i, name in enumerate(classes.names)}
@@ -103,10 +103,12 @@ def category_ids(classes: ClassTable, names: Sequence[str] | None) -> IntArray:
             f"(of {len(names)} there, {len(classes)} here)",
             fix="give the data set of the predictions, or correct meta.classes",
         )
-    return source[[position[name] for name in names]]
+    return tuple(source[position[name]] for name in names)
 
 
-def _results(image_id: int | str, p: ImagePredictions, categories: IntArray) -> Iterator[dict[str, Any]]:
+def _results(
+    image_id: int | str, p: ImagePredictions, categories: Sequence[int | str]
+) -> Iterator[dict[str, Any]]:
     beyond = np.flatnonzero(p.class_ids >= len(categories))
     if len(beyond):
         row = int(beyond[0])
@@ -116,10 +118,13 @@ def _results(image_id: int | str, p: ImagePredictions, categories: IntArray) -> 
             fix="give the data set that the predictions were made for",
         )
     boxes = xyxy_to_xywh(p.boxes_xyxy_px).tolist()
-    for row, (category, score) in enumerate(
-        zip(categories[p.class_ids].tolist(), p.scores.tolist(), strict=True)
-    ):
-        result = {"image_id": image_id, "category_id": category, "bbox": boxes[row], "score": score}
+    for row, (class_id, score) in enumerate(zip(p.class_ids.tolist(), p.scores.tolist(), strict=True)):
+        result = {
+            "image_id": image_id,
+            "category_id": categories[class_id],
+            "bbox": boxes[row],
+            "score": score,
+        }
         mask = p.masks[row] if p.masks else None
         if mask is not None:
             result["segmentation"] = {"size": list(mask.size_hw), "counts": mask.counts}

@@ -39,7 +39,7 @@ class Result(Struct, gc=False):
     """One detection. The score may be any finite number; keys that COCO doesn't know are let be."""
 
     image_id: int | float | str
-    category_id: int | float
+    category_id: int | float | str
     score: float
     bbox: tuple[float, float, float, float] | UnsetType = UNSET
     # A list: polygons, or nothing where it is empty.
@@ -68,7 +68,7 @@ def result_problem(value: Any, sizes_wh: Mapping[Any, Size]) -> str:
         result = msgspec.convert(value, Result)
     except UNREADABLE as exc:
         return str(exc)
-    return _id_problem(result) or mask_of(_segmentation(result), _size(result, sizes_wh))[1]
+    return mask_of(_segmentation(result), _size(result, sizes_wh))[1]
 
 
 def _read(source: Source, sizes_wh: Mapping[Any, Size]) -> tuple[list[Result], list[RLE | None]]:
@@ -96,10 +96,8 @@ def _read(source: Source, sizes_wh: Mapping[Any, Size]) -> tuple[list[Result], l
     for i, result in enumerate(results):
         mask, problem = mask_of(_segmentation(result), _size(result, sizes_wh))
         masks.append(mask)
-        problem = _id_problem(result) or (f"segmentation: {problem}" if problem else "")
         if problem:
-            field, _, text = problem.partition(": ")
-            problems.append(f"{Place('coco', i).at((field,))}: {text}")
+            problems.append(f"{Place('coco', i).at(('segmentation',))}: {problem}")
     if problems:
         of = f"NaN or infinity stands in {not_numbers} of {counted(count, 'result')}; " if not_numbers else ""
         raise ContractError.of([f"{path}: {line}" for line in problems], fix=of + repair_fix(path))
@@ -128,13 +126,6 @@ def _size(result: Result, sizes_wh: Mapping[Any, Size]) -> Size | None:
     return sizes_wh.get(result.image_id)
 
 
-def _id_problem(result: Result) -> str:
-    one = result.category_id
-    if (isinstance(one, float) and not one.is_integer()) or not _LOW <= one < -_LOW:
-        return f"category_id: {one} is no whole number of 64 bits"
-    return ""
-
-
 def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None]) -> ResultColumns:
     keypoints = _keypoints(path, results)
     boxes = _boxes(path, results, masks, keypoints)
@@ -144,8 +135,8 @@ def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | 
         if result.bbox is UNSET and mask is not None:
             areas[row] = mask_area(mask)
     return ResultColumns(
-        image_ids=_image_ids(results),
-        category_ids=np.array([int(r.category_id) for r in results], np.int64),
+        image_ids=_ids([r.image_id for r in results]),
+        category_ids=_ids([r.category_id for r in results]),
         scores=np.array([r.score for r in results], np.float64),
         boxes=boxes,
         areas=areas,
@@ -155,9 +146,9 @@ def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | 
     )
 
 
-def _image_ids(results: Sequence[Result]) -> Any:
+def _ids(given: Sequence[int | float | str]) -> Any:
     """(N,) int64; objects where some are text or integers of more than 64 bits. Whole floats are integers."""
-    ids = [int(one) if isinstance(one := r.image_id, float) and one.is_integer() else one for r in results]
+    ids = [int(one) if isinstance(one, float) and one.is_integer() else one for one in given]
     if all(isinstance(one, int) and _LOW <= one < -_LOW for one in ids):
         return np.array(ids, np.int64)
     column = np.empty(len(ids), np.object_)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def load_coco_results(
     path: Path | str,
     image_keys: ImageIds,
-    class_ids: Mapping[int, int],
+    class_ids: Mapping[Any, int],
     scanner: Scanner | None = None,
     sizes_wh: Callable[[], Mapping[Any, Size]] | None = None,
 ) -> RawPredictions:
@@ -67,7 +67,7 @@ def load_coco_results(
 def read_coco_results(
     source: Source,
     image_keys: ImageIds,
-    class_ids: Mapping[int, int],
+    class_ids: Mapping[Any, int],
     sizes_wh: Callable[[], Mapping[Any, Size]] | None = None,
 ) -> RawPredictions:
     """As ``load_coco_results``, of a file that is open already."""
@@ -81,7 +81,7 @@ def join_results(
     path: Path | str,
     found: ResultColumns,
     image_keys: ImageIds,
-    class_ids: Mapping[int, int],
+    class_ids: Mapping[Any, int],
     at: IntArray | None = None,
 ) -> RawPredictions:
     """The results by image, under the data set's keys and class ids.

@@ -14,8 +14,8 @@ from anydet.types import FloatArray, IntArray
 class ResultColumns(Columns):
     """Results, one row each; boxes are filled in where the file has none.
 
-    ``image_ids`` is an array of objects where some are text or integers of more than 64 bits; ``file_names``
-    is ``None`` where no result names a file, or nobody looked.
+    ``image_ids`` and ``category_ids`` are arrays of objects where some are text or integers of more than 64
+    bits; ``file_names`` is ``None`` where no result names a file, or nobody looked.
     """
 
     image_ids: IntArray

@@ -32,13 +32,13 @@ CLASS_MAPS = ("zero-based", "one-based", "coco91")
 _NAMED = 10
 
 
-class StatedClasses(dict[int, int]):
+class StatedClasses(dict[Any, int]):
     """Category id -> class id as a user stated it, which nothing else may replace."""
 
 
 def coco_ids(
     truth: GroundTruthColumns, class_map: str | None = None
-) -> tuple[dict[Any, str], dict[int, int]]:
+) -> tuple[dict[Any, str], dict[Any, int]]:
     """Image id -> key and category id -> class id of a data set.
 
     Args:
@@ -52,11 +52,14 @@ def coco_ids(
     images = dict(zip(truth.images if ids is None else ids, truth.images, strict=True))
     if class_map is not None:
         return images, StatedClasses(read_class_map(class_map, truth.classes))
-    return images, {source: i for i, source in enumerate(truth.classes.source_ids)}
+    return images, {source: i for i, source in enumerate(truth.classes.own_ids)}
 
 
-def read_class_map(text: str, classes: ClassTable) -> dict[int, int]:
-    """The class id of each category id; raises ``OptionError`` where it fits none."""
+def read_class_map(text: str, classes: ClassTable) -> dict[Any, int]:
+    """The class id of each category id; raises ``OptionError`` where it fits none.
+
+    Category ids of a file are integers where their text is one.
+    """
     count = len(classes)
     if text == "coco91" and count != len(COCO_IDS):
         raise OptionError(
@@ -70,7 +73,9 @@ def read_class_map(text: str, classes: ClassTable) -> dict[int, int]:
     try:
         table = json.loads(read_text(Path(text)))
         table = table.get("category_id_to_class_id", table)
-        found = {int(one): position[own] if isinstance(own, str) else int(own) for one, own in table.items()}
+        found = {
+            _integer(one): position[own] if isinstance(own, str) else int(own) for one, own in table.items()
+        }
         if not all(0 <= own < count for own in found.values()):
             raise ValueError(f"class ids are 0 to {count - 1}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -132,7 +137,7 @@ def image_positions(
     return at
 
 
-def by_id(ids: Sequence[Any] | IntArray, known: ImageIds) -> IntArray:
+def by_id(ids: Sequence[Any] | IntArray, known: Mapping[Any, Any]) -> IntArray:
     """(N,) where ids stand in ``known`` as they are, -1 where they do not."""
     if isinstance(ids, np.ndarray) and ids.dtype != np.object_:
         # Not one look at each id where all are numbers: numpy would take text for them, too.
@@ -147,7 +152,7 @@ def by_id(ids: Sequence[Any] | IntArray, known: ImageIds) -> IntArray:
 def _looked_up(values: Any, find: Callable[[Any], int]) -> IntArray:
     """Places of values, each looked up once."""
     found: dict[Any, int] = {}
-    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    plain = _plain(values)
     for value in plain:
         if value not in found:
             found[value] = find(value)
@@ -173,7 +178,9 @@ def names_files(known: ImageIds) -> bool:
     return all(one == key for one, key in known.items())
 
 
-def class_positions(path: Path | str, ids: IntArray, known: Mapping[int, int], *, own_ids: bool) -> IntArray:
+def class_positions(
+    path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any, int], *, own_ids: bool
+) -> IntArray:
     """(N,) where the category ids of results stand in ``known``.
 
     Args:
@@ -185,11 +192,14 @@ def class_positions(path: Path | str, ids: IntArray, known: Mapping[int, int], *
     Raises:
         ContractError: categories that the data set does not have, or that may be counted in two ways.
     """
-    at = positions(ids, np.fromiter(known, np.int64, len(known)))
+    at = by_id(ids, known)
+    if not (at >= 0).all():
+        ids = _as_known(path, ids, known)
+        at = by_id(ids, known)
     if own_ids and (at >= 0).all():
         return at
     # Not numpy's unique, which takes as long to import what it needs as reading a small file takes.
-    count, used = len(known), set(ids.tolist())
+    count, used = len(known), set(_plain(ids))
     counted = list(range(count))
     positional = not isinstance(known, StatedClasses) and [*known] == [*known.values()] == counted
     if (at >= 0).all() and (not used or 0 in used or not positional):
@@ -217,7 +227,39 @@ def class_positions(path: Path | str, ids: IntArray, known: Mapping[int, int], *
         AnydetWarning,
         stacklevel=2,
     )
-    return positions(ids, np.array(order, np.int64))
+    return by_id(ids, {category: own for own, category in enumerate(order)})
+
+
+def _as_known(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any, int]) -> Sequence[Any]:
+    """Category ids of which text may be that of a number, written as the data set has them.
+
+    Where it has others they stay as they are.
+    """
+    given, numbers = _plain(ids), all(isinstance(one, int) for one in known)
+    if numbers and not any(isinstance(one, str) for one in given):
+        return given
+    by_text = {str(one): one for one in known}
+    alike = [by_text.get(str(one), _integer(one)) for one in given]
+    if not all(isinstance(one, int) if numbers else one in known for one in alike):
+        return given
+    warnings.warn(
+        f"{path}: category ids are not those of the data set; results are joined by the text of category_id",
+        AnydetWarning,
+        stacklevel=3,
+    )
+    return alike
+
+
+def _integer(one: Any) -> Any:
+    """The integer that a text is, else what it was."""
+    try:
+        return int(one) if isinstance(one, str) else one
+    except ValueError:
+        return one
+
+
+def _plain(ids: Sequence[Any] | IntArray) -> list[Any]:
+    return ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
 
 
 _SAY_HOW = (
@@ -229,7 +271,7 @@ _SAY_HOW = (
 def _refuse(path: Path | str, name: str, ids: Sequence[Any] | IntArray, at: IntArray, hint: str) -> None:
     """Raise for values that the data set does not have, with the first result; those of results in order."""
     rows = np.flatnonzero(at < 0).tolist()
-    plain = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    plain = _plain(ids)
     unknown = sorted({plain[row] for row in rows}, key=lambda one: (isinstance(one, str), one))
     row = plain.index(unknown[0])
     shown = listed(unknown, _NAMED, quotes=any(isinstance(one, str) for one in unknown))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from anydet.errors import DatasetError
 
 
-def class_of_image(file: Path, name: str, category_id: int | None, class_of: Mapping[int, int]) -> int:
+def class_of_image(file: Path, name: str, category_id: int | str | None, class_of: Mapping[Any, int]) -> int:
     """The class that an image's ``category_id`` means, -1 for ``None``; raises ``DatasetError``."""
     if category_id is None:
         return -1

@@ -25,6 +25,8 @@ from anydet.text import shortened
 
 Name: TypeAlias = int | str
 """An id: whole numbers of any size, or text."""
+CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+"""Keys of images whose values are lists of category ids (LVIS)."""
 _INT64 = 1 << 63
 
 _NO_IMAGE = Kind(
@@ -341,9 +343,9 @@ def _name_apart(images: list[dict[str, Any]], files: tuple[str, ...], found: Fou
         image["file_name"] = key
 
 
-def _mend_lists(images: list[dict[str, Any]], known: set[int], found: Found) -> None:
+def _mend_lists(images: list[dict[str, Any]], known: set[Name], found: Found) -> None:
     for image in images:
-        for name in ("neg_category_ids", "not_exhaustive_category_ids"):
+        for name in CATEGORY_LISTS:
             given = image.get(name)
             if given is None:
                 continue
@@ -355,11 +357,11 @@ def _mend_lists(images: list[dict[str, Any]], known: set[int], found: Found) -> 
 
 
 def _categories(entries: list[Any], found: Found) -> list[dict[str, Any]]:
-    by_id: dict[int, dict[str, Any]] = {}
+    by_id: dict[Name, dict[str, Any]] = {}
     for index, entry in enumerate(entries):
         where = f"category {_of(entry, 'id')} (categories[{index}])"
-        own = _whole(entry.get("id")) if isinstance(entry, dict) else None
-        if own is None or not -_INT64 <= own < _INT64:
+        own = canonical_id(entry.get("id")) if isinstance(entry, dict) else None
+        if own is None:
             found.add(_NO_CLASS, where)
             continue
         if own in by_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from anydet.data.coco.columns import class_table, own_areas
-from anydet.data.coco.mending import Mended, as_sorted
+from anydet.data.coco.mending import CATEGORY_LISTS, Mended, Name, as_sorted
 from anydet.data.dataset.table import ImageTable
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
@@ -96,14 +96,15 @@ def parse_coco(path: Path) -> ImageTable:
 def parse_mended(path: Path, mended: Mended) -> ImageTable:
     """As ``parse_coco``, of what can be read of a file in which some are not; ids may be names."""
     document = mended.document
-    names = sorted({image["id"] for image in document["images"]}, key=as_sorted)
-    # As pycocotools sorts images by id, ranks stand for ids that no integer can hold.
-    numbered = not all(isinstance(name, int) and _INT64_LOW <= name <= _INT64_HIGH for name in names)
-    number = {name: rank if numbered else name for rank, name in enumerate(names)}
+    image = _numbers(one["id"] for one in document["images"])
+    category = _numbers(one["id"] for one in document["categories"])
     known = {
-        "images": [{**image, "id": number[image["id"]]} for image in document["images"]],
-        "annotations": [{**one, "image_id": number[one["image_id"]]} for one in document["annotations"]],
-        "categories": document["categories"],
+        "images": [_listing(one, category) | {"id": image[one["id"]]} for one in document["images"]],
+        "annotations": [
+            {**one, "image_id": image[one["image_id"]], "category_id": category[one["category_id"]]}
+            for one in document["annotations"]
+        ],
+        "categories": [{**one, "id": category[one["id"]]} for one in document["categories"]],
     }
     try:
         file = msgspec.convert(known, type=_File)
@@ -111,12 +112,37 @@ def parse_mended(path: Path, mended: Mended) -> ImageTable:
     except (msgspec.ValidationError, OverflowError) as exc:
         where, what = _split_message(str(exc))
         raise DatasetError(f"{path}: {_named(known, where)}: {what}", fix="correct the file") from exc
+    if table.classes is not None and _are_names(category):
+        table = replace(table, classes=replace(table.classes, source_names=tuple(category)))
     return replace(
         table,
-        image_names=tuple(image["id"] for image in document["images"]) if numbered else None,
+        image_names=tuple(one["id"] for one in document["images"]) if _are_names(image) else None,
         files=None if mended.files == table.keys else mended.files,
         oddities=mended.oddities,
     )
+
+
+def _numbers(ids: Iterable[Name]) -> dict[Name, int]:
+    """Integer of 64 bits that stands for each id, sorted by id: itself, or ranks where they are names.
+
+    Ranks, as pycocotools sorts images and categories by id.
+    """
+    names = sorted(set(ids), key=as_sorted)
+    fit = all(isinstance(name, int) and _INT64_LOW <= name <= _INT64_HIGH for name in names)
+    return {name: int(name) if fit else rank for rank, name in enumerate(names)}
+
+
+def _are_names(number: Mapping[Name, int]) -> bool:
+    """Whether ranks stand for ids; those that are their own ranks lose nothing by it."""
+    return any(name != one for name, one in number.items())
+
+
+def _listing(image: Mapping[str, Any], category: Mapping[Name, int]) -> dict[str, Any]:
+    """An image whose lists of categories have what stands for their ids."""
+    return {
+        key: [category[one] for one in value] if key in CATEGORY_LISTS and value is not None else value
+        for key, value in image.items()
+    }
 
 
 def _table(path: Path, file: _File, *, mended: bool = False) -> ImageTable:

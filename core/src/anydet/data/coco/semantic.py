@@ -24,7 +24,7 @@ from anydet.types import IntArray, Labels, Size
 
 class _Image(msgspec.Struct, gc=False):
     file_name: str
-    category_id: int | None = None
+    category_id: int | str | None = None
 
 
 class _File(msgspec.Struct):
@@ -78,8 +78,8 @@ def _image_classes(file: Path, table: ImageTable) -> IntArray:
     try:
         images = msgspec.json.decode(read_json(file), type=_File).images
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise DatasetError(f"{file}: {exc}", fix="give category_id of images as a whole number") from exc
-    class_of = {source: i for i, source in enumerate(table.classes.source_ids if table.classes else ())}
+        raise DatasetError(f"{file}: {exc}", fix="give category_id of images as an id of categories") from exc
+    class_of = {source: i for i, source in enumerate(table.classes.own_ids if table.classes else ())}
     # By name: images that cannot be read are not in the table.
     found = {
         one.file_name.replace("\\", "/"): class_of_image(file, one.file_name, one.category_id, class_of)

@@ -77,7 +77,7 @@ def write_coco_labels(
     points = {"keypoints": list(keypoint_names), "skeleton": []} if keypoint_names else {}
     categories = [
         {"id": source_id, "name": name, **points}
-        for name, source_id in zip(classes.names, classes.source_ids, strict=True)
+        for name, source_id in zip(classes.names, classes.own_ids, strict=True)
     ]
     document = {"images": images, "annotations": annotations, "categories": categories}
     if states:
@@ -111,7 +111,7 @@ def _annotation(labels: Labels, row: int, classes: ClassTable) -> dict[str, Any]
     own_id = -1 if labels.annotation_ids is None else int(labels.annotation_ids[row])
     annotation: dict[str, Any] = {
         "id": own_id if own_id >= 0 else None,
-        "category_id": classes.source_ids[labels.class_ids[row]],
+        "category_id": classes.own_ids[labels.class_ids[row]],
         "bbox": labels.boxes_xywh_px[row].tolist(),
         "area": float(labels.areas[row]),
         "iscrowd": int(labels.iscrowd[row]),

@@ -151,7 +151,7 @@ def _posed(labels: Labels) -> BoolArray:
 
 
 def _own_ids(classes: ClassTable | None) -> int:
-    return 0 if classes is None else sum(i != own for i, own in enumerate(classes.source_ids))
+    return 0 if classes is None else sum(i != own for i, own in enumerate(classes.own_ids))
 
 
 def _unread(annotations: Path, known: Mapping[str, frozenset[str]]) -> Iterator[str]:

@@ -83,14 +83,14 @@ def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, in
     return keys, sizes, number
 
 
-def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
+def _categories(given: Given) -> tuple[dict[Any, int], tuple[str, ...] | None]:
     """Category id -> class id, and names of the classes where the document has some of its own."""
     listed = given.value.get("categories")
     if not listed:
         truth = given.need_truth("a COCO document without categories, whose ids are those of its data set")
-        return {source: i for i, source in enumerate(truth.classes.source_ids)}, None
+        return coco_ids(truth)[1], None
     try:
-        own = {int(category["id"]): str(category["name"]) for category in listed}
+        own = {_own_id(category["id"]): str(category["name"]) for category in listed}
     except (TypeError, KeyError, ValueError, OverflowError) as exc:
         raise ContractError(
             f"{given.path}: categories: each has an id and a name", fix="correct the file"
@@ -100,7 +100,7 @@ def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
     names = given.truth.classes.names
     position = {name: i for i, name in enumerate(names)}
     stated = [a.get("category_id") for a in given.value["annotations"] if isinstance(a, Mapping)]
-    used = {category for category in stated if isinstance(category, int | float)}
+    used = {category for category in stated if isinstance(category, int | float | str)}
     unknown = [name for category, name in own.items() if name not in position and category in used]
     if unknown:
         raise ContractError.of(
@@ -112,6 +112,10 @@ def _categories(given: Given) -> tuple[dict[int, int], tuple[str, ...] | None]:
             fix="give the data set that the predictions were made on, or correct the names",
         )
     return {category: position[name] for category, name in own.items() if name in position}, names
+
+
+def _own_id(value: Any) -> int | str:
+    return value if isinstance(value, str) else int(value)
 
 
 def _renumbered(annotation: Any, number: dict[Any, int] | None) -> Any:
