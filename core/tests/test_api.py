@@ -122,6 +122,37 @@ def test_a_recipe_says_all_that_the_flags_say(scenes, tmp_path):
     assert (tmp_path / "ours.json").read_bytes() == (tmp_path / "theirs.json").read_bytes()
 
 
+def test_a_class_map_says_how_category_ids_count_in_files_and_in_memory(tmp_path):
+    truth = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 80, "height": 60}],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(("cat", "dog", "cow"))],
+        "annotations": [
+            {
+                "id": i + 1,
+                "image_id": 7,
+                "category_id": i,
+                "bbox": [20 * i, 5, 15, 30],
+                "area": 450,
+                "iscrowd": 0,
+            }
+            for i in range(2)
+        ],
+    }
+    results = [
+        {"image_id": 7, "category_id": i + 1, "bbox": [20 * i, 5, 15, 30], "score": 0.9} for i in range(2)
+    ]
+    for name, value in (("truth", truth), ("results", results), ("map", {"1": "cat", "2": "dog"})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(value))
+    for predictions in (tmp_path / "results.json", [tmp_path / "results.json"], results):
+        # 1 and 2 are ids of the data set, too: of dog and cow.
+        assert anydet.evaluate(tmp_path / "truth.json", predictions).metrics["AP"] == 0
+        for class_map in ("one-based", tmp_path / "map.json"):
+            found = anydet.evaluate(tmp_path / "truth.json", predictions, class_map=class_map)
+            assert found.metrics["AP"] == pytest.approx(1)
+        with pytest.raises(OptionError, match="class map 'two-based': neither zero-based, one-based, coco91"):
+            anydet.evaluate(tmp_path / "truth.json", predictions, class_map="two-based")
+
+
 def right_arguments(scenes, tmp_path):
     """Function -> arguments that it takes."""
     predictions = tmp_path / "p.json"

@@ -340,6 +340,7 @@ def evaluate(
     *,
     iou_type: IouType = "bbox",
     box_format: str | None = None,
+    class_map: Path | str | None = None,
     max_images: int | None = None,
     engine: str | None = None,
     threads: int | None = None,
@@ -355,6 +356,8 @@ def evaluate(
         settings: what is counted; COCO's own for ``iou_type`` by default.
         iou_type: what overlaps are measured on, where there are no ``settings``.
         box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
+        class_map: how category ids of COCO results count, where they are not the data set's: "zero-based",
+            "one-based", "coco91", or a JSON file of ids and classes.
         max_images: only the first so many images, on both sides.
         engine: registered name; the best installed one by default.
         threads: how many an engine may use; as many as there are cores by default.
@@ -370,6 +373,7 @@ def evaluate(
     )
     counted = CocoSettings(iou_type) if settings is None else settings
     _box_format(box_format)
+    counting = _text("class_map", class_map)
     _count("max_images", max_images)
     _count("threads", threads)
     require(engine is None or isinstance(engine, str), "engine", engine, "the name of an engine, or None")
@@ -378,7 +382,7 @@ def evaluate(
     if not _are_paths(predictions):
         limits: dict[str, Any] = {"box_format": box_format, "max_images": max_images}
         return _evaluate_memory(
-            opened, predictions, counted, choose_engine(plugins, engine, threads), **limits
+            opened, predictions, counted, choose_engine(plugins, engine, threads), counting, **limits
         )
     several = not isinstance(predictions, str | PathLike)
     paths: Any = predictions if several else (predictions,)
@@ -388,6 +392,7 @@ def evaluate(
         read if several else read[0],
         counted,
         box_format=box_format,
+        class_map=counting,
         max_images=max_images,
         engine=choose_engine(plugins, engine, threads),
     )
@@ -403,12 +408,17 @@ def _are_paths(given: Any) -> bool:
 
 
 def _evaluate_memory(
-    dataset: Dataset, predictions: Any, settings: CocoSettings, engine: Engine, **limits: Any
+    dataset: Dataset,
+    predictions: Any,
+    settings: CocoSettings,
+    engine: Engine,
+    class_map: str | None,
+    **limits: Any,
 ) -> CocoResult:
     from anydet.contract.memory import load_memory
 
     require_labels(dataset)
-    raw = load_memory(predictions, dataset.ground_truth())
+    raw = load_memory(predictions, dataset.ground_truth(), class_map)
     return prepare_coco([join_inputs(dataset, raw, **limits)], settings, engine=engine).result()
 
 

@@ -43,20 +43,26 @@ _LARGE = frozenset({"torchvision", "mmdetection"})
 """Formats whose arrays are taken as they are: as text, masks would be of many megabytes."""
 
 
-def load_memory(predictions: Any, truth: GroundTruthColumns | None = None) -> RawPredictions:
+def load_memory(
+    predictions: Any, truth: GroundTruthColumns | None = None, class_map: str | None = None
+) -> RawPredictions:
     """Predictions in memory as those of a file.
 
     Args:
         predictions: in one of the forms above.
         truth: the data set, which says what ids and orders mean.
+        class_map: how category ids of COCO results count, where they are not the data set's (``result_ids``).
 
     Raises:
         ContractError: they are of no form that is known, or break its rules.
+        OptionError: there is no such class map, or it does not fit the classes.
     """
-    return valid(NAME, read_memory(predictions, truth))
+    return valid(NAME, read_memory(predictions, truth, class_map))
 
 
-def read_memory(predictions: Any, truth: GroundTruthColumns | None = None) -> Scan:
+def read_memory(
+    predictions: Any, truth: GroundTruthColumns | None = None, class_map: str | None = None
+) -> Scan:
     """As ``load_memory``, with what is wrong beside what is right."""
     if isinstance(predictions, ImagePredictions):
         predictions = [predictions]
@@ -80,10 +86,10 @@ def read_memory(predictions: Any, truth: GroundTruthColumns | None = None) -> Sc
     name = recognized(value)
     if name in _LARGE:
         return read_given(Given(Path(NAME), value=value, truth=truth), name)
-    return _of_text(value, truth)
+    return _of_text(value, truth, class_map)
 
 
-def _of_text(value: Any, truth: GroundTruthColumns | None) -> Scan:
+def _of_text(value: Any, truth: GroundTruthColumns | None, class_map: str | None) -> Scan:
     """What has a form of JSON, read as a file of it is."""
     try:
         # Python's writer keeps NaN, so that it is named with its place.
@@ -97,7 +103,9 @@ def _of_text(value: Any, truth: GroundTruthColumns | None) -> Scan:
         if source.shape == "coco":
             if truth is None:
                 raise without_truth(NAME)
-            return Scan(read_coco_results(source, *coco_ids(truth), partial(sizes_by_id, truth)), ())
+            return Scan(
+                read_coco_results(source, *coco_ids(truth, class_map), partial(sizes_by_id, truth)), ()
+            )
         name = of_source(source)
         if name is not None:
             return read_given(Given(Path(NAME), value=json.loads(text), truth=truth), name)

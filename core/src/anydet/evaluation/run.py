@@ -189,6 +189,7 @@ def evaluate_coco(
     settings: CocoSettings | None = None,
     *,
     box_format: str | None = None,
+    class_map: str | None = None,
     split: str | None = None,
     max_images: int | None = None,
     engine: Engine | None = None,
@@ -201,6 +202,7 @@ def evaluate_coco(
             folder, a pattern or a list.
         settings: what is counted; COCO's boxes by default.
         box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
+        class_map: how category ids of COCO results count, as ``reading.read_inputs`` has it.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         engine: matches detections; the best installed one by default.
@@ -210,7 +212,7 @@ def evaluate_coco(
     """
     engine = engine or choose_engine()
     limits: dict[str, Any] = {"box_format": box_format, "split": split, "max_images": max_images}
-    shards = read_shards(dataset, predictions, **limits, scanner=engine.scanner)
+    shards = read_shards(dataset, predictions, **limits, scanner=engine.scanner, class_map=class_map)
     return prepare_coco(shards, settings, engine=engine).result()
 
 
