@@ -58,6 +58,26 @@ def test_files_of_voc_itself_count_pixels_from_1_and_include_the_last(put, tmp_p
     assert boxes(tmp_path) == [("dog", [2, 3, 11, 6])]
 
 
+def test_masks_that_are_not_read_are_counted_and_named(put, paint, tmp_path):
+    for name in "abc":
+        put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", DOG))
+        paint(f"SegmentationClass/{name}.png")
+    paint("SegmentationObject/b.png")
+    put("ImageSets/Main/val.txt", "a\nb\n")
+    with pytest.warns(AnydetWarning) as warned:
+        dataset = open_dataset(tmp_path)
+    assert dataset.keys == ("a.jpg", "b.jpg")
+    texts = [str(one.message).removeprefix(f"{tmp_path}: ") for one in warned]
+    assert len(texts) == 2
+    assert texts[0].startswith(
+        "masks in SegmentationObject, which number the objects of an image: 1 (the first: "
+    )
+    assert texts[1].startswith("masks in SegmentationClass (in masks/<split>/ beside images/<split>/")
+    assert texts[1].endswith(": 2 (the first: SegmentationClass/a.png); left out")
+    # That they are there is no fault, which --strict would refuse.
+    assert dataset.oddities == ()
+
+
 def test_lists_are_splits_and_those_of_one_class_are_none(put, tmp_path):
     for name, label in (("a", "dog"), ("b", "cat"), ("c", "cow")):
         put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", thing(label, (0, 0, 2, 2))))

@@ -30,6 +30,12 @@ from anydet.types import ClassTable, Polygons, Size
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _OWN_DATABASE = "The VOC"
+_MASKS = {
+    "SegmentationObject": "in SegmentationObject, which number the objects of an image",
+    "SegmentationClass": "in SegmentationClass (in masks/<split>/ beside images/<split>/, with "
+    "classes.txt, they are read as class masks)",
+}
+"""Folders of PNG files that VOC has beside ``Annotations``, and what is said of them."""
 _COORDINATE = re.compile(r"([xy])(\d+)")
 
 
@@ -61,6 +67,7 @@ def read_layout(opened: Path, layout: VocLayout, *, named: bool) -> TableDataset
     if layout.listed is not None:
         chosen = _listed(layout.listed, chosen, left_out)
     images = _with_keys(layout, chosen, left_out)
+    _name_masks(layout, chosen, left_out)
     left_out.warn(opened)
     classes = _class_names(read_names(layout.root).classes, [one.image for one in files])
     source = _relative(layout.annotations, layout.root)
@@ -144,6 +151,15 @@ def _with_keys(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> 
         for key in sorted(key for keys in by_stem.values() for key in keys if key not in images):
             left_out.add("images", "without an XML file", key, fault=False)
     return list(images.values())
+
+
+def _name_masks(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> None:
+    """Count the masks of the images, which are not read: boxes are labels without them."""
+    stems = {one.path.stem for one in files}
+    for name, reason in _MASKS.items():
+        for path in sorted((layout.annotations.parent / name).glob("*.png")):
+            if path.stem in stems:
+                left_out.add("masks", reason, f"{name}/{path.name}", fault=False)
 
 
 def _class_names(listed: ClassTable | None, images: Sequence[LabeledImage]) -> tuple[str, ...]:
