@@ -71,6 +71,13 @@ def area_xyxy(boxes: FloatArray) -> FloatArray:
     return area
 
 
+def area_xywh(boxes: FloatArray) -> FloatArray:
+    """(N,) width x height; infinite where no float can hold it."""
+    with np.errstate(over="ignore"):
+        area: FloatArray = boxes[:, 2] * boxes[:, 3]
+    return area
+
+
 def iou_xyxy(left: FloatArray, right: FloatArray) -> FloatArray:
     """(N, M) intersection over union of (N, 4) and (M, 4) corners; 0 where both are empty."""
     low = np.maximum(left[:, None, :2], right[None, :, :2])

@@ -18,6 +18,7 @@ from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
 from anydet.contract.violations import EXPLAINED, parse
 from anydet.errors import ContractError
+from anydet.geometry.boxes import area_xywh
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
 from anydet.mask_columns import MaskColumn
@@ -129,7 +130,7 @@ def _size(result: Result, sizes_wh: Mapping[Any, Size]) -> Size | None:
 def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None]) -> ResultColumns:
     keypoints = _keypoints(path, results)
     boxes = _boxes(path, results, masks, keypoints)
-    areas = boxes[:, 2] * boxes[:, 3]
+    areas = area_xywh(boxes)
     for row, result in enumerate(results):
         mask = masks[row]
         if result.bbox is UNSET and mask is not None:

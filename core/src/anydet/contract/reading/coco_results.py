@@ -18,6 +18,7 @@ from anydet.contract.reading.result_ids import (
     image_positions,
     names_files,
 )
+from anydet.geometry.boxes import area_xywh
 from anydet.scanner import Scanner, Stop
 from anydet.types import FloatArray, GroundTruthColumns, IntArray, Size
 
@@ -159,7 +160,7 @@ def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
     if scanner is None or found is None or isinstance(found, Stop):
         return None
     keypoints = found.keypoints.over(len(found.scores)) if found.keypoints else None
-    boxes, areas = found.boxes, found.boxes[:, 2] * found.boxes[:, 3]
+    boxes, areas = found.boxes, area_xywh(found.boxes)
     if found.masks is not None:
         facts = scanner.masks(found.masks)
         # The slow path names the broken mask.
@@ -170,7 +171,7 @@ def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
     if keypoints is not None:
         keypoints = keypoints.reshape(len(keypoints), -1, 3)
         boxes = box_keypoints(boxes, keypoints)
-    areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas) if keypoints is not None else areas
+    areas = np.where(np.isnan(areas), area_xywh(boxes), areas) if keypoints is not None else areas
     return ResultColumns(
         found.image_ids, found.category_ids, found.scores, boxes, areas, found.masks, keypoints
     )

@@ -193,7 +193,8 @@ def class_positions(
         ContractError: categories that the data set does not have, or that may be counted in two ways.
     """
     at = by_id(ids, known)
-    if not (at >= 0).all():
+    # As annotations are: where some fit as they are, those that do not are wrong.
+    if len(at) and not (at >= 0).any():
         ids = _as_known(path, ids, known)
         at = by_id(ids, known)
     if own_ids and (at >= 0).all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anydet.data.dataset.table import ImageTable
+from anydet.geometry.boxes import area_xywh
 from anydet.ids import all_differ, positions
 from anydet.mask_columns import MaskColumn, SegmentationColumn
 from anydet.scanner import Ragged, ScannedAnnotations
@@ -28,7 +29,7 @@ def own_areas(areas: FloatArray, boxes: FloatArray) -> tuple[FloatArray, BoolArr
     missing = np.isnan(areas)
     if not missing.any():
         return areas, None
-    return np.where(missing, boxes[:, 2] * boxes[:, 3], areas), ~missing
+    return np.where(missing, area_xywh(boxes), areas), ~missing
 
 
 def of_scan(found: ScannedAnnotations) -> ImageTable | None:

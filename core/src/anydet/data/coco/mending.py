@@ -117,7 +117,7 @@ _BOX_OF_MASK = Kind(
 )
 _INFINITE = Kind(
     "numbers that are not finite",
-    "annotations with a box or an area of NaN or infinity",
+    "annotations with a box or an area of NaN, infinity or null",
     "no number would be right",
     "left out, or the area is width x height",
     refused=True,
@@ -510,7 +510,9 @@ class _Annotation:
 
     def _mend_box(self) -> bool:
         box = self.mended.get("bbox")
-        numbers: list[Any] = [_number(side) for side in box] if isinstance(box, list) else []
+        # A side that is null is NaN in numpy, and such a box is no box that was left out.
+        sides = [math.nan if side is None else side for side in box] if isinstance(box, list) else []
+        numbers: list[Any] = [_number(side) for side in sides]
         if len(numbers) != 4 or None in numbers:
             around = _around(self.mended.get("segmentation"))
             self.odd(_BOXLESS if around is None else _BOX_OF_MASK, box if box is not None else "no bbox")

@@ -10,6 +10,7 @@ import numpy as np
 
 from anydet.columns import concatenate
 from anydet.data.dataset.image_columns import image_class, image_columns
+from anydet.geometry.boxes import area_xywh
 from anydet.types import ClassTable, FloatArray, GroundTruthColumns, IntArray, Labels, Size
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def boxes_only(class_ids: IntArray, boxes_xywh_px: FloatArray, **optional: Any) -> Labels:
     """Labels of a source without areas and crowds: the area is width x height, nothing is a crowd."""
-    areas = boxes_xywh_px[:, 2] * boxes_xywh_px[:, 3]
+    areas = area_xywh(boxes_xywh_px)
     no = np.zeros(len(class_ids), np.bool_)
     return Labels(class_ids, boxes_xywh_px, areas, no, area_stated=no.copy(), **optional)
 
