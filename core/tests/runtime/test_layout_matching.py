@@ -164,7 +164,7 @@ def test_numbers_that_are_none_are_refused(bad, build, load):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "yolo"}, "'yolo' is not one of"),
+        ({"preset": "yolo"}, "no preset 'yolo'"),
         ({"preset": "yolox", "layuot": "yolox"}, "did you mean 'layout'"),
         ({"preset": "yolox", "size": "128"}, "size=128x128 contradicts the model, whose input is 64x64"),
         ({"preset": "yolox", "size": "big"}, "size=big is no input size"),

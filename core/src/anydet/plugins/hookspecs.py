@@ -18,6 +18,7 @@ from anydet.plugins.specs import (
     EngineSpec,
     EvaluatorSpec,
     FusionSpec,
+    LayoutSpec,
     SceneSpec,
     TTTMethodSpec,
     ViewSpec,
@@ -72,6 +73,11 @@ def register_fusions(register: Callable[[FusionSpec], None]) -> None:
 @hookspec
 def register_ttt_methods(register: Callable[[TTTMethodSpec], None]) -> None:
     """Call ``register(TTTMethodSpec(...))`` once per test-time training method."""
+
+
+@hookspec
+def register_layouts(register: Callable[[LayoutSpec], None]) -> None:
+    """Call ``register(LayoutSpec(...))`` once per layout of the outputs of model files."""
 
 
 @hookspec

@@ -32,6 +32,7 @@ from anydet.plugins.specs import (
     EngineSpec,
     EvaluatorSpec,
     FusionSpec,
+    LayoutSpec,
     SceneSpec,
     Spec,
     TTTMethodSpec,
@@ -53,6 +54,7 @@ KINDS: dict[str, type[Spec]] = {
     "views": ViewSpec,
     "fusions": FusionSpec,
     "ttt_methods": TTTMethodSpec,
+    "layouts": LayoutSpec,
     "commands": CommandSpec,
 }
 """What can be registered: hook ``register_<kind>`` -> the spec it takes."""

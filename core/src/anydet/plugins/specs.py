@@ -136,6 +136,14 @@ class FusionSpec(ConfigurableSpec):
     """A fusion of results: ``factory(settings: FusionSettings)`` gives a ``prediction.Fusion``."""
 
 
+@dataclass(frozen=True, slots=True)
+class LayoutSpec(Spec):
+    """A layout of models' outputs: ``factory()`` gives an ``anydet.runtime.layouts.layout_file.LayoutFile``.
+
+    One that says how images are prepared is a preset of that name, too.
+    """
+
+
 TTT_SETTINGS = (
     "steps",
     "batch_size",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,7 +65,8 @@ class RuntimeAdapter(Adapter):
         path = self._checkpoint()
         self._model = Model(path, self.load(path))
         self._quantized = quantized_types(Path(path))
-        options = with_stated_preset({**self.stated_options(path), **settings.options}, self._model)
+        given = {**self.stated_options(path), **settings.options}
+        options = with_stated_preset(given, self._model)
         require_options(options, self._model)
         description = self._model.description
         self._preset = settle_preset(
@@ -74,6 +76,7 @@ class RuntimeAdapter(Adapter):
             stated_wh=stated_size(self._model.metadata),
         )
         self._preset_name: str | None = options.get("preset")
+        self._chosen_by_outputs = self._preset_name is not None and "preset" not in given
         self._layout_chosen = "layout" in options
         self._preprocessor = Preprocessor(self._preset.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
@@ -133,8 +136,14 @@ class RuntimeAdapter(Adapter):
             runtime=runtime,
             states=description.states if description is not None else (),
             keypoint_names=self._keypoint_names,
-            warnings=(_NAMELESS,) if self._countless and self._classes.table is None else (),
+            warnings=tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        if self._countless and self._classes.table is None:
+            yield _NAMELESS
+        if self._chosen_by_outputs and self._preset.caution:
+            yield f"preset {self._preset_name} was chosen by the outputs: {self._preset.caution}"
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order, in batches as large as the model takes.
@@ -238,8 +247,11 @@ class RuntimeAdapter(Adapter):
         """Of a run on zeros, which settles how outputs are read."""
         size_wh = self._preset.preprocess.input_wh(self._preset.preprocess.size_wh)
         readings = self._model.readings(size_wh, self.settings.batch_size)
-        reading = fit_reading(self._model, readings, self._preset.layout, size_wh, named_by=self._named_by)
-        return self._decoder(reading.signature, size_wh)
+        preset = replace(self._preset, alternatives=()) if self._layout_chosen else self._preset
+        layout = fit_reading(self._model, readings, preset, size_wh, named_by=self._named_by)
+        self._preset = replace(self._preset, layout=layout)
+        assert self._model.reading is not None
+        return self._decoder(self._model.reading.signature, size_wh)
 
     def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder | Pixels:
         return bind_layout(self._model, outputs, self._preset.layout, input_wh, named_by=self._named_by)

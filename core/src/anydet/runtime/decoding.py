@@ -19,10 +19,11 @@ from anydet.runtime.layouts.candidates import (
     Masked,
     Outputs,
     Posed,
+    SoftMasked,
     Stated,
     select,
 )
-from anydet.runtime.masks import mask_codes
+from anydet.runtime.masks import box_mask_codes, mask_codes, soft_mask_codes
 from anydet.types import RLE, FloatArray, ImagePredictions, IntArray, Intrinsics, Poses
 
 _CANDIDATES_EACH = 8
@@ -98,10 +99,12 @@ class Decoding:
                 limit=limit,
                 input_wh=placement.input_wh,
             )
-            boxes = clip_xyxy(placement.to_image(found.boxes_xyxy_px), placement.image_wh)
+            whole = placement.to_image(found.boxes_xyxy_px)
+            boxes = clip_xyxy(whole, placement.image_wh)
             inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
             rest = found.scores[inside], found.class_ids[inside]
-            keep = inside[self._suppress(boxes[inside], *rest, most)]
+            # Whole boxes, as all families' own code does: cut at an edge, two of them overlap more.
+            keep = inside[self._suppress(whole[inside], *rest, most)]
             enough = most is not None and len(keep) >= most
             # Half precision exceeds 1, which is cut: of more ones than were looked at, others may come first.
             if len(found.scores) < limit or (enough and found.scores.min() < 1):
@@ -120,6 +123,13 @@ class Decoding:
 def _masks(
     decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
 ) -> tuple[RLE, ...] | None:
+    if isinstance(decoder, SoftMasked):
+        soft = decoder.soft_masks(outputs, found.rows)
+        if soft is None:
+            return None
+        of_input = soft.shape[:0:-1] == placement.input_wh
+        codes = soft_mask_codes if of_input else box_mask_codes
+        return codes(soft.astype(np.float32), found.boxes_xyxy_px, placement)
     prototypes = decoder.prototypes(outputs) if isinstance(decoder, Masked) else None
     if prototypes is None or not isinstance(decoder, Masked):
         return None

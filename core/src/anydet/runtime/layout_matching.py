@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts import DECLARED, LAYOUTS, layout_named
-from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts import DECLARED, layout_named
+from anydet.runtime.layouts.candidates import UNDECODED, Decoder, implausible
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
 from anydet.runtime.metadata import named_presets, stated_presets, stated_size
 from anydet.runtime.model import Model, Reading
 from anydet.runtime.options import missing_options
-from anydet.runtime.presets import PRESETS
+from anydet.runtime.presets import Preset, known_presets
 from anydet.types import Size
+
+_DECLARE = "describe the outputs in a layout file, --option layout=FILE.yaml: docs/how-to/declare-a-layout.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Presets whose layouts have the shapes of a model's outputs.
+
+    Attributes:
+        names: those that the values may be of, too.
+        excluded: the others, each with what its values are.
+    """
+
+    names: tuple[str, ...]
+    excluded: Mapping[str, str]
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
@@ -24,12 +40,13 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
     if not missing or model.description is not None:
         return
     fitting = _fitting_presets(model)
-    said, expected = _presets_that_fit(fitting)
+    said, expected, fix = _presets_that_fit(fitting, model)
+    if fitting.names:
+        fix = fix.replace("use ", "add ", 1) + f", or set all of these too: {', '.join(missing)}"
     raise OptionError(
         f"{model.describe()}; the shapes alone do not say how images are prepared for it. {said}",
         details=expected,
-        fix=f"add --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}, "
-        f"or set all of these too: {', '.join(missing)}",
+        fix=fix,
     )
 
 
@@ -41,29 +58,52 @@ def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, An
     """
     if model.description is not None or not missing_options(options, model.inputs.size_wh):
         return dict(options)
-    named = named_presets((t.name for t in model.outputs), wants_sizes=model.inputs.sizes is not None)
+    named = named_presets(
+        ((t.name, t.is_integer) for t in model.outputs), wants_sizes=model.inputs.sizes is not None
+    )
     stated = (*stated_presets(model.metadata), *named)
-    fitting = [name for name in _fitting_presets(model, stated_size(model.metadata)) if name in stated]
-    return {**options, "preset": fitting[0]} if fitting else dict(options)
+    fitting = _fitting_presets(model, stated_size(model.metadata))
+    # What the file states counts more than a look at values: those that are broken are refused by image.
+    chosen = [name for name in (*fitting.names, *fitting.excluded) if name in stated]
+    if not chosen:
+        presets = known_presets()
+        chosen = [name for name in fitting.names if presets[name].certain]
+        chosen = chosen if len(chosen) == 1 else []
+    return {**options, "preset": chosen[0]} if chosen else dict(options)
 
 
 def fit_reading(
-    model: Model, readings: Sequence[Reading], layout: str, input_wh: Size, *, named_by: str
-) -> Reading:
-    """The way to read the model's outputs that the layout fits, settled; ``ModelError`` where none does.
+    model: Model, readings: Sequence[Reading], preset: Preset, input_wh: Size, *, named_by: str
+) -> str:
+    """Settle how the model's outputs are read, and give the layout that fits them.
+
+    It is one of the preset's alternatives where the values are not of its own layout and are of that one.
 
     Args:
         model: whose ``reading`` is set.
         readings: what a run gave.
-        layout: name that ``layout_named`` knows.
+        preset: layout and its alternatives.
         input_wh: input size in pixels.
         named_by: the option that names the layout, for the message ("preset=yolox").
+
+    Raises:
+        ModelError: the layout does not fit, or its boxes were not decoded.
     """
-    fitting = [r for r in readings if layout_named(layout).bind(r.signature, input_wh)]
+    fitting = [r for r in readings if layout_named(preset.layout).bind(r.signature, input_wh)]
     if not fitting:
-        raise _misfit(model, [r.signature for r in readings], layout, input_wh, named_by=named_by)
+        raise _misfit(model, [r.signature for r in readings], preset.layout, input_wh, named_by=named_by)
     model.reading = fitting[0]
-    return fitting[0]
+    against = _against(preset.layout, fitting[0], input_wh)
+    if not against:
+        return preset.layout
+    for other in preset.alternatives:
+        reading = next((r for r in readings if layout_named(other).bind(r.signature, input_wh)), None)
+        if reading is not None and not _against(other, reading, input_wh):
+            model.reading = reading
+            return other
+    if UNDECODED in against:
+        raise ModelError(f"{named_by} does not fit: {against}; {model.describe()}", fix=_DECLARE)
+    return preset.layout
 
 
 def bind_layout(
@@ -87,56 +127,68 @@ def bind_layout(
 def _misfit(
     model: Model, found: Sequence[Signature], layout: str, input_wh: Size, *, named_by: str
 ) -> ModelError:
+    shapes = ", ".join(map(describe, found[-1].shapes))
     problem = (
         f"{named_by} does not fit: layout {layout} expects {layout_named(layout).expects} for an input of "
-        f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image "
-        f"{', '.join(map(describe, found[-1].shapes))}"
+        f"{input_wh[0]}x{input_wh[1]}; {model.describe()}, and gives an image {shapes}"
     )
     if layout in DECLARED:
         return ModelError(problem, fix="export the model again with anydet's own export")
-    fitting = [name for name, r in PRESETS.items() if _fits(r.layout, found, input_wh)]
-    said, expected = _presets_that_fit(fitting)
-    return ModelError(
-        f"{problem}. {said}",
-        details=expected,
-        fix=f"use --option preset={fitting[0] if len(fitting) == 1 else 'NAME'}",
-    )
+    said, expected, fix = _presets_that_fit(_fitting_presets(model, input_wh), model)
+    return ModelError(f"{problem}. {said}", details=expected, fix=fix)
 
 
-def _fits(layout: str, found: Sequence[Signature], input_wh: Size) -> bool:
-    return any(layout_named(layout).bind(outputs, input_wh) for outputs in found)
+def _against(layout: str, reading: Reading, input_wh: Size) -> str:
+    """Why the values are not of a layout that has their shapes."""
+    decoder = layout_named(layout).bind(reading.signature, input_wh)
+    if decoder is None or isinstance(decoder, Pixels):
+        return ""
+    return implausible(decoder, reading.outputs, input_wh)
 
 
-def _fitting_presets(model: Model, stated_wh: Size | None = None) -> list[str]:
+def _fitting_presets(model: Model, stated_wh: Size | None = None) -> Fitting:
     """Presets whose layout fits what the model gives at its own, the stated or the preset's size."""
-    found: dict[Size, list[Signature]] = {}
-    names = []
-    for name, preset in PRESETS.items():
+    found: dict[Size, Sequence[Reading]] = {}
+    names, excluded = [], {}
+    for name, preset in known_presets().items():
         usual = stated_wh or preset.preprocess.size_wh
         size_wh = (model.inputs.size_wh[0] or usual[0], model.inputs.size_wh[1] or usual[1])
         if size_wh not in found:
             found[size_wh] = _probe(model, size_wh)
-        if _fits(preset.layout, found[size_wh], size_wh):
+        against = [
+            _against(layout, reading, size_wh)
+            for layout in (preset.layout, *preset.alternatives)
+            for reading in found[size_wh]
+            if layout_named(layout).bind(reading.signature, size_wh)
+        ]
+        if "" in against:
             names.append(name)
-    return names
+        elif against:
+            excluded[name] = against[0]
+    return Fitting(tuple(names), excluded)
 
 
-def _probe(model: Model, size_wh: Size) -> list[Signature]:
+def _probe(model: Model, size_wh: Size) -> Sequence[Reading]:
     try:
-        return [reading.signature for reading in model.readings(size_wh, 1)]
+        return model.readings(size_wh, 1)
     except ModelError:  # a size that the model does not take fits nothing
         return []
 
 
-def _presets_that_fit(names: list[str]) -> tuple[str, list[str]]:
-    """The one, or all that may be meant, and a line of each with what it expects."""
+def _presets_that_fit(fitting: Fitting, model: Model) -> tuple[str, list[str], str]:
+    """The one, or all that may be meant, a line of each with what it expects, and what to do."""
+    names, excluded = fitting.names, [f"  not {name}: {why}" for name, why in fitting.excluded.items()]
     if len(names) == 1:
-        return f"Presets that fit: {names[0]}", []
-    title = f"Presets that fit: {', '.join(names)}" if names else "None of the presets fits; they expect"
-    return title, list(map(_expected, names or PRESETS))
+        return f"Presets that fit: {names[0]}", excluded, f"use --option preset={names[0]}"
+    if names:
+        lines = [*map(_expected, names), *excluded]
+        return f"Presets that fit: {', '.join(names)}", lines, "use --option preset=NAME"
+    outputs = "; ".join(map(str, model.outputs))
+    lines = [*map(_expected, known_presets()), *excluded, f"  and this model has: {outputs}"]
+    return "None of the presets fits; they expect", lines, _DECLARE
 
 
 def _expected(name: str) -> str:
-    preset = PRESETS[name]
+    preset = known_presets()[name]
     labels = f"; labels from {preset.first_label}" if preset.first_label else ""
-    return f"  {name}: {LAYOUTS[preset.layout].expects}; images {preset.images}{labels}"
+    return f"  {name}: {layout_named(preset.layout).expects}; images {preset.images}{labels}"

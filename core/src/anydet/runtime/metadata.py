@@ -67,17 +67,19 @@ def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
     return _PRESETS[task]
 
 
-def named_presets(outputs: Iterable[str], *, wants_sizes: bool) -> tuple[str, ...]:
+def named_presets(outputs: Iterable[tuple[str, bool]], *, wants_sizes: bool) -> tuple[str, ...]:
     """Presets that the names of the outputs and an input for image sizes indicate.
 
     Args:
-        outputs: names.
+        outputs: names, and whether they hold whole numbers.
         wants_sizes: whether the model has an input for the size of the image.
     """
     if wants_sizes:
         return ("rtdetr-deploy",)
-    there = set(outputs)
-    return tuple(preset for preset, names in _NAMED.items() if names <= there)
+    whole = dict(outputs)
+    if {"dets", "labels"} <= whole.keys():  # MMDeploy's labels are class ids, RF-DETR's are logits
+        return ("mmdeploy",) if whole["labels"] else ("rfdetr",)
+    return tuple(preset for preset, names in _NAMED.items() if names <= whole.keys())
 
 
 def stated_size(metadata: Mapping[str, str]) -> Size | None:

@@ -26,11 +26,13 @@ class Reading:
         signature: of one image's outputs.
         batched: whether all outputs have a batch axis in front; else they are those of a single image.
         images: how many images a run takes then.
+        outputs: of the first image, for a look at the values.
     """
 
     signature: Signature
     batched: bool
     images: int
+    outputs: Outputs = ()
 
 
 class Model:
@@ -92,9 +94,9 @@ class Model:
         shapes = tuple(o.shape for o in outputs)
         if self.inputs.fixed_batch not in (None, 1):
             self._require_batch(shapes, batched=batched)
-            return (self._batched(shapes, count),)
-        plain = Reading(self.signature(shapes), batched=False, images=1)
-        return (plain, self._batched(shapes, batch if count > 1 else 1)) if batched else (plain,)
+            return (self._batched(outputs, count),)
+        plain = Reading(self.signature(shapes), batched=False, images=1, outputs=outputs)
+        return (plain, self._batched(outputs, batch if count > 1 else 1)) if batched else (plain,)
 
     def signature(self, shapes: Shapes) -> Signature:
         """Of outputs for one image that have these shapes."""
@@ -125,8 +127,10 @@ class Model:
             self._loaded.close()
         self._loaded = None
 
-    def _batched(self, shapes: Shapes, images: int) -> Reading:
-        return Reading(self.signature(tuple(shape[1:] for shape in shapes)), batched=True, images=images)
+    def _batched(self, outputs: Outputs, images: int) -> Reading:
+        first = [o[0] for o in outputs]
+        signature = self.signature(tuple(o.shape for o in first))
+        return Reading(signature, batched=True, images=images, outputs=first)
 
     def _require_batch(self, shapes: Shapes, *, batched: bool) -> None:
         if not batched:

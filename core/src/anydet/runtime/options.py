@@ -10,7 +10,7 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.plugins.preprocess import Preprocess, Triple
-from anydet.runtime.presets import PRESETS, Preset
+from anydet.runtime.presets import Preset, preset_named, preset_of_layout
 from anydet.types import Size
 
 OpenSize = tuple[int | None, int | None]
@@ -23,7 +23,8 @@ _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 def missing_options(options: Mapping[str, Any], model_wh: OpenSize) -> list[str]:
     """Options that are needed because there is no preset, and are not there."""
-    if options.get("preset") is not None:
+    layout = options.get("layout")
+    if options.get("preset") is not None or (layout is not None and preset_of_layout(layout) is not None):
         return []
     needed = _NEEDED if None not in model_wh else (*_NEEDED, "size")
     return [name for name in needed if name not in options]
@@ -51,7 +52,9 @@ def settle_preset(
     changes = {
         _PREPROCESS[key][0]: _PREPROCESS[key][1](options[key]) for key in _PREPROCESS if key in options
     }
-    base = PRESETS[options["preset"]] if options.get("preset") else described
+    base = preset_named(options["preset"]) if options.get("preset") else described
+    if base is None and "layout" in options:
+        base = preset_of_layout(options["layout"])
     if base is not None:
         preset = replace(base, **given)
         preprocess = replace(preset.preprocess, **changes)

@@ -1,14 +1,20 @@
 """Families as data: what a preset sets at once.
 
-To add a family, add a ``Preset`` here, and a layout in ``layouts`` if its outputs are laid out in a new way.
+To add a family, write a layout file (``layouts/families``), whose images and NMS make a preset of it; or add
+a ``Preset`` here, of a layout that is there or takes code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.export import ModelDescription
 from anydet.plugins.preprocess import Preprocess, Triple
+from anydet.runtime.layouts import FILES, family, file_named
+from anydet.runtime.layouts.installed import installed_files
+from anydet.runtime.layouts.layout_file import LayoutFile
+from anydet.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,9 @@ class Preset:
         nms_iou: IoU above which class-wise NMS drops the lesser box; ``None`` for families without NMS.
         first_label: label of the first class, for layouts with labels: 1 where 0 is background.
         names: of the classes, where all models of the family have the same.
+        alternatives: layouts of the same shapes, one of which is taken where values are not of ``layout``.
+        certain: whether outputs of its shapes are of no other family, so that it needs no naming.
+        caution: what to check where it was chosen by the outputs.
     """
 
     layout: str
@@ -29,6 +38,9 @@ class Preset:
     nms_iou: float | None
     first_label: int = 0
     names: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    certain: bool = False
+    caution: str = ""
 
     @property
     def images(self) -> str:
@@ -44,12 +56,22 @@ def described_preset(description: ModelDescription) -> Preset:
     return Preset(description.layout, description.preprocess, None)
 
 
+def preset_of(layout: str, file: LayoutFile) -> Preset | None:
+    """What a layout file says of images and NMS; ``None`` where it says nothing of images."""
+    if file.preprocess is None:
+        return None
+    how, nms_iou = file.preprocess, file.nms_iou
+    return Preset(layout, how, nms_iou, names=file.names, certain=file.certain, caution=file.caution)
+
+
 _ZERO: Triple = (0.0, 0.0, 0.0)
 _ONE: Triple = (1.0, 1.0, 1.0)
 _UNIT: Triple = (255.0, 255.0, 255.0)
 _HALF: Triple = (127.5, 127.5, 127.5)
 _IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 _IMAGENET_STD: Triple = (58.395, 57.12, 57.375)
+_BGR_MEAN: Triple = (103.53, 116.28, 123.675)
+_BGR_STD: Triple = (57.375, 57.12, 58.395)
 
 _BLACK: Triple = _ZERO
 
@@ -59,26 +81,19 @@ _STRETCHED = Preprocess("stretch", (640, 640), std=_UNIT)
 _SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
 
 PRESETS = {
-    "yolox": Preset("yolox", _LETTERBOX, 0.65),
-    "nanodet": Preset(
-        "nanodet",
-        Preprocess(
-            "letterbox-center",
-            (320, 320),
-            channels="bgr",
-            mean=(103.53, 116.28, 123.675),
-            std=(57.375, 57.12, 58.395),
-            pad_value=_BLACK,
-        ),
-        0.6,
+    "yolox": Preset(
+        "yolox", replace(_LETTERBOX, size_rounding="down"), 0.65, alternatives=("yolox-decoded",)
     ),
     "fastestdet": Preset("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
     "ultralytics": Preset("ultralytics", _CENTERED, 0.7),
     "ultralytics-segment": Preset("ultralytics-segment", _CENTERED, 0.7),
     "ultralytics-end2end": Preset("end2end", _CENTERED, None),
-    "yolov5": Preset("yolov5", _CENTERED, 0.6),
+    "yolov5": Preset("yolov5", _CENTERED, 0.6, alternatives=("yolov5-grid",)),
     "detr": Preset("detr", replace(_SHORTEST, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
     "rtdetr": Preset("detr-sigmoid", _STRETCHED, None),
+    "rfdetr": Preset(
+        "detr-sigmoid", replace(_STRETCHED, size_wh=(560, 560), mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None
+    ),
     "rtdetr-deploy": Preset("separate", _STRETCHED, None),
     "torchvision": Preset("separate", _SHORTEST, None, first_label=1),
     "yolo-nms": Preset("separate", _CENTERED, None),
@@ -89,6 +104,42 @@ PRESETS = {
         0.4,
         names=("face",),
     ),
+    "mmdeploy": Preset(
+        "mmdeploy",
+        replace(_LETTERBOX, mean=_BGR_MEAN, std=_BGR_STD, size_rounding="down"),
+        None,
+        caution="images are prepared as for RTMDet (BGR, letterbox); others of MMDetection may differ: "
+        "see data_preprocessor of their config: options channels, mean, std",
+    ),
     "yunet": Preset("yunet", replace(_LETTERBOX, pad_value=_BLACK), 0.3, names=("face",)),
+    **{name: preset for name in FILES if (preset := preset_of(name, family(name))) is not None},
 }
 """What each family's own reference code does; sources in ``layouts``."""
+
+
+def known_presets() -> dict[str, Preset]:
+    """``PRESETS``, and those of the layouts that plugins register."""
+    installed = {name: preset_of(name, file) for name, file in installed_files().items()}
+    return {**{name: preset for name, preset in installed.items() if preset is not None}, **PRESETS}
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of a name; ``OptionError`` where there is none."""
+    if name in PRESETS:
+        return PRESETS[name]
+    known = known_presets()
+    if name not in known:
+        raise OptionError(
+            f"no preset {quoted(name)} (known: {', '.join(known)}){did_you_mean(name, known)}",
+            fix="leave preset= out to see which ones fit the model",
+        )
+    return known[name]
+
+
+def preset_of_layout(name: str) -> Preset | None:
+    """The preset that a layout brings: that of a file which says how images are prepared.
+
+    ``None`` for the others; raises ``OptionError`` where there is no such layout.
+    """
+    file = file_named(name)
+    return None if file is None else preset_of(name, file)

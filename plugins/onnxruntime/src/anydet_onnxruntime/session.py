@@ -22,7 +22,8 @@ _PROVIDERS = {
     "cuda": ("CUDAExecutionProvider",),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""Errors are raised with their reason; printed, they would include those of probes that may fail."""
 _UPDATE = "update onnxruntime, or export the model with an older opset"
 _DTYPES = {"float": "float32", "double": "float64"}
 """ONNX Runtime's names of types, where numpy has others."""
@@ -114,7 +115,7 @@ def open_session(path: str, *, device: str = "cpu", threads: int | None = None) 
     options = ort.SessionOptions()
     options.intra_op_num_threads = settled_threads(threads)
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     try:
         session = ort.InferenceSession(path, options, providers=chosen)
     except Exception as exc:  # onnxruntime's errors have no base class of their own

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from anydet.errors import OptionError, did_you_mean
 from anydet.runtime.layouts.candidates import Decoder
 from anydet.runtime.layouts.declared import Pixels, bind_detections, bind_pixels, bind_queries
 from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid
 from anydet.runtime.layouts.end2end import bind_end2end
 from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
 from anydet.runtime.layouts.fastestdet import bind_fastestdet
-from anydet.runtime.layouts.nanodet import bind_nanodet
-from anydet.runtime.layouts.separate import bind_counted, bind_separate
+from anydet.runtime.layouts.installed import installed_files
+from anydet.runtime.layouts.layout_file import SUFFIXES, LayoutFile, packaged_layout, read_layout
+from anydet.runtime.layouts.separate import bind_counted, bind_mmdeploy, bind_separate
 from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.layouts.yolo import (
     bind_ultralytics,
@@ -24,6 +26,7 @@ from anydet.runtime.layouts.yolo import (
     bind_yolox,
     bind_yolox_decoded,
 )
+from anydet.text import quoted
 from anydet.types import Size
 
 
@@ -40,6 +43,32 @@ class Layout:
     expects: str
 
 
+def layout_of(file: LayoutFile) -> Layout:
+    """What a layout file says of outputs."""
+    return Layout(file.declaration.bind, file.declaration.expects)
+
+
+FILES = (
+    "nanodet",
+    "picodet",
+    "yolo-fastestv2",
+    "yolo-fastestv2-maps",
+    "yolov5-grid",
+    "yolov5-face",
+    "ultraface",
+    "retinaface",
+    "retinaface-parts",
+    "blazeface",
+    "palm",
+)
+"""Families that ``families/NAME.yaml`` describe, with how images are prepared."""
+
+
+def family(name: str) -> LayoutFile:
+    """One of ``FILES``."""
+    return packaged_layout("anydet.runtime.layouts", f"families/{name}.yaml")
+
+
 LAYOUTS = {
     "yolox": Layout(bind_yolox, "one output (B, cells of strides 8, 16, 32; 5 + C)"),
     "yolox-decoded": Layout(bind_yolox_decoded, "one output (B, cells of strides 8, 16, 32; 5 + C)"),
@@ -50,13 +79,15 @@ LAYOUTS = {
         "two outputs (B, 4 + C + M, cells of strides 8, 16, 32) and (B, M, H/4, W/4)",
     ),
     "end2end": Layout(bind_end2end, "one output (B, N, 6), or (B, N, 6 + M) and (B, M, H/4, W/4)"),
-    "nanodet": Layout(bind_nanodet, "for each of strides 8, 16, 32 a (B, cells, C) and a (B, cells, 32)"),
     "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
     "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),
     "detr-sigmoid": Layout(bind_detr_sigmoid, "two outputs (B, Q, C) and (B, Q, 4)"),
     "separate": Layout(bind_separate, "boxes (B, N, 4), scores (B, N) and labels (B, N)"),
     "counted": Layout(
         bind_counted, "a count of detections (B, 1), boxes (B, N, 4), scores (B, N) and labels (B, N)"
+    ),
+    "mmdeploy": Layout(
+        bind_mmdeploy, "boxes with scores (B, N, 5), labels (B, N) and, with masks, (B, N, h, w)"
     ),
     "scrfd": Layout(
         bind_scrfd,
@@ -66,6 +97,7 @@ LAYOUTS = {
     "yunet": Layout(
         bind_yunet, "for each of strides 8, 16, 32 two (B, cells, 1), a (B, cells, 4) and a (B, cells, 10)"
     ),
+    **{name: layout_of(family(name)) for name in FILES},
 }
 """Recognized by shapes and types."""
 DECLARED = {
@@ -77,5 +109,35 @@ DECLARED = {
 
 
 def layout_named(name: str) -> Layout:
-    """The layout of a name, whether it is recognized or declared."""
-    return DECLARED[name] if name in DECLARED else LAYOUTS[name]
+    """The layout of a name: recognized, declared by a description, a plugin's, or the file of that path.
+
+    Raises ``OptionError`` where there is none, or the file is no layout.
+    """
+    if name in DECLARED:
+        return DECLARED[name]
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    file = file_named(name)
+    assert file is not None, "those that are no files are in LAYOUTS"
+    return layout_of(file)
+
+
+def file_named(name: str) -> LayoutFile | None:
+    """The layout file of a name or a path; ``None`` for layouts that are code.
+
+    Raises ``OptionError`` where there is none, or the file is no layout.
+    """
+    if name in FILES:
+        return family(name)
+    if name in LAYOUTS or name in DECLARED:
+        return None
+    if name.lower().endswith(SUFFIXES):
+        return read_layout(name)
+    installed = installed_files()
+    if name not in installed:
+        known = [*LAYOUTS, *installed]
+        raise OptionError(
+            f"no layout {quoted(name)} (known: {', '.join(known)}){did_you_mean(name, known)}",
+            fix="name one of them, or a layout file: --option layout=FILE.yaml",
+        )
+    return installed[name]

@@ -26,6 +26,12 @@ _BOX_LIMIT = 1e3
 _INVERSION_PX = 1.0
 """Right edges further left of their left edge than this are not boxes."""
 
+_CORNER_PX = 2.0
+"""So many boxes as ``_CERTAINLY`` that close to the input's corner are not decoded."""
+_CERTAINLY = 5
+_MOST_ODD = 0.5
+UNDECODED = "they look like parts of the input, or like a head's numbers that were not placed on its grid yet"
+
 
 class Decoder(Protocol):
     """A layout bound to the shapes of a model's outputs.
@@ -61,6 +67,17 @@ class Masked(Protocol):
 
     def prototypes(self, outputs: Outputs) -> Array | None:
         """(M, h, w) logits over the whole input; ``None`` where this model has no masks."""
+
+
+@runtime_checkable
+class SoftMasked(Protocol):
+    """A decoder of rows that have a mask each."""
+
+    def soft_masks(self, outputs: Outputs, rows: IntArray) -> Array | None:
+        """(len(rows), h, w) probabilities: over the input where they are of its size, else over the box.
+
+        ``None`` where this model has no masks.
+        """
 
 
 @runtime_checkable
@@ -181,7 +198,49 @@ def _best(scores: Array, limit: int) -> BoolArray:
     return best
 
 
+def implausible(decoder: Decoder, outputs: Outputs, input_wh: Size) -> str:
+    """Why values cannot be of a layout whose shapes they have; empty where nothing speaks against it.
+
+    Args:
+        decoder: of the layout.
+        outputs: of one image, all rows of which are looked at: most of them, for what scores low may be odd.
+        input_wh: input size in pixels.
+    """
+    try:
+        scores = decoder.scores(outputs)
+        check_probabilities(scores)
+        rows = np.arange(len(scores))
+        boxes = decoder.boxes(outputs, rows)
+    except ModelError as exc:
+        return exc.problem
+    if isinstance(decoder, Labeled):
+        labels = np.asarray(decoder.labels(outputs, rows), np.float64)
+        if not (labels == np.round(labels)).all():
+            return f"labels such as {labels[labels != np.round(labels)][0]:.4g} are no whole numbers"
+    odd = (np.abs(boxes) > _BOX_LIMIT * max(input_wh)).any(axis=1)
+    odd |= ~(boxes[:, 2:] - boxes[:, :2] >= -_INVERSION_PX).all(axis=1)
+    if odd.sum() > _MOST_ODD * len(boxes):
+        return f"{odd.sum()} of {len(boxes)} boxes end before they begin, or far outside of the input"
+    return _undecoded(boxes, input_wh)
+
+
+def _undecoded(boxes: FloatArray, input_wh: Size) -> str:
+    """What boxes look like that are all in the input's corner; empty where they are not, or too few."""
+    solid = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    if len(solid) < _CERTAINLY or np.abs(solid).max() > _CORNER_PX:
+        return ""
+    return (
+        f"all {len(solid)} boxes are within {_CORNER_PX:g} pixels of the corner of an input of "
+        f"{input_wh[0]}x{input_wh[1]}: {UNDECODED}"
+    )
+
+
 def _check_boxes(boxes: FloatArray, input_wh: Size) -> None:
+    if undecoded := _undecoded(boxes, input_wh):
+        raise ModelError(
+            undecoded,
+            fix="check preset= and layout=; a layout file can say how boxes are decoded: layout=FILE.yaml",
+        )
     furthest = float(np.abs(boxes).max(initial=0.0))
     narrowest = float((boxes[:, 2:] - boxes[:, :2]).min(initial=0.0))
     if not (furthest <= _BOX_LIMIT * max(input_wh) and narrowest >= -_INVERSION_PX):

@@ -38,6 +38,12 @@ class Detr:
     def scores(self, outputs: Outputs) -> Array:
         """Softmax without its background column, or sigmoids."""
         logits = outputs[self.logits_output].astype(np.float64)
+        low, high = float(logits.min(initial=0.0)), float(logits.max(initial=0.0))
+        if low >= 0 and high <= 1 and logits.any():
+            raise ModelError(
+                f"class logits run from {low:.4g} to {high:.4g}: they are probabilities already",
+                fix="check preset= and layout=: the outputs do not match 'detr'",
+            )
         if not self.background:
             return sigmoid(logits)
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -4,12 +4,64 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
 from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
 
 _LABEL_WORDS = ("label", "class")
+
+
+@dataclass(frozen=True, slots=True)
+class Mmdeploy:
+    """(N, 5) x1, y1, x2, y2 in input pixels and score, (N,) labels, and (N, h, w) mask probabilities or none.
+
+    Masks are those of the input, or of the box where they are not of its size (mmdeploy, ``end2end`` of
+    MMDetection's single-stage and two-stage detectors). Labels below 0 are padding.
+
+    Attributes:
+        input_wh: input size in pixels.
+        dets_output: position of boxes and scores.
+        labels_output: position of the labels.
+        masks_output: position of the masks, or ``None``.
+    """
+
+    input_wh: Size
+    dets_output: int
+    labels_output: int
+    masks_output: int | None
+
+    @property
+    def class_count(self) -> int | None:
+        """``None``: the outputs do not show it."""
+        return None
+
+    def scores(self, outputs: Outputs) -> Array:
+        """(N, 1), without the padding."""
+        scores: Array = outputs[self.dets_output][self._found(outputs), 4:5]
+        return scores
+
+    def labels(self, outputs: Outputs, rows: IntArray) -> Array:
+        """As they are."""
+        labels: Array = outputs[self.labels_output][self._found(outputs)[rows]]
+        return labels
+
+    def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """Already decoded."""
+        boxes: FloatArray = outputs[self.dets_output][self._found(outputs)[rows], :4].astype(float)
+        return boxes
+
+    def soft_masks(self, outputs: Outputs, rows: IntArray) -> Array | None:
+        """(len(rows), h, w) probabilities over the input or the box."""
+        if self.masks_output is None:
+            return None
+        masks: Array = outputs[self.masks_output][self._found(outputs)[rows]]
+        return masks
+
+    def _found(self, outputs: Outputs) -> IntArray:
+        return np.flatnonzero(outputs[self.labels_output] >= 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +118,19 @@ class Separate:
 def bind_separate(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(N, 4), (N,) and (N,), in any order."""
     return _bind(outputs, range(len(outputs))) if len(outputs) == 3 else None
+
+
+def bind_mmdeploy(outputs: Signature, input_wh: Size) -> Decoder | None:
+    """(N, 5), (N,) whole numbers, and (N, h, w) or nothing, in any order."""
+    shapes = outputs.shapes
+    dets = [i for i, shape in enumerate(shapes) if len(shape) == 2 and shape[1] == 5]
+    labels = [i for i, shape in enumerate(shapes) if len(shape) == 1 and outputs.integer[i]]
+    masks = [i for i, shape in enumerate(shapes) if len(shape) == 3]
+    if len(dets) != 1 or len(labels) != 1 or len(masks) != len(shapes) - 2 or len(masks) > 1:
+        return None
+    if any(shapes[i][0] != shapes[dets[0]][0] for i in (*labels, *masks)):
+        return None
+    return Mmdeploy(input_wh, dets[0], labels[0], masks[0] if masks else None)
 
 
 def bind_counted(outputs: Signature, input_wh: Size) -> Decoder | None:
