@@ -395,6 +395,45 @@ def test_a_layout_is_decoded_at_other_sizes(family, input_wh, build, load):
     assert_by_the_book(result, rows, PRESETS[options["preset"]].nms_iou, input_wh)
 
 
+BY_THEMSELVES = (
+    "nanodet",
+    "picodet",
+    "yolo-fastestv2",
+    "yolo-fastestv2-maps",
+    "ultraface",
+    "retinaface",
+    "retinaface-parts",
+    "blazeface",
+    "palm",
+)
+
+
+@pytest.mark.parametrize("family", BY_THEMSELVES)
+def test_a_family_whose_shapes_no_other_has_is_chosen_by_itself(family, build, load):
+    _, make = FAMILIES[family]
+    arrays, _ = make(INPUT_WH)
+    path = build([array[None] for array in arrays], input_wh=INPUT_WH)
+    assert load(path).notes.details == {"preset": family, "layout": family}
+
+
+def test_families_that_say_to_be_certain_are_those_of_the_test():
+    assert {name for name, preset in PRESETS.items() if preset.certain} == set(BY_THEMSELVES)
+
+
+@pytest.mark.parametrize(
+    ("preset", "make", "names"),
+    [
+        ("mmdeploy", mmdeploy, ("labels", "dets")),
+        ("rfdetr", lambda wh: detr(wh, sigmoid), ("labels", "dets")),
+        ("efficient-nms", counted, ("det_boxes", "num_dets", "det_classes", "det_scores")),
+    ],
+)
+def test_a_family_whose_names_no_other_has_is_chosen_by_itself(preset, make, names, build, load):
+    arrays, _ = make(INPUT_WH)
+    path = build([array[None] for array in arrays], input_wh=INPUT_WH, names=names)
+    assert load(path).notes.details["preset"] == preset
+
+
 def test_every_layout_has_its_test_and_its_schema_entry():
     schema = json.loads((files("anydet.runtime") / "options.schema.json").read_text("utf-8"))
     assert {name.partition(",")[0] for name in FAMILIES} == set(LAYOUTS)

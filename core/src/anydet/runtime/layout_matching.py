@@ -8,7 +8,7 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts import DECLARED, layout_named
+from anydet.runtime.layouts import DECLARED, file_named, layout_named
 from anydet.runtime.layouts.candidates import UNDECODED, Decoder, implausible
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
@@ -39,6 +39,11 @@ def require_options(options: Mapping[str, Any], model: Model) -> None:
     missing = missing_options(options, model.inputs.size_wh)
     if not missing or model.description is not None:
         return
+    if "layout" in options and file_named(options["layout"]) is not None:
+        raise OptionError(
+            f"layout={options['layout']} does not say how images are prepared for {model.describe()}",
+            fix=f"add images: to the file, or set all of these: {', '.join(missing)}",
+        )
     fitting = _fitting_presets(model)
     said, expected, fix = _presets_that_fit(fitting, model)
     if fitting.names:

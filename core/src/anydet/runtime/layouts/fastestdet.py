@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anydet.geometry.boxes import cxcywh_to_xyxy
-from anydet.runtime.layouts.candidates import Array, Decoder, Outputs
+from anydet.runtime.layouts.candidates import Array, Decoder, Outputs, check_probabilities
 from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
 
@@ -30,7 +30,11 @@ class Fastestdet:
     def scores(self, outputs: Outputs) -> Array:
         """Weighted geometric mean of objectness and class; a row a cell."""
         cells = outputs[0].reshape(len(outputs[0]), -1)
-        scores: Array = (cells[:1] ** _OBJECTNESS_POWER * cells[5:] ** _CLASS_POWER).T
+        factors = cells[:1], cells[5:]
+        for probabilities in factors:
+            check_probabilities(probabilities)  # numbers below 0 have no such powers
+        objectness, classes = (np.maximum(probabilities, 0) for probabilities in factors)
+        scores: Array = (objectness**_OBJECTNESS_POWER * classes**_CLASS_POWER).T
         return scores
 
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
