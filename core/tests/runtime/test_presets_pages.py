@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from anydet.runtime.layouts import LAYOUTS
+from anydet.runtime.layouts.forms import FORMS
 from anydet.runtime.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -35,3 +36,9 @@ def test_the_table_of_presets_is_what_the_code_does(page):
 
 def test_both_pages_have_the_same_table():
     assert rows(PAGES[0]) == rows(PAGES[1])
+
+
+def test_the_page_of_layout_files_has_each_form_of_boxes_with_its_formula():
+    page = (ROOT / "docs" / "how-to" / "declare-a-layout.md").read_text("utf-8")
+    for name, form in FORMS.items():
+        assert f"| `{name}` | {form.formula} |" in page

@@ -19,12 +19,15 @@ class Placement:
         content_wh: size it is resized to.
         offset_xy: its top left corner in the input.
         input_wh: size of the input.
+        ratio: pixels of the image to one of the input, by which boxes and points go back; ``None`` for the
+            size that the image really got, which rounding makes differ between x and y.
     """
 
     image_wh: Size
     content_wh: Size
     offset_xy: tuple[int, int]
     input_wh: Size
+    ratio: float | None = None
 
     def to_input(self, boxes_xyxy_px: FloatArray) -> FloatArray:
         """(N, 4) corners in the image to the input's pixels."""
@@ -57,5 +60,6 @@ class Placement:
         return scaled(cropped(camera, x, y), self.content_wh, self.image_wh)
 
     def _map(self) -> tuple[FloatArray, FloatArray]:
-        """Shift and scale by the size the image really got, which rounding makes differ between x and y."""
-        return np.array(self.offset_xy * 2, np.float64), np.tile(self.scale_xy, 2)
+        """Shift and scale of boxes that go back."""
+        scale = self.scale_xy if self.ratio is None else np.full(2, self.ratio)
+        return np.array(self.offset_xy * 2, np.float64), np.tile(scale, 2)

@@ -35,6 +35,8 @@ class Preprocess:
         rounded: whether resized pixels are whole numbers, as those of 8-bit images are.
         size_rounding: how sides are rounded after scaling: to the ``nearest`` whole number, or ``down`` as
             torchvision's detectors do.
+        scale_back: how boxes return from a letterbox: by the ``sides`` that the image really got, or by the
+            one ``ratio`` that its sides had before they were rounded, as the own code of most families does.
         pad_value: pixel values of padding, in the order of ``channels``.
         pad_to_multiple: sides of the input are padded to multiples of it, to the right and below.
         channels: ``rgb`` or ``bgr``.
@@ -48,6 +50,7 @@ class Preprocess:
     interpolation: Literal["bilinear", "bilinear-antialias"] = "bilinear"
     rounded: bool = True
     size_rounding: Literal["nearest", "down"] = "nearest"
+    scale_back: Literal["sides", "ratio"] = "sides"
     pad_value: Triple = GRAY
     pad_to_multiple: int = 1
     channels: Literal["rgb", "bgr"] = "rgb"
@@ -108,5 +111,10 @@ class Preprocess:
         content, size = self.content_wh(image_wh), self.input_wh(image_wh)
         centered = self.resize == "letterbox-center"
         width, height = self.size_wh
+        ratio = max(image_wh[0] / width, image_wh[1] / height) if self._returns_by_ratio else None
         offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
-        return Placement(image_wh, content, offset, size)
+        return Placement(image_wh, content, offset, size, ratio)
+
+    @property
+    def _returns_by_ratio(self) -> bool:
+        return self.scale_back == "ratio" and self.resize in {"letterbox", "letterbox-center"}

@@ -76,13 +76,16 @@ _BGR_STD: Triple = (57.375, 57.12, 58.395)
 _BLACK: Triple = _ZERO
 
 _LETTERBOX = Preprocess("letterbox", (640, 640), channels="bgr")
-_CENTERED = Preprocess("letterbox-center", (640, 640), std=_UNIT)
+_CENTERED = Preprocess("letterbox-center", (640, 640), std=_UNIT, scale_back="ratio")
 _STRETCHED = Preprocess("stretch", (640, 640), std=_UNIT)
 _SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
 
 PRESETS = {
     "yolox": Preset(
-        "yolox", replace(_LETTERBOX, size_rounding="down"), 0.65, alternatives=("yolox-decoded",)
+        "yolox",
+        replace(_LETTERBOX, size_rounding="down", scale_back="ratio"),
+        0.65,
+        alternatives=("yolox-decoded",),
     ),
     "fastestdet": Preset("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
     "ultralytics": Preset("ultralytics", _CENTERED, 0.7),
@@ -106,7 +109,7 @@ PRESETS = {
     ),
     "mmdeploy": Preset(
         "mmdeploy",
-        replace(_LETTERBOX, mean=_BGR_MEAN, std=_BGR_STD, size_rounding="down"),
+        replace(_LETTERBOX, mean=_BGR_MEAN, std=_BGR_STD, size_rounding="down", scale_back="ratio"),
         None,
         caution="images are prepared as for RTMDet (BGR, letterbox); others of MMDetection may differ: "
         "see data_preprocessor of their config: options channels, mean, std",

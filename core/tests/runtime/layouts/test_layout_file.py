@@ -54,7 +54,7 @@ def sigmoid(value):
 
 
 def outputs():
-    """Of FAMILY with two classes: where its two best rows are, and all outputs, those of a stride together."""
+    """Of FAMILY with two classes: all outputs, those of a stride together, and its two best rows."""
     logits16, logits32 = np.full((3, 16), -9.0), np.full((3, 4), -9.0)
     logits16[:, 6] = (2, -9, 3)  # column 2, row 1 of four
     logits32[:, 3] = (1, 1, -9)  # column 1, row 1 of two
@@ -127,7 +127,11 @@ outputs:
 scores: {classes: first}
 boxes: {columns: boxes, form: corners}
 """
-    arrays = [np.full((1, 2, 1), 0.1), np.array([[[0, 0, 30, 30], [30, 30, 60, 60]]]), np.full((1, 2, 1), 0.9)]
+    arrays = [
+        np.full((1, 2, 1), 0.1),
+        np.array([[[0, 0, 30, 30], [30, 30, 60, 60]]]),
+        np.full((1, 2, 1), 0.9),
+    ]
     path = build([a.astype(np.float32) for a in arrays], names=("doubt", "boxes", "certainty"))
     with load(path, layout=write(text + IMAGES)) as adapter:
         assert next(adapter.predict([RECORD])).scores == pytest.approx([0.9, 0.9])
@@ -209,7 +213,7 @@ def test_a_file_that_is_not_there_and_a_name_that_is_none(build, load, tmp_path)
     model = build(outputs()[0])
     with pytest.raises(OptionError, match=r"gone.yaml: no such file"):
         load(model, layout=tmp_path / "gone.yaml")
-    with pytest.raises(OptionError, match="no layout 'picodett'.*did you mean 'picodet'") as error:
+    with pytest.raises(OptionError, match=r"no layout 'picodett'.*did you mean 'picodet'") as error:
         load(model, layout="picodett")
     assert "--option layout=FILE.yaml" in error.value.fix
 

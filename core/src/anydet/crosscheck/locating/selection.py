@@ -104,8 +104,8 @@ def simulate(decoded: Decoded, placement: Placement, how: Selection) -> FloatArr
     values, ids = scores[rows, columns], class_ids[rows, columns]
     order = np.sort(np.argsort(-values, kind="stable")[: how.limit])
     rows, values, ids = rows[order], values[order], ids[order]
-    boxes = clip_xyxy(placement.to_image(decoded.boxes_xyxy_px[rows]), placement.image_wh)
-    inside = np.flatnonzero(area_xyxy(boxes) > 0)
+    boxes = placement.to_image(decoded.boxes_xyxy_px[rows])
+    inside = np.flatnonzero(area_xyxy(clip_xyxy(boxes, placement.image_wh)) > 0)
     boxes, values, ids = boxes[inside], values[inside], ids[inside]
     if how.nms_iou is None:
         kept = np.argsort(-values, kind="stable")

@@ -263,6 +263,7 @@ def _preprocess(found: Mapping[str, Any]) -> Preprocess:
         found["resize"],
         (width, height),
         size_rounding=found.get("rounding", "nearest"),
+        scale_back=found.get("scale_back", "sides"),
         pad_value=GRAY if pad is None else (pad,) * 3,
         channels=found["channels"],
         mean=tuple(found.get("mean", (0.0, 0.0, 0.0))),
