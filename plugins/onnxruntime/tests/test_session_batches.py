@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tests.onnx_models import save_graph
 
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
@@ -54,6 +56,37 @@ def test_an_open_batch_axis_that_is_a_constant_inside_is_found_out(build, load, 
     out = np.concatenate([np.full((1, 4, 84), 20.0), np.full((1, 3, 84), 0.5)], axis=1)
     adapter = load(build([out], input_shape=("N", 3, 64, 64)), preset="ultralytics", batch_size=4)
     assert len(list(adapter.predict(records))) == 7
+
+
+def one_image_inside(path):
+    """A model that declares any number of images, and whose operators take one."""
+    scores = np.concatenate([np.full((1, 4, 84), 20.0), np.full((1, 3, 84), 0.5)], axis=1)
+    constants = {"shape": np.array([1, 3 * 64 * 64]), "zero": np.float32(0), "found": np.float32(scores)}
+    nodes = [
+        helper.make_node("Reshape", ["pixels", "shape"], ["flat"]),
+        helper.make_node("ReduceMax", ["flat"], ["most"], keepdims=0),
+        helper.make_node("Mul", ["most", "zero"], ["nothing"]),
+        helper.make_node("Add", ["found", "nothing"], ["output"]),
+    ]
+    return save_graph(
+        path,
+        nodes,
+        inputs=[helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, 64, 64])],
+        outputs=[helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", 7, 84])],
+        initializers=[numpy_helper.from_array(np.asarray(c), name) for name, c in constants.items()],
+    )
+
+
+def test_a_run_that_goes_well_prints_nothing_of_the_batches_that_were_tried(tmp_path, load, records, capfd):
+    with load(one_image_inside(tmp_path / "one.onnx"), preset="ultralytics", batch_size=4) as adapter:
+        assert len(list(adapter.predict(records))) == 7
+    assert capfd.readouterr().err == ""
+
+
+def test_a_refusal_is_the_only_error(tmp_path, load, capfd):
+    with pytest.raises(ModelError, match="Presets that fit: ultralytics"):
+        load(one_image_inside(tmp_path / "one.onnx"), preset="yolox", batch_size=4)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_fixed_batch_whose_outputs_have_none_is_an_error(build, load):
