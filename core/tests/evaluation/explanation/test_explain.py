@@ -526,6 +526,18 @@ def test_images_left_out_are_found(good):
     assert causes == ["many images have no detections at all"]
 
 
+@pytest.mark.parametrize(("at", "where"), [(0.0, "in the images' corner"), (20.0, "under 2 pixels")])
+def test_boxes_that_were_not_decoded_are_found_and_not_taken_for_images_left_out(scenes, at, where):
+    found, truth = scenes
+    few = found.take(found.image_index < len(truth.images) // 2)
+    rng = np.random.default_rng(5)
+    first = first_cause(
+        broken_boxes(few, np.hstack([at + rng.random((len(few), 2)), rng.random((len(few), 2))])), truth
+    )
+    assert first.cause == f"nearly all boxes are {where}: they were not decoded"
+    assert f"of {len(few)} boxes" in first.evidence
+
+
 def test_two_mistakes_at_once_are_found(good):
     found, truth = good
     ids = np.arange(len(truth.classes))

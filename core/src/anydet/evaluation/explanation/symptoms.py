@@ -14,6 +14,9 @@ from anydet.types import BoolArray, DetectionColumns, GroundTruthColumns, IntArr
 
 _FEWEST = 50
 """Detections below which scores show nothing."""
+_TINY_PX = 2.0
+"""Boxes that small are objects in hardly any data set."""
+_NEARLY_ALL = 0.95
 LEAST_PROMISE = 0.1
 """A cut is reported where more detections, as often right as the last ones that are kept, may find this part
 of the annotations; half of it for limits, which cut only some images."""
@@ -45,7 +48,28 @@ def find_symptoms(evidence: Evidence) -> Iterator[Explanation]:
     if len(scores) >= _FEWEST:
         yield from _score_range(evidence)
         yield from list(_limit_too_low(evidence)) or _threshold_too_high(evidence)  # a limit cuts scores, too
-    yield from _images_left_out(evidence)
+    yield from list(_undecoded(evidence)) or _images_left_out(evidence)
+
+
+def _undecoded(evidence: Evidence) -> Iterator[Explanation]:
+    """Boxes that are nearly all tiny where annotated ones are not: those of a head, before its grid."""
+    boxes, annotated = evidence.detections.boxes_xywh_px, evidence.truth.labels.boxes_xywh_px
+    if len(boxes) < _FEWEST or not _nearly_all(annotated[:, 2:].max(axis=1) >= _TINY_PX):
+        return
+    tiny = boxes[:, 2:].max(axis=1) < _TINY_PX
+    if not _nearly_all(tiny):
+        return
+    cornered = (boxes[tiny, :2] + boxes[tiny, 2:]).max(axis=1) < _TINY_PX
+    where = "in the images' corner" if _nearly_all(cornered) else f"under {_TINY_PX:g} pixels"
+    yield Explanation(
+        f"nearly all boxes are {where}: they were not decoded",
+        "decode the model's outputs: place them on their grid, or multiply parts of an image by its size",
+        f"{np.count_nonzero(tiny)} of {len(boxes)} boxes are narrower and lower than {_TINY_PX:g} pixels",
+    )
+
+
+def _nearly_all(which: BoolArray) -> bool:
+    return len(which) > 0 and bool(np.mean(which) >= _NEARLY_ALL)
 
 
 def _score_range(evidence: Evidence) -> Iterator[Explanation]:
