@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anydet.contract.run_lengths import rle_problem
-from anydet.geometry.masks import MOST_PIXELS, from_polygons, from_uncompressed
+from anydet.geometry.masks import FAR_PX, MOST_PIXELS, from_polygons, from_uncompressed
 from anydet.types import RLE, Size
 
 _CODE = re.compile("[0-o]+")
@@ -80,9 +80,11 @@ def _from_runs(counts: Any, size_hw: tuple[int, int]) -> tuple[RLE | None, str]:
 
 
 def _ring_problem(ring: Any) -> str:
-    numbers = isinstance(ring, Sequence) and all(isinstance(v, int | float) for v in ring)
-    if not numbers or not np.isfinite(np.asarray(ring, np.float64)).all():
+    listed = isinstance(ring, Sequence) and not isinstance(ring, str | bytes)
+    if not listed or not all(isinstance(v, int | float) for v in ring):
         return "a polygon is not a list of numbers"
+    if not all(abs(v) < FAR_PX for v in ring):
+        return "a polygon reaches far out of its image"
     if len(ring) < 6 or len(ring) % 2:
         return f"a polygon of {len(ring)} numbers, where x1, y1, ... of 3 points or more belong"
     return ""

@@ -172,6 +172,7 @@ def _segmentation(segmentation: Segmentation) -> Any:
         raise ValueError("an annotation without segmentation cannot be scored by its mask")
     if isinstance(segmentation, RLE):
         return masks.to_coco(segmentation)
+    masks.require_near(segmentation)
     return [list(ring) for ring in segmentation]
 
 

@@ -13,6 +13,8 @@ from anydet.types import RLE, BoolArray, FloatArray, IntArray, Polygons, Segment
 
 MOST_PIXELS = 1 << 30
 """Of a mask that is painted: a few characters of run-length code can state one of any size."""
+FAR_PX = 1e6
+"""Above all coordinates of polygons: COCO's code takes each step of an edge, counted in 32 bits."""
 
 
 def encode(mask: BoolArray) -> RLE:
@@ -46,10 +48,19 @@ def as_rle(segmentation: Segmentation, size_wh: Size) -> RLE | None:
 
 
 def from_polygons(polygons: Polygons, size_wh: Size) -> RLE:
-    """Union of polygons, rasterized as COCO does."""
+    """Union of polygons, rasterized as COCO does; raises as ``require_near``."""
+    require_near(polygons)
     width, height = size_wh
     rings = coco_mask.frPyObjects([list(p) for p in polygons], height, width)
     return _from_coco(coco_mask.merge(rings))
+
+
+def require_near(polygons: Polygons) -> None:
+    """Raise ``AnydetError`` for coordinates that no image has, at which COCO's code would end the process."""
+    if not all(-FAR_PX < v < FAR_PX for ring in polygons for v in ring):
+        raise AnydetError(
+            "a polygon reaches far out of its image", fix="correct it in the annotations or the predictions"
+        )
 
 
 def from_uncompressed(counts: list[int], size_hw: tuple[int, int]) -> RLE:

@@ -324,6 +324,25 @@ def test_lists_of_categories_of_lvis_may_hold_names(write: Write) -> None:
     assert federation.absent.tolist() == [[i, 1] for i in range(4)]
 
 
+@pytest.mark.parametrize("far", [2.0**31, -1e12, 1e308])
+@pytest.mark.parametrize("side", ["truth", "results"])
+@pytest.mark.parametrize("engine", ["pycocotools", None])
+def test_a_polygon_that_reaches_far_out_is_an_error_and_never_ends_the_process(
+    write: Write, far: float, side: str, engine: str | None
+) -> None:
+    ring = [0, 0, far, 0, far, far]
+    path = write(changed("annotations", 0, segmentation=[ring]) if side == "truth" else DOCUMENT)
+    results = deepcopy(RESULTS)
+    if side == "results":
+        results[0]["segmentation"] = [ring]
+    (path.parent / "results.json").write_text(json.dumps(results))
+    with pytest.raises(AnydetError, match="a polygon reaches far out of its image") as caught:
+        evaluate_coco(
+            path, path.parent / "results.json", CocoSettings("segm"), engine=choose_engine(name=engine)
+        )
+    assert caught.value.fix
+
+
 INTRUDERS = st.sampled_from(
     [
         *(..., None, True, False, 0, -1, 1.0, 0.5, 2**31, 2**63, -(2**63) - 1, 1e308),
@@ -437,6 +456,7 @@ def results_are_right_or_refused(write: Write, index: int, which: tuple[str, Pla
 @pytest.mark.slow
 @QUICK
 @example(("annotations", 0, "bbox"), [1, 2, float("nan"), 4], "bbox")
+@example(("annotations", 0, "bbox", 0), None, "bbox")
 @given(st.sampled_from(TRUTH), INTRUDERS, IOU_TYPES)
 def test_a_file_with_one_broken_field_has_pycocotools_numbers_or_is_refused(
     write: Write, place: Place, value: Any, iou_type: str
@@ -446,6 +466,8 @@ def test_a_file_with_one_broken_field_has_pycocotools_numbers_or_is_refused(
 
 @pytest.mark.slow
 @QUICK
+@example(0, ("bbox", ("segmentation",)), [""])
+@example(0, ("segm", ("bbox", 3)), 1e308)
 @given(st.integers(0, 2), RESULTS_OF, INTRUDERS)
 def test_results_with_one_broken_field_have_pycocotools_numbers_or_are_refused(
     write: Write, index: int, which: tuple[str, Place], value: Any
