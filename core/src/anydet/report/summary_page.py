@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,35 +23,6 @@ from anydet.text import escaped
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 """First bytes of the pictures that a page holds, and how browsers call them."""
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #57606a; --line: #d0d7de;
-  --stripe: #f6f8fa; --bad: #b3261e; --good: #1a7f37 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #14181d; --soft: #9da7b1;
-  --line: #3b434c; --stripe: #1c2228; --bad: #ff9a91; --good: #6fdd8b } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 75rem; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; margin: 0 0 .5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
-.notes { padding: 0; margin: 0 0 1rem; list-style: none; color: var(--soft); overflow-wrap: anywhere }
-.notes .missed { color: var(--bad) }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper) }
-.text { text-align: left } thead th { border-bottom: 2px solid var(--line); vertical-align: bottom }
-tbody tr:nth-child(even) > * { background: var(--stripe) }
-.missed { color: var(--bad); font-weight: 600 } .met { color: var(--good) }
-.charts { display: grid; align-items: start; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)) }
-figure { margin: 0 } figcaption { color: var(--soft); font-size: .9rem; margin: .25rem 0 1rem }
-img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .4rem }
-a:focus-visible, .scroll:focus-visible { outline: 2px solid currentColor; outline-offset: 2px }
-/* Colors keep their hue, and white becomes the color of the page. */
-@media screen and (prefers-color-scheme: dark) { .charts img { filter: invert(.9) hue-rotate(180deg) } }
-/* A sheet of pictures is looked at piece by piece where it would be too small as a whole. */
-@media screen and (max-width: 40rem) { .scroll > img { max-width: none; width: 60rem } }
-@media print { body { max-width: none } .scroll { overflow: visible } figure, tr { break-inside: avoid } }
-"""
 _MARKED = {"missed": "missed", "met": "met"}
 """Cells of these words, and notes that begin with one, are colored; the word itself says it, too."""
 
@@ -101,6 +73,7 @@ def page(
     charts, missing = _charts([one for one in figures if not isinstance(one, Picture)])
     pictures = [_picture(one) for one in figures if isinstance(one, Picture)]
     lines = [*notes, *missing]
+    style = (files("anydet.report") / "summary_page.css").read_text("utf-8")
     said = f'<ul class="notes">{"".join(map(_note, lines))}</ul>' if lines else ""
     body = [
         f"<h1>{_text(title)}</h1>",
@@ -112,7 +85,7 @@ def page(
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{_text(title)}</title><style>{style}</style></head>\n"
         f"<body><main>{chr(10).join(filter(None, body))}</main></body></html>\n"
     )
 
