@@ -180,7 +180,7 @@ IN_MEMORY = {("evaluate", "predictions"), ("to_columns", "predictions")}
 @pytest.mark.slow
 def test_an_argument_of_a_wrong_type_is_an_error_that_names_it_in_every_function(scenes, tmp_path):
     arguments = right_arguments(scenes, tmp_path)
-    assert set(arguments) == set(anydet.__all__)
+    assert set(arguments) == set(anydet.__all__) - {"Meter", "patch_pycocotools"}  # with tests of their own
     for name, right in arguments.items():
         function = getattr(anydet, name)
         for parameter in inspect.signature(function).parameters.values():

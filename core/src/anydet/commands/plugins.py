@@ -26,6 +26,7 @@ _KINDS = (
     "views",
     "fusions",
     "ttt_methods",
+    "layouts",
     "commands",
 )
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

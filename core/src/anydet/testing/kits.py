@@ -12,6 +12,7 @@ from anydet.testing.checks import (
     engines,
     evaluators,
     fusions,
+    layouts,
     scenes,
     ttt_methods,
     views,
@@ -28,6 +29,7 @@ KITS: Mapping[str, Kit[Any]] = {
     "views": Kit(views.ViewSubject, views.CHECKS),
     "fusions": Kit(fusions.FusionSubject, fusions.CHECKS),
     "ttt_methods": Kit(ttt_methods.TTTMethodSubject, ttt_methods.CHECKS),
+    "layouts": Kit(layouts.LayoutSubject, layouts.CHECKS),
     "commands": Kit(commands.CommandSubject, commands.CHECKS),
 }
 """Kind, as in ``plugins.manager.KINDS``, -> its kit."""

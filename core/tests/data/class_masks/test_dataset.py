@@ -320,7 +320,7 @@ def test_semantic_annotations_are_classes_of_pixels_and_the_smallest_is_on_top(t
     ("image", "problem"),
     [
         ({"category_id": 9}, r"image a\.png: category_id 9 is not in categories"),
-        ({"category_id": "cow"}, "Expected `int"),
+        ({"category_id": "cow"}, "category_id cow is not in categories"),
         ({"width": None, "height": None}, r"image a\.png has no width and height"),
     ],
 )
