@@ -12,7 +12,7 @@ from anydet.errors import AnydetWarning, DatasetError
 from anydet.geometry import masks
 
 
-def detection(label: str = "dog", box=(0.25, 0.5, 0.25, 0.4), **more) -> dict:
+def detection(label: object = "dog", box=(0.25, 0.5, 0.25, 0.4), **more) -> dict:
     return {"_cls": "Detection", "label": label, "bounding_box": list(box), **more}
 
 
@@ -96,6 +96,33 @@ def test_image_detections_are_read_with_the_sizes_of_their_files(put, paint, tmp
     assert dataset.keys == ("a.jpg",)
     assert dataset.classes.names == ("cat", "dog")
     assert dataset.ground_truth().labels.boxes_xywh_px.tolist() == [[10, 10, 10, 8]]
+
+
+def test_labels_of_image_detections_may_be_indices_into_the_classes(put, paint, tmp_path):
+    for name in "ab":
+        paint(f"data/{name}.jpg")
+    labels = {"a": [detection(1), detection(2.0)], "b": [detection(0), detection("cat"), detection("bird")]}
+    put("labels.json", {"classes": ["cat", "dog", "cow"], "labels": labels})
+    truth = open_dataset(tmp_path).ground_truth()
+    assert truth.classes.names == ("cat", "dog", "cow", "bird")
+    assert [truth.classes.names[i] for i in truth.labels.class_ids] == ["dog", "cow", "cat", "cat", "bird"]
+    # An entry that is no name keeps its place, so that those behind it keep theirs.
+    put("labels.json", {"classes": [None, "dog"], "labels": {"a": [detection(1)]}})
+    assert open_dataset(tmp_path).ground_truth().classes.names == ("dog",)
+
+
+def test_indices_beyond_the_classes_are_counted(put, paint, tmp_path):
+    paint("data/a.jpg")
+    odd = [detection(label) for label in (2, -1, 0.5, True, None)]
+    put("labels.json", {"classes": ["cat", "dog"], "labels": {"a": [detection(1), *odd]}})
+    with pytest.warns(AnydetWarning) as caught:
+        dataset = open_dataset(tmp_path)
+    assert len(dataset.ground_truth()) == 1
+    said = [str(one.message).partition(": ")[2].partition(" (the first")[0] for one in caught]
+    assert said == [
+        "objects whose label is a number that is no index of classes: 3",
+        "objects without a label: 2",
+    ]
 
 
 def test_what_is_no_object_is_left_out_and_counted(export, put):

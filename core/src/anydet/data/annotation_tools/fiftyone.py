@@ -1,8 +1,9 @@
 """FiftyOne's datasets on disk: ``samples.json`` with ``data/``, or ``labels.json`` of image detections.
 
-Boxes are x, y, width, height in parts of the image's sides; masks cover their box. Of the fields of
-samples, ``ground_truth`` is taken, else the only one with labels that have no confidence. Tags that are
-called like splits are the splits.
+Boxes are x, y, width, height in parts of the image's sides; masks cover their box. A label of
+``labels.json`` is a name or an index into its ``classes`` (``FiftyOneImageDetectionDataset``). Of the
+fields of samples, ``ground_truth`` is taken, else the only one with labels that have no confidence. Tags
+that are called like splits are the splits.
 """
 
 from __future__ import annotations
@@ -138,15 +139,28 @@ def _open_labels(opened: Path, file: Path, wanted: str | None, images: Path | No
     data = as_dict(read_value(file))
     folder = images or (file.parent / _DATA if (file.parent / _DATA).is_dir() else file.parent)
     keys = {key.rpartition(".")[0]: key for key in find_images(folder)} if folder.is_dir() else {}
-    left_out = LeftOut()
+    left_out, classes = LeftOut(), as_list(data.get("classes"))
     rows = [
-        _labeled(keys.get(name, name), None, as_list(given), folder, left_out)
+        _labeled(keys.get(name, name), None, _with_names(as_list(given), classes), folder, left_out)
         for name, given in as_dict(data.get("labels")).items()
     ]
-    names = tuple(name for name in as_list(data.get("classes")) if isinstance(name, str))
+    names = tuple(dict.fromkeys(name for name in classes if isinstance(name, str)))
     return as_dataset(
         opened, file, UNSPLIT, rows, names, folder=folder, named=images is not None, left_out=left_out
     )
+
+
+def _with_names(given: Sequence[object], classes: Sequence[object]) -> list[dict[str, Any]]:
+    """Detections whose labels are names; a number that is no index of ``classes`` stays."""
+    found = [as_dict(one) for one in given]
+    return [{**one, "label": _class_name(one.get("label"), classes)} for one in found]
+
+
+def _class_name(label: object, classes: Sequence[object]) -> object:
+    number = as_number(label)
+    if number is None or not number.is_integer() or not 0 <= number < len(classes):
+        return label
+    return classes[int(number)]
 
 
 def _objects(
@@ -155,7 +169,9 @@ def _objects(
     for number, value in enumerate(given):
         one = as_dict(value)
         label, where = as_text(one.get("label")), f"{image}: label {number}"
-        if not label:
+        if as_number(one.get("label")) is not None:
+            left_out.add("objects", "whose label is a number that is no index of classes", where)
+        elif not label:
             left_out.add("objects", "without a label", where)
         elif size is None:
             left_out.add("objects", "of an image that states no size and is not there", where)
