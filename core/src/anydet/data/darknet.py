@@ -77,7 +77,8 @@ def _has_labels(folder: Path) -> bool:
     """Whether one of the first images of a folder has a label file beside it."""
     from anydet.data.record.pixels import SUFFIXES
 
-    return any(_is_label_file(image.with_suffix(".txt")) for image in first_files(folder, SUFFIXES, _FEW))
+    images = first_files(folder, SUFFIXES, _FEW)
+    return any(_is_label_file(image.with_suffix(suffix)) for image in images for suffix in (".txt", ".TXT"))
 
 
 def _is_label_file(file: Path) -> bool:

@@ -101,6 +101,5 @@ def _with_objects(table: ImageTable) -> int:
 
 
 def _count(folder: Path) -> int:
-    return sum(
-        name.endswith(".txt") and name != "classes.txt" for _, _, names in os.walk(folder) for name in names
-    )
+    names = (name.lower() for _, _, files in os.walk(folder) for name in files)
+    return sum(name.endswith(".txt") and name != "classes.txt" for name in names)

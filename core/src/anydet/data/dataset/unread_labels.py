@@ -94,7 +94,7 @@ def look_for_labels(root: Path, keys: Sequence[str]) -> Looked:
     found = Found()
     for key in sorted(masks):
         found.add(_MASKS, key)
-    stems = {PurePosixPath(key).stem for key in images}
+    stems = {PurePosixPath(key).stem.casefold() for key in images}
     for name in sorted(set(_others(root)) - {DESCRIPTION}):
         path = PurePosixPath(name)
         look = _LOOKS.get(path.suffix.lower())
@@ -140,18 +140,22 @@ def _others(root: Path) -> Iterator[str]:
 
 
 def _xml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
-    named = path.stem in stems or path.parent.name.lower() in _FOLDERS
+    named = path.stem.casefold() in stems or path.parent.name.lower() in _FOLDERS
     return _XML if named or _begins(file, _ANNOTATION) else None
 
 
 def _text(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
-    if path.stem in stems:
+    if path.stem.casefold() in stems:
         return _TEXT
     return _TABLE if _TABLE_NAME.match(path.name) and _begins(file, _LISTED_BOXES) else None
 
 
 def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
-    named = path.stem in stems or path.parent.name.lower() in _FOLDERS or path.name.endswith(".coco.json")
+    named = (
+        path.stem.casefold() in stems
+        or path.parent.name.lower() in _FOLDERS
+        or path.name.endswith(".coco.json")
+    )
     return _JSON if named or _begins(file, _JSON_HEAD) else None
 
 

@@ -147,7 +147,10 @@ def has_label_files(folder: Path) -> bool:
     for one in (folder, *_subfolders(folder)):
         try:
             with os.scandir(one) as entries:
-                if any(entry.name.endswith(".txt") and entry.name != "classes.txt" for entry in entries):
+                if any(
+                    (name := entry.name.lower()).endswith(".txt") and name != "classes.txt"
+                    for entry in entries
+                ):
                     return True
         except OSError:
             continue

@@ -35,6 +35,7 @@ def repair_labels(dataset: YoloDataset, output: Path) -> Repaired:
     found, written, lines = Found(), 0, 0
     split = dataset.split or "val"
     check_split(split)
+    dataset.other_case.add_to(found)
     for file in dataset.lost_label_files():
         found.add(_LOST, str(file))
     with new_folder(output) as folder:

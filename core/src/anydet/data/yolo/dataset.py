@@ -19,6 +19,7 @@ from anydet.data.record.containment import ContainedImage, contained
 from anydet.data.record.record import Record
 from anydet.data.yolo.data_yaml import DataYaml, read_names
 from anydet.data.yolo.label_file import LabelLines, parse_labels
+from anydet.data.yolo.name_case import OtherCase, find_other_case, text_files
 from anydet.data.yolo.sidecar import load_sidecar
 from anydet.errors import DatasetError
 from anydet.inputs import SAVE_AS_UTF8, read_text_bytes, text_problem
@@ -64,7 +65,16 @@ class YoloDataset(BaseDataset):
         return self._read(self.keys[position])[0]
 
     def label_file(self, key: str) -> Path:
-        """Path of the labels of an image, whether or not the file exists."""
+        """Path of the labels of an image, whether or not the file exists; its case may differ."""
+        expected = self._expected_label(key)
+        return expected if expected.exists() else self.other_case.taken.get(expected, expected)
+
+    @property
+    def other_case(self) -> OtherCase:
+        """Label files whose name differs from their image's in case."""
+        return _find_other_case(self)
+
+    def _expected_label(self, key: str) -> Path:
         if self.labels_dir is not None:
             return self.labels_dir / PurePosixPath(key).with_suffix(".txt")
         return label_beside(self.images_dir / key).with_suffix(".txt")
@@ -72,9 +82,9 @@ class YoloDataset(BaseDataset):
     def lost_label_files(self) -> list[Path]:
         """Label files beside those of the images that no image of the split has."""
         labels = set(map(self.label_file, self.keys))
-        folders = {label.parent for label in labels}
-        there = sorted(file for folder in folders if folder.is_dir() for file in folder.glob("*.txt"))
-        return [file for file in there if file not in labels and file.name.lower() not in _NAMES]
+        there = sorted(file for folder in {label.parent for label in labels} for file in text_files(folder))
+        known = labels.union(self.other_case.unclear)
+        return [file for file in there if file not in known and file.name.lower() not in _NAMES]
 
     def label_text(self, key: str) -> str | None:
         """Content of the label file of an image, or ``None``; ``DatasetError`` where it is no text."""
@@ -133,8 +143,8 @@ class YoloDataset(BaseDataset):
 
     @property
     def oddities(self) -> tuple[Oddity, ...]:
-        """Odd lines of all label files and what reading makes of them; looks into every one."""
-        return _look_over(self).listed()
+        """Odd names and lines of all label files and what reading makes of them; looks into every one."""
+        return (*self.other_case.oddities(), *_look_over(self).listed())
 
     def _parse(self, label: Path) -> LabelLines:
         """The lines of a file; odd ones are read where they are the lesser part of all lines of the split."""
@@ -147,6 +157,14 @@ class YoloDataset(BaseDataset):
             if not _tolerates(self):
                 raise
             return parse_labels(text, label, grammar, Found())
+
+
+@lru_cache(maxsize=4)
+def _find_other_case(dataset: YoloDataset) -> OtherCase:
+    """Label files whose name differs from their image's in case, with a warning of each kind."""
+    found = find_other_case(map(dataset._expected_label, dataset.keys))
+    warn_of(found.oddities(), dataset.root)
+    return found
 
 
 @lru_cache(maxsize=4)

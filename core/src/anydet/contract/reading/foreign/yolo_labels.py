@@ -28,7 +28,7 @@ _BOX = 6
 
 def label_files(folder: Path) -> list[Path]:
     """The files of a folder that can be labels, those of its folders too, by name."""
-    found = folder.rglob("*.txt")
+    found = (file for file in folder.rglob("*") if file.suffix.lower() == ".txt")
     return sorted(file for file in found if file.name.lower() not in _NAMES_FILES and file.is_file())
 
 
