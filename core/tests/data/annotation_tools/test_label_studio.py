@@ -102,6 +102,40 @@ def test_a_shape_and_its_label_may_be_two_entries(put):
     assert truth.classes.names == ("dog",)
 
 
+def names_and_boxes(dataset):
+    truth = dataset.ground_truth()
+    names = [truth.classes.names[i] for i in truth.labels.class_ids]
+    return list(zip(names, truth.labels.boxes_xywh_px.tolist(), strict=True))
+
+
+BOTH = [("cat", [4, 4, 10, 10]), ("dog", [4, 4, 10, 10])]
+
+
+def test_a_region_with_several_labels_is_an_object_for_each_and_counted(put):
+    several = rectangle()
+    several["value"]["rectanglelabels"] = ["cat", "dog", "cat"]
+    in_full = put("export.json", [task(several), task(rectangle(), image="b.jpg", number=2)])
+    regions = [{**several["value"], **SIZE}]
+    minimal = put("min.json", [{"id": 1, "image": "a.jpg", "label": regions, "annotator": 1}])
+    for file in (in_full, minimal):
+        said = (
+            r"regions with several labels: 1 \(the first: .*\(cat, dog\)\); read as an object for each label"
+        )
+        with pytest.warns(AnydetWarning, match=said):
+            dataset = open_dataset(file)
+        assert names_and_boxes(dataset)[:2] == BOTH
+        # Projects may allow it: it is no fault.
+        assert dataset.oddities == ()
+
+
+def test_several_labels_may_be_entries_of_their_own(put):
+    box = region({"x": 10, "y": 20, "width": 25, "height": 50}, "rectangle")
+    labels = [region({"labels": [name]}, "labels") for name in ("cat", "dog")]
+    file = put("export.json", [task(box, *labels)])
+    with pytest.warns(AnydetWarning, match="regions with several labels: 1"):
+        assert names_and_boxes(open_dataset(file)) == BOTH
+
+
 def test_what_is_not_taken_is_counted(put):
     second = task(rectangle(), image="b.jpg", number=2)
     cancelled = {"was_cancelled": True, "result": []}

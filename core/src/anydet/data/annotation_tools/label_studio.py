@@ -2,12 +2,14 @@
 
 Regions are in percent of the image; a rectangle is turned around its upper left corner. Brush masks are
 RGBA images in a run-length code of their own, of which the last channel is the mask. Of several people's
-annotations of one image, that of the ground truth is taken, else the first.
+annotations of one image, that of the ground truth is taken, else the first. A region with several labels
+is an object for each of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,29 +101,33 @@ def _regions(task: Mapping[str, Any], where: str, left_out: LeftOut) -> list[dic
 
 
 def _objects(regions: Sequence[Mapping[str, Any]], image: str, left_out: LeftOut) -> Iterator[LabeledObject]:
-    labels: dict[str, str] = {}
+    labels: dict[str, list[str]] = {}
     for region in regions:
-        # A shape and its label may be two entries with one id.
-        if (label := _label(region)) and (key := as_text(region.get("id"))):
-            labels.setdefault(key, label)
+        # A shape and its labels may be several entries with one id.
+        if key := as_text(region.get("id")):
+            labels.setdefault(key, []).extend(_labels(region))
     for number, region in enumerate(regions):
         value = as_dict(region.get("value")) or region
         kind = _kind(region, value)
-        label = _label(region) or labels.get(as_text(region.get("id")), "")
+        names = _labels(region) or list(dict.fromkeys(labels.get(as_text(region.get("id")), ())))
         size = as_size(region.get("original_width"), region.get("original_height"))
         where = f"{image}: region {region.get('id', number)}"
         if not kind:
-            if not (_label(region) and "labels" in value):
+            if not (_labels(region) and "labels" in value):
                 reason = f"of type {region.get('type')}, which has no box and no mask"
                 left_out.add("objects", reason, where, fault=False)
-        elif not label:
+        elif not names:
             left_out.add("objects", "without a label", where)
         elif size is None:
             left_out.add("objects", "without original_width or original_height", where)
-        elif (found := _shape(kind, label, value, size)) is None:
+        elif (found := _shape(kind, names[0], value, size)) is None:
             left_out.add("objects", f"of type {kind} with malformed numbers", where)
         else:
-            yield found
+            if len(names) > 1:
+                what = f"{where} ({', '.join(names)})"
+                effect = "read as an object for each label"
+                left_out.add("regions", "with several labels", what, fault=False, effect=effect)
+            yield from (replace(found, name=name) for name in names)
 
 
 def _kind(region: Mapping[str, Any], value: Mapping[str, Any]) -> str:
@@ -137,11 +143,11 @@ def _kind(region: Mapping[str, Any], value: Mapping[str, Any]) -> str:
     return "rectangle" if "width" in value and "height" in value and not point else ""
 
 
-def _label(region: Mapping[str, Any]) -> str:
-    """The first label of a region, under whichever kind of labels."""
+def _labels(region: Mapping[str, Any]) -> list[str]:
+    """The labels of a region, each once, under whichever kind of labels."""
     value = as_dict(region.get("value")) or region
     lists = (as_list(given) for key, given in value.items() if key.endswith("labels"))
-    return next((label for given in lists for label in given if isinstance(label, str) and label), "")
+    return list(dict.fromkeys(one for given in lists for one in given if isinstance(one, str) and one))
 
 
 def _shape(kind: str, label: str, value: Mapping[str, Any], size: Size) -> LabeledObject | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from anydet.data.dataset.oddities import Found, Kind, Oddity, warn_of
 from anydet.errors import AnydetWarning
 
+_EFFECT = "left out"
+
 
 class LeftOut:
     """Objects or images that were not taken, each with its reason."""
@@ -16,18 +18,19 @@ class LeftOut:
         self._faults = Found()
         self._others = Found()
 
-    def add(self, what: str, reason: str, where: object, *, fault: bool = True) -> None:
-        """Count one thing that is left out.
+    def add(
+        self, what: str, reason: str, where: object, *, fault: bool = True, effect: str = _EFFECT
+    ) -> None:
+        """Count one thing that is left out, or taken otherwise than it is given.
 
         Args:
             what: a noun in the plural: "objects", "images".
             reason: what follows it: "without a name".
             where: which one it is, for the first example.
             fault: whether it should not be there; else it is of a kind that a data set has no place for.
+            effect: what is made of it.
         """
-        kind = Kind(
-            f"{what} left out", f"{what} {reason}", "left out", "", fix="correct them, and export again"
-        )
+        kind = Kind(f"{what} left out", f"{what} {reason}", effect, "", fix="correct them, and export again")
         (self._faults if fault else self._others).add(kind, str(where))
 
     @property
