@@ -122,6 +122,12 @@ def test_a_broken_file_is_named(put, tmp_path, content, problem):
     with pytest.raises(DatasetError, match=problem) as caught:
         open_dataset(tmp_path)
     assert str(file) in str(caught.value)
+    put("ds/ann/b.jpg.json", annotation(RECTANGLE))
+    said = rf"images whose JSON file cannot be read: 1 \(the first: .*{problem}.*\); left out"
+    with pytest.warns(AnydetWarning, match=said):
+        dataset = open_dataset(tmp_path)
+    assert dataset.keys == ("b.jpg",)
+    assert [one.count for one in dataset.oddities] == [1]
 
 
 def test_a_project_without_classes_is_refused(put, tmp_path):

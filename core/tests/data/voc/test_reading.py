@@ -9,6 +9,7 @@ from anydet.data.opening import open_dataset
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.voc import write_voc
 from anydet.errors import AnydetWarning, DatasetError
+from anydet.evaluation.dataset_check import check_dataset
 
 
 def annotation(
@@ -186,12 +187,53 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "aaaa"><!ENTITY b 
         ("<annotation>", "not valid XML"),
     ],
 )
-def test_hostile_and_broken_files_are_refused_with_their_line(put, tmp_path, content, message):
-    put("Annotations/a.xml", annotation())
+def test_hostile_and_broken_files_are_left_out_with_their_line(put, tmp_path, content, message):
+    put("Annotations/a.xml", annotation(objects=DOG))
     broken = put("Annotations/b.xml", content)
-    with pytest.raises(DatasetError, match=message) as caught:
-        open_dataset(tmp_path)
+    said = r"images whose XML file cannot be read: 1 \(the first: "
+    with pytest.warns(AnydetWarning, match=said):
+        assert open_dataset(tmp_path).keys == ("a.jpg",)
+    with (
+        pytest.warns(AnydetWarning, match=said),
+        pytest.raises(DatasetError, match=message) as caught,
+    ):
+        open_dataset(tmp_path, refuse_odd=True)
     assert str(broken) in str(caught.value)
+    (broken.parent / "a.xml").write_text(content, "utf-8")
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_bad_file_takes_its_image_with_it_and_no_other(put, paint, tmp_path, listed):
+    for name in "abd":
+        paint(f"JPEGImages/{name}.jpg")
+        put(f"Annotations/{name}.xml", "" if name == "d" else annotation(f"{name}.jpg", DOG))
+    if listed:
+        put("ImageSets/Main/val.txt", "d\nb\na\n")
+    with pytest.warns(AnydetWarning) as warned:
+        dataset = open_dataset(tmp_path)
+    bad = tmp_path / "Annotations" / "d.xml"
+    assert [str(one.message).removeprefix(f"{tmp_path}: ") for one in warned] == [
+        "images whose XML file cannot be read: 1 "
+        f"(the first: {bad}:1: not valid XML: no element found); left out"
+    ]
+    assert set(dataset.keys) == {"a.jpg", "b.jpg"}
+    assert len(dataset.ground_truth()) == 2
+    check = check_dataset(tmp_path)
+    assert [(one.count, one.check) for one in check.findings if one.severity == "broken"] == [
+        (1, "images left out")
+    ]
+
+
+def test_a_split_of_which_no_file_can_be_read_is_refused(put, tmp_path):
+    put("train/a.xml", annotation(objects=DOG))
+    for name in "bc":
+        put(f"valid/{name}.xml", "<annotation>")
+    with pytest.warns(AnydetWarning, match="cannot be read: 2"):
+        assert open_dataset(tmp_path, "train").keys == ("a.jpg",)
+    with pytest.raises(DatasetError, match=r"b\.xml:1: not valid XML"):
+        open_dataset(tmp_path, "valid")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])

@@ -47,7 +47,7 @@ def open_supervisely(opened: Path, file: Path, wanted: str | None, images: Path 
     """Open one dataset of a project.
 
     Raises:
-        DatasetError: a file is malformed.
+        DatasetError: ``meta.json`` is malformed, or the file of every image is.
     """
     root, classes = file.parent, _classes(file)
     folders = {one.name: one for one in sorted(root.iterdir()) if (one / "ann").is_dir()}
@@ -56,7 +56,7 @@ def open_supervisely(opened: Path, file: Path, wanted: str | None, images: Path 
     split = choose_split(opened, folders, wanted)
     folder, left_out = folders[split.name], LeftOut()
     files = sorted(p for p in (folder / "ann").iterdir() if p.suffix.lower() == ".json")
-    rows = [_image(path, classes, left_out) for path in files]
+    rows = left_out.read_files("JSON file", files, lambda path: _image(path, classes, left_out))
     return as_dataset(
         opened,
         file,

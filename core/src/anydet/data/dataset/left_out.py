@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from anydet.data.dataset.oddities import Found, Kind, Oddity, warn_of
-from anydet.errors import AnydetWarning
+from anydet.errors import AnydetWarning, DatasetError
 
+_T = TypeVar("_T")
 _EFFECT = "left out"
 
 
@@ -32,6 +35,24 @@ class LeftOut:
         """
         kind = Kind(f"{what} left out", f"{what} {reason}", effect, "", fix="correct them, and export again")
         (self._faults if fault else self._others).add(kind, str(where))
+
+    def read_files(self, what: str, files: Sequence[Path], read: Callable[[Path], _T]) -> list[_T]:
+        """What is in each file; one that cannot be read is left out, with its image.
+
+        Raises:
+            DatasetError: none of them can be read; it is that of the first.
+        """
+        found: list[_T] = []
+        first: DatasetError | None = None
+        for file in files:
+            try:
+                found.append(read(file))
+            except DatasetError as exc:
+                first = first or exc
+                self.add("images", f"whose {what} cannot be read", exc.problem)
+        if first is not None and not found:
+            raise first
+        return found
 
     @property
     def faults(self) -> tuple[Oddity, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -56,17 +56,23 @@ def read_layout(opened: Path, layout: VocLayout, *, named: bool) -> TableDataset
         named: whether the user named the image folder.
 
     Raises:
-        DatasetError: a file is no XML or no annotation, a list names nothing that is there, or two files are
-            about one image.
+        DatasetError: no file is an annotation, a list names nothing that is there, or two files are about one
+            image.
     """
     if named and not layout.images.is_dir():
         raise DatasetError(f"{layout.images}: no such image folder", fix="check the path of the image folder")
     left_out = LeftOut()
-    files = [_read(path, left_out) for folder in layout.everything for path in _xml_files(folder)]
+    paths = [path for folder in layout.everything for path in _xml_files(folder)]
+    files = left_out.read_files("XML file", paths, lambda path: _read(path, left_out))
     chosen = [one for one in files if one.path.parent == layout.annotations]
+    unread = set(paths).difference(one.path for one in files)
+    if not chosen and unread:
+        # Nothing is left of this split: the error of its first file says why.
+        _read(min(path for path in unread if path.parent == layout.annotations), left_out)
+    stems = {path.stem for path in unread if path.parent == layout.annotations}
     if layout.listed is not None:
-        chosen = _listed(layout.listed, chosen, left_out)
-    images = _with_keys(layout, chosen, left_out)
+        chosen = _listed(layout.listed, chosen, stems, left_out)
+    images = _with_keys(layout, chosen, left_out, stems)
     _name_masks(layout, chosen, left_out)
     left_out.warn(opened)
     classes = _class_names(read_names(layout.root).classes, [one.image for one in files])
@@ -110,8 +116,8 @@ def _relative(path: Path, base: Path) -> str:
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
 
 
-def _listed(file: Path, files: Sequence[_File], left_out: LeftOut) -> list[_File]:
-    """The annotations of the images that a list names, in its order."""
+def _listed(file: Path, files: Sequence[_File], unread: set[str], left_out: LeftOut) -> list[_File]:
+    """The annotations of the images that a list names, in its order; ``unread`` are counted already."""
     try:
         ids = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as exc:
@@ -119,17 +125,23 @@ def _listed(file: Path, files: Sequence[_File], left_out: LeftOut) -> list[_File
     by_stem = {one.path.stem: one for one in files}
     found = [by_stem[name] for name in dict.fromkeys(ids) if name in by_stem]
     for name in ids:
-        if name not in by_stem:
+        if name not in by_stem and name not in unread:
             left_out.add("images", "that are listed and have no XML file", f"{file}: {name}")
     if not found:
         raise DatasetError(
-            f"{file}: none of its {len(ids)} images has an XML file", fix="add the files, or correct the list"
+            f"{file}: none of its {len(ids)} images has an XML file that can be read",
+            fix="add the files, or correct the list",
         )
     return found
 
 
-def _with_keys(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> list[LabeledImage]:
-    """Images with the names of their files: those called as the XML file, else as it says."""
+def _with_keys(
+    layout: VocLayout, files: Sequence[_File], left_out: LeftOut, unread: Set[str] = frozenset()
+) -> list[LabeledImage]:
+    """Images with the names of their files: those called as the XML file, else as it says.
+
+    Images called like one of the ``unread`` are counted already.
+    """
     by_stem: dict[str, list[str]] = defaultdict(list)
     for key in find_images(layout.images) if layout.images.is_dir() else ():
         by_stem[Path(key).stem].append(key)
@@ -148,7 +160,9 @@ def _with_keys(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> 
             )
         images[key] = LabeledImage(key, file.image.size_wh, file.image.objects)
     if layout.listed is None and any(images.keys() & set(keys) for keys in by_stem.values()):
-        for key in sorted(key for keys in by_stem.values() for key in keys if key not in images):
+        for key in sorted(
+            key for stem, keys in by_stem.items() for key in keys if key not in images and stem not in unread
+        ):
             left_out.add("images", "without an XML file", key, fault=False)
     return list(images.values())
 
