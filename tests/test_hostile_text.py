@@ -100,6 +100,8 @@ LINES = (
     "eval-suite renamed.json --protocol yolo-640 --dataset coco --allow PATH",
     "eval-suite predictions.json --protocol PATH --dataset coco",
     "eval-suite predictions.json --protocol config.yaml --dataset coco",
+    "test PATH --adapter toy --dataset coco --out out",
+    "test config.yaml --adapter toy --dataset coco --out out",
     "ttt-statistics --adapter toy --dataset coco --output PATH.npz",
     "validate-predictions predictions.json --dataset coco",
     "validate-predictions broken.json",
