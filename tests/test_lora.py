@@ -133,8 +133,8 @@ def test_all_files_of_a_run_predict_the_same(pair):
             assert next(iter(adapter.predict(records))) is not None
             assert any("lora_" in n for n, _ in adapter.get_model().named_parameters()) == (name != "merged")
     assert torch.equal(found["best"], found["adapter_only"])
-    # Processors add float32 in other orders: 1e-5 of a logit, and as such where it is small.
-    torch.testing.assert_close(found["merged"], found["best"], rtol=1e-5, atol=1e-5)
+    # 1e-5, and 1.3e-6 of a logit, which is torch's own measure: processors add float32 in other orders.
+    torch.testing.assert_close(found["merged"], found["best"], rtol=1.3e-6, atol=1e-5)
 
 
 def test_the_exported_file_gives_the_tensors_of_the_adapted_model(pair):
