@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from anydet.arguments import MOST_THREADS
+from anydet.arguments import MOST_INTEGER, MOST_THREADS
 from anydet.commands.completion import complete_names
 from anydet.commands.numbers import FiniteRange, read_areas, read_numbers
 
@@ -113,6 +113,38 @@ _OPTIONS = (
         help="Count a match to an annotation with id 0 as a false positive, as pycocotools does.",
     ),
 )
+
+
+_BOOTSTRAP = (
+    click.option(
+        "--resamples",
+        type=click.IntRange(1, MOST_INTEGER),
+        default=1000,
+        show_default=True,
+        help="Bootstrap resamples of the intervals.",
+    ),
+    click.option(
+        "--level",
+        type=FiniteRange(0, 1, min_open=True, max_open=True),
+        default=0.95,
+        show_default=True,
+        help="Confidence level of the intervals.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, MOST_INTEGER),
+        default=0,
+        show_default=True,
+        help="Seed of the resamples.",
+    ),
+)
+
+
+def bootstrap_options(function: _F) -> _F:
+    """Decorator: ``--resamples``, ``--level`` and ``--seed`` of intervals."""
+    for option in reversed(_BOOTSTRAP):
+        function = option(function)
+    return function
 
 
 def coco_options(function: _F) -> _F:

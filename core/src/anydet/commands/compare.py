@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.coco_options import coco_options, read_settings
+from anydet.commands.coco_options import bootstrap_options, coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
 from anydet.commands.messages import echo
-from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT
 
 if TYPE_CHECKING:
@@ -34,27 +33,7 @@ if TYPE_CHECKING:
 @click.argument("b", type=INPUT)
 @dataset_options
 @coco_options
-@click.option(
-    "--resamples",
-    type=click.IntRange(1, MOST_INTEGER),
-    default=1000,
-    show_default=True,
-    help="Bootstrap resamples.",
-)
-@click.option(
-    "--level",
-    type=FiniteRange(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Confidence level of the intervals.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, MOST_INTEGER),
-    default=0,
-    show_default=True,
-    help="Seed of the resamples.",
-)
+@bootstrap_options
 @click.option(
     "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Classes to print."
 )

@@ -10,7 +10,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.messages import echo_encoded, echo_path, say, warn
 from anydet.commands.paths import OUTPUT
-from anydet.commands.recipe_options import max_detections_option, score_threshold_option
+from anydet.commands.recipe_options import ADAPTER_OPTION, max_detections_option, score_threshold_option
 from anydet.errors import AnydetError, UnsupportedError
 from anydet.text import first_of
 
@@ -39,13 +39,7 @@ CAPABILITY = "export-onnx"
 )
 @click.option("--config", help="Configuration of the adapter; its base configuration by default.")
 @click.option("--checkpoint", help="Weights: a checkpoint file, or the folder of a training run.")
-@click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
-)
+@ADAPTER_OPTION
 @click.option("--output", type=OUTPUT, required=True, metavar="FILE.onnx", help="File to write.")
 @click.option(
     "--opset",

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+ADAPTER_OPTION = click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
+)
+"""``--option``, of one adapter."""
+
 _ADAPTER = (
     click.option(
         "--adapter",
@@ -38,13 +47,7 @@ _ADAPTER = (
         help="cpu, cuda, cuda:1, or another device that the adapter supports.  [default: the adapter's own, "
         "cpu of most]",
     ),
-    click.option(
-        "--option",
-        "options",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
-    ),
+    ADAPTER_OPTION,
     click.option(
         "--batch-size",
         type=click.IntRange(1, MOST_INTEGER),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.coco_options import bootstrap_options
 from anydet.commands.dataset_options import dataset_options, engine_options, open_data, write_json
 from anydet.commands.messages import echo, echo_path, warn
-from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OutputPath
 from anydet.commands.recipe_options import on_error_option
 from anydet.text import as_given, counted
@@ -51,27 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Most detections and annotations that get a picture; the page counts the others, too.",
 )
-@click.option(
-    "--resamples",
-    type=click.IntRange(1, MOST_INTEGER),
-    default=1000,
-    show_default=True,
-    help="Bootstrap resamples of the intervals.",
-)
-@click.option(
-    "--level",
-    type=FiniteRange(0, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Confidence level of the intervals.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, MOST_INTEGER),
-    default=0,
-    show_default=True,
-    help="Seed of the resamples.",
-)
+@bootstrap_options
 @on_error_option("an image cannot be read; skip leaves its pictures empty")
 @click.pass_obj
 def command(

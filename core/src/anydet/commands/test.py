@@ -12,6 +12,7 @@ from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
 from anydet.commands.messages import say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.recipe_options import ADAPTER_OPTION
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 from anydet.text import counted
 
@@ -43,13 +44,7 @@ _KEYS = ("adapter", "config", "checkpoint", "device", "dataset", "split", "max_i
 @click.option("--config", help="Configuration of the adapter, in place of the setting's.")
 @click.option("--checkpoint", help="Weights, in place of the setting's.")
 @click.option("--device", help="cpu, cuda, or another device, in place of the setting's.")
-@click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the adapter, see 'anydet adapters show NAME'; repeatable.",
-)
+@ADAPTER_OPTION
 @click.option("--dataset", type=DATASET, help="Data set, in place of the setting's.  [default: data/coco128]")
 @click.option("--split", help="Split, in place of the setting's.")
 @STRICT

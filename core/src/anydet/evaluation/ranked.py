@@ -30,11 +30,7 @@ def area_under_curve(right: BoolArray, positives: int) -> float | None:
     """
     if not positives:
         return None
-    hits = np.flatnonzero(right)
-    # Precision rises only at hits, so that its maximum from any rank on is at one of them.
-    precision = np.arange(1, len(hits) + 1) / (hits + 1)
-    envelope = np.maximum.accumulate(precision[::-1])
-    return float(envelope.sum() / positives)
+    return float(_best_precision(right).sum() / positives)
 
 
 def eleven_points(right: BoolArray, positives: int) -> float | None:
@@ -48,13 +44,19 @@ def eleven_points(right: BoolArray, positives: int) -> float | None:
     """
     if not positives:
         return None
-    hits = np.flatnonzero(right)
-    precision = np.arange(1, len(hits) + 1) / (hits + 1)
-    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    best = np.append(_best_precision(right), 0.0)
     # In integers: 3 / 10 is below 0.1 * 3 in floating point. `needed` hits are the fewest that suffice.
     needed = -(-np.arange(_POINTS) * positives // (_POINTS - 1))
-    places = np.minimum(np.maximum(needed, 1) - 1, len(hits))
-    return float(envelope[places].mean())
+    places = np.minimum(np.maximum(needed, 1) - 1, len(best) - 1)
+    return float(best[places].mean())
+
+
+def _best_precision(right: BoolArray) -> FloatArray:
+    """(H,) for each hit the best precision from its rank on."""
+    hits = np.flatnonzero(right)
+    # Precision rises only at hits, so that its maximum from any rank on is at one of them.
+    precision = np.arange(1, len(hits) + 1) / (hits + 1)
+    return np.maximum.accumulate(precision[::-1])[::-1]
 
 
 def mean_of(values: list[float | None]) -> float | None:
