@@ -115,3 +115,47 @@ def test_our_warnings_are_lines_and_others_stay_as_they_are(capsys):
     show(UserWarning("of somebody else"), UserWarning, "a.py", 1)
     assert capsys.readouterr().err == "warning: worth less\n"
     assert [str(warning) for warning in others] == ["of somebody else"]
+
+
+def run(*words):
+    return CliRunner().invoke(cli.main, words, prog_name="anydet")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("evall", "no command called 'evall'; did you mean 'eval'?"),
+        ("evaluate", "no command called 'evaluate'; its name here is 'eval-coco'"),
+        ("zzz", "no command called 'zzz'\n"),
+        ("\x1b[31mred", "no command called '\\x1b[31mred'"),
+    ],
+)
+def test_an_unknown_command_leads_to_the_one_that_was_meant(name, said):
+    done = run(name)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_names_that_other_tools_use_lead_to_commands_that_exist():
+    assert not {name for name in cli._OTHER_NAMES if run(name, "--help").exit_code == 0}
+    for words in set(cli._OTHER_NAMES.values()):
+        assert run(*words.split(), "--help").exit_code == 0, words
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_commands_are_listed_in_sections_and_their_summaries_are_whole(columns):
+    done = CliRunner().invoke(cli.main, ["--help"], prog_name="anydet", terminal_width=columns)
+    lines = done.stdout.splitlines()
+    sections = ["Predict:", "Evaluate:", "Data and files:", "Train:", "Plugins and installation:"]
+    assert [line for line in lines if line in sections] == sections
+    assert max(len(line) for line in lines[: lines.index("  Example:")]) <= columns
+    text = " ".join(done.stdout.split())
+    assert "..." not in text.replace("[ARGS]...", "").replace("sheet-001.png, ...", "")
+    assert "quoted patterns (also **)." in text
+
+
+def test_python_runs_the_package_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "anydet", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("anydet, version ")

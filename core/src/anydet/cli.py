@@ -15,12 +15,40 @@ from typing import Any
 
 import click
 
-from anydet.errors import MEMORY_FIX, AnydetError, AnydetWarning, ImageError, ImageSizeError, SplitError
-from anydet.text import message
+from anydet.errors import (
+    MEMORY_FIX,
+    AnydetError,
+    AnydetWarning,
+    ImageError,
+    ImageSizeError,
+    SplitError,
+    did_you_mean,
+)
+from anydet.text import message, quoted
 from anydet.version import __version__
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a write; without a file name they are of stdout."""
+_NEVER_CUT = 10_000
+_OTHER_NAMES = {
+    "check": "check-dataset",
+    "detect": "predict",
+    "evaluate": "eval-coco",
+    "export": "export-predictions",
+    "finetune": "train",
+    "fine-tune": "train",
+    "infer": "predict",
+    "list": "adapters list",
+    "map": "eval-coco",
+    "plot": "plot-metrics",
+    "show": "view",
+    "tta": "adaptation",
+    "ttt": "adaptation",
+    "val": "eval-coco",
+    "validate": "validate-predictions",
+    "visualize": "view",
+}
+"""What people type who come from other tools -> what to type here."""
 
 
 class Group(click.Group):
@@ -41,21 +69,27 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does; an argument that is empty is wrong usage."""
+        """As click does; an argument that is empty is wrong usage, and a name like another leads to it."""
         _refuse_empty(ctx, args)
+        name = args[0]
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            other = _OTHER_NAMES.get(name)
+            hint = f"; its name here is {other!r}" if other else did_you_mean(name, known)
+            raise click.UsageError(f"no command called {quoted(name)}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with the summaries of their specs; only one without a summary is imported."""
         specs = _plugins(ctx).specs("commands")
-        listed = {
-            name: click.Command(name, help=spec.summary) if spec.summary else self.get_command(ctx, name)
-            for name, spec in specs.items()
-        }
-        width = formatter.width - 6 - max(map(len, listed))
-        rows = [(name, command.get_short_help_str(width)) for name, command in listed.items() if command]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, spec in specs.items():
+            command = None if spec.summary else self.get_command(ctx, name)
+            summary = command.get_short_help_str(_NEVER_CUT) if command else spec.summary
+            sections.setdefault(spec.section, []).append((f"{name:{max(map(len, specs))}}", summary))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """As click does; what is printed before a command begins, as help is, may not be writable."""

@@ -63,48 +63,63 @@ _NAMED = {"label-errors", "crowdpose", "voc", "open-images", "olrp"}
 sets, whose numbers are not to be confused with COCO's."""
 
 _COMMANDS = {
-    "adaptation": "List and describe views and fusions (--tta) and methods of test-time training (--ttt).",
-    "adapters": "List, describe and check installed adapters, or write a new one.",
-    "benchmark": "Measure latency, throughput and stages of adapters on the same images, in turn.",
-    "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and its "
-    "predictions.",
-    "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
-    "continual": "Train an adapter on tasks one after the other, and measure what it forgets.",
-    "convert": "Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with "
-    "--dataset).",
-    "corrupt": "Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 severities.",
-    "demo": "Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw "
-    "overlays.",
-    "diagnose": "Find what keeps a model from learning: data, weights, gradients, steps, learning rate.",
-    "doctor": "Show Python, packages, devices, engines, plugins and folders; exit 1 if something is broken.",
-    "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
-    "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
-    "eval-suite": "Evaluate a folder of predictions under one protocol: a ranking with intervals and paired "
-    "differences.",
-    "export-onnx": "Write the model of an adapter as an ONNX file that needs no options to be run.",
-    "export-predictions": "Predict all images of a data set and write a predictions file.",
-    "fuse": "Fuse predictions of several models on the same images into one file.",
-    "parity": "Check that predictions A and B are the same within tolerances; exit 1 if they are not.",
-    "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines "
-    "files.",
-    "plugins": "List plugins and check what they bring: adapters, formats, evaluators, views and all other "
-    "kinds.",
-    "predict": "Predict images without labels: files, folders (searched recursively), quoted patterns (also "
-    "**).",
-    "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "
-    "accepts.",
-    "report": "Write a page with the numbers of one model or more and the pictures behind them.",
-    "synth": "Write synthetic scenes as a data set.",
-    "test": "Measure a model in scenarios, and hold its numbers against thresholds.",
-    "train": "Train the model of an adapter on a data set.",
-    "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",
-    "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the source "
-    "data.",
-    "validate-predictions": "Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another "
-    "tool's (with --dataset).",
-    "view": "Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...",
+    "Predict": {
+        "predict": "Predict images without labels: files, folders (searched recursively), quoted patterns "
+        "(also **).",
+        "export-predictions": "Predict all images of a data set and write a predictions file.",
+        "view": "Draw predictions on their images: one PNG per image in OUT/overlays, and "
+        "OUT/sheet-001.png, ...",
+        "fuse": "Fuse predictions of several models on the same images into one file.",
+        "adaptation": "List and describe views and fusions (--tta) and methods of test-time training "
+        "(--ttt).",
+    },
+    "Evaluate": {
+        "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
+        "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
+        "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
+        "report": "Write a page with the numbers of one model or more and the pictures behind them.",
+        "eval-suite": "Evaluate a folder of predictions under one protocol: a ranking with intervals and "
+        "paired differences.",
+        "test": "Measure a model in scenarios, and hold its numbers against thresholds.",
+        "parity": "Check that predictions A and B are the same within tolerances; exit 1 if they are not.",
+        "benchmark": "Measure latency, throughput and stages of adapters on the same images, in turn.",
+    },
+    "Data and files": {
+        "validate-predictions": "Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another "
+        "tool's (with --dataset).",
+        "convert": "Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' "
+        "(with --dataset).",
+        "check-dataset": "Check a data set for mistakes in ids, boxes, masks, classes and image files, and "
+        "its predictions.",
+        "prepare-coco-yolo": "Write YOLO labels of a COCO split, and a dataset.json that every --dataset "
+        "accepts.",
+        "synth": "Write synthetic scenes as a data set.",
+        "corrupt": "Corrupt the images of a data set: 15 corruptions (of ImageNet-C and COCO-C), 5 "
+        "severities.",
+    },
+    "Train": {
+        "train": "Train the model of an adapter on a data set.",
+        "plot-metrics": "Plot losses, metrics and learning rate of RUNS, which are run folders or "
+        "JSON-lines files.",
+        "diagnose": "Find what keeps a model from learning: data, weights, gradients, steps, learning rate.",
+        "continual": "Train an adapter on tasks one after the other, and measure what it forgets.",
+        "export-onnx": "Write the model of an adapter as an ONNX file that needs no options to be run.",
+        "ttt-compare": "Compare methods of test-time training with the model as it is, clean and corrupted.",
+        "ttt-statistics": "Write what methods of test-time training (align, eata) need to know of the "
+        "source data.",
+    },
+    "Plugins and installation": {
+        "adapters": "List, describe and check installed adapters, or write a new one.",
+        "plugins": "List plugins and check what they bring: adapters, formats, evaluators, views and all "
+        "other kinds.",
+        "doctor": "Show Python, packages, devices, engines, plugins and folders; exit 1 if something is "
+        "broken.",
+        "demo": "Write synthetic scenes, predict them with the toy adapter, validate, evaluate, and draw "
+        "overlays.",
+    },
 }
-"""Summaries by name: the first sentence of each command's help, so that listing them imports none of them."""
+"""Heading in ``anydet --help`` -> summaries by name: the first sentence of each command's help, so that
+listing them imports none of them."""
 
 
 @hookimpl
@@ -278,5 +293,6 @@ def register_ttt_methods(register: Callable[[TTTMethodSpec], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """One module a command in ``anydet.commands``."""
-    for name, summary in _COMMANDS.items():
-        register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command", summary))
+    for section, commands in _COMMANDS.items():
+        for name, summary in commands.items():
+            register(CommandSpec(name, f"anydet.commands.{name.replace('-', '_')}:command", summary, section))

@@ -158,11 +158,12 @@ def typed(value: Any, validator: Validator) -> Any:
             continue
         if not isinstance(found, str):
             return found
-    listed = [_plain(word.strip()) for word in value.split(",") if word.strip()]
+    listed = [from_text(word.strip()) for word in value.split(",") if word.strip()]
     return listed if validator.is_valid(listed) else value
 
 
-def _plain(word: str) -> Any:
+def from_text(word: str) -> Any:
+    """The JSON value that a text is, else the text itself."""
     try:
         return json.loads(word)
     except ValueError:

@@ -178,4 +178,10 @@ class TTTMethodSpec(ConfigurableSpec):
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec(Spec):
-    """A click command or group that appears as ``anydet NAME``; ``factory`` names it."""
+    """A click command or group that appears as ``anydet NAME``; ``factory`` names it.
+
+    Attributes:
+        section: heading in ``anydet --help``, one of core's ("Predict", "Evaluate", ...) or another.
+    """
+
+    section: str = "From plugins"

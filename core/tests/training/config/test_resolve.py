@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from anydet.errors import OptionError, PluginError
 from anydet.training.config.config_file import open_config, packaged_configs, write_config
-from anydet.training.config.keys import engine_properties
+from anydet.training.config.keys import OTHER_NAMES, engine_properties
 from anydet.training.config.resolve import ADAPTER, ENGINE, FILE, FLAG, NO_LIMIT, resolve
 from anydet.training.config.settings import SECTIONS, TrainSettings
 
@@ -229,6 +230,60 @@ def test_requested_steps_are_not_cut_by_a_default_of_epochs(flags, schema, epoch
         assert resolved.origins["epochs"] == origin
     if flags:
         assert settle(config=config(flags, "c.json"), schema=schema).settings.epochs == epochs
+
+
+def test_a_flag_with_points_changes_one_entry_of_a_table(config):
+    file = config("model: {backbone: {name: tiny}}\n")
+    schema = {
+        **SCHEMA,
+        "properties": {**SCHEMA["properties"], "model": {"type": "object", "default": {"a": 1}}},
+    }
+
+    def model(flags, file=None):
+        return settle(flags, file, schema=schema).options["model"]
+
+    assert model({"model.b.c": "1e-3", "model.b.d": "x"}) == {"a": 1, "b": {"c": 1e-3, "d": "x"}}
+    assert model({"model.backbone.depth": "[1, 2]"}, file) == {"backbone": {"name": "tiny", "depth": [1, 2]}}
+    assert model({"model": "{a: 2}", "model.b": True}, file) == {"a": 2, "b": True}
+    assert settle({}, file).options["model"] == {"backbone": {"name": "tiny"}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"lr.x": "3"}, "--lr.x: neither the engine nor adapter 'grid' has this key"),
+        ({"model.": "3"}, "--model.: neither"),
+        ({".a": "3"}, "--.a: neither"),
+        ({"model": "{backbone: {name: x}}", "model.backbone.name.x": "3"}, "no table 'name', but 'x'"),
+        ({"model.backbone.name": "3"}, "--model.backbone.name: backbone.name: 3 is not of type 'string'"),
+    ],
+)
+def test_a_flag_with_points_that_leads_nowhere_is_named(flags, message):
+    with pytest.raises(OptionError, match=re.escape(message)):
+        settle(flags)
+
+
+@pytest.mark.parametrize(
+    ("flag", "hint"),
+    [
+        ("learning_rate", "; its name here is 'lr'"),
+        ("backbone", "; its name here is 'model.backbone.name'"),
+        ("batch", "; its name here is 'batch_size'"),
+        ("imgsz", "has this key"),  # which this adapter has by no name
+        ("epoch", "; its name here is 'epochs'"),
+        ("momentun", "; did you mean 'momentum'?"),
+    ],
+)
+def test_an_unknown_key_leads_to_what_it_is_called_here(flag, hint):
+    with pytest.raises(OptionError) as error:
+        settle({flag: "3"})
+    assert error.value.problem.endswith(hint)
+
+
+def test_other_names_of_keys_lead_to_keys_that_some_adapter_or_the_engine_has():
+    engine = {name.partition(".")[0] for name in OTHER_NAMES.values()} & set(engine_properties())
+    assert set(OTHER_NAMES.values()) - engine == {"image_size", "model.backbone.name"}
+    assert not set(OTHER_NAMES) & set(engine_properties())
 
 
 def test_a_fault_in_a_file_names_file_and_line(config):

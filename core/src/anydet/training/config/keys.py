@@ -14,6 +14,32 @@ ALIASES = {"grad_accum": "gradient_accumulation_steps", "dataset_root": "dataset
 """Other names of keys. ``use_amp: true`` means ``amp: fp16``, ``use_amp: false`` has no effect."""
 
 
+OTHER_NAMES = {
+    "backbone": "model.backbone.name",
+    "base_lr": "lr",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "data": "dataset",
+    "epoch": "epochs",
+    "img_size": "image_size",
+    "imgsz": "image_size",
+    "iterations": "max_steps",
+    "learning_rate": "lr",
+    "lr0": "lr",
+    "max_iters": "max_steps",
+    "num_epochs": "epochs",
+    "steps": "max_steps",
+    "workers": "num_workers",
+}
+"""What other trainers call a key -> its name here, for hints."""
+
+
+def known_as(name: str, properties: Mapping[str, Any]) -> str | None:
+    """What a key of another trainer is called here, if a schema with these properties has it."""
+    other = OTHER_NAMES.get(name)
+    return other if other and other.partition(".")[0] in properties else None
+
+
 @cache
 def engine_properties() -> Mapping[str, Mapping[str, Any]]:
     """Key of the engine -> JSON Schema of its value, with default and description."""

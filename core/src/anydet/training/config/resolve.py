@@ -1,6 +1,7 @@
 """``resolve``: flags, config file and defaults become the settings of a run, each with its origin.
 
-Flags go before the config file, that before the adapter's defaults, those before the engine's. Of ``epochs``
+Flags go before the config file, that before the adapter's defaults, those before the engine's. A flag with
+points, as ``--model.backbone.name``, changes one entry of a key that is a table. Of ``epochs``
 and ``max_steps`` the one that ends first counts; where only ``max_steps`` is set, an ``epochs`` that is
 only a default does not count.
 
@@ -12,6 +13,7 @@ refused, and ``config_version`` must be one that is known. Unknown keys fail in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from os import PathLike
@@ -21,6 +23,8 @@ from typing import Any
 import msgspec
 
 from anydet.errors import OptionError
+from anydet.plugins.options import from_text
+from anydet.text import quoted
 from anydet.training.config.config_file import ConfigFile, open_config
 from anydet.training.config.consistency import check_settings
 from anydet.training.config.keys import canonical, engine_properties, join_schema, own_properties
@@ -106,12 +110,17 @@ def resolve(
     """
     check = partial(check_values, schema=join_schema(adapter_schema), adapter=adapter_name)
     file = config if config is None or isinstance(config, ConfigFile) else open_config(config, adapter_schema)
-    typed, written, stored = map(check, (_flags(flags), _file(file), _file(base)))
+    written, stored = check(_file(file)), check(_file(base))
+    whole = check({key: given for key, given in _flags(flags).items() if "." not in key})
+    entries = {key: given for key, given in _flags(flags).items() if "." in key}
+    defaults = check(_defaults(adapter_schema, adapter_name))
+    tables = {**defaults, **stored, **written, **whole}
+    typed = {**whole, **check(_change_entries(entries, tables, join_schema(adapter_schema)))}
     typed_then = {key: given for key, given in stored.items() if given.origin == FLAG}
     requested = {**written, **typed_then, **typed}
     if base is not None:
         _check_unchanged(requested, stored, base.name)
-    chosen = {**check(_defaults(adapter_schema, adapter_name)), **stored, **requested}
+    chosen = {**defaults, **stored, **requested}
     chosen["adapter"] = replace(chosen["adapter"], value=adapter_name)
     chosen["epochs"] = _epochs(chosen["epochs"], chosen["max_steps"])
     resolved = _resolved(chosen, adapter_schema)
@@ -136,6 +145,35 @@ def _flags(flags: Mapping[str, Any]) -> dict[str, Given]:
     return _canonical(
         (key, Given(_plain(value), FLAG, f"--{key.replace('_', '-')}")) for key, value in flags.items()
     )
+
+
+def _change_entries(
+    flags: Mapping[str, Given], tables: Mapping[str, Given], schema: Mapping[str, Any]
+) -> dict[str, Given]:
+    """Tables with the entries that flags with points state; other flags as they are.
+
+    Args:
+        flags: from the command line.
+        tables: checked values from flags and files, by key.
+        schema: of all keys.
+    """
+    found: dict[str, Given] = {}
+    for flag, given in flags.items():
+        key, *way = flag.split(".")
+        if not all(way) or schema["properties"].get(key, {}).get("type") != "object":
+            found[flag] = given  # a flag without points, or one that is unknown and will be said to be
+            continue
+        table = deepcopy(found.get(key, tables.get(key, Given({}, FLAG, ""))).value)
+        inner = table
+        for part in way[:-1]:
+            inner = inner.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise OptionError(
+                    f"{given.place}: {key} has no table {part!r}, but {quoted(inner)}", fix="leave one out"
+                )
+        inner[way[-1]] = from_text(given.value) if isinstance(given.value, str) else given.value
+        found[key] = replace(given, value=table)
+    return found
 
 
 def _plain(value: Any) -> Any:

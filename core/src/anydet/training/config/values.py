@@ -13,7 +13,7 @@ from anydet.errors import OptionError, did_you_mean
 from anydet.plugins.catalog import accepted
 from anydet.plugins.options import said, typed, unusable
 from anydet.text import shortened
-from anydet.training.config.keys import ALIASES
+from anydet.training.config.keys import ALIASES, known_as
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -91,9 +91,10 @@ def _fault(error: ValidationError, part: Mapping[str, Any]) -> str:
 
 
 def _unknown(key: str, given: Given, known: Mapping[str, Any], adapter: str) -> OptionError:
-    names = [*known, *ALIASES]
+    other = known_as(key, known)
+    hint = f"; its name here is {other!r}" if other else did_you_mean(key, [*known, *ALIASES])
     error = OptionError(
-        f"{given.place}: neither the engine nor adapter {adapter!r} has this key{did_you_mean(key, names)}",
+        f"{given.place}: neither the engine nor adapter {adapter!r} has this key{hint}",
         fix=_see(adapter),
     )
     if given.origin == FLAG:
