@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,14 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import bootstrap_options, coco_options, read_settings
 from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+from anydet.commands.gates import (
+    FAIL_IF_WORSE,
+    MAX_DROP,
+    P_VALUE,
+    require_bounds,
+    summary_options,
+    write_summaries,
+)
 from anydet.commands.messages import echo
 from anydet.commands.paths import INPUT
 
@@ -37,6 +46,10 @@ if TYPE_CHECKING:
 @click.option(
     "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Classes to print."
 )
+@MAX_DROP
+@FAIL_IF_WORSE
+@P_VALUE
+@summary_options
 @click.pass_obj
 def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | None, **flags: Any) -> None:
     """Compare predictions A and B on the same images: COCO metrics, differences and p-values.
@@ -47,6 +60,7 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     from anydet.evaluation.analysis.comparison import compare
     from anydet.evaluation.run import prepare_coco
 
+    require_bounds(flags, "max_drop", "fail_if_worse")
     engine, scanner, dataset = open_data(plugins, flags)
     settings = read_settings(flags)
     both = [
@@ -57,6 +71,18 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     write_json({**comparison.as_dict(), "protocol": protocols}, json_path)
     if json_path != Path("-"):
         _print_comparison(comparison, a, b, rows)
+    _hold(comparison, flags)
+
+
+def _hold(comparison: Comparison, flags: Mapping[str, Any]) -> None:
+    """Write summaries, then hold the differences against their bounds."""
+    from anydet.evaluation.gates import hold_drops, hold_significance, require_kept
+
+    gates = hold_drops(flags["max_drop"], comparison)
+    if flags["fail_if_worse"]:
+        gates.append(hold_significance(flags["p_value"], comparison))
+    write_summaries("compare", comparison.tables, gates, flags)
+    require_kept(gates)
 
 
 def _print_comparison(comparison: Comparison, a: Path, b: Path, rows: int) -> None:

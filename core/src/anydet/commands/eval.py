@@ -19,6 +19,7 @@ from anydet.commands.dataset_options import (
     write_json,
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.gates import FAIL_UNDER, require_bounds, summary_options, write_summaries
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
     from anydet.errors import AnydetError
     from anydet.evaluation.evaluator import Engine
+    from anydet.evaluation.gates import Gate
     from anydet.evaluation.matched_protocol import ProtocolOptions
     from anydet.evaluation.reading import Inputs
     from anydet.evaluation.run import EvaluationRun
+    from anydet.evaluation.tables import Table
     from anydet.plugins.manager import Plugins
     from anydet.scanner import Scanner
 
@@ -129,6 +132,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rows printed of each table.",
 )
+@FAIL_UNDER
+@summary_options
 @click.pass_obj
 def command(
     plugins: Plugins,
@@ -151,6 +156,7 @@ def command(
     from anydet.evaluation.explanation.gather import Gathered
     from anydet.evaluation.run import run_evaluators
 
+    require_bounds(flags, "fail_under")
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
@@ -183,8 +189,37 @@ def command(
     # Last, so that numbers are there where a figure cannot be drawn.
     if flags["plots_dir"] is not None:
         _draw(run, flags["plots_dir"], plugins)
+    gates = _hold(run, flags["fail_under"])
+    write_summaries("eval", _tables(run, rows), gates, flags)
     if run.failed:
         _refuse(run.failed)
+    if gates:
+        from anydet.evaluation.gates import require_kept
+
+        require_kept(gates)
+
+
+def _hold(run: EvaluationRun, bounds: Mapping[str, float]) -> list[Gate]:
+    """Metrics against their bounds; of the first evaluator that has one its name alone is enough."""
+    if not bounds:
+        return []
+    from anydet.evaluation.gates import hold_metrics
+
+    plain = {
+        name: one for result in reversed([*run.results.values()]) for name, one in result.metrics.items()
+    }
+    return hold_metrics(bounds, {**plain, **run.metrics})
+
+
+def _tables(run: EvaluationRun, rows: int) -> Iterator[Table]:
+    """What is printed of each evaluator, as tables."""
+    from dataclasses import replace
+
+    from anydet.evaluation.tables import metrics_table
+
+    for name, result in run.results.items():
+        yield metrics_table(name, result.metrics)
+        yield from (replace(table, rows=table.rows[:rows]) for table in result.tables)
 
 
 def _require_clean(predictions: Path) -> None:

@@ -13,6 +13,7 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
+from anydet.commands.gates import FAIL_UNDER, require_bounds, summary_options, write_summaries
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
     type=OUTPUT_JSON,
     help="Write the result as JSON; - is stdout.",
 )
+@FAIL_UNDER
+@summary_options
 @MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -91,6 +94,9 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if flags["reference"] is not None and not flags["explain"]:
         raise click.UsageError("--reference needs --explain")
+    require_bounds(flags, "fail_under")
+    if flags["dry_run"] and (flags["fail_under"] or flags["markdown_path"] is not None):
+        raise click.UsageError("--dry-run evaluates nothing: leave out --fail-under and --markdown")
     evaluator, seen, reference = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
@@ -110,6 +116,20 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
             print_diagnosis(diagnosis)
     if not diagnosis:
         print_hint(result.doubt, seen, evaluator.engine)
+    _summarize(result, flags)
+
+
+def _summarize(result: CocoResult, flags: Mapping[str, Any]) -> None:
+    """Write summaries, then hold the metrics against their bounds."""
+    if not any(flags[name] for name in ("fail_under", "markdown_path")):
+        return
+    from anydet.evaluation.gates import hold_metrics, require_kept
+    from anydet.evaluation.tables import metrics_table
+
+    gates = hold_metrics(flags["fail_under"], result.metrics)
+    metrics = metrics_table(f"COCO metrics, {result.protocol['iou_type']}", result.metrics)
+    write_summaries("eval-coco", [metrics, *(result.tables if flags["per_class"] else ())], gates, flags)
+    require_kept(gates)
 
 
 def _prepare(plugins: Plugins, flags: Mapping[str, Any]) -> tuple[CocoEvaluator, Gathered, Gathered | None]:

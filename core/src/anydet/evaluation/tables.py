@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from anydet.dataclass import dataclass
@@ -39,6 +39,12 @@ def format_cell(value: Cell) -> str:
     if value is None:
         return "n/a"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def metrics_table(title: str, metrics: Mapping[str, Cell]) -> Table:
+    """The metrics of a result as a table; names with a slash are details, which its own tables show."""
+    rows = tuple((name, value) for name, value in metrics.items() if "/" not in name)
+    return Table(title, ("metric", "value"), rows)
 
 
 def markdown(tables: Iterable[Table]) -> str:
