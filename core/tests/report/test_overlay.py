@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import render_scene
 from anydet.errors import ContractError
 from anydet.geometry import masks
+from anydet.report import badges
 from anydet.report.files import save_png
 from anydet.report.lettering import caption
-from anydet.report.overlay import draw
-from anydet.report.palette import PALETTE, color_of
+from anydet.report.marks import CORNERS, DASHED, FAINT, SOLID, Mark
+from anydet.report.overlay import draw, draw_marks, shown_size
+from anydet.report.palette import color_of, contrast
 from anydet.report.sheet import contact_sheet
 from anydet.types import ClassTable, ImagePredictions, Labels
 
@@ -78,14 +80,42 @@ def test_ground_truth_and_predictions_of_the_same_boxes_differ_in_the_score_only
     assert not np.array_equal(truth, found)
 
 
-def test_beside_predictions_ground_truth_is_white_dashes():
-    both = draw(GRAY, predict((100, 100, 200, 180)), labels=label((100, 100, 100, 80)))
-    top = both[100, 100:200]
-    white, own = (top == 255).all(axis=1), (top == color_of(0)).all(axis=1)
-    assert white[0]
-    assert white[-1]
-    assert white.sum() > 30
-    assert own.sum() > 10
+def strokes(line):
+    """Where the top edge of a box has its color, along its length."""
+    mark = Mark(np.array([100.0, 100, 200, 180]), color_of(0), line=line)
+    picture = draw_marks(GRAY, [mark]).picture
+    return (picture[100, 100:200] == color_of(0)).all(axis=1), picture
+
+
+def test_lines_differ_without_their_color():
+    solid, dashed, corners, faint = (strokes(line) for line in (SOLID, DASHED, CORNERS, FAINT))
+    assert solid[0].all()
+    assert faint[0].all()
+    assert count_of(faint[1], color_of(0)) < 0.7 * count_of(solid[1], color_of(0))
+    for shown, _ in (dashed, corners):
+        assert shown[0]
+        assert shown[-1]
+        assert 0.3 < shown.mean() < 0.8
+    # Dashes are many, corners are two.
+    edges = [int((np.diff(shown.astype(int)) == -1).sum()) for shown, _ in (dashed, corners)]
+    assert edges[0] >= 3
+    assert edges[1] == 1
+
+
+@pytest.mark.parametrize("badge", [badges.RIGHT, badges.WRONG, badges.MISSED])
+def test_badges_differ_in_shape(badge):
+    image = Image.new("RGB", (20, 20))
+    badges.draw_badge(ImageDraw.Draw(image), badge, (0, 0, 19, 19))
+    ink = np.asarray(image).min(axis=2) < 128
+    middle, side = ink[8:12, 8:12].any(), ink[8:12, :5].any()
+    assert (middle, side) == {"right": (True, True), "wrong": (True, False), "missed": (False, True)}[badge]
+    colors = {tuple(color) for color in np.asarray(image).reshape(-1, 3).tolist()}
+    assert max(contrast(color, (255, 255, 255)) for color in colors) >= 4.5
+
+
+def test_a_dark_box_has_a_light_edge():
+    dark = Mark(np.array([100.0, 100, 200, 180]), (60, 0, 165))
+    assert (draw_marks(GRAY, [dark]).picture[99, 100:200] == 255).all()
 
 
 def test_names_are_on_tags_and_ids_where_names_are_unknown():
@@ -178,7 +208,7 @@ def test_every_size_of_image_can_be_drawn_on(size_wh):
     width, height = size_wh
     image = np.full((height, width, 3), 60, np.uint8)
     found = predict((0, 0, width, height), size_wh=size_wh)
-    picture = draw(image, found, CLASSES, label((0, 0, width, height)))
+    picture = draw(image, found, CLASSES)
     assert picture.shape == image.shape
     assert changed(picture, image).any()
 
@@ -203,7 +233,7 @@ def test_no_boxes_crash_it(boxes, width, height):
     image = np.zeros((height, width, 3), np.uint8)
     labels = label(*[(x, y, w, h) for x, y, w, h in boxes])
     for picture in (
-        draw(image, predict(*boxes, size_wh=(width, height)), CLASSES, labels),
+        draw(image, predict(*boxes, size_wh=(width, height)), CLASSES),
         draw(image, labels=labels),
     ):
         assert picture.shape == image.shape
@@ -220,11 +250,6 @@ def test_real_ground_truth_is_drawn(coco128):
     picture = draw(record.image(), labels=record.labels, classes=dataset.classes)
     assert picture.shape == record.image().shape
     assert changed(picture, record.image()).mean() > 0.02
-
-
-def test_the_palette_repeats_and_has_no_twins():
-    assert len(set(PALETTE)) == len(PALETTE)
-    assert color_of(len(PALETTE) + 2) == PALETTE[2]
 
 
 def test_a_contact_sheet_holds_every_image_in_rows():
@@ -269,6 +294,12 @@ def test_a_failed_save_leaves_the_old_picture(tmp_path, monkeypatch):
         save_png(GRAY[:10], path)
     assert np.array_equal(np.asarray(Image.open(path)), GRAY)
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_small_images_are_enlarged_and_large_ones_are_not():
+    assert shown_size((50, 50)) == (480, 480)
+    assert shown_size((6000, 4000)) == (6000, 4000)
+    assert shown_size((1000, 10), 100) == (100, 1)
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\u202e", "two\nlines", "x" * 5_000_000])

@@ -20,7 +20,12 @@ _CELL = 120
 
 
 def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, starts: Sequence[int] = ()
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+    starts: Sequence[int] = (),
+    words: Sequence[str] = (),
 ) -> None:
     """Print rows, never cut to the terminal's width, cells escaped.
 
@@ -28,6 +33,7 @@ def print_table(
         header: names of the columns.
         rows: cells as text.
         left: number of left-aligned columns; the others hold numbers and are right-aligned.
+        words: names of further columns that hold no numbers.
         starts: rows that begin a group, with a line above them.
     """
     from rich.console import Console
@@ -35,7 +41,9 @@ def print_table(
 
     table = Table()
     for i, name in enumerate(header):
-        table.add_column(shortened(name, _CELL), justify="left" if i < left else "right", no_wrap=True)
+        table.add_column(
+            shortened(name, _CELL), justify="left" if i < left or name in words else "right", no_wrap=True
+        )
     for i, row in enumerate(rows):
         if i in starts:
             table.add_section()

@@ -188,7 +188,7 @@ def _print(rows: list[dict[str, Any]], sheets: list[str], *, as_json: bool) -> N
         return
     if rows:
         names = [name for name in rows[0] if name != "overlay"]
-        print_table(names, [[str(row[name]) for name in names] for row in rows])
+        print_table(names, [[str(row[name]) for name in names] for row in rows], words=("mistakes",))
     echo(f"{counted(len(rows), 'image')} drawn")
     for sheet in sheets:
         echo_path(sheet)

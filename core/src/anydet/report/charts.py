@@ -18,15 +18,14 @@ from anydet.evaluation.run import EvaluationRun
 from anydet.outputs import new_file
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
-from anydet.report.palette import PALETTE
+from anydet.report.palette import SERIES
 from anydet.text import shortened
 from anydet.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 0, 1)]
-_BLUE, _ORANGE = _COLORS[:2]
+_BLUE, _ORANGE = SERIES[:2]
 _GRAY = "#777777"
 SUFFIXES = (".png", ".svg")
 """Of pictures that matplotlib draws."""
@@ -122,7 +121,7 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
 def draw_lines(axes: Axes, figure: Lines) -> None:
     """Lines with their legend at the right; more than there are colors are shades of one color, in order."""
     measured = [series for series in figure.series if not series.reference]
-    shades = len(measured) > len(_COLORS)
+    shades = len(measured) > len(SERIES)
     for series in figure.series:
         if series.reference:
             style = {"color": _GRAY, "linestyle": "--", "linewidth": 1}
@@ -130,7 +129,7 @@ def draw_lines(axes: Axes, figure: Lines) -> None:
             fade = measured.index(series) / (len(measured) - 1)
             style = {"color": _BLUE, "alpha": 1 - 0.8 * fade, "linewidth": 2.2 - 1.2 * fade}
         else:
-            style = {"color": _COLORS[measured.index(series)], "linewidth": 1.8}
+            style = {"color": SERIES[measured.index(series)], "linewidth": 1.8}
         _draw_series(axes, series, style)
     _write_legend(axes)
     _label(axes, figure.x, figure.y)

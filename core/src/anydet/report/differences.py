@@ -13,16 +13,14 @@ from anydet.data.record.record import Record
 from anydet.geometry.boxes import xywh_to_xyxy
 from anydet.report.files import picture_paths, save_png
 from anydet.report.lettering import caption
-from anydet.report.marks import Mark, class_name
-from anydet.report.overlay import draw_scaled
+from anydet.report.marks import DASHED, SOLID, Mark, pictured_name
+from anydet.report.overlay import draw_scaled, shown_size
 from anydet.report.palette import PALETTE, Color
 from anydet.report.sheet import Panel, put_beside
 from anydet.types import ByteImage, ClassTable, DetectionColumns, IntArray
 
 _ALONE, _CHANGED, _SAME = PALETTE[5], PALETTE[3], (150, 150, 150)
 """Colors of detections without partner, beyond a tolerance, and within all."""
-_SMALLEST_PX = 480
-"""Longer side below which pictures are enlarged, so that tags leave something to see."""
 
 
 def draw_worst(parity: Parity, dataset: Dataset, folder: Path, most: int) -> list[Path]:
@@ -62,9 +60,7 @@ def draw_difference(parity: Parity, image: int, record: Record) -> ByteImage:
         ImageError: it cannot be read.
     """
     pixels = record.image()
-    height, width = pixels.shape[:2]
-    scale = max(1.0, _SMALLEST_PX / max(width, height))
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    size_wh = shown_size((pixels.shape[1], pixels.shape[0]))
     a, b, changed = parity.joined.a, parity.joined.b, parity.changed
     counts = images_row(parity, image)
     panels = []
@@ -102,7 +98,7 @@ def _marks(
     rows = compared[side.image_index[compared] == image]
     marks = []
     for row in sorted(rows.tolist(), key=lambda r: (r in colors, side.scores[r])):
-        name = class_name(int(side.class_ids[row]), classes)
+        name = pictured_name(int(side.class_ids[row]), classes)
         marks.append(
             Mark(
                 box_xyxy_px=xywh_to_xyxy(side.boxes_xywh_px[row : row + 1])[0],
@@ -111,7 +107,7 @@ def _marks(
                 name=name,
                 mask=None if side.masks is None or row not in colors else side.masks[row],
                 keypoints=None,
-                dashed=row not in colors,
+                line=SOLID if row in colors else DASHED,
             )
         )
     return marks

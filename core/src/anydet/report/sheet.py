@@ -9,29 +9,42 @@ import numpy as np
 
 from anydet.report.lettering import caption_strip, legend_strip, strip_font_px
 from anydet.report.marks import image_class, mark_predictions, regions_of
-from anydet.report.overlay import Drawing, draw_marks
+from anydet.report.overlay import Drawing, draw_scaled, shown_size
+from anydet.report.tags import LegendLine
 from anydet.types import ByteImage, ClassTable, ImagePredictions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """A drawing under its caption; its legends stand below it."""
+    """A drawing under its caption; its legends stand below it.
+
+    Attributes:
+        drawing: the picture, and what its own legends name.
+        caption: "" for none.
+        legend: what signs on the picture stand for, under ``legend_title``.
+        legend_title: "" for none.
+    """
 
     drawing: Drawing
     caption: str = ""
+    legend: tuple[LegendLine, ...] = ()
+    legend_title: str = ""
 
 
 def draw_panel(
     image: ByteImage, predictions: ImagePredictions, classes: ClassTable | None = None
 ) -> ByteImage:
-    """Predictions on their image as ``overlay.draw`` has them, and beside it what has no place on it.
+    """Predictions on their image, small ones enlarged, and beside it what has no place on it.
 
-    Above stands the class of the image as a whole; below, semantic classes and objects without tag.
+    Above stands the class of the image as a whole; below, semantic classes and objects whose tags are numbers
+    or have no place.
 
     Raises:
         ContractError: where a mask is not of the image's size.
     """
-    drawing = draw_marks(image, mark_predictions(predictions, classes), regions_of(predictions, classes))
+    size_wh = shown_size((image.shape[1], image.shape[0]))
+    marks, regions = mark_predictions(predictions, classes), regions_of(predictions, classes)
+    drawing = draw_scaled(image, marks, size_wh, regions)
     return put_beside([Panel(drawing, image_class(predictions, classes))])
 
 
@@ -74,7 +87,13 @@ def _strips(panel: Panel) -> tuple[ByteImage, ByteImage, ByteImage]:
     height, width = picture.shape[:2]
     font_px = strip_font_px((width, height))
     above = caption_strip(panel.caption, width, font_px) if panel.caption else _white(0, width)
-    named = (("regions:", panel.drawing.regions), ("without tag:", panel.drawing.untagged))
+    drawing = panel.drawing
+    named = (
+        (panel.legend_title, panel.legend),
+        ("regions:", drawing.regions),
+        ("numbers:", drawing.numbered),
+        ("without tag:", drawing.untagged),
+    )
     below = [legend_strip(title, lines, width, round(0.8 * font_px)) for title, lines in named if lines]
     # Starts with an empty strip, because there may be no legend to concatenate.
     return above, picture, np.concatenate([_white(0, width), *below])

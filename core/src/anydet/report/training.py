@@ -13,7 +13,7 @@ import numpy as np
 from anydet.errors import OptionError, TrainingError, did_you_mean
 from anydet.outputs import new_file
 from anydet.report.charts import import_figure, picture_format, plain
-from anydet.report.palette import PALETTE
+from anydet.report.palette import SERIES
 from anydet.training.optim.early_stopping import lower_is_better
 from anydet.training.runlog.metrics_file import read_metrics
 from anydet.types import FloatArray
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _FILES = ("train_metrics.jsonl", "val_metrics.jsonl")
-_COLORS = ["#{:02x}{:02x}{:02x}".format(*PALETTE[i]) for i in (4, 5, 2, 6, 1, 0)]
 _SPAN = 1 / 40
 """Fraction of a run that smoothing looks back."""
 _MOST_METRICS = 5
@@ -288,4 +287,4 @@ def _finish(axes: Axes, title: str, *, legend: bool = True) -> None:
 
 
 def _color(i: int) -> str:
-    return _COLORS[i % len(_COLORS)]
+    return SERIES[i % len(SERIES)]

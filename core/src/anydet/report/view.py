@@ -15,12 +15,23 @@ from anydet.contract.reading.load import load, meta_of
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.errors import OptionError
-from anydet.evaluation.image_scores import ImageScores, score_images
+from anydet.evaluation.image_outcomes import ImageOutcomes, find_outcomes
 from anydet.evaluation.reading import join_inputs
 from anydet.report.lettering import caption
-from anydet.report.marks import Mark, Region, image_class, mark_labels, mark_predictions, regions_of
-from anydet.report.overlay import draw_scaled
+from anydet.report.marks import (
+    FAINT,
+    Mark,
+    Verdict,
+    font_warning,
+    image_class,
+    mark_labels,
+    mark_predictions,
+    pictured_name,
+    regions_of,
+)
+from anydet.report.overlay import draw_scaled, shown_size
 from anydet.report.sheet import Panel, contact_sheet, put_beside
+from anydet.report.verdicts import FOUND, MISSED, legend, reason, verdict_on
 from anydet.text import listed
 from anydet.types import (
     ByteImage,
@@ -29,12 +40,12 @@ from anydet.types import (
     ImagePredictions,
     IntArray,
     Intrinsics,
+    Labels,
     Poses,
 )
 
-SMALLEST_PX = 480
-"""Longer side below which overlays are enlarged, so that tags leave something to see."""
 _NAMED = 3
+_BY = "by COCO's matching at IoU 0.5:"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +59,9 @@ class Scenes:
         rows: image index of ``found`` for each position of ``order``.
         details: what the file says of images beside detections, by position in ``dataset``.
         classes: names, or ``None``.
-        scores: per image of ``found``, where the data set has labels.
+        outcomes: what became of each detection and annotation, where the data set has labels.
+        shown_rows: (N,) rows of the detections of ``outcomes`` that ``found`` has.
+        worst: whether ``order`` begins with the worst.
         states: names of states.
         camera: of images whose own camera nobody states, or ``None``.
         warnings: what a person should know of the input.
@@ -60,8 +73,10 @@ class Scenes:
     rows: tuple[int, ...]
     details: Mapping[int, ImageDetails]
     classes: ClassTable | None
-    scores: ImageScores | None
+    outcomes: ImageOutcomes | None
+    shown_rows: IntArray
     states: tuple[str, ...]
+    worst: bool = False
     camera: Intrinsics | None = None
     warnings: tuple[str, ...] = ()
 
@@ -87,18 +102,22 @@ class Scenes:
         )
 
     def summary(self, shown: int) -> dict[str, str | int | float]:
-        """The image's key and counts: right, wrong, missed and F1 where there are labels."""
+        """The image's key and counts: right, wrong, missed, F1 and the mistakes, where there are labels."""
         row = self.rows[shown]
         found = int(np.count_nonzero(self.found.image_index == row))
         counts: dict[str, str | int | float] = {"image": self.key(shown), "found": found}
-        if self.scores is not None:
-            for name in ("right", "wrong", "missed"):
-                counts[name] = int(getattr(self.scores, name)[row])
-            counts["f1"] = round(float(self.scores.f1[row]), 4)
+        if self.outcomes is not None:
+            counts["right"] = int(self.outcomes.right[row])
+            counts["wrong"] = int(self.outcomes.wrong[row])
+            counts["missed"] = int(self.outcomes.missed_per_image[row])
+            counts["f1"] = round(float(self.outcomes.f1[row]), 4)
+            counts["mistakes"] = reason(self.outcomes, row)
         return counts
 
     def panels(self, shown: int, longest_px: int | None = None) -> list[Panel]:
         """Ground truth, where there are labels, and predictions, under captions.
+
+        With labels, both are marked: what is right, wrong and missed.
 
         Args:
             shown: place in ``order``.
@@ -108,27 +127,61 @@ class Scenes:
             ImageError: the image cannot be read.
         """
         record, found = self.dataset[self.order[shown]], self.predictions(shown)
-        image = record.image()
+        image, row = record.image(), self.rows[shown]
+        size_wh = shown_size((image.shape[1], image.shape[0]), longest_px)
         camera = found.intrinsics or record.intrinsics or self.camera
-        marks = mark_predictions(replace(found, intrinsics=camera), self.classes, self.states)
-        text = f"{len(found)} predicted" + _counts(self.summary(shown))
+        found, regions = replace(found, intrinsics=camera), regions_of(found, self.classes)
         whole = image_class(found, self.classes)
-        text = f"{whole}; {text}" if whole else text
-        panels = [_panel(image, marks, regions_of(found, self.classes), text, longest_px)]
-        if record.labels is not None:
-            truth = mark_labels(record.labels, self.classes, image.shape[:2], self.states, camera)
-            text = f"{len(record.labels)} in the ground truth"
-            panels.insert(0, _panel(image, truth, [], text, longest_px))
-        return panels
+        text = "; ".join(filter(None, [whole, f"{len(found)} predicted"]))
+        if self.outcomes is None:
+            marks = mark_predictions(found, self.classes, self.states)
+            return [Panel(draw_scaled(image, marks, size_wh, regions), text)]
+        here = np.flatnonzero(self.outcomes.ground_truth.image_index == row)
+        labels, missed = self.outcomes.ground_truth.labels.take(here), self.outcomes.missed[here]
+        marks = mark_predictions(found, self.classes, self.states, self._verdicts(row))
+        # What was missed lies below what was found, and has neither mask nor pose there.
+        lost = replace(labels.take(np.flatnonzero(missed)), segmentations=None, keypoints=None, poses=None)
+        below = self._mark_labels(lost, image, camera, [MISSED] * len(lost))
+        # Tags of what is on top choose first, and those of what does not count come last.
+        marks = sorted([*below, *marks], key=lambda mark: mark.line != FAINT)
+        verdicts = [MISSED if one else FOUND for one in missed.tolist()]
+        truth = self._mark_labels(labels, image, camera, verdicts)
+        return [
+            Panel(draw_scaled(image, truth, size_wh), f"{len(labels)} in the ground truth"),
+            Panel(draw_scaled(image, below + marks, size_wh, regions), text, legend(self.outcomes, row), _BY),
+        ]
+
+    def _mark_labels(
+        self, labels: Labels, image: ByteImage, camera: Intrinsics | None, verdicts: Sequence[Verdict]
+    ) -> list[Mark]:
+        size_hw = image.shape[0], image.shape[1]
+        return mark_labels(labels, self.classes, size_hw, self.states, camera, verdicts=verdicts)
+
+    def _verdicts(self, row: int) -> list[Verdict]:
+        """On the detections of an image, in the order of ``predictions``."""
+        if self.outcomes is None:
+            return []
+        rows = self.shown_rows[self.found.image_index == row]
+        return [verdict_on(self.outcomes, at) for at in rows.tolist()]
 
     def overlay(self, shown: int) -> ByteImage:
         """One picture of the image: ground truth, if any, beside predictions."""
-        return caption(put_beside(self.panels(shown)), self.key(shown))
+        return self._titled(shown, put_beside(self.panels(shown)))
+
+    def _titled(self, shown: int, picture: ByteImage) -> ByteImage:
+        """The picture under the image's key and, of the worst ones, why it is among them."""
+        if self.worst and self.outcomes is not None:
+            row = self.rows[shown]
+            why = reason(self.outcomes, row, pictured_name) or "no mistakes"
+            picture = caption(
+                picture, f"no. {shown + 1} from the worst, F1 {self.outcomes.f1[row]:.2f}: {why}"
+            )
+        return caption(picture, self.key(shown))
 
     def sheet(self, places: Sequence[int], columns: int, longest_px: int = 400) -> ByteImage:
         """A contact sheet of the images shown at some places."""
         cells = [
-            caption(put_beside(self.panels(shown, longest_px), gap_px=2), self.key(shown)) for shown in places
+            self._titled(shown, put_beside(self.panels(shown, longest_px), gap_px=2)) for shown in places
         ]
         return contact_sheet(cells, columns)
 
@@ -151,7 +204,7 @@ def open_scenes(
         dataset: whose images they are; with labels, both are compared.
         box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
         score_threshold: lowest score that is shown and counted.
-        worst: lowest F1 at IoU 0.5 first (``evaluation.image_scores``).
+        worst: lowest F1 at IoU 0.5 first (``evaluation.image_outcomes``).
         max_images: only the first so many in that order.
         states: names of states; by default those of ``meta.states``, else the data set's.
         camera: for poses of images whose intrinsics neither the file nor the data set states.
@@ -168,34 +221,40 @@ def open_scenes(
         )
     raw = load(path, truth=dataset.ground_truth if labeled else None)
     places = join_keys(raw.images, dataset.keys, source=raw.path)
-    scores, classes, warnings = None, dataset.classes, tuple[str, ...]()
+    outcomes, classes, warnings = None, dataset.classes, tuple[str, ...]()
     named = tuple(states) or _states(raw)
     if labeled:
         inputs = join_inputs(dataset, raw, box_format=box_format)
         columns, classes, warnings = inputs.detections, inputs.ground_truth.classes, inputs.warnings
         named = named or inputs.ground_truth.state_names
-        scores = score_images(columns, inputs.ground_truth, score_threshold=score_threshold)
+        outcomes = find_outcomes(columns, inputs.ground_truth, score_threshold=score_threshold)
         # Images that the file does not mention are not shown.
         order = np.unique(places)
-        order = scores.worst_first()[np.isin(scores.worst_first(), order)] if worst else order
+        if worst:
+            ranked = outcomes.worst_first()
+            order = ranked[np.isin(ranked, order)]
         rows = order
     else:
         columns = raw.columns(box_format, sizes_wh=_sizes(raw, [dataset[i] for i in places.tolist()]))
         classes = classes or (None if raw.classes is None else ClassTable(raw.classes))
         rows = np.argsort(places, kind="stable")
         order = places[rows]
+    shown_rows = np.flatnonzero(columns.scores >= score_threshold)
     scenes = Scenes(
         dataset,
         tuple(order[:max_images].tolist()),
-        columns.take(columns.scores >= score_threshold),
+        columns.take(shown_rows),
         tuple(rows[:max_images].tolist()),
         {int(places[i]): details for i, details in raw.details.items()},
         classes,
-        scores,
+        outcomes,
+        shown_rows,
         named,
+        worst,
         camera,
     )
-    return replace(scenes, warnings=(*warnings, *_camera_warnings(scenes)))
+    fonts = filter(None, [font_warning(classes)])
+    return replace(scenes, warnings=(*warnings, *_camera_warnings(scenes), *fonts))
 
 
 def dataset_of(path: Path) -> tuple[str, str | None] | None:
@@ -244,18 +303,3 @@ def _sizes(raw: RawPredictions, records: Sequence[Record]) -> IntArray:
     for i in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
         sizes[i] = records[i].size_wh
     return sizes
-
-
-def _panel(
-    image: ByteImage, marks: Sequence[Mark], regions: Sequence[Region], text: str, longest_px: int | None
-) -> Panel:
-    height, width = image.shape[:2]
-    scale = (longest_px or max(SMALLEST_PX, width, height)) / max(width, height)
-    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-    return Panel(draw_scaled(image, marks, size_wh, regions), text)
-
-
-def _counts(counts: dict[str, str | int | float]) -> str:
-    if "f1" not in counts:
-        return ""
-    return f": {counts['right']} right, {counts['wrong']} wrong, {counts['missed']} missed"

@@ -81,6 +81,8 @@ class Errors:
         fixed_class: (N,) the class it is a true positive of when its error is corrected, or -1.
         found: (G,) bool, some detection matches the annotation.
         missed: (G,) bool, no correction of a detection would match it; crowds never are.
+        about: (N,) row of the annotation that a Loc or Cls error is about, else -1.
+        iou: (N,) with that annotation, else 0.
     """
 
     rows: IntArray
@@ -89,6 +91,8 @@ class Errors:
     fixed_class: IntArray
     found: BoolArray
     missed: BoolArray
+    about: IntArray
+    iou: FloatArray
 
 
 class TideEvaluator(PooledEvaluator):
@@ -128,9 +132,11 @@ class TideEvaluator(PooledEvaluator):
             ),
         )
 
-    def find_errors(self, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Errors:
-        """The error of each detection, and what became of each annotation."""
-        best_first = _best_per_image(detections)
+    def find_errors(
+        self, detections: DetectionColumns, ground_truth: GroundTruthColumns, most: int = _MOST
+    ) -> Errors:
+        """The error of each of the best ``most`` detections per image, and what became of each annotation."""
+        best_first = _best_per_image(detections, most)
         found = detections.take(best_first)
         pairs = overlaps(found, ground_truth, least=self.background, class_agnostic=True)
         labels = ground_truth.labels
@@ -141,11 +147,12 @@ class TideEvaluator(PooledEvaluator):
             _kept(pairs, same & ~crowd & (pairs.iou >= self.foreground)), len(found), len(labels)
         )
         inside = pairs.detections[same & crowd & (pairs.iou > self.foreground)]
-        kinds, target = self._errors(pairs, same, crowd, used, len(found))
+        kinds, target, iou = self._errors(pairs, same, crowd, used, len(found))
         kinds[matched] = TRUE
         counted = np.ones(len(found), np.bool_)
         counted[inside] = False
-        target[matched] = -1
+        target[matched], iou[matched] = -1, 0.0
+        about = target.copy()
         # An annotation that is found already cannot be won by correcting another detection.
         target[target >= 0] = np.where(used[target[target >= 0]], -1, target[target >= 0])
         usable = np.zeros(len(labels), np.bool_)
@@ -154,12 +161,12 @@ class TideEvaluator(PooledEvaluator):
         fixed, first = np.full(len(found), -1, np.int64), _first_of_each(target)
         fixed[first] = labels.class_ids[target[first]]
         missed = ~used & ~usable & ~labels.iscrowd
-        return Errors(best_first, kinds, counted | matched, fixed, used, missed)
+        return Errors(best_first, kinds, counted | matched, fixed, used, missed, about, iou)
 
     def _errors(
         self, pairs: Overlaps, same: BoolArray, crowd: BoolArray, used: BoolArray, count: int
-    ) -> tuple[NDArray[np.int8], IntArray]:
-        """(N,) kinds as if nothing were true, and the row of the annotation that would be right, or -1."""
+    ) -> tuple[NDArray[np.int8], IntArray, FloatArray]:
+        """(N,) kinds as if nothing were true, rows of the annotations that would be right or -1, IoUs."""
         own_iou, own = _best(_kept(pairs, same & ~crowd), count)
         other_iou, other = _best(_kept(pairs, ~same & ~crowd), count)
         taken_iou, _ = _best(_kept(pairs, same & ~crowd & used[pairs.annotations]), count)
@@ -168,7 +175,8 @@ class TideEvaluator(PooledEvaluator):
         cls, dupe = other_iou >= self.foreground, taken_iou >= self.foreground
         cases = [loc, cls, dupe, any_iou <= self.background]
         kinds = np.select(cases, [_LOC, _CLS, _DUPE, _BKG], _BOTH).astype(np.int8)
-        return kinds, np.where(loc, own, np.where(cls, other, -1))
+        iou = np.where(loc, own_iou, np.where(cls, other_iou, 0.0))
+        return kinds, np.where(loc, own, np.where(cls, other, -1)), iou
 
     def count(self, images: tuple[str, ...], found: _Found, wanted: _Wanted) -> Measured:
         """AP, dAP of each kind, and how many there are."""
@@ -246,11 +254,11 @@ def tide_evaluator(ground_truth: GroundTruthColumns) -> TideEvaluator:
     return TideEvaluator(ground_truth.classes)
 
 
-def _best_per_image(detections: DetectionColumns) -> IntArray:
+def _best_per_image(detections: DetectionColumns, most: int) -> IntArray:
     """Rows of the best detections of each image, in falling score; of equal ones the first row leads."""
     order = np.lexsort((-detections.scores, detections.image_index))
     index = detections.image_index[order]
-    kept: IntArray = order[np.arange(len(order)) - np.searchsorted(index, index) < _MOST]
+    kept: IntArray = order[np.arange(len(order)) - np.searchsorted(index, index) < most]
     return kept
 
 
