@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anydet.report.room import LONGEST_LEADER
-from anydet.report.tags import HIDDEN_FRACTION, MOST_NUMBERS, Tag, badge_px, legend_lines, place_tags
+from anydet.report.tags import (
+    HIDDEN_FRACTION,
+    MOST_NUMBERS,
+    NUMBERED_FRACTION,
+    Tag,
+    badge_px,
+    legend_lines,
+    place_tags,
+)
 
 RED, BLUE = (213, 94, 0), (0, 114, 178)
 
@@ -130,13 +138,12 @@ boxes = st.tuples(st.integers(0, 150), st.integers(0, 100), st.integers(0, 60), 
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(crowd=st.lists(boxes, max_size=25))
 def test_in_any_crowd_tags_stay_inside_and_hide_neither_each_other_nor_small_boxes(crowd):
     places = place(*crowd, size_wh=(160, 120), font_px=14)
     placed = places.placed
     assert len(placed) + len(places.left_over) == len(crowd)
-    assert not places.left_over or len(crowd) > 1
     for one, other in combinations(placed, 2):
         assert shared(one.place, other.place) == 0
     for one in placed:
@@ -144,7 +151,8 @@ def test_in_any_crowd_tags_stay_inside_and_hide_neither_each_other_nor_small_box
         assert 0 <= left <= right < 160
         assert 0 <= top <= bottom < 120
         for box in crowd:
-            assert shared(one.place, box) <= HIDDEN_FRACTION * area(box)
+            number = one.text.isdigit() and box == one.tag.box
+            assert shared(one.place, box) <= (NUMBERED_FRACTION if number else HIDDEN_FRACTION) * area(box)
 
 
 def test_where_there_is_no_room_type_gets_smaller_before_the_tag_goes_elsewhere():

@@ -80,7 +80,8 @@ class Room:
 
     def is_free(self, places: IntArray) -> BoolArray:
         """(P,) whether no tag and no line is at a place; tags that touch would look like one."""
-        free: BoolArray = overlaps(places, self.tags + self.gap_px * _AROUND).max(axis=1, initial=0) == 0
+        hidden: FloatArray = overlaps(places, self.tags + self.gap_px * _AROUND).max(axis=1, initial=0)
+        free: BoolArray = hidden == 0
         if self._lines_table is not None:
             free[self._sum(self._lines_table, places) > 0] = False
         return free
