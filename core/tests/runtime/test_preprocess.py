@@ -58,17 +58,26 @@ def test_shortest_is_detrs_resize(image_wh, expected):
     assert placement.content_wh == placement.input_wh == expected
 
 
+def resized_as(image, how, size_wh):
+    if how.interpolation == "bilinear":
+        return cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    planes = image.transpose(2, 0, 1) if how.rounded else image.transpose(2, 0, 1).astype(np.float32)
+    whole = [Image.fromarray(plane).resize(size_wh, Image.Resampling.BILINEAR) for plane in planes]
+    return np.stack(whole, axis=2)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_inputs_are_what_opencv_and_arithmetic_give(preset, dtype):
     how = replace(PRESETS[preset].preprocess, size_wh=(96, 64))
     image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     (inputs, (placement,)) = Preprocessor(how, dtype).batch([image])
-    width, height = placement.content_wh
+    (width, height), (across, down) = placement.content_wh, placement.input_wh
     x, y = placement.offset_xy
 
-    canvas = np.full((placement.input_wh[1], placement.input_wh[0], 3), how.pad_value, np.float64)
-    canvas[y : y + height, x : x + width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    canvas = np.full((down, across, 3), how.pad_value, np.float64)
+    resized = resized_as(image, how, (width, height))[max(0, -y) :, max(0, -x) :]
+    canvas[max(0, y) : y + height, max(0, x) : x + width] = resized[:down, :across]
     if how.channels == "bgr":  # the border is gray, so turning all of it is the same
         canvas = canvas[:, :, ::-1]
     expected = ((canvas - np.array(how.mean)) / np.array(how.std)).transpose(2, 0, 1)
@@ -161,6 +170,8 @@ def test_inputs_are_the_formula_in_every_bit(image_wh, size_wh, resize, channels
         if (width, height) != image_wh:
             inside = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             inside = inside if channels == "rgb" else inside[:, :, ::-1]
-        canvas[y : y + height, x : x + width] = inside
+        rows, columns = placement.input_wh[1] - max(0, y), placement.input_wh[0] - max(0, x)
+        seen = inside[max(0, -y) :, max(0, -x) :][:rows, :columns]
+        canvas[max(0, y) : y + height, max(0, x) : x + width] = seen
         expected = (canvas / np.float32(how.divisor) - mean.astype(np.float32)) / std.astype(np.float32)
         np.testing.assert_array_equal(got, expected.transpose(2, 0, 1).astype(dtype))

@@ -109,8 +109,8 @@ def test_options_win_over_what_the_file_says(build, load):
 
 
 def test_other_tasks_of_ultralytics_are_refused(build, load):
-    with pytest.raises(ModelError, match="task 'pose'"):
-        load(build([np.zeros((1, 56, CELLS))], metadata={**METADATA, "task": "pose"}))
+    with pytest.raises(ModelError, match=r"task 'depth'.*detect, segment, pose, obb, classify"):
+        load(build([np.zeros((1, 56, CELLS))], metadata={**METADATA, "task": "depth"}))
 
 
 def test_labels_that_are_no_classes_are_refused(build, load):

@@ -45,6 +45,21 @@ class Placement:
         return (points_px - shift[:2]) * scale[:2]
 
     @property
+    def shown(self) -> tuple[slice, slice]:
+        """Rows and columns of the resized image that are in the input: all, but of one that is cropped."""
+        (x, y), (width, height) = self.offset_xy, self.content_wh
+        return (
+            slice(max(0, -y), min(height, self.input_wh[1] - y)),
+            slice(max(0, -x), min(width, self.input_wh[0] - x)),
+        )
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the input where these are."""
+        (x, y), (rows, columns) = self.offset_xy, self.shown
+        return slice(rows.start + y, rows.stop + y), slice(columns.start + x, columns.stop + x)
+
+    @property
     def scale_xy(self) -> FloatArray:
         """(2,) pixels of the image a pixel of the input, across and down."""
         return np.array(self.image_wh, np.float64) / np.array(self.content_wh, np.float64)

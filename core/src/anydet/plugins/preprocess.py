@@ -11,7 +11,7 @@ from anydet.geometry.placement import Placement
 from anydet.types import Size
 
 Triple: TypeAlias = tuple[float, float, float]
-Resize: TypeAlias = Literal["letterbox", "letterbox-center", "stretch", "shortest", "none"]
+Resize: TypeAlias = Literal["letterbox", "letterbox-center", "stretch", "crop-center", "shortest", "none"]
 
 GRAY: Triple = (114.0, 114.0, 114.0)
 _ZERO: Triple = (0.0, 0.0, 0.0)
@@ -26,7 +26,8 @@ class Preprocess:
 
     Attributes:
         resize: ``letterbox`` keeps the aspect ratio and leaves the image in the top left corner of the input,
-            ``letterbox-center`` in its center; ``stretch`` changes the aspect ratio; ``shortest`` keeps it
+            ``letterbox-center`` in its center; ``stretch`` changes the aspect ratio; ``crop-center`` keeps it
+            and fills the input with the center of the image, as classifiers have it; ``shortest`` keeps it
             without padding, the short side becoming the smaller number of ``size_wh`` and the long side at
             most the larger; ``none`` leaves the size as it is.
         size_wh: (width, height) of the input in pixels.
@@ -91,6 +92,8 @@ class Preprocess:
         """Size that an image of ``image_wh`` pixels is resized to."""
         if self.resize in {"stretch", "none"}:
             return self.size_wh if self.resize == "stretch" else image_wh
+        if self.resize == "crop-center":
+            return _covering(image_wh, self.size_wh)
         if self.resize == "shortest":
             ratios = min(self.size_wh) / min(image_wh), max(self.size_wh) / max(image_wh)
         else:
@@ -109,12 +112,26 @@ class Preprocess:
     def placement(self, image_wh: Size) -> Placement:
         """Where an image of ``image_wh`` pixels stands in its input."""
         content, size = self.content_wh(image_wh), self.input_wh(image_wh)
-        centered = self.resize == "letterbox-center"
         width, height = self.size_wh
         ratio = max(image_wh[0] / width, image_wh[1] / height) if self._returns_by_ratio else None
-        offset = ((width - content[0]) // 2, (height - content[1]) // 2) if centered else (0, 0)
-        return Placement(image_wh, content, offset, size, ratio)
+        return Placement(
+            image_wh, content, self._offset(width - content[0], height - content[1]), size, ratio
+        )
+
+    def _offset(self, across: int, down: int) -> Size:
+        """Where an image stands that leaves so many pixels of the input; of a crop, fewer than none."""
+        if self.resize == "crop-center":
+            return -round(-across / 2), -round(-down / 2)  # halves to even, as torchvision's CenterCrop
+        return (across // 2, down // 2) if self.resize == "letterbox-center" else (0, 0)
 
     @property
     def _returns_by_ratio(self) -> bool:
         return self.scale_back == "ratio" and self.resize in {"letterbox", "letterbox-center"}
+
+
+def _covering(image_wh: Size, size_wh: Size) -> Size:
+    """The smallest size of the image's aspect ratio that covers another; the longer side is rounded down."""
+    (width, height), (across, down) = image_wh, size_wh
+    if width * down > height * across:
+        return down * width // height, down
+    return across, across * height // width

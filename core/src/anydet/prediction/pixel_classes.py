@@ -1,8 +1,9 @@
-"""Predictions of models that classify pixels: semantic mask, objects, and the class of the image."""
+"""Predictions of models that classify pixels or images: semantic mask, objects, and the class of the image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from anydet.data.record.class_mask import background_of, masks_of_classes
 from anydet.geometry import masks
 from anydet.geometry.objects import find_objects
-from anydet.types import AdapterSettings, Classification, ClassTable, ImagePredictions
+from anydet.types import AdapterSettings, Classification, ClassTable, FloatArray, ImagePredictions, Size
 
 _FEWEST = 100
 
@@ -46,7 +47,6 @@ def predictions_of_pixels(
         # COCO evaluates up to 100 detections an image: a cut below that would cost recall.
         limit=max(_FEWEST, settings.max_detections),
     )
-    top = int(np.argmax(image_scores))
     return ImagePredictions(
         key,
         (width, height),
@@ -54,6 +54,19 @@ def predictions_of_pixels(
         objects.scores,
         objects.class_ids,
         masks=tuple(masks.encode(objects.regions.index_map == row) for row in objects.rows.tolist()),
-        classification=Classification(top, image_scores[top], tuple(image_scores)),
+        classification=classification_of(image_scores),
         semantic_mask=masks_of_classes(class_map),
     )
+
+
+def predictions_of_image(key: str, size_wh: Size, image_scores: FloatArray) -> ImagePredictions:
+    """The likeliest class of an image of which nothing else is predicted, by (C,) probabilities."""
+    return replace(
+        ImagePredictions.empty(key, size_wh), classification=classification_of(image_scores.tolist())
+    )
+
+
+def classification_of(image_scores: Sequence[float]) -> Classification:
+    """The likeliest class, of (C,) probabilities."""
+    top = int(np.argmax(image_scores))
+    return Classification(top, image_scores[top], tuple(image_scores))

@@ -14,12 +14,14 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.geometry.placement import Placement
 from anydet.plugins.adapter import Adapter, AdapterNotes
-from anydet.prediction.pixel_classes import predictions_of_pixels
+from anydet.prediction.pixel_classes import predictions_of_image, predictions_of_pixels
 from anydet.runtime.classes import model_classes
 from anydet.runtime.decoding import Decoding, class_probabilities
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
-from anydet.runtime.layouts.candidates import Decoder, Landmarked, Outputs
+from anydet.runtime.layouts import Bound
+from anydet.runtime.layouts.candidates import Landmarked, Oriented, Outputs
+from anydet.runtime.layouts.classify import ImageClasses
 from anydet.runtime.layouts.declared import Pixels, Queries
 from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.loaded import LoadedModel
@@ -36,6 +38,10 @@ _MAX_CANDIDATES = 3000
 _NAMELESS = (
     "neither the model file nor its outputs say what its classes are, so predictions carry numbers alone; "
     "add --option names=FILE, or names=coco for a model trained on COCO"
+)
+_ORIENTED = (
+    "boxes of this model are oriented: bbox is the smallest upright box around each, mask the oriented box, "
+    "and keypoints are its corners"
 )
 
 
@@ -97,6 +103,7 @@ class RuntimeAdapter(Adapter):
         named = description.keypoint_names if description is not None else ()
         self._keypoint_names = named or (decoder.landmark_names if isinstance(decoder, Landmarked) else ())
         self._countless = decoder.class_count is None
+        self._oriented = isinstance(decoder, Oriented)
         self._most: int | None = None
 
     @abstractmethod
@@ -142,6 +149,8 @@ class RuntimeAdapter(Adapter):
     def _warnings(self) -> Iterator[str]:
         if self._countless and self._classes.table is None:
             yield _NAMELESS
+        if self._oriented:
+            yield _ORIENTED
         if self._chosen_by_outputs and self._preset.caution:
             yield f"preset {self._preset_name} was chosen by the outputs: {self._preset.caution}"
 
@@ -157,7 +166,7 @@ class RuntimeAdapter(Adapter):
     def stages(self) -> RuntimeStages:
         """Its stages one by one."""
 
-        def bind(outputs: Outputs, input_wh: Size) -> Decoder | Pixels:
+        def bind(outputs: Outputs, input_wh: Size) -> Bound:
             return self._decoder(self._model.signature(tuple(o.shape for o in outputs)), input_wh)
 
         return RuntimeStages(
@@ -218,6 +227,8 @@ class RuntimeAdapter(Adapter):
             decoder = self._decoder(self._model.signature(shapes), placement.input_wh)
             if isinstance(decoder, Pixels):
                 return self._pixels_result(record.key, decoder, outputs, placement)
+            if isinstance(decoder, ImageClasses):
+                return predictions_of_image(record.key, placement.image_wh, decoder.image_scores(outputs))
             return self._decoding.result(record, decoder, outputs, placement, most=self._most)
         except ModelError as exc:
             raise ModelError(
@@ -237,13 +248,13 @@ class RuntimeAdapter(Adapter):
             min_area_px=1 if description is None else description.min_area_px,
         )
 
-    def _most_candidates(self, decoder: Decoder | Pixels) -> int:
+    def _most_candidates(self, decoder: Bound) -> int:
         """Of queries as many pairs of query and class as there are queries, as DETR's descendants do."""
         if isinstance(decoder, Queries):
             return max(decoder.query_count, self.settings.max_detections)
         return _MAX_CANDIDATES
 
-    def _settled_decoder(self) -> Decoder | Pixels:
+    def _settled_decoder(self) -> Bound:
         """Of a run on zeros, which settles how outputs are read."""
         size_wh = self._preset.preprocess.input_wh(self._preset.preprocess.size_wh)
         readings = self._model.readings(size_wh, self.settings.batch_size)
@@ -253,7 +264,7 @@ class RuntimeAdapter(Adapter):
         assert self._model.reading is not None
         return self._decoder(self._model.reading.signature, size_wh)
 
-    def _decoder(self, outputs: Signature, input_wh: Size) -> Decoder | Pixels:
+    def _decoder(self, outputs: Signature, input_wh: Size) -> Bound:
         return bind_layout(self._model, outputs, self._preset.layout, input_wh, named_by=self._named_by)
 
     @property

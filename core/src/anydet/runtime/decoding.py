@@ -9,6 +9,8 @@ import numpy as np
 
 from anydet.data.record.record import Record
 from anydet.geometry.boxes import area_xyxy, clip_xyxy, nms_by_class
+from anydet.geometry.masks import from_polygons
+from anydet.geometry.oriented import suppress_oriented
 from anydet.geometry.placement import Placement
 from anydet.runtime.classes import ModelClasses
 from anydet.runtime.layouts.candidates import (
@@ -17,6 +19,7 @@ from anydet.runtime.layouts.candidates import (
     Decoder,
     Landmarked,
     Masked,
+    Oriented,
     Outputs,
     Posed,
     SoftMasked,
@@ -28,6 +31,9 @@ from anydet.types import RLE, FloatArray, ImagePredictions, IntArray, Intrinsics
 
 _CANDIDATES_EACH = 8
 """Candidates that are looked at first, for each detection that is wanted."""
+
+_FAR_PX = 1e5
+"""A corner further out is drawn there: no image is that large, and painting takes a step a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,11 @@ class Decoding:
             inside = np.flatnonzero(area_xyxy(boxes) > 0)  # what was found in the border alone is gone
             rest = found.scores[inside], found.class_ids[inside]
             # Whole boxes, as all families' own code does: cut at an edge, two of them overlap more.
-            keep = inside[self._suppress(whole[inside], *rest, most)]
+            if isinstance(decoder, Oriented) and self.nms_iou is not None:
+                turned = decoder.oriented(outputs, found.rows[inside])
+                keep = inside[suppress_oriented(turned, *rest, self.nms_iou, most)]
+            else:
+                keep = inside[self._suppress(whole[inside], *rest, most)]
             enough = most is not None and len(keep) >= most
             # Half precision exceeds 1, which is cut: of more ones than were looked at, others may come first.
             if len(found.scores) < limit or (enough and found.scores.min() < 1):
@@ -130,10 +140,19 @@ def _masks(
         of_input = soft.shape[:0:-1] == placement.input_wh
         codes = soft_mask_codes if of_input else box_mask_codes
         return codes(soft.astype(np.float32), found.boxes_xyxy_px, placement)
+    if isinstance(decoder, Oriented):
+        return _polygon_masks(decoder.landmarks(outputs, found.rows), placement)
     prototypes = decoder.prototypes(outputs) if isinstance(decoder, Masked) else None
     if prototypes is None or not isinstance(decoder, Masked):
         return None
     return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
+
+
+def _polygon_masks(corners: FloatArray | None, placement: Placement) -> tuple[RLE, ...]:
+    """What (N, 4, 3) corners in the input enclose, in pixels of the image."""
+    assert corners is not None, "oriented boxes have corners"
+    polygons = np.clip(placement.points_to_image(corners[..., :2]), -_FAR_PX, _FAR_PX)
+    return tuple(from_polygons((tuple(p.ravel().tolist()),), placement.image_wh) for p in polygons)
 
 
 def _keypoints(
@@ -161,8 +180,9 @@ def class_probabilities(logits: Array, placement: Placement) -> Array:
 
     Logits are resized bilinearly, then a softmax makes them probabilities.
     """
-    (x, y), (columns, rows) = placement.offset_xy, placement.content_wh
-    content = np.ascontiguousarray(logits[:, y : y + rows, x : x + columns], np.float32)
+    content = np.zeros((len(logits), *placement.content_wh[::-1]), np.float32)
+    (rows, columns), (from_rows, from_columns) = placement.shown, placement.window
+    content[:, rows, columns] = logits[:, from_rows, from_columns]
     if placement.content_wh != placement.image_wh:
         size, linear = placement.image_wh, cv2.INTER_LINEAR
         content = np.stack([cv2.resize(plane, size, interpolation=linear) for plane in content])

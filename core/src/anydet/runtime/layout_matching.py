@@ -8,14 +8,16 @@ from typing import Any
 
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
-from anydet.runtime.layouts import DECLARED, file_named, layout_named
-from anydet.runtime.layouts.candidates import UNDECODED, Decoder, implausible
+from anydet.runtime.layouts import DECLARED, Bound, file_named, layout_named
+from anydet.runtime.layouts.candidates import UNDECODED, implausible
+from anydet.runtime.layouts.classify import ImageClasses
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
 from anydet.runtime.metadata import named_presets, stated_presets, stated_size
 from anydet.runtime.model import Model, Reading
 from anydet.runtime.options import missing_options
 from anydet.runtime.presets import Preset, known_presets
+from anydet.text import LINES
 from anydet.types import Size
 
 _DECLARE = "describe the outputs in a layout file, --option layout=FILE.yaml: docs/how-to/declare-a-layout.md"
@@ -67,7 +69,7 @@ def with_stated_preset(options: Mapping[str, Any], model: Model) -> dict[str, An
         ((t.name, t.is_integer) for t in model.outputs), wants_sizes=model.inputs.sizes is not None
     )
     stated = (*stated_presets(model.metadata), *named)
-    fitting = _fitting_presets(model, stated_size(model.metadata))
+    fitting = _fitting_presets(model, stated_size(model.metadata), stated)
     # What the file states counts more than a look at values: those that are broken are refused by image.
     chosen = [name for name in (*fitting.names, *fitting.excluded) if name in stated]
     if not chosen:
@@ -111,9 +113,7 @@ def fit_reading(
     return preset.layout
 
 
-def bind_layout(
-    model: Model, outputs: Signature, layout: str, input_wh: Size, *, named_by: str
-) -> Decoder | Pixels:
+def bind_layout(model: Model, outputs: Signature, layout: str, input_wh: Size, *, named_by: str) -> Bound:
     """The decoder of a layout for one image's outputs; ``ModelError`` where it does not fit them.
 
     Args:
@@ -148,11 +148,24 @@ def _against(layout: str, reading: Reading, input_wh: Size) -> str:
     decoder = layout_named(layout).bind(reading.signature, input_wh)
     if decoder is None or isinstance(decoder, Pixels):
         return ""
+    if isinstance(decoder, ImageClasses):
+        return _against_classes(decoder, reading)
     return implausible(decoder, reading.outputs, input_wh)
 
 
-def _fitting_presets(model: Model, stated_wh: Size | None = None) -> Fitting:
-    """Presets whose layout fits what the model gives at its own, the stated or the preset's size."""
+def _against_classes(decoder: ImageClasses, reading: Reading) -> str:
+    try:
+        decoder.image_scores(reading.outputs)
+    except ModelError as exc:
+        return exc.problem
+    return ""
+
+
+def _fitting_presets(model: Model, stated_wh: Size | None = None, stated: Sequence[str] = ()) -> Fitting:
+    """Presets whose layout fits what the model gives at its own, the stated or the preset's size.
+
+    Rare ones are among them where the file states them, or no other fits.
+    """
     found: dict[Size, Sequence[Reading]] = {}
     names, excluded = [], {}
     for name, preset in known_presets().items():
@@ -170,7 +183,8 @@ def _fitting_presets(model: Model, stated_wh: Size | None = None) -> Fitting:
             names.append(name)
         elif against:
             excluded[name] = against[0]
-    return Fitting(tuple(names), excluded)
+    likely = [name for name in names if name in stated or not known_presets()[name].rare]
+    return Fitting(tuple(likely or names), excluded)
 
 
 def _probe(model: Model, size_wh: Size) -> Sequence[Reading]:
@@ -182,15 +196,35 @@ def _probe(model: Model, size_wh: Size) -> Sequence[Reading]:
 
 def _presets_that_fit(fitting: Fitting, model: Model) -> tuple[str, list[str], str]:
     """The one, or all that may be meant, a line of each with what it expects, and what to do."""
-    names, excluded = fitting.names, [f"  not {name}: {why}" for name, why in fitting.excluded.items()]
+    names = fitting.names
+    presets = known_presets()
+    excluded = [
+        f"  not {name}: {why}" for name, why in fitting.excluded.items() if not (names and presets[name].rare)
+    ]
     if len(names) == 1:
         return f"Presets that fit: {names[0]}", excluded, f"use --option preset={names[0]}"
     if names:
         lines = [*map(_expected, names), *excluded]
         return f"Presets that fit: {', '.join(names)}", lines, "use --option preset=NAME"
     outputs = "; ".join(map(str, model.outputs))
-    lines = [*map(_expected, known_presets()), *excluded, f"  and this model has: {outputs}"]
+    lines = [*excluded, *_all_expected(LINES - len(excluded) - 1), f"  and this model has: {outputs}"]
     return "None of the presets fits; they expect", lines, _DECLARE
+
+
+def _all_expected(room: int) -> list[str]:
+    """What presets expect, those with the same outputs in one line; of those behind the last line the names.
+
+    Args:
+        room: lines.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, preset in known_presets().items():
+        alike.setdefault(layout_named(preset.layout).expects, []).append(name)
+    lines = [f"  {', '.join(names)}: {expects}" for expects, names in alike.items()]
+    if len(lines) <= room:
+        return lines
+    others = [name for names in list(alike.values())[room - 1 :] for name in names]
+    return [*lines[: room - 1], f"  and others: {', '.join(others)}"]
 
 
 def _expected(name: str) -> str:

@@ -63,6 +63,6 @@ def _code(soft: Array, box: FloatArray, placement: Placement) -> RLE:
     y1, y2 = np.clip(np.ceil(box[[1, 3]]), 0, height).astype(np.int64)
     cropped = np.zeros_like(whole)
     cropped[y1:y2, x1:x2] = whole[y1:y2, x1:x2]
-    (x, y), (columns, rows) = placement.offset_xy, placement.content_wh
-    content = np.ascontiguousarray(cropped[y : y + rows, x : x + columns])
+    content = np.zeros(placement.content_wh[::-1], cropped.dtype)
+    content[placement.shown] = cropped[placement.window]
     return masks.encode(cv2.resize(content, placement.image_wh, interpolation=cv2.INTER_LINEAR) > 0.5)

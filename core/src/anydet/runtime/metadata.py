@@ -8,22 +8,44 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from anydet.plugins.export import ModelDescription
 from anydet.runtime.errors import ModelError
+from anydet.text import shortened
 from anydet.types import Size
 
 _PRESETS = {
     "detect": ("ultralytics", "ultralytics-end2end"),
     "segment": ("ultralytics-segment", "ultralytics-end2end"),
+    "pose": ("ultralytics-pose", "ultralytics-pose-end2end"),
+    "obb": ("ultralytics-obb", "ultralytics-obb-end2end"),
+    "classify": ("ultralytics-classify",),
 }
+_WITHOUT_TASK = ("yolov5", "ultralytics")
+"""Of files with ``stride`` and ``names`` alone: those of YOLOv5, and of YOLOv3 and YOLOv9 after it."""
 _NAMED = {
     "efficient-nms": {"num_dets", "det_boxes", "det_scores", "det_classes"},
     "scrfd": {f"{what}_{stride}" for what in ("score", "bbox") for stride in (8, 16, 32)},
     "yunet": {f"{what}_{stride}" for what in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)},
 }
 """Preset -> outputs that only its family has."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """What a file states of its outputs, which their shapes leave open.
+
+    Attributes:
+        task: of the model, as Ultralytics has it ("pose", "obb"), or an empty text.
+        keypoints: how many an object has, and numbers of each: 2, or 3 with a score.
+        keypoint_names: of them, or none.
+    """
+
+    task: str = ""
+    keypoints: tuple[int, int] | None = None
+    keypoint_names: tuple[str, ...] = ()
 
 
 def described(path: str, metadata: Mapping[str, str], outputs: Sequence[str]) -> ModelDescription | None:
@@ -55,14 +77,16 @@ def stated_presets(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
     Raises ``ModelError`` where the file is for a task that no preset decodes.
     """
-    if not {"task", "stride", "names"} <= metadata.keys():
+    if not {"stride", "names"} <= metadata.keys():
         return ()
-    task = metadata["task"]
+    task = metadata.get("task")
+    if task is None:
+        return _WITHOUT_TASK
     if task not in _PRESETS:
         raise ModelError(
-            f"the metadata of the model state task {task!r}; this adapter decodes Ultralytics exports for "
-            f"{' and '.join(_PRESETS)}",
-            fix="export a detection or segmentation model",
+            f"the metadata of the model state task {shortened(task)!r}; this adapter decodes Ultralytics "
+            f"exports for {', '.join(_PRESETS)}",
+            fix="export a model for one of these tasks",
         )
     return _PRESETS[task]
 
@@ -80,6 +104,25 @@ def named_presets(outputs: Iterable[tuple[str, bool]], *, wants_sizes: bool) -> 
     if {"dets", "labels"} <= whole.keys():  # MMDeploy's labels are class ids, RF-DETR's are logits
         return ("mmdeploy",) if whole["labels"] else ("rfdetr",)
     return tuple(preset for preset, names in _NAMED.items() if names <= whole.keys())
+
+
+def head_facts(metadata: Mapping[str, str]) -> HeadFacts:
+    """What Ultralytics' metadata say of the outputs: task, ``kpt_shape``, and names of keypoints.
+
+    Names are those of ``kpt_names`` where the first class has as many as there are keypoints.
+    """
+    task = metadata.get("task", "")
+    shape = _literal(metadata.get("kpt_shape", ""))
+    if not (isinstance(shape, (list, tuple)) and len(shape) == 2 and all(isinstance(n, int) for n in shape)):
+        return HeadFacts(task)
+    count, numbers = shape
+    if count < 1 or numbers not in (2, 3):
+        return HeadFacts(task)
+    names = _literal(metadata.get("kpt_names", ""))
+    if isinstance(names, dict):
+        names = next(iter(names.values()), None)
+    named = tuple(map(str, names)) if isinstance(names, (list, tuple)) and len(names) == count else ()
+    return HeadFacts(task, (count, numbers), named)
 
 
 def stated_size(metadata: Mapping[str, str]) -> Size | None:

@@ -14,7 +14,7 @@ from anydet.runtime.inputs import Inputs
 from anydet.runtime.layouts.candidates import Array, Outputs
 from anydet.runtime.layouts.shapes import Shapes, Signature, describe
 from anydet.runtime.loaded import LoadedModel, RuntimeInfo
-from anydet.runtime.metadata import described
+from anydet.runtime.metadata import described, head_facts
 from anydet.types import Size
 
 
@@ -64,6 +64,7 @@ class Model:
         self.metadata = loaded.metadata
         self.description = described(path, loaded.metadata, [tensor.name for tensor in self.outputs])
         self.reading: Reading | None = None
+        self._facts = head_facts(loaded.metadata)
 
     @property
     def batch(self) -> int:
@@ -104,7 +105,8 @@ class Model:
         described = () if self.description is None else self.description.outputs
         meanings = {output.name: output.meaning for output in described}
         whole = tuple(tensor.is_integer for tensor in self.outputs)
-        return Signature(shapes, names, whole, tuple(meanings.get(name, "") for name in names))
+        said = tuple(meanings.get(name, "") for name in names)
+        return Signature(shapes, names, whole, said, self._facts)
 
     def run(self, images: NDArray[Any]) -> list[Outputs]:
         """Outputs of each of (B, 3, H, W) images, without batch axis; B is at most ``batch``."""

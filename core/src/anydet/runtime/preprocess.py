@@ -49,18 +49,17 @@ class Preprocessor:
 
     def _frame(self, target: Input, placement: Placement) -> None:
         """Padding around the image, and nothing where the image will be."""
-        (x, y), (width, height) = placement.offset_xy, placement.content_wh
+        rows, columns = placement.window
         border = self._border[:, :, None]
-        target[:, :y], target[:, y + height :] = border, border
-        target[:, y : y + height, :x], target[:, y : y + height, x + width :] = border, border
+        target[:, : rows.start], target[:, rows.stop :] = border, border
+        target[:, rows, : columns.start], target[:, rows, columns.stop :] = border, border
 
     def _fill(self, target: Input, image: ByteImage, placement: Placement) -> None:
-        width, height = placement.content_wh
-        resized = self._resized(image, placement)
-        x, y = placement.offset_xy
-        window = target[:, y : y + height, x : x + width]
+        resized = self._resized(image, placement)[placement.shown]
+        rows, columns = placement.window
+        window = target[:, rows, columns]
         if resized.dtype == np.uint8:
-            planes = np.empty((3, height, width), np.uint8)
+            planes = np.empty((3, *resized.shape[:2]), np.uint8)
             cv2.split(resized, list(planes))  # into memory of ours: that of its own costs more than splitting
             for channel, source in enumerate(self._source):
                 self._look_up(planes[source], channel, window[channel])

@@ -30,6 +30,8 @@ class Preset:
         names: of the classes, where all models of the family have the same.
         alternatives: layouts of the same shapes, one of which is taken where values are not of ``layout``.
         certain: whether outputs of its shapes are of no other family, so that it needs no naming.
+        rare: whether its shapes are mostly those of other families, so that it is named where none of these
+            fits.
         caution: what to check where it was chosen by the outputs.
     """
 
@@ -40,6 +42,7 @@ class Preset:
     names: tuple[str, ...] = ()
     alternatives: tuple[str, ...] = ()
     certain: bool = False
+    rare: bool = False
     caution: str = ""
 
     @property
@@ -77,7 +80,8 @@ _BLACK: Triple = _ZERO
 
 _LETTERBOX = Preprocess("letterbox", (640, 640), channels="bgr")
 _CENTERED = Preprocess("letterbox-center", (640, 640), std=_UNIT, scale_back="ratio")
-_STRETCHED = Preprocess("stretch", (640, 640), std=_UNIT)
+_STRETCHED = Preprocess("stretch", (640, 640), interpolation="bilinear-antialias", std=_UNIT)
+_CROPPED = Preprocess("crop-center", (224, 224), interpolation="bilinear-antialias", std=_UNIT)
 _SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
 
 PRESETS = {
@@ -90,12 +94,23 @@ PRESETS = {
     "fastestdet": Preset("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
     "ultralytics": Preset("ultralytics", _CENTERED, 0.7),
     "ultralytics-segment": Preset("ultralytics-segment", _CENTERED, 0.7),
+    "ultralytics-pose": Preset("ultralytics-pose", _CENTERED, 0.7, rare=True),
+    "ultralytics-obb": Preset("ultralytics-obb", _CENTERED, 0.7, rare=True),
+    "ultralytics-classify": Preset("ultralytics-classify", _CROPPED, None, rare=True),
     "ultralytics-end2end": Preset("end2end", _CENTERED, None),
+    "ultralytics-pose-end2end": Preset("pose-end2end", _CENTERED, None, rare=True),
+    "ultralytics-obb-end2end": Preset("obb-end2end", _CENTERED, None, rare=True),
     "yolov5": Preset("yolov5", _CENTERED, 0.6, alternatives=("yolov5-grid",)),
-    "detr": Preset("detr", replace(_SHORTEST, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
+    "detr": Preset(
+        "detr",
+        replace(_SHORTEST, interpolation="bilinear-antialias", mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        None,
+    ),
     "rtdetr": Preset("detr-sigmoid", _STRETCHED, None),
     "rfdetr": Preset(
-        "detr-sigmoid", replace(_STRETCHED, size_wh=(560, 560), mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None
+        "detr-sigmoid",
+        replace(_STRETCHED, size_wh=(560, 560), rounded=False, mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        None,
     ),
     "rtdetr-deploy": Preset("separate", _STRETCHED, None),
     "torchvision": Preset("separate", _SHORTEST, None, first_label=1),

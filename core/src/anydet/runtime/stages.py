@@ -14,7 +14,9 @@ from anydet.geometry.placement import Placement
 from anydet.plugins.preprocess import Preprocess
 from anydet.plugins.stages import Decoded, Prepared
 from anydet.runtime.decoding import Decoding
-from anydet.runtime.layouts.candidates import Array, Decoder, Labeled, Outputs
+from anydet.runtime.layouts import Bound
+from anydet.runtime.layouts.candidates import Array, Labeled, Outputs
+from anydet.runtime.layouts.classify import ImageClasses
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.loaded import LoadedModel
 from anydet.runtime.model import Model
@@ -40,7 +42,7 @@ class RuntimeStages:
     model: Model
     decoding: Decoding
     preprocessor: Preprocessor
-    bind: Callable[[Outputs, Size], Decoder | Pixels]
+    bind: Callable[[Outputs, Size], Bound]
     result: Callable[[Record, Outputs, Placement], ImagePredictions]
     load: Callable[[str], LoadedModel]
 
@@ -92,7 +94,7 @@ class RuntimeStages:
     def decode(self, outputs: Sequence[NDArray[Any]], placement: Placement) -> Decoded | None:
         """All rows."""
         decoder = self.bind(outputs, placement.input_wh)
-        if isinstance(decoder, Pixels):
+        if isinstance(decoder, Pixels | ImageClasses):
             return None
         scores = decoder.scores(outputs)
         rows = np.arange(len(scores))

@@ -257,8 +257,8 @@ def _fitted(stages: Stages, cases: Sequence[Case]) -> list[Finding]:
 
 
 def _content(tensor: FloatArray, placement: Placement) -> FloatArray:
-    (x, y), (width, height) = placement.offset_xy, placement.content_wh
-    part: FloatArray = tensor[:, y : y + height, x : x + width].reshape(3, -1).astype(np.float64)
+    rows, columns = placement.window
+    part: FloatArray = tensor[:, rows, columns].reshape(3, -1).astype(np.float64)
     return part[:, :: max(1, part.shape[1] // 20000)]
 
 

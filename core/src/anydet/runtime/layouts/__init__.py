@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from anydet.errors import OptionError, did_you_mean
 from anydet.runtime.layouts.candidates import Decoder
+from anydet.runtime.layouts.classify import ImageClasses, bind_classes
 from anydet.runtime.layouts.declared import Pixels, bind_detections, bind_pixels, bind_queries
 from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid
 from anydet.runtime.layouts.end2end import bind_end2end
@@ -17,6 +19,7 @@ from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
 from anydet.runtime.layouts.fastestdet import bind_fastestdet
 from anydet.runtime.layouts.installed import installed_files
 from anydet.runtime.layouts.layout_file import SUFFIXES, LayoutFile, packaged_layout, read_layout
+from anydet.runtime.layouts.points import bind_oriented, bind_oriented_end2end, bind_pose, bind_pose_end2end
 from anydet.runtime.layouts.separate import bind_counted, bind_mmdeploy, bind_separate
 from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.layouts.yolo import (
@@ -29,6 +32,9 @@ from anydet.runtime.layouts.yolo import (
 from anydet.text import quoted
 from anydet.types import Size
 
+Bound: TypeAlias = Decoder | Pixels | ImageClasses
+"""A layout bound to outputs: what decodes detections, classes of pixels, or those of images."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -39,7 +45,7 @@ class Layout:
         expects: what the outputs must look like, for messages; B is the batch axis, which may be missing.
     """
 
-    bind: Callable[[Signature, Size], Decoder | Pixels | None]
+    bind: Callable[[Signature, Size], Bound | None]
     expects: str
 
 
@@ -78,7 +84,12 @@ LAYOUTS = {
         bind_ultralytics_segment,
         "two outputs (B, 4 + C + M, cells of strides 8, 16, 32) and (B, M, H/4, W/4)",
     ),
+    "ultralytics-pose": Layout(bind_pose, "one output (B, 4 + C + keypoints, cells of strides 8, 16, 32)"),
+    "ultralytics-obb": Layout(bind_oriented, "one output (B, 4 + C + angle, cells of strides 8, 16, 32)"),
+    "ultralytics-classify": Layout(bind_classes, "one output (B, C) of probabilities"),
     "end2end": Layout(bind_end2end, "one output (B, N, 6), or (B, N, 6 + M) and (B, M, H/4, W/4)"),
+    "pose-end2end": Layout(bind_pose_end2end, "one output (B, N, 6 + keypoints)"),
+    "obb-end2end": Layout(bind_oriented_end2end, "one output (B, N, 7)"),
     "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
     "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),
     "detr-sigmoid": Layout(bind_detr_sigmoid, "two outputs (B, Q, C) and (B, Q, 4)"),

@@ -96,6 +96,14 @@ class Landmarked(Protocol):
 
 
 @runtime_checkable
+class Oriented(Landmarked, Protocol):
+    """A decoder of rows that are oriented boxes, whose landmarks are their corners."""
+
+    def oriented(self, outputs: Outputs, rows: IntArray) -> FloatArray:
+        """(len(rows), 5) float64 center and size in input pixels, and angle in radians."""
+
+
+@runtime_checkable
 class Stated(Protocol):
     """A decoder of rows that have states."""
 

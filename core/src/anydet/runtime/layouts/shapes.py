@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from anydet.runtime.metadata import HeadFacts
 
 Shape = tuple[int, ...]
 Shapes = tuple[Shape, ...]
@@ -19,12 +21,14 @@ class Signature:
         names: in the graph; many exporters number them.
         integer: whether an output holds whole numbers.
         meanings: what the file says that an output means, or an empty text.
+        facts: what else the file says of them.
     """
 
     shapes: Shapes
     names: tuple[str, ...]
     integer: tuple[bool, ...]
     meanings: tuple[str, ...] = ()
+    facts: HeadFacts = field(default_factory=HeadFacts)
 
     def __len__(self) -> int:
         return len(self.shapes)

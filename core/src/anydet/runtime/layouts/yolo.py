@@ -13,8 +13,8 @@ from anydet.runtime.layouts.shapes import Signature
 from anydet.types import FloatArray, IntArray, Size
 
 _STRIDES = (8, 16, 32)
-_PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32))
-"""Usual exports, those with a P6 level, those with a P2 level."""
+_PYRAMIDS = (_STRIDES, (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
+"""Usual exports, those with a P6 level, those with a P2 level, and YOLOv3-tiny."""
 _YOLOV5_ANCHORS = 3
 _MAP_STRIDE = 4
 """Mask prototypes are a quarter of the input."""
@@ -123,11 +123,14 @@ def bind_yolov5(outputs: Signature, input_wh: Size) -> Decoder | None:
 
 def bind_ultralytics(outputs: Signature, input_wh: Size) -> Decoder | None:
     """One output of (4 + C, cells)."""
-    shapes = outputs.shapes
-    if not _one_matrix(outputs) or shapes[0][0] <= 4:
-        return None
+    columns = ultralytics_cells(outputs, input_wh)
+    return Ultralytics(columns - 4) if columns > 4 else None
+
+
+def ultralytics_cells(outputs: Signature, input_wh: Size) -> int:
+    """Numbers of each cell of one output (numbers, cells); 0 where it is something else."""
     known = {sum(cell_counts(input_wh, strides)) for strides in _PYRAMIDS}
-    return Ultralytics(shapes[0][0] - 4) if shapes[0][1] in known else None
+    return outputs.shapes[0][0] if _one_matrix(outputs) and outputs.shapes[0][1] in known else 0
 
 
 def bind_ultralytics_segment(outputs: Signature, input_wh: Size) -> Decoder | None:

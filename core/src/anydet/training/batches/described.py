@@ -34,8 +34,8 @@ def described_input(image: ByteImage, how: Preprocess) -> Prepared:
     mean, std = (torch.tensor(values, dtype=torch.float32)[:, None, None] for values in (how.mean, how.std))
     border = (torch.tensor(how.pad_value, dtype=torch.float32)[:, None, None] / how.divisor - mean) / std
     made = border.expand(3, placement.input_wh[1], placement.input_wh[0]).clone()
-    (x, y), (across, down) = placement.offset_xy, placement.content_wh
-    made[:, y : y + down, x : x + across] = (content / how.divisor - mean) / std
+    (to_rows, to_columns), (rows, columns) = placement.window, placement.shown
+    made[:, to_rows, to_columns] = (content[:, rows, columns] / how.divisor - mean) / std
     return Prepared(made.numpy(), placement)
 
 
