@@ -66,6 +66,13 @@ def test_names_of_the_family_are_used_where_nothing_else_says_them():
     assert model_classes(2, names=None, metadata={}, usual=("face",)).table is None
 
 
+def test_a_name_a_line_is_what_paddles_models_have():
+    metadata = {"character": "text\ntitle\nfigure"}
+    assert model_classes(3, names=None, metadata=metadata).table.names == ("text", "title", "figure")
+    with pytest.raises(ModelError, match="has 3 class names"):
+        model_classes(2, names=None, metadata=metadata)
+
+
 @pytest.mark.parametrize("label", [-1, 2, 0.5, np.nan])
 def test_labels_of_no_class_are_refused(label):
     classes = model_classes(None, names="a,b", metadata={})

@@ -75,6 +75,28 @@ def test_a_model_of_no_known_family_names_the_families(build, load):
     assert "--option layout=FILE.yaml" in error.value.fix
 
 
+def test_a_map_of_pixels_is_named_with_what_to_write_for_it(build, load):
+    with pytest.raises(OptionError, match="a map of the input's pixels with 1 value each") as error:
+        load(build([np.zeros((1, 1, 16, 16))]))
+    assert error.value.fix.startswith("write an adapter that finds the regions")
+
+
+def test_one_class_of_yolox_is_not_taken_for_rows_of_nms_inside(build, load):
+    """Both are (N, 6); the sixth column is a probability of the one and a class of the other."""
+    cells = np.random.default_rng(0).random((1, CELLS, 6))
+    with pytest.raises(ModelError, match="Presets that fit: yolox") as error:
+        load(build([cells]), preset="ultralytics-end2end")
+    assert error.value.details[0].startswith("  not ultralytics-end2end: labels such as 0.")
+    (result,) = load(build([cells]), preset="yolox", names="text").predict([RECORD])
+    best = float((cells[0, :, 4] * cells[0, :, 5]).max())
+    assert result.scores.max() == pytest.approx(best)
+    assert set(result.class_ids.tolist()) == {0}
+    rows = np.zeros((1, CELLS, 6))
+    rows[0, :3] = [[4, 4, 20, 20, 0.9, 0], [30, 30, 50, 60, 0.8, 2], [8, 8, 9, 9, 0.7, 1]]
+    with pytest.raises(OptionError, match=r"Presets that fit: ultralytics-end2end\n  not yolox: scores run"):
+        load(build([rows]))
+
+
 def test_presets_that_the_shapes_do_not_tell_apart_are_all_described(build, load):
     with pytest.raises(OptionError) as error:
         load(build([np.zeros((1, 9, 6)), np.zeros((1, 9, 4))]))

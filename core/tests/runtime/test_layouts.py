@@ -281,9 +281,9 @@ def retinaface(input_wh, parts):
     return ([table[:, :4], table[:, 4:6], table[:, 6:]] if parts else [table]), rows
 
 
-def mediapipe(input_wh, width):
+def mediapipe(input_wh, width, grid=((8, 2), (16, 6))):
     rng, out, logits, rows = np.random.default_rng(18), [], [], []
-    for s, anchors in ((8, 2), (16, 6)):
+    for s, anchors in grid:
         for x, y, _ in cells(input_wh, [s]):
             for _ in range(anchors):
                 v = half(np.concatenate([rng.normal(0, 4, 2), 4 + 20 * rng.random(2), rng.random(width - 4)]))
@@ -310,6 +310,11 @@ FAMILIES = {
     "retinaface": ({"preset": "retinaface"}, lambda wh: retinaface(wh, parts=False)),
     "retinaface-parts": ({"preset": "retinaface-parts"}, lambda wh: retinaface(wh, parts=True)),
     "blazeface": ({"preset": "blazeface"}, lambda wh: mediapipe(wh, 16)),
+    "blazeface-back": (
+        {"preset": "blazeface-back"},
+        lambda wh: mediapipe(wh, 16, ((16, 2), (32, 6))),
+    ),
+    "blazeface-full": ({"preset": "blazeface-full"}, lambda wh: mediapipe(wh, 16, ((4, 1),))),
     "palm": ({"preset": "palm"}, lambda wh: mediapipe(wh, 18)),
     "mmdeploy": ({"preset": "mmdeploy"}, mmdeploy),
     "yolox": ({"preset": "yolox"}, yolox),
@@ -404,6 +409,8 @@ BY_THEMSELVES = (
     "retinaface",
     "retinaface-parts",
     "blazeface",
+    "blazeface-back",
+    "blazeface-full",
     "palm",
 )
 

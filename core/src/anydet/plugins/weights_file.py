@@ -13,9 +13,10 @@ _HEAD = 4096
 ONNX = "an ONNX model"
 ORT = "a model in the format of ONNX Runtime"
 OPENVINO = "a model of OpenVINO (IR)"
+TFLITE = "a TensorFlow Lite model"
 ENGINE = "an engine of TensorRT"
 UNKNOWN = "a file of an unknown kind"
-_ADAPTERS = {ONNX: "onnxruntime", ORT: "onnxruntime", ENGINE: "tensorrt"}
+_ADAPTERS = {ONNX: "onnxruntime", ORT: "onnxruntime", ENGINE: "tensorrt", TFLITE: "openvino"}
 """Kind of a file -> the adapter that runs it."""
 _MOST_PICKLE = 64 << 20
 """Bytes of a pickle that are looked at; tensors lie outside of it."""
@@ -78,7 +79,7 @@ _STARTS = (
     (0, b"7z\xbc\xaf", "a 7z archive"),
     (257, b"ustar", "a tar archive"),
     (4, b"ORTM", ORT),
-    (4, b"TFL3", "a TensorFlow Lite model"),
+    (4, b"TFL3", TFLITE),
     (0, b"ftrt", ENGINE),
     (0, b"vtrt", ENGINE),  # of TensorRT-RTX
 )

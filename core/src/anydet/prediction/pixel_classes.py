@@ -1,4 +1,4 @@
-"""Predictions of models that classify pixels or images: semantic mask, objects, and the class of the image."""
+"""Predictions of models that classify pixels or images: semantic mask, objects, class of the image."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from anydet.errors import OptionError
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layouts import DECLARED, Bound, file_named, layout_named
-from anydet.runtime.layouts.candidates import UNDECODED, implausible
+from anydet.runtime.layouts.candidates import NO_CLASSES, UNDECODED, implausible
 from anydet.runtime.layouts.classify import ImageClasses
 from anydet.runtime.layouts.declared import Pixels
 from anydet.runtime.layouts.shapes import Signature, describe
@@ -17,10 +17,14 @@ from anydet.runtime.metadata import named_presets, stated_presets, stated_size
 from anydet.runtime.model import Model, Reading
 from anydet.runtime.options import missing_options
 from anydet.runtime.presets import Preset, known_presets
-from anydet.text import LINES
+from anydet.text import LINES, counted
 from anydet.types import Size
 
 _DECLARE = "describe the outputs in a layout file, --option layout=FILE.yaml: docs/how-to/declare-a-layout.md"
+_FIND_REGIONS = (
+    "write an adapter that finds the regions of the map, by anydet.geometry.objects.find_objects for one: "
+    "docs/tutorial/write-an-adapter.md"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,12 @@ class Fitting:
     Attributes:
         names: those that the values may be of, too.
         excluded: the others, each with what its values are.
+        pixels: what the output looks like where it is a map of the input's pixels, which has no boxes.
     """
 
     names: tuple[str, ...]
     excluded: Mapping[str, str]
+    pixels: str = ""
 
 
 def require_options(options: Mapping[str, Any], model: Model) -> None:
@@ -94,7 +100,7 @@ def fit_reading(
         named_by: the option that names the layout, for the message ("preset=yolox").
 
     Raises:
-        ModelError: the layout does not fit, or its boxes were not decoded.
+        ModelError: the layout does not fit, its boxes were not decoded, or its labels are of no classes.
     """
     fitting = [r for r in readings if layout_named(preset.layout).bind(r.signature, input_wh)]
     if not fitting:
@@ -110,6 +116,11 @@ def fit_reading(
             return other
     if UNDECODED in against:
         raise ModelError(f"{named_by} does not fit: {against}; {model.describe()}", fix=_DECLARE)
+    if NO_CLASSES in against:
+        said, expected, fix = _presets_that_fit(_fitting_presets(model, input_wh), model)
+        raise ModelError(
+            f"{named_by} does not fit: {against}; {model.describe()}. {said}", details=expected, fix=fix
+        )
     return preset.layout
 
 
@@ -184,7 +195,23 @@ def _fitting_presets(model: Model, stated_wh: Size | None = None, stated: Sequen
         elif against:
             excluded[name] = against[0]
     likely = [name for name in names if name in stated or not known_presets()[name].rare]
-    return Fitting(tuple(likely or names), excluded)
+    maps = (_pixel_map(reading, size) for size, readings in found.items() for reading in readings)
+    return Fitting(tuple(likely or names), excluded, next(filter(None, maps), ""))
+
+
+def _pixel_map(reading: Reading, input_wh: Size) -> str:
+    """What one output of (C, H, W), or of a half or a quarter of it, looks like; empty for all others."""
+    shapes = reading.signature.shapes
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        return ""
+    count, *map_hw = shapes[0]
+    sizes = [[input_wh[1] // part, input_wh[0] // part] for part in (1, 2, 4)]
+    if map_hw not in sizes:
+        return ""
+    return (
+        f"{describe(shapes[0])} is a map of the input's pixels with {counted(count, 'value')} each, as text "
+        "detection and segmentation have it: no boxes"
+    )
 
 
 def _probe(model: Model, size_wh: Size) -> Sequence[Reading]:
@@ -208,6 +235,8 @@ def _presets_that_fit(fitting: Fitting, model: Model) -> tuple[str, list[str], s
         return f"Presets that fit: {', '.join(names)}", lines, "use --option preset=NAME"
     outputs = "; ".join(map(str, model.outputs))
     lines = [*excluded, *_all_expected(LINES - len(excluded) - 1), f"  and this model has: {outputs}"]
+    if fitting.pixels:
+        return f"{fitting.pixels}. None of the presets fits; they expect", lines, _FIND_REGIONS
     return "None of the presets fits; they expect", lines, _DECLARE
 
 

@@ -137,7 +137,12 @@ def stated_size(metadata: Mapping[str, str]) -> Size | None:
 
 
 def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Ultralytics' ``names``: a dictionary written as Python or JSON, id to name."""
+    """Ultralytics' ``names``: a dictionary written as Python or JSON, id to name; or Paddle's ``character``.
+
+    The latter is a text with a name a line, which RapidAI writes into models of PaddleDetection.
+    """
+    if "names" not in metadata and metadata.get("character", "").strip():
+        return tuple(metadata["character"].strip().splitlines())
     names = _literal(metadata.get("names", ""))
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names, key=int)]

@@ -10,8 +10,9 @@ class OpenVinoAdapter(RuntimeAdapter):
     """Any detector of a known family that OpenVINO reads.
 
     Args:
-        settings: ``checkpoint`` is an ``.onnx`` file, or the ``.xml`` of an IR with its ``.bin`` beside it;
-            ``device`` is ``cpu``, ``gpu``, ``gpu:N`` or ``npu``; options are those of its schema.
+        settings: ``checkpoint`` is an ``.onnx`` or ``.tflite`` file, or the ``.xml`` of an IR that has its
+            ``.bin`` beside it; ``device`` is ``cpu``, ``gpu``, ``gpu:N`` or ``npu``; options are those
+            of its schema.
 
     Raises:
         OptionError: an option, or the lack of one, makes no sense for this model.

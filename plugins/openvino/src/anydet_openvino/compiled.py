@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from anydet.errors import OptionError
-from anydet.plugins.weights_file import OPENVINO
+from anydet.plugins.weights_file import OPENVINO, TFLITE
 from anydet.runtime.errors import ModelError
 from anydet.runtime.loaded import RuntimeInfo, TensorInfo
 from anydet.runtime.model_file import lacking_operators, require_model_file
@@ -33,7 +33,7 @@ class Compiled:
     """A model that OpenVINO has compiled for a device.
 
     Args:
-        path: an ``.onnx`` file, or the ``.xml`` of an IR.
+        path: an ``.onnx`` file, the ``.xml`` of an IR, or a ``.tflite`` file.
         device: see ``device_name``.
         precision: ``f32``, ``f16``, ``bf16``, or ``auto`` for what OpenVINO chooses, which is bf16 on CPUs
             that have it: YOLOX-nano loses 0.014 of APs by that on coco128.
@@ -61,7 +61,7 @@ class Compiled:
         threads: int | None = None,
         quantized: str | None = None,
     ) -> None:
-        require_model_file(Path(path), others={OPENVINO})
+        require_model_file(Path(path), others={OPENVINO, TFLITE})
         core = the_core()
         name = device_name(device, core.available_devices)
         properties = _properties(core, name, precision, threads)
@@ -190,7 +190,7 @@ def _read(core: Any, path: str) -> Any:
             ) from exc
         raise ModelError(
             f"{path} cannot be opened by OpenVINO: {reason(exc)}",
-            fix="give --checkpoint a complete .onnx or .xml file; download or export it again",
+            fix="give --checkpoint a complete .onnx, .xml or .tflite file; download or export it again",
         ) from exc
 
 

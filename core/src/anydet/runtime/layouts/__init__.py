@@ -65,6 +65,8 @@ FILES = (
     "retinaface",
     "retinaface-parts",
     "blazeface",
+    "blazeface-back",
+    "blazeface-full",
     "palm",
 )
 """Families that ``families/NAME.yaml`` describe, with how images are prepared."""

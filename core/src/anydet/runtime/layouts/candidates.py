@@ -30,6 +30,7 @@ _CORNER_PX = 2.0
 """So many boxes as ``_CERTAINLY`` that close to the input's corner are not decoded."""
 _CERTAINLY = 5
 _MOST_ODD = 0.5
+NO_CLASSES = "are no whole numbers"
 UNDECODED = "they look like parts of the input, or like a head's numbers that were not placed on its grid yet"
 
 
@@ -224,7 +225,7 @@ def implausible(decoder: Decoder, outputs: Outputs, input_wh: Size) -> str:
     if isinstance(decoder, Labeled):
         labels = np.asarray(decoder.labels(outputs, rows), np.float64)
         if not (labels == np.round(labels)).all():
-            return f"labels such as {labels[labels != np.round(labels)][0]:.4g} are no whole numbers"
+            return f"labels such as {labels[labels != np.round(labels)][0]:.4g} {NO_CLASSES}"
     odd = (np.abs(boxes) > _BOX_LIMIT * max(input_wh)).any(axis=1)
     odd |= ~(boxes[:, 2:] - boxes[:, :2] >= -_INVERSION_PX).all(axis=1)
     if odd.sum() > _MOST_ODD * len(boxes):
