@@ -69,7 +69,7 @@ def test_a_model_of_no_known_family_names_the_families(build, load):
     assert rows[0].startswith("  not ultralytics-classify: scores of the image's classes add up to 0")
     named = [name for row in rows[1:-2] for name in row.split(":")[0].strip().split(", ")]
     assert sorted([*named, *rows[-2].removeprefix("  and others: ").split(", ")]) == sorted(PRESETS)
-    assert "  rtdetr, rfdetr: two outputs (B, Q, C) and (B, Q, 4)" in rows
+    assert "  rfdetr, lwdetr: two outputs (B, Q, 4) and (B, Q, C) and, with masks, (B, Q, h, w)" in rows
     assert rows[-1] == "  and this model has: 700 float32 (1, 1000)"
     assert rows[1] == "  yolox: one output (B, cells of strides 8, 16, 32; 5 + C)"
     assert "--option layout=FILE.yaml" in error.value.fix
@@ -103,7 +103,11 @@ def test_presets_that_the_shapes_do_not_tell_apart_are_all_described(build, load
     assert error.value.details == (
         "  detr: two outputs (B, Q, C + 1) and (B, Q, 4); images shortest, RGB normalized",
         "  rtdetr: two outputs (B, Q, C) and (B, Q, 4); images stretch, RGB 0..1",
-        "  rfdetr: two outputs (B, Q, C) and (B, Q, 4); images stretch, RGB normalized",
+        *(
+            f"  {name}: two outputs (B, Q, 4) and (B, Q, C) and, with masks, (B, Q, h, w); images stretch, "
+            "RGB normalized"
+            for name in ("rfdetr", "lwdetr")
+        ),
     )
     with pytest.raises(OptionError) as error:
         load(build([np.zeros((1, 9, 4)), np.zeros((1, 9)), np.zeros((1, 9), np.int64)]))

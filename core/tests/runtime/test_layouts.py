@@ -327,6 +327,7 @@ FAMILIES = {
     "fastestdet": ({"preset": "fastestdet"}, fastestdet),
     "detr": ({"preset": "detr"}, lambda wh: detr(wh, softmax)),
     "detr-sigmoid": ({"preset": "rtdetr"}, lambda wh: detr(wh, sigmoid)),
+    "rfdetr": ({"preset": "lwdetr"}, lambda wh: detr(wh, sigmoid)),
     "separate": ({"preset": "yolo-nms"}, separate),
     "counted": ({"preset": "efficient-nms"}, counted),
     "scrfd": ({"preset": "scrfd"}, scrfd),

@@ -60,7 +60,8 @@ def test_shortest_is_detrs_resize(image_wh, expected):
 
 def resized_as(image, how, size_wh):
     if how.interpolation == "bilinear":
-        return cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+        pixels = image if how.rounded else image.astype(np.float32)
+        return cv2.resize(pixels, size_wh, interpolation=cv2.INTER_LINEAR)
     planes = image.transpose(2, 0, 1) if how.rounded else image.transpose(2, 0, 1).astype(np.float32)
     whole = [Image.fromarray(plane).resize(size_wh, Image.Resampling.BILINEAR) for plane in planes]
     return np.stack(whole, axis=2)

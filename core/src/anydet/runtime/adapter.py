@@ -93,6 +93,7 @@ class RuntimeAdapter(Adapter):
             described=() if description is None else description.classes,
             usual=self._preset.names,
             first_label=self._preset.first_label,
+            background_last=self._preset.background_last,
         )
         self._decoding = Decoding(
             self._classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ def model_classes(
     described: Sequence[str] = (),
     usual: Sequence[str] = (),
     first_label: int = 0,
+    background_last: bool = False,
 ) -> ModelClasses:
     """Classes of a model with ``count`` score columns.
 
@@ -100,11 +101,16 @@ def model_classes(
         usual: names of the family's classes, where all its models have the same.
         first_label: label of the first class where the model gives labels; 1 where 0 is background, which
             COCO's own ids 1..90 begin with too.
+        background_last: whether the last of the columns is of no class, where ``names`` has no name for it
+            and there are not as many as COCO has.
 
     Raises:
         OptionError: the option's names are not as many as the model's classes.
         ModelError: the file's names are not; it is a pose or oriented-box model, say.
     """
+    if background_last and count is not None and _has_background(count, names):
+        classes = model_classes(count - 1, names=names, metadata=metadata, usual=usual)
+        return replace(classes, columns=np.arange(count - 1))
     if described and names is None:
         _check_stored(described, count)
         return ModelClasses(ClassTable(tuple(described)), first_label=first_label)
@@ -113,6 +119,13 @@ def model_classes(
     if own_ids and table is not None and table.names == COCO80.names:
         return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64))
     return ModelClasses(table, first_label=first_label)
+
+
+def _has_background(count: int, names: str | None) -> bool:
+    """Whether one of so many columns is of no class, where the last may be."""
+    if names is None or names == _COCO_WORD:
+        return count not in (1, len(COCO80), _COCO_COLUMNS)
+    return len(_read_names(names)) == count - 1
 
 
 def _table(

@@ -24,6 +24,7 @@ from anydet.runtime.layouts.candidates import (
     Posed,
     SoftMasked,
     Stated,
+    WholeMasked,
     select,
 )
 from anydet.runtime.masks import box_mask_codes, mask_codes, soft_mask_codes
@@ -133,6 +134,8 @@ class Decoding:
 def _masks(
     decoder: Decoder, outputs: Outputs, found: Candidates, placement: Placement
 ) -> tuple[RLE, ...] | None:
+    if isinstance(decoder, WholeMasked):
+        return _whole_masks(decoder.mask_logits(outputs, found.rows), placement)
     if isinstance(decoder, SoftMasked):
         soft = decoder.soft_masks(outputs, found.rows)
         if soft is None:
@@ -146,6 +149,15 @@ def _masks(
     if prototypes is None or not isinstance(decoder, Masked):
         return None
     return mask_codes(decoder.coefficients(outputs, found.rows), prototypes, found.boxes_xyxy_px, placement)
+
+
+def _whole_masks(logits: Array | None, placement: Placement) -> tuple[RLE, ...] | None:
+    """Where (K, h, w) logits over the input, scaled bilinearly, are positive."""
+    if logits is None:
+        return None
+    everywhere = np.tile(np.array([0.0, 0.0, *placement.input_wh]), (len(logits), 1))
+    # Above one half is what masks are of probabilities.
+    return soft_mask_codes(logits.astype(np.float32) + 0.5, everywhere, placement)
 
 
 def _polygon_masks(corners: FloatArray | None, placement: Placement) -> tuple[RLE, ...]:

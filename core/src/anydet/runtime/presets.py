@@ -28,6 +28,8 @@ class Preset:
         nms_iou: IoU above which class-wise NMS drops the lesser box; ``None`` for families without NMS.
         first_label: label of the first class, for layouts with labels: 1 where 0 is background.
         names: of the classes, where all models of the family have the same.
+        background_last: whether the last column of scores is of no class, unless there are as many as COCO
+            has or names for all.
         alternatives: layouts of the same shapes, one of which is taken where values are not of ``layout``.
         certain: whether outputs of its shapes are of no other family, so that it needs no naming.
         rare: whether its shapes are mostly those of other families, so that it is named where none of these
@@ -40,6 +42,7 @@ class Preset:
     nms_iou: float | None
     first_label: int = 0
     names: tuple[str, ...] = ()
+    background_last: bool = False
     alternatives: tuple[str, ...] = ()
     certain: bool = False
     rare: bool = False
@@ -108,10 +111,14 @@ PRESETS = {
     ),
     "rtdetr": Preset("detr-sigmoid", _STRETCHED, None),
     "rfdetr": Preset(
-        "detr-sigmoid",
-        replace(_STRETCHED, size_wh=(560, 560), rounded=False, mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
+        "rfdetr",
+        Preprocess("stretch", (560, 560), rounded=False, mean=_IMAGENET_MEAN, std=_IMAGENET_STD),
         None,
+        background_last=True,
+        caution="images are resized as rfdetr 1.11 does; of LW-DETR's own export say preset=lwdetr, whose "
+        "code antialiases",
     ),
+    "lwdetr": Preset("rfdetr", replace(_STRETCHED, mean=_IMAGENET_MEAN, std=_IMAGENET_STD), None),
     "rtdetr-deploy": Preset("separate", _STRETCHED, None),
     "torchvision": Preset("separate", _SHORTEST, None, first_label=1),
     "yolo-nms": Preset("separate", _CENTERED, None),

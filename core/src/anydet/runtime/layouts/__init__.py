@@ -13,7 +13,7 @@ from anydet.errors import OptionError, did_you_mean
 from anydet.runtime.layouts.candidates import Decoder
 from anydet.runtime.layouts.classify import ImageClasses, bind_classes
 from anydet.runtime.layouts.declared import Pixels, bind_detections, bind_pixels, bind_queries
-from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid
+from anydet.runtime.layouts.detr import bind_detr, bind_detr_sigmoid, bind_rfdetr
 from anydet.runtime.layouts.end2end import bind_end2end
 from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
 from anydet.runtime.layouts.fastestdet import bind_fastestdet
@@ -95,6 +95,7 @@ LAYOUTS = {
     "fastestdet": Layout(bind_fastestdet, "one output (B, 5 + C, H/16, W/16)"),
     "detr": Layout(bind_detr, "two outputs (B, Q, C + 1) and (B, Q, 4)"),
     "detr-sigmoid": Layout(bind_detr_sigmoid, "two outputs (B, Q, C) and (B, Q, 4)"),
+    "rfdetr": Layout(bind_rfdetr, "two outputs (B, Q, 4) and (B, Q, C) and, with masks, (B, Q, h, w)"),
     "separate": Layout(bind_separate, "boxes (B, N, 4), scores (B, N) and labels (B, N)"),
     "counted": Layout(
         bind_counted, "a count of detections (B, 1), boxes (B, N, 4), scores (B, N) and labels (B, N)"

@@ -82,6 +82,14 @@ class SoftMasked(Protocol):
 
 
 @runtime_checkable
+class WholeMasked(Protocol):
+    """A decoder of rows that have a mask each, which is not cut to the box."""
+
+    def mask_logits(self, outputs: Outputs, rows: IntArray) -> Array | None:
+        """(len(rows), h, w) logits over the whole input; ``None`` where this model has no masks."""
+
+
+@runtime_checkable
 class Landmarked(Protocol):
     """A decoder of rows that have landmarks."""
 

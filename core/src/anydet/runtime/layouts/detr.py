@@ -50,9 +50,13 @@ class Detr:
         softmax: Array = weights[:, :-1] / weights.sum(axis=1, keepdims=True)
         return softmax
 
+    @property
+    def _boxes_output(self) -> int:
+        return 1 - self.logits_output
+
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """Parts of the input to its pixels; raises ``ModelError`` where they are no parts of it."""
-        boxes = outputs[1 - self.logits_output]
+        boxes = outputs[self._boxes_output]
         low, high = float(boxes.min(initial=0.0)), float(boxes.max(initial=0.0))
         if not (low >= -_SLACK and high <= 1 + _SLACK):
             raise ModelError(
@@ -60,6 +64,27 @@ class Detr:
                 fix="check preset= and layout=: the outputs do not match 'detr'",
             )
         return cxcywh_to_xyxy(boxes[rows].astype(np.float64) * np.array(self.input_wh * 2, np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class RfDetr(Detr):
+    """As DETR with sigmoids, and (Q, h, w) mask logits over the whole input or none (rfdetr 1.11).
+
+    Attributes:
+        masks_output: position of the masks, or ``None``.
+        boxes_output: position of the boxes.
+    """
+
+    masks_output: int | None
+    boxes_output: int
+
+    @property
+    def _boxes_output(self) -> int:
+        return self.boxes_output
+
+    def mask_logits(self, outputs: Outputs, rows: IntArray) -> Array | None:
+        """As they are."""
+        return None if self.masks_output is None else outputs[self.masks_output][rows]
 
 
 def bind_detr(outputs: Signature, input_wh: Size) -> Decoder | None:
@@ -70,6 +95,22 @@ def bind_detr(outputs: Signature, input_wh: Size) -> Decoder | None:
 def bind_detr_sigmoid(outputs: Signature, input_wh: Size) -> Decoder | None:
     """(Q, C) logits and (Q, 4) boxes."""
     return _bind(outputs, input_wh, background=False)
+
+
+def bind_rfdetr(outputs: Signature, input_wh: Size) -> Decoder | None:
+    """(Q, 4) boxes called dets, (Q, C) logits, and (Q, h, w) masks or none."""
+    masks = [i for i, shape in enumerate(outputs.shapes) if len(shape) == 3]
+    others = [i for i in range(len(outputs)) if i not in masks]
+    if len(others) != 2 or len(masks) > 1 or any(len(outputs.shapes[i]) != 2 for i in others):
+        return None
+    boxes = [i for i in others if outputs.shapes[i][1] == 4]
+    # A name decides where both are four wide: three classes and background.
+    named = [i for i in boxes if outputs.names[i] == "dets"]
+    if not boxes or len({outputs.shapes[i][0] for i in (*others, *masks)}) > 1:
+        return None
+    at = (named or boxes)[-1]
+    logits = next(i for i in others if i != at)
+    return RfDetr(input_wh, outputs.shapes[logits][1], False, logits, masks[0] if masks else None, at)
 
 
 def _bind(outputs: Signature, input_wh: Size, *, background: bool) -> Decoder | None:
