@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from anydet.errors import DatasetError
-from anydet.inputs import open_file, read_xml
+from anydet.inputs import SAVE_AS_UTF8, open_file, read_xml, text_problem
 
 _MOST_DEPTH = 100
 """Annotations are nested five elements deep; a file that goes on was made to exhaust its reader."""
 _HEAD_BYTES = 4096
+_INCORRECT = expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING]
+_OF_BYTES = {
+    _INCORRECT,
+    expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN],
+    expat.errors.codes[expat.errors.XML_ERROR_PARTIAL_CHAR],
+}
+"""Errors that come of an encoding, or of what else bytes may be."""
+_DECLARE = 'write encoding="utf-8" in its first line'
+_ANOTHER_ENCODING = re.compile(rb"(?i)<\?xml[^>]*encoding=[\"'](?!utf-?8)")
 
 
 class _RefusedError(Exception):
@@ -48,18 +58,39 @@ def parse_xml(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = refuse_entity
     try:
-        parser.Parse(read_xml(path), True)
-        return builder.close()
+        raw = read_xml(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
+    try:
+        parser.Parse(raw, True)
+        return builder.close()
     except expat.ExpatError as exc:
-        what = expat.ErrorString(exc.code)
-        raise DatasetError(
-            f"{path}:{exc.lineno}: not valid XML: {what}", fix="correct or export it again"
-        ) from exc
-    except (_RefusedError, LookupError, ValueError) as exc:  # an encoding that Python does not know
+        raise _malformed(path, raw, exc) from exc
+    except _RefusedError as exc:
         line = parser.CurrentLineNumber
         raise DatasetError(f"{path}:{line}: {exc}", fix="export the annotations again") from exc
+    except (LookupError, ValueError) as exc:
+        raise DatasetError(
+            f"{path}: declares an encoding that is not read: {exc}",
+            fix=f"{_DECLARE}, and {SAVE_AS_UTF8}",
+        ) from exc
+
+
+def _malformed(path: Path, raw: bytes, exc: expat.ExpatError) -> DatasetError:
+    """What is wrong with a file: its encoding, where that is it, else what the parser says."""
+    problem = ""
+    if exc.code in _OF_BYTES and not _ANOTHER_ENCODING.match(raw):
+        problem = text_problem(raw.removeprefix(b"\xef\xbb\xbf"))
+    if problem:
+        return DatasetError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
+    if exc.code == _INCORRECT:
+        return DatasetError(
+            f"{path}: is in another encoding than it declares",
+            fix=_DECLARE,
+        )
+    return DatasetError(
+        f"{path}:{exc.lineno}: not valid XML: {expat.ErrorString(exc.code)}", fix="correct or export it again"
+    )
 
 
 def begins_with(path: Path, *tags: str) -> bool:

@@ -288,3 +288,43 @@ def test_difficult_objects_stay_difficult_when_they_are_converted(put, paint, tm
         }
     document = (tmp_path / "voc" / "Annotations" / "a.xml").read_text("utf-8")
     assert re.findall(r"<difficult>(\d)</difficult>", document) == ["0", "1"]
+
+
+LATIN = thing("v\u00e9lo", (3, 4, 13, 9))
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding", "what"),
+    [
+        ("", "latin-1", "not UTF-8 at byte 148, in line 1 .0xe9.: perhaps latin-1 or cp1252"),
+        (
+            '<?xml version="1.0" encoding="utf-8"?>\n',
+            "cp1252",
+            "not UTF-8 at byte 1.., in line 2 .0xe9.: per",
+        ),
+        ('<?xml version="1.0" encoding="utf-8"?>\n', "utf-16", "it is UTF-16, where plain UTF-8 belongs"),
+        ("", "utf-32", "it is UTF-32, where plain UTF-8 belongs"),
+        ('<?xml version="1.0" encoding="utf-16"?>\n', "utf-8", "is in another encoding than it declares"),
+        ('<?xml version="1.0" encoding="gb2312"?>\n', "utf-8", "declares an encoding that is not read"),
+    ],
+)
+def test_a_file_in_another_encoding_takes_its_own_image_out_and_says_how_to_save_it(
+    put, tmp_path, head, encoding, what
+):
+    put("Annotations/a.xml", annotation(objects=DOG))
+    put("Annotations/b.xml").write_bytes((head + annotation("b.jpg", LATIN)).encode(encoding))
+    with pytest.warns(AnydetWarning, match=f"cannot be read: 1 .the first: .*b.xml: {what}.*; left out"):
+        assert boxes(tmp_path) == [("dog", [3, 4, 10, 5])]
+    (found,) = (one for one in check_dataset(tmp_path).findings if one.check == "images left out")
+    assert re.search("UTF-8|utf-8", found.fix)
+    with pytest.raises(DatasetError, match=what):
+        open_dataset(tmp_path / "Annotations/b.xml")
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [("", "utf-16"), ("", "utf-8-sig"), ('<?xml version="1.0" encoding="latin-1"?>', "latin-1")],
+)
+def test_encodings_that_xml_tells_are_read(put, tmp_path, head, encoding):
+    put("Annotations/b.xml").write_bytes((head + annotation("b.jpg", LATIN)).encode(encoding))
+    assert boxes(tmp_path) == [("v\u00e9lo", [3, 4, 10, 5])]

@@ -15,7 +15,7 @@ from anydet.data.dataset.objects import LabeledImage, table_of
 from anydet.data.dataset.splits import Split
 from anydet.data.dataset.table import TableDataset
 from anydet.errors import DatasetError
-from anydet.inputs import read_json
+from anydet.inputs import SAVE_AS_UTF8, read_json, text_problem
 from anydet.text import counted
 from anydet.types import Polygons, Size
 
@@ -23,9 +23,13 @@ from anydet.types import Polygons, Size
 def read_value(path: Path) -> Any:
     """What a JSON file holds; raises ``DatasetError`` where it cannot be read."""
     try:
-        return json.loads(read_json(path))
+        raw = read_json(path)
     except OSError as exc:
         raise DatasetError(f"{path}: cannot be read: {exc.strerror}", fix="check the path") from exc
+    try:
+        return json.loads(raw)
+    except UnicodeDecodeError as exc:
+        raise DatasetError(f"{path}: {text_problem(raw)}", fix=SAVE_AS_UTF8) from exc
     except (ValueError, RecursionError) as exc:
         raise DatasetError(f"{path}: not valid JSON: {exc}", fix="export it again") from exc
 

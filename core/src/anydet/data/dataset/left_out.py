@@ -12,6 +12,7 @@ from anydet.errors import AnydetWarning, DatasetError
 
 _T = TypeVar("_T")
 _EFFECT = "left out"
+_FIX = "correct them, and export again"
 
 
 class LeftOut:
@@ -22,7 +23,14 @@ class LeftOut:
         self._others = Found()
 
     def add(
-        self, what: str, reason: str, where: object, *, fault: bool = True, effect: str = _EFFECT
+        self,
+        what: str,
+        reason: str,
+        where: object,
+        *,
+        fault: bool = True,
+        effect: str = _EFFECT,
+        fix: str = _FIX,
     ) -> None:
         """Count one thing that is left out, or taken otherwise than it is given.
 
@@ -32,8 +40,9 @@ class LeftOut:
             where: which one it is, for the first example.
             fault: whether it should not be there; else it is of a kind that a data set has no place for.
             effect: what is made of it.
+            fix: what to do.
         """
-        kind = Kind(f"{what} left out", f"{what} {reason}", effect, "", fix="correct them, and export again")
+        kind = Kind(f"{what} left out", f"{what} {reason}", effect, "", fix=fix)
         (self._faults if fault else self._others).add(kind, str(where))
 
     def read_files(self, what: str, files: Sequence[Path], read: Callable[[Path], _T]) -> list[_T]:
@@ -49,7 +58,7 @@ class LeftOut:
                 found.append(read(file))
             except DatasetError as exc:
                 first = first or exc
-                self.add("images", f"whose {what} cannot be read", exc.problem)
+                self.add("images", f"whose {what} cannot be read", exc.problem, fix=exc.fix)
         if first is not None and not found:
             raise first
         return found
