@@ -296,3 +296,42 @@ def test_a_class_that_is_never_predicted_is_named(altered_coco, predictions):
 
     finding = found(root, predictions=predictions(drop))["classes never predicted"]
     assert (finding.severity, finding.count) == ("warning", 1)
+
+
+@pytest.fixture
+def coco(scene_folders, tmp_path):
+    shutil.copytree(scene_folders / "coco", tmp_path / "coco")
+    (file,) = (tmp_path / "coco/annotations").iterdir()
+    return tmp_path / "coco", file
+
+
+def test_names_that_lead_out_of_the_image_folder_are_broken_whether_or_not_images_are_opened(coco, tmp_path):
+    root, file = coco
+    content = json.loads(file.read_text())
+    content["images"][0]["file_name"] = "../../../x.png"
+    content["images"][1]["file_name"] = "../gone.png"
+    file.write_text(json.dumps(content))
+    Image.new("RGB", SIZE).save(tmp_path / "x.png")
+    for images in (True, False):
+        outside = found(root, open_images=images)["names outside"]
+        assert (outside.severity, outside.count) == ("broken", 2)
+        assert outside.examples[0].startswith("'../../../x.png' is outside of")
+
+
+def test_an_image_above_the_limit_is_named_with_the_option_that_opens_it(coco, yolo, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for root, check in ((coco[0], "too large images"), (yolo, "unreadable")):
+        assert found(root)[check].fix == f"open them with --max-pixels {SIZE[0] * SIZE[1]}, or cut them up"
+
+
+def test_a_warning_of_reading_is_a_finding_and_none_beside_the_result(tmp_path):
+    for name in ("Annotations", "SegmentationClass", "JPEGImages"):
+        (tmp_path / name).mkdir()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    text = f"<annotation><object><name>dog</name>{box}</object></annotation>"
+    (tmp_path / "Annotations/a.xml").write_text(text)
+    for name in ("JPEGImages/a.png", "SegmentationClass/a.png"):
+        Image.new("RGB", SIZE).save(tmp_path / name)
+    said = found(tmp_path)["said when reading"]
+    assert said.severity == "warning"
+    assert "masks in SegmentationClass" in said.problem

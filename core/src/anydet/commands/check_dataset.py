@@ -151,8 +151,12 @@ def _print(found: DatasetCheck) -> None:
             # Whole here: a table cell may be too narrow for the reason that an example ends with.
             echo(": ".join((one.check, *one.examples[:1])))
             echo(f"  fix: {one.fix}")
-    broken = sum(one.severity == "broken" for one in found.findings)
+    counts = {
+        name: sum(one.severity == severity for one in found.findings)
+        for severity, name in (("broken", "broken"), ("warning", "warnings"))
+    }
+    verdict = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
     echo(
         f"{found.dataset}: {found.images} images, {found.annotations} annotations, {found.classes} classes "
-        f"({found.source}); {f'broken: {broken}' if broken else 'nothing is broken'}"
+        f"({found.source}); {verdict or 'nothing is broken'}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from anydet.data.coco.parsing import parse_mended
 from anydet.data.dataset.oddities import OddityWarning
 from anydet.data.dataset.protocols import Dataset, DatasetFormat
 from anydet.data.inspection.annotations import RARE, inspect_annotations
-from anydet.data.inspection.files import inspect_files
+from anydet.data.inspection.files import inspect_files, inspect_names, way_to_open
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
 from anydet.data.inspection.identifiers import inspect_identifiers, inspect_oddities
 from anydet.data.inspection.label_files import inspect_label_files
 from anydet.data.opening import DeferredFormat, open_dataset
 from anydet.dataclass import dataclass
-from anydet.errors import AnydetError, DatasetError
+from anydet.errors import AnydetError, AnydetWarning, DatasetError, ImageSizeError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.explanation.explain import explain
@@ -93,9 +93,10 @@ def check_dataset(
     Raises:
         DatasetError: there is no data set of a known format.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", AnydetWarning)
         warnings.simplefilter("ignore", OddityWarning)  # they are findings here
-        return _check(
+        found = _check(
             path,
             split,
             predictions=predictions,
@@ -106,6 +107,21 @@ def check_dataset(
             engine=engine,
             report=report,
         )
+    said = [one for one in heard if issubclass(one.category, AnydetWarning)]
+    for one in heard:
+        if one not in said:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return _with_warnings(found, list(dict.fromkeys(str(one.message) for one in said)))
+
+
+def _with_warnings(found: DatasetCheck, said: Sequence[str]) -> DatasetCheck:
+    """With a finding of each warning that was given on the way: none is printed beside the result."""
+    added = [DatasetFinding("warning", "said when reading", 1, text) for text in said]
+    return replace(found, findings=_in_order([*found.findings, *added]))
+
+
+def _in_order(findings: Iterable[DatasetFinding]) -> tuple[DatasetFinding, ...]:
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
 def _check(
@@ -142,8 +158,9 @@ def _check(
             findings.append(_unreadable(*(_label_errors(dataset) or [exc])))
         else:
             findings += inspect_annotations(truth)
-    if open_images:
-        findings += inspect_files(dataset, report, decode=decode_images)
+    findings += (
+        inspect_files(dataset, report, decode=decode_images) if open_images else inspect_names(dataset)
+    )
     if predictions is not None and truth is not None:
         findings += _predictions(dataset, predictions, box_format, engine or choose_engine())
     return _checked(str(path), dataset, truth, findings)
@@ -182,18 +199,18 @@ def _checked(
 ) -> DatasetCheck:
     counts = (0, 0) if truth is None else (len(truth), len(truth.classes))
     split, source, images = ("", "", 0) if dataset is None else (dataset.split, dataset.source, len(dataset))
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
-    return DatasetCheck(as_given(path), split, source, images, *counts, tuple(findings))
+    return DatasetCheck(as_given(path), split, source, images, *counts, _in_order(findings))
 
 
 def _unreadable(*errors: AnydetError) -> DatasetFinding:
+    too_large = [error for error in errors if isinstance(error, ImageSizeError)]
     return DatasetFinding(
         "broken",
         "unreadable",
         len(errors),
         "places that keep the data set from being read",
         some(error.problem for error in errors),
-        errors[0].fix,
+        errors[0].fix if not too_large else way_to_open(too_large),
     )
 
 

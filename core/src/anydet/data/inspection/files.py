@@ -9,9 +9,10 @@ from pathlib import Path
 
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.finding import DatasetFinding, Severity, some
+from anydet.data.record.containment import ContainedImage
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
-from anydet.errors import DatasetError
+from anydet.errors import DatasetError, ImageSizeError
 from anydet.inputs import open_file
 
 _BLOCK = 1 << 20
@@ -31,11 +32,15 @@ def inspect_files(
         decode: decode every file: it may be damaged between a good header and a good end.
     """
     missing, unreadable, turned, differing = list[str](), list[str](), list[str](), list[str]()
+    outside, too_large = list[str](), list[ImageSizeError]()
     by_length: dict[int, list[Path]] = defaultdict(list)
     for i in range(len(dataset)):
         report(1)
         record = _record(dataset, i)
         if record is None or record.path is None:
+            continue
+        if problem := _leads_outside(record):
+            outside.append(problem)
             continue
         if not record.path.is_file():
             missing.append(record.key)
@@ -46,12 +51,23 @@ def inspect_files(
             verdict = _compare(record, record.path)
             if decode or not _ends_well(record.path):
                 ImageFile(record.path).read()
+        except ImageSizeError as exc:
+            too_large.append(exc)
+            continue
         except DatasetError as exc:
             unreadable.append(exc.problem)
             continue
         if verdict:
             (turned if verdict == _TURNED else differing).append(f"{record.key}: {verdict}")
     yield from _missing(missing, len(dataset))
+    yield from _outside_names(outside)
+    yield from _listed(
+        "broken",
+        "too large images",
+        [one.problem for one in too_large],
+        "image files of more pixels than are opened",
+        way_to_open(too_large),
+    )
     fix = "get them again, or take them out of the data set"
     yield from _listed("broken", "unreadable images", unreadable, "image files that cannot be decoded", fix)
     yield from _listed(
@@ -80,6 +96,40 @@ def _record(dataset: Dataset, index: int) -> Record | None:
         return dataset[index]
     except DatasetError:
         return None
+
+
+def inspect_names(dataset: Dataset) -> Iterator[DatasetFinding]:
+    """Images whose names lead out of their folder, as annotations state them; no file is opened."""
+    names = (position for position, key in enumerate(dataset.keys) if key.startswith("/") or ".." in key)
+    records = (record for position in names if (record := _record(dataset, position)) is not None)
+    yield from _outside_names([problem for record in records if (problem := _leads_outside(record))])
+
+
+def _leads_outside(record: Record) -> str:
+    """What is wrong with the name of an image that may not be opened; "" where it may."""
+    if not isinstance(record.pixels, ContainedImage):
+        return ""
+    try:
+        record.pixels.located()
+    except DatasetError as exc:
+        return exc.problem
+    return ""
+
+
+def _outside_names(problems: Sequence[str]) -> Iterator[DatasetFinding]:
+    """The finding of images whose names lead out of their folder."""
+    yield from _listed(
+        "broken",
+        "names outside",
+        problems,
+        "images whose name leads out of the image folder: they are not opened",
+        "copy the files into that folder, and name them by their path there",
+    )
+
+
+def way_to_open(errors: Sequence[ImageSizeError]) -> str:
+    """The option that opens all of the images."""
+    return f"open them with --max-pixels {max((one.pixels for one in errors), default=0)}, or cut them up"
 
 
 def _compare(record: Record, path: Path) -> str:

@@ -55,11 +55,12 @@ class ContainedImage:
 
     def read(self) -> ByteImage:
         """(H, W, 3) uint8 RGB; raises ``DatasetError`` where the name leads outside."""
-        return self._file().read()
+        return ImageFile(self.located(), self.stated_wh).read()
 
     def size_wh(self) -> Size:
         """(width, height) from the file's header; raises ``DatasetError`` where the name leads outside."""
-        return self._file().size_wh()
+        return ImageFile(self.located(), self.stated_wh).size_wh()
 
-    def _file(self) -> ImageFile:
-        return ImageFile(contained(self.folder, self.name, links=True), self.stated_wh)
+    def located(self) -> Path:
+        """The file, links followed; raises ``DatasetError`` where the name leads outside."""
+        return contained(self.folder, self.name, links=True)

@@ -40,8 +40,7 @@ def write_images(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for record in dataset:
-        contained(folder, name(record.key))
-        target = folder / name(record.key)
+        target = _place(dataset, folder, name(record.key))
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy and record.path is not None:
             _copy_image(record, record.path, target)
@@ -52,6 +51,18 @@ def write_images(
         yield record
         if report is not None:
             report(1)
+
+
+def _place(dataset: Dataset, folder: Path, name: str) -> Path:
+    """Where an image is written, which must be below ``folder``."""
+    try:
+        contained(folder, name)
+    except DatasetError as exc:  # that names the folder, which is gone when somebody reads it
+        raise DatasetError(
+            f"{dataset.root}: an image is called {quoted(name)}, which is no path below an image folder",
+            fix="copy the file into the image folder, and name it by its path there",
+        ) from exc
+    return folder / name
 
 
 def _copy_image(record: Record, path: Path, target: Path) -> None:
