@@ -325,7 +325,7 @@ def test_a_name_that_leads_out_of_the_folder_writes_nothing_there(layout: str, t
     start = masked(tmp_path, None)
     file = start / "labels.json"
     file.write_text(file.read_text().replace("a.png", "../made/gone.png"))
-    with pytest.raises(DatasetError, match="outside of the data set's folder|no path below") as caught:
+    with pytest.raises(DatasetError, match=r"outside of the data set's folder|no path below") as caught:
         convert_dataset(open_dataset(file), tmp_path / "out" / "deep", layout)
     assert "partial" not in str(caught.value)  # the folder that was begun, which is gone
     assert {path.name for path in tmp_path.iterdir()} <= {"photos", "out"}

@@ -163,13 +163,12 @@ def find_images_dir(annotations: Path, base: Path, split: str, keys: tuple[str, 
     """The first of the usual folders that holds the first image, else the first that exists."""
     usual = [base / "images" / split, base / split, base / "images", base / "data", annotations.parent, base]
     folders = [folder for folder in usual if folder.is_dir()]
-    # A name that leads outside is refused, wherever it leads.
-    first = next((key for key in keys if ".." not in key.split("/")), None)
-    return next((folder for folder in folders if first is not None and _holds(folder, first)), folders[0])
+    return next((folder for folder in folders if keys and _holds(folder, keys[0])), folders[0])
 
 
 def _holds(folder: Path, name: str) -> bool:
     try:
-        return (folder / name).is_file()
+        # A name that leads outside is refused, wherever it leads.
+        return ".." not in name.split("/") and (folder / name).is_file()
     except (OSError, ValueError):  # a name that no file can have; reading the image reports it
         return False
