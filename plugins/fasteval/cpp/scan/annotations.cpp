@@ -35,7 +35,8 @@ bool Annotations::scan(Cursor& c) {
   keys_.start();
   object(c, [&] {
     const size_t key = keys_.next(c);
-    if (key != IMAGE_ID && key != CATEGORY_ID && take_null(c)) return;
+    // A null iscrowd is left to the slower reader, which counts it.
+    if (key != IMAGE_ID && key != CATEGORY_ID && key != ISCROWD && take_null(c)) return;
     switch (key) {
       case ID:
         id = integer(c);
@@ -56,7 +57,7 @@ bool Annotations::scan(Cursor& c) {
         has_area = true;
         break;
       case ISCROWD:
-        is_crowd = take_word(c, "true") || (!take_word(c, "false") && integer(c) != 0);
+        is_crowd = take_word(c, "true") || (!take_word(c, "false") && between(c, 0, 1) != 0);
         break;
       case SEGMENTATION:
         kind = read_segmentation(c, size_hw);

@@ -68,6 +68,12 @@ _SAME_CLASS = Kind(
     "the last one holds, as in pycocotools",
     "the last one is kept",
 )
+_NO_CLASSES = Kind(
+    "no categories",
+    "category ids of annotations in a file without categories",
+    "each is a class, called by its id; pycocotools finds no class to evaluate",
+    "a category for each, called by its id",
+)
 _NAMELESS = Kind(
     "categories without name", "categories without a name", "called by their id", "called by their id"
 )
@@ -140,6 +146,18 @@ _CROWD = Kind(
     "it cannot be known whether they count",
     "0 or 1 where that is what the text says, else 0",
     refused=True,
+)
+_CROWD_NULL = Kind(
+    "malformed iscrowd",
+    "annotations whose iscrowd is null",
+    "read as no crowds; pycocotools fails at them",
+    "0",
+)
+_CROWD_NUMBER = Kind(
+    "malformed iscrowd",
+    "annotations whose iscrowd is a whole number other than 0 and 1",
+    "read as crowds, as everything is that is not 0",
+    "1",
 )
 _RINGS = Kind(
     "malformed polygons",
@@ -229,9 +247,10 @@ def mend(data: Mapping[str, Any]) -> Mended:
     images, files = _images(_entries(data, "images", found), found)
     classes = _categories(_entries(data, "categories", found), found)
     sizes = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    given = _entries(data, "annotations", found)
+    classes = classes or _categories_of(given, found)
     known_classes = {category["id"] for category in classes}
     _mend_lists(images, known_classes, found)
-    given = _entries(data, "annotations", found)
     join_images = _joining(given, "image_id", set(sizes))
     join_classes = _joining(given, "category_id", known_classes)
     holders = _holders(given)
@@ -374,6 +393,15 @@ def _categories(entries: list[Any], found: Found) -> list[dict[str, Any]]:
         if not isinstance(entry.get("frequency"), str):
             by_id[own].pop("frequency", None)
     return list(by_id.values())
+
+
+def _categories_of(annotations: list[Any], found: Found) -> list[dict[str, Any]]:
+    """A category for each id that annotations have, called by it."""
+    ids = {canonical_id(one.get("category_id")) for one in annotations if isinstance(one, dict)}
+    known = sorted((one for one in ids if one is not None), key=as_sorted)
+    for own in known:
+        found.add(_NO_CLASSES, f"category_id {own!r}")
+    return [{"id": own, "name": str(own)} for own in known]
 
 
 def _holders(entries: list[Any]) -> dict[int, int]:
@@ -554,11 +582,15 @@ class _Annotation:
             self.repaired["area"] = own
 
     def _mend_crowd(self) -> None:
-        given = self.mended.get("iscrowd")
+        given = self.mended.get("iscrowd", 0)
         number = None if isinstance(given, str) else _whole(given)
-        if given is not None and number is None:
+        if given is None:
+            self.odd(_CROWD_NULL)
+        elif number is None:
             self.odd(_CROWD, given)
             self.repaired["iscrowd"] = int(str(given).strip().lower() in {"1", "1.0", "true"})
+        elif number not in {0, 1}:
+            self.odd(_CROWD_NUMBER, given)
         self.mended["iscrowd"] = int(bool(number))
 
     def _mend_keypoints(self) -> None:

@@ -64,7 +64,7 @@ class _Annotation(msgspec.Struct, gc=False):
     id: int | None = None
     bbox: _Box | None = None
     area: float | None = None
-    iscrowd: int | bool | None = None
+    iscrowd: int | bool | msgspec.UnsetType | None = msgspec.UNSET
     segmentation: Polygons | _Mask | None = None
     keypoints: list[float] | None = None
     state: int | None = None
@@ -342,6 +342,16 @@ class _Check:
             raise self.error(index, f"area {own[index]} is negative or not finite")
         return areas, stated
 
+    def crowds(self) -> BoolArray:
+        """(N,) which are crowds; a missing ``iscrowd`` is 0."""
+        given = [False if a.iscrowd is msgspec.UNSET else a.iscrowd for a in self.annotations]
+        for index, crowd in enumerate(given):
+            if crowd not in {0, 1}:
+                raise self.error(
+                    index, f"iscrowd is {'null' if crowd is None else crowd}, and neither 0 nor 1"
+                )
+        return np.array(given, np.bool_)
+
     def integers(self, get: Callable[[_Annotation], int | None]) -> IntArray | None:
         """(N,) with -1 where missing; ``None`` where all are."""
         values = [get(annotation) for annotation in self.annotations]
@@ -410,7 +420,7 @@ def _labels(check: _Check, class_ids: IntArray, sizes_wh: IntArray) -> Labels:
         boxes_xywh_px=boxes,
         areas=areas,
         area_stated=stated,
-        iscrowd=np.array([bool(a.iscrowd) for a in check.annotations], np.bool_),
+        iscrowd=check.crowds(),
         annotation_ids=check.integers(lambda a: a.id),
         segmentations=check.segmentations(sizes_wh),
         keypoints=check.keypoints(),
