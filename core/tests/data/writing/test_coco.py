@@ -51,3 +51,22 @@ def test_a_written_data_set_can_be_written_again(tmp_path):
     write_coco(open_dataset(tmp_path / "a"), tmp_path / "b")
     name = "annotations/instances_val.json"
     assert json.loads((tmp_path / "a" / name).read_text()) == json.loads((tmp_path / "b" / name).read_text())
+
+
+def test_an_area_that_the_source_does_not_state_is_none_of_the_copy_where_oks_would_need_it(tmp_path):
+    write_coco(SCENES, tmp_path / "a", keypoint_names=KEYPOINTS)
+    file = tmp_path / "a/annotations/instances_val.json"
+    truth = json.loads(file.read_text())
+    for annotation in truth["annotations"]:
+        del annotation["area"]
+    for annotation in truth["annotations"][:3]:
+        del annotation["keypoints"]
+    posed = [one["id"] for one in truth["annotations"][3:]]
+    file.write_text(json.dumps(truth))
+    write_coco(open_dataset(tmp_path / "a"), tmp_path / "b")
+    copy = json.loads((tmp_path / "b/annotations/instances_val.json").read_text())["annotations"]
+    assert [one["id"] for one in copy if "area" not in one] == posed
+    # Others have what readers need, and what all of them compute.
+    assert all(one["area"] == one["bbox"][2] * one["bbox"][3] for one in copy if "area" in one)
+    stated = open_dataset(tmp_path / "b").ground_truth().labels.area_stated
+    assert (~stated).sum() == len(posed)

@@ -270,7 +270,8 @@ def _similarities(
         pairs = _engine.keypoint_exponents(
             chunk, found[rows], truth, known, boxes, variances, limits, workers
         )
-        values = np.exp(pairs["exponents"], out=pairs["exponents"])
+        with np.errstate(over="ignore"):  # negative areas, whose OKS is beyond 1, as pycocotools has it
+            values = np.exp(pairs["exponents"], out=pairs["exponents"])
         counts.append(pairs["counts"])
         annotations.append(pairs["annotations"])
         overlaps.append(_engine.keypoint_means(values, pairs["sizes"]))

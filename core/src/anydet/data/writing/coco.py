@@ -28,6 +28,9 @@ def write_coco(
 ) -> None:
     """``images/<split>`` and ``annotations/instances_<split>.json``.
 
+    Areas that the source does not state are width x height, which readers need. Objects with keypoints have
+    none then, so that nobody computes OKS with an area that was invented.
+
     Args:
         dataset: what to write: boxes, areas, crowd flags, masks, keypoints and states, those of parts without
             a box, too; ids of images and annotations where all have one of their own.
@@ -126,6 +129,8 @@ def _annotation(labels: Labels, row: int, classes: ClassTable) -> dict[str, Any]
         and len(points)
     ):
         flat = [int(v) if i % 3 == 2 else v for i, v in enumerate(points.ravel().tolist())]
+        if labels.area_stated is not None and not labels.area_stated[row]:
+            del annotation["area"]
         annotation |= {"keypoints": flat, "num_keypoints": int((points[:, 2] > 0).sum())}
     return annotation
 
