@@ -72,8 +72,8 @@ def test_class_ids_beyond_the_table_are_explained(ids, hint):
     assert hint_class_ids(np.array(ids), 80) == hint
 
 
-@pytest.mark.parametrize(("start", "count"), [(0, 80), (1, 80)])
-def test_positions_as_category_ids_are_named(tmp_path, start, count):
+@pytest.mark.parametrize(("start", "count", "name"), [(0, 80, "zero-based"), (1, 80, "one-based")])
+def test_positions_as_category_ids_are_named(tmp_path, start, count, name):
     path = tmp_path / "results.json"
     rows = [
         {"image_id": 1, "category_id": i + start, "bbox": [1, 1, 2, 2], "score": 0.5} for i in range(count)
@@ -81,7 +81,7 @@ def test_positions_as_category_ids_are_named(tmp_path, start, count):
     path.write_text(json.dumps(rows))
     classes = {category: i for i, category in enumerate(COCO_IDS)}
     fix = fix_of(load_coco_results, path, {1: "a.jpg"}, classes)
-    assert fix.startswith(f"category_id is the position of the class, from {start}; ")
+    assert fix.startswith(f"category_id is the position of the class, from {start}: add --class-map {name}, ")
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ _TITLES = {
 @click.option(
     "--class-map",
     metavar="MAP",
-    help="How category ids of COCO results count, where they are not the data set's: zero-based, one-based, "
-    "coco91, or a JSON file of ids and classes. With --from yolozu: one-based (ids 1..80), or the path of a "
+    help="How numbers of classes count, where they are not the data set's: zero-based, one-based, coco91, or "
+    "a JSON or YAML file of ids and classes. With --from yolozu: one-based (ids 1..80), or the path of a "
     "classes.json that yolozu wrote.",
 )
 @STRICT
@@ -139,6 +139,7 @@ def command(
         box_format=bbox_format,
         class_map=read_class_map(class_map) if class_map and made_of == "yolozu" else None,
         category_map=None if made_of == "yolozu" else class_map,
+        refuse_odd=strict,
     )
     for line in (*done.loss_lines(), *done.notes):
         say(line)

@@ -113,7 +113,14 @@ def read_predictions(
 
     limits = {name: flags[name] for name in ("box_format", "max_images")}
     return _warned(
-        read_shards(dataset, predictions, **limits, scanner=scanner, class_map=flags.get("class_map"))
+        read_shards(
+            dataset,
+            predictions,
+            **limits,
+            scanner=scanner,
+            class_map=flags.get("class_map"),
+            refuse_odd=flags.get("strict", False),
+        )
     )
 
 

@@ -97,7 +97,7 @@ def command(
         for miss in file.mismatches:
             warn(f"{file.path}: {miss}; let pass")
     engine, _, dataset = open_data(plugins, flags)
-    how = (flags["box_format"], flags["class_map"])
+    how = (flags["box_format"], flags["class_map"], flags["strict"])
     with progress("evaluate", len(files), unit="files") as advance:
         reading = Reading(engine, *how, warn, advance)
         if flags["dry_run"]:

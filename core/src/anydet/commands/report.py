@@ -97,7 +97,9 @@ def _read(
 
     models = []
     for path in paths:
-        raw = load(path, scanner, dataset.ground_truth, flags["class_map"])
+        raw = load(
+            path, scanner, dataset.ground_truth, flags["class_map"], refuse_odd=flags.get("strict", False)
+        )
         limits = {name: flags[name] for name in ("box_format", "max_images")}
         inputs = join_inputs(dataset, raw, **limits)
         for warning in inputs.warnings:

@@ -11,11 +11,13 @@ from anydet.arguments import MOST_INTEGER
 CLASS_MAP = click.option(
     "--class-map",
     metavar="MAP",
-    help="How category ids of COCO results count, where they are not the data set's: zero-based, one-based, "
-    "coco91, or a JSON file of ids and classes.",
+    help="How numbers of classes count (category ids of COCO results, other tools' labels), where they are "
+    "not the data set's: zero-based, one-based, coco91, or a JSON or YAML file of ids and classes.",
 )
 STRICT = click.option(
-    "--strict", is_flag=True, help="Refuse a data set with odd annotations, instead of warning of them."
+    "--strict",
+    is_flag=True,
+    help="Refuse odd annotations, and predictions that are left out, instead of warning of them.",
 )
 
 

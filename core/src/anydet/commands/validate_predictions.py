@@ -72,7 +72,9 @@ def command(
         labeled = known is not None and known.source != "none"
         truth = known.ground_truth if known is not None and labeled else None
         repairs = repair(file, out, truth, class_map)
-    report = validate(out or file, known, box_format=bbox_format, scanner=scanner, class_map=class_map)
+    # A repaired file has the data set's own numbers of classes.
+    counting = None if out else class_map
+    report = validate(out or file, known, box_format=bbox_format, scanner=scanner, class_map=counting)
     if as_json:
         echo_json({**report.to_json(), "repairs": repairs}, indent=1)
     else:

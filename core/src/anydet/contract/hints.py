@@ -41,12 +41,13 @@ def hint_class_ids(class_ids: IntArray, classes: int) -> str:
 
 def hint_category_ids(category_ids: Iterable[Any], known: Collection[Any]) -> str:
     """Why ids in COCO results may not be the data set's."""
-    used = set(category_ids)
-    if used <= set(range(len(known))):
-        return f"{POSITIONS}0; write the data set's own ids, or "
-    if used <= set(range(1, len(known) + 1)):
-        return f"{POSITIONS}1; write the data set's own ids, or "
-    return ""
+    used, count = set(category_ids), len(known)
+    if count == len(COCO_IDS) and used <= set(COCO_IDS) and not used <= set(range(1, count + 1)):
+        return "category_id is COCO's 1 to 90: add --class-map coco91, or "
+    for name, start in (("zero-based", 0), ("one-based", 1)):
+        if used <= set(range(start, start + count)):
+            return f"{POSITIONS}{start}: add --class-map {name}, or write the data set's own ids, or "
+    return "say what each of them means with --class-map FILE, or "
 
 
 def hint_formats(boxes: FloatArray, sizes_wh: IntArray) -> str:

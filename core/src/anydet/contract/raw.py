@@ -68,6 +68,8 @@ class RawPredictions:
         areas: (N,) square pixels where the file's rules say them (COCO results), else ``None``.
         notes: what was assumed where the file does not say it.
         about: ``details`` of columns in memory, one row an image.
+        oddities: what was left out because the file has it wrong, a line each kind with count, first example
+            and effect: a warning where the file is read, and refused with ``--strict``.
     """
 
     path: str
@@ -94,6 +96,7 @@ class RawPredictions:
     areas: FloatArray | None = None
     notes: tuple[str, ...] = ()
     about: ImageColumns | None = None
+    oddities: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -69,7 +69,7 @@ def read_inputs(
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         scanner: reads JSON files faster, with the same result.
-        class_map: how category ids of COCO results count: one of ``result_ids.CLASS_MAPS``, or a JSON file.
+        class_map: how numbers of classes count: one of ``class_map.CLASS_MAPS``, or a JSON or YAML file.
 
     Raises:
         DatasetError: the data set cannot be read.
@@ -97,10 +97,12 @@ def read_shards(
     max_images: int | None = None,
     scanner: Scanner | None = None,
     class_map: str | None = None,
+    refuse_odd: bool = False,
 ) -> Iterator[Inputs]:
     """As ``read_inputs``, for predictions in several files; memory holds one of them at a time.
 
-    Each shard has the images that its file mentions; a last one has those that no file does.
+    Each shard has the images that its file mentions; a last one has those that no file does. ``refuse_odd``
+    is as for ``load``.
 
     Raises:
         AnydetError: as ``read_inputs``; ``EvaluationError`` where two files mention one image.
@@ -109,13 +111,13 @@ def read_shards(
     paths = prediction_files(predictions)
     truth = opened.ground_truth(max_images)
     if len(paths) == 1:
-        raw = load(paths[0], scanner, opened.ground_truth, class_map)
+        raw = load(paths[0], scanner, opened.ground_truth, class_map, refuse_odd=refuse_odd)
         yield _join(opened, truth, raw, box_format, max_images)[0]
         return
     # Which file mentions an image, so that an image in two files is an error that names both.
     owner = np.full(len(truth.images), -1, np.int64)
     for number, path in enumerate(paths):
-        raw = load(path, scanner, opened.ground_truth, class_map)
+        raw = load(path, scanner, opened.ground_truth, class_map, refuse_odd=refuse_odd)
         inputs, aligned = _join(opened, truth, raw, box_format, max_images, shard=True)
         for image in np.flatnonzero(aligned.mentioned & (owner >= 0))[:1].tolist():
             raise EvaluationError(

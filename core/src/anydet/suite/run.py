@@ -28,7 +28,8 @@ class Reading:
     Attributes:
         engine: matches detections.
         box_format: what boxes are in; by default what each file states.
-        class_map: how category ids of COCO results count.
+        class_map: how numbers of classes count, where they are not the data set's.
+        strict: refuse predictions that are left out.
         warn: is called with each warning.
         advance: is called with 1 after each file.
     """
@@ -36,6 +37,7 @@ class Reading:
     engine: Engine
     box_format: str | None = None
     class_map: str | None = None
+    strict: bool = False
     warn: Callable[[str], None] = lambda _text: None
     advance: Callable[[int], None] = lambda _count: None
 
@@ -105,6 +107,7 @@ def _evaluator(
         max_images=protocol.max_images,
         scanner=reading.engine.scanner,
         class_map=reading.class_map,
+        refuse_odd=reading.strict,
     )
     try:
         return prepare_coco(_warned(parts, file, reading), protocol.counting, engine=reading.engine, dry=dry)

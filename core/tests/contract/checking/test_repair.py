@@ -15,7 +15,7 @@ from anydet.contract.checking.repair import repair
 from anydet.contract.checking.validate import validate
 from anydet.contract.reading.load import load
 from anydet.data.dataset.columns import no_labels
-from anydet.errors import ContractError, OptionError
+from anydet.errors import AnydetWarning, ContractError, OptionError
 from anydet.types import ClassTable, GroundTruthColumns
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples"
@@ -52,9 +52,9 @@ def test_a_valid_file_is_copied_without_a_change(tmp_path: Path) -> None:
 
 
 def test_scores_and_boxes_are_clamped_and_each_change_is_reported(tmp_path: Path) -> None:
-    rows = [detection(score=1.7), detection(score=-1), detection(bbox=[0.0, 0.5, 0.5, 0.5])]
+    rows = [detection(score=1.7), detection(score=-1), detection(bbox=[0.0, 0.5, 0.5, 0.5]), detection()]
     (entry,), changes = repaired(tmp_path, [{"image": "a", "detections": rows}])
-    assert [d["score"] for d in entry["detections"]] == [1, 0, 0.5]
+    assert [d["score"] for d in entry["detections"]] == [1, 0, 0.5, 0.5]
     assert entry["detections"][2]["bbox"] == [0.125, 0.5, 0.25, 0.5]
     assert changes == [
         "[0].detections[0].score: 1.7 clamped to 1",
@@ -192,7 +192,7 @@ def truth_of_coco() -> GroundTruthColumns:
     )
 
 
-WRONG = [
+WRONG: list[tuple[dict[str, Any], str]] = [
     ({"score": float("nan")}, "dropped: score: NaN is not a finite number"),
     ({"bbox": [1, 2, float("inf"), 4]}, "dropped: bbox[2]: infinity is not a finite number"),
     ({"bbox": [1, 2, -3, 4]}, "dropped: bbox: [1, 2, -3, 4] has a negative size"),
@@ -202,10 +202,11 @@ WRONG = [
     ({"image_id": 5.5}, "dropped: image_id: 5.5 is not in the data set"),
     ({"score": None}, "dropped: Expected `float`, got `null`"),
 ]
-MENDED = [
+MENDED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"score": "0.25"}, {"score": 0.25}, '.score: "0.25" read as a number'),
     ({"bbox": ["1", "2.5", 3, 4]}, {"bbox": [1, 2.5, 3, 4]}, '.bbox: ["1", "2.5", 3, 4] read as numbers'),
     ({"image_id": 5.0}, {"image_id": 5}, ".image_id: 5.0 written as 5"),
+    ({"keypoints": [1, 2]}, {}, ".keypoints: left out: 2 numbers, where x, y and score of each belong"),
     ({"segmentation": [[1, 1, 2, 2]]}, {}, ".segmentation: left out: a polygon of 4 numbers"),
 ]  # fmt: skip
 
@@ -232,9 +233,36 @@ def test_what_is_left_of_coco_results_is_written_and_every_change_listed(tmp_pat
     assert left[0] == good
     assert left[1:-1] == [{**good, **mended} for _, mended, _ in MENDED[:-1]]
     assert left[-1] == plain
-    assert len(load(out, truth=truth_of_coco)) == 5
+    assert len(load(out, truth=truth_of_coco)) == 6
     with pytest.raises(OptionError, match=r"is written as \.json"):
         repair(path, tmp_path / "out.jsonl", truth_of_coco)
+
+
+@pytest.mark.parametrize("ids", [(0, 1), (0, 1, 2), (2, 8)])
+def test_results_whose_numbering_looks_shifted_are_not_repaired_by_dropping(
+    tmp_path: Path, ids: tuple[int, ...]
+) -> None:
+    known = replace(truth_of_coco(), classes=ClassTable(("cat", "dog", "cow"), (1, 7, 3)))
+    rows = [{"image_id": 5, "category_id": one, "bbox": [1, 2, 3, 4], "score": 0.5} for one in ids]
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(ContractError, match=r"does not have: .*") as caught:
+        repair(path, out, lambda: known)
+    assert "--class-map" in caught.value.fix
+    assert not out.exists()
+    if 0 in ids:
+        repair(path, out, lambda: known, "zero-based")
+        assert load(out, truth=lambda: known).class_ids.tolist() == list(ids)
+
+
+def test_names_of_classes_stay_when_results_are_repaired(tmp_path: Path) -> None:
+    good = {"image_id": 5, "bbox": [1, 2, 3, 4], "score": 0.5}
+    path, out = tmp_path / "r.json", tmp_path / "out.json"
+    path.write_text(json.dumps([{**good, "category_id": one} for one in ("dog", "cat", "cow")]))
+    (change,) = repair(path, out, truth_of_coco)
+    assert change.endswith("[2]: dropped: category_id: cow is not in the data set")
+    with pytest.warns(AnydetWarning, match="category_id holds names of classes"):
+        assert load(out, truth=truth_of_coco).class_ids.tolist() == [1, 0]
 
 
 def test_category_ids_that_are_names_are_repaired_as_the_data_set_has_them(tmp_path: Path) -> None:
@@ -252,9 +280,57 @@ def test_category_ids_that_are_names_are_repaired_as_the_data_set_has_them(tmp_p
     assert load(out, truth=lambda: known).class_ids.tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize(
-    ("scores", "word"), [([4.42, -1.0, 0.3], "logits"), ([99.0, 12.5, 0.5], "percent"), ([0.2, 0.1, 1.0], "")]
-)
+SCORES = [
+    ([4.42, -1.0, 0.3], "logits"),
+    ([99.0, 12.5, 0.5], "percent"),
+    ([0.2, 0.1, 1.0], ""),
+    ([1.0005, 1.0001], "clamped"),
+]
+
+
+@pytest.mark.parametrize("form", ["coco", "document", "contract", "csv"])
+def test_a_few_scores_beyond_one_are_clamped_and_the_others_stay(form: str, tmp_path: Path) -> None:
+    scores = [0.25, 4.42, 0.75, -0.5]
+    results = [{"image_id": 5, "category_id": 7, "bbox": [1, 2, 3, 4], "score": score} for score in scores]
+    rows = [{"class_id": 0, "bbox": [0.5, 0.5, 0.1, 0.1], "score": score} for score in scores]
+    document = {"images": [{"id": 5, "file_name": "a.jpg"}], "categories": [{"id": 7, "name": "dog"}]}
+    path = tmp_path / ("p.csv" if form == "csv" else "p.json")
+    path.write_text(
+        "image,class,score,x1,y1,x2,y2\n" + "".join(f"a.jpg,1,{score},1,2,3,4\n" for score in scores)
+        if form == "csv"
+        else json.dumps(
+            {
+                "coco": results,
+                "document": {**document, "annotations": results},
+                "contract": [{"image": "a.jpg", "detections": rows}],
+            }[form]
+        )
+    )
+    changes = repair(path, tmp_path / "out.json", truth_of_coco)
+    assert load(tmp_path / "out.json", truth=truth_of_coco).scores.tolist() == [0.25, 1, 0.75, 0]
+    assert all("clamped to" in line for line in changes)
+    if form != "contract":  # which has a line for each
+        assert "2 scores of 4 beyond 0..1, the first 4.42 at " in changes[0]
+
+
+@pytest.mark.parametrize(("scores", "word"), SCORES)
+def test_scores_of_the_contracts_own_files_are_brought_into_the_range_alike(
+    scores: list[float], word: str, tmp_path: Path
+) -> None:
+    rows = [{"class_id": 0, "bbox": [0.5, 0.5, 0.1, 0.1], "score": score} for score in scores]
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"image": "a.jpg", "detections": rows}) + "\nnothing\n")
+    out = tmp_path / "out.jsonl"
+    changes = repair(path, out)
+    found = load(out).scores.tolist()
+    assert found == [1, 1] if word == "clamped" else np.argsort(found).tolist() == np.argsort(scores).tolist()
+    lines = [line for line in changes if "entry dropped" not in line]
+    assert [word in line for line in lines] == [True] * len(lines)
+    assert bool(lines) == bool(word)
+    assert len(changes) == len(lines) + 1
+
+
+@pytest.mark.parametrize(("scores", "word"), SCORES[:3])
 def test_scores_of_coco_results_beyond_one_keep_their_order(
     scores: list[float], word: str, tmp_path: Path
 ) -> None:
@@ -287,13 +363,15 @@ def test_a_coco_document_and_other_tools_files_are_repaired(tmp_path: Path) -> N
     table = tmp_path / "p.csv"
     table.write_text("image,label,conf,x1,y1,x2,y2\na.jpg,dog,0.5,1,2,3,4\na.jpg,dog,4.42,1,2,3,4\n")
     assert repair(table, out, truth_of_coco) == [
-        f"{table}: line 3: score: 4.42 is above the maximum 1 (left out)"
+        f"{table}: 1 score of 2 beyond 0..1, the first 4.42 at image a.jpg: clamped to 0 or 1; the others "
+        "stay"
     ]
     assert validate(out).ok
-    assert load(out).class_ids.tolist() == [1]
+    assert load(out).scores.tolist() == [0.5, 1.0]
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::anydet.errors.AnydetWarning")
 @given(
     st.sampled_from(["image_id", "category_id", "bbox", "score", "segmentation", "keypoints", "area"]),
     st.recursive(
@@ -312,6 +390,6 @@ def test_a_result_broken_in_any_field_is_read_or_refused_and_its_repair_is_read(
     path, out = tmp_path / "r.json", tmp_path / "out.json"
     path.write_text(json.dumps([good, {**good, field: value}]))
     with suppress(ContractError):
-        assert len(load(path, truth=truth_of_coco)) == 2
+        assert len(load(path, truth=truth_of_coco)) in {1, 2}
     repair(path, out, truth_of_coco)
     assert len(load(out, truth=truth_of_coco)) >= 1

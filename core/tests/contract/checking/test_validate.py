@@ -142,8 +142,11 @@ def test_coco_results_are_read_with_their_data_set_and_exempt_from_the_score_ran
         "a COCO results file, whose image and class ids are those of its data set"
     ]
     results[1]["category_id"] = 2
-    (error,) = findings(tmp_path, results, Scenes())[0]
-    assert error.startswith("1 values of category_id that the data set does not have: 2 ")
+    errors, (warning,) = findings(tmp_path, results, Scenes())
+    assert errors == []
+    assert warning.startswith(
+        "results of categories that the data set does not have (2): 1 of 3 (the first: [1]"
+    )
     (error,) = findings(tmp_path, results, Scenes(image_ids=False))[0]
     assert "name images by id" in error
 

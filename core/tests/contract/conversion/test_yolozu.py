@@ -157,8 +157,10 @@ def test_class_maps_are_one_based_or_the_file_of_its_tools(tmp_path: Path) -> No
     classes = save(tmp_path / "classes.json", {"category_id_to_class_id": {"1": 0, "90": 79}})
     assert read_class_map(str(classes)) == {1: 0, 90: 79}
     assert read_class_map("one-based")[80] == 79
-    with pytest.raises(OptionError, match="neither 'one-based' nor"):
+    with pytest.raises(OptionError, match="no such file"):
         read_class_map(str(tmp_path / "none.json"))
+    with pytest.raises(OptionError, match="its ids and classes are not whole numbers"):
+        read_class_map(str(save(tmp_path / "names.json", {"1": "cat"})))
     path = save(tmp_path / "y.json", [entry()])
     with pytest.raises(ContractError, match="class_id 80 is not in the class map"):
         read_yolozu(path, {1: 0})

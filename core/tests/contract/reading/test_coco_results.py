@@ -56,12 +56,7 @@ def test_unknown_ids_are_named(tmp_path: Path) -> None:
     [
         ({"score": "high"}, r"\[1\]: Expected `float`, got `str` - at `\$\.score`"),
         ({"bbox": [1, 2, 3]}, r"\[1\]: Expected `array` of length 4"),
-        (
-            {"segmentation": {"size": [2, 2], "counts": "0"}},
-            r"\[1\]\.segmentation: counts decode to 0 pixels",
-        ),
         ({"bbox": None}, r"\[1\]: Expected `array`, got `null`"),
-        ({"keypoints": [1, 2, 3, 4]}, "4 numbers, where x, y and score of each belong"),
     ],
 )
 def test_results_that_are_none_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -105,11 +100,44 @@ def test_masks_are_read_in_all_of_cocos_forms(segmentation: Any, counts: str | N
         ({"size": [4, 4], "counts": "~"}, "characters that no run-length code has"),
     ],
 )
-def test_masks_that_are_none_are_named(segmentation: Any, message: str, tmp_path: Path) -> None:
+def test_masks_that_are_none_are_left_out_and_named(segmentation: Any, message: str, tmp_path: Path) -> None:
     result = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
     path = save(tmp_path / "r.json", [result, {**result, "segmentation": segmentation}])
+    raw = load_coco_results(path, KEYS, CLASSES, sizes_wh=lambda: SIZES)
+    assert raw.boxes.tolist() == [[1, 2, 3, 4]] * 2
+    assert raw.masks is None
+    (line,) = raw.oddities
+    assert line.startswith("segmentations that are no mask: 1 of 2 (the first: [1].segmentation: ")
+    assert message in line
+    # Where nothing else says where the object is, no number would be right.
+    plain = {key: value for key, value in result.items() if key != "bbox"}
+    save(path, [result, {**plain, "segmentation": segmentation}])
     with pytest.raises(ContractError, match=rf"\[1\]\.segmentation: .*{message}"):
         load_coco_results(path, KEYS, CLASSES, sizes_wh=lambda: SIZES)
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "message"),
+    [
+        ([1, 2, 3, 4], "4 numbers, where x, y and score of each belong"),
+        ([1, 2, "3"], '"3" is not a finite number'),
+        ([1, float("nan"), 3], "NaN is not a finite number"),
+        ({"x": 1}, "where a list belongs"),
+    ],
+)
+def test_keypoints_that_are_none_are_left_out_and_named(keypoints: Any, message: str, tmp_path: Path) -> None:
+    good = {"image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5, "keypoints": [1, 2, 0.5]}
+    path = save(tmp_path / "r.json", [good, {**good, "keypoints": keypoints}, {**good, "keypoints": []}])
+    raw = load_coco_results(path, KEYS, CLASSES)
+    assert raw.keypoints is not None
+    assert raw.keypoints[0].tolist() == [[1, 2, 0.5]]
+    assert np.isnan(raw.keypoints[1:]).all()
+    (line,) = raw.oddities
+    assert line.startswith("keypoints that cannot be read: 1 of 3 (the first: [1].keypoints: ")
+    assert message in line
+    plain = {key: value for key, value in good.items() if key != "bbox"}
+    with pytest.raises(ContractError, match=r"\[1\]\.keypoints: "):
+        load_coco_results(save(path, [good, {**plain, "keypoints": keypoints}]), KEYS, CLASSES)
 
 
 def test_nan_infinity_and_negative_sizes_are_named_with_their_number(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
 from anydet.data.dataset.columns import no_labels
-from anydet.errors import AnydetError, ContractError
+from anydet.errors import AnydetError, AnydetWarning, ContractError
 from anydet.geometry import masks
 from anydet.types import ClassTable, GroundTruthColumns, ImageColumns, ObjectModel
 
@@ -265,7 +265,11 @@ TABLES: dict[str, tuple[Callable[[str, int, str, float, Box], list[Any]], str]] 
         "",
     ),
     "Image Name,category_id,score,left,top,width,height": (
-        lambda i, c, _, s, b: [i, c, s, b[0], b[1], b[2] - b[0], b[3] - b[1]],
+        lambda i, c, _, s, b: [i, SOURCE_IDS[c], s, b[0], b[1], b[2] - b[0], b[3] - b[1]],
+        "",
+    ),
+    "image,category,score,x1,y1,w,h": (
+        lambda i, _, n, s, b: [i, n, s, b[0], b[1], b[2] - b[0], b[3] - b[1]],
         "",
     ),
     "file,label,prob,x_center,y_center,w,h": (
@@ -289,6 +293,48 @@ def test_csv_is_read_by_the_usual_names_of_columns(header: str, tmp_path: Path) 
             raw.columns()
         raw = replace(raw, box_format=box_format)
     assert rows_of(raw) == EXPECTED
+
+
+def categories_csv(path: Path, ids: list[Any], names: tuple[str, ...] = ()) -> Path:
+    """A row of each id on the first image."""
+    rows = [[KEYS[0], one, *names[i : i + 1], 0.5, 1, 2, 3, 4] for i, one in enumerate(ids)]
+    named = ",category_name" * bool(names)
+    return write_csv(path / "r.csv", f"image,category_id{named},score,x1,y1,x2,y2", rows)
+
+
+def test_category_ids_of_a_csv_are_joined_as_those_of_coco_results(tmp_path: Path) -> None:
+    def classes(ids: list[Any], **settings: Any) -> list[int]:
+        return load(categories_csv(tmp_path, ids), truth=lambda: TRUTH, **settings).class_ids.tolist()
+
+    assert classes([7, 1, 3]) == [2, 0, 1]
+    with pytest.raises(ContractError, match=r"does not have: 0 \(first at line 2\)") as caught:
+        classes([0, 1])
+    assert "--class-map zero-based" in caught.value.fix
+    assert classes([0, 1], class_map="zero-based") == [0, 1]
+    assert classes([1, 3], class_map="one-based") == [0, 2]
+    with pytest.warns(AnydetWarning, match=r"does not have \(9\): 1 of 3 \(the first: line 4\)"):
+        assert classes([1, 7, 9]) == [0, 2]
+    with pytest.raises(ContractError, match=r"does not have \(9\): 1 of 3"):
+        classes([1, 7, 9], refuse_odd=True)
+
+
+def test_category_ids_of_a_csv_mean_nothing_without_the_data_set_but_for_names(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="its category ids are those of its data set"):
+        load(categories_csv(tmp_path, [7, 1]))
+    raw = load(categories_csv(tmp_path, [7, 1], ("bird", "cat")))
+    assert raw.classes is not None
+    assert [raw.classes[i] for i in raw.class_ids] == ["bird", "cat"]
+
+
+def test_a_class_map_says_what_whole_numbers_of_any_tool_mean(tmp_path: Path) -> None:
+    for name, used in (("yolo", "zero-based"), ("mmdetection", "zero-based")):
+        raw = load(WRITERS[name](tmp_path / name), truth=lambda: TRUTH, class_map=used)
+        assert rows_of(raw) == EXPECTED
+    with pytest.raises(ContractError, match=r"a\.json: .*class 0 is not in the class map 'one-based'"):
+        load(tmp_path / "mmdetection", truth=lambda: TRUTH, class_map="one-based")
+    own = save(tmp_path / "own.json", [{"image": KEYS[0], "detections": []}])
+    (note,) = load(own, truth=lambda: TRUTH, class_map="one-based").notes
+    assert "class_id counts from 0 in files of the contract; the class map was not used" in note
 
 
 def test_csv_of_fractions_is_recognised_and_said(tmp_path: Path) -> None:
@@ -431,6 +477,7 @@ ODD = st.recursive(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::anydet.errors.AnydetWarning")
 @pytest.mark.parametrize(
     "name", ["coco-document", "torchvision", "transformers", "mmdetection", "roboflow", "yolozu-masks"]
 )
@@ -450,6 +497,7 @@ def test_a_document_broken_anywhere_is_read_or_refused(name: str, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::anydet.errors.AnydetWarning")
 @pytest.mark.parametrize("name", ["csv", "bop", "yolo"])
 @given(data=st.data())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

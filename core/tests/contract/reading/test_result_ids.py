@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from anydet.contract.hints import COCO_IDS
+from anydet.contract.reading.class_map import CLASS_MAPS, read_class_map
 from anydet.contract.reading.load import load
-from anydet.contract.reading.result_ids import CLASS_MAPS, read_class_map
 from anydet.data.dataset.columns import boxes_only, ground_truth_columns
 from anydet.errors import AnydetWarning, ContractError, OptionError
 from anydet.types import ClassTable, GroundTruthColumns
@@ -106,14 +107,63 @@ def test_text_that_counts_classes_is_taken_as_the_numbers_are(read: Read) -> Non
         read([(KEYS[0], "1"), (KEYS[1], "2")], truth(None))
 
 
-def test_unknown_names_of_categories_are_named(read: Read, tmp_path: Path) -> None:
-    for known, used in ((named_classes("1", "x"), "1"), (truth((7, 9, 12), sources=(4, 8, 9)), "8")):
-        with pytest.raises(ContractError, match=rf"1 values of category_id .*: '?{used}"):
-            read([(7, known.classes.own_ids[1]), (7, int(used) if used == "1" else used)], known)
-    for known in (named_classes("cat", "dog"), truth((7, 9, 12))):
-        with pytest.raises(ContractError, match=r"1 values of category_id .*: 'cow'") as caught:
-            read([(7, known.classes.own_ids[0]), (7, "cow")], known)
-        assert "[1].category_id" in caught.value.problem
+@pytest.mark.parametrize(
+    ("known", "used"),
+    [
+        (named_classes("1", "x"), ["x", "x", 1]),
+        (truth((7, 9, 12), sources=(4, 8, 9)), [8, 8, "8"]),
+        (named_classes("cat", "dog"), ["cat", "cat", "cow"]),
+        (truth((7, 9, 12), sources=(1, 2, 3)), [1, 3, 77]),
+        (truth((7, 9, 12), sources=(1, 2, 3)), [1, 2, 3, 4]),
+        (truth((7, 9, 12)), [0, 1, 1 << 70]),
+        (truth((7, 9, 12), 80, sources=COCO_IDS), [1, 90, 12]),
+    ],
+)
+def test_results_of_unknown_categories_are_left_out_as_pycocotools_does_with_a_warning(
+    read: Read, known: GroundTruthColumns, used: list[Any]
+) -> None:
+    rows = [(7, one) for one in used]
+    place = len(used) - 1
+    with pytest.warns(
+        AnydetWarning, match=rf"does not have \(.*\): 1 of {len(used)} .*\[{place}\]\.category_id"
+    ):
+        found = read(rows, known)
+    assert found == [(KEYS[0], known.classes.own_ids.index(one)) for one in used[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("used", "sources", "hint"),
+    [
+        ((0, 1, 2), (1, 2, 3), "--class-map zero-based"),
+        ((0, 1), (1, 2, 3), "--class-map zero-based"),
+        ((2, 3, 4), (1, 2, 3), "--class-map FILE"),
+        ((1, 2, 3), (4, 8, 2), "--class-map one-based"),
+        ((4, 5, 6), (4, 8, 9), "--class-map FILE"),
+    ],
+)
+def test_where_the_whole_numbering_looks_shifted_nothing_is_left_out(
+    read: Read, used: Sequence[int], sources: Sequence[int], hint: str
+) -> None:
+    with pytest.raises(
+        ContractError, match="values of category_id that the data set does not have"
+    ) as caught:
+        read([(7, one) for one in used], truth((7, 9, 12), sources=sources))
+    assert hint in caught.value.fix
+
+
+def test_names_of_classes_are_category_ids_as_well(read: Read) -> None:
+    known = truth((7, 9, 12), sources=(4, 8, 9))
+    with pytest.warns(AnydetWarning, match="category_id holds names of classes; results are joined by them$"):
+        assert read([(7, "c2"), (9, "c0")], known) == [(KEYS[0], 2), (KEYS[1], 0)]
+    with pytest.warns(AnydetWarning) as warned:
+        assert read([(7, "c2"), (9, "c0"), (9, "cow")], known) == [(KEYS[0], 2), (KEYS[1], 0)]
+    assert "does not have ('cow'): 1 of 3 (the first: [2]" in str(warned[1].message)
+    with pytest.raises(ContractError, match=r"2 values of category_id .*: 'cow', 'sow'") as caught:
+        read([(7, "cow"), (9, "sow")], known)
+    assert "write ids or names of its classes ('c0', 'c1', 'c2')" in caught.value.fix
+
+
+def test_a_class_map_may_have_text_for_ids(read: Read, tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text(json.dumps({"cow": "c1", "5": 0}))
     assert read([(7, "cow"), (7, 5)], truth((7, 9, 12)), str(tmp_path / "map.json")) == [
         (KEYS[0], 1),
@@ -206,13 +256,45 @@ def test_a_class_map_may_be_a_file_of_ids_and_classes(read: Read, tmp_path: Path
         assert read(rows, truth((7, 9, 12)), str(tmp_path / "map.json")) == [(KEYS[0], 2), (KEYS[1], 0)]
 
 
-def test_class_maps_that_fit_no_class_are_refused(tmp_path: Path) -> None:
+def test_class_maps_that_fit_no_class_are_refused() -> None:
     table = ClassTable(tuple(map(str, range(80))))
     assert [read_class_map(name, table)[80 - (name == "zero-based")] for name in CLASS_MAPS] == [79, 79, 70]
     assert list(read_class_map("coco91", table)) == list(COCO_IDS)
-    (tmp_path / "map.json").write_text('{"1": "bird"}')
-    for name in ("one-bsed", str(tmp_path / "map.json"), str(tmp_path)):
-        with pytest.raises(OptionError, match="neither zero-based, one-based, coco91 nor a JSON file"):
-            read_class_map(name, table)
     with pytest.raises(OptionError, match="has 2 classes, not COCO's 80"):
         read_class_map("coco91", ClassTable(("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("one-bsed", None, r"class map 'one-bsed': no such file; did you mean 'one-based'\?"),
+        ("none.json", None, "no such file$"),
+        (".", None, "cannot be read: Is a directory"),
+        ("m.json", "[1, 2", "not JSON: "),
+        ("m.json", "[1, 2]", r"\[1, 2\] where an object of category ids and classes belongs"),
+        ("m.json", '{"category_id_to_class_id": 3}', "category_id_to_class_id: 3 where an object"),
+        ("m.json", '{"1": "brid"}', r"'brid', for id '1', is no class of .*; did you mean 'bird'\?"),
+        ("m.json", '{"1": "x"}', r"'x', for id '1', is no class of the data set \('cat', 'bird'\)"),
+        ("m.json", '{"1": 2}', "2, for id .1., where the name of a class, or its number from 0 to 1, bel"),
+        ("m.json", '{"1": 0.5}', "0.5, for id '1', where the name"),
+        ("m.json", "\ufeff{}".encode("utf-16-le"), "it is UTF-16"),
+        ("m.yaml", "1: [cat", "not YAML: "),
+        ("m.yaml", "1: cat\n1: bird", "occurs twice"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_class_map_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str | bytes | None, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(OptionError) as caught:
+        read_class_map(name, ClassTable(("cat", "bird")))
+    assert re.search(message, caught.value.problem)
+    assert caught.value.fix
+    assert "Error" not in caught.value.problem
+
+
+def test_a_class_map_may_be_yaml(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("1: bird\n7: 0\n")
+    assert read_class_map(str(tmp_path / "m.yaml"), ClassTable(("cat", "bird"))) == {1: 1, 7: 0}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anydet.contract.checking.score_range import Change, change_of, changed, words
 from anydet.contract.columns import images_of_raw
 from anydet.contract.documents import Detection, Entry
 from anydet.contract.encode import encode_entry, encode_json
@@ -24,7 +27,7 @@ from anydet.contract.violations import parse, unspeakable, violations
 from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh
-from anydet.text import safe_line
+from anydet.text import safe_line, shortened
 from anydet.types import RLE, FloatArray, GroundTruthColumns, Size
 
 _REQUIRED = ("class_id", "score", "bbox")
@@ -41,9 +44,9 @@ def repair(
 ) -> list[str]:
     """Write a valid copy of a predictions file and say what was changed, a line a change.
 
-    Scores are moved into [0, 1] and boxes into the image. Unknown keys move to ``extra``. What cannot be
-    kept is left out: fields, detections (without a usable class, score or box, or wholly outside the image),
-    entries (unreadable, without a key, or a second one for an image), fields of ``meta``.
+    Scores are brought into [0, 1] (``score_range``) and boxes into the image. Unknown keys move to ``extra``.
+    What cannot be kept is left out: fields, detections (without a usable class, score or box, or wholly
+    outside the image), entries (unreadable, without a key, or a second one for an image), fields of ``meta``.
 
     COCO results and documents are written as such again, with what is left of them. Files of other tools
     become files of the contract.
@@ -52,7 +55,7 @@ def repair(
         path: the file, of any kind that is read.
         out: another file; its suffix says how it is written.
         truth: gives the data set, which COCO results and most other tools' files need.
-        class_map: how category ids of COCO results count, where they are not the data set's.
+        class_map: how numbers of classes count, where they are not the data set's.
 
     Raises:
         ContractError: the file cannot be read at all, is of a later version, has no list of entries, or needs
@@ -65,18 +68,18 @@ def repair(
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
     name = of_path(path)
     if name is not None:
-        return _foreign(path, name, out, truth)
+        return _foreign(path, name, out, truth, class_map=class_map)
     changes: list[str] = []
     with open_source(path) as source:
         name = of_source(source)
         if source.shape == "coco" or name == "coco-document":
             return [safe_line(f"{path}: {line}") for line in _of_coco(source, out, truth, class_map)]
         if name is not None:
-            return _foreign(path, name, out, truth, source.text)
+            return _foreign(path, name, out, truth, source.text, class_map=class_map)
         meta = _meta(source, changes)
-        lines = (
-            encode_json(entry, where=entry["image"]) for entry in _entries(source, _box_format(meta), changes)
-        )
+        change = _score_change(source, changes)
+        fixed = _entries(source, _box_format(meta), change, changes)
+        lines = (encode_json(entry, where=entry["image"]) for entry in fixed)
         write_predictions(lines, out, meta=meta, wrap=meta is not None)
     return [
         *(f"{line} (left out)" for line in source.problems),
@@ -93,7 +96,7 @@ def _of_coco(
     from anydet.contract.checking.repair_results import repair_document, repair_results
 
     if source.shape != "coco":
-        return repair_document(value_of(source.path, source.text), out)
+        return repair_document(source.path, value_of(source.path, source.text), out)
     if truth is None:
         raise without_truth(source.path)
     return repair_results(source, out, truth(), class_map)
@@ -105,31 +108,66 @@ def _foreign(
     out: Path,
     truth: Callable[[], GroundTruthColumns] | None,
     text: bytes = b"",
+    *,
+    class_map: str | None = None,
 ) -> list[str]:
     """What is right in a file of another tool, as a file of the contract."""
     known = None if truth is None else truth()
-    found = read_path(path, name, known, text)
+    found = read_path(path, name, known, text, class_map, any_score=True)
     raw = found.predictions
+    change = change_of(raw.scores)
+    lines = [f"{path}: {line}" for line in raw.oddities]
+    if change:
+        row = int(np.argmax((raw.scores < 0) | (raw.scores > 1)))
+        image = shortened(raw.images[int(raw.image_index[row])])
+        lines.append(f"{path}: {words(raw.scores, change, f'image {image}')}")
+        raw = replace(raw, scores=changed(raw.scores, change))
     write_predictions(
         map(encode_entry, images_of_raw(raw, known, need_sizes=True)),
         out,
         meta=None if raw.classes is None else {"classes": list(raw.classes)},
         wrap=True,
     )
-    return [f"{line} (left out)" for line in found.errors]
+    return [*(f"{line} (left out)" for line in found.errors), *map(safe_line, lines)]
 
 
 def _box_format(meta: Mapping[str, Any] | None) -> str:
     return str(((meta or {}).get("conventions") or {}).get("bbox_format", "cxcywh_norm"))
 
 
-def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[dict[str, Any]]:
+def _score_change(source: Source, changes: list[str]) -> Change:
+    """What brings the scores of a file into 0..1; a line where all of them change."""
+    scores = array("d")
+    before = list(source.problems)
+    for place, raw in source.entries():
+        value = parse(bytes(raw))[0]
+        rows = value if place.shape == "map" else value.get("detections") if isinstance(value, dict) else None
+        for row in rows if isinstance(rows, list) else ():
+            score: Any = row.get("score") if isinstance(row, dict) else None
+            if _is_score(score):
+                scores.append(float(score))
+    source.problems[:] = before  # entries are read once more, and say theirs then
+    known = np.array(scores, np.float64)
+    change = change_of(known)
+    if change not in ("", "clamp"):
+        changes.append(words(known, change))
+    return change
+
+
+def _is_score(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(float(value)) < np.inf
+    except OverflowError:
+        return False
+
+
+def _entries(source: Source, box_format: str, change: Change, changes: list[str]) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
     for place, raw in source.entries():
         value, problems = parse(bytes(raw))
         if place.shape == "map":
             value = {"image": place.key, "detections": value}
-        fixer = _Fixer(place, box_format, changes)
+        fixer = _Fixer(place, box_format, change, changes)
         if not isinstance(value, dict) or not isinstance(value.get("image"), str) or not value["image"]:
             why = problems[0][1] if problems else "no image key"
             fixer.note((), f"entry dropped: {why}")
@@ -151,8 +189,8 @@ def _entries(source: Source, box_format: str, changes: list[str]) -> Iterator[di
 class _Fixer:
     """Repairs one entry in place."""
 
-    def __init__(self, place: Place, box_format: str, changes: list[str]) -> None:
-        self._place, self._format, self._changes = place, box_format, changes
+    def __init__(self, place: Place, box_format: str, change: Change, changes: list[str]) -> None:
+        self._place, self._format, self._change, self._changes = place, box_format, change, changes
         self._size: Size | None = None
 
     def note(self, where: Where, what: str) -> None:
@@ -188,10 +226,13 @@ class _Fixer:
         """Repair a detection in place; why it cannot be kept, or an empty string."""
         self._unknown_to_extra(detection, Detection, where)
         score = detection.get("score")
-        if isinstance(score, int | float) and not isinstance(score, bool) and abs(score) < np.inf:
-            detection["score"] = min(max(score, 0), 1)
-            if detection["score"] != score:
-                self.note((*where, "score"), f"{show(score)} clamped to {detection['score']}")
+        if isinstance(score, int | float) and _is_score(score):
+            if self._change in ("percent", "logits"):
+                detection["score"] = float(changed(np.array([score], np.float64), self._change)[0])
+            else:
+                detection["score"] = min(max(score, 0), 1)
+                if detection["score"] != score:
+                    self.note((*where, "score"), f"{show(score)} clamped to {detection['score']}")
         lost = self._drop_invalid(detection, "detection", where)
         if lost:
             return "; ".join(lost)

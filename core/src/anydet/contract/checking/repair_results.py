@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anydet.contract.checking.score_range import change_of, changed, words
 from anydet.contract.encode import encode_json
-from anydet.contract.hints import COCO_IDS
 from anydet.contract.locations import path_text, show
-from anydet.contract.reading.coco_entries import Result, result_problem
+from anydet.contract.reading.coco_entries import Result, keypoints_problem, plain_ids, result_problem
 from anydet.contract.reading.coco_results import sizes_by_id
 from anydet.contract.reading.foreign.given import FileName, Images
-from anydet.contract.reading.result_ids import coco_ids
+from anydet.contract.reading.result_ids import Categories, class_positions, coco_ids, names_files
 from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
 from anydet.contract.violations import parse, unspeakable
-from anydet.errors import OptionError
+from anydet.errors import AnydetWarning, OptionError
 from anydet.outputs import new_file
-from anydet.text import counted
 from anydet.types import GroundTruthColumns, Size
 
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*")
 _KNOWN = frozenset(Result.__struct_fields__)
-_PERCENT = 20.0
-"""Scores of which none is below 0 and one is above this are hardly logits, but percent."""
 
 
 class ResultFixer:
@@ -41,13 +38,39 @@ class ResultFixer:
     def __init__(
         self,
         images: Container[object] | None,
-        categories: Collection[object] | None,
+        categories: Mapping[Any, int] | None,
         sizes_wh: Mapping[Any, Size],
     ) -> None:
         self.changes: list[str] = []
         self._images, self._categories = images, categories
         self._by_text = {str(one): one for one in categories or ()}
+        self._joined: set[Any] | None = None
         self._sizes = sizes_wh
+
+    def join_categories(self, path: Path, values: Sequence[Any], *, own_ids: bool) -> None:
+        """Find out which category ids can be joined, as reading does.
+
+        Raises ``ContractError`` where they may be counted in another way: what is left would be of wrong
+        classes.
+        """
+        if self._categories is None:
+            return
+        given = [value.get("category_id") for value in values if isinstance(value, Mapping)]
+        ids = [self._category(one) for one in given]
+        known = [one for one in ids if isinstance(one, int | float | str) and not isinstance(one, bool)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AnydetWarning)  # reading what is written says it
+            at, _ = class_positions(path, plain_ids(known), self._categories, own_ids=own_ids)
+        self._joined = {one for one, place in zip(known, at.tolist(), strict=True) if place >= 0}
+
+    def _category(self, value: Any) -> Any:
+        """A category id as the data set has it, or as a number where it looks like one."""
+        own = self._by_text.get(str(value)) if isinstance(value, int | str) else None
+        if own is not None:
+            return own
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = _number(value)
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     def fixed(self, where: str, value: Any) -> dict[str, Any] | None:
         """The result, valid, or ``None`` where it cannot be kept."""
@@ -73,19 +96,17 @@ class ResultFixer:
         """Numbers that are written as text, and whole ids that are written as fractions."""
         category = result.get("category_id")
         # Ids are names: those of the data set may be text that looks like a number.
-        own = self._by_text.get(str(category)) if isinstance(category, int | str) else None
-        if own is not None and own != category:
+        own = self._category(category)
+        if type(own) is not type(category) or own != category:
             self._note(f"{where}.category_id", f"{show(category)} written as {show(own)}")
             result["category_id"] = own
-        for name in ("score",) if own is not None else ("category_id", "score"):
-            if isinstance(result.get(name), str) and _NUMBER.fullmatch(result[name]):
-                self._note(f"{where}.{name}", f"{show(result[name])} read as a number")
-                result[name] = _number(result[name])
-        for name in ("image_id", "category_id"):
-            value = result.get(name)
-            if isinstance(value, float) and math.isfinite(value) and value == int(value):
-                self._note(f"{where}.{name}", f"{show(value)} written as {int(value)}")
-                result[name] = int(value)
+        if isinstance(result.get("score"), str) and _NUMBER.fullmatch(result["score"]):
+            self._note(f"{where}.score", f"{show(result['score'])} read as a number")
+            result["score"] = _number(result["score"])
+        image = result.get("image_id")
+        if isinstance(image, float) and image.is_integer():
+            self._note(f"{where}.image_id", f"{show(image)} written as {int(image)}")
+            result["image_id"] = int(image)
         for name in ("bbox", "keypoints"):
             value = result.get(name)
             if isinstance(value, list) and any(isinstance(v, str) for v in value):
@@ -95,6 +116,11 @@ class ResultFixer:
 
     def _optional(self, where: str, result: dict[str, Any]) -> None:
         """Fields that another one can stand in for: a mask beside a box, and what is empty."""
+        keypoints = result.get("keypoints")
+        problem = keypoints_problem(keypoints) if keypoints else ""
+        if problem and (result.get("bbox") or result.get("segmentation")):
+            del result["keypoints"]
+            self._note(f"{where}.keypoints", f"left out: {problem}")
         if "segmentation" in result:
             mask = result["segmentation"]
             image = result.get("image_id")
@@ -118,7 +144,7 @@ class ResultFixer:
             return f"keypoints: {len(result['keypoints'])} numbers, where x, y and score of each belong"
         if self._images is not None and result["image_id"] not in self._images:
             return f"image_id: {result['image_id']} is not in the data set"
-        if self._categories is not None and result["category_id"] not in self._categories:
+        if self._joined is not None and result["category_id"] not in self._joined:
             return f"category_id: {result['category_id']} is not in the data set"
         return ""
 
@@ -143,51 +169,62 @@ class _Images(Container[object]):
         return image in self._ids or self._names.find(FileName(image))[0] is not None
 
 
-def _categories(truth: GroundTruthColumns, class_map: str | None) -> set[Any]:
-    """Category ids that results may have: the data set's, and those by which classes from 0 are counted."""
-    known = set(coco_ids(truth, class_map)[1])
-    count = len(truth.classes)
-    if class_map is None and known == set(range(count)):
-        known |= {count, *(COCO_IDS if count == len(COCO_IDS) else ())}
-    return known
-
-
 def repair_results(
     source: Source, out: Path, truth: GroundTruthColumns, class_map: str | None = None
 ) -> list[str]:
     """Write the results that can be kept, as results of the same data set, and say what was changed.
 
-    Scores beyond 0..1 are brought into it by a function that keeps their order: divided by 100 where they
-    look like percent, else by a sigmoid.
+    Scores beyond 0..1 are clamped; where most are beyond, all are divided by 100 or get a sigmoid
+    (``score_range``).
 
     Raises ``OptionError`` for an output that is not ``.json``.
     """
     _need_json(out)
-    fixer = ResultFixer(_Images(truth), _categories(truth, class_map), sizes_by_id(truth))
-    kept = []
-    for place, raw in source.entries():
-        value, problems = parse(bytes(raw))
+    images, categories = coco_ids(truth, class_map)
+    fixer = ResultFixer(_Images(truth), categories, sizes_by_id(truth))
+    parsed = [(place.at(), *parse(bytes(raw))) for place, raw in source.entries()]
+    values = [value for _, value, _ in parsed]
+    # Ids of images that the data set does not have are left out: one that it has says whose they are.
+    known = any(isinstance(v, Mapping) and _hashable(v.get("image_id")) in images for v in values)
+    fixer.join_categories(source.path, values, own_ids=known and not names_files(images))
+    kept, places = [], []
+    for where, value, problems in parsed:
         if value is None:
-            fixer.changes.append(f"{place.at()}: dropped: {problems[0][1] if problems else 'null'}")
+            fixer.changes.append(f"{where}: dropped: {problems[0][1] if problems else 'null'}")
             continue
-        fixed = fixer.fixed(place.at(), value)
-        kept += [] if fixed is None else [fixed]
-    fixer.changes += _squash(kept)
+        fixed = fixer.fixed(where, value)
+        if fixed is not None:
+            kept.append(fixed)
+            places.append(where)
+    fixer.changes += _in_range(kept, places)
+    if class_map is not None:
+        own = truth.classes.own_ids
+        for result in kept:
+            result["category_id"] = own[categories[result["category_id"]]]
+        fixer.changes.append(f"category ids written as those of the data set, by the class map {class_map}")
     with new_file(out) as file:
         file.write(encode_json(kept, where=str(out)) + b"\n")
     return fixer.changes
 
 
-def repair_document(value: Mapping[str, Any], out: Path) -> list[str]:
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) else None
+
+
+def repair_document(path: Path, value: Mapping[str, Any], out: Path) -> list[str]:
     """Write a COCO document with those of its annotations that can be kept, and say what was changed."""
     _need_json(out)
     images = {one["id"]: one for one in _with_ids(value.get("images"))}
-    categories = [one["id"] for one in _with_ids(value.get("categories"))]
+    listed = _with_ids(value.get("categories"))
+    categories = Categories(
+        {one["id"]: i for i, one in enumerate(listed)}, [str(one.get("name", one["id"])) for one in listed]
+    )
     numbered = {image: i for i, image in enumerate(images)}
     sizes = {numbered[image]: (one.get("width", 0), one.get("height", 0)) for image, one in images.items()}
     known = {i: size for i, size in sizes.items() if all(isinstance(v, int) and v > 0 for v in size)}
     fixer = ResultFixer(sizes if images else None, categories or None, known if images else {})
-    kept = []
+    fixer.join_categories(path, value["annotations"], own_ids=True)
+    kept, places = [], []
     for i, annotation in enumerate(value["annotations"]):
         where = f"annotations[{i}]"
         if not isinstance(annotation, Mapping):
@@ -197,8 +234,10 @@ def repair_document(value: Mapping[str, Any], out: Path) -> list[str]:
         # Ids of a document are names: they are put back as they were.
         own = numbered.get(image, -1) if images and isinstance(image, str | int | float) else image
         fixed = fixer.fixed(where, {**annotation, "image_id": own})
-        kept += [] if fixed is None else [{**fixed, "image_id": image}]
-    fixer.changes += _squash(kept)
+        if fixed is not None:
+            kept.append({**fixed, "image_id": image})
+            places.append(where)
+    fixer.changes += _in_range(kept, places)
     with new_file(out) as file:
         file.write(encode_json({**value, "annotations": kept}, where=str(out)) + b"\n")
     return fixer.changes
@@ -211,23 +250,17 @@ def _with_ids(rows: Any) -> list[Mapping[str, Any]]:
     ]
 
 
-def _squash(results: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Bring scores beyond 0..1 into it, all of them by one function that keeps their order."""
+def _in_range(results: Sequence[dict[str, Any]], places: Sequence[str]) -> list[str]:
+    """Bring scores beyond 0..1 into it; a line on what was done."""
     scores = np.array([result["score"] for result in results], np.float64)
-    beyond = np.flatnonzero((scores < 0) | (scores > 1))
-    if not len(beyond):
-        return
-    if scores.min() >= 0 and _PERCENT < scores.max() <= 100:
-        changed, what = scores / 100, "taken for percent, all are divided by 100"
-    else:
-        with np.errstate(over="ignore"):
-            changed, what = 1 / (1 + np.exp(-scores)), "taken for logits, a sigmoid is applied to all"
-    for result, score in zip(results, changed.tolist(), strict=True):
-        result["score"] = score
-    yield (
-        f"{counted(len(beyond), 'score')} of {len(scores)} beyond 0..1, the first "
-        f"{show(float(scores[beyond[0]]))}: {what}, which keeps their order"
-    )
+    change = change_of(scores)
+    if not change:
+        return []
+    for result, score, before in zip(results, changed(scores, change).tolist(), scores.tolist(), strict=True):
+        if score != before:
+            result["score"] = score
+    first = places[int(np.argmax((scores < 0) | (scores > 1)))]
+    return [words(scores, change, f"{first}.score")]
 
 
 def _number(text: str) -> int | float:

@@ -122,7 +122,8 @@ def report_of(
     repair = f"write the file again, or repair it with 'anydet validate-predictions {path} --repair OUT'"
     fix = found.fix or (repair_command(path) if str(path) == MEMORY else repair) if errors else ""
     used = predictions.box_format if box_format is None or predictions.format_is_fixed else box_format
-    warnings = [*predictions.notes, *_outside(predictions, used), *_rotations(predictions)]
+    odd = [f"{path}: {line}" for line in predictions.oddities]
+    warnings = [*predictions.notes, *odd, *_outside(predictions, used), *_rotations(predictions)]
     if dataset is not None:
         at, problems = match_keys(predictions.images, dataset.keys)
         errors += tuple(f"{path}: image {problem}" for problem in problems)

@@ -12,8 +12,9 @@ import numpy as np
 from anydet.contract.columns import to_images
 from anydet.contract.join import join_keys
 from anydet.contract.reading.coco_entries import Result, parse_results
-from anydet.contract.reading.coco_results import join_results, sizes_by_id
-from anydet.contract.reading.result_ids import coco_ids, image_positions
+from anydet.contract.reading.coco_results import join_results, join_rows, sizes_by_id
+from anydet.contract.reading.load import accepted
+from anydet.contract.reading.result_ids import coco_ids
 from anydet.contract.reading.source import Source
 from anydet.errors import ContractError
 from anydet.geometry.boxes import xyxy_to_xywh
@@ -25,23 +26,28 @@ _KNOWN = frozenset(Result.__struct_fields__) - {"file_name"}  # COCO does not kn
 
 
 def images_of_coco(
-    source: Source, truth: GroundTruthColumns, class_map: str | None = None
+    source: Source,
+    truth: GroundTruthColumns,
+    class_map: str | None = None,
+    *,
+    refuse_odd: bool = False,
 ) -> Iterator[ImagePredictions]:
     """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones.
 
     Keys that COCO does not know become ``detection_extra``. ``class_map`` says how category ids count, where
-    they are not the data set's.
+    they are not the data set's; ``refuse_odd`` is as for ``load``.
     """
     images, classes = coco_ids(truth, class_map)
     found = parse_results(source, sizes_by_id(truth))
-    raw = join_results(source.path, found, images, classes)
-    at = image_positions(source.path, found.image_ids, found.file_names or (), images)
+    joined = join_rows(source.path, found, images, classes)
+    raw = accepted(join_results(source.path, found, images, classes, joined), refuse_odd=refuse_odd)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
     columns = raw.columns(sizes_wh=sizes)
     if columns.keypoints is not None:
         missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
         columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))
-    extras = _extras(source.text, np.argsort(at, kind="stable"))
+    rows = np.arange(len(joined.images)) if joined.rows is None else joined.rows
+    extras = _extras(source.text, rows[joined.classes >= 0])
     start = 0
     for image in to_images(columns):
         own = extras[start : start + len(image)]

@@ -23,7 +23,7 @@ from anydet.contract.join import match_keys
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.entries import entries
 from anydet.contract.reading.foreign.formats import FORMATS, of_path, of_source, read_path
-from anydet.contract.reading.load import load_source
+from anydet.contract.reading.load import accepted, load_source, valid
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
 from anydet.contract.write import SUFFIXES, check_output, write_predictions
@@ -98,6 +98,7 @@ def convert(
     box_format: str | None = None,
     class_map: Mapping[int, int] | None = None,
     category_map: str | None = None,
+    refuse_odd: bool = False,
 ) -> Conversion:
     """Convert a predictions file.
 
@@ -114,8 +115,9 @@ def convert(
         wrap: write ``.json`` with its meta.
         box_format: what boxes are in, where the file does not state it or states it wrongly.
         class_map: class id of the contract by the file's id; yolozu only.
-        category_map: how category ids of COCO results count, where they are not the data set's: one of
-            ``result_ids.CLASS_MAPS``, or a JSON file.
+        category_map: how numbers of classes count, where they are not the data set's: one of
+            ``class_map.CLASS_MAPS``, or a JSON or YAML file.
+        refuse_odd: raise for what is left out of the predictions, as ``load`` does.
 
     Raises:
         ContractError: the file breaks its format, or lacks what the other needs.
@@ -132,9 +134,11 @@ def convert(
             made_of = made_of or of_source(file) or ("coco" if file.shape == "coco" else "contract")
         assert made_of is not None
         _check(output, made_of, made_into, truth, class_map)
-        if category_map is not None and made_of != "coco":
+        if category_map is not None and made_of == "contract":
             raise OptionError(
-                "--class-map applies to COCO results and to files of yolozu", fix="leave it out"
+                "--class-map applies to COCO results and files of other tools; class_id of the contract "
+                "counts from 0",
+                fix="leave it out",
             )
         reading = _open(
             source,
@@ -144,6 +148,7 @@ def convert(
             box_format=box_format,
             class_map=class_map,
             category_map=category_map,
+            refuse_odd=refuse_odd,
         )
         if made_into == "contract":
             held = _write_entries(reading, source, output, truth, counts, wrap=wrap)
@@ -262,6 +267,7 @@ def _open(
     box_format: str | None,
     class_map: Mapping[int, int] | None,
     category_map: str | None,
+    refuse_odd: bool,
 ) -> Reading:
     meta: Mapping[str, Any] | None
     if made_of == "yolozu":
@@ -270,12 +276,15 @@ def _open(
         found, meta = read_yolozu(source, class_map)
         return _of_entries(found, source, meta, box_format, truth)
     if made_of in FORMATS:
-        return _open_foreign(source, made_of, truth, box_format, file.text if file else b"")
+        text = file.text if file else b""
+        scan = read_path(source, made_of, truth, text, category_map)
+        return _open_foreign(accepted(valid(source, scan), refuse_odd=refuse_odd), truth, box_format)
     assert file is not None
     if made_of == "coco":
         assert truth is not None
         meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
-        return Reading(images_of_coco(file, truth, category_map), meta=meta, given=frozenset({"classes"}))
+        images = images_of_coco(file, truth, category_map, refuse_odd=refuse_odd)
+        return Reading(images, meta=meta, given=frozenset({"classes"}))
     # All of it is judged before anything is written; then the same file gives its entries once more.
     raw = load_source(file)
     chosen = box_format or raw.box_format
@@ -301,14 +310,8 @@ def _of_entries(
     return Reading(images, iter(found) if plain else None, meta)
 
 
-def _open_foreign(
-    source: Path, name: str, truth: GroundTruthColumns | None, box_format: str | None, text: bytes
-) -> Reading:
+def _open_foreign(raw: RawPredictions, truth: GroundTruthColumns | None, box_format: str | None) -> Reading:
     """All of a file of another tool, which is read before anything is written."""
-    found = read_path(source, name, truth, text)
-    if found.errors:
-        raise ContractError.of(found.errors, fix=found.fix)
-    raw = found.predictions
     if box_format and not raw.format_is_fixed:
         raw = replace(raw, box_format=box_format)
     meta = None if raw.classes is None else {"classes": list(raw.classes)}

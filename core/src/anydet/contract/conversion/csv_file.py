@@ -62,4 +62,5 @@ def read_csv(path: Path) -> CsvPredictions:
     raw = assemble(given, table.kind, table.found)
     if given.problems:
         raise ContractError.of(given.all_problems(), fix=fix_of(given))
-    return CsvPredictions(tuple(images_of_raw(raw)), dict(table.names))
+    names = {number: name for number, name in table.names.items() if isinstance(number, int)}
+    return CsvPredictions(tuple(images_of_raw(raw)), names)

@@ -19,12 +19,14 @@ import numpy as np
 
 from anydet.contract.documents import Detection, Entry
 from anydet.contract.locations import Place
+from anydet.contract.reading.class_map import integer, read_table
 from anydet.contract.reading.entries import judge
 from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
 from anydet.inputs import read_json
+from anydet.text import quoted
 from anydet.types import RLE
 
 ENTRY_VERSIONS = (1, 2)
@@ -77,14 +79,14 @@ def read_class_map(text: str) -> dict[int, int]:
     """
     if text == "one-based":
         return dict(ONE_BASED)
-    try:
-        table = json.loads(Path(text).read_text("utf-8"))["category_id_to_class_id"]
-        return {int(category): int(class_id) for category, class_id in table.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise OptionError(
-            f"class map {text!r}: neither 'one-based' nor a JSON file with category_id_to_class_id ({exc})",
-            fix="give --class-map one-based for ids 1..80, or the classes.json that yolozu wrote",
-        ) from exc
+    fix = "give --class-map one-based for ids 1..80, or the classes.json that yolozu wrote"
+    table = {
+        integer(category): integer(class_id)
+        for category, class_id in read_table(text, ("one-based",)).items()
+    }
+    if not all(isinstance(one, int) for pair in table.items() for one in pair):
+        raise OptionError(f"class map {quoted(text)}: its ids and classes are not whole numbers", fix=fix)
+    return table
 
 
 def _items(path: Path) -> tuple[list[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,12 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from anydet.contract.locations import Place, repair_command
+from anydet.contract.locations import Place, repair_command, show
 from anydet.contract.reading.json_source import UNREADABLE
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
-from anydet.contract.violations import EXPLAINED, parse
+from anydet.contract.violations import EXPLAINED, parse, unspeakable
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xywh
 from anydet.geometry.masks import area as mask_area
@@ -56,11 +57,16 @@ _decode_one = msgspec.json.Decoder(Result).decode
 def parse_results(source: Source, sizes_wh: Mapping[Any, Size] | None = None) -> ResultColumns:
     """The columns of a file that is open; raises ``ContractError`` with everything that is wrong.
 
+    A mask or keypoints that are none are left out of a result that has something else, and counted.
+
     Args:
         source: the file.
         sizes_wh: (width, height) by image id, on which polygons are painted.
     """
-    return _columns(source.path, *_read(source, sizes_wh or {}))
+    results = _read(source)
+    left_out = _LeftOut()
+    masks = _masks(source.path, results, sizes_wh or {}, left_out)
+    return _columns(source.path, results, masks, left_out)
 
 
 def result_problem(value: Any, sizes_wh: Mapping[Any, Size]) -> str:
@@ -72,7 +78,46 @@ def result_problem(value: Any, sizes_wh: Mapping[Any, Size]) -> str:
     return mask_of(_segmentation(result), _size(result, sizes_wh))[1]
 
 
-def _read(source: Source, sizes_wh: Mapping[Any, Size]) -> tuple[list[Result], list[RLE | None]]:
+def keypoints_problem(value: Any) -> str:
+    """Why a value is none of keypoints, or an empty string; an empty list and ``None`` are no keypoints."""
+    if not value:
+        return ""
+    if not isinstance(value, list | tuple):
+        return f"{show(value)} where a list belongs"
+    wrong = None if _are_finite(value) else next((one for one in value if not _are_finite([one])), value)
+    if wrong is not None:
+        return f"{show(wrong)} is not a finite number"
+    if len(value) % 3:
+        return f"{len(value)} numbers, where x, y and score of each belong"
+    return ""
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    try:
+        return set(map(type, values)) <= {int, float} and math.isfinite(math.fsum(values))
+    except OverflowError:
+        return False
+
+
+class _LeftOut:
+    """Counts what is left out of results, with the first of each kind."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, what: str, where: str) -> None:
+        count, first = self._found.get(what, (0, where))
+        self._found[what] = count + 1, first
+
+    def lines(self, of: int) -> tuple[str, ...]:
+        """A line for each kind, of so many results."""
+        return tuple(
+            f"{what}: {count} of {of} (the first: {first}); read as without, boxes do not depend on it"
+            for what, (count, first) in self._found.items()
+        )
+
+
+def _read(source: Source) -> list[Result]:
     """Typed, at once where all is well; else result by result, to name the wrong ones."""
     path = source.path
     if source.shape not in ("coco", "list"):
@@ -80,29 +125,62 @@ def _read(source: Source, sizes_wh: Mapping[Any, Size]) -> tuple[list[Result], l
             f"{path}: not a COCO results file, which is a list of results",
             fix="give a list of objects with image_id, category_id, score and bbox",
         )
-    problems, not_numbers, count = list[str](), 0, 0
     try:
-        results = _decode(source.text)
+        return _decode(source.text)
     except UNREADABLE:
-        results = []
-        for place, raw in source.entries():
-            count += 1
-            try:
-                results.append(_decode_one(raw))
-            except UNREADABLE as exc:
-                not_numbers += bool(_NO_NUMBER.search(raw))
-                # Explaining takes a hundred times as long as reading.
-                problems += _explained(place, bytes(raw), exc) if len(problems) < EXPLAINED else ()
-    masks = list[RLE | None]()
+        pass
+    results, problems, not_numbers, count = list[Result](), list[str](), 0, 0
+    for place, raw in source.entries():
+        count += 1
+        try:
+            results.append(_decode_one(raw))
+        except UNREADABLE as exc:
+            mended = _mended(raw)
+            if mended is not None:
+                results.append(mended)
+                continue
+            not_numbers += bool(_NO_NUMBER.search(raw))
+            # Explaining takes a hundred times as long as reading.
+            problems += _explained(place, bytes(raw), exc) if len(problems) < EXPLAINED else ()
+    if problems:
+        of = f"NaN or infinity stands in {not_numbers} of {counted(count, 'result')}; " if not_numbers else ""
+        raise ContractError.of([f"{path}: {line}" for line in problems], fix=of + repair_fix(path))
+    return results
+
+
+def _mended(raw: bytes | msgspec.Raw) -> Result | None:
+    """A result whose mask or keypoints alone are of another type than they should be, kept as they are."""
+    value, _ = parse(bytes(raw))
+    if not isinstance(value, dict):
+        return None
+    odd = {name: value.pop(name) for name in ("segmentation", "keypoints") if name in value}
+    try:
+        result = msgspec.convert(value, Result)
+    except UNREADABLE:
+        return None
+    if any(True for _ in unspeakable(value)):
+        return None
+    for name, given in odd.items():
+        setattr(result, name, given)
+    return result
+
+
+def _masks(
+    path: Path, results: Sequence[Result], sizes_wh: Mapping[Any, Size], left_out: _LeftOut
+) -> list[RLE | None]:
+    masks, problems = list[RLE | None](), list[str]()
     for i, result in enumerate(results):
         mask, problem = mask_of(_segmentation(result), _size(result, sizes_wh))
         masks.append(mask)
         if problem:
-            problems.append(f"{Place('coco', i).at(('segmentation',))}: {problem}")
+            line = f"{Place('coco', i).at(('segmentation',))}: {problem}"
+            if result.bbox is UNSET and result.keypoints is UNSET:
+                problems.append(f"{path}: {line}")
+            else:
+                left_out.add("segmentations that are no mask", line)
     if problems:
-        of = f"NaN or infinity stands in {not_numbers} of {counted(count, 'result')}; " if not_numbers else ""
-        raise ContractError.of([f"{path}: {line}" for line in problems], fix=of + repair_fix(path))
-    return results, masks
+        raise ContractError.of(problems, fix=repair_fix(path))
+    return masks
 
 
 def repair_fix(path: Path | str) -> str:
@@ -127,8 +205,10 @@ def _size(result: Result, sizes_wh: Mapping[Any, Size]) -> Size | None:
     return sizes_wh.get(result.image_id)
 
 
-def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None]) -> ResultColumns:
-    keypoints = _keypoints(path, results)
+def _columns(
+    path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None], left_out: _LeftOut
+) -> ResultColumns:
+    keypoints = _keypoints(path, results, masks, left_out)
     boxes = _boxes(path, results, masks, keypoints)
     areas = area_xywh(boxes)
     for row, result in enumerate(results):
@@ -136,18 +216,19 @@ def _columns(path: Path | str, results: Sequence[Result], masks: Sequence[RLE | 
         if result.bbox is UNSET and mask is not None:
             areas[row] = mask_area(mask)
     return ResultColumns(
-        image_ids=_ids([r.image_id for r in results]),
-        category_ids=_ids([r.category_id for r in results]),
+        image_ids=plain_ids([r.image_id for r in results]),
+        category_ids=plain_ids([r.category_id for r in results]),
         scores=np.array([r.score for r in results], np.float64),
         boxes=boxes,
         areas=areas,
         masks=MaskColumn.of(masks) if any(masks) else None,
         keypoints=keypoints,
         file_names=tuple(r.file_name for r in results) if any(r.file_name for r in results) else None,
+        oddities=left_out.lines(len(results)),
     )
 
 
-def _ids(given: Sequence[int | float | str]) -> Any:
+def plain_ids(given: Sequence[int | float | str]) -> Any:
     """(N,) int64; objects where some are text or integers of more than 64 bits. Whole floats are integers."""
     ids = [int(one) if isinstance(one, float) and one.is_integer() else one for one in given]
     if all(isinstance(one, int) and _LOW <= one < -_LOW for one in ids):
@@ -179,19 +260,24 @@ def _boxes(
     return boxes if keypoints is None else box_keypoints(boxes, keypoints)
 
 
-def _keypoints(path: Path | str, results: Sequence[Result]) -> FloatArray | None:
+def _keypoints(
+    path: Path | str, results: Sequence[Result], masks: Sequence[RLE | None], left_out: _LeftOut
+) -> FloatArray | None:
     """(N, K, 3) x, y in pixels and score, NaN where a result has none or fewer."""
-    lists = [[] if r.keypoints is UNSET else r.keypoints for r in results]
+    lists: list[Sequence[float]] = []
+    for i, result in enumerate(results):
+        given = result.keypoints or []
+        problem = keypoints_problem(given)
+        if problem:
+            line = f"{Place('coco', i).at(('keypoints',))}: {problem}"
+            if result.bbox is UNSET and masks[i] is None:
+                raise ContractError(f"{path}: {line}", fix=repair_fix(path))
+            left_out.add("keypoints that cannot be read", line)
+        lists.append([] if problem else given)
     longest = max(map(len, lists), default=0)
     if not longest:
         return None
-    column = np.full((len(lists), longest // 3 * 3), np.nan)
+    column = np.full((len(lists), longest), np.nan)
     for i, numbers in enumerate(lists):
-        if len(numbers) % 3:
-            raise ContractError(
-                f"{path}: keypoints of a result of image {results[i].image_id}: "
-                f"{len(numbers)} numbers, where x, y and score of each belong",
-                fix="write three numbers a keypoint",
-            )
         column[i, : len(numbers)] = numbers
     return np.asarray(column.reshape(len(lists), -1, 3), np.float64)

@@ -18,6 +18,7 @@ from anydet.contract.reading.result_ids import (
     image_positions,
     names_files,
 )
+from anydet.dataclass import dataclass
 from anydet.geometry.boxes import area_xywh
 from anydet.scanner import Scanner, Stop
 from anydet.types import FloatArray, GroundTruthColumns, IntArray, Size
@@ -53,16 +54,25 @@ def load_coco_results(
         ContractError: not a results file, a box of negative size, or images and classes that the data set
             does not have; names what is wrong (``result_ids`` says how they are joined).
     """
-    found = _scan(Path(path), scanner)
-    # Ids that are not the data set's may name files, in a field that scanners pass over.
-    if found is not None:
-        at = by_id(found.image_ids, image_keys)
-        if (at >= 0).all():
-            return join_results(path, found, image_keys, class_ids, at)
+    quick = scan_coco_results(path, image_keys, class_ids, scanner)
+    if quick is not None:
+        return quick
     from anydet.contract.reading.opening import open_source
 
     with open_source(path) as source:
         return read_coco_results(source, image_keys, class_ids, sizes_wh)
+
+
+def scan_coco_results(
+    path: Path | str, image_keys: ImageIds, class_ids: Mapping[Any, int], scanner: Scanner | None
+) -> RawPredictions | None:
+    """As ``load_coco_results``, of a file with which all is well; ``None`` of any other."""
+    found = _scan(Path(path), scanner)
+    # Ids that are not the data set's may name files, in a field that scanners pass over.
+    at = None if found is None else by_id(found.image_ids, image_keys)
+    if found is None or at is None or (at < 0).any():
+        return None
+    return join_results(path, found, image_keys, class_ids, join_rows(path, found, image_keys, class_ids, at))
 
 
 def read_coco_results(
@@ -83,7 +93,7 @@ def join_results(
     found: ResultColumns,
     image_keys: ImageIds,
     class_ids: Mapping[Any, int],
-    at: IntArray | None = None,
+    joined: Joined | None = None,
 ) -> RawPredictions:
     """The results by image, under the data set's keys and class ids.
 
@@ -92,30 +102,31 @@ def join_results(
         found: its results.
         image_keys: as for ``load_coco_results``.
         class_ids: likewise.
-        at: where the images stand among ``image_keys``, where they are known by their ids already.
+        joined: where they belong, where that is known already.
     """
     if found.boxes[:, 2:].min(initial=0) < 0:
         _refuse_negative(path, found.boxes)
-    # Results that name images otherwise were not made with the data set's ids at hand.
-    by_ids = at if at is not None else by_id(found.image_ids, image_keys)
-    own_ids = not names_files(image_keys) and bool((by_ids >= 0).all())
-    at = image_positions(path, found.image_ids, found.file_names or (), image_keys) if at is None else at
-    classes = class_positions(path, found.category_ids, class_ids, own_ids=own_ids)
+    joined = joined or join_rows(path, found, image_keys, class_ids)
     # Results in the data set's order stay as they are: taking rows copies every column.
-    order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
-    if order is not None:
-        found, at, classes = found.take(order), at[order], classes[order]
-    first = np.flatnonzero(np.diff(at, prepend=-1))
-    keys, rows = list(image_keys.values()), np.diff(first, append=len(at))
+    if joined.rows is not None:
+        found = found.take(joined.rows)
+    first = np.flatnonzero(np.diff(joined.images, prepend=-1))
+    keys, rows = list(image_keys.values()), np.diff(first, append=len(joined.images))
+    index = np.repeat(np.arange(len(first)), rows)
+    classes = joined.classes
+    if joined.unknown:
+        # Their images stay: they were predicted.
+        kept = np.flatnonzero(classes >= 0)
+        found, index, classes = found.take(kept), index[kept], classes[kept]
     known = np.fromiter(class_ids.values(), np.int64, len(class_ids))
     return RawPredictions(
         path=str(path),
         shape="coco",
-        images=tuple(keys[i] for i in at[first].tolist()),
+        images=tuple(keys[i] for i in joined.images[first].tolist()),
         places=first,
         sizes_wh=np.full((len(first), 2), -1, np.int64),
         details={},
-        image_index=np.repeat(np.arange(len(first)), rows),
+        image_index=index,
         class_ids=known[classes],
         boxes=found.boxes,
         scores=found.scores,
@@ -124,7 +135,52 @@ def join_results(
         keypoints=found.keypoints,
         box_format="xywh_abs",
         keypoints_in_pixels=True,
+        oddities=(*found.oddities, *filter(None, [joined.unknown])),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """Where results belong.
+
+    Attributes:
+        rows: (N,) results ordered by image; ``None`` where they are so already.
+        images: (N,) places of their images among the data set's, ascending.
+        classes: (N,) places of their classes among the data set's, -1 where it does not have them.
+        unknown: the line on those, or "".
+    """
+
+    rows: IntArray | None
+    images: IntArray
+    classes: IntArray
+    unknown: str
+
+
+def join_rows(
+    path: Path | str,
+    found: ResultColumns,
+    image_keys: ImageIds,
+    class_ids: Mapping[Any, int],
+    at: IntArray | None = None,
+) -> Joined:
+    """The images and classes of results.
+
+    Args:
+        path: the file.
+        found: its results.
+        image_keys: as for ``load_coco_results``.
+        class_ids: likewise.
+        at: where the images stand among ``image_keys``, where they are known by their ids already.
+    """
+    # Results that name images otherwise were not made with the data set's ids at hand.
+    by_ids = at if at is not None else by_id(found.image_ids, image_keys)
+    own_ids = not names_files(image_keys) and bool((by_ids >= 0).all())
+    at = image_positions(path, found.image_ids, found.file_names or (), image_keys) if at is None else at
+    classes, unknown = class_positions(path, found.category_ids, class_ids, own_ids=own_ids)
+    order = None if (at[1:] >= at[:-1]).all() else np.argsort(at, kind="stable")
+    if order is None:
+        return Joined(None, at, classes, unknown)
+    return Joined(order, at[order], classes[order], unknown)
 
 
 def _refuse_negative(path: Path | str, boxes: FloatArray) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from anydet.contract.hints import hint_scores
 from anydet.contract.locations import MEMORY, repair_command
 from anydet.contract.raw import RawPredictions, Scan
-from anydet.contract.reading.coco_results import coco_ids, load_coco_results, read_coco_results, sizes_by_id
-from anydet.errors import ContractError
+from anydet.contract.reading.coco_results import coco_ids, read_coco_results, scan_coco_results, sizes_by_id
+from anydet.errors import AnydetWarning, ContractError
 from anydet.scanner import COCO_RESULTS, Scanner, Stop
 from anydet.types import GroundTruthColumns
 
@@ -27,20 +29,36 @@ def load(
     scanner: Scanner | None = None,
     truth: Callable[[], GroundTruthColumns] | None = None,
     class_map: str | None = None,
+    *,
+    refuse_odd: bool = False,
 ) -> RawPredictions:
-    """The columns of a predictions file of any shape.
+    """The columns of a predictions file of any shape; warns of what is left out of it.
 
     Args:
         path: the file.
         scanner: reads what it can, faster; the result is the same.
         truth: gives the data set whose ids COCO results name; called for these alone.
-        class_map: how their category ids count, where they are not the data set's (``result_ids``).
+        class_map: how numbers of classes count, where they are not the data set's (``class_map``).
+        refuse_odd: raise for what is left out, which is warned of otherwise: ``--strict``.
 
     Raises:
         ContractError: the file cannot be read, breaks the contract (``issues`` has every finding), or is a
             COCO results file and there is no ``truth``.
+        OptionError: there is no such class map, or it does not fit the classes.
     """
-    return valid(path, read(path, scanner, truth, class_map))
+    return accepted(valid(path, read(path, scanner, truth, class_map)), refuse_odd=refuse_odd)
+
+
+def accepted(raw: RawPredictions, *, refuse_odd: bool = False) -> RawPredictions:
+    """The predictions, after a warning for each kind of thing that was left out; or a ``ContractError``."""
+    if raw.oddities and refuse_odd:
+        raise ContractError.of(
+            [f"{raw.path}: {line}" for line in raw.oddities],
+            fix=f"correct them, or leave out --strict; {repair_command(raw.path, ' --dataset DATASET')}",
+        )
+    for line in raw.oddities:
+        warnings.warn(f"{raw.path}: {line}", AnydetWarning, stacklevel=3)
+    return raw
 
 
 def load_source(source: Source) -> RawPredictions:
@@ -90,14 +108,16 @@ def read(
 
         name = of_path(path)
         if name is not None or path.is_dir():
-            return _foreign(path, name, truth)
+            return _foreign(path, name, truth, class_map=class_map)
+    known: GroundTruthColumns | None = None
     quick = scan_predictions(path, scanner)
     if isinstance(quick, RawPredictions) and not _may_be_foreign(quick):
-        return Scan(quick, ())
+        return Scan(_without_map(quick, class_map), ())
     if isinstance(quick, Stop) and quick.reason == COCO_RESULTS and truth is not None:
         known = truth()
-        ids = coco_ids(known, class_map)
-        return Scan(load_coco_results(path, *ids, scanner, partial(sizes_by_id, known)), ())
+        results = scan_coco_results(path, *coco_ids(known, class_map), scanner)
+        if results is not None:
+            return Scan(results, ())
     # What reads entry by entry takes a while to import, and a file that was scanned whole needs none of it.
     from anydet.contract.reading.entries import scan
     from anydet.contract.reading.opening import open_source
@@ -108,13 +128,13 @@ def read(
 
             name = of_source(source)
             if name is not None:
-                return _foreign(path, name, truth, source.text)
+                return _foreign(path, name, truth, source.text, class_map)
             found = scan(source, scanner)
             located = quick.locate(found.errors) if isinstance(quick, Stop) else found.errors
-            return Scan(found.predictions, located)
+            return Scan(_without_map(found.predictions, class_map), located)
         if truth is None:
             raise without_truth(path)
-        known = truth()
+        known = truth() if known is None else known
         return Scan(read_coco_results(source, *coco_ids(known, class_map), partial(sizes_by_id, known)), ())
 
 
@@ -123,8 +143,20 @@ def _may_be_foreign(raw: RawPredictions) -> bool:
     return raw.shape == "map" and not len(raw) and bool(_DOCUMENT_KEYS & set(raw.images))
 
 
+def _without_map(raw: RawPredictions, class_map: str | None) -> RawPredictions:
+    """The predictions of a file of the contract, which has no use for a class map and says so."""
+    if class_map is None:
+        return raw
+    note = f"{raw.path}: class_id counts from 0 in files of the contract; the class map was not used"
+    return replace(raw, notes=(*raw.notes, note))
+
+
 def _foreign(
-    path: Path, name: str | None, truth: Callable[[], GroundTruthColumns] | None, text: bytes = b""
+    path: Path,
+    name: str | None,
+    truth: Callable[[], GroundTruthColumns] | None,
+    text: bytes = b"",
+    class_map: str | None = None,
 ) -> Scan:
     from anydet.contract.reading.foreign.formats import read_path
 
@@ -133,7 +165,7 @@ def _foreign(
             f"{path}: a folder that holds no predictions with a file for each image",
             fix="give a predictions file, or a folder of label files with confidences",
         )
-    return read_path(path, name, None if truth is None else truth(), text)
+    return read_path(path, name, None if truth is None else truth(), text, class_map)
 
 
 def meta_of(path: Path | str) -> dict[str, Any]:

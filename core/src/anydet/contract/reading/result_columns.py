@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from anydet.columns import Columns
@@ -15,8 +17,20 @@ class ResultColumns(Columns):
     """Results, one row each; boxes are filled in where the file has none.
 
     ``image_ids`` and ``category_ids`` are arrays of objects where some are text or integers of more than 64
-    bits; ``file_names`` is ``None`` where no result names a file, or nobody looked.
+    bits; ``file_names`` is ``None`` where no result names a file, or nobody looked. ``oddities`` are as in
+    ``RawPredictions``.
     """
+
+    ROWS: ClassVar = (
+        "image_ids",
+        "category_ids",
+        "scores",
+        "boxes",
+        "areas",
+        "masks",
+        "keypoints",
+        "file_names",
+    )
 
     image_ids: IntArray
     category_ids: IntArray
@@ -26,6 +40,7 @@ class ResultColumns(Columns):
     masks: MaskColumn | None
     keypoints: FloatArray | None
     file_names: tuple[str | None, ...] | None = None
+    oddities: tuple[str, ...] = ()
 
 
 def box_keypoints(boxes: FloatArray, keypoints: FloatArray) -> FloatArray:

@@ -8,9 +8,9 @@ error.
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -20,71 +20,50 @@ import numpy as np
 from anydet.contract.hints import COCO_IDS, hint_category_ids
 from anydet.contract.join import KeyIndex
 from anydet.contract.locations import Place
-from anydet.errors import AnydetWarning, ContractError, OptionError
+from anydet.contract.reading.class_map import CLASS_MAPS, integer, read_class_map
+from anydet.errors import AnydetWarning, ContractError, did_you_mean
 from anydet.ids import positions
-from anydet.inputs import read_text
-from anydet.text import listed, quoted
+from anydet.text import listed
 from anydet.types import ClassTable, GroundTruthColumns, IntArray
 
 ImageIds: TypeAlias = Mapping[Any, str]
 """The data set's image id -> image key; of a data set without ids of its own, keys stand for them."""
-CLASS_MAPS = ("zero-based", "one-based", "coco91")
 _NAMED = 10
 
 
-class StatedClasses(dict[Any, int]):
-    """Category id -> class id as a user stated it, which nothing else may replace."""
+class Categories(dict[Any, int]):
+    """Category id -> class id.
+
+    Attributes:
+        names: of the classes, by class id.
+        stated: the class map by which a user stated them, which nothing else may replace; "" where none did.
+    """
+
+    def __init__(self, ids: Mapping[Any, int], names: Sequence[str] = (), stated: str = "") -> None:
+        super().__init__(ids)
+        self.names, self.stated = names, stated
 
 
-def coco_ids(
-    truth: GroundTruthColumns, class_map: str | None = None
-) -> tuple[dict[Any, str], dict[Any, int]]:
+def coco_ids(truth: GroundTruthColumns, class_map: str | None = None) -> tuple[dict[Any, str], Categories]:
     """Image id -> key and category id -> class id of a data set.
 
     Args:
         truth: the data set; where it has no image ids of its own, its keys stand for them.
-        class_map: one of ``CLASS_MAPS``, or a JSON file of category ids and the classes they mean.
+        class_map: one of ``CLASS_MAPS``, or a JSON or YAML file of category ids and the classes they mean.
 
     Raises:
         OptionError: there is no such class map, or it does not fit the classes.
     """
     ids = truth.image_names or (None if truth.image_ids is None else truth.image_ids.tolist())
     images = dict(zip(truth.images if ids is None else ids, truth.images, strict=True))
+    return images, categories(truth.classes, class_map)
+
+
+def categories(classes: ClassTable, class_map: str | None = None) -> Categories:
+    """Category id -> class id of classes, or as a class map states them; as ``coco_ids``."""
     if class_map is not None:
-        return images, StatedClasses(read_class_map(class_map, truth.classes))
-    return images, {source: i for i, source in enumerate(truth.classes.own_ids)}
-
-
-def read_class_map(text: str, classes: ClassTable) -> dict[Any, int]:
-    """The class id of each category id; raises ``OptionError`` where it fits none.
-
-    Category ids of a file are integers where their text is one.
-    """
-    count = len(classes)
-    if text == "coco91" and count != len(COCO_IDS):
-        raise OptionError(
-            f"--class-map coco91: the data set has {count} classes, not COCO's {len(COCO_IDS)}",
-            fix="give a JSON file that says which class each category id means",
-        )
-    known = {"zero-based": range(count), "one-based": range(1, count + 1), "coco91": COCO_IDS}.get(text)
-    if known is not None:
-        return {category: i for i, category in enumerate(known)}
-    position = {name: i for i, name in enumerate(classes.names)}
-    try:
-        table = json.loads(read_text(Path(text)))
-        table = table.get("category_id_to_class_id", table)
-        found = {
-            _integer(one): position[own] if isinstance(own, str) else int(own) for one, own in table.items()
-        }
-        if not all(0 <= own < count for own in found.values()):
-            raise ValueError(f"class ids are 0 to {count - 1}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise OptionError(
-            f"class map {quoted(text)}: neither {', '.join(CLASS_MAPS)} nor a JSON file of ids and classes "
-            f"({type(exc).__name__}: {exc})",
-            fix='write it like {"1": "cat", "2": "dog"}, with classes of the data set',
-        ) from exc
-    return found
+        return Categories(read_class_map(class_map, classes), classes.names, class_map)
+    return Categories({source: i for i, source in enumerate(classes.own_ids)}, classes.names)
 
 
 def image_positions(
@@ -131,9 +110,9 @@ def image_positions(
             "image_id",
             ids,
             at,
-            fix,
+            hint=fix,
         )
-    _refuse(path, "image_id", ids, at, "")
+    _refuse(path, "image_id", ids, at, hint="")
     return at
 
 
@@ -178,16 +157,29 @@ def names_files(known: ImageIds) -> bool:
     return all(one == key for one, key in known.items())
 
 
+def _in_results(row: int) -> str:
+    return Place("coco", row).at(("category_id",))
+
+
 def class_positions(
-    path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any, int], *, own_ids: bool
-) -> IntArray:
-    """(N,) where the category ids of results stand in ``known``.
+    path: Path | str,
+    ids: Sequence[Any] | IntArray,
+    known: Mapping[Any, int],
+    *,
+    own_ids: bool,
+    where: Callable[[int], str] = _in_results,
+) -> tuple[IntArray, str]:
+    """(N,) where the category ids of results stand in ``known``, and what is odd about them, or "".
+
+    Those that the data set does not have are -1, as pycocotools does not look at them either; but where all
+    of them may be counted in another way, or most are unknown, they are an error.
 
     Args:
         path: the file, for messages.
-        ids: ``category_id`` of each result.
+        ids: ``category_id`` of each result, or its class's name.
         known: the data set's category id -> class id.
         own_ids: whether those are ids that the data set states, as COCO files do.
+        where: place of the id of a row in the file.
 
     Raises:
         ContractError: categories that the data set does not have, or that may be counted in two ways.
@@ -197,25 +189,28 @@ def class_positions(
     if len(at) and not (at >= 0).any():
         ids = _as_known(path, ids, known)
         at = by_id(ids, known)
-    if own_ids and (at >= 0).all():
-        return at
+    if len(at) and not (at >= 0).any():
+        named = _by_name(path, ids, known)
+        if named is not None:
+            return named, _left_out(ids, named, where)
+    whole = bool((at >= 0).all())
+    if own_ids and whole:
+        return at, ""
     # Not numpy's unique, which takes as long to import what it needs as reading a small file takes.
     count, used = len(known), set(_plain(ids))
-    counted = list(range(count))
-    positional = not isinstance(known, StatedClasses) and [*known] == [*known.values()] == counted
-    if (at >= 0).all() and (not used or 0 in used or not positional):
-        return at
-    if not positional:
-        _refuse(path, "category_id", ids, at, hint_category_ids(used, known))
-    ways: dict[str, Sequence[int]] = {}
-    if used <= set(range(1, count + 1)):
-        ways["one-based"] = range(1, count + 1)
-    if count == len(COCO_IDS) and used <= set(COCO_IDS):
-        ways["coco91"] = COCO_IDS
-    if (at >= 0).all():
-        ways["zero-based"] = range(count)
-    if not ways:
-        _refuse(path, "category_id", ids, at, "")
+    positional = not _stated(known) and [*known] == [*known.values()] == list(range(count))
+    if whole and (not used or 0 in used or not positional):
+        return at, ""
+    ways = _ways(used, count)
+    if not positional or not ways:
+        stated, most = _stated(known), 2 * np.count_nonzero(at < 0) > len(at)
+        unsure = positional and not own_ids and 0 not in used
+        shifted = most or unsure or bool(ways) or _is_shifted(used, known)
+        # A file says of each id what it means: those that it leaves out mean none of the classes.
+        if stated in CLASS_MAPS or (shifted and not stated):
+            hint = f"{_SAY_HOW}, or " if unsure else _hint(used, known)
+            _refuse(path, "category_id", ids, at, hint=hint, where=where)
+        return at, _left_out(ids, at, where)
     if len(ways) > 1:
         raise ContractError(
             f"{path}: category ids {min(used)} to {max(used)} may be counted {' or '.join(ways)}: the data "
@@ -228,7 +223,71 @@ def class_positions(
         AnydetWarning,
         stacklevel=2,
     )
-    return by_id(ids, {category: own for own, category in enumerate(order)})
+    return by_id(ids, {category: own for own, category in enumerate(order)}), ""
+
+
+def _ways(used: Collection[Any], count: int) -> dict[str, Sequence[int]]:
+    """The class maps that have all of these ids, for so many classes, and the ids of class 0, 1, ..."""
+    tables: dict[str, Sequence[int]] = {"one-based": range(1, count + 1)}
+    if count == len(COCO_IDS):
+        tables["coco91"] = COCO_IDS
+    tables["zero-based"] = range(count)
+    return {name: ids for name, ids in tables.items() if set(used) <= set(ids)}
+
+
+def _is_shifted(used: Collection[Any], known: Collection[Any]) -> bool:
+    """Whether all ids are those of the data set, one too low or too high."""
+    if not all(isinstance(one, int) for one in (*used, *known)):
+        return False
+    return any(set(used) <= {one + off for one in known} for off in (-1, 1))
+
+
+def _stated(known: Mapping[Any, int]) -> str:
+    return known.stated if isinstance(known, Categories) else ""
+
+
+def _hint(used: Collection[Any], known: Mapping[Any, int]) -> str:
+    """What to put before the fix for category ids that cannot be joined."""
+    names = known.names if isinstance(known, Categories) else ()
+    text = next((one for one in used if isinstance(one, str) and one not in known), None)
+    if text is None or not names:
+        return hint_category_ids(used, known)
+    return (
+        f"write ids or names of its classes ({listed(names)}{did_you_mean(text, names)}), say what each "
+        "means with --class-map FILE, or "
+    )
+
+
+def _by_name(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any, int]) -> IntArray | None:
+    """(N,) where classes of these names stand in ``known``; ``None`` where the ids are no such names."""
+    names = known.names if isinstance(known, Categories) and not known.stated else ()
+    given = _plain(ids)
+    if not names or not all(isinstance(one, str) for one in given):
+        return None
+    # A name that two classes have leads to neither.
+    times = Counter(names)
+    place = {own: i for i, own in enumerate(known.values())}
+    position = {name: place.get(i, -1) for i, name in enumerate(names) if times[name] == 1}
+    at = np.fromiter((position.get(one, -1) for one in given), np.int64, len(given))
+    if 2 * np.count_nonzero(at < 0) > len(at):
+        return None
+    warnings.warn(
+        f"{path}: category_id holds names of classes; results are joined by them", AnydetWarning, stacklevel=3
+    )
+    return at
+
+
+def _left_out(ids: Sequence[Any] | IntArray, at: IntArray, where: Callable[[int], str]) -> str:
+    """The line on results of categories that the data set does not have; "" where there are none."""
+    rows = np.flatnonzero(at < 0).tolist()
+    if not rows:
+        return ""
+    plain = _plain(ids)
+    unknown = list(dict.fromkeys(plain[row] for row in rows))
+    return (
+        f"results of categories that the data set does not have ({listed(unknown)}): {len(rows)} of "
+        f"{len(at)} (the first: {where(rows[0])}); left out, as pycocotools leaves them out"
+    )
 
 
 def _as_known(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any, int]) -> Sequence[Any]:
@@ -240,7 +299,7 @@ def _as_known(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[An
     if numbers and not any(isinstance(one, str) for one in given):
         return given
     by_text = {str(one): one for one in known}
-    alike = [by_text.get(str(one), _integer(one)) for one in given]
+    alike = [by_text.get(str(one), integer(one)) for one in given]
     if not all(isinstance(one, int) if numbers else one in known for one in alike):
         return given
     warnings.warn(
@@ -249,14 +308,6 @@ def _as_known(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[An
         stacklevel=3,
     )
     return alike
-
-
-def _integer(one: Any) -> Any:
-    """The integer that a text is, else what it was."""
-    try:
-        return int(one) if isinstance(one, str) else one
-    except ValueError:
-        return one
 
 
 def _plain(ids: Sequence[Any] | IntArray) -> list[Any]:
@@ -269,15 +320,24 @@ _SAY_HOW = (
 )
 
 
-def _refuse(path: Path | str, name: str, ids: Sequence[Any] | IntArray, at: IntArray, hint: str) -> None:
+def _refuse(
+    path: Path | str,
+    name: str,
+    ids: Sequence[Any] | IntArray,
+    at: IntArray,
+    *,
+    hint: str,
+    where: Callable[[int], str] | None = None,
+) -> None:
     """Raise for values that the data set does not have, with the first result; those of results in order."""
     rows = np.flatnonzero(at < 0).tolist()
     plain = _plain(ids)
     unknown = sorted({plain[row] for row in rows}, key=lambda one: (isinstance(one, str), one))
     row = plain.index(unknown[0])
     shown = listed(unknown, _NAMED, quotes=any(isinstance(one, str) for one in unknown))
+    place = where(row) if where else Place("coco", row).at((name,))
     raise ContractError(
         f"{path}: {len(unknown)} values of {name} that the data set does not have: {shown} "
-        f"(first at {Place('coco', row).at((name,))})",
+        f"(first at {place})",
         fix=f"{hint}give the data set and split that the results were made on",
     )

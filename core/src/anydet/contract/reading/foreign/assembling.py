@@ -15,6 +15,7 @@ from anydet.contract.hints import COCO_IDS, hint_scores
 from anydet.contract.locations import repair_command, show
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.given import Found, Given, whole_numbers
+from anydet.contract.reading.result_ids import categories, class_positions
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError, did_you_mean
 from anydet.ids import positions
@@ -22,8 +23,9 @@ from anydet.mask_columns import MaskColumn
 from anydet.text import counted, listed, quoted
 from anydet.types import BoolArray, FloatArray, IntArray, Poses
 
-Labels = Literal["class", "category", "model"]
-"""What whole numbers in labels are: class ids from 0; category ids of the data set; or either of them."""
+Labels = Literal["class", "category", "model", "results"]
+"""What whole numbers in labels are: class ids from 0; category ids of the data set; or either of them; or
+category ids joined as those of COCO results are, which may also be text."""
 UNSTATED = ""
 """Box format of a file that does not say what its four numbers are."""
 _NUMBERED = re.compile(r"LABEL_(\d{1,9})")
@@ -91,7 +93,7 @@ def _checked(given: Given, kind: Kind, one: Found) -> Found:
     ]
     if kind.box_format != UNSTATED:
         checks.append(((sides < 0).any(axis=1), "box: {} has a negative size", boxes))
-    if not kind.any_score:
+    if not (kind.any_score or given.any_score):
         checks.append((one.scores > 1, "score: {} is above the maximum 1", one.scores))
         checks.append((one.scores < 0, "score: {} is below the minimum 0", one.scores))
     for bad, text, column in checks:
@@ -155,6 +157,7 @@ def _columns(
         box_format=kind.box_format,
         keypoints_in_pixels=True,
         notes=tuple(given.notes),
+        oddities=tuple(given.oddities),
     )
 
 
@@ -191,6 +194,14 @@ def _classes(
         # What transformers calls classes of a model whose names nobody stated.
         labels = [int(match[1]) for match in numbered if match]
         kind = replace(kind, labels="model")
+    if given.class_map is not None:
+        mapped = _mapped(given, found, labels)
+        return mapped, None, mapped >= 0
+    own = () if given.truth is None else given.truth.classes.own_ids
+    named = all(isinstance(one, str) and one not in own for one in labels)
+    if kind.labels == "results" and not named:
+        joined = _as_results(given, found, labels)
+        return joined, None, joined >= 0
     names = {label for label in labels if isinstance(label, str)}
     if names:
         return _by_name(given, found, [str(label) for label in labels])
@@ -202,6 +213,35 @@ def _classes(
     if kind.labels != "class":
         ids = _categories(given, found, ids, either=kind.labels == "model")
     return ids, None, ids >= 0
+
+
+def _mapped(given: Given, found: Sequence[Found], labels: Sequence[Any]) -> IntArray:
+    """(N,) class ids by the user's class map; -1 of labels that it does not have, which are named."""
+    truth = given.need_truth("a class map says which classes of the data set its labels are")
+    table = categories(truth.classes, given.class_map)
+    ids = np.fromiter((table.get(one, -1) for one in labels), np.int64, len(labels))
+    for label, count in Counter(label for label in labels if label not in table).items():
+        given.blame(
+            _place(found, labels.index(label)),
+            f"class {quoted(label)} is not in the class map {quoted(given.class_map)} "
+            f"({counted(count, 'detection')})",
+        )
+    return ids
+
+
+def _as_results(given: Given, found: Sequence[Found], labels: Sequence[Any]) -> IntArray:
+    """(N,) class ids of category ids, joined as those of COCO results; -1 of those that are left out."""
+    truth = given.need_truth("its category ids are those of its data set")
+    table = categories(truth.classes)
+    at, odd = class_positions(
+        given.path,
+        labels,
+        table,
+        own_ids=truth.image_ids is not None,
+        where=lambda row: _place(found, row),
+    )
+    given.oddities += [odd] if odd else []
+    return np.append(np.fromiter(table.values(), np.int64, len(table)), -1)[at]
 
 
 def _by_name(

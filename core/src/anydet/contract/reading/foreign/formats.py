@@ -11,7 +11,7 @@ from typing import Any
 from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.foreign import results
 from anydet.contract.reading.foreign.assembling import Kind, assemble, fix_of
-from anydet.contract.reading.foreign.given import Given
+from anydet.contract.reading.foreign.given import Found, Given
 from anydet.contract.reading.foreign.outlines import recognized
 from anydet.contract.reading.source import Source
 from anydet.contract.violations import parse
@@ -78,7 +78,15 @@ def of_source(source: Source) -> str | None:
 _OF_DOCUMENTS = frozenset({"annotations", "labels", "scores", "bboxes", "boxes"})
 
 
-def read_path(path: Path, name: str, truth: GroundTruthColumns | None, text: bytes = b"") -> Scan:
+def read_path(
+    path: Path,
+    name: str,
+    truth: GroundTruthColumns | None,
+    text: bytes = b"",
+    class_map: str | None = None,
+    *,
+    any_score: bool = False,
+) -> Scan:
     """A file or folder of a format, what is right in it and what is wrong.
 
     Args:
@@ -86,11 +94,13 @@ def read_path(path: Path, name: str, truth: GroundTruthColumns | None, text: byt
         name: one of ``FORMATS``.
         truth: the data set, or ``None``.
         text: of a document that was read already.
+        class_map: how numbers of classes count, where they are not the data set's.
+        any_score: let through scores that the format does not have, so that they can be repaired.
 
     Raises:
         ContractError: nothing of it can be read.
     """
-    given = Given(path, truth=truth)
+    given = Given(path, truth=truth, class_map=class_map, any_score=any_score)
     if name in JSON_FORMATS and path.is_dir():
         return _read_folder(given, name)
     if name in JSON_FORMATS:
@@ -178,9 +188,15 @@ def _read_folder(given: Given, name: str) -> Scan:
         one = Given(
             file, value=read_value(file), truth=given.truth, problems=given.problems, notes=given.notes
         )
-        found += list(_JSON[name][1](one))
+        found += [_in_file(file, result) for result in _JSON[name][1](one)]
     raw = assemble(given, _JSON[name][0], found)
     return Scan(raw, given.all_problems(), fix_of(given) if given.problems else "")
+
+
+def _in_file(file: Path, found: Found) -> Found:
+    """A result whose places begin with the name of its file."""
+    rows = None if found.rows is None else [f"{file.name}: {row}" for row in found.rows]
+    return replace(found, where=f"{file.name}: {found.where}", rows=rows)
 
 
 def _of_found(kind: Kind, read: Callable[[Given], Any], given: Given) -> RawPredictions:
@@ -192,7 +208,8 @@ def _csv(given: Given) -> RawPredictions:
 
     table = read_table(given)
     raw = assemble(given, table.kind, by_name(given, table))
-    names = [table.names.get(i) for i in range(max(table.names, default=-1) + 1)]
+    last = max((one for one in table.names if isinstance(one, int)), default=-1)
+    names = [table.names.get(i) for i in range(last + 1)]
     if given.truth is not None or not names or raw.classes is not None:
         return raw
     gaps = [i for i, name in enumerate(names) if name is None]

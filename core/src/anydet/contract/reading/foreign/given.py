@@ -73,6 +73,9 @@ class Given:
         truth: the data set, or ``None``.
         problems: what is wrong, with its place; what it is wrong with is left out.
         notes: what was assumed.
+        class_map: how numbers of classes count, where the user says so (``class_map``).
+        any_score: whether scores may be any finite number, whatever the format says: a repair changes them.
+        oddities: as in ``RawPredictions``.
     """
 
     path: Path
@@ -80,6 +83,9 @@ class Given:
     truth: GroundTruthColumns | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    class_map: str | None = None
+    any_score: bool = False
+    oddities: list[str] = field(default_factory=list)
     images: Images = field(init=False)
     _unexplained: int = 0
 

@@ -35,6 +35,8 @@ _IMAGE = (
     "imgname",
 )
 _CLASS_ID = ("classid", "categoryid", "labelid", "clsid", "class", "category", "label", "cls", "labels")
+_CATEGORY_ID = ("categoryid", "category")
+"""Those of ``_CLASS_ID`` that hold ids of the data set, as in COCO results; the others count from 0."""
 _CLASS_NAME = ("classname", "categoryname", "labelname", "name", "class", "category", "label", "prediction")
 _SCORE = ("score", "confidence", "conf", "prob", "probability", "scores", "confidences")
 _BOXES: tuple[tuple[str, tuple[str, str, str, str]], ...] = (
@@ -75,6 +77,7 @@ class Layout:
         box_format: what they are, in pixels.
         size: width and height of the image, () where no columns have them.
         own: whether the file is one of anydet's own.
+        categories: whether ``class_id`` holds ids of the data set, or names, as in COCO results.
     """
 
     image: str
@@ -85,6 +88,7 @@ class Layout:
     box_format: str
     size: tuple[str, ...]
     own: bool
+    categories: bool
 
     @property
     def used(self) -> frozenset[str]:
@@ -110,12 +114,12 @@ class Table:
     Attributes:
         kind: what its boxes are.
         found: results by image, in the order of first mention.
-        names: names by class id, where rows have both.
+        names: names by class id or category id, where rows have both.
     """
 
     kind: Kind
     found: Sequence[Found]
-    names: Mapping[int, str]
+    names: Mapping[int | str, str]
 
 
 def read_table(given: Given) -> Table:
@@ -127,7 +131,7 @@ def read_table(given: Given) -> Table:
     rows = _lines(given.path)
     layout: Layout = next(rows)  # type: ignore[assignment]
     images: dict[str, _Rows] = {}
-    names: dict[int, str] = {}
+    names: dict[int | str, str] = {}
     for line, row in rows:  # type: ignore[misc]
         _add(given, layout, (f"line {line}", row), images, names)
     found = [
@@ -146,7 +150,7 @@ def read_table(given: Given) -> Table:
     box_format = layout.box_format
     if not layout.own:
         found, box_format = _fractions(given, found, box_format)
-    return Table(Kind(box_format), found, names)
+    return Table(Kind(box_format, labels="results" if layout.categories else "class"), found, names)
 
 
 def by_name(given: Given, table: Table) -> Sequence[Found]:
@@ -156,9 +160,11 @@ def by_name(given: Given, table: Table) -> Sequence[Found]:
     classes = () if given.truth is None else given.truth.classes.names
     # Of a data set without names, the names of classes are their numbers.
     named = bool(classes) and classes != tuple(map(str, range(len(classes))))
-    if not names or not named or not labels <= names.keys():
+    # Ids of a data set that is not at hand mean nothing: names do.
+    named = named or (given.truth is None and table.kind.labels == "results")
+    if not names or not named or not labels <= names.keys() or given.class_map is not None:
         return table.found
-    return [replace(one, labels=[names[int(label)] for label in one.labels]) for one in table.found]
+    return [replace(one, labels=[names[label] for label in one.labels]) for one in table.found]
 
 
 def _lines(path: Path) -> Iterator[Layout | tuple[int, dict[str, str]]]:
@@ -187,7 +193,7 @@ def _layout(path: Path, header: list[str]) -> Layout:
     own = {"image", "class_id", "score", "x1", "y1", "x2", "y2"} <= set(header)
     by_name: dict[str, str] = {}
     for column in header:
-        by_name.setdefault(re.sub(r"[^a-z0-9]", "", column.lower()), column)
+        by_name.setdefault(_plain_name(column), column)
 
     def one(names: Sequence[str]) -> str:
         return next((by_name[name] for name in names if name in by_name), "")
@@ -224,7 +230,12 @@ def _layout(path: Path, header: list[str]) -> Layout:
         box_format,
         tuple(sides) if all(sides) else (),
         own,
+        _plain_name(class_id) in _CATEGORY_ID,
     )
+
+
+def _plain_name(column: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", column.lower())
 
 
 def _add(
@@ -232,7 +243,7 @@ def _add(
     layout: Layout,
     where: tuple[str, Mapping[str, str]],
     images: dict[str, _Rows],
-    names: dict[int, str],
+    names: dict[int | str, str],
 ) -> None:
     """One row, with its place."""
     place, row = where
@@ -263,7 +274,7 @@ def _add(
 
 
 def _label(
-    given: Given, layout: Layout, place: str, row: Mapping[str, str], names: dict[int, str]
+    given: Given, layout: Layout, place: str, row: Mapping[str, str], names: dict[int | str, str]
 ) -> str | int | None:
     """A class id, or a name where the file has no ids."""
     name = row[layout.class_name] if layout.class_name else ""
@@ -273,16 +284,34 @@ def _label(
         return name or None
     text = row[layout.class_id]
     value = _number(text)
+    if layout.categories:
+        return _category(given, layout, (place, text, name), names)
     if math.isfinite(value) and 0 <= value == int(value) < 2**31:
         if name and names.setdefault(int(value), name) != name:
             given.blame(place, f"class {int(value)} is called {name!r} here and {names[int(value)]!r} before")
             return None
         return int(value)
     # A column "class" or "label" may hold names.
-    if re.sub(r"[^a-z0-9]", "", layout.class_id.lower()).endswith("id") or math.isfinite(value) or not text:
+    if _plain_name(layout.class_id).endswith("id") or math.isfinite(value) or not text:
         given.blame(place, f"{layout.class_id}: {text!r} is not a whole number >= 0")
         return None
     return text
+
+
+def _category(
+    given: Given, layout: Layout, cell: tuple[str, str, str], names: dict[int | str, str]
+) -> str | int | None:
+    """A category id, which may be text, of a cell: its place, its text, and the name beside it."""
+    place, text, name = cell
+    if not text.strip():
+        given.blame(place, f"{layout.class_id} is empty")
+        return None
+    value = _number(text)
+    own = int(value) if math.isfinite(value) and value == int(value) else text
+    if name and names.setdefault(own, name) != name:
+        given.blame(place, f"category {own} is called {name!r} here and {names[own]!r} before")
+        return None
+    return own
 
 
 def _add_size(given: Given, layout: Layout, place: str, row: Mapping[str, str], found: _Rows) -> None:
