@@ -14,7 +14,7 @@ import anydet
 from anydet.cli import main
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
-from anydet.errors import ContractError, OptionError
+from anydet.errors import AnydetWarning, ContractError, OptionError
 from anydet.evaluation.protocol import CocoSettings
 from anydet.prediction.choices import TTA, TTT, Choice
 from anydet.prediction.hooks import TTTSettings
@@ -149,8 +149,30 @@ def test_a_class_map_says_how_category_ids_count_in_files_and_in_memory(tmp_path
         for class_map in ("one-based", tmp_path / "map.json"):
             found = anydet.evaluate(tmp_path / "truth.json", predictions, class_map=class_map)
             assert found.metrics["AP"] == pytest.approx(1)
-        with pytest.raises(OptionError, match="class map 'two-based': neither zero-based, one-based, coco91"):
+        with pytest.raises(OptionError, match="class map 'two-based': no such file; did you mean"):
             anydet.evaluate(tmp_path / "truth.json", predictions, class_map="two-based")
+
+
+def test_errors_name_arguments_and_no_options(scenes):
+    results = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]
+    with pytest.raises(ContractError, match=r"data set of the predictions: the argument dataset$"):
+        anydet.to_columns(results)
+    report = anydet.validate(results)
+    assert report.fix.endswith("the argument dataset")
+    with pytest.raises(ContractError) as caught:
+        anydet.evaluate(scenes, [{**results[0], "category_id": 99}])
+    assert "--" not in str(caught.value)
+    assert "the argument class_map" in caught.value.fix
+
+
+def test_what_is_assumed_of_predictions_in_memory_is_a_warning(scenes):
+    class Detections:  # of supervision, with the attributes that are read
+        def __init__(self):
+            self.xyxy, self.class_id, self.confidence, self.mask = [[1, 2, 3, 4]], [0], None, None
+
+    key = anydet.open_dataset(scenes).keys[0]
+    with pytest.warns(AnydetWarning, match="without confidence count with score 1"):
+        assert anydet.to_columns({key: Detections()}, scenes).scores.tolist() == [1]
 
 
 def right_arguments(scenes, tmp_path):

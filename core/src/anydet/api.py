@@ -22,11 +22,13 @@ Python's ``TypeError``; among the keys of ``train`` it is an ``OptionError`` wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 from anydet.adaptation.ensemble.fusing import FuseSummary, fuse_files, settings_of
 from anydet.arguments import (
@@ -46,6 +48,7 @@ from anydet.crosscheck.parity import Parity, ParitySettings
 from anydet.crosscheck.tolerances import Tolerances
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
+from anydet.errors import AnydetError
 from anydet.evaluation.coco import CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, IouType
@@ -67,6 +70,44 @@ from anydet.types import DetectionColumns
 
 if TYPE_CHECKING:
     from anydet.export.onnx_export import ExportedFile
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_ARGUMENTS = {
+    "dataset": "dataset",
+    "class-map": "class_map",
+    "bbox-format": "box_format",
+    "iou-type": "iou_type",
+    "max-images": "max_images",
+    "split": "split",
+}
+"""Options that messages name -> the arguments that are the same here."""
+# What is in quotes is a command to type.
+_OPTION = re.compile(r"'anydet [^']*'|--(" + "|".join(_ARGUMENTS) + r")\b")
+
+
+def _speaking_of_arguments(function: _F) -> _F:
+    """Decorator: errors, and those in reports, name arguments, where those of the commands name options."""
+
+    def words(text: str) -> str:
+        return _OPTION.sub(lambda found: _argument(found[1]) if found[1] else found[0], text)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            found = function(*args, **kwargs)
+        except AnydetError as error:
+            error.reword(words)
+            raise
+        if isinstance(found, Report):
+            return replace(found, errors=tuple(map(words, found.errors)), fix=words(found.fix))
+        return found
+
+    return cast("_F", call)
+
+
+def _argument(option: str) -> str:
+    return f"the argument {_ARGUMENTS[option]}"
 
 
 def load_adapter(
@@ -263,6 +304,7 @@ def export_predictions(
         return export(pipeline, opened, Path(output), progress=progress, **run)
 
 
+@_speaking_of_arguments
 def to_columns(
     predictions: Any, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
 ) -> DetectionColumns:
@@ -288,6 +330,7 @@ def to_columns(
     return columns_of(load_memory(predictions, truth), truth)
 
 
+@_speaking_of_arguments
 def read_predictions(
     path: Path | str, *, box_format: str | None = None, plugins: Plugins | None = None
 ) -> DetectionColumns:
@@ -307,6 +350,7 @@ def read_predictions(
     return load(as_file(Path(path)), choose_engine(_plugins(plugins)).scanner).columns(box_format)
 
 
+@_speaking_of_arguments
 def validate(
     path: Any, dataset: Dataset | Path | str | None = None, *, plugins: Plugins | None = None
 ) -> Report:
@@ -333,6 +377,7 @@ def validate(
     return validate_file(as_file(Path(path)), opened, scanner=choose_engine(plugins).scanner)
 
 
+@_speaking_of_arguments
 def evaluate(
     dataset: Dataset | Path | str,
     predictions: PredictionPaths | Any,
@@ -422,6 +467,7 @@ def _evaluate_memory(
     return prepare_coco([join_inputs(dataset, raw, **limits)], settings, engine=engine).result()
 
 
+@_speaking_of_arguments
 def parity(
     a: Path | str,
     b: Path | str,
@@ -489,6 +535,7 @@ def parity(
     )
 
 
+@_speaking_of_arguments
 def fuse(
     files: Sequence[Path | str],
     output: Path | str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,12 @@ class AnydetError(Exception):
         shown = first_of(details, LINES - 1) if len(details) > LINES else details
         self.details = tuple(map(safe_line, shown))
         super().__init__("\n".join([self.problem, *self.details, *([f"  fix: {self.fix}"] if fix else [])]))
+
+    def reword(self, words: Callable[[str], str]) -> None:
+        """Change the texts in place, as for a reader who knows other names."""
+        AnydetError.__init__(
+            self, words(self.problem), fix=words(self.fix), details=[words(line) for line in self.details]
+        )
 
     def __reduce__(self) -> tuple[object, tuple[type[AnydetError], str, str, tuple[str, ...]]]:
         """Pickle the texts; exceptions cross process borders in data loaders and tests."""

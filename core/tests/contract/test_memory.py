@@ -136,6 +136,13 @@ def test_detections_of_supervision_are_taken_by_image_and_in_order() -> None:
     assert rows_of(columns_of(load_memory(by_key, TRUTH), TRUTH)) == EXPECTED
 
 
+def test_tensors_of_bfloat16_are_taken_like_others() -> None:
+    torch = pytest.importorskip("torch")
+    whole = [torch.tensor(of_image(2)[name]) for name in ("boxes", "scores", "labels")]
+    half = {"boxes": whole[0].bfloat16(), "scores": whole[1].bfloat16(), "labels": whole[2]}
+    assert rows_of(columns_of(load_memory({"c.jpg": half}, TRUTH), TRUTH)) == EXPECTED[2:]
+
+
 def test_masks_of_torchvision_are_cut_at_one_half() -> None:
     mask = np.zeros((1, 1, 20, 20), np.float32)
     mask[0, 0, 2:6, 3:9] = 0.9

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,8 +31,9 @@ from anydet.contract.reading.foreign.given import Found, Given, Ref
 from anydet.contract.reading.foreign.outlines import recognized
 from anydet.contract.reading.foreign.results import in_order
 from anydet.contract.reading.json_source import open_document
-from anydet.contract.reading.load import valid, without_truth
-from anydet.errors import ContractError
+from anydet.contract.reading.load import accepted, valid, without_truth
+from anydet.contract.tensors import array_of
+from anydet.errors import AnydetWarning, ContractError
 from anydet.geometry.masks import encode
 from anydet.types import DetectionColumns, GroundTruthColumns, ImagePredictions
 
@@ -46,7 +48,7 @@ _LARGE = frozenset({"torchvision", "mmdetection"})
 def load_memory(
     predictions: Any, truth: GroundTruthColumns | None = None, class_map: str | None = None
 ) -> RawPredictions:
-    """Predictions in memory as those of a file.
+    """Predictions in memory as those of a file; warns of what is assumed, and of what is left out.
 
     Args:
         predictions: in one of the forms above.
@@ -57,7 +59,10 @@ def load_memory(
         ContractError: they are of no form that is known, or break its rules.
         OptionError: there is no such class map, or it does not fit the classes.
     """
-    return valid(NAME, read_memory(predictions, truth, class_map))
+    raw = accepted(valid(NAME, read_memory(predictions, truth, class_map)))
+    for note in raw.notes:
+        warnings.warn(note, AnydetWarning, stacklevel=3)
+    return raw
 
 
 def read_memory(
@@ -80,12 +85,12 @@ def read_memory(
     if values and all(isinstance(one, ImagePredictions) for one in values):
         return Scan(_of_columns(to_columns(values)), ())
     if _is_supervision(value) or (values and all(map(_is_supervision, values))):
-        given = Given(Path(NAME), value=value, truth=truth)
+        given = Given(Path(NAME), value=value, truth=truth, class_map=class_map)
         raw = assemble(given, _DETECTIONS, _of_supervision(given))
         return Scan(raw, given.all_problems(), fix_of(given) if given.problems else "")
     name = recognized(value)
     if name in _LARGE:
-        return read_given(Given(Path(NAME), value=value, truth=truth), name)
+        return read_given(Given(Path(NAME), value=value, truth=truth, class_map=class_map), name)
     return _of_text(value, truth, class_map)
 
 
@@ -108,7 +113,8 @@ def _of_text(value: Any, truth: GroundTruthColumns | None, class_map: str | None
             )
         name = of_source(source)
         if name is not None:
-            return read_given(Given(Path(NAME), value=json.loads(text), truth=truth), name)
+            given = Given(Path(NAME), value=json.loads(text), truth=truth, class_map=class_map)
+            return read_given(given, name)
         return scan(source)
 
 
@@ -170,7 +176,9 @@ def _of_supervision(given: Given) -> Iterator[Found]:
         data = getattr(one, "data", None) or {}
         scores = np.ones(count) if one.confidence is None else np.asarray(one.confidence, np.float64)
         if one.confidence is None and count:
-            note = f"{NAME}: detections without confidence count with score 1"
+            note = (
+                f"{NAME}: detections without confidence count with score 1, which says nothing of their order"
+            )
             given.notes += [note] if note not in given.notes else []
         labels = data.get("class_name", np.zeros(count, np.int64) if one.class_id is None else one.class_id)
         masks = None if one.mask is None else [encode(m) if m.any() else None for m in one.mask]
@@ -194,7 +202,7 @@ def _arrays(value: Any) -> Any:
     if isinstance(value, ImagePredictions | str | bytes | np.ndarray) or _is_supervision(value):
         return value
     if hasattr(value, "detach"):
-        return value.detach().cpu().numpy()
+        return array_of(value)
     if isinstance(value, Mapping):
         return {key: _arrays(one) for key, one in value.items()}
     if isinstance(value, Sequence):

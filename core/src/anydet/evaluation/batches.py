@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anydet.contract.tensors import array_of
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError
 from anydet.evaluation import compatibility
@@ -334,20 +335,20 @@ class Reader:
 def arrays(values: Sequence[Any]) -> list[NDArray[Any]]:
     """Tensors or arrays as numpy's, without a copy of what is on the CPU, and with one of all the others."""
     if not values or not hasattr(values[0], "detach"):
-        return [_array(one) for one in values]
+        return [array_of(one) for one in values]
     if all(one.device.type == "cpu" for one in values):
-        return [_array(one) for one in values]
+        return [array_of(one) for one in values]
     import torch
 
     parts = [one.detach() for one in values]
-    joint = _array(torch.cat([part.reshape(-1) for part in parts]).cpu())
+    joint = array_of(torch.cat([part.reshape(-1) for part in parts]).cpu())
     ends = np.cumsum([part.numel() for part in parts])[:-1]
     return [one.reshape(tuple(part.shape)) for one, part in zip(np.split(joint, ends), parts, strict=True)]
 
 
 def encoded(pixels: Any) -> list[RLE]:
     """Codes of (N, H, W) or (N, 1, H, W) masks, boolean or probabilities."""
-    found = _array(pixels)
+    found = array_of(pixels)
     if found.ndim == 4 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 3:
@@ -355,17 +356,6 @@ def encoded(pixels: Any) -> list[RLE]:
             f"masks have shape {found.shape}", fix="give masks of shape (N, H, W) or (N, 1, H, W)"
         )
     return [mask_codes.encode(one if one.dtype == np.bool_ else one > 0.5) for one in found]
-
-
-def _array(value: Any) -> NDArray[Any]:
-    if hasattr(value, "detach"):
-        tensor = value.detach().cpu()
-        # numpy has no bfloat16.
-        found: NDArray[Any] = (tensor.float() if "bfloat16" in str(tensor.dtype) else tensor).numpy()
-        return found
-    if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray | np.generic):
-        return np.from_dlpack(value)
-    return np.asarray(value)
 
 
 def _numbers(values: Sequence[Any]) -> FloatArray:
@@ -441,7 +431,7 @@ def _size(found: Objects, known: Objects) -> tuple[int, int]:
 def _stated_size(one: Mapping[str, Any]) -> tuple[int, int]:
     """(width, height) in pixels of the original image, (-1, -1) where it is not stated."""
     if one.get("orig_size") is not None:
-        height, width = _array(one["orig_size"]).tolist()
+        height, width = array_of(one["orig_size"]).tolist()
         return int(width), int(height)
     if "width" in one and "height" in one:
         return int(one["width"]), int(one["height"])
@@ -456,7 +446,7 @@ def _plain_id(value: Any) -> ImageId:
     """An id as Python has it; it may be a tensor of one number."""
     if isinstance(value, str):
         return value
-    number = _array(value)
+    number = array_of(value)
     if number.size != 1 or number.dtype.kind not in "iu":
         raise EvaluationError(f"the image id {_shown(value)} is no integer", fix="give integers or text")
     return int(number.reshape(-1)[0])

@@ -28,7 +28,7 @@ def change_of(scores: FloatArray) -> Change:
     if not beyond:
         return ""
     rounding = scores.min() >= -_ROUNDING and scores.max() <= 1 + _ROUNDING
-    if rounding or 2 * beyond <= len(scores):
+    if rounding or beyond == 1 or 2 * beyond <= len(scores):
         return "clamp"
     return "percent" if scores.min() >= 0 and _PERCENT < scores.max() <= 100 else "logits"
 
