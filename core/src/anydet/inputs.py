@@ -213,13 +213,20 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head
 
 
-def text_problem(raw: bytes) -> str:
-    """Why bytes are no UTF-8 text without a mark, and how they look instead; "" where they are."""
+def mark_problem(raw: bytes) -> str:
+    """As ``text_problem``, of what the beginning of a text shows."""
     for mark, name in _MARKS:
         if raw.startswith(mark):
             return f"it is {name}, where plain UTF-8 belongs"
     if b"\0" in raw[:_HEAD]:
         return "it holds zero bytes: UTF-16 without a byte order mark, or no text"
+    return ""
+
+
+def text_problem(raw: bytes) -> str:
+    """Why bytes are no UTF-8 text without a mark, and how they look instead; "" where they are."""
+    if problem := mark_problem(raw):
+        return problem
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -231,13 +238,18 @@ def text_problem(raw: bytes) -> str:
     return ""
 
 
+def text_file_problem(path: Path) -> str:
+    """As ``text_problem``, of a file, in which a byte order mark of UTF-8 is fine; raises ``OSError``."""
+    return text_problem(read_text_bytes(path).removeprefix(_MARKS[0][0]))
+
+
 def require_text(path: Path) -> None:
     """Raise ``DatasetError`` for a file that is no UTF-8 text; a byte order mark of UTF-8 is fine."""
     try:
-        raw = read_text_bytes(path).removeprefix(_MARKS[0][0])
+        problem = text_file_problem(path)
     except OSError:
         return  # for whoever reads it to say
-    if problem := text_problem(raw):
+    if problem:
         raise DatasetError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
 
 

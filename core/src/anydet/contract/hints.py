@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
+from anydet.inputs import SAVE_AS_UTF8
 from anydet.types import BoolArray, FloatArray, IntArray
 
 COCO_IDS: tuple[int, ...] = tuple(
@@ -93,7 +94,9 @@ def hint_keys(unknown: Sequence[str], known: Sequence[str]) -> str:
     return ""
 
 
-def hint_scores(errors: Sequence[str]) -> str:
-    """Whether what is wrong with a file is that its scores are no probabilities."""
+def hint_values(errors: Sequence[str]) -> str:
+    """Whether what is wrong with a file is that its scores are no probabilities, or its encoding."""
+    if any(": not UTF-8: " in line for line in errors):
+        return f"{SAVE_AS_UTF8}; "
     outside = [line for line in errors if ".score: " in line and " the m" in line]
     return f"{RAW_SCORES}; " if len(outside) > 0.5 * len(errors) else ""

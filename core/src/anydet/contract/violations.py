@@ -100,9 +100,6 @@ def syntax(data: bytes, error: Exception) -> str:
         return "nested too deeply to be read"
     if isinstance(error, UnicodeDecodeError):
         return next(text for _, text in parse(data)[1])
-    for mark, name in ((b"\xef\xbb\xbf", "UTF-8 with a byte order mark"), (b"\xff\xfe", "UTF-16")):
-        if data.startswith(mark):
-            return f"{name}, where plain UTF-8 belongs"
     if not data.strip():
         return "the file is empty"
     where = re.search(r"^(?:JSON is malformed: )?(.*?) \(byte (\d+)\)", str(error))

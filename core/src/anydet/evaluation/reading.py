@@ -157,6 +157,10 @@ def prediction_files(predictions: PredictionPaths) -> list[Path]:
             return [found[0].parent]
     else:
         return [path]
+    if not found and path.is_dir():
+        from anydet.contract.reading.foreign.formats import no_predictions
+
+        raise no_predictions(path)
     if not found:
         raise ContractError(
             f"{path}: no predictions files there", fix=f"give files that end in {', '.join(_SUFFIXES)}"

@@ -22,6 +22,7 @@ from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, AnydetWarning, ContractError
+from anydet.evaluation.reading import prediction_files
 from anydet.geometry import masks
 from anydet.types import ClassTable, GroundTruthColumns, ImageColumns, ObjectModel
 
@@ -360,6 +361,79 @@ def test_a_csv_takes_no_score_above_one(tmp_path: Path) -> None:
     assert "--repair" in caught.value.fix
     assert "adapter" not in caught.value.fix
     assert len(read(path, truth=lambda: TRUTH).predictions) == 1
+
+
+def test_what_is_broken_in_a_folder_of_files_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    """The first file says nothing of the others."""
+    folder = yolo(tmp_path / "yolo")
+    lines = (folder / "a.txt").read_text().splitlines()
+    save(folder / "a.txt", "\n".join(["cat 0 0.5 0.5 0.1 0.1", *lines]))
+    (folder / "b.txt").write_bytes("0 0.5 0.5 0.1 0.1 0.9".encode("utf-16"))
+    found = read(folder, truth=lambda: TRUTH)
+    assert [line.removeprefix(f"{folder}: ")[:30] for line in found.errors] == [
+        "a.txt:1: 'cat 0 0.5 0.5 0.1 0."[:30],
+        "b.txt: it is UTF-16, where plain"[:30],
+    ]
+    assert rows_of(found.predictions) == EXPECTED
+    assert len(repair(folder, tmp_path / "out.json", lambda: TRUTH)) == 2
+    assert rows_of(load(tmp_path / "out.json")) == EXPECTED
+    folder = mmdetection(tmp_path / "preds")
+    save(folder / "a.json", '{"labels": [')
+    found = read(folder, truth=lambda: TRUTH)
+    assert found.errors[0].startswith(f"{folder}: a.json: not JSON")
+    assert rows_of(found.predictions) == EXPECTED[2:]
+
+
+def test_a_folder_without_predictions_says_what_it_holds_and_what_to_name(tmp_path: Path) -> None:
+    mmdetection(tmp_path / "out" / "preds")
+    save(tmp_path / "out" / "vis" / "a.jpg", "")
+    save(tmp_path / "notes" / "a.txt", "hello world")
+    save(tmp_path / "pictures" / "a.jpg", "")
+    (tmp_path / "empty").mkdir()
+    for folder, problem, fix in (
+        ("out", r"no predictions there, but in preds/ \(mmdetection\)", f"name that: {tmp_path}/out/preds"),
+        ("notes", r"1 text file without a line of numbers \(the first: .*notes/a\.txt\)", "save_conf"),
+        ("pictures", r"no predictions there: it holds 'a\.jpg'", "give files that end in"),
+        ("empty", "no predictions there: it is empty", "give files that end in"),
+    ):
+        for read_it in (lambda path: load(path, truth=lambda: TRUTH), prediction_files):
+            with pytest.raises(ContractError, match=problem) as caught:
+                read_it(tmp_path / folder)
+            assert fix in caught.value.fix
+
+
+TEXTS = {
+    "p.csv": "image,class,score,x1,y1,x2,y2\nval/caf\u00e9.jpg,0,0.5,1,2,3,4\n",
+    "s.csv": "scene_id,im_id,obj_id,score,R,t,time\n1,2,3,0.5,caf\u00e9,0 0 0,1\n",
+    "r.json": '[{"image_id": 11, "category_id": 1, "bbox": [1,2,3,4], "score": 1, "file_name": "caf\u00e9"}]',
+    "d.json": '{"images": [], "annotations": [], "n": "caf\u00e9"}',
+    "p.jsonl": '{"image": "caf\u00e9", "detections": []}\n',
+    "p.txt": "0 0.5 0.5 0.1 0.1 0.9 caf\u00e9\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("utf-16", "it is UTF-16, where plain UTF-8 belongs"),
+        ("utf-16-be", "it holds zero bytes: UTF-16 without a byte order mark, or no text"),
+        ("utf-8-sig", "it is UTF-8 with a byte order mark, where plain UTF-8 belongs"),
+        ("latin-1", "not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_in_another_encoding_is_said_to_be_that_with_the_way_to_save_it(
+    name: str, encoding: str, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(TEXTS[name].encode(encoding))
+    if encoding == "utf-8-sig" and path.suffix in {".csv", ".txt"}:
+        return  # it is what spreadsheets write, and read
+    with pytest.raises(ContractError) as caught:
+        load(path, truth=posed_truth if name == "s.csv" else lambda: TRUTH)
+    assert problem in caught.value.problem
+    assert str(path) in caught.value.problem
+    assert "save it as UTF-8" in str(caught.value)
 
 
 def test_labels_without_confidences_and_images_of_another_set_are_named(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xywh
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
+from anydet.inputs import SAVE_AS_UTF8, text_problem
 from anydet.mask_columns import MaskColumn
 from anydet.text import counted
 from anydet.types import RLE, FloatArray, Size
@@ -127,8 +128,9 @@ def _read(source: Source) -> list[Result]:
         )
     try:
         return _decode(source.text)
-    except UNREADABLE:
-        pass
+    except UNREADABLE as exc:
+        if problem := text_problem(source.text):
+            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8) from exc
     results, problems, not_numbers, count = list[Result](), list[str](), 0, 0
     for place, raw in source.entries():
         count += 1

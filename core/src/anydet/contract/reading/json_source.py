@@ -20,7 +20,7 @@ from anydet.contract.locations import Place, Shape, path_text, show
 from anydet.contract.reading.source import RawEntry, Source, problem_line
 from anydet.contract.violations import EXPLAINED, parse, syntax, violations
 from anydet.errors import ContractError
-from anydet.inputs import read_json
+from anydet.inputs import SAVE_AS_UTF8, mark_problem, read_json, text_problem
 
 Members = list[Any] | dict[str, Any]
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -47,6 +47,8 @@ def open_document(path: Path, file: BufferedReader) -> Source:
         # Objects one after another are JSON Lines under another suffix.
         if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
             return open_lines(path, file)
+        if problem := text_problem(text):
+            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8) from exc
         value, problems = parse(text)
         why = syntax(text, exc) if problems else f"{show(value)} where a list or an object belongs"
         why = next((found for where, found in problems if not where and value is not None), why)
@@ -98,7 +100,8 @@ def _wrapped(path: Path, members: Mapping[str, bytes | Raw], text: bytes) -> Sou
 
 def is_coco_result(raw: Raw | bytes) -> bool:
     """Whether a list that starts like this is a COCO results file."""
-    value, _ = parse(bytes(raw))
+    # Text in another encoding is told of later; the keys are the same in it.
+    value, _ = parse(bytes(raw).decode("utf-8", "replace").encode())
     return (
         isinstance(value, dict) and {"image_id", "category_id"} <= value.keys() and "detections" not in value
     )
@@ -149,6 +152,8 @@ def _span(data: bytes, raw: bytes | Raw) -> tuple[int, int]:
 def open_lines(path: Path, file: BufferedReader) -> Source:
     """Take a JSON Lines file apart; its lines are read as its entries are taken."""
     head = file.peek(1)
+    if problem := mark_problem(head):
+        raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
     # Lines are read one by one, and a file without line ends is one line.
     if head.lstrip()[:1] not in (b"{", b"[", b"") and b"\n" not in head:
         value, problems = parse(head)

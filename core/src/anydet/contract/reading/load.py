@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anydet.contract.hints import hint_scores
+from anydet.contract.hints import hint_values
 from anydet.contract.locations import MEMORY, repair_command
 from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.coco_results import coco_ids, read_coco_results, scan_coco_results, sizes_by_id
@@ -85,7 +85,7 @@ def valid(path: Path | str, found: Scan) -> RawPredictions:
             found.errors,
             fix=found.fix
             or (str(path) == MEMORY and repair_command(path))
-            or f"{hint_scores(found.errors)}list all problems with "
+            or f"{hint_values(found.errors)}list all problems with "
             f"'anydet validate-predictions {path} --json', "
             f"repair them with 'anydet validate-predictions {path} --repair OUT'",
         )
@@ -158,13 +158,10 @@ def _foreign(
     text: bytes = b"",
     class_map: str | None = None,
 ) -> Scan:
-    from anydet.contract.reading.foreign.formats import read_path
+    from anydet.contract.reading.foreign.formats import no_predictions, read_path
 
     if name is None:
-        raise ContractError(
-            f"{path}: a folder that holds no predictions with a file for each image",
-            fix="give a predictions file, or a folder of label files with confidences",
-        )
+        raise no_predictions(path)
     return read_path(path, name, None if truth is None else truth(), text, class_map)
 
 

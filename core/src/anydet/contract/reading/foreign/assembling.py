@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from anydet.columns import concatenate
-from anydet.contract.hints import COCO_IDS, hint_scores
+from anydet.contract.hints import COCO_IDS, hint_values
 from anydet.contract.locations import repair_command, show
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.given import Found, Given, whole_numbers
@@ -302,4 +302,4 @@ def _place(found: Sequence[Found], row: int) -> str:
 def fix_of(given: Given) -> str:
     """What to type for a file of which something is wrong."""
     dataset = " --dataset DATASET" if given.truth is not None else ""
-    return f"{hint_scores(given.problems)}write it again, or {repair_command(given.path, dataset)}"
+    return f"{hint_values(given.problems)}write it again, or {repair_command(given.path, dataset)}"

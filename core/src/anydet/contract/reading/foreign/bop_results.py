@@ -19,6 +19,7 @@ from anydet.contract.reading.foreign.given import Found, Given
 from anydet.errors import ContractError
 from anydet.geometry.boxes import clip_xyxy, xyxy_to_xywh
 from anydet.geometry.pose_errors import project
+from anydet.inputs import SAVE_AS_UTF8, text_file_problem
 from anydet.types import FloatArray, GroundTruthColumns, Intrinsics, Poses, Size
 
 BOP = Kind("xywh_abs", labels="category", any_score=True)
@@ -121,12 +122,14 @@ def _box(
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
+        if problem := text_file_problem(path):
+            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", fieldnames=HEADER)
             next(reader)
             for row in reader:
                 yield f"line {reader.line_num}", row
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+    except (OSError, csv.Error) as exc:
         raise ContractError(f"{path}: cannot be read as CSV: {exc}", fix="write it as UTF-8 CSV") from exc
 
 

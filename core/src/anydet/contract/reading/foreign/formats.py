@@ -15,9 +15,9 @@ from anydet.contract.reading.foreign.given import Found, Given
 from anydet.contract.reading.foreign.outlines import recognized
 from anydet.contract.reading.source import Source
 from anydet.contract.violations import parse
-from anydet.errors import ContractError
-from anydet.inputs import read_json
-from anydet.text import listed
+from anydet.errors import AnydetError, ContractError
+from anydet.inputs import SAVE_AS_UTF8, read_json, text_problem
+from anydet.text import counted, listed
 from anydet.types import GroundTruthColumns
 
 Read = Callable[[Given], RawPredictions]
@@ -29,6 +29,7 @@ _LARGEST = 1 << 22
 """Bytes of a file of one image's result."""
 SUFFIXES = (".csv", ".tsv", ".txt")
 """Of files that are none of JSON."""
+_DOCUMENTS = frozenset({".json", ".jsonl", ".ndjson", ".parquet", ".csv"})
 _SINGLE = frozenset({"torchvision", "transformers", "mmdetection", "roboflow"})
 """Those of which tools write a file for each image."""
 
@@ -45,9 +46,7 @@ def of_path(path: Path) -> str | None:
         from anydet.contract.reading.foreign.bop_results import is_bop
 
         return "bop" if is_bop(path) else "csv"
-    from anydet.contract.reading.foreign.yolo_labels import columns_of
-
-    return "yolo" if columns_of(path) > 1 else None
+    return "yolo"  # what is wrong with its lines is said with their place
 
 
 def of_source(source: Source) -> str | None:
@@ -127,6 +126,9 @@ def read_value(path: Path) -> Any:
 def value_of(path: Path, text: bytes) -> Any:
     """As ``read_value``, of a text; ``path`` is its name in messages."""
     value, problems = parse(text)
+    problem = text_problem(text) if value is None else ""
+    if problem:
+        raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
     if value is None:
         why = problems[0][1] if problems else "null where a list or an object belongs"
         raise ContractError(f"{path}: {why}", fix="write the file again")
@@ -164,12 +166,48 @@ def _of_folder(folder: Path) -> str | None:
     for file in documents[:_LOOKED_AT]:
         if file.stat().st_size > _LARGEST:
             return None
-        name = recognized(read_value(file))
+        try:
+            name = recognized(read_value(file))
+        except ContractError:
+            continue  # the others say what they are; reading them names this one
         if name in _SINGLE and _of_one_image(file):
             return name
         if name is not None:
             return None
     return None
+
+
+def no_predictions(folder: Path) -> ContractError:
+    """The error of a folder that holds no predictions: what it holds instead, and what to name."""
+    from anydet.contract.reading.foreign.yolo_labels import label_files
+
+    inside = [one for one in sorted(folder.iterdir()) if one.is_dir()][:_LOOKED_AT]
+    named = [(one, name) for one in inside if (name := _of_inner(one))]
+    texts = label_files(folder)
+    if named:
+        problem = f"no predictions there, but in {listed([f'{one.name}/' for one, _ in named], quotes=False)}"
+        return ContractError(f"{folder}: {problem} ({named[0][1]})", fix=f"name that: {named[0][0]}")
+    if texts:
+        return ContractError(
+            f"{folder}: {counted(len(texts), 'text file')} without a line of numbers (the first: {texts[0]})",
+            fix="give label files with confidences, as save_txt and save_conf write them",
+        )
+    found = [one.name for one in sorted(folder.iterdir())]
+    there = f"it holds {listed(found, 3)}" if found else "it is empty"
+    return ContractError(
+        f"{folder}: no predictions there: {there}",
+        fix="give files that end in .json, .jsonl, .ndjson, .parquet, .csv, or label files with confidences",
+    )
+
+
+def _of_inner(folder: Path) -> str | None:
+    """The format of a folder, if it is one of predictions; what is wrong in it is no reason to stop."""
+    try:
+        name = of_path(folder)
+        documents = any(file.suffix.lower() in _DOCUMENTS for file in folder.iterdir())
+    except (AnydetError, OSError):
+        return None
+    return name or ("files of predictions" if documents else None)
 
 
 def _of_one_image(file: Path) -> bool:
@@ -185,9 +223,12 @@ def _read_folder(given: Given, name: str) -> Scan:
     files = sorted(file for file in given.path.iterdir() if file.suffix.lower() == ".json")
     found = []
     for file in files:
-        one = Given(
-            file, value=read_value(file), truth=given.truth, problems=given.problems, notes=given.notes
-        )
+        try:
+            value = read_value(file)
+        except ContractError as exc:
+            given.blame(file.name, exc.problem.removeprefix(f"{file}: "))
+            continue
+        one = Given(file, value=value, truth=given.truth, problems=given.problems, notes=given.notes)
         found += [_in_file(file, result) for result in _JSON[name][1](one)]
     raw = assemble(given, _JSON[name][0], found)
     return Scan(raw, given.all_problems(), fix_of(given) if given.problems else "")

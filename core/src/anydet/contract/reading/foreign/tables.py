@@ -18,6 +18,7 @@ from anydet.contract.reading.foreign.assembling import UNSTATED, Kind
 from anydet.contract.reading.foreign.given import Found, Given
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
+from anydet.inputs import SAVE_AS_UTF8, text_file_problem
 from anydet.types import FloatArray, Size
 
 COLUMNS = ("image", "class_id", "class_name", "score", "x1", "y1", "x2", "y2", "width", "height")
@@ -170,6 +171,8 @@ def by_name(given: Given, table: Table) -> Sequence[Found]:
 def _lines(path: Path) -> Iterator[Layout | tuple[int, dict[str, str]]]:
     """The layout, then line number and cells of each row."""
     try:
+        if problem := text_file_problem(path):
+            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
@@ -185,7 +188,7 @@ def _lines(path: Path) -> Iterator[Layout | tuple[int, dict[str, str]]]:
                 yield reader.line_num, row
     except FileNotFoundError as exc:
         raise ContractError(f"{path}: no such file", fix="give the path of a predictions file") from exc
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+    except (OSError, csv.Error) as exc:
         raise ContractError(f"{path}: cannot be read as CSV: {exc}", fix="write it as UTF-8 CSV") from exc
 
 

@@ -6,6 +6,8 @@ The numbers are a box (center and size), a box with keypoints, or the corners of
 
 from __future__ import annotations
 
+import codecs
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from anydet.contract.reading.foreign.given import FileName, Found, Given
 from anydet.contract.segmentations import mask_of
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
-from anydet.inputs import read_text
+from anydet.inputs import SAVE_AS_UTF8, read_text, read_text_bytes, text_problem
+from anydet.text import quoted
 from anydet.types import RLE, FloatArray, Size
 
 YOLO = Kind("cxcywh_norm", labels="class")
@@ -33,15 +36,19 @@ def label_files(folder: Path) -> list[Path]:
 
 
 def columns_of(path: Path) -> int:
-    """Numbers in the first line of a label file, or of a folder of them; 0 where it is no line of numbers."""
-    for file in label_files(path)[:_LOOKED_AT] if path.is_dir() else [path]:
-        try:
-            line = next((line for line in read_text(file).splitlines() if line.strip()), "")
-        except (OSError, UnicodeDecodeError):
-            return 0
-        if line:
-            return len(_values(line) or ())
-    return 0
+    """Numbers in a line of a label file, or of most of those of a folder; 0 without a line of numbers."""
+    counts = Counter(map(_columns, label_files(path)[:_LOOKED_AT] if path.is_dir() else [path]))
+    del counts[0]
+    return max(counts, key=lambda one: counts[one], default=0)
+
+
+def _columns(file: Path) -> int:
+    """Numbers in the first line of numbers of a file; single lines, and files, may be broken."""
+    try:
+        lines = read_text(file).splitlines()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return next((len(values) for line in lines[:_LOOKED_AT] if (values := _values(line))), 0)
 
 
 def has_confidences(path: Path) -> bool:
@@ -81,10 +88,7 @@ def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
 
 
 def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) -> Found:
-    try:
-        lines = read_text(file).splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ContractError(f"{file}: cannot be read as text: {exc}", fix="write it as UTF-8") from exc
+    lines = _lines(given, file)
     kept: list[_Line] = []
     places = []
     for number, text in enumerate(lines, 1):
@@ -110,11 +114,25 @@ def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) ->
     )
 
 
+def _lines(given: Given, file: Path) -> list[str]:
+    """The lines of a file; one that is no text is named and left out, as the others may be right."""
+    try:
+        raw = read_text_bytes(file)
+    except OSError as exc:
+        given.blame(file.name, f"cannot be read: {exc.strerror or exc}")
+        return []
+    problem = text_problem(raw.removeprefix(codecs.BOM_UTF8))
+    if problem:
+        given.blame(file.name, f"{problem}: {SAVE_AS_UTF8}")
+        return []
+    return raw.decode("utf-8-sig").splitlines()
+
+
 def _line(text: str, keypoints: int, second: bool) -> _Line | str:
     """What a line says, or what is wrong with it."""
     values = _values(text)
     if values is None:
-        return "a line is a class id and numbers"
+        return f"{quoted(text.strip())} where a class id and numbers belong"
     class_id, *numbers = values
     if class_id < 0 or class_id != int(class_id) or class_id > 2**31 - 1:
         return f"{text.split(maxsplit=1)[0]} is not a class id, a whole number from 0"
