@@ -57,7 +57,12 @@ def read_size(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[
         "  anydet export-predictions --adapter toy --dataset data/scenes --output predictions.json"
     ),
 )
-@click.option("--out", type=OUTPUT_FOLDER, required=True, help="New or empty folder.")
+@click.option(
+    "--out",
+    type=OUTPUT_FOLDER,
+    required=True,
+    help="New or empty folder, or one of such scenes without this split.",
+)
 @click.option(
     "--images", type=click.IntRange(1, MOST_INTEGER), default=64, show_default=True, help="Number of scenes."
 )
@@ -109,8 +114,8 @@ def command(
 ) -> None:
     """Write synthetic scenes with exact ground truth as a data set.
 
-    Scene i of a seed does not depend on the number of scenes. Either the whole folder is written or nothing.
-    Formats that keep splits in folders of their own take further splits into the same folder.
+    Scene i of a seed does not depend on the number of scenes. Either the whole split is written or nothing;
+    a folder of such scenes takes further splits.
     """
     from anydet.commands.progress import progress
     from anydet.outputs import writing_to

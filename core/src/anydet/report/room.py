@@ -89,8 +89,7 @@ class Room:
     def lines_are_free(self, starts: FloatArray, ends: FloatArray) -> BoolArray:
         """(P,) whether no tag and no line is on the way between (P, 2) points, without the first one."""
         rows, columns = self._cells(starts, ends)
-        free: BoolArray = ~self._taken[rows, columns].any(axis=1)
-        return free
+        return np.asarray(~self._taken[rows, columns].any(axis=1))
 
     def open_places(self, places: IntArray) -> tuple[IntArray, FloatArray]:
         """The places that are free and hide little, and the sums of the fractions of boxes that they hide."""

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from anydet.data.record.depth import SCALE_KEY, WRITTEN_SCALE, write_depth
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, write_images
-from anydet.data.writing.yolo import yolo_labels, yolo_lines
-from anydet.outputs import new_folder
+from anydet.data.writing.yolo import yolo_labels, yolo_lines, yolo_split
+from anydet.data.yolo.data_yaml import DataYaml, yaml_text
 from anydet.types import FloatArray
 from anydet_bop.model_writing import write_models
 from anydet_bop.scenes.dataset import PoseScenes
@@ -29,16 +28,17 @@ def write_posed_yolo(
 
     Args:
         dataset: the scenes.
-        root: new or empty folder.
+        root: new or empty folder, or one that was written so and lacks this split.
         split: name of the split.
         report: called with 1 after each image.
 
     Raises:
-        OptionError: ``root`` exists and is not an empty folder.
+        OptionError: ``root`` is a folder of something else, of other classes, or has the split.
     """
     check_split(split)
-    with new_folder(root) as folder:
-        write_models(folder / "models", dict(zip(CLASSES.source_ids, solids(), strict=True)))
+    with yolo_split(root, split, CLASSES.names, "depth") as folder:
+        if not (root / "models").is_dir():
+            write_models(folder / "models", dict(zip(CLASSES.source_ids, solids(), strict=True)))
         for index, record in enumerate(write_images(dataset, folder / "images" / split, report, copy=False)):
             label = (folder / "labels" / split / record.key).with_suffix(".txt")
             label.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +47,8 @@ def write_posed_yolo(
             write_depth(folder / depth, dataset.scene(index).depth_m())
             content = {**sidecar(record), "depth_path": depth, SCALE_KEY: WRITTEN_SCALE}
             label.with_suffix(".json").write_text(json.dumps(content), "utf-8")
-        layout = {split: f"images/{split}", "names": dict(enumerate(CLASSES.names))}
-        (folder / "data.yaml").write_text(yaml.safe_dump(layout, sort_keys=False), "utf-8")
+        names = DataYaml(folder / "data.yaml", classes=CLASSES)
+        names.file.write_text(yaml_text(split, names, root), "utf-8")
 
 
 def sidecar(record: Record) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import csv
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.class_mask import UNLABELED
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, named_classes, require_own_places, write_images
+from anydet.data.writing.splits import split_folder
 from anydet.data.yolo.data_yaml import read_names
-from anydet.errors import DatasetError, OptionError
-from anydet.outputs import new_folder, new_parts
+from anydet.errors import DatasetError
 from anydet.types import IntArray
 
 _NAMES = "classes.txt"
@@ -44,18 +45,10 @@ def write_class_masks(
     names = named_classes(dataset).names
     check_split(split)
     require_own_places(dataset.keys, ".png")
-    if not (root / LABELS).is_file():
-        with new_folder(root) as folder:
-            written = write_images(dataset, folder / "images" / split, report, copy=False)
-            write_class_mask_labels(dataset, written, folder, split)
-        return
-    lines = _lines_there(root, split, names)
-    with new_parts(root) as folder:
+    parts = (f"images/{split}", f"masks/{split}")
+    with split_folder(root, parts, names, partial(_names_there, root), common=(LABELS,)) as folder:
         written = write_images(dataset, folder / "images" / split, report, copy=False)
-        write_class_mask_labels(dataset, written, folder, split, before=lines)
-        for kind in ("images", "masks"):
-            (folder / kind / split).rename(root / kind / split)
-        (folder / LABELS).replace(root / LABELS)
+        write_class_mask_labels(dataset, written, folder, split, before=_lines_there(root))
 
 
 def write_class_mask_labels(
@@ -90,15 +83,18 @@ def write_class_mask_labels(
     (folder / _NAMES).write_text("".join(f"{name}\n" for name in names), "utf-8")
 
 
-def _lines_there(root: Path, split: str, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The labels of the other splits of a folder that is there."""
-    if (root / "images" / split).exists() or (root / "masks" / split).exists():
-        raise OptionError(f"{root}: has a split {split!r}", fix="name another split, or another folder")
+def _names_there(root: Path) -> tuple[str, ...] | None:
+    """Classes of a folder that was written so."""
+    if not (root / LABELS).is_file():
+        return None
     there = read_names(root).classes
-    if there is None or there.names != names:
-        raise OptionError(
-            f"{root}: its classes are not {', '.join(names)}", fix="write into a folder of its own"
-        )
+    return () if there is None else there.names
+
+
+def _lines_there(root: Path) -> list[tuple[str, ...]]:
+    """The labels of the other splits."""
+    if not (root / LABELS).is_file():
+        return [COLUMNS]
     with (root / LABELS).open(encoding="utf-8", newline="") as file:
         return [tuple(row) for row in csv.reader(file)]
 

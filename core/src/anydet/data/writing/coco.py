@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from anydet.data.dataset.part_states import PART_STATES
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.record.record import Record
 from anydet.data.writing.images import Report, check_split, named_classes, write_images
-from anydet.outputs import new_folder
+from anydet.data.writing.splits import split_folder
+from anydet.inputs import read_text
 from anydet.types import RLE, ClassTable, Labels, Polygons
 
 
@@ -34,20 +36,36 @@ def write_coco(
     Args:
         dataset: what to write: boxes, areas, crowd flags, masks, keypoints and states, those of parts without
             a box, too; ids of images and annotations where all have one of their own.
-        root: new or empty folder.
+        root: new or empty folder, or one that was written so and lacks this split.
         split: name of the split.
         keypoint_names: names for the categories, where the labels have keypoints.
         copy: copy image files byte for byte instead of writing pixels as PNG.
         report: called with 1 after each image.
 
     Raises:
-        OptionError: ``root`` exists and is not an empty folder.
+        OptionError: ``root`` is a folder of something else, of other classes, or has the split.
     """
-    named_classes(dataset)
+    names = named_classes(dataset).names
     check_split(split)
-    with new_folder(root) as folder:
+    parts = (f"images/{split}", _file(split))
+    with split_folder(root, parts, names, partial(_names_there, root)) as folder:
         written = write_images(dataset, folder / "images" / split, report, copy)
         write_coco_labels(dataset, written, folder, split, keypoint_names=keypoint_names)
+
+
+def _file(split: str) -> str:
+    return f"annotations/instances_{split}.json"
+
+
+def _names_there(root: Path) -> list[str] | None:
+    """Classes of the first split of a folder that was written so."""
+    file = min((root / "annotations").glob("instances_*.json"), default=None)
+    if file is None:
+        return None
+    try:
+        return [str(category["name"]) for category in json.loads(read_text(file))["categories"]]
+    except (ValueError, KeyError, TypeError):  # of another tool, and not to be added to
+        return []
 
 
 def write_coco_labels(
@@ -86,7 +104,7 @@ def write_coco_labels(
     if states:
         document["state_categories"] = [{"id": i, "name": name} for i, name in enumerate(states)]
     (folder / "annotations").mkdir(exist_ok=True)
-    (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(document), "utf-8")
+    (folder / _file(split)).write_text(json.dumps(document), "utf-8")
 
 
 def _part_states(record: Record, states: Sequence[str]) -> dict[str, Any]:

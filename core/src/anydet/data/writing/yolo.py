@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,11 +28,11 @@ from anydet.data.writing.images import (
     require_own_places,
     write_images,
 )
-from anydet.data.yolo.data_yaml import DataYaml, yaml_text
+from anydet.data.writing.splits import split_folder
+from anydet.data.yolo.data_yaml import DataYaml, read_data_yaml, yaml_text
 from anydet.errors import DatasetError
 from anydet.geometry import masks
 from anydet.geometry.outlines import joined, outlines
-from anydet.outputs import new_folder
 from anydet.types import RLE, BoolArray, FloatArray, Labels, Size
 
 Task = Literal["detect", "segment", "pose"]
@@ -53,30 +55,67 @@ def write_yolo(
 
     Args:
         dataset: what to write, as ``yolo_labels`` has it.
-        root: new or empty folder.
+        root: new or empty folder, or one that was written so and lacks this split.
         split: name of the split.
         task: what the lines have.
         copy: copy image files byte for byte.
         report: called with 1 after each image.
 
     Raises:
-        OptionError: ``root`` exists and is not an empty folder.
+        OptionError: ``root`` is a folder of something else, of other classes or keypoints, or has the split.
         DatasetError: two images would need the same label file.
     """
-    named_classes(dataset)
+    names = named_classes(dataset).names
     check_split(split)
     require_own_places(dataset.keys, ".txt")
-    with new_folder(root) as folder:
+    with yolo_split(root, split, names) as folder:
         written = write_images(dataset, folder / "images" / split, report, copy)
-        write_yolo_labels(dataset, written, folder, split, task=task)
+        write_yolo_labels(dataset, written, folder, split, task=task, beside=root)
+
+
+def yolo_split(root: Path, split: str, names: Sequence[str], *others: str) -> AbstractContextManager[Path]:
+    """A folder to fill with a split in YOLO's layout, as ``split_folder`` gives it.
+
+    Args:
+        root: of the data set.
+        split: its name.
+        names: of the classes.
+        others: folders that have one for each split, beside ``images`` and ``labels``.
+    """
+    parts = [f"{kind}/{split}" for kind in ("images", "labels", *others)]
+    return split_folder(root, parts, names, partial(_names_there, root), common=("data.yaml",))
+
+
+def _names_there(root: Path) -> tuple[str, ...] | None:
+    """Classes of a folder that was written so."""
+    if not (root / "data.yaml").is_file():
+        return None
+    there = read_data_yaml(root / "data.yaml").classes
+    return () if there is None else there.names
 
 
 def write_yolo_labels(
-    dataset: Dataset, records: Iterable[Record], folder: Path, split: str, *, task: Task = "detect"
+    dataset: Dataset,
+    records: Iterable[Record],
+    folder: Path,
+    split: str,
+    *,
+    task: Task = "detect",
+    beside: Path | None = None,
 ) -> None:
     """Label files and ``data.yaml`` alone, of a data set whose records come as they are written.
 
-    Raises ``DatasetError`` where the data set has no class names, or two images need the same label file.
+    Args:
+        dataset: gives the classes.
+        records: of its images.
+        folder: where the files go.
+        split: name of the split.
+        task: what the lines have.
+        beside: folder of a data set whose ``data.yaml`` gets this split, too.
+
+    Raises:
+        DatasetError: the data set has no class names, or two images need the same label file.
+        OptionError: the data set beside has other keypoints.
     """
     classes = named_classes(dataset)
     require_own_places(dataset.keys, ".txt")
@@ -88,7 +127,7 @@ def write_yolo_labels(
     names = DataYaml(folder / "data.yaml", classes=classes)
     if task == "pose":
         names = replace(names, keypoint_shape=(points, 3), flip_indices=_flip_indices(dataset, points))
-    names.file.write_text(yaml_text(split, names), "utf-8")
+    names.file.write_text(yaml_text(split, names, beside), "utf-8")
 
 
 def _flip_indices(dataset: Dataset, points: int) -> tuple[int, ...]:

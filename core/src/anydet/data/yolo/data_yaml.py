@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anydet.data.yolo.label_file import LabelGrammar
-from anydet.errors import DatasetError
+from anydet.errors import DatasetError, OptionError
 from anydet.inputs import read_text, require_text, there_is, unique_keys
 from anydet.types import ClassTable
 
@@ -71,10 +71,28 @@ def read_data_yaml(file: Path) -> DataYaml:
     )
 
 
-def yaml_text(split: str, names: DataYaml) -> str:
-    """A ``data.yaml`` with ``images/<split>``, classes and what is said of keypoints."""
+def yaml_text(split: str, names: DataYaml, beside: Path | None = None) -> str:
+    """A ``data.yaml`` with ``images/<split>``, classes and what is said of keypoints.
+
+    Args:
+        split: name of the split.
+        names: classes and keypoints.
+        beside: folder whose ``data.yaml``, if it has one, gets the split as one more line.
+
+    Raises:
+        OptionError: labels beside have other keypoints.
+    """
     import yaml
 
+    if beside is not None and there_is(beside / NAMES[0]):
+        there = read_data_yaml(beside / NAMES[0])
+        if there.keypoint_shape != names.keypoint_shape:
+            raise OptionError(
+                f"{there.file}: its kpt_shape is {there.keypoint_shape}, not {names.keypoint_shape}",
+                fix="write into a folder of its own",
+            )
+        others = yaml.safe_load(read_text(there.file))
+        return yaml.safe_dump({split: f"images/{split}", **others}, sort_keys=False)
     layout: dict[str, Any] = {split: f"images/{split}"}
     if names.classes is not None:
         layout["names"] = dict(enumerate(names.classes.names))
