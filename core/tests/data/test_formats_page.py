@@ -208,6 +208,13 @@ def image_detections(root: Path) -> None:
     text(root, "labels.json", {"classes": ["dog"], "labels": {"a": [label, ring, crowd]}})
 
 
+def imagefolder(root: Path) -> None:
+    photo(root, "val/a.png")
+    row = {"file_name": "a.png", "width": 40, "height": 20, "objects": {"bbox": [BOX], "categories": [0]}}
+    text(root, "val/metadata.jsonl", f"{json.dumps(row)}\n")
+    text(root, "val/classes.txt", "dog\n")
+
+
 def class_masks(root: Path) -> None:
     photo(root, "images/val/a.png")
     mask = np.full((20, 40), 255, np.uint8)
@@ -260,6 +267,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "Supervisely": (supervisely, ("", "meta.json")),
     "FiftyOne": (fiftyone, ("", "samples.json")),
     "FiftyOne image detections": (image_detections, ("", "labels.json")),
+    "Hugging Face ImageFolder": (imagefolder, ("", "val", "val/metadata.jsonl")),
     "class masks": (class_masks, ("",)),
     "dataset.json": (described, ("", "dataset.json")),
     "images": (lambda root: photo(root, "a.png"), ("",)),

@@ -16,7 +16,7 @@ from anydet.errors import AnydetError
 
 NAMES = (
     "Pascal VOC", "Darknet", "CVAT for images", "CVAT for video", "Label Studio", "Label Studio JSON-MIN",
-    "Supervisely", "FiftyOne", "FiftyOne image detections",
+    "Supervisely", "FiftyOne", "FiftyOne image detections", "Hugging Face ImageFolder",
 )  # fmt: skip
 JUNK = (
     None,
@@ -58,10 +58,12 @@ def test_one_broken_value_is_left_out_or_refused(name: str, tmp_path: Path) -> N
     for number in range(12):
         root = tmp_path / str(number)
         write(root)
-        files = sorted(p for p in root.rglob("*") if p.suffix in {".json", ".xml", ".txt", ".data", ".names"})
+        files = sorted(
+            p for p in root.rglob("*") if p.suffix in {".json", ".jsonl", ".xml", ".txt", ".data", ".names"}
+        )
         file = chance.choice(files)
         text = file.read_text("utf-8")
-        if file.suffix == ".json":
+        if file.suffix in {".json", ".jsonl"}:
             text = json.dumps(broken(json.loads(text), chance))
         else:
             place = chance.randrange(len(text))

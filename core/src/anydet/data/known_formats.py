@@ -38,15 +38,16 @@ def check_installed(path: Path, tried: Collection[str]) -> None:
 
 def _looks_like_bop(path: Path) -> bool:
     """Whether a folder, or one of its folders, has scenes."""
-    return any(map(_has_scene, (path, *_folders(path))))
+    return any(map(_has_scene, (path, *folders_in(path))))
 
 
 def _has_scene(folder: Path) -> bool:
-    scenes = (scene for scene in _folders(folder) if scene.name.isdecimal())
+    scenes = (scene for scene in folders_in(folder) if scene.name.isdecimal())
     return any((scene / name).is_file() for scene in scenes for name in _BOP_FILES)
 
 
-def _folders(folder: Path) -> Iterator[Path]:
+def folders_in(folder: Path) -> Iterator[Path]:
+    """The folders of a folder but for hidden ones; none where it is none, or may not be read."""
     if not folder.is_dir():
         return
     # Entries of scandir know without a further call whether they are folders; there may be many images.

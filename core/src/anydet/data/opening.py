@@ -33,6 +33,11 @@ BUILTIN = (
         "Supervisely: meta.json, ann/ and img/",
     ),
     ("fiftyone", "anydet.data.annotation_tools.formats:FIFTYONE", "FiftyOne: samples.json and data/"),
+    (
+        "imagefolder",
+        "anydet.data.annotation_tools.formats:IMAGEFOLDER",
+        "Hugging Face's ImageFolder: metadata.jsonl",
+    ),
     ("coco", "anydet.data.coco.dataset:FORMAT", "COCO instances JSON and an image folder"),
     ("ultralytics", "anydet.data.descriptor:ULTRALYTICS", "Ultralytics data.yaml"),
     ("cvat", "anydet.data.annotation_tools.formats:CVAT", "CVAT's annotations.xml, for images and video"),
@@ -48,7 +53,7 @@ BUILTIN = (
     ("folder", "anydet.data.dataset.folder:FORMAT", "images without labels"),
 )
 """(name, ``module:attribute`` of a ``DatasetFormat``, summary), in the order in which they are tried."""
-_NAMING = ("coco-folder", "voc", "cvat", "label-studio", "supervisely", "fiftyone", "darknet")
+_NAMING = ("coco-folder", "voc", "cvat", "label-studio", "supervisely", "fiftyone", "imagefolder", "darknet")
 """Formats of which a folder may hold several; each is a ``NamingFormat``."""
 # PREFIX and DESCRIPTION of corruptions, whose modules are imported where a data set has one.
 _CORRUPTED = "corruption:"
@@ -151,15 +156,39 @@ def _open(
             if listed.name == BUILTIN[-1][0] or path.is_file():
                 check_installed(path, names)
             _refuse_rivals(path, known, deferred)
+            known = _told_of_nested(known, path, deferred)
             opened = listed.open(known, path, split, images, scanner)
             return _as_stored(opened, path) if there_is(path / _DESCRIPTION) else opened
     check_installed(path, names)
+    raise _unknown(path, deferred)
+
+
+def _unknown(path: Path, deferred: Sequence[DeferredFormat]) -> DatasetError:
+    """What is there in place of a data set, and the way to one."""
+    from anydet.data.dataset.unread_labels import look_for_labels
+
     found = sorted(p.name + "/" * p.is_dir() for p in path.iterdir())[:10] if path.is_dir() else [path.name]
-    raise DatasetError(
-        f"{path}: not a data set of a known format ({', '.join(names)}); "
+    looked = look_for_labels(path, (), _nested(path, deferred)).oddities
+    return DatasetError(
+        f"{path}: not a data set of a known format ({', '.join(one.name for one in deferred)}); "
         f"found {', '.join(found) or 'an empty folder'}",
-        fix="the page 'Formats of data sets' of the reference says how each is laid out",
+        details=[f"{one.what}: {one.count} (the first: {one.examples[0]})" for one in looked],
+        fix=looked[0].fix
+        if looked
+        else "the page 'Formats of data sets' of the reference says how each is laid out",
     )
+
+
+def _nested(path: Path, deferred: Sequence[DeferredFormat]) -> tuple[Path, ...]:
+    from anydet.data.nested import find_nested
+
+    return find_nested(path, [one.matching for one in deferred if one.name != BUILTIN[-1][0]])
+
+
+def _told_of_nested(known: DatasetFormat, path: Path, deferred: Sequence[DeferredFormat]) -> DatasetFormat:
+    from anydet.data.dataset.protocols import FallbackFormat
+
+    return known.with_nested(_nested(path, deferred)) if isinstance(known, FallbackFormat) else known
 
 
 def _refuse_rivals(path: Path, known: DatasetFormat, deferred: Sequence[DeferredFormat]) -> None:

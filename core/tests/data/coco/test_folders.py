@@ -67,9 +67,12 @@ def test_other_json_beside_images_is_no_annotations_file(put, paint, tmp_path, c
 
 def test_a_broken_annotations_file_is_reported(put, paint, tmp_path):
     paint("a.jpg")
-    put("config.json", document("a.jpg") | {"categories": None})
-    with pytest.raises(DatasetError, match="categories"):
+    put("config.json", document("a.jpg") | {"annotations": "none"})
+    with pytest.raises(DatasetError, match="annotations"):
         open_dataset(tmp_path)
+    put("config.json", document("a.jpg") | {"categories": []})
+    with pytest.warns(AnydetWarning, match="in a file without categories: 1"):
+        assert open_dataset(tmp_path).classes.names == ("3",)
 
 
 def test_a_document_with_scores_is_predictions(put, paint, tmp_path):

@@ -93,6 +93,19 @@ def _is_fiftyone(file: Path) -> bool:
     return b'"labels"' in head and b'"classes"' in head and b'"images"' not in head
 
 
+def _find_imagefolder(path: Path) -> Path | None:
+    """``metadata.jsonl`` whose images have boxes, in the folder or in those of its splits."""
+    from anydet.data.annotation_tools.imagefolder import metadata_files
+
+    files = metadata_files(path) if path.is_dir() else {"": path} if path.suffix == ".jsonl" else {}
+    return next((file for file in files.values() if _has_boxes(file)), None)
+
+
+def _has_boxes(file: Path) -> bool:
+    head = _head(file)
+    return all(key in head for key in (b'"file_name"', b'"objects"', b'"bbox"'))
+
+
 def _read_cvat(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
     from anydet.data.annotation_tools.cvat import open_cvat
 
@@ -117,10 +130,17 @@ def _read_fiftyone(path: Path, file: Path, split: str | None, images: Path | Non
     return open_fiftyone(path, file, split, images)
 
 
+def _read_imagefolder(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
+    from anydet.data.annotation_tools.imagefolder import open_imagefolder
+
+    return open_imagefolder(path, file, split, images)
+
+
 CVAT = ExportFormat("cvat", _find_cvat, _read_cvat)
 LABEL_STUDIO = ExportFormat("label-studio", _find_label_studio, _read_label_studio)
 SUPERVISELY = ExportFormat("supervisely", _find_supervisely, _read_supervisely)
 FIFTYONE = ExportFormat("fiftyone", _find_fiftyone, _read_fiftyone)
+IMAGEFOLDER = ExportFormat("imagefolder", _find_imagefolder, _read_imagefolder)
 
 
 def _head(file: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -55,10 +55,21 @@ class FolderDataset(BaseDataset):
         )
 
 
+@dataclass(frozen=True, slots=True)
 class FolderFormat:
-    """Images anywhere below a folder or below its ``images/``."""
+    """Images anywhere below a folder or below its ``images/``.
 
-    name = "folder"
+    Attributes:
+        name: as it is registered.
+        nested: data sets with labels below the folder, to be named in place of it.
+    """
+
+    name: str = "folder"
+    nested: tuple[Path, ...] = ()
+
+    def with_nested(self, nested: Sequence[Path]) -> FolderFormat:
+        """The same format, told of data sets below."""
+        return replace(self, nested=tuple(nested))
 
     def matches(self, path: Path) -> bool:
         """Whether there is an image anywhere below."""
@@ -70,17 +81,19 @@ class FolderFormat:
         base = images or (inner if inner.is_dir() and next(find_images(inner), None) else path)
         names = image_splits(base)
         if split is None and not set(names) & set(SPLITS):
-            return _looked_over(path, open_folder(path, UNSPLIT, base))
+            return _looked_over(path, open_folder(path, UNSPLIT, base), self.nested)
         chosen = choose_split(path, names, split)
-        return _looked_over(path, open_folder(path, chosen, base / chosen.name))
+        return _looked_over(path, open_folder(path, chosen, base / chosen.name), self.nested)
 
 
 FORMAT = FolderFormat()
 
 
-def _looked_over(path: Path, dataset: FolderDataset) -> FolderDataset:
+def _looked_over(path: Path, dataset: FolderDataset, nested: Sequence[Path]) -> FolderDataset:
     """The images without masks of them, with a warning of each kind of labels that are not read."""
-    looked = look_for_labels(path, dataset.keys)
+    inside = dataset.images_dir != path and dataset.images_dir.is_relative_to(path)
+    within = f"{dataset.images_dir.relative_to(path).as_posix()}/" if inside else ""
+    looked = look_for_labels(path, dataset.keys, nested, within)
     warn_of(looked.oddities, path)
     return replace(dataset, keys=looked.keys, oddities=looked.oddities)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -88,6 +88,14 @@ class NamingFormat(DatasetFormat, Protocol):
 
     def naming(self, path: Path) -> Path:
         """What to name in place of a folder that this format matches."""
+
+
+@runtime_checkable
+class FallbackFormat(DatasetFormat, Protocol):
+    """A format of folders that no other one reads."""
+
+    def with_nested(self, nested: Sequence[Path]) -> DatasetFormat:
+        """The same format, told of the data sets below, which are to be named in place of the folder."""
 
 
 @runtime_checkable

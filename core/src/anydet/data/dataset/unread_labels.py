@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from anydet.data.dataset.oddities import Found, Kind, Oddity
+from anydet.data.record.pixels import SUFFIXES
 from anydet.dataclass import dataclass
 from anydet.inputs import open_file
 
@@ -15,6 +17,7 @@ DESCRIPTION = "corruption.json"
 """What corruptions leave beside images: no labels."""
 _CHECK = "labels that are not read"
 _UNREAD = "the images are read without labels"
+_NESTED = Kind(_CHECK, "data sets in folders below", _UNREAD, "")
 _XML = Kind(
     _CHECK,
     "XML files that look like labels",
@@ -27,7 +30,8 @@ _TEXT = Kind(
     "text files named like the images",
     _UNREAD,
     "",
-    fix="if they are YOLO labels: write a name a line into classes.txt beside them",
+    fix="if they are YOLO labels: put them into labels/, the images into images/ beside it, and a name a "
+    "line into classes.txt beside both; write others as COCO or YOLO",
 )
 _JSON = Kind(
     _CHECK,
@@ -35,6 +39,24 @@ _JSON = Kind(
     _UNREAD,
     "",
     fix="give the file itself as the data set, where it is a COCO annotations file",
+)
+_VIA = Kind(
+    _CHECK,
+    "files of the VGG Image Annotator",
+    _UNREAD,
+    "",
+    fix="export them there as COCO (Annotation > Export Annotations), and give that file as the data set",
+)
+_LABELME = Kind(
+    _CHECK, "JSON files of Labelme", _UNREAD, "", fix="write them as COCO, and give that file as the data set"
+)
+_LINES = Kind(
+    _CHECK,
+    "JSON Lines that look like labels",
+    _UNREAD,
+    "",
+    fix="write boxes as COCO or YOLO, or as metadata.jsonl of Hugging Face with file_name and objects of "
+    "bbox and categories",
 )
 _YAML = Kind(
     _CHECK,
@@ -44,28 +66,58 @@ _YAML = Kind(
     fix="give the file itself as the data set",
 )
 _TABLE = Kind(
-    _CHECK, "tables that look like labels", _UNREAD, "", fix="write them as COCO or YOLO, and give that"
+    _CHECK,
+    "tables that look like labels",
+    _UNREAD,
+    "",
+    fix="write them as COCO or YOLO, and give that; tools that wrote them export COCO, too",
+)
+_CLASSES = Kind(
+    _CHECK,
+    "tables of the classes of whole images",
+    "they have no boxes, and " + _UNREAD,
+    "",
+    fix="export the data set for object detection, as COCO or YOLO",
+)
+_BINARY = Kind(
+    _CHECK,
+    "files of a format that is not read (TFRecord, Parquet, Arrow, MATLAB)",
+    _UNREAD,
+    "",
+    fix="write their labels as COCO or YOLO, and give that; tools that wrote them export COCO, too",
 )
 _MASKS = Kind(
     _CHECK,
-    "PNG files that look like masks of the images",
+    "files that look like masks of the images",
     "they are no images of the data set, and " + _UNREAD,
     "",
-    fix="put them into masks/<split>/ beside images/<split>/, with classes.txt, and give the folder of both",
+    fix="write them as PNG with a class number in each pixel (255 for none) into masks/<split>/ beside "
+    "images/<split>/, with classes.txt, and give the folder of both",
 )
 _FOLDERS = frozenset({"annotations", "labels", "xml", "xmls", "bbox", "ann"})
 _MASK_FOLDERS = re.compile(
-    r"(?i)(seg.*mask.*|masks?|segmentation(class|object)?(raw)?|gt|ground_?truth|labels|annotations)$"
+    r"(?i)(.*[_ -])?(seg.*mask.*|masks?|segmentation(class|object)?(raw|aug)?|gt(fine|coarse)?|ground_?truth"
+    r"|labels?|annotations|(train|val|test)annot)([_ -].*)?$"
 )
-_MASK_NAME = re.compile(r"(?i)^(.+)[_.-](mask|seg|labels?|gt)\.png$")
+_MASK_NAME = re.compile(r"(?i)^(.+)[_.-](masks?|seg|labels?|gt)\.[a-z]+$")
 _JSON_HEAD = re.compile(
-    rb'"(images|annotations|categories|licenses|shapes|imagePath|_via_img_metadata|objects)"'
+    rb'"(images|annotations|categories|licenses|shapes|imagePath|_via_[a-z_]*|shape_attributes|objects|box2d)"'
 )
+_VIA_HEAD = re.compile(rb"_via_|shape_attributes")
+_LABELME_HEAD = re.compile(rb'"(shapes|imagePath)"')
+_LINES_HEAD = re.compile(rb'"(file_name|image|image_id|images?_?path|external_id|data_row)"')
 _YAML_HEAD = re.compile(rb"(?m)^(train|val|test|names|nc)[ \t]*:")
-_TABLE_HEAD = re.compile(rb"(?i)(xmin|x_min|bbox|class_?(id|name))")
-_LISTED_BOXES = re.compile(rb"(?i)\.(jpe?g|png|bmp|tiff?|webp)[ ,\t]+\d")
+_TABLE_HEAD = re.compile(
+    rb"(?i)(x_?min|x_min|bbox|class_?(id|name)|\bx1\b|encodedpixels|region_shape_attributes)"
+)
+_LISTED_BOXES = re.compile(rb"(?i)\.(jpe?g|png|bmp|tiff?|webp)([ ,\t]+-?\d+[ ,]|\r?\n\d+\r?\n\d)")
 _ANNOTATION = re.compile(rb"<annotation")
 _TABLE_NAME = re.compile(r"(?i)(_?annotations?|labels?|bbox(es)?|train|val|test|gt)\.(csv|tsv|txt)$")
+_CLASSES_NAME = re.compile(r"(?i)_classes\.csv$")
+_BINARY_NAME = re.compile(
+    r"(?i)(\.(tfrecords?|record|arrow|mat)(-\d+-of-\d+)?|(-\d+-of-\d+|metadata|annotations?|labels?)\.parquet)$"
+)
+_NAMED = 3
 _HEAD = 4096
 
 
@@ -82,32 +134,47 @@ class Looked:
     oddities: tuple[Oddity, ...]
 
 
-def look_for_labels(root: Path, keys: Sequence[str]) -> Looked:
+def look_for_labels(root: Path, keys: Sequence[str], nested: Sequence[Path] = (), within: str = "") -> Looked:
     """Look over the names of all files below a folder, and into few of them.
 
     Args:
         root: the folder that was named.
         keys: image files there.
+        nested: folders below that are data sets, whose files are theirs.
+        within: folder below ``root`` that the keys are relative to, with a slash behind it.
     """
     masks = _masks(keys)
     images = tuple(key for key in keys if key not in masks)
     found = Found()
-    for key in sorted(masks):
-        found.add(_MASKS, key)
+    if nested:
+        folders = " or ".join(map(str, nested[:_NAMED]))
+        below = replace(_NESTED, fix=f"name the folder of one as the data set: {folders}")
+        for folder in nested:
+            found.add(below, folder.relative_to(root).as_posix())
+    inner = tuple(f"{folder.relative_to(root).as_posix()}/" for folder in nested)
+    names, known_masks = {within + key for key in images}, {within + key for key in masks}
     stems = {PurePosixPath(key).stem.casefold() for key in images}
-    for name in sorted(set(_others(root)) - {DESCRIPTION}):
-        path = PurePosixPath(name)
-        look = _LOOKS.get(path.suffix.lower())
-        kind = look(root / name, path, stems) if look else None
+    for name in sorted(set(_others(root)) - {DESCRIPTION} - names):
+        if name.startswith(inner):
+            continue
+        kind = _MASKS if name in known_masks else _look(root / name, PurePosixPath(name), stems)
         if kind is not None:
             found.add(kind, name)
     return Looked(images, found.listed())
 
 
+def _look(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
+    """The kind of labels that a file seems to hold."""
+    if _BINARY_NAME.search(path.name):
+        return _BINARY
+    look = _LOOKS.get(path.suffix.lower())
+    return look(file, path, stems) if look else None
+
+
 def _masks(keys: Sequence[str]) -> set[str]:
-    """Keys of PNG files that are masks: beside an image, or in a folder of masks with one elsewhere."""
+    """Keys of files that are masks: beside an image, or in a folder of masks with one elsewhere."""
     paths = [PurePosixPath(key) for key in keys]
-    inside = {path for path in paths if path.suffix.lower() == ".png" and _in_mask_folder(path)}
+    inside = {path for path in paths if _in_mask_folder(path)}
     photos = {path.stem for path in paths if path not in inside}
     found = {str(path) for path in inside if path.stem in photos or _bare(path.name) in photos}
     beside = {str(path.with_suffix("")) for path in paths} | set(keys)
@@ -126,6 +193,13 @@ def _bare(name: str) -> str | None:
     """``a`` of ``a_mask.png``."""
     found = _MASK_NAME.match(name)
     return found[1] if found else None
+
+
+def _mask(_file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
+    """An image file that is none of the data set's images."""
+    bare = _bare(path.name)
+    named = (_in_mask_folder(path) and path.stem.casefold() in stems) or (bare or "").casefold() in stems
+    return _MASKS if named else None
 
 
 def _others(root: Path) -> Iterator[str]:
@@ -147,7 +221,7 @@ def _xml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
 def _text(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
     if path.stem.casefold() in stems:
         return _TEXT
-    return _TABLE if _TABLE_NAME.match(path.name) and _begins(file, _LISTED_BOXES) else None
+    return _TABLE if _begins(file, _LISTED_BOXES) else None
 
 
 def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
@@ -156,7 +230,13 @@ def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
         or path.parent.name.lower() in _FOLDERS
         or path.name.endswith(".coco.json")
     )
-    return _JSON if named or _begins(file, _JSON_HEAD) else None
+    if not named and not _begins(file, _JSON_HEAD):
+        return None
+    return _VIA if _begins(file, _VIA_HEAD) else _LABELME if _begins(file, _LABELME_HEAD) else _JSON
+
+
+def _lines(file: Path, path: PurePosixPath, _stems: set[str]) -> Kind | None:
+    return _LINES if path.name == "metadata.jsonl" or _begins(file, _LINES_HEAD) else None
 
 
 def _yaml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
@@ -164,7 +244,11 @@ def _yaml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
 
 
 def _table(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
-    return _TABLE if _TABLE_NAME.match(path.name) or _begins(file, _TABLE_HEAD) else None
+    if _CLASSES_NAME.search(path.name):
+        return _CLASSES
+    if not _TABLE_NAME.match(path.name) and not _begins(file, _TABLE_HEAD):
+        return None
+    return _VIA if _begins(file, _VIA_HEAD) else _TABLE
 
 
 def _begins(file: Path, pattern: re.Pattern[bytes]) -> bool:
@@ -182,6 +266,10 @@ _LOOKS: dict[str, Callable[[Path, PurePosixPath, set[str]], Kind | None]] = {
     ".json": _json,
     ".yaml": _yaml,
     ".yml": _yaml,
+    ".jsonl": _lines,
+    ".ndjson": _lines,
+    ".geojson": _json,
     ".csv": _table,
     ".tsv": _table,
+    **dict.fromkeys((*SUFFIXES, ".gif", ".npy"), _mask),
 }
