@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anydet.data.dataset.splits import SPLITS
 from anydet.dataclass import dataclass
 from anydet.inputs import open_file, there_is
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from anydet.data.dataset.table import TableDataset
 
 _HEAD_BYTES = 1 << 16
+_METADATA = "metadata.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,19 @@ def _is_fiftyone(file: Path) -> bool:
 
 def _find_imagefolder(path: Path) -> Path | None:
     """``metadata.jsonl`` whose images have boxes, in the folder or in those of its splits."""
-    from anydet.data.annotation_tools.imagefolder import metadata_files
-
-    files = metadata_files(path) if path.is_dir() else {"": path} if path.suffix == ".jsonl" else {}
+    files = _metadata_files(path) if path.is_dir() else {"": path} if path.suffix == ".jsonl" else {}
     return next((file for file in files.values() if _has_boxes(file)), None)
+
+
+def _metadata_files(root: Path) -> dict[str, Path]:
+    """Split -> file of an ImageFolder; "" for a file of the folder itself."""
+    for base in (root, root / "data"):
+        if there_is(base / _METADATA):
+            return {"": base / _METADATA}
+        inner = {name: base / name / _METADATA for name in (*SPLITS, "test")}
+        if found := {name: file for name, file in inner.items() if there_is(file)}:
+            return found
+    return {}
 
 
 def _has_boxes(file: Path) -> bool:
@@ -133,7 +144,7 @@ def _read_fiftyone(path: Path, file: Path, split: str | None, images: Path | Non
 def _read_imagefolder(path: Path, file: Path, split: str | None, images: Path | None) -> TableDataset:
     from anydet.data.annotation_tools.imagefolder import open_imagefolder
 
-    return open_imagefolder(path, file, split, images)
+    return open_imagefolder(path, {"": file} if path.is_file() else _metadata_files(path), split, images)
 
 
 CVAT = ExportFormat("cvat", _find_cvat, _read_cvat)

@@ -22,31 +22,26 @@ from anydet.data.yolo.data_yaml import read_names
 from anydet.errors import DatasetError
 from anydet.inputs import SAVE_AS_UTF8, read_text, read_text_bytes, text_problem
 
-METADATA = "metadata.jsonl"
 _CLASS_KEYS = ("categories", "category", "category_id", "labels", "label", "classes", "class")
 _READ = {"bbox", "id", "area", *_CLASS_KEYS}
 """Columns of objects; areas are width x height."""
 _ONLY_CLASS = "object"
 
 
-def metadata_files(root: Path) -> dict[str, Path]:
-    """Split -> file; "" for a file of the folder itself."""
-    for base in (root, root / "data"):
-        if (base / METADATA).is_file():
-            return {"": base / METADATA}
-        inner = {name: base / name / METADATA for name in (*SPLITS, "test")}
-        if found := {name: file for name, file in inner.items() if file.is_file()}:
-            return found
-    return {}
-
-
-def open_imagefolder(opened: Path, file: Path, wanted: str | None, images: Path | None) -> TableDataset:
+def open_imagefolder(
+    opened: Path, files: Mapping[str, Path], wanted: str | None, images: Path | None
+) -> TableDataset:
     """Open one split.
+
+    Args:
+        opened: what the user named.
+        files: split -> file; "" for one of no split.
+        wanted: the split wanted.
+        images: image folder that the user named.
 
     Raises:
         DatasetError: the file is no text, or names no images.
     """
-    files = {"": file} if opened.is_file() else metadata_files(opened)
     split = UNSPLIT if set(files) == {""} else choose_split(opened, files, wanted)
     file, left_out = files[split.name], LeftOut()
     rows = list(_rows(file, left_out))
