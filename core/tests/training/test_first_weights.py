@@ -14,7 +14,7 @@ from anydet.training.model import NamedRows, TorchModel
 
 
 class Rows(TorchModel):
-    """A backbone, a head with a background row, boxes of two rows a class, an axis 1, a padding row."""
+    """A backbone, a head with a background row, boxes of two rows a class, three anchors, an axis 1, a padding row."""
 
     def __init__(self, classes: int, states: int = 2, *, named: bool = True, extra: bool = False) -> None:
         super().__init__()
@@ -22,6 +22,7 @@ class Rows(TorchModel):
         self.backbone = nn.Linear(3, 4)
         self.logits = nn.Linear(4, 1 + classes)
         self.boxes = nn.Linear(4, 2 * classes)
+        self.anchors = nn.Linear(4, 3 * (1 + classes))
         self.pixels = nn.ConvTranspose2d(4, classes, 2)
         self.embedding = nn.Embedding(classes + 1, 4)
         self.states = nn.Linear(4, states)
@@ -43,11 +44,12 @@ class Rows(TorchModel):
         of_weight = {
             "logits": NamedRows(before=1),
             "boxes": NamedRows(each=2),
+            "anchors": NamedRows(before=1, blocks=3),
             "pixels": NamedRows(axis=1),
             "embedding": NamedRows(after=1),
             "states": NamedRows("states"),
         }
-        biases = {f"{name}.bias": of_weight[name] for name in ("logits", "boxes", "states")}
+        biases = {f"{name}.bias": of_weight[name] for name in ("logits", "boxes", "anchors", "states")}
         weights = {f"{name}.weight": rows for name, rows in of_weight.items()}
         return {**weights, **biases, "pixels.bias": NamedRows()}
 
@@ -70,6 +72,8 @@ def test_each_row_is_that_of_its_name(names):
     assert torch.equal(new["backbone.weight"], old["backbone.weight"])
     for part in ("weight", "bias"):
         assert torch.equal(new[f"logits.{part}"][0], old[f"logits.{part}"][0])
+        anchors = (state[f"anchors.{part}"].unflatten(0, (3, -1)) for state in (new, old))
+        assert torch.equal(*(one[:, 0] for one in anchors))
     assert torch.equal(new["embedding.weight"][-1], old["embedding.weight"][-1])
     for place, name in enumerate(names):
         source, was = (old, "abc".index(name)) if name in "abc" else (random, place)
@@ -77,6 +81,9 @@ def test_each_row_is_that_of_its_name(names):
         boxes = slice(2 * place, 2 * place + 2), slice(2 * was, 2 * was + 2)
         assert torch.equal(new["boxes.weight"][boxes[0]], source["boxes.weight"][boxes[1]])
         assert torch.equal(new["boxes.bias"][boxes[0]], source["boxes.bias"][boxes[1]])
+        for part in ("weight", "bias"):
+            ours, theirs = (state[f"anchors.{part}"].unflatten(0, (3, -1)) for state in (new, source))
+            assert torch.equal(ours[:, 1 + place], theirs[:, 1 + was])
         assert torch.equal(new["pixels.weight"][:, place], source["pixels.weight"][:, was])
         assert torch.equal(new["embedding.weight"][place], source["embedding.weight"][was])
     assert ("logits.weight" in first.partly) == bool(set(names) - set("abc"))

@@ -11,9 +11,10 @@ pytest.importorskip("cv2")
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from anydet.runtime.preprocess import Preprocessor
+from anydet.training.detectors.inputs import image_tensor
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.model import MEAN, STD
-from anydet_fasterrcnn_multitask.predictor import image_tensor, preprocess
+from anydet_fasterrcnn_multitask.predictor import preprocess
 
 ARCHITECTURE = Architecture.of(3, "resnet18_fpn", min_size=96, max_size=128)
 

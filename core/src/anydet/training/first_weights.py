@@ -8,7 +8,7 @@ is taken as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -157,6 +157,14 @@ def join_rows(
 
     Raises ``TrainingError`` where one of them has too few rows.
     """
+    if rows.blocks > 1 and not any(one.shape[rows.axis] % rows.blocks for one in (own, tensor)):
+        single = replace(rows, blocks=1)
+        pairs_of_blocks = zip(
+            own.chunk(rows.blocks, rows.axis), tensor.chunk(rows.blocks, rows.axis), strict=True
+        )
+        return torch.cat(
+            [join_rows(*pair, single, theirs, ours, what=what) for pair in pairs_of_blocks], rows.axis
+        )
     beside = rows.before + rows.after
     for one, names in ((tensor, theirs), (own, ours)):
         # There may be more: a head of states has rows of states that no label has.

@@ -20,6 +20,7 @@ class NamedRows:
         before: first rows, which belong to no name of the data set, such as the background's.
         after: last rows of that kind, such as a padding's.
         axis: axis of the tensor that the rows are along.
+        blocks: how often all of these rows follow one another, such as once for each anchor of a place.
     """
 
     kind: Literal["classes", "states"] = "classes"
@@ -27,6 +28,7 @@ class NamedRows:
     before: int = 0
     after: int = 0
     axis: int = 0
+    blocks: int = 1
 
 
 class TorchModel(nn.Module, ABC):

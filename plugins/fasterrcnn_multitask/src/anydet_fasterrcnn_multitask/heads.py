@@ -7,8 +7,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import initLevelMapper
 
+from anydet.training.detectors.pooling import pin_scales
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.norms import norm_layer
 
@@ -31,15 +31,7 @@ def build_roi_pool(architecture: Architecture) -> MultiScaleRoIAlign:
     # The last, pooled level has proposals alone; regions are pooled from the others, as in torchvision.
     strides = (4, 8, 16, 32) if architecture.backbone.startswith("resnet") else (32, 32)
     pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], output_size=_POOLED, sampling_ratio=2)
-    # torchvision estimates the scales from the first images that it gets, and keeps them: after very small
-    # ones, whose levels are rounded up, boxes of all later images would be pooled from wrong places.
-    pool.scales = [1 / stride for stride in strides]
-    pool.map_levels = initLevelMapper(
-        strides[0].bit_length() - 1,
-        strides[-1].bit_length() - 1,
-        canonical_scale=pool.canonical_scale,
-        canonical_level=pool.canonical_level,
-    )
+    pin_scales(pool, strides)
     return pool
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -15,11 +14,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from anydet.training.detectors.modes import evaluated_losses, switched
+from anydet.training.detectors.regions import Regions
+from anydet.training.detectors.targets import Target
 from anydet.training.model import NamedRows, TorchModel
 from anydet_fasterrcnn_multitask import heads
 from anydet_fasterrcnn_multitask.architecture import Architecture
 from anydet_fasterrcnn_multitask.pyramid import build_pyramid
-from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads, Regions, Target
+from anydet_fasterrcnn_multitask.roi_heads import Detections, MultiTaskRoIHeads
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -75,9 +77,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
             build_pyramid(architecture, trainable_layers),
             _proposal_network(architecture),
             _roi_heads(architecture, state_loss or StateLoss(), rois_per_image),
-            GeneralizedRCNNTransform(
-                architecture.min_size, architecture.max_size, list(MEAN), list(STD), size_divisible=MULTIPLE
-            ),
+            build_transform(architecture),
         )
         self.architecture = architecture
 
@@ -131,13 +131,13 @@ class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
 
     def prepare(self, images: list[Tensor]) -> ImageList:
         """(3, H, W) images in 0..1 as an input: normalized, resized, padded to multiples of 32."""
-        with _switched((self.transform,), training=False):
+        with switched((self.transform,), training=False):
             inputs: ImageList = self.transform(images)[0]
         return inputs
 
     def detect(self, inputs: ImageList) -> list[Detections]:
         """What is found in prepared inputs, boxes in their pixels."""
-        with _switched((self.rpn, self.roi_heads), training=False):
+        with switched((self.rpn, self.roi_heads), training=False):
             features = self.pyramid(inputs.tensors)
             proposals, _ = self.rpn(inputs, features)
             found: list[Detections] = self.roi_heads(features, proposals, inputs.image_sizes)
@@ -152,7 +152,7 @@ class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
         """
         features = self.pyramid(inputs.tensors)
         if boxes is None:
-            with _switched((self.rpn,), training=False):
+            with switched((self.rpn,), training=False):
                 boxes, _ = self.rpn(inputs, features)
         found: Regions = self.roi_heads.regions(features, boxes, inputs.image_sizes)
         return found
@@ -160,31 +160,17 @@ class MultiTaskFasterRCNN(GeneralizedRCNN, TorchModel):  # type: ignore[misc]
     def evaluated_losses(self, images: list[Tensor], targets: list[Target]) -> dict[str, Tensor]:
         """The losses of training mode while batch norm and dropout behave as in evaluation mode.
 
-        The random choice of anchors and regions starts at the same seed each time, and the random numbers
-        of the caller go on as if this had not happened.
+        See ``modes.evaluated_losses``.
         """
-        device = images[0].device
-        with (
-            torch.random.fork_rng([device] if device.type == "cuda" else []),
-            _switched(self.modules(), training=False),
-            _switched((self, self.rpn, self.roi_heads), training=True),
-        ):
-            torch.manual_seed(0)
-            found: Training = self(images, targets)
+        parts = self, self.rpn, self.roi_heads
+        found: Training = evaluated_losses(self, parts, lambda: self(images, targets), images[0].device)
         return found.losses
 
 
-@contextmanager
-def _switched(modules: Iterable[nn.Module], *, training: bool) -> Iterator[None]:
-    """These modules, but not those inside them, in training or evaluation mode; then as they were."""
-    before = [(module, module.training) for module in modules]
-    for module, _ in before:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
+def build_transform(architecture: Architecture) -> GeneralizedRCNNTransform:
+    """Images to inputs: normalized, resized, padded."""
+    sides = architecture.min_size, architecture.max_size
+    return GeneralizedRCNNTransform(*sides, list(MEAN), list(STD), size_divisible=MULTIPLE)
 
 
 def _proposal_network(architecture: Architecture) -> RegionProposalNetwork:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -17,38 +16,19 @@ from anydet.geometry.placement import Placement
 from anydet.plugins import stages
 from anydet.plugins.preprocess import Preprocess
 from anydet.plugins.stages import Decoded
-from anydet.training.predictor import BatchPredictor
+from anydet.training.detectors.inputs import BySize, Prepared, preprocess_of
 from anydet.training.stages import Named
-from anydet.types import ByteImage, FloatArray, ImagePredictions, Size
+from anydet.types import FloatArray, ImagePredictions
 from anydet_fasterrcnn_multitask.architecture import Architecture
-from anydet_fasterrcnn_multitask.model import MEAN, MULTIPLE, STD, MultiTaskFasterRCNN
+from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN, build_transform
 from anydet_fasterrcnn_multitask.roi_heads import Detections
 
 USUAL_DETECTIONS = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """One image as the model takes it.
-
-    Attributes:
-        key: of the record.
-        size_wh: of the image, in pixels.
-        tensor: (3, H, W), normalized, resized, and padded to multiples of 32 at its right and lower edges.
-        input_hw: size without the padding.
-    """
-
-    key: str
-    size_wh: Size
-    tensor: Tensor
-    input_hw: tuple[int, int]
-
-
 @dataclass(frozen=True, eq=False)
-class Predictor(BatchPredictor[Prepared]):
+class Predictor(BySize):
     """Detections and states of a ``MultiTaskFasterRCNN``; detections of an image are cut at 100 or more.
-
-    Neighbors of one padded size form a batch, so a batch may be smaller than ``batch_size``.
 
     Attributes:
         states: whether the model was trained to predict states.
@@ -56,23 +36,6 @@ class Predictor(BatchPredictor[Prepared]):
 
     model: MultiTaskFasterRCNN
     states: bool = True
-
-    def prepare(self, record: Record, image: ByteImage) -> Prepared:
-        """The image normalized, resized and padded."""
-        inputs = self.model.prepare([image_tensor(image, self.device)])
-        height, width = image.shape[:2]
-        return Prepared(record.key, (width, height), inputs.tensors[0], inputs.image_sizes[0])
-
-    def split(self, images: list[Prepared]) -> Iterator[list[Prepared]]:
-        """Neighbors whose inputs have one size."""
-        # torchvision pads smaller images to the largest of the batch, and the padding changes what is
-        # found in them: a result would depend on its neighbors
-        for _, batch in groupby(images, key=lambda image: image.tensor.shape):
-            yield list(batch)
-
-    def stack(self, batch: list[Prepared]) -> Tensor:
-        """(B, 3, H, W) of images that have one size."""
-        return torch.stack([image.tensor for image in batch])
 
     def forward(self, batch: list[Prepared], images: Tensor) -> list[Detections]:
         """Detections in pixels of the inputs."""
@@ -154,25 +117,7 @@ def _bare(record: Record, placement: Placement) -> Prepared:
 
 def preprocess(architecture: Architecture) -> Preprocess:
     """What ``MultiTaskFasterRCNN.prepare`` does, described."""
-    first, second, third = MEAN
-    return Preprocess(
-        "shortest",
-        (architecture.max_size, architecture.min_size),
-        rounded=False,
-        size_rounding="down",
-        # torchvision pads after normalization, with zeros
-        pad_value=(255 * first, 255 * second, 255 * third),
-        pad_to_multiple=MULTIPLE,
-        divisor=255.0,
-        mean=MEAN,
-        std=STD,
-    )
-
-
-def image_tensor(image: ByteImage, device: torch.device) -> Tensor:
-    """(3, H, W) float32 in 0..1 of (H, W, 3) uint8."""
-    planes = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
-    return planes.to(device).float() / 255
+    return preprocess_of(build_transform(architecture))
 
 
 def _float64(tensor: Tensor) -> FloatArray:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-import torch
 from torch import Tensor
 from torchvision.models import ResNet18_Weights
 from torchvision.models.detection.faster_rcnn import (
@@ -14,7 +12,7 @@ from torchvision.models.detection.faster_rcnn import (
     FasterRCNN_ResNet50_FPN_Weights,
 )
 
-from anydet.errors import TrainingError
+from anydet.training.detectors.published import download
 from anydet.training.first_weights import FirstWeights, Names, start_from
 from anydet_fasterrcnn_multitask.architecture import Backbone
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN
@@ -73,15 +71,11 @@ def _is_counter(key: str) -> bool:
 
 def _torchvision(backbone: Backbone) -> Saved:
     weights = _WEIGHTS[backbone]
-    try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
-    except (OSError, RuntimeError) as exc:  # no network, or a file that is not what it claims to be
-        file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-        raise TrainingError(
-            f"weights default: torchvision's {weights} cannot be downloaded: {exc}",
-            fix=f"fetch {weights.url} elsewhere and put it at {file}; or use --weights FILE, or "
-            "--weights none to learn from scratch",
-        ) from exc
+    state = download(
+        weights,
+        lambda: weights.get_state_dict(progress=True, check_hash=True),
+        instead="use --weights FILE, or --weights none to learn from scratch",
+    )
     # Of a detector the first is the background; the rows of a classifier are not taken.
     names = weights.meta["categories"][1:] if has_heads(state) else ()
     return Saved(_as_body(state), f"torchvision's {weights}", classes=tuple(names))

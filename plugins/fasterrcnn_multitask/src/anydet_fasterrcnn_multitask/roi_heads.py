@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 
-from anydet.plugins.adapter import ClassLogits, RowValues
+from anydet.training.detectors.regions import Regions
+from anydet.training.detectors.targets import Target
 from anydet_fasterrcnn_multitask.state_loss import StateLoss
 
 Features: TypeAlias = Mapping[str, Tensor]
 SizesHW: TypeAlias = list[tuple[int, int]]
-Target: TypeAlias = dict[str, Tensor]
 Detections: TypeAlias = dict[str, Tensor]
-
-
-class Regions(NamedTuple):
-    """What the second stage says of regions of B images.
-
-    Attributes:
-        boxes: (N_i, 4) of each image, ``xyxy`` in pixels of the input.
-        logits: (N_i, C + 1) of each image, the background first; float32.
-        sizes_hw: of each image in the input, padding left out.
-        deltas: (N_i, C + 1, 4) of each image, from regions to boxes, for each class; float32.
-        states: (N_i, S) logits of each image, float32; ``None`` where nothing needs them.
-    """
-
-    boxes: Sequence[Tensor]
-    logits: Sequence[Tensor]
-    sizes_hw: SizesHW
-    deltas: Sequence[Tensor]
-    states: Sequence[Tensor] | None = None
-
-    def class_logits(self) -> ClassLogits:
-        """The same, padded to the image that has most; ``bbox`` and ``states`` are beside."""
-        device = self.logits[0].device
-        counts = torch.tensor([len(rows) for rows in self.boxes], device=device)
-        columns = torch.arange(max(len(rows) for rows in self.boxes), device=device)
-        beside = {"bbox": RowValues(pad_sequence(list(self.deltas), batch_first=True))}
-        if self.states is not None:
-            beside["states"] = RowValues(pad_sequence(list(self.states), batch_first=True), "states")
-        return ClassLogits(
-            pad_sequence(list(self.logits), batch_first=True),
-            columns < counts[:, None],
-            "softmax",
-            background=0,
-            boxes=pad_sequence(list(self.boxes), batch_first=True),
-            sizes_wh=torch.tensor(self.sizes_hw, device=device).flip(1),
-            beside=beside,
-        )
 
 
 class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
@@ -99,7 +62,7 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         """Class logits, and what goes with them, of boxes."""
         regions = self.region_features(features, boxes, image_shapes)
         logits, deltas = self.box_predictor(regions)
-        return self._split(boxes, regions, logits.float(), deltas.float(), image_shapes)
+        return self._regions(boxes, regions, logits.float(), deltas.float(), image_shapes)
 
     def _losses(
         self,
@@ -119,20 +82,14 @@ class MultiTaskRoIHeads(RoIHeads):  # type: ignore[misc]
         known = states >= 0
         state_loss = self.state_loss(self.state_head(regions[known]), states[known])
         losses = {"loss_classifier": class_loss, "loss_box_reg": box_loss, "loss_state": state_loss}
-        return losses, self._split(proposals, regions, logits, predicted, image_shapes)
+        return losses, self._regions(proposals, regions, logits, predicted, image_shapes)
 
-    def _split(
-        self, boxes: list[Tensor], regions: Tensor, logits: Tensor, deltas: Tensor, image_shapes: SizesHW
+    def _regions(
+        self, boxes: list[Tensor], regions: Tensor, logits: Tensor, predicted: Tensor, image_shapes: SizesHW
     ) -> Regions:
         """What is said of the boxes of all images, image by image."""
-        counts = [len(rows) for rows in boxes]
-        states = None
-        if self.all_states:
-            states = torch.split(self.state_head(regions).float(), counts)
-        by_class = deltas.reshape(-1, logits.shape[1], 4)
-        return Regions(
-            boxes, torch.split(logits, counts), image_shapes, torch.split(by_class, counts), states
-        )
+        states = self.state_head(regions) if self.all_states else None
+        return Regions.of(boxes, logits, predicted, image_shapes, states)
 
     def _detections(
         self, features: Features, proposals: list[Tensor], image_shapes: SizesHW

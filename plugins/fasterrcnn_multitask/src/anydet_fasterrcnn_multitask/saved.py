@@ -8,20 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from anydet.errors import TrainingError
-from anydet.training.checkpoints.checkpoint import (
-    Checkpoint,
-    as_checkpoint,
-    find_checkpoint,
-    is_checkpoint,
-    load_tensors,
-    naming_a_whole_one,
-    save_tensors,
-)
+from anydet.training.checkpoints.checkpoint import Checkpoint, save_tensors
 from anydet.training.checkpoints.description import broken_description, read_description
+from anydet.training.checkpoints.state_file import read_weights, without_wrapper
 from anydet.training.first_weights import Names
 from anydet.training.lora.spec import LoraState
 from anydet_delftbikes.parts import PARTS
@@ -110,21 +102,12 @@ def read_saved(path: Path | str) -> Saved:
 
     Raises ``TrainingError`` for everything else, and for checkpoints of other adapters.
     """
-    file = find_checkpoint(path)
-    with naming_a_whole_one(file):
-        content = load_tensors(file)
-        checkpoint = as_checkpoint(content, file) if is_checkpoint(content) else None
-    if checkpoint is not None:
-        return _of_checkpoint(checkpoint)
-    if not isinstance(content, dict) or not content or not all(map(torch.is_tensor, content.values())):
-        raise TrainingError(
-            f"{file}: neither a checkpoint of anydet nor a state dictionary (names and tensors)",
-            fix="save model.state_dict() with torch.save, or give a run's folder",
-        )
+    file, content = read_weights(path)
+    if isinstance(content, Checkpoint):
+        return _of_checkpoint(content)
     described = _described(content)
     about = None if described is None else About.from_description(described, source=str(file))
-    # A model saved inside DataParallel or DistributedDataParallel has "module." before every name.
-    return Saved({key.removeprefix("module."): value for key, value in content.items()}, str(file), about)
+    return Saved(without_wrapper(content), str(file), about)
 
 
 def save_state(path: Path, state: Mapping[str, Tensor], about: About) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor
 
 from anydet.data.record.record import Record
-from anydet.errors import TrainingError
 from anydet.plugins.adapter import ClassLogits
 from anydet.training.batches.sample import Sample
+from anydet.training.detectors.regions import boxes_like
+from anydet.training.detectors.targets import Batch, Item, boxes_and_labels, collate, scaled
 from anydet.training.first_weights import Names
 from anydet.training.task import StepOutput, TrainingTask
 from anydet.types import ClassTable, ImagePredictions
 from anydet_fasterrcnn_multitask.model import MultiTaskFasterRCNN, Training
 from anydet_fasterrcnn_multitask.predictor import Predictor
-from anydet_fasterrcnn_multitask.roi_heads import Target
 from anydet_fasterrcnn_multitask.saved import About
-
-Item: TypeAlias = tuple[Tensor, Target]
-Batch: TypeAlias = tuple[tuple[Tensor, ...], tuple[Target, ...]]
 
 
 class MultiTaskTraining(TrainingTask):
@@ -64,45 +61,33 @@ class MultiTaskTraining(TrainingTask):
         """(3, H, W) uint8 image and its target; crowds are left out, they are no single thing."""
         single = ~sample.iscrowd
         states = sample.class_ids.new_full((len(sample),), -1) if sample.states is None else sample.states
-        target = {
-            "boxes": sample.boxes[single].float(),
-            "labels": sample.class_ids[single] + 1,  # 0 is background
-            "states": states[single],
-        }
-        return sample.image, target
+        return sample.image, {**boxes_and_labels(sample), "states": states[single]}
 
     @staticmethod
     def collate(items: list[Item]) -> Batch:
         """Tuples of images and of targets; sizes differ, the model makes them one tensor."""
-        images, targets = zip(*items, strict=True)
-        return tuple(images), tuple(targets)
+        return collate(items)
 
     def step(self, batch: Batch) -> StepOutput:
         """The five losses and their weighted sum; logits are those of the sampled regions."""
         images, targets = batch
         self.model.roi_heads.all_states = "states" in self.wanted
-        found: Training = self.model(_scaled(images), list(targets))
+        found: Training = self.model(scaled(images), list(targets))
         return self._output(found.losses, found.regions.class_logits())
 
     def validation_step(self, batch: Batch) -> StepOutput:
         """The same losses in evaluation mode; see ``MultiTaskFasterRCNN.evaluated_losses``."""
         images, targets = batch
-        return self._output(self.model.evaluated_losses(_scaled(images), list(targets)))
+        return self._output(self.model.evaluated_losses(scaled(images), list(targets)))
 
     def logits(self, batch: Batch, like: ClassLogits | None = None) -> ClassLogits:
         """Logits of what the first stage proposes, or of the regions of ``like``."""
-        inputs = self.model.prepare(_scaled(batch[0]))
+        inputs = self.model.prepare(scaled(batch[0]))
         self.model.roi_heads.all_states = "states" in self.wanted
         if like is None:
             return self.model.regions(inputs).class_logits()
-        if like.boxes is None or like.sizes_wh is None:
-            raise TrainingError(
-                "the logits to compare with have no boxes", fix="give those of a model of this family"
-            )
-        # Another model may have inputs of another size.
-        scale = like.boxes.new_tensor(inputs.image_sizes).flip(1) / like.sizes_wh
-        boxes = like.boxes.detach() * scale.repeat(1, 2)[:, None]
-        found = self.model.regions(inputs, list(boxes)).class_logits()
+        boxes = boxes_like(like, inputs.image_sizes)
+        found = self.model.regions(inputs, boxes).class_logits()
         return replace(found, valid=like.valid)
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
@@ -122,8 +107,3 @@ def total_loss(losses: Mapping[str, Tensor], state_loss_weight: float) -> Tensor
     """Detection + weight x state, of the losses that the model gives in training mode."""
     detection = [loss for name, loss in losses.items() if name != "loss_state"]
     return sum(detection[1:], detection[0]) + state_loss_weight * losses["loss_state"]
-
-
-def _scaled(images: Sequence[Tensor]) -> list[Tensor]:
-    """Images of 0..255 in 0..1."""
-    return [image.float() / 255 for image in images]

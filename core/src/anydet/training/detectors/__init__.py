@@ -1,0 +1,1 @@
+"""What adapters of torchvision's detection models have in common."""
