@@ -12,6 +12,7 @@ _PACKAGES = {
     ("adapters", "rtdetr_pose"): "anydet-rtdetr-pose",
     ("adapters", "tensorrt"): "anydet-tensorrt",
     ("adapters", "toy"): "anydet-toy",
+    ("adapters", "transformers"): "anydet-transformers",
     ("datasets", "bop"): "anydet-bop",
     ("datasets", "delftbikes"): "anydet-delftbikes",
     ("engines", "fasteval"): "anydet-fasteval",
