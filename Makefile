@@ -13,7 +13,7 @@ PYPROJECTS := $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check format lint types imports fast bench docs new-plugin clean
+.PHONY: help demo test soak check format lint types imports fast bench docs docs-site docs-serve new-plugin clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -56,6 +56,12 @@ bench: $(VENV)-bench/.done  ## ratios against named peers, in one run
 
 docs: $(VENV)/.all  ## write the generated reference pages
 	$(BIN)/python docs/make_reference.py
+
+docs-site: $(VENV)/.all  ## the documentation as a site in build/site, which opens without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-serve: $(VENV)/.all  ## the same on this machine's port 8000, built anew where a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
 
 new-plugin: $(VENV)/.light  ## plugins/NAME, a small adapter that works: make new-plugin NAME=foo
 	@$(BIN)/anydet adapters new "$(NAME)" --out "plugins/$(NAME)" --json > /dev/null

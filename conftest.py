@@ -1,4 +1,4 @@
-"""Fixtures of all packages' tests: real data, pycocotools as the oracle, scenes of states."""
+"""Fixtures of all packages' tests: real data, pycocotools as the oracle, scenes of states, a browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import copy
 import io
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from anydet.plugins.manager import Plugins
 Problem = tuple[dict[str, Any], list[dict[str, Any]]]
 
 ROOT = Path(__file__).resolve().parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # hypothesis's deadline of 200 ms fails tests on a busy machine
 settings.register_profile("anydet", deadline=None)
 settings.load_profile("anydet")
@@ -67,6 +69,19 @@ def scale_as_fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(engine, "build_components", scaled)
 
     return scale
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; tests skip where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium (Debian: apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        # Without its sandbox, which root cannot have; pages are our own and load nothing.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 def run_pycocotools(problem: Problem, iou_type: str, sigmas: Any = None, **params: Any) -> Any:

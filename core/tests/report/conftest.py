@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -28,22 +27,6 @@ CLASSES = (
 )
 IMAGES = ("<img src=x onerror=document.title='ran'>.png", 'it\'s "quoted".png', "tab\tand {{script}}.png")
 TYPES = {"u1": np.uint8, "u2": np.uint16, "i2": np.int16, "u4": np.uint32, "f4": np.float32}
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium; tests skip where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        # Without its sandbox, which root cannot have; the page is our own and loads nothing.
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 def write_hostile(root: Path) -> None:
