@@ -24,9 +24,9 @@ from anydet.evaluation.analysis.tide import TideEvaluator
 from anydet.evaluation.greedy_matching import pair
 from anydet.evaluation.reading import read_inputs
 from anydet.evaluation.run import evaluate_coco
-from anydet.report.page.build import _names
 from anydet.report.page.crops import _window
 from anydet.report.page.document import assemble
+from anydet.report.page.findings import _names
 from anydet.report.page.outcomes import IGNORED, NO_CELL, RIGHT, STEPS, WRONG, judge, shapes_of, steps_of
 from anydet.report.page.sampling import TRUTH, choose
 

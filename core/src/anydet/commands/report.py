@@ -11,17 +11,14 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import bootstrap_options
 from anydet.commands.dataset_options import dataset_options, engine_options, open_data, write_json
 from anydet.commands.messages import echo, echo_path, warn
+from anydet.commands.page_models import print_headlines, read_models, summarize, warn_of_failures
 from anydet.commands.paths import INPUT, OutputPath
 from anydet.commands.recipe_options import on_error_option
-from anydet.text import as_given, counted
+from anydet.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anydet.data.dataset.protocols import Dataset
     from anydet.plugins.manager import Plugins
-    from anydet.report.page.build import Model, Page
-    from anydet.scanner import Scanner
+    from anydet.report.page.build import Page
 
 
 @click.command(
@@ -68,7 +65,7 @@ def command(
     from anydet.report.page.build import PageSettings, build_page
 
     engine, scanner, dataset = open_data(plugins, flags)
-    models = _read(dataset, predictions, flags, scanner)
+    models = read_models(dataset, predictions, flags, scanner)
     settings = PageSettings(
         flags["pictures"], flags["resamples"], flags["level"], flags["seed"], flags["on_error"] == "skip"
     )
@@ -87,33 +84,10 @@ def command(
         _print(page, output)
 
 
-def _read(
-    dataset: Dataset, paths: Sequence[Path], flags: dict[str, Any], scanner: Scanner | None
-) -> list[Model]:
-    """Each file laid over the data set; warnings go to stderr."""
-    from anydet.contract.reading.load import load
-    from anydet.evaluation.reading import join_inputs
-    from anydet.report.page.build import Model
-
-    models = []
-    for path in paths:
-        raw = load(
-            path, scanner, dataset.ground_truth, flags["class_map"], refuse_odd=flags.get("strict", False)
-        )
-        limits = {name: flags[name] for name in ("box_format", "max_images")}
-        inputs = join_inputs(dataset, raw, **limits)
-        for warning in inputs.warnings:
-            warn(warning)
-        models.append(Model(as_given(str(path)), inputs, raw.meta or {}))
-    return models
-
-
 def _warn(page: Page) -> None:
     from anydet.text import listed
 
-    for run in page.runs:
-        for name, error in run.failed.items():
-            warn(f"{name} failed, and its numbers are missing: {error.problem}")
+    warn_of_failures(page.runs)
     if page.unread:
         warn(
             f"{counted(len(page.unread), 'image')} cannot be read and have no pictures: {listed(page.unread)}"
@@ -127,16 +101,12 @@ def _summary(page: Page, output: Path) -> dict[str, Any]:
         "pictures": page.pictures,
         "left_out": page.left_out,
         "unread": list(page.unread),
-        "models": {name: run.metrics for name, run in zip(page.names, page.runs, strict=True)},
-        "comparisons": [one.metrics for one in page.comparisons],
+        **summarize(page.names, page.runs, page.comparisons),
     }
 
 
 def _print(page: Page, output: Path) -> None:
-    for name, run in zip(page.names, page.runs, strict=True):
-        ap, ap50 = (run.metrics[f"coco/{metric}"] for metric in ("AP", "AP50"))
-        numbers = [f"{k} {'n/a' if v is None else format(v, '.4f')}" for k, v in (("AP", ap), ("AP50", ap50))]
-        echo(f"{name}: {', '.join(numbers)}")
+    print_headlines(page.names, page.runs)
     size = len(page.html.encode()) / 1e6
     echo(
         f"{counted(page.pictures, 'picture')}, {size:.1f} MB; {page.left_out} detections and annotations are "

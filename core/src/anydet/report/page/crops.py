@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from io import BytesIO
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, features
@@ -13,14 +14,14 @@ from PIL import Image, features
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.errors import ImageError
+from anydet.evaluation.greedy_matching import Pairs
 from anydet.evaluation.pose_matches import camera_table
 from anydet.geometry import masks
 from anydet.geometry.boxes import iou_xyxy, xywh_to_xyxy
 from anydet.geometry.outlines import outlines
 from anydet.geometry.poses import axes_px
 from anydet.report.marks import SURE_KEYPOINT
-from anydet.report.page.outcomes import Judgements
-from anydet.report.page.sampling import TRUTH, Item
+from anydet.report.page.sampling import IMAGE, TRUTH, Item
 from anydet.types import (
     RLE,
     ByteImage,
@@ -33,6 +34,8 @@ from anydet.types import (
     Size,
 )
 
+Window: TypeAlias = tuple[int, int, int, int]
+"""Left, top, right and bottom of a crop, in pixels of its image."""
 LONGEST_PX = 224
 """Longer side of a picture; smaller crops keep their pixels."""
 _AROUND = 1.9
@@ -42,6 +45,8 @@ _SMALLEST_FRACTION = 0.12
 """Of the longer side of the image: a crop shows where it is."""
 _MOST_MARKS = 12
 """Of each side; those beside the item that overlap the crop."""
+_MOST_ON_IMAGE = 300
+"""Of each side, on an image as a whole."""
 _MASK_PX = 96
 """Longer side at which a mask is traced."""
 _WEBP: dict[str, Any] = {"format": "WEBP", "quality": 70, "method": 4}
@@ -56,7 +61,8 @@ class Picture:
         item: what it is of.
         content: the encoded image; empty where the image could not be read.
         size_wh: of the encoded image.
-        marks: plain data, in pixels of the encoded image; the item's own mark is the first.
+        marks: plain data, in pixels of the encoded image; the item's own mark is the first, unless it is an
+            image as a whole.
         iou: highest IoU of a detection with an annotation, or of an annotation with each model's detections.
         marks_left_out: what overlaps the crop and is not among the marks.
     """
@@ -67,6 +73,17 @@ class Picture:
     marks: list[dict[str, Any]]
     iou: list[float]
     marks_left_out: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the page knows of it beside its content."""
+        return {
+            "m": self.item.model,
+            "r": self.item.row,
+            "wh": self.size_wh,
+            "marks": self.marks,
+            "iou": self.iou,
+            "more": self.marks_left_out,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +102,7 @@ class Side:
         keypoints: (N, K, 3) with visibility 0, 1, 2, or ``None``.
         states: (N,) or ``None``.
         poses: poses or ``None``.
+        partners: which row of another side each row is matched to, or -1, by the model of that side.
     """
 
     model: int
@@ -98,6 +116,7 @@ class Side:
     keypoints: FloatArray | None = None
     states: IntArray | None = None
     poses: Poses | None = None
+    partners: Mapping[int, IntArray] = field(default_factory=dict)
 
     def of(self, image: int) -> IntArray:
         """Rows on an image."""
@@ -109,8 +128,16 @@ def media_type() -> str:
     return "image/webp" if features.check("webp") else "image/jpeg"
 
 
-def sides_of(ground_truth: GroundTruthColumns, found: Sequence[DetectionColumns]) -> list[Side]:
-    """The ground truth, and then each model."""
+def sides_of(
+    ground_truth: GroundTruthColumns, found: Sequence[DetectionColumns], matched: Sequence[Pairs]
+) -> list[Side]:
+    """The ground truth, and then each model.
+
+    Args:
+        ground_truth: the annotations.
+        found: detections of each model.
+        matched: what they were matched to.
+    """
     labels, count = ground_truth.labels, len(ground_truth.images)
     cameras = [camera_table(one, ground_truth) for one in found]
     truth = Side(
@@ -123,15 +150,16 @@ def sides_of(ground_truth: GroundTruthColumns, found: Sequence[DetectionColumns]
         keypoints=labels.keypoints,
         states=labels.states,
         poses=labels.poses,
+        partners={m: _first_matches(pairs, len(ground_truth)) for m, pairs in enumerate(matched)},
     )
-    return [truth, *(_predicted(m, one, cameras[m][0], count) for m, one in enumerate(found))]
+    models = zip(found, cameras, matched, strict=True)
+    return [truth, *(_predicted(m, one, own, count, to) for m, (one, (own, _), to) in enumerate(models))]
 
 
 def draw_items(
     items: Sequence[Item],
     dataset: Dataset,
     sides: Sequence[Side],
-    judged: Sequence[Judgements],
     *,
     skip: bool = False,
     advance: Callable[[int], None] = lambda count: None,
@@ -142,7 +170,6 @@ def draw_items(
         items: by image, so that each image is decoded once.
         dataset: has the images.
         sides: of ``sides_of``.
-        judged: what became of the detections of each model.
         skip: leave the picture of an image that cannot be read empty, instead of raising.
         advance: called with the number of items done.
 
@@ -160,9 +187,75 @@ def draw_items(
                 raise
             pixels = None
             unread.append(record.key)
-        pictures += [_draw(item, pixels, sides, judged) for item in mine]
+        pictures += [_draw(item, pixels, sides) for item in mine]
         advance(len(mine))
     return pictures, unread
+
+
+def _draw(item: Item, pixels: ByteImage | None, sides: Sequence[Side]) -> Picture:
+    if pixels is None:
+        return Picture(item, b"", (0, 0), [], [])
+    image_wh = pixels.shape[1], pixels.shape[0]
+    return describe(item, image_wh, sides, crop(pixels, window_of(item, image_wh, sides), image_wh))
+
+
+def describe(item: Item, image_wh: Size, sides: Sequence[Side], content: bytes = b"") -> Picture:
+    """What lies on the crop of an item; no image is read.
+
+    Args:
+        item: what it is of.
+        image_wh: size of its image, in whose pixels boxes are.
+        sides: of ``sides_of``.
+        content: its picture, where there is one already.
+    """
+    window = window_of(item, image_wh, sides)
+    place = _Place(window, picture_wh(window), image_wh)
+    whole = item.model == IMAGE
+    partners = {} if whole else {m: int(to[item.row]) for m, to in sides[item.model + 1].partners.items()}
+    marks = [] if whole else [_mark(sides[item.model + 1], item.row, item.image, place, whole=True)]
+    left_out = 0
+    for side in sides:
+        rows = _overlapping(side, item, window).tolist()
+        partner = partners.get(side.model, -1)
+        # What it is matched to is drawn however many there are.
+        if partner in rows:
+            rows = [partner, *(row for row in rows if row != partner)]
+        shown = rows[: _MOST_ON_IMAGE if whole else _MOST_MARKS]
+        left_out += len(rows) - len(shown)
+        marks += [_mark(side, row, item.image, place, whole=whole or row == partner) for row in shown]
+    return Picture(item, content, place.size_wh, marks, _best_iou(item, sides), left_out)
+
+
+def window_of(item: Item, image_wh: Size, sides: Sequence[Side]) -> Window:
+    """Left, top, right and bottom of an item's crop, in pixels of its image."""
+    if item.model == IMAGE:
+        return 0, 0, *image_wh
+    return _window(sides[item.model + 1].boxes_xyxy_px[item.row], image_wh)
+
+
+def picture_wh(window: Window, longest_px: int = LONGEST_PX) -> Size:
+    """Width and height of the picture of a crop; smaller crops keep their pixels."""
+    left, top, right, bottom = window
+    scale = min(1.0, longest_px / max(right - left, bottom - top))
+    return max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+
+
+def crop(pixels: ByteImage, window: Window, image_wh: Size, longest_px: int = LONGEST_PX) -> bytes:
+    """The encoded picture of a part of an image.
+
+    Args:
+        pixels: (H, W, 3).
+        window: left, top, right and bottom.
+        image_wh: size of the image in whose pixels the window is; that of ``pixels``, unless the data set
+            states another.
+        longest_px: longer side of the picture; smaller crops keep their pixels.
+    """
+    size_wh = picture_wh(window, longest_px)
+    shrinks = size_wh != (window[2] - window[0], window[3] - window[1])
+    factors = [pixels.shape[1] / image_wh[0], pixels.shape[0] / image_wh[1]] * 2
+    box = tuple(edge * factor for edge, factor in zip(window, factors, strict=True))
+    method = Image.Resampling.BOX if shrinks else None
+    return _encode(Image.fromarray(pixels).resize(size_wh, method, box=box))
 
 
 def _by_image(image_index: IntArray, count: int) -> tuple[IntArray, IntArray]:
@@ -170,7 +263,16 @@ def _by_image(image_index: IntArray, count: int) -> tuple[IntArray, IntArray]:
     return rows, np.searchsorted(image_index[rows], np.arange(count + 1))
 
 
-def _predicted(model: int, one: DetectionColumns, cameras: FloatArray, count: int) -> Side:
+def _first_matches(pairs: Pairs, annotations: int) -> IntArray:
+    """(G,) the first detection that is matched to each annotation, or -1."""
+    first = np.full(annotations, -1, np.int64)
+    # Of equal positions the last one assigned stays.
+    rows = np.flatnonzero(pairs.annotations >= 0)[::-1]
+    first[pairs.annotations[rows]] = rows
+    return first
+
+
+def _predicted(model: int, one: DetectionColumns, cameras: FloatArray, count: int, matched: Pairs) -> Side:
     points = one.keypoints
     if points is not None:
         points = points.copy()
@@ -188,39 +290,15 @@ def _predicted(model: int, one: DetectionColumns, cameras: FloatArray, count: in
         keypoints=points,
         states=one.states,
         poses=one.poses,
+        partners={TRUTH: matched.annotations},
     )
-
-
-def _draw(
-    item: Item, pixels: ByteImage | None, sides: Sequence[Side], judged: Sequence[Judgements]
-) -> Picture:
-    own = sides[item.model + 1]
-    box = own.boxes_xyxy_px[item.row]
-    if pixels is None:
-        return Picture(item, b"", (0, 0), [], [])
-    window = _window(box, (pixels.shape[1], pixels.shape[0]))
-    left, top, right, bottom = window
-    scale = min(1.0, LONGEST_PX / max(right - left, bottom - top))
-    size_wh = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    crop = Image.fromarray(pixels).resize(size_wh, Image.Resampling.BOX if scale < 1 else None, box=window)
-    place = _Place(window, size_wh, (pixels.shape[1], pixels.shape[0]))
-    partners = _partners(item, judged)
-    marks, left_out = [_mark(own, item.row, item.image, place, whole=True)], 0
-    for side in sides:
-        rows = _overlapping(side, item, window)
-        first = [row for row in partners.get(side.model, ()) if row in set(rows.tolist())]
-        rest = [row for row in rows.tolist() if row not in first]
-        shown = (first + rest)[:_MOST_MARKS]
-        left_out += len(rows) - len(shown)
-        marks += [_mark(side, row, item.image, place, whole=row in first) for row in shown]
-    return Picture(item, _encode(crop), size_wh, marks, _best_iou(item, sides), left_out)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a crop is in its image, and how large its picture is."""
 
-    window: tuple[int, int, int, int]
+    window: Window
     size_wh: Size
     image_wh: Size
 
@@ -232,7 +310,7 @@ class _Place:
         return placed
 
 
-def _window(box: FloatArray, image_wh: Size) -> tuple[int, int, int, int]:
+def _window(box: FloatArray, image_wh: Size) -> Window:
     """A square around the box, moved and cut so that it is inside the image."""
     box = np.clip(box, 0, np.tile(np.array(image_wh, np.float64), 2))
     longest = max(image_wh)
@@ -247,15 +325,7 @@ def _window(box: FloatArray, image_wh: Size) -> tuple[int, int, int, int]:
     return left, top, right, bottom
 
 
-def _partners(item: Item, judged: Sequence[Judgements]) -> Mapping[int, list[int]]:
-    """Rows that the item is matched to, by model."""
-    if item.model != TRUTH:
-        target = int(judged[item.model].pairs.annotations[item.row])
-        return {} if target < 0 else {TRUTH: [target]}
-    return {m: np.flatnonzero(one.pairs.annotations == item.row).tolist()[:1] for m, one in enumerate(judged)}
-
-
-def _overlapping(side: Side, item: Item, window: tuple[int, int, int, int]) -> IntArray:
+def _overlapping(side: Side, item: Item, window: Window) -> IntArray:
     """Rows of a side that lie on the crop, without the item; those that count most first."""
     rows = side.of(item.image)
     boxes = side.boxes_xyxy_px[rows]
@@ -269,6 +339,8 @@ def _overlapping(side: Side, item: Item, window: tuple[int, int, int, int]) -> I
 
 def _best_iou(item: Item, sides: Sequence[Side]) -> list[float]:
     """Highest IoU with an annotation, or of an annotation with the detections of each model."""
+    if item.model == IMAGE:
+        return []
     box = sides[item.model + 1].boxes_xyxy_px[item.row][None]
     against = sides[:1] if item.model != TRUTH else sides[1:]
     found = [iou_xyxy(box, side.boxes_xyxy_px[side.of(item.image)]).max(initial=0.0) for side in against]

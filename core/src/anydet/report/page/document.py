@@ -10,20 +10,21 @@ from importlib.resources import files
 _PLACES = ("policy", "title", "style", "script", "data", "pictures")
 
 
-def assemble(title: str, data: str, pictures: str) -> str:
+def assemble(title: str, data: str = "", pictures: str = "") -> str:
     """The HTML document.
 
-    Its policy lets the browser load nothing and run no script but the one whose digest it states, so that
-    nothing in names or pictures can become code.
+    Its policy lets the browser run no script but the one whose digest it states, so that nothing in names or
+    pictures can become code, and load nothing; a document without data may ask the server that it is from.
 
     Args:
         title: of the document, as text.
-        data: base64 of ``payload.pack``.
-        pictures: base64 of ``payload.pack_pictures``.
+        data: base64 of ``payload.pack``; empty where the page is to ask for it.
+        pictures: base64 of all pictures, one behind the other.
     """
     template, style, script = (_read(f"report.{suffix}") for suffix in ("html", "css", "js"))
+    sources = "img-src blob:" if data else "img-src 'self'; connect-src 'self'"
     policy = (
-        f"default-src 'none'; img-src blob:; style-src 'sha256-{_digest(style)}'; "
+        f"default-src 'none'; {sources}; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     values = dict(zip(_PLACES, (escape(policy), escape(title), style, script, data, pictures), strict=True))

@@ -71,10 +71,11 @@ def judge(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Jud
     """The columns of one model.
 
     Detections have ``step`` (of the score), ``class``, ``outcome``, ``error`` (TIDE's), ``cell`` (true class
-    in the confusion matrix, the number of classes for background), ``bin`` (of calibration), ``size``,
-    ``aspect``, and where there are any ``state``, ``true_state``, ``rotation`` (tenths of a degree) and
-    ``translation`` (millimeters). Annotations have ``found`` (step of the detection that matches, or -1) and
-    ``fate`` (bits: 1 TIDE's Miss, 2 not found by TIDE's matching, 4 missed in the confusion matrix).
+    in the confusion matrix, the number of classes for background), ``bin`` (of calibration), ``iou`` (with
+    the annotation that it is matched to, in thousandths), ``size``, ``aspect``, and where there are any
+    ``state``, ``true_state``, ``rotation`` (tenths of a degree) and ``translation`` (millimeters).
+    Annotations have ``found`` (step of the detection that matches, or -1) and ``fate`` (bits: 1 TIDE's Miss,
+    2 not found by TIDE's matching, 4 missed in the confusion matrix).
 
     Args:
         detections: over ``ground_truth.images``.
@@ -94,6 +95,7 @@ def judge(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Jud
         "error": _errors(detections, ground_truth, fate),
         "cell": _cells(detections, ground_truth, fate),
         "bin": _bins(detections, ground_truth),
+        "iou": np.rint(1000 * pairs.iou).astype(np.uint16),
         **shapes_of(detections.areas, detections.boxes_xywh_px),
         **_states(detections, ground_truth, pairs),
         **_pose_errors(detections, ground_truth, pairs),

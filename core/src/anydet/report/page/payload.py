@@ -1,6 +1,6 @@
-"""What a page holds beside its code: plain data and columns in one compressed block, and pictures in another.
+"""What a page holds beside its code and its pictures: plain data and columns in one compressed block.
 
-Layout of the first block, once it is inflated: length of the JSON (uint32, little-endian), the JSON, and the
+Layout of the block, once it is inflated: length of the JSON (uint32, little-endian), the JSON, and the
 bytes of all columns, each beginning at a multiple of 8. The JSON says name, type, length and place of each.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,13 @@ from anydet.report.page.outcomes import Column
 _TYPES = {"uint8": "u1", "uint16": "u2", "int16": "i2", "uint32": "u4", "float32": "f4"}
 
 
-def pack(header: Mapping[str, Any], columns: Mapping[str, Column]) -> str:
-    """Base64 of the compressed block.
+def pack(header: Mapping[str, Any], columns: Mapping[str, Column], *, level: int = 6) -> bytes:
+    """The compressed block.
 
     Args:
         header: plain data.
         columns: name -> numbers of one of five types.
+        level: of the compression, 1 (fast) to 9 (small).
     """
     parts: list[bytes] = []
     listed, place = [], 0
@@ -36,10 +36,4 @@ def pack(header: Mapping[str, Any], columns: Mapping[str, Column]) -> str:
         place += len(content) + -len(content) % 8
     text = json.dumps({**header, "columns": listed}, separators=(",", ":"), allow_nan=False).encode()
     start = struct.pack("<I", len(text)) + text
-    block = start + bytes(-len(start) % 8) + b"".join(parts)
-    return b64encode(zlib.compress(block, 6)).decode("ascii")
-
-
-def pack_pictures(contents: Sequence[bytes]) -> tuple[str, list[int]]:
-    """Base64 of all pictures, one behind the other, and the length of each; they are compressed already."""
-    return b64encode(b"".join(contents)).decode("ascii"), [len(content) for content in contents]
+    return zlib.compress(b"".join([start, bytes(-len(start) % 8), *parts]), level)

@@ -1,14 +1,15 @@
-// The page of `anydet report`. Everything is drawn from the columns in this file; nothing is loaded, and text
-// from files gets into the page as text nodes alone.
+// The page of `anydet report` and `anydet browse`. Of a report, everything is drawn from what this file holds, and
+// nothing is loaded; `browse` gives columns and pictures on request. Text from files gets into the page as text
+// nodes alone.
 "use strict";
 (() => {
-  const TRUTH = -1, WRONG = 0, RIGHT = 1, IGNORED = 2, NO_CELL = 65535, NO_STATE = 255, NO_ERROR = 65535;
-  const PAGE = 24, MOST_CLASSES = 14, MOST_SPARKS = 36, MOST_ROWS = 12;
+  const TRUTH = -1, IMAGE = -2, WRONG = 0, RIGHT = 1, IGNORED = 2, NO_CELL = 65535, NO_STATE = 255, NO_ERROR = 65535;
+  const PAGE = 24, AHEAD = 4, MOST_KEPT = 2000, PAUSE_MS = 80, MOST_CLASSES = 14, MOST_NAMES = 40, MOST_SPARKS = 36, MOST_ROWS = 12;
   const SVG = "http://www.w3.org/2000/svg";
   const ARRAYS = { u1: Uint8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, f4: Float32Array };
-  let R, C, N, judged, items, matrix = [];
+  let R, C, N, judged, pictured, matrix = [];
   const state = {};
-  const START = { model: 0, other: 1, cls: -1, step: 300, kind: "wrong", size: -1, aspect: -1, a: -1, b: -1, text: "" };
+  const START = { model: 0, other: 1, cls: -1, step: 300, kind: "wrong", size: -1, aspect: -1, a: -1, b: -1, order: 0, page: 0, text: "" };
   const layers = { boxes: true, truth: true, masks: true, points: true, names: true };
   const redraws = [];
 
@@ -72,7 +73,9 @@
     return out;
   }
   async function read() {
-    const stream = new Blob([bytes("data")]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const embedded = document.getElementById("data").textContent !== "";
+    const packed = embedded ? new Response(new Blob([bytes("data")])) : await ask("data");
+    const stream = packed.body.pipeThrough(new DecompressionStream("deflate"));
     const block = await new Response(stream).arrayBuffer();
     const length = new DataView(block).getUint32(0, true);
     R = JSON.parse(new TextDecoder().decode(new Uint8Array(block, 4, length)));
@@ -85,9 +88,10 @@
     }
     N = R.classes.length;
     judged = R.models.map((_, m) => curvesOf(m));
-    items = R.items;
     let at = 0;
-    items.forEach((item, i) => { item.from = at; at += R.picture_bytes[i]; item.to = at; item.index = i; });
+    (R.items || []).forEach((item, i) => { item.from = at; at += R.picture_bytes[i]; item.to = at; keep(item); });
+    pictured = new Map([TRUTH, ...R.models.keys()].map((m) => [m, new Uint8Array(C[m === TRUTH ? "truth/class" : `${m}/class`].length)]));
+    for (const item of loaded.values()) pictured.get(item.m)[item.r] = 1;
   }
   /** Cumulative counts of right and wrong detections by class and step, from the highest score down. */
   function curvesOf(m) {
@@ -133,6 +137,10 @@
 
   /** Kinds of pictures: which rows they are of (detections of a model, or annotations) and which of these. */
   const KINDS = {
+    all: { title: "All detections", of: "d", test: (m) => { const s = C[`${m}/step`]; return (i) => s[i] >= state.step || state.step === 0; } },
+    ignored: { title: "Detections that count neither way", of: "d", free: true, test: (m) => { const o = C[`${m}/outcome`]; return (i) => o[i] === IGNORED; } },
+    labels: { title: "All annotations", of: "t", free: true, test: () => () => true },
+    images: { title: "Images", of: "i", test: () => () => true },
     wrong: { title: "False positives", of: "d", test: (m) => { const o = C[`${m}/outcome`], s = C[`${m}/step`]; return (i) => o[i] === WRONG && s[i] >= state.step; } },
     missed: { title: "Misses", of: "t", test: (m) => { const f = C[`${m}/truth/found`], w = C["truth/crowd"]; return (i) => !w[i] && f[i] < state.step; } },
     right: { title: "True positives", of: "d", test: (m) => { const o = C[`${m}/outcome`], s = C[`${m}/step`]; return (i) => o[i] === RIGHT && s[i] >= state.step; } },
@@ -173,33 +181,94 @@
       default: return KINDS[state.kind].title;
     }
   }
+  let lowered = null;
   /** Whether a row is looked at: its kind, and what the filters of the gallery say. */
   function chosen() {
-    const kind = KINDS[state.kind], m = state.model, side = kind.of === "d" ? `${m}` : "truth";
-    const test = kind.test(m), cls = C[`${side}/class`], size = C[`${side}/size`], aspect = C[`${side}/aspect`], image = C[`${side}/image`];
-    const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const named = words.length ? R.images.map((key) => key.toLowerCase()) : null;
-    const ofClass = words.length ? R.classes.map((name) => name.toLowerCase()) : null;
+    const kind = KINDS[state.kind], m = state.model, words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length && !lowered) lowered = { images: R.images.map((key) => key.toLowerCase()), classes: R.classes.map((name) => name.toLowerCase()) };
+    if (kind.of === "i") {
+      const { errors, objects } = tallied(m), every = state.cls < 0 && state.size < 0 && state.aspect < 0;
+      return { model: IMAGE, length: R.images.length, worst: (i) => errors[i], test: (i) => (every || objects[i] > 0) && words.every((w) => lowered.images[i].includes(w)) };
+    }
+    const side = kind.of === "d" ? `${m}` : "truth", test = kind.test(m), fits = filtered(side), image = C[`${side}/image`], cls = C[`${side}/class`];
+    const iou = C[`${m}/iou`], columns = { rotation: C[`${m}/rotation`], translation: C[`${m}/translation`] };
+    const column = columns[state.kind] || (kind.of === "d" ? C[`${m}/step`] : C["truth/size"]);
     return {
-      model: kind.of === "d" ? m : TRUTH, length: cls.length,
-      test: (i) => test(i) && (state.cls < 0 || cls[i] === state.cls) && (state.size < 0 || size[i] === state.size) && (state.aspect < 0 || aspect[i] === state.aspect)
-        && (!words.length || words.every((w) => named[image[i]].includes(w) || ofClass[cls[i]].includes(w))),
+      model: kind.of === "d" ? m : TRUTH, length: cls.length, worst: state.kind === "right" ? (i) => 1000 - iou[i] : (i) => column[i],
+      test: (i) => test(i) && fits(i) && (!words.length || words.every((w) => lowered.images[image[i]].includes(w) || lowered.classes[cls[i]].includes(w))),
     };
   }
-  function sortedItems(rows) {
-    const found = items.filter((item) => item.m === rows.model && rows.test(item.r)), m = state.model;
-    const by = { right: (i) => -i.iou[0], rotation: (i) => C[`${m}/rotation`][i.r], translation: (i) => C[`${m}/translation`][i.r] }[state.kind]
-      || (rows.model === TRUTH ? (i) => C["truth/size"][i.r] : (i) => C[`${m}/step`][i.r]);
-    return found.sort((x, y) => by(y) - by(x) || x.index - y.index);
+  /** Whether class, size and shape of a detection or an annotation are those that are looked at. */
+  function filtered(side) {
+    const cls = C[`${side}/class`], size = C[`${side}/size`], aspect = C[`${side}/aspect`];
+    return (i) => (state.cls < 0 || cls[i] === state.cls) && (state.size < 0 || size[i] === state.size) && (state.aspect < 0 || aspect[i] === state.aspect);
   }
+  /** Of each image: false positives and misses at the threshold, and objects, of those that the filters leave. */
+  function tally(m) {
+    const wrong = new Int32Array(R.images.length), missed = new Int32Array(R.images.length), objects = new Int32Array(R.images.length);
+    const step = C[`${m}/step`], outcome = C[`${m}/outcome`], image = C[`${m}/image`], found = C[`${m}/truth/found`], crowd = C["truth/crowd"], home = C["truth/image"];
+    const mine = filtered(`${m}`), theirs = filtered("truth");
+    for (let i = 0; i < step.length; i++) if (mine(i) && step[i] >= state.step) { objects[image[i]]++; if (outcome[i] === WRONG) wrong[image[i]]++; }
+    for (let i = 0; i < found.length; i++) if (theirs(i)) { objects[home[i]]++; if (!crowd[i] && found[i] < state.step) missed[home[i]]++; }
+    return { wrong, missed, objects, errors: wrong.map((n, i) => n + missed[i]) };
+  }
+  const imageIndex = (m, r) => (m === IMAGE ? r : C[m === TRUTH ? "truth/image" : `${m}/image`][r]);
+  /** How many rows are looked at, and in the order of the gallery those that have a picture: of a server, all. */
+  function listed() {
+    const rows = chosen(), found = [], have = R.served ? null : pictured.get(rows.model);
+    let total = 0;
+    for (let i = 0; i < rows.length; i++) if (rows.test(i)) { total++; if (!have || have[i]) found.push(i); }
+    const key = state.order === 2 ? (i) => R.images.length - imageIndex(rows.model, i) : rows.worst, sorted = largestFirst(found, key);
+    return { model: rows.model, rows: state.order === 1 ? sorted.reverse() : sorted, total };
+  }
+  /** By counting, as there may be millions: keys are whole numbers from -1 on; equal ones stay in order. */
+  function largestFirst(rows, key) {
+    const keys = Int32Array.from(rows, (r) => key(r) + 1), starts = new Int32Array(keys.reduce((a, b) => Math.max(a, b), 0) + 2), out = new Uint32Array(rows.length);
+    for (const k of keys) starts[k]++;
+    let before = 0;
+    for (let k = starts.length - 1; k >= 0; k--) { const n = starts[k]; starts[k] = before; before += n; }
+    for (let i = 0; i < rows.length; i++) out[starts[keys[i]]++] = rows[i];
+    return out;
+  }
+
+  // --- what a picture is of: in this file, or on request -----------------------------------------------------
+
+  const loaded = new Map(), requests = new Map();
+  let lost = "";
+  function keep(item) {
+    const key = `${item.m}/${item.r}`;
+    loaded.delete(key);
+    loaded.set(key, item);
+    if (R.served && loaded.size > MOST_KEPT) loaded.delete(loaded.keys().next().value);
+  }
+  const itemOf = (m, r) => loaded.get(`${m}/${r}`);
+  async function ask(address) {
+    let answer;
+    try { answer = await fetch(address, { cache: "no-store" }); } catch { throw new Error("anydet browse does not answer; it may have been ended"); }
+    if (!answer.ok) throw new Error(`anydet browse says: ${(await answer.text()).trim()}`);
+    return answer;
+  }
+  /** Ask for what is not known of these rows yet; the page is drawn again when it is there. */
+  async function load(m, rows) {
+    const wanted = rows.filter((r) => !itemOf(m, r) && !requests.has(`${m}/${r}`));
+    if (!R.served || !wanted.length || lost) return;
+    for (const r of wanted) requests.set(`${m}/${r}`, true);
+    try { for (const item of await (await ask(`items?of=${m}&rows=${wanted.join(",")}`)).json()) keep(item); }
+    catch (error) { lost = error.message; }
+    for (const r of wanted) requests.delete(`${m}/${r}`);
+    redraw();
+  }
+  let later = 0;
+  /** The same, once nothing has changed for a moment, as while a slider is dragged. */
+  function loadSoon(m, rows) { clearTimeout(later); later = setTimeout(() => load(m, rows), PAUSE_MS); }
 
   // --- state, kept in the address so that a view can be linked ----------------------------------------------
 
-  function change(changes) { Object.assign(state, changes); state.shown = PAGE; remember(false); redraw(); }
+  function change(changes) { Object.assign(state, { page: 0 }, changes); lost = ""; remember(false); redraw(); }
   /** Look at something else: a new entry of the history, and the gallery comes into view. */
   function go(changes) {
-    Object.assign(state, { size: -1, aspect: -1, a: -1, b: -1, text: "" }, changes);
-    state.shown = PAGE;
+    Object.assign(state, { size: -1, aspect: -1, a: -1, b: -1, order: 0, page: 0, text: "" }, changes);
+    lost = "";
     remember(true);
     redraw();
     const gallery = document.getElementById("pictures-title");
@@ -211,7 +280,7 @@
     try { history[push ? "pushState" : "replaceState"](null, "", `#${parts.join("&")}`); } catch { /* an address that cannot be changed */ }
   }
   function recall() {
-    Object.assign(state, START, { shown: PAGE });
+    Object.assign(state, START);
     for (const part of location.hash.slice(1).split("&")) {
       const [name, value] = part.split("=");
       if (!(name in START) || value === undefined) continue;
@@ -219,8 +288,8 @@
     }
     const within = (name, low, high) => { if (!(state[name] >= low && state[name] <= high)) state[name] = START[name]; };
     within("model", 0, R.models.length - 1); within("other", 0, R.models.length); within("cls", -1, N - 1); within("step", 0, R.steps);
-    within("size", -1, R.sizes.length - 1); within("aspect", -1, R.aspects.length - 1);
-    if (!Object.hasOwn(KINDS, state.kind)) state.kind = START.kind;
+    within("size", -1, R.sizes.length - 1); within("aspect", -1, R.aspects.length - 1); within("order", 0, 2); within("page", 0, 2 ** 31);
+    if (!Object.hasOwn(KINDS, state.kind) || (KINDS[state.kind].of === "i" && !R.served)) state.kind = START.kind;
     if (state.kind === "error") within("a", 0, 4);
     if (["cell", "cellmissed"].includes(state.kind) && !(state.a >= 0 && state.a <= N && state.b >= -1 && state.b <= N)) state.kind = START.kind;
   }
@@ -616,10 +685,11 @@
     return section("tables", "All tables", "As anydet eval prints them, of the model above.", box);
   }
   function about() {
-    const left = R.columns.filter(([name]) => /^(\d+|truth)\/class$/.test(name)).reduce((sum, c) => sum + c[2], 0) - items.length;
+    const all = R.columns.filter(([name]) => /^(\d+|truth)\/class$/.test(name)).reduce((sum, c) => sum + c[2], 0), some = loaded.size;
     const lines = [
-      `Pictures: ${count(items.length)} of ${count(items.length + left)} detections and annotations; the worst of every number, in turn. The other ${count(left)} are counted everywhere, and pictures of more come with --pictures.`,
-      R.unread.length ? `${count(R.unread.length)} images could not be read: ${R.unread.slice(0, 5).join(", ")}${R.unread.length > 5 ? ", …" : ""}.` : null,
+      R.served ? `All ${count(all)} detections and annotations have a picture, which is read from the data set when it is looked at.`
+        : `Pictures: ${count(some)} of ${count(all)} detections and annotations; the worst of every number, in turn. The other ${count(all - some)} are counted everywhere; anydet browse shows them all, and --pictures brings more into this file.`,
+      R.unread && R.unread.length ? `${count(R.unread.length)} images could not be read: ${R.unread.slice(0, 5).join(", ")}${R.unread.length > 5 ? ", …" : ""}.` : null,
       `Labels: ${R.dataset.source}${R.dataset.crowds ? `; ${count(R.dataset.crowds)} crowds count neither as hits nor as misses` : ""}.`,
       `Written by anydet ${R.version}.`,
     ];
@@ -633,31 +703,32 @@
 
   let blob = null;
   const urls = new Map();
-  function url(item) {
+  function url(item, large) {
+    if (R.served) return `picture?of=${item.m}&rows=${item.r}&run=${R.run}${large ? "&large=1" : ""}`;
     if (item.to === item.from) return null;
     if (!blob) blob = bytes("pictures");
-    if (!urls.has(item.index)) urls.set(item.index, URL.createObjectURL(new Blob([blob.subarray(item.from, item.to)], { type: R.media_type })));
-    return urls.get(item.index);
+    if (!urls.has(item)) urls.set(item, URL.createObjectURL(new Blob([blob.subarray(item.from, item.to)], { type: R.media_type })));
+    return urls.get(item);
   }
   function picture(item, { large = false } = {}) {
     const [w, h] = item.wh[0] ? item.wh : [100, 100];
     const art = draw("svg", { viewBox: `0 0 ${w} ${h}`, class: "art", role: "img", "aria-label": describe(item).join(", ") });
-    const source = url(item);
-    if (source) art.append(draw("image", { href: source, width: w, height: h }));
-    else art.append(draw("text", { x: 50, y: 52, class: "tick", "text-anchor": "middle" }, "no picture"));
+    const source = url(item, large), none = () => draw("text", { x: w / 2, y: h / 2, class: "tick", "text-anchor": "middle", "font-size": h / 9 }, "no picture");
+    art.append(source ? draw("image", { href: source, width: w, height: h, onerror: (e) => e.target.replaceWith(none()) }) : none());
     const scale = Math.max(w, h) / (large ? 620 : 200), tags = [];
-    const hidden = (mark, i) => (i > 0 && mark.m === TRUTH && !layers.truth) || (i > 0 && mark.m !== TRUTH && (mark.m !== state.model && !large || mark.s < state.step / R.steps));
-    item.marks.map((mark, i) => [mark, i]).reverse().forEach(([mark, i]) => {
-      if (hidden(mark, i)) return;
-      const kind = mark.m === TRUTH ? "truth" : `m${mark.m % 4}`, own = i === 0;
+    const whole = item.m === IMAGE, own = (i) => i === 0 && !whole;
+    const hidden = (mark, i) => !own(i) && (mark.m === TRUTH ? !layers.truth : (mark.m !== state.model && !large) || mark.s < state.step / R.steps);
+    const marks = item.marks.map((mark, i) => [mark, own(i)]).filter(([mark], i) => !hidden(mark, i)).reverse(), named = large && marks.length <= MOST_NAMES;
+    marks.forEach(([mark, own]) => {
+      const kind = mark.m === TRUTH ? "truth" : `m${mark.m % 4}`;
       if (layers.masks) for (const ring of mark.p || []) { let d = ""; for (let k = 0; k < ring.length; k += 2) d += `${k ? "L" : "M"}${ring[k]},${ring[k + 1]}`; art.append(draw("path", { d: `${d}Z`, class: `mask ${kind}` })); }
       const [x, y, bw, bh] = mark.b, box = { x, y, width: Math.max(0, bw), height: Math.max(0, bh) };
-      if (layers.boxes) art.append(draw("rect", { ...box, class: `halo ${own ? "own" : ""}`, "stroke-width": (own ? 4.6 : 2.2) * scale }), draw("rect", { ...box, class: `box ${kind} ${own ? "own" : ""}`, "stroke-width": (own ? 2.8 : 1.2) * scale, "stroke-dasharray": mark.m === TRUTH ? `${5 * scale} ${3 * scale}` : null }));
+      if (layers.boxes) art.append(draw("rect", { ...box, class: `halo ${own ? "own" : ""}`, "stroke-width": (own ? 4.6 : 2.2) * scale }), draw("rect", { ...box, class: `box ${kind} ${own ? "own" : ""}`, "stroke-width": (own ? 2.8 : 1.2) * scale, "stroke-dasharray": mark.m === TRUTH ? `${5 * scale} ${3 * scale}` : null }, whole && large ? draw("title", {}, `${tag(mark)} · ${mark.m === TRUTH ? "ground truth" : R.models[mark.m].name}`) : null));
       if (layers.points) {
         for (const [kx, ky, v] of mark.k || []) art.append(draw("circle", { cx: kx, cy: ky, r: 2.6 * scale, class: `point ${kind} ${v < 2 ? "unsure" : ""}`, "stroke-width": scale }));
         if (mark.a) [1, 2, 3].forEach((axis) => art.append(draw("line", { x1: mark.a[0][0], y1: mark.a[0][1], x2: mark.a[axis][0], y2: mark.a[axis][1], class: `axis a${axis}`, "stroke-width": 2.2 * scale })));
       }
-      if (layers.names && (own || large)) tags.push([mark, kind, own]);
+      if (layers.names && (own || named)) tags.push([mark, kind, own]);
     });
     for (const [mark, kind, own] of tags) {
       const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * 0.53 + 6 * scale), height = size * 1.35;
@@ -674,12 +745,22 @@
     const name = shortened(className(mark.c)), stateName = mark.t === undefined ? "" : ` ${R.states[mark.t] || `state ${mark.t}`}`;
     return `${name}${stateName}${mark.s === undefined ? "" : ` ${mark.s.toFixed(2)}`}`;
   }
-  const imageOf = (item) => R.images[C[item.m === TRUTH ? "truth/image" : `${item.m}/image`][item.r]];
+  const imageOf = (item) => R.images[imageIndex(item.m, item.r)];
+  let counted = null, countedAt = "";
+  /** As ``tally``, once for all items that are described. */
+  function tallied(m) {
+    const now = [m, state.step, state.cls, state.size, state.aspect].join();
+    if (countedAt !== now) { counted = tally(m); countedAt = now; }
+    return counted;
+  }
   /** What is said of an item: what it is, where, and what is wrong. */
   function describe(item) {
     const own = item.marks[0], words = [], m = item.m;
-    if (!own) return [imageOf(item)];
-    if (m === TRUTH) {
+    if (m === IMAGE) {
+      const n = tallied(state.model), many = (k, one, more) => `${count(k)} ${k === 1 ? one : more}`;
+      words.push(`${many(n.wrong[item.r], "false positive", "false positives")}, ${many(n.missed[item.r], "miss", "misses")}`, `${many(n.objects[item.r], "object", "objects")} from score ${score(state.step)} on`);
+    } else if (!own) return [imageOf(item)];
+    else if (m === TRUTH) {
       words.push(`${className(own.c)}, annotated`);
       R.models.forEach((one, k) => { const f = C[`${k}/truth/found`][item.r]; words.push(`${R.models.length > 1 ? `${one.name}: ` : ""}${f >= state.step ? `found, score ${score(f)}` : f >= 0 ? `found below the threshold, score ${score(f)}` : `missed, best IoU ${fixed(item.iou[k], 2)}`}`); });
       if (own.t !== undefined) words.push(`state ${R.states[own.t] || own.t}`);
@@ -697,62 +778,102 @@
     if (item.more) words.push(`${item.more} more objects not drawn`);
     return words;
   }
-  function card(item, list, place) {
+  function card(list, place) {
+    const item = itemOf(list.model, list.rows[place]);
+    if (!item) return el("li", {}, el("div", { class: "card waiting", "aria-hidden": "true" }, el("span", { class: "art" }), el("span", { class: "cap" }, el("b", {}, "…"), el("span", {}, "…"))));
     const [first, ...rest] = describe(item), key = imageOf(item);
     return el("li", {}, el("button", { type: "button", class: "card", onclick: () => open(list, place) }, picture(item), el("span", { class: "cap" }, el("b", {}, first), el("span", { class: "dim" }, rest.join(" · ")), el("span", { class: "path", title: key }, key))));
   }
+  function overlays() {
+    const names = { boxes: "boxes", truth: "ground truth", masks: "masks", points: "points and axes", names: "names" }, boxes = {};
+    redraws.push(() => { for (const name of Object.keys(names)) boxes[name].checked = layers[name]; });
+    return el("div", { class: "checks", role: "group", "aria-label": "Overlays" }, Object.entries(names).map(([name, text]) => el("label", { class: "check" },
+      (boxes[name] = el("input", { type: "checkbox", checked: layers[name], onchange: (e) => { layers[name] = e.target.checked; redraw(); } })), text)));
+  }
+  function pager(pages) {
+    const turned = (page) => change({ page: Math.min(pages() - 1, Math.max(0, page)) });
+    const button = (text, by) => el("button", { type: "button", class: "plain", onclick: () => turned(state.page + by) }, text);
+    const back = button("← previous", -1), on = button("next →", 1), of = el("span", { class: "dim" });
+    const number = el("input", { type: "number", min: "1", "aria-label": "Page", onchange: (e) => turned(Math.round(Number(e.target.value)) - 1 || 0) });
+    const node = el("nav", { class: "pages", "aria-label": "Pages of pictures" }, back, el("span", { class: "field" }, number), of, on);
+    redraws.push(() => {
+      node.hidden = pages() < 2;
+      of.textContent = `of ${count(pages())}`;
+      number.max = pages();
+      if (document.activeElement !== number) number.value = state.page + 1;
+      back.disabled = state.page === 0; on.disabled = state.page >= pages() - 1;
+    });
+    return node;
+  }
   function gallery() {
-    const box = (name, text) => el("label", { class: "check" }, el("input", { type: "checkbox", checked: layers[name], onchange: (e) => { layers[name] = e.target.checked; redraw(); } }), text);
     const kinds = [["wrong", "False positives"], ["missed", "Misses"], ["right", "True positives"], ...[0, 1, 2, 3, 4].map((i) => [`error:${i}`, `TIDE ${R.errors[i]}: ${MEANING[R.errors[i]]}`]), ["unfound", "TIDE Miss: not found at all"],
-      ...(R.models.length > 1 ? [["first", "Only this model finds"], ["second", "Only the other finds"], ["both", "Both find"], ["neither", "Neither finds"]] : []), ...(R.models.some((_, m) => C[`${m}/rotation`]) ? [["rotation", "Poses by rotation error"], ["translation", "Poses by translation error"]] : [])];
+      ...(R.models.length > 1 ? [["first", "Only this model finds"], ["second", "Only the other finds"], ["both", "Both find"], ["neither", "Neither finds"]] : []), ...(R.models.some((_, m) => C[`${m}/rotation`]) ? [["rotation", "Poses by rotation error"], ["translation", "Poses by translation error"]] : []),
+      ["all", "All detections"], ["ignored", "Detections not counted"], ["labels", "All annotations"], ...(R.served ? [["images", "Images"]] : [])];
     const kind = select("Show", [...kinds, ["other", "as chosen"]], "wrong", (v) => { const [name, a] = v.split(":"); if (name !== "other") change({ kind: name, a: a === undefined ? -1 : Number(a), b: -1 }); });
     const size = select("Size", [[-1, "any size"], ...R.sizes.map((s, i) => [i, s])], -1, (v) => change({ size: Number(v) }));
     const aspect = select("Shape", [[-1, "any shape"], ...R.aspects.map((s, i) => [i, s])], -1, (v) => change({ aspect: Number(v) }));
+    const order = select("Order", [[0, "most telling first"], [1, "least telling first"], [2, "by image"]], 0, (v) => change({ order: Number(v) }));
     const search = el("input", { type: "search", id: "search", placeholder: "image or class", oninput: (e) => change({ text: e.target.value }) });
     redraws.push(() => {
       const value = state.kind === "error" ? `error:${state.a}` : state.kind;
       kind.node.value = kinds.some(([k]) => k === value) ? value : "other";
-      size.node.value = state.size; aspect.node.value = state.aspect;
+      size.node.value = state.size; aspect.node.value = state.aspect; order.node.value = state.order;
       if (document.activeElement !== search) search.value = state.text;
     });
     const title = el("h2", { id: "pictures-title", tabindex: "-1" });
     const said = el("p", { class: "said", id: "pictures-said", role: "status" });
-    const list = el("ul", { class: "cards", id: "cards" }), more = el("button", { type: "button", class: "plain", id: "more", onclick: () => { state.shown += 2 * PAGE; redraw(); } });
+    const cards = el("ul", { class: "cards", id: "cards" });
+    let list;
     redraws.push(() => {
-      const rows = chosen(), found = sortedItems(rows);
-      let total = 0;
-      for (let i = 0; i < rows.length; i++) if (rows.test(i)) total++;
+      list = listed();
+      const { rows, total } = list, free = KINDS[state.kind].free;
+      state.page = Math.max(0, Math.min(state.page, Math.ceil(rows.length / PAGE) - 1));
       const bits = [kindTitle()];
       if (state.cls >= 0 && !["cell", "cellmissed"].includes(state.kind)) bits.push(className(state.cls));
-      if (!KINDS[state.kind].free) bits.push(`score ${score(state.step)}`);
-      if (R.models.length > 1 && !["both", "first", "second", "neither"].includes(state.kind)) bits.push(R.models[state.model].name);
+      if (!free) bits.push(`score ${score(state.step)}`);
+      if (R.models.length > 1 && !["both", "first", "second", "neither", "labels"].includes(state.kind)) bits.push(R.models[state.model].name);
       title.textContent = bits.join(" · ");
-      said.textContent = !total ? "0 in the data." : `${count(total)} in the data; ${total === found.length ? "all have a picture" : `${count(found.length)} with a picture, ${count(total - found.length)} without`}.`;
-      list.replaceChildren(...found.slice(0, state.shown).map((item, i) => card(item, found, i)));
-      more.hidden = found.length <= state.shown;
-      more.textContent = `show ${Math.min(2 * PAGE, found.length - state.shown)} more of ${count(found.length - state.shown)}`;
+      said.textContent = lost || (!total ? "0 in the data." : R.served ? `${count(total)} in the data.` : `${count(total)} in the data; ${total === rows.length ? "all have a picture" : `${count(rows.length)} with a picture, ${count(total - rows.length)} without`}.`);
+      said.classList.toggle("warn", lost !== "");
+      const first = state.page * PAGE, shown = Array.from(rows.subarray(first, first + PAGE));
+      cards.replaceChildren(...shown.map((_, i) => card(list, first + i)));
+      if (shown.some((r) => !itemOf(list.model, r))) loadSoon(list.model, shown);
     });
     return el("aside", { id: "gallery", "aria-labelledby": "pictures-title" }, title, said,
-      el("div", { class: "controls" }, kind.field, size.field, aspect.field, el("label", { class: "field" }, el("span", {}, "Search"), search)),
-      el("div", { class: "checks", role: "group", "aria-label": "Overlays" }, box("boxes", "boxes"), box("truth", "ground truth"), box("masks", "masks"), box("points", "points and axes"), box("names", "names")), list, more,
+      el("div", { class: "controls" }, kind.field, size.field, aspect.field, order.field, el("label", { class: "field" }, el("span", {}, "Search"), search)),
+      overlays(), cards, pager(() => Math.ceil(list.rows.length / PAGE)),
       el("button", { type: "button", class: "plain back", onclick: () => history.back() }, "back to the number"));
   }
-  let dialog, shownList = [], shownAt = 0;
+
+  // --- one picture, large -----------------------------------------------------------------------------------
+
+  let dialog, shownList = null, shownAt = 0, wholeImage = false;
   function viewer() {
-    dialog = el("dialog", { "aria-label": "Picture" });
+    const button = (text, act) => el("button", { type: "button", class: "plain", onclick: act }, text);
+    const art = el("div", { class: "stage" }), path = el("p", { class: "path" }), words = el("ul", {}), place = el("span", { class: "dim" });
+    const back = button("← previous", () => turn(-1)), on = button("next →", () => turn(1)), whole = button("", () => { wholeImage = !wholeImage; redraw(); });
+    dialog = el("dialog", { "aria-label": "Picture" }, art, el("div", { class: "detail" }, path, words,
+      el("p", { class: "legend-line" }, el("span", { class: "key truth" }, "ground truth"), R.models.map((one, m) => el("span", { class: `key m${m % 4}` }, one.name))), overlays(),
+      el("div", { class: "pair" }, back, place, on, R.served ? whole : null, button("close", () => dialog.close()))));
     dialog.addEventListener("keydown", (e) => { if (e.key === "ArrowRight") turn(1); else if (e.key === "ArrowLeft") turn(-1); });
     dialog.addEventListener("click", (e) => { if (e.target === dialog) dialog.close(); });
+    redraws.push(() => {
+      if (!dialog.open) return;
+      const { model, rows } = shownList, row = rows[shownAt], image = imageIndex(model, row), asWhole = wholeImage && model !== IMAGE;
+      const item = itemOf(model, row), drawn = asWhole ? itemOf(IMAGE, image) : item;
+      path.textContent = R.images[image];
+      words.replaceChildren(...(item ? describe(item) : [lost || "…"]).map((w) => el("li", {}, w)));
+      place.textContent = `${count(shownAt + 1)} of ${count(rows.length)}`;
+      back.disabled = shownAt === 0; on.disabled = shownAt === rows.length - 1;
+      whole.textContent = wholeImage ? "object alone" : "whole image"; whole.hidden = model === IMAGE;
+      art.replaceChildren(drawn ? picture(drawn, { large: true }) : el("div", { class: "art" }));
+      load(model, Array.from(rows.subarray(Math.max(0, shownAt - 1), shownAt + AHEAD)));
+      if (asWhole) load(IMAGE, [image]);
+    });
     return dialog;
   }
-  function open(list, place) { shownList = list; shownAt = place; turn(0); if (!dialog.open) dialog.showModal(); }
-  function turn(by) {
-    shownAt = Math.min(shownList.length - 1, Math.max(0, shownAt + by));
-    const item = shownList[shownAt];
-    dialog.replaceChildren(picture(item, { large: true }), el("div", { class: "detail" }, el("p", { class: "path" }, imageOf(item)), el("ul", {}, describe(item).map((w) => el("li", {}, w))),
-      el("p", { class: "legend-line" }, el("span", { class: "key truth" }, "ground truth"), R.models.map((one, m) => el("span", { class: `key m${m % 4}` }, one.name))),
-      el("div", { class: "pair" }, el("button", { type: "button", class: "plain", disabled: shownAt === 0, onclick: () => turn(-1) }, "← previous"), el("span", { class: "dim" }, `${shownAt + 1} of ${shownList.length}`),
-        el("button", { type: "button", class: "plain", disabled: shownAt === shownList.length - 1, onclick: () => turn(1) }, "next →"), el("button", { type: "button", class: "plain", onclick: () => dialog.close() }, "close"))));
-  }
+  function open(list, place) { shownList = list; shownAt = place; wholeImage = false; dialog.showModal(); redraw(); }
+  function turn(by) { shownAt = Math.min(shownList.rows.length - 1, Math.max(0, shownAt + by)); lost = ""; redraw(); }
 
   // --- start ------------------------------------------------------------------------------------------------
 
@@ -761,6 +882,8 @@
     try {
       if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to open the report (DecompressionStream is missing; Chrome 80, Firefox 113, Safari 16.4 have it)");
       await read();
+      // The address may be shown to others: without the token, which is in a cookie by now.
+      if (R.served) history.replaceState(null, "", location.pathname + location.hash);
       recall();
       const main = el("main", {}, headline(), versusSection(), curves(), classes(), errors(), confusions(), calibration(), slices(), ...others(), tables(), about());
       app.replaceChildren(head(), toolbar(), el("div", { class: "layout" }, main, gallery()), viewer());

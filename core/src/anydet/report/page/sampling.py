@@ -32,15 +32,17 @@ SHOWN_FROM = 3 * STEPS // 10
 """Step from which on a match counts as found when samples are chosen: the page opens with it."""
 TRUTH = -1
 """In place of a model: rows are annotations."""
+IMAGE = -2
+"""In place of a model: rows are images, each as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A detection or an annotation that has a picture.
+    """A detection, an annotation or a whole image that has a picture.
 
     Attributes:
-        model: position of the model whose detection it is, or ``TRUTH``.
-        row: of the detection or annotation.
+        model: position of the model whose detection it is, or ``TRUTH``, or ``IMAGE``.
+        row: of the detection or annotation, or the image.
         image: position of its image.
     """
 
