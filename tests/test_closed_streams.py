@@ -27,6 +27,7 @@ LINES = {
     "check-dataset": "scenes --json",
     "compare": "p.json p.json --dataset scenes --resamples 5 --json -",
     "convert": "p.json out/p.jsonl --json",
+    "browse": "p.json --dataset scenes --resamples 5 --idle-minutes 0 --json -",
     "corrupt": "--dataset scenes --out out/corrupted --corruptions fog --severity 1 --json",
     "doctor": "--quick --json",
     "eval": "--dataset scenes --predictions p.json --metrics coco --json -",

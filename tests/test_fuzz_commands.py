@@ -66,6 +66,7 @@ COMMANDS = {
         *("FILE OUT.jsonl", "FILE OUT.parquet", "FILE OUT.csv --dataset DATA"),
         *("DATA OUT --to coco", "DATA OUT --to voc"),
     ),
+    "browse": ("FILE FILE --dataset DATA --resamples 2 --idle-minutes 0",),
     "corrupt": (
         "--dataset DATA --out OUT --corruptions fog --severity 1 --max-images 1",
         "--dataset corruption:fog:1:DATA --sheet OUT.png --severity 1",

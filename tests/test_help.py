@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from tests.onnx_models import described_model
 
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
+from anydet.report.server.server import BrowseServer
 
 ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
@@ -119,6 +121,9 @@ def folder(tmp_path, monkeypatch):
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANYDET_PLUGINS", OURS)
+    # Its example ends by Ctrl-C.
+    monkeypatch.setattr(BrowseServer, "serve", lambda server, contents, idle_s: server.server_close())
+    monkeypatch.setattr(webbrowser, "open", lambda url: True)
     return tmp_path
 
 

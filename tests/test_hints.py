@@ -112,6 +112,7 @@ LINES = (
     "check-dataset NAME",
     "validate-predictions NAME",
     "report NAME --dataset scenes",
+    "browse NAME --dataset scenes --idle-minutes 0",
     "view NAME --dataset scenes",
 )
 

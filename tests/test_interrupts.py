@@ -41,6 +41,9 @@ LINES = {
     "anydet_fasteval.engine:FastEngine.accumulate": f"eval {GIVEN} --metrics coco --json out/r.json",
     "anydet_fasteval.scanner:CompiledScanner.predictions": "validate-predictions p.json",
     "anydet_toy.adapter:ToyAdapter.predict": "predict scenes --adapter toy --output out/r.json",
+    "anydet.report.server.server:BrowseServer.handle_request": (
+        "browse p.json --dataset scenes --no-open --resamples 2"
+    ),
     "anydet.data.scenes.shape_scenes:SyntheticDataset.record": "synth --out out/new --images 2",
 }
 """What is called without end, and the command that calls it."""

@@ -52,6 +52,7 @@ LINES = (
     "validate-predictions zeros.jsonl",
     "validate-predictions zeros.parquet",
     "validate-predictions zeros.json --repair out.json",
+    "browse zeros.json --dataset scenes --idle-minutes 0",
     "report zeros.json --dataset scenes --output out.html",
     "test zeros.yaml --adapter toy --dataset scenes --out new",
     "test standard --adapter precomputed --predictions zeros.json --dataset scenes --out new",

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import struct
+import threading
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,11 @@ from anydet.cli import main
 from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
+from anydet.evaluation.evaluator import AnalysisSettings
+from anydet.evaluation.reading import read_inputs
+from anydet.report.page.findings import Model, find
+from anydet.report.server.pictures import Pictures
+from anydet.report.server.server import BrowseServer, Contents
 
 CLASSES = (
     "<script>document.title='ran'</script>",
@@ -50,14 +56,19 @@ def unpack(page: Path) -> SimpleNamespace:
     text = page.read_text("utf-8")
     found = re.search(r'<script type="text/plain" id="data">([^<]*)</script>', text)
     assert found is not None
-    block = zlib.decompress(base64.b64decode(found[1]))
+    return SimpleNamespace(text=text, **vars(unpack_block(base64.b64decode(found[1]))))
+
+
+def unpack_block(packed: bytes) -> SimpleNamespace:
+    """``header`` and ``columns`` of what ``payload.pack`` gave."""
+    block = zlib.decompress(packed)
     (length,) = struct.unpack_from("<I", block)
     header, start = json.loads(block[4 : 4 + length]), (4 + length + 7) // 8 * 8
     columns = {
         name: np.frombuffer(block, TYPES[kind], count, start + place)
         for name, kind, count, place in header["columns"]
     }
-    return SimpleNamespace(header=header, columns=columns, text=text)
+    return SimpleNamespace(header=header, columns=columns)
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +96,17 @@ def hostile(tmp_path_factory):
     return SimpleNamespace(
         root=root, dataset=dataset, paths=paths, page=page, data=unpack(page), summary=json.loads(done.stdout)
     )
+
+
+@pytest.fixture(scope="session")
+def served(hostile):
+    """A server of the same two models: ``server``, its ``pictures``, and ``findings``."""
+    models = [Model(str(path), read_inputs(hostile.dataset, path), {}) for path in hostile.paths]
+    findings = find(models, AnalysisSettings(resamples=20))
+    pictures = Pictures(hostile.dataset, findings)
+    with BrowseServer() as server:
+        thread = threading.Thread(target=server.serve, args=[Contents(findings, pictures)])
+        thread.start()
+        yield SimpleNamespace(server=server, pictures=pictures, findings=findings)
+        server.stop()
+        thread.join()

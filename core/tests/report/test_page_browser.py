@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from core.tests.report.pages import all_cards, heading, number, redrawn, totals
 
 from anydet.report.page.outcomes import NO_CELL, RIGHT, WRONG
 
@@ -35,39 +35,6 @@ def opened(browser, hostile):
     for context in contexts:
         context.close()
     assert not complaints
-
-
-def number(page, selector):
-    return int(page.locator(selector).inner_text().replace(",", ""))
-
-
-def heading(page):
-    return page.locator("#pictures-title").inner_text()
-
-
-def totals(page):
-    """How many there are in the data, and how many of these have a picture."""
-    text = page.locator("#pictures-said").inner_text()
-    whole = int(re.match(r"([\d,]+) in the data", text)[1].replace(",", ""))
-    shown = re.search(r"([\d,]+) with a picture", text)
-    return whole, int(shown[1].replace(",", "")) if shown else whole
-
-
-def all_cards(page, selector="b"):
-    """A text of each card of the gallery, page by page."""
-    found = page.locator(f"#cards {selector}").all_inner_texts()
-    while page.locator(".pages").is_visible() and page.locator(".pages button", has_text="next").is_enabled():
-        with redrawn(page):
-            page.locator(".pages button", has_text="next").click()
-        found += page.locator(f"#cards {selector}").all_inner_texts()
-    return found
-
-
-@contextmanager
-def redrawn(page):
-    """Wait until what was done in the block is drawn: changes are gathered until the next frame."""
-    yield
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_the_slider_counts_anew_and_agrees_with_the_columns(opened, hostile):

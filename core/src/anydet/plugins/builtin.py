@@ -77,6 +77,7 @@ _COMMANDS = {
         "eval-coco": "Compute the 12 COCO metrics of predictions (10 for keypoints, 13 for LVIS).",
         "eval": "Evaluate predictions with all evaluators that apply to them and the data set.",
         "compare": "Compare predictions A and B on the same images: COCO metrics, differences and p-values.",
+        "browse": "Serve the page of 'anydet report' to this machine, with all detections and whole images.",
         "report": "Write a page with the numbers of one model or more and the pictures behind them.",
         "eval-suite": "Evaluate a folder of predictions under one protocol: a ranking with intervals and "
         "paired differences.",

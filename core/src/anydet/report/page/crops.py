@@ -222,7 +222,9 @@ def describe(item: Item, image_wh: Size, sides: Sequence[Side], content: bytes =
             rows = [partner, *(row for row in rows if row != partner)]
         shown = rows[: _MOST_ON_IMAGE if whole else _MOST_MARKS]
         left_out += len(rows) - len(shown)
-        marks += [_mark(side, row, item.image, place, whole=whole or row == partner) for row in shown]
+        drawn = [_mark(side, row, item.image, place, whole=whole or row == partner) for row in shown]
+        # Of an image as a whole, any may be the one that is looked at.
+        marks += [{**mark, "r": row} for mark, row in zip(drawn, shown, strict=True)] if whole else drawn
     return Picture(item, content, place.size_wh, marks, _best_iou(item, sides), left_out)
 
 

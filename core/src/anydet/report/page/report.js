@@ -4,7 +4,7 @@
 "use strict";
 (() => {
   const TRUTH = -1, IMAGE = -2, WRONG = 0, RIGHT = 1, IGNORED = 2, NO_CELL = 65535, NO_STATE = 255, NO_ERROR = 65535;
-  const PAGE = 24, AHEAD = 4, MOST_KEPT = 2000, PAUSE_MS = 80, MOST_CLASSES = 14, MOST_NAMES = 40, MOST_SPARKS = 36, MOST_ROWS = 12;
+  const PAGE = 24, AHEAD = 4, MOST_KEPT = 2000, PAUSE_MS = 80, MOST_CLASSES = 14, MOST_NAMES = 40, EM = 0.6, MOST_SPARKS = 36, MOST_ROWS = 12;
   const SVG = "http://www.w3.org/2000/svg";
   const ARRAYS = { u1: Uint8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, f4: Float32Array };
   let R, C, N, judged, pictured, matrix = [];
@@ -187,8 +187,8 @@
     const kind = KINDS[state.kind], m = state.model, words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
     if (words.length && !lowered) lowered = { images: R.images.map((key) => key.toLowerCase()), classes: R.classes.map((name) => name.toLowerCase()) };
     if (kind.of === "i") {
-      const { errors, objects } = tallied(m), every = state.cls < 0 && state.size < 0 && state.aspect < 0;
-      return { model: IMAGE, length: R.images.length, worst: (i) => errors[i], test: (i) => (every || objects[i] > 0) && words.every((w) => lowered.images[i].includes(w)) };
+      const { errors, detections, labels } = tallied(m), every = state.cls < 0 && state.size < 0 && state.aspect < 0;
+      return { model: IMAGE, length: R.images.length, worst: (i) => errors[i], test: (i) => (every || detections[i] + labels[i] > 0) && words.every((w) => lowered.images[i].includes(w)) };
     }
     const side = kind.of === "d" ? `${m}` : "truth", test = kind.test(m), fits = filtered(side), image = C[`${side}/image`], cls = C[`${side}/class`];
     const iou = C[`${m}/iou`], columns = { rotation: C[`${m}/rotation`], translation: C[`${m}/translation`] };
@@ -203,14 +203,14 @@
     const cls = C[`${side}/class`], size = C[`${side}/size`], aspect = C[`${side}/aspect`];
     return (i) => (state.cls < 0 || cls[i] === state.cls) && (state.size < 0 || size[i] === state.size) && (state.aspect < 0 || aspect[i] === state.aspect);
   }
-  /** Of each image: false positives and misses at the threshold, and objects, of those that the filters leave. */
+  /** Of each image: detections, false positives and misses at the threshold, and annotations, that the filters leave. */
   function tally(m) {
-    const wrong = new Int32Array(R.images.length), missed = new Int32Array(R.images.length), objects = new Int32Array(R.images.length);
+    const [wrong, missed, detections, labels] = [0, 1, 2, 3].map(() => new Int32Array(R.images.length));
     const step = C[`${m}/step`], outcome = C[`${m}/outcome`], image = C[`${m}/image`], found = C[`${m}/truth/found`], crowd = C["truth/crowd"], home = C["truth/image"];
     const mine = filtered(`${m}`), theirs = filtered("truth");
-    for (let i = 0; i < step.length; i++) if (mine(i) && step[i] >= state.step) { objects[image[i]]++; if (outcome[i] === WRONG) wrong[image[i]]++; }
-    for (let i = 0; i < found.length; i++) if (theirs(i)) { objects[home[i]]++; if (!crowd[i] && found[i] < state.step) missed[home[i]]++; }
-    return { wrong, missed, objects, errors: wrong.map((n, i) => n + missed[i]) };
+    for (let i = 0; i < step.length; i++) if (mine(i) && step[i] >= state.step) { detections[image[i]]++; if (outcome[i] === WRONG) wrong[image[i]]++; }
+    for (let i = 0; i < found.length; i++) if (theirs(i)) { labels[home[i]]++; if (!crowd[i] && found[i] < state.step) missed[home[i]]++; }
+    return { wrong, missed, detections, labels, errors: wrong.map((n, i) => n + missed[i]) };
   }
   const imageIndex = (m, r) => (m === IMAGE ? r : C[m === TRUTH ? "truth/image" : `${m}/image`][r]);
   /** How many rows are looked at, and in the order of the gallery those that have a picture: of a server, all. */
@@ -710,15 +710,15 @@
     if (!urls.has(item)) urls.set(item, URL.createObjectURL(new Blob([blob.subarray(item.from, item.to)], { type: R.media_type })));
     return urls.get(item);
   }
-  function picture(item, { large = false } = {}) {
+  function picture(item, { large = false, focus = null } = {}) {
     const [w, h] = item.wh[0] ? item.wh : [100, 100];
     const art = draw("svg", { viewBox: `0 0 ${w} ${h}`, class: "art", role: "img", "aria-label": describe(item).join(", ") });
     const source = url(item, large), none = () => draw("text", { x: w / 2, y: h / 2, class: "tick", "text-anchor": "middle", "font-size": h / 9 }, "no picture");
     art.append(source ? draw("image", { href: source, width: w, height: h, onerror: (e) => e.target.replaceWith(none()) }) : none());
-    const scale = Math.max(w, h) / (large ? 620 : 200), tags = [];
-    const whole = item.m === IMAGE, own = (i) => i === 0 && !whole;
-    const hidden = (mark, i) => !own(i) && (mark.m === TRUTH ? !layers.truth : (mark.m !== state.model && !large) || mark.s < state.step / R.steps);
-    const marks = item.marks.map((mark, i) => [mark, own(i)]).filter(([mark], i) => !hidden(mark, i)).reverse(), named = large && marks.length <= MOST_NAMES;
+    const wide = item.m === IMAGE ? Math.min(1100, Math.max(620, innerWidth - 340)) : 620, scale = Math.max(w, h) / (large ? wide : 200), tags = [];
+    const whole = item.m === IMAGE, wholeOrder = [0, TRUTH, ...R.models.keys()], own = (mark, i) => (whole ? focus !== null && mark.m === focus.m && mark.r === focus.r : i === 0);
+    const hidden = (mark, i) => !own(mark, i) && (mark.m === TRUTH ? !layers.truth : (mark.m !== state.model && !large) || mark.s < state.step / R.steps);
+    const marks = item.marks.map((mark, i) => [mark, own(mark, i)]).filter(([mark], i) => !hidden(mark, i)).reverse(), named = large && marks.length <= MOST_NAMES;
     marks.forEach(([mark, own]) => {
       const kind = mark.m === TRUTH ? "truth" : `m${mark.m % 4}`;
       if (layers.masks) for (const ring of mark.p || []) { let d = ""; for (let k = 0; k < ring.length; k += 2) d += `${k ? "L" : "M"}${ring[k]},${ring[k + 1]}`; art.append(draw("path", { d: `${d}Z`, class: `mask ${kind}` })); }
@@ -731,12 +731,12 @@
       if (layers.names && (own || named)) tags.push([mark, kind, own]);
     });
     for (const [mark, kind, own] of tags) {
-      const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * 0.53 + 6 * scale), height = size * 1.35;
+      const text = tag(mark), size = (large ? 12 : 11.5) * scale, width = Math.min(w, text.length * size * EM + 6 * scale), height = size * 1.35;
       // Tags of the item's side stand above boxes, those of the others below, so that a match hides none.
-      const other = [TRUTH, ...R.models.keys()].filter((m) => m !== item.m).indexOf(mark.m), [bx, by, bw, bh] = mark.b;
+      const other = whole ? wholeOrder.indexOf(mark.m) - 1 : [TRUTH, ...R.models.keys()].filter((m) => m !== item.m).indexOf(mark.m), [bx, by, bw, bh] = mark.b;
       const above = by - height > 0 ? by - height : by, below = by + bh + height < h ? by + bh : by + bh - height;
       const x = Math.max(0, Math.min(other > 0 ? bx + bw - width : bx, w - width)), y = Math.min(Math.max(0, other < 0 ? above : below), h - height);
-      art.append(draw("rect", { x, y, width, height, class: `tagbox ${kind} ${own ? "own" : ""}` }), draw("text", { x: x + 3 * scale, y: y + size * 1.02, class: `tag ${kind}`, "font-size": size, textLength: text.length * size * 0.53 > w ? width - 6 * scale : null, lengthAdjust: "spacingAndGlyphs" }, text));
+      art.append(draw("rect", { x, y, width, height, class: `tagbox ${kind} ${own ? "own" : ""}` }), draw("text", { x: x + 3 * scale, y: y + size * 1.02, class: `tag ${kind}`, "font-size": size, textLength: text.length * size * EM > w ? width - 6 * scale : null, lengthAdjust: "spacingAndGlyphs" }, text));
     }
     return art;
   }
@@ -758,7 +758,7 @@
     const own = item.marks[0], words = [], m = item.m;
     if (m === IMAGE) {
       const n = tallied(state.model), many = (k, one, more) => `${count(k)} ${k === 1 ? one : more}`;
-      words.push(`${many(n.wrong[item.r], "false positive", "false positives")}, ${many(n.missed[item.r], "miss", "misses")}`, `${many(n.objects[item.r], "object", "objects")} from score ${score(state.step)} on`);
+      words.push(`${many(n.wrong[item.r], "false positive", "false positives")}, ${many(n.missed[item.r], "miss", "misses")}`, `${many(n.detections[item.r], "detection", "detections")} from score ${score(state.step)} on, ${many(n.labels[item.r], "annotation", "annotations")}`);
     } else if (!own) return [imageOf(item)];
     else if (m === TRUTH) {
       words.push(`${className(own.c)}, annotated`);
@@ -794,7 +794,7 @@
     const turned = (page) => change({ page: Math.min(pages() - 1, Math.max(0, page)) });
     const button = (text, by) => el("button", { type: "button", class: "plain", onclick: () => turned(state.page + by) }, text);
     const back = button("← previous", -1), on = button("next →", 1), of = el("span", { class: "dim" });
-    const number = el("input", { type: "number", min: "1", "aria-label": "Page", onchange: (e) => turned(Math.round(Number(e.target.value)) - 1 || 0) });
+    const number = el("input", { type: "number", min: "1", "aria-label": "Page", onchange: () => { turned(Math.round(Number(number.value)) - 1 || 0); number.value = state.page + 1; } });
     const node = el("nav", { class: "pages", "aria-label": "Pages of pictures" }, back, el("span", { class: "field" }, number), of, on);
     redraws.push(() => {
       node.hidden = pages() < 2;
@@ -866,7 +866,8 @@
       place.textContent = `${count(shownAt + 1)} of ${count(rows.length)}`;
       back.disabled = shownAt === 0; on.disabled = shownAt === rows.length - 1;
       whole.textContent = wholeImage ? "object alone" : "whole image"; whole.hidden = model === IMAGE;
-      art.replaceChildren(drawn ? picture(drawn, { large: true }) : el("div", { class: "art" }));
+      dialog.classList.toggle("whole", asWhole || model === IMAGE);
+      art.replaceChildren(drawn ? picture(drawn, { large: true, focus: asWhole ? { m: model, r: row } : null }) : el("div", { class: "art" }));
       load(model, Array.from(rows.subarray(Math.max(0, shownAt - 1), shownAt + AHEAD)));
       if (asWhole) load(IMAGE, [image]);
     });

@@ -1,0 +1,1 @@
+"""A report whose pictures are made on request: a server that answers this machine alone."""
