@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -78,6 +79,39 @@ def test_tools_are_names_for_commands(path):
 
 def test_ci_runs_what_people_run():
     assert "make test" in (ROOT / ".ci/run").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("installer", "said"),
+    [("exit 1", "no Chromium"), ("works", ""), ("", "")],
+    ids=["fails", "works", "is absent"],
+)
+def test_ci_goes_on_whether_or_not_a_browser_can_be_installed(installer, said, tmp_path):
+    commands = {
+        "id": "echo 0",
+        "make": 'echo "made $1"',
+        "timeout": 'shift; "$@"',
+        "dirname": 'echo "${1%/*}"',
+    }
+    if installer:
+        commands["apt-get"] = installer.replace("works", 'echo "$1" >> installed')
+    for name, line in commands.items():
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\ncd {tmp_path}\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [shutil.which("bash"), str(ROOT / ".ci/run")],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "made test\n"
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)
+    tried = tmp_path / "installed"
+    assert (tried.read_text().split() if tried.exists() else []) == (
+        ["update", "install"] if installer == "works" else []
+    )
 
 
 def test_no_lock_file_with_index_addresses_is_committed():
