@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
 LIVE = re.compile(r"<!-- live: (\S+) (.+?) -->")
 """Where a page links a file that its commands write: its name and the words of the link."""
+TITLE = re.compile(r"title=(\S+)")
 OUTSIDE = {
     **{f"plugins/{path.parent.name}/README.md": path for path in sorted(ROOT.glob("plugins/*/README.md"))},
     "CHANGELOG.md": ROOT / "CHANGELOG.md",
@@ -104,16 +105,19 @@ def live_path(stem: str, name: str) -> str:
 
 
 def write_live(page: str, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Run the bash blocks of a page in order in an empty folder, and give the files that it links.
+    """Run the bash blocks of a page in an empty folder, beside its titled blocks, and give the files wanted.
 
     Raises:
         PluginError: a command fails, or a file is not written.
     """
-    commands = "".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    blocks = re.findall(r"^```(\w+)([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with tempfile.TemporaryDirectory() as folder:
+        for _, attributes, text in blocks:
+            if title := TITLE.search(attributes):
+                Path(folder, title[1]).write_text(text, "utf-8")
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
+            ["bash", "-euo", "pipefail", "-c", "".join(text for kind, _, text in blocks if kind == "bash")],
             cwd=folder,
             env={**os.environ, "PATH": path},
             stdin=subprocess.DEVNULL,
@@ -134,9 +138,10 @@ def write_live(page: str, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Write links and the attributes of code blocks as mkdocs reads them."""
     here = repository_path(page.file)
-    markdown = LIVE.sub(rf"[\2]({Path(page.file.src_uri).stem}/\1){{ .md-button target=_blank }}", markdown)
     markdown = re.sub(r"^```(\w+) (.+)$", _fence, markdown, flags=re.MULTILINE)
-    return re.sub(r"\]\((?!#|\w+:)([^)\s#]+)", lambda link: f"]({_relative(link[1], here)}", markdown)
+    markdown = re.sub(r"\]\((?!#|\w+:)([^)\s#]+)", lambda link: f"]({_relative(link[1], here)}", markdown)
+    stem = Path(page.file.src_uri).stem
+    return LIVE.sub(lambda live: f"[{live[2]}]({live_path(stem, live[1])}){{ .md-button }}", markdown)
 
 
 def repository_path(file: File) -> str:
@@ -153,5 +158,5 @@ def _relative(link: str, here: str) -> str:
 
 def _fence(fence: re.Match[str]) -> str:
     """The first line of a code block: a title as mkdocs has it, and nothing of what tests alone read."""
-    title = re.search(r"title=(\S+)", fence[2])
+    title = TITLE.search(fence[2])
     return f"```{fence[1]}" + (f' title="{title[1]}"' if title else "")
