@@ -34,6 +34,7 @@ SLOW = {
     "compare-two-models",
     "compare-many-models",
     "change-the-backbone",
+    "choose-optimizer-and-schedule",
     "train-in-five-sizes",
     "diagnose",
     "evaluate-somebody-elses-predictions",
@@ -53,6 +54,7 @@ SLOW = {
     "prepare-bike-parts",
     "prepare-poses",
     "train-a-model",
+    "train-class-masks",
     "understand-low-ap",
     "which-preset-for-my-model",
     "write-an-adapter",
@@ -200,3 +202,11 @@ def prose(page: Path) -> list[str]:
 def test_pages_and_help_use_terms_of_the_field(page):
     found = [line for line in prose(page) if PRIVATE.search(line)]
     assert not found, found
+
+
+def test_the_page_of_performance_names_every_benchmark():
+    """Each is a command whose numbers are on that page, or behind one of its links."""
+    page = (ROOT / "docs/explanation/performance.md").read_text("utf-8")
+    parts = {"contestants.py", "differences.py"}  # what eval_coco.py runs
+    named = set(re.findall(r"benchmarks/(\w+\.py)", page))
+    assert named == {path.name for path in ROOT.glob("benchmarks/*.py")} - parts
