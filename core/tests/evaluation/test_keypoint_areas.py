@@ -171,8 +171,9 @@ def test_rows_with_other_numbers_of_keypoints_are_refused_and_boxes_are_scored(w
 def test_predictions_with_other_keypoints_than_the_truth_are_refused(write):
     truth, _ = documents(17, area=False)
     _, results = documents(13, area=False)
-    with pytest.raises(EvaluationError, match="detections have 13 keypoints each, but there are 17 sigmas"):
+    with pytest.raises(EvaluationError, match="have 13 keypoints each, annotations 17: ") as error:
         evaluate(*write(truth, results), iou_type="keypoints")
+    assert "sigmas" not in str(error.value)  # no number of them fits both
 
 
 def test_14_keypoints_name_crowdpose(write):

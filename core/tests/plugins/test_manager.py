@@ -569,12 +569,19 @@ def test_what_is_not_installed_names_its_package(kind, name, package):
 
 
 @pytest.mark.parametrize(
-    ("kind", "typed", "meant"), [("scenes", "bike", "bikes"), ("evaluators", "presense", "presence")]
+    ("kind", "typed", "meant"),
+    [
+        ("scenes", "bike", "bikes"),
+        ("evaluators", "presense", "presence"),
+        ("evaluators", "pascal", "voc"),
+        ("evaluators", "Pascal-VOC", "voc"),
+        ("evaluators", "bbox", "coco"),
+    ],
 )
 def test_a_typing_error_names_what_was_meant_and_no_package_of_a_guessed_name(kind, typed, meant):
     with pytest.raises(PluginError, match=f"did you mean '{meant}'") as caught:
         Plugins(()).spec(kind, typed)
-    assert caught.value.fix == "run 'anydet adapters list' to see what is installed"
+    assert caught.value.fix == "run 'anydet plugins list' to see what is installed"
 
 
 def test_every_scene_of_core_is_built_and_written_in_each_of_its_formats(tmp_path):

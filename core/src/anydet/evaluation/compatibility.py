@@ -176,6 +176,7 @@ def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns)
 
 
 def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColumns, count: int) -> None:
+    _check_same_skeleton(detections, ground_truth)
     for columns, points, what in (
         (ground_truth, ground_truth.labels.keypoints, "annotations"),
         (detections, detections.keypoints, "detections"),
@@ -195,6 +196,21 @@ def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColu
                     f"{what} have {points.shape[1]} keypoints each, but there are {count} sigmas",
                     fix=f"give one sigma a keypoint: --keypoint-sigmas 0.05,0.05,...{crowdpose}",
                 )
+
+
+def _check_same_skeleton(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+    """Raise where both have keypoints, and not equally many: no number of sigmas would fit both."""
+    found, truth = detections.keypoints, ground_truth.labels.keypoints
+    if found is None or truth is None or not len(found) or not len(truth):
+        return
+    theirs, own = found.shape[1], truth.shape[1]
+    if theirs != own:
+        raise EvaluationError(
+            f"detections have {theirs} keypoints each, annotations {own}: keypoint i of one is not keypoint "
+            "i of the other",
+            fix=f"evaluate on a data set with the {theirs} keypoints of the model, or write them as the "
+            f"{own} of the data set, in their order (0, 0, 0 for those that it lacks)",
+        )
 
 
 def _check_equal_counts(

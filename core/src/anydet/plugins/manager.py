@@ -22,7 +22,7 @@ from anydet.plugins.api import check_api
 from anydet.plugins.discovery import InstalledPoint, find_points
 from anydet.plugins.folder_cache import FolderCache
 from anydet.plugins.hook_memory import HookMemory
-from anydet.plugins.packages import package_of, packaged_names
+from anydet.plugins.packages import known_as, package_of, packaged_names
 from anydet.plugins.registration import check_spec
 from anydet.plugins.specs import (
     CAPABILITIES,
@@ -239,10 +239,12 @@ class Plugins:
                 fix=f"ANYDET_PLUGINS={','.join([*sorted(self._only), left.name])}",
             )
         broken = "; ".join(f"{row.name}: {row.reason}" for row in self.status if row.state == "failed")
-        package = package_of(kind, name)
+        package, own = package_of(kind, name), known_as(kind, name)
+        close = did_you_mean(name, [*known, *packaged_names(kind)])
+        meant = f"; did you mean {own!r}?" if own in known else close
         raise PluginError(
             f"no {noun(kind)} called {name!r} (known: {', '.join(sorted(known)) or 'none'})"
-            + did_you_mean(name, [*known, *packaged_names(kind)])
+            + meant
             + (f"; failed to load: {broken}" if broken else ""),
             fix=f"pip install {package}"
             if package
@@ -560,8 +562,8 @@ def noun(kind: str) -> str:
 
 
 def _listing(kind: str) -> str:
-    """The command that lists what is registered of a kind; ``adapters list`` names every plugin."""
-    return "adaptation" if kind in ADAPTATION else "adapters"
+    """The command that lists what is registered of a kind; ``plugins list`` has all that packages bring."""
+    return "adaptation" if kind in ADAPTATION else "adapters" if kind == "adapters" else "plugins"
 
 
 def _refuse_deferred(hook: str, function: Any) -> None:

@@ -22,10 +22,28 @@ _PACKAGES = {
     ("scenes", "pose"): "anydet-bop",
 }
 
+_OTHER_NAMES = {
+    "voc": ("pascal", "pascalvoc", "voc2007", "voc2012", "voc07", "voc12"),
+    "open-images": ("openimages", "oid"),
+    "olrp": ("lrp",),
+    "coco": ("bbox", "box", "boxes", "map", "ap"),
+    "coco-segm": ("segm", "mask", "masks"),
+    "coco-keypoints": ("keypoints", "oks"),
+    "confusion": ("confusionmatrix",),
+}
+"""What other tools and papers call evaluators, in small letters without marks."""
+
 
 def package_of(kind: str, name: str) -> str | None:
     """The package of this project that registers a name, ``None`` where none does."""
     return _PACKAGES.get((kind, name))
+
+
+def known_as(kind: str, name: str) -> str | None:
+    """What something is called here that others call ``name``, ``None`` where that is not known."""
+    plain = "".join(filter(str.isalnum, name.lower()))
+    found = (own for own, others in _OTHER_NAMES.items() if plain in others)
+    return next(found, None) if kind == "evaluators" else None
 
 
 def packaged_names(kind: str) -> list[str]:
