@@ -6,6 +6,7 @@ import numpy as np
 
 from anydet.types import IntArray
 
+_TWIN = " (image "
 _TABLE = 1 << 22
 """Span of ids up to which a table is made of them."""
 
@@ -27,6 +28,16 @@ def positions(ids: IntArray, known: IntArray) -> IntArray:
     # An id above all known ones would be looked up behind the last.
     at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
     return np.where(known[order[at]] == ids, order[at], -1)
+
+
+def twin_key(name: str, image_id: object) -> str:
+    """The key of an image whose ``file_name`` another one has before it."""
+    return f"{name}{_TWIN}{image_id})"
+
+
+def is_twin(key: str) -> bool:
+    """Whether a key is one of ``twin_key``: its name means the other image."""
+    return key.endswith(")") and _TWIN in key
 
 
 def all_differ(ids: IntArray) -> bool:

@@ -22,8 +22,11 @@ from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, AnydetWarning, ContractError
+from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.reading import prediction_files
 from anydet.geometry import masks
+from anydet.ids import twin_key
+from anydet.plugins.manager import Plugins
 from anydet.types import ClassTable, GroundTruthColumns, ImageColumns, ObjectModel
 
 DOCS = Path(__file__).parents[4] / "docs" / "reference" / "conversion.md"
@@ -516,6 +519,44 @@ def test_a_document_without_scores_is_labels(tmp_path: Path) -> None:
     document["annotations"][1]["score"] = 0.5
     with pytest.raises(ContractError, match=r"annotations\[0\]: .*missing required field `score`"):
         load(save(path, document), truth=lambda: TRUTH)
+
+
+def test_images_of_one_file_name_are_those_with_the_same_id_and_else_named_and_dropped(
+    tmp_path: Path,
+) -> None:
+    twins = replace(TRUTH, images=("a.jpg", "b.jpg", twin_key("a.jpg", 13)))
+    images = [{"id": 13, "file_name": "a.jpg"}, {"id": 11, "file_name": "a.jpg"}]
+    rows = [
+        {"image_id": one, "category_id": 1, "bbox": [1, 2, 3, 4], "score": score}
+        for one, score in ((13, 0.25), (11, 0.75))
+    ]
+    document = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}
+    path, out = save(tmp_path / "d.json", document), tmp_path / "out.json"
+    raw = load(path, truth=lambda: twins)
+    assert [raw.images[i] for i in raw.image_index] == ["a.jpg (image 13)", "a.jpg"]
+    assert raw.scores.tolist() == [0.25, 0.75]
+    # A stem means the first of them.
+    stems = save(tmp_path / "r.json", [{**row, "image_id": "a"} for row in rows])
+    with pytest.warns(AnydetWarning, match="without its suffix"):
+        assert load(stems, truth=lambda: twins).images == ("a.jpg",)
+    once = replace(TRUTH, images=("a.jpg", "b.jpg", "c.jpg"))
+    with pytest.raises(
+        ContractError, match=r"images\[1\]: id 11 is image 'a\.jpg', as images\[0\] is"
+    ) as caught:
+        load(path, truth=lambda: once)
+    assert "--repair" in caught.value.fix
+    assert [line.partition(": ")[2] for line in repair(path, out, lambda: once)] == [
+        "images[1]: dropped: id 11 is image 'a.jpg', as images[0] is",
+        "annotations[1]: dropped: image_id: 11 is none of its images",
+    ]
+    assert load(out, truth=lambda: once).scores.tolist() == [0.25]
+
+
+def test_a_torchvision_list_with_image_ids_is_no_coco_results(tmp_path: Path) -> None:
+    results = [{"image_id": 11 + i, **arrays(i, "boxes", lambda c: SOURCE_IDS[c])} for i in range(3)]
+    path = save(tmp_path / "r.json", results)
+    for scanner in (None, choose_engine(Plugins.from_env()).scanner):
+        assert rows_of(load(path, scanner, lambda: TRUTH)) == EXPECTED
 
 
 def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:

@@ -142,12 +142,12 @@ BROKEN = {
     "comma": (b'[\n{"image": "a",}]', "trailing comma in object at line 2, byte 15"),
     "bom": (b"\xef\xbb\xbf[]", "byte order mark"),
     "utf-16": ("[]".encode("utf-16-le").join([b"\xff\xfe", b""]), "UTF-16"),
-    "nul": (b"[]\0", "not JSON: trailing characters at byte 3"),
+    "nul": (b"[]\0", "it holds zero bytes"),
     "deep": (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
     "blank": (b" \n ", "the file is empty"),
     "string": (b'"a"', "where a list or an object belongs"),
     "null": (b"null", "null where a list or an object belongs"),
-    "bad key": (b'{"\xff": []}', "not UTF-8: byte 0xff"),
+    "bad key": (b'{"\xff": []}', "not UTF-8 at byte 3, in line 1 (0xff)"),
 }
 
 

@@ -19,6 +19,7 @@ from anydet.contract.join import unix_path
 from anydet.contract.locations import Path as Where
 from anydet.contract.locations import Place, path_text, show
 from anydet.contract.reading.foreign.formats import of_path, of_source, read_path, value_of
+from anydet.contract.reading.foreign.given import Given
 from anydet.contract.reading.load import without_truth
 from anydet.contract.reading.opening import open_source
 from anydet.contract.reading.source import Source
@@ -96,7 +97,8 @@ def _of_coco(
     from anydet.contract.checking.repair_results import repair_document, repair_results
 
     if source.shape != "coco":
-        return repair_document(source.path, value_of(source.path, source.text), out)
+        given = Given(source.path, value_of(source.path, source.text), None if truth is None else truth())
+        return repair_document(given, out)
     if truth is None:
         raise without_truth(source.path)
     return repair_results(source, out, truth(), class_map)

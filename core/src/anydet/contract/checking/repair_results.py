@@ -15,7 +15,8 @@ from anydet.contract.encode import encode_json
 from anydet.contract.locations import path_text, show
 from anydet.contract.reading.coco_entries import Result, keypoints_problem, plain_ids, result_problem
 from anydet.contract.reading.coco_results import sizes_by_id
-from anydet.contract.reading.foreign.given import FileName, Images
+from anydet.contract.reading.foreign.coco_document import listed_images
+from anydet.contract.reading.foreign.given import FileName, Given, Images
 from anydet.contract.reading.result_ids import Categories, class_positions, coco_ids, names_files
 from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
@@ -211,9 +212,15 @@ def _hashable(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else None
 
 
-def repair_document(path: Path, value: Mapping[str, Any], out: Path) -> list[str]:
+def repair_document(given: Given, out: Path) -> list[str]:
     """Write a COCO document with those of its annotations that can be kept, and say what was changed."""
     _need_json(out)
+    value: Mapping[str, Any] = given.value
+    listing = listed_images(given) if value.get("images") else None
+    problems = {} if listing is None else listing.problems
+    if problems:
+        rows = value["images"] if isinstance(value["images"], list) else []
+        value = {**value, "images": [one for i, one in enumerate(rows) if i not in problems]}
     images = {one["id"]: one for one in _with_ids(value.get("images"))}
     listed = _with_ids(value.get("categories"))
     categories = Categories(
@@ -223,7 +230,8 @@ def repair_document(path: Path, value: Mapping[str, Any], out: Path) -> list[str
     sizes = {numbered[image]: (one.get("width", 0), one.get("height", 0)) for image, one in images.items()}
     known = {i: size for i, size in sizes.items() if all(isinstance(v, int) and v > 0 for v in size)}
     fixer = ResultFixer(sizes if images else None, categories or None, known if images else {})
-    fixer.join_categories(path, value["annotations"], own_ids=True)
+    fixer.changes += [f"images[{i}]: dropped: {problem}" for i, problem in problems.items()]
+    fixer.join_categories(given.path, value["annotations"], own_ids=True)
     kept, places = [], []
     for i, annotation in enumerate(value["annotations"]):
         where = f"annotations[{i}]"
@@ -231,8 +239,11 @@ def repair_document(path: Path, value: Mapping[str, Any], out: Path) -> list[str
             fixer.changes.append(f"{where}: dropped: {show(annotation)} where an object belongs")
             continue
         image = annotation.get("image_id")
+        if images and isinstance(image, str | int | float) and image not in numbered:
+            fixer.changes.append(f"{where}: dropped: image_id: {show(image)} is none of its images")
+            continue
         # Ids of a document are names: they are put back as they were.
-        own = numbered.get(image, -1) if images and isinstance(image, str | int | float) else image
+        own = numbered[image] if images and isinstance(image, str | int | float) else image
         fixed = fixer.fixed(where, {**annotation, "image_id": own})
         if fixed is not None:
             kept.append({**fixed, "image_id": image})

@@ -100,6 +100,13 @@ def _are_finite(values: Sequence[Any]) -> bool:
         return False
 
 
+_NO_MASK, _NO_KEYPOINTS = "segmentations that are no mask", "keypoints that cannot be read"
+_EFFECTS = {
+    _NO_MASK: "read as without a mask",
+    _NO_KEYPOINTS: "read as without keypoints, so that they match nothing where keypoints are scored",
+}
+
+
 class _LeftOut:
     """Counts what is left out of results, with the first of each kind."""
 
@@ -113,7 +120,7 @@ class _LeftOut:
     def lines(self, of: int) -> tuple[str, ...]:
         """A line for each kind, of so many results."""
         return tuple(
-            f"{what}: {count} of {of} (the first: {first}); read as without, boxes do not depend on it"
+            f"{what}: {count} of {of} (the first: {first}); {_EFFECTS[what]}; boxes do not depend on it"
             for what, (count, first) in self._found.items()
         )
 
@@ -179,7 +186,7 @@ def _masks(
             if result.bbox is UNSET and result.keypoints is UNSET:
                 problems.append(f"{path}: {line}")
             else:
-                left_out.add("segmentations that are no mask", line)
+                left_out.add(_NO_MASK, line)
     if problems:
         raise ContractError.of(problems, fix=repair_fix(path))
     return masks
@@ -274,7 +281,7 @@ def _keypoints(
             line = f"{Place('coco', i).at(('keypoints',))}: {problem}"
             if result.bbox is UNSET and masks[i] is None:
                 raise ContractError(f"{path}: {line}", fix=repair_fix(path))
-            left_out.add("keypoints that cannot be read", line)
+            left_out.add(_NO_KEYPOINTS, line)
         lists.append([] if problem else given)
     longest = max(map(len, lists), default=0)
     if not longest:

@@ -22,7 +22,7 @@ from anydet.contract.join import KeyIndex
 from anydet.contract.locations import Place
 from anydet.contract.reading.class_map import CLASS_MAPS, integer, read_class_map
 from anydet.errors import AnydetWarning, ContractError, did_you_mean
-from anydet.ids import positions
+from anydet.ids import is_twin, positions
 from anydet.text import listed
 from anydet.types import ClassTable, GroundTruthColumns, IntArray
 
@@ -146,6 +146,8 @@ def _by_stem(keys: Iterable[str]) -> dict[str, int]:
     """Place of each image whose file's name without suffix no other one has; numbers also without zeros."""
     stems: dict[str, int] = {}
     for place, key in enumerate(keys):
+        if is_twin(key):
+            continue
         stem = PurePosixPath(key).stem
         for name in {stem, str(int(stem))} if stem.isdecimal() and stem.isascii() else {stem}:
             stems[name] = -1 if name in stems else place

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from anydet.data.dataset.oddities import Found, Kind, Oddity
 from anydet.dataclass import dataclass
+from anydet.ids import twin_key
 from anydet.inputs import read_json
 from anydet.text import shortened
 
@@ -354,7 +355,7 @@ def _name_apart(images: list[dict[str, Any]], files: tuple[str, ...], found: Fou
         key = file
         if file in seen:
             found.add(_SAME_FILE, f"image {image['id']!r}: {file!r}")
-            key = f"{file} (image {image['id']})"
+            key = twin_key(file, image["id"])
             while key in taken:
                 key += "'"
             taken[key] += 1

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from anydet.contract.locations import Place
+from anydet.contract.locations import Place, repair_command
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.coco_results import coco_ids, read_coco_results, sizes_by_id
 from anydet.contract.reading.foreign.given import Given
 from anydet.contract.reading.source import RawEntry, Source
+from anydet.dataclass import dataclass
 from anydet.errors import ContractError, did_you_mean
+from anydet.ids import is_twin, twin_key
 from anydet.text import counted, quoted
 from anydet.types import Size
 
@@ -52,35 +54,79 @@ def _need_scores(given: Given, annotations: list[Any]) -> None:
         )
 
 
-def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, int] | None]:
-    """Image id -> key, image id -> size, and the document's id -> that id, where it has images of its own."""
-    listed = given.value.get("images")
-    if not listed:
-        truth = given.need_truth("a COCO document without images, whose ids are those of its data set")
-        return coco_ids(truth)[0], sizes_by_id(truth), None
-    keys, sizes, number = dict[int, str](), dict[int, Size](), dict[Any, int]()
-    problems = []
-    for i, image in enumerate(listed if isinstance(listed, list) else [None]):
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The images of a document, by their places in its list.
+
+    Attributes:
+        keys: of those that can be joined.
+        sizes: (width, height) of those that state it.
+        number: place by the document's id.
+        problems: why the others cannot be joined.
+    """
+
+    keys: dict[int, str]
+    sizes: dict[int, Size]
+    number: dict[Any, int]
+    problems: dict[int, str]
+
+
+def listed_images(given: Given) -> Listed:
+    """The images that a document lists, joined to the data set where there is one.
+
+    Of several with one ``file_name``, each is the one of the data set that has its id, too.
+    """
+    images = given.value["images"]
+    found = Listed({}, {}, {}, {})
+    taken: dict[str, int] = {}
+    known = frozenset[str]() if given.truth is None else frozenset(filter(is_twin, given.truth.images))
+    for i, image in enumerate(images if isinstance(images, list) else [None]):
         stated = image.get("id") if isinstance(image, Mapping) else None
-        if not isinstance(stated, str | int | float) or stated in number:
-            problems.append(
-                f"{given.path}: images[{i}]: {'no id' if stated is None else f'id {stated} again'}"
-            )
+        if not isinstance(stated, str | int | float) or stated in found.number:
+            found.problems[i] = "no id" if stated is None else f"id {stated} again"
             continue
-        number[stated] = i
-        name = str(image.get("file_name") or stated)
-        at, problem = (None, "") if given.truth is None else given.images.find(name)
+        found.number[stated] = i
+        key, problem = _key(given, str(image.get("file_name") or stated), stated, taken, known)
         if problem:
-            problems.append(f"{given.path}: images[{i}]: {problem}")
-        keys[i] = name if at is None or given.truth is None else given.truth.images[at]
+            found.problems[i] = problem
+            continue
+        found.keys[i] = key
+        taken[key] = i
         size = (image.get("width"), image.get("height"))
         if all(isinstance(side, int) and 0 < side < 2**31 for side in size):
-            sizes[i] = size
-    if len(set(keys.values())) < len(keys):
-        problems.append(f"{given.path}: images: two of them are the same image of the data set")
-    if problems:
-        raise ContractError.of(problems, fix="give the data set and split that the predictions were made on")
-    return keys, sizes, number
+            found.sizes[i] = size
+    return found
+
+
+def _key(
+    given: Given, name: str, stated: Any, taken: Mapping[str, int], twins: frozenset[str]
+) -> tuple[str, str]:
+    """The key of an image, and why it has none."""
+    own = twin_key(name, stated)
+    if own in twins or (given.truth is None and name in taken):
+        return own, ""
+    at, problem = (None, "") if given.truth is None else given.images.find(name)
+    if problem:
+        return "", problem
+    key = name if at is None or given.truth is None else given.truth.images[at]
+    if key in taken:
+        return "", f"id {stated} is image {quoted(key)}, as images[{taken[key]}] is"
+    return key, ""
+
+
+def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, int] | None]:
+    """Image id -> key, image id -> size, and the document's id -> that id, where it has images of its own."""
+    if not given.value.get("images"):
+        truth = given.need_truth("a COCO document without images, whose ids are those of its data set")
+        return coco_ids(truth)[0], sizes_by_id(truth), None
+    found = listed_images(given)
+    if found.problems:
+        raise ContractError.of(
+            [f"{given.path}: images[{i}]: {problem}" for i, problem in found.problems.items()],
+            fix="give the data set and split that the predictions were made on, or "
+            f"{repair_command(given.path, ' --dataset DATASET')}",
+        )
+    return found.keys, found.sizes, found.number
 
 
 def _categories(given: Given) -> tuple[dict[Any, int], tuple[str, ...] | None]:

@@ -16,6 +16,7 @@ from anydet.contract.join import KeyIndex
 from anydet.contract.violations import EXPLAINED
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError, did_you_mean
+from anydet.ids import is_twin
 from anydet.text import listed, quoted, safe_line
 from anydet.types import RLE, FloatArray, GroundTruthColumns, IntArray, Poses, Size
 
@@ -165,6 +166,8 @@ class Images:
         assert self._truth is not None
         stems: dict[str, list[int]] = {}
         for i, key in enumerate(self._truth.images):
+            if is_twin(key):
+                continue
             whole = key.rpartition(".")[0] or key
             for stem in {whole, _base(whole)}:
                 stems.setdefault(stem, []).append(i)
