@@ -521,7 +521,7 @@ def test_a_document_without_scores_is_labels(tmp_path: Path) -> None:
         load(save(path, document), truth=lambda: TRUTH)
 
 
-def test_images_of_one_file_name_are_those_with_the_same_id_and_else_named_and_dropped(
+def test_images_of_one_file_name_are_those_of_the_same_id_and_else_named_and_dropped(
     tmp_path: Path,
 ) -> None:
     twins = replace(TRUTH, images=("a.jpg", "b.jpg", twin_key("a.jpg", 13)))
