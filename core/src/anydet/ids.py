@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from anydet.types import IntArray
@@ -28,6 +30,14 @@ def positions(ids: IntArray, known: IntArray) -> IntArray:
     # An id above all known ones would be looked up behind the last.
     at = np.minimum(np.searchsorted(known[order], ids), len(known) - 1)
     return np.where(known[order[at]] == ids, order[at], -1)
+
+
+def integer(one: Any) -> Any:
+    """The integer that a text is, else what it was."""
+    try:
+        return int(one) if isinstance(one, str) else one
+    except ValueError:
+        return one
 
 
 def twin_key(name: str, image_id: object) -> str:

@@ -20,6 +20,8 @@ COCO_IDS: tuple[int, ...] = tuple(
 )
 """COCO's own ids of its 80 classes: 1 to 90, ten of which are not used."""
 
+CLASS_MAPS = ("zero-based", "one-based", "coco91")
+"""Ways in which category ids are counted where they are not the data set's own."""
 COUNT_FROM_ONE = "class ids are one too high: they count from 1"
 COCO_NUMBERING = "class ids are in COCO's 91-id numbering"
 POSITIONS = "category_id is the position of the class, from "

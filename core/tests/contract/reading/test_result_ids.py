@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anydet.contract.hints import COCO_IDS
-from anydet.contract.reading.class_map import CLASS_MAPS, read_class_map
+from anydet.contract.hints import CLASS_MAPS, COCO_IDS
+from anydet.contract.reading.class_map import read_class_map
 from anydet.contract.reading.load import load
 from anydet.data.dataset.columns import boxes_only, ground_truth_columns
 from anydet.errors import AnydetWarning, ContractError, OptionError

@@ -19,12 +19,13 @@ import numpy as np
 
 from anydet.contract.documents import Detection, Entry
 from anydet.contract.locations import Place
-from anydet.contract.reading.class_map import integer, read_table
+from anydet.contract.reading.class_map import read_table
 from anydet.contract.reading.entries import judge
 from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import findings
 from anydet.errors import ContractError, OptionError
 from anydet.geometry.rotations import rot6d_rows_to_columns
+from anydet.ids import integer
 from anydet.inputs import read_json
 from anydet.text import quoted
 from anydet.types import RLE

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anydet.contract.hints import COCO_IDS
+from anydet.contract.hints import CLASS_MAPS, COCO_IDS
 from anydet.contract.locations import show
 from anydet.errors import OptionError, did_you_mean
+from anydet.ids import integer
 from anydet.inputs import SAVE_AS_UTF8, read_text_bytes, text_problem
 from anydet.text import listed, one_line, quoted
 from anydet.types import ClassTable
 
-CLASS_MAPS = ("zero-based", "one-based", "coco91")
 EXAMPLE = '{"1": "cat", "2": "dog"}, with classes of the data set'
 _WRAPPED = "category_id_to_class_id"
 """The key under which files of the package yolozu have the table."""
@@ -80,14 +80,6 @@ def read_table(text: str, maps: Sequence[str] = CLASS_MAPS) -> Mapping[Any, Any]
     if problem:
         raise OptionError(f"class map {quoted(text)}: {problem}", fix=f"write it like {EXAMPLE}")
     return table
-
-
-def integer(one: Any) -> Any:
-    """The integer that a text is, else what it was."""
-    try:
-        return int(one) if isinstance(one, str) else one
-    except ValueError:
-        return one
 
 
 def _json(raw: bytes) -> tuple[Any, str]:

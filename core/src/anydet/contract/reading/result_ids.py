@@ -17,12 +17,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from anydet.contract.hints import COCO_IDS, hint_category_ids
+from anydet.contract.hints import CLASS_MAPS, COCO_IDS, hint_category_ids
 from anydet.contract.join import KeyIndex
 from anydet.contract.locations import Place
-from anydet.contract.reading.class_map import CLASS_MAPS, integer, read_class_map
 from anydet.errors import AnydetWarning, ContractError, did_you_mean
-from anydet.ids import is_twin, positions
+from anydet.ids import integer, is_twin, positions
 from anydet.text import listed
 from anydet.types import ClassTable, GroundTruthColumns, IntArray
 
@@ -62,6 +61,8 @@ def coco_ids(truth: GroundTruthColumns, class_map: str | None = None) -> tuple[d
 def categories(classes: ClassTable, class_map: str | None = None) -> Categories:
     """Category id -> class id of classes, or as a class map states them; as ``coco_ids``."""
     if class_map is not None:
+        from anydet.contract.reading.class_map import read_class_map
+
         return Categories(read_class_map(class_map, classes), classes.names, class_map)
     return Categories({source: i for i, source in enumerate(classes.own_ids)}, classes.names)
 
