@@ -336,6 +336,9 @@ def test_a_class_map_says_what_whole_numbers_of_any_tool_mean(tmp_path: Path) ->
         assert rows_of(raw) == EXPECTED
     with pytest.raises(ContractError, match=r"a\.json: .*class 0 is not in the class map 'one-based'"):
         load(tmp_path / "mmdetection", truth=lambda: TRUTH, class_map="one-based")
+    assert {row[1] for row in rows_of(load(coco_document(tmp_path), truth=lambda: TRUTH))} == set(NAMES)
+    raw = load(tmp_path / "r.json", truth=lambda: TRUTH, class_map="one-based")  # over the document's names
+    assert raw.class_ids.tolist() == [2 - c for _, c, _, _ in ROWS]
     own = save(tmp_path / "own.json", [{"image": KEYS[0], "detections": []}])
     (note,) = load(own, truth=lambda: TRUTH, class_map="one-based").notes
     assert "class_id counts from 0 in files of the contract; the class map was not used" in note

@@ -13,6 +13,7 @@ from anydet.contract.locations import Place, repair_command
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.coco_results import coco_ids, read_coco_results, sizes_by_id
 from anydet.contract.reading.foreign.given import Given
+from anydet.contract.reading.result_ids import categories
 from anydet.contract.reading.source import RawEntry, Source
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError, did_you_mean
@@ -131,6 +132,9 @@ def _images(given: Given) -> tuple[dict[int, str], dict[int, Size], dict[Any, in
 
 def _categories(given: Given) -> tuple[dict[Any, int], tuple[str, ...] | None]:
     """Category id -> class id, and names of the classes where the document has some of its own."""
+    if given.class_map is not None:
+        known = given.need_truth("a class map says which classes of the data set its category ids are")
+        return categories(known.classes, given.class_map), None
     listed = given.value.get("categories")
     if not listed:
         truth = given.need_truth("a COCO document without categories, whose ids are those of its data set")
