@@ -63,6 +63,7 @@ def test_results_of_unknown_categories_and_with_broken_masks_count_as_in_pycocot
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval-coco", "eval", "convert"])
 def test_strict_refuses_what_is_left_out(command: str, tmp_path: Path) -> None:
     truth, results = documents(tmp_path)
