@@ -81,7 +81,7 @@ def _image_name(data: Mapping[str, Any]) -> str:
 def _names_image(name: str) -> bool:
     # An address may have a query; that of local files has the path in it: /data/local-files/?d=folder/1.jpg
     paths = (name.partition("?d=")[2], name.partition("?")[0])
-    return any(is_image(path.rpartition("/")[2]) for path in paths if path)
+    return any(is_image(path.rpartition("/")[2].strip()) for path in paths if path)
 
 
 def _regions(task: Mapping[str, Any], where: str, left_out: LeftOut) -> list[dict[str, Any]] | None:

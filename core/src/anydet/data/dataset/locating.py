@@ -7,10 +7,11 @@ equal end of the path is meant, where there is one alone.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,18 +34,20 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
         table: annotations.
         folder: image folder.
         named: whether the user named the folder. Then all names are looked for if the first is not there;
-            else only those that can be no path in the folder.
+            else only those that can be no path in the folder, and those that differ from a file's in case or
+            white space.
     """
     keys = table.files or table.keys
+    if not keys or not folder.is_dir():
+        return table
     # Of a hundred thousand names, searching each would take longer than reading the file that they are in.
     text = "\n" + "\n".join(keys)
     foreign = any(sign in text for sign in _SIGNS)
     lost = [key for key in keys if _FOREIGN.search(key)] if foreign else []
-    if named and keys and not _is_there(folder, keys[0]):
+    if named and not _is_there(folder, keys[0]):
         lost = [key for key in keys if not _is_there(folder, key)]
-    if not lost or not folder.is_dir():
-        return table
-    found, ambiguous = _resolve(lost, folder, set(keys).difference(lost))
+    found, ambiguous = _resolve(lost, folder, set(keys).difference(lost)) if lost else ({}, [])
+    found |= _beside(folder, [key for key in keys if key not in found] if found else keys)
     if ambiguous:
         warnings.warn(
             f"{folder}: {counted(len(ambiguous), 'file name')} may be several files, which end likewise (the "
@@ -54,20 +57,80 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
         )
     if not found:
         return table
+    _warn_of_spelling(folder, found)
     located = tuple(found.get(key, key) for key in keys)
     if table.files is not None:
         return replace(table, files=located)
     return replace(table, keys=located, stated_keys=keys)
 
 
+def as_compared(name: str) -> str:
+    """A file name without what not all file systems tell apart: case, and white space at its ends."""
+    return name.strip().casefold()
+
+
+def _warn_of_spelling(folder: Path, found: Mapping[str, str]) -> None:
+    """Say which names differ from their files in case or white space: elsewhere these are other files."""
+    others = [
+        (name, file)
+        for name, file in found.items()
+        if not any(parts[-1] == file.rpartition("/")[2] for parts in _spellings(name))
+    ]
+    if others:
+        name, file = others[0]
+        warnings.warn(
+            f"{folder}: {counted(len(others), 'file name')} differ in case or white space from the files "
+            f"that are taken (the first: {name!r} is {file!r})",
+            AnydetWarning,
+            stacklevel=3,
+        )
+
+
+def _beside(folder: Path, keys: Sequence[str]) -> dict[str, str]:
+    """Name -> key of the file in its folder that alone is spelled alike, of names that are not there."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        parent, slash, name = key.rpartition("/")
+        names[parent + slash].add(name)
+    found: dict[str, str] = {}
+    for prefix, wanted in names.items():
+        there = _files_in(folder, prefix)
+        lost, spare = wanted - there, there - wanted
+        if lost and spare:
+            by_spelling = _once(spare)
+            same = {name: by_spelling.get(spelling) for spelling, name in _once(lost).items()}
+            found |= {prefix + name: prefix + file for name, file in same.items() if file is not None}
+    return found
+
+
+def _files_in(folder: Path, prefix: str) -> set[str]:
+    # What leads outside is not looked at.
+    if _FOREIGN.search(prefix):
+        return set()
+    try:
+        with os.scandir(folder / prefix) as entries:
+            return {entry.name for entry in entries}
+    except (OSError, ValueError):
+        return set()
+
+
+def _once(names: set[str]) -> dict[str, str]:
+    """Spelling -> name, where one name alone is spelled so."""
+    often = Counter(map(as_compared, names))
+    return {as_compared(name): name for name in names if often[as_compared(name)] == 1}
+
+
 def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> tuple[dict[str, str], list[str]]:
     """Name -> key of the file that alone is meant, and by no other name; names that may be several files."""
     from anydet.data.dataset.folder import find_images
 
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for key in find_images(folder):
-        by_name[key.rpartition("/")[2]].append(key)
-    matched = {name: _matches(name, by_name) for name in names}
+    files = list(find_images(folder))
+    matched: dict[str, list[str]] = {}
+    for compared in (str, as_compared):
+        by_name: dict[str, list[str]] = defaultdict(list)
+        for key in files:
+            by_name[compared(key.rpartition("/")[2])].append(key)
+        matched |= {name: _matches(name, by_name, compared) for name in names if not matched.get(name)}
     often = Counter(keys[0] for keys in matched.values() if len(keys) == 1)
     found = {
         name: keys[0]
@@ -77,14 +140,15 @@ def _resolve(names: Sequence[str], folder: Path, taken: set[str]) -> tuple[dict[
     return found, [name for name, keys in matched.items() if keys and name not in found]
 
 
-def _matches(name: str, by_name: Mapping[str, Sequence[str]]) -> list[str]:
-    """Keys of the files with the longest equal end."""
-    for parts in _spellings(name):
+def _matches(name: str, by_name: Mapping[str, Sequence[str]], compared: Callable[[str], str]) -> list[str]:
+    """Keys of the files with the longest equal end, of names as they are ``compared``."""
+    for given in _spellings(name):
+        parts = list(map(compared, given))
         candidates = by_name.get(parts[-1], ())
         if not _FOREIGN.search(name):
             # A plain path says which folder is meant: b/1.jpg is not a/1.jpg.
-            candidates = [key for key in candidates if f"/{name}".endswith(f"/{key}")]
-        lengths = [_common_end(parts, key.split("/")) for key in candidates]
+            candidates = [key for key in candidates if f"/{compared(name)}".endswith(f"/{compared(key)}")]
+        lengths = [_common_end(parts, list(map(compared, key.split("/")))) for key in candidates]
         if lengths:
             return [key for key, length in zip(candidates, lengths, strict=True) if length == max(lengths)]
     return []

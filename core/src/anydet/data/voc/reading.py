@@ -13,10 +13,12 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from anydet.data.dataset.folder import find_images
 from anydet.data.dataset.left_out import LeftOut
+from anydet.data.dataset.locating import as_compared
 from anydet.data.dataset.objects import Box, LabeledImage, LabeledObject, names_in, table_of
 from anydet.data.dataset.splits import UNSPLIT
 from anydet.data.dataset.table import TableDataset
@@ -145,12 +147,23 @@ def _with_keys(
     by_stem: dict[str, list[str]] = defaultdict(list)
     for key in find_images(layout.images) if layout.images.is_dir() else ():
         by_stem[Path(key).stem].append(key)
+    by_spelling: dict[str, list[str]] = defaultdict(list)
+    for stem, keys in by_stem.items():
+        by_spelling[as_compared(stem)] += keys
     images: dict[str, LabeledImage] = {}
     for file in files:
         stated = file.image.key
         same = sorted(by_stem.get(file.path.stem, ()))
         other = [key for key in by_stem.get(Path(stated).stem, ()) if key.rpartition("/")[2] == stated]
         exact = [key for key in same if key.rpartition("/")[2] == stated]
+        if not same and not other:
+            # As systems that do not tell case apart let it pass, or with %20 for a space.
+            stems = map(as_compared, (file.path.stem, Path(unquote(stated)).stem))
+            other = next((keys for one in stems if len(keys := by_spelling.get(one, [])) == 1), [])
+            for alike in other:
+                what = f"{file.path} (stated {stated!r}): {alike}"
+                reason = "that are not called quite like their files"
+                left_out.add("images", reason, what, fault=False, effect="these files are taken")
         # Files that were renamed keep the old name inside; VOC's lists go by the name of the XML file.
         fallback = file.path.stem + (Path(stated).suffix or ".jpg")
         key = next(iter(exact or same or other), fallback)
