@@ -89,8 +89,10 @@ def _warn_of_spelling(folder: Path, found: Mapping[str, str]) -> None:
 def _beside(folder: Path, keys: Sequence[str]) -> dict[str, str]:
     """Name -> key of the file in its folder that alone is spelled alike, of names that are not there."""
     names: dict[str, set[str]] = defaultdict(set)
-    for key in keys:
+    names[""].update(keys)
+    for key in [key for key in keys if "/" in key]:
         parent, slash, name = key.rpartition("/")
+        names[""].discard(key)
         names[parent + slash].add(name)
     found: dict[str, str] = {}
     for prefix, wanted in names.items():
@@ -108,8 +110,7 @@ def _files_in(folder: Path, prefix: str) -> set[str]:
     if _FOREIGN.search(prefix):
         return set()
     try:
-        with os.scandir(folder / prefix) as entries:
-            return {entry.name for entry in entries}
+        return set(os.listdir(folder / prefix))  # noqa: PTH208 - a fifth of the time
     except (OSError, ValueError):
         return set()
 
