@@ -96,6 +96,17 @@ def voc(image: str, xml: str, more: str = "") -> Callable[[Path], None]:
     return write
 
 
+def voc_masks(root: Path) -> None:
+    voc("JPEGImages/a.png", "Annotations/a.xml")(root)
+    file = root / "Annotations/a.xml"
+    thing, crowd = file.read_text().split("</object>", 1)
+    file.write_text(f"{thing}</object>{crowd.replace('<xmin>5</xmin>', '<xmin>0</xmin>')}")
+    numbers = np.zeros((20, 40), np.uint8)
+    numbers[5:15, 5:15], numbers[5:15, :5] = 1, 2
+    (root / "SegmentationObject").mkdir()
+    Image.fromarray(numbers).save(root / "SegmentationObject/a.png")
+
+
 def yolo(line: str, *, more: str = "") -> Callable[[Path], None]:
     def write(root: Path) -> None:
         photo(root, "images/val/a.png")
@@ -250,6 +261,7 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "FiftyOne COCO": (coco("labels.json", "data/a.png"), ("", "labels.json")),
     "COCO panoptic": (panoptic, ("", "annotations/panoptic_val.json")),
     "Pascal VOC": (voc("JPEGImages/a.png", "Annotations/a.xml"), ("", "Annotations", "Annotations/a.xml")),
+    "Pascal VOC with masks": (voc_masks, ("", "Annotations")),
     "labelImg and Roboflow VOC": (
         voc("valid/a.png", "valid/a.xml", f"<polygon>{ROBOFLOW_RING}</polygon>"), ("", "valid", "valid/a.xml")
     ),

@@ -4,12 +4,14 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anydet.data.opening import open_dataset
 from anydet.data.writing.coco import write_coco
 from anydet.data.writing.voc import write_voc
 from anydet.errors import AnydetWarning, DatasetError
 from anydet.evaluation.dataset_check import check_dataset
+from anydet.geometry import masks
 
 
 def annotation(
@@ -71,7 +73,7 @@ def test_masks_that_are_not_read_are_counted_and_named(put, paint, tmp_path):
     texts = [str(one.message).removeprefix(f"{tmp_path}: ") for one in warned]
     assert len(texts) == 2
     assert texts[0].startswith(
-        "masks in SegmentationObject, which number the objects of an image: 1 (the first: "
+        "masks in SegmentationObject, which are read where every image of a split has one (lists in "
     )
     assert texts[1].startswith("masks in SegmentationClass (in masks/<split>/ beside images/<split>/")
     assert texts[1].endswith(": 2 (the first: SegmentationClass/a.png); left out")
@@ -328,3 +330,70 @@ def test_a_file_in_another_encoding_takes_its_own_image_out_and_says_how_to_save
 def test_encodings_that_xml_tells_are_read(put, tmp_path, head, encoding):
     put("Annotations/b.xml").write_bytes((head + annotation("b.jpg", LATIN)).encode(encoding))
     assert boxes(tmp_path) == [("v\u00e9lo", [3, 4, 10, 5])]
+
+
+def number(tmp_path, name, *regions, size=(40, 20)):
+    """Writes a palette PNG as VOC has it: numbers in rectangles x1, y1, x2, y2, one over the other."""
+    values = np.zeros(size[::-1], np.uint8)
+    for value, (x1, y1, x2, y2) in regions:
+        values[y1:y2, x1:x2] = value
+    file = tmp_path / "SegmentationObject" / name
+    file.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(values, "P")
+    image.putpalette([*range(256)] * 3)
+    image.save(file)
+
+
+def test_masks_are_those_of_the_objects_whose_boxes_fit_best(put, tmp_path):
+    cat = thing("cat", (4, 3, 14, 9))
+    put("Annotations/a.xml", annotation(objects=thing("cow", (30, 10, 38, 18)) + DOG + cat))
+    put("Annotations/b.xml", annotation("b.jpg"))
+    number(
+        tmp_path,
+        "a.png",
+        (255, (2, 3, 16, 10)),
+        (1, (4, 4, 14, 9)),
+        (2, (3, 5, 12, 9)),
+        (3, (30, 10, 37, 18)),
+    )
+    truth = open_dataset(tmp_path).ground_truth()
+    names = [truth.classes.names[i] for i in truth.labels.class_ids]
+    decoded = [masks.decode(one) for one in truth.labels.segmentations]
+    shown = dict(zip(names, decoded, strict=True))
+    assert {name: int(mask.sum()) for name, mask in shown.items()} == {"cow": 56, "dog": 36, "cat": 18}
+    assert shown["dog"][5:9, 3:12].all()
+    assert truth.labels.boxes_xywh_px.tolist() == [[30, 10, 8, 8], [3, 4, 10, 5], [4, 3, 10, 6]]
+    assert truth.labels.areas.tolist() == [56, 36, 18]
+
+
+def test_what_cannot_be_joined_is_counted(put, tmp_path):
+    put("Annotations/a.xml", annotation(objects=DOG + thing("cat", (30, 10, 38, 18))))
+    put("Annotations/b.xml", annotation("b.jpg", DOG))
+    number(tmp_path, "a.png", (1, (3, 4, 13, 9)), (2, (20, 0, 22, 2)))
+    number(tmp_path, "b.png", (1, (3, 4, 9, 9)), size=(20, 20))
+    with pytest.warns(AnydetWarning) as warned:
+        labels = open_dataset(tmp_path).ground_truth().labels
+    assert [one is not None for one in labels.segmentations] == [True, False, False]
+    texts = sorted(str(one.message).removeprefix(f"{tmp_path}: ").split(" (the")[0] for one in warned)
+    assert texts == [
+        "masks of a file of another size than its image: 1",
+        "masks that fit no object's box: 1",
+        "objects that no mask fits: 1",
+    ]
+
+
+def test_lists_of_images_with_masks_are_splits_of_their_own(put, tmp_path):
+    for name in "ab":
+        put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", DOG))
+    number(tmp_path, "b.png", (1, (3, 4, 13, 9)))
+    put("ImageSets/Segmentation/val.txt", "b\n")
+    assert open_dataset(tmp_path).split == "val"
+    put("ImageSets/Main/val.txt", "a\nb\n")
+    with pytest.warns(AnydetWarning, match="masks in SegmentationObject.*: 1"):
+        assert open_dataset(tmp_path).ground_truth().labels.segmentations is None
+    dataset = open_dataset(tmp_path, "segmentation-val")
+    assert dataset.keys == ("b.jpg",)
+    assert dataset.ground_truth().labels.areas.tolist() == [50]
+    before = dataset.fingerprint()
+    number(tmp_path, "b.png", (1, (3, 4, 12, 9)))
+    assert open_dataset(tmp_path, "segmentation-val").fingerprint() != before

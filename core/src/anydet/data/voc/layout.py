@@ -1,6 +1,7 @@
 """Where the files of a VOC data set are, in the layouts that it comes in.
 
-- ``Annotations/*.xml``, ``JPEGImages/`` and ``ImageSets/Main/<split>.txt``, as VOC is published;
+- ``Annotations/*.xml``, ``JPEGImages/``, ``ImageSets/Main/<split>.txt`` and
+  ``ImageSets/Segmentation/<split>.txt``, as VOC is published;
 - ``annotations/*.xml``, ``xmls/`` or ``labels/`` beside ``images/``, perhaps with a folder for each split;
 - ``*.xml`` beside their images, in one folder (labelImg) or in ``train/``, ``valid/``, ``test/`` (Roboflow).
 """
@@ -19,6 +20,7 @@ from anydet.inputs import first_files, there_is
 _FOLDERS = ("Annotations", "annotations", "xmls", "labels")
 _IMAGES = ("JPEGImages", "images")
 _LISTS = ("ImageSets/Main", "ImageSets")
+_SEGMENTATION = "ImageSets/Segmentation"
 _FEW = 8
 """Files of a folder that are looked into: others may lie beside the annotations."""
 
@@ -103,12 +105,19 @@ def releases(root: Path) -> list[Path]:
 
 
 def _lists(root: Path) -> dict[str, Path]:
-    """Split -> file with an image a line; those of one class, with a second column, are no splits."""
+    """Split -> file with an image a line; those of one class, with a second column, are no splits.
+
+    Lists of images with masks are splits of their own beside those of images with boxes.
+    """
+    masked = _lists_in(root / _SEGMENTATION)
     for folder in (root / name for name in _LISTS):
-        found = {file.stem: file for file in sorted(folder.glob("*.txt")) if _lists_images(file)}
-        if found:
-            return found
-    return {}
+        if found := _lists_in(folder):
+            return found | {f"segmentation-{name}": file for name, file in masked.items()}
+    return masked
+
+
+def _lists_in(folder: Path) -> dict[str, Path]:
+    return {file.stem: file for file in sorted(folder.glob("*.txt")) if _lists_images(file)}
 
 
 def _lists_images(file: Path) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,6 +23,7 @@ from anydet.data.dataset.objects import Box, LabeledImage, LabeledObject, names_
 from anydet.data.dataset.splits import UNSPLIT
 from anydet.data.dataset.table import TableDataset
 from anydet.data.voc.layout import VocLayout
+from anydet.data.voc.object_masks import with_masks
 from anydet.data.xml import number_of, parse_xml, text_of
 from anydet.data.yolo.data_yaml import read_names
 from anydet.dataclass import dataclass
@@ -32,8 +33,10 @@ from anydet.types import ClassTable, Polygons, Size
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _OWN_DATABASE = "The VOC"
+_OBJECTS = "SegmentationObject"
 _MASKS = {
-    "SegmentationObject": "in SegmentationObject, which number the objects of an image",
+    _OBJECTS: "in SegmentationObject, which are read where every image of a split has one (lists in "
+    "ImageSets/Segmentation are splits: segmentation-val)",
     "SegmentationClass": "in SegmentationClass (in masks/<split>/ beside images/<split>/, with "
     "classes.txt, they are read as class masks)",
 }
@@ -75,7 +78,12 @@ def read_layout(opened: Path, layout: VocLayout, *, named: bool) -> TableDataset
     if layout.listed is not None:
         chosen = _listed(layout.listed, chosen, stems, left_out)
     images = _with_keys(layout, chosen, left_out, stems)
-    _name_masks(layout, chosen, left_out)
+    masks = _mask_files(layout, chosen)
+    images = [
+        with_masks(image, masks[one.path.stem], left_out) if one.path.stem in masks else image
+        for image, one in zip(images, chosen, strict=True)
+    ]
+    _name_masks(layout, chosen, masks.values(), left_out)
     left_out.warn(opened)
     classes = _class_names(read_names(layout.root).classes, [one.image for one in files])
     source = _relative(layout.annotations, layout.root)
@@ -86,7 +94,7 @@ def read_layout(opened: Path, layout: VocLayout, *, named: bool) -> TableDataset
         f"{source}/*.xml" if source != "." else "*.xml",
         layout.images,
         replace(table_of(images, classes), oddities=left_out.faults),
-        annotation_files=tuple(one.path for one in chosen),
+        annotation_files=(*(one.path for one in chosen), *masks.values()),
     )
 
 
@@ -180,12 +188,19 @@ def _with_keys(
     return list(images.values())
 
 
-def _name_masks(layout: VocLayout, files: Sequence[_File], left_out: LeftOut) -> None:
-    """Count the masks of the images, which are not read: boxes are labels without them."""
+def _mask_files(layout: VocLayout, files: Sequence[_File]) -> dict[str, Path]:
+    """Stem -> file of ``SegmentationObject``, where every image that has objects has one; else none."""
+    there = {path.stem: path for path in (layout.annotations.parent / _OBJECTS).glob("*.png")}
+    stems = {one.path.stem for one in files if one.image.objects}
+    return {stem: there[stem] for stem in sorted(stems)} if stems <= there.keys() else {}
+
+
+def _name_masks(layout: VocLayout, files: Sequence[_File], read: Collection[Path], left_out: LeftOut) -> None:
+    """Count the masks of the images that are not read: boxes are labels without them."""
     stems = {one.path.stem for one in files}
     for name, reason in _MASKS.items():
         for path in sorted((layout.annotations.parent / name).glob("*.png")):
-            if path.stem in stems:
+            if path.stem in stems and path not in read:
                 left_out.add("masks", reason, f"{name}/{path.name}", fault=False)
 
 
