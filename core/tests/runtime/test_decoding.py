@@ -71,3 +71,33 @@ def test_of_scores_that_are_cut_to_1_the_first_is_the_best():
     boxes = np.concatenate([corners, corners + 10], axis=1)
     everything = assert_first_of_all(scores, boxes, nms_iou=0.5, limit=3000, most=2)
     np.testing.assert_allclose(everything.boxes_xyxy_px[0], [0, 0, 5, 5])
+
+
+def outputs(score, *, outside=False):
+    """Of a model of two classes on 64x64: one box that scores."""
+    out = np.zeros((1, 6, 84))
+    out[0, :4] = [[-90 if outside else 30], [30], [10], [10]]
+    out[0, 4, 7] = score
+    return [out]
+
+
+@pytest.mark.parametrize(
+    ("score", "outside", "said"),
+    [
+        (0.0, False, "highest score 0.0000; a broken quantized or half-precision file"),
+        (2e-4, False, "highest score 0.0002, below 0.001, the lowest that is kept"),
+        (0.9, True, "highest score 0.9000, of boxes outside of the image"),
+        (0.9, False, ""),
+    ],
+)
+def test_a_run_that_finds_nothing_says_the_highest_score(score, outside, said, build, load):
+    adapter = load(
+        build(outputs(score, outside=outside)), preset="ultralytics", names="a,b", score_floor=0.001
+    )
+    assert adapter.notes.warnings == ()
+    assert [len(result) > 0 for result in adapter.predict([RECORD] * 3)] == [not said] * 3
+    if said:
+        (warning,) = adapter.notes.warnings
+        assert warning.startswith(f"nothing was found on 3 images: {said}")
+    else:
+        assert adapter.notes.warnings == ()

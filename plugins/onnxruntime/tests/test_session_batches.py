@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from tests.onnx_models import save_graph
 
+from anydet.cli import main
 from anydet.data.record.pixels import ImageArray
 from anydet.data.record.record import Record
 from anydet.runtime.errors import ModelError
@@ -163,3 +166,18 @@ def test_neighbors_of_one_input_size_share_a_run_where_the_size_follows_the_imag
     assert seen == [(2, *wide), (1, *high), (1, *wide), (2, *wide), (1, *high)]
     assert sum(map(len, results)) > 50, "too few detections to show anything"
     assert_same(results, list(load(path, batch_size=1, **how).predict(records)))
+
+
+@pytest.mark.slow
+def test_a_silent_model_is_told_of_where_it_is_run(tmp_path, build):
+    """As a broken int8 file is: it runs, and its highest score is 0."""
+    path = build([np.tile([[20.0], [20], [9], [9], [0], [0]], (1, 1, 84))])
+    run = CliRunner()
+    words = ["--adapter", "onnxruntime", "--checkpoint", path, "--option", "preset=ultralytics"]
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    done = run.invoke(main, ["predict", str(tmp_path / "a.png"), *map(str, words)])
+    assert "warning: nothing was found on 1 image: highest score 0.0000;" in " ".join(done.stderr.split())
+    wrapped = ["--dataset", str(tmp_path), "--output", str(tmp_path / "p.json"), "--wrap"]
+    done = run.invoke(main, ["export-predictions", *map(str, words), *wrapped])
+    assert "highest score 0.0000;" in " ".join(done.stderr.split())
+    assert "highest score 0.0000" in (tmp_path / "p.json").read_text("utf-8")

@@ -133,15 +133,22 @@ def read_recipe(plugins: Plugins, flags: Mapping[str, Any]) -> Recipe:
 
 @contextmanager
 def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
-    """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr."""
+    """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr.
+
+    Those that it has at the end only, of what it predicted, are printed then.
+    """
     from anydet.prediction.checks import check_notes
     from anydet.prediction.perturbation import PERTURBED, RunningPerturbation
 
     with recipe.open(plugins) as pipeline:
         of_run = [PERTURBED] if isinstance(pipeline.tta, RunningPerturbation) else []
-        for warning in [*of_run, *check_notes(pipeline.adapter, plugins).warnings]:
+        said = check_notes(pipeline.adapter, plugins).warnings
+        for warning in [*of_run, *said]:
             warn(warning)
         yield pipeline
+        for warning in check_notes(pipeline.adapter, plugins).warnings:
+            if warning not in said:
+                warn(warning)
 
 
 def report_skipped(skipped: Sequence[tuple[str, str]], images: int) -> None:

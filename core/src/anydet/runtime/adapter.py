@@ -16,7 +16,7 @@ from anydet.geometry.placement import Placement
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.prediction.pixel_classes import predictions_of_image, predictions_of_pixels
 from anydet.runtime.classes import model_classes
-from anydet.runtime.decoding import Decoding, class_probabilities
+from anydet.runtime.decoding import Decoding, SeenScores, class_probabilities
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
 from anydet.runtime.layouts import Bound
@@ -106,6 +106,7 @@ class RuntimeAdapter(Adapter):
         self._countless = decoder.class_count is None
         self._oriented = isinstance(decoder, Oriented)
         self._most: int | None = None
+        self._scores = SeenScores(settings.score_floor)
 
     @abstractmethod
     def load(self, path: str) -> LoadedModel:
@@ -152,6 +153,8 @@ class RuntimeAdapter(Adapter):
             yield _NAMELESS
         if self._oriented:
             yield _ORIENTED
+        if silence := self._scores.silence:
+            yield silence
         if self._chosen_by_outputs and self._preset.caution:
             yield f"preset {self._preset_name} was chosen by the outputs: {self._preset.caution}"
 
@@ -230,7 +233,9 @@ class RuntimeAdapter(Adapter):
                 return self._pixels_result(record.key, decoder, outputs, placement)
             if isinstance(decoder, ImageClasses):
                 return predictions_of_image(record.key, placement.image_wh, decoder.image_scores(outputs))
-            return self._decoding.result(record, decoder, outputs, placement, most=self._most)
+            result = self._decoding.result(record, decoder, outputs, placement, most=self._most)
+            self._scores.look(result, decoder, outputs)
+            return result
         except ModelError as exc:
             raise ModelError(
                 f"{self._model.path}, image {record.key}: {exc.problem}", details=exc.details, fix=exc.fix

@@ -28,11 +28,14 @@ from anydet.runtime.layouts.candidates import (
     select,
 )
 from anydet.runtime.masks import box_mask_codes, mask_codes, soft_mask_codes
+from anydet.text import counted
 from anydet.types import RLE, FloatArray, ImagePredictions, IntArray, Intrinsics, Poses
 
 _CANDIDATES_EACH = 8
 """Candidates that are looked at first, for each detection that is wanted."""
 
+_ZERO = 5e-5
+"""Scores below it are printed as 0.0000."""
 _FAR_PX = 1e5
 """A corner further out is drawn there: no image is that large, and painting takes a step a pixel."""
 
@@ -129,6 +132,42 @@ class Decoding:
             best: IntArray = np.argsort(-scores, kind="stable")[:most]
             return best
         return nms_by_class(boxes, scores, class_ids, self.nms_iou, most)
+
+
+@dataclass(slots=True)
+class SeenScores:
+    """The highest score while nothing is found, to tell a silent model from pictures of nothing.
+
+    Attributes:
+        floor: lowest score that is kept.
+        images: looked at.
+        highest: of them; once something is found, it is no longer kept.
+        found: whether anything was.
+    """
+
+    floor: float
+    images: int = 0
+    highest: float = 0.0
+    found: bool = False
+
+    def look(self, result: ImagePredictions, decoder: Decoder, outputs: Outputs) -> None:
+        """Take in one image."""
+        self.found = self.found or len(result) > 0
+        if not self.found:
+            self.images += 1
+            self.highest = max(self.highest, float(decoder.scores(outputs).max(initial=0.0)))
+
+    @property
+    def silence(self) -> str:
+        """What to say where nothing was found on any image; empty where something was, or there was none."""
+        if self.found or not self.images:
+            return ""
+        text = f"nothing was found on {counted(self.images, 'image')}: highest score {self.highest:.4f}"
+        if self.highest >= self.floor:
+            return f"{text}, of boxes outside of the image"
+        if self.highest < _ZERO:
+            return f"{text}; a broken quantized or half-precision file gives that: compare its float model"
+        return f"{text}, below {self.floor:g}, the lowest that is kept"
 
 
 def _masks(

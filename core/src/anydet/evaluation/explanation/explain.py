@@ -71,9 +71,10 @@ def explain(
     before = trial.ap(trial.whole)
     causes = list(all_causes(ground_truth, box_format))
     found: list[Explanation] = []
-    if before is not None and len(detections):
-        with np.errstate(over="ignore", invalid="ignore"):  # boxes may be of any size
-            found = trial.compare(before, causes) or trial.compare(before, trial.pair_up(causes))
+    if before is not None:
+        if len(detections):
+            with np.errstate(over="ignore", invalid="ignore"):  # boxes may be of any size
+                found = trial.compare(before, causes) or trial.compare(before, trial.pair_up(causes))
         found += find_symptoms(trial.evidence())
     reference_ap = None if reference is None else trial.ap(_only(reference, trial.images))
     if reference is not None and before is not None and reference_ap is not None:

@@ -17,6 +17,8 @@ _FEWEST = 50
 _TINY_PX = 2.0
 """Boxes that small are objects in hardly any data set."""
 _NEARLY_ALL = 0.95
+_ZERO = 5e-5
+"""Scores below it are printed as 0.0000."""
 LEAST_PROMISE = 0.1
 """A cut is reported where more detections, as often right as the last ones that are kept, may find this part
 of the annotations; half of it for limits, which cut only some images."""
@@ -45,10 +47,22 @@ class Evidence:
 def find_symptoms(evidence: Evidence) -> Iterator[Explanation]:
     """All that show, the surest first."""
     scores = evidence.detections.scores
+    if not len(scores) and len(evidence.truth):
+        yield _nothing_found(evidence)
+        return
     if len(scores) >= _FEWEST:
         yield from _score_range(evidence)
         yield from list(_limit_too_low(evidence)) or _threshold_too_high(evidence)  # a limit cuts scores, too
     yield from list(_undecoded(evidence)) or _images_left_out(evidence)
+
+
+def _nothing_found(evidence: Evidence) -> Explanation:
+    return Explanation(
+        "there are no detections: all scores are below the threshold that the file was written with",
+        "predict a few images again: 'anydet export-predictions' says the highest score where nothing is "
+        "found; 0.0000 is that of a broken quantized or half-precision file",
+        f"0 detections on {len(evidence.truth.images)} images with {len(evidence.truth)} annotated objects",
+    )
 
 
 def _undecoded(evidence: Evidence) -> Iterator[Explanation]:
@@ -81,6 +95,13 @@ def _score_range(evidence: Evidence) -> Iterator[Explanation]:
             "apply the model's last activation, or divide by 100; AP only needs an order, thresholds need "
             "probabilities",
             f"scores go from {low:.4g} to {high:.4g}",
+        )
+    elif high < _ZERO:
+        yield Explanation(
+            f"highest score {high:.4f}: the model scores nothing",
+            "compare the model with the one that it was made of ('anydet parity'): quantization, conversion "
+            "or half precision broke it",
+            f"all {len(scores)} scores are {high:.4f}",
         )
     elif low >= 0.5 and high <= _SIGMOID_OF_ONE + 1e-6 and low < high:
         yield Explanation(
