@@ -172,6 +172,16 @@ def test_boxes_that_are_not_decoded_are_refused(build, load):
         list(adapter.predict([RECORD]))
 
 
+def test_boxes_of_which_none_is_as_large_as_an_object_are_refused_wherever_they_are(build, load):
+    out = np.random.default_rng(0).random((1, 7, CELLS))
+    out[0, :2] *= 60
+    with pytest.raises(ModelError, match="all 84 boxes are narrower and lower than 2 pixels") as error:
+        load(build([out]), preset="ultralytics")
+    assert "--option layout=FILE.yaml" in error.value.fix
+    out[0, 2:4, 5] = 9
+    assert load(build([out]), preset="ultralytics").notes.details["preset"] == "ultralytics"
+
+
 def test_boxes_of_detr_in_pixels_are_refused(build, load):
     logits, boxes = np.zeros((1, 9, 6)), np.full((1, 9, 4), 30.0)
     with pytest.raises(ModelError, match="boxes run from 0 to 30"):

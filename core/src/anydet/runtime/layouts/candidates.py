@@ -238,7 +238,18 @@ def implausible(decoder: Decoder, outputs: Outputs, input_wh: Size) -> str:
     odd |= ~(boxes[:, 2:] - boxes[:, :2] >= -_INVERSION_PX).all(axis=1)
     if odd.sum() > _MOST_ODD * len(boxes):
         return f"{odd.sum()} of {len(boxes)} boxes end before they begin, or far outside of the input"
-    return _undecoded(boxes, input_wh)
+    return _undecoded(boxes, input_wh) or _tiny(boxes, input_wh)
+
+
+def _tiny(boxes: FloatArray, input_wh: Size) -> str:
+    """What boxes look like none of which is as large as an object; empty where one is, or they are few."""
+    solid = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    if len(solid) < _CERTAINLY or (solid[:, 2:] - solid[:, :2]).max() >= _CORNER_PX:
+        return ""
+    return (
+        f"all {len(solid)} boxes are narrower and lower than {_CORNER_PX:g} pixels in an input of "
+        f"{input_wh[0]}x{input_wh[1]}: {UNDECODED}"
+    )
 
 
 def _undecoded(boxes: FloatArray, input_wh: Size) -> str:
