@@ -135,8 +135,10 @@ def read_recipe(plugins: Plugins, flags: Mapping[str, Any]) -> Recipe:
 def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
     """The pipeline of a recipe, closed at the end of the block; the adapter's warnings go to stderr.
 
-    Those that it has at the end only, of what it predicted, are printed then.
+    Those that it has at the end only, of what it predicted, are printed then, and how many images had several
+    frames.
     """
+    from anydet.data.record.frames import noting_frames, told
     from anydet.prediction.checks import check_notes
     from anydet.prediction.perturbation import PERTURBED, RunningPerturbation
 
@@ -145,7 +147,10 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
         said = check_notes(pipeline.adapter, plugins).warnings
         for warning in [*of_run, *said]:
             warn(warning)
-        yield pipeline
+        with noting_frames() as several:
+            yield pipeline
+        if several:
+            warn(told(several))
         for warning in check_notes(pipeline.adapter, plugins).warnings:
             if warning not in said:
                 warn(warning)

@@ -10,6 +10,7 @@ from pathlib import Path
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.finding import DatasetFinding, Severity, some
 from anydet.data.record.containment import ContainedImage
+from anydet.data.record.frames import noting_frames
 from anydet.data.record.pixels import ImageFile
 from anydet.data.record.record import Record
 from anydet.errors import DatasetError, ImageSizeError
@@ -34,31 +35,32 @@ def inspect_files(
     missing, unreadable, turned, differing = list[str](), list[str](), list[str](), list[str]()
     outside, too_large = list[str](), list[ImageSizeError]()
     by_length: dict[int, list[Path]] = defaultdict(list)
-    for i in range(len(dataset)):
-        report(1)
-        record = _record(dataset, i)
-        if record is None or record.path is None:
-            continue
-        if problem := _leads_outside(record):
-            outside.append(problem)
-            continue
-        if not record.path.is_file():
-            missing.append(record.key)
-            continue
-        # Files of different length differ, so that few need to be read to find duplicates.
-        by_length[record.path.stat().st_size].append(record.path)
-        try:
-            verdict = _compare(record, record.path)
-            if decode or not _ends_well(record.path):
-                ImageFile(record.path).read()
-        except ImageSizeError as exc:
-            too_large.append(exc)
-            continue
-        except DatasetError as exc:
-            unreadable.append(exc.problem)
-            continue
-        if verdict:
-            (turned if verdict == _TURNED else differing).append(f"{record.key}: {verdict}")
+    with noting_frames() as several:
+        for i in range(len(dataset)):
+            report(1)
+            record = _record(dataset, i)
+            if record is None or record.path is None:
+                continue
+            if problem := _leads_outside(record):
+                outside.append(problem)
+                continue
+            if not record.path.is_file():
+                missing.append(record.key)
+                continue
+            # Files of different length differ, so that few need to be read to find duplicates.
+            by_length[record.path.stat().st_size].append(record.path)
+            try:
+                verdict = _compare(record, record.path)
+                if decode or not _ends_well(record.path):
+                    ImageFile(record.path).read()
+            except ImageSizeError as exc:
+                too_large.append(exc)
+                continue
+            except DatasetError as exc:
+                unreadable.append(exc.problem)
+                continue
+            if verdict:
+                (turned if verdict == _TURNED else differing).append(f"{record.key}: {verdict}")
     yield from _missing(missing, len(dataset))
     yield from _outside_names(outside)
     yield from _listed(
@@ -83,6 +85,13 @@ def inspect_files(
         turned,
         "image files whose EXIF orientation turns them against the stated size",
         "predict on the image as it is stored; many tools turn it, and boxes then miss their objects",
+    )
+    yield from _listed(
+        "warning",
+        "several frames",
+        [path.name for path in several],
+        "image files of several frames or pages, of which the first is read",
+        "write the frames that are meant as images of their own",
     )
     yield from _duplicates(by_length)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 
+from anydet.data.record.frames import note_frames
 from anydet.data.record.image_formats import open_image
 from anydet.errors import ImageError
 from anydet.types import ByteImage, FloatArray, IntArray, Size
@@ -33,6 +34,7 @@ def decode(path: Path, stated_wh: Size | None) -> ByteImage:
     """
     try:
         with open_image(path) as image:
+            note_frames(image, path)
             # Pillow copies an image that is upright or RGB already: a third of the time of decoding it.
             turned = _orientation(image) in _TURNED and _turns(image, stated_wh)
             upright = ImageOps.exif_transpose(image) if turned else image
@@ -45,6 +47,7 @@ def read_size(path: Path, stated_wh: Size | None) -> Size:
     """(width, height) as ``decode`` gives it, from the file's header."""
     try:
         with open_image(path) as image:
+            note_frames(image, path)
             width, height = image.size
             swaps = _orientation(image) in _TRANSPOSED
             return (height, width) if swaps and _turns(image, stated_wh) else (width, height)

@@ -8,7 +8,7 @@ from typing import Protocol
 from anydet.dataclass import dataclass
 from anydet.types import ByteImage, Size
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class Pixels(Protocol):
