@@ -449,7 +449,7 @@ IN_THEIR_OWN_FILE = {
     "pose-end2end",
     "obb-end2end",
 }
-"""What gives more than boxes, or suppresses otherwise: ``test_ultralytics_tasks``."""
+"""What gives more than boxes, or suppresses otherwise: ``test_presets_ultralytics_tasks``."""
 
 
 def test_every_layout_has_its_test_and_its_schema_entry():
