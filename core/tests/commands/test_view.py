@@ -9,9 +9,17 @@ from click.testing import CliRunner
 from PIL import Image
 
 from anydet.cli import main
+from anydet.contract.reading.load import load
+from anydet.data.opening import open_dataset
 from anydet.data.scenes.shape_scenes import SyntheticDataset
 from anydet.data.writing.coco import write_coco
+from anydet.evaluation.greedy_matching import pair
+from anydet.evaluation.reading import join_inputs
 from anydet.geometry import masks
+from anydet.geometry.boxes import xywh_to_xyxy
+from anydet.report import badges
+from anydet.report.marks import CORNERS, SOLID
+from anydet.report.view import open_scenes
 
 COMMANDS = CliRunner()
 
@@ -71,7 +79,49 @@ def test_the_worst_image_comes_first(scenes, tmp_path):
     found = json.loads(shown.stdout)
     assert [row["image"] for row in found["images"]] == [spoilt]
     assert found["images"][0]["f1"] == 0
+    missed = found["images"][0]["missed"]
+    assert found["images"][0]["mistakes"].startswith(f"{missed} missed (")
     assert found["sheets"] == []
+
+
+@pytest.mark.slow
+def test_marks_and_counts_are_those_of_the_matching_that_scores(scenes, tmp_path):
+    entries = json.loads((scenes / "p.json").read_text())
+    moved, doubled = entries[0]["detections"], entries[1]["detections"]
+    moved[0]["bbox"]["cx"] = (moved[0]["bbox"]["cx"] + 0.5) % 1
+    doubled.append({**doubled[0], "score": doubled[0]["score"] * 0.9})
+    doubled[1]["class_id"] = (doubled[1]["class_id"] + 1) % 3
+    (tmp_path / "p.json").write_text(json.dumps(entries))
+    dataset = open_dataset(scenes / "s")
+    shown = open_scenes(tmp_path / "p.json", dataset, score_threshold=0.2)
+    inputs = join_inputs(dataset, load(tmp_path / "p.json"))
+    sure = inputs.detections.take(inputs.detections.scores >= 0.2)
+    matched = pair(sure, inputs.ground_truth)
+    seen = dict.fromkeys((badges.RIGHT, badges.WRONG, badges.MISSED), 0)
+    for place in range(len(shown.order)):
+        record, row = dataset[shown.order[place]], shown.rows[place]
+        truth, marks = shown.marks(place, shown.predictions(place), record.size_wh[::-1])
+        hits = matched.annotations[matched.hits[sure.image_index[matched.hits] == row]]
+        here = np.flatnonzero(inputs.ground_truth.image_index == row)
+        missed = inputs.ground_truth.labels.boxes_xywh_px[np.setdiff1d(here, hits)]
+        right = sure.boxes_xywh_px[matched.hits[sure.image_index[matched.hits] == row]]
+        for badge, line, boxes in (
+            (badges.RIGHT, SOLID, right),
+            (badges.MISSED, CORNERS, missed),
+        ):
+            drawn = [mark.box_xyxy_px for mark in marks if mark.badge == badge]
+            assert np.allclose(sorted(map(list, drawn)), sorted(xywh_to_xyxy(boxes).tolist()))
+            assert {mark.line for mark in marks if mark.badge == badge} <= {line}
+        assert sum(mark.badge == badges.MISSED for mark in truth) == len(missed)
+        for badge in seen:
+            seen[badge] += sum(mark.badge == badge for mark in marks)
+        counts = shown.summary(place)
+        assert counts["right"] == len(right)
+        assert counts["missed"] == len(missed)
+        assert counts["right"] + counts["wrong"] == sum(sure.image_index == row)
+    assert min(seen.values()) > 0
+    assert "1 duplicate" in shown.summary(1)["mistakes"]
+    assert " for " in shown.summary(1)["mistakes"]
 
 
 def test_pose_axes_and_states_are_drawn_where_the_camera_is_known(tmp_path):

@@ -148,7 +148,7 @@ def _draw_lines(image: ByteImage, marks: Sequence[Mark], regions: Sequence[Regio
         LegendLine(f"{region.name} {fraction:.0%}", region.color)
         for region, fraction in zip(regions, fractions, strict=True)
     ]
-    untagged = tuple(legend_lines(places.left_over))
+    untagged = tuple(legend_lines([tag for tag in places.left_over if tag.text]))
     return Drawing(np.array(picture), places.numbered, untagged, tuple(lines))
 
 
@@ -186,8 +186,14 @@ def _blend(picture: ByteImage, mask: RLE, color: Color, name: str) -> None:
             fix="run 'anydet validate-predictions FILE --dataset DATASET'",
         )
     inside = masks.decode(mask)
-    ink = MASK_OPACITY * np.array(color)
-    picture[inside] = (picture[inside] * (1 - MASK_OPACITY) + ink).astype(np.uint8)
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    # Of 256 values each, instead of a product a pixel.
+    shades = np.arange(256)[:, None] * (1 - MASK_OPACITY) + MASK_OPACITY * np.array(color)
+    part, within = picture[window], inside[window]
+    part[within] = shades.astype(np.uint8)[part[within], np.arange(3)]
 
 
 def _draw_box(pen: ImageDraw.ImageDraw, mark: Mark, corners: Corners, line_px: int) -> None:

@@ -80,16 +80,17 @@ class Room:
 
     def is_free(self, places: IntArray) -> BoolArray:
         """(P,) whether no tag and no line is at a place; tags that touch would look like one."""
-        hidden: FloatArray = overlaps(places, self.tags + self.gap_px * _AROUND).max(axis=1, initial=0)
-        free: BoolArray = hidden == 0
+        taken = overlaps(places, self.tags + self.gap_px * _AROUND).max(axis=1, initial=0)
         if self._lines_table is not None:
-            free[self._sum(self._lines_table, places) > 0] = False
+            taken += self._sum(self._lines_table, places)
+        free: BoolArray = taken == 0
         return free
 
     def lines_are_free(self, starts: FloatArray, ends: FloatArray) -> BoolArray:
         """(P,) whether no tag and no line is on the way between (P, 2) points, without the first one."""
         rows, columns = self._cells(starts, ends)
-        return np.asarray(~self._taken[rows, columns].any(axis=1))
+        taken: BoolArray = self._taken[rows, columns]
+        return np.logical_not(taken.any(axis=1), out=np.empty(len(taken), np.bool_))
 
     def open_places(self, places: IntArray) -> tuple[IntArray, FloatArray]:
         """The places that are free and hide little, and the sums of the fractions of boxes that they hide."""

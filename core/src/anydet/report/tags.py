@@ -148,7 +148,8 @@ def place_tags(
     for tag in unled:
         text = str(len(numbered) + 1)
         place = None
-        if len(numbered) < MOST_NUMBERS:
+        # A sign without text says as much as a number would.
+        if tag.text and len(numbered) < MOST_NUMBERS:
             place = _place(tag.box, _tag_wh(text, tiny, "", text_px), room, NUMBERED_FRACTION)
         if place is None:
             left_over.append(tag)

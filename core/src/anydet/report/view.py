@@ -17,11 +17,11 @@ from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.evaluation.image_outcomes import ImageOutcomes, find_outcomes
 from anydet.evaluation.reading import join_inputs
+from anydet.report import badges
 from anydet.report.lettering import caption
 from anydet.report.marks import (
     FAINT,
     Mark,
-    Verdict,
     font_warning,
     image_class,
     mark_labels,
@@ -40,7 +40,6 @@ from anydet.types import (
     ImagePredictions,
     IntArray,
     Intrinsics,
-    Labels,
     Poses,
 )
 
@@ -134,35 +133,44 @@ class Scenes:
         whole = image_class(found, self.classes)
         text = "; ".join(filter(None, [whole, f"{len(found)} predicted"]))
         if self.outcomes is None:
-            marks = mark_predictions(found, self.classes, self.states)
+            _, marks = self.marks(shown, found, (image.shape[0], image.shape[1]))
             return [Panel(draw_scaled(image, marks, size_wh, regions), text)]
-        here = np.flatnonzero(self.outcomes.ground_truth.image_index == row)
-        labels, missed = self.outcomes.ground_truth.labels.take(here), self.outcomes.missed[here]
-        marks = mark_predictions(found, self.classes, self.states, self._verdicts(row))
-        # What was missed lies below what was found, and has neither mask nor pose there.
-        lost = replace(labels.take(np.flatnonzero(missed)), segmentations=None, keypoints=None, poses=None)
-        below = self._mark_labels(lost, image, camera, [MISSED] * len(lost))
-        # Tags of what is on top choose first, and those of what does not count come last.
-        marks = sorted([*below, *marks], key=lambda mark: mark.line != FAINT)
-        verdicts = [MISSED if one else FOUND for one in missed.tolist()]
-        truth = self._mark_labels(labels, image, camera, verdicts)
+        truth, marks = self.marks(shown, found, (image.shape[0], image.shape[1]))
+        count = int(np.count_nonzero(self.outcomes.ground_truth.image_index == row))
         return [
-            Panel(draw_scaled(image, truth, size_wh), f"{len(labels)} in the ground truth"),
-            Panel(draw_scaled(image, below + marks, size_wh, regions), text, legend(self.outcomes, row), _BY),
+            Panel(draw_scaled(image, truth, size_wh), f"{count} in the ground truth"),
+            Panel(draw_scaled(image, marks, size_wh, regions), text, legend(self.outcomes, row), _BY),
         ]
 
-    def _mark_labels(
-        self, labels: Labels, image: ByteImage, camera: Intrinsics | None, verdicts: Sequence[Verdict]
-    ) -> list[Mark]:
-        size_hw = image.shape[0], image.shape[1]
-        return mark_labels(labels, self.classes, size_hw, self.states, camera, verdicts=verdicts)
+    def marks(
+        self, shown: int, found: ImagePredictions, size_hw: tuple[int, int]
+    ) -> tuple[list[Mark], list[Mark]]:
+        """What is drawn of the ground truth, and of predictions with what they miss.
 
-    def _verdicts(self, row: int) -> list[Verdict]:
-        """On the detections of an image, in the order of ``predictions``."""
+        Args:
+            shown: place in ``order``.
+            found: its predictions.
+            size_hw: of the image.
+        """
         if self.outcomes is None:
-            return []
-        rows = self.shown_rows[self.found.image_index == row]
-        return [verdict_on(self.outcomes, at) for at in rows.tolist()]
+            return [], mark_predictions(found, self.classes, self.states)
+        here = np.flatnonzero(self.outcomes.ground_truth.image_index == self.rows[shown])
+        labels, missed = self.outcomes.ground_truth.labels.take(here), self.outcomes.missed[here]
+        verdicts = [MISSED if one else FOUND for one in missed.tolist()]
+        camera = found.intrinsics
+        truth = mark_labels(labels, self.classes, size_hw, self.states, camera, verdicts=verdicts)
+        # Beside predictions a sign does for what was missed, as the ground truth has its name, mask and pose.
+        lost = [
+            replace(mark, text="", short="", mask=None, keypoints=None, axes_px=None)
+            for mark in truth
+            if mark.badge == badges.MISSED
+        ]
+        rows = self.shown_rows[self.found.image_index == self.rows[shown]]
+        marks = mark_predictions(
+            found, self.classes, self.states, [verdict_on(self.outcomes, row) for row in rows.tolist()]
+        )
+        # Tags of what is on top choose first, and those of what does not count come last.
+        return truth, sorted([*lost, *marks], key=lambda mark: mark.line != FAINT)
 
     def overlay(self, shown: int) -> ByteImage:
         """One picture of the image: ground truth, if any, beside predictions."""
