@@ -56,6 +56,7 @@ SLOW = {
     "train-a-model",
     "train-class-masks",
     "understand-low-ap",
+    "run-a-zoo-model",
     "which-preset-for-my-model",
     "write-an-adapter",
 }

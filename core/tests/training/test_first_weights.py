@@ -14,7 +14,7 @@ from anydet.training.model import NamedRows, TorchModel
 
 
 class Rows(TorchModel):
-    """A backbone, a head with a background row, boxes of two rows a class, anchors, axis 1, a padding row."""
+    """A backbone, and heads with background rows, rows of boxes, three anchors, an axis 1, a padding row."""
 
     def __init__(self, classes: int, states: int = 2, *, named: bool = True, extra: bool = False) -> None:
         super().__init__()

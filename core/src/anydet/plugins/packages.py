@@ -11,6 +11,7 @@ _PACKAGES = {
     ("adapters", "openvino"): "anydet-openvino",
     ("adapters", "rtdetr_pose"): "anydet-rtdetr-pose",
     ("adapters", "tensorrt"): "anydet-tensorrt",
+    ("adapters", "torchvision"): "anydet-torchvision",
     ("adapters", "toy"): "anydet-toy",
     ("adapters", "transformers"): "anydet-transformers",
     ("datasets", "bop"): "anydet-bop",
