@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Size of a report, seconds to write it, and to open it in headless Chromium.
+"""Size of a report, seconds to write it, and to open it in headless Chromium; the same of what browse serves.
 
     python benchmarks/report.py --photos ../shared/data/coco128 --images 5000 --each 100 --models 1
+    python benchmarks/report.py --photos ../shared/data/coco128 --browse
 
 Predictions and labels are those of ``work.py``; images are photos, one of those given for each image in turn,
 so that pictures compress as photos do. Seconds to open are from the navigation to the page being drawn, with
-counts and gallery, in a browser that has just started; the median of the rounds is printed.
+counts and gallery, in a browser that has just started; the median of the rounds is printed. With ``--browse``
+the page comes from ``anydet browse``: seconds from its start to its address, to open it, to a page of the
+gallery that was not looked at before and to an image as a whole, and the most memory of the server.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +28,9 @@ from playwright.sync_api import sync_playwright
 from work import HEIGHT, WIDTH, make_work
 
 from anydet.cli import main
+
+IDLE_S = 0.5
+"""How long a tab must have been without requests for Playwright to call it idle."""
 
 
 def write_photos(photos: Path, folder: Path, images: int) -> None:
@@ -37,7 +45,7 @@ def write_photos(photos: Path, folder: Path, images: int) -> None:
         (folder / f"{i:012}.jpg").symlink_to(originals[i % len(originals)].name)
 
 
-def open_seconds(page: Path, chromium: str, rounds: int) -> list[float]:
+def open_seconds(url: str, chromium: str, rounds: int) -> list[float]:
     """Seconds from the navigation to the drawn page, each in a new browser."""
     found = []
     with sync_playwright() as playwright:
@@ -45,12 +53,62 @@ def open_seconds(page: Path, chromium: str, rounds: int) -> list[float]:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             tab = browser.new_page()
             start = time.perf_counter()
-            tab.goto(page.as_uri(), wait_until="commit")
+            tab.goto(url, wait_until="commit")
             tab.wait_for_selector("html[data-ready]")
             tab.wait_for_selector("#cards image")
             found.append(time.perf_counter() - start)
             browser.close()
     return found
+
+
+def turn_seconds(url: str, chromium: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds to pages of the gallery that were not asked for before, and to images as a whole."""
+    pages, wholes = [], []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(f"{url}#kind=all&step=0")
+        tab.wait_for_selector("#cards image")
+        for i in range(rounds):
+            start = time.perf_counter()
+            tab.get_by_label("Page", exact=True).fill(str(1000 * (i + 1)))
+            tab.get_by_label("Page", exact=True).press("Enter")
+            tab.wait_for_selector("#cards .waiting")
+            tab.wait_for_function("() => !document.querySelector('#cards .waiting')")
+            tab.wait_for_load_state("networkidle")
+            pages.append(time.perf_counter() - start - IDLE_S)
+            tab.locator("#cards button").first.click()
+            start = time.perf_counter()
+            tab.get_by_role("button", name="whole image").click()
+            tab.wait_for_selector("dialog.whole svg image")
+            tab.wait_for_load_state("networkidle")
+            wholes.append(time.perf_counter() - start - IDLE_S)
+            tab.keyboard.press("Escape")
+        browser.close()
+    return pages, wholes
+
+
+def told(seconds: list[float]) -> str:
+    """Median and range."""
+    return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def browse(words: list[str], arguments: argparse.Namespace) -> None:
+    """Serve, open, and print what that takes."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "anydet.cli", "browse", *words, "--no-open"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        try:
+            print(f"serves after {time.perf_counter() - start:.1f} s")
+            print(f"opens in {told(open_seconds(url, arguments.chromium, arguments.rounds))}")
+            pages, wholes = turn_seconds(url, arguments.chromium, arguments.rounds)
+            print(f"a page of the gallery in {told(pages)}, an image as a whole in {told(wholes)}")
+            (most,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+            print(f"memory: {int(most) / 1e6:.2f} GB at most")
+        finally:
+            server.terminate()
 
 
 def run() -> None:
@@ -62,6 +120,7 @@ def run() -> None:
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--each", type=int, default=100, help="detections of an image")
     parser.add_argument("--models", type=int, default=1)
+    parser.add_argument("--browse", action="store_true", help="serve the page instead of writing it")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser")
     arguments = parser.parse_args()
@@ -72,16 +131,17 @@ def run() -> None:
         )
         write_photos(arguments.photos, folder / "work/val", arguments.images)
         files = [str(work.results[0])] * arguments.models
+        words = [*files, "--dataset", str(work.truth)]
+        if arguments.browse:
+            browse(words, arguments)
+            return
         page, start = folder / "report.html", time.perf_counter()
-        status = main(
-            ["report", *files, "--dataset", str(work.truth), "--output", str(page)], standalone_mode=False
-        )
+        status = main(["report", *words, "--output", str(page)], standalone_mode=False)
         wrote = time.perf_counter() - start
         if status:
             sys.exit(status)
         print(f"{page.stat().st_size / 1e6:.1f} MB, written in {wrote:.1f} s")
-        opened = open_seconds(page, arguments.chromium, arguments.rounds)
-        print(f"opens in {statistics.median(opened):.2f} s ({min(opened):.2f} to {max(opened):.2f})")
+        print(f"opens in {told(open_seconds(page.as_uri(), arguments.chromium, arguments.rounds))}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from anydet.cli import main
 from anydet.report.server.server import BrowseServer
 
-URL = re.compile(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}\n", re.ASCII)
+URL = re.compile(r"http://127\.0\.0\.1:\d+/[0-9a-f]{32}/\?token=[\w-]{43}\n", re.ASCII)
 
 
 def run(*arguments):

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from anydet.report.server.access import Access, Invitation, is_own_host
+from anydet.report.server.access import COOKIE, Access, Invitation, is_own_host
 
 
 def test_no_two_servers_have_a_token_or_a_cookie_in_common():
-    one, other = Access.to_port(8000), Access.to_port(8001)
+    one, other = Access(), Access()
     assert one.token != other.token
     assert len(one.token) >= 43
-    assert one.cookie != other.cookie
-    assert not one.admits(f"{other.cookie}={other.token}; {one.cookie}={other.token}")
-    assert one.admits(f"a=b; {one.cookie}={one.token}; {other.cookie}={other.token}")
+    assert one.path != other.path
+    assert len(one.path) >= 34
+    assert not one.admits(f"{COOKIE}={other.token}")
+    assert one.admits(f"a=b; {COOKIE}={one.token}; c=d")
 
 
 def test_what_is_nearly_the_token_is_not():
-    access = Access.to_port(8000)
+    access = Access()
     assert access.knows(access.token)
     for wrong in ("", access.token[:-1], f"{access.token}x", access.token.swapcase(), "\udcff", "é" * 43):
         assert not access.knows(wrong)
-        assert not access.admits(f"{access.cookie}={wrong}")
-    assert not access.admits(f"anydet-8000 {access.token}")
+        assert not access.admits(f"{COOKIE}={wrong}")
+    assert not access.admits(f"{COOKIE} {access.token}")
     assert not access.admits("")
 
 
@@ -36,9 +37,10 @@ def test_an_invitation_is_taken_once():
     assert not invitation.take("")
 
 
-def test_the_cookie_is_hidden_from_scripts_and_other_sites():
-    words = Access.to_port(8000).set_cookie().split("; ")
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} < set(words)
+def test_the_cookie_is_hidden_from_scripts_other_sites_and_servers_on_other_ports():
+    access = Access()
+    words = access.set_cookie().split("; ")
+    assert {"HttpOnly", "SameSite=Strict", f"Path={access.path}"} < set(words)
     assert not any(word.startswith(("Domain", "Max-Age", "Expires")) for word in words)
 
 

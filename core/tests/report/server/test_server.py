@@ -18,10 +18,12 @@ from core.tests.report.server.test_pictures import Slow
 
 from anydet.errors import OptionError
 from anydet.report.page.sampling import IMAGE
+from anydet.report.server.access import COOKIE
 from anydet.report.server.pictures import Pictures
 from anydet.report.server.server import MOST_ROWS, BrowseServer, Contents
 
-PATHS = ("/", "/data", "/items?of=0&rows=0", "/picture?of=0&rows=0", "/favicon.ico", "/nothing")
+PATHS = ("", "data", "items?of=0&rows=0", "picture?of=0&rows=0", "nothing")
+"""Behind what all addresses of a server begin with."""
 
 
 @contextmanager
@@ -35,13 +37,17 @@ def running(findings, pictures):
 
 
 def ask(server, path, method="GET", *, cookie=True, headers=(), body=None):
-    """Status, headers and body of an answer; with the token as a cookie, or with another one, or without."""
+    """Status, headers and body of an answer; with the token as a cookie, or with another one, or without.
+
+    A path that begins with no slash is one of the server's own.
+    """
     connection = HTTPConnection("127.0.0.1", server.server_port)
-    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    address = path if path[:1] in {"/", "*", "."} or "://" in path else f"{server.access.path}{path}"
+    connection.putrequest(method, address, skip_host=True, skip_accept_encoding=True)
     held = server.access.token if cookie is True else cookie
     given = {"Host": f"127.0.0.1:{server.server_port}", **dict(headers)}
     if held is not False:
-        given["Cookie"] = f"{server.access.cookie}={held}"
+        given["Cookie"] = f"{COOKIE}={held}"
     for name, value in given.items():
         if value is not None:
             connection.putheader(name, value)
@@ -58,7 +64,7 @@ def test_whoever_has_the_address_gets_the_page_and_then_its_data_by_cookie(serve
         text = page.read().decode()
     assert "<title>anydet report: a, b on" in text
     assert served.server.access.token not in text
-    with opener.open(f"http://127.0.0.1:{served.server.server_port}/data") as data:
+    with opener.open(f"{served.server.url.partition('?')[0]}data") as data:
         assert unpack_block(data.read()).header["served"]
 
 
@@ -84,13 +90,13 @@ def test_urllib_without_the_token_is_refused(served):
 
 def test_the_token_in_an_address_opens_the_page_alone(served):
     token = served.server.access.token
-    assert ask(served.server, f"/?token={token}", cookie=False).status == 200
-    for path in ("/data", "/items", "/picture", "/nothing"):
+    assert ask(served.server, f"?token={token}", cookie=False).status == 200
+    for path in ("data", "items", "picture", "nothing", "/", "/data"):
         assert ask(served.server, f"{path}?of=0&rows=0&token={token}", cookie=False).status == 403
 
 
 def test_the_address_that_a_browser_is_started_with_opens_the_page_once(served):
-    path = served.server.url_once.partition(str(served.server.server_port))[2]
+    path = served.server.url_once.partition(served.server.access.path)[2]
     assert ask(served.server, path, "HEAD", cookie=False).status == 403
     first = ask(served.server, path, cookie=False)
     assert first.status == 200
@@ -100,12 +106,18 @@ def test_the_address_that_a_browser_is_started_with_opens_the_page_once(served):
 
 @pytest.mark.parametrize("host", [None, "evil.example", "127.0.0.1.evil.example", "evil.example:80", "[::1]"])
 def test_another_host_is_refused_whatever_it_knows(served, host):
-    for path in (*PATHS, f"/?token={served.server.access.token}"):
+    for path in (*PATHS, f"?token={served.server.access.token}"):
         assert ask(served.server, path, headers={"Host": host}).status == 403
 
 
+def test_what_browsers_ask_for_by_themselves_is_no_error_and_no_answer(served):
+    answer = ask(served.server, "/favicon.ico", cookie=False)
+    assert (answer.status, answer.content) == (204, b"")
+    assert ask(served.server, "/favicon.ico", headers={"Host": "evil.example"}).status == 403
+
+
 def test_a_forwarded_port_is_the_same_host(served):
-    assert ask(served.server, "/", headers={"Host": "localhost:9"}).status == 200
+    assert ask(served.server, "", headers={"Host": "localhost:9"}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -114,16 +126,21 @@ def test_a_forwarded_port_is_the_same_host(served):
         "/../../etc/passwd",
         "/..%2f..%2fetc%2fpasswd",
         "//etc/passwd",
-        "/data/../../etc/passwd",
-        "/picture/../../../etc/passwd",
-        "/picture?of=0&rows=../../etc/passwd",
-        "/picture?of=/etc&rows=passwd",
-        "/items?of=0&rows=%00",
-        "/data%00",
-        "/DATA",
-        "/data/",
+        "data/../../etc/passwd",
+        "picture/../../../etc/passwd",
+        "picture?of=0&rows=../../etc/passwd",
+        "picture?of=/etc&rows=passwd",
+        "items?of=0&rows=%00",
+        "data%00",
+        "DATA",
+        "/",
+        "/data",
+        "/items?of=0&rows=0",
+        "data/",
         "http://evil.example/data",
         "file:///etc/passwd",
+        "./data",
+        "../data",
         "*",
     ],
 )
@@ -133,7 +150,7 @@ def test_there_is_nothing_but_four_addresses(served, path):
     assert b"root:" not in answer.content
 
 
-@pytest.mark.parametrize("path", ["/items", "/picture"])
+@pytest.mark.parametrize("path", ["items", "picture"])
 @pytest.mark.parametrize(
     "query",
     [
@@ -162,11 +179,11 @@ def test_rows_that_do_not_exist_are_not_found(served, path, query):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"])
 def test_there_is_nothing_to_do_but_read(served, method):
-    answer = ask(served.server, "/data", method, headers={"Content-Length": "3"}, body=b"a=b")
+    answer = ask(served.server, "data", method, headers={"Content-Length": "3"}, body=b"a=b")
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert answer.headers["Connection"] == "close"
-    assert ask(served.server, "/data", "BREW").status == 501
+    assert ask(served.server, "data", "BREW").status == 501
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -182,7 +199,7 @@ def test_head_is_get_without_the_content(served, path):
 @pytest.mark.parametrize("headers", [{"Content-Length": "4"}, {"Transfer-Encoding": "chunked"}])
 def test_what_follows_a_refused_request_is_not_read_as_another(served, headers):
     lines = [
-        f"GET /data HTTP/1.1\r\nHost: 127.0.0.1\r\n{k}: {v}\r\n\r\nGET / HTTP/1.1\r\n\r\n"
+        f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{k}: {v}\r\n\r\nGET / HTTP/1.1\r\n\r\n"
         for k, v in headers.items()
     ]
     with socket.create_connection(("127.0.0.1", served.server.server_port)) as raw:
@@ -202,7 +219,7 @@ def test_what_is_no_request_harms_nothing(served, sent):
         raw.shutdown(socket.SHUT_WR)
         with_answer = b"".join(iter(lambda: raw.recv(1 << 16), b""))
     assert b"200" not in with_answer[:40]
-    assert ask(served.server, "/").status == 200
+    assert ask(served.server, "").status == 200
 
 
 def test_it_listens_on_one_address_of_this_machine_alone(served):
@@ -222,18 +239,15 @@ def test_other_pages_can_neither_hold_an_answer_nor_read_it(served, path):
     assert not any(name.lower().startswith("access-control-") for name in answer.headers)
 
 
-def test_only_pictures_with_the_number_of_the_run_may_be_kept(served):
-    run = unpack_block(ask(served.server, "/data").content).header["run"]
+def test_only_pictures_may_be_kept(served):
     for path in PATHS:
-        assert ask(served.server, path).headers["Cache-Control"] == "no-store"
-    kept = ask(served.server, f"/picture?of=0&rows=0&run={run}").headers["Cache-Control"]
-    assert kept.startswith("private, ")
-    assert ask(served.server, "/picture?of=0&rows=0&run=0").headers["Cache-Control"] == "no-store"
+        kept = ask(served.server, path).headers["Cache-Control"]
+        assert kept.startswith("private, ") if path.startswith("picture") else kept == "no-store"
 
 
 def test_numbers_and_columns_are_those_of_the_report(hostile, served):
-    data = unpack_block(ask(served.server, "/data").content)
-    own = {"served", "run"}
+    data = unpack_block(ask(served.server, "data").content)
+    own = {"served"}
     of_pictures = {"items", "unread", "picture_bytes"}
     assert {*data.header} - own == {*hostile.data.header} - of_pictures
     for name in {*data.header} - own - {"models"}:
@@ -248,7 +262,7 @@ def test_numbers_and_columns_are_those_of_the_report(hostile, served):
 def test_what_is_on_several_pictures_comes_in_one_answer(hostile, served):
     items = [item for item in hostile.data.header["items"] if item["m"] == 1][:20]
     rows = ",".join(str(item["r"]) for item in items)
-    answer = ask(served.server, f"/items?of=1&rows={rows}")
+    answer = ask(served.server, f"items?of=1&rows={rows}")
     assert json.loads(answer.content) == items
     assert answer.headers["Content-Type"] == "application/json"
 
@@ -257,10 +271,10 @@ def test_the_page_answers_while_images_are_decoded(hostile, served):
     slow = Slow(hostile.dataset)
     with running(served.findings, Pictures(slow, served.findings)) as server:
         got = []
-        asked = threading.Thread(target=lambda: got.append(ask(server, "/picture?of=-2&rows=0")))
+        asked = threading.Thread(target=lambda: got.append(ask(server, "picture?of=-2&rows=0")))
         asked.start()
         slow.begun.get()
-        for path in ("/", "/data", "/items?of=0&rows=0"):
+        for path in ("", "data", "items?of=0&rows=0"):
             assert ask(server, path).status == 200
         assert not got
         slow.go.set()
@@ -278,11 +292,11 @@ def test_a_picture_that_fails_says_why_and_the_next_one_comes(hostile, served):
     said = []
     pictures = Pictures(broken, served.findings, said.append)
     with running(served.findings, pictures) as server:
-        answer = ask(server, "/picture?of=0&rows=0")
+        answer = ask(server, "picture?of=0&rows=0")
         assert answer.status == 404
         assert answer.content == b"no\\nsuch\\x1b picture\n"
         broken.dataset, broken.read = hostile.dataset, None
-        assert ask(server, "/items?of=0&rows=0").status == 200
+        assert ask(server, "items?of=0&rows=0").status == 200
     assert len(said) == 1
 
 

@@ -704,7 +704,7 @@
   let blob = null;
   const urls = new Map();
   function url(item, large) {
-    if (R.served) return `picture?of=${item.m}&rows=${item.r}&run=${R.run}${large ? "&large=1" : ""}`;
+    if (R.served) return `picture?of=${item.m}&rows=${item.r}${large ? "&large=1" : ""}`;
     if (item.to === item.from) return null;
     if (!blob) blob = bytes("pictures");
     if (!urls.has(item)) urls.set(item, URL.createObjectURL(new Blob([blob.subarray(item.from, item.to)], { type: R.media_type })));

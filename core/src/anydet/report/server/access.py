@@ -6,6 +6,7 @@ import hmac
 import re
 import secrets
 import threading
+from dataclasses import field
 from http.cookies import CookieError, SimpleCookie
 
 from anydet.dataclass import dataclass
@@ -13,6 +14,7 @@ from anydet.dataclass import dataclass
 HOSTS = frozenset({"127.0.0.1", "localhost"})
 """Names of this machine that a request may be to. A page of another name, which its owner lets resolve to
 127.0.0.1 (DNS rebinding), sends that name."""
+COOKIE = "anydet"
 _HOST = re.compile(r"([a-zA-Z0-9.\-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 
@@ -36,18 +38,13 @@ class Access:
     """The token of one server.
 
     Attributes:
-        token: random text; whoever has it may ask.
-        cookie: name of the cookie that holds it. Browsers send cookies of a host to all of its ports, so that
-            each server has a name of its own.
+        token: 256 random bits; whoever has them may ask.
+        path: what all addresses begin with. Browsers send cookies of a host to all of its ports, and so to
+            servers of others; they send this one to addresses that begin so, which others cannot guess.
     """
 
-    token: str
-    cookie: str
-
-    @classmethod
-    def to_port(cls, port: int) -> Access:
-        """A new token of 256 random bits."""
-        return cls(secrets.token_urlsafe(32), f"anydet-{port}")
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    path: str = field(default_factory=lambda: f"/{secrets.token_hex(16)}/")
 
     def knows(self, token: str) -> bool:
         """Whether it is the token; takes as long for any other."""
@@ -56,14 +53,14 @@ class Access:
     def admits(self, cookies: str) -> bool:
         """Whether a ``Cookie`` header holds the token."""
         try:
-            found = SimpleCookie(cookies).get(self.cookie)
+            found = SimpleCookie(cookies).get(COOKIE)
         except CookieError:
             return False
         return found is not None and self.knows(found.value)
 
     def set_cookie(self) -> str:
         """Header by which a browser keeps the token, for its session, unseen by scripts and other sites."""
-        return f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{COOKIE}={self.token}; Path={self.path}; HttpOnly; SameSite=Strict"
 
 
 def _equal(token: str, other: str) -> bool:

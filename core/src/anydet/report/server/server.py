@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import socket
 import sys
 import time
@@ -46,7 +45,7 @@ _HEADERS = {
 }
 _CLOSED = "default-src 'none'; frame-ancestors 'none'"
 _NOT_KEPT = "no-store"
-# The address of a picture has the number of the run, so that it is of no other files that are served later.
+# Addresses begin with what no other server has, so that a picture is of no other files that are served later.
 _KEPT = "private, max-age=86400, immutable"
 
 
@@ -81,27 +80,25 @@ class Contents:
     """
 
     def __init__(self, findings: Findings, pictures: Pictures) -> None:
-        self.run, self._pictures = secrets.token_hex(8), pictures
+        self._pictures = pictures
         self._page = assemble(findings.title).encode()
-        header = {**findings.header, "served": True, "run": self.run}
+        header = {**findings.header, "served": True}
         # On this machine sending costs less than making it smaller.
         self._data = pack(header, findings.columns, level=1)
 
     def answer(self, path: str, query: Mapping[str, Sequence[str]]) -> Answer:
         """The answer to a request of one who may ask."""
-        if path == "/":
+        if path == "":
             return Answer(self._page, "text/html; charset=utf-8")
-        if path == "/data":
+        if path == "data":
             return Answer(self._data, "application/octet-stream")
-        if path == "/favicon.ico":
-            return Answer(b"", status=HTTPStatus.NO_CONTENT)
-        if path not in {"/items", "/picture"}:
+        if path not in {"items", "picture"}:
             return refusal(HTTPStatus.NOT_FOUND, "there is nothing at this address")
         try:
             items = self._find(query)
         except (LookupError, ValueError):
             return refusal(HTTPStatus.NOT_FOUND, f"there are no such rows, or more than {MOST_ROWS}")
-        return self._describe(items) if path == "/items" else self._picture(items[0], query)
+        return self._describe(items) if path == "items" else self._picture(items[0], query)
 
     def _find(self, query: Mapping[str, Sequence[str]]) -> list[Item]:
         """What is asked for; raises ``LookupError`` or ``ValueError`` where there is no such thing."""
@@ -119,8 +116,7 @@ class Contents:
             content = self._pictures.picture(item, large="large" in query)
         except AnydetError as error:
             return refusal(HTTPStatus.NOT_FOUND, error.problem)
-        kept = _KEPT if query.get("run") == [self.run] else _NOT_KEPT
-        return Answer(content, media_type(), headers={"Cache-Control": kept})
+        return Answer(content, media_type(), headers={"Cache-Control": _KEPT})
 
 
 def _integer(text: str) -> int:
@@ -156,19 +152,22 @@ class BrowseServer(ThreadingHTTPServer):
                 f"port {port} of 127.0.0.1 cannot be had: {exc.strerror or exc}",
                 fix="give another --port, or leave it out for any that is free",
             ) from exc
-        self.access, self.invitation, self.say = Access.to_port(self.server_port), Invitation(), say
+        self.access, self.invitation, self.say = Access(), Invitation(), say
         self.contents: Contents | None = None
         self.last_request, self._stopped = time.monotonic(), False
 
     @property
     def url(self) -> str:
         """The address with the token."""
-        return f"http://127.0.0.1:{self.server_port}/?token={self.access.token}"
+        return self._url(self.access.token)
 
     @property
     def url_once(self) -> str:
         """An address that opens the page once, for the command line of a browser."""
-        return f"http://127.0.0.1:{self.server_port}/?token={self.invitation.token}"
+        return self._url(self.invitation.token)
+
+    def _url(self, token: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{self.access.path}?token={token}"
 
     def serve(self, contents: Contents, idle_s: float | None = None) -> None:
         """Answer until interrupted, or until nobody has asked for so many seconds.
@@ -234,23 +233,35 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         self.server.last_request = time.monotonic()
-        if not is_own_host(self.headers.get_all("Host", [])):
-            return refusal(HTTPStatus.FORBIDDEN, "this server answers to 127.0.0.1 and localhost alone")
-        if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
-            return refusal(HTTPStatus.BAD_REQUEST, "a request of this method has no body")
         access, (path, _, text) = self.server.access, self.path.partition("?")
         try:
             query = parse_qs(text, keep_blank_values=True, max_num_fields=8)
         except ValueError:
             return refusal(HTTPStatus.BAD_REQUEST, "the address has too many fields")
+        if refused := self._refused():
+            return refused
+        if path == "/favicon.ico":
+            # What browsers ask for by themselves, where they send no cookie.
+            return Answer(b"", status=HTTPStatus.NO_CONTENT)
         given = query.get("token", [])
-        if given and path == "/" and (access.knows(given[0]) or self._is_invited(given[0])):
+        if given and path == access.path and (access.knows(given[0]) or self._is_invited(given[0])):
             return self._page(access.set_cookie())
         if not access.admits(self.headers.get("Cookie", "")):
             return refusal(
                 HTTPStatus.FORBIDDEN, "open the address that anydet browse printed, with its token"
             )
-        return self._contents().answer(path, query)
+        # "/" is no address of the contents.
+        return self._contents().answer(
+            path[len(access.path) :] if path.startswith(access.path) else "/", query
+        )
+
+    def _refused(self) -> Answer | None:
+        """The answer to what no browser of this machine would send."""
+        if not is_own_host(self.headers.get_all("Host", [])):
+            return refusal(HTTPStatus.FORBIDDEN, "this server answers to 127.0.0.1 and localhost alone")
+        if self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0") != "0":
+            return refusal(HTTPStatus.BAD_REQUEST, "a request of this method has no body")
+        return None
 
     def _is_invited(self, token: str) -> bool:
         # A browser that looks at an address ahead of opening it must not take it away.
@@ -259,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, cookie: str) -> Answer:
         """The page with the token as a cookie."""
         # Not a redirection: a browser that follows a link of another site would send no cookie along.
-        page = self._contents().answer("/", {})
+        page = self._contents().answer("", {})
         return Answer(page.content, page.media_type, headers={"Set-Cookie": cookie})
 
     def _contents(self) -> Contents:
