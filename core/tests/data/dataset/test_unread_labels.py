@@ -28,6 +28,13 @@ from anydet.evaluation.reading import read_inputs
         ("train.txt", "x.jpg 1,2,3,4,0\n", "tables"),
         ("face_train_bbx_gt.txt", "0--Parade/x.jpg\n1\n449 330 122 149 0 0 0\n", "tables"),
         ("train.csv", "img,EncodedPixels\n", "tables"),
+        ("project-1.csv", 'image,label\na.jpg,"[{""rectanglelabels"": []}]"\n', "tables"),
+        ("metadata.csv", "file_name,caption\n", "tables"),
+        ("gt/gt.txt", "1,1,5,5,10,10,1,1,1\n", "tables"),
+        ("gt_a.txt", "5,5,15,5,15,15,5,15,x\n", "text files"),
+        ("x/a_gt.txt", "5,5,15,5,15,15,5,15,x\n", "text files"),
+        ("val.odgt", '{"ID": "a", "gtboxes": []}', "JSON Lines"),
+        ("data/train-00000-of-00001-1f2e.parquet", "", "files of a format that is not read"),
         ("_annotations.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "tables"),
         ("_classes.csv", "filename, cat, dog\n", "tables of the classes of whole images"),
         ("metadata.jsonl", '{"file_name": "a.jpg", "text": "a dog"}', "JSON Lines"),
@@ -62,13 +69,13 @@ def test_files_that_look_like_labels_are_named_wherever_the_folder_is_opened(
 @pytest.mark.parametrize(
     "name",
     [
-        "README.txt", "notes.json", "predictions.json", "predictions.jsonl", "predictions.parquet", "LICENSE",
-        "settings.yaml", ".a.txt", ".x/a.xml",
+        "README.txt", "_classes.csv", "notes.json", "predictions.json", "predictions.jsonl",
+        "predictions.parquet", "LICENSE", "settings.yaml", ".a.txt", ".x/a.xml",
     ],
 )  # fmt: skip
 def test_other_files_are_no_labels(paint, put, tmp_path, name):
     paint("a.jpg")
-    put(name, '[{"image": "a.jpg", "detections": []}]' if name.endswith("json") else "path: x")
+    put(name, '[{"image": "a.jpg", "detections": []}]' if name.endswith("json") else "pixel value: x")
     assert open_dataset(tmp_path).oddities == ()
     assert check_dataset(tmp_path).ok
 
@@ -147,3 +154,19 @@ def test_png_images_are_photographs(paint, tmp_path):
     for name in ("labels/a.png", "masks/b.png", "c.png", "d_mask.png", "photos/e.jpg"):
         paint(name)
     assert len(open_dataset(tmp_path)) == 5
+
+
+def test_masks_of_cityscapes_are_no_photographs(paint, tmp_path):
+    paint("leftImg8bit/val/f/f_0_leftImg8bit.png")
+    paint("gtFine/val/f/f_0_gtFine_labelIds.png")
+    with pytest.warns(AnydetWarning, match="masks of the images: 1 "):
+        assert open_dataset(tmp_path).keys == ("leftImg8bit/val/f/f_0_leftImg8bit.png",)
+
+
+def test_labels_beside_images_that_are_no_label_files_are_named(paint, put, tmp_path):
+    paint("images/100k/val/a.jpg")
+    put("labels/det_val.json", [{"name": "a.jpg", "labels": [{"box2d": {}}]}])
+    with pytest.warns(
+        AnydetWarning, match=r"JSON files that look like labels: 1 \(the first: labels/det_val"
+    ):
+        assert open_dataset(tmp_path).source == "none"

@@ -81,16 +81,19 @@ class FolderFormat:
         base = images or (inner if inner.is_dir() and next(find_images(inner), None) else path)
         names = image_splits(base)
         if split is None and not set(names) & set(SPLITS):
-            return _looked_over(path, open_folder(path, UNSPLIT, base), self.nested)
+            return open_looked_over(path, UNSPLIT, base, self.nested)
         chosen = choose_split(path, names, split)
-        return _looked_over(path, open_folder(path, chosen, base / chosen.name), self.nested)
+        return open_looked_over(path, chosen, base / chosen.name, self.nested)
 
 
 FORMAT = FolderFormat()
 
 
-def _looked_over(path: Path, dataset: FolderDataset, nested: Sequence[Path]) -> FolderDataset:
-    """The images without masks of them, with a warning of each kind of labels that are not read."""
+def open_looked_over(
+    path: Path, split: Split, images_dir: Path, nested: Sequence[Path] = ()
+) -> FolderDataset:
+    """As ``open_folder``, without masks of the images, with a warning of each kind of labels not read."""
+    dataset = open_folder(path, split, images_dir)
     inside = dataset.images_dir != path and dataset.images_dir.is_relative_to(path)
     within = f"{dataset.images_dir.relative_to(path).as_posix()}/" if inside else ""
     looked = look_for_labels(path, dataset.keys, nested, within)

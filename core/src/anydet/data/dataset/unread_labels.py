@@ -99,23 +99,30 @@ _MASK_FOLDERS = re.compile(
     r"(?i)(.*[_ -])?(seg.*mask.*|masks?|segmentation(class|object)?(raw|aug)?|gt(fine|coarse)?|ground_?truth"
     r"|labels?|annotations|(train|val|test)annot)([_ -].*)?$"
 )
+_CITYSCAPES = re.compile(r"^(.+)_gt(?:Fine|Coarse)_\w+\.png$")
+_PHOTO_END = "_leftImg8bit"
+"""Of Cityscapes, which calls a photograph ``a_leftImg8bit.png`` and a mask ``a_gtFine_labelIds.png``."""
 _MASK_NAME = re.compile(r"(?i)^(.+)[_.-](masks?|seg|labels?|gt)\.[a-z]+$")
 _JSON_HEAD = re.compile(
     rb'"(images|annotations|categories|licenses|shapes|imagePath|_via_[a-z_]*|shape_attributes|objects|box2d)"'
 )
 _VIA_HEAD = re.compile(rb"_via_|shape_attributes")
 _LABELME_HEAD = re.compile(rb'"(shapes|imagePath)"')
-_LINES_HEAD = re.compile(rb'"(file_name|image|image_id|images?_?path|external_id|data_row)"')
+_LINES_HEAD = re.compile(rb'"(file_name|gtboxes|image|image_id|images?_?path|external_id|data_row)"')
 _YAML_HEAD = re.compile(rb"(?m)^(train|val|test|names|nc)[ \t]*:")
 _TABLE_HEAD = re.compile(
-    rb"(?i)(x_?min|x_min|bbox|class_?(id|name)|\bx1\b|encodedpixels|region_shape_attributes)"
+    rb"(?i)(x_?min|x_min|bbox|class_?(id|name)|\bx1\b|(rectangle|polygon)labels|encodedpixels|region_shape_attributes)"
 )
 _LISTED_BOXES = re.compile(rb"(?i)\.(jpe?g|png|bmp|tiff?|webp)([ ,\t]+-?\d+[ ,]|\r?\n\d+\r?\n\d)")
 _ANNOTATION = re.compile(rb"<annotation")
-_TABLE_NAME = re.compile(r"(?i)(_?annotations?|labels?|bbox(es)?|train|val|test|gt)\.(csv|tsv|txt)$")
+_ROWS = re.compile(rb"(?m)^-?\d+([ ,\t]+-?\d+(\.\d*)?){4,}")
+"""Lines of numbers, as tracking and detection challenges have them."""
+_TABLE_NAME = re.compile(r"(?i)(_?annotations?|metadata|labels?|bbox(es)?|train|val|test|gt)\.(csv|tsv|txt)$")
+_PIXEL_VALUES = re.compile(rb"(?i)^pixel value")
+"""Names of the values of masks, which Roboflow calls ``_classes.csv``, too."""
 _CLASSES_NAME = re.compile(r"(?i)_classes\.csv$")
 _BINARY_NAME = re.compile(
-    r"(?i)(\.(tfrecords?|record|arrow|mat)(-\d+-of-\d+)?|(-\d+-of-\d+|metadata|annotations?|labels?)\.parquet)$"
+    r"(?i)(\.(tfrecords?|record|arrow|mat)(-\d+-of-\d+)?|(-\d+-of-\d+(-\w+)?|metadata|annotations?|labels?)\.parquet)$"
 )
 _NAMED = 3
 _HEAD = 4096
@@ -175,7 +182,7 @@ def _masks(keys: Sequence[str]) -> set[str]:
     """Keys of files that are masks: beside an image, or in a folder of masks with one elsewhere."""
     paths = [PurePosixPath(key) for key in keys]
     inside = {path for path in paths if _in_mask_folder(path)}
-    photos = {path.stem for path in paths if path not in inside}
+    photos = {path.stem.removesuffix(_PHOTO_END) for path in paths if path not in inside}
     found = {str(path) for path in inside if path.stem in photos or _bare(path.name) in photos}
     beside = {str(path.with_suffix("")) for path in paths} | set(keys)
     for path in paths:
@@ -191,7 +198,7 @@ def _in_mask_folder(path: PurePosixPath) -> bool:
 
 def _bare(name: str) -> str | None:
     """``a`` of ``a_mask.png``."""
-    found = _MASK_NAME.match(name)
+    found = _CITYSCAPES.match(name) or _MASK_NAME.match(name)
     return found[1] if found else None
 
 
@@ -219,9 +226,11 @@ def _xml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
 
 
 def _text(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
-    if path.stem.casefold() in stems:
+    stem = path.stem.casefold()
+    if {stem, stem.removeprefix("gt_"), (_bare(path.name) or "").casefold()} & stems:
         return _TEXT
-    return _TABLE if _begins(file, _LISTED_BOXES) else None
+    rows = _TABLE_NAME.match(path.name) and _begins(file, _ROWS)
+    return _TABLE if rows or _begins(file, _LISTED_BOXES) else None
 
 
 def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
@@ -245,7 +254,7 @@ def _yaml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
 
 def _table(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
     if _CLASSES_NAME.search(path.name):
-        return _CLASSES
+        return None if _begins(file, _PIXEL_VALUES) else _CLASSES
     if not _TABLE_NAME.match(path.name) and not _begins(file, _TABLE_HEAD):
         return None
     return _VIA if _begins(file, _VIA_HEAD) else _TABLE
@@ -268,6 +277,7 @@ _LOOKS: dict[str, Callable[[Path, PurePosixPath, set[str]], Kind | None]] = {
     ".yml": _yaml,
     ".jsonl": _lines,
     ".ndjson": _lines,
+    ".odgt": _lines,
     ".geojson": _json,
     ".csv": _table,
     ".tsv": _table,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import columns_of_records, no_labels
-from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_folder, subfolders
+from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_looked_over, subfolders
 from anydet.data.dataset.oddities import Found, Oddity, warn_of
 from anydet.data.dataset.splits import UNSPLIT, Split, choose_split
 from anydet.data.record.class_mask import ClassMaskFile
@@ -229,7 +229,7 @@ def open_folders(
 ) -> YoloDataset | FolderDataset:
     """An image folder and its label folder, wherever they are; without the latter there are no labels."""
     if not labels_dir.is_dir():
-        return open_folder(root, split, images_dir)
+        return open_looked_over(root, split, images_dir)
     base = root if root.is_dir() else root.parent
     inside = labels_dir.is_relative_to(base)
     return YoloDataset(
