@@ -264,7 +264,7 @@ def _unflattened(tokens: Tensor, images: Tensor) -> Tensor:
     patch = next(p for p in range(1, height + 1) if (height // p) * (width // p) < tokens.shape[1])
     rows, columns = height // patch, width // patch
     patches = tokens[:, 1 : 1 + rows * columns]
-    return patches.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+    return patches.transpose(1, 2).reshape(len(tokens), tokens.shape[2], rows, columns)
 
 
 def corners(boxes: Tensor) -> Tensor:

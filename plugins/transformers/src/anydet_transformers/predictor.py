@@ -20,9 +20,6 @@ from anydet.types import ByteImage, FloatArray, ImagePredictions
 from anydet_transformers.inputs import Prepared, prepare
 from anydet_transformers.model import LibraryModel
 
-_USUAL_PAIRS = 100
-"""Pairs of query and class that the library's post-processing keeps where it has a limit."""
-
 
 @dataclass(frozen=True, eq=False)
 class Predictor(BatchPredictor[Prepared]):
@@ -64,16 +61,14 @@ class Predictor(BatchPredictor[Prepared]):
     def found(self, batch: list[Prepared], outputs: Any) -> list[Mapping[str, Tensor]]:
         """Scores, labels and boxes of each image, as the library's post-processing gives them."""
         process = self.processor.post_process_object_detection
-        most = {"top_k": self.most} if "top_k" in inspect.signature(process).parameters else {}
+        # Where the library keeps so many pairs of query and class alone (100), more can be asked for.
+        limit = inspect.signature(process).parameters.get("top_k")
+        most = self.settings.max_detections
+        more = {"top_k": most} if limit is not None and limit.default and most > limit.default else {}
         found: list[Mapping[str, Tensor]] = process(
-            outputs, threshold=self.settings.score_floor, target_sizes=sizes_hw(batch), **most
+            outputs, threshold=self.settings.score_floor, target_sizes=sizes_hw(batch), **more
         )
         return found
-
-    @property
-    def most(self) -> int:
-        """Pairs of query and class that are detections, at most."""
-        return max(_USUAL_PAIRS, self.settings.max_detections)
 
     @cached_property
     def processor(self) -> Any:
