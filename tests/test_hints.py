@@ -23,6 +23,7 @@ NO_HINTS = {
     ("survey.py", "no --query-gpu"),  # of nvidia-smi
     ("power.py", "no --query-gpu"),
     ("run_meta.py", "no --porcelain"),  # of git
+    ("hub.py", "no --local-dir"),  # of hf
 }
 """Words that look like our options in texts that are no hints."""
 

@@ -88,13 +88,13 @@ CLICK, NUMPY = "import click", "import click, numpy"
     ("line", "base", "budget", "forbidden"),
     [
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
-        ("--help", CLICK, 31, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 38, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 78, HEAVY),
+        ("--help", CLICK, 33, HEAVY | PARSERS | {"numpy"}),
+        ("adapters list", CLICK, 40, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 80, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            109,
+            111,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),
