@@ -316,6 +316,11 @@ def test_category_ids_of_a_csv_are_joined_as_those_of_coco_results(tmp_path: Pat
     assert "--class-map zero-based" in caught.value.fix
     assert classes([0, 1], class_map="zero-based") == [0, 1]
     assert classes([1, 3], class_map="one-based") == [0, 2]
+    with pytest.raises(ContractError, match=r"the class map one-based does not have: 0 \(first at line 2\)"):
+        repair(categories_csv(tmp_path, [0, 1]), tmp_path / "o.json", lambda: TRUTH, "one-based")
+    chosen = str(save(tmp_path / "map.json", {"5": "dog"}))
+    with pytest.warns(AnydetWarning, match=r"does not have \(6, 7\): 2 of 3 \(the first: line 3\)"):
+        assert classes([5, 6, 7], class_map=chosen) == [1]
     with pytest.warns(AnydetWarning, match=r"does not have \(9\): 1 of 3 \(the first: line 4\)"):
         assert classes([1, 7, 9]) == [0, 2]
     with pytest.raises(ContractError, match=r"does not have \(9\): 1 of 3"):
@@ -334,7 +339,7 @@ def test_a_class_map_says_what_whole_numbers_of_any_tool_mean(tmp_path: Path) ->
     for name, used in (("yolo", "zero-based"), ("mmdetection", "zero-based")):
         raw = load(WRITERS[name](tmp_path / name), truth=lambda: TRUTH, class_map=used)
         assert rows_of(raw) == EXPECTED
-    with pytest.raises(ContractError, match=r"a\.json: .*class 0 is not in the class map 'one-based'"):
+    with pytest.raises(ContractError, match=r"the class map one-based does not have: 0 \(first at a\.json"):
         load(tmp_path / "mmdetection", truth=lambda: TRUTH, class_map="one-based")
     assert {row[1] for row in rows_of(load(coco_document(tmp_path), truth=lambda: TRUTH))} == set(NAMES)
     raw = load(tmp_path / "r.json", truth=lambda: TRUTH, class_map="one-based")  # over the document's names

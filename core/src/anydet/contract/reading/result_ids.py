@@ -195,7 +195,7 @@ def class_positions(
     if len(at) and not (at >= 0).any():
         named = _by_name(path, ids, known)
         if named is not None:
-            return named, _left_out(ids, named, where)
+            return named, _left_out(ids, named, known, where)
     whole = bool((at >= 0).all())
     if own_ids and whole:
         return at, ""
@@ -212,8 +212,9 @@ def class_positions(
         # A file says of each id what it means: those that it leaves out mean none of the classes.
         if stated in CLASS_MAPS or (shifted and not stated):
             hint = f"{_SAY_HOW}, or " if unsure else _hint(used, known)
-            _refuse(path, "category_id", ids, at, hint=hint, where=where)
-        return at, _left_out(ids, at, where)
+            owner = _owner(known)
+            _refuse(path, "category_id", ids, at, hint=hint, where=where, owner=owner)
+        return at, _left_out(ids, at, known, where)
     if len(ways) > 1:
         raise ContractError(
             f"{path}: category ids {min(used)} to {max(used)} may be counted {' or '.join(ways)}: the data "
@@ -280,7 +281,13 @@ def _by_name(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any
     return at
 
 
-def _left_out(ids: Sequence[Any] | IntArray, at: IntArray, where: Callable[[int], str]) -> str:
+def _owner(known: Mapping[Any, int]) -> str:
+    return f"the class map {_stated(known)}" if _stated(known) else "the data set"
+
+
+def _left_out(
+    ids: Sequence[Any] | IntArray, at: IntArray, known: Mapping[Any, int], where: Callable[[int], str]
+) -> str:
     """The line on results of categories that the data set does not have; "" where there are none."""
     rows = np.flatnonzero(at < 0).tolist()
     if not rows:
@@ -288,7 +295,7 @@ def _left_out(ids: Sequence[Any] | IntArray, at: IntArray, where: Callable[[int]
     plain = _plain(ids)
     unknown = list(dict.fromkeys(plain[row] for row in rows))
     return (
-        f"results of categories that the data set does not have ({listed(unknown)}): {len(rows)} of "
+        f"results of categories that {_owner(known)} does not have ({listed(unknown)}): {len(rows)} of "
         f"{len(at)} (the first: {where(rows[0])}); left out, as pycocotools leaves them out"
     )
 
@@ -331,6 +338,7 @@ def _refuse(
     *,
     hint: str,
     where: Callable[[int], str] | None = None,
+    owner: str = "the data set",
 ) -> None:
     """Raise for values that the data set does not have, with the first result; those of results in order."""
     rows = np.flatnonzero(at < 0).tolist()
@@ -340,7 +348,6 @@ def _refuse(
     shown = listed(unknown, _NAMED, quotes=any(isinstance(one, str) for one in unknown))
     place = where(row) if where else Place("coco", row).at((name,))
     raise ContractError(
-        f"{path}: {len(unknown)} values of {name} that the data set does not have: {shown} "
-        f"(first at {place})",
+        f"{path}: {len(unknown)} values of {name} that {owner} does not have: {shown} (first at {place})",
         fix=f"{hint}give the data set and split that the results were made on",
     )

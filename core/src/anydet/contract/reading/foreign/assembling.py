@@ -194,12 +194,9 @@ def _classes(
         # What transformers calls classes of a model whose names nobody stated.
         labels = [int(match[1]) for match in numbered if match]
         kind = replace(kind, labels="model")
-    if given.class_map is not None:
-        mapped = _mapped(given, found, labels)
-        return mapped, None, mapped >= 0
     own = () if given.truth is None else given.truth.classes.own_ids
     named = all(isinstance(one, str) and one not in own for one in labels)
-    if kind.labels == "results" and not named:
+    if given.class_map is not None or (kind.labels == "results" and not named):
         joined = _as_results(given, found, labels)
         return joined, None, joined >= 0
     names = {label for label in labels if isinstance(label, str)}
@@ -215,24 +212,11 @@ def _classes(
     return ids, None, ids >= 0
 
 
-def _mapped(given: Given, found: Sequence[Found], labels: Sequence[Any]) -> IntArray:
-    """(N,) class ids by the user's class map; -1 of labels that it does not have, which are named."""
-    truth = given.need_truth("a class map says which classes of the data set its labels are")
-    table = categories(truth.classes, given.class_map)
-    ids = np.fromiter((table.get(one, -1) for one in labels), np.int64, len(labels))
-    for label, count in Counter(label for label in labels if label not in table).items():
-        given.blame(
-            _place(found, labels.index(label)),
-            f"class {quoted(label)} is not in the class map {quoted(given.class_map)} "
-            f"({counted(count, 'detection')})",
-        )
-    return ids
-
-
 def _as_results(given: Given, found: Sequence[Found], labels: Sequence[Any]) -> IntArray:
     """(N,) class ids of category ids, joined as those of COCO results; -1 of those that are left out."""
-    truth = given.need_truth("its category ids are those of its data set")
-    table = categories(truth.classes)
+    what = "its category ids are those" if given.class_map is None else "a class map is of the classes"
+    truth = given.need_truth(f"{what} of its data set")
+    table = categories(truth.classes, given.class_map)
     at, odd = class_positions(
         given.path,
         labels,
