@@ -221,7 +221,8 @@ def image_detections(root: Path) -> None:
 
 def imagefolder(root: Path) -> None:
     photo(root, "val/a.png")
-    row = {"file_name": "a.png", "width": 40, "height": 20, "objects": {"bbox": [BOX], "categories": [0]}}
+    objects = {"bbox": [BOX, BOX], "categories": [0, 0], "iscrowd": [0, 1]}
+    row = {"file_name": "a.png", "width": 40, "height": 20, "objects": objects}
     text(root, "val/metadata.jsonl", f"{json.dumps(row)}\n")
     text(root, "val/classes.txt", "dog\n")
 

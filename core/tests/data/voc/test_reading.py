@@ -382,6 +382,19 @@ def test_what_cannot_be_joined_is_counted(put, tmp_path):
     ]
 
 
+def test_files_that_number_nothing_are_counted_and_boxes_are_read(put, paint, tmp_path):
+    for name in "ab":
+        put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", DOG))
+    paint("SegmentationObject/a.png")
+    put("SegmentationObject/b.png", "no picture")
+    with pytest.warns(AnydetWarning) as warned:
+        dataset = open_dataset(tmp_path)
+    texts = sorted(str(one.message).removeprefix(f"{tmp_path}: ").split(" (the")[0] for one in warned)
+    assert texts == ["masks in colors, which number no objects: 1", "masks of a file that cannot be read: 1"]
+    assert len(dataset.ground_truth()) == 2
+    assert [one.what for one in dataset.oddities] == ["masks of a file that cannot be read"]
+
+
 def test_lists_of_images_with_masks_are_splits_of_their_own(put, tmp_path):
     for name in "ab":
         put(f"Annotations/{name}.xml", annotation(f"{name}.jpg", DOG))

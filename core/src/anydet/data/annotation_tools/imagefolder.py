@@ -23,7 +23,8 @@ from anydet.errors import DatasetError
 from anydet.inputs import SAVE_AS_UTF8, read_text, read_text_bytes, text_problem
 
 _CLASS_KEYS = ("categories", "category", "category_id", "labels", "label", "classes", "class")
-_READ = {"bbox", "id", "area", *_CLASS_KEYS}
+_CROWD_KEYS = ("iscrowd", "is_crowd")
+_READ = {"bbox", "id", "area", *_CLASS_KEYS, *_CROWD_KEYS}
 """Columns of objects; areas are width x height."""
 _ONLY_CLASS = "object"
 
@@ -107,7 +108,8 @@ def _objects(name: str, given: object, names: Sequence[str], left_out: LeftOut) 
                 left_out.add("objects", "without a category", where, fault=False, effect=effect)
             for other in one.keys() - _READ:
                 left_out.add("values", f"in objects.{other}, which are not read", where, fault=False)
-            yield LabeledObject(label, (numbers[0], numbers[1], numbers[2], numbers[3]))
+            crowd = any(one.get(key) for key in _CROWD_KEYS)
+            yield LabeledObject(label, (numbers[0], numbers[1], numbers[2], numbers[3]), crowd=crowd)
 
 
 def _each(name: str, given: object, left_out: LeftOut) -> list[dict[str, Any]]:

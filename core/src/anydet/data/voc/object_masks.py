@@ -15,7 +15,7 @@ import numpy as np
 from anydet.data.dataset.left_out import LeftOut
 from anydet.data.dataset.objects import LabeledImage, LabeledObject, bounds_of_mask
 from anydet.data.record.class_mask import read_class_map
-from anydet.errors import DatasetError
+from anydet.errors import DatasetError, ImageError
 from anydet.geometry import masks
 from anydet.geometry.boxes import iou_xyxy, xywh_to_xyxy
 from anydet.types import RLE
@@ -34,8 +34,11 @@ def with_masks(image: LabeledImage, file: Path, left_out: LeftOut) -> LabeledIma
     """
     try:
         found = _masks(file)
-    except DatasetError as exc:
+    except ImageError as exc:
         left_out.add("masks", "of a file that cannot be read", exc.problem, fix=exc.fix)
+        return image
+    except DatasetError as exc:
+        left_out.add("masks", "in colors, which number no objects", exc.problem, fault=False)
         return image
     if found and image.size_wh is not None and found[0].size_hw != image.size_wh[::-1]:
         height, width = found[0].size_hw
