@@ -14,6 +14,7 @@ gallery that was not looked at before and to an image as a whole, and the most m
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import statistics
@@ -93,6 +94,12 @@ def told(seconds: list[float]) -> str:
     return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used, by itself and in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def browse(words: list[str], arguments: argparse.Namespace) -> None:
     """Serve, open, and print what that takes."""
     start = time.perf_counter()
@@ -101,7 +108,7 @@ def browse(words: list[str], arguments: argparse.Namespace) -> None:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         try:
-            print(f"serves after {time.perf_counter() - start:.1f} s")
+            print(f"serves after {time.perf_counter() - start:.1f} s, {cpu_seconds(server.pid):.1f} s of CPU")
             print(f"opens in {told(open_seconds(url, arguments.chromium, arguments.rounds))}")
             pages, wholes = turn_seconds(url, arguments.chromium, arguments.rounds)
             print(f"a page of the gallery in {told(pages)}, an image as a whole in {told(wholes)}")
