@@ -83,6 +83,8 @@ _BLACK: Triple = _ZERO
 
 _LETTERBOX = Preprocess("letterbox", (640, 640), channels="bgr")
 _CENTERED = Preprocess("letterbox-center", (640, 640), std=_UNIT, scale_back="ratio")
+# Boxes return by sides since Ultralytics 8.4; before, as in YOLOv5, by one ratio.
+_ULTRALYTICS = replace(_CENTERED, scale_back="sides")
 _STRETCHED = Preprocess("stretch", (640, 640), interpolation="bilinear-antialias", std=_UNIT)
 _CROPPED = Preprocess("crop-center", (224, 224), interpolation="bilinear-antialias", std=_UNIT)
 _SHORTEST = Preprocess("shortest", (1333, 800), std=_UNIT)
@@ -95,14 +97,14 @@ PRESETS = {
         alternatives=("yolox-decoded",),
     ),
     "fastestdet": Preset("fastestdet", Preprocess("stretch", (352, 352), channels="bgr", std=_UNIT), 0.45),
-    "ultralytics": Preset("ultralytics", _CENTERED, 0.7),
-    "ultralytics-segment": Preset("ultralytics-segment", _CENTERED, 0.7),
-    "ultralytics-pose": Preset("ultralytics-pose", _CENTERED, 0.7, rare=True),
-    "ultralytics-obb": Preset("ultralytics-obb", _CENTERED, 0.7, rare=True),
+    "ultralytics": Preset("ultralytics", _ULTRALYTICS, 0.7),
+    "ultralytics-segment": Preset("ultralytics-segment", _ULTRALYTICS, 0.7),
+    "ultralytics-pose": Preset("ultralytics-pose", _ULTRALYTICS, 0.7, rare=True),
+    "ultralytics-obb": Preset("ultralytics-obb", _ULTRALYTICS, 0.7, rare=True),
     "ultralytics-classify": Preset("ultralytics-classify", _CROPPED, None, rare=True),
-    "ultralytics-end2end": Preset("end2end", _CENTERED, None),
-    "ultralytics-pose-end2end": Preset("pose-end2end", _CENTERED, None, rare=True),
-    "ultralytics-obb-end2end": Preset("obb-end2end", _CENTERED, None, rare=True),
+    "ultralytics-end2end": Preset("end2end", _ULTRALYTICS, None),
+    "ultralytics-pose-end2end": Preset("pose-end2end", _ULTRALYTICS, None, rare=True),
+    "ultralytics-obb-end2end": Preset("obb-end2end", _ULTRALYTICS, None, rare=True),
     "yolov5": Preset("yolov5", _CENTERED, 0.6, alternatives=("yolov5-grid",)),
     "detr": Preset(
         "detr",
