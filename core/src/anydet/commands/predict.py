@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.messages import echo, echo_encoded, say
+from anydet.commands.messages import echo, echo_encoded, say, warn
 from anydet.commands.paths import OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import (
     adapter_options,
@@ -135,8 +135,12 @@ def _save_overlays(
     skip: bool,
 ) -> Iterator[ImagePredictions]:
     from anydet.report.files import picture_paths, save_png
+    from anydet.report.marks import font_warning
     from anydet.report.sheet import draw_panel
 
+    warning = font_warning(classes)
+    if warning is not None:
+        warn(warning)
     paths = picture_paths(folder, pictures.keys)
     for record, path, found in zip(pictures, paths, results, strict=True):
         if "error" not in found.extra:

@@ -58,7 +58,11 @@ ROWS = 6
     help="Images to draw.",
 )
 @score_threshold_option(0.3, "drawn")
-@click.option("--worst", is_flag=True, help="Draw images with the lowest F1 at IoU 0.5; needs ground truth.")
+@click.option(
+    "--worst",
+    is_flag=True,
+    help="Draw images with the lowest F1 at IoU 0.5 first, and say why; needs ground truth.",
+)
 @click.option(
     "--states",
     metavar="NAME,NAME,...",
@@ -83,8 +87,9 @@ ROWS = 6
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Draw predictions on their images: one PNG per image in OUT/overlays, and OUT/sheet-001.png, ...
 
-    If there is ground truth, it is drawn to the left and predictions to the right. Objects whose names do
-    not fit into the image are counted below it.
+    If there is ground truth, it is drawn to the left and predictions to the right, marked by COCO's matching
+    at IoU 0.5: right (check), wrong (cross, dashed; the tag says how) and missed (ring, corners). Where there
+    is no room for a tag, a line or a number leads to the box.
     """
     from anydet.report.view import open_scenes
 
