@@ -19,6 +19,7 @@ from anydet.data.coco.columns import of_scan
 from anydet.data.coco.dataset import CocoFormat
 from anydet.data.coco.parsing import parse_coco
 from anydet.data.coco.reading import read_coco
+from anydet.data.dataset.oddities import OddityWarning
 from anydet.data.dataset.table import ImageTable
 from anydet.data.opening import open_dataset
 from anydet.errors import ContractError, DatasetError
@@ -330,3 +331,14 @@ def test_which_areas_are_the_files_own_is_the_same_with_and_without_a_scanner(tm
         assert labels.areas.tolist() == expected
         assert (labels.area_stated is None) == all(own)
         assert all(own) or labels.area_stated.tolist() == own
+
+
+@pytest.mark.parametrize("value", [None, 2, -1])
+def test_an_odd_iscrowd_is_counted_with_a_scanner_too(tmp_path, value):
+    path = tmp_path / "truth.json"
+    row = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 3, 2], "iscrowd": value}
+    images, categories = [{"id": 7, "file_name": "7.jpg"}], [{"id": 1, "name": "cat"}]
+    path.write_text(json.dumps({"images": images, "annotations": [row], "categories": categories}))
+    with pytest.warns(OddityWarning, match="annotations whose iscrowd is"):
+        table = read_coco(path, CompiledScanner())
+    assert table.labels.iscrowd.tolist() == [bool(value)]
