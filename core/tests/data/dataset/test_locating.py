@@ -126,7 +126,7 @@ def test_a_name_means_the_file_that_is_spelled_alike_where_there_is_one_alone(
     paint("images/b.jpg")
     instances["images"][1]["file_name"] = name
     instances["images"][0]["file_name"] = "b.jpg"
-    with pytest.warns(AnydetWarning, match=f"1 file name .*the first: '{name}' is 'a.jpg'"):
+    with pytest.warns(AnydetWarning, match=f"white space .*: 1 .the first: '{name}' is 'a.jpg'"):
         assert open_dataset(put("result.json", instances)).keys == ("b.jpg", "a.jpg")
     paint("images/A.jpg")
     assert open_dataset(put("result.json", instances)).keys == ("b.jpg", name)

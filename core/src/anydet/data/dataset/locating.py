@@ -79,8 +79,8 @@ def _warn_of_spelling(folder: Path, found: Mapping[str, str]) -> None:
     if others:
         name, file = others[0]
         warnings.warn(
-            f"{folder}: {counted(len(others), 'file name')} differ in case or white space from the files "
-            f"that are taken (the first: {name!r} is {file!r})",
+            f"{folder}: file names that differ in case or white space from the files that are taken: "
+            f"{len(others)} (the first: {name!r} is {file!r})",
             AnydetWarning,
             stacklevel=3,
         )
