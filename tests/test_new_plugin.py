@@ -34,7 +34,7 @@ def make(workspace: Path, name: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def workspace(tmp_path):
     """As much of this repository as a new plugin touches."""
-    for name in ("Makefile", "pyproject.toml", "core/LICENSE", "tools/join_workspace.py"):
+    for name in ("Makefile", "pyproject.toml", "core/LICENSE", "docs/README.md", "tools/join_workspace.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -52,6 +52,7 @@ def test_make_new_plugin_adds_a_package_that_the_workspace_knows(workspace):
     for rule in ("root_packages", "forbidden_modules", "modules"):
         lists = re.findall(rf"^{rule} = \[(.*?)\]", settings, re.MULTILINE | re.DOTALL)
         assert any('"anydet_my_det"' in names for names in lists), f"{rule} does not name it"
+    assert "(../plugins/my_det/README.md)" in (workspace / "docs/README.md").read_text("utf-8")
     assert "by hand" not in done.stdout
 
 

@@ -9,6 +9,7 @@ for file, neighbor, more in (
     ("Makefile", "-e plugins/onnxruntime", f" -e plugins/{NAME}"),
     ("pyproject.toml", '"anydet_toy"', f', "anydet_{NAME}"'),  # the import rules
     ("pyproject.toml", "anydet-toy = { workspace = true }\n", f"{DIST} = {{ workspace = true }}\n"),
+    ("docs/README.md", "\n## Plugins\n\n", f"- [{NAME}](../plugins/{NAME}/README.md)\n"),
 ):
     text = Path(file).read_text("utf-8")
     Path(file).write_text(text.replace(neighbor, neighbor + more), "utf-8")
