@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -358,7 +359,11 @@ def test_a_polygon_that_reaches_far_out_is_an_error_and_never_ends_the_process(
     if side == "results":
         results[0]["segmentation"] = [ring]
     (path.parent / "results.json").write_text(json.dumps(results))
-    with pytest.raises(AnydetError, match="a polygon reaches far out of its image") as caught:
+    far_out = "a polygon reaches far out of its image"
+    # A result with a box is read without its mask, with a warning.
+    said = pytest.warns(AnydetWarning, match=far_out) if side == "results" else nullcontext()
+    problem = "1 of .* detections have no mask" if side == "results" else far_out
+    with said, pytest.raises(AnydetError, match=problem) as caught:
         evaluate_coco(
             path, path.parent / "results.json", CocoSettings("segm"), engine=choose_engine(name=engine)
         )
