@@ -138,7 +138,7 @@ def test_only_images_that_no_file_mentions_are_warned_of(truth, results, tmp_pat
 
 
 def test_a_folder_without_predictions_is_an_error(tmp_path):
-    with pytest.raises(ContractError, match="no predictions files there"):
+    with pytest.raises(ContractError, match="no predictions there"):
         prediction_files(tmp_path)
     with pytest.raises(ContractError, match="no predictions files there"):
         prediction_files(f"{tmp_path}/*.json")

@@ -174,4 +174,4 @@ def test_a_folder_without_predictions_is_an_error(folder):
         path.unlink()
     done = run(folder)
     assert done.exit_code == 1
-    assert "no predictions files there" in done.stderr
+    assert "no predictions there" in done.stderr
