@@ -93,25 +93,3 @@ def test_masks_and_keypoints_are_learned_or_their_lack_is_refused(tiny_run, tmp_
 
 def _without_first_mask(labels):
     return replace(labels, segmentations=[None, *labels.segmentations[1:]])
-
-
-@pytest.mark.soak
-@pytest.mark.slow
-def test_a_model_from_scratch_finds_unseen_shapes(tiny_run, tmp_path):
-    run = tiny_run(
-        tmp_path,
-        model=LITE,
-        images=160,
-        epochs=12,
-        batch_size=8,
-        lr=2e-3,
-        lr_warmup_steps=20,
-        scheduler="cosine",
-        clip_grad_norm=5.0,
-        val_every=0,
-        best_metric="AP50",
-    )
-    run = replace(
-        run, dataset=SyntheticDataset(160, 1, (128, 96)), validation=SyntheticDataset(40, 2, (128, 96), "val")
-    )
-    assert opened().train(run).metrics["AP50"] > 0.5
