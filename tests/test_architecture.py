@@ -190,7 +190,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 CROSS_CUTTING = {
-    "core/tests/evaluation/test_left_out_results.py": "reading and evaluating results of which some are left out",
+    "core/tests/evaluation/test_left_out_results.py": "reading and evaluation of left-out results",
     "core/tests/continual/test_rehearsal.py": "settings, data, methods and adapters can be what cannot begin",
     "core/tests/data/test_formats_page.py": "runs each row of the page on formats",
     "core/tests/data/test_odd_exports.py": "all formats meet the same broken files",
