@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-NAME = sys.argv[1]
-DIST = f"anydet-{NAME.replace('_', '-')}"
+NAME, DASHED = sys.argv[1], sys.argv[1].replace("_", "-")
 for file, neighbor, more in (
     ("Makefile", "-e plugins/onnxruntime", f" -e plugins/{NAME}"),
     ("pyproject.toml", '"anydet_toy"', f', "anydet_{NAME}"'),  # the import rules
-    ("pyproject.toml", "anydet-toy = { workspace = true }\n", f"{DIST} = {{ workspace = true }}\n"),
+    ("pyproject.toml", "anydet-toy = { workspace = true }\n", f"anydet-{DASHED} = {{ workspace = true }}\n"),
     ("docs/README.md", "\n## Plugins\n\n", f"- [{NAME}](../plugins/{NAME}/README.md)\n"),
 ):
     text = Path(file).read_text("utf-8")
