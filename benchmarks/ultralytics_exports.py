@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -116,11 +117,12 @@ def main() -> None:
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.getLogger("ultralytics").setLevel(logging.ERROR)
-    paths = sorted(given.images.glob("*.jpg"))[: given.count]
+    paths = sorted(given.images.resolve().glob("*.jpg"))[: given.count]
     pixels = np.asarray(Image.open(paths[0]).convert("RGB").resize((_SIDE, _SIDE)))
     picture = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
     plugins = Plugins(only=["onnxruntime"])
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # Ultralytics writes its exports to where it is run
         for title, (name, scale, nms) in MODELS.items():
             with contextlib.redirect_stdout(io.StringIO()):
                 file = export(name, scale, picture, Path(folder), nms=nms)
