@@ -194,7 +194,6 @@ CROSS_CUTTING = {
     "core/tests/continual/test_rehearsal.py": "settings, data, methods and adapters can be what cannot begin",
     "core/tests/data/test_formats_page.py": "runs each row of the page on formats",
     "core/tests/data/test_odd_exports.py": "all formats meet the same broken files",
-    "core/tests/evaluation/test_left_out_results.py": "reading, evaluation and commands leave out the same",
     "core/tests/evaluation/test_protocols.py": "VOC, Open Images and oLRP meet the same random problems",
     "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
     "core/tests/training/continual/test_together.py": "each method meets each feature of the engine",

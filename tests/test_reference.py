@@ -61,7 +61,7 @@ def complete(*words: str, variables: dict[str, str] | None = None) -> list[str]:
 
 
 def test_commands_complete():
-    assert complete("exp") == ["export-onnx", "export-predictions"]
+    assert complete("exp") == ["export-predictions", "export-onnx"]
 
 
 def test_options_complete():

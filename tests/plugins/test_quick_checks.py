@@ -26,6 +26,7 @@ def test_they_are_options_of_the_adapter_and_what_is_typed_wins(name, tmp_path):
     options = AdapterSubject.installed(PLUGINS, name, tmp_path).settings.options
     assert QUICK[name].items() <= options.items()
     assert not QUICK[name].items() <= PLUGINS.settings(name).options.items()
-    key = next(iter(QUICK[name]))
-    typed = AdapterSubject.installed(PLUGINS, name, tmp_path, {key: "96"}).settings.options
-    assert typed == {**options, key: 96}
+    key, quick = next(iter(QUICK[name].items()))
+    other = "another" if isinstance(quick, str) else 96
+    typed = AdapterSubject.installed(PLUGINS, name, tmp_path, {key: str(other)}).settings.options
+    assert typed == {**options, key: other}

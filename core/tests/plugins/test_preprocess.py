@@ -40,8 +40,15 @@ def test_its_json_form_and_its_pickle_give_it_back(preprocess):
 def test_the_resized_image_fits_into_the_input(preprocess, image_wh):
     content, size = preprocess.content_wh(image_wh), preprocess.input_wh(image_wh)
     for inner, outer in zip(content, size, strict=True):
-        assert 1 <= inner <= outer
+        assert 1 <= inner <= outer or preprocess.resize == "crop-center"
         assert outer % preprocess.pad_to_multiple == 0
+
+
+@given(wanted=sizes, image_wh=sizes)
+def test_what_is_cropped_covers_the_input_and_on_one_side_no_more(wanted, image_wh):
+    content = Preprocess("crop-center", wanted).content_wh(image_wh)
+    left = [inner - outer for inner, outer in zip(content, wanted, strict=True)]
+    assert min(left) == 0
 
 
 @pytest.mark.parametrize(
