@@ -49,6 +49,12 @@ def opened(model: str, **settings: Any) -> Torchvision:
 
 def scatter(model: Detector) -> None:
     """Give scores a spread; those of new heads are so alike that their order would be one of rounding."""
+    if "mobilenet" in model.about.model:
+        # Its first weights are so small that the image is lost on the way, where norms do not scale it.
+        generator = torch.Generator().manual_seed(1)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, generator=generator)
     inputs = model.prepare([image_tensor(render_scene(0, 0, (64, 48)).image, model.device)])
     with torch.no_grad():
         weights = dict(model.named_parameters())
