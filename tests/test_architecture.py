@@ -198,6 +198,7 @@ CROSS_CUTTING = {
     "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
     "core/tests/training/continual/test_together.py": "each method meets each feature of the engine",
     "plugins/rtdetr_pose/tests/test_examples.py": "holds the scripts in examples/",
+    "plugins/transformers/tests/test_learning.py": "a model learns from random weights, end to end",
     "plugins/transformers/tests/test_models.py": "each architecture of the library meets the same checks",
     "plugins/transformers/tests/test_readme.py": "holds the table of architectures",
 }
