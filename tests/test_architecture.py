@@ -244,6 +244,7 @@ def test_text_that_is_not_utf_8_is_met_wherever_malformed_json_of_a_data_set_is(
 
 IN_A_NEW_FOLDER = "fills a folder of outputs.new_folder or new_parts"
 WRITERS = {
+    "anydet_transformers.about": "a temporary file that the library chooses an image processor by",
     "anydet.outputs": "the writer itself",
     "anydet.inputs": "a temporary file of what came through a pipe",
     "anydet.cli": "opens standard streams that were closed",

@@ -54,6 +54,7 @@ SLOW = {
     "prepare-bike-parts",
     "prepare-poses",
     "train-a-model",
+    "run-a-zoo-model",
     "train-class-masks",
     "understand-low-ap",
     "run-a-zoo-model",

@@ -560,6 +560,7 @@ def test_scenes_without_a_writer_that_can_be_imported_are_refused(plugin, change
         ("evaluators", "presence", "anydet-delftbikes"),
         ("datasets", "bop", "anydet-bop"),
         ("adapters", "rtdetr_pose", "anydet-rtdetr-pose"),
+        ("adapters", "transformers", "anydet-transformers"),
         ("adapters", "torchvision", "anydet-torchvision"),
     ],
 )

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from anydet.errors import AnydetError, OptionError, TrainingError
+from anydet.errors import AnydetError, OptionError, TrainingError, UnsupportedError
 from anydet.export.onnx_export import ExportedFile, OnnxSettings, export_onnx
 from anydet.export.parity import NotRun, missing_runtime
 from anydet.outputs import write_file
@@ -134,6 +134,8 @@ def _pass_gate(
     if report.status == "passed" and report.file is not None and report.file.parity is not None:
         parity = report.file.parity
         say(f"{report.file.path}: the same tensors as the model's, to {parity.max_abs:.2g}")
+    elif report.status == "skipped" and missing is None:
+        say(f"no ONNX file was written: {report.reason}")
     elif report.status == "failed":
         if policy == "fail":
             raise TrainingError(
@@ -154,6 +156,9 @@ def _compared(ready: PreparedRun, result: TrainResult, policy: Policy) -> GateRe
     records = list(islice(run.validation or run.dataset, _IMAGES))
     try:
         written = _exported(ready, result, [record.image() for record in records])
+    except UnsupportedError as exc:
+        # Of some models of an adapter there is no file; a run of one is as complete as it can be.
+        return GateReport(status="skipped", reason=exc.problem, **about)
     except AnydetError as exc:
         return GateReport(status="failed", reason=f"the model cannot be exported: {exc.problem}", **about)
     assert written.parity is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from anydet.errors import TrainingError
+from anydet.errors import UnsupportedError
 from anydet.plugins.export import ExportSpec, ModelDescription, ModelOutput
+from anydet_transformers.about import NAME
 from anydet_transformers.inputs import described
 from anydet_transformers.model import LibraryModel
 
@@ -40,21 +41,17 @@ class ExportedDetector(nn.Module):
 def export_spec(model: LibraryModel) -> ExportSpec:
     """Of a detector in evaluation mode; the number of images may change, their size may not.
 
-    Raises ``TrainingError`` where the model is no detector of boxes, or no other runtime has its image
+    Raises ``UnsupportedError`` where the model is no detector of boxes, or no other runtime has its image
     processor's resizing.
     """
     name = type(model.detector).__name__
     if model.kind != "detect":
         what = "masks" if model.kind == "segment" else "texts beside images"
-        raise TrainingError(
-            f"a {name} has {what}, for which exported files have no layout",
-            fix="export a detector of boxes with classes of its own",
-        )
+        raise UnsupportedError(NAME, f"export of a {name}: exported files have no layout for {what}")
     preprocess = described(model.about.image_processor())
     if preprocess is None:
-        raise TrainingError(
-            f"the image processor of this {name} resizes as no runtime here does",
-            fix="export a model whose images are resized to one size, bilinearly: RT-DETR, D-FINE, DEIMv2",
+        raise UnsupportedError(
+            NAME, f"export of this {name}: its images are not resized to one size, bilinearly"
         )
     width, height = preprocess.size_wh
     device = next(model.parameters()).device

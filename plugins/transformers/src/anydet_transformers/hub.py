@@ -75,7 +75,7 @@ def _cached(name: str) -> Path | None:
 def _not_here(name: str, why: str) -> TrainingError:
     return TrainingError(
         f"{name}: not in the local cache ({constants.HF_HUB_CACHE}), and {why}",
-        fix=f"where there is network: hf download {name} --local-dir FOLDER; then give FOLDER",
+        fix="download it where there is network (huggingface_hub.snapshot_download), and give its folder",
     )
 
 
