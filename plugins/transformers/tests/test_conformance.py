@@ -43,4 +43,7 @@ class TestDETR(_Saved):
 @pytest.mark.slow
 class TestYOLOS(_Saved):
     model = "yolos"
-    known_failures = _NO_EXPORT
+    known_failures = {  # noqa: RUF012 - as the kit has it
+        **_NO_EXPORT,
+        "tiny_images_work": "the library's image processor resizes a side of one pixel to 0 and fails",
+    }
