@@ -57,7 +57,6 @@ SLOW = {
     "run-a-zoo-model",
     "train-class-masks",
     "understand-low-ap",
-    "run-a-zoo-model",
     "which-preset-for-my-model",
     "write-an-adapter",
 }
