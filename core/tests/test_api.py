@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -307,3 +308,30 @@ def test_every_promised_name_is_there():
     assert set(anydet.__all__) <= set(dir(anydet))
     with pytest.raises(AttributeError, match="train_everything"):
         _ = anydet.train_everything
+
+
+def test_each_call_says_again_what_it_found(tmp_path):
+    """Python's own memory of warnings would keep quiet from the second epoch of a training loop on."""
+    truth = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],
+        "categories": [{"id": 1, "name": "one"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 5, 20, 10], "area": 200, "iscrowd": 0},
+            {"id": 2, "image_id": 1, "category_id": 1, "bbox": None, "area": 200, "iscrowd": 0},
+        ],
+    }
+    dataset, predictions = tmp_path / "instances_val.json", tmp_path / "results.json"
+    dataset.write_text(json.dumps(truth))
+    row = {"image_id": 1, "category_id": 1, "bbox": [4, 5, 20, 10], "score": 0.5}
+    predictions.write_text(json.dumps([row]))
+    heard = []
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.showwarning = lambda message, *_, **__: heard.append(str(message))
+        for _ in range(2):
+            anydet.evaluate(dataset, predictions)
+            anydet.open_dataset(dataset)
+        assert len([one for one in heard if "without a box" in one]) == 4
+        warnings.simplefilter("ignore")
+        anydet.open_dataset(dataset)
+    assert len(heard) == 4

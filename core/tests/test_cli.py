@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from functools import partial
 
 import click
@@ -159,3 +160,16 @@ def test_python_runs_the_package_as_the_command():
         [sys.executable, "-m", "anydet", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("anydet, version ")
+
+
+def test_each_command_of_a_process_says_again_what_it_found():
+    @click.command()
+    def doubt() -> None:
+        warnings.warn("the same doubt", AnydetWarning, stacklevel=1)
+
+    group = Group("anydet", callback=cli.main.callback)
+    group.get_command = lambda _ctx, _name: doubt  # type: ignore[method-assign]
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        said = [CliRunner().invoke(group, ["doubt"]).stderr for _ in range(2)]
+    assert said == ["warning: the same doubt\n"] * 2

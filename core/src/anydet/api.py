@@ -48,7 +48,7 @@ from anydet.crosscheck.parity import Parity, ParitySettings
 from anydet.crosscheck.tolerances import Tolerances
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset as open_with
-from anydet.errors import AnydetError
+from anydet.errors import AnydetError, warn_anew
 from anydet.evaluation.coco import CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, IouType
@@ -94,6 +94,7 @@ def _speaking_of_arguments(function: _F) -> _F:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        warn_anew()
         try:
             found = function(*args, **kwargs)
         except AnydetError as error:
@@ -180,6 +181,7 @@ def open_dataset(
     require(split is None or isinstance(split, str), "split", split, "text, or None")
     folder = None if images is None else _path("images", images)
     plugins = _plugins(plugins)
+    warn_anew()
     formats = installed_formats(plugins)
     scanner = choose_engine(plugins).scanner
     return open_with(path, split, images=folder, formats=formats, scanner=scanner)

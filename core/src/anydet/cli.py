@@ -23,6 +23,7 @@ from anydet.errors import (
     ImageSizeError,
     SplitError,
     did_you_mean,
+    warn_anew,
 )
 from anydet.text import message, quoted
 from anydet.version import __version__
@@ -301,6 +302,7 @@ def main(ctx: click.Context) -> None:
     _keep_stdout()
     if getattr(warnings.showwarning, "func", None) is not _show_warning:  # once a process
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
+    warn_anew()
     atexit.register(_spare_last_collection)
     _plugins(ctx)
 

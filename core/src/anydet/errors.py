@@ -178,6 +178,18 @@ class AnydetWarning(UserWarning):
     """Something is worth less than it looks, and the work goes on; commands print it as a line."""
 
 
+def warn_anew() -> None:
+    """Let what was warned of be warned of again.
+
+    Python shows a warning of the same text once a process; a second call, on the same files, has the same
+    reasons. Filters of the user go before this one.
+    """
+    import warnings
+
+    # Any change of the filters empties the registries in which Python notes what it has shown.
+    warnings.simplefilter("default", AnydetWarning, append=True)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint such as ``; did you mean 'preset'?``, or an empty string when nothing is close.
 
