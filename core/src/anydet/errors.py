@@ -201,5 +201,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     comparable = [one for one in islice(known, _COMPARED) if len(one) <= NAME]
-    close = get_close_matches(name, comparable, n=1, cutoff=0.6)
+    same = [one for one in comparable if one.casefold() == name.casefold()]
+    close = same or get_close_matches(name, comparable, n=1, cutoff=0.6)
     return f"; did you mean {quoted(close[0])}?" if close else ""

@@ -33,10 +33,10 @@ def test_metrics_below_their_bounds_end_with_code_3_when_all_is_written(files, c
     assert run(*given, "--fail-under", "AP=0,AP50=0").exit_code == 0
     summary, cases, numbers = (tmp_path / name for name in ("summary.md", "cases.xml", "numbers.json"))
     outputs = ["--markdown", str(summary), "--junit", str(cases), "--json", str(numbers)]
-    done = run(*given, "--fail-under", "AP=0,AP50=1.5", *outputs)
+    done = run(*given, "--fail-under", "AP=0,AP50=1", *outputs)
     assert done.exit_code == 3
     assert "Error: 1 of 2 bounds not kept\nAP50: " in done.stderr
-    assert "| AP50 | at least 1.5 |" in summary.read_text()
+    assert "| AP50 | at least 1 |" in summary.read_text()
     assert 'failures="1"' in cases.read_text()
     assert json.loads(numbers.read_text())["metrics"]
 
@@ -66,6 +66,9 @@ def test_a_model_that_lost_too_much_ends_with_code_3(files):
         (["--fail-under", "AP"], "'AP' is not a bound like AP=0.5"),
         (["--fail-under", "AP=0.5,=3"], "'=3' is not a bound"),
         (["--fail-under", "AP=nan"], "'AP=nan' is not a bound"),
+        (["--fail-under", "AP=0.9,AP=0.1"], "'AP' has two bounds"),
+        (["--fail-under", "AP=50"], "AP is between 0 and 1; for 50 % write AP=0.5"),
+        (["--fail-under", "AP=-1"], "AP is between 0 and 1"),
         (["--junit", "cases.xml"], "--junit needs --fail-under"),
         (["--dry-run", "--fail-under", "AP=1"], "--dry-run evaluates nothing"),
     ],
@@ -74,6 +77,20 @@ def test_bounds_that_are_none_are_wrong_usage(files, words, said):
     done = run("eval-coco", "--dataset", files[0], "--predictions", files[1], *words)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_a_comparison_of_too_few_resamples_is_no_gate(files):
+    given = ["compare", files[2], files[1], "--dataset", files[0], "--fail-if-worse", "--resamples"]
+    done = run(*given, "5")
+    assert done.exit_code == 2
+    assert "give --resamples 20 or more" in done.stderr
+    assert "could not fail" not in run(*given, "20").stderr
+
+
+def test_what_cannot_be_compared_is_not_kept(files):
+    done = run("compare", *files[1:], "--dataset", files[0], "--fail-if-worse", "--max-images", "1")
+    assert done.exit_code == 3
+    assert "(p = n/a), wanted not worse with p < 0.05" in done.stderr
 
 
 def test_a_drop_is_not_negative(files):

@@ -18,7 +18,7 @@ from anydet.evaluation.gates import (
     junit,
     require_kept,
 )
-from anydet.evaluation.tables import markdown
+from anydet.evaluation.tables import Table, markdown
 
 
 def comparison(difference, p=0.5) -> Comparison:
@@ -39,6 +39,8 @@ def test_an_unknown_metric_is_named_with_what_was_meant():
     with pytest.raises(OptionError, match=r"no metric 'AP05' to bound; did you mean 'AP50'\?") as error:
         hold_metrics({"AP05": 0.5}, {"AP": 0.1, "AP50": 0.2})
     assert error.value.fix == "name some of AP, AP50"
+    with pytest.raises(OptionError, match=r"did you mean 'AP50'\?"):
+        hold_metrics({"ap50": 0.5}, {"AP5": 0.1, "AP50": 0.2})
     with pytest.raises(OptionError, match="no metric 'x'"):
         hold_drops({"x": 0.5}, comparison(0.1))
 
@@ -52,7 +54,7 @@ def test_a_drop_may_be_as_large_as_its_bound(difference, kept):
 
 @pytest.mark.parametrize(
     ("difference", "p", "kept"),
-    [(-0.1, 0.01, False), (-0.1, 0.05, True), (0.1, 0.01, True), (0.0, 0.01, True), (None, None, True)],
+    [(-0.1, 0.01, False), (-0.1, 0.05, True), (0.1, 0.01, True), (0.0, 0.01, True), (None, None, False)],
 )
 def test_only_a_significant_loss_is_worse(difference, p, kept):
     assert hold_significance(0.05, comparison(difference, p)).kept is kept
@@ -82,4 +84,5 @@ def test_junit_has_a_case_for_each_bound():
 def test_markdown_has_a_row_for_each_bound():
     text = markdown([gate_table(GATES)])
     assert "| AP | at least 0.5 | 0.4000 | NO |" in text
-    assert "| a\\|b<c> | at least 0 | 1 | yes |" in text
+    assert "| a\\|b&lt;c> | at least 0 | 1 | yes |" in text
+    assert len(markdown([Table("t", ("class",), (("one\ntwo",),))]).splitlines()) == 5

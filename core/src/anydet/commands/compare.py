@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from anydet.commands.gates import (
     MAX_DROP,
     P_VALUE,
     require_bounds,
+    require_fractions,
     summary_options,
     write_summaries,
 )
@@ -61,6 +63,8 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     from anydet.evaluation.run import prepare_coco
 
     require_bounds(flags, "max_drop", "fail_if_worse")
+    require_fractions(flags["max_drop"], "--max-drop")
+    _require_resamples(flags)
     engine, scanner, dataset = open_data(plugins, flags)
     settings = read_settings(flags)
     both = [
@@ -72,6 +76,17 @@ def command(plugins: Plugins, /, a: Path, b: Path, rows: int, json_path: Path | 
     if json_path != Path("-"):
         _print_comparison(comparison, a, b, rows)
     _hold(comparison, flags)
+
+
+def _require_resamples(flags: Mapping[str, Any]) -> None:
+    """Refuse so few resamples that no p-value can be as small as ``--fail-if-worse`` wants it."""
+    # The measured difference is counted as one of them.
+    if flags["fail_if_worse"] and 1 / (flags["resamples"] + 1) >= flags["p_value"]:
+        least = math.floor(1 / flags["p_value"])
+        raise click.UsageError(
+            f"p-values of {flags['resamples']} resamples are never below {flags['p_value']:g}, so that "
+            f"--fail-if-worse could not fail: give --resamples {least} or more"
+        )
 
 
 def _hold(comparison: Comparison, flags: Mapping[str, Any]) -> None:

@@ -13,7 +13,13 @@ from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
 from anydet.commands.dataset_options import open_data, read_predictions, write_json
 from anydet.commands.explanations import print_diagnosis, print_hint
-from anydet.commands.gates import FAIL_UNDER, require_bounds, summary_options, write_summaries
+from anydet.commands.gates import (
+    FAIL_UNDER,
+    require_bounds,
+    require_fractions,
+    summary_options,
+    write_summaries,
+)
 from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
@@ -95,6 +101,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
     if flags["reference"] is not None and not flags["explain"]:
         raise click.UsageError("--reference needs --explain")
     require_bounds(flags, "fail_under")
+    require_fractions(flags["fail_under"], "--fail-under")
     if flags["dry_run"] and (flags["fail_under"] or flags["markdown_path"] is not None):
         raise click.UsageError("--dry-run evaluates nothing: leave out --fail-under and --markdown")
     evaluator, seen, reference = _prepare(plugins, flags)

@@ -32,6 +32,8 @@ def read_bounds(_ctx: click.Context, param: click.Parameter, text: str | None) -
             bound = math.nan
         if not name or not math.isfinite(bound) or (param.name == "max_drop" and bound < 0):
             raise click.BadParameter(f"{shortened(item)} is not a bound like AP=0.5")
+        if name.strip() in bounds:
+            raise click.BadParameter(f"{shortened(name)} has two bounds")
         bounds[name.strip()] = bound
     return bounds
 
@@ -82,6 +84,14 @@ def summary_options(function: _F) -> _F:
     for option in reversed(_SUMMARIES):
         function = option(function)
     return function
+
+
+def require_fractions(bounds: Mapping[str, float], option: str) -> None:
+    """Refuse bounds of numbers from 0 to 1 that are beyond: always kept, or never, as those in percent."""
+    for name, bound in bounds.items():
+        if not 0 <= bound <= 1:
+            hint = f"; for {bound:g} % write {name}={bound / 100:g}" if bound > 1 else ""
+            raise click.UsageError(f"{option} {name}={bound:g}: {name} is between 0 and 1{hint}")
 
 
 def require_bounds(flags: Mapping[str, Any], *bounds: str) -> None:

@@ -70,11 +70,14 @@ def hold_drops(most: Mapping[str, float], comparison: Comparison) -> list[Gate]:
 
 
 def hold_significance(p: float, comparison: Comparison) -> Gate:
-    """The first metric of the second model: not lower than that of the first with a p-value below ``p``."""
+    """The first metric of the second model: not lower than that of the first with a p-value below ``p``.
+
+    What could not be compared, for lack of ground truth, does not keep the bound.
+    """
     name, found = next(iter(comparison.overall.items()))
-    worse = found.difference is not None and found.difference < 0 and found.p is not None and found.p < p
-    shown = "" if found.p is None else f" (p = {found.p:.3f})"
-    return Gate(name, f"not worse with p < {p:g}", f"{_moved(found.difference)}{shown}", not worse)
+    kept = found.difference is not None and found.p is not None and not (found.difference < 0 and found.p < p)
+    shown = "n/a" if found.p is None else f"{found.p:.3f}"
+    return Gate(name, f"not worse with p < {p:g}", f"{_moved(found.difference)} (p = {shown})", kept)
 
 
 def require_kept(gates: Sequence[Gate]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from anydet.dataclass import dataclass
+from anydet.text import escaped
 
 Cell: TypeAlias = str | int | float | None
 """``None`` is a number that is undefined ("n/a")."""
@@ -60,4 +61,7 @@ def _markdown(table: Table) -> str:
 def _cell(value: Cell) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    # Names come from files: nothing in them may end the row, or be a tag.
+    return escaped(str(value)).replace("|", "\\|").replace("<", "&lt;")
