@@ -156,7 +156,7 @@ def test_several_processes_are_refused(runs, monkeypatch):
         runs().run()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_sequence_that_is_stopped_anywhere_goes_on_to_the_same_numbers(write, tmp_path):
     """By kill -9 and by Ctrl-C; weights, what methods left and all numbers are those of a whole run."""
     methods = {"all": {"ewc": True, "si": True, "derpp": True, "derpp_size": 3}}

@@ -186,7 +186,7 @@ def distill(folder, **keys):
     train(build, run, [Distillation(teacher, weight=3.0), Keep(folder, teacher=teacher.model)])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_distill_as_one_with_twice_the_batch_and_resume(tmp_path, metric_lines, same_weights):
     two, one = tmp_path / "two", tmp_path / "one"
     done = torchrun(SCRIPT, tmp_path, str(two))

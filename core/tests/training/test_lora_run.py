@@ -346,6 +346,7 @@ def test_layers_of_a_broken_file_that_the_model_has_no_place_for_are_refused(tra
         loaded(tmp_path / "broken.pt").get_model()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["none", "int8wo"])
 def test_two_processes_have_the_same_layers_and_the_same_base(base, tmp_path, kind):
     done = torchrun(_SCRIPT, tmp_path, str(tmp_path), str(base), kind)

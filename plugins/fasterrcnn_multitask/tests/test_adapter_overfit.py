@@ -47,7 +47,7 @@ def overfit(tiny_run):
     return overfit
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_one_image_is_overfitted(tmp_path, overfit):
     sizes = {"min_size": 120, "max_size": 160, "pyramid_channels": 64, "representation_size": 128}
     metrics = overfit(

@@ -26,7 +26,14 @@ class TestOpenCvDnn(AdapterConformance):
 class TestRealModels(AdapterConformance):
     adapter = "opencv_dnn"
 
-    @pytest.fixture(params=["yolox_nano_416_coco80", "nanodet_m_320_coco80", "fastestdet_coco80"])
+    # CI runs one of them, another for each runtime.
+    @pytest.fixture(
+        params=[
+            pytest.param("yolox_nano_416_coco80", marks=pytest.mark.soak),
+            pytest.param("nanodet_m_320_coco80", marks=pytest.mark.soak),
+            "fastestdet_coco80",
+        ]
+    )
     def settings(self, request, shared_data):
         return Plugins(only=["opencv_dnn"]).settings(
             "opencv_dnn",

@@ -26,7 +26,14 @@ class TestOpenVino(AdapterConformance):
 class TestRealModels(AdapterConformance):
     adapter = "openvino"
 
-    @pytest.fixture(params=["yolox_nano_416_coco80", "nanodet_m_320_coco80", "fastestdet_coco80"])
+    # CI runs one of them, another for each runtime.
+    @pytest.fixture(
+        params=[
+            pytest.param("yolox_nano_416_coco80", marks=pytest.mark.soak),
+            "nanodet_m_320_coco80",
+            pytest.param("fastestdet_coco80", marks=pytest.mark.soak),
+        ]
+    )
     def settings(self, request, shared_data):
         return Plugins(only=["openvino"]).settings(
             "openvino",

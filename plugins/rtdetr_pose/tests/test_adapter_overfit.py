@@ -47,7 +47,7 @@ def overfit(folder, count, max_steps):
     return RTDETRPose(AdapterSettings(score_floor=0.001)).train(run).metrics
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_one_image_is_overfitted(tmp_path):
     metrics = overfit(tmp_path, 1, 100)
     assert metrics["AP50"] >= 0.9

@@ -114,9 +114,8 @@ train(lambda run: GridTask(run.dataset.classes, keys["options"]), run, [Kill()])
 """
 
 
-@pytest.mark.parametrize(
-    "kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.soak)]
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("kills", [1, 2])
 def test_a_run_killed_at_random_steps_and_resumed_ends_with_the_same_bits(
     tmp_path, kills, train_tiny, assert_same_run
 ):

@@ -175,6 +175,7 @@ two_tasks(Path(sys.argv[1]), Path(sys.argv[2]), batch_size=2)
 """
 
 
+@pytest.mark.soak
 def test_two_processes_learn_as_one_with_twice_the_batch(first, tmp_path):
     two, one = tmp_path / "two", tmp_path / "one"
     done = torchrun(SCRIPT, tmp_path, str(two), str(first))

@@ -72,7 +72,9 @@ def run_of(folder, base, *hooks, method, feature, **more):
     return run
 
 
-@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize(
+    "feature", [*(pytest.param(one, marks=pytest.mark.soak) for one in FEATURES if one != "all"), "all"]
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_goes_with_a_feature_and_on_after_a_signal(base, tmp_path, method, feature):
     needs = {"peft": "lora_r", "torchao": "torchao_quant"}
