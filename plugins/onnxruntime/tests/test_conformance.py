@@ -10,7 +10,13 @@ from anydet.testing import AdapterConformance
 class TestOnnxruntime(AdapterConformance):
     adapter = "onnxruntime"
 
-    @pytest.fixture(params=["one image a run", "two images a run", "any number of images a run"])
+    @pytest.fixture(
+        params=[
+            "one image a run",
+            pytest.param("two images a run", marks=pytest.mark.soak),
+            "any number of images a run",
+        ]
+    )
     def settings(self, request, build_seeing):
         batch = {"one": 1, "two": 2, "any": "N"}[request.param.split()[0]]
         return Plugins(only=["onnxruntime"]).settings(

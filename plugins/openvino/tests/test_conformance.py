@@ -11,7 +11,7 @@ from anydet.testing import AdapterConformance
 class TestOpenVino(AdapterConformance):
     adapter = "openvino"
 
-    @pytest.fixture(params=[1, 2, "N"], ids="{} images a run".format)
+    @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.soak), "N"], ids="{} images a run".format)
     def settings(self, request, tmp_path):
         return Plugins(only=["openvino"]).settings(
             "openvino",

@@ -58,6 +58,7 @@ def test_the_example_leads_from_synthetic_scenes_to_an_evaluation(tmp_path):
     assert "fix: " in again.stderr
 
 
+@pytest.mark.soak
 def test_the_example_leads_from_real_images_to_an_evaluation(coco128, tmp_path):
     done = run_script(tmp_path, coco128, "out")
     check_outcome(done, tmp_path / "out")

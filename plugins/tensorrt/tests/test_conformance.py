@@ -13,7 +13,7 @@ class TestTensorRT(AdapterConformance):
 
     adapter = "tensorrt"
 
-    @pytest.fixture(params=[1, 2, "N"], ids="{} images a run".format)
+    @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.soak), "N"], ids="{} images a run".format)
     def settings(self, request, machine, tmp_path):
         model = seeing_model(tmp_path / "model.onnx", batch=request.param)
         shapes = {"smallest": {"pixels": (1, 3, 64, 64)}, "largest": {"pixels": (3, 3, 64, 64)}}

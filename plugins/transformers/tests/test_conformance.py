@@ -34,13 +34,13 @@ class TestRTDETR(_Saved):
     model = "rt_detr_v2"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 class TestDETR(_Saved):
     model = "detr"
     known_failures = _NO_EXPORT
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 class TestYOLOS(_Saved):
     model = "yolos"
     known_failures = {  # noqa: RUF012 - as the kit has it
