@@ -775,7 +775,7 @@
       const e = C[`${m}/rotation`];
       if (e && e[item.r] !== NO_ERROR) words.push(`rotation off by ${(e[item.r] / 10).toFixed(1)}°, translation by ${C[`${m}/translation`][item.r]} mm`);
     }
-    if (item.more) words.push(`${item.more} more objects not drawn`);
+    if (item.more) words.push(`${item.more} more boxes in it are not drawn`);
     return words;
   }
   function card(list, place) {
