@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from anydet.data.dataset.oddities import Found, Kind, repairs
+from anydet.data.dataset.oddities import Found, Kind, refuse_all, repairs
 from anydet.data.record.containment import contained
 from anydet.data.writing.images import check_split
 from anydet.data.writing.repaired import Repaired
@@ -27,14 +27,15 @@ def repair_labels(dataset: YoloDataset, output: Path) -> Repaired:
 
     Raises:
         OptionError: ``output`` exists and is not an empty folder, or is called like a JSON file.
-        DatasetError: a label file is no text, or a line has to be left out whose object has more in a
-            sidecar.
+        DatasetError: label files lie in other folders, one is no text, or a line has to be left out whose
+            object has more in a sidecar.
     """
     if output.suffix.lower() == ".json":
         raise OptionError(f"{output}: the repaired copy of YOLO labels is a folder", fix="name a new folder")
     found, written, lines = Found(), 0, 0
     split = dataset.split or "val"
     check_split(split)
+    refuse_all(dataset.other_case.elsewhere, dataset.root)  # a copy would lack these labels
     dataset.other_case.add_to(found)
     for file in dataset.lost_label_files():
         found.add(_LOST, str(file))

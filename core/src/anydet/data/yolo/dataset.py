@@ -13,11 +13,12 @@ from anydet.data.dataset.base import BaseDataset
 from anydet.data.dataset.columns import columns_of_records, no_labels
 from anydet.data.dataset.folder import FolderDataset, image_splits, list_keys, open_looked_over, subfolders
 from anydet.data.dataset.oddities import Found, Oddity, warn_of
-from anydet.data.dataset.splits import UNSPLIT, Split, choose_split
+from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.record.class_mask import ClassMaskFile
 from anydet.data.record.containment import ContainedImage, contained
 from anydet.data.record.record import Record
 from anydet.data.yolo.data_yaml import DataYaml, read_names
+from anydet.data.yolo.elsewhere import find_elsewhere, other_label_folders
 from anydet.data.yolo.label_file import LabelLines, parse_labels
 from anydet.data.yolo.name_case import OtherCase, find_other_case, text_files
 from anydet.data.yolo.sidecar import load_sidecar
@@ -71,8 +72,16 @@ class YoloDataset(BaseDataset):
 
     @property
     def other_case(self) -> OtherCase:
-        """Label files whose name differs from their image's in case."""
+        """Label files whose name differs from their image's in case, or whose folder is another."""
         return _find_other_case(self)
+
+    @property
+    def above(self) -> Path:
+        """Folder in which label files may lie: that of the data set, or around images that lie elsewhere."""
+        if self.labels_dir is not None or self.home != self.images_dir:
+            return self.home
+        inner = self.images_dir.name in SPLITS and self.images_dir.parent.name.casefold() == "images"
+        return self.images_dir.parent.parent if inner else self.images_dir.parent
 
     def _expected_label(self, key: str) -> Path:
         if self.labels_dir is not None:
@@ -161,8 +170,14 @@ class YoloDataset(BaseDataset):
 
 @lru_cache(maxsize=4)
 def _find_other_case(dataset: YoloDataset) -> OtherCase:
-    """Label files whose name differs from their image's in case, with a warning of each kind."""
-    found = find_other_case(map(dataset._expected_label, dataset.keys))
+    """Label files that are not called like their image, or in another folder, with a warning of each kind."""
+    expected = {key: dataset._expected_label(key) for key in dataset.keys}
+    others = other_label_folders(dataset.images_dir, expected) if dataset.labels_dir is None else {}
+    found = find_other_case(expected.values(), others)
+    if found.missing:
+        labeled = {label.parent for label in expected.values() if label not in found.missing}
+        lost = {dataset.images_dir / key: label for key, label in expected.items() if label in found.missing}
+        found = replace(found, elsewhere=find_elsewhere(lost, labeled, dataset.above))
     warn_of(found.oddities(), dataset.root)
     return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
+from types import MappingProxyType
 
 from anydet.data.dataset.oddities import Found, Kind, Oddity
 from anydet.dataclass import dataclass
@@ -14,6 +15,12 @@ RENAMED = Kind(
     "label files whose name differs from their image's in upper and lower case",
     "read as the image's, which other tools do not where case counts",
     "named like their image",
+)
+MOVED = Kind(
+    "case of label files",
+    "label files in a folder that is called labels in other upper and lower case, or beside such images",
+    "read as those of the images, which other tools do not where case counts",
+    "in a folder called labels",
 )
 UNCLEAR = Kind(
     "case of label files",
@@ -32,36 +39,46 @@ class OtherCase:
         taken: path that the name of an image gives -> the file there, which differs in case.
         renamed: those of ``taken`` that differ not in the suffix alone.
         unclear: files that are not read, because another one or another image fits as well.
+        moved: those of ``taken`` whose folder is written in another case.
+        missing: paths that the names of images give, where there is no file in any case.
+        elsewhere: what other folders hold of those, which is not read.
     """
 
     taken: Mapping[Path, Path]
     renamed: tuple[Path, ...]
     unclear: tuple[Path, ...]
+    moved: tuple[Path, ...] = ()
+    missing: Set[Path] = frozenset()
+    elsewhere: tuple[Oddity, ...] = ()
 
     def add_to(self, found: Found) -> None:
-        """Count both kinds."""
-        for kind, files in ((RENAMED, self.renamed), (UNCLEAR, self.unclear)):
+        """Count what differs in case."""
+        for kind, files in ((RENAMED, self.renamed), (UNCLEAR, self.unclear), (MOVED, self.moved)):
             for file in files:
                 found.add(kind, str(file))
 
     def oddities(self) -> tuple[Oddity, ...]:
-        """Both kinds."""
+        """All kinds."""
         found = Found()
         self.add_to(found)
-        return found.listed()
+        return (*found.listed(), *self.elsewhere)
 
 
-def find_other_case(expected: Iterable[Path]) -> OtherCase:
+def find_other_case(
+    expected: Iterable[Path], other_folders: Mapping[Path, Path] = MappingProxyType({})
+) -> OtherCase:
     """Look for the label files of images, in any case, in the folders where they should be.
 
     Args:
         expected: paths that the names of the images give.
+        other_folders: folder of such paths -> one whose name differs in case, where labels may be, too.
     """
     folders: dict[Path, set[str]] = defaultdict(set)
     for path in expected:
         folders[path.parent].add(path.name)
     taken: dict[Path, Path] = {}
-    renamed, unclear = list[Path](), list[Path]()
+    missing: set[Path] = set()
+    renamed, unclear, moved = list[Path](), list[Path](), list[Path]()
     for folder, names in folders.items():
         there = {file.name for file in text_files(folder)}
         spare = there - names
@@ -76,7 +93,18 @@ def find_other_case(expected: Iterable[Path]) -> OtherCase:
         folded = set(map(str.casefold, names))
         left = sorted(name for name in spare - set(pairs.values()) if name.casefold() in folded)
         unclear += [folder / name for name in left]
-    return OtherCase(taken, tuple(renamed), tuple(unclear))
+        if other := other_folders.get(folder):
+            files = _find_names(names - there - pairs.keys(), {file.name for file in text_files(other)})
+            taken |= {folder / name: other / file for name, file in files.items()}
+            moved += [other / file for file in sorted(files.values())]
+        missing |= {folder / name for name in names - there}
+    return OtherCase(taken, tuple(renamed), tuple(unclear), tuple(moved), missing - taken.keys())
+
+
+def _find_names(wanted: set[str], there: set[str]) -> dict[str, str]:
+    """Names and files called so, else in another case."""
+    same = {name: name for name in wanted & there}
+    return same | _pairs(wanted - there, there - wanted, str.casefold)
 
 
 def text_files(folder: Path) -> list[Path]:
