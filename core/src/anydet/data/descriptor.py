@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,15 @@ import msgspec
 
 from anydet.data.coco.dataset import open_file as open_coco
 from anydet.data.dataset.folder import find_images, image_splits, is_image, list_keys, open_folder, subfolders
+from anydet.data.dataset.locating import find_by_end
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.dataset.splits import Split, choose_split
 from anydet.data.yolo.data_yaml import NAMES, DataYaml, read_data_yaml, read_names, table_of_names
 from anydet.data.yolo.dataset import YoloDataset, label_beside, open_folders
-from anydet.errors import DatasetError
+from anydet.errors import AnydetWarning, DatasetError
 from anydet.inputs import read_json, read_text, require_text, there_is
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 class UltralyticsFormat:
@@ -70,9 +75,24 @@ def _root(data: DataYaml) -> Path:
     for root in tried:
         if root.is_dir():
             return Path(os.path.normpath(root))
+    if (Path(data.path).is_absolute() or _DRIVE.match(data.path)) and _has_a_split(data, folder):
+        warnings.warn(
+            f"{data.file}: path: no folder {data.path!r}; its own folder is taken, where a split is",
+            AnydetWarning,
+            stacklevel=3,
+        )
+        return folder
     raise DatasetError(
         f"{data.file}: path: no folder {data.path!r} (tried {', '.join(dict.fromkeys(map(str, tried)))})",
         fix="correct 'path' in it, or remove it if the images are beside the file",
+    )
+
+
+def _has_a_split(data: DataYaml, root: Path) -> bool:
+    """Whether all places of a split are in a folder."""
+    splits = data.splits.values()
+    return any(
+        all(not Path(one).is_absolute() and (root / one).exists() for one in places) for places in splits
     )
 
 
@@ -108,13 +128,29 @@ def _open_listed(opened: Path, root: Path, split: Split, places: list[Path], dat
     """A split of several folders and list files; keys are relative to the folder that holds them all."""
     images: dict[Path, None] = {}
     for place in places:
-        found = [place / key for key in list_keys(place)] if place.is_dir() else read_list(place)
+        found = [place / key for key in list_keys(place)] if place.is_dir() else _listed(place, root)
         images.update(dict.fromkeys(found))
     base = Path(os.path.commonpath([image.parent for image in images]))
     keys = tuple(sorted(image.relative_to(base).as_posix() for image in images))
     trusted = base.is_relative_to(root) or all(place.is_dir() for place in places)
     limit = base if trusted else root  # a list file may name anything, so its images must be in the root
     return _dataset(opened, root, split, data, images_dir=base, keys=keys, limit=limit)
+
+
+def _listed(file: Path, root: Path) -> list[Path]:
+    """The images of a list file; those of another machine are the images in ``root`` that end likewise."""
+    paths = read_list(file)
+    folder = file.parent.absolute()
+    foreign = [path for path in paths if _is_foreign(path, root, folder) and not path.is_file()]
+    found = find_by_end(foreign, root) if foreign else {}
+    return [found.get(path, path) for path in paths]
+
+
+def _is_foreign(path: Path, root: Path, folder: Path) -> bool:
+    """Whether a path leads out of the data set, or begins with a drive."""
+    if not path.is_relative_to(root):
+        return True
+    return path.is_relative_to(folder) and bool(_DRIVE.match(path.relative_to(folder).as_posix()))
 
 
 def _dataset(

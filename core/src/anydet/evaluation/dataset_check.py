@@ -147,6 +147,10 @@ def _check(
         return _unopened(str(path), file, data, exc, findings)
     findings += inspect_oddities(getattr(dataset, "oddities", ()))
     findings += inspect_label_files(dataset)
+    if not len(dataset):
+        problem = "images: there is nothing to evaluate or train on"
+        fix = "check that it is the file that was meant, and export it again"
+        findings.append(DatasetFinding("broken", "no images", 0, problem, fix=fix))
     truth = None
     if dataset.source == "none":
         problem = "images of a data set without labels"

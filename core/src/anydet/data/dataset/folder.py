@@ -148,6 +148,18 @@ def find_images(folder: Path) -> Iterator[str]:
         warnings.warn(f"{folder}: {len(refused)} skipped; the first: {first}", AnydetWarning, stacklevel=2)
 
 
+def find_hidden_images(folder: Path) -> Iterator[str]:
+    """Unix-slash paths of image files below whose name begins with a dot, but not those in hidden folders.
+
+    What macOS writes beside files, ``._a.jpg``, is no image.
+    """
+    for inner, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if name.startswith(".") and not name.startswith("._") and is_image(name.lstrip(".")):
+                yield (Path(inner) / name).relative_to(folder).as_posix()
+
+
 def _why_not(entry: os.DirEntry[str]) -> str | None:
     """Why it is no image of the data set; ``None`` for a link to nothing, so that it is missed later."""
     try:

@@ -64,6 +64,24 @@ def locate_images(table: ImageTable, folder: Path, *, named: bool) -> ImageTable
     return replace(table, keys=located, stated_keys=keys)
 
 
+def find_by_end(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Path -> image below a folder that alone has the longest equal end, of paths of another machine.
+
+    A warning says how many are found so.
+    """
+    names = {str(path): path for path in paths}
+    found, _ = _resolve(list(names), folder, set())
+    if found:
+        name, file = next(iter(found.items()))
+        warnings.warn(
+            f"{folder}: images that are found by how their paths end: {len(found)} (the first: {name!r} is "
+            f"{file!r})",
+            AnydetWarning,
+            stacklevel=3,
+        )
+    return {names[name]: folder / file for name, file in found.items()}
+
+
 def as_compared(name: str) -> str:
     """A file name without what not all file systems tell apart: case, and white space at its ends."""
     return name.strip().casefold()

@@ -65,6 +65,10 @@ _YAML = Kind(
     "",
     fix="give the file itself as the data set",
 )
+_YAML_AFTER_TEXT = (
+    "put the text files where it looks for labels, in labels/ beside images/; then give the file itself"
+)
+"""Of a YAML file beside text files that are named like the images: by itself it does not lead to them."""
 _TABLE = Kind(
     _CHECK,
     "tables that look like labels",
@@ -167,7 +171,14 @@ def look_for_labels(root: Path, keys: Sequence[str], nested: Sequence[Path] = ()
         kind = _MASKS if name in known_masks else _look(root / name, PurePosixPath(name), stems)
         if kind is not None:
             found.add(kind, name)
-    return Looked(images, found.listed())
+    return Looked(images, _in_turn(found.listed()))
+
+
+def _in_turn(oddities: Sequence[Oddity]) -> tuple[Oddity, ...]:
+    """The same, where text files have to be moved before a YAML file finds them."""
+    if _TEXT.what not in {one.what for one in oddities}:
+        return tuple(oddities)
+    return tuple(replace(one, fix=_YAML_AFTER_TEXT) if one.what == _YAML.what else one for one in oddities)
 
 
 def _look(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:

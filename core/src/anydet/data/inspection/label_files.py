@@ -1,11 +1,12 @@
-"""Label files of YOLO data sets: those that no image has, and those that two images have."""
+"""Files of YOLO data sets: labels that no image has or that two images have, and hidden images."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from anydet.data.dataset.folder import find_hidden_images
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.inspection.finding import DatasetFinding, some
 from anydet.data.yolo.dataset import YoloDataset
@@ -32,7 +33,18 @@ def inspect_label_files(dataset: Dataset) -> Iterator[DatasetFinding]:
             some(several),
             "rename the images, and give each its own labels",
         )
-    lost = dataset.lost_label_files()
+    hidden = sorted(find_hidden_images(dataset.images_dir))
+    if hidden:
+        yield DatasetFinding(
+            "warning",
+            "hidden images",
+            len(hidden),
+            "image files whose name begins with a dot, as that of hidden files: left out, with their labels",
+            some(hidden),
+            "rename them, and their label files, or remove both",
+        )
+    stems = {PurePosixPath(name).stem for name in hidden}
+    lost = [file for file in dataset.lost_label_files() if file.stem not in stems]
     if lost:
         yield DatasetFinding(
             "broken" if not any(label.is_file() for label in images) else "warning",

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
-from anydet.data.dataset.folder import find_images
+from anydet.data.dataset.folder import find_images, is_image
 from anydet.data.dataset.left_out import LeftOut
 from anydet.data.dataset.locating import as_compared
 from anydet.data.dataset.objects import Box, LabeledImage, LabeledObject, names_in, table_of
@@ -133,9 +133,16 @@ def _listed(file: Path, files: Sequence[_File], unread: set[str], left_out: Left
     except (OSError, UnicodeDecodeError) as exc:
         raise DatasetError(f"{file}: cannot be read: {exc}", fix="write one image a line") from exc
     by_stem = {one.path.stem: one for one in files}
+    known = by_stem.keys() | unread
+    for at, name in enumerate(ids):
+        stem = Path(name).stem
+        if name not in known and is_image(name) and stem in known:
+            what = "that are listed with the suffix of an image file"
+            left_out.add("images", what, f"{file}: {name}", fault=False, effect=f"read without it, as {stem}")
+            ids[at] = stem
     found = [by_stem[name] for name in dict.fromkeys(ids) if name in by_stem]
     for name in ids:
-        if name not in by_stem and name not in unread:
+        if name not in known:
             left_out.add("images", "that are listed and have no XML file", f"{file}: {name}")
     if not found:
         raise DatasetError(
