@@ -194,6 +194,7 @@ CROSS_CUTTING = {
     "core/tests/continual/test_rehearsal.py": "settings, data, methods and adapters can be what cannot begin",
     "core/tests/data/test_formats_page.py": "runs each row of the page on formats",
     "core/tests/data/test_odd_exports.py": "all formats meet the same broken files",
+    "core/tests/data/test_other_machines.py": "formats meet names that other machines wrote",
     "core/tests/evaluation/test_protocols.py": "VOC, Open Images and oLRP meet the same random problems",
     "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
     "core/tests/training/continual/test_together.py": "each method meets each feature of the engine",

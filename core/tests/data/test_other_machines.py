@@ -11,7 +11,7 @@ from anydet.evaluation.dataset_check import check_dataset
 LINE = "0 0.5 0.5 0.5 0.5\n"
 
 
-@pytest.mark.parametrize("base", ["/home/other/set", "C:\\other\\set", "/content/drive/MyDrive/x"])
+@pytest.mark.parametrize("base", ["/srv/other/set", "C:\\other\\set", "/content/drive/MyDrive/x"])
 def test_a_list_of_another_machine_is_found_by_how_its_paths_end(paint, put, base):
     for name in ("train/a", "val/a", "val/b"):
         paint(f"images/{name}.jpg")
