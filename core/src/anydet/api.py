@@ -43,6 +43,7 @@ from anydet.arguments import (
 from anydet.contract.checking.validate import Report, report_of
 from anydet.contract.checking.validate import validate as validate_file
 from anydet.contract.reading.load import load
+from anydet.contract.reading.shards import PredictionPaths
 from anydet.crosscheck.files import ApSettings, compare_files
 from anydet.crosscheck.parity import Parity, ParitySettings
 from anydet.crosscheck.tolerances import Tolerances
@@ -53,7 +54,7 @@ from anydet.evaluation.coco import CocoResult
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine, IouType
 from anydet.evaluation.protocol import CocoSettings
-from anydet.evaluation.reading import PredictionPaths, join_inputs, require_labels
+from anydet.evaluation.reading import join_inputs, require_labels
 from anydet.evaluation.run import evaluate_coco, prepare_coco
 from anydet.geometry.boxes import BOX_FORMATS
 from anydet.inputs import as_file

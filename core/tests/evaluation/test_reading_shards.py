@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from anydet.contract.reading.load import load
+from anydet.contract.reading.shards import prediction_files
 from anydet.contract.write import write_predictions
 from anydet.errors import ContractError, EvaluationError
-from anydet.evaluation.reading import prediction_files, read_shards
+from anydet.evaluation.reading import read_shards
 from anydet.evaluation.run import evaluate_coco
 
 IMAGES = 12

@@ -33,6 +33,7 @@ SOURCES = (
     "roboflow",
     "yolozu-masks",
 )
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
 LAYOUTS = ("yolo", "yolo-detect", "yolo-seg", "yolo-pose", "coco", "voc")
 TARGETS = ("contract", "csv", "bop", *LAYOUTS)
 
@@ -158,7 +159,8 @@ def _is_dataset(
 ) -> bool:
     """Whether IN is a data set and no predictions, which a folder and a JSON file may be, too."""
     if source.is_dir():
-        return not _holds_predictions(source)
+        of_files = of_predictions is not None or output.suffix.lower() in SUFFIXES
+        return not (_holds_predictions(source) or (of_files and _holds_files(source, formats)))
     if made_into in LAYOUTS and made_into not in {"coco", "yolo"}:
         return True
     # A large predictions file is not read for nothing where the command leaves no doubt.
@@ -178,6 +180,13 @@ def _holds_predictions(folder: Path) -> bool:
     if any((folder / name).exists() for name in ("data.yaml", "dataset.json", "annotations")):
         return False
     return has_confidences(folder) or of_path(folder) not in (None, "yolo")
+
+
+def _holds_files(folder: Path, formats: Sequence[DeferredFormat]) -> bool:
+    """Whether a folder that is no data set holds files of predictions."""
+    if any(known.matching(folder) is not None for known in formats):
+        return False
+    return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
 
 
 def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:

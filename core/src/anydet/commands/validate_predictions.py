@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=INPUT)
 @click.option("--dataset", type=DATASET, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
-@click.option("--bbox-format", metavar="NAME", help="Box format, to warn of boxes outside of their image.")
+@click.option("--bbox-format", metavar="NAME", help="Box format of FILE, where that is not what it states.")
 @CLASS_MAP
 @click.option("--repair", "out", type=OUTPUT, metavar="OUT", help="Write a repaired copy to OUT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -53,10 +53,13 @@ def command(
 ) -> None:
     """Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another tool's (with --dataset).
 
+    FILE may be a folder or 'pattern*' of files with disjoint images.
+
     Exits 0 if the file is valid, else 1. With --repair, the repaired file is checked: COCO results stay COCO
     results, files of other tools become .json, .jsonl or .parquet.
     """
-    from anydet.contract.checking.validate import validate
+    from anydet.contract.checking.validate import validate_shards
+    from anydet.contract.reading.shards import prediction_files, single_file
     from anydet.evaluation.engines import choose_engine
 
     scanner = choose_engine(plugins).scanner
@@ -71,10 +74,18 @@ def command(
 
         labeled = known is not None and known.source != "none"
         truth = known.ground_truth if known is not None and labeled else None
-        repairs = repair(file, out, truth, class_map)
-    # A repaired file has the data set's own numbers of classes.
-    counting = None if out else class_map
-    report = validate(out or file, known, box_format=bbox_format, scanner=scanner, class_map=counting)
+        one = single_file(file, f"anydet validate-predictions FILE --repair {out}")
+        repairs = repair(one, out, truth, class_map, box_format=bbox_format)
+        # A repaired file has the data set's own numbers of classes, and states what its boxes are.
+        bbox_format = class_map = None
+    report = validate_shards(
+        out or file,
+        [out] if out else prediction_files(file),
+        known,
+        box_format=bbox_format,
+        scanner=scanner,
+        class_map=class_map,
+    )
     if as_json:
         echo_json({**report.to_json(), "repairs": repairs}, indent=1)
     else:

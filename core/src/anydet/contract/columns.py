@@ -46,6 +46,7 @@ _IN_FILE = (
     "keypoint_visibility",
     "detection_extra",
     "areas",
+    "boxes_around",
 )
 """Columns of ``RawPredictions`` with one entry a detection, but for ``image_index`` and ``poses``."""
 

@@ -12,10 +12,11 @@ from anydet.contract.hints import hint_formats
 from anydet.contract.image_columns import image_columns
 from anydet.contract.locations import Place, Shape
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError
-from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
+from anydet.errors import ContractError, OptionError
+from anydet.geometry.boxes import BOX_FORMATS, area_xywh, to_xywh_px
 from anydet.types import (
     RLE,
+    BoolArray,
     Classification,
     DetectionColumns,
     FloatArray,
@@ -66,6 +67,8 @@ class RawPredictions:
         box_format: what the file's conventions say of ``boxes``, or the contract's default.
         keypoints_in_pixels: true for COCO results.
         areas: (N,) square pixels where the file's rules say them (COCO results), else ``None``.
+        boxes_around: (N,) which boxes no result states: they lie around its mask or keypoints, as x, y,
+            width, height; ``None`` where all are stated.
         notes: what was assumed where the file does not say it.
         about: ``details`` of columns in memory, one row an image.
         oddities: what was left out because the file has it wrong, a line each kind with count, first example
@@ -94,6 +97,7 @@ class RawPredictions:
     box_format: str = "cxcywh_norm"
     keypoints_in_pixels: bool = False
     areas: FloatArray | None = None
+    boxes_around: BoolArray | None = None
     notes: tuple[str, ...] = ()
     about: ImageColumns | None = None
     oddities: tuple[str, ...] = ()
@@ -101,10 +105,26 @@ class RawPredictions:
     def __len__(self) -> int:
         return len(self.scores)
 
-    @property
-    def format_is_fixed(self) -> bool:
-        """Whether the file's format says what its boxes are, so that no option can."""
-        return self.shape in ("coco", "other") and bool(self.box_format)
+    def format_used(self, given: str | None) -> str:
+        """What the boxes are read as, where a user may name it; "" where the file does not say it either.
+
+        Raises ``OptionError`` where there is no such format, or no box that can be in it: in files of other
+        tools they are in the format of the tool, and those around masks and keypoints are stated nowhere.
+        """
+        if given in (None, self.box_format):
+            return self.box_format
+        if given not in BOX_FORMATS:
+            raise OptionError(f"unknown box format {given!r}", fix=f"use one of {', '.join(BOX_FORMATS)}")
+        fixed = ""
+        if self.shape == "other" and self.box_format:
+            fixed = f"those of this format are {self.box_format}"
+        elif self.boxes_around is not None and self.boxes_around.all():
+            fixed = "its results state none: they are around masks or keypoints"
+        if fixed:
+            raise OptionError(
+                f"{self.path}: its boxes cannot be {given}: {fixed}", fix="leave out --bbox-format"
+            )
+        return given
 
     def place(self, image: int) -> Place:
         """Where the entry of an image stands in the file."""
@@ -145,7 +165,9 @@ class RawPredictions:
         row_sizes = np.zeros(2, np.int64) if absolute else sizes[self.image_index]
         with np.errstate(over="ignore", invalid="ignore"):
             boxes = to_xywh_px(self.boxes, box_format, row_sizes)
-            areas = boxes[:, 2] * boxes[:, 3] if self.areas is None else self.areas
+            if self.boxes_around is not None:
+                boxes = np.where(self.boxes_around[:, None], self.boxes, boxes)
+            areas = self._areas(boxes, box_format)
             # NaN and infinity survive a sum, and one sum is cheaper than a mask over all boxes.
             within = np.isfinite(boxes.sum())
         if not within:
@@ -170,6 +192,15 @@ class RawPredictions:
             keypoint_visibility=self.keypoint_visibility,
             about=self.about or image_columns(self.details, len(self.images)),
         )
+
+    def _areas(self, boxes_xywh: FloatArray, box_format: str) -> FloatArray:
+        """(N,) areas: those that the file's rules say are of boxes in its own format."""
+        if self.areas is not None and box_format == self.box_format:
+            return self.areas
+        areas = area_xywh(boxes_xywh)
+        if self.areas is None or self.boxes_around is None:
+            return areas
+        return np.where(self.boxes_around, self.areas, areas)
 
     def _keypoints_px(self, row_sizes: IntArray) -> FloatArray | None:
         if self.keypoints is None or self.keypoints_in_pixels:

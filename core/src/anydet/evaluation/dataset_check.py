@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from anydet.contract.checking.validate import validate
+from anydet.contract.checking.validate import validate_shards
+from anydet.contract.reading.shards import prediction_files
 from anydet.data.coco.folders import find_annotations
 from anydet.data.coco.mending import load, mend
 from anydet.data.coco.parsing import parse_mended
@@ -23,11 +24,12 @@ from anydet.data.inspection.identifiers import inspect_identifiers, inspect_oddi
 from anydet.data.inspection.label_files import inspect_label_files
 from anydet.data.opening import DeferredFormat, open_dataset
 from anydet.dataclass import dataclass
-from anydet.errors import AnydetError, AnydetWarning, DatasetError, ImageSizeError
+from anydet.errors import AnydetError, AnydetWarning, ContractError, DatasetError, ImageSizeError
 from anydet.evaluation.engines import choose_engine
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.explanation.explain import explain
-from anydet.evaluation.reading import Inputs, read_inputs
+from anydet.evaluation.explanation.gather import joined
+from anydet.evaluation.reading import Inputs, read_shards
 from anydet.text import as_given
 from anydet.types import GroundTruthColumns
 
@@ -233,7 +235,12 @@ def _predictions(
     dataset: Dataset, path: Path | str, box_format: str | None, engine: Engine
 ) -> Iterator[DatasetFinding]:
     """Whether predictions fit the data set, and what explains it where they do not."""
-    report = validate(path, dataset, box_format=box_format, scanner=engine.scanner)
+    try:
+        files = prediction_files(path)
+    except ContractError as exc:
+        yield DatasetFinding("broken", "predictions misfit", 1, "reason", (exc.problem,), exc.fix)
+        return
+    report = validate_shards(path, files, dataset, box_format=box_format, scanner=engine.scanner)
     if report.errors:
         yield DatasetFinding(
             "broken",
@@ -251,12 +258,18 @@ def _predictions(
     if report.errors or dataset.source == "none":
         return
     try:
-        inputs = read_inputs(dataset, path, box_format=box_format, scanner=engine.scanner)
+        inputs = _as_one(list(read_shards(dataset, files, box_format=box_format, scanner=engine.scanner)))
     except AnydetError as exc:
         yield DatasetFinding("broken", "predictions misfit", 1, "reason", (exc.problem,), exc.fix)
         return
     yield from _explained(inputs, engine)
     yield from _never_predicted(inputs)
+
+
+def _as_one(parts: Sequence[Inputs]) -> Inputs:
+    """Files with disjoint images, as if they were one."""
+    found, truth = joined([part.detections for part in parts], [part.ground_truth for part in parts])
+    return replace(parts[0], detections=found, ground_truth=truth)
 
 
 def _explained(inputs: Inputs, engine: Engine) -> Iterator[DatasetFinding]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from glob import glob
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.load import load
+from anydet.contract.reading.shards import PredictionPaths, prediction_files
 from anydet.data.dataset.protocols import Dataset
 from anydet.data.opening import open_dataset
 from anydet.dataclass import dataclass
-from anydet.errors import ContractError, EvaluationError
+from anydet.errors import EvaluationError
 from anydet.evaluation.align import Aligned, align, named
 from anydet.evaluation.image_subset import take_images
 from anydet.plugins.formats import installed_formats
@@ -45,11 +45,6 @@ class Inputs:
     warnings: tuple[str, ...]
 
 
-PredictionPaths: TypeAlias = Path | str | Sequence[Path | str]
-"""A file, a folder of files, a pattern like ``shards/*.jsonl``, or a list of files."""
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".csv")
-
-
 def read_inputs(
     dataset: Dataset | Path | str,
     predictions: Path | str,
@@ -64,8 +59,9 @@ def read_inputs(
 
     Args:
         dataset: an open data set, or its path; a COCO annotations file will do.
-        predictions: a file of the contract, or COCO results (whose boxes are always ``xywh_abs``).
-        box_format: what the file's boxes are in; by default what the file states, else ``cxcywh_norm``.
+        predictions: a file of the contract, COCO results, or a file of another tool.
+        box_format: what the file's boxes are in; by default what the file states, else ``xywh_abs`` of COCO
+            results and ``cxcywh_norm``.
         split: the split, where ``dataset`` is a path.
         max_images: only the first so many images of the data set, on both sides.
         scanner: reads JSON files faster, with the same result.
@@ -139,35 +135,6 @@ def read_shards(
     yield Inputs(found, labeled, context, tuple(_coverage_warnings(aligned, "the files do")))
 
 
-def prediction_files(predictions: PredictionPaths) -> list[Path]:
-    """The files that are meant; raises ``ContractError`` where there are none."""
-    if not isinstance(predictions, str | Path):
-        return [Path(path) for path in predictions]
-    path = Path(predictions)
-    if path.is_dir():
-        from anydet.contract.reading.foreign.formats import of_path
-
-        if of_path(path) is not None:
-            return [path]  # a file for each image, read as one
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
-    elif not path.exists() and any(mark in str(path) for mark in "*?["):
-        found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 (an absolute pattern too)
-        # All label files of a folder are one set of predictions: apart, reading takes as long as images^2.
-        if found and found == sorted(found[0].parent.glob("*.txt")):
-            return [found[0].parent]
-    else:
-        return [path]
-    if not found and path.is_dir():
-        from anydet.contract.reading.foreign.formats import no_predictions
-
-        raise no_predictions(path)
-    if not found:
-        raise ContractError(
-            f"{path}: no predictions files there", fix=f"give files that end in {', '.join(_SUFFIXES)}"
-        )
-    return found
-
-
 def _open(dataset: Dataset | Path | str, split: str | None, scanner: Scanner | None) -> Dataset:
     if isinstance(dataset, str | Path):
         formats = installed_formats(Plugins.from_env())
@@ -198,8 +165,7 @@ def _join(
     *,
     shard: bool = False,
 ) -> tuple[Inputs, Aligned]:
-    # The format of other tools' files is fixed; a warning names one that was given and is not used.
-    used = raw.box_format if box_format is None or raw.format_is_fixed else box_format
+    used = raw.format_used(box_format)
     aligned = align(raw, truth, dataset.keys, box_format=used, named_classes=dataset.classes is not None)
     context = {
         "dataset": as_given(str(dataset.root)),
@@ -220,7 +186,7 @@ def _join(
 
 def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[str]:
     conventions = (raw.meta or {}).get("conventions", {})
-    used = raw.box_format if box_format is None or raw.format_is_fixed else box_format
+    used = raw.format_used(box_format)
     # The median, because single boxes may be far outside their image and still be fractions.
     if used == "cxcywh_norm" and len(raw) and np.median(np.abs(raw.boxes).max(axis=1)) > _FRACTION:
         yield (
@@ -229,9 +195,8 @@ def _format_warnings(raw: RawPredictions, box_format: str | None) -> Iterator[st
         )
     if box_format in (None, raw.box_format):
         return
-    if raw.format_is_fixed:
-        what = "COCO results" if raw.shape == "coco" else "this format"
-        yield f"{raw.path}: boxes of {what} are {raw.box_format}; {box_format} was not used"
+    if raw.shape == "coco":
+        yield f"{raw.path}: COCO results have {raw.box_format} boxes; they are read as {box_format}, as given"
     elif "bbox_format" in conventions:
         yield f"{raw.path} states {raw.box_format} boxes; they are read as {box_format}, the format given"
 

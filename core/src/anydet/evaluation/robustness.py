@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from anydet.contract.reading.load import load, meta_of
+from anydet.contract.reading.shards import prediction_files
 from anydet.data.corruptions.corruption import GROUPS, NAMES, SEVERITIES, Corruption, parse_corruption
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.errors import EvaluationError, OptionError
 from anydet.evaluation.evaluator import Engine
 from anydet.evaluation.figures import Axis, Bar, Bars, Lines, Matrix, Series
-from anydet.evaluation.reading import join_inputs, prediction_files
+from anydet.evaluation.reading import join_inputs
 from anydet.evaluation.results import Measured
 from anydet.evaluation.run import EvaluationRun, run_evaluators
 from anydet.evaluation.tables import Cell, Table

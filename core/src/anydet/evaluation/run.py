@@ -11,6 +11,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anydet.contract.reading.shards import PredictionPaths
 from anydet.data.dataset.protocols import Dataset
 from anydet.dataclass import dataclass
 from anydet.errors import AnydetError, ContractError, EvaluationError
@@ -27,7 +28,7 @@ from anydet.evaluation.evaluator import (
     Result,
 )
 from anydet.evaluation.protocol import CocoSettings
-from anydet.evaluation.reading import Inputs, PredictionPaths, read_shards
+from anydet.evaluation.reading import Inputs, read_shards
 from anydet.plugins.calls import PluginCalls
 from anydet.plugins.manager import Plugins
 from anydet.text import listed

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from anydet.contract.reading.load import meta_of
+from anydet.contract.reading.shards import prediction_files
 from anydet.errors import EvaluationError
-from anydet.evaluation.reading import prediction_files
 from anydet.suite.protocol import Mismatch, Protocol
 from anydet.text import counted, quoted
 

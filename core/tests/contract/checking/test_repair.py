@@ -137,18 +137,26 @@ def test_every_invalid_example_comes_out_valid_or_is_refused(path: Path, tmp_pat
         with pytest.raises(ContractError):
             repair(path, out)
         assert not out.exists()
-    else:
-        assert repair(path, out)
-        assert validate(out).errors == ()
+        return
+    try:
+        changes = repair(path, out)
+    except ContractError as exc:
+        changes = [exc.problem]
+    if not out.exists():
+        assert "nothing of it can be kept" in changes[0]
+        assert validate(path).detections == 0
+        return
+    assert changes
+    assert validate(out).errors == ()
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
 def test_an_entry_whose_key_is_no_text_is_dropped(suffix: str, tmp_path: Path) -> None:
     path, out = tmp_path / f"in{suffix}", tmp_path / "out.json"
-    entry = '{"image":"\\ud800","detections":[]}'
-    path.write_text(f"[{entry}]" if suffix == ".json" else f"{entry}\n")
+    entry, good = '{"image":"\\ud800","detections":[]}', '{"image": "a", "detections": []}'
+    path.write_text(f"[{entry}, {good}]" if suffix == ".json" else f"{entry}\n{good}\n")
     assert repair(path, out)[-1].endswith("entry dropped: its image key is no text")
-    assert json.loads(out.read_text()) == []
+    assert json.loads(out.read_text()) == [json.loads(good)]
 
 
 def test_a_file_is_never_repaired_in_place(tmp_path: Path) -> None:
@@ -177,7 +185,8 @@ garbled = st.dictionaries(st.sampled_from(names), values).map(lambda fields: det
     )
 )
 def test_whatever_is_in_an_entry_the_repaired_file_is_valid(rows: Any, tmp_path: Path) -> None:
-    repaired(tmp_path, {"predictions": [{"image": "a", "detections": rows}], "meta": {}})
+    intact = {"image": "b", "detections": []}  # a repair that leaves nothing is an error
+    repaired(tmp_path, {"predictions": [{"image": "a", "detections": rows}, intact], "meta": {}})
 
 
 def truth_of_coco() -> GroundTruthColumns:

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anydet.contract.checking.repair import repair
+from anydet.contract.conversion.convert import convert
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.foreign.formats import FORMATS
 from anydet.contract.reading.load import load, read
+from anydet.contract.reading.shards import prediction_files
 from anydet.data.dataset.columns import no_labels
 from anydet.errors import AnydetError, AnydetWarning, ContractError
 from anydet.evaluation.engines import choose_engine
-from anydet.evaluation.reading import prediction_files
 from anydet.geometry import masks
 from anydet.ids import twin_key
 from anydet.plugins.manager import Plugins
@@ -637,3 +638,24 @@ def test_a_table_broken_anywhere_is_read_or_refused(name: str, tmp_path: Path, d
     with suppress(AnydetError):
         repair(broken, tmp_path / "out.json", lambda: TRUTH)
     save(path, text)
+
+
+def test_sizes_that_are_not_those_of_the_data_set_are_refused_alike(tmp_path: Path) -> None:
+    """Boxes in the frame of a network's input, written beside its size."""
+    row = {"x": 24, "y": 24, "width": 32, "height": 16, "confidence": 0.5, "class": "cat"}
+    size = {"width": 128, "height": 64}
+    path = save(tmp_path / "r.json", {"a.jpg": {"predictions": [row], "image": size}})
+    entry = {"image": "val/a.jpg", "image_size": size, "detections": []}
+    own = save(tmp_path / "own.json", [entry])
+    out = tmp_path / "out.jsonl"
+    for write in (
+        lambda: repair(path, out, lambda: TRUTH),
+        lambda: convert(path, out, truth=TRUTH),
+        lambda: convert(own, out, truth=TRUTH),
+    ):
+        with pytest.raises(ContractError, match=r"128 x 64 where the data set says 64 x 32"):
+            write()
+    assert not out.exists()
+    row["x"] = 12
+    save(path, {"a.jpg": {"predictions": [row], "image": {"width": 64, "height": 32}}})
+    assert convert(path, out, truth=TRUTH).detections == 1

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from anydet.contract.checking.nothing_left import nothing_left
 from anydet.contract.checking.score_range import Change, change_of, changed, words
 from anydet.contract.columns import images_of_raw
 from anydet.contract.documents import Detection, Entry
 from anydet.contract.encode import encode_entry, encode_json
+from anydet.contract.image_sizes import require_sizes
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Path as Where
 from anydet.contract.locations import Place, path_text, show
@@ -27,7 +29,14 @@ from anydet.contract.run_lengths import rle_problem
 from anydet.contract.violations import parse, unspeakable, violations
 from anydet.contract.write import check_output, write_predictions
 from anydet.errors import ContractError, OptionError
-from anydet.geometry.boxes import clip_xyxy, to_xywh_px, xywh_to_xyxy, xyxy_to_cxcywh_norm, xyxy_to_xywh
+from anydet.geometry.boxes import (
+    BOX_FORMATS,
+    clip_xyxy,
+    to_xywh_px,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh_norm,
+    xyxy_to_xywh,
+)
 from anydet.text import safe_line, shortened
 from anydet.types import RLE, FloatArray, GroundTruthColumns, Size
 
@@ -42,6 +51,8 @@ def repair(
     out: Path | str,
     truth: Callable[[], GroundTruthColumns] | None = None,
     class_map: str | None = None,
+    *,
+    box_format: str | None = None,
 ) -> list[str]:
     """Write a valid copy of a predictions file and say what was changed, a line a change.
 
@@ -57,11 +68,13 @@ def repair(
         out: another file; its suffix says how it is written.
         truth: gives the data set, which COCO results and most other tools' files need.
         class_map: how numbers of classes count, where they are not the data set's.
+        box_format: what the file's boxes are in, where that is not what it states.
 
     Raises:
         ContractError: the file cannot be read at all, is of a later version, has no list of entries, or needs
-            a data set.
-        OptionError: ``out`` is ``path``, or has a suffix that cannot be written.
+            a data set; or nothing of it can be kept, and nothing is written.
+        OptionError: ``out`` is ``path``, or has a suffix that cannot be written; or the boxes cannot be in
+            that format.
     """
     path, out = Path(path), Path(out)
     check_output(out)
@@ -69,15 +82,16 @@ def repair(
         raise OptionError(f"{out} is the file to repair", fix="give --repair another name")
     name = of_path(path)
     if name is not None:
-        return _foreign(path, name, out, truth, class_map=class_map)
+        return _foreign(path, name, out, truth, class_map=class_map, box_format=box_format)
     changes: list[str] = []
     with open_source(path) as source:
         name = of_source(source)
         if source.shape == "coco" or name == "coco-document":
-            return [safe_line(f"{path}: {line}") for line in _of_coco(source, out, truth, class_map)]
+            said = _of_coco(source, out, truth, class_map, box_format)
+            return [safe_line(f"{path}: {line}") for line in said]
         if name is not None:
-            return _foreign(path, name, out, truth, source.text, class_map=class_map)
-        meta = _meta(source, changes)
+            return _foreign(path, name, out, truth, source.text, class_map=class_map, box_format=box_format)
+        meta = _stating(_meta(source, changes), box_format, changes)
         change = _score_change(source, changes)
         fixed = _entries(source, _box_format(meta), change, changes)
         lines = (encode_json(entry, where=entry["image"]) for entry in fixed)
@@ -93,15 +107,21 @@ def _of_coco(
     out: Path,
     truth: Callable[[], GroundTruthColumns] | None,
     class_map: str | None,
+    box_format: str | None,
 ) -> list[str]:
     from anydet.contract.checking.repair_results import repair_document, repair_results
 
     if source.shape != "coco":
+        if box_format not in (None, "xywh_abs"):
+            raise OptionError(
+                f"{source.path}: its boxes cannot be {box_format}: those of this format are xywh_abs",
+                fix="leave out --bbox-format",
+            )
         given = Given(source.path, value_of(source.path, source.text), None if truth is None else truth())
         return repair_document(given, out)
     if truth is None:
         raise without_truth(source.path)
-    return repair_results(source, out, truth(), class_map)
+    return repair_results(source, out, truth(), class_map, box_format)
 
 
 def _foreign(
@@ -112,11 +132,16 @@ def _foreign(
     text: bytes = b"",
     *,
     class_map: str | None = None,
+    box_format: str | None = None,
 ) -> list[str]:
     """What is right in a file of another tool, as a file of the contract."""
     known = None if truth is None else truth()
     found = read_path(path, name, known, text, class_map, any_score=True)
     raw = found.predictions
+    require_sizes(raw, known)
+    raw = replace(raw, box_format=raw.format_used(box_format))
+    if found.errors and not len(raw):
+        raise nothing_left(path, found.errors)
     change = change_of(raw.scores)
     lines = [f"{path}: {line}" for line in raw.oddities]
     if change:
@@ -131,6 +156,19 @@ def _foreign(
         wrap=True,
     )
     return [*(f"{line} (left out)" for line in found.errors), *map(safe_line, lines)]
+
+
+def _stating(
+    meta: dict[str, Any] | None, box_format: str | None, changes: list[str]
+) -> dict[str, Any] | None:
+    """``meta`` that states the format of boxes that was given, where it is not the file's."""
+    if box_format in (None, _box_format(meta)):
+        return meta
+    if box_format not in BOX_FORMATS:
+        raise OptionError(f"unknown box format {box_format!r}", fix=f"use one of {', '.join(BOX_FORMATS)}")
+    changes.append(f"meta.conventions.bbox_format: {box_format}, the format given")
+    conventions = {**((meta or {}).get("conventions") or {}), "bbox_format": box_format}
+    return {**(meta or {}), "conventions": conventions}
 
 
 def _box_format(meta: Mapping[str, Any] | None) -> str:
@@ -164,8 +202,11 @@ def _is_score(value: Any) -> bool:
 
 
 def _entries(source: Source, box_format: str, change: Change, changes: list[str]) -> Iterator[dict[str, Any]]:
+    """Entries that can be kept; raises at their end where there are some and nothing is left of them."""
     seen: set[str] = set()
+    count = left = 0
     for place, raw in source.entries():
+        count += 1
         value, problems = parse(bytes(raw))
         if place.shape == "map":
             value = {"image": place.key, "detections": value}
@@ -179,6 +220,8 @@ def _entries(source: Source, box_format: str, change: Change, changes: list[str]
             fixed = fixer.entry(value)
             if "image" in fixed:
                 seen.add(unix_path(value["image"]))
+                # An image without detections has lost none.
+                left += bool(fixed["detections"]) or value.get("detections") == []
                 yield fixed
             else:
                 fixer.note((), "entry dropped: its image key is no text")
@@ -186,6 +229,8 @@ def _entries(source: Source, box_format: str, change: Change, changes: list[str]
         raise ContractError(
             f"{source.fatal}, so that nothing can be repaired", fix="write the file again with this anydet"
         )
+    if count and not left:
+        raise nothing_left(source.path, [safe_line(f"{source.path}: {line}") for line in changes])
 
 
 class _Fixer:

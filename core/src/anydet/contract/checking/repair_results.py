@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from anydet.contract.checking.nothing_left import nothing_left
 from anydet.contract.checking.score_range import change_of, changed, words
 from anydet.contract.encode import encode_json
 from anydet.contract.locations import path_text, show
@@ -17,11 +18,13 @@ from anydet.contract.reading.coco_entries import Result, keypoints_problem, plai
 from anydet.contract.reading.coco_results import sizes_by_id
 from anydet.contract.reading.foreign.coco_document import listed_images
 from anydet.contract.reading.foreign.given import FileName, Given, Images
+from anydet.contract.reading.json_source import with_image_id
 from anydet.contract.reading.result_ids import Categories, class_positions, coco_ids, names_files
 from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
 from anydet.contract.violations import parse, unspeakable
 from anydet.errors import AnydetWarning, OptionError
+from anydet.geometry.boxes import BOX_FORMATS, to_xywh_px
 from anydet.outputs import new_file
 from anydet.types import GroundTruthColumns, Size
 
@@ -41,12 +44,13 @@ class ResultFixer:
         images: Container[object] | None,
         categories: Mapping[Any, int] | None,
         sizes_wh: Mapping[Any, Size],
+        box_format: str = "xywh_abs",
     ) -> None:
         self.changes: list[str] = []
         self._images, self._categories = images, categories
         self._by_text = {str(one): one for one in categories or ()}
         self._joined: set[Any] | None = None
-        self._sizes = sizes_wh
+        self._sizes, self._box_format = sizes_wh, box_format
 
     def join_categories(self, path: Path, values: Sequence[Any], *, own_ids: bool) -> None:
         """Find out which category ids can be joined, as reading does.
@@ -78,10 +82,17 @@ class ResultFixer:
         if not isinstance(value, Mapping):
             self._drop(where, f"{show(value)} where an object belongs")
             return None
-        result = dict(value)
+        result = with_image_id(dict(value))
+        if len(result) > len(value):
+            self._note(where, f"image_id is {show(result.get('image_id'))}, as its image is named")
         self._numbers(where, result)
         self._optional(where, result)
-        problem = _not_finite(result) or result_problem(result, self._sizes) or self._misfit(result)
+        problem = (
+            _not_finite(result)
+            or result_problem(result, self._sizes)
+            or self._boxed(result)
+            or self._misfit(result)
+        )
         if not problem:
             return result
         self._drop(where, problem)
@@ -135,6 +146,17 @@ class ResultFixer:
                 del result[name]
                 self._note(f"{where}.{name}", "left out: it is empty")
 
+    def _boxed(self, result: dict[str, Any]) -> str:
+        """Bring a box into COCO's format; why that cannot be, or an empty string."""
+        if self._box_format == "xywh_abs" or "bbox" not in result:
+            return ""
+        size = self._sizes.get(result["image_id"])
+        if size is None and self._box_format == "cxcywh_norm":
+            return "bbox: the size of its image is not known"
+        box = np.array([result["bbox"]], np.float64)
+        result["bbox"] = to_xywh_px(box, self._box_format, np.array([size or (1, 1)]))[0].tolist()
+        return ""
+
     def _misfit(self, result: Mapping[str, Any]) -> str:
         """Why a result that can be read is none of this data set."""
         if not {"bbox", "segmentation", "keypoints"} & result.keys():
@@ -171,18 +193,26 @@ class _Images(Container[object]):
 
 
 def repair_results(
-    source: Source, out: Path, truth: GroundTruthColumns, class_map: str | None = None
+    source: Source,
+    out: Path,
+    truth: GroundTruthColumns,
+    class_map: str | None = None,
+    box_format: str | None = None,
 ) -> list[str]:
     """Write the results that can be kept, as results of the same data set, and say what was changed.
 
     Scores beyond 0..1 are clamped; where most are beyond, all are divided by 100 or get a sigmoid
     (``score_range``).
 
-    Raises ``OptionError`` for an output that is not ``.json``.
+    Raises ``OptionError`` for an output that is not ``.json`` or no box format, and ``ContractError`` where
+    no result can be kept.
     """
     _need_json(out)
+    used = box_format or "xywh_abs"
+    if used not in BOX_FORMATS:
+        raise OptionError(f"unknown box format {used!r}", fix=f"use one of {', '.join(BOX_FORMATS)}")
     images, categories = coco_ids(truth, class_map)
-    fixer = ResultFixer(_Images(truth), categories, sizes_by_id(truth))
+    fixer = ResultFixer(_Images(truth), categories, sizes_by_id(truth), used)
     parsed = [(place.at(), *parse(bytes(raw))) for place, raw in source.entries()]
     values = [value for _, value, _ in parsed]
     # Ids of images that the data set does not have are left out: one that it has says whose they are.
@@ -197,6 +227,10 @@ def repair_results(
         if fixed is not None:
             kept.append(fixed)
             places.append(where)
+    if parsed and not kept:
+        raise nothing_left(source.path, [f"{source.path}: {line}" for line in fixer.changes])
+    if used != "xywh_abs":
+        fixer.changes.append(f"boxes written as xywh_abs, read as {used}, the format given")
     fixer.changes += _in_range(kept, places)
     if class_map is not None:
         own = truth.classes.own_ids
@@ -248,6 +282,8 @@ def repair_document(given: Given, out: Path) -> list[str]:
         if fixed is not None:
             kept.append({**fixed, "image_id": image})
             places.append(where)
+    if value["annotations"] and not kept:
+        raise nothing_left(given.path, [f"{given.path}: {line}" for line in fixer.changes])
     fixer.changes += _in_range(kept, places)
     with new_file(out) as file:
         file.write(encode_json({**value, "annotations": kept}, where=str(out)) + b"\n")

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from anydet.contract.image_sizes import size_misfits
 from anydet.contract.join import match_keys
 from anydet.contract.locations import MEMORY, Shape, repair_command, show
 from anydet.contract.raw import RawPredictions, Scan
 from anydet.contract.reading.load import read
+from anydet.contract.violations import EXPLAINED
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.geometry.boxes import to_xywh_px
@@ -107,13 +109,68 @@ def validate(
     return report_of(path, lambda: read(path, scanner, truth, class_map), dataset, box_format)
 
 
+def validate_shards(
+    name: Path | str,
+    paths: Sequence[Path],
+    dataset: Known | None = None,
+    *,
+    box_format: str | None = None,
+    scanner: Scanner | None = None,
+    class_map: str | None = None,
+) -> Report:
+    """As ``validate``, of files that are one set of predictions: each by itself, and that no image is in two.
+
+    Args:
+        name: what messages call the set.
+        paths: its files.
+        dataset: as for ``validate``.
+        box_format: likewise.
+        scanner: likewise.
+        class_map: likewise.
+    """
+    if len(paths) == 1:
+        return validate(paths[0], dataset, box_format=box_format, scanner=scanner, class_map=class_map)
+    truth = None if dataset is None else dataset.ground_truth
+    reports, shared, owner = list[Report](), list[str](), dict[str, Path]()
+    for path in paths:
+
+        def reading(path: Path = path) -> Scan:
+            found = read(path, scanner, truth, class_map)
+            for key in found.predictions.images:
+                if owner.setdefault(key, path) != path:
+                    shared.append(f"{path}: image {shortened(key)} is in {owner[key]}, too")
+            return found
+
+        reports.append(report_of(path, reading, dataset, box_format, whole=False))
+    errors = [*(line for report in reports for line in report.errors), *map(safe_line, shared)]
+    warnings = [line for report in reports for line in report.warnings]
+    if dataset is not None:
+        at, _ = match_keys(list(owner), dataset.keys)
+        warnings += [safe_line(f"{name}: {line}") for line in _unseen(dataset.keys, at)]
+    fix = next((report.fix for report in reports if report.fix), "give files with disjoint images")
+    return Report(
+        path=as_given(str(name)),
+        shape=reports[0].shape if len({report.shape for report in reports}) == 1 else None,
+        images=len(owner),
+        detections=sum(report.detections for report in reports),
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+        fix=as_given(fix) if errors else "",
+    )
+
+
 def report_of(
     path: Path | str,
     reading: Callable[[], Scan],
     dataset: Known | None = None,
     box_format: str | None = None,
+    *,
+    whole: bool = True,
 ) -> Report:
-    """As ``validate``, of what ``reading`` gives; ``path`` is its name in messages."""
+    """As ``validate``, of what ``reading`` gives; ``path`` is its name in messages.
+
+    ``whole`` says whether images of the data set that are not in it are missing.
+    """
     try:
         found = reading()
     except ContractError as exc:
@@ -121,7 +178,9 @@ def report_of(
     predictions, errors = found.predictions, found.errors
     repair = f"write the file again, or repair it with 'anydet validate-predictions {path} --repair OUT'"
     fix = found.fix or (repair_command(path) if str(path) == MEMORY else repair) if errors else ""
-    used = predictions.box_format if box_format is None or predictions.format_is_fixed else box_format
+    used = predictions.format_used(box_format)
+    if box_format is not None:
+        errors += tuple(_negative(predictions, used))
     odd = [f"{path}: {line}" for line in predictions.oddities]
     warnings = [*predictions.notes, *odd, *_outside(predictions, used), *_rotations(predictions)]
     if dataset is not None:
@@ -130,7 +189,7 @@ def report_of(
         errors += tuple(f"{path}: {line}" for line in _misfits(predictions, dataset, at))
         if errors and not fix:
             fix = "give the data set and the split of the predictions"
-        warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at)]
+        warnings += [f"{path}: {line}" for line in _unseen(dataset.keys, at) if whole]
     return Report(
         path=as_given(str(path)),
         shape=predictions.shape,
@@ -154,6 +213,17 @@ def _outside(predictions: RawPredictions, box_format: str) -> Iterator[str]:
         far = (boxes[:, :2] > limits) | (boxes[:, :2] + boxes[:, 2:] < 0)
     wrong = far.any(axis=1) & (limits > 0).all(axis=1)
     yield from _rows(predictions, wrong, "bbox", "is wholly outside the image", predictions.boxes)
+
+
+def _negative(predictions: RawPredictions, box_format: str) -> Iterator[str]:
+    """Boxes that have a negative size in a format that was named, which evaluation refuses."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        boxes = to_xywh_px(predictions.boxes, box_format, np.ones(2, np.int64))
+    wrong = (boxes[:, 2:] < 0).any(axis=1)
+    if predictions.boxes_around is not None:
+        wrong &= ~predictions.boxes_around
+    what = f"has a negative size as {box_format}"
+    yield from list(_rows(predictions, wrong, "bbox", what, predictions.boxes))[:EXPLAINED]
 
 
 def _rotations(predictions: RawPredictions) -> Iterator[str]:
@@ -181,20 +251,9 @@ def _rows(
 def _misfits(predictions: RawPredictions, dataset: Known, at: IntArray) -> Iterator[str]:
     """Sizes and classes that are not the data set's."""
     if dataset.source != "none":
-        yield from _size_misfits(predictions, dataset.ground_truth().sizes_wh, at)
+        yield from size_misfits(predictions, dataset.ground_truth().sizes_wh, at)
     if dataset.classes is not None:
         yield from _class_misfits(predictions, dataset.classes)
-
-
-def _size_misfits(predictions: RawPredictions, true_wh: IntArray, at: IntArray) -> Iterator[str]:
-    joined = np.flatnonzero(at >= 0)
-    stated, known = predictions.sizes_wh[joined], true_wh[at[joined]]
-    differ = ((stated > 0) & (known > 0) & (stated != known)).any(axis=1)
-    for i, ours, true in zip(joined[differ].tolist(), stated[differ], known[differ], strict=True):
-        yield (
-            f"{predictions.place(i).at(('image_size',))}: {ours[0]} x {ours[1]} where the data set says "
-            f"{true[0]} x {true[1]} (image {shortened(predictions.images[i])})"
-        )
 
 
 def _class_misfits(predictions: RawPredictions, classes: ClassTable) -> Iterator[str]:

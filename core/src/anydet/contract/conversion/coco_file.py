@@ -30,19 +30,21 @@ def images_of_coco(
     truth: GroundTruthColumns,
     class_map: str | None = None,
     *,
+    box_format: str | None = None,
     refuse_odd: bool = False,
 ) -> Iterator[ImagePredictions]:
     """The results of a COCO file, sizes from the data set; keypoints that are all 0 are missing ones.
 
     Keys that COCO does not know become ``detection_extra``. ``class_map`` says how category ids count, where
-    they are not the data set's; ``refuse_odd`` is as for ``load``.
+    they are not the data set's, and ``box_format`` what boxes are in, where they are not as in COCO;
+    ``refuse_odd`` is as for ``load``.
     """
     images, classes = coco_ids(truth, class_map)
     found = parse_results(source, sizes_by_id(truth))
     joined = join_rows(source.path, found, images, classes)
     raw = accepted(join_results(source.path, found, images, classes, joined), refuse_odd=refuse_odd)
     sizes = truth.sizes_wh[join_keys(raw.images, truth.images)].reshape(-1, 2)
-    columns = raw.columns(sizes_wh=sizes)
+    columns = raw.columns(raw.format_used(box_format), sizes)
     if columns.keypoints is not None:
         missing = (columns.keypoints == 0).all(axis=2, keepdims=True)
         columns = replace(columns, keypoints=np.where(missing, np.nan, columns.keypoints))

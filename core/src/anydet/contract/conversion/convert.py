@@ -19,12 +19,14 @@ from anydet.contract.conversion.dropped_fields import tally
 from anydet.contract.conversion.tools import write_bop, write_yolo
 from anydet.contract.documents import Box, Entry
 from anydet.contract.encode import encode_entry, encode_json
+from anydet.contract.image_sizes import require_sizes
 from anydet.contract.join import match_keys
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.entries import entries
 from anydet.contract.reading.foreign.formats import FORMATS, of_path, of_source, read_path
 from anydet.contract.reading.load import accepted, load_source, valid
 from anydet.contract.reading.opening import open_source
+from anydet.contract.reading.shards import single_file
 from anydet.contract.reading.source import Source
 from anydet.contract.write import SUFFIXES, check_output, write_predictions
 from anydet.errors import ContractError, OptionError
@@ -124,6 +126,8 @@ def convert(
         OptionError: options that do not fit each other.
     """
     made_of = made_of or of_path(source)
+    if made_of in (None, "contract", "coco"):
+        source = single_file(source, f"anydet convert FILE {output}")
     made_into = made_into or ("csv" if output.suffix.lower() == ".csv" else "contract")
     counts, lost = Counter[str](), Counter[str]()
     with ExitStack() as opened:
@@ -278,16 +282,19 @@ def _open(
     if made_of in FORMATS:
         text = file.text if file else b""
         scan = read_path(source, made_of, truth, text, category_map)
-        return _open_foreign(accepted(valid(source, scan), refuse_odd=refuse_odd), truth, box_format)
+        raw = accepted(valid(source, scan), refuse_odd=refuse_odd)
+        require_sizes(raw, truth)
+        return _open_foreign(raw, truth, box_format)
     assert file is not None
     if made_of == "coco":
         assert truth is not None
         meta = {"classes": list(truth.classes.names), "conventions": CONVENTIONS}
-        images = images_of_coco(file, truth, category_map, refuse_odd=refuse_odd)
+        images = images_of_coco(file, truth, category_map, box_format=box_format, refuse_odd=refuse_odd)
         return Reading(images, meta=meta, given=frozenset({"classes"}))
     # All of it is judged before anything is written; then the same file gives its entries once more.
     raw = load_source(file)
-    chosen = box_format or raw.box_format
+    require_sizes(raw, truth)
+    chosen = raw.format_used(box_format)
     rows = (raw.meta or {}).get("conventions", {}).get("rot6d") == "rows"
     images = images_of(file, chosen, _sizes(raw, truth))
     if chosen == CONVENTIONS["bbox_format"] and not rows:
@@ -312,8 +319,7 @@ def _of_entries(
 
 def _open_foreign(raw: RawPredictions, truth: GroundTruthColumns | None, box_format: str | None) -> Reading:
     """All of a file of another tool, which is read before anything is written."""
-    if box_format and not raw.format_is_fixed:
-        raw = replace(raw, box_format=box_format)
+    raw = replace(raw, box_format=raw.format_used(box_format))
     meta = None if raw.classes is None else {"classes": list(raw.classes)}
     given = frozenset(meta or ()) if truth is not None else frozenset[str]()
     return Reading(images_of_raw(raw, truth), meta=meta, notes=raw.notes, given=given)

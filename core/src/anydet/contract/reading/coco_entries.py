@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from anydet.contract.locations import Place, repair_command, show
-from anydet.contract.reading.json_source import UNREADABLE
+from anydet.contract.reading.json_source import UNREADABLE, with_image_id
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
 from anydet.contract.segmentations import mask_of
@@ -158,10 +158,14 @@ def _read(source: Source) -> list[Result]:
 
 
 def _mended(raw: bytes | msgspec.Raw) -> Result | None:
-    """A result whose mask or keypoints alone are of another type than they should be, kept as they are."""
+    """A result that names its image otherwise, or of which a mask or keypoints alone are of another type.
+
+    The latter are kept as they are.
+    """
     value, _ = parse(bytes(raw))
     if not isinstance(value, dict):
         return None
+    value = with_image_id(value)
     odd = {name: value.pop(name) for name in ("segmentation", "keypoints") if name in value}
     try:
         result = msgspec.convert(value, Result)
@@ -233,6 +237,9 @@ def _columns(
         masks=MaskColumn.of(masks) if any(masks) else None,
         keypoints=keypoints,
         file_names=tuple(r.file_name for r in results) if any(r.file_name for r in results) else None,
+        boxes_around=around
+        if (around := np.array([r.bbox is UNSET for r in results], np.bool_)).any()
+        else None,
         oddities=left_out.lines(len(results)),
     )
 

@@ -131,6 +131,7 @@ def join_results(
         boxes=found.boxes,
         scores=found.scores,
         areas=found.areas,
+        boxes_around=found.boxes_around,
         masks=found.masks,
         keypoints=found.keypoints,
         box_format="xywh_abs",
@@ -216,7 +217,7 @@ def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
     if scanner is None or found is None or isinstance(found, Stop):
         return None
     keypoints = found.keypoints.over(len(found.scores)) if found.keypoints else None
-    boxes, areas = found.boxes, area_xywh(found.boxes)
+    boxes, areas, around = found.boxes, area_xywh(found.boxes), np.isnan(found.boxes[:, 0])
     if found.masks is not None:
         facts = scanner.masks(found.masks)
         # The slow path names the broken mask.
@@ -229,5 +230,12 @@ def _scan(path: Path, scanner: Scanner | None) -> ResultColumns | None:
         boxes = box_keypoints(boxes, keypoints)
     areas = np.where(np.isnan(areas), area_xywh(boxes), areas) if keypoints is not None else areas
     return ResultColumns(
-        found.image_ids, found.category_ids, found.scores, boxes, areas, found.masks, keypoints
+        found.image_ids,
+        found.category_ids,
+        found.scores,
+        boxes,
+        areas,
+        found.masks,
+        keypoints,
+        boxes_around=around if around.any() else None,
     )

@@ -98,13 +98,28 @@ def _wrapped(path: Path, members: Mapping[str, bytes | Raw], text: bytes) -> Sou
     return source
 
 
+IMAGE_NAMES = ("file_name", "filename", "image_name", "image", "image_path", "img_path")
+"""Keys by which results name their image where they have no ``image_id``."""
+
+
 def is_coco_result(raw: Raw | bytes) -> bool:
     """Whether a list that starts like this is a COCO results file."""
     # Text in another encoding is told of later; the keys are the same in it.
     value, _ = parse(bytes(raw).decode("utf-8", "replace").encode())
-    return (
-        isinstance(value, dict) and {"image_id", "category_id"} <= value.keys() and "detections" not in value
-    )
+    if not isinstance(value, dict) or "category_id" not in value or "detections" in value:
+        return False
+    return "image_id" in value or any(name in value for name in IMAGE_NAMES)
+
+
+def with_image_id(result: dict[str, Any]) -> dict[str, Any]:
+    """A COCO result that names its image otherwise, under the keys that are read; any other as it is."""
+    if "image_id" in result:
+        return result
+    image = next((result[name] for name in IMAGE_NAMES if name in result), None)
+    if isinstance(image, str):
+        # As the name of a file it is never taken for an id that looks alike.
+        return {**result, "image_id": image, "file_name": image}
+    return result if image is None else {**result, "image_id": image}
 
 
 def _decode_members(data: bytes | Raw) -> Members:
@@ -160,7 +175,17 @@ def open_lines(path: Path, file: BufferedReader) -> Source:
         why = problems[0][1] if problems else f"{show(value)} where an object belongs"
         raise ContractError(f"{path}: line 1: {why}", fix="write the file again")
     source = Source(path, "jsonl", lambda: _line_entries(source, file), _footer(file), file=file)
+    if is_coco_result(_first_line(file)):
+        with file:
+            file.seek(0)
+            lines = [line for line in map(bytes.strip, file) if line]
+        return Source(path, "coco", partial(_places, "coco", lines), text=b"[" + b",\n".join(lines) + b"]")
     return source
+
+
+def _first_line(file: BufferedReader) -> bytes:
+    file.seek(0)
+    return next((line for line in map(bytes.strip, file) if line), b"")
 
 
 def _footer(file: BufferedReader) -> bytes | None:

@@ -9,7 +9,7 @@ import numpy as np
 from anydet.columns import Columns
 from anydet.dataclass import dataclass
 from anydet.mask_columns import MaskColumn
-from anydet.types import FloatArray, IntArray
+from anydet.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,8 +17,8 @@ class ResultColumns(Columns):
     """Results, one row each; boxes are filled in where the file has none.
 
     ``image_ids`` and ``category_ids`` are arrays of objects where some are text or integers of more than 64
-    bits; ``file_names`` is ``None`` where no result names a file, or nobody looked. ``oddities`` are as in
-    ``RawPredictions``.
+    bits; ``file_names`` is ``None`` where no result names a file, or nobody looked. ``boxes_around`` and
+    ``oddities`` are as in ``RawPredictions``.
     """
 
     ROWS: ClassVar = (
@@ -30,6 +30,7 @@ class ResultColumns(Columns):
         "masks",
         "keypoints",
         "file_names",
+        "boxes_around",
     )
 
     image_ids: IntArray
@@ -40,6 +41,7 @@ class ResultColumns(Columns):
     masks: MaskColumn | None
     keypoints: FloatArray | None
     file_names: tuple[str | None, ...] | None = None
+    boxes_around: BoolArray | None = None
     oddities: tuple[str, ...] = ()
 
 

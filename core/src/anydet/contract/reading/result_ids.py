@@ -86,9 +86,14 @@ def image_positions(
         return at
     keys = tuple(known.values())
     index, stems = KeyIndex(keys), _by_stem(keys)
+
+    def by_name(one: str | None) -> int:
+        found = -1 if one is None else _only(index.find(one))
+        return found if found >= 0 else stems.get(str(one), -1)
+
     texts = {str(one): place for place, one in enumerate(known)}
     ways: tuple[tuple[str, Any, Callable[[Any], int]], ...] = (
-        ("file_name", files, lambda one: _only(index.find(one)) if one is not None else -1),
+        ("file_name", files, by_name),
         ("the text of image_id", ids, lambda one: texts.get(str(one), -1)),
         ("image_id as the name of a file", ids, lambda one: _only(index.find(str(one)))),
         ("image_id as the name of a file without its suffix", ids, lambda one: stems.get(str(one), -1)),
@@ -144,15 +149,24 @@ def _only(found: Sequence[int]) -> int:
 
 
 def _by_stem(keys: Iterable[str]) -> dict[str, int]:
-    """Place of each image whose file's name without suffix no other one has; numbers also without zeros."""
+    """Place of each image whose file's name without suffix no other one has; numbers also without zeros.
+
+    So of its path: ``a/0001`` is ``a/0001.jpg``, with ``b/0001.jpg`` beside it, too.
+    """
     stems: dict[str, int] = {}
+    paths: dict[str, int] = {}
     for place, key in enumerate(keys):
         if is_twin(key):
             continue
-        stem = PurePosixPath(key).stem
-        for name in {stem, str(int(stem))} if stem.isdecimal() and stem.isascii() else {stem}:
+        path = PurePosixPath(key).with_suffix("")
+        for name in {path.name, str(int(path.name))} if _is_number(path.name) else {path.name}:
             stems[name] = -1 if name in stems else place
-    return stems
+        paths[str(path)] = -1 if str(path) in paths else place
+    return stems | paths
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
 
 
 def names_files(known: ImageIds) -> bool:

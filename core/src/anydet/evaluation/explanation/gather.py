@@ -54,12 +54,12 @@ class Gathered:
 
         if not self._truth:
             return Diagnosis(None, 0, 0, 0, ())
-        found, truth = _first_images(*_joined(self._found, self._truth))
+        found, truth = _first_images(*joined(self._found, self._truth))
         beside = None
         if reference is not None and reference._truth:
             from anydet.evaluation.explanation.reference import over_images_of
 
-            beside = over_images_of(*_joined(reference._found, reference._truth), truth)
+            beside = over_images_of(*joined(reference._found, reference._truth), truth)
         return explain(found, truth, engine, box_format=self._box_format, reference=beside, **options)
 
     def _remember(self, shard: Inputs) -> None:
@@ -82,7 +82,7 @@ def _first_images(
     return take_images(found, truth, np.arange(images))
 
 
-def _joined(
+def joined(
     found: list[DetectionColumns], truth: list[GroundTruthColumns]
 ) -> tuple[DetectionColumns, GroundTruthColumns]:
     """One table of all images, by their ids in the source where it has them, else by key."""
