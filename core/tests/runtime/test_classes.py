@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from anydet.data.record.pixels import ImageArray
+from anydet.data.record.record import Record
 from anydet.errors import OptionError
 from anydet.runtime.classes import COCO80, model_classes
 from anydet.runtime.errors import ModelError
@@ -30,6 +32,40 @@ def test_ninety_one_columns_are_cocos_own_ids():
     classes = model_classes(91, names=None, metadata={})
     np.testing.assert_array_equal(classes.columns, COCO80.source_ids)
     assert classes.table is COCO80
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "best", "expected"),
+    [
+        (91, None, 1, "person"),  # rfdetr's own weights: column = COCO's id
+        (91, None, 90, "toothbrush"),
+        (92, "coco", 90, "toothbrush"),
+        (92, "coco", 13, "stop sign"),
+        (92, None, 13, None),  # 91 classes of somebody's, and background
+        (90, None, 13, None),
+        (81, None, 79, "toothbrush"),
+    ],
+)
+def test_a_column_of_rfdetr_has_the_name_of_its_class(build, load, columns, names, best, expected):
+    logits = np.full((1, 3, columns), -9.0)
+    logits[0, 0, best] = 4
+    path = build([np.full((1, 3, 4), 0.5), logits], names=["dets", "labels"])
+    adapter = load(path, preset="rfdetr", **({} if names is None else {"names": names}))
+    (result,) = adapter.predict([Record("a.png", ImageArray(np.zeros((60, 80, 3), np.uint8)))])
+    (class_id,) = result.class_ids
+    if expected is None:
+        assert adapter.classes is None
+        assert class_id == best
+    else:
+        assert adapter.classes.names[class_id] == expected
+
+
+def test_names_in_the_file_say_whether_the_last_column_is_background():
+    for count in (2, 3):
+        found = model_classes(
+            count, names=None, metadata={"names": "{0: 'cat', 1: 'dog'}"}, background_last=True
+        )
+        assert found.table.names == ("cat", "dog")
 
 
 def test_names_come_from_the_option_as_text_or_file(tmp_path):

@@ -108,24 +108,40 @@ def model_classes(
         OptionError: the option's names are not as many as the model's classes.
         ModelError: the file's names are not; it is a pose or oriented-box model, say.
     """
-    if background_last and count is not None and _has_background(count, names):
-        classes = model_classes(count - 1, names=names, metadata=metadata, usual=usual)
-        return replace(classes, columns=np.arange(count - 1))
+    stored = stated_names(metadata)
+    if background_last and count is not None and _has_background(count, names, stored):
+        return _before_background(count - 1, names, metadata, usual)
     if described and names is None:
         _check_stored(described, count)
         return ModelClasses(ClassTable(tuple(described)), first_label=first_label)
-    table = _table(count, names, stated_names(metadata), usual)
+    table = _table(count, names, stored, usual)
     own_ids = count == _COCO_COLUMNS or (count is None and first_label == 1)
     if own_ids and table is not None and table.names == COCO80.names:
         return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64))
     return ModelClasses(table, first_label=first_label)
 
 
-def _has_background(count: int, names: str | None) -> bool:
+def _has_background(count: int, names: str | None, stored: Sequence[str] | None) -> bool:
     """Whether one of so many columns is of no class, where the last may be."""
+    if names is None and stored is not None:
+        return len(stored) == count - 1
     if names is None or names == _COCO_WORD:
         return count not in (1, len(COCO80), _COCO_COLUMNS)
     return len(_read_names(names)) == count - 1
+
+
+def _before_background(
+    count: int, names: str | None, metadata: Mapping[str, str], usual: Sequence[str]
+) -> ModelClasses:
+    """Classes of the columns before the background's.
+
+    As many as COCO's own ids are of something else, unless ``names`` says so: a family with a background
+    column has it among the 91 (rfdetr: ``num_classes = 90``, and one more).
+    """
+    classes = model_classes(count, names=names, metadata=metadata, usual=usual)
+    if classes.columns is None:
+        return replace(classes, columns=np.arange(count))
+    return classes if names is not None else ModelClasses(None, np.arange(count))
 
 
 def _table(
