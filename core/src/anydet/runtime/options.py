@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 from anydet.errors import OptionError
 from anydet.plugins.preprocess import Preprocess, Triple
+from anydet.runtime.layouts.layout_file import is_path
 from anydet.runtime.presets import Preset, preset_named, preset_of_layout
 from anydet.types import Size
 
@@ -67,7 +68,14 @@ def settle_preset(
         preprocess = replace(preprocess, size_wh=stated_wh)
     if "std" in changes:
         _check_std(preprocess)
-    size_wh = _agreed_size(preprocess.size_wh, model_wh, named="size_wh" in changes)
+    wanted = preprocess.size_wh
+    size_wh = (model_wh[0] or wanted[0], model_wh[1] or wanted[1])
+    if size_wh != wanted:
+        if "size_wh" in changes:
+            _contradict(f"size={_by(wanted)}", size_wh, "leave size= out: the model's own is used")
+        if base is not None and not options.get("preset") and is_path(base.layout):
+            said = f"images.size of {base.layout} is {_by(wanted)}, which"
+            _contradict(said, size_wh, f"write size: {list(size_wh)} in the file")
     return replace(preset, preprocess=replace(preprocess, size_wh=size_wh))
 
 
@@ -134,11 +142,9 @@ def _check_std(preprocess: Preprocess) -> None:
         )
 
 
-def _agreed_size(wanted: Size, model_wh: OpenSize, *, named: bool) -> Size:
-    size = (model_wh[0] or wanted[0], model_wh[1] or wanted[1])
-    if named and size != wanted:
-        raise OptionError(
-            f"size={wanted[0]}x{wanted[1]} contradicts the model, whose input is {size[0]}x{size[1]}",
-            fix="leave size= out: the model's own is used",
-        )
-    return size
+def _by(size_wh: Size) -> str:
+    return f"{size_wh[0]}x{size_wh[1]}"
+
+
+def _contradict(said: str, size_wh: Size, fix: str) -> NoReturn:
+    raise OptionError(f"{said} contradicts the model, whose input is {_by(size_wh)}", fix=fix)

@@ -109,6 +109,17 @@ def test_an_option_wins_over_the_images_of_the_file(build, load, write):
     assert (notes.preprocess.channels, notes.nms_iou) == ("bgr", 0.7)
 
 
+def test_a_size_of_the_file_that_is_not_the_models_is_refused_as_the_option_is(build, load, write):
+    path, model = write(FAMILY + IMAGES.replace("[64, 64]", "[96, 64]")), build(outputs()[0])
+    with pytest.raises(OptionError) as error:
+        load(model, layout=path)
+    assert error.value.problem == (
+        f"images.size of {path} is 96x64, which contradicts the model, whose input is 64x64"
+    )
+    assert error.value.fix == "write size: [64, 64] in the file"
+    assert load(model, layout=path, size="64").notes.image_size == (64, 64)
+
+
 def test_a_file_that_does_not_fit_the_outputs_says_what_it_expects_and_what_is_there(build, load, write):
     path = write(FAMILY + IMAGES)
     with pytest.raises(ModelError) as error:
@@ -187,6 +198,27 @@ BROKEN = {
     "a unit of another form": (
         lambda text: text.replace("unit: pixels", "unit: parts"),
         "boxes.unit: distances has strides or pixels, not parts",
+    ),
+    "classes that are off by one": (
+        lambda text: text.replace("logits[1:]", "logits[2:]"),
+        r"scores.classes: logits\[2:\] has C - 1 columns, where outputs.logits.shape has 1 \+ C: "
+        r"write logits\[1:\], or the shape has 2 \+ C",
+    ),
+    "objectness among the classes": (
+        lambda text: text.replace("logits[1:]", "logits"),
+        r"scores.classes: logits has C \+ 1 columns.*write logits\[1:\]$",
+    ),
+    "five columns of boxes": (
+        lambda text: (
+            text.replace("columns: sides", "columns: logits[0:5]")
+            .replace("distances", "yolox")
+            .replace("  unit: pixels\n", "")
+        ),
+        r"boxes.columns: form yolox takes 4 columns, logits\[0:5\] has 5",
+    ),
+    "too few columns of a distribution": (
+        lambda text: text.replace("unit: pixels", "bins: 8"),
+        "boxes.columns: form distances takes 4 x 8 bins columns, sides has 4",
     ),
     "std of pixels of 0..1": (lambda text: text.replace("[255, 255, 255]", "[0.2, 0.2, 0.2]"), "images.std"),
     "landmarks without a grid's sizes": (

@@ -18,7 +18,7 @@ from anydet.runtime.layouts.end2end import bind_end2end
 from anydet.runtime.layouts.faces import bind_scrfd, bind_yunet
 from anydet.runtime.layouts.fastestdet import bind_fastestdet
 from anydet.runtime.layouts.installed import installed_files
-from anydet.runtime.layouts.layout_file import SUFFIXES, LayoutFile, packaged_layout, read_layout
+from anydet.runtime.layouts.layout_file import LayoutFile, is_path, packaged_layout, read_layout
 from anydet.runtime.layouts.points import bind_oriented, bind_oriented_end2end, bind_pose, bind_pose_end2end
 from anydet.runtime.layouts.separate import bind_counted, bind_mmdeploy, bind_separate
 from anydet.runtime.layouts.shapes import Signature
@@ -145,7 +145,7 @@ def file_named(name: str) -> LayoutFile | None:
         return family(name)
     if name in LAYOUTS or name in DECLARED:
         return None
-    if name.lower().endswith(SUFFIXES):
+    if is_path(name):
         return read_layout(name)
     installed = installed_files()
     if name not in installed:

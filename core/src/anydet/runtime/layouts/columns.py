@@ -43,6 +43,20 @@ class Axes:
         """The axis that is none of ``PLACES``; ``None`` where each place has one number."""
         return next((i for i, axis in enumerate(self.shape) if axis not in PLACES), None)
 
+    def anchors_in_row(self, grid: Anchored | None) -> int:
+        """Anchors that a row has columns of: more than one where rows are cells."""
+        if grid is None or not {"cells", "height"} & set(self.shape) or "anchors" in self.shape:
+            return 1
+        return max(grid.counts)
+
+    def stated_width(self, part: Slice) -> int | None:
+        """Columns that a part says it has; ``None`` where they depend on C."""
+        if part.first is not None and part.end is not None and 0 <= part.first < part.end:
+            return part.end - part.first
+        axis = None if self.columns_axis is None else self.shape[self.columns_axis]
+        _, has_classes, number = (0, False, 1) if axis is None else split_columns(axis)
+        return None if has_classes else part.width(number)
+
     def class_count(
         self, shape: Shape, level: int | None, grid: Anchored | None, input_wh: Size
     ) -> int | None:
@@ -100,6 +114,15 @@ class Slice:
         if first is not None and colon is None:
             return cls(found[1], int(first), int(first) + 1 or None)
         return cls(found[1], int(first) if first else None, int(last) if last else None)
+
+    def __str__(self) -> str:
+        """As a layout file has it."""
+        first = "" if self.first is None else str(self.first)
+        end = "" if self.end is None else str(self.end)
+        if not first and not end:
+            return self.key
+        one = self.first is not None and (self.first + 1 or None) == self.end
+        return f"{self.key}[{first}]" if one else f"{self.key}[{first}:{end}]"
 
     @property
     def columns(self) -> slice:

@@ -139,7 +139,8 @@ def _bound(declaration: Declaration, outputs: Signature, input_wh: Size) -> Deco
     scores = declaration.scores
     count = len(range(scores.classes.width(widths[scores.classes.key]))[scores.classes_kept])
     boxes = declaration.boxes
-    anchors = decoder.anchors_in_row(boxes.columns.key)
+    axes = next(axes for axes in declaration.outputs if axes.key == boxes.columns.key)
+    anchors = axes.anchors_in_row(declaration.grid)
     if count < 1 or boxes.columns.width(widths[boxes.columns.key]) != 4 * boxes.bins * anchors:
         return None
     return type(decoder)(declaration, input_wh, at, count)
@@ -217,13 +218,6 @@ class Composed:
         """Columns of an output; 1 where each place has one number."""
         axis = self._axes(key).columns_axis
         return 1 if axis is None else outputs.shapes[self.at[key][0]][axis]
-
-    def anchors_in_row(self, key: str) -> int:
-        """Anchors that a row of an output has columns of: more than one where its rows are cells."""
-        shape, grid = self._axes(key).shape, self.declaration.grid
-        if grid is None or not {"cells", "height"} & set(shape) or "anchors" in shape:
-            return 1
-        return max(grid.counts)
 
     def _axes(self, key: str) -> Axes:
         return next(axes for axes in self.declaration.outputs if axes.key == key)

@@ -52,6 +52,11 @@ class LayoutFile:
     caution: str = ""
 
 
+def is_path(name: str) -> bool:
+    """Whether a layout is named by the path of its file."""
+    return name.lower().endswith(SUFFIXES)
+
+
 def read_layout(path: str) -> LayoutFile:
     """The layout of a file; ``OptionError`` says what is wrong, where, and what was probably meant."""
     file = Path(path)
@@ -125,14 +130,17 @@ def _layout(found: Mapping[str, Any]) -> LayoutFile:
     keys = [axes.key for axes in outputs]
     boxes = _boxes(found["boxes"], keys, grid)
     _check_axes(outputs, grid)
+    scores = _scores(found["scores"], keys)
     declaration = Declaration(
         outputs,
-        _scores(found["scores"], keys),
+        scores,
         boxes,
         grid,
         _slice(found["labels"], "labels", keys) if "labels" in found else None,
         _landmarks(found["landmarks"], keys, grid) if "landmarks" in found else None,
     )
+    _check_classes(next(axes for axes in outputs if axes.key == scores.classes.key), scores.classes)
+    _check_box_columns(next(axes for axes in outputs if axes.key == boxes.columns.key), boxes, grid)
     return LayoutFile(
         declaration,
         found.get("summary", ""),
@@ -173,6 +181,37 @@ def _check_axes(outputs: tuple[Axes, ...], grid: Anchored | None) -> None:
             )
         if grid is not None and "anchors" in of_grid and len(set(grid.counts)) > 1 and not axes.each_stride:
             raise ValueError(f"outputs.{axes.key}: strides have unequally many anchors; use rows")
+
+
+def _check_classes(axes: Axes, classes: Slice) -> None:
+    """Raise ``ValueError`` where the classes are other columns than the C of the shape."""
+    if axes.columns_axis is None:
+        return
+    stated = axes.shape[axes.columns_axis]
+    before, has_classes, _ = split_columns(stated)
+    some = 100  # as good as any other C: a slice has C columns of all, or of none
+    if not has_classes or (width := classes.width(before + some)) == some:
+        return
+    number = f"C {'-' if width < some else '+'} {abs(width - some)}" if classes.end is None else str(width)
+    right = str(Slice(axes.key, before or None))
+    shape = f", or the shape has {classes.first} + C" if classes.first and classes.end is None else ""
+    raise ValueError(
+        f"scores.classes: {classes} has {number} columns, where outputs.{axes.key}.shape has {stated}: "
+        f"write {right}{shape}"
+    )
+
+
+def _check_box_columns(axes: Axes, boxes: Boxes, grid: Anchored | None) -> None:
+    """Raise ``ValueError`` where boxes have other columns than their form takes, whatever C is."""
+    width = axes.stated_width(boxes.columns)
+    anchors = axes.anchors_in_row(grid)
+    if width in (None, 4 * boxes.bins * anchors):
+        return
+    factors = [f" x {boxes.bins} bins" * (boxes.bins > 1), f" x {anchors} anchors" * (anchors > 1)]
+    raise ValueError(
+        f"boxes.columns: form {boxes.form.name} takes 4{''.join(factors)} columns, "
+        f"{boxes.columns} has {width}"
+    )
 
 
 def _grid(found: Mapping[str, Any]) -> Anchored:
