@@ -126,3 +126,48 @@ def test_names_that_are_not_as_many_as_the_classes_are_refused(build, load):
 def test_metadata_reaches_the_adapter(build, load):
     path = build([np.zeros((1, 6, 84))], metadata={"names": "{0: 'cat', 1: 'dog'}", "task": "detect"})
     assert load(path, preset="ultralytics").classes.names == ("cat", "dog")
+
+
+def raw_head(classes):
+    return [np.zeros((1, 4 + classes, 84))]
+
+
+@pytest.mark.parametrize("names", ["cat; dog", "{0: 'cat', 1: ", "{'a': 'cat'}", "3", "[]"])
+def test_names_that_cannot_be_read_are_said_and_not_replaced_by_cocos(names, build, load):
+    path = build(raw_head(80), metadata={"names": names})
+    adapter = load(path, preset="ultralytics")
+    assert adapter.classes is None
+    unread, nameless = adapter.notes.warnings
+    assert unread.startswith(f"{path}: names in its metadata is no list or dictionary of names")
+    assert names.strip() in unread
+    assert nameless.endswith("names=FILE, or names=coco for a model trained on COCO")
+    told = load(path, preset="ultralytics", names="coco")
+    assert told.classes is COCO80
+    assert told.notes.warnings == ()
+
+
+def test_names_that_are_cocos_for_their_number_alone_are_said_to_be(build, load):
+    stored = str(dict(enumerate(COCO80.names)))
+    (warning,) = load(build(raw_head(80)), preset="ultralytics").notes.warnings
+    assert "80 columns" in warning
+    assert "--option names=coco if that is right" in warning
+    assert load(build(raw_head(80)), preset="ultralytics", names="coco").notes.warnings == ()
+    path = build(raw_head(80), metadata={"names": stored})
+    assert load(path, preset="ultralytics").notes.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("preset", "columns", "add"),
+    [
+        ("rfdetr", 92, ", or names=coco for a model trained on COCO"),
+        ("lwdetr", 92, " with 92 names"),
+        ("rfdetr", 5, " with 4 names"),
+        ("detr", 5, " with 4 names"),
+    ],
+)
+def test_classes_whose_number_is_known_and_names_are_not_are_said_to_be_nameless(
+    preset, columns, add, build, load
+):
+    path = build([np.full((1, 3, 4), 0.5), np.full((1, 3, columns), -9.0)], names=["dets", "labels"])
+    (warning,) = load(path, preset=preset).notes.warnings
+    assert warning.endswith(f"so predictions carry numbers alone; add --option names=FILE{add}")

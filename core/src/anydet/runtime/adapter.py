@@ -15,7 +15,7 @@ from anydet.errors import OptionError
 from anydet.geometry.placement import Placement
 from anydet.plugins.adapter import Adapter, AdapterNotes
 from anydet.prediction.pixel_classes import predictions_of_image, predictions_of_pixels
-from anydet.runtime.classes import model_classes
+from anydet.runtime.classes import COCO_COUNTS, model_classes
 from anydet.runtime.decoding import Decoding, SeenScores, class_probabilities
 from anydet.runtime.errors import ModelError
 from anydet.runtime.layout_matching import bind_layout, fit_reading, require_options, with_stated_preset
@@ -25,20 +25,27 @@ from anydet.runtime.layouts.classify import ImageClasses
 from anydet.runtime.layouts.declared import Pixels, Queries
 from anydet.runtime.layouts.shapes import Signature
 from anydet.runtime.loaded import LoadedModel
-from anydet.runtime.metadata import stated_size
+from anydet.runtime.metadata import stated_size, unread_names
 from anydet.runtime.model import Model
 from anydet.runtime.options import settle_preset
 from anydet.runtime.preprocess import Preprocessor
 from anydet.runtime.presets import described_preset
 from anydet.runtime.quantized import quantized_types
 from anydet.runtime.stages import RuntimeStages
+from anydet.text import counted, quoted
 from anydet.types import AdapterSettings, ByteImage, ClassTable, ImagePredictions, Size
 
 _MAX_CANDIDATES = 3000
 _NAMELESS = (
     "neither the model file nor its outputs say what its classes are, so predictions carry numbers alone; "
-    "add --option names=FILE, or names=coco for a model trained on COCO"
+    "add --option names=FILE"
 )
+_OR_COCO = ", or names=coco for a model trained on COCO"
+_ASSUMED = (
+    "classes have COCO's names for no other reason than that the model has {columns} columns of them: add "
+    "--option names=coco if that is right, or names=FILE"
+)
+_UNREAD = "{path}: names in its metadata is no list or dictionary of names, and is not used: {text}"
 _ORIENTED = (
     "boxes of this model are oriented: bbox is the smallest upright box around each, mask the oriented box, "
     "and keypoints are its corners"
@@ -84,6 +91,7 @@ class RuntimeAdapter(Adapter):
         self._preset_name: str | None = options.get("preset")
         self._chosen_by_outputs = self._preset_name is not None and "preset" not in given
         self._layout_chosen = "layout" in options
+        self._names_given = "names" in options
         self._preprocessor = Preprocessor(self._preset.preprocess, self._model.inputs.dtype)
         decoder = self._settled_decoder()
         self._classes = model_classes(
@@ -103,7 +111,7 @@ class RuntimeAdapter(Adapter):
         )
         named = description.keypoint_names if description is not None else ()
         self._keypoint_names = named or (decoder.landmark_names if isinstance(decoder, Landmarked) else ())
-        self._countless = decoder.class_count is None
+        self._class_count = decoder.class_count
         self._oriented = isinstance(decoder, Oriented)
         self._most: int | None = None
         self._scores = SeenScores(settings.score_floor)
@@ -149,14 +157,25 @@ class RuntimeAdapter(Adapter):
         )
 
     def _warnings(self) -> Iterator[str]:
-        if self._countless and self._classes.table is None:
-            yield _NAMELESS
+        yield from self._doubts_of_names()
         if self._oriented:
             yield _ORIENTED
         if silence := self._scores.silence:
             yield silence
         if self._chosen_by_outputs and self._preset.caution:
             yield f"preset {self._preset_name} was chosen by the outputs: {self._preset.caution}"
+
+    def _doubts_of_names(self) -> Iterator[str]:
+        unread = None if self._names_given else unread_names(self._model.metadata)
+        if unread is not None:
+            yield _UNREAD.format(path=self._model.path, text=quoted(unread))
+        if self._classes.table is None:
+            own = self._classes.columns
+            count = self._class_count if own is None else len(own)
+            of_coco = count is None or count in COCO_COUNTS
+            yield _NAMELESS + (_OR_COCO if of_coco else f" with {counted(count or 0, 'name')}")
+        elif self._classes.assumed:
+            yield _ASSUMED.format(columns=self._class_count)
 
     def predict(self, records: Sequence[Record]) -> Iterator[ImagePredictions]:
         """One result a record, in their order, in batches as large as the model takes.

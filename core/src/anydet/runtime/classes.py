@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from anydet.errors import OptionError
 from anydet.inputs import read_text
 from anydet.runtime.errors import ModelError
-from anydet.runtime.metadata import stated_names
+from anydet.runtime.metadata import stated_names, unread_names
 from anydet.types import ClassTable, IntArray
 
 _COCO = """1 person, 2 bicycle, 3 car, 4 motorcycle, 5 airplane, 6 bus, 7 train, 8 truck, 9 boat,
@@ -33,6 +33,8 @@ COCO80 = ClassTable(
 )
 _COCO_COLUMNS = 91
 """Models trained on COCO's own ids 0..90 have so many columns, some of which no class uses."""
+COCO_COUNTS = (len(COCO80), _COCO_COLUMNS)
+"""Classes of models that ``names=coco`` fits: its 80, or its ids."""
 _COCO_WORD = "coco"
 
 
@@ -45,11 +47,13 @@ class ModelClasses:
         columns: columns or labels that are classes, ascending, in the order of the table; ``None`` where they
             are simply counted.
         first_label: label of the first class where they are counted.
+        assumed: whether the names are COCO's for no other reason than the number of columns.
     """
 
     table: ClassTable | None
     columns: IntArray | None = None
     first_label: int = 0
+    assumed: bool = False
 
     def class_ids(self, labels: NDArray[Any]) -> IntArray:
         """Class ids of (N,) labels; raises ``ModelError`` where one is of no class."""
@@ -114,11 +118,12 @@ def model_classes(
     if described and names is None:
         _check_stored(described, count)
         return ModelClasses(ClassTable(tuple(described)), first_label=first_label)
-    table = _table(count, names, stored, usual)
+    table = _table(count, names, stored, usual, unread=unread_names(metadata) is not None)
+    assumed = table is COCO80 and names is None and stored is None
     own_ids = count == _COCO_COLUMNS or (count is None and first_label == 1)
     if own_ids and table is not None and table.names == COCO80.names:
-        return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64))
-    return ModelClasses(table, first_label=first_label)
+        return ModelClasses(COCO80, np.array(COCO80.source_ids, np.int64), assumed=assumed)
+    return ModelClasses(table, first_label=first_label, assumed=assumed)
 
 
 def _has_background(count: int, names: str | None, stored: Sequence[str] | None) -> bool:
@@ -126,7 +131,7 @@ def _has_background(count: int, names: str | None, stored: Sequence[str] | None)
     if names is None and stored is not None:
         return len(stored) == count - 1
     if names is None or names == _COCO_WORD:
-        return count not in (1, len(COCO80), _COCO_COLUMNS)
+        return count not in (1, *COCO_COUNTS)
     return len(_read_names(names)) == count - 1
 
 
@@ -145,7 +150,12 @@ def _before_background(
 
 
 def _table(
-    count: int | None, names: str | None, stored: tuple[str, ...] | None, usual: Sequence[str]
+    count: int | None,
+    names: str | None,
+    stored: tuple[str, ...] | None,
+    usual: Sequence[str],
+    *,
+    unread: bool,
 ) -> ClassTable | None:
     """From the option, else the file, else the family, else COCO's where there are as many classes."""
     if names == _COCO_WORD:
@@ -163,11 +173,12 @@ def _table(
         return COCO80 if stored == COCO80.names else ClassTable(stored)
     if usual and count in (None, len(usual)):
         return ClassTable(tuple(usual))
-    return COCO80 if count in (len(COCO80), _COCO_COLUMNS) else None
+    # Names that the file has and nobody can read are of classes that may be others.
+    return COCO80 if count in COCO_COUNTS and not unread else None
 
 
 def _coco(count: int | None) -> ClassTable:
-    if count not in (None, len(COCO80), _COCO_COLUMNS):
+    if count not in (None, *COCO_COUNTS):
         raise OptionError(
             f"names=coco gives {len(COCO80)} names, and the model has {count} classes",
             fix="give one name a class, in the model's order: names=a,b,c, or a file with one a line",

@@ -145,8 +145,17 @@ def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
         return tuple(metadata["character"].strip().splitlines())
     names = _literal(metadata.get("names", ""))
     if isinstance(names, dict):
-        names = [names[key] for key in sorted(names, key=int)]
-    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
+        try:
+            names = [names[key] for key in sorted(names, key=int)]
+        except (TypeError, ValueError):  # keys that are no numbers
+            return None
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
+
+
+def unread_names(metadata: Mapping[str, str]) -> str | None:
+    """The text of ``names`` where it is not empty and ``stated_names`` cannot read it; else ``None``."""
+    text = metadata.get("names", "").strip()
+    return text if text and stated_names(metadata) is None else None
 
 
 def _literal(text: str) -> Any:
