@@ -191,6 +191,9 @@ def test_no_modules_import_each_other_in_a_circle():
 
 CROSS_CUTTING = {
     "core/tests/evaluation/test_left_out_results.py": "reading and evaluation of left-out results",
+    "core/tests/commands/test_prediction_shards.py": "commands read the same folders of files",
+    "core/tests/contract/reading/test_result_names.py": "readers and repair join results by the same names",
+    "core/tests/contract/test_box_format_given.py": "all commands take the same format of boxes",
     "core/tests/continual/test_rehearsal.py": "settings, data, methods and adapters can be what cannot begin",
     "core/tests/data/test_formats_page.py": "runs each row of the page on formats",
     "core/tests/data/test_odd_exports.py": "all formats meet the same broken files",
@@ -199,9 +202,6 @@ CROSS_CUTTING = {
     "core/tests/evaluation/test_whole_images.py": "classes and semantic masks of images have the same rules",
     "core/tests/training/continual/test_together.py": "each method meets each feature of the engine",
     "plugins/rtdetr_pose/tests/test_examples.py": "holds the scripts in examples/",
-    "plugins/transformers/tests/test_learning.py": "a model learns from random weights, end to end",
-    "plugins/transformers/tests/test_models.py": "each architecture of the library meets the same checks",
-    "plugins/transformers/tests/test_readme.py": "holds the table of architectures",
 }
 """Files of tests of no single module, each with its reason."""
 

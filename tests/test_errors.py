@@ -169,6 +169,7 @@ LINES = (
     "tensorrt pipeline --onnx m.onnx --dataset DATASET --out out",
     "tensorrt pipeline --onnx m.onnx --dataset scenes --split SPLIT --out out",
     "tensorrt pipeline --onnx m.onnx --dataset scenes --out FOLDER",
+    "transformers save CHECKPOINT --out out",
     "browse PREDICTIONS --dataset scenes --idle-minutes 0",
     "browse predictions.json --dataset DATASET --idle-minutes 0",
     "browse predictions.json --dataset scenes --split SPLIT --idle-minutes 0",

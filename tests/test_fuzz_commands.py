@@ -161,6 +161,7 @@ COMMANDS = {
         "--resume --run-dir DATA",
         "--adapter WORD --dataset DATA --run-dir OUT",
     ),
+    "transformers": ("save DATA --out OUT", "save MODEL --out OUT", "save WORD --out OUT"),
     "ttt-compare": ("CONFIG --out OUT",),
     "ttt-statistics": ("--adapter adaptivestream --dataset DATA --output OUT.npz",),
     "validate-predictions": ("FILE", "FILE --dataset DATA", "FILE --repair OUT.json"),
@@ -169,7 +170,7 @@ COMMANDS = {
 """Lines of each command: FILE, MODEL, CONFIG and DATA are broken, WORD is an odd name, OUT is an output."""
 RARE = {
     *("adaptivestream", "continual", "demo", "diagnose", "doctor", "train", "plugins", "adapters"),
-    *("export-onnx", "quantize", "tensorrt", "ttt-compare", "ttt-statistics"),
+    *("export-onnx", "quantize", "tensorrt", "transformers", "ttt-compare", "ttt-statistics"),
 }
 """Commands that take long, or have little that can be broken: a quarter as often as others."""
 IN_A_PROCESS = 10

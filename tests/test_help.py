@@ -24,7 +24,7 @@ from anydet.report.server.server import BrowseServer
 
 ROOT = Path(__file__).parents[1]
 OURS = ",".join(path.parent.name for path in sorted(ROOT.glob("plugins/*/pyproject.toml")))
-WRITERS = {"demo", "synth", "export-predictions", "ttt-statistics", "fuse"}
+WRITERS = {"demo", "synth", "export-predictions", "ttt-statistics", "fuse", "transformers save"}
 """Commands that print no result: what they make is a file."""
 SLOW = {
     "continual",
@@ -35,6 +35,8 @@ SLOW = {
     "export-onnx",
     "quantize",
     "train",
+    "transformers",
+    "transformers save",
     "ttt-compare",
     "ttt-statistics",
     "adaptivestream",

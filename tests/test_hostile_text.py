@@ -99,6 +99,7 @@ LINES = (
     "tensorrt build --onnx PATH --engine out.engine",
     "tensorrt pipeline --onnx PATH --dataset coco --out out",
     "train config.yaml --adapter fasterrcnn_multitask --dataset coco --run-id new",
+    "transformers save PATH --out out",
     "ttt-compare config.yaml --out out",
     "ttt-statistics --adapter PATH --dataset coco --output out.npz",
     "eval-suite renamed.json --protocol yolo-640 --dataset coco --allow PATH",

@@ -90,11 +90,11 @@ CLICK, NUMPY = "import click", "import click, numpy"
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 33, HEAVY | PARSERS | {"numpy"}),
         ("adapters list", CLICK, 40, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 80, HEAVY),
+        ("validate-predictions {predictions}", NUMPY, 82, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            111,
+            112,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

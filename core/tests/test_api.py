@@ -230,7 +230,7 @@ def test_an_argument_that_a_function_does_not_have_is_an_error_that_names_both(s
         if name != "train":
             with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'wrong'"):
                 function(**right, wrong=1)
-    with pytest.raises(OptionError, match="did you mean 'epochs'"):
+    with pytest.raises(OptionError, match="its name here is 'epochs'"):
         anydet.train("rtdetr_pose", scenes, epoch=3)
 
 

@@ -127,6 +127,8 @@ def test_one_pipe_for_two_options_is_refused(folder):
 OUTPUTS = {
     "--engine",
     "--json",
+    "--junit",
+    "--markdown",
     "--ttt-log-out",
     "--output-dir",
     "--out",

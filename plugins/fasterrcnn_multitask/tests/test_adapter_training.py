@@ -240,7 +240,7 @@ def test_default_weights_that_are_not_there_end_the_run_before_it_begins(tmp_pat
 
     monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
     run = tiny_run(tmp_path, options={"weights": "default"})
-    with pytest.raises(TrainingError, match="weights default"):
+    with pytest.raises(TrainingError, match="cannot be downloaded: offline"):
         FasterRCNNMultiTask(AdapterSettings()).train(run)
 
 

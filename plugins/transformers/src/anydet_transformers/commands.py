@@ -9,16 +9,22 @@ import click
 from anydet.commands.messages import say
 from anydet.commands.paths import OUTPUT_FOLDER
 
-
-@click.group(
-    "transformers",
-    epilog="\b\nExample:\n  anydet transformers save runs/mine --out mine",
+_EXAMPLE = (
+    "\b\n"
+    "Example:\n"
+    "  anydet synth --out data/scenes --images 4 --size 96x96 --split train\n"
+    "  anydet train --adapter transformers --model tiny:yolos --dataset data/scenes --batch-size 2 \\\n"
+    "    --num-workers 0 --max-steps 1 --run-dir runs/mine --parity-policy off\n"
+    "  anydet transformers save runs/mine --out mine"
 )
+
+
+@click.group("transformers", epilog=_EXAMPLE)
 def command() -> None:
     """Save a trained model as a folder for transformers."""
 
 
-@command.command(epilog="\b\nExample:\n  anydet transformers save runs/mine --out mine")
+@command.command(epilog=_EXAMPLE)
 @click.argument("checkpoint")
 @click.option("--out", type=OUTPUT_FOLDER, required=True, help="Folder to write.")
 def save(checkpoint: str, out: Path) -> None:

@@ -80,8 +80,9 @@ class YoloDataset(BaseDataset):
         """Folder in which label files may lie: that of the data set, or around images that lie elsewhere."""
         if self.labels_dir is not None or self.home != self.images_dir:
             return self.home
-        inner = self.images_dir.name in SPLITS and self.images_dir.parent.name.casefold() == "images"
-        return self.images_dir.parent.parent if inner else self.images_dir.parent
+        folder = self.images_dir.parent if self.images_dir.name in SPLITS else self.images_dir
+        # Around any other folder there may be all that its user has.
+        return folder.parent if folder.name.casefold() == "images" else self.images_dir
 
     def _expected_label(self, key: str) -> Path:
         if self.labels_dir is not None:
