@@ -89,7 +89,7 @@ def turn_seconds(url: str, chromium: str, rounds: int) -> tuple[list[float], lis
     return pages, wholes
 
 
-def told(seconds: list[float]) -> str:
+def summarized(seconds: list[float]) -> str:
     """Median and range."""
     return f"{statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
@@ -109,9 +109,11 @@ def browse(words: list[str], arguments: argparse.Namespace) -> None:
         url = server.stdout.readline().strip()
         try:
             print(f"serves after {time.perf_counter() - start:.1f} s, {cpu_seconds(server.pid):.1f} s of CPU")
-            print(f"opens in {told(open_seconds(url, arguments.chromium, arguments.rounds))}")
+            print(f"opens in {summarized(open_seconds(url, arguments.chromium, arguments.rounds))}")
             pages, wholes = turn_seconds(url, arguments.chromium, arguments.rounds)
-            print(f"a page of the gallery in {told(pages)}, an image as a whole in {told(wholes)}")
+            print(
+                f"a page of the gallery in {summarized(pages)}, an image as a whole in {summarized(wholes)}"
+            )
             (most,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
             print(f"memory: {int(most) / 1e6:.2f} GB at most")
         finally:
@@ -148,7 +150,7 @@ def run() -> None:
         if status:
             sys.exit(status)
         print(f"{page.stat().st_size / 1e6:.1f} MB, written in {wrote:.1f} s")
-        print(f"opens in {told(open_seconds(page.as_uri(), arguments.chromium, arguments.rounds))}")
+        print(f"opens in {summarized(open_seconds(page.as_uri(), arguments.chromium, arguments.rounds))}")
 
 
 if __name__ == "__main__":

@@ -37,3 +37,25 @@ def redrawn(page):
     """Wait until what was done in the block is drawn: changes are gathered until the next frame."""
     yield
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+@contextmanager
+def watched(browser):
+    """``open_page(url, own, ...)``; complaints of a page, and requests beyond its ``own``, fail the test."""
+    complaints, contexts = [], []
+
+    def open_page(url, own, width=1440, height=1000, **options):
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda sent: sent.url.startswith(own) or complaints.append(sent.url))
+        page.goto(url)
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from core.tests.report.pages import all_cards, heading, number, redrawn, totals
+from core.tests.report.pages import all_cards, heading, number, redrawn, totals, watched
 
 from anydet.report.page.outcomes import NO_CELL, RIGHT, WRONG
 
@@ -16,25 +16,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def opened(browser, hostile):
     """``opened(view, width=...)`` is the page at a view of it; whatever it complains of fails the test."""
-    complaints, contexts = [], []
+    with watched(browser) as open_page:
 
-    def open_page(view="", width=1440, height=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda sent: sent.url.startswith(("file:", "blob:")) or complaints.append(sent.url)
-        )
-        page.goto(f"{hostile.page.as_uri()}#{view}")
-        page.wait_for_selector("html[data-ready]")
-        return page
+        def open_view(view="", **options):
+            return open_page(f"{hostile.page.as_uri()}#{view}", ("file:", "blob:"), **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
+        yield open_view
 
 
 def test_the_slider_counts_anew_and_agrees_with_the_columns(opened, hostile):

@@ -96,7 +96,7 @@ def _print(findings: Findings, server: BrowseServer, json_path: Path | None) -> 
     """Numbers to stderr, so that stdout is the address; with ``--json -`` the JSON has it."""
     warn_of_failures(findings.runs)
     summary = summarize(findings.names, findings.runs, findings.comparisons)
-    # A file of numbers may be read by others, who are not to be let in by it.
+    # Others may read a file of numbers, and must not get the token by it.
     whole = json_path == Path("-")
     write_json({"url": server.url, **summary} if whole else summary, json_path)
     print_headlines(findings.names, findings.runs, say)

@@ -138,7 +138,7 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
     Those that it has at the end only, of what it predicted, are printed then, and how many images had several
     frames.
     """
-    from anydet.data.record.frames import noting_frames, told
+    from anydet.data.record.frames import frames_notice, noting_frames
     from anydet.prediction.checks import check_notes
     from anydet.prediction.perturbation import PERTURBED, RunningPerturbation
 
@@ -150,7 +150,7 @@ def opened(recipe: Recipe, plugins: Plugins) -> Iterator[Pipeline]:
         with noting_frames() as several:
             yield pipeline
         if several:
-            warn(told(several))
+            warn(frames_notice(several))
         for warning in check_notes(pipeline.adapter, plugins).warnings:
             if warning not in said:
                 warn(warning)

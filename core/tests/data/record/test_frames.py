@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from anydet.cli import main
-from anydet.data.record.frames import noting_frames, told
+from anydet.data.record.frames import frames_notice, noting_frames
 from anydet.data.record.pixels import ImageFile
 
 FRAMES = [Image.new("RGB", (12, 8), color) for color in ("red", "lime", "blue")]
@@ -33,14 +33,16 @@ def test_the_first_frame_is_read_and_the_file_noted_once(name, write):
         assert ImageFile(path).size_wh() == (12, 8)
     assert (pixels == [255, 0, 0]).all()
     assert list(several) == [path]
-    assert told(several).startswith("1 image has several frames or pages, of which the first is read")
+    assert frames_notice(several).startswith(
+        "1 image has several frames or pages, of which the first is read"
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_of_one_frame_is_not_noted(name, write):
     with noting_frames() as several:
         ImageFile(write(name, FRAMES[:1])).read()
-    assert told(several) == ""
+    assert frames_notice(several) == ""
 
 
 def test_nothing_is_noted_where_nobody_asks(write):

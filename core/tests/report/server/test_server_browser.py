@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from core.tests.report.pages import all_cards, heading, number, redrawn, totals
+from core.tests.report.pages import all_cards, heading, number, redrawn, totals, watched
 
 from anydet.report.server.server import BrowseServer, Contents
 
@@ -16,24 +16,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def opened(browser, served):
     """``opened(view, width=...)`` is the page at a view of it; whatever it complains of fails the test."""
-    complaints, contexts = [], []
+    with watched(browser) as open_page:
 
-    def open_page(view="", width=1440, height=1000, server=served.server, **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        own = server.url.partition("?")[0]
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda sent: sent.url.startswith(own) or complaints.append(sent.url))
-        page.goto(f"{server.url}#{view}")
-        page.wait_for_selector("html[data-ready]")
-        return page
+        def open_view(view="", server=served.server, **options):
+            return open_page(f"{server.url}#{view}", server.url.partition("?")[0], **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
+        yield open_view
 
 
 def loaded(page):

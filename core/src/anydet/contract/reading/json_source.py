@@ -104,7 +104,7 @@ IMAGE_NAMES = ("file_name", "filename", "image_name", "image", "image_path", "im
 
 def is_coco_result(raw: Raw | bytes) -> bool:
     """Whether a list that starts like this is a COCO results file."""
-    # Text in another encoding is told of later; the keys are the same in it.
+    # Another encoding is an error later; the keys are the same in it.
     value, _ = parse(bytes(raw).decode("utf-8", "replace").encode())
     if not isinstance(value, dict) or "category_id" not in value or "detections" in value:
         return False

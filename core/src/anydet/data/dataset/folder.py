@@ -68,7 +68,7 @@ class FolderFormat:
     nested: tuple[Path, ...] = ()
 
     def with_nested(self, nested: Sequence[Path]) -> FolderFormat:
-        """The same format, told of data sets below."""
+        """The same format with data sets of folders below."""
         return replace(self, nested=tuple(nested))
 
     def matches(self, path: Path) -> bool:

@@ -95,7 +95,7 @@ class FallbackFormat(DatasetFormat, Protocol):
     """A format of folders that no other one reads."""
 
     def with_nested(self, nested: Sequence[Path]) -> DatasetFormat:
-        """The same format, told of the data sets below, which are to be named in place of the folder."""
+        """The same format with data sets of folders below, which are to be named in place of the folder."""
 
 
 @runtime_checkable

@@ -115,7 +115,7 @@ _LABELME_HEAD = re.compile(rb'"(shapes|imagePath)"')
 _LINES_HEAD = re.compile(rb'"(file_name|gtboxes|image|image_id|images?_?path|external_id|data_row)"')
 _YAML_HEAD = re.compile(rb"(?m)^(train|val|test|names|nc)[ \t]*:")
 _TABLE_HEAD = re.compile(
-    rb"(?i)(x_?min|x_min|bbox|class_?(id|name)|\bx1\b|(rectangle|polygon)labels|encodedpixels|region_shape_attributes)"
+    rb"(?i)(x_?min|bbox|class_?(id|name)|\bx1\b|(rectangle|polygon)labels|encodedpixels|region_shape_attributes)"
 )
 _LISTED_BOXES = re.compile(rb"(?i)\.(jpe?g|png|bmp|tiff?|webp)([ ,\t]+-?\d+[ ,]|\r?\n\d+\r?\n\d)")
 _ANNOTATION = re.compile(rb"<annotation")

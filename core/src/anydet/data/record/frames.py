@@ -36,8 +36,8 @@ def note_frames(image: Image.Image, path: Path) -> None:
             seen[path] = None
 
 
-def told(seen: dict[Path, None]) -> str:
-    """What to say of them; empty where there are none."""
+def frames_notice(seen: dict[Path, None]) -> str:
+    """A sentence on files of several frames; empty where there are none."""
     if not seen:
         return ""
     have = "has" if len(seen) == 1 else "have"

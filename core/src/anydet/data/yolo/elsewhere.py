@@ -95,7 +95,7 @@ def find_elsewhere(lost: Mapping[Path, Path], labeled: Set[Path], root: Path) ->
         meant = next(filter(_looks_like_labels, files), None)
         if meant is not None:
             pairs[image.parent, meant.parent].append(_Pair(image, expected, meant))
-    return _told(list(pairs.values()))
+    return _by_folder(list(pairs.values()))
 
 
 def _distance(image: Path, file: Path) -> tuple[int, Path]:
@@ -103,7 +103,7 @@ def _distance(image: Path, file: Path) -> tuple[int, Path]:
     return -len({*file.parts} & {*image.parts}), file
 
 
-def _told(folders: Sequence[Sequence[_Pair]]) -> tuple[Oddity, ...]:
+def _by_folder(folders: Sequence[Sequence[_Pair]]) -> tuple[Oddity, ...]:
     """One kind; its first examples are one of each folder, with its count."""
     if not folders:
         return ()

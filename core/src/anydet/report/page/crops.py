@@ -200,7 +200,7 @@ def _draw(item: Item, pixels: ByteImage | None, sides: Sequence[Side]) -> Pictur
 
 
 def describe(item: Item, image_wh: Size, sides: Sequence[Side], content: bytes = b"") -> Picture:
-    """What lies on the crop of an item; no image is read.
+    """The overlay of an item's crop; no image is read.
 
     Args:
         item: what it is of.

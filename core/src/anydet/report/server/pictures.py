@@ -1,4 +1,4 @@
-"""What lies on each crop, and its pixels, made when they are asked for and kept as long as there is room."""
+"""Overlay and pixels of each crop, made when they are requested and kept as long as there is room."""
 
 from __future__ import annotations
 
