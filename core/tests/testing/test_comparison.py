@@ -59,3 +59,11 @@ def test_a_detection_at_the_score_floor_may_be_there_or_not():
     a = replace(a, scores=np.array([0.5, 0.4, 0.001]))
     assert first_difference([a], [a.take(np.arange(2))], Tolerance(), floor=0.001) == ""
     assert first_difference([a], [a.take(np.arange(2))], Tolerance(), floor=0.0)
+
+
+def test_keypoints_that_one_side_lost_are_a_difference():
+    a = predictions(np.random.default_rng(1), 3)
+    lost = replace(a, keypoints=None)
+    assert first_difference([a], [lost], Tolerance()) == "a.png: keypoints differ"
+    assert first_difference([lost], [a], Tolerance()) == "a.png: keypoints differ"
+    assert first_difference([lost], [lost], Tolerance()) == ""

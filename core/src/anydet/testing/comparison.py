@@ -94,6 +94,8 @@ def _same(a: Any, b: Any, atol: float) -> bool:
         return all(_same(getattr(a, f.name), getattr(b, f.name), atol) for f in fields(a))  # type: ignore[arg-type]
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-5, atol=atol, equal_nan=True))
+    if a is None or b is None:  # an array would compare element by element
+        return a is b
     return bool(a == b)
 
 

@@ -81,6 +81,29 @@ def test_rows_of_padding_are_no_detections_even_at_a_floor_of_zero(build_describ
     assert result.states is None
 
 
+def test_keypoints_of_detections_are_placed_by_their_boxes_and_those_of_padding_left_out(
+    build_described, load
+):
+    description = describe(
+        "detections", "labels", "scores", "boxes_xyxy_px", "keypoints", keypoint_names=("nose", "tail")
+    )
+    points = np.tile([0.5, -0.5, SIGMOID_HALF, 0.0, 0.0, 9.0], (1, 3, 1))
+    outputs = [
+        np.array([[1, -1, 0]]),
+        np.array([[0.5, 0.0, 0.9]]),
+        np.array([[[0, 16, 32, 48], [0, 0, 0, 0], [32, 20, 64, 44]]], float),
+        points,
+    ]
+    adapter = load(build_described(description, outputs), score_floor=0.1)
+    assert adapter.notes.keypoint_names == ("nose", "tail")
+    (result,) = adapter.predict([record()])
+    boxes = result.boxes_xyxy_px
+    np.testing.assert_allclose(boxes, [[64, 8, 128, 56], [0, 0, 64, 64]])
+    np.testing.assert_allclose(result.keypoints[:, 0, :2], [[128, 8], [64, 0]])
+    np.testing.assert_allclose(result.keypoints[:, 1, :2], (boxes[:, :2] + boxes[:, 2:]) / 2)
+    np.testing.assert_allclose(result.keypoints[..., 2], [[0.5, 1 / (1 + np.exp(-9))]] * 2)
+
+
 def test_pixels_become_masks_objects_and_an_image_class(build_described, load):
     description = describe(
         "pixels", "pixel_logits", "image_logits", classes=("background", "dog"), min_area_px=9

@@ -53,12 +53,7 @@ class Queries:
 
     def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
         """Points from the center of the box, in its widths and heights."""
-        if "keypoints" not in self.at:
-            return None
-        points = _rows(outputs, self.at["keypoints"], rows).reshape(len(rows), -1, 3)
-        boxes = self._boxes_cxcywh(outputs, rows)[:, None]
-        places = boxes[..., :2] + points[..., :2] * boxes[..., 2:]
-        return np.concatenate([places, sigmoid(points[..., 2:])], axis=-1)
+        return _landmarks(outputs, self.at, rows, self._boxes_cxcywh(outputs, rows))
 
     def state_scores(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
         """(len(rows), S) probabilities."""
@@ -107,6 +102,17 @@ class Detections:
     def boxes(self, outputs: Outputs, rows: IntArray) -> FloatArray:
         """Already decoded."""
         return _rows(outputs, self.at["boxes_xyxy_px"], self._found(outputs)[rows])
+
+    @property
+    def landmark_names(self) -> tuple[str, ...]:
+        """The description has them."""
+        return ()
+
+    def landmarks(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
+        """Points from the center of the box, in its widths and heights."""
+        boxes = self.boxes(outputs, rows)
+        centered = np.hstack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]])
+        return _landmarks(outputs, self.at, self._found(outputs)[rows], centered)
 
     def state_scores(self, outputs: Outputs, rows: IntArray) -> FloatArray | None:
         """(len(rows), S) probabilities."""
@@ -183,3 +189,15 @@ def _rows(outputs: Outputs, position: int, rows: IntArray) -> FloatArray:
 
 def _optional(outputs: Outputs, at: Positions, meaning: str, rows: IntArray) -> FloatArray | None:
     return _rows(outputs, at[meaning], rows) if meaning in at else None
+
+
+def _landmarks(
+    outputs: Outputs, at: Positions, rows: IntArray, boxes_cxcywh: FloatArray
+) -> FloatArray | None:
+    """(len(rows), K, 3) x, y in input pixels and a score, of points relative to boxes; ``None`` without any."""
+    if "keypoints" not in at:
+        return None
+    points = _rows(outputs, at["keypoints"], rows).reshape(len(rows), -1, 3)
+    boxes = boxes_cxcywh[:, None]
+    places = boxes[..., :2] + points[..., :2] * boxes[..., 2:]
+    return np.concatenate([places, sigmoid(points[..., 2:])], axis=-1)
