@@ -194,7 +194,7 @@ def _optional(outputs: Outputs, at: Positions, meaning: str, rows: IntArray) -> 
 def _landmarks(
     outputs: Outputs, at: Positions, rows: IntArray, boxes_cxcywh: FloatArray
 ) -> FloatArray | None:
-    """(len(rows), K, 3) x, y in input pixels and a score, of points relative to boxes; ``None`` without any."""
+    """(len(rows), K, 3) x, y in input pixels and a score, of points relative to boxes; ``None`` without."""
     if "keypoints" not in at:
         return None
     points = _rows(outputs, at["keypoints"], rows).reshape(len(rows), -1, 3)
