@@ -30,7 +30,7 @@ class Stop:
         reason: what is wrong with it.
         image: key or id of the image there, "" where it is not known yet.
         field: the key whose value it is, "" where there is none.
-        unusual: whether the slow path may well find it right.
+        unusual: whether the slow path may well find it right. It forgives COCO's files some that is not.
     """
 
     offset: int

@@ -176,9 +176,6 @@ def test_mutated_results_get_one_verdict(
     wanted = read_results(path)
     for scanner in scanners:
         assert same(read_results(path, scanner), wanted)
-        stop = scanner.coco_results(path)
-        if isinstance(stop, Stop) and not stop.unusual:
-            assert isinstance(wanted, str)
 
 
 @pytest.mark.slow
@@ -206,9 +203,6 @@ def test_mutated_annotations_get_one_verdict(
     for scanner in scanners:
         found = scanned_truth(path, scanner)
         assert found is None or same(found, wanted)
-        stop = scanner.annotations(path)
-        if isinstance(stop, Stop) and not stop.unusual:
-            assert wanted is None
 
 
 @many
