@@ -238,6 +238,24 @@ def text_problem(raw: bytes) -> str:
     return ""
 
 
+def recoded(raw: bytes) -> bytes | None:
+    """Text of another encoding as UTF-8 without a mark; ``None`` where it is that, or is no text.
+
+    Bytes that are no UTF-8 are taken for cp1252, which has all of what latin-1 prints.
+    """
+    if not text_problem(raw):
+        return None
+    mark = next((name for mark, name in _MARKS if raw.startswith(mark)), "")
+    known = {"UTF-8 with a byte order mark": "utf-8-sig", "UTF-32": "utf-32", "UTF-16": "utf-16"}
+    for encoding in (known[mark],) if mark else ("cp1252", "latin-1"):
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return None if "\0" in text else text.encode()
+    return None
+
+
 def text_file_problem(path: Path) -> str:
     """As ``text_problem``, of a file, in which a byte order mark of UTF-8 is fine; raises ``OSError``."""
     return text_problem(read_text_bytes(path).removeprefix(_MARKS[0][0]))

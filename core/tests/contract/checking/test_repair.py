@@ -402,3 +402,28 @@ def test_a_result_broken_in_any_field_is_read_or_refused_and_its_repair_is_read(
         assert len(load(path, truth=truth_of_coco)) in {1, 2}
     repair(path, out, truth_of_coco)
     assert len(load(out, truth=truth_of_coco)) >= 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "latin-1"])
+def test_text_in_another_encoding_is_written_as_utf_8_and_nothing_is_lost(
+    encoding: str, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "p.json", tmp_path / "out.json"
+    entries = [{"image": name, "detections": [detection()]} for name in ("\u00e4.jpg", "b.jpg")]
+    path.write_text(json.dumps(entries, ensure_ascii=False), encoding=encoding)
+    (line,) = repair(path, out)
+    assert line.startswith(f"{path}: written as UTF-8: ")
+    assert json.loads(out.read_bytes()) == entries
+    row = {"image_id": 5, "category_id": 7, "score": 0.5, "bbox": [1, 2, 3, 4], "note": "\u00e4"}
+    path.write_text(json.dumps([row, row], ensure_ascii=False), encoding=encoding)
+    (line,) = repair(path, out, truth_of_coco)
+    assert line.startswith(f"{path}: written as UTF-8: ")
+    assert json.loads(out.read_bytes()) == [row, row]
+
+
+def test_bytes_that_are_no_text_are_not_said_to_be_repaired_by_a_repair(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_bytes(b"image,class\0\1\2\xff")
+    with pytest.raises(ContractError, match="or no text") as caught:
+        repair(path, tmp_path / "out.json", truth_of_coco)
+    assert "--repair" not in caught.value.fix

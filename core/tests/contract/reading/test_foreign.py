@@ -380,11 +380,11 @@ def test_what_is_broken_in_a_folder_of_files_is_named_and_the_others_are_read(tm
     folder = yolo(tmp_path / "yolo")
     lines = (folder / "a.txt").read_text().splitlines()
     save(folder / "a.txt", "\n".join(["cat 0 0.5 0.5 0.1 0.1", *lines]))
-    (folder / "b.txt").write_bytes("0 0.5 0.5 0.1 0.1 0.9".encode("utf-16"))
+    (folder / "b.txt").write_bytes(b"0 0.5\0\1\xff")
     found = read(folder, truth=lambda: TRUTH)
     assert [line.removeprefix(f"{folder}: ")[:30] for line in found.errors] == [
         "a.txt:1: 'cat 0 0.5 0.5 0.1 0."[:30],
-        "b.txt: it is UTF-16, where plain"[:30],
+        "b.txt: it holds zero bytes: UTF-16"[:30],
     ]
     assert rows_of(found.predictions) == EXPECTED
     assert len(repair(folder, tmp_path / "out.json", lambda: TRUTH)) == 2
@@ -446,6 +446,23 @@ def test_text_in_another_encoding_is_said_to_be_that_with_the_way_to_save_it(
     assert problem in caught.value.problem
     assert str(path) in caught.value.problem
     assert "save it as UTF-8" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [n for n in WRITERS if n != "yolo-confidence-second"])
+def test_a_repair_reads_every_tools_files_in_another_encoding(name: str, tmp_path: Path) -> None:
+    path, out = WRITERS[name](tmp_path), tmp_path / "out" / "p.json"
+    out.parent.mkdir()
+    for file in [*tmp_path.rglob("*.json"), *tmp_path.rglob("*.csv"), *tmp_path.rglob("*.txt")]:
+        file.write_text(file.read_text("utf-8"), encoding="utf-16")
+    truth = posed_truth() if name == "bop" else TRUTH
+    with pytest.raises(ContractError, match="it is UTF-16"):
+        load(path, truth=lambda: truth)
+    lines = repair(path, out, lambda: truth)
+    assert any("written as UTF-8: it is UTF-16" in line for line in lines)
+    raw = load(out, truth=lambda: truth)
+    assert raw.scores.tolist() == [s for _, _, s, _ in ROWS]
+    if name != "bop":
+        assert rows_of(raw) == EXPECTED
 
 
 def test_labels_without_confidences_and_images_of_another_set_are_named(tmp_path: Path) -> None:

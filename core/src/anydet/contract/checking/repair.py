@@ -84,19 +84,24 @@ def repair(
     if name is not None:
         return _foreign(path, name, out, truth, class_map=class_map, box_format=box_format)
     changes: list[str] = []
-    with open_source(path) as source:
+    with open_source(path, recode=True) as source:
+        encoding = [safe_line(f"{path}: written as UTF-8: {source.recoded}")] if source.recoded else []
         name = of_source(source)
         if source.shape == "coco" or name == "coco-document":
             said = _of_coco(source, out, truth, class_map, box_format)
-            return [safe_line(f"{path}: {line}") for line in said]
+            return encoding + [safe_line(f"{path}: {line}") for line in said]
         if name is not None:
-            return _foreign(path, name, out, truth, source.text, class_map=class_map, box_format=box_format)
+            text = source.text
+            return encoding + _foreign(
+                path, name, out, truth, text, class_map=class_map, box_format=box_format
+            )
         meta = _stating(_meta(source, changes), box_format, changes)
         change = _score_change(source, changes)
         fixed = _entries(source, _box_format(meta), change, changes)
         lines = (encode_json(entry, where=entry["image"]) for entry in fixed)
         write_predictions(lines, out, meta=meta, wrap=meta is not None)
     return [
+        *encoding,
         *(f"{line} (left out)" for line in source.problems),
         *(safe_line(f"{path}: {line}") for line in changes),
     ]
@@ -136,7 +141,7 @@ def _foreign(
 ) -> list[str]:
     """What is right in a file of another tool, as a file of the contract."""
     known = None if truth is None else truth()
-    found = read_path(path, name, known, text, class_map, any_score=True)
+    found = read_path(path, name, known, text, class_map, repairing=True)
     raw = found.predictions
     require_sizes(raw, known)
     raw = replace(raw, box_format=raw.format_used(box_format))

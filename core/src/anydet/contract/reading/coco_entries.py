@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from anydet.contract.locations import Place, repair_command, show
+from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.json_source import UNREADABLE, with_image_id
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
@@ -22,7 +23,7 @@ from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xywh
 from anydet.geometry.masks import area as mask_area
 from anydet.geometry.masks import bounds_xywh
-from anydet.inputs import SAVE_AS_UTF8, text_problem
+from anydet.inputs import text_problem
 from anydet.mask_columns import MaskColumn
 from anydet.text import counted
 from anydet.types import RLE, FloatArray, Size
@@ -137,7 +138,7 @@ def _read(source: Source) -> list[Result]:
         return _decode(source.text)
     except UNREADABLE as exc:
         if problem := text_problem(source.text):
-            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8) from exc
+            raise not_utf8(path, problem) from exc
     results, problems, not_numbers, count = list[Result](), list[str](), 0, 0
     for place, raw in source.entries():
         count += 1

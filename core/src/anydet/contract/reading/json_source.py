@@ -17,10 +17,11 @@ import numpy as np
 from msgspec import Raw
 
 from anydet.contract.locations import Place, Shape, path_text, show
+from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.source import RawEntry, Source, problem_line
 from anydet.contract.violations import EXPLAINED, parse, syntax, violations
 from anydet.errors import ContractError
-from anydet.inputs import SAVE_AS_UTF8, mark_problem, read_json, text_problem
+from anydet.inputs import mark_problem, read_json, text_problem
 
 Members = list[Any] | dict[str, Any]
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -48,7 +49,7 @@ def open_document(path: Path, file: BufferedReader) -> Source:
         if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
             return open_lines(path, file)
         if problem := text_problem(text):
-            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8) from exc
+            raise not_utf8(path, problem) from exc
         value, problems = parse(text)
         why = syntax(text, exc) if problems else f"{show(value)} where a list or an object belongs"
         why = next((found for where, found in problems if not where and value is not None), why)
@@ -168,7 +169,7 @@ def open_lines(path: Path, file: BufferedReader) -> Source:
     """Take a JSON Lines file apart; its lines are read as its entries are taken."""
     head = file.peek(1)
     if problem := mark_problem(head):
-        raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
+        raise not_utf8(path, problem)
     # Lines are read one by one, and a file without line ends is one line.
     if head.lstrip()[:1] not in (b"{", b"[", b"") and b"\n" not in head:
         value, problems = parse(head)

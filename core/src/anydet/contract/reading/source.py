@@ -36,6 +36,7 @@ class Source:
         problems: what is wrong with the file around its entries; in JSON Lines known when they are taken.
         fatal: the one of them that leaves nothing to repair: a later version, or no list of entries.
         file: what is read from as entries are taken.
+        recoded: why its text was not read as it is: another encoding, which a repair reads.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Source:
     problems: list[str] = field(default_factory=list)
     fatal: str | None = None
     file: IO[bytes] | None = None
+    recoded: str = ""
 
     def __enter__(self) -> Self:
         return self

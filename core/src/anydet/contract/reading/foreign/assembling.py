@@ -93,7 +93,7 @@ def _checked(given: Given, kind: Kind, one: Found) -> Found:
     ]
     if kind.box_format != UNSTATED:
         checks.append(((sides < 0).any(axis=1), "box: {} has a negative size", boxes))
-    if not (kind.any_score or given.any_score):
+    if not (kind.any_score or given.repairing):
         checks.append((one.scores > 1, "score: {} is above the maximum 1", one.scores))
         checks.append((one.scores < 0, "score: {} is below the minimum 0", one.scores))
     for bad, text, column in checks:

@@ -19,7 +19,7 @@ from anydet.contract.reading.foreign.given import Found, Given
 from anydet.errors import ContractError
 from anydet.geometry.boxes import clip_xyxy, xyxy_to_xywh
 from anydet.geometry.pose_errors import project
-from anydet.inputs import SAVE_AS_UTF8, text_file_problem
+from anydet.inputs import recoded
 from anydet.types import FloatArray, GroundTruthColumns, Intrinsics, Poses, Size
 
 BOP = Kind("xywh_abs", labels="category", any_score=True)
@@ -31,11 +31,12 @@ _KEY = re.compile(r"(?:.*/)?(\d+)/(?:rgb|gray)/(\d+)\.\w+")
 def is_bop(path: Path) -> bool:
     """Whether a CSV file begins as BOP's do."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            head = file.readline(200)
-    except (OSError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            head = file.read(400)
+    except OSError:
         return False
-    return tuple(name.strip() for name in head.split(",")) == HEADER
+    text = (recoded(head) or head).decode("utf-8", "replace")
+    return tuple(name.strip() for name in text.partition("\n")[0].split(",")) == HEADER
 
 
 def image_numbers(truth: GroundTruthColumns) -> dict[tuple[int, int], int]:
@@ -57,7 +58,7 @@ def read_bop(given: Given) -> Iterator[Found]:
             fix="give the folder of the BOP data set, with models/, as the data set",
         )
     rows: dict[int, list[tuple[str, int, FloatArray, FloatArray, float, float]]] = {}
-    for place, row in _rows(given.path):
+    for place, row in _rows(given):
         found = _pose(given, place, row)
         if found is None:
             continue
@@ -120,17 +121,17 @@ def _box(
     return box
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(given: Given) -> Iterator[tuple[str, dict[str, str]]]:
     try:
-        if problem := text_file_problem(path):
-            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with given.open_text(given.path) as file:
             reader = csv.DictReader(file, restval="", fieldnames=HEADER)
             next(reader)
             for row in reader:
                 yield f"line {reader.line_num}", row
     except (OSError, csv.Error) as exc:
-        raise ContractError(f"{path}: cannot be read as CSV: {exc}", fix="write it as UTF-8 CSV") from exc
+        raise ContractError(
+            f"{given.path}: cannot be read as CSV: {exc}", fix="write it as UTF-8 CSV"
+        ) from exc
 
 
 def _pose(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anydet.contract.raw import RawPredictions, Scan
+from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.foreign import results
 from anydet.contract.reading.foreign.assembling import Kind, assemble, fix_of
 from anydet.contract.reading.foreign.given import Found, Given
@@ -16,7 +17,7 @@ from anydet.contract.reading.foreign.outlines import recognized
 from anydet.contract.reading.source import Source
 from anydet.contract.violations import parse
 from anydet.errors import AnydetError, ContractError
-from anydet.inputs import SAVE_AS_UTF8, read_json, text_problem
+from anydet.inputs import read_json, text_problem
 from anydet.text import counted, listed
 from anydet.types import GroundTruthColumns
 
@@ -60,18 +61,27 @@ def of_source(source: Source) -> str | None:
         first = next((value for value in map(_decoded, source.entries()) if value), None)
         if isinstance(first, Mapping) and ("detections" in first or not first):
             return None
-        return recognized(parse(source.text)[0])
+        return recognized(_parsed(source, source.text))
     if source.shape == "map":
         members = {str(place.key): raw for place, raw in source.entries()}
         outline: dict[str, Any] = dict.fromkeys(members)
         for key, raw in members.items():
-            outline[key] = parse(bytes(raw))[0]
+            outline[key] = _parsed(source, bytes(raw))
             # One that is not empty says what the others are; documents are told by several of their keys.
             if outline[key] and not _OF_DOCUMENTS & members.keys():
                 break
         return recognized(outline)
     first = next((value for value in map(_decoded, source.entries()) if value), None)
     return recognized([first])
+
+
+def _parsed(source: Source, text: bytes) -> Any:
+    """The value of a part of a document; raises ``ContractError`` where its encoding hides what it is."""
+    value = parse(text)[0]
+    problem = text_problem(source.text) if value is None else ""
+    if problem:
+        raise not_utf8(source.path, problem)
+    return value
 
 
 _OF_DOCUMENTS = frozenset({"annotations", "labels", "scores", "bboxes", "boxes"})
@@ -84,7 +94,7 @@ def read_path(
     text: bytes = b"",
     class_map: str | None = None,
     *,
-    any_score: bool = False,
+    repairing: bool = False,
 ) -> Scan:
     """A file or folder of a format, what is right in it and what is wrong.
 
@@ -94,12 +104,12 @@ def read_path(
         truth: the data set, or ``None``.
         text: of a document that was read already.
         class_map: how numbers of classes count, where they are not the data set's.
-        any_score: let through scores that the format does not have, so that they can be repaired.
+        repairing: let through what can be repaired: scores that the format does not have, other encodings.
 
     Raises:
         ContractError: nothing of it can be read.
     """
-    given = Given(path, truth=truth, class_map=class_map, any_score=any_score)
+    given = Given(path, truth=truth, class_map=class_map, repairing=repairing)
     if name in JSON_FORMATS and path.is_dir():
         return _read_folder(given, name)
     if name in JSON_FORMATS:
@@ -113,9 +123,11 @@ def read_given(given: Given, name: str) -> Scan:
     return Scan(found, given.all_problems(), fix_of(given) if given.problems else "")
 
 
-def read_value(path: Path) -> Any:
-    """The value of a JSON document, in which NaN and infinity may stand."""
+def read_value(path: Path, given: Given | None = None) -> Any:
+    """The value of a JSON document, in which NaN and infinity may stand, and for a repair other encodings."""
     try:
+        if given is not None and given.repairing:
+            return value_of(path, given.open_text(path).getvalue().encode())
         return value_of(path, read_json(path))
     except OSError as exc:
         raise ContractError(
@@ -128,7 +140,7 @@ def value_of(path: Path, text: bytes) -> Any:
     value, problems = parse(text)
     problem = text_problem(text) if value is None else ""
     if problem:
-        raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
+        raise not_utf8(path, problem)
     if value is None:
         why = problems[0][1] if problems else "null where a list or an object belongs"
         raise ContractError(f"{path}: {why}", fix="write the file again")
@@ -167,10 +179,12 @@ def _of_folder(folder: Path) -> str | None:
         if file.stat().st_size > _LARGEST:
             return None
         try:
-            name = recognized(read_value(file))
+            # In whatever encoding: what reads it says that it is another one.
+            value = read_value(file, Given(file, repairing=True))
         except ContractError:
             continue  # the others say what they are; reading them names this one
-        if name in _SINGLE and _of_one_image(file):
+        name = recognized(value)
+        if name in _SINGLE and _of_one_image(file, value):
             return name
         if name is not None:
             return None
@@ -210,8 +224,7 @@ def _of_inner(folder: Path) -> str | None:
     return name or ("files of predictions" if documents else None)
 
 
-def _of_one_image(file: Path) -> bool:
-    value = read_value(file)
+def _of_one_image(file: Path, value: Any) -> bool:
     given = Given(file, value=value)
     return [image for image, _, _ in results.images_of(given, value)] == [results.stem(given)] or (
         isinstance(value, Mapping) and results.is_one(value)
@@ -224,7 +237,7 @@ def _read_folder(given: Given, name: str) -> Scan:
     found = []
     for file in files:
         try:
-            value = read_value(file)
+            value = read_value(file, given)
         except ContractError as exc:
             given.blame(file.name, exc.problem.removeprefix(f"{file}: "))
             continue

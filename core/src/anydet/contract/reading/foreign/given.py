@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anydet.contract.join import KeyIndex
+from anydet.contract.reading.encoding import text_of
 from anydet.contract.violations import EXPLAINED
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError, did_you_mean
@@ -75,7 +77,7 @@ class Given:
         problems: what is wrong, with its place; what it is wrong with is left out.
         notes: what was assumed.
         class_map: how numbers of classes count, where the user says so (``class_map``).
-        any_score: whether scores may be any finite number, whatever the format says: a repair changes them.
+        repairing: whether a repair reads it: scores may be any finite number, text in any encoding.
         oddities: as in ``RawPredictions``.
     """
 
@@ -85,7 +87,7 @@ class Given:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     class_map: str | None = None
-    any_score: bool = False
+    repairing: bool = False
     oddities: list[str] = field(default_factory=list)
     images: Images = field(init=False)
     _unexplained: int = 0
@@ -99,6 +101,14 @@ class Given:
             self.problems.append(safe_line(f"{self.path}: {where}: {text}"))
         else:
             self._unexplained += 1
+
+    def open_text(self, file: Path) -> StringIO:
+        """A text file, whose line ends are kept; raises ``ContractError`` and ``OSError`` as ``text_of``."""
+        text, problem = text_of(file, recode=self.repairing)
+        if problem:
+            place = "" if file == self.path else f"{file.name}: "
+            self.oddities.append(f"{place}written as UTF-8: {problem}")
+        return StringIO(text, newline="")
 
     def all_problems(self) -> tuple[str, ...]:
         """Every finding, with the number of those that were not explained."""

@@ -18,7 +18,6 @@ from anydet.contract.reading.foreign.assembling import UNSTATED, Kind
 from anydet.contract.reading.foreign.given import Found, Given
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
-from anydet.inputs import SAVE_AS_UTF8, text_file_problem
 from anydet.types import FloatArray, Size
 
 COLUMNS = ("image", "class_id", "class_name", "score", "x1", "y1", "x2", "y2", "width", "height")
@@ -129,7 +128,7 @@ def read_table(given: Given) -> Table:
     Raises:
         ContractError: it is no CSV, or columns are missing.
     """
-    rows = _lines(given.path)
+    rows = _lines(given)
     layout: Layout = next(rows)  # type: ignore[assignment]
     images: dict[str, _Rows] = {}
     names: dict[int | str, str] = {}
@@ -168,12 +167,11 @@ def by_name(given: Given, table: Table) -> Sequence[Found]:
     return [replace(one, labels=[names[label] for label in one.labels]) for one in table.found]
 
 
-def _lines(path: Path) -> Iterator[Layout | tuple[int, dict[str, str]]]:
+def _lines(given: Given) -> Iterator[Layout | tuple[int, dict[str, str]]]:
     """The layout, then line number and cells of each row."""
+    path = given.path
     try:
-        if problem := text_file_problem(path):
-            raise ContractError(f"{path}: {problem}", fix=SAVE_AS_UTF8)
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with given.open_text(path) as file:
             first = file.readline()
             file.seek(0)
             separator = ";" if first.count(";") > first.count(",") else "\t" if "\t" in first else ","

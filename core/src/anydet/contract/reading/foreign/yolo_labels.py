@@ -6,7 +6,6 @@ The numbers are a box (center and size), a box with keypoints, or the corners of
 
 from __future__ import annotations
 
-import codecs
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from anydet.contract.reading.foreign.given import FileName, Found, Given
 from anydet.contract.segmentations import mask_of
 from anydet.dataclass import dataclass
 from anydet.errors import ContractError
-from anydet.inputs import SAVE_AS_UTF8, read_text, read_text_bytes, text_problem
+from anydet.inputs import SAVE_AS_UTF8, read_file, recoded
 from anydet.text import quoted
 from anydet.types import RLE, FloatArray, Size
 
@@ -45,9 +44,10 @@ def columns_of(path: Path) -> int:
 def _columns(file: Path) -> int:
     """Numbers in the first line of numbers of a file; single lines, and files, may be broken."""
     try:
-        lines = read_text(file).splitlines()
-    except (OSError, UnicodeDecodeError):
+        raw = read_file(file)
+    except OSError:
         return 0
+    lines = (recoded(raw) or raw).decode("utf-8", "replace").splitlines()
     return next((len(values) for line in lines[:_LOOKED_AT] if (values := _values(line))), 0)
 
 
@@ -117,15 +117,12 @@ def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) ->
 def _lines(given: Given, file: Path) -> list[str]:
     """The lines of a file; one that is no text is named and left out, as the others may be right."""
     try:
-        raw = read_text_bytes(file)
+        return given.open_text(file).getvalue().splitlines()
     except OSError as exc:
         given.blame(file.name, f"cannot be read: {exc.strerror or exc}")
-        return []
-    problem = text_problem(raw.removeprefix(codecs.BOM_UTF8))
-    if problem:
-        given.blame(file.name, f"{problem}: {SAVE_AS_UTF8}")
-        return []
-    return raw.decode("utf-8-sig").splitlines()
+    except ContractError as exc:
+        given.blame(file.name, f"{exc.problem.removeprefix(f'{file}: ')}: {SAVE_AS_UTF8}")
+    return []
 
 
 def _line(text: str, keypoints: int, second: bool) -> _Line | str:
