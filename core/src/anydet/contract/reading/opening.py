@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import cast
 
 from anydet.contract.reading.json_source import open_document, open_lines
 from anydet.contract.reading.source import Source
@@ -45,7 +46,7 @@ def _in_utf8(file: BufferedReader) -> tuple[str, BufferedReader]:
         return "", file
     raw = file.read()
     text = recoded(raw)
-    opened = BufferedReader(BytesIO(raw if text is None else text))  # type: ignore[arg-type]  # reads as one
+    opened = cast("BufferedReader", BufferedReader(BytesIO(raw if text is None else text)))
     return ("" if text is None else text_problem(raw)), opened
 
 
