@@ -170,6 +170,9 @@ class RawPredictions:
             areas = self._areas(boxes, box_format)
             # NaN and infinity survive a sum, and one sum is cheaper than a mask over all boxes.
             within = np.isfinite(boxes.sum())
+        if self.shape == "coco" and box_format == self.box_format and boxes[:, 2:].min(initial=0) < 0:
+            # They overlap nothing either way, and their areas are those that the file's rules say.
+            boxes = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:], 0)], axis=1)
         if not within:
             self._refuse(~np.isfinite(boxes).all(axis=1), "is too large for pixels")
         if boxes[:, 2:].min(initial=0) < 0:

@@ -154,8 +154,18 @@ def test_nan_infinity_and_negative_sizes_are_named_with_their_number(tmp_path: P
     )
     assert "NaN or infinity stands in 2 of 3 results" in caught.value.fix
     assert "--repair" in caught.value.fix
-    path = save(tmp_path / "r.json", [result] * 20 + [{**result, "bbox": [5, 5, -1, 2]}])
-    with pytest.raises(ContractError, match=r"\[20\]\.bbox: .* negative size \(1 of 21 results\)"):
+    negative = {**result, "bbox": [5, 5, -1, 2]}
+    path = save(tmp_path / "r.json", [result, negative, negative])
+    with pytest.raises(ContractError, match=r"\[1\]\.bbox: .* negative size \(2 of 3 results\)") as caught:
+        load_coco_results(path, KEYS, CLASSES)
+    assert "--repair" in caught.value.fix
+
+
+@pytest.mark.parametrize("keypoints", [[], None])
+def test_a_result_of_empty_keypoints_alone_has_no_box_and_is_refused(keypoints: Any, tmp_path: Path) -> None:
+    good = {"image_id": 7, "category_id": 1, "score": 0.5, "keypoints": [1, 2, 1]}
+    path = save(tmp_path / "r.json", [good, {**good, "keypoints": keypoints}])
+    with pytest.raises(ContractError, match="has no bbox, segmentation or keypoints"):
         load_coco_results(path, KEYS, CLASSES)
 
 

@@ -100,10 +100,10 @@ def theirs(path: Path, iou_type: str = "bbox") -> list[float] | None:
     return [float(value) for value in evaluation.stats]
 
 
-def ours(path: Path, settings: CocoSettings | None = None) -> list[float]:
+def ours(path: Path, settings: CocoSettings | None = None, engine: str | None = None) -> list[float]:
     """The same by anydet."""
     dataset = FORMAT.open(path, None, None)
-    result = evaluate_coco(dataset, path.parent / "results.json", settings, engine=choose_engine())
+    result = evaluate_coco(dataset, path.parent / "results.json", settings, engine=choose_engine(name=engine))
     return [-1.0 if value is None else value for value in result.metrics.values()]
 
 
@@ -345,6 +345,23 @@ def test_lists_of_categories_of_lvis_may_hold_names(write: Write) -> None:
     federation = FORMAT.open(write(document), None, None).ground_truth().federation
     assert federation is not None
     assert federation.absent.tolist() == [[i, 1] for i in range(4)]
+
+
+@pytest.mark.parametrize("box", [[100, 100, -40, 20], [140, 120, -40, -20], [100, 100, 40, -1e-9]])
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("engine", ["pycocotools", None])
+def test_a_result_of_negative_size_counts_as_pycocotools_counts_it(
+    write: Write, box: list[float], iou_type: Any, engine: str | None
+) -> None:
+    path = write(DOCUMENT)
+    results = deepcopy(RESULTS)
+    results[0]["bbox"] = box
+    (path.parent / "results.json").write_text(json.dumps(results))
+    settings = CocoSettings(iou_type, pycocotools_quirks=True)
+    with pytest.warns(
+        AnydetWarning, match=rf"boxes of negative size: 1 of {len(RESULTS)} \(the first: \[0\]"
+    ):
+        assert ours(path, settings, engine) == theirs(path, iou_type)
 
 
 @pytest.mark.parametrize("far", [2.0**31, -1e12, 1e308])

@@ -266,7 +266,7 @@ def _boxes(
             boxes[i] = result.bbox
         elif mask is not None:
             boxes[i] = bounds_xywh(mask)
-        elif keypoints is not None and result.keypoints is not UNSET:
+        elif keypoints is not None and not np.isnan(keypoints[i, :, :2]).all(axis=0).any():
             # Marks the row for `box_keypoints`, which fills all of them at once.
             boxes[i] = np.nan
         else:

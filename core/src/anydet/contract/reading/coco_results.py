@@ -25,6 +25,9 @@ from anydet.types import FloatArray, GroundTruthColumns, IntArray, Size
 
 __all__ = ["coco_ids", "join_results", "load_coco_results", "read_coco_results", "sizes_by_id"]
 
+_SHOWN = 5
+"""Boxes of negative size that an error lists."""
+
 if TYPE_CHECKING:
     from anydet.contract.reading.source import Source
 
@@ -51,8 +54,8 @@ def load_coco_results(
         sizes_wh: gives (width, height) by image id, on which polygons are painted.
 
     Raises:
-        ContractError: not a results file, a box of negative size, or images and classes that the data set
-            does not have; names what is wrong (``result_ids`` says how they are joined).
+        ContractError: not a results file, most boxes of negative size, or images and classes that the data
+            set does not have; names what is wrong (``result_ids`` says how they are joined).
     """
     quick = scan_coco_results(path, image_keys, class_ids, scanner)
     if quick is not None:
@@ -104,8 +107,7 @@ def join_results(
         class_ids: likewise.
         joined: where they belong, where that is known already.
     """
-    if found.boxes[:, 2:].min(initial=0) < 0:
-        _refuse_negative(path, found.boxes)
+    negative = _negative_sizes(path, found.boxes) if found.boxes[:, 2:].min(initial=0) < 0 else ""
     joined = joined or join_rows(path, found, image_keys, class_ids)
     # Results in the data set's order stay as they are: taking rows copies every column.
     if joined.rows is not None:
@@ -136,7 +138,7 @@ def join_results(
         keypoints=found.keypoints,
         box_format="xywh_abs",
         keypoints_in_pixels=True,
-        oddities=(*found.oddities, *filter(None, [joined.unknown])),
+        oddities=(*found.oddities, *filter(None, [negative, joined.unknown])),
     )
 
 
@@ -184,24 +186,25 @@ def join_rows(
     return Joined(order, at[order], classes[order], unknown)
 
 
-def _refuse_negative(path: Path | str, boxes: FloatArray) -> None:
+def _negative_sizes(path: Path | str, boxes: FloatArray) -> str:
+    """The line on boxes of negative size, which pycocotools scores; raises where most have one."""
     from anydet.contract.locations import Place
-    from anydet.contract.reading.coco_entries import repair_fix
-    from anydet.contract.violations import EXPLAINED
-    from anydet.errors import ContractError
 
     wrong = (boxes[:, 2:] < 0).any(axis=1)
     rows, count = np.flatnonzero(wrong).tolist(), len(boxes)
+    places = [f"{Place('coco', row).at(('bbox',))}: {boxes[row].tolist()}" for row in rows[:_SHOWN]]
     # All boxes of a file are in one format: where it is another one, far more of them are negative.
-    corners = len(rows) > 0.1 * count or (boxes[:, 2:] >= boxes[:, :2]).all()
-    hint = "boxes are x, y, width, height in COCO results, not corners; " if corners else ""
+    if len(rows) <= 0.5 * count:
+        return (
+            f"boxes of negative size: {len(rows)} of {count} (the first: {places[0]}); as boxes they match "
+            "nothing, and those of negative area do not count, as in pycocotools"
+        )
+    from anydet.contract.reading.coco_entries import repair_fix
+    from anydet.errors import ContractError
+
     raise ContractError.of(
-        [
-            f"{path}: {Place('coco', row).at(('bbox',))}: {boxes[row].tolist()} has a negative size "
-            f"({len(rows)} of {count} results)"
-            for row in rows[:EXPLAINED]
-        ],
-        fix=hint + repair_fix(path),
+        [f"{path}: {place} has a negative size ({len(rows)} of {count} results)" for place in places],
+        fix="boxes are x, y, width, height in COCO results, not corners; " + repair_fix(path),
     )
 
 
