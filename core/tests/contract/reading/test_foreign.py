@@ -465,6 +465,43 @@ def test_a_repair_reads_every_tools_files_in_another_encoding(name: str, tmp_pat
         assert rows_of(raw) == EXPECTED
 
 
+def test_a_second_column_that_must_be_the_confidence_is_said_with_what_reads_it(tmp_path: Path) -> None:
+    rows = [(0.98, 0.3, 0.4, 0.2, 0.1), (0.9, 0.85, 0.5, 0.25, 0.9)]
+    save(tmp_path / "p" / "a.txt", "\n".join(f"0 {' '.join(map(str, row))}" for row in rows))
+    with pytest.warns(AnydetWarning, match="2 of 2, and none .* --from yolo-confidence-second"):
+        load(tmp_path / "p", truth=lambda: TRUTH)
+    out = tmp_path / "out.jsonl"
+    convert(tmp_path / "p", out, made_of="yolo-confidence-second", truth=TRUTH)
+    assert load(out).scores.tolist() == [0.98, 0.9]
+    save(tmp_path / "p" / "a.txt", "0 0.98 0.3 0.4 0.2 0.1\n0 0.3 0.4 0.2 0.1 0.9\n0 0.9 0.5 0.5 0.5 0.2\n")
+    save(
+        tmp_path / "p" / "b.txt", "0 0.5 0.5 0.9 0.9 0.3\n" * 9
+    )  # few are outside: a detector that clips none
+    assert len(load(tmp_path / "p", truth=lambda: TRUTH)) == 12
+
+
+@pytest.mark.filterwarnings("ignore:.*category_id holds names of classes")
+def test_names_of_classes_in_another_case_are_the_data_sets_with_a_warning(tmp_path: Path) -> None:
+    table = save(tmp_path / "p.csv", "image,label,conf,x1,y1,x2,y2\na.jpg, Cat,0.5,1,2,3,4\n")
+    document = save(
+        tmp_path / "d.json",
+        {
+            "images": [{"id": 1, "file_name": "val/a.jpg"}],
+            "categories": [{"id": 5, "name": "CAT"}],
+            "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 2, 2], "score": 0.5}],
+        },
+    )
+    results = save(
+        tmp_path / "r.json", [{"image_id": 11, "category_id": "CAT", "bbox": [1, 2, 2, 2], "score": 0.5}]
+    )
+    for path in (table, document, results):
+        with pytest.warns(AnydetWarning, match="names of classes .* whatever .* case .*: 1 "):
+            assert rows_of(load(path, truth=lambda: TRUTH)) == [("val/a.jpg", "cat", 0.5, 1, 2, 2, 2)]
+    twice = replace(TRUTH, classes=ClassTable(("cat", "Cat", "bird"), SOURCE_IDS))
+    with pytest.raises(ContractError, match="'CAT' is not in the data set"):
+        load(document, truth=lambda: twice)
+
+
 def test_labels_without_confidences_and_images_of_another_set_are_named(tmp_path: Path) -> None:
     save(tmp_path / "a" / "a.txt", "0 0.5 0.5 0.1 0.1\n")
     with pytest.raises(ContractError, match=r"a\.txt:1: no confidence: predict with save_conf=True"):

@@ -13,7 +13,7 @@ from anydet.contract.checking.repair import repair
 from anydet.contract.conversion.convert import convert
 from anydet.contract.reading.load import load
 from anydet.data.dataset.columns import no_labels
-from anydet.errors import AnydetError, ContractError
+from anydet.errors import AnydetError, AnydetWarning, ContractError
 from anydet.types import ClassTable, GroundTruthColumns
 
 TRUTH = GroundTruthColumns(
@@ -54,6 +54,20 @@ def test_a_name_without_its_suffix_is_a_name_and_a_number_an_id(
     path = tmp_path / "r.json"
     path.write_text(json.dumps([{"image": named, **BOX}]))
     assert images(path) == [expected]
+
+
+def test_names_of_files_and_ids_in_one_file_are_both_joined(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"image_id": one, **BOX} for one in (7, "a/7.jpg", 2, "3")]))
+    with pytest.warns(AnydetWarning, match=r"in 2 results .* in 2 \(the first: \[1\]\.image_id: 'a/7.jpg'"):
+        assert images(path) == ["a/7.jpg", "b/7.jpg", "b/3.jpg"]
+    with pytest.warns(AnydetWarning):
+        assert len(load(path, truth=lambda: TRUTH)) == 4
+    # A name of no file, and an id of another data set.
+    for other in ("9.jpg", 99):
+        path.write_text(json.dumps([{"image_id": one, **BOX} for one in (7, other)]))
+        with pytest.raises(ContractError, match=r"first at \[1\]\.image_id"):
+            images(path)
 
 
 def test_a_name_of_two_images_is_refused(tmp_path: Path) -> None:

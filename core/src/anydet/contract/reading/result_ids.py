@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from anydet.contract.class_names import as_known
 from anydet.contract.hints import CLASS_MAPS, COCO_IDS, hint_category_ids
 from anydet.contract.join import KeyIndex
 from anydet.contract.locations import Place
 from anydet.errors import AnydetWarning, ContractError, did_you_mean
 from anydet.ids import integer, is_twin, positions
-from anydet.text import listed
+from anydet.text import listed, quoted
 from anydet.types import ClassTable, GroundTruthColumns, IntArray
 
 ImageIds: TypeAlias = Mapping[Any, str]
@@ -108,6 +109,17 @@ def image_positions(
                     stacklevel=2,
                 )
             return found
+    mixed = _mixed(ids, at, (by_name, lambda one: texts.get(one, -1)))
+    if mixed is not None:
+        rows = np.flatnonzero(at < 0).tolist()
+        first = f"{Place('coco', rows[0]).at(('image_id',))}: {quoted(_plain(ids)[rows[0]])}"
+        warnings.warn(
+            f"{path}: image_id is an id of the data set in {len(at) - len(rows)} results and the name of a "
+            f"file in {len(rows)} (the first: {first}); both are joined",
+            AnydetWarning,
+            stacklevel=2,
+        )
+        return mixed
     if names_files(known):
         # Of a data set without ids the results' are none that it does not have: they name nothing there.
         fix = "write file_name beside image_id, or give the annotations file that the ids come from; "
@@ -120,6 +132,26 @@ def image_positions(
         )
     _refuse(path, "image_id", ids, at, hint="")
     return at
+
+
+def _mixed(
+    ids: Sequence[Any] | IntArray, at: IntArray, ways: Sequence[Callable[[str], int]]
+) -> IntArray | None:
+    """``at`` with places of the images that are named by text beside ids; ``None`` where that fails.
+
+    Numbers that the data set does not have are of another one, whatever files are called. Text that leads to
+    two images in two ways leads to neither.
+    """
+    given, rows = _plain(ids), np.flatnonzero(at < 0).tolist()
+    if len(rows) == len(at) or not all(isinstance(given[row], str) for row in rows):
+        return None
+    mixed = at.copy()
+    for row in rows:
+        places = {place for find in ways if (place := find(given[row])) >= 0}
+        if len(places) != 1:
+            return None
+        mixed[row] = places.pop()
+    return mixed
 
 
 def by_id(ids: Sequence[Any] | IntArray, known: Mapping[Any, Any]) -> IntArray:
@@ -286,11 +318,14 @@ def _by_name(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any
     times = Counter(names)
     place = {own: i for i, own in enumerate(known.values())}
     position = {name: place.get(i, -1) for i, name in enumerate(names) if times[name] == 1}
-    at = np.fromiter((position.get(one, -1) for one in given), np.int64, len(given))
+    own = as_known(path, given, names)
+    at = np.fromiter((position.get(own[one], -1) for one in given), np.int64, len(given))
     if 2 * np.count_nonzero(at < 0) > len(at):
         return None
     warnings.warn(
-        f"{path}: category_id holds names of classes; results are joined by them", AnydetWarning, stacklevel=3
+        f"{path}: category_id holds names of classes; results are joined by them",
+        AnydetWarning,
+        stacklevel=3,
     )
     return at
 

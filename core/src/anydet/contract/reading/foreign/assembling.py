@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from anydet.columns import concatenate
+from anydet.contract.class_names import as_known
 from anydet.contract.hints import COCO_IDS, hint_values
 from anydet.contract.locations import repair_command, show
 from anydet.contract.raw import RawPredictions
@@ -233,6 +234,8 @@ def _by_name(
 ) -> tuple[IntArray, tuple[str, ...], BoolArray]:
     names = tuple(dict.fromkeys(labels)) if given.truth is None else given.truth.classes.names
     position = {name: i for i, name in enumerate(names)}
+    own = as_known(given.path, labels, names)
+    labels = [own[label] for label in labels]
     ids = np.fromiter((position.get(label, -1) for label in labels), np.int64, len(labels))
     unknown = Counter(label for label in labels if label not in position)
     for name, count in unknown.items():

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from anydet.contract.class_names import as_known
 from anydet.contract.locations import Place, repair_command
 from anydet.contract.raw import RawPredictions
 from anydet.contract.reading.coco_results import coco_ids, read_coco_results, sizes_by_id
@@ -148,6 +149,8 @@ def _categories(given: Given) -> tuple[dict[Any, int], tuple[str, ...] | None]:
     if given.truth is None:
         return {category: i for i, category in enumerate(own)}, tuple(own.values())
     names = given.truth.classes.names
+    alike = as_known(given.path, own.values(), names)
+    own = {category: alike[name] for category, name in own.items()}
     position = {name: i for i, name in enumerate(names)}
     stated = [a.get("category_id") for a in given.value["annotations"] if isinstance(a, Mapping)]
     used = {category for category in stated if isinstance(category, int | float | str)}

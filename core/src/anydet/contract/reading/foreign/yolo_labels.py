@@ -19,13 +19,15 @@ from anydet.dataclass import dataclass
 from anydet.errors import ContractError
 from anydet.inputs import SAVE_AS_UTF8, read_file, recoded
 from anydet.text import quoted
-from anydet.types import RLE, FloatArray, Size
+from anydet.types import RLE, BoolArray, FloatArray, Size
 
 YOLO = Kind("cxcywh_norm", labels="class")
 _NAMES_FILES = ("classes.txt", "obj.names", "readme.txt")
 _LOOKED_AT = 100
 _BOX = 6
 """Columns of a line with a class, a box and a confidence."""
+_SLACK = 0.01
+"""Fraction of the image by which a box may reach beyond it: rounded numbers, boxes that nobody clipped."""
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -82,9 +84,38 @@ def read_labels(given: Given, *, second: bool = False) -> Iterator[Found]:
     files = label_files(folder) if folder.is_dir() else [folder]
     if not files:
         raise ContractError(f"{folder}: no label files there", fix="give a folder of .txt files")
+    numbers = []
     for file in files:
         relative = file.relative_to(folder) if folder.is_dir() else Path(file.name)
-        yield _read(given, file, FileName(relative.with_suffix("").as_posix()), expected, second)
+        found = _read(given, file, FileName(relative.with_suffix("").as_posix()), expected, second)
+        if found.masks is None and found.keypoints is None:
+            numbers.append(np.column_stack([found.boxes, found.scores]))
+        yield found
+    if not second and numbers:
+        given.oddities += _confidence_second(folder, np.concatenate(numbers))
+
+
+def _confidence_second(folder: Path, numbers: FloatArray) -> list[str]:
+    """The line on boxes that lie in their images where the first number is the confidence, and only then.
+
+    Args:
+        folder: for the message.
+        numbers: (N, 5) what stands behind the class in each line.
+    """
+    outside = ~_inside(numbers[:, :4])
+    if not np.count_nonzero(outside) > len(numbers) / 4 or not _inside(numbers[:, 1:]).all():
+        return []
+    return [
+        f"boxes beyond their image: {np.count_nonzero(outside)} of {len(numbers)}, and none with the second "
+        f"column as the confidence: if it is, 'anydet convert {folder} OUT.json --dataset DATASET --from "
+        "yolo-confidence-second' reads it so; scores and boxes are wrong then"
+    ]
+
+
+def _inside(boxes: FloatArray) -> BoolArray:
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    inside: BoolArray = ((low > -_SLACK) & (high < 1 + _SLACK)).all(axis=1)
+    return inside
 
 
 def _read(given: Given, file: Path, image: str, keypoints: int, second: bool) -> Found:
