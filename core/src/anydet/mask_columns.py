@@ -16,6 +16,7 @@ from anydet.types import RLE, BoolArray, ByteImage, FloatArray, IntArray, Polygo
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_UNREADABLE = -2
 _T = TypeVar("_T", bound=np.generic)
 
 
@@ -24,7 +25,8 @@ class MaskColumn(LazyColumn[RLE | None]):
     """One RLE or ``None`` a row.
 
     Attributes:
-        sizes_hw: (N, 2) int64 height and width of each mask, -1 where the row has none.
+        sizes_hw: (N, 2) int64 height and width of each mask, -1 where the row has none, -2 where what it has
+            for one is none.
         starts: (N,) int64 where a row's compressed counts begin in ``text``.
         ends: (N,) int64 where they end.
         text: (B,) uint8, ASCII counts of all rows.
@@ -52,6 +54,17 @@ class MaskColumn(LazyColumn[RLE | None]):
         """(N,) which rows have no mask."""
         missing: BoolArray = self.sizes_hw[:, 0] < 0
         return missing
+
+    @property
+    def unreadable(self) -> BoolArray:
+        """(N,) which of those without a mask have something else in its place."""
+        unreadable: BoolArray = self.sizes_hw[:, 0] == _UNREADABLE
+        return unreadable
+
+    def without(self, rows: BoolArray) -> Self:
+        """The same, in which rows without a mask are ``unreadable``."""
+        sizes = np.where((rows & self.missing)[:, None], _UNREADABLE, self.sizes_hw)
+        return replace(self, sizes_hw=sizes)
 
     def packed(self) -> Self:
         """The same rows; ``text`` holds theirs, in their order."""

@@ -40,7 +40,15 @@ def _polygons(rings: Sequence[Any], size_wh: Size | None) -> tuple[RLE | None, s
         return None, "a polygon, and the size of its image is not known"
     if size_wh[0] * size_wh[1] > MOST_PIXELS:
         return None, f"a polygon in an image of more than {MOST_PIXELS} pixels"
-    return from_polygons(tuple(tuple(map(float, ring)) for ring in rings), size_wh), ""
+    # Of an odd number of coordinates the last one is not looked at, as in pycocotools.
+    return from_polygons(tuple(tuple(map(float, ring[: len(ring) // 2 * 2])) for ring in rings), size_wh), ""
+
+
+def has_odd_rings(value: Any) -> bool:
+    """Whether a segmentation that is a mask has a polygon of an odd number of coordinates."""
+    rings = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    flat = bool(rings) and not isinstance(rings[0], Sequence)
+    return any(len(ring) % 2 for ring in ([rings] if flat else rings))
 
 
 def _run_lengths(value: dict[str, Any]) -> tuple[RLE | None, str]:
@@ -85,6 +93,6 @@ def _ring_problem(ring: Any) -> str:
         return "a polygon is not a list of numbers"
     if not all(abs(v) < FAR_PX for v in ring):
         return "a polygon reaches far out of its image"
-    if len(ring) < 6 or len(ring) % 2:
+    if len(ring) < 6:
         return f"a polygon of {len(ring)} numbers, where x1, y1, ... of 3 points or more belong"
     return ""

@@ -76,8 +76,7 @@ def select_columns(
     )
     labels = Labels(old.class_ids, old.boxes_xywh_px, old.areas, old.iscrowd, old.annotation_ids)
     if settings.iou_type in {"segm", "boundary"}:
-        _check_masks(detections, ground_truth)
-        found = replace(found, masks=MaskColumn.of(detections.masks or ()))
+        found = _with_masks(replace(found, masks=detections.masks), ground_truth)
         labels = replace(labels, segmentations=SegmentationColumn.of(old.segmentations or ()))
     elif settings.iou_type == "keypoints":
         from anydet.evaluation.keypoint_areas import areas_of  # boxes start sooner without it
@@ -145,7 +144,8 @@ def federate(
     return found, replace(ground_truth, labels=labels)
 
 
-def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> None:
+def _with_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns) -> DetectionColumns:
+    """The detections whose masks can be scored; raises where annotations have none, or most detections."""
     truth = SegmentationColumn.of(ground_truth.labels.segmentations or (None,) * len(ground_truth))
     _refuse(
         truth.missing,
@@ -160,19 +160,20 @@ def _check_masks(detections: DetectionColumns, ground_truth: GroundTruthColumns)
         "write width and height into the data set, or image_size into the predictions",
     )
     found = MaskColumn.of(detections.masks or (None,) * len(detections))
-    _refuse(
-        found.missing,
-        detections,
-        "detections have no mask",
-        "export with an adapter that predicts masks, or use --iou-type bbox",
-    )
+    missing = found.missing
+    if missing.all():
+        fix = "export with an adapter that predicts masks, or use --iou-type bbox"
+        _refuse(missing, detections, "detections have no mask", fix)
     sizes_wh = ground_truth.sizes_wh[detections.image_index]
-    _refuse(
-        ((found.sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1),
-        detections,
-        "detections have a mask of another size than their image",
-        "masks must be of the original image's size",
-    )
+    other = ~missing & ((found.sizes_hw[:, ::-1] != sizes_wh) & (sizes_wh >= 0)).any(axis=1)
+    if 2 * np.count_nonzero(other) > np.count_nonzero(~missing):
+        what = "detections have a mask of another size than their image"
+        _refuse(other, detections, what, "masks must be of the original image's size")
+    if missing.any() or other.any():
+        from anydet.evaluation.mask_gaps import filled  # hardly a file has any
+
+        return filled(detections, found, sizes_wh, other)
+    return replace(detections, masks=found)
 
 
 def _check_keypoints(detections: DetectionColumns, ground_truth: GroundTruthColumns, count: int) -> None:

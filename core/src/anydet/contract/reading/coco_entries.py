@@ -17,7 +17,7 @@ from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.json_source import UNREADABLE, with_image_id
 from anydet.contract.reading.result_columns import ResultColumns, box_keypoints
 from anydet.contract.reading.source import Source
-from anydet.contract.segmentations import mask_of
+from anydet.contract.segmentations import has_odd_rings, mask_of
 from anydet.contract.violations import EXPLAINED, parse, unspeakable
 from anydet.errors import ContractError
 from anydet.geometry.boxes import area_xywh
@@ -26,7 +26,7 @@ from anydet.geometry.masks import bounds_xywh
 from anydet.inputs import text_problem
 from anydet.mask_columns import MaskColumn
 from anydet.text import counted
-from anydet.types import RLE, FloatArray, Size
+from anydet.types import RLE, BoolArray, FloatArray, Size
 
 _LOW = -(1 << 63)
 _NO_NUMBER = re.compile(rb"\b(?:NaN|Infinity)\b")
@@ -101,9 +101,11 @@ def _are_finite(values: Sequence[Any]) -> bool:
         return False
 
 
+_ODD_RINGS = "polygons of an odd number of coordinates"
 _NO_MASK, _NO_KEYPOINTS = "segmentations that are no mask", "keypoints that cannot be read"
 _EFFECTS = {
-    _NO_MASK: "read as without a mask",
+    _ODD_RINGS: "the last coordinate is not looked at, as in pycocotools",
+    _NO_MASK: "read as without a mask, so that they are left out where masks are scored",
     _NO_KEYPOINTS: "read as without keypoints, so that they match nothing where keypoints are scored",
 }
 
@@ -186,6 +188,8 @@ def _masks(
     for i, result in enumerate(results):
         mask, problem = mask_of(_segmentation(result), _size(result, sizes_wh))
         masks.append(mask)
+        if mask is not None and has_odd_rings(result.segmentation):
+            left_out.add(_ODD_RINGS, Place("coco", i).at(("segmentation",)))
         if problem:
             line = f"{Place('coco', i).at(('segmentation',))}: {problem}"
             if result.bbox is UNSET and result.keypoints is UNSET:
@@ -214,6 +218,11 @@ def _segmentation(result: Result) -> Any:
     return [] if result.segmentation is UNSET else result.segmentation
 
 
+def _stated(results: Sequence[Result]) -> BoolArray:
+    """(N,) which results have something under the key of a mask."""
+    return np.array([one.segmentation is not UNSET for one in results], np.bool_)
+
+
 def _size(result: Result, sizes_wh: Mapping[Any, Size]) -> Size | None:
     # A whole float is the same key as the integer.
     return sizes_wh.get(result.image_id)
@@ -235,7 +244,7 @@ def _columns(
         scores=np.array([r.score for r in results], np.float64),
         boxes=boxes,
         areas=areas,
-        masks=MaskColumn.of(masks) if any(masks) else None,
+        masks=MaskColumn.of(masks).without(_stated(results)) if any(masks) else None,
         keypoints=keypoints,
         file_names=tuple(r.file_name for r in results) if any(r.file_name for r in results) else None,
         boxes_around=around

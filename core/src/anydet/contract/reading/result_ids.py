@@ -145,7 +145,7 @@ def _mixed(
     given, rows = _plain(ids), np.flatnonzero(at < 0).tolist()
     if len(rows) == len(at) or not all(isinstance(given[row], str) for row in rows):
         return None
-    mixed = at.copy()
+    mixed: IntArray = at.copy()
     for row in rows:
         places = {place for find in ways if (place := find(given[row])) >= 0}
         if len(places) != 1:

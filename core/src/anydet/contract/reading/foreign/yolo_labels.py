@@ -114,7 +114,7 @@ def _confidence_second(folder: Path, numbers: FloatArray) -> list[str]:
 
 def _inside(boxes: FloatArray) -> BoolArray:
     low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    inside: BoolArray = ((low > -_SLACK) & (high < 1 + _SLACK)).all(axis=1)
+    inside: BoolArray = np.all((low > -_SLACK) & (high < 1 + _SLACK), axis=1)
     return inside
 
 
