@@ -37,6 +37,7 @@ SAVE_AS_UTF8 = "save it as UTF-8 without a byte order mark, as editors offer it,
 _read: set[tuple[int, int]] = set()
 _kept: list[dict[tuple[int, int], Path]] = []
 """Of each command that runs: files by (device, inode) that outputs must not replace."""
+_looking: list[bool] = []
 _MOST_KEPT = 10_000
 """Files that are kept: those that are named, annotations, and as many label files as memory is to hold."""
 
@@ -51,9 +52,19 @@ def keeping_inputs() -> Iterator[None]:
         _kept.pop()
 
 
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Around a look at what files of a folder are: those that are no data may be replaced."""
+    _looking.append(True)
+    try:
+        yield
+    finally:
+        _looking.pop()
+
+
 def keep(path: Path) -> None:
     """Count a file among those that no output of this command may replace."""
-    if not _kept or len(_kept[-1]) >= _MOST_KEPT:
+    if _looking or not _kept or len(_kept[-1]) >= _MOST_KEPT:
         return
     with suppress(OSError, ValueError):  # not there: for whoever opens it to say
         found = path.stat()

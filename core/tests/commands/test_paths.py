@@ -271,6 +271,24 @@ def test_no_output_replaces_what_the_command_reads(line, tmp_path, monkeypatch):
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
+def test_a_repair_in_the_folder_of_the_data_set_may_be_made_again(tmp_path):
+    """Files of the folder are looked at for annotations: those that are none may be replaced."""
+    made = ["synth", "--out", str(tmp_path / "coco"), "--images", "1", "--format", "coco"]
+    assert CliRunner().invoke(main, made).exit_code == 0
+    annotations = next((tmp_path / "coco").rglob("*.json"))
+    folder, truth = annotations.parent, json.loads(annotations.read_text())
+    results, out = tmp_path / "r.json", folder / "left.json"
+    row = {"image_id": truth["images"][0]["id"], "category_id": truth["categories"][0]["id"], "score": 0.5}
+    results.write_text(json.dumps([{**row, "bbox": [1, 2, 3, 4]}, {**row, "bbox": None}]))
+    line = ["validate-predictions", str(results), "--dataset", str(tmp_path / "coco"), "--repair"]
+    first, again = (CliRunner().invoke(main, [*line, str(out)]) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0), again.output
+    assert again.output == first.output
+    refused = CliRunner().invoke(main, [*line, str(annotations)])
+    assert "would replace a file that this command reads" in refused.output
+    assert json.loads(annotations.read_text()) == truth
+
+
 def test_another_name_of_a_file_that_is_read_is_no_way_around(tmp_path):
     (tmp_path / "p.json").write_text("[]")
     (tmp_path / "link.json").symlink_to(tmp_path / "p.json")

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from anydet.contract.class_names import as_known
 from anydet.contract.hints import hint_sizes
 from anydet.contract.image_columns import image_columns, renumber_classes
 from anydet.contract.join import join_keys
@@ -67,9 +66,11 @@ def align(
         ContractError: images that the data set does not have, or a size that is needed and unknown.
         EvaluationError: image sizes, classes, class ids or states that contradict each other.
     """
-    if named_classes and predictions.classes is not None:
-        alike = as_known(predictions.path, predictions.classes, ground_truth.classes.names)
-        predictions = replace(predictions, classes=tuple(alike[one] for one in predictions.classes))
+    if named_classes and predictions.classes not in (None, ground_truth.classes.names):
+        from anydet.contract.class_names import as_known  # equal names start sooner without it
+
+        alike = as_known(predictions.path, predictions.classes or (), ground_truth.classes.names)
+        predictions = replace(predictions, classes=tuple(alike[one] for one in predictions.classes or ()))
     count = len(ground_truth.images)
     place = join_keys(predictions.images, keys, source=predictions.path)
     inside = place < count

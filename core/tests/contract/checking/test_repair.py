@@ -427,3 +427,12 @@ def test_bytes_that_are_no_text_are_not_said_to_be_repaired_by_a_repair(tmp_path
     with pytest.raises(ContractError, match="or no text") as caught:
         repair(path, tmp_path / "out.json", truth_of_coco)
     assert "--repair" not in caught.value.fix
+
+
+def test_a_folder_whose_lines_begin_with_names_is_said_to_hold_no_labels(tmp_path: Path) -> None:
+    """What Cartucho's mAP reads: class, confidence, left, top, right, bottom."""
+    (tmp_path / "detection-results").mkdir()
+    (tmp_path / "detection-results" / "a.txt").write_text("cat 0.5 1 2 3 4\n")
+    with pytest.raises(ContractError, match=r"1 text file without a line of numbers .*a\.txt") as caught:
+        repair(tmp_path / "detection-results", tmp_path / "out.json", truth_of_coco)
+    assert "label files with confidences" in caught.value.fix

@@ -20,7 +20,7 @@ from anydet.contract.image_sizes import require_sizes
 from anydet.contract.join import unix_path
 from anydet.contract.locations import Path as Where
 from anydet.contract.locations import Place, path_text, show
-from anydet.contract.reading.foreign.formats import of_path, of_source, read_path, value_of
+from anydet.contract.reading.foreign.formats import no_predictions, of_path, of_source, read_path, value_of
 from anydet.contract.reading.foreign.given import Given
 from anydet.contract.reading.load import without_truth
 from anydet.contract.reading.opening import open_source
@@ -83,6 +83,8 @@ def repair(
     name = of_path(path)
     if name is not None:
         return _foreign(path, name, out, truth, class_map=class_map, box_format=box_format)
+    if path.is_dir():
+        raise no_predictions(path)
     changes: list[str] = []
     with open_source(path, recode=True) as source:
         encoding = [safe_line(f"{path}: written as UTF-8: {source.recoded}")] if source.recoded else []

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anydet.contract.class_names import as_known
 from anydet.contract.image_sizes import size_misfits
 from anydet.contract.join import match_keys
 from anydet.contract.locations import MEMORY, Shape, repair_command, show
@@ -259,10 +258,11 @@ def _misfits(predictions: RawPredictions, dataset: Known, at: IntArray) -> Itera
 
 def _class_misfits(predictions: RawPredictions, classes: ClassTable) -> Iterator[str]:
     names = predictions.classes
-    if names is not None:
-        names = tuple(
-            as_known(predictions.path, names, classes.names, quiet=True).get(one, one) for one in names
-        )
+    if names not in (None, classes.names):
+        from anydet.contract.class_names import as_known
+
+        alike = as_known(predictions.path, names or (), classes.names, quiet=True)
+        names = tuple(alike[one] for one in names or ())
     if names is not None and sorted(names) != sorted(classes.names):
         yield f"meta.classes: [{listed(names, 20)}] where the data set has [{listed(classes.names, 20)}]"
     unknown = predictions.class_ids >= len(classes)

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from anydet.contract.class_names import as_known
 from anydet.contract.hints import CLASS_MAPS, COCO_IDS, hint_category_ids
 from anydet.contract.join import KeyIndex
 from anydet.contract.locations import Place
@@ -318,6 +317,8 @@ def _by_name(path: Path | str, ids: Sequence[Any] | IntArray, known: Mapping[Any
     times = Counter(names)
     place = {own: i for i, own in enumerate(known.values())}
     position = {name: place.get(i, -1) for i, name in enumerate(names) if times[name] == 1}
+    from anydet.contract.class_names import as_known
+
     own = as_known(path, given, names)
     at = np.fromiter((position.get(own[one], -1) for one in given), np.int64, len(given))
     if 2 * np.count_nonzero(at < 0) > len(at):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from anydet.data.dataset.splits import SPLITS
 from anydet.dataclass import dataclass
-from anydet.inputs import open_file, there_is
+from anydet.inputs import only_looking, open_file, there_is
 
 if TYPE_CHECKING:
     from anydet.data.dataset.table import TableDataset
@@ -156,7 +156,7 @@ IMAGEFOLDER = ExportFormat("imagefolder", _find_imagefolder, _read_imagefolder)
 
 def _head(file: Path) -> bytes:
     try:
-        with open_file(file) as opened:
+        with only_looking(), open_file(file) as opened:
             return opened.read(_HEAD_BYTES)
     except (OSError, ValueError):
         return b""

@@ -12,6 +12,7 @@ from anydet.data.dataset.splits import SPLITS, UNSPLIT, Split, choose_split
 from anydet.data.dataset.table import TableDataset
 from anydet.dataclass import dataclass
 from anydet.errors import DatasetError
+from anydet.inputs import keep
 from anydet.scanner import Scanner
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def open_file(
         base: folder of the data set; that of the file where ``None``.
         scanner: reads the file faster, with the same result.
     """
+    keep(annotations)  # a scanner reads it by itself
     table = read_coco(annotations, scanner)
     if table.labels.states is not None:
         from anydet.data.coco.states import with_states

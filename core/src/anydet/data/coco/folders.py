@@ -108,10 +108,11 @@ def split_of(file: Path) -> str:
 
 def looks_like_coco(file: Path) -> bool:
     """Whether a file has what annotations of COCO have, and no scores, which are of predictions."""
-    from anydet.inputs import read_json
+    from anydet.inputs import only_looking, read_json
 
     try:
-        raw = read_json(file)
+        with only_looking():
+            raw = read_json(file)
     except (OSError, ValueError):
         return False
     return raw.lstrip()[:1] == b"{" and all(key in raw for key in _KEYS) and b'"score"' not in raw
