@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Raw
 
 from anydet.contract.locations import Place, Shape, path_text, show
-from anydet.contract.reading.encoding import not_utf8
 from anydet.contract.reading.source import RawEntry, Source, problem_line
 from anydet.contract.violations import EXPLAINED, parse, syntax, violations
 from anydet.errors import ContractError
@@ -49,6 +48,8 @@ def open_document(path: Path, file: BufferedReader) -> Source:
         if "trailing characters" in str(exc) and text.lstrip()[:1] == b"{":
             return open_lines(path, file)
         if problem := text_problem(text):
+            from anydet.contract.reading.encoding import not_utf8
+
             raise not_utf8(path, problem) from exc
         value, problems = parse(text)
         why = syntax(text, exc) if problems else f"{show(value)} where a list or an object belongs"
@@ -169,6 +170,8 @@ def open_lines(path: Path, file: BufferedReader) -> Source:
     """Take a JSON Lines file apart; its lines are read as its entries are taken."""
     head = file.peek(1)
     if problem := mark_problem(head):
+        from anydet.contract.reading.encoding import not_utf8
+
         raise not_utf8(path, problem)
     # Lines are read one by one, and a file without line ends is one line.
     if head.lstrip()[:1] not in (b"{", b"[", b"") and b"\n" not in head:
