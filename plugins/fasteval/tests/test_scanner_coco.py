@@ -232,7 +232,7 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
 ) -> None:
     path = tmp_path / "instances.json"
     document = json.loads((CORPUS / "coco_truth.json").read_text())
-    document["annotations"][1]["bbox"] = [0, 0, float("nan"), 2]
+    document["annotations"][1] |= {"iscrowd": "no", "keypoints": [1, 2, 2]}
     path.write_text(json.dumps(document))
     with pytest.raises(DatasetError) as without:
         read_coco(path)
@@ -241,8 +241,22 @@ def test_a_file_that_breaks_a_rule_is_explained_as_without_a_scanner(
     stop = scanner.annotations(path)
     assert isinstance(stop, Stop)
     assert found.value.problem == f"{without.value.problem} (byte {stop.offset + 1})"
-    assert (stop.image, stop.field) == ("1", "bbox")
-    assert path.read_bytes()[stop.offset :].startswith(b"NaN, 2]")
+    assert (stop.image, stop.field) == ("1", "iscrowd")
+    assert path.read_bytes()[stop.offset :].startswith(b'"no"')
+
+
+@pytest.mark.parametrize(
+    ("count", "stops"), [(0, True), (0.0, True), (False, True), (-0.0, True), (1, False)]
+)
+def test_visible_keypoints_that_are_not_counted_are_left_to_the_slower_reader(
+    tmp_path: Path, scanner: CompiledScanner, count: float, stops: bool
+) -> None:
+    path = tmp_path / "instances.json"
+    document = json.loads((CORPUS / "coco_truth.json").read_text())
+    for points in ([1, 2, 0], [1, 2, 2]):
+        document["annotations"][1] |= {"keypoints": points, "num_keypoints": count}
+        path.write_text(json.dumps(document))
+        assert isinstance(scanner.annotations(path), Stop) is (stops and points[2] > 0)
 
 
 @pytest.mark.parametrize(

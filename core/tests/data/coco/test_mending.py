@@ -119,6 +119,14 @@ def changed(kind: str, index: int, **fields: Any) -> Document:
 
 
 RING = DOCUMENT["annotations"][0]["segmentation"][0]
+INFINITE = float("inf")
+
+
+def crowd(value: Any, **fields: Any) -> Document:
+    """The document whose first annotation has no keypoints and this ``iscrowd``."""
+    return changed("annotations", 0, iscrowd=value, keypoints=..., num_keypoints=..., **fields)
+
+
 COUNTED = [
     (changed("annotations", 0, bbox=[100, 100, -40, 20]), "negative width or height: 1", "count as missed"),
     (changed("annotations", 3, bbox=[100, 100, 40, -1e-9]), "negative width or height: 1", "count as missed"),
@@ -140,7 +148,21 @@ COUNTED = [
     (changed("annotations", 0, id=105), "id of a later one: 1", "counts in place of each, as in pycocotools"),
     (changed("annotations", 0, id=102), "id of a later one: 1", "counts in place of each, as in pycocotools"),
     (changed("annotations", 7, id=101.0), "id of a later one: 1", "counts in place of each, as in"),
-    (changed("annotations", 0, iscrowd=2), "whole number other than 0 and 1: 1", "read as crowds"),
+    (changed("annotations", 0, iscrowd=2), "number other than 0 and 1: 1", "read as crowds"),
+    (crowd("1"), "written as text: 1", "read as numbers"),
+    (crowd("2"), "written as text: 1", "read as numbers"),
+    (crowd("0"), "fraction below 1, or text or else that is no crowd: 1", "count neither way"),
+    (crowd(0.5), "fraction below 1, or text or else that is no crowd: 1", "count neither way"),
+    (crowd(1.5), "number other than 0 and 1: 1", "read as crowds"),
+    (changed("annotations", 0, category_id="2"), "not among the categories: 1", "left out"),
+    (changed("annotations", 0, category_id=2.5), "not among the categories: 1", "left out"),
+    (changed("annotations", 0, category_id=None), "not among the categories: 1", "left out"),
+    (changed("annotations", 0, bbox=[-INFINITE, 20, 30, 40]), "infinite: 1", "missed, as in pycocotools"),
+    (changed("annotations", 0, bbox=[1, 2, INFINITE, 4]), "infinite: 1", "missed, as in pycocotools"),
+    (crowd(1, bbox=[1, -INFINITE, INFINITE, INFINITE]), "infinite: 1", "missed, as in pycocotools"),
+    (changed("annotations", 0, area=INFINITE), "infinite area: 1", "count neither way, as in pycocotools"),
+    (changed("annotations", 0, area=-INFINITE), "infinite area: 1", "count neither way, as in pycocotools"),
+    (changed("annotations", 0, num_keypoints=0), "num_keypoints is 0 although", "are scored; pycocotools"),
     (changed("annotations", 0, state="worn"), "state is no whole number", "left out"),
     (changed("images", 1, file_name="3.jpg"), "file_name of another one: 1", "images of their own"),
     (changed("images", 1, file_name=...), "without a file_name: 1", "named by their id"),
@@ -233,6 +255,15 @@ FAILING = [
     (changed("annotations", 0, bbox=..., segmentation=...), "left out; pycocotools fails"),
     (changed("annotations", 0, bbox=[1, 2, 3], segmentation=...), "left out; pycocotools fails"),
     (changed("annotations", 0, area="large"), "width x height is taken"),
+    (changed("annotations", 0, area=float("nan")), "width x height is taken; pycocotools counts"),
+    (changed("annotations", 0, bbox=[1, 2, float("nan"), 4]), "the box around it is taken; pycocotools"),
+    (changed("annotations", 0, bbox=[1, "nan", 3, 4], segmentation=...), "left out; pycocotools takes"),
+    (changed("annotations", 0, bbox=[1, None, 3, 4], segmentation=...), "left out; pycocotools takes"),
+    (changed("annotations", 0, bbox=[1, 2, 10**400, 4]), "count as missed"),
+    (crowd("yes"), "count neither way"),
+    (crowd([]), "count neither way"),
+    (crowd(float("nan")), "count neither way"),
+    (crowd("1.0"), "read as numbers"),
     (changed("annotations", 0, id="first"), "read as without an id"),
     (changed("images", 0, id=...), "left out"),
     (changed("images", 0, id=None), "left out"),
@@ -256,14 +287,79 @@ def test_what_pycocotools_cannot_take_is_left_out_alone(
     assert {labels for record in dataset for labels in record.labels.class_ids.tolist()} == {0, 1}  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    "fields", [{"bbox": [1, 2, float("nan"), 4]}, {"area": float("inf")}, {"iscrowd": "0"}, {"iscrowd": 0.5}]
-)
+@pytest.mark.parametrize("fields", [{"iscrowd": "0"}, {"iscrowd": 0.5}, {"iscrowd": "no"}])
 def test_what_would_make_a_number_wrong_is_refused_with_place_and_way(write: Write, fields: Document) -> None:
     path = write(changed("annotations", 4, **fields))
     with pytest.raises(DatasetError, match=r"1 \(the first: annotation 105 \(annotations\[4\]\)") as caught:
         open_dataset(path)
     assert f"check-dataset {path} --repair OUT.json" in caught.value.fix
+
+
+def test_iscrowd_as_text_throughout_is_read_as_numbers(write: Write) -> None:
+    document = deepcopy(DOCUMENT)
+    document["annotations"][3]["iscrowd"] = 1
+    wanted = ours(write(document))
+    for annotation in document["annotations"]:
+        annotation["iscrowd"] = str(annotation["iscrowd"])
+    with pytest.warns(AnydetWarning, match="iscrowd is text, as in the whole file: 12 .*any text is true"):
+        assert ours(write(document)) == wanted
+
+
+@pytest.mark.parametrize("scanner", [True, False])
+def test_keypoints_that_num_keypoints_denies_are_scored_with_a_warning(write: Write, scanner: bool) -> None:
+    document = deepcopy(DOCUMENT)
+    for value, annotation in zip([0, 0.0, False, -0.0], document["annotations"], strict=False):
+        annotation["num_keypoints"] = value
+    path = write(document)
+    (path.parent / "results.json").write_text(json.dumps(POINTS))
+    settings = CocoSettings("keypoints", keypoint_sigmas=SIGMAS)
+    engine = choose_engine() if scanner else None
+    with pytest.warns(AnydetWarning, match="num_keypoints is 0 although keypoints are visible: 4 "):
+        dataset = open_dataset(path, scanner=getattr(engine, "scanner", None))
+    numbers = list(evaluate_coco(dataset, path.parent / "results.json", settings).metrics.values())
+    (path.parent / "truth.json").write_text(json.dumps(DOCUMENT))
+    assert [-1.0 if one is None else one for one in numbers] == theirs(path, "keypoints")
+
+
+def test_a_repaired_copy_has_what_text_and_numbers_that_are_not_finite_say(
+    write: Write, tmp_path: Path
+) -> None:
+    document = deepcopy(DOCUMENT)
+    fields: list[Document] = [
+        {"iscrowd": "1"},
+        {"iscrowd": "0"},
+        {"iscrowd": "true", "keypoints": []},
+        {"bbox": [1, 2, INFINITE, 4]},
+        {"bbox": [1, 2, float("nan"), 4], "segmentation": None},
+        {"area": float("nan")},
+        {"area": INFINITE},
+        {"num_keypoints": 0},
+    ]
+    for annotation, change in zip(document["annotations"], fields, strict=False):
+        annotation.update(change)
+    done = repair_annotations(write(document), tmp_path / "mended.json")
+    assert (done.annotations, done.before) == (10, 12)
+    assert len(done.repairs) == 8
+    dataset = open_dataset(tmp_path / "mended.json")  # of which any warning is an error
+    labels = dataset.ground_truth().labels
+    assert labels.iscrowd.sum() == 2
+    boxes = labels.boxes_xywh_px
+    assert labels.areas.tolist() == (boxes[:, 2] * boxes[:, 3]).tolist()
+    mended = json.loads((tmp_path / "mended.json").read_text())["annotations"]
+    assert all(one["num_keypoints"] for one in mended)
+
+
+def test_images_of_one_file_keep_their_labels_and_numbers_in_a_repaired_copy(
+    write: Write, tmp_path: Path
+) -> None:
+    document = changed("images", 1, file_name="3.jpg")
+    path = write(document)
+    done = repair_annotations(path, tmp_path / "mended.json")
+    assert (done.annotations, done.before) == (12, 12)
+    assert [line.rsplit("; ", 1)[1] for line in done.repairs] == ["left as they are"]
+    with pytest.warns(AnydetWarning, match="file_name of another one: 1"):
+        numbers = ours(tmp_path / "mended.json")
+    assert numbers == theirs(path)
 
 
 def test_every_kind_gets_one_line_with_its_count(write: Write) -> None:
@@ -510,6 +606,8 @@ def is_right_or_refused(path: Path, iou_type: Any, place: Place, value: Any) -> 
         return  # pycocotools allocates what such a mask takes, or ends the process
     if place[0] == "annotations" and {"keypoints", "num_keypoints"} & {*place}:
         return  # pycocotools believes num_keypoints, and scores what has no points by its box
+    if place[0] == "annotations" and {"bbox", "area"} & {*place} and _has_nan(value):
+        return  # to pycocotools a box of NaN matches whatever overlaps, and an area of NaN is in every range
     wanted = theirs(path, iou_type)
     if place == ("categories",) and wanted is not None and {*wanted} == {-1.0}:
         return  # pycocotools evaluates no class of a file without categories
@@ -521,6 +619,13 @@ def _beyond(value: Any) -> bool:
     if isinstance(value, list | dict):
         return any(map(_beyond, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int | float) and not abs(value) < 1e5
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether numpy makes NaN of it or of a part of it: of null, too."""
+    if isinstance(value, list):
+        return any(map(_has_nan, value))
+    return value is None or (isinstance(value, float) and np.isnan(value))
 
 
 def truth_is_right_or_refused(write: Write, place: Place, value: Any, iou_type: str) -> None:
@@ -555,6 +660,7 @@ def test_a_file_with_one_broken_field_has_pycocotools_numbers_or_is_refused(
 @QUICK
 @example(0, ("bbox", ("segmentation",)), [""])
 @example(0, ("segm", ("bbox", 3)), 1e308)
+@example(0, ("keypoints", ("keypoints",)), None)
 @given(st.integers(0, 2), RESULTS_OF, INTRUDERS)
 def test_results_with_one_broken_field_have_pycocotools_numbers_or_are_refused(
     write: Write, index: int, which: tuple[str, Place], value: Any

@@ -6,7 +6,7 @@
 namespace scan {
 namespace {
 
-enum Field { ID, IMAGE_ID, CATEGORY_ID, BBOX, AREA, ISCROWD, SEGMENTATION, KEYPOINTS, STATE };
+enum Field { ID, IMAGE_ID, CATEGORY_ID, BBOX, AREA, ISCROWD, SEGMENTATION, KEYPOINTS, STATE, NUM_KEYPOINTS };
 
 constexpr int LONGEST_NUMBER = 7;  // groups of five bits; geometry/masks.py: is_whole
 
@@ -29,6 +29,7 @@ bool Annotations::scan(Cursor& c) {
   double box[4] = {0, 0, 0, 0}, area = 0;
   int64_t id = -1, category_id = 0, state = -1, size_hw[2] = {0, 0};
   bool is_crowd = false, has_id = false, has_box = false, has_area = false, has_state = false, has_points = false;
+  bool counts_none = false;
   Kind kind = Kind::none;
   const char* begin = c.p;
   image_id_.reset();
@@ -69,12 +70,19 @@ bool Annotations::scan(Cursor& c) {
         state = integer(c);
         has_state = true;
         break;
+      case NUM_KEYPOINTS:
+        counts_none = *c.p == 'f';  // to Python false is 0
+        if (*c.p == '0' || (*c.p == '-' && c.p[1] == '0')) counts_none = number(c) == 0;
+        else skip_value(c);
+        break;
       default:
         skip_value(c);
     }
   });
   need(c, keys_, {IMAGE_ID, CATEGORY_ID});
   if (!has_box) refuse(begin, "no bbox");
+  // pycocotools goes by the count, we by the points; whoever reads more slowly says where they contradict each other.
+  if (counts_none && has_points && visible_keypoints()) hand_over(begin, "visible keypoints that are not counted");
   if (!has_area) {
     if (!std::isfinite(box[2] * box[3])) refuse(begin, "a box that is too large");
     area = std::numeric_limits<double>::quiet_NaN();  // whoever reads the column sees that the file has none
@@ -165,6 +173,13 @@ bool Annotations::read_keypoints(Cursor& c) {
   }
   if (!good) refuse(begin, "x, y and visibility (0, 1 or 2) of each keypoint belong here");
   return count > 0;
+}
+
+// Whether a keypoint that was read since the last row is visible.
+bool Annotations::visible_keypoints() const {
+  for (size_t i = static_cast<size_t>(keypoints.end()) + 2; i < keypoints.values.size(); i += 3)
+    if (keypoints.values[i] > 0) return true;
+  return false;
 }
 
 void Annotations::discard() {

@@ -64,8 +64,10 @@ class Annotations {
   void read_mask(Cursor& c, int64_t (&size_hw)[2]);
   void read_outline(Cursor& c);
   bool read_keypoints(Cursor& c);
+  bool visible_keypoints() const;
 
-  Keys<9> keys_{{"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "state"}};
+  Keys<10> keys_{{"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "state",
+                  "num_keypoints"}};
   Keys<2> mask_keys_{{"size", "counts"}};
   Integers runs_;
   std::optional<int64_t> image_id_;

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,6 +29,10 @@ Name: TypeAlias = int | str
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 """Keys of images whose values are lists of category ids (LVIS)."""
 _INT64 = 1 << 63
+_VAST = 1e300
+"""An area beyond every range of sizes, in whose place OKS is what it is for an infinite one."""
+_FAR_PX = 1e9
+"""Beyond every image, in place of infinity."""
 
 _NO_IMAGE = Kind(
     "malformed images",
@@ -122,12 +126,35 @@ _BOX_OF_MASK = Kind(
     "the box around it is taken; pycocotools fails at them",
     "the box around the segmentation",
 )
-_INFINITE = Kind(
+_NAN_BOX = Kind(
     "numbers that are not finite",
-    "annotations with a box or an area of NaN, infinity or null",
-    "no number would be right",
-    "left out, or the area is width x height",
-    refused=True,
+    "annotations with a box of NaN or null",
+    "left out; pycocotools takes any detection that overlaps for a perfect match",
+    "left out",
+)
+_NAN_BOX_OF_MASK = Kind(
+    "numbers that are not finite",
+    "annotations with a box of NaN or null that have a segmentation",
+    "the box around it is taken; pycocotools takes any detection that overlaps for a perfect match",
+    "the box around the segmentation",
+)
+_INFINITE_BOX = Kind(
+    "numbers that are not finite",
+    "annotations with a box that is infinite",
+    "they count as missed, as in pycocotools",
+    "left out",
+)
+_NAN_AREA = Kind(
+    "numbers that are not finite",
+    "annotations with an area of NaN",
+    "width x height is taken; pycocotools counts them in every range of sizes",
+    "width x height",
+)
+_INFINITE_AREA = Kind(
+    "numbers that are not finite",
+    "annotations with an infinite area",
+    "they are in no range of sizes and count neither way, as in pycocotools",
+    "width x height",
 )
 _AREA = Kind(
     "malformed areas",
@@ -141,12 +168,24 @@ _NEGATIVE_AREA = Kind(
     "they are in no range of sizes and count neither way, as in pycocotools",
     "width x height",
 )
-_CROWD = Kind(
+_CROWD_NEITHER = Kind(
     "malformed iscrowd",
-    "annotations whose iscrowd is not 0 or 1",
-    "it cannot be known whether they count",
+    "annotations whose iscrowd is a fraction below 1, or text or else that is no crowd",
+    "they count neither way (with an area of -1), as in pycocotools where it can read them",
+    "0 or 1 where that is what the text says, else 0",
+)
+_CROWD_OF_POINTS = Kind(
+    "malformed iscrowd",
+    "annotations with keypoints whose iscrowd is a fraction below 1, or text or else that is no crowd",
+    "pycocotools counts them neither way, for which their keypoints would have to go",
     "0 or 1 where that is what the text says, else 0",
     refused=True,
+)
+_CROWD_TEXT = Kind(
+    "malformed iscrowd",
+    "annotations whose iscrowd is text, as in the whole file",
+    "read as the numbers that it says; pycocotools counts none of them, as any text is true",
+    "written as numbers",
 )
 _CROWD_NULL = Kind(
     "malformed iscrowd",
@@ -156,7 +195,7 @@ _CROWD_NULL = Kind(
 )
 _CROWD_NUMBER = Kind(
     "malformed iscrowd",
-    "annotations whose iscrowd is a whole number other than 0 and 1",
+    "annotations whose iscrowd is a number other than 0 and 1",
     "read as crowds, as everything is that is not 0",
     "1",
 )
@@ -183,6 +222,12 @@ _SEEN = Kind(
     "annotations with a visibility other than 0, 1 or 2",
     "above 0 is visible and below is not labeled, as in pycocotools",
     "0 or 2",
+)
+_UNCOUNTED = Kind(
+    "uncounted keypoints",
+    "annotations whose num_keypoints is 0 although keypoints are visible",
+    "those are scored; pycocotools counts such annotations neither way where keypoints are scored",
+    "the number of visible keypoints",
 )
 _ANNOTATION_ID = Kind(
     "odd annotation ids",
@@ -255,16 +300,17 @@ def mend(data: Mapping[str, Any]) -> Mended:
     join_images = _joining(given, "image_id", set(sizes))
     join_classes = _joining(given, "category_id", known_classes)
     holders = _holders(given)
+    in_words = _all_text(given, "iscrowd")
     kept, repaired = _Kept(sorted(sizes, key=as_sorted) if holders else []), []
     for index, entry in enumerate(given):
         one = _Annotation(entry, f"annotation {_of(entry, 'id')} (annotations[{index}])", found)
         refers = one.refers(join_images, join_classes)
-        read = refers and one.mend(sizes)
+        read = refers and one.mend(sizes, in_words)
         holder = holders.get(index)
         if holder is not None and holder != index:
             one.odd(_SAME_ANNOTATION)
             other = _Annotation(given[holder], "", Found())  # which counts where it stands itself
-            if refers and other.refers(join_images, join_classes) and other.mend(sizes):
+            if refers and other.refers(join_images, join_classes) and other.mend(sizes, in_words):
                 kept.add(one.mended["image_id"], other.mended)
         elif read:
             kept.add(one.mended["image_id"], one.mended)
@@ -457,6 +503,12 @@ def _joining(entries: Iterable[Any], field: str, known: set[Any]) -> Callable[[A
     return lambda value: (own if (own := canonical_id(value)) in known else None, False)
 
 
+def _all_text(entries: Iterable[Any], field: str) -> bool:
+    """Whether a field is text wherever an entry has it."""
+    given = [entry[field] for entry in entries if isinstance(entry, dict) and field in entry]
+    return bool(given) and all(isinstance(one, str) for one in given)
+
+
 def _whole(value: Any) -> int | None:
     """A whole number, also one that is a float or text."""
     number = _number(value)
@@ -464,19 +516,17 @@ def _whole(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | int | None:
-    """A number, also one that is text, as numpy reads it."""
-    if isinstance(value, int | float):
-        return int(value) if isinstance(value, bool) else value
-    if not isinstance(value, str) or "_" in value:
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        pass
-    try:
-        return float(value)
-    except ValueError:
-        return None
+    """A number, also one that is text, as numpy reads it; integers beyond those of floats are infinite."""
+    if isinstance(value, str) and "_" not in value:
+        for read in (int, float):
+            try:
+                value = read(value)
+                break
+            except ValueError:
+                pass
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= 1023 else math.copysign(math.inf, value >= 0 or -1)
+    return value if isinstance(value, float) else None
 
 
 class _Annotation:
@@ -513,8 +563,13 @@ class _Annotation:
             self.odd(_JOINED)
         return True
 
-    def mend(self, sizes: Mapping[Any, tuple[int | None, int | None]]) -> bool:
-        """Make every field what COCO has there; false where nothing is left to be read."""
+    def mend(self, sizes: Mapping[Any, tuple[int | None, int | None]], crowds_in_words: bool) -> bool:
+        """Make every field what COCO has there; false where nothing is left to be read.
+
+        Args:
+            sizes: width and height of images by id.
+            crowds_in_words: whether ``iscrowd`` is text in the whole file.
+        """
         entry = self.mended
         entry["segmentation"] = self._segmentation(entry.get("segmentation"), sizes[entry["image_id"]])
         if entry["segmentation"] is None:
@@ -522,8 +577,8 @@ class _Annotation:
         if not self._mend_box():
             return False
         self._mend_area()
-        self._mend_crowd()
         self._mend_keypoints()
+        self._mend_crowd(crowds_in_words)
         for field, kind in (("id", _ANNOTATION_ID), ("state", _STATE)):
             value = entry.get(field)
             if value is None:
@@ -548,11 +603,19 @@ class _Annotation:
             if around is None:
                 return False
             numbers = around
-        elif any(isinstance(side, str) for side in box or ()):
+        elif any(isinstance(side, str) for side in box or ()) and all(map(math.isfinite, numbers)):
             self.odd(_TEXT, box)
-        if not all(math.isfinite(side) for side in numbers):
-            self.odd(_INFINITE, f"bbox {box}")
+        if any(math.isnan(side) for side in numbers):
+            around = _around(self.mended.get("segmentation"))
+            self.odd(_NAN_BOX if around is None else _NAN_BOX_OF_MASK, box)
+            if around is None:
+                return False
+            numbers = around
+        if any(map(math.isinf, numbers)):
+            self.odd(_INFINITE_BOX, box)
             self.wrong = True
+            # What is infinite has no IoU with anything; but a crowd is divided by the detection alone.
+            numbers = _within_reach(numbers) if _whole(self.mended.get("iscrowd", 0)) else [0, 0, -1, -1]
         elif numbers[2] < 0 or numbers[3] < 0:
             self.odd(_NEGATIVE, box)
             self.wrong = True
@@ -563,7 +626,7 @@ class _Annotation:
         given = self.mended.get("area")
         width, height = self.mended["bbox"][2:]
         # Where a side is negative, a product could be an area that no box has.
-        own = max(width, 0) * max(height, 0)
+        own = min(max(width, 0) * max(height, 0), _VAST)
         if given is None:
             self.mended["area"] = own
             return
@@ -574,25 +637,44 @@ class _Annotation:
             return
         if isinstance(given, str):
             self.odd(_TEXT, f"area {given!r}")
-        self.mended["area"] = area
-        if not math.isfinite(area):
-            self.odd(_INFINITE, f"area {area}")
+        if math.isnan(area):
+            self.odd(_NAN_AREA)
+            area = own
+        elif math.isinf(area):
+            self.odd(_INFINITE_AREA, area)
         elif area < 0:
             self.odd(_NEGATIVE_AREA, area)
-        if not (math.isfinite(area) and area >= 0):
+        if area < 0 or math.isinf(area):
             self.repaired["area"] = own
+        self.mended["area"] = max(-_VAST, min(area, _VAST))
 
-    def _mend_crowd(self) -> None:
+    def _mend_crowd(self, in_words: bool) -> None:
+        """As pycocotools has it: all but 0 and "" is ignored, and ``int`` says what is a crowd."""
         given = self.mended.get("iscrowd", 0)
-        number = None if isinstance(given, str) else _whole(given)
+        number = _whole(given)
+        if number is None and isinstance(given, float) and math.isfinite(given) and abs(given) >= 1:
+            number = int(given)
+        self.mended["iscrowd"] = int(bool(number))
         if given is None:
             self.odd(_CROWD_NULL)
-        elif number is None:
-            self.odd(_CROWD, given)
-            self.repaired["iscrowd"] = int(str(given).strip().lower() in {"1", "1.0", "true"})
-        elif number not in {0, 1}:
+        elif number is not None and isinstance(given, str) and in_words:
+            self.odd(_CROWD_TEXT, given)
+        elif number is None or (isinstance(given, str) and not number):
+            self._count_neither_way(given)
+        elif isinstance(given, str):
+            self.odd(_TEXT, f"iscrowd {given!r}")
+        elif given not in {0, 1}:
             self.odd(_CROWD_NUMBER, given)
-        self.mended["iscrowd"] = int(bool(number))
+
+    def _count_neither_way(self, iscrowd: Any) -> None:
+        """Leave it out of all ranges of sizes, by which boxes and masks are ignored without being crowds."""
+        self.repaired["iscrowd"] = int(str(iscrowd).strip().lower() == "true")
+        if self.mended.get("keypoints"):
+            self.odd(_CROWD_OF_POINTS, iscrowd)
+            return
+        self.odd(_CROWD_NEITHER, iscrowd)
+        self.repaired.setdefault("area", self.mended["area"])
+        self.mended["area"] = -1.0
 
     def _mend_keypoints(self) -> None:
         given = self.mended.get("keypoints")
@@ -609,6 +691,10 @@ class _Annotation:
             self.odd(_SEEN, given)
             points[2::3] = [one if one in {0, 1, 2} else 2 * int(one > 0) for one in seen]
         self.mended["keypoints"] = points
+        visible = sum(one > 0 for one in seen)
+        if visible and self.mended.get("num_keypoints") == 0:
+            self.odd(_UNCOUNTED)
+            self.repaired["num_keypoints"] = visible
 
     def _segmentation(self, given: Any, size_wh: tuple[int | None, int | None]) -> Any:
         """What can be drawn of it; ``None`` where nothing can."""
@@ -655,6 +741,14 @@ def _mask(given: Mapping[str, Any], size_wh: tuple[int | None, int | None]) -> d
     if not runs or any(run is None or run < 0 for run in runs) or sum(runs) != height * width:  # type: ignore[operator,arg-type]
         return None
     return {"size": sides, "counts": runs}
+
+
+def _within_reach(box: Sequence[float]) -> list[float]:
+    """x, y, width, height with numbers that are far in place of infinite ones."""
+    x, y, width, height = (max(-_FAR_PX, min(side, _FAR_PX)) for side in box)
+    # From minus infinity to infinity: everything is between.
+    wide, high = (-math.inf in box[axis::2] and box[axis + 2] == math.inf for axis in (0, 1))
+    return [x, y, width * (1 + wide), height * (1 + high)]
 
 
 def _around(segmentation: Any) -> list[float] | None:

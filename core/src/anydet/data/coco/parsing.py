@@ -68,6 +68,7 @@ class _Annotation(msgspec.Struct, gc=False):
     segmentation: Polygons | _Mask | None = None
     keypoints: list[float] | None = None
     state: int | None = None
+    num_keypoints: Any = None
 
 
 class _File(msgspec.Struct):
@@ -370,6 +371,8 @@ class _Check:
         for index, values in enumerate(flat):
             if len(values) % 3 or not all(v in {0, 1, 2} for v in values[2::3]):
                 raise self.error(index, "keypoints are not x, y, visibility (0, 1 or 2) for each point")
+            if self.annotations[index].num_keypoints == 0 and any(values[2::3]) and not self.mended:
+                raise self.error(index, "num_keypoints is 0, but keypoints are visible")
         if not points:
             return None
         column = np.full((len(flat), points, 3), np.nan)

@@ -166,7 +166,6 @@ def _unread(annotations: Path, known: Mapping[str, frozenset[str]]) -> Iterator[
             yield kind
             continue
         for entry in value if isinstance(value, list) else ():
-            # It follows from keypoints.
             keys = set(entry) if isinstance(entry, dict) else set()
-            for key in keys - known[kind] - {"num_keypoints"}:
+            for key in keys - known[kind]:
                 yield f"{kind}.{key}"
