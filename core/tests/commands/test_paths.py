@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from anydet.cli import main
-from anydet.commands.paths import InputPath, OutputPath
+from anydet.commands.paths import DATASET, InputPath, OutputPath
 from anydet.plugins.manager import Plugins
 
 pytestmark = pytest.mark.slow
@@ -296,3 +296,14 @@ def test_another_name_of_a_file_that_is_read_is_no_way_around(tmp_path):
     assert done.exit_code == 1
     assert "would replace a file that this command reads" in done.output
     assert (tmp_path / "p.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize("before", ["", "corruption:fog:3:"])
+@pytest.mark.parametrize("written", ["data", "data/", "./data", "./data//", "sub/..//data/."])
+def test_a_data_set_is_found_however_its_path_is_written(before, written, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "sub"):
+        (tmp_path / name).mkdir()
+    opened = str(DATASET.convert(before + written, None, None))
+    assert opened.startswith(before)
+    assert Path(opened.removeprefix(before)).samefile("data")

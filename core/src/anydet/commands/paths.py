@@ -41,7 +41,8 @@ class DatasetPath(InputPath):
         """The name by which ``open_dataset`` opens it."""
         clean = clean_path(value)
         found = super().convert(clean, param, ctx)
-        return Path(f"{str(value).removesuffix(str(clean))}{found}")
+        # As a path both end alike: a shell completes folders with a slash.
+        return Path(f"{str(Path(value)).removesuffix(str(clean))}{found}")
 
 
 class OutputPath(click.Path):

@@ -26,11 +26,17 @@ from anydet.evaluation.reading import read_inputs
         ("labels.csv", "", "tables"),
         ("boxes.csv", "file,xmin,ymin\n", "tables"),
         ("train.txt", "x.jpg 1,2,3,4,0\n", "tables"),
-        ("face_train_bbx_gt.txt", "0--Parade/x.jpg\n1\n449 330 122 149 0 0 0\n", "tables"),
+        ("face_train_bbx_gt.txt", "0--Parade/x.jpg\n1\n449 330 122 149 0 0 0\n", "boxes of WIDER FACE"),
         ("train.csv", "img,EncodedPixels\n", "tables"),
         ("project-1.csv", 'image,label\na.jpg,"[{""rectanglelabels"": []}]"\n', "tables"),
         ("metadata.csv", "file_name,caption\n", "tables"),
-        ("gt/gt.txt", "1,1,5,5,10,10,1,1,1\n", "tables"),
+        ("gt/gt.txt", "1,1,5,5,10,10,1,1,1\n", "ground truth of MOTChallenge"),
+        ("label_2/a.txt", "Car 0.00 0 -1.58 5.0 5.0 15.0 15.0 1.5 1.6 3.9 1.8 1.4 8.4 -1.56\n",
+         "label files of KITTI"),
+        ("x/_annotations.createml.json", '[{"image": "a.jpg", "annotations": [{"coordinates": {"x": 5}}]}]',
+         "JSON files of Create ML"),
+        ("gtFine/val/b_gtFine_polygons.json", '{"objects": []}', "polygons of Cityscapes"),
+        ("a.jpg___objects.json", "[]", "JSON files that look like labels"),
         ("gt_a.txt", "5,5,15,5,15,15,5,15,x\n", "text files"),
         ("x/a_gt.txt", "5,5,15,5,15,15,5,15,x\n", "text files"),
         ("val.odgt", '{"ID": "a", "gtboxes": []}', "JSON Lines"),
@@ -45,7 +51,7 @@ from anydet.evaluation.reading import read_inputs
         ("x/train.record-00000-of-00002", "", "files of a format that is not read"),
         ("data/train-00000-of-00001.parquet", "", "files of a format that is not read"),
     ],
-)
+)  # fmt: skip
 def test_files_that_look_like_labels_are_named_wherever_the_folder_is_opened(
     paint, put, tmp_path, name, content, what
 ):
@@ -170,3 +176,9 @@ def test_labels_beside_images_that_are_no_label_files_are_named(paint, put, tmp_
         AnydetWarning, match=r"JSON files that look like labels: 1 \(the first: labels/det_val"
     ):
         assert open_dataset(tmp_path).source == "none"
+
+
+def test_calibration_of_kitti_is_no_label(paint, put, tmp_path):
+    paint("a.jpg")
+    put("calib/a.txt", "P0: 7.07e+02 0.0 6.04e+02\n")
+    assert open_dataset(tmp_path).oddities == ()

@@ -38,7 +38,7 @@ _JSON = Kind(
     "JSON files that look like labels",
     _UNREAD,
     "",
-    fix="give the file itself as the data set, where it is a COCO annotations file",
+    fix="give the file itself as the data set, where it is a COCO annotations file; write others as COCO",
 )
 _VIA = Kind(
     _CHECK,
@@ -49,6 +49,42 @@ _VIA = Kind(
 )
 _LABELME = Kind(
     _CHECK, "JSON files of Labelme", _UNREAD, "", fix="write them as COCO, and give that file as the data set"
+)
+_CREATE_ML = Kind(
+    _CHECK,
+    "JSON files of Create ML",
+    _UNREAD,
+    "",
+    fix="export the data set as COCO or YOLO where it came from (Roboflow has both), or write boxes as COCO: "
+    "x and y of Create ML are centers in pixels",
+)
+_POLYGONS = Kind(
+    _CHECK,
+    "polygons of Cityscapes (gtFine, gtCoarse)",
+    _UNREAD,
+    "",
+    fix="write them as COCO, and give that file as the data set",
+)
+_KITTI = Kind(
+    _CHECK,
+    "label files of KITTI",
+    _UNREAD,
+    "",
+    fix="write them as COCO or YOLO: columns 1 and 5 to 8 are class, left, top, right and bottom in pixels",
+)
+_MOT = Kind(
+    _CHECK,
+    "ground truth of MOTChallenge",
+    _UNREAD,
+    "",
+    fix="write it as COCO: columns 1 and 3 to 6 are frame, left, top, width and height in pixels",
+)
+_WIDER = Kind(
+    _CHECK,
+    "boxes of WIDER FACE",
+    _UNREAD,
+    "",
+    fix="write them as COCO: a name, a count and a line for each box with left, top, width and height",
 )
 _LINES = Kind(
     _CHECK,
@@ -104,6 +140,7 @@ _MASK_FOLDERS = re.compile(
     r"|labels?|annotations|(train|val|test)annot)([_ -].*)?$"
 )
 _CITYSCAPES = re.compile(r"^(.+)_gt(?:Fine|Coarse)_\w+\.png$")
+_CITYSCAPES_JSON = re.compile(r"^.+_gt(Fine|Coarse)_polygons\.json$")
 _PHOTO_END = "_leftImg8bit"
 """Of Cityscapes, which calls a photograph ``a_leftImg8bit.png`` and a mask ``a_gtFine_labelIds.png``."""
 _MASK_NAME = re.compile(r"(?i)^(.+)[_.-](masks?|seg|labels?|gt)\.[a-z]+$")
@@ -112,6 +149,10 @@ _JSON_HEAD = re.compile(
 )
 _VIA_HEAD = re.compile(rb"_via_|shape_attributes")
 _LABELME_HEAD = re.compile(rb'"(shapes|imagePath)"')
+_CREATE_ML_HEAD = re.compile(rb'"coordinates"\s*:\s*\{\s*"(x|y|width|height)"')
+_KITTI_HEAD = re.compile(rb"(?m)^[A-Za-z_]+ -?\d+(\.\d+)? -?\d( -?\d+(\.\d+)?){12,13}\s*$")
+_CALIBRATION_HEAD = re.compile(rb"^P0:")
+"""Matrices of KITTI, a file for each image, too."""
 _LINES_HEAD = re.compile(rb'"(file_name|gtboxes|image|image_id|images?_?path|external_id|data_row)"')
 _YAML_HEAD = re.compile(rb"(?m)^(train|val|test|names|nc)[ \t]*:")
 _TABLE_HEAD = re.compile(
@@ -238,10 +279,17 @@ def _xml(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
 
 def _text(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
     stem = path.stem.casefold()
+    if _begins(file, _KITTI_HEAD):
+        return _KITTI
+    if _begins(file, _CALIBRATION_HEAD):
+        return None
     if {stem, stem.removeprefix("gt_"), (_bare(path.name) or "").casefold()} & stems:
         return _TEXT
-    rows = _TABLE_NAME.match(path.name) and _begins(file, _ROWS)
-    return _TABLE if rows or _begins(file, _LISTED_BOXES) else None
+    if _TABLE_NAME.match(path.name) and _begins(file, _ROWS):
+        return _MOT if path.parts[-2:] == ("gt", "gt.txt") else _TABLE
+    if _begins(file, _LISTED_BOXES):
+        return _WIDER if path.stem.endswith("_bbx_gt") else _TABLE
+    return None
 
 
 def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
@@ -249,7 +297,13 @@ def _json(file: Path, path: PurePosixPath, stems: set[str]) -> Kind | None:
         path.stem.casefold() in stems
         or path.parent.name.lower() in _FOLDERS
         or path.name.endswith(".coco.json")
+        or PurePosixPath(path.name.split("___")[0]).stem.casefold()
+        in stems  # 1.jpg___objects.json: SuperAnnotate
     )
+    if _begins(file, _CREATE_ML_HEAD):
+        return _CREATE_ML
+    if _CITYSCAPES_JSON.match(path.name):
+        return _POLYGONS
     if not named and not _begins(file, _JSON_HEAD):
         return None
     return _VIA if _begins(file, _VIA_HEAD) else _LABELME if _begins(file, _LABELME_HEAD) else _JSON
