@@ -101,6 +101,22 @@ def test_the_split_and_missing_images_are_on_stderr_and_in_the_protocol(run, sce
     assert protocol["ground_truth"] == "instances_val2017.json"
 
 
+@pytest.mark.parametrize(
+    ("lacking", "said"), [(0, ""), (1, ", areas of 1 annotations that state none are"), (3, ", areas are")]
+)
+def test_areas_that_are_those_of_boxes_are_said_in_one_note(run, scene, lacking, said):
+    arguments = scene()
+    truth = json.loads(arguments[1].read_text())
+    for annotation in truth["annotations"][:lacking]:
+        del annotation["area"]
+    arguments[1].write_text(json.dumps(truth))
+    done = run(*arguments)
+    note = f"{said} width x height of boxes\n" if said else "\n"
+    assert done.stdout.endswith(f"boxes read as cxcywh_norm{note}")
+    protocol = json.loads(run(*arguments, "--json", "-").stdout)["protocol"]
+    assert protocol["annotations_without_area"] == lacking
+
+
 def test_a_limit_restricts_both_sides(run, scene):
     done = run(*scene(), "--max-images", 1, "--json", "-")
     written = json.loads(done.stdout)

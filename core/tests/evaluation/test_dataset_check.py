@@ -82,6 +82,11 @@ def test_what_is_broken_is_named_with_the_place(altered_coco, edit, check):
     assert broken[check].fix
 
 
+def test_areas_that_a_coco_file_does_not_state_are_noted(altered_coco):
+    finding = found(altered_coco(lambda content: content["annotations"][0].pop("area")))["areas not stated"]
+    assert (finding.severity, finding.count, len(finding.examples)) == ("note", 1, 1)
+
+
 def test_all_faults_are_listed_where_some_keep_the_file_from_being_read(altered_coco):
     def edit(content):
         rows = content["annotations"]

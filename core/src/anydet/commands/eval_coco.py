@@ -190,4 +190,15 @@ def _print_protocol(protocol: Mapping[str, Any]) -> None:
         f"{protocol['images']} images ({protocol['images_without_predictions']} without predictions), "
         f"{protocol['annotations']} annotations, {protocol['detections']} detections"
     )
-    echo(f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}")
+    echo(
+        f"ground truth: {protocol['ground_truth']}, boxes read as {protocol['box_format']}{_areas(protocol)}"
+    )
+
+
+def _areas(protocol: Mapping[str, Any]) -> str:
+    """What ranges of sizes rest on where the source has no areas; keypoints have a warning of their own."""
+    count, annotations = protocol["annotations_without_area"], protocol["annotations"]
+    if not count or protocol["iou_type"] == "keypoints":
+        return ""
+    of = "" if count == annotations else f" of {count} annotations that state none"
+    return f", areas{of} are width x height of boxes"

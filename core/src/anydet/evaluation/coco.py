@@ -240,9 +240,9 @@ class CocoEvaluator(MergeableEvaluator[CocoPartial]):
         }
 
     def _areas(self, counts: Counts) -> dict[str, Any]:
-        """How areas of objects came about, of keypoints."""
+        """How areas of objects came about: what ranges of sizes and OKS rest on."""
         if self.settings.iou_type != "keypoints":
-            return {}
+            return {"annotations_without_area": counts.unstated}
         factor = CROWDPOSE_AREA if self.settings.protocol == "crowdpose" else self.settings.box_area_factor
         return {"box_area_factor": factor, "annotations_without_area": counts.invented}
 

@@ -29,6 +29,7 @@ class Counts:
         crowds: annotations of crowds.
         invented: annotations that keypoints are scored for without an area of the source.
         first_invented: image of the first of them.
+        unstated: annotations without an area of the source, counted as width x height of their boxes.
     """
 
     annotations: IntArray
@@ -37,6 +38,7 @@ class Counts:
     crowds: int
     invented: int = 0
     first_invented: str = ""
+    unstated: int = 0
 
     @classmethod
     def of(cls, detections: DetectionColumns, ground_truth: GroundTruthColumns) -> Self:
@@ -50,6 +52,7 @@ class Counts:
             np.bincount(annotated, minlength=classes),
             np.bincount(detections.class_ids, minlength=classes),
             int(np.count_nonzero(labels.iscrowd)),
+            unstated=0 if labels.area_stated is None else int(np.count_nonzero(~labels.area_stated)),
         )
 
     def plus(self, other: Self) -> Self:
@@ -61,6 +64,7 @@ class Counts:
             self.crowds + other.crowds,
             self.invented + other.invented,
             self.first_invented or other.first_invented,
+            self.unstated + other.unstated,
         )
 
     def with_invented(self, compared: GroundTruthColumns) -> Self:

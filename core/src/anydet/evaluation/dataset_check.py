@@ -17,7 +17,7 @@ from anydet.data.coco.mending import load, mend
 from anydet.data.coco.parsing import parse_mended
 from anydet.data.dataset.oddities import OddityWarning
 from anydet.data.dataset.protocols import Dataset, DatasetFormat
-from anydet.data.inspection.annotations import RARE, inspect_annotations
+from anydet.data.inspection.annotations import RARE, inspect_annotations, inspect_areas
 from anydet.data.inspection.files import inspect_files, inspect_names, way_to_open
 from anydet.data.inspection.finding import SEVERITIES, DatasetFinding, some
 from anydet.data.inspection.identifiers import inspect_identifiers, inspect_oddities
@@ -164,6 +164,8 @@ def _check(
             findings.append(_unreadable(*(_label_errors(dataset) or [exc])))
         else:
             findings += inspect_annotations(truth)
+            if data is not None:
+                findings += inspect_areas(truth)
     findings += (
         inspect_files(dataset, report, decode=decode_images) if open_images else inspect_names(dataset)
     )
