@@ -661,6 +661,7 @@ def test_a_file_with_one_broken_field_has_pycocotools_numbers_or_is_refused(
 @example(0, ("bbox", ("segmentation",)), [""])
 @example(0, ("segm", ("bbox", 3)), 1e308)
 @example(0, ("keypoints", ("keypoints",)), None)
+@example(0, ("keypoints", ("keypoints", 0)), None)
 @given(st.integers(0, 2), RESULTS_OF, INTRUDERS)
 def test_results_with_one_broken_field_have_pycocotools_numbers_or_are_refused(
     write: Write, index: int, which: tuple[str, Place], value: Any

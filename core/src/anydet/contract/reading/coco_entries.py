@@ -86,8 +86,9 @@ def keypoints_problem(value: Any) -> str:
         return ""
     if not isinstance(value, list | tuple):
         return f"{show(value)} where a list belongs"
-    wrong = None if _are_finite(value) else next((one for one in value if not _are_finite([one])), value)
-    if wrong is not None:
+    if not _are_finite(value):
+        # Each may be finite although their sum, which is quick to look at, is not.
+        wrong = next((one for one in value if not _are_finite([one])), value)
         return f"{show(wrong)} is not a finite number"
     if len(value) % 3:
         return f"{len(value)} numbers, where x, y and score of each belong"
