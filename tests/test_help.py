@@ -188,8 +188,14 @@ def test_results_come_as_json(name, given, folder):
     prepare(name, lines)
     option = next((o for o in COMMANDS[name].params if "--json" in o.opts), None)
     assert option is not None, f"'anydet {name}' has no --json"
-    line = f"{lines[-1].replace(' --json', '')} --json{'' if option.is_flag else ' -'}"
-    json.loads(run(line).stdout)
+    line = lines[-1].replace(" --json", "")
+    json.loads(run(f"{line} --json").stdout)
+
+
+@pytest.mark.parametrize("name", named(sorted(set(LEAVES) - WRITERS), slow=()))
+def test_json_takes_a_path_in_every_command(name):
+    (option,) = (o for o in COMMANDS[name].params if "--json" in o.opts)
+    assert (option.is_flag, option.metavar, option.name) == (False, "[PATH]", "json_path")
 
 
 @pytest.mark.slow

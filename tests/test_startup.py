@@ -89,12 +89,12 @@ CLICK, NUMPY = "import click", "import click, numpy"
     [
         ("--version", CLICK, 5, HEAVY | PARSERS | {"numpy", "pluggy"}),
         ("--help", CLICK, 33, HEAVY | PARSERS | {"numpy"}),
-        ("adapters list", CLICK, 40, HEAVY - {"rich"} | PARSERS | {"numpy"}),
-        ("validate-predictions {predictions}", NUMPY, 82, HEAVY),
+        ("adapters list", CLICK, 43, HEAVY - {"rich"} | PARSERS | {"numpy"}),
+        ("validate-predictions {predictions}", NUMPY, 85, HEAVY),
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            112,
+            115,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

@@ -78,7 +78,12 @@ class Group(click.Group):
             other = _OTHER_NAMES.get(name)
             hint = f"; its name here is {other!r}" if other else did_you_mean(name, known)
             raise click.UsageError(f"no command called {quoted(name)}{hint}", ctx)
-        return super().resolve_command(ctx, args)
+        found, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            from anydet.commands.typed import as_click_takes
+
+            rest = as_click_takes(command, rest, ctx)
+        return found, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with the summaries of their specs; only one without a summary is imported."""

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 import anydet.commands
 from anydet.cli import main
-from anydet.commands.messages import echo, echo_encoded, echo_json, echo_path, say, warn
+from anydet.commands.json_output import STDOUT, write_json
+from anydet.commands.messages import echo, echo_encoded, echo_path, say, warn
 from anydet.text import LINE
 
 CORE = Path(anydet.commands.__file__).parent
@@ -88,7 +89,7 @@ def test_a_line_break_in_a_name_begins_no_line(printer, capsys):
 
 def test_json_is_whole_and_of_ascii_characters(capsys):
     value = {"name": HOSTILE + "é😀" + "x" * 5_000_000}
-    for write in (echo_json, lambda v: echo_encoded(json.dumps(v, ensure_ascii=False))):
+    for write in (lambda v: write_json(v, STDOUT), lambda v: echo_encoded(json.dumps(v, ensure_ascii=False))):
         write(value)
         out = capsys.readouterr().out
         assert out.isascii()

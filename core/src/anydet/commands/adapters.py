@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_names
-from anydet.commands.messages import echo, echo_json, echo_path, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, echo_path, say
 from anydet.commands.paths import OUTPUT_FOLDER
 from anydet.commands.tables import print_columns, print_options
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_json_option = json_option()
 
 
 @click.group("adapters", epilog=("\b\nExample:\n  anydet adapters list"))
@@ -29,7 +30,7 @@ def command() -> None:
 )
 @_json_option
 @click.pass_obj
-def list_(plugins: Plugins, as_json: bool) -> None:
+def list_(plugins: Plugins, json_path: Path | None) -> None:
     """List installed adapters, and the plugins that failed to load with the reason.
 
     A plugin that fails to load does not change the exit code; with ANYDET_STRICT=1 its exception is raised.
@@ -37,8 +38,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
     from anydet.plugins.catalog import adapter_rows
 
     rows = adapter_rows(plugins)
-    if as_json:
-        echo_json([asdict(row) for row in rows])
+    if write_json([asdict(row) for row in rows], json_path):
         return
     cells = [
         (r.name, ",".join(r.tasks), ",".join(r.capabilities), f"{r.package} {r.version}", r.state, r.note)
@@ -54,7 +54,7 @@ def list_(plugins: Plugins, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_names("adapters"))
 @_json_option
 @click.pass_obj
-def show(plugins: Plugins, name: str, as_json: bool) -> None:
+def show(plugins: Plugins, name: str, json_path: Path | None) -> None:
     """Describe an adapter: tasks, capabilities, options, and its own keys of 'anydet train'."""
     from anydet.plugins.catalog import option_rows
     from anydet.plugins.options import load_schema
@@ -63,10 +63,10 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     spec = plugins.spec("adapters", name)
     options = option_rows(load_schema(spec.options_schema))
     keys = option_rows(described_schema(load_schema(spec.training_schema)))
-    if as_json:
+    if json_path:
         rows = {"options": list(map(asdict, options)), "training": list(map(asdict, keys))}
-        echo_json({**asdict(spec), **rows})
-        return
+        if write_json({**asdict(spec), **rows}, json_path):
+            return
     echo(f"{spec.name}: {spec.summary}")
     echo(f"tasks: {', '.join(spec.tasks)}", f"capabilities: {', '.join(spec.capabilities)}", "")
     print_options("option", options)
@@ -95,7 +95,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 )
 @_json_option
 @click.pass_obj
-def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> None:
+def check(plugins: Plugins, /, name: str, json_path: Path | None, **settings: Any) -> None:
     """Run the conformance kit on an adapter; exit 1 if a check fails."""
     from tempfile import TemporaryDirectory
 
@@ -112,9 +112,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
         # An adapter that cannot be built is an error, which says what to give; the kit would only say so.
         subject.set_up()
         outcomes = list(KITS["adapters"].run(subject))
-    if as_json:
-        echo_json([asdict(outcome) for outcome in outcomes])
-    else:
+    if not write_json([asdict(outcome) for outcome in outcomes], json_path):
         print_columns(("state", "check", ""), [(o.state, o.check, o.reason or o.holds) for o in outcomes])
     if any(outcome.state == "FAIL" for outcome in outcomes):
         raise SystemExit(1)
@@ -125,7 +123,7 @@ def check(plugins: Plugins, /, name: str, as_json: bool, **settings: Any) -> Non
 @click.option("--out", type=OUTPUT_FOLDER, help="New or empty folder; ./NAME by default.")
 @_json_option
 @click.pass_obj
-def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
+def new(plugins: Plugins, name: str, out: Path | None, json_path: Path | None) -> None:
     """Write a plugin package with a small working adapter, to be filled with a model of your own.
 
     NAME consists of lower-case words joined by underscores: my_detector gives the package
@@ -135,8 +133,7 @@ def new(plugins: Plugins, name: str, out: Path | None, as_json: bool) -> None:
 
     written = write_plugin(name, out, plugins=plugins)
     steps = _next_steps(written.name, written.folder)
-    if as_json:
-        echo_json({**asdict(written), "folder": str(written.folder), "next": steps})
+    if write_json({**asdict(written), "folder": str(written.folder), "next": steps}, json_path):
         return
     echo_path(written.folder)
     say(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.dataset_options import write_json
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import echo, say, warn
-from anydet.commands.paths import CHART, DATASET, OUTPUT_JSON
+from anydet.commands.paths import CHART, DATASET
 from anydet.commands.recipe_options import max_detections_option, score_threshold_option
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
@@ -107,12 +107,7 @@ def _batch_sizes(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 )
 @score_threshold_option(0.001, "kept")
 @max_detections_option
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
+@json_option()
 @click.option(
     "--plot",
     type=CHART,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.coco_options import bootstrap_options
-from anydet.commands.dataset_options import dataset_options, engine_options, open_data, write_json
+from anydet.commands.dataset_options import dataset_options, engine_options, open_data
+from anydet.commands.json_output import write_json
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.page_models import print_headlines, read_models, summarize, warn_of_failures
-from anydet.commands.paths import INPUT
+from anydet.commands.predictions import predictions_arguments
 
 if TYPE_CHECKING:
     from anydet.plugins.manager import Plugins
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         "  anydet browse predictions.json --dataset data/scenes"
     ),
 )
-@click.argument("predictions", type=INPUT, nargs=-1, required=True)
+@predictions_arguments("predictions", several=True)
 @dataset_options
 @engine_options
 @click.option(

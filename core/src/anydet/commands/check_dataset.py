@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.messages import echo, echo_json
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo
 from anydet.commands.paths import DATASET, INPUT
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import shortened
@@ -63,7 +64,7 @@ _WIDTH = 72
     help="Write a copy without what is broken, list every repair, and stop: of COCO annotations a JSON file, "
     "of YOLO labels a folder with the images.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@json_option("the findings")
 @MAX_PIXELS
 @click.pass_obj
 def command(
@@ -76,7 +77,7 @@ def command(
     no_images: bool,
     images_too: bool,
     repaired: Path | None,
-    as_json: bool,
+    json_path: Path | None,
 ) -> None:
     """Check a data set for mistakes in ids, boxes, masks, classes and image files, and its predictions.
 
@@ -85,7 +86,7 @@ def command(
     if repaired is not None:
         if predictions is not None:
             raise click.UsageError("--repair takes no --predictions: it writes a data set")
-        _repair(plugins, dataset, split, repaired, as_json)
+        _repair(plugins, dataset, split, repaired, json_path)
         return
     if no_images and images_too:
         raise click.UsageError("--no-images opens no image file, and --images-too decodes all of them")
@@ -107,23 +108,21 @@ def command(
             engine=choose_engine(plugins) if predictions else None,
             report=lambda _more: step(f"image files: {next(looked_at)}"),
         )
-    if as_json:
-        echo_json(found.as_dict(), indent=1)
-    else:
+    if not write_json(found.as_dict(), json_path):
         _print(found)
     if not found.ok:
         raise SystemExit(1)
 
 
-def _repair(plugins: Plugins, dataset: Path, split: str | None, output: Path, as_json: bool) -> None:
+def _repair(plugins: Plugins, dataset: Path, split: str | None, output: Path, json_path: Path | None) -> None:
     from anydet.data.writing.repair import repair_dataset
     from anydet.plugins.formats import installed_formats
 
     done = repair_dataset(dataset, split, output, formats=installed_formats(plugins))
-    if as_json:
+    if json_path:
         kept = {"annotations": done.annotations, "before": done.before}
-        echo_json({"output": str(done.output), **kept, "repairs": list(done.repairs)}, indent=1)
-        return
+        if write_json({"output": str(done.output), **kept, "repairs": list(done.repairs)}, json_path):
+            return
     for line in done.repairs:
         echo(line)
     what = "nothing to repair" if not done.repairs else f"{len(done.repairs)} kinds of repairs"

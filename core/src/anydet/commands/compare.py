@@ -11,7 +11,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import bootstrap_options, coco_options, read_settings
-from anydet.commands.dataset_options import dataset_options, open_data, read_predictions, write_json
+from anydet.commands.dataset_options import dataset_options, open_data, read_predictions
 from anydet.commands.gates import (
     FAIL_IF_WORSE,
     MAX_DROP,
@@ -21,8 +21,9 @@ from anydet.commands.gates import (
     summary_options,
     write_summaries,
 )
+from anydet.commands.json_output import write_json
 from anydet.commands.messages import echo
-from anydet.commands.paths import INPUT
+from anydet.commands.predictions import predictions_arguments
 
 if TYPE_CHECKING:
     from anydet.evaluation.analysis.comparison import Comparison
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
         "  anydet compare a.json b.json --dataset data/scenes"
     ),
 )
-@click.argument("a", type=INPUT)
-@click.argument("b", type=INPUT)
+@predictions_arguments("a", "b")
 @dataset_options
 @coco_options
 @bootstrap_options

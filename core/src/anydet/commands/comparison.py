@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.commands.dataset_options import engine_options
-from anydet.commands.paths import INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 from anydet.commands.result_options import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -26,12 +27,7 @@ _OPTIONS = (
         required=True,
         help="Folder of runs and results; what it holds already is not done again.",
     ),
-    click.option(
-        "--json",
-        "json_path",
-        type=OUTPUT_JSON,
-        help="Write the result as JSON; - is stdout.",
-    ),
+    json_option(),
     engine_options,
     MAX_PIXELS,
 )
@@ -63,7 +59,6 @@ def write_comparison(
         json_path: of ``--json``.
         drawn: names of all figures that the command may draw; those that it has no more are removed.
     """
-    from anydet.commands.dataset_options import write_json
     from anydet.commands.figures import draw_figures
     from anydet.commands.tables import print_result_table
     from anydet.evaluation.tables import markdown

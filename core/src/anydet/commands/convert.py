@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, OUTPUT_ANY, clean_path
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 
@@ -89,7 +90,7 @@ _TITLES = {
     "classes.json that yolozu wrote.",
 )
 @STRICT
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("the summary")
 @MAX_PIXELS
 @click.pass_obj
 def command(
@@ -106,7 +107,7 @@ def command(
     bbox_format: str | None,
     class_map: str | None,
     strict: bool,
-    as_json: bool,
+    json_path: Path | None,
 ) -> None:
     """Convert predictions: .json, .jsonl, .parquet, .csv, COCO results and other tools' (with --dataset).
 
@@ -125,7 +126,7 @@ def command(
     formats = installed_formats(plugins)
     if made_of is None and _is_dataset(clean_path(source), output, made_into, dataset, formats):
         found = open_dataset(source, split, images=images, formats=formats, refuse_odd=strict)
-        _convert_dataset(found, output, made_into, as_json)
+        _convert_dataset(found, output, made_into, json_path)
         return
     if images is not None:
         raise click.UsageError("--images is for data sets, and IN holds predictions")
@@ -144,9 +145,7 @@ def command(
     )
     for line in (*done.loss_lines(), *done.notes):
         say(line)
-    if as_json:
-        echo_json(done.to_json(), indent=1)
-    else:
+    if not write_json(done.to_json(), json_path):
         echo(f"{done.output}: {done.images} images, {done.detections} detections")
 
 
@@ -189,7 +188,7 @@ def _holds_files(folder: Path, formats: Sequence[DeferredFormat]) -> bool:
     return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
 
 
-def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: bool) -> None:
+def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, json_path: Path | None) -> None:
     from anydet.data.writing.conversion import convert_dataset, decided
 
     if layout is None or layout not in LAYOUTS:
@@ -199,7 +198,5 @@ def _convert_dataset(dataset: Dataset, out: Path, layout: str | None, as_json: b
     for name, count in lost.items():
         say(f"{_TITLES[layout]} cannot hold {name}: {count} lost")
     done = {"output": str(out), "layout": layout, "images": len(dataset), "lost": lost}
-    if as_json:
-        echo_json(done, indent=1)
-    else:
+    if not write_json(done, json_path):
         echo(f"{out}: {len(dataset)} images, {layout}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER, MOST_THREADS
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, OUTPUT_FOLDER, OutputPath
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted
@@ -90,7 +91,7 @@ def _read_severities(_ctx: click.Context, _param: click.Parameter, text: str) ->
 )
 @click.option("--workers", type=click.IntRange(1, MOST_THREADS), help="Threads.  [default: one a processor]")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run, and leave out what is complete.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("the summary")
 @MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -169,19 +170,17 @@ def _write(dataset: Dataset, corruptions: list[Corruption], flags: dict[str, Any
     for name, count in lost.items():
         say(f"{layout.upper()} cannot hold {name}: {count} lost")
     resumed = f" ({done.resumed} from the earlier run)" if done.resumed else ""
-    if flags["as_json"]:
-        written = {
-            "layout": layout,
-            "datasets": [
-                {**one.as_dict(), "dataset": str(folder)}
-                for one, folder in zip(corruptions, done.folders, strict=True)
-            ],
-            "images": total,
-            "resumed": done.resumed,
-            "lost": lost,
-        }
-        echo_json(written, indent=1)
-    else:
+    written = {
+        "layout": layout,
+        "datasets": [
+            {**one.as_dict(), "dataset": str(folder)}
+            for one, folder in zip(corruptions, done.folders, strict=True)
+        ],
+        "images": total,
+        "resumed": done.resumed,
+        "lost": lost,
+    }
+    if not write_json(written, flags["json_path"]):
         echo(
             f"{flags['out']}: {counted(len(done.folders), 'data set')}, layout {layout}, "
             f"{counted(total, 'image')}{resumed}"

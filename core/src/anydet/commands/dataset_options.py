@@ -10,8 +10,9 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, ENGINE_OPTIONS
-from anydet.commands.messages import echo_encoded, say, warn
-from anydet.commands.paths import DATASET, OUTPUT_JSON
+from anydet.commands.json_output import json_option
+from anydet.commands.messages import say, warn
+from anydet.commands.paths import DATASET
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 from anydet.text import counted
 
@@ -48,12 +49,7 @@ _OPTIONS = (
     CLASS_MAP,
     STRICT,
     MAX_PIXELS,
-    click.option(
-        "--json",
-        "json_path",
-        type=OUTPUT_JSON,
-        help="Write the result as JSON; - is stdout.",
-    ),
+    json_option(),
 )
 
 
@@ -130,20 +126,3 @@ def _warned(parts: Iterable[Inputs]) -> Iterator[Inputs]:
         for warning in part.warnings:
             warn(warning)
         yield part
-
-
-def write_json(value: Mapping[str, Any], path: Path | None) -> None:
-    """Write a result to a file or, for ``-``, to stdout; nothing for ``None``."""
-    if path is None:
-        return
-    import json
-
-    text = json.dumps(value, indent=2, allow_nan=False)
-    if path == Path("-"):
-        echo_encoded(text)
-        return
-    from anydet.outputs import new_file
-
-    with new_file(path) as file:
-        file.write(f"{text}\n".encode())
-    say(f"wrote {path}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import CHART
 from anydet.commands.result_options import MAX_PIXELS
@@ -66,7 +67,7 @@ _WIDTH = 110
     help="Fraction of the first loss that overfitting must get below.",
 )
 @click.option("--plot", type=CHART, help="Plot the learning-rate range test to this PNG or SVG.")
-@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+@json_option("all numbers")
 @MAX_PIXELS
 @click.pass_obj
 def command(
@@ -80,7 +81,7 @@ def command(
     overfit_steps: int,
     overfit_share: float,
     plot: Path | None,
-    as_json: bool,
+    json_path: Path | None,
     **flags: Any,
 ) -> None:
     """Find what keeps a model from learning: data, weights, gradients, steps, learning rate.
@@ -106,7 +107,8 @@ def command(
         found = examine(prepare(typed, config, plugins=plugins), how, _say)
     if plot is not None:
         _draw(found, plot)
-    echo_json(_finite(found.as_dict()), indent=1) if as_json else _print(found)
+    if not write_json(found.as_dict(), json_path):
+        _print(found)
     if found.state == "fail":
         raise SystemExit(1)
 
@@ -160,14 +162,3 @@ def _print(found: Diagnosis) -> None:
     states = [one.state for one in verdicts]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     echo(f"{found.adapter} on {found.dataset}: {counts}")
-
-
-def _finite(value: Any) -> Any:
-    """The same with ``null`` for NaN and infinity, which JSON has no notation for."""
-    import math
-
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.messages import echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import say
 
 if TYPE_CHECKING:
     from anydet.doctor import Finding
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 @click.command("doctor", epilog="\b\nExample:\n  anydet doctor\n  anydet doctor --quick --json")
 @click.option("--quick", is_flag=True, help="Import nothing: show versions and files, but no devices.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @click.pass_obj
-def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
+def command(plugins: Plugins, quick: bool, json_path: Path | None) -> None:
     """Show Python, packages, devices, engines, plugins and folders; exit 1 if something is broken.
 
     Each package is imported in a process of its own. A missing optional package is not an error.
@@ -30,9 +32,7 @@ def command(plugins: Plugins, quick: bool, as_json: bool) -> None:
 
     with _waiting() as waiting:
         findings = diagnose(plugins, quick=quick, waiting=waiting)
-    if as_json:
-        echo_json([asdict(finding) for finding in findings])
-    else:
+    if not write_json([asdict(finding) for finding in findings], json_path):
         _print_table(findings)
     broken = [finding for finding in findings if finding.state == "broken"]
     for finding in broken:

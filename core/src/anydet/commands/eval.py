@@ -16,13 +16,14 @@ from anydet.commands.dataset_options import (
     engine_options,
     open_data,
     read_predictions,
-    write_json,
 )
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.gates import FAIL_UNDER, require_bounds, summary_options, write_summaries
+from anydet.commands.json_output import write_json
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER
+from anydet.commands.predictions import ONE, predictions_arguments
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -47,12 +48,7 @@ if TYPE_CHECKING:
         "  anydet eval --dataset data/scenes --predictions predictions.json --metrics coco,tide"
     ),
 )
-@click.option(
-    "--predictions",
-    type=INPUT,
-    required=True,
-    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
-)
+@predictions_arguments("predictions", what=ONE)
 @dataset_options
 @engine_options
 @click.option(

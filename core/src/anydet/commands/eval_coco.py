@@ -11,7 +11,7 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS, coco_options, read_settings
-from anydet.commands.dataset_options import open_data, read_predictions, write_json
+from anydet.commands.dataset_options import open_data, read_predictions
 from anydet.commands.explanations import print_diagnosis, print_hint
 from anydet.commands.gates import (
     FAIL_UNDER,
@@ -20,8 +20,10 @@ from anydet.commands.gates import (
     summary_options,
     write_summaries,
 )
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import echo, say
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_JSON
+from anydet.commands.paths import DATASET, INPUT
+from anydet.commands.predictions import ONE, predictions_arguments
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 
 if TYPE_CHECKING:
@@ -47,12 +49,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Data set in any format that is read (COCO, YOLO, Pascal VOC, CVAT, ...): its folder or file.",
 )
-@click.option(
-    "--predictions",
-    type=INPUT,
-    required=True,
-    help="Predictions file or COCO results JSON; or a folder or 'pattern*' of files with disjoint images.",
-)
+@predictions_arguments("predictions", what=ONE)
 @click.option(
     "--bbox-format",
     "box_format",
@@ -81,12 +78,7 @@ if TYPE_CHECKING:
     help="With --explain: predictions of the model that this one was made of, such as the float one of a "
     "quantized one.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
+@json_option()
 @FAIL_UNDER
 @summary_options
 @MAX_PIXELS

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.dataset_options import engine_options, open_data, write_json
+from anydet.commands.dataset_options import engine_options, open_data
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
 from anydet.text import counted
 
@@ -70,12 +71,7 @@ if TYPE_CHECKING:
     type=OUTPUT_FOLDER,
     help="Folder for results.json, tables.md, report.html and charts.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
+@json_option()
 @click.pass_obj
 def command(
     plugins: Plugins, /, folder: Path, out: Path | None, json_path: Path | None, **flags: Any

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
-from anydet.commands.messages import echo_encoded, echo_path, say, warn
+from anydet.commands.json_output import STDOUT, json_option, write_encoded
+from anydet.commands.messages import echo_path, say, warn
 from anydet.commands.paths import OUTPUT
 from anydet.commands.recipe_options import ADAPTER_OPTION, max_detections_option, score_threshold_option
 from anydet.errors import AnydetError, UnsupportedError
@@ -65,7 +67,7 @@ CAPABILITY = "export-onnx"
     show_default=True,
     help="Run the file with ONNX Runtime and compare its outputs with the model's.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@json_option("what was written")
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Write the model of an adapter as an ONNX file that needs no options to be run.
@@ -93,7 +95,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         with steps() as step:
             checked_by = plugins if flags["check"] else None
             written = export_onnx(adapter, flags["output"], settings, plugins=checked_by, step=step)
-    _print(written, flags["as_json"])
+    _print(written, flags["json_path"])
     _judge(written)
 
 
@@ -107,16 +109,16 @@ def require_capability(plugins: Plugins, adapter: str) -> None:
         raise UnsupportedError(adapter, CAPABILITY_NAMES[CAPABILITY], others=others)
 
 
-def _print(written: ExportedFile, as_json: bool) -> None:
+def _print(written: ExportedFile, json_path: Path | None) -> None:
     """The summary to stderr, and the path, or all of it as JSON, to stdout."""
     import msgspec
 
     for line in summary(written):
         say(line)
-    if as_json:
+    if json_path:
         encoded = msgspec.json.encode(written.as_dict())  # a number that is NaN becomes null
-        echo_encoded(msgspec.json.format(encoded).decode())
-    else:
+        write_encoded(msgspec.json.format(encoded).decode(), json_path)
+    if json_path != STDOUT:
         echo_path(written.path)
 
 

@@ -15,6 +15,7 @@ from anydet.commands.completion import complete_names
 from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange, read_numbers
 from anydet.commands.paths import INPUT, OUTPUT
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         "  anydet fuse a.json b.json --weights 2,1 --output fused.json"
     ),
 )
-@click.argument("files", nargs=-1, required=True, type=INPUT, metavar="A B ...")
+@predictions_arguments("files", several=True, metavar="A B ...")
 @click.option(
     "--method",
     default="wbf",

@@ -26,13 +26,6 @@ def echo_path(path: Path | str) -> None:
     click.echo(escaped(str(path)))
 
 
-def echo_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a result as JSON; it is whole, and its text is ASCII."""
-    import json
-
-    click.echo(json.dumps(value, indent=indent))
-
-
 def echo_encoded(text: str, *, end: str = "\n") -> None:
     """Print JSON that is encoded already, as ASCII: a terminal obeys characters that JSON does not escape."""
     click.echo((text if text.isascii() else _NOT_ASCII.sub(_escape, text)) + end, nl=False)

@@ -10,10 +10,12 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.dataset_options import engine_options, write_json
+from anydet.commands.dataset_options import engine_options
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import echo, say, warn
 from anydet.commands.numbers import FiniteRange
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.paths import DATASET, OUTPUT_FOLDER
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.sides import SidedCommand, read_sides, sided_options
 from anydet.text import counted
@@ -71,8 +73,7 @@ def tolerance_options(function: _F) -> _F:
         "  anydet parity --adapter toy --adapter toy --device cpu --dataset data/scenes --locate"
     ),
 )
-@click.argument("a", type=INPUT, required=False)
-@click.argument("b", type=INPUT, required=False)
+@predictions_arguments("a", "b", required=False)
 @sided_options
 @click.option(
     "--locate", is_flag=True, help="Find the step of a prediction at which the two adapters differ."
@@ -158,12 +159,7 @@ def tolerance_options(function: _F) -> _F:
     show_default=True,
     help="Images with most failures that are drawn.",
 )
-@click.option(
-    "--json",
-    "json_path",
-    type=OUTPUT_JSON,
-    help="Write the result as JSON; - is stdout.",
-)
+@json_option()
 @click.option(
     "--rows", type=click.IntRange(0, MOST_INTEGER), default=10, show_default=True, help="Images to print."
 )

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from anydet.commands.messages import echo_json, echo_path
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo_path
 from anydet.commands.paths import CHART, INPUT
 
 
@@ -28,9 +29,14 @@ from anydet.commands.paths import CHART, INPUT
     metavar="NAME,...",
     help="Validation metrics to plot.  [default: the first 5; the first one for several runs]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def command(
-    runs: tuple[Path, ...], jsonl: tuple[Path, ...], out: Path | None, metrics: str | None, *, as_json: bool
+    runs: tuple[Path, ...],
+    jsonl: tuple[Path, ...],
+    out: Path | None,
+    metrics: str | None,
+    *,
+    json_path: Path | None,
 ) -> None:
     """Plot losses, metrics and learning rate of RUNS, which are run folders or JSON-lines files.
 
@@ -44,15 +50,14 @@ def command(
     output = out or (curves[0].folder if len(curves) == 1 else Path()) / "training.png"
     wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
     draw_training(curves, output, wanted)
-    _print([summarize(run) for run in curves], output, as_json=as_json)
+    _print([summarize(run) for run in curves], output, json_path=json_path)
 
 
-def _print(rows: Sequence[dict[str, Any]], output: Path, *, as_json: bool) -> None:
+def _print(rows: Sequence[dict[str, Any]], output: Path, *, json_path: Path | None) -> None:
 
     from anydet.commands.tables import print_table
 
-    if as_json:
-        echo_json({"file": str(output), "runs": rows})
+    if write_json({"file": str(output), "runs": rows}, json_path):
         return
     names = list(dict.fromkeys(name for row in rows for name in row["best"]))
     header = ["run", "step", "train_loss", *(f"best {name}" for name in names[:6])]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.commands.completion import complete_plugins
-from anydet.commands.messages import echo, echo_json
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo
 from anydet.commands.paths import InputPath
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.tables import print_columns
@@ -29,7 +30,7 @@ _KINDS = (
     "layouts",
     "commands",
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_json_option = json_option()
 
 
 @click.group("plugins", epilog="\b\nExample:\n  anydet plugins list")
@@ -40,11 +41,10 @@ def command() -> None:
 @command.command("list", epilog="\b\nExample:\n  anydet plugins list")
 @_json_option
 @click.pass_obj
-def list_(plugins: Plugins, as_json: bool) -> None:
+def list_(plugins: Plugins, json_path: Path | None) -> None:
     """List installed plugins with all that they bring, and why one failed to load."""
     rows = plugins.status
-    if as_json:
-        echo_json([asdict(row) for row in rows])
+    if write_json([asdict(row) for row in rows], json_path):
         return
     cells = [
         (r.name, f"{r.distribution} {r.version}", r.state, r.reason or ", ".join(r.provides)) for r in rows
@@ -76,7 +76,7 @@ def check(
     name: str,
     kind: str | None,
     options: tuple[str, ...],
-    as_json: bool,
+    json_path: Path | None,
     **shown: Any,
 ) -> None:
     """Run the conformance kits on what is called NAME; exit 1 if a check fails.
@@ -99,10 +99,8 @@ def check(
                 **shown,
             )
         )
-    if as_json:
-        rows = [{"kind": one.kind, "name": one.name, **asdict(outcome)} for one, outcome in found]
-        echo_json(rows)
-    else:
+    rows = [{"kind": one.kind, "name": one.name, **asdict(outcome)} for one, outcome in found]
+    if not write_json(rows, json_path):
         cells = [(o.state, str(one), o.check, o.reason or o.holds) for one, o in found]
         print_columns(("state", "what", "check", ""), cells)
     if any(outcome.state == "FAIL" for _, outcome in found):

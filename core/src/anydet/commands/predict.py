@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anydet.arguments import MOST_INTEGER
+from anydet.commands.json_output import STDOUT, json_option
 from anydet.commands.messages import echo, echo_encoded, say, warn
 from anydet.commands.paths import OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import (
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Detections to print.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a predictions document instead of the table.")
+@json_option("a predictions document")
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
     """Predict images without labels: files, folders (searched recursively), quoted patterns (also **).
@@ -117,8 +118,13 @@ def _show(
         results = _save_overlays(results, pictures, classes, flags["overlays"], skip=skip)
     skipped: list[tuple[str, str]] = []
     results = _keep_skipped(results, skipped)
-    if flags["as_json"]:
-        _print_document(results, classes)
+    path = flags["json_path"]
+    if path is not None and path != STDOUT:
+        results = _written(results, classes, path)
+    if path == STDOUT:
+        for text in _document(results, classes):
+            echo_encoded(text, end="")
+        echo_encoded("")
     else:
         _print_rows(results, classes, flags["max_rows"])
     if flags["overlays"]:
@@ -196,14 +202,36 @@ def _print_rows(results: Iterator[ImagePredictions], classes: ClassTable | None,
     echo(f"{images} image{'s' * (images != 1)}, {detections} detection{'s' * (detections != 1)}{rest}")
 
 
-def _print_document(results: Iterator[ImagePredictions], classes: ClassTable | None) -> None:
-    """Print a wrapped predictions document, entry by entry."""
+def _written(
+    results: Iterator[ImagePredictions], classes: ClassTable | None, path: Path
+) -> Iterator[ImagePredictions]:
+    """Pass results on, and write the document of all."""
+    from anydet.outputs import new_file
+
+    passed: list[ImagePredictions] = []
+
+    def seen() -> Iterator[ImagePredictions]:
+        for found in results:
+            passed.append(found)
+            yield found
+
+    with new_file(path) as file:
+        for text in _document(seen(), classes):
+            file.write(text.encode())
+            yield from passed
+            passed.clear()
+        file.write(b"\n")
+    say(f"wrote {path}")
+
+
+def _document(results: Iterator[ImagePredictions], classes: ClassTable | None) -> Iterator[str]:
+    """The text of a wrapped predictions document, entry by entry."""
     from anydet.contract.encode import encode_entry, encode_json
     from anydet.contract.schema import VERSION
 
     between = f'{{"schema_version":{VERSION},"predictions":[\n'
     for found in results:
-        echo_encoded(between + encode_entry(found).decode(), end="")
+        yield between + encode_entry(found).decode()
         between = ",\n"
     meta = {} if classes is None else {"classes": list(classes.names)}
-    echo_encoded(f'\n],"meta":{encode_json(meta, where="meta").decode()}}}')
+    yield f'\n],"meta":{encode_json(meta, where="meta").decode()}}}'

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.paths import OUTPUT_FOLDER
 from anydet.commands.result_options import MAX_PIXELS
 
@@ -26,9 +27,9 @@ from anydet.commands.result_options import MAX_PIXELS
 @click.option("--split", required=True, help="Split, such as val2017.")
 @click.option("--out", required=True, type=OUTPUT_FOLDER, help="Folder to write into.")
 @click.option("--copy-images", is_flag=True, help="Also copy the images.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("the summary")
 @MAX_PIXELS
-def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_json: bool) -> None:
+def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, json_path: Path | None) -> None:
     """Write YOLO labels of a COCO split, and a dataset.json that every --dataset accepts.
 
     Its paths are absolute. Crowds and boxes without area or outside of their image are left out, boxes that
@@ -39,8 +40,6 @@ def command(*, coco_root: Path, split: str, out: Path, copy_images: bool, as_jso
     done = prepare_coco_yolo(coco_root, split, out, copy_images=copy_images)
     for name, count in done.lost.items():
         say(f"YOLO cannot hold {name}: {count} lost")
-    if as_json:
-        summary = {"dataset": str(done.dataset_json), "images": done.images, "labels": done.labels}
-        echo_json({**summary, "lost": dict(done.lost)}, indent=1)
-    else:
+    summary = {"dataset": str(done.dataset_json), "images": done.images, "labels": done.labels}
+    if not write_json({**summary, "lost": dict(done.lost)}, json_path):
         echo(f"{done.dataset_json}: {done.images} images, {done.labels} label files")

@@ -9,10 +9,12 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import bootstrap_options
-from anydet.commands.dataset_options import dataset_options, engine_options, open_data, write_json
+from anydet.commands.dataset_options import dataset_options, engine_options, open_data
+from anydet.commands.json_output import write_json
 from anydet.commands.messages import echo, echo_path, warn
 from anydet.commands.page_models import print_headlines, read_models, summarize, warn_of_failures
-from anydet.commands.paths import INPUT, OutputPath
+from anydet.commands.paths import OutputPath
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.recipe_options import on_error_option
 from anydet.text import counted
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         "  anydet report predictions.json --dataset data/scenes --output report.html"
     ),
 )
-@click.argument("predictions", type=INPUT, nargs=-1, required=True)
+@predictions_arguments("predictions", several=True)
 @dataset_options
 @engine_options
 @click.option(

@@ -10,8 +10,9 @@ import click
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
 from anydet.commands.dataset_options import engine_options
+from anydet.commands.json_output import json_option, write_json
 from anydet.commands.messages import say, warn
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, OUTPUT_JSON
+from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import ADAPTER_OPTION
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 from anydet.text import counted
@@ -69,9 +70,7 @@ _KEYS = ("adapter", "config", "checkpoint", "device", "dataset", "split", "max_i
     show_default=True,
     help="Folder of predictions and results; what it holds already is not predicted again.",
 )
-@click.option(
-    "--json", "json_path", type=OUTPUT_JSON, help="Write the result as JSON there, too; - is stdout."
-)
+@json_option()
 @engine_options
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -111,7 +110,6 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
 
 
 def _write(suite: Suite, results: Results, json_path: Path | None) -> None:
-    from anydet.commands.dataset_options import write_json
     from anydet.commands.tables import print_result_table
     from anydet.evaluation.tables import markdown
     from anydet.outputs import write_file

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from anydet.commands.messages import echo_encoded, echo_path, say
+from anydet.commands.json_output import STDOUT, json_option, write_encoded
+from anydet.commands.messages import echo_path, say
 from anydet.commands.result_options import MAX_PIXELS, STRICT
 from anydet.commands.train_options import TrainCommand, given, read_words, train_options
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
 @train_options
 @STRICT
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option()
 @MAX_PIXELS
 @click.pass_obj
 def command(
@@ -42,7 +44,7 @@ def command(
     *,
     config: str | None,
     strict: bool,
-    as_json: bool,
+    json_path: Path | None,
     **flags: Any,
 ) -> None:
     """Train the model of an adapter on a data set.
@@ -78,10 +80,10 @@ def command(
     with redirect_stdout(sys.stderr):
         result = train_and_export(ready, say=say)
     if is_main_process():
-        _print_result(ready.run, result, as_json)
+        _print_result(ready.run, result, json_path)
 
 
-def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
+def _print_result(run: Run, result: TrainResult, json_path: Path | None) -> None:
     import msgspec
 
     from anydet.training.launch.start import next_command
@@ -91,7 +93,7 @@ def _print_result(run: Run, result: TrainResult, as_json: bool) -> None:
         say(f"{best} {result.metrics[best]:.4g}")
     say("next:", f"  {next_command(run, result)}")
     encoded = msgspec.json.format(msgspec.json.encode(result))  # a number that is NaN becomes null
-    if as_json:
-        echo_encoded(encoded.decode())
-    else:
+    if json_path:
+        write_encoded(encoded.decode(), json_path)
+    if json_path != STDOUT:
         echo_path(result.checkpoint)

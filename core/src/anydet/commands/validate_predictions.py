@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from anydet.commands.messages import echo, echo_json
-from anydet.commands.paths import DATASET, INPUT, OUTPUT
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo
+from anydet.commands.paths import DATASET, OUTPUT
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS
 from anydet.text import counted, first_of
 
@@ -31,13 +33,13 @@ if TYPE_CHECKING:
         "  anydet validate-predictions results.json --dataset data/scenes-coco --repair left.json"
     ),
 )
-@click.argument("file", type=INPUT)
+@predictions_arguments("file")
 @click.option("--dataset", type=DATASET, help="Also check that the file matches this data set.")
 @click.option("--split", help="Split of the data set; chosen as by export-predictions if omitted.")
 @click.option("--bbox-format", metavar="NAME", help="Box format of FILE, where that is not what it states.")
 @CLASS_MAP
 @click.option("--repair", "out", type=OUTPUT, metavar="OUT", help="Write a repaired copy to OUT.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option("the report")
 @MAX_PIXELS
 @click.pass_obj
 def command(
@@ -49,7 +51,7 @@ def command(
     bbox_format: str | None,
     class_map: str | None,
     out: Path | None,
-    as_json: bool,
+    json_path: Path | None,
 ) -> None:
     """Check predictions: .json, .jsonl, .parquet, .csv, COCO results or another tool's (with --dataset).
 
@@ -86,9 +88,7 @@ def command(
         scanner=scanner,
         class_map=class_map,
     )
-    if as_json:
-        echo_json({**report.to_json(), "repairs": repairs}, indent=1)
-    else:
+    if not write_json({**report.to_json(), "repairs": repairs}, json_path):
         _print(report, repairs)
     if not report.ok:
         raise SystemExit(1)

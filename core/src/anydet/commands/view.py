@@ -10,8 +10,10 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.coco_options import BOX_FORMATS
-from anydet.commands.messages import echo, echo_json, echo_path, say, warn
-from anydet.commands.paths import DATASET, INPUT, OUTPUT_FOLDER, clean_path
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, echo_path, say, warn
+from anydet.commands.paths import DATASET, OUTPUT_FOLDER, clean_path
+from anydet.commands.predictions import predictions_arguments
 from anydet.commands.recipe_options import on_error_option, score_threshold_option
 from anydet.commands.result_options import MAX_PIXELS
 from anydet.text import counted, shortened
@@ -35,7 +37,7 @@ ROWS = 6
         "  anydet view predictions.json --dataset data/scenes --worst --out view"
     ),
 )
-@click.argument("predictions", type=INPUT)
+@predictions_arguments("predictions")
 @click.option(
     "--dataset",
     type=DATASET,
@@ -81,7 +83,7 @@ ROWS = 6
     show_default=True,
     help="Columns of a contact sheet; 0 writes no sheets.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -104,7 +106,7 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         warn(warning)
     rows, drawn = _save_overlays(scenes, flags["out"], skip=flags["on_error"] == "skip")
     sheets = _save_sheets(scenes, drawn, flags["out"], flags["sheet_columns"])
-    _print(rows, sheets, as_json=flags["as_json"])
+    _print(rows, sheets, json_path=flags["json_path"])
 
 
 def _dataset(plugins: Plugins, flags: dict[str, Any]) -> Dataset:
@@ -184,12 +186,11 @@ def _save_sheets(scenes: Scenes, drawn: Sequence[int], out: Path, columns: int) 
     return [str(sheet) for sheet in sheets]
 
 
-def _print(rows: list[dict[str, Any]], sheets: list[str], *, as_json: bool) -> None:
+def _print(rows: list[dict[str, Any]], sheets: list[str], *, json_path: Path | None) -> None:
 
     from anydet.commands.tables import print_table
 
-    if as_json:
-        echo_json({"images": rows, "sheets": sheets})
+    if write_json({"images": rows, "sheets": sheets}, json_path):
         return
     if rows:
         names = [name for name in rows[0] if name != "overlay"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.numbers import FiniteRange
 
 if TYPE_CHECKING:
@@ -41,10 +43,17 @@ def command() -> None:
 @click.option(
     "--seed", type=click.IntRange(0, MOST_INTEGER), default=42, show_default=True, help="Seed of the scenes."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+@json_option("all numbers")
 @click.pass_obj
 def quick_test(
-    plugins: Plugins, /, *, seconds: float, image_size: str, device: str | None, seed: int, as_json: bool
+    plugins: Plugins,
+    /,
+    *,
+    seconds: float,
+    image_size: str,
+    device: str | None,
+    seed: int,
+    json_path: Path | None,
 ) -> None:
     """Train for a minute on synthetic scenes and print learning rate, loss, NaN counts and gradients.
 
@@ -60,7 +69,7 @@ def quick_test(
         result = measure(
             plugins, seconds=seconds, image_size=int(image_size), device=device, seed=seed, say=_say
         )
-    _print(result, as_json=as_json)
+    _print(result, json_path=json_path)
     for problem in result.problems:
         _say(f"problem: {problem}; 'anydet diagnose --adapter adaptivestream' looks for the cause")
     if result.problems:
@@ -71,12 +80,11 @@ def _say(text: str) -> None:
     say(text)
 
 
-def _print(result: QuickTest, *, as_json: bool) -> None:
+def _print(result: QuickTest, *, json_path: Path | None) -> None:
 
     from anydet.commands.tables import print_table
 
-    if as_json:
-        echo_json(result.as_dict())
+    if write_json(result.as_dict(), json_path):
         return
     print_table(("", "measured", "by chance"), result.rows())
     echo(f"{result.steps} steps of {1000 * result.step_s:.0f} ms, {result.seconds:.0f} s in all")

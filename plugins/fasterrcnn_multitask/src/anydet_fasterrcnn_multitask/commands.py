@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.messages import echo, echo_json, say
+from anydet.commands.json_output import STDOUT, json_option, write_json
+from anydet.commands.messages import echo, say
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+_json_option = json_option("the counts")
 _folder = click.Path(path_type=Path, file_okay=False)
 
 
@@ -50,7 +51,7 @@ def command() -> None:
 @click.option("--val-cleaned", type=_folder, help="Validation images; overrides VAL_CLEANED.")
 @click.option("--output-dir", type=OUTPUT_FOLDER, help="Folder to write into; overrides OUTPUT_DIR.")
 @_json_option
-def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> None:
+def prepare(*, env_file: Path | None, json_path: Path | None, **flags: Path | None) -> None:
     """Write train_coco.json and val_coco.json, with categories 1..22 and a state for each annotation.
 
     Paths come from flags, else from the environment, else from a .env file. Invalid entries (missing images,
@@ -63,9 +64,8 @@ def prepare(*, env_file: Path | None, as_json: bool, **flags: Path | None) -> No
     named = {name.upper(): str(path) for name, path in flags.items() if path is not None}
     done = write(read_variables(env_file) | named)
     for line in (line for conversion in done.values() for line in conversion.lines()):
-        (say if as_json else echo)(line)
-    if as_json:
-        echo_json({split: one.summary() for split, one in done.items()}, indent=1)
+        (say if json_path == STDOUT else echo)(line)
+    write_json({split: one.summary() for split, one in done.items()}, json_path)
 
 
 @command.command(
@@ -93,7 +93,7 @@ def split(
     test: float,
     seed: int,
     images: Path | None,
-    as_json: bool,
+    json_path: Path | None,
 ) -> None:
     """Split DelftBikes annotations into train, val and test with equal frequencies of parts and states.
 
@@ -105,8 +105,7 @@ def split(
     done = split_annotations(
         annotations, out, fractions=(1 - val - test, val, test), seed=seed, images_dir=images
     )
-    if as_json:
-        echo_json(done.summary(), indent=1)
+    if write_json(done.summary(), json_path):
         return
     for name, path in done.files.items():
         counts = ", ".join(f"{count} {state}" for state, count in done.states[name].items())

@@ -11,7 +11,8 @@ import click
 
 from anydet.arguments import MOST_INTEGER
 from anydet.commands.completion import complete_names
-from anydet.commands.messages import echo_json, echo_path, say, warn
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo_path, say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import DATASET, INPUT, OUTPUT
 from anydet.commands.result_options import MAX_PIXELS
@@ -116,7 +117,7 @@ if TYPE_CHECKING:
     "need none.",
 )
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted run measured.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+@json_option("what was written")
 @MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -184,8 +185,9 @@ def _print(quantized: Quantized, flags: dict[str, Any]) -> None:
         )
     if not quantized.complete:
         warn("the time ran out before all was tried: a longer --time-budget may leave less in float")
-    if flags["as_json"]:
-        echo_json({"output": str(output), "bytes": output.stat().st_size, **quantized.as_dict()})
+    if write_json(
+        {"output": str(output), "bytes": output.stat().st_size, **quantized.as_dict()}, flags["json_path"]
+    ):
         return
     given = ["--checkpoint", str(output)]
     given += [word for option in flags["options"] for word in ("--option", option)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from anydet.arguments import MOST_INTEGER
-from anydet.commands.messages import echo, echo_json, echo_path, say, warn
+from anydet.commands.json_output import json_option, write_json
+from anydet.commands.messages import echo, echo_path, say, warn
 from anydet.commands.paths import DATASET, INPUT, OUTPUT, OUTPUT_FOLDER
 from anydet.commands.recipe_options import score_threshold_option
 from anydet.commands.result_options import MAX_PIXELS
@@ -105,7 +106,7 @@ def command() -> None:
     required=True,
     help="Engine to write; ENGINE.json beside it says what it is.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what stands beside the engine.")
+@json_option("what stands beside the engine")
 @click.pass_obj
 def build(plugins: Plugins, /, **flags: Any) -> None:
     """Build an engine of an ONNX model.
@@ -121,11 +122,9 @@ def build(plugins: Plugins, /, **flags: Any) -> None:
         built = build_engine(flags["model"], flags["engine"], settings, progress=progress)
     for warning in built.warnings:
         warn(warning)
-    if flags["as_json"]:
-        import msgspec
+    import msgspec
 
-        echo_json(msgspec.to_builtins(built.metadata))
-    else:
+    if not write_json(msgspec.to_builtins(built.metadata), flags["json_path"]):
         echo(_described(built))
 
 
@@ -221,7 +220,7 @@ def _shown() -> Iterator[Callable[[str, int, int], None]]:
     is_flag=True,
     help="Take what an earlier run into OUT completed, but for what changed: model, data set, options.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option("the report")
 @click.pass_context
 def pipeline(ctx: click.Context, /, **flags: Any) -> None:
     """Build an engine and show that it predicts as its model.
@@ -252,9 +251,7 @@ def pipeline(ctx: click.Context, /, **flags: Any) -> None:
     dataset = open_dataset(flags["dataset"], flags["split"], formats=installed_formats(plugins))
     with _shown() as phases:
         report = run_pipeline(settings, dataset, plugins, progress=phases, shown=progress)
-    if flags["as_json"]:
-        echo_json(report.as_dict())
-    else:
+    if not write_json(report.as_dict(), flags["json_path"]):
         print_columns(
             ("step", "", "seconds", ""),
             [(s.name, s.state, f"{s.seconds:.1f}", s.summary) for s in report.steps],
