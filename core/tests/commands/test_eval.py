@@ -52,12 +52,32 @@ def files(tmp_path):
 
 @pytest.mark.slow
 def test_everything_that_applies_is_printed_and_the_rest_is_explained(run, files):
-    done = run("--dataset", files[0], "--predictions", files[1])
+    done = run("--dataset", files[0], "--predictions", files[1], "--full")
     assert done.exit_code == 0, done.output
     for name in ("coco", "tide", "confusion", "thresholds", "calibration"):
         assert f"\n{name}\n" in done.stdout
     assert "coco-segm: skipped, 2 of 2 annotations have no segmentation" in done.stderr
     assert "label-errors" not in done.output
+
+
+@pytest.mark.slow
+def test_without_full_one_screen_is_printed(run, files, monkeypatch):
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        done = run(files[1], "--dataset", files[0])
+        lines = done.stdout.splitlines()
+        assert len(lines) < 30
+        assert max(map(len, lines)) <= columns
+    assert lines[0].startswith("coco         AP 0.5000  AP50 0.5000")
+    worst = lines.index("lowest AP, 2 of 2 classes")
+    assert [line.split()[1] for line in lines[worst + 4 : worst + 6]] == ["dog", "cat"]
+    assert "right boxes of the wrong class cost most: 0.5000 AP50 (tide Cls, 1 of them)" in done.stdout
+    assert "'dog' is taken for 'cat' 1 time" in done.stdout
+    assert "evaluators do not apply (why: --full): coco-segm, " in done.stderr
+    whole = run(files[1], "--dataset", files[0], "--full").stdout.splitlines()
+    assert max(map(len, whole)) <= 120
+    sliced = run(files[1], "--dataset", files[0], "--intervals", "9").stdout
+    assert "95 % intervals, 9 resamples of images" in sliced
 
 
 def test_json_holds_flat_numbers_tables_and_what_was_left_out(run, files):

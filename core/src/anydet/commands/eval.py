@@ -124,9 +124,10 @@ if TYPE_CHECKING:
 @click.option(
     "--rows",
     type=click.IntRange(0, MOST_INTEGER),
-    default=10,
-    show_default=True,
-    help="Rows printed of each table.",
+    help="Rows printed of each table; implies --full.  [default: 10]",
+)
+@click.option(
+    "--full", is_flag=True, help="Print all tables, and why evaluators do not apply, in place of one screen."
 )
 @FAIL_UNDER
 @summary_options
@@ -134,9 +135,11 @@ if TYPE_CHECKING:
 def command(
     plugins: Plugins,
     /,
+    *,
     names: str | None,
     models_dir: Path | None,
-    rows: int,
+    rows: int | None,
+    full: bool,
     json_path: Path | None,
     **flags: Any,
 ) -> None:
@@ -146,6 +149,9 @@ def command(
     thresholds, calibration, and what other installed evaluators add. The JSON holds all tables, and under
     "metrics" a flat dictionary for experiment trackers. An evaluator that fails leaves the numbers of the
     others, and exit code 1.
+
+    Without --full one screen is printed: the metrics, the worst classes, and what to look at next. Of
+    evaluators that are named with --metrics, tables are printed, too.
     """
     from anydet.evaluation.analysis.slices import read_slices
     from anydet.evaluation.evaluator import AnalysisSettings
@@ -153,6 +159,7 @@ def command(
     from anydet.evaluation.run import run_evaluators
 
     require_bounds(flags, "fail_under")
+    most = 10 if rows is None else rows
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
@@ -177,7 +184,10 @@ def command(
     explained = {"explanation": diagnosis.as_dict()} if diagnosis else {}
     write_json({**run.as_dict(), **explained}, json_path)
     if json_path != Path("-"):
-        _print_run(run, rows)
+        if full or rows is not None or chosen is not None:
+            _print_run(run, most)
+        else:
+            _print_screen(run)
         if diagnosis:
             print_diagnosis(diagnosis)
     if not diagnosis:
@@ -186,7 +196,7 @@ def command(
     if flags["plots_dir"] is not None:
         _draw(run, flags["plots_dir"], plugins)
     gates = _hold(run, flags["fail_under"])
-    write_summaries("eval", _tables(run, rows), gates, flags)
+    write_summaries("eval", _tables(run, most), gates, flags)
     if run.failed:
         _refuse(run.failed)
     if gates:
@@ -318,3 +328,11 @@ def _print_run(run: EvaluationRun, rows: int) -> None:
         print_result(name, result, max(rows, 15) if rows and name == "robustness" else rows)
     for name, reason in run.skipped.items():
         say(f"{name}: skipped, {reason}")
+
+
+def _print_screen(run: EvaluationRun) -> None:
+    from anydet.commands.eval_screen import print_screen
+
+    print_screen(run, "--full")
+    if run.skipped:
+        say(f"{len(run.skipped)} evaluators do not apply (why: --full): {', '.join(run.skipped)}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from anydet.commands.messages import echo
@@ -17,6 +19,12 @@ _WIDEST = 16
 """Columns of a table that a terminal has room for."""
 _CELL = 120
 """Characters of a cell; names come from files and may be of any length."""
+_SHORTEST = 12
+"""Characters that a cell has in any case."""
+_AROUND = 3
+"""Characters of the frame of a column."""
+_NARROWEST = 60
+"""Columns that a terminal is taken to have at least."""
 
 
 def print_table(
@@ -27,7 +35,7 @@ def print_table(
     starts: Sequence[int] = (),
     words: Sequence[str] = (),
 ) -> None:
-    """Print rows, never cut to the terminal's width, cells escaped.
+    """Print rows, cells escaped; on a terminal, columns that find no room follow below, as pandas has it.
 
     Args:
         header: names of the columns.
@@ -39,18 +47,55 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for i, name in enumerate(header):
-        table.add_column(
-            shortened(name, _CELL), justify="left" if i < left or name in words else "right", no_wrap=True
-        )
-    for i, row in enumerate(rows):
-        if i in starts:
-            table.add_section()
-        table.add_row(*(shortened(cell, _CELL) for cell in row))
+    most = width()
+    longest = _CELL if most is None else max(min(_CELL, most // 2 - _AROUND), _SHORTEST)
+    names = [shortened(name, longest) for name in header]
+    cells = [[shortened(cell, longest) for cell in row] for row in rows]
     # rich would cut cells to the terminal's width, also in a pipe, and read "[x]" and ":x:" in class names
     # as markup and emoji.
-    Console(width=1000, markup=False, highlight=False, emoji=False).print(table)
+    console = Console(width=1000, markup=False, highlight=False, emoji=False)
+    for columns in _blocks(names, cells, left, most):
+        table = Table()
+        for i in columns:
+            is_left = i < left or header[i] in words
+            table.add_column(names[i], justify="left" if is_left else "right", no_wrap=True)
+        for number, row in enumerate(cells):
+            if number in starts:
+                table.add_section()
+            table.add_row(*(row[i] for i in columns))
+        console.print(table)
+
+
+def width() -> int | None:
+    """Characters of a line: the variable COLUMNS, else the terminal's; ``None`` where there is neither."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return max(int(os.environ["COLUMNS"]), _NARROWEST)
+    try:
+        return max(os.get_terminal_size(sys.stdout.fileno()).columns, _NARROWEST)
+    except (OSError, ValueError):  # a pipe, a file, a test
+        return None
+
+
+def _blocks(
+    names: Sequence[str], rows: Sequence[Sequence[str]], left: int, most: int | None
+) -> Iterator[list[int]]:
+    """Columns of each table that is as wide as the terminal at most; all begin with the first one."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) + _AROUND for column in zip(names, *rows, strict=True)]
+    if most is None or sum(widths) < most:
+        yield [*range(len(names))]
+        return
+    first = [*range(min(left, len(names)))]
+    if sum(widths[i] for i in first) > most // 2:
+        first = first[:1]
+    block = [*first]
+    for i in range(len(first), len(names)):
+        if len(block) > len(first) and sum(widths[j] for j in (*block, i)) >= most:
+            yield block
+            block = [*first]
+        block.append(i)
+    yield block
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
