@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from anydet import plugins as authors
 from anydet.cli import main as anydet
 from anydet.plugins import hookspecs, specs
 from anydet.plugins.api import API_VERSION
@@ -93,7 +94,18 @@ def hooks() -> str:
     parts.append(
         f"## Capabilities of adapters\n\n{_table(('capability', 'methods of `Adapter`'), capabilities)}"
     )
+    parts.append(
+        "## What authors import\n\nAll of it from `anydet.plugins`; what is beside the specs and `hookimpl` is "
+        "imported on first use, so that a package's `__init__`, which needs neither, stays cheap.\n\n"
+        + _table(("name", "what it is", "module"), list(_authors()))
+    )
     return "\n\n".join(parts) + "\n"
+
+
+def _authors() -> Iterator[tuple[str, str, str]]:
+    for module, names in authors.AUTHORS.items():
+        for name in names:
+            yield _code(name), _doc(getattr(authors, name)).splitlines()[0], _code(module)
 
 
 def predictions_schema() -> str:

@@ -38,6 +38,7 @@ def plugins(monkeypatch):
         )
 
     module.register_views, module.register_fusions = hookimpl(register_views), hookimpl(register_fusions)
+    module.on_train_end = hookimpl(lambda: None)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     points = {"several": module.__name__, "sad": "a_library_that_is_not_here"}
     return Plugins([EntryPoint(name, value, "anydet") for name, value in points.items()])
@@ -56,10 +57,15 @@ def test_list_shows_what_plugins_bring_and_why_one_failed(plugins):
     shown = run(plugins, "list")
     assert shown.exit_code == 0
     assert "several" in shown.stdout
-    assert "view mirror, view absent, fusion mirror" in shown.stdout
+    cells = [line.split(maxsplit=5) for line in shown.stdout.splitlines()]
+    assert ["register_views", "mirror, absent"] in [line[-2:] for line in cells]
+    assert ["register_fusions", "mirror"] in cells, "one line a hook, and the plugin is named in its first"
+    assert ["on_train_end", "observes"] in cells
     assert "No module named 'a_library_that_is_not_here'" in shown.stdout
     rows = json.loads(run(plugins, "list", "--json").stdout)
     assert [(row["name"], row["state"]) for row in rows] == [("sad", "failed"), ("several", "ok")]
+    hooks = {"register_views": ["mirror", "absent"], "register_fusions": ["mirror"], "on_train_end": []}
+    assert rows[1]["hooks"] == hooks
 
 
 @pytest.mark.slow
@@ -110,3 +116,27 @@ def test_an_unknown_name_is_an_error_with_what_was_meant(plugins):
 
 def test_every_kind_can_be_chosen():
     assert list(KINDS) == list(_KINDS)
+
+
+def test_without_a_name_all_that_plugins_bring_is_checked_and_a_failed_plugin_is_an_error(
+    monkeypatch, plugins
+):
+    assert "'sad' is not loaded" in str(run(plugins, "check").exception)
+    module = ModuleType("needy_plugin")
+    module.PLUGIN_API = 2
+    views = f"{TTA}.views"
+
+    def register_views(register):
+        register(ViewSpec("mirror", f"{views}:Mirrored"))
+        register(ViewSpec("smaller", f"{views}:Scaled", options_schema=f"{TTA}:scale.schema.json"))
+
+    module.register_views = hookimpl(register_views)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    done = run(Plugins([EntryPoint("needy", module.__name__, "anydet")]), "check", "--json")
+    states = {(row["name"], row["state"]) for row in json.loads(done.stdout)}
+    assert done.exit_code == 0
+    assert ("smaller", "skip") in states, "nobody could give its option"
+    assert ("mirror", "ok") in states
+    assert "FAIL" not in done.stdout
+    empty = run(Plugins([]), "check", "--kind", "views").exception
+    assert "no installed plugin brings anything of kind 'views'" in str(empty)

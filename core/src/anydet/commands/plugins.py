@@ -16,7 +16,9 @@ from anydet.commands.result_options import MAX_PIXELS
 from anydet.commands.tables import print_columns
 
 if TYPE_CHECKING:
-    from anydet.plugins.manager import Plugins
+    from collections.abc import Iterator
+
+    from anydet.plugins.manager import Plugins, PluginStatus
 
 _KINDS = (
     "adapters",
@@ -42,21 +44,30 @@ def command() -> None:
 @_json_option
 @click.pass_obj
 def list_(plugins: Plugins, json_path: Path | None) -> None:
-    """List installed plugins with all that they bring, and why one failed to load."""
+    """List installed plugins with what they bring, hook by hook, and why one failed to load."""
     rows = plugins.status
-    if write_json([asdict(row) for row in rows], json_path):
+    if write_json([{**asdict(row), "hooks": dict(row.hooks)} for row in rows], json_path):
         return
-    cells = [
-        (r.name, f"{r.distribution} {r.version}", r.state, r.reason or ", ".join(r.provides)) for r in rows
-    ]
-    print_columns(("name", "package", "state", "brings"), cells)
+    print_columns(
+        ("name", "package", "state", "hook", "brings"), [cells for r in rows for cells in _lines(r)]
+    )
     for row in rows:
         if row.fix:
             echo(f"  fix {row.name}: {row.fix}")
 
 
-@command.command(epilog="\b\nExample:\n  anydet plugins check scale --option factor=0.5")
-@click.argument("name", shell_complete=complete_plugins)
+def _lines(row: PluginStatus) -> Iterator[tuple[str, ...]]:
+    """A line of cells for each hook of a plugin; what is the same in all of them stands in the first."""
+    about: tuple[str, ...] = (row.name, f"{row.distribution} {row.version}", row.state)
+    for hook, names in row.hooks or (("", (row.reason,)),):
+        yield (*about, hook, ", ".join(names) or "observes")
+        about = ("", "", "")
+
+
+@command.command(
+    epilog="\b\nExample:\n  anydet plugins check toy\n  anydet plugins check scale --option factor=0.5"
+)
+@click.argument("name", required=False, shell_complete=complete_plugins)
 @click.option("--kind", type=click.Choice(_KINDS), help="Only what is registered of this kind.")
 @click.option(
     "--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of what is named; repeatable."
@@ -73,16 +84,17 @@ def list_(plugins: Plugins, json_path: Path | None) -> None:
 def check(
     plugins: Plugins,
     /,
-    name: str,
+    name: str | None,
     kind: str | None,
     options: tuple[str, ...],
     json_path: Path | None,
     **shown: Any,
 ) -> None:
-    """Run the conformance kits on what is called NAME; exit 1 if a check fails.
+    """Run the conformance kits on what is called NAME, else on all that is installed; exit 1 if one fails.
 
     NAME is a plugin or its package, which stands for all that it registers ("anydet" for what core does), or
-    something registered. Adapters that need weights are checked by 'anydet adapters check'.
+    something registered. Without NAME, what all installed plugins register is checked, and what needs weights
+    or options is skipped. Adapters that need weights are checked by 'anydet adapters check'.
     """
     from tempfile import TemporaryDirectory
 
@@ -95,6 +107,7 @@ def check(
                 plugins,
                 chosen.choose(plugins, name, kind),
                 Path(folder),
+                needy=name is None,
                 options=parse_options(options),
                 **shown,
             )

@@ -79,6 +79,7 @@ class PluginStatus:
         version: the package's version, "?" where unknown.
         state: "skipped" means that ``ANYDET_PLUGINS`` leaves it out.
         provides: what it registered, each as kind and name ("adapter toy", "view mirror").
+        hooks: each hook that it implements, with the names that it registers there, if any.
         reason: why it failed or was skipped.
         fix: what to do about it, or an empty string.
     """
@@ -88,6 +89,7 @@ class PluginStatus:
     version: str
     state: Literal["ok", "failed", "skipped"]
     provides: tuple[str, ...] = ()
+    hooks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     reason: str = ""
     fix: str = ""
 
@@ -412,7 +414,7 @@ class Plugins:
                     )
                 package = point.name if distribution == "?" else distribution
                 plugin = f"{package}:{point.name}" if self.manager.has_plugin(point.name) else point.name
-                provides = self._register(module, plugin, package)
+                found = self._register(module, plugin, package)
                 self._ids[plugin] = position
         except KeyboardInterrupt:
             raise
@@ -420,8 +422,10 @@ class Plugins:
             if self._strict:
                 raise
             return row("failed", reason=_reason(exc), fix=exc.fix if isinstance(exc, AnydetError) else "")
-        self._memory.learn(point, [caller.name for caller in self.manager.get_hookcallers(module) or ()])
-        return row("ok", provides=provides)
+        hooks = [caller.name for caller in self.manager.get_hookcallers(module) or ()]
+        self._memory.learn(point, hooks)
+        provides = tuple(f"{noun(kind)} {spec.name}" for kind, spec in found)
+        return row("ok", provides=provides, hooks=_by_hook(hooks, found))
 
     def _report_absent(self, name: str) -> PluginStatus:
         reason = "named in ANYDET_PLUGINS but not installed" + did_you_mean(
@@ -431,7 +435,7 @@ class Plugins:
             raise PluginError(f"plugin {name!r}: {reason}", fix="pip list shows what is installed")
         return PluginStatus(name, "?", "?", "failed", reason=reason)
 
-    def _register(self, module: object, name: str, package: str) -> tuple[str, ...]:
+    def _register(self, module: object, name: str, package: str) -> list[tuple[str, Spec]]:
         if self.manager.has_plugin(name):
             raise PluginError(f"another installed package already registers a plugin called {name!r}")
         # Before pluggy sees it, whose errors would be about hooks as another API has them.
@@ -446,7 +450,7 @@ class Plugins:
         # Only when all of it is checked: a plugin that fails halfway leaves nothing registered.
         for kind, spec in found:
             self._claim(kind, spec, name, package)
-        return tuple(f"{noun(kind)} {spec.name}" for kind, spec in found)
+        return found
 
     def _claim(self, kind: str, spec: Spec, plugin: str, package: str) -> None:
         claims = self._claims.setdefault((kind, spec.name), {})
@@ -515,6 +519,14 @@ class Plugins:
                 if isinstance(exc, ImportError)
                 else "ANYDET_STRICT=1 shows where it happened; report it to the plugin's author",
             ) from exc
+
+
+def _by_hook(
+    hooks: Iterable[str], found: Iterable[tuple[str, Spec]]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names that each hook registers, in the order of the hooks' specifications."""
+    order = [name for name in vars(hookspecs) if name in set(hooks)]
+    return tuple((hook, tuple(s.name for kind, s in found if f"register_{kind}" == hook)) for hook in order)
 
 
 @contextmanager
