@@ -23,6 +23,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/tutorial/*.md"), *ROOT.glob("docs/how-to/*.md")])
 SLOW = {
+    "an-adapter-that-trains",
     "adapt-at-test-time",
     "benchmark",
     "check-a-plugin",
@@ -54,6 +55,7 @@ SLOW = {
     "prepare-bike-parts",
     "prepare-poses",
     "train-a-model",
+    "train-a-model-of-your-own",
     "run-a-zoo-model",
     "train-class-masks",
     "understand-low-ap",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from anydet.plugins.scaffold import FILES
+
 ROOT = Path(__file__).parents[1]
 UV = [sys.executable, "-m", "uv"]
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("ANYDET_", "PYTHON", "VIRTUAL_ENV"))}
@@ -65,12 +67,21 @@ def test_make_new_plugin_refuses_a_name_and_leaves_the_workspace_as_it_is(worksp
 
 
 @pytest.mark.slow
-def test_a_new_package_is_written_in_the_house_style(tmp_path):
+@pytest.mark.parametrize("kind", FILES)
+def test_a_new_package_is_written_in_the_house_style(kind, tmp_path):
     pytest.importorskip("ruff", reason="lints what is written")
-    run(sys.executable, "-m", "anydet.cli", "adapters", "new", "my_det", cwd=tmp_path)
+    run(sys.executable, "-m", "anydet.cli", "adapters", "new", "my_det", "--kind", kind, cwd=tmp_path)
     for check in (("format", "--check"), ("check",)):
         house = ("--config", ROOT / "pyproject.toml", "--config", 'lint.isort.known-first-party=["anydet"]')
         run(sys.executable, "-m", "ruff", *check, "--no-cache", *house, "my_det", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_types_of_a_new_network_hold(tmp_path):
+    pytest.importorskip("mypy", reason="checks what is written")
+    run(sys.executable, "-m", "anydet.cli", "adapters", "new", "my_det", "--kind", "torch", cwd=tmp_path)
+    strict = ("--strict", "--ignore-missing-imports", "--cache-dir", ROOT / ".mypy_cache")
+    run(sys.executable, "-m", "mypy", *strict, "my_det/src/anydet_my_det", cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint, version
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from anydet.errors import OptionError
 from anydet.plugins import scaffold
 from anydet.plugins.manager import Plugins
 from anydet.plugins.scaffold import write_plugin
-from anydet.testing import KITS, AdapterSubject
+from anydet.testing import KITS, AdapterSubject, train_briefly
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
+def kind():
+    return "numpy"
+
+
+@pytest.fixture
+def installed(kind, tmp_path, monkeypatch):
     """The plugins of an environment into which a new package was installed."""
-    written = write_plugin("my_det", tmp_path / "new", plugins=Plugins([]))
+    written = write_plugin("my_det", tmp_path / "new", kind=kind, plugins=Plugins([]))
     monkeypatch.syspath_prepend(written.folder / "src")
     yield Plugins([EntryPoint(written.name, written.package, "anydet")])
     for name in [name for name in sys.modules if name.startswith(written.package)]:
@@ -28,8 +34,12 @@ def installed(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_new_adapter_keeps_every_promise_of_the_kit(installed, tmp_path):
+@pytest.mark.parametrize("kind", scaffold.FILES)
+def test_a_new_adapter_keeps_every_promise_of_the_kit(kind, installed, tmp_path):
     subject = AdapterSubject.installed(installed, "my_det", tmp_path / "checks")
+    if kind == "torch":
+        pytest.importorskip("torch")
+        subject = replace(subject, train=train_briefly)
     outcomes = list(KITS["adapters"].run(subject))
     assert not [outcome for outcome in outcomes if outcome.state == "FAIL"]
     skipped = {outcome.reason for outcome in outcomes if outcome.state == "skip"}
@@ -55,9 +65,21 @@ def test_its_options_are_checked_and_change_what_it_finds(installed):
         installed.settings("my_det", options=["tolerance=1"])
 
 
-def test_folder_distribution_import_and_adapter_have_one_name(tmp_path, monkeypatch):
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["torch"])
+def test_a_new_network_learns(installed, tmp_path):
+    """The whole way, on a task that takes seconds: the losses fall, and the same scenes are found again."""
+    pytest.importorskip("torch")
+    with installed.adapter("my_det", installed.settings("my_det")) as adapter:
+        keys = {"epochs": 60, "image_size": 64, "hflip_prob": 0.0, "val_every": 60}
+        result = train_briefly(adapter, tmp_path, **keys)
+    assert result.metrics["AP50"] > 0.8, "four scenes are learned by heart"
+
+
+@pytest.mark.parametrize("kind", scaffold.FILES)
+def test_folder_distribution_import_and_adapter_have_one_name(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    written = write_plugin("my_det", plugins=Plugins([]))
+    written = write_plugin("my_det", kind=kind, plugins=Plugins([]))
     text = (tmp_path / "my_det/pyproject.toml").read_text("utf-8")
     assert (written.folder, written.distribution) == (Path("my_det"), "anydet-my-det")
     assert 'name = "anydet-my-det"' in text
@@ -129,7 +151,7 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(scaffold, "FILES", {**scaffold.FILES, "last": "no-such-template"})
+    monkeypatch.setitem(scaffold.FILES, "numpy", {**scaffold.FILES["numpy"], "last": "no-such-template"})
     with pytest.raises(FileNotFoundError):
         write_plugin("my_det", tmp_path / "new", plugins=Plugins([]))
     assert not list(tmp_path.iterdir())

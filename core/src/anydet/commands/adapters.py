@@ -118,12 +118,21 @@ def check(plugins: Plugins, /, name: str, json_path: Path | None, **settings: An
         raise SystemExit(1)
 
 
-@command.command(epilog="\b\nExample:\n  anydet adapters new my_detector")
+@command.command(
+    epilog="\b\nExample:\n  anydet adapters new my_detector\n  anydet adapters new my_network --kind torch"
+)
 @click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(("numpy", "torch")),
+    default="numpy",
+    show_default=True,
+    help="What finds objects in it: NumPy alone, or a network that trains, exports and adapts.",
+)
 @click.option("--out", type=OUTPUT_FOLDER, help="New or empty folder; ./NAME by default.")
 @_json_option
 @click.pass_obj
-def new(plugins: Plugins, name: str, out: Path | None, json_path: Path | None) -> None:
+def new(plugins: Plugins, name: str, kind: str, out: Path | None, json_path: Path | None) -> None:
     """Write a plugin package with a small working adapter, to be filled with a model of your own.
 
     NAME consists of lower-case words joined by underscores: my_detector gives the package
@@ -131,14 +140,14 @@ def new(plugins: Plugins, name: str, out: Path | None, json_path: Path | None) -
     """
     from anydet.plugins.scaffold import write_plugin
 
-    written = write_plugin(name, out, plugins=plugins)
+    written = write_plugin(name, out, kind=kind, plugins=plugins)
     steps = _next_steps(written.name, written.folder)
     if write_json({**asdict(written), "folder": str(written.folder), "next": steps}, json_path):
         return
     echo_path(written.folder)
     say(f"package {written.distribution}, adapter {name}: {len(written.files)} files; next:")
     say(*(f"  {step}" for step in steps))
-    say(f"then put your model into {written.adapter_file}")
+    say(f"then put your model into {written.model_file}")
 
 
 def _next_steps(name: str, folder: Path) -> list[str]:

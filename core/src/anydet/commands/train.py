@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         "Example:\n"
         "  anydet synth --out data/scenes --images 4 --split train\n"
         "  anydet train --adapter fasterrcnn_multitask --dataset data/scenes --run-id first \\\n"
-        "      --weights none --backbone resnet18_fpn --min-size 96 --max-size 128 --proposals 100 --max-steps 2"
+        "      --weights none --backbone resnet18_fpn --min-size 96 --max-size 128 --proposals 100 \\\n"
+        "      --max-steps 2"
     ),
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")

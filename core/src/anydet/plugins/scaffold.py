@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,16 +16,31 @@ from anydet.outputs import new_folder
 from anydet.plugins.hookspecs import PROJECT
 from anydet.plugins.manager import Plugins
 
-FILES = {
-    "pyproject.toml": "pyproject.toml.tmpl",
-    "README.md": "README.md.tmpl",
-    ".gitignore": "gitignore.tmpl",
-    "src/$package/__init__.py": "init.py.tmpl",
-    "src/$package/adapter.py": "adapter.py.tmpl",
-    "src/$package/options.schema.json": "options.schema.json.tmpl",
-    "tests/test_conformance.py": "test_conformance.py.tmpl",
+FILES: dict[str, dict[str, str]] = {
+    "numpy": {
+        "pyproject.toml": "pyproject.toml.tmpl",
+        "README.md": "README.md.tmpl",
+        ".gitignore": "gitignore.tmpl",
+        "src/$package/__init__.py": "init.py.tmpl",
+        "src/$package/adapter.py": "adapter.py.tmpl",
+        "src/$package/options.schema.json": "options.schema.json.tmpl",
+        "tests/test_conformance.py": "test_conformance.py.tmpl",
+    },
+    "torch": {
+        "pyproject.toml": "torch/pyproject.toml.tmpl",
+        "README.md": "torch/README.md.tmpl",
+        ".gitignore": "gitignore.tmpl",
+        "src/$package/__init__.py": "torch/init.py.tmpl",
+        "src/$package/adapter.py": "torch/adapter.py.tmpl",
+        "src/$package/model.py": "torch/model.py.tmpl",
+        "src/$package/predictor.py": "torch/predictor.py.tmpl",
+        "src/$package/task.py": "torch/task.py.tmpl",
+        "src/$package/options.schema.json": "torch/options.schema.json.tmpl",
+        "src/$package/training.schema.json": "torch/training.schema.json.tmpl",
+        "tests/test_conformance.py": "torch/test_conformance.py.tmpl",
+    },
 }
-"""Path in the new package -> file of ``template``."""
+"""Kind of package -> path in it -> file of ``template``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,7 @@ class NewPlugin:
         package: what Python imports.
         folder: where it is.
         files: its files, relative to ``folder``.
+        kind: key of ``FILES``.
     """
 
     name: str
@@ -45,19 +61,28 @@ class NewPlugin:
     package: str
     folder: Path
     files: tuple[str, ...]
+    kind: str = "numpy"
 
     @property
-    def adapter_file(self) -> Path:
+    def model_file(self) -> Path:
         """Where one's own model goes."""
-        return self.folder / "src" / self.package / "adapter.py"
+        name = "model.py" if self.kind == "torch" else "adapter.py"
+        return self.folder / "src" / self.package / name
 
 
-def write_plugin(name: str, folder: Path | str | None = None, *, plugins: Plugins | None = None) -> NewPlugin:
+def write_plugin(
+    name: str,
+    folder: Path | str | None = None,
+    *,
+    kind: str = "numpy",
+    plugins: Plugins | None = None,
+) -> NewPlugin:
     """Write a plugin package whose adapter works, to put one's own model into.
 
     Args:
         name: of the adapter; the distribution and the import name follow from it.
         folder: where the package goes, new or empty; ``./NAME`` by default.
+        kind: ``numpy``, which finds things by their color, or ``torch``, a network that is trained.
         plugins: those whose names are taken; the installed ones by default.
 
     Raises:
@@ -76,11 +101,11 @@ def write_plugin(name: str, folder: Path | str | None = None, *, plugins: Plugin
     written = []
     # Written aside and renamed, so that an error leaves no half package.
     with new_folder(folder) as aside:
-        for path, text in _fill(words):
+        for path, text in _fill(words, FILES[kind]):
             (aside / path).parent.mkdir(parents=True, exist_ok=True)
             (aside / path).write_text(text, "utf-8")
             written.append(path)
-    return NewPlugin(name, words["distribution"], words["package"], folder, tuple(written))
+    return NewPlugin(name, words["distribution"], words["package"], folder, tuple(written), kind)
 
 
 def check_name(name: str, plugins: Plugins) -> None:
@@ -121,9 +146,9 @@ def _compatible(text: str) -> str:
     return f">={major}.{minor},<{major + 1}" if major else f">=0.{minor},<0.{minor + 1}"
 
 
-def _fill(words: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _fill(words: dict[str, str], sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """(path, text) of each file."""
     template = files(__package__) / "template"
-    for path, source in FILES.items():
+    for path, source in sources.items():
         text = (template / source).read_text("utf-8")
         yield Template(path).substitute(words), Template(text).substitute(words)

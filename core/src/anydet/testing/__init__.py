@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from anydet.testing.checks.adapters.subject import AdapterSubject
 from anydet.testing.kit import Kit, NotApplicable, Outcome, Subject
 from anydet.testing.kits import KITS
+from anydet.testing.training import train_briefly
 
 if TYPE_CHECKING:
     from anydet.testing.suite import (
@@ -52,6 +53,7 @@ __all__ = [
     "Subject",
     "TTTMethodConformance",
     "ViewConformance",
+    "train_briefly",
 ]
 
 
