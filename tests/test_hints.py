@@ -13,7 +13,7 @@ from tests.hints import HOLE, OURS, ROOT, all_options, exists, packages, publish
 from anydet.cli import main
 from anydet.plugins.manager import Plugins
 from anydet.plugins.packages import _PACKAGES
-from anydet.training.runlog.trackers import _KNOWN
+from anydet.trackers import _KNOWN
 
 SOURCES = sorted([*ROOT.glob("core/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")])
 NO_HINTS = {

@@ -94,7 +94,7 @@ CLICK, NUMPY = "import click", "import click, numpy"
         pytest.param(
             "eval-coco --dataset {truth} --predictions {results}",
             NUMPY,
-            115,
+            118,
             HEAVY | {"msgspec", "anydet_bop.dataset", "anydet_delftbikes.dataset", "anydet.data.yolo"},
             marks=compiled_engine,
         ),

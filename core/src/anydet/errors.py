@@ -141,6 +141,10 @@ class TrainingError(AnydetError):
     """A training run cannot start, continue, or be read back."""
 
 
+class TrackerError(AnydetError):
+    """An experiment tracker is not installed, or does not start."""
+
+
 class InterruptedTraining(TrainingError):  # noqa: N818 - a signal stopped the run, which is no error
     """A signal stopped a run, and what ``--resume`` needs was saved.
 

@@ -24,6 +24,7 @@ from anydet.commands.messages import say, warn
 from anydet.commands.numbers import FiniteRange
 from anydet.commands.paths import INPUT, OUTPUT_FOLDER
 from anydet.commands.predictions import ONE, predictions_arguments
+from anydet.commands.tracker_options import log_metrics, require_trackers_named, tracker_options
 
 if TYPE_CHECKING:
     from anydet.data.dataset.protocols import Dataset
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
 )
 @FAIL_UNDER
 @summary_options
+@tracker_options
 @click.pass_obj
 def command(
     plugins: Plugins,
@@ -147,8 +149,8 @@ def command(
 
     These compute the COCO metrics (boxes, masks, keypoints), error types (TIDE), confusions, the best score
     thresholds, calibration, and what other installed evaluators add. The JSON holds all tables, and under
-    "metrics" a flat dictionary for experiment trackers. An evaluator that fails leaves the numbers of the
-    others, and exit code 1.
+    "metrics" the flat dictionary that --log-with gives to experiment trackers. An evaluator that fails leaves
+    the numbers of the others, and exit code 1.
 
     Without --full one screen is printed: the metrics, the worst classes, and what to look at next. Of
     evaluators that are named with --metrics, tables are printed, too.
@@ -160,6 +162,7 @@ def command(
 
     require_bounds(flags, "fail_under")
     most = 10 if rows is None else rows
+    require_trackers_named(flags)
     engine, scanner, dataset = open_data(plugins, flags)
     seen = Gathered()
     parts = seen.watch(read_predictions(dataset, flags["predictions"], flags, scanner))
@@ -192,6 +195,7 @@ def command(
             print_diagnosis(diagnosis)
     if not diagnosis:
         print_hint(run.doubt, seen, engine)
+    log_metrics(run.metrics, run.context, {**flags, "json_path": json_path})
     # Last, so that numbers are there where a figure cannot be drawn.
     if flags["plots_dir"] is not None:
         _draw(run, flags["plots_dir"], plugins)

@@ -25,6 +25,7 @@ from anydet.commands.messages import echo, say
 from anydet.commands.paths import DATASET, INPUT
 from anydet.commands.predictions import ONE, predictions_arguments
 from anydet.commands.result_options import CLASS_MAP, MAX_PIXELS, STRICT
+from anydet.commands.tracker_options import log_metrics, require_trackers_named, tracker_options
 
 if TYPE_CHECKING:
     from anydet.evaluation.coco import CocoEvaluator, CocoResult
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
 @json_option()
 @FAIL_UNDER
 @summary_options
+@tracker_options
 @MAX_PIXELS
 @click.pass_obj
 def command(plugins: Plugins, /, **flags: Any) -> None:
@@ -94,8 +96,10 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
         raise click.UsageError("--reference needs --explain")
     require_bounds(flags, "fail_under")
     require_fractions(flags["fail_under"], "--fail-under")
-    if flags["dry_run"] and (flags["fail_under"] or flags["markdown_path"] is not None):
-        raise click.UsageError("--dry-run evaluates nothing: leave out --fail-under and --markdown")
+    require_trackers_named(flags)
+    if flags["dry_run"] and any(flags[name] for name in ("fail_under", "markdown_path", "trackers")):
+        left_out = "--fail-under, --markdown and --log-with"
+        raise click.UsageError(f"--dry-run evaluates nothing: leave out {left_out}")
     evaluator, seen, reference = _prepare(plugins, flags)
     if flags["dry_run"]:
         protocol = evaluator.protocol()
@@ -115,7 +119,15 @@ def command(plugins: Plugins, /, **flags: Any) -> None:
             print_diagnosis(diagnosis)
     if not diagnosis:
         print_hint(result.doubt, seen, evaluator.engine)
+    log_metrics(_named(result, flags["protocol"]), result.protocol, flags)
     _summarize(result, flags)
+
+
+def _named(result: CocoResult, protocol: str) -> dict[str, float | None]:
+    """Metrics under the names that ``anydet eval`` gives them."""
+    kind = result.protocol["iou_type"]
+    evaluator = protocol if kind == "bbox" or protocol == "crowdpose" else f"{protocol}-{kind}"
+    return {f"{evaluator}/{name}": value for name, value in result.metrics.items()}
 
 
 def _summarize(result: CocoResult, flags: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from anydet.training.run import Run
 from anydet.training.runlog.console import TrainingDisplay
 from anydet.training.runlog.metrics_file import MetricsFile
-from anydet.training.runlog.trackers import Trackers, open_trackers
+from anydet.training.runlog.trackers import trackers_of
 
 
 class RunLog:
@@ -28,7 +28,7 @@ class RunLog:
         if self._main:
             paths = self._run.paths
             self._display = TrainingDisplay()
-            self._trackers: Trackers = open_trackers(self._run, self._display.message)
+            self._trackers = trackers_of(self._run, self._display.message)
             self._train = MetricsFile(paths.train_metrics, paths.train_csv)
             self._val = MetricsFile(paths.val_metrics, paths.val_metrics.with_suffix(".csv"))
         return self
